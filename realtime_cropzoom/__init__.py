@@ -1,0 +1,3 @@
+"""Live cropzoom pose tracking of freely moving animals."""
+
+__version__ = "0.1.0"
