@@ -1,0 +1,291 @@
+"""How the mouse of the synthetic arena moves: its path, its posture and its keypoints.
+
+Lengths are body lengths (snout to tail base of a stretched animal), angles radians, x to the right and
+y down, so that a growing heading turns right. The path is integrated with a fixed step of its own and
+drawn from the seed alone: it does not know the frame rate.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import OrderedDict
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from realtime_cropzoom.types import Float64
+
+STEP_S = 0.01
+SEGMENT_STEPS = 200
+TAIL_JOINTS = 5
+TAIL_LENGTH = 0.8
+BODY_LENGTH = 0.765
+"""Tail base to the pivot of the head, along the spine."""
+SNOUT = 0.235
+"""Pivot of the head to the tip of the nose."""
+EAR_AHEAD, EAR_ASIDE = 0.105, 0.0875
+"""Pivot of the head to an ear: along the head, and to its side."""
+FLANK = 0.2
+"""Half the width of the body where it is widest, fur and feet included."""
+
+
+class Rect(NamedTuple):
+    """The floor the animal keeps to, in body lengths."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class _Mood(NamedTuple):
+    """What the animal does for a while: each range is drawn from uniformly."""
+
+    weight: float
+    speed: tuple[float, float]
+    turn: tuple[float, float]
+    seconds: tuple[float, float]
+
+
+_MOODS = (
+    _Mood(0.18, (0.0, 0.0), (0.0, 0.15), (0.5, 1.8)),  # rest
+    _Mood(0.42, (0.5, 1.3), (0.0, 0.8), (1.0, 3.5)),  # walk
+    _Mood(0.20, (0.15, 0.5), (2.0, 4.5), (0.35, 0.9)),  # turn
+    _Mood(0.20, (2.5, 4.0), (0.0, 0.6), (0.5, 1.3)),  # sprint
+)
+
+
+class Posture(NamedTuple):
+    """All that is needed to draw the animal at one moment."""
+
+    x: float
+    """Middle of the spine."""
+    y: float
+    heading: float
+    """Direction of the spine at its middle."""
+    speed: float
+    """Body lengths a second."""
+    bend: float
+    """Angle between the two ends of the spine; positive bends to the animal's right."""
+    head: float
+    """Angle of the head against the front end of the spine."""
+    gait: float
+    """Phase of the strides; one stride is 2π."""
+    tail: tuple[float, ...]
+    """Absolute direction of each tail joint, from the base on."""
+
+    @property
+    def length(self) -> float:
+        """Length of the spine: it stretches in a run and bunches up with every stride of a gallop."""
+        gallop = min(1.0, self.speed / 3.0)
+        return BODY_LENGTH * (0.94 + 0.06 * min(1.0, self.speed / 1.5) + 0.035 * gallop * math.sin(self.gait))
+
+    def along(self, s: float, aside: float = 0.0) -> tuple[float, float]:
+        """Point at arc length ``s`` from the middle of the spine (front is positive), ``aside`` to its right."""
+        curvature = self.bend / self.length
+        angle = curvature * s
+        # sin(a)/a and (1 - cos(a))/a, both finite for a straight spine.
+        sinc = math.sin(angle / 2) / (angle / 2) if abs(angle) > 1e-9 else 1.0
+        forward, right = s * sinc * math.cos(angle / 2), s * sinc * math.sin(angle / 2)
+        forward, right = forward - aside * math.sin(angle), right + aside * math.cos(angle)
+        cos, sin = math.cos(self.heading), math.sin(self.heading)
+        return self.x + forward * cos - right * sin, self.y + forward * sin + right * cos
+
+    def on_head(self, ahead: float, aside: float) -> tuple[float, float]:
+        """Point ``ahead`` of the pivot of the head and ``aside`` to its right."""
+        x, y = self.along(self.length / 2)
+        angle = self.heading + self.bend / 2 + self.head
+        cos, sin = math.cos(angle), math.sin(angle)
+        return x + ahead * cos - aside * sin, y + ahead * sin + aside * cos
+
+    def keypoints(self) -> Float64:
+        """Snout, left ear, right ear, tail base: (4, 2)."""
+        return np.array(
+            [
+                self.on_head(SNOUT, 0.0),
+                self.on_head(EAR_AHEAD, -EAR_ASIDE),
+                self.on_head(EAR_AHEAD, EAR_ASIDE),
+                self.along(-self.length / 2),
+            ]
+        )
+
+    def tail_line(self, floor: Rect, points: int = 25) -> Float64:
+        """(points, 2) from just inside the body to the tip; where it meets a wall it lies along it."""
+        base = self.heading - self.bend / 2 + math.pi
+        s = np.linspace(0.0, TAIL_JOINTS, points)
+        angles = np.interp((s[1:] + s[:-1]) / 2, np.arange(TAIL_JOINTS + 1), [base, *self.tail])
+        steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (TAIL_LENGTH / (points - 1))
+        line = np.cumsum(np.vstack([self.along(-self.length / 2 + 0.03), steps]), axis=0)
+        return np.clip(line, (floor.x0, floor.y0), (floor.x1, floor.y1))
+
+
+@dataclass(slots=True)
+class _Mouse:
+    """The state that is integrated, all of it plain floats; the first fields are the posture's."""
+
+    x: float
+    y: float
+    heading: float
+    speed: float = 0.0
+    bend: float = 0.0
+    head: float = 0.0
+    gait: float = 0.0
+    tail0: float = 0.0
+    tail1: float = 0.0
+    tail2: float = 0.0
+    tail3: float = 0.0
+    tail4: float = 0.0
+    turn: float = 0.0
+    wander: float = 0.0
+    curl: float = 0.0
+    gaze: float = 0.0
+    gaze_left_s: float = 0.0
+    mood_left_s: float = 0.0
+    speed_goal: float = 0.0
+    turn_goal: float = 0.0
+
+    def posture(self) -> Posture:
+        tail = (self.tail0, self.tail1, self.tail2, self.tail3, self.tail4)
+        return Posture(self.x, self.y, self.heading, self.speed, self.bend, self.head, self.gait, tail)
+
+    def decide(self, chance: list[float]) -> None:
+        """Take up a new mood and a new gaze when the last has run out; ``chance`` is four uniform draws."""
+        pick, a, b, c = chance
+        self.mood_left_s -= STEP_S
+        self.gaze_left_s -= STEP_S
+        if self.mood_left_s <= 0:
+            for mood in _MOODS:
+                pick -= mood.weight
+                if pick < 0:
+                    break
+            self.speed_goal = mood.speed[0] + a * (mood.speed[1] - mood.speed[0])
+            turn = mood.turn[0] + abs(2 * b - 1) * (mood.turn[1] - mood.turn[0])
+            self.turn_goal = math.copysign(turn, b - 0.5)
+            self.mood_left_s = mood.seconds[0] + c * (mood.seconds[1] - mood.seconds[0])
+        elif self.gaze_left_s <= 0:
+            self.gaze = 1.5 * (a - 0.5)
+            self.gaze_left_s = 0.25 + 0.9 * b
+
+    def steer(self, floor: Rect) -> tuple[float, float]:
+        """Speed and turn rate to aim for: those of the mood, less where a wall is ahead."""
+        reach = 0.6 + 0.3 * self.speed
+        cos, sin = math.cos(self.heading), math.sin(self.heading)
+        ahead_x, ahead_y = self.x + reach * cos, self.y + reach * sin
+        free_x, free_y = _clip(ahead_x, floor.x0, floor.x1), _clip(ahead_y, floor.y0, floor.y1)
+        over = math.hypot(free_x - ahead_x, free_y - ahead_y)
+        turn = self.turn_goal + self.wander
+        if over == 0:
+            return self.speed_goal, turn
+        inward_x, inward_y = (floor.x0 + floor.x1) / 2 - self.x, (floor.y0 + floor.y1) / 2 - self.y
+        pull = over / (math.hypot(inward_x, inward_y) + 1e-6)
+        away = math.atan2(free_y - self.y + pull * inward_y, free_x - self.x + pull * inward_x) - self.heading
+        away = math.remainder(away, 2 * math.pi)
+        weight = min(1.0, over / 0.35) * min(1.0, self.speed / 0.4)
+        speed = min(self.speed_goal, 0.4 + 3.2 * max(0.0, reach - over - 0.35))
+        return speed, (1 - weight) * turn + weight * _clip(7 * away, -6.0, 6.0)
+
+    def advance(self, floor: Rect, chance: list[float], noise: list[float]) -> None:
+        """One step of STEP_S; ``noise`` is two standard normal draws."""
+        self.decide(chance)
+        speed, turn = self.steer(floor)
+        self.speed += (speed - self.speed) * STEP_S / 0.14
+        self.turn += (turn - self.turn) * STEP_S / 0.09
+        self.wander += -self.wander * STEP_S / 0.8 + 0.9 * math.sqrt(STEP_S) * noise[0]
+        self.curl += -self.curl * STEP_S / 1.5 + 0.22 * math.sqrt(STEP_S) * noise[1]
+        self.heading += self.turn * STEP_S
+        self.x += self.speed * math.cos(self.heading) * STEP_S
+        self.y += self.speed * math.sin(self.heading) * STEP_S
+        self.gait += 2 * math.pi * STEP_S * self.speed / 0.6
+        sway = 0.1 * min(1.0, self.speed) * math.sin(self.gait)
+        self.bend += (_clip(0.26 * self.turn, -0.9, 0.9) + sway - self.bend) * STEP_S / 0.16
+        calm = 1 - 0.7 * min(1.0, self.speed / 2.5)
+        self.head += (_clip(self.gaze * calm + 0.12 * self.turn, -0.9, 0.9) - self.head) * STEP_S / 0.11
+        self._trail()
+        self._keep_inside(floor)
+
+    def _trail(self) -> None:
+        """Each joint follows the one before it, faster the faster the animal runs, as if it were dragged."""
+        rate = min(1.0, STEP_S * (0.8 + self.speed * TAIL_JOINTS / TAIL_LENGTH))
+        leader = self.heading - self.bend / 2 + math.pi
+        tail = []
+        for joint in (self.tail0, self.tail1, self.tail2, self.tail3, self.tail4):
+            joint += rate * (leader + self.curl - joint)
+            leader += _clip(joint - leader, -0.6, 0.6)
+            tail.append(leader)
+        self.tail0, self.tail1, self.tail2, self.tail3, self.tail4 = tail
+
+    def _keep_inside(self, floor: Rect) -> None:
+        """Slide along a wall instead of into it."""
+        if floor.x0 + 0.8 < self.x < floor.x1 - 0.8 and floor.y0 + 0.8 < self.y < floor.y1 - 0.8:
+            return
+        posture = self.posture()
+        end = posture.length / 2
+        points = [posture.along(s * end, side) for s in (-0.45, 0.45) for side in (-FLANK, FLANK)]
+        points += [posture.along(-end), posture.on_head(SNOUT + 0.02, 0.0)]
+        points += [posture.on_head(EAR_AHEAD, side * (EAR_ASIDE + 0.05)) for side in (-1, 1)]
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        self.x += max(0.0, floor.x0 - min(xs)) - max(0.0, max(xs) - floor.x1)
+        self.y += max(0.0, floor.y0 - min(ys)) - max(0.0, max(ys) - floor.y1)
+
+
+_state = attrgetter(*(field.name for field in fields(_Mouse)))
+
+
+class Trajectory:
+    """The path of one seed over one floor, at any time, in any order.
+
+    It is integrated in segments of two seconds, each with random draws of its own; the state at the
+    start of every segment is kept (130 bytes a second of path, 11 MB a day), and of the segments
+    themselves the last few. A time never asked for before costs the integration up to it, about 2 ms a
+    second of path.
+    """
+
+    def __init__(self, floor: Rect, seed: int) -> None:
+        self._floor = floor
+        self._seed = seed
+        draw = np.random.default_rng([seed, 0])
+        heading = float(draw.uniform(-math.pi, math.pi))
+        mouse = _Mouse(
+            float(draw.uniform(floor.x0 + 1, floor.x1 - 1)) if floor.x1 - floor.x0 > 2 else (floor.x0 + floor.x1) / 2,
+            float(draw.uniform(floor.y0 + 1, floor.y1 - 1)) if floor.y1 - floor.y0 > 2 else (floor.y0 + floor.y1) / 2,
+            heading,
+            **{f"tail{joint}": heading + math.pi for joint in range(TAIL_JOINTS)},
+        )
+        self._starts = [array("d", _state(mouse))]
+        self._segments: OrderedDict[int, Float64] = OrderedDict()
+
+    def at(self, time_s: float) -> Posture:
+        """The posture at ``time_s`` ≥ 0, interpolated between two steps."""
+        step, part = divmod(time_s / STEP_S, 1.0)
+        number, row = divmod(int(step), SEGMENT_STEPS)
+        before, after = self._segment(number)[row : row + 2]
+        x, y, heading, speed, bend, head, gait, *tail = (before + part * (after - before)).tolist()
+        return Posture(x, y, heading, speed, bend, head, gait, tuple(tail))
+
+    def _segment(self, number: int) -> Float64:
+        """(SEGMENT_STEPS + 1, 7 + TAIL_JOINTS): the posture at every step of a segment, its end included."""
+        while number not in self._segments:
+            self._integrate(min(number, len(self._starts) - 1))
+        return self._segments[number]
+
+    def _integrate(self, number: int) -> None:
+        draw = np.random.default_rng([self._seed, 1, number])
+        chances = draw.random((SEGMENT_STEPS, 4)).tolist()
+        noises = draw.standard_normal((SEGMENT_STEPS, 2)).tolist()
+        mouse = _Mouse(*self._starts[number])
+        rows = [_state(mouse)]
+        for chance, noise in zip(chances, noises, strict=True):
+            mouse.advance(self._floor, chance, noise)
+            rows.append(_state(mouse))
+        if number + 1 == len(self._starts):
+            self._starts.append(array("d", rows[-1]))
+        self._segments[number] = np.array(rows)[:, : 7 + TAIL_JOINTS]
+        if len(self._segments) > 4:
+            self._segments.popitem(last=False)
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
