@@ -6,21 +6,22 @@ the animal facing right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from realtime_cropzoom.sources.arena_motion import BODY_LENGTH, EAR_AHEAD, EAR_ASIDE, SNOUT
+from realtime_cropzoom.sources.arena_posture import BODY_LENGTH, EAR_AHEAD, EAR_ASIDE, SNOUT
 from realtime_cropzoom.types import Float32, UInt8
 
 _BODY_PROFILE = (
     (-0.03, 0.0), (-0.015, 0.032), (0.02, 0.062), (0.07, 0.112), (0.14, 0.158), (0.23, 0.181), (0.33, 0.184),
-    (0.44, 0.168), (0.54, 0.150), (0.63, 0.138), (0.71, 0.124), (0.78, 0.104), (0.83, 0.078), (0.87, 0.0),
+    (0.44, 0.168), (0.54, 0.150), (0.63, 0.142), (0.71, 0.131), (0.78, 0.110), (0.83, 0.078), (0.87, 0.0),
 )  # fmt: skip
 _HEAD_PROFILE = (
-    (-0.11, 0.0), (-0.09, 0.060), (-0.05, 0.092), (0.0, 0.105), (0.05, 0.099), (0.10, 0.085), (0.15, 0.063),
-    (0.19, 0.041), (0.22, 0.024), (0.236, 0.013), (0.243, 0.0),
+    (-0.11, 0.0), (-0.09, 0.060), (-0.05, 0.092), (0.0, 0.110), (0.05, 0.106), (0.10, 0.094), (0.15, 0.073),
+    (0.19, 0.051), (0.22, 0.032), (0.236, 0.016), (0.243, 0.0),
 )  # fmt: skip
 _FINE = 4
 """Sprites are painted this many times larger and averaged down."""
@@ -45,19 +46,23 @@ def look_of(seed: int, coat: int | None, floor: int | None) -> Look:
     draw = np.random.default_rng([seed, 2])
     gray = draw.uniform(38, 72) if coat is None else float(coat)
     bright = draw.uniform(196, 226) if floor is None else float(floor)
-    warmth, floor_warmth, rosiness = draw.uniform(0.0, 0.16), draw.uniform(-0.01, 0.10), draw.uniform(0.1, 0.2)
-    skin = 0.45 * gray + 0.55 * 196
+    warmth, floor_warmth, rosiness = draw.uniform(0.0, 0.22), draw.uniform(0.01, 0.10), draw.uniform(0.14, 0.28)
+    skin = 0.32 * gray + 0.68 * 205
     return Look(
         coat=_tint(gray, warmth),
-        skin=np.float32([skin * (1 + rosiness / 2), skin * (1 - rosiness), skin * (1 - rosiness * 0.8)]),
+        skin=_rgb([skin * (1 + rosiness / 2), skin * (1 - rosiness / 2), skin * (1 - rosiness / 2.5)]),
         floor=_tint(bright, floor_warmth),
         light_xy=(float(draw.uniform(0.3, 0.7)), float(draw.uniform(0.25, 0.6))),
-        unevenness=float(draw.uniform(0.2, 0.4)),
+        unevenness=float(draw.uniform(0.28, 0.45)),
     )
 
 
+def _rgb(values: Sequence[float]) -> Float32:
+    return np.array(values, np.float32)
+
+
 def _tint(gray: float, warmth: float) -> Float32:
-    return np.float32([gray * (1 + warmth), gray, gray * (1 - 1.3 * warmth)])
+    return _rgb([gray * (1 + warmth), gray * (1 + 0.2 * warmth), gray * (1 - 0.9 * warmth)])
 
 
 def _cloud(draw: np.random.Generator, height: int, width: int, cell_px: float) -> Float32:
@@ -89,9 +94,9 @@ def paint_arena(width: int, height: int, margin_px: float, look: Look, seed: int
     rim = np.exp(-(((rise - 0.80) / 0.07) ** 2))
     wall_light = light * (0.36 + 0.16 * facing + 0.20 * rise + 0.32 * rim) * (1 - 0.5 * (rise > 0.9))
     on_wall = np.clip(out_px + 0.5, 0, 1)[..., None]
-    cool = look.floor * np.float32([0.96, 1.0, 1.03])
+    cool = look.floor * _rgb([0.96, 1.0, 1.03])
     image = look.floor * floor_light[..., None] * (1 - on_wall) + cool * wall_light[..., None] * on_wall
-    return np.clip(image, 0, 255).round().astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255).round(), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +125,15 @@ def _half_width(profile: tuple[tuple[float, float], ...], u: Float32) -> Float32
     # Squared, the ends of an ellipse are straight lines: interpolating the square keeps them round.
     square = np.interp(fine, knots[:, 0], knots[:, 1] ** 2)
     soft = cv2.GaussianBlur(square[None], (25, 1), 5, borderType=cv2.BORDER_REFLECT)[0]
-    return np.sqrt(np.interp(u, fine, np.minimum(soft, square + 1e-3), left=0, right=0)).astype(np.float32)
+    square = np.interp(u, fine, np.minimum(soft, square + 1e-3), left=0, right=0)
+    return np.asarray(np.sqrt(square), dtype=np.float32)
 
 
 def _fur(draw: np.random.Generator, shape: tuple[int, int], hair: float) -> Float32:
     """Hair along u: noise drawn out lengthwise, about unit spread."""
     strands = draw.standard_normal(shape).astype(np.float32)
-    strands = cv2.GaussianBlur(strands, (0, 0), sigmaX=hair, sigmaY=hair / 5)
-    return np.asarray(strands / (strands.std() + 1e-9), dtype=np.float32)
+    drawn = np.asarray(cv2.GaussianBlur(strands, (0, 0), sigmaX=hair, sigmaY=hair / 5), dtype=np.float32)
+    return np.asarray(drawn / (drawn.std() + 1e-9), dtype=np.float32)
 
 
 def _pelt(u: Float32, v: Float32, half: Float32, look: Look, draw: np.random.Generator, hair: float) -> Float32:
@@ -135,11 +141,12 @@ def _pelt(u: Float32, v: Float32, half: Float32, look: Look, draw: np.random.Gen
     fur = _fur(draw, (u.shape[0], u.shape[1]), hair)
     across = np.abs(v) / np.maximum(half, 1e-6)
     dome = np.sqrt(np.clip(1 - across**2, 0, 1))
-    shade = 0.50 + 0.55 * dome + 0.22 * np.exp(-(((v / np.maximum(half, 1e-6) + 0.28) / 0.30) ** 2))
+    shade = 0.42 + 0.58 * dome + 0.30 * np.exp(-(((v / np.maximum(half, 1e-6) + 0.25) / 0.24) ** 2))
     shade = shade * (1 + (0.10 + 0.05 * dome) * fur)
     edge = half - np.abs(v) + 0.004 * fur * (half > 0.03)
     alpha = np.clip(edge / 0.012 + 0.5, 0, 1) * (half > 0)
-    return np.dstack([np.clip(look.coat * shade[..., None], 0, 255), np.full_like(u, 255)]) * alpha[..., None]
+    opaque = np.dstack([np.clip(look.coat * shade[..., None], 0, 255), np.full_like(u, 255)])
+    return np.asarray(opaque * alpha[..., None], dtype=np.float32)
 
 
 def _lay(canvas: Float32, colour: Float32, alpha: Float32) -> None:
@@ -191,11 +198,15 @@ def paint_head(scale: float, look: Look, seed: int) -> Sprite:
         ear = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.040, 0.056), 0.5 * side)
         _lay(canvas, 0.45 * look.skin + 0.35 * look.coat, np.clip((1 - ear) * 4, 0, 1))
         inner = _blob(u, v, (EAR_AHEAD + 0.006, side * (EAR_ASIDE + 0.003)), (0.027, 0.041), 0.5 * side)
-        _lay(canvas, 0.92 * look.skin, np.asarray(0.9 * np.clip((1.1 - inner) * 1.5, 0, 1), dtype=np.float32))
+        _lay(
+            canvas,
+            _rgb([1.06, 0.96, 0.96]) * look.skin,
+            np.asarray(0.9 * np.clip((1.1 - inner) * 1.5, 0, 1), dtype=np.float32),
+        )
         eye = _blob(u, v, (0.168, side * 0.049), (0.015, 0.011), -0.35 * side)
-        _lay(canvas, np.float32([8, 7, 8]), np.clip((1.15 - eye) * 3, 0, 1))
+        _lay(canvas, _rgb([8, 7, 8]), np.clip((1.15 - eye) * 3, 0, 1))
         glint = _blob(u, v, (0.171, side * 0.047 - 0.003), (0.0045, 0.0045), 0.0)
-        _lay(canvas, np.float32([225, 228, 235]), np.clip(1.5 - glint, 0, 1))
+        _lay(canvas, _rgb([225, 228, 235]), np.clip(1.5 - glint, 0, 1))
     nose = _blob(u, v, (SNOUT, 0.0), (0.012, 0.013), 0.0)
     _lay(canvas, 0.62 * look.skin, np.clip((1.1 - nose) * 2, 0, 1))
     return Sprite(_shrink(canvas, size), (0.14 * scale - 0.5, size[1] / 2 - 0.5))

@@ -1,0 +1,191 @@
+"""Draw the mouse of the synthetic arena in a given posture: limbs, bent trunk, turned head, blur, shadow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from realtime_cropzoom.sources.arena_paint import Look, Sprite, paint_body, paint_head
+from realtime_cropzoom.sources.arena_posture import BODY_LENGTH, FLANK, SNOUT, Posture
+from realtime_cropzoom.types import Float64, UInt8
+
+_SHADOW_STRENGTH = 0.5
+_SHADOW_SOFTNESS = 0.05
+_CELL = 4
+"""The bend of the trunk is worked out on every fourth pixel and interpolated: it is smooth."""
+_FOOT = (
+    (-0.05, 0.0),
+    (-0.04, 0.02),
+    (0.0, 0.03),
+    (0.03, 0.047),
+    (0.034, 0.03),
+    (0.052, 0.026),
+    (0.036, 0.01),
+    (0.0, -0.01),
+)
+
+
+class _Part(NamedTuple):
+    """A rectangle of frame pixels; right and bottom exclusive."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @classmethod
+    def around(cls, points_px: Float64, pad_px: float, within: _Part) -> _Part:
+        (left, top), (right, bottom) = points_px.min(axis=0) - pad_px, points_px.max(axis=0) + pad_px
+        x0, y0 = max(within.x0, math.floor(left)), max(within.y0, math.floor(top))
+        return cls(
+            x0, y0, max(x0, min(within.x1, math.ceil(right) + 1)), max(y0, min(within.y1, math.ceil(bottom) + 1))
+        )
+
+    def of(self, image: UInt8, x0: int = 0, y0: int = 0) -> UInt8:
+        """This rectangle of an image whose first pixel is (x0, y0)."""
+        return image[self.y0 - y0 : self.y1 - y0, self.x0 - x0 : self.x1 - x0]
+
+
+@dataclass(frozen=True)
+class MouseBrush:
+    """Everything about how the mouse is drawn that does not change from frame to frame."""
+
+    body_px: float
+    """Length of the mouse from snout to tail base, in pixels."""
+    blur_px: float
+    """Blur of the lens, standard deviation."""
+    exposure_s: float
+    """How long the shutter is open."""
+    look: Look
+    body: Sprite
+    head: Sprite
+
+    @classmethod
+    def dipped(cls, body_px: float, blur_px: float, exposure_s: float, look: Look, seed: int) -> MouseBrush:
+        """A brush with its sprites painted."""
+        body, head = paint_body(body_px, look, seed), paint_head(body_px, look, seed)
+        return cls(body_px, blur_px, exposure_s, look, body, head)
+
+    def draw(self, posture: Posture, tail: Float64, background: UInt8) -> tuple[UInt8, tuple[slice, slice]]:
+        """The piece of the background that the animal covers, with it on it, and where the piece is.
+
+        ``tail`` is (n, 2) in body lengths, from the body on; the background itself is left as it is.
+        """
+        end = posture.length / 2
+        trunk = [posture.along(s * end, side) for s in (-1.0, 0.0, 1.0) for side in (-FLANK, FLANK)]
+        trunk_px = np.array([*trunk, posture.on_head(SNOUT, 0.0)]) * self.body_px
+        frame = _Part(0, 0, background.shape[1], background.shape[0])
+        whole = _Part.around(np.vstack([trunk_px, tail * self.body_px]), 0.16 * self.body_px + 3, frame)
+        layer = np.zeros((whole.y1 - whole.y0, whole.x1 - whole.x0, 4), np.uint8)
+        self._limbs(layer, posture, tail, whole)
+        part = _Part.around(trunk_px, 0.03 * self.body_px, whole)
+        _lay_over(part.of(layer, whole.x0, whole.y0), self._bent_trunk(posture, part))
+        part = _Part.around(np.array([posture.on_head(0.08, 0.0)]) * self.body_px, 0.24 * self.body_px, whole)
+        _lay_over(part.of(layer, whole.x0, whole.y0), self._turned_head(posture, part))
+        patch = self._on_floor(self._blurred(layer, posture), whole.of(background))
+        return patch, (slice(whole.y0, whole.y1), slice(whole.x0, whole.x1))
+
+    def _limbs(self, layer: UInt8, posture: Posture, tail: Float64, whole: _Part) -> None:
+        """Tail and feet, which the trunk will cover in part."""
+        skin = self.look.skin
+        rest = np.linspace(1, 0, len(tail))[:, None]
+        steps = np.gradient(tail, axis=0)
+        normal = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / (np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9)
+        for width, shade in ((1.0, 0.55), (0.55, 0.80)):
+            half = (0.006 + 0.019 * rest) * width
+            self._fill(layer, np.vstack([tail + normal * half, (tail - normal * half)[::-1]]), skin * shade, whole)
+        end = posture.length / 2
+        pace = min(1.0, posture.speed / 0.5)
+        for s, aside, phase in ((-0.46, 0.155, 0.0), (0.58, 0.118, math.pi)):
+            for side in (-1, 1):
+                stride = 0.05 * pace * math.cos(posture.gait + phase + (math.pi / 2) * side)
+                out = aside + 0.015 * pace
+                foot = [posture.along(s * end + stride + du, side * (out + dv)) for du, dv in _FOOT]
+                self._fill(layer, np.array(foot), skin * 0.9, whole)
+
+    def _fill(self, layer: UInt8, outline: Float64, colour: npt.NDArray[np.float32], whole: _Part) -> None:
+        points = np.round((outline * self.body_px - (whole.x0, whole.y0)) * 256).astype(np.int32)
+        cv2.fillPoly(layer, [points], (*colour.tolist(), 255), cv2.LINE_AA, 8)
+
+    def _bent_trunk(self, posture: Posture, part: _Part) -> UInt8:
+        """The trunk bent along the spine, an arc: in polar coordinates about its centre the spine is straight."""
+        width, height = part.x1 - part.x0, part.y1 - part.y0
+        columns, rows = -(-width // _CELL), -(-height // _CELL)
+        x = ((np.arange(columns) + 0.5) * _CELL - 0.5 + part.x0) / self.body_px - posture.x
+        y = (((np.arange(rows) + 0.5) * _CELL - 0.5 + part.y0) / self.body_px - posture.y)[:, None]
+        cos, sin = math.cos(posture.heading), math.sin(posture.heading)
+        forward, right = x * cos + y * sin, y * cos - x * sin
+        bend = math.copysign(max(abs(posture.bend), 0.01), posture.bend)
+        radius, side = posture.length / bend, math.copysign(1.0, bend)
+        s = radius * np.arctan2(forward * side, (radius - right) * side)
+        aside = radius - side * np.hypot(forward, radius - right)
+        stretch = posture.length / BODY_LENGTH
+        u = (s / stretch + BODY_LENGTH / 2) * self.body_px + self.body.origin[0]
+        v = aside * (math.sqrt(stretch) * (1 - 0.012 * math.sin(posture.breath))) * self.body_px + self.body.origin[1]
+        size = (columns * _CELL, rows * _CELL)
+        at_u, at_v = (cv2.resize(grid.astype(np.float32), size)[:height, :width] for grid in (u, v))
+        return np.asarray(cv2.remap(self.body.image, at_u, at_v, cv2.INTER_LINEAR), dtype=np.uint8)
+
+    def _turned_head(self, posture: Posture, part: _Part) -> UInt8:
+        x, y = posture.on_head(0.0, 0.0)
+        angle = posture.heading + posture.bend / 2 + posture.head
+        cos, sin = math.cos(angle), math.sin(angle)
+        u, v = self.head.origin
+        shift_x = x * self.body_px - part.x0 - cos * u + sin * v
+        shift_y = y * self.body_px - part.y0 - sin * u - cos * v
+        to_part = np.array([[cos, -sin, shift_x], [sin, cos, shift_y]])
+        return np.asarray(
+            cv2.warpAffine(self.head.image, to_part, (part.x1 - part.x0, part.y1 - part.y0)), dtype=np.uint8
+        )
+
+    def _blurred(self, layer: UInt8, posture: Posture) -> UInt8:
+        """Blur of the lens, and the smear while the shutter is open: half of it before the frame's time, half after."""
+        way_px = posture.speed * self.body_px * self.exposure_s
+        if way_px > 0.5:
+            kernel = _line_kernel(way_px, posture.heading)
+            layer = np.asarray(cv2.filter2D(layer, -1, kernel, borderType=cv2.BORDER_CONSTANT), dtype=np.uint8)
+        if self.blur_px > 0:
+            blurred = cv2.GaussianBlur(layer, (0, 0), self.blur_px, borderType=cv2.BORDER_CONSTANT)
+            layer = np.asarray(blurred, dtype=np.uint8)
+        return layer
+
+    def _on_floor(self, layer: UInt8, background: UInt8) -> UInt8:
+        """Background, shadow, animal."""
+        height, width = background.shape[:2]
+        alpha = np.ascontiguousarray(layer[..., 3])
+        small = cv2.resize(alpha, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(
+            small, (0, 0), _SHADOW_SOFTNESS * self.body_px / 4 + 0.2, borderType=cv2.BORDER_CONSTANT
+        )
+        # The shadow falls away from the lamp.
+        shift_x, shift_y = (0.1 * self.body_px * (0.5 - lamp) for lamp in self.look.light_xy)
+        scale_x, scale_y = width / small.shape[1], height / small.shape[0]
+        enlarge = np.array([[scale_x, 0, (scale_x - 1) / 2 + shift_x], [0, scale_y, (scale_y - 1) / 2 + shift_y]])
+        shadow = cv2.warpAffine(small, enlarge, (width, height))
+        unshaded = cv2.addWeighted(shadow, -_SHADOW_STRENGTH, shadow, 0.0, 255.0)
+        through = cv2.multiply(255 - alpha, unshaded, scale=1 / 255)
+        lit = cv2.multiply(background, cv2.cvtColor(through, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        return np.asarray(cv2.add(lit, cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB)), dtype=np.uint8)
+
+
+def _lay_over(layer: UInt8, above: UInt8) -> None:
+    """Lay one premultiplied image over another, in place."""
+    through = cv2.cvtColor(255 - above[..., 3], cv2.COLOR_GRAY2RGBA)
+    through[..., 3] = 255 - above[..., 3]
+    layer[:] = cv2.add(cv2.multiply(layer, through, scale=1 / 255), above)
+
+
+def _line_kernel(length_px: float, angle: float) -> Float64:
+    """A centred line of that length and direction, for cv2.filter2D."""
+    half = math.ceil(length_px / 2)
+    t = np.linspace(-length_px / 2, length_px / 2, 4 * half + 1)
+    at = np.arange(-half, half + 1)
+    column = np.maximum(0, 1 - np.abs(at[:, None] - t * math.cos(angle)))
+    row = np.maximum(0, 1 - np.abs(at[:, None] - t * math.sin(angle)))
+    kernel = row @ column.T
+    return np.asarray(kernel / kernel.sum())

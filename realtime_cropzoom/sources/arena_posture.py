@@ -1,0 +1,100 @@
+"""The mouse of the synthetic arena at one moment: its proportions, its posture, its keypoints.
+
+Lengths are body lengths (snout to tail base of a stretched animal), angles radians, x to the right and
+y down, so that a growing angle turns to the animal's right.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from realtime_cropzoom.types import Float64
+
+TAIL_JOINTS = 5
+TAIL_LENGTH = 0.8
+BODY_LENGTH = 0.765
+"""Tail base to the pivot of the head, along the spine."""
+SNOUT = 0.235
+"""Pivot of the head to the tip of the nose."""
+EAR_AHEAD, EAR_ASIDE = 0.105, 0.0875
+"""Pivot of the head to an ear: along the head, and to its side."""
+FLANK = 0.2
+"""Half the width of the body where it is widest, fur and feet included."""
+
+
+class Rect(NamedTuple):
+    """The floor the animal keeps to, in body lengths."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class Posture(NamedTuple):
+    """All that is needed to draw the animal at one moment."""
+
+    x: float
+    """Middle of the spine."""
+    y: float
+    heading: float
+    """Direction of the spine at its middle."""
+    speed: float
+    """Body lengths a second."""
+    bend: float
+    """Angle between the two ends of the spine; positive bends to the animal's right."""
+    head: float
+    """Angle of the head against the front end of the spine."""
+    gait: float
+    """Phase of the strides; one stride is 2π."""
+    tail: tuple[float, ...]
+    """Absolute direction of each tail joint, from the base on."""
+    breath: float
+    """Phase of the breathing; one breath is 2π."""
+
+    @property
+    def length(self) -> float:
+        """Length of the spine: it stretches in a run and bunches up with every stride of a gallop."""
+        gallop = min(1.0, self.speed / 3.0)
+        return BODY_LENGTH * (0.94 + 0.06 * min(1.0, self.speed / 1.5) + 0.035 * gallop * math.sin(self.gait))
+
+    def along(self, s: float, aside: float = 0.0) -> tuple[float, float]:
+        """Point at arc length ``s`` from the middle of the spine (front is positive), ``aside`` to its right."""
+        curvature = self.bend / self.length
+        angle = curvature * s
+        # sin(a)/a and (1 - cos(a))/a, both finite for a straight spine.
+        sinc = math.sin(angle / 2) / (angle / 2) if abs(angle) > 1e-9 else 1.0
+        forward, right = s * sinc * math.cos(angle / 2), s * sinc * math.sin(angle / 2)
+        forward, right = forward - aside * math.sin(angle), right + aside * math.cos(angle)
+        cos, sin = math.cos(self.heading), math.sin(self.heading)
+        return self.x + forward * cos - right * sin, self.y + forward * sin + right * cos
+
+    def on_head(self, ahead: float, aside: float) -> tuple[float, float]:
+        """Point ``ahead`` of the pivot of the head and ``aside`` to its right."""
+        x, y = self.along(self.length / 2)
+        angle = self.heading + self.bend / 2 + self.head
+        cos, sin = math.cos(angle), math.sin(angle)
+        return x + ahead * cos - aside * sin, y + ahead * sin + aside * cos
+
+    def keypoints(self) -> Float64:
+        """Snout, left ear, right ear, tail base: (4, 2)."""
+        return np.array(
+            [
+                self.on_head(SNOUT, 0.0),
+                self.on_head(EAR_AHEAD, -EAR_ASIDE),
+                self.on_head(EAR_AHEAD, EAR_ASIDE),
+                self.along(-self.length / 2),
+            ]
+        )
+
+    def tail_line(self, floor: Rect, points: int = 25) -> Float64:
+        """(points, 2) from just inside the body to the tip; where it meets a wall it lies along it."""
+        base = self.heading - self.bend / 2 + math.pi
+        s = np.linspace(0.0, TAIL_JOINTS, points)
+        angles = np.interp((s[1:] + s[:-1]) / 2, np.arange(TAIL_JOINTS + 1), [base, *self.tail])
+        steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (TAIL_LENGTH / (points - 1))
+        line = np.cumsum(np.vstack([self.along(-self.length / 2 + 0.03), steps]), axis=0)
+        return np.asarray(np.clip(line, (floor.x0, floor.y0), (floor.x1, floor.y1)))
