@@ -18,16 +18,12 @@ _SHADOW_STRENGTH = 0.5
 _SHADOW_SOFTNESS = 0.05
 _CELL = 4
 """The bend of the trunk is worked out on every fourth pixel and interpolated: it is smooth."""
-_FOOT = (
-    (-0.05, 0.0),
-    (-0.04, 0.02),
-    (0.0, 0.03),
-    (0.03, 0.047),
-    (0.034, 0.03),
-    (0.052, 0.026),
-    (0.036, 0.01),
-    (0.0, -0.01),
+_FOOT = np.array(
+    [(-0.05, 0), (-0.04, 0.02), (0, 0.03), (0.03, 0.047), (0.034, 0.03), (0.052, 0.026), (0.036, 0.01), (0, -0.01)]
 )
+"""Outline of a foot, ahead and outwards of its root."""
+_FEET = ((-0.46, 0.155, 0.0), (0.58, 0.118, math.pi))
+"""Hind and front pair: where along the spine (-1..1), how far aside, and the phase of the stride."""
 
 
 class _Part(NamedTuple):
@@ -98,19 +94,27 @@ class MouseBrush:
         normal = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / (np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9)
         for width, shade in ((1.0, 0.55), (0.55, 0.80)):
             half = (0.006 + 0.019 * rest) * width
-            self._fill(layer, np.vstack([tail + normal * half, (tail - normal * half)[::-1]]), skin * shade, whole)
-        end = posture.length / 2
+            self._fill(layer, [np.vstack([tail + normal * half, (tail - normal * half)[::-1]])], skin * shade, whole)
         pace = min(1.0, posture.speed / 0.5)
-        for s, aside, phase in ((-0.46, 0.155, 0.0), (0.58, 0.118, math.pi)):
-            for side in (-1, 1):
-                stride = 0.05 * pace * math.cos(posture.gait + phase + (math.pi / 2) * side)
-                out = aside + 0.015 * pace
-                foot = [posture.along(s * end + stride + du, side * (out + dv)) for du, dv in _FOOT]
-                self._fill(layer, np.array(foot), skin * 0.9, whole)
+        feet = [self._foot(posture, pace, pair, side) for pair in _FEET for side in (-1, 1)]
+        self._fill(layer, feet, skin * 0.9, whole)
 
-    def _fill(self, layer: UInt8, outline: Float64, colour: npt.NDArray[np.float32], whole: _Part) -> None:
-        points = np.round((outline * self.body_px - (whole.x0, whole.y0)) * 256).astype(np.int32)
-        cv2.fillPoly(layer, [points], (*colour.tolist(), 255), cv2.LINE_AA, 8)
+    def _foot(self, posture: Posture, pace: float, pair: tuple[float, float, float], side: int) -> Float64:
+        """Outline of a foot: it strides, and shows more when the animal walks (``pace`` 1) than at rest (0)."""
+        s, aside, phase = pair
+        stride = 0.05 * pace * math.cos(posture.gait + phase + (math.pi / 2) * side)
+        at = s * posture.length / 2 + stride
+        angle = posture.heading + posture.bend * at / posture.length
+        forward, right = np.array((math.cos(angle), math.sin(angle))), np.array((-math.sin(angle), math.cos(angle)))
+        root = posture.along(at, side * (aside + 0.015 * pace))
+        return np.asarray(root + _FOOT[:, :1] * forward + side * _FOOT[:, 1:] * right)
+
+    def _fill(self, layer: UInt8, outlines: list[Float64], colour: npt.NDArray[np.float32], whole: _Part) -> None:
+        corner = (whole.x0, whole.y0)
+        points = [np.round((outline * self.body_px - corner) * 256).astype(np.int32) for outline in outlines]
+        # One by one: the overlap of two outlines filled together would be left empty.
+        for outline in points:
+            cv2.fillPoly(layer, [outline], (*colour.tolist(), 255), cv2.LINE_AA, 8)
 
     def _bent_trunk(self, posture: Posture, part: _Part) -> UInt8:
         """The trunk bent along the spine, an arc: in polar coordinates about its centre the spine is straight."""

@@ -142,7 +142,9 @@ def _pelt(u: Float32, v: Float32, half: Float32, look: Look, draw: np.random.Gen
     across = np.abs(v) / np.maximum(half, 1e-6)
     dome = np.sqrt(np.clip(1 - across**2, 0, 1))
     shade = 0.42 + 0.58 * dome + 0.30 * np.exp(-(((v / np.maximum(half, 1e-6) + 0.25) / 0.24) ** 2))
-    shade = shade * (1 + (0.10 + 0.05 * dome) * fur)
+    # Pale hair shows less of its strands, and of the shade of its flanks.
+    pale = float(look.coat.mean()) / 255
+    shade = (1 - 0.45 * pale) * shade * (1 + (0.10 + 0.05 * dome) * (1 - 0.6 * pale) * fur) + 0.4 * pale
     edge = half - np.abs(v) + 0.004 * fur * (half > 0.03)
     alpha = np.clip(edge / 0.012 + 0.5, 0, 1) * (half > 0)
     opaque = np.dstack([np.clip(look.coat * shade[..., None], 0, 255), np.full_like(u, 255)])
@@ -197,7 +199,7 @@ def paint_head(scale: float, look: Look, seed: int) -> Sprite:
         )
         ear = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.040, 0.056), 0.5 * side)
         _lay(canvas, 0.45 * look.skin + 0.35 * look.coat, np.clip((1 - ear) * 4, 0, 1))
-        inner = _blob(u, v, (EAR_AHEAD + 0.006, side * (EAR_ASIDE + 0.003)), (0.027, 0.041), 0.5 * side)
+        inner = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.027, 0.041), 0.5 * side)
         _lay(
             canvas,
             _rgb([1.06, 0.96, 0.96]) * look.skin,

@@ -91,10 +91,13 @@ class Posture(NamedTuple):
         )
 
     def tail_line(self, floor: Rect, points: int = 25) -> Float64:
-        """(points, 2) from just inside the body to the tip; where it meets a wall it lies along it."""
+        """(points, 2) from just inside the body to the tip; where it meets a wall it bends to lie along it."""
         base = self.heading - self.bend / 2 + math.pi
         s = np.linspace(0.0, TAIL_JOINTS, points)
         angles = np.interp((s[1:] + s[:-1]) / 2, np.arange(TAIL_JOINTS + 1), [base, *self.tail])
         steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (TAIL_LENGTH / (points - 1))
         line = np.cumsum(np.vstack([self.along(-self.length / 2 + 0.03), steps]), axis=0)
-        return np.asarray(np.clip(line, (floor.x0, floor.y0), (floor.x1, floor.y1)))
+        # Softer towards the tip: the base stays where the body is.
+        soft = np.linspace(1e-6, 0.06, points)[:, None]
+        line = (floor.x0, floor.y0) + soft * np.logaddexp(0.0, (line - (floor.x0, floor.y0)) / soft)
+        return np.asarray((floor.x1, floor.y1) - soft * np.logaddexp(0.0, ((floor.x1, floor.y1) - line) / soft))

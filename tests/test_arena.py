@@ -1,0 +1,217 @@
+"""The synthetic arena: what is drawn is where the truth says, and depends on nothing but settings and index."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.sources.arena import Arena, ArenaSettings, parse_arena
+from realtime_cropzoom.types import UInt8
+
+SNOUT, LEFT, RIGHT, TAIL = range(4)
+
+
+@cache
+def plain(seed: int) -> Arena:
+    """Without noise and blur, so that every pixel that differs from the empty arena is animal or shadow."""
+    return Arena(ArenaSettings(seed=seed, fps=10, seconds=60, noise=0, blur=0, exposure_ms=0))
+
+
+@cache
+def empty(seed: int) -> UInt8:
+    """The arena without the animal: the median of frames in which it is elsewhere."""
+    arena = plain(seed)
+    return np.median([arena.render(index) for index in range(0, 600, 40)], axis=0).astype(np.uint8)
+
+
+def difference(seed: int, index: int) -> np.ndarray:
+    """(H, W): how far the pixels are from the empty arena, in gray levels."""
+    change = np.abs(plain(seed).render(index).astype(int) - empty(seed))
+    return np.asarray(change.mean(axis=2))
+
+
+def value_at(image: np.ndarray, xy: np.ndarray) -> float:
+    x, y = np.round(xy).astype(int)
+    return float(image[y, x])
+
+
+def test_any_order_gives_the_same_bytes() -> None:
+    options = ArenaSettings(width=200, height=160, seed=4)
+    ahead, back = Arena(options), Arena(options)
+    indices = [0, 1, 500, 77, 400, 130]
+    frames = {index: ahead.render(index) for index in indices}
+    for index in sorted(indices, reverse=True):
+        np.testing.assert_array_equal(back.render(index), frames[index])
+        np.testing.assert_array_equal(back.truth(index), ahead.truth(index))
+
+
+def test_noise_differs_between_frames() -> None:
+    arena = Arena(ArenaSettings(width=160, height=120))
+    first, second = arena.render(0).astype(int), arena.render(1).astype(int)
+    assert np.std(first - second) > arena.settings.noise
+
+
+@pytest.mark.parametrize("fps", [200, 90, 7.5])
+def test_the_path_does_not_depend_on_the_frame_rate(fps: float) -> None:
+    slow, fast = Arena(ArenaSettings(128, 96, fps=2.5)), Arena(ArenaSettings(128, 96, fps=fps))
+    for index in range(0, 50, 7):
+        same_time = index / 2.5 * fps
+        np.testing.assert_allclose(slow.truth(index), fast.truth(round(same_time)), atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(64, 300),
+    height=st.integers(64, 300),
+    seed=st.integers(0, 2**63 - 1),
+    scale=st.floats(0.3, 1.7),
+    index=st.integers(0, 2000),
+)
+def test_keypoints_are_inside_and_as_far_apart_as_in_a_mouse(
+    width: int, height: int, seed: int, scale: float, index: int
+) -> None:
+    arena = Arena(ArenaSettings(width, height, seed=seed, scale=scale))
+    truth = arena.truth(index)
+    assert (truth >= 0).all()
+    assert (truth <= (width - 1, height - 1)).all()
+    body = 118 * scale * min(width / 640, height / 480)
+    ears = (truth[LEFT] + truth[RIGHT]) / 2
+    # The open field labels, in body lengths: ears 0.12 to 0.21 apart, snout to tail base 0.87 to 1.18.
+    assert 0.12 < np.linalg.norm(truth[LEFT] - truth[RIGHT]) / body < 0.21
+    assert 0.75 < np.linalg.norm(truth[SNOUT] - truth[TAIL]) / body < 1.18
+    assert 0.04 < np.linalg.norm(truth[SNOUT] - ears) / body < 0.2
+
+
+def test_left_ear_is_on_the_left() -> None:
+    """As in the labels: facing down in the picture, the animal's left is at the picture's right."""
+    arena = plain(0)
+    for index in range(0, 600, 25):
+        truth = arena.truth(index)
+        ahead = truth[SNOUT] - (truth[LEFT] + truth[RIGHT]) / 2
+        leftwards = np.array([ahead[1], -ahead[0]])
+        assert leftwards @ (truth[LEFT] - truth[RIGHT]) > 0
+
+
+def test_it_rests_and_sprints_without_jumps() -> None:
+    arena = Arena(ArenaSettings(160, 120, fps=200))
+    path = np.array([arena.truth(index) for index in range(60 * 200)])
+    body = 118 / 4
+    speed = np.linalg.norm(np.diff(path[:, TAIL], axis=0), axis=1) * 200 / body
+    assert (speed < 0.1).mean() > 0.03
+    assert (speed > 2.5).mean() > 0.02
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=2) * 200 / body
+    assert steps.max() < 9
+
+
+@pytest.mark.parametrize(("seed", "index"), list(itertools.product([0, 3], [5, 111, 222, 333, 450])))
+def test_the_animal_is_drawn_at_the_truth(seed: int, index: int) -> None:
+    truth, change = plain(seed).truth(index), difference(seed, index)
+    for keypoint in truth:
+        assert value_at(change, keypoint) > 10
+    ahead = truth[SNOUT] - (truth[LEFT] + truth[RIGHT]) / 2
+    ahead /= np.linalg.norm(ahead)
+    assert value_at(change, truth[SNOUT] - 2 * ahead) > 60
+    assert value_at(change, truth[SNOUT] + 4 * ahead) < 60, "the nose ends at the snout"
+
+
+@pytest.mark.parametrize("index", [5, 111, 222, 333, 450])
+def test_ears_are_drawn_around_the_truth(index: int) -> None:
+    """Ears are the only red things at the head's sides: their centre of redness is the keypoint."""
+    arena = Arena(ArenaSettings(1280, 960, fps=10, seconds=60, noise=0, blur=0, exposure_ms=0))
+    image, truth = arena.render(index).astype(float), arena.truth(index)
+    red = np.clip(image[..., 0] - image[..., 1] - 15, 0, None)
+    y, x = np.mgrid[0:960, 0:1280]
+    for ear in (LEFT, RIGHT):
+        near = red * (np.hypot(x - truth[ear, 0], y - truth[ear, 1]) < 17)
+        centre = np.array([(near * x).sum(), (near * y).sum()]) / near.sum()
+        assert np.linalg.norm(centre - truth[ear]) < 0.5
+
+
+def test_the_drawing_moves_with_the_truth() -> None:
+    """Where all that is much darker than the floor moves to, the middle of the keypoints moves as well."""
+    centres, middles = [], []
+    for index in range(0, 600, 50):
+        y, x = np.nonzero(difference(0, index) > 80)
+        centres.append((x.mean(), y.mean()))
+        middles.append(plain(0).truth(index)[[SNOUT, TAIL]].mean(axis=0))
+    off = np.array(centres) - np.array(middles)
+    assert np.linalg.norm(off, axis=1).max() < 0.2 * 118
+    assert np.ptp(middles, axis=0).min() > 118, "the animal walked"
+
+
+def test_frames_are_evenly_spaced_and_as_many_as_asked_for() -> None:
+    arena = Arena(ArenaSettings(64, 64, fps=29.97, seconds=1.5))
+    captured = list(arena.frames())
+    assert (arena.info.name, arena.info.width, arena.info.height, arena.info.fps) == ("arena", 64, 64, 29.97)
+    assert arena.info.frame_count == len(captured) == round(1.5 * 29.97)
+    assert [frame.pts_ns for frame in captured] == [round(index * 1e9 / 29.97) for index in range(len(captured))]
+    assert all(frame.device_ns == frame.pts_ns for frame in captured)
+
+
+def test_copy_to_fills_the_given_array_with_the_rendered_frame() -> None:
+    arena = Arena(ArenaSettings(150, 101, fps=10, seconds=2))
+    ring = np.full((2, 101, 150, 3), 255, np.uint8)
+    for index, frame in enumerate(arena.frames()):
+        frame.copy_to(ring[index % 2])
+        np.testing.assert_array_equal(ring[index % 2], arena.render(index))
+
+
+def test_an_endless_arena_goes_on() -> None:
+    arena = Arena(parse_arena("synthetic:arena,size=64x64,seconds=endless"))
+    assert arena.info.frame_count is None
+    assert len(list(itertools.islice(arena.frames(), 700))) == 700
+
+
+def test_seeds_look_different_and_given_grays_are_kept() -> None:
+    looks = [Arena(ArenaSettings(96, 72, seed=seed)).render(0).mean(axis=(0, 1)) for seed in range(6)]
+    assert np.ptp(looks, axis=0).max() > 8
+    night = Arena(ArenaSettings(320, 240, coat=215, floor=60, noise=0))
+    assert value_at(night.render(0).mean(axis=2), night.truth(0).mean(axis=0)) > 130
+    assert np.median(night.render(0)) < 90
+
+
+def test_problems_and_close() -> None:
+    arena = Arena(ArenaSettings(64, 64))
+    assert arena.problems() == []
+    arena.close()
+    arena.close()
+
+
+def test_negative_index() -> None:
+    with pytest.raises(IndexError, match="frame -1: frames are counted from 0"):
+        Arena(ArenaSettings(64, 64)).truth(-1)
+
+
+def test_parse() -> None:
+    assert parse_arena("synthetic:arena") == ArenaSettings()
+    spec = "synthetic:arena,size=320x200,fps=100,seconds=5,seed=3,noise=0,coat=200,floor=40"
+    assert parse_arena(spec) == ArenaSettings(320, 200, 100, 5, 3, 0, coat=200, floor=40)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("synthetic:maze", r"'synthetic:maze': expected synthetic:arena\[,key=value...\] with the keys size, fps"),
+        ("synthetic:arena,speed=3", "'speed=3', expected key=value with one of the keys size, fps, seconds, seed"),
+        ("synthetic:arena,fps", "'fps', expected key=value"),
+        ("synthetic:arena,size=640", "size=640, expected WIDTHxHEIGHT in pixels, as 640x480"),
+        ("synthetic:arena,seed=1.5", "seed=1.5, expected a whole number"),
+        ("synthetic:arena,fps=fast", "fps=fast, expected a number"),
+        ("synthetic:arena,seconds=long", "seconds=long, expected a number of seconds, or endless"),
+        ("synthetic:arena,size=32x480", "width=32, expected 64 to 8192"),
+        ("synthetic:arena,fps=0", "fps=0.0, expected 0.1 to 10000"),
+        ("synthetic:arena,fps=nan", "fps=nan, expected 0.1 to 10000"),
+        ("synthetic:arena,seconds=-1", "seconds=-1.0, expected 0.001 to"),
+        ("synthetic:arena,seed=-1", "seed=-1, expected 0 to"),
+    ],
+)
+def test_a_bad_spec_says_what_was_expected(spec: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as error:
+        parse_arena(spec)
+    assert "\n" not in str(error.value)
