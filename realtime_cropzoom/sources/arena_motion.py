@@ -41,10 +41,10 @@ class _Mood(NamedTuple):
 
 
 _MOODS = (
-    _Mood(0.18, (0.0, 0.0), (0.0, 0.15), (0.5, 1.8)),  # rest
-    _Mood(0.42, (0.5, 1.3), (0.0, 0.8), (1.0, 3.5)),  # walk
+    _Mood(0.16, (0.0, 0.0), (0.0, 0.15), (0.5, 1.8)),  # rest
+    _Mood(0.38, (0.5, 1.3), (0.0, 0.8), (1.0, 3.5)),  # walk
     _Mood(0.20, (0.15, 0.5), (2.0, 4.5), (0.35, 0.9)),  # turn
-    _Mood(0.20, (2.5, 4.0), (0.0, 0.6), (0.5, 1.3)),  # sprint
+    _Mood(0.26, (2.5, 4.0), (0.0, 0.6), (0.5, 1.3)),  # sprint
 )
 
 
@@ -106,7 +106,7 @@ class _Mouse:
         if over == 0:
             return self.speed_goal, turn
         inward_x, inward_y = (floor.x0 + floor.x1) / 2 - self.x, (floor.y0 + floor.y1) / 2 - self.y
-        pull = over / (math.hypot(inward_x, inward_y) + 1e-6)
+        pull = 2 * over / (math.hypot(inward_x, inward_y) + 1e-6)
         away = math.atan2(free_y - self.y + pull * inward_y, free_x - self.x + pull * inward_x) - self.heading
         away = math.remainder(away, 2 * math.pi)
         weight = min(1.0, over / 0.35) * min(1.0, self.speed / 0.4)
@@ -165,7 +165,7 @@ class Trajectory:
 
     It is integrated in segments of two seconds, each with random draws of its own; the state at the
     start of every segment is kept (130 bytes a second of path, 11 MB a day), and of the segments
-    themselves the last few. A time never asked for before costs the integration up to it, about 2 ms a
+    themselves the last few. A time never asked for before costs the integration up to it, about 3 ms a
     second of path.
     """
 

@@ -20,8 +20,8 @@ _BODY_PROFILE = (
     (0.44, 0.168), (0.54, 0.150), (0.63, 0.142), (0.71, 0.131), (0.78, 0.110), (0.83, 0.078), (0.87, 0.0),
 )  # fmt: skip
 _HEAD_PROFILE = (
-    (-0.11, 0.0), (-0.09, 0.060), (-0.05, 0.092), (0.0, 0.110), (0.05, 0.106), (0.10, 0.094), (0.15, 0.073),
-    (0.19, 0.051), (0.22, 0.032), (0.236, 0.016), (0.243, 0.0),
+    (-0.11, 0.0), (-0.09, 0.060), (-0.05, 0.092), (0.0, 0.110), (0.05, 0.106), (0.10, 0.094), (0.15, 0.071),
+    (0.19, 0.047), (0.22, 0.026), (0.236, 0.013), (0.243, 0.0),
 )  # fmt: skip
 _FINE = 4
 """Sprites are painted this many times larger and averaged down."""
@@ -46,7 +46,7 @@ def look_of(seed: int, coat: int | None, floor: int | None) -> Look:
     draw = np.random.default_rng([seed, 2])
     gray = draw.uniform(38, 72) if coat is None else float(coat)
     bright = draw.uniform(196, 226) if floor is None else float(floor)
-    warmth, floor_warmth, rosiness = draw.uniform(0.0, 0.22), draw.uniform(0.01, 0.10), draw.uniform(0.14, 0.28)
+    warmth, floor_warmth, rosiness = draw.uniform(0.0, 0.22), draw.uniform(0.01, 0.10), draw.uniform(0.10, 0.20)
     skin = 0.32 * gray + 0.68 * 205
     return Look(
         coat=_tint(gray, warmth),
@@ -197,9 +197,9 @@ def paint_head(scale: float, look: Look, seed: int) -> Sprite:
             0.35 * look.coat,
             np.asarray(0.55 * np.clip(1.4 - shadow, 0, 1) * (canvas[..., 3] / 255), np.float32),
         )
-        ear = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.040, 0.056), 0.5 * side)
+        ear = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.044, 0.056), 0.5 * side)
         _lay(canvas, 0.45 * look.skin + 0.35 * look.coat, np.clip((1 - ear) * 4, 0, 1))
-        inner = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.027, 0.041), 0.5 * side)
+        inner = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.030, 0.041), 0.5 * side)
         _lay(
             canvas,
             _rgb([1.06, 0.96, 0.96]) * look.skin,
