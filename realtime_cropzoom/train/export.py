@@ -1,0 +1,86 @@
+"""Network → one ONNX file that the runtime reads: input ``images``, output ``heatmaps``, metadata inside."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+import realtime_cropzoom
+from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, Heatmaps
+
+OPSET = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What the file says about itself, as JSON under the key ``cropzoom`` of its metadata."""
+
+    role: str
+    """``detector`` or ``pose``."""
+    keypoint_names: Sequence[str]
+    """In the order of the heatmaps."""
+    crop_size: int | None
+    """Side in frame pixels of the boxes a pose model was trained for; None for a detector."""
+    trained_on: str
+    """Its data, in words."""
+    license: str
+    """Its licence, in words."""
+    version: int = 1
+    kind: str = "heatmap"
+    downsample_factor: int = DOWNSAMPLE_FACTOR
+    normalization: str = "imagenet"
+    created_with: str = f"realtime-cropzoom {realtime_cropzoom.__version__}"
+
+
+def export_onnx(network: CropzoomSmall, size: tuple[int, int], metadata: Metadata, path: Path) -> None:
+    """Write ``network`` to ``path`` for inputs of ``size`` (W, H), batch 1, weights inside.
+
+    The network itself stays as it is; the copy that is written has its normalisations
+    folded into the convolutions.
+    """
+    model = Heatmaps(copy.deepcopy(network).float().fuse()).eval()
+    images = torch.zeros(1, 3, size[1], size[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings(), _quiet("torch.onnx"), _quiet("onnxscript"), _quiet("onnx_ir"):
+        warnings.simplefilter("ignore")  # the exporter's own, about its own code
+        program: Any = torch.onnx.export(
+            model,
+            (images,),
+            input_names=["images"],
+            output_names=["heatmaps"],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    proto = program.model_proto
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key="cropzoom", value=json.dumps(asdict(metadata)))
+    proto.producer_name = metadata.created_with
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(proto)
+    onnx.save_model(proto, path, save_as_external_data=False)
+
+
+class _quiet:
+    """Hold back a logger's chatter below warnings for a while."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._level = self._logger.level
+
+    def __enter__(self) -> None:
+        self._logger.setLevel(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)

@@ -1,0 +1,195 @@
+"""Augmented views: what the network sees in place of the frames themselves.
+
+Geometry is one affine map from the full-resolution frame to the model's input, applied
+in one resampling (OpenCV, bilinear on uint8, as the runtime crops). Light, blur and noise
+come from kornia, on batches.
+
+Two kinds of view. *Turned*: the frame is turned, scaled, mirrored, moved as a whole.
+*Pasted*: the animal is lifted from its session's background (their ratio, so that shadows
+come along) and put elsewhere, turned, onto the background as it stands. 92 frames of a
+mouse that keeps to one wall thus become a mouse anywhere in its arena.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from kornia import augmentation
+from torch import Tensor
+
+from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.crop import IMAGENET_MEAN, IMAGENET_STD, unmap
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.train.dataset import LabelledFrame
+from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
+
+_DARK = 16
+"""Levels added to frame and background before their ratio is taken: it means nothing in black."""
+_TOGETHER = 8
+"""Pictures that get the same two changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRule:
+    """How views are drawn."""
+
+    size: tuple[int, int]
+    """(W, H) of the model's input."""
+    crop_size: int | None
+    """Side of the box around the animal in frame pixels; None for the whole frame (a detector)."""
+    jitter: float
+    """Standard deviation in frame pixels of the box's centre, as the detector errs."""
+    paste_share: float
+    """How many of the views are pasted, where the background is known."""
+    flip: bool
+    """Whether half of the views are mirrored."""
+    mirror: tuple[int, ...]
+    """For each keypoint the one that stands for it when mirrored."""
+
+
+def labelled_box(xy: Float32, crop_size: int) -> Box:
+    """The box a perfect detector gives. Raises DataError where nothing is labelled."""
+    box = BoxRule(crop_size=crop_size).box(Keypoints(xy, np.ones(len(xy), np.float32)))
+    if box is None:
+        raise DataError("a frame without any labelled keypoint gives no box")
+    return box
+
+
+def frame_to_model(box: Box, size: tuple[int, int]) -> Float64:
+    """The (3, 3) map from frame pixels to the pixels that ``cv2.resize`` makes of the box.
+
+    A resize aligns the corners of the pictures, so it shifts by half a pixel of each; the
+    keypoints' convention (``crop.unmap``) has no such term. Labels therefore follow
+    ``unmap``, pixels follow this map.
+    """
+    scale = np.array([size[0] / box.w, size[1] / box.h])
+    shift = (0.5 - np.array([box.x, box.y])) * scale - 0.5
+    return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]], [0, 0, 1]])
+
+
+class Views:
+    """Draws views of labelled frames."""
+
+    def __init__(self, frames: Sequence[LabelledFrame], rule: ViewRule, rng: np.random.Generator) -> None:
+        """Draw from ``frames`` by ``rule``, at random by ``rng``."""
+        self._frames = frames
+        self._rule = rule
+        self._rng = rng
+
+    def draw(self, index: int) -> tuple[UInt8, Float32]:
+        """Return a view of frame ``index``: (H, W, 3) RGB, and (K, 2) keypoints in model space.
+
+        Keypoints that leave the view are NaN, as unlabelled ones are.
+        """
+        frame, rule = self._frames[index], self._rule
+        pasted = frame.background is not None and self._rng.random() < rule.paste_share
+        turn, mirrored = self._turn(frame, pasted)
+        xy = transform(turn, frame.xy[list(rule.mirror)] if mirrored else frame.xy)
+        box = self._box(frame, xy)
+        view = frame_to_model(box, rule.size)
+        if pasted and frame.background is not None:
+            pixels = _paste(frame.image, frame.background, view, turn, rule.size)
+        else:
+            pixels = np.asarray(cv2.warpAffine(frame.image, (view @ turn)[:2], rule.size), np.uint8)
+        xy_model = unmap(xy, box, rule.size)
+        inside = (xy_model >= 0).all(axis=1) & (xy_model <= np.array(rule.size) - 1).all(axis=1)
+        xy_model[~inside] = np.nan
+        return pixels, xy_model
+
+    def _turn(self, frame: LabelledFrame, pasted: bool) -> tuple[Float64, bool]:
+        """A map from frame to frame: about the animal's centre, and for pasted views to a new place."""
+        rng, rule = self._rng, self._rule
+        height, width = frame.image.shape[:2]
+        centre = np.nanmean(frame.xy, axis=0).astype(np.float64)
+        whole_frame = rule.crop_size is None
+        slightly = whole_frame and not pasted and rng.random() < 0.5
+        angle = rng.normal(0, 0.1) if slightly else rng.uniform(-np.pi, np.pi)
+        scale = np.exp(rng.uniform(-0.2, 0.2))
+        mirrored = rule.flip and rng.random() < 0.5
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+        if mirrored:
+            turn[:, 0] *= -1
+        if pasted or (whole_frame and not slightly):
+            place = _place(rng, (frame.xy - centre) @ turn.T, (width, height))
+        else:
+            place = centre + rng.normal(0, 0.03 * width, 2)
+        matrix = np.eye(3)
+        matrix[:2, :2] = turn
+        matrix[:2, 2] = place - turn @ centre
+        return matrix, mirrored
+
+    def _box(self, frame: LabelledFrame, xy: Float32) -> Box:
+        """The box of the view: the whole frame, or one around the animal that errs as a detector does."""
+        if self._rule.crop_size is None:
+            return Box(0, 0, frame.image.shape[1], frame.image.shape[0])
+        box = labelled_box(xy, self._rule.crop_size)
+        wide = 4.0 if self._rng.random() < 0.1 else 1.0
+        dx, dy = self._rng.normal(0, self._rule.jitter * wide, 2).round().astype(int)
+        return Box(box.x + int(dx), box.y + int(dy), box.w, box.h)
+
+
+def transform(matrix: Float64, xy: Float32) -> Float32:
+    """Apply a (3, 3) affine map to (K, 2) keypoints."""
+    return (xy @ matrix[:2, :2].T + matrix[:2, 2]).astype(np.float32)
+
+
+def _place(rng: np.random.Generator, around: Float64, frame_size: tuple[int, int]) -> Float64:
+    """A place for the centre such that the keypoints, ``around`` it, stay in the frame where they can."""
+    low, high = -np.nanmin(around, axis=0), np.array(frame_size) - 1 - np.nanmax(around, axis=0)
+    place: Float64 = rng.uniform(np.minimum(low, high), np.maximum(low, high))
+    return place
+
+
+def _paste(image: UInt8, background: UInt8, view: Float64, turn: Float64, size: tuple[int, int]) -> UInt8:
+    """The background through ``view``, darker and lighter where the animal makes it so, that through ``turn`` too."""
+    moved = (view @ turn)[:2]
+    ratio = _levels(image, moved, size) / _levels(background, moved, size)
+    pasted = _levels(background, view[:2], size) * ratio - _DARK
+    inside = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), view[:2], size)
+    pasted *= inside[:, :, None] > 0
+    clipped: UInt8 = np.clip(pasted.round(), 0, 255).astype(np.uint8)
+    return clipped
+
+
+def _levels(image: UInt8, matrix: Float64, size: tuple[int, int]) -> Float32:
+    """The image through ``matrix``, zero off the frame, with ``_DARK`` added."""
+    warped: Float32 = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32) + np.float32(_DARK)
+    return warped
+
+
+class Photometric:
+    """Light, blur and noise: two of the changes at a time, others for every few pictures."""
+
+    def __init__(self) -> None:
+        """Set up the changes; torch's global random generator draws them."""
+        self._augment = augmentation.AugmentationSequential(
+            augmentation.RandomBrightness((0.75, 1.25), p=0.7),
+            augmentation.RandomContrast((0.7, 1.3), p=0.7),
+            augmentation.RandomGamma((0.7, 1.4), p=0.7),
+            augmentation.RandomMotionBlur((3, 7), 180.0, 0.5, p=0.5),
+            augmentation.RandomGaussianBlur((3, 3), (0.1, 1.2), p=0.5),
+            augmentation.RandomGaussianNoise(0.0, 0.03, p=0.7),
+            data_keys=["input"],
+            random_apply=2,
+        )
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Change (N, 3, H, W) pictures in [0, 1]."""
+        return torch.cat([self._augment(few) for few in torch.split(pictures, _TOGETHER)]).clamp(0, 1)
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) in [0, 1] → as the model wants them."""
+    mean, std = torch.from_numpy(IMAGENET_MEAN), torch.from_numpy(IMAGENET_STD)
+    return torch.addcmul(-(mean / std)[:, None, None], pictures, 1 / std[:, None, None])
+
+
+def batch(views: Sequence[tuple[UInt8, Float32]]) -> tuple[Tensor, Tensor]:
+    """Stack views: (N, 3, H, W) in [0, 1] and (N, K, 2) in model space."""
+    pixels = torch.from_numpy(np.stack([pixels for pixels, _ in views]))
+    xy = torch.from_numpy(np.stack([xy for _, xy in views]))
+    return pixels.permute(0, 3, 1, 2).float() / 255, xy

@@ -1,0 +1,123 @@
+"""Train the two models in models/, and measure what models/README.md says of them.
+
+    python scripts/train_shipped_models.py --data FOLDER
+
+FOLDER is the openfield example of the DeepLabCut repository: CollectedData.csv and the
+images it names. The models are trained side by side, each on one thread: two small
+networks make better use of two cores than one that waits at every layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from realtime_cropzoom.train import Epoch, TrainReport, train
+from realtime_cropzoom.train.config import load_config
+from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames, split_frames
+from realtime_cropzoom.train.evaluate import Prediction, Predictor, pixel_errors, predict_frames, whole_frame
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = {role: ROOT / "configs" / f"train_openfield_{role}.yaml" for role in ("detector", "pose")}
+UNSEEN_ARENAS = 10_000
+"""Seed of arenas that no training uses."""
+
+
+def main() -> None:
+    """Train, copy, measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the openfield folder, with CollectedData.csv")
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs"), help="where the trainings are left")
+    parser.add_argument("--models", type=Path, default=ROOT / "models", help="where the two .onnx files go")
+    parser.add_argument("--overrides", nargs="*", default=[], help="KEY=VALUE for both trainings")
+    parser.add_argument("--measure_only", action="store_true", help="measure the models that are there")
+    args = parser.parse_args()
+    overrides = [f"data.data_dir={args.data.resolve()}", *args.overrides]
+    if not args.measure_only:
+        train_both(args.output_dir, overrides)
+        args.models.mkdir(exist_ok=True)
+        for role in CONFIGS:
+            shutil.copyfile(exported(args.output_dir / role), args.models / f"{role}.onnx")
+    measure(args.models, overrides)
+
+
+def train_both(output_dir: Path, overrides: Sequence[str]) -> None:
+    """Train detector and pose model in two processes."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(len(CONFIGS)) as pool:
+        for report in pool.starmap(train_one, [(role, output_dir / role, overrides) for role in CONFIGS]):
+            print(f"{report.role}: {report.seconds / 60:.1f} min, {report.held_out_frames} frames held out")
+
+
+def train_one(role: str, output_dir: Path, overrides: Sequence[str]) -> TrainReport:
+    """Train one model on one thread."""
+    torch.set_num_threads(1)
+
+    def progress(epoch: Epoch) -> None:
+        print(f"{role:8s} {epoch}", flush=True)
+
+    return train(CONFIGS[role], output_dir, detector_model=None, overrides=overrides, progress=progress)
+
+
+def exported(output_dir: Path) -> Path:
+    """The ONNX file of a training."""
+    return next((output_dir / "exports_onnx").glob("*_fp32.onnx"))
+
+
+def measure(models: Path, overrides: Sequence[str]) -> None:
+    """Print accuracy on frames that were never trained on, and speed."""
+    detector, pose = models / "detector.onnx", models / "pose.onnx"
+    config, _ = load_config(CONFIGS["pose"], overrides)
+    data, training, crop_size = config.data, config.training, config.cropzoom.crop_size
+    frames = read_frames(data.data_dir, str(data.csv_file), data.keypoint_names)
+    split = split_frames(len(frames), training.train_prob, training.val_prob, training.rng_seed_data_pt)
+    held_out = [frames[i] for i in (*split.validation, *split.test)]
+    arenas = arena_frames(400, data.keypoint_names, UNSEEN_ARENAS)
+    for title, chosen in (("openfield, held out", held_out), ("synthetic arena, unseen seeds", arenas)):
+        print(f"{title}: {len(chosen)} frames")
+        seen = predict_frames(detector, chosen, crop_size=None, detector=None)
+        report("  detector, whole frame", seen, chosen)
+        found = predict_frames(pose, chosen, crop_size=crop_size, detector=detector)
+        report("  pose, detector's box", found, chosen)
+        contained = np.mean([contains(p, frame) for p, frame in zip(found, chosen, strict=True)])
+        print(f"  boxes that hold all keypoints: {100 * contained:.1f} %")
+        each = np.nanmean(pixel_errors(found, chosen), axis=0)
+        print("  pose by keypoint:", ", ".join(f"{n} {e:.2f}" for n, e in zip(data.keypoint_names, each, strict=True)))
+    for path in (detector, pose):
+        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {speed_ms(path):.2f} ms on one thread (median)")
+
+
+def report(what: str, predictions: Sequence[Prediction], frames: Sequence[LabelledFrame]) -> None:
+    """Print the errors' mean, median and 95th percentile."""
+    errors = pixel_errors(predictions, frames)
+    errors = errors[np.isfinite(errors)]
+    print(f"{what}: mean {errors.mean():.2f}, median {np.median(errors):.2f}, 95 % {np.quantile(errors, 0.95):.2f} px")
+
+
+def contains(prediction: Prediction, frame: LabelledFrame) -> bool:
+    """Whether every labelled keypoint lies inside the box."""
+    box = prediction.box
+    inside = (frame.xy >= (box.x, box.y)) & (frame.xy < (box.x + box.w, box.y + box.h))
+    return bool((inside | np.isnan(frame.xy)).all())
+
+
+def speed_ms(path: Path, runs: int = 500) -> float:
+    """Median time of crop, resize, inference and decoding of one frame on one thread."""
+    model, image = Predictor(path), arena_frames(1, ["snout"], UNSEEN_ARENAS)[0].image
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        model.predict(image, whole_frame(image))
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1000
+
+
+if __name__ == "__main__":
+    main()
