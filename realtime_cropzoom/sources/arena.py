@@ -7,7 +7,7 @@ pure function of the settings and ``i``: any frame can be asked for, in any orde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -158,11 +158,11 @@ class Arena:
         return image
 
     def frames(self) -> Iterator[Captured]:
-        """Yield the frames; each is drawn when it is copied."""
+        """Yield the frames, drawn: as with a camera, what comes after is only the copy."""
         s, index = self.settings, 0
         while self.info.frame_count is None or index < self.info.frame_count:
             pts_ns = round(index * 1e9 / s.fps)
-            yield Captured(pts_ns, pts_ns, s.width, s.height, self._copier(index))
+            yield Captured(pts_ns, pts_ns, s.width, s.height, partial(_copy, self.render(index)))
             index += 1
 
     def problems(self) -> list[str]:
@@ -171,9 +171,6 @@ class Arena:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-    def _copier(self, index: int) -> Callable[[UInt8], None]:
-        return partial(self._render_into, self._posture(index), index)
 
     def _posture(self, index: int) -> Posture:
         if index < 0:
@@ -189,6 +186,10 @@ class Arena:
         cv2.add(self._background, noise, dst=out)
         patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
         out[where] = cv2.add(patch, noise[where])
+
+
+def _copy(image: UInt8, out: UInt8) -> None:
+    np.copyto(out, image)
 
 
 def _noise_bank(width: int, height: int, sigma: float, mean: int, seed: int) -> UInt8:

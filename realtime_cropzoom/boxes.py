@@ -1,0 +1,84 @@
+"""Keypoints → box: where to crop, as Lightning Pose's ``create_bbox`` decides it.
+
+Pure. Beyond Lightning Pose, keypoints that a live detector is not sure of do not
+count, and a minimum side keeps a collapsed detection from giving a 6-pixel box.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.types import Box, Keypoints
+
+DEFAULT_CROP_RATIO = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRule:
+    """How a detection becomes a box. ``crop_size`` and ``crop_ratio`` exclude each other."""
+
+    crop_size: int | None = None
+    """Side of the box in frame pixels, rounded up to even."""
+    crop_ratio: float | None = None
+    """Side as a multiple of the larger keypoint span; 2.0 where neither is given."""
+    min_likelihood: float = 0.0
+    """Keypoints under it do not count."""
+    min_box: int = 0
+    """Smallest side in frame pixels."""
+    anchors: tuple[int, ...] | None = None
+    """Indices of the keypoints that count; None for all."""
+
+    def __post_init__(self) -> None:
+        if self.crop_size is not None and self.crop_ratio is not None:
+            raise ConfigError("both crop_size and crop_ratio were given; give one of them")
+        if self.crop_size is not None and self.crop_size <= 0:
+            raise ConfigError(f"crop_size is {self.crop_size}; expected a side in pixels greater than 0")
+        if self.crop_ratio is not None and not (math.isfinite(self.crop_ratio) and self.crop_ratio > 0):
+            raise ConfigError(f"crop_ratio is {self.crop_ratio}; expected a factor greater than 0, such as 2.0")
+
+    def box(self, detection: Keypoints) -> Box | None:
+        """Return the box around ``detection`` (frame space), or None where nothing is usable.
+
+        Not finite keypoints never count. Source: Lightning Pose, ``utils/cropzoom.py``,
+        ``_compute_bbox_df``; equal to it, number for number, with ``min_likelihood`` and
+        ``min_box`` 0.
+        """
+        xy = usable(detection, self.min_likelihood, self.anchors)
+        if len(xy) == 0:
+            return None
+        side = self.crop_size if self.crop_size is not None else self._side_from_span(xy)
+        return centred_box(xy, max(even(side), even(self.min_box)))
+
+    def _side_from_span(self, xy: np.ndarray) -> int:
+        ratio = DEFAULT_CROP_RATIO if self.crop_ratio is None else self.crop_ratio
+        # A single keypoint spans nothing: one pixel is the smallest box there is.
+        return max(1, math.ceil(float(np.ptp(xy, axis=0).max()) * ratio))
+
+
+def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] | None) -> np.ndarray:
+    """Return the (n, 2) float64 keypoints that count: finite, likely enough, and anchors if named."""
+    counts = np.isfinite(detection.xy).all(axis=1) & (detection.likelihood >= min_likelihood)
+    if anchors is not None:
+        chosen = np.zeros_like(counts)
+        chosen[list(anchors)] = True
+        counts &= chosen
+    return detection.xy[counts].astype(np.float64)
+
+
+def centred_box(xy: np.ndarray, side: int) -> Box:
+    """Return the square box of an even ``side`` whose top-left is trunc(mean − side // 2).
+
+    ``xy`` is (n, 2), n ≥ 1. The truncation is toward zero, as Lightning Pose does it.
+    """
+    x, y = (int(c) for c in xy.mean(axis=0) - side // 2)
+    return Box(x, y, side, side)
+
+
+def even(side: int) -> int:
+    """Round up to an even number of pixels, as video codecs want it."""
+    return side + side % 2

@@ -1,0 +1,81 @@
+"""Frame + box → model input, and back.
+
+Pure. Spaces: *frame* is pixels of the captured image, *model* is pixels of the
+model's input. ``remap`` is the exact inverse of ``unmap``, and both carry
+Lightning Pose's convention, x_frame = x_model / W · w + x_box, without a
+half-pixel term.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from realtime_cropzoom.types import Box, Float32, UInt8
+
+Edge = Literal["pad", "clamp"]
+Method = Literal["fast", "reference"]
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_SCALE = np.asarray(1 / (255 * IMAGENET_STD), np.float32)[:, None, None]
+_SHIFT = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)[:, None, None]
+
+
+def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
+    """Return the pixels inside ``box`` and the box they really cover.
+
+    ``image`` is (H, W, 3). With ``pad`` what lies off the frame is zero, as in the crops
+    pose models are trained on, and the box stays as it is. With ``clamp`` the box is cut
+    off at the frame's edge, never to less than a pixel, as ``litpose predict --bbox_dir``
+    does it. Where the box lies inside the frame the result is a view.
+    """
+    height, width = image.shape[:2]
+    left, top = max(0, box.x), max(0, box.y)
+    right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
+    if edge == "clamp":
+        left, top = min(left, width - 1), min(top, height - 1)
+        inside = Box(left, top, max(1, right - left), max(1, bottom - top))
+        return image[top : top + inside.h, left : left + inside.w], inside
+    if (left, top, right, bottom) == (box.x, box.y, box.x + box.w, box.y + box.h):
+        return image[top:bottom, left:right], box
+    padded = np.zeros((box.h, box.w, 3), np.uint8)
+    if left < right and top < bottom:
+        padded[top - box.y : bottom - box.y, left - box.x : right - box.x] = image[top:bottom, left:right]
+    return padded, box
+
+
+def fill_input(pixels: UInt8, out: Float32, method: Method) -> None:
+    """Resize (h, w, 3) RGB pixels to a model input and normalise them, into ``out`` (3, H, W).
+
+    Bilinear without antialiasing, in float32, then ImageNet mean and std. ``reference`` keeps
+    Lightning Pose's order of operations for videos, ``fast`` folds the scaling into one
+    multiplication and one addition: equal but for the last bits.
+    """
+    size = (out.shape[2], out.shape[1])
+    if method == "fast":
+        cv2.split(cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), list(out))
+        out *= _SCALE
+        out += _SHIFT
+        return
+    scaled = cv2.resize(pixels.astype(np.float32) / np.float32(255), size, interpolation=cv2.INTER_LINEAR)
+    np.copyto(out, ((scaled - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1))
+
+
+def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
+    """Model space → frame space. ``xy_model`` (K, 2), ``size`` the model input's (W, H); NaN stays NaN.
+
+    Source: Lightning Pose, ``data/bboxes.py``, ``model_to_frame``; float32 as there.
+    """
+    extent = np.array([box.w, box.h], np.float32)
+    origin = np.array([box.x, box.y], np.float32)
+    return np.asarray(xy_model / np.array(size, np.float32) * extent + origin, np.float32)
+
+
+def unmap(xy_frame: Float32, box: Box, size: tuple[int, int]) -> Float32:
+    """Frame space → model space, the inverse of ``remap``."""
+    extent = np.array([box.w, box.h], np.float32)
+    origin = np.array([box.x, box.y], np.float32)
+    return np.asarray((xy_frame - origin) / extent * np.array(size, np.float32), np.float32)

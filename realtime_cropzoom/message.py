@@ -1,0 +1,189 @@
+"""What leaves a run: the messages of schema version 1, and their bytes.
+
+A pose message travels as two parts, the topic and UTF-8 JSON (or msgpack), on the PUB
+endpoint, and as that payload alone on the conflating ``latest`` endpoint. Fields are
+added within a version, never renamed. Not-a-number is null. All times are ns of the
+sender's monotonic clock; add ``unix_offset_ns`` for Unix time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+Encoding = Literal["json", "msgpack"]
+
+
+class BoxField(msgspec.Struct, frozen=True):
+    """The crop region, and the frame its detection was made on."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+    frame: int
+    """Capture index of the frame that the detector saw."""
+    age_ms: float
+    """Frame time between that frame and this one."""
+
+
+class TimeField(msgspec.Struct, frozen=True):
+    """The ledger of one frame."""
+
+    device_ns: int | None
+    """The source's own time for the frame, null where it has none."""
+    captured_ns: int
+    """The decoded frame was handed over."""
+    detected_ns: int | None
+    """The detection that gave the box was done; null without one."""
+    cropped_ns: int | None
+    """The model input was ready; null without a box."""
+    inferred_ns: int
+    """The pose was there, in frame pixels."""
+    published_ns: int
+    """The message was handed to the socket."""
+    unix_offset_ns: int
+    """Unix time less monotonic time, measured once a run."""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What became of every frame up to this one: captured = processed + skipped + failed."""
+
+    captured: int
+    processed: int
+    skipped: int
+    """Jumped over to stay with the newest frame."""
+    failed: int
+    """The model gave numbers that are none."""
+    unsent: int
+    """Messages dropped before the socket; their ``seq`` is missing."""
+
+
+class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
+    """One processed frame."""
+
+    schema: int
+    run: str
+    """An id for this run."""
+    camera: str
+    seq: int
+    """Counts pose messages from 0; a gap is a dropped message."""
+    frame: int
+    """Capture index."""
+    state: str
+    """searching, tracking, coasting or lost."""
+    stream: str
+    """live, stalled, reconnecting or ended."""
+    keypoints: dict[str, tuple[float | None, float | None, float | None]]
+    """Name → [x, y, likelihood], frame pixels; null where there is no pose."""
+    box: BoxField | None
+    """Null before the first usable detection."""
+    time: TimeField
+    counts: Counts
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """A distribution, in ms; null while it is empty."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
+    """The heartbeat, once a second."""
+
+    schema: int
+    run: str
+    camera: str
+    state: str
+    stream: str
+    counts: Counts
+    backlog: int
+    """Frames captured that have no fate yet."""
+    fps: float
+    """Frames captured in the last second."""
+    detector_fps: float
+    """Detections made in the last second."""
+    latency_ms: dict[str, Percentiles]
+    """By stage, since the start of the run; ``total`` is captured → pose in frame pixels."""
+    time_ns: int
+    unix_offset_ns: int
+
+
+class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    """What a subscriber must know to read the poses; sent at start and whenever somebody subscribes."""
+
+    schema: int
+    run: str
+    camera: str
+    source: str
+    keypoint_names: list[str]
+    width: int
+    """Frame width in pixels."""
+    height: int
+    """Frame height in pixels."""
+    fps: float | None
+    """Nominal, null where the source does not say."""
+    detector_sha256: str | None
+    """Null where a recorded schedule gives the boxes."""
+    pose_sha256: str
+    config_sha256: str
+    version: str
+    """Of this package."""
+    unix_offset_ns: int
+
+
+class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
+    """The last message of a run."""
+
+    schema: int
+    run: str
+    camera: str
+    reason: str
+    """``finished``, ``stopped``, or what went wrong in one line."""
+    counts: Counts
+    time_ns: int
+
+
+Message = PoseMessage | StatusMessage | HelloMessage | EndMessage
+
+_ENCODERS: dict[Encoding, Any] = {"json": msgspec.json.Encoder(), "msgpack": msgspec.msgpack.Encoder()}
+_DECODERS: dict[Encoding, Any] = {"json": msgspec.json.Decoder(Message), "msgpack": msgspec.msgpack.Decoder(Message)}
+
+
+def encode(message: Message, encoding: Encoding = "json") -> bytes:
+    """Return the payload of a message. In msgpack not-a-number stays what it is."""
+    payload: bytes = _ENCODERS[encoding].encode(message)
+    return payload
+
+
+def decode(payload: bytes) -> Message:
+    """Return the message in ``payload``, JSON or msgpack.
+
+    Raises msgspec.ValidationError or msgspec.DecodeError where it is none.
+    """
+    encoding: Encoding = "json" if payload[:1] == b"{" else "msgpack"
+    message: Message = _DECODERS[encoding].decode(payload)
+    return message
+
+
+def topic(message: Message, camera: str) -> bytes:
+    """Return the topic a message goes under: ``pose/<camera>``, ``status/<camera>`` …"""
+    return f"{type(message).__struct_config__.tag}/{camera}".encode()
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of all messages."""
+    (schema,), components = msgspec.json.schema_components([Message], ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": components}
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return ``value``, or None where it is not a finite number."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,187 @@
+"""The ring: the last n frames, in memory that is allocated once.
+
+The writer copies each frame into the oldest slot that nobody reads. A reader leases a slot
+while it looks at the pixels, and a leased slot is never written, so nothing tears. Readers
+are of two kinds:
+
+* ``NewestReader`` takes the newest frame it has not seen, and never minds the others.
+* ``OrderedReader`` takes every frame in order. With ``max_lag=None`` the writer waits for
+  it (lockstep). With a number it may fall behind by so many frames; then it jumps to the
+  newest and is told which frames it jumped over.
+
+Stamps outlive pixels: the ring remembers those of far more frames than it has slots, so
+that a frame that was jumped over still has its times.
+
+One lock and one condition guard everything but the pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from types import TracebackType
+
+import numpy as np
+
+from realtime_cropzoom.types import Frame, Stamp, UInt8
+
+_STAMPS = 1 << 14
+
+
+class EndOfStream(Exception):  # noqa: N818 - it is no error
+    """The ring is closed and this reader has seen all it will see."""
+
+
+class Lease:
+    """A frame whose pixels stay as they are until it is released."""
+
+    def __init__(self, ring: Ring, slot: int, frame: Frame, skipped: list[Stamp]) -> None:
+        self._ring: Ring | None = ring
+        self._slot = slot
+        self.frame = frame
+        self.skipped = skipped
+        """Frames jumped over since the reader's last one, oldest first."""
+
+    def release(self) -> None:
+        """Give the slot back; may be called twice."""
+        if self._ring is not None:
+            self._ring._release(self._slot)
+            self._ring = None
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.release()
+
+
+class Ring:
+    """The buffer. One writer thread; one thread a reader."""
+
+    def __init__(self, slots: int, height: int, width: int) -> None:
+        """Allocate ``slots`` frames of (height, width, 3) uint8."""
+        self.pixels = np.zeros((slots, height, width, 3), np.uint8)
+        self._changed = threading.Condition()
+        self._held: deque[tuple[int, int]] = deque()  # (frame index, slot), oldest first
+        self._free = list(range(slots))
+        self._leases = [0] * slots
+        self._stamps: deque[Stamp] = deque(maxlen=_STAMPS)
+        self._readers: list[OrderedReader] = []
+        self._closed = False
+        self.newest = -1
+        """Index of the newest frame, -1 before the first."""
+
+    def claim(self, timeout_s: float) -> int | None:
+        """Return a slot to write the next frame to, or None if none came free in time.
+
+        Live there is always one, as long as there are more slots than leases.
+        """
+        with self._changed:
+            slot = self._take_slot()
+            if slot is None:
+                self._changed.wait(timeout_s)
+                slot = self._take_slot()
+            return slot
+
+    def publish(self, slot: int, stamp: Stamp) -> None:
+        """Hand out the frame written to a claimed slot. Indices count up by one."""
+        with self._changed:
+            if stamp.index != self.newest + 1:
+                raise ValueError(f"frame {stamp.index} published after frame {self.newest}")
+            self._held.append((stamp.index, slot))
+            self._stamps.append(stamp)
+            self.newest = stamp.index
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Say that no frame will come; readers get what is left, then ``EndOfStream``."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _take_slot(self) -> int | None:
+        if self._free:
+            return self._free.pop()
+        needed_from = min((r.next_index for r in self._readers if r.max_lag is None), default=self.newest + 1)
+        for position, (index, slot) in enumerate(self._held):
+            if index >= needed_from:
+                return None
+            if self._leases[slot] == 0:
+                del self._held[position]
+                return slot
+        return None
+
+    def _lease(self, index: int, skipped: list[Stamp]) -> Lease:
+        slot = next(s for i, s in self._held if i == index)
+        self._leases[slot] += 1
+        return Lease(self, slot, Frame(self._stamp(index), self.pixels[slot]), skipped)
+
+    def _release(self, slot: int) -> None:
+        with self._changed:
+            self._leases[slot] -= 1
+            self._changed.notify_all()
+
+    def _stamp(self, index: int) -> Stamp:
+        return self._stamps[index - self._stamps[0].index]
+
+    def stamps(self, first: int, end: int) -> list[Stamp]:
+        """Return the stamps of frames ``first`` … ``end`` - 1; those too old to be remembered are left out."""
+        with self._changed:
+            return self._stamps_between(first, end)
+
+    def _stamps_between(self, first: int, end: int) -> list[Stamp]:
+        if not self._stamps:
+            return []
+        return [self._stamp(i) for i in range(max(first, self._stamps[0].index), min(end, self.newest + 1))]
+
+
+class NewestReader:
+    """Takes the newest frame each time. Between two takes any number may pass unseen."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self._last = -1
+
+    def take(self, timeout_s: float) -> Lease | None:
+        """Return the newest frame if it is new, or None if none came in time. Raises EndOfStream."""
+        ring = self._ring
+        with ring._changed:
+            if ring.newest == self._last and not ring._closed:
+                ring._changed.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
+            if ring.newest > self._last:
+                self._last = ring.newest
+                return ring._lease(ring.newest, [])
+            if ring._closed:
+                raise EndOfStream
+            return None
+
+
+class OrderedReader:
+    """Takes frames in order; see the module's text for ``max_lag``."""
+
+    def __init__(self, ring: Ring, max_lag: int | None) -> None:
+        self._ring = ring
+        self.max_lag = max_lag
+        self.next_index = 0
+        ring._readers.append(self)
+
+    def take(self, timeout_s: float) -> Lease | None:
+        """Return the next frame, or None if none came in time. Raises EndOfStream."""
+        ring = self._ring
+        with ring._changed:
+            if ring.newest < self.next_index and not ring._closed:
+                ring._changed.wait_for(lambda: ring.newest >= self.next_index or ring._closed, timeout_s)
+            if ring.newest < self.next_index:
+                if ring._closed:
+                    raise EndOfStream
+                return None
+            first = self.next_index
+            lag = ring.newest - first
+            if self.max_lag is not None and (lag > self.max_lag or ring._held[0][0] > first):
+                first = ring.newest
+            skipped = ring._stamps_between(self.next_index, first)
+            lease = ring._lease(first, skipped)
+            self.next_index = first + 1
+            if self.max_lag is None:
+                ring._changed.notify_all()  # the writer may wait for this reader
+            return lease

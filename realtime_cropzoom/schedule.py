@@ -1,0 +1,163 @@
+"""Which box a frame gets, and the state that says what it may be trusted for.
+
+Pure: no threads, no clocks; ages are frame time. A schedule is fed detections in the
+order of their frames and asked, frame by frame, for the box in force. It is the only
+place where that is decided, so a live run that wrote down its choices (``_bbox.csv``)
+can be replayed exactly by ``FileSchedule``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from realtime_cropzoom.errors import ScheduleError
+from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
+
+NO_BOX = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StateLimits:
+    """How old a box may be, in frame time, before the state says so."""
+
+    coast_after_ms: float = 250.0
+    """Older than this: coasting."""
+    lost_after_ms: float = 1000.0
+    """Older than this: lost."""
+
+    def state(self, age_ms: float) -> State:
+        """Return the state of a box that is ``age_ms`` old."""
+        if age_ms > self.lost_after_ms:
+            return State.LOST
+        return State.COASTING if age_ms > self.coast_after_ms else State.TRACKING
+
+    def in_force(self, detection: Detection | None, stamp: Stamp) -> BoxInForce:
+        """Return what ``detection`` (the last usable one, or None) is to the frame ``stamp``."""
+        if detection is None:
+            return NO_BOX
+        age_ms = (stamp.pts_ns - detection.stamp.pts_ns) / 1e6
+        return BoxInForce(
+            detection.box, detection.stamp.index, age_ms, self.state(age_ms), detected_ns=detection.detected_ns
+        )
+
+
+class Schedule(Protocol):
+    """Which box a frame gets."""
+
+    def offer(self, detection: Detection) -> None:
+        """Take in a detection; they come in the order of their frames."""
+        ...
+
+    def choose(self, stamp: Stamp) -> BoxInForce | None:
+        """Return the box in force for a frame, or None where it must wait for a detection."""
+        ...
+
+
+class LatestSchedule:
+    """Live: the last usable detection there is. It never waits."""
+
+    def __init__(self, limits: StateLimits) -> None:
+        self._limits = limits
+        self._last: Detection | None = None
+
+    def offer(self, detection: Detection) -> None:
+        """Keep ``detection`` if it has a box."""
+        if detection.box is not None:
+            self._last = detection
+
+    def choose(self, stamp: Stamp) -> BoxInForce:
+        """Return the last usable box; a box from a later frame than ``stamp`` counts as of age 0."""
+        chosen = self._limits.in_force(self._last, stamp)
+        if chosen.age_ms >= 0 or chosen.box is None:
+            return chosen
+        return BoxInForce(chosen.box, chosen.frame, 0.0, State.TRACKING, chosen.detected_ns)
+
+
+class LockstepSchedule:
+    """Reproducible: frame i gets the detection of the latest frame j ≤ i with j mod ``every`` = 0."""
+
+    def __init__(self, limits: StateLimits, every: int = 1) -> None:
+        self._limits = limits
+        self._every = every
+        self._last: Detection | None = None
+        self._after: deque[tuple[int, Detection | None]] = deque()
+
+    def wanted(self, index: int) -> int:
+        """Return the frame whose detection frame ``index`` gets."""
+        return index - index % self._every
+
+    def offer(self, detection: Detection) -> None:
+        """Remember which box is in force once ``detection`` has been made."""
+        if detection.box is not None:
+            self._last = detection
+        self._after.append((detection.stamp.index, self._last))
+
+    def choose(self, stamp: Stamp) -> BoxInForce | None:
+        """Return the box for ``stamp``, or None until its detection has been offered."""
+        wanted = self.wanted(stamp.index)
+        while self._after and self._after[0][0] < wanted:
+            self._after.popleft()
+        if not self._after or self._after[0][0] != wanted:
+            return None
+        return self._limits.in_force(self._after[0][1], stamp)
+
+
+class FileSchedule:
+    """Recorded: the boxes that a run wrote down, frame by frame; no detector runs."""
+
+    def __init__(self, rows: list[BoxInForce | None], path: Path) -> None:
+        self._rows = rows
+        self._path = path
+
+    @classmethod
+    def read(cls, path: Path) -> FileSchedule:
+        """Read a run's ``_bbox.csv``, or Lightning Pose's (``,x,y,h,w`` alone: every box is its frame's own).
+
+        Raises ScheduleError where the file is missing or is none.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                table = list(csv.DictReader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise ScheduleError(f"cannot read the schedule {path}: {error}; expected a run's _bbox.csv") from error
+        try:
+            return cls([_read_row(i, row) for i, row in enumerate(table)], path)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScheduleError(
+                f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
+            ) from error
+
+    def offer(self, detection: Detection) -> None:
+        """Ignore it: the file has said it all."""
+
+    def choose(self, stamp: Stamp) -> BoxInForce:
+        """Return the box the file gives for ``stamp``, ``NO_BOX`` where that row is empty.
+
+        Raises ScheduleError where the file has no row for the frame.
+        """
+        if stamp.index >= len(self._rows):
+            raise ScheduleError(
+                f"{self._path} has {len(self._rows)} rows, but the source has a frame {stamp.index}; "
+                "expected the box file of this very recording"
+            )
+        return self._rows[stamp.index] or NO_BOX
+
+    def skips(self, index: int) -> bool:
+        """Whether the recorded run made nothing of frame ``index`` (it was skipped or failed)."""
+        return index < len(self._rows) and self._rows[index] is None
+
+
+def _read_row(index: int, row: dict[str, str]) -> BoxInForce | None:
+    if row.get("state") == State.SEARCHING:
+        return NO_BOX
+    if row["x"] == "":
+        return None
+    box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
+    if "state" not in row:
+        return BoxInForce(box, index, 0.0, State.TRACKING, detected_ns=0)
+    return BoxInForce(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)

@@ -1,0 +1,100 @@
+"""ONNX Runtime sessions: the provider asked for is the provider in use, or there is no session.
+
+Each session runs its operators one after the other on a stated number of threads that sleep
+when there is nothing to do: with spinning left on, the idle model's threads would eat the
+core that the other one needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime as ort
+
+from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.types import Float32
+
+Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
+
+_NAMES: dict[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+_DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """One model, loaded. Use it from one thread at a time."""
+
+    def __init__(self, path: Path, provider: Provider, threads: int) -> None:
+        """Load ``path``. Raises ModelError where it is no ONNX or the provider is not to be had."""
+        self.provider = resolve_provider(provider)
+        self._ort = _open(path, self.provider, threads)
+        model_input = self._ort.get_inputs()[0]
+        self.inputs = [i.name for i in self._ort.get_inputs()]
+        self.input_shape: list[int | str] = model_input.shape
+        self.output_shapes: list[list[int | str]] = [o.shape for o in self._ort.get_outputs()]
+        self.outputs = [o.name for o in self._ort.get_outputs()]
+        self.metadata: dict[str, str] = self._ort.get_modelmeta().custom_metadata_map
+        self.input_type: str = model_input.type
+        self._binding = self._ort.io_binding()
+
+    def run(self, images: Float32) -> Float32:
+        """Return the first output for (1, 3, H, W) ``images``, as float32 on the CPU."""
+        dtype = _DTYPES[self.input_type]
+        self._binding.bind_cpu_input(self.inputs[0], images.astype(dtype, copy=False))
+        self._binding.bind_output(self.outputs[0])
+        self._ort.run_with_iobinding(self._binding)
+        output: Float32 = self._binding.get_outputs()[0].numpy()
+        return output.astype(np.float32, copy=False)
+
+    def supports_input(self) -> bool:
+        """Whether the input is of a number type this package feeds (float32 or float16)."""
+        return self.input_type in _DTYPES
+
+
+def resolve_provider(provider: Provider) -> str:
+    """Return the short name of the provider to use. Raises ModelError where it is not installed."""
+    available = ort.get_available_providers()
+    if provider == "auto":
+        return "cuda" if _NAMES["cuda"] in available else "cpu"
+    if _NAMES[provider] not in available:
+        raise ModelError(
+            f"provider {provider} was asked for, but this onnxruntime has only {', '.join(available)}; "
+            "install onnxruntime-gpu instead of onnxruntime, or use --provider cpu"
+        )
+    return provider
+
+
+def _open(path: Path, provider: str, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    if provider != "cpu":
+        ort.preload_dlls()
+    try:
+        session = ort.InferenceSession(str(path), options, providers=_provider_list(provider))
+    except Exception as error:  # onnxruntime's exceptions have no common base but this
+        first_line = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
+    if _NAMES[provider] not in session.get_providers():
+        raise ModelError(
+            f"provider {provider} was asked for, but onnxruntime fell back to {', '.join(session.get_providers())}; "
+            "check the CUDA and cuDNN libraries it needs, or use --provider cpu"
+        )
+    return session
+
+
+def _provider_list(provider: str) -> list[Any]:
+    cuda = (_NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})
+    return {"cpu": [_NAMES["cpu"]], "cuda": [cuda], "tensorrt": [_NAMES["tensorrt"], cuda]}[provider]
