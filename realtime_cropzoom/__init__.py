@@ -1,3 +1,27 @@
-"""Live cropzoom pose tracking of freely moving animals."""
+"""Live cropzoom pose tracking of freely moving animals.
+
+``track`` runs the pipeline inside a script; ``Subscriber`` receives the poses of a pipeline
+that runs elsewhere. Both are imported when first used, so that an experiment's script that
+only subscribes loads neither models nor video.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.client import Subscriber
+    from realtime_cropzoom.pipeline import track
 
 __version__ = "0.1.0"
+__all__ = ["Subscriber", "__version__", "track"]
+
+_HOMES = {"track": "realtime_cropzoom.pipeline", "Subscriber": "realtime_cropzoom.client"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

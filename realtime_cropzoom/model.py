@@ -37,6 +37,8 @@ class ModelFile:
     """First header row of the CSV files, as Lightning Pose writes it."""
     size: tuple[int, int] | None
     """The (W, H) its configuration claims, None where only the file itself says."""
+    crop_size: int | None = None
+    """The side of the boxes it was trained on, in frame pixels, where it says so."""
 
 
 class Model:
@@ -72,6 +74,11 @@ class Model:
         """The names of the K keypoints, in order."""
         return self.file.keypoint_names
 
+    @property
+    def trained_crop_size(self) -> int | None:
+        """The side of the boxes the model was trained on, None where it does not say."""
+        return self.file.crop_size
+
     def prepare(self, image: UInt8, box: Box, edge: Edge) -> Box:
         """Fill the model's input with what ``box`` shows of ``image``; return the box really used."""
         pixels, used = crop.cut(image, box, edge)
@@ -102,6 +109,13 @@ class Model:
         if not np.isfinite(maps).all():
             raise ModelError(f"{self.file.onnx} gives values that are not finite on a black image; export it again")
         self.decode(maps, Box(0, 0, *self.size))
+
+
+def shipped_model(role: Role) -> Path:
+    """Return the path of a model that comes with the package."""
+    package = Path(__file__).parent
+    beside_package = package.parent / "models" / f"{role}.onnx"  # a clone, installed editable
+    return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
 
 
 def find_in_directory(directory: Path, precision: Precision | None, provider: Provider) -> ModelFile:
@@ -158,7 +172,7 @@ def _from_metadata(path: Path, metadata: dict[str, str], role: Role) -> ModelFil
     made_for = described.get("role", role)
     if made_for != role:
         raise ModelError(f"{path} is a {made_for} model, but was given as the {role}; swap --detector and --pose")
-    return ModelFile(path, names, factor, "cropzoom_tracker", None)
+    return ModelFile(path, names, factor, "cropzoom_tracker", None, described.get("crop_size"))
 
 
 def _check(file: ModelFile, session: Session) -> None:
@@ -175,7 +189,8 @@ def _check(file: ModelFile, session: Session) -> None:
     width, height = int(shape[3]), int(shape[2])
     if file.size is not None and file.size != (width, height):
         raise ModelError(
-            f"{file.onnx} takes {width}x{height} images, but its config says {file.size[0]}x{file.size[1]}; export it again"
+            f"{file.onnx} takes {width}x{height} images, but its config says {file.size[0]}x{file.size[1]}; "
+            "export it again"
         )
     if file.downsample_factor not in heatmaps.GRID_OFFSET:
         raise ModelError(f"{file.onnx} has downsample_factor {file.downsample_factor}; expected 1, 2 or 3")

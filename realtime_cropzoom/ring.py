@@ -23,12 +23,12 @@ from types import TracebackType
 
 import numpy as np
 
-from realtime_cropzoom.types import Frame, Stamp, UInt8
+from realtime_cropzoom.types import Frame, Stamp
 
 _STAMPS = 1 << 14
 
 
-class EndOfStream(Exception):  # noqa: N818 - it is no error
+class EndOfStream(Exception):
     """The ring is closed and this reader has seen all it will see."""
 
 
@@ -62,7 +62,7 @@ class Ring:
         """Allocate ``slots`` frames of (height, width, 3) uint8."""
         self.pixels = np.zeros((slots, height, width, 3), np.uint8)
         self._changed = threading.Condition()
-        self._held: deque[tuple[int, int]] = deque()  # (frame index, slot), oldest first
+        self._held: dict[int, int] = {}  # frame index → slot, oldest first
         self._free = list(range(slots))
         self._leases = [0] * slots
         self._stamps: deque[Stamp] = deque(maxlen=_STAMPS)
@@ -88,7 +88,7 @@ class Ring:
         with self._changed:
             if stamp.index != self.newest + 1:
                 raise ValueError(f"frame {stamp.index} published after frame {self.newest}")
-            self._held.append((stamp.index, slot))
+            self._held[stamp.index] = slot
             self._stamps.append(stamp)
             self.newest = stamp.index
             self._changed.notify_all()
@@ -103,16 +103,16 @@ class Ring:
         if self._free:
             return self._free.pop()
         needed_from = min((r.next_index for r in self._readers if r.max_lag is None), default=self.newest + 1)
-        for position, (index, slot) in enumerate(self._held):
+        for index, slot in self._held.items():
             if index >= needed_from:
                 return None
             if self._leases[slot] == 0:
-                del self._held[position]
+                del self._held[index]
                 return slot
         return None
 
     def _lease(self, index: int, skipped: list[Stamp]) -> Lease:
-        slot = next(s for i, s in self._held if i == index)
+        slot = self._held[index]
         self._leases[slot] += 1
         return Lease(self, slot, Frame(self._stamp(index), self.pixels[slot]), skipped)
 
@@ -177,7 +177,7 @@ class OrderedReader:
                 return None
             first = self.next_index
             lag = ring.newest - first
-            if self.max_lag is not None and (lag > self.max_lag or ring._held[0][0] > first):
+            if self.max_lag is not None and (lag > self.max_lag or first not in ring._held):
                 first = ring.newest
             skipped = ring._stamps_between(self.next_index, first)
             lease = ring._lease(first, skipped)

@@ -20,6 +20,9 @@ from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
 
 NO_BOX = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 
+PASSED_OVER = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
+"""What a recorded schedule gives a frame of which the recorded run made nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateLimits:
@@ -110,7 +113,7 @@ class LockstepSchedule:
 class FileSchedule:
     """Recorded: the boxes that a run wrote down, frame by frame; no detector runs."""
 
-    def __init__(self, rows: list[BoxInForce | None], path: Path) -> None:
+    def __init__(self, rows: list[BoxInForce], path: Path) -> None:
         self._rows = rows
         self._path = path
 
@@ -136,7 +139,7 @@ class FileSchedule:
         """Ignore it: the file has said it all."""
 
     def choose(self, stamp: Stamp) -> BoxInForce:
-        """Return the box the file gives for ``stamp``, ``NO_BOX`` where that row is empty.
+        """Return the box the file gives for ``stamp``, ``PASSED_OVER`` where the run made nothing of the frame.
 
         Raises ScheduleError where the file has no row for the frame.
         """
@@ -145,18 +148,14 @@ class FileSchedule:
                 f"{self._path} has {len(self._rows)} rows, but the source has a frame {stamp.index}; "
                 "expected the box file of this very recording"
             )
-        return self._rows[stamp.index] or NO_BOX
-
-    def skips(self, index: int) -> bool:
-        """Whether the recorded run made nothing of frame ``index`` (it was skipped or failed)."""
-        return index < len(self._rows) and self._rows[index] is None
+        return self._rows[stamp.index]
 
 
-def _read_row(index: int, row: dict[str, str]) -> BoxInForce | None:
+def _read_row(index: int, row: dict[str, str]) -> BoxInForce:
     if row.get("state") == State.SEARCHING:
         return NO_BOX
     if row["x"] == "":
-        return None
+        return PASSED_OVER
     box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
     if "state" not in row:
         return BoxInForce(box, index, 0.0, State.TRACKING, detected_ns=0)

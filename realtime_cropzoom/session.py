@@ -97,4 +97,5 @@ def _open(path: Path, provider: str, threads: int) -> Any:
 
 def _provider_list(provider: str) -> list[Any]:
     cuda = (_NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})
-    return {"cpu": [_NAMES["cpu"]], "cuda": [cuda], "tensorrt": [_NAMES["tensorrt"], cuda]}[provider]
+    lists: dict[str, list[Any]] = {"cpu": [_NAMES["cpu"]], "cuda": [cuda], "tensorrt": [_NAMES["tensorrt"], cuda]}
+    return lists[provider]

@@ -1,0 +1,187 @@
+"""The settings of a run: one documented set, from flags > environment > YAML file > defaults.
+
+Checked once, then read-only. ``docs/settings.md`` and the flags of ``cropzoom run`` are made
+from the fields below.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import YamlConfigSettingsSource as YamlSource
+
+from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.schedule import StateLimits
+
+ENV_PREFIX = "CROPZOOM_"
+SHIPPED = "shipped"
+NONE = "none"
+
+
+class Settings(BaseSettings):
+    """All there is to set about a run."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    source: str | None = Field(
+        None, description="a video file, or synthetic:arena[,size=640x480,fps=30,seconds=20,seed=0]"
+    )
+    detector: str = Field(
+        SHIPPED, description="detector model: a Lightning Pose model directory, an .onnx of ours, or 'shipped'"
+    )
+    pose: str = Field(
+        SHIPPED, description="pose model: a Lightning Pose model directory, an .onnx of ours, or 'shipped'"
+    )
+
+    crop_size: int | None = Field(None, gt=0, le=16384, description="side of the box in frame pixels (made even)")
+    crop_ratio: float | None = Field(
+        None, gt=0, le=100, description="side of the box as a multiple of the larger keypoint span"
+    )
+    anchor_keypoints: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="detector keypoints that make the box, separated by commas; all if not given"
+    )
+    min_likelihood: float = Field(0.1, ge=0, le=1, description="detector keypoints under it do not count for the box")
+    min_box: int = Field(32, ge=0, le=16384, description="smallest side of a box in frame pixels")
+    edge: Literal["pad", "clamp"] = Field(
+        "pad", description="beyond the frame's edge: zeros, as pose models are trained, or the box cut off there"
+    )
+
+    pace: Literal["realtime", "fast"] = Field(
+        "realtime", description="play by the recording's own time as a camera would, or in lockstep, nothing dropped"
+    )
+    detector_every: int = Field(1, ge=1, description="lockstep: detect on every N-th frame")
+    detector_max_fps: float = Field(30.0, gt=0, description="live: detections a second at most")
+    max_lag: int = Field(8, ge=0, le=512, description="live: frames the pose may lag before it jumps to the newest")
+    schedule: Path | None = Field(None, description="replay the boxes of this _bbox.csv; no detector runs")
+    frames: int | None = Field(None, gt=0, description="stop after so many frames")
+
+    decoder: Literal["fast", "reference"] = Field(
+        "fast", description="decode heatmaps where the mass is, or exactly as Lightning Pose does"
+    )
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
+        "auto", description="what runs the models; auto takes CUDA where onnxruntime-gpu is installed"
+    )
+    precision: Literal["fp32", "fp16"] | None = Field(
+        None, description="which export of a model directory; fp32 on the CPU and fp16 on a GPU if not given"
+    )
+    detector_threads: int = Field(1, ge=1, le=256, description="CPU threads of the detector")
+    pose_threads: int = Field(1, ge=1, le=256, description="CPU threads of the pose model")
+
+    coast_after_ms: float = Field(250.0, gt=0, description="a box older than this makes the state coasting")
+    lost_after_ms: float = Field(1000.0, gt=0, description="a box older than this makes the state lost")
+
+    out: Path = Field(Path("sessions"), description="folder in which the run's own new folder is made")
+    camera: str = Field("cam0", pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages")
+    publish: str = Field("tcp://127.0.0.1:5660", description="endpoint of the poses, or 'none'")
+    publish_latest: str = Field(
+        "tcp://127.0.0.1:5661", description="endpoint that keeps only the newest pose (single-frame), or 'none'"
+    )
+    publish_optional: bool = Field(False, description="go on with files alone where an endpoint is in use")
+    encoding: Literal["json", "msgpack"] = Field("json", description="how messages are written")
+
+    @field_validator("anchor_keypoints", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+
+    def box_rule(self, detector_keypoints: tuple[str, ...], trained_crop_size: int | None) -> BoxRule:
+        """Return how detections become boxes. Raises ConfigError where an anchor is no keypoint of the detector.
+
+        Where neither size nor ratio is set, the size the pose model says it was trained for counts.
+        """
+        unknown = [name for name in self.anchor_keypoints or () if name not in detector_keypoints]
+        if unknown:
+            raise ConfigError(
+                f"anchor_keypoints: the detector has no {', '.join(unknown)}; it has {', '.join(detector_keypoints)}"
+            )
+        anchors = None
+        if self.anchor_keypoints is not None:
+            anchors = tuple(detector_keypoints.index(name) for name in self.anchor_keypoints)
+        size = self.crop_size
+        if size is None and self.crop_ratio is None:
+            size = trained_crop_size
+        return BoxRule(size, self.crop_ratio, self.min_likelihood, self.min_box, anchors)
+
+    def state_limits(self) -> StateLimits:
+        """Return how old a box may be."""
+        return StateLimits(self.coast_after_ms, self.lost_after_ms)
+
+    def to_yaml(self) -> str:
+        """Return all settings as YAML that ``--config`` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
+    """Gather the settings from ``flags``, the environment and the ``config`` file.
+
+    Raises ConfigError, one line for each thing that is wrong.
+    """
+    if config is not None:
+        _check_yaml(config)
+    _check_environment()
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            from_file = (YamlSource(settings_cls, yaml_file=config),) if config is not None else ()
+            return (init_settings, env_settings, *from_file)
+
+    try:
+        settings = FromFile(**dict(flags or {}))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
+    _check_together(settings)
+    return Settings.model_construct(**dict(settings))
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.crop_size is not None and settings.crop_ratio is not None:
+        raise ConfigError(
+            f"both crop_size ({settings.crop_size}) and crop_ratio ({settings.crop_ratio}) are set; give one of them"
+        )
+    if settings.lost_after_ms <= settings.coast_after_ms:
+        raise ConfigError(
+            f"lost_after_ms is {settings.lost_after_ms}; expected more than coast_after_ms ({settings.coast_after_ms})"
+        )
+    if settings.publish != NONE and settings.publish == settings.publish_latest:
+        raise ConfigError(f"publish and publish_latest are both {settings.publish}; give them different ports")
+
+
+def _check_yaml(config: Path) -> None:
+    """A missing file would be ignored silently, and a list would fail obscurely."""
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the config file {config}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{config} is no YAML: {' '.join(str(error).split())}") from error
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{config} holds a {type(content).__name__}; expected lines such as 'crop_size: 240'")
+
+
+def _check_environment() -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+    if unknown:
+        raise ConfigError(f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/settings.md")
+
+
+def _explain(error: Any, config: Path | None) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] == "extra_forbidden":
+        return f"{config}: {name} is no setting; see docs/settings.md for their names"
+    return f"{name}: given {error['input']!r}, but {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -1,0 +1,88 @@
+"""What the pose stage hands to the sinks: one record a captured frame, in order."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from realtime_cropzoom.message import SCHEMA_VERSION, BoxField, Counts, PoseMessage, TimeField, finite_or_none
+from realtime_cropzoom.types import BoxInForce, Keypoints, Stamp, StreamState
+
+
+class Fate(enum.StrEnum):
+    """What became of a captured frame."""
+
+    PROCESSED = "processed"
+    """It has a row and a message, with a pose unless there was no box yet."""
+    SKIPPED = "skipped"
+    """Jumped over to stay with the newest frame, or left when the run ended."""
+    FAILED = "failed"
+    """A model gave numbers that are none."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One captured frame and what was made of it. Read-only but for ``published_ns``."""
+
+    stamp: Stamp
+    fate: Fate
+    in_force: BoxInForce
+    keypoints: Keypoints | None = None
+    """Frame space; None without a pose."""
+    cropped_ns: int | None = None
+    inferred_ns: int = 0
+    seq: int = -1
+    """Message number; -1 where there is no message."""
+    counts: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Captured, processed, skipped, failed, up to and with this frame."""
+    published_ns: int = 0
+    """Set once by the publishing thread; 0 until then, and for good if the message was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What every message of a run repeats."""
+
+    run: str
+    camera: str
+    keypoint_names: tuple[str, ...]
+    unix_offset_ns: int
+
+
+def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsent: int) -> PoseMessage:
+    """Return the message of a processed frame."""
+    in_force, stamp = record.in_force, record.stamp
+    box = None
+    if in_force.box is not None:
+        x, y, w, h = in_force.box
+        box = BoxField(x, y, w, h, in_force.frame, in_force.age_ms)
+    return PoseMessage(
+        schema=SCHEMA_VERSION,
+        run=identity.run,
+        camera=identity.camera,
+        seq=record.seq,
+        frame=stamp.index,
+        state=in_force.state.value,
+        stream=StreamState.LIVE.value,
+        keypoints=_keypoint_fields(record.keypoints, identity.keypoint_names),
+        box=box,
+        time=TimeField(
+            device_ns=stamp.device_ns,
+            captured_ns=stamp.captured_ns,
+            detected_ns=in_force.detected_ns or None,
+            cropped_ns=record.cropped_ns,
+            inferred_ns=record.inferred_ns,
+            published_ns=published_ns,
+            unix_offset_ns=identity.unix_offset_ns,
+        ),
+        counts=Counts(*record.counts, unsent),
+    )
+
+
+def _keypoint_fields(
+    keypoints: Keypoints | None, names: tuple[str, ...]
+) -> dict[str, tuple[float | None, float | None, float | None]]:
+    if keypoints is None:
+        return dict.fromkeys(names, (None, None, None))
+    rows = zip(names, keypoints.xy.tolist(), keypoints.likelihood.tolist(), strict=True)
+    return {n: (finite_or_none(x), finite_or_none(y), finite_or_none(p)) for n, (x, y), p in rows}

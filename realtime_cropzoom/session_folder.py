@@ -1,0 +1,43 @@
+"""The folder of one run: new every time, with the settings in it from the start."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.errors import SinkError
+
+
+def make_session_folder(parent: Path, name: str) -> Path:
+    """Make and return ``parent/<name>_<date>-<time>[-n]``; never one that is there already. Raises SinkError."""
+    stem = f"{name}_{datetime.now():%Y%m%d-%H%M%S}"
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        folder = parent / (stem + suffix)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise SinkError(f"{parent} is a file; give a folder with --out") from None
+            continue
+        except OSError as error:
+            raise SinkError(
+                f"cannot make the folder {folder}: {error.strerror}; give one that can be written with --out"
+            ) from error
+        return folder
+    raise SinkError(f"{parent} holds a thousand runs of {stem}; give another folder with --out")
+
+
+def write_text(path: Path, text: str) -> str | None:
+    """Write a small file; return what went wrong instead of raising, because a run goes on without it."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return None
+
+
+def to_json(summary: dict[str, Any]) -> str:
+    """Return a summary as indented JSON."""
+    return json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n"

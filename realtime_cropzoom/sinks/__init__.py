@@ -1,0 +1,1 @@
+"""Where records go: one thread and one bounded queue each."""

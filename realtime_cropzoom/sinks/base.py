@@ -1,0 +1,54 @@
+"""What all sinks share: a bounded queue that the pose stage never waits for, live."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from realtime_cropzoom.records import Record
+from realtime_cropzoom.stages.base import POLL_S, Control, Stage
+
+
+class Sink(Stage):
+    """A thread that takes records off a bounded queue.
+
+    When the queue is full, a sink with ``wait_when_full`` makes the pose stage wait
+    (lockstep); any other drops the oldest record and counts it in ``dropped``.
+    """
+
+    def __init__(self, name: str, control: Control, *, limit: int, wait_when_full: bool) -> None:
+        super().__init__(name, control)
+        self._limit = limit
+        self._wait_when_full = wait_when_full
+        self._queue: deque[Record] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self.dropped = 0
+        """Records lost because the queue was full."""
+
+    def put(self, record: Record) -> None:
+        """Take in the next record."""
+        with self._changed:
+            while self._wait_when_full and len(self._queue) >= self._limit and self.is_alive():
+                self._changed.wait(POLL_S)
+            if len(self._queue) >= self._limit:
+                self._queue.popleft()
+                self.dropped += 1
+            self._queue.append(record)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Learn that no record will come; what is queued is still worked off."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _take_all(self, timeout_s: float) -> tuple[list[Record], bool]:
+        """Return all queued records (waiting for the first one), and whether that was the end."""
+        with self._changed:
+            if not self._queue and not self._ended:
+                self._changed.wait(timeout_s)
+            records = list(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+            return records, self._ended

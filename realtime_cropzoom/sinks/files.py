@@ -1,0 +1,136 @@
+"""Records → the CSV files of a run, complete up to the last flush whatever happens.
+
+``<name>.csv`` as DeepLabCut and Lightning Pose write it, ``<name>_bbox.csv`` and
+``<name>_timing.csv``: one row a captured frame in each. Rows are written every
+``_FLUSH_S`` seconds, straight to the operating system, so kill -9 costs no more than that.
+
+A full disk stops nothing: what could not be written is kept and tried again, up to
+``_PENDING_BYTES`` a file; what is beyond that is lost, counted, and said at the end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.records import Fate, Record
+from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.types import Keypoints
+
+_QUEUE = 1 << 16
+_FLUSH_S = 0.25
+_PENDING_BYTES = 16 << 20
+
+TIMING_COLUMNS = (
+    "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns"
+)
+BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
+
+
+class CsvSink(Sink):
+    """Writes one row a record to each of the three files."""
+
+    def __init__(
+        self, folder: Path, name: str, keypoint_names: tuple[str, ...], scorer: str, control: Control, *, lockstep: bool
+    ) -> None:
+        """Create the files with their headers. Raises SinkError where that cannot be done."""
+        super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
+        self._blank_pose = "," * (3 * len(keypoint_names))
+        headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
+        suffixes = ("", "_bbox", "_timing")
+        self._files = [_RowFile(folder / f"{name}{s}.csv", h) for s, h in zip(suffixes, headers, strict=True)]
+
+    def work(self) -> None:
+        """Write until the last record is in the files."""
+        waiting: list[Record] = []
+        ended = False
+        try:
+            while waiting or not ended:
+                # Records wait one round on purpose: by then the publishing thread has left its time in them.
+                time.sleep(_FLUSH_S)
+                for record in waiting:
+                    self._format(record)
+                    time.sleep(0)  # lets the pose stage have the interpreter between two rows
+                for file in self._files:
+                    file.flush()
+                waiting, ended = self._take_all(0)
+        finally:
+            for file in self._files:
+                file.close()
+
+    def problems(self) -> list[str]:
+        """Say which files could not be written, and how many rows are not in them."""
+        problems = [f"{f.path}: {f.error}; {f.lost_rows} rows are lost" for f in self._files if f.error]
+        if self.dropped:
+            problems.append(f"{self.dropped} frames are in no file: the disk was too slow")
+        return problems
+
+    def _format(self, record: Record) -> None:
+        stamp, in_force = record.stamp, record.in_force
+        poses, boxes, timing = self._files
+        pose = self._blank_pose if record.keypoints is None else _pose_cells(record.keypoints)
+        poses.add(f"{stamp.index}{pose}\n")
+        box = in_force.box if record.fate is Fate.PROCESSED else None
+        cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
+        age = "" if math.isnan(in_force.age_ms) else repr(in_force.age_ms)
+        state = in_force.state.value if record.fate is Fate.PROCESSED else ""
+        box_frame = "" if in_force.frame < 0 else in_force.frame
+        boxes.add(f"{stamp.index}{cells},{box_frame},{age},{state}\n")
+        timing.add(
+            f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
+            f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
+            f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
+            f"{record.published_ns or ''}\n"
+        )
+
+
+def pose_header(keypoint_names: tuple[str, ...], scorer: str) -> str:
+    """Return the three header rows scorer / bodyparts / coords."""
+    n = len(keypoint_names)
+    bodyparts = ",".join(name for name in keypoint_names for _ in range(3))
+    return f"scorer{f',{scorer}' * 3 * n}\nbodyparts,{bodyparts}\ncoords{',x,y,likelihood' * n}\n"
+
+
+def _pose_cells(keypoints: Keypoints) -> str:
+    rows = zip(keypoints.xy.tolist(), keypoints.likelihood.tolist(), strict=True)
+    return "".join(f",{x!r},{y!r},{p!r}" for (x, y), p in rows)
+
+
+class _RowFile:
+    """A file of lines that survives a full disk."""
+
+    def __init__(self, path: Path, header: str) -> None:
+        self.path = path
+        self.error = ""
+        self.lost_rows = 0
+        self._pending = bytearray()
+        try:
+            self._file = path.open("xb", buffering=0)
+            self._file.write(header.encode())
+        except OSError as error:
+            raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error
+
+    def add(self, line: str) -> None:
+        """Queue a line; it is lost, and counted, if too much is waiting already."""
+        if len(self._pending) > _PENDING_BYTES:
+            self.lost_rows += 1
+        else:
+            self._pending += line.encode()
+
+    def flush(self) -> None:
+        """Hand what is queued to the operating system, as much as it takes."""
+        try:
+            while self._pending:
+                written = self._file.write(self._pending)
+                del self._pending[: written or 0]
+        except OSError as error:
+            self.error = error.strerror or str(error)
+
+    def close(self) -> None:
+        """Try the rest once more, count what is lost, and close."""
+        self.flush()
+        self.lost_rows += self._pending.count(b"\n")
+        self._file.close()

@@ -1,0 +1,35 @@
+"""Records → the script that iterates over ``track``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from realtime_cropzoom.records import Fate, Record
+from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.stages.base import POLL_S, Control
+
+
+class QueueSink(Sink):
+    """A sink that is read by iterating instead of by a thread of its own.
+
+    Live, a script that is slower than the stream loses the oldest records; in lockstep the
+    pipeline waits for it.
+    """
+
+    def __init__(self, control: Control, *, lockstep: bool, limit: int = 64) -> None:
+        super().__init__("track", control, limit=limit, wait_when_full=lockstep)
+
+    def is_alive(self) -> bool:
+        """Whether anybody still takes records: the run goes on."""
+        return not self.control.stop.is_set()
+
+    def put(self, record: Record) -> None:
+        """Take in a record; only processed frames are messages."""
+        if record.fate is Fate.PROCESSED:
+            super().put(record)
+
+    def __iter__(self) -> Iterator[Record]:
+        ended = False
+        while not ended:
+            records, ended = self._take_all(POLL_S)
+            yield from records

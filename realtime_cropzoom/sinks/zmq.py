@@ -1,0 +1,152 @@
+"""Poses and heartbeats → ZeroMQ.
+
+One socket for all topics, two parts a message, and a second one that conflates: it keeps
+nothing but the newest pose, as a single frame, because multipart does not survive
+ZMQ_CONFLATE. Neither ever blocks: a subscriber that does not keep up loses messages at the
+socket and sees it in the gaps of ``seq``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import zmq
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.message import Encoding, HelloMessage, Message, PoseMessage, encode, topic
+from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
+from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.stats import Histogram
+
+_QUEUE = 64
+_HIGH_WATER_MARK = 256
+_LATEST_QUEUE = 2
+_HEARTBEAT_NS = 1_000_000_000
+
+
+class ZmqSink(Sink):
+    """Publishes records, a status once a second, and a hello to whoever subscribes."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        latest_endpoint: str | None,
+        control: Control,
+        *,
+        identity: RunIdentity,
+        hello: HelloMessage,
+        status: Callable[[], Message],
+        last_word: Callable[[], Message],
+        encoding: Encoding,
+        lockstep: bool,
+    ) -> None:
+        """``status`` makes the heartbeat, ``last_word`` the end message once all records are out."""
+        super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
+        self._endpoints = (endpoint, latest_endpoint)
+        self._identity = identity
+        self._hello = hello
+        self._status = status
+        self._last_word = last_word
+        self._encoding: Encoding = encoding
+        self._bound = threading.Event()
+        self._error: SinkError | None = None
+        self.bound_to: list[str] = []
+        """The endpoints really bound (a port 0 or * becomes a number)."""
+        self.latency = Histogram()
+        """Captured → handed to the socket, in ms."""
+
+    def put(self, record: Record) -> None:
+        """Take in a record; only processed frames are messages."""
+        if record.fate is Fate.PROCESSED:
+            super().put(record)
+
+    def wait_bound(self) -> None:
+        """Wait until the sockets are bound. Raises SinkError where an endpoint is in use or is none."""
+        self._bound.wait()
+        if self._error is not None:
+            raise self._error
+
+    def work(self) -> None:
+        """Publish until the last record is out."""
+        context = zmq.Context()
+        poses = context.socket(zmq.XPUB)
+        latest = context.socket(zmq.PUB)
+        try:
+            if self._bind(poses, latest):
+                self._publish_all(poses, latest)
+        finally:
+            poses.close(linger=500)
+            latest.close(linger=500)
+            context.term()
+
+    def finish(self) -> None:
+        """Let whoever waits for the sockets go on."""
+        self._bound.set()
+
+    def _bind(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> bool:
+        poses.set(zmq.XPUB_VERBOSER, 1)
+        poses.set(zmq.SNDHWM, _HIGH_WATER_MARK)
+        latest.set(zmq.CONFLATE, 1)
+        for socket, endpoint in zip((poses, latest), self._endpoints, strict=True):
+            if endpoint is None:
+                continue
+            socket.set(zmq.IPV6, int("[" in endpoint))
+            try:
+                socket.bind(endpoint)
+            except zmq.ZMQError as error:
+                self._error = SinkError(_why_not(endpoint, error))
+                return False
+            self.bound_to.append(bytes(socket.get(zmq.LAST_ENDPOINT)).decode())
+        self._bound.set()
+        return True
+
+    def _publish_all(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
+        self._send(poses, self._hello)
+        beat_ns = now_ns() + _HEARTBEAT_NS
+        ended = False
+        while not ended:
+            records, ended = self._take_all(max(0.0, min(0.1, (beat_ns - now_ns()) / 1e9)))
+            for record in records:
+                published_ns = now_ns()
+                message = pose_message(record, self._identity, published_ns, self.dropped)
+                payload = self._send(poses, message)
+                if self._endpoints[1] is not None:
+                    latest.send(payload, zmq.NOBLOCK)
+                record.published_ns = published_ns
+                self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
+            self._greet(poses)
+            if now_ns() >= beat_ns:
+                self._send(poses, self._status())
+                beat_ns += _HEARTBEAT_NS
+        self._send(poses, self._status())
+        self._send(poses, self._last_word())
+
+    def _greet(self, poses: zmq.Socket[bytes]) -> None:
+        """Say hello again if somebody has subscribed."""
+        subscribed = False
+        while poses.poll(0):
+            subscribed |= poses.recv()[:1] == b"\x01"
+        if subscribed:
+            self._send(poses, self._hello)
+
+    def _send(self, socket: zmq.Socket[bytes], message: Message) -> bytes:
+        payload = encode(message, self._encoding)
+        name = self._pose_topic if isinstance(message, PoseMessage) else topic(message, self._identity.camera)
+        socket.send_multipart([name, payload], zmq.NOBLOCK)
+        return payload
+
+    @property
+    def _pose_topic(self) -> bytes:
+        return f"pose/{self._identity.camera}".encode()
+
+
+def _why_not(endpoint: str, error: zmq.ZMQError) -> str:
+    if error.errno == zmq.EADDRINUSE:
+        return (
+            f"the endpoint {endpoint} is in use, perhaps by another run; give another one with --publish and "
+            "--publish-latest, 'none', or --publish-optional to go on with files alone"
+        )
+    return f"cannot publish at {endpoint} ({error.strerror}); expected something like tcp://127.0.0.1:5660"

@@ -1,0 +1,105 @@
+"""Source → ring: opens the source, keeps its pace, stamps each frame, copies it into the ring."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.ring import Ring
+from realtime_cropzoom.sources import Captured, Source, SourceInfo
+from realtime_cropzoom.stages.base import POLL_S, Control, Stage
+from realtime_cropzoom.stats import Rate
+from realtime_cropzoom.types import Stamp
+
+
+class CaptureStage(Stage):
+    """Opens the source at once, but takes no frame before ``begin`` gives it a ring."""
+
+    def __init__(
+        self, open_source: Callable[[], Source], control: Control, *, realtime: bool, frames: int | None
+    ) -> None:
+        super().__init__("capture", control)
+        self._open_source = open_source
+        self._realtime = realtime
+        self._limit = frames
+        self._opened = threading.Event()
+        self._begin = threading.Event()
+        self._ring: Ring | None = None
+        self.info: SourceInfo | None = None
+        self.problems: list[str] = []
+        self.rate = Rate()
+
+    def wait_open(self) -> SourceInfo:
+        """Wait until the source is open. Raises what went wrong instead."""
+        while not self._opened.wait(POLL_S):
+            if self.control.stop.is_set() and not self.is_alive():
+                break
+        if self.info is None:
+            raise self.control.error or SourceError("stopped before the source was open")
+        return self.info
+
+    def begin(self, ring: Ring) -> None:
+        """Start capturing into ``ring``."""
+        self._ring = ring
+        self._begin.set()
+
+    def work(self) -> None:
+        """Open the source, then capture until it ends or the run does."""
+        source = self._open_source()
+        try:
+            self.info = source.info
+            self._opened.set()
+            while not self._begin.wait(POLL_S):
+                if self.control.stop.is_set():
+                    return
+            assert self._ring is not None
+            self._capture(source, source.info, self._ring)
+        finally:
+            self.problems = source.problems()
+            source.close()
+
+    def finish(self) -> None:
+        """Let the readers end, and whoever waits for the source to open."""
+        if self._ring is not None:
+            self._ring.close()
+        self._opened.set()
+
+    def _capture(self, source: Source, info: SourceInfo, ring: Ring) -> None:
+        start_ns = None
+        for index, captured in enumerate(source.frames()):
+            if index == self._limit:
+                return
+            _check_size(captured, info, index)
+            start_ns = now_ns() if start_ns is None else start_ns
+            if self._realtime:
+                self._sleep_until(start_ns + captured.pts_ns)
+            if self.control.stop.is_set():
+                return
+            stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
+            slot = self._claim(ring)
+            if slot is None:
+                return
+            captured.copy_to(ring.pixels[slot])
+            ring.publish(slot, stamp)
+            self.rate.add(stamp.captured_ns)
+
+    def _sleep_until(self, due_ns: int) -> None:
+        while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
+            self.control.stop.wait(min(left_ns / 1e9, POLL_S))
+
+    def _claim(self, ring: Ring) -> int | None:
+        while not self.control.stop.is_set():
+            slot = ring.claim(POLL_S)
+            if slot is not None:
+                return slot
+        return None
+
+
+def _check_size(captured: Captured, info: SourceInfo, index: int) -> None:
+    if (captured.width, captured.height) != (info.width, info.height):
+        raise SourceError(
+            f"frame {index} of {info.name} is {captured.width}x{captured.height}, but the stream began as "
+            f"{info.width}x{info.height}; the run ends here, with everything before it written"
+        )
