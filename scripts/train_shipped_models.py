@@ -13,16 +13,19 @@ import argparse
 import multiprocessing
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from realtime_cropzoom.model import Model
 from realtime_cropzoom.train import Epoch, TrainReport, train
 from realtime_cropzoom.train.config import load_config
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames, split_frames
-from realtime_cropzoom.train.evaluate import Prediction, Predictor, pixel_errors, predict_frames, whole_frame
+from realtime_cropzoom.train.evaluate import Prediction, pixel_errors, predict, predict_frames, whole_frame
+from realtime_cropzoom.train.views import labelled_box
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = {role: ROOT / "configs" / f"train_openfield_{role}.yaml" for role in ("detector", "pose")}
@@ -73,7 +76,7 @@ def exported(output_dir: Path) -> Path:
 
 def measure(models: Path, overrides: Sequence[str]) -> None:
     """Print accuracy on frames that were never trained on, and speed."""
-    detector, pose = models / "detector.onnx", models / "pose.onnx"
+    detector, pose = Model(models / "detector.onnx", "detector"), Model(models / "pose.onnx", "pose")
     config, _ = load_config(CONFIGS["pose"], overrides)
     data, training, crop_size = config.data, config.training, config.cropzoom.crop_size
     frames = read_frames(data.data_dir, str(data.csv_file), data.keypoint_names)
@@ -90,8 +93,16 @@ def measure(models: Path, overrides: Sequence[str]) -> None:
         print(f"  boxes that hold all keypoints: {100 * contained:.1f} %")
         each = np.nanmean(pixel_errors(found, chosen), axis=0)
         print("  pose by keypoint:", ", ".join(f"{n} {e:.2f}" for n, e in zip(data.keypoint_names, each, strict=True)))
-    for path in (detector, pose):
-        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {speed_ms(path):.2f} ms on one thread (median)")
+    image = arenas[0].image
+    for model, box in ((detector, whole_frame(image)), (pose, labelled_box(arenas[0].xy, int(crop_size or 240)))):
+        resize, whole = partial(model.prepare, image, box, "pad"), partial(predict, model, image, box)
+        named: dict[str, Callable[[], object]] = {
+            "crop and resize": resize,
+            "inference": model.infer,
+            "both and decoding": whole,
+        }
+        speeds = ", ".join(f"{name} {median_ms(step):.2f} ms" for name, step in named.items())
+        print(f"{model.path.name}: {model.path.stat().st_size / 1e6:.2f} MB; on one thread {speeds}")
 
 
 def report(what: str, predictions: Sequence[Prediction], frames: Sequence[LabelledFrame]) -> None:
@@ -108,13 +119,12 @@ def contains(prediction: Prediction, frame: LabelledFrame) -> bool:
     return bool((inside | np.isnan(frame.xy)).all())
 
 
-def speed_ms(path: Path, runs: int = 500) -> float:
-    """Median time of crop, resize, inference and decoding of one frame on one thread."""
-    model, image = Predictor(path), arena_frames(1, ["snout"], UNSEEN_ARENAS)[0].image
+def median_ms(step: Callable[[], object], runs: int = 500) -> float:
+    """Median time of a step."""
     times = []
     for _ in range(runs):
         started = time.perf_counter()
-        model.predict(image, whole_frame(image))
+        step()
         times.append(time.perf_counter() - started)
     return float(np.median(times)) * 1000
 

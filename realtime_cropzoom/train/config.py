@@ -85,8 +85,10 @@ class CropzoomSection(BaseModel):
     """Standard deviation in frame pixels of the box's place around the animal, as a detector errs."""
     views_per_epoch: int | None = Field(default=None, gt=0)
     """Augmented views an epoch; null for as many as there are training frames."""
+    natural_share: float = Field(default=0.3, ge=0, le=1)
+    """How many of the views are nearly as filmed; the others are turned about the full circle."""
     paste_share: float = Field(default=0.5, ge=0, le=1)
-    """How many of the views put the animal elsewhere on its background. For a camera that stands still."""
+    """How many of those put the animal elsewhere on its background. For a camera that stands still."""
     arena_share: float = Field(default=0.0, ge=0, le=1)
     """How many of the views are of the synthetic arena."""
     arena_frames: int = Field(default=400, gt=0)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
-from realtime_cropzoom.types import Float32, UInt8
+from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
 FRAMES_PER_ARENA = 4
 """Frames rendered of one look and path."""
@@ -38,6 +38,10 @@ class LabelledFrame:
     def session(self) -> str:
         """The folder the image lies in: one camera that stands still."""
         return self.name.rpartition("/")[0]
+
+    def labels(self) -> Keypoints:
+        """The labels as a detector gives them that is sure of each."""
+        return Keypoints(self.xy, np.ones(len(self.xy), np.float32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,25 +62,30 @@ def export_onnx(network: CropzoomSmall, size: tuple[int, int], metadata: Metadat
             verbose=False,
         )
     proto = program.model_proto
-    del proto.metadata_props[:]
+    _strip(proto)
     proto.metadata_props.add(key="cropzoom", value=json.dumps(asdict(metadata)))
     proto.producer_name = metadata.created_with
-    for node in proto.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
     onnx.checker.check_model(proto)
     onnx.save_model(proto, path, save_as_external_data=False)
 
 
+def _strip(proto: Any) -> None:
+    """Take out what the exporter notes of the source code, paths of this machine among it."""
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
 class _quiet:
-    """Hold back a logger's chatter below warnings for a while."""
+    """Hold back what a logger says below errors, for a while: the exporter warns of packages it does not need."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
         self._level = self._logger.level
 
     def __enter__(self) -> None:
-        self._logger.setLevel(logging.WARNING)
+        self._logger.setLevel(logging.ERROR)
 
     def __exit__(self, *_: object) -> None:
         self._logger.setLevel(self._level)

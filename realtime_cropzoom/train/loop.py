@@ -16,6 +16,7 @@ from torch.nn import functional
 from realtime_cropzoom.crop import cut, fill_input, remap
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.heatmaps import decode
+from realtime_cropzoom.model import Model
 from realtime_cropzoom.train.config import BACKBONE, TrainConfig, load_config
 from realtime_cropzoom.train.dataset import (
     LabelledFrame,
@@ -86,11 +87,11 @@ def train(
     With ``cropzoom.crop_size`` set it is a pose model; its held-out error is then measured
     in the boxes of ``detector_model`` (a model directory or an .onnx file), or in the labels'
     boxes where that is None. ``progress`` is called after each epoch. Seeds the global random
-    generator of torch. Raises ConfigError and DataError, before training where it can.
+    generator of torch. Raises ConfigError, DataError and ModelError before training begins.
     """
     started = time.monotonic()
     config, tree = load_config(config_path, overrides)
-    detector = _detector_file(detector_model, config)
+    detector = _load_detector(detector_model, config)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_config(tree, output_dir)
     torch.manual_seed(config.training.rng_seed_model_pt)
@@ -116,17 +117,12 @@ def train(
     )  # fmt: skip
 
 
-def _detector_file(detector_model: Path | None, config: TrainConfig) -> Path | None:
+def _load_detector(detector_model: Path | None, config: TrainConfig) -> Model | None:
     if detector_model is None:
         return None
     if config.role == "detector":
         raise ConfigError("a detector model was given, but cropzoom.crop_size is null: set it to train a pose model")
-    if detector_model.is_file():
-        return detector_model
-    exports = sorted(detector_model.glob("exports_onnx/*_fp32.onnx"))
-    if not exports:
-        raise ConfigError(f"{detector_model} has no exports_onnx/*_fp32.onnx: export the detector, or name its file")
-    return exports[-1]
+    return Model(detector_model, "detector")
 
 
 def _labelled(config: TrainConfig) -> tuple[list[LabelledFrame], Split]:
@@ -153,12 +149,13 @@ class _Trainer:
         arena = arena_frames(ours.arena_frames, names, training.rng_seed_data_pt) if ours.arena_share > 0 else []
         self._labelled, self._arena = len(frames), len(arena)
         rule = ViewRule(
-            config.size,
-            ours.crop_size,
-            ours.jitter,
-            ours.paste_share,
-            training.imgaug_hflip,
-            tuple(mirror_order(names)),
+            size=config.size,
+            crop_size=ours.crop_size,
+            jitter=ours.jitter,
+            natural_share=ours.natural_share,
+            paste_share=ours.paste_share,
+            flip=training.imgaug_hflip,
+            mirror=tuple(mirror_order(names)),
         )
         pasting = with_backgrounds(frames) if ours.paste_share > 0 else list(frames)
         self._views = Views([*pasting, *arena], rule, self._rng)
@@ -271,13 +268,14 @@ def _measure(
     config: TrainConfig,
     frames: Sequence[LabelledFrame],
     split: Split,
-    detector: Path | None,
+    detector: Model | None,
     output_dir: Path,
 ) -> tuple[float, float]:
     """Predict all labelled frames with the exported file; returns mean and median error on the held-out ones."""
     if not frames or config.data.csv_file is None:
         return float("nan"), float("nan")
-    predictions = predict_frames(model, frames, crop_size=config.cropzoom.crop_size, detector=detector)
+    exported = Model(model, config.role)
+    predictions = predict_frames(exported, frames, crop_size=config.cropzoom.crop_size, detector=detector)
     errors = pixel_errors(predictions, frames)
     sets = [split.name_of(i) for i in range(len(frames))]
     folder = output_dir / "image_preds" / Path(config.data.csv_file).name

@@ -4,7 +4,8 @@ Geometry is one affine map from the full-resolution frame to the model's input, 
 in one resampling (OpenCV, bilinear on uint8, as the runtime crops). Light, blur and noise
 come from kornia, on batches.
 
-Two kinds of view. *Turned*: the frame is turned, scaled, mirrored, moved as a whole.
+Three kinds of view. *Natural*: the frame a little turned, scaled and moved, because light
+and perspective have a direction. *Turned*: the same about the full circle, and mirrored.
 *Pasted*: the animal is lifted from its session's background (their ratio, so that shadows
 come along) and put elsewhere, turned, onto the background as it stands. 92 frames of a
 mouse that keeps to one wall thus become a mouse anywhere in its arena.
@@ -43,8 +44,10 @@ class ViewRule:
     """Side of the box around the animal in frame pixels; None for the whole frame (a detector)."""
     jitter: float
     """Standard deviation in frame pixels of the box's centre, as the detector errs."""
+    natural_share: float
+    """How many of the views are nearly as filmed."""
     paste_share: float
-    """How many of the views are pasted, where the background is known."""
+    """How many of the others are pasted, where the background is known."""
     flip: bool
     """Whether half of the views are mirrored."""
     mirror: tuple[int, ...]
@@ -86,8 +89,9 @@ class Views:
         Keypoints that leave the view are NaN, as unlabelled ones are.
         """
         frame, rule = self._frames[index], self._rule
-        pasted = frame.background is not None and self._rng.random() < rule.paste_share
-        turn, mirrored = self._turn(frame, pasted)
+        natural = self._rng.random() < rule.natural_share
+        pasted = not natural and frame.background is not None and self._rng.random() < rule.paste_share
+        turn, mirrored = self._turn(frame, natural, pasted)
         xy = transform(turn, frame.xy[list(rule.mirror)] if mirrored else frame.xy)
         box = self._box(frame, xy)
         view = frame_to_model(box, rule.size)
@@ -100,20 +104,18 @@ class Views:
         xy_model[~inside] = np.nan
         return pixels, xy_model
 
-    def _turn(self, frame: LabelledFrame, pasted: bool) -> tuple[Float64, bool]:
+    def _turn(self, frame: LabelledFrame, natural: bool, pasted: bool) -> tuple[Float64, bool]:
         """A map from frame to frame: about the animal's centre, and for pasted views to a new place."""
         rng, rule = self._rng, self._rule
         height, width = frame.image.shape[:2]
         centre = np.nanmean(frame.xy, axis=0).astype(np.float64)
-        whole_frame = rule.crop_size is None
-        slightly = whole_frame and not pasted and rng.random() < 0.5
-        angle = rng.normal(0, 0.1) if slightly else rng.uniform(-np.pi, np.pi)
+        angle = rng.normal(0, 0.2) if natural else rng.uniform(-np.pi, np.pi)
         scale = np.exp(rng.uniform(-0.2, 0.2))
-        mirrored = rule.flip and rng.random() < 0.5
+        mirrored = not natural and rule.flip and rng.random() < 0.5
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
         if mirrored:
             turn[:, 0] *= -1
-        if pasted or (whole_frame and not slightly):
+        if pasted or (rule.crop_size is None and not natural):
             place = _place(rng, (frame.xy - centre) @ turn.T, (width, height))
         else:
             place = centre + rng.normal(0, 0.03 * width, 2)
