@@ -33,8 +33,8 @@ from realtime_cropzoom.train.dataset import (  # noqa: E402
 )
 from realtime_cropzoom.train.evaluate import predict, predict_frames  # noqa: E402
 from realtime_cropzoom.train.export import Metadata, export_onnx  # noqa: E402
-from realtime_cropzoom.train.loop import loss_of  # noqa: E402
 from realtime_cropzoom.train.network import CropzoomSmall, Heatmaps, targets  # noqa: E402
+from realtime_cropzoom.train.trainer import loss_of  # noqa: E402
 from realtime_cropzoom.train.views import Photometric, ViewRule, Views, batch, frame_to_model  # noqa: E402
 from realtime_cropzoom.types import Box  # noqa: E402
 

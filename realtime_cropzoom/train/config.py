@@ -70,7 +70,7 @@ class TrainingSection(_LightningPose):
 class ModelSection(_LightningPose):
     """``model``: which network."""
 
-    model_type: Literal["heatmap"] = "heatmap"
+    model_type: Literal["heatmap"]
     backbone: str
 
 
