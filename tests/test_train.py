@@ -448,7 +448,7 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
         tmp_path,
         data={"data_dir": str(tmp_path), "image_resize_dims": {"height": 64, "width": 64}},
         training={"train_prob": 0.8, "val_prob": 0.2, "train_batch_size": 8, "imgaug_hflip": True},
-        cropzoom={"crop_size": 64, "jitter": 2, "views_per_epoch": 64, "bfloat16": False},
+        cropzoom={"crop_size": 64, "jitter": 2, "views_per_epoch": 64},
     )
     seen = []
     overrides = ["training.max_epochs=6", "cropzoom.arena_share=0.1", "cropzoom.arena_frames=2"]
@@ -517,3 +517,11 @@ def test_a_pose_model_is_measured_in_the_detectors_boxes(tmp_path):
     mean = frames[0].xy.mean(axis=0)
     assert by_labels[0].box[:2] == tuple(int(c - 120) for c in mean)
     assert by_labels[0].box != by_detector[0].box
+
+
+@pytest.mark.parametrize("role", ["detector", "pose"])
+def test_the_configurations_that_ship_are_valid(role):
+    path = Path(__file__).parent.parent / f"configs/train_openfield_{role}.yaml"
+    config, _ = load_config(path, [])
+    assert config.role == role
+    assert list(config.data.keypoint_names) == NAMES

@@ -97,8 +97,8 @@ class CropzoomSection(BaseModel):
     """Standard deviation of the target heatmaps, in cells of four model pixels."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Of the moving average of the weights, which is what is kept."""
-    bfloat16: bool = True
-    """Train in bfloat16, twice as fast on CPUs that have it."""
+    bfloat16: bool = False
+    """Train in bfloat16: up to twice as fast on CPUs that have it, far slower on others."""
     license: str = ""
     """What the exported model's metadata say about its licence."""
     trained_on: str = ""
