@@ -157,7 +157,11 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError(
             f"lost_after_ms is {settings.lost_after_ms}; expected more than coast_after_ms ({settings.coast_after_ms})"
         )
-    if settings.publish != NONE and settings.publish == settings.publish_latest:
+    if (
+        settings.publish == settings.publish_latest
+        and settings.publish != NONE
+        and not settings.publish.endswith((":*", ":0"))
+    ):
         raise ConfigError(f"publish and publish_latest are both {settings.publish}; give them different ports")
 
 

@@ -56,9 +56,7 @@ class Model:
     ) -> None:
         """Load, check and warm up the model at ``path``. Raises ModelError, in words."""
         if not path.exists():
-            raise ModelError(
-                f"no {role} model at {path}; expected a Lightning Pose model directory or an .onnx file"
-            )
+            raise ModelError(f"no {role} model at {path}; expected a Lightning Pose model directory or an .onnx file")
         directory = find_in_directory(path, precision, provider) if path.is_dir() else None
         self.path = path
         self.session = Session(directory.onnx if directory else path, provider, threads)
@@ -153,9 +151,7 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
     if kind != "heatmap":
-        raise ModelError(
-            f"{config_path} says model_type {kind}; only heatmap models can be run so far"
-        )
+        raise ModelError(f"{config_path} says model_type {kind}; only heatmap models can be run so far")
     return ModelFile(onnx, names, int(data.get("downsample_factor", 2)), f"{kind}_tracker", size)
 
 

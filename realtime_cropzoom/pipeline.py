@@ -256,6 +256,12 @@ class Pipeline:
         assert self._parts is not None
         return self._parts.info
 
+    @property
+    def endpoints(self) -> list[str]:
+        """The endpoints bound: poses, then newest pose only; empty where nothing is published. Only once started."""
+        assert self._parts is not None
+        return self._parts.publish.bound_to if self._parts.publish else []
+
     def records(self) -> Iterator[PoseMessage]:
         """Yield the pose messages of a run started with ``tracked``."""
         assert self._tracked is not None

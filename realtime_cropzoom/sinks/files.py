@@ -24,9 +24,7 @@ _QUEUE = 1 << 16
 _FLUSH_S = 0.25
 _PENDING_BYTES = 16 << 20
 
-TIMING_COLUMNS = (
-    "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns"
-)
+TIMING_COLUMNS = "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns"
 BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
 
 
@@ -38,7 +36,8 @@ class CsvSink(Sink):
     ) -> None:
         """Create the files with their headers. Raises SinkError where that cannot be done."""
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
-        self._blank_pose = "," * (3 * len(keypoint_names))
+        # Spelt out: pandas takes a first row of empty cells for the names of the index, and drops it.
+        self._blank_pose = ",NaN" * (3 * len(keypoint_names))
         headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
         suffixes = ("", "_bbox", "_timing")
         self._files = [_RowFile(folder / f"{name}{s}.csv", h) for s, h in zip(suffixes, headers, strict=True)]

@@ -1,0 +1,40 @@
+# make demo   track the built-in arena live, with a subscriber, a report and a picture
+# make test   run the tests
+# make lint   linters and type checker
+# make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
+# Each makes the environment it needs in .venv; PYTHON=python3.12 chooses another Python.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.run
+	$(BIN)/cropzoom demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy realtime_cropzoom
+
+bench: .venv/.dev
+	$(BIN)/python scripts/bench.py
+
+.venv/.python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.run: pyproject.toml .venv/.python
+	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
+	touch $@
+
+.venv/.dev: pyproject.toml .venv/.run
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,8 @@
+"""``python -m realtime_cropzoom``."""
+
+import sys
+
+from realtime_cropzoom.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

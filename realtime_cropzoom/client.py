@@ -1,0 +1,101 @@
+"""The receiving end: what an experiment's own script imports.
+
+::
+
+    from realtime_cropzoom import Subscriber
+
+    with Subscriber() as poses:
+        for message in poses:
+            x, y, likelihood = message.keypoints["snout"]
+            if message.state == "tracking" and poses.age_ms(message) < 20 and x is not None and x > 320:
+                ...  # switch the laser on
+
+Imports pyzmq and msgspec, nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import zmq
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage, decode
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
+
+
+class Subscriber:
+    """Receives the messages of one endpoint. Use it from one thread; iterate it, or call ``receive``.
+
+    Gaps are not hidden: ``missed`` counts the poses that were published but never arrived here,
+    and ``hello`` changes when a new run begins at the endpoint.
+    """
+
+    def __init__(self, endpoint: str = DEFAULT_ENDPOINT, camera: str | None = None) -> None:
+        """Connect; it is no error if nobody publishes yet. Raises ConfigError where ``endpoint`` is none."""
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.set(zmq.IPV6, int("[" in endpoint))
+        self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+        self._camera = camera
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ConfigError(f"cannot listen to {endpoint} ({error.strerror}); expected {DEFAULT_ENDPOINT}") from error
+        self._socket.subscribe(b"")
+        self._last_seq: dict[tuple[str, str], int] = {}
+        self.hello: HelloMessage | None = None
+        """The last hello: keypoint names, frame size, hashes."""
+        self.missed = 0
+        """Poses that never arrived, seen as gaps in ``seq``."""
+
+    def receive(self, timeout_s: float | None = None) -> Message | None:
+        """Return the next message of any kind, or None if none came in time (None waits for ever).
+
+        What is no message of schema version 1 is passed over.
+        """
+        while self._socket.poll(None if timeout_s is None else round(timeout_s * 1000)):
+            parts = self._socket.recv_multipart()
+            try:
+                message = decode(parts[-1])
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                continue
+            if self._camera is not None and message.camera != self._camera:
+                continue
+            if isinstance(message, HelloMessage):
+                self.hello = message
+            elif isinstance(message, PoseMessage):
+                self._count_gap(message)
+            return message
+        return None
+
+    def __iter__(self) -> Iterator[PoseMessage]:
+        """Yield the poses of a run until its end message."""
+        while not isinstance(message := self.receive(), EndMessage):
+            if isinstance(message, PoseMessage):
+                yield message
+
+    @staticmethod
+    def age_ms(message: PoseMessage) -> float:
+        """Return how long ago the frame of ``message`` was captured; only on the machine that captured it."""
+        return (now_ns() - message.time.captured_ns) / 1e6
+
+    def close(self) -> None:
+        """Disconnect; may be called twice."""
+        self._socket.close(linger=0)
+        self._context.term()
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _count_gap(self, message: PoseMessage) -> None:
+        key = (message.run, message.camera)
+        self.missed += max(0, message.seq - self._last_seq.get(key, message.seq - 1) - 1)
+        self._last_seq[key] = message.seq

@@ -1,0 +1,164 @@
+"""Pictures of a session: frames with box, keypoints and trail."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import yaml
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.types import Box, Float64, UInt8
+
+_SCALE = 2
+"""Pictures are drawn at twice the frame's size, for smooth lines."""
+_SHIFT = 4
+_TRAIL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTables:
+    """The numbers of a session, frame by frame."""
+
+    source: str
+    keypoint_names: tuple[str, ...]
+    poses: Float64
+    """(n, K, 3): x, y, likelihood; NaN where there is none."""
+    boxes: Float64
+    """(n, 4): x, y, w, h; NaN where there is none."""
+    states: tuple[str, ...]
+    seconds: Float64
+    """(n,) frame time."""
+
+
+def read_session(folder: Path) -> SessionTables:
+    """Read the files of a run. Raises DataError where they are not there."""
+    try:
+        source = str(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["source"])
+        (timing_path,) = folder.glob("*_timing.csv")
+        name = timing_path.name.removesuffix("_timing.csv")
+        poses = pd.read_csv(folder / f"{name}.csv", header=[0, 1, 2], index_col=0)
+        boxes = pd.read_csv(folder / f"{name}_bbox.csv", index_col=0)
+        timing = pd.read_csv(timing_path, index_col=0)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} is no session folder ({error}); expected one that cropzoom run has made") from error
+    names = tuple(dict.fromkeys(str(n) for n in poses.columns.get_level_values(1)))
+    return SessionTables(
+        source=source,
+        keypoint_names=names,
+        poses=poses.to_numpy(np.float64).reshape(len(poses), len(names), 3),
+        boxes=boxes[["x", "y", "w", "h"]].to_numpy(np.float64),
+        states=tuple(boxes["state"].fillna("").astype(str)),
+        seconds=timing["pts_ns"].to_numpy(np.float64) / 1e9,
+    )
+
+
+def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
+    """Return one RGB picture of ``count`` frames spread over the session, as they were tracked."""
+    wanted = _spread(tables, count)
+    panels: list[UInt8] = []
+    opened = open_source(source or tables.source)
+    try:
+        image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
+        for index, captured in enumerate(opened.frames()):
+            if index in wanted:
+                captured.copy_to(image)
+                panels.append(draw_frame(image, tables, index))
+            if len(panels) == len(wanted):
+                break
+    finally:
+        opened.close()
+    if not panels:
+        raise DataError("the session has no frame with a pose; there is nothing to draw")
+    return _tile(panels, columns)
+
+
+def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
+    """Return a frame at twice its size with its box, its keypoints, and where the animal has just been."""
+    size = (image.shape[1] * _SCALE, image.shape[0] * _SCALE)
+    canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    colours = palette(len(tables.keypoint_names))
+    since = int(np.searchsorted(tables.seconds, tables.seconds[index] - _TRAIL_S))
+    _draw_trail(canvas, tables.poses[since : index + 1, :, :2])
+    if np.isfinite(tables.boxes[index]).all():
+        _draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])))
+    for (x, y, likelihood), colour in zip(tables.poses[index], colours, strict=True):
+        if np.isfinite([x, y]).all():
+            _draw_keypoint(canvas, x, y, colour, sure=likelihood >= 0.5)
+    _draw_label(canvas, f"{tables.seconds[index]:6.2f} s   {tables.states[index]}")
+    return np.asarray(canvas, np.uint8)
+
+
+def palette(count: int) -> list[tuple[int, int, int]]:
+    """Return ``count`` distinct bright RGB colours."""
+    hues = [(0.04 + k / max(count, 1)) % 1.0 for k in range(count)]
+    return [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.75, 1.0)) for hue in hues]  # type: ignore[misc]
+
+
+def _spread(tables: SessionTables, count: int) -> set[int]:
+    with_pose = np.flatnonzero(np.isfinite(tables.poses[:, :, 0]).any(axis=1))
+    if len(with_pose) == 0:
+        return set()
+    return set(with_pose[np.linspace(0, len(with_pose) - 1, count + 1).round().astype(int)[1:]].tolist())
+
+
+def _point(x: float, y: float) -> tuple[int, int]:
+    """Frame pixels → fixed-point canvas pixels (cv2's ``shift``)."""
+    unit = 1 << _SHIFT
+    return round((x + 0.5) * _SCALE * unit - unit / 2), round((y + 0.5) * _SCALE * unit - unit / 2)
+
+
+def _draw_trail(canvas: UInt8, trail: Float64) -> None:
+    """The path of the keypoints' mean, fading into the past."""
+    finite = np.where(np.isfinite(trail), trail, np.nan)
+    means = [row[np.isfinite(row).all(axis=1)].mean(axis=0) for row in finite if np.isfinite(row).all(axis=1).any()]
+    overlay = canvas.copy()
+    for k, (a, b) in enumerate(pairwise(means)):
+        fade = (k + 1) / len(means)
+        colour = tuple(round(c * fade + 255 * (1 - fade)) for c in (0, 150, 255))
+        cv2.line(overlay, _point(*a), _point(*b), colour, 1 + round(4 * fade), cv2.LINE_AA, _SHIFT)
+    cv2.addWeighted(overlay, 0.75, canvas, 0.25, 0, dst=canvas)
+
+
+def _draw_box(canvas: UInt8, box: Box) -> None:
+    corners = [(box.x, box.y), (box.x + box.w, box.y), (box.x + box.w, box.y + box.h), (box.x, box.y + box.h)]
+    outline = np.array([_point(x - 0.5, y - 0.5) for x, y in corners], np.int32)
+    cv2.polylines(canvas, [outline], True, (20, 20, 20), 6, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(canvas, [outline], True, (255, 214, 64), 3, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_keypoint(canvas: UInt8, x: float, y: float, colour: Sequence[int], *, sure: bool) -> None:
+    radius = 9 << _SHIFT
+    cv2.circle(canvas, _point(x, y), radius, (15, 15, 15), -1 if sure else 2, cv2.LINE_AA, _SHIFT)
+    cv2.circle(canvas, _point(x, y), radius * 2 // 3, tuple(colour), -1 if sure else 2, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_label(canvas: UInt8, text: str) -> None:
+    place = (18, canvas.shape[0] - 22)
+    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (15, 15, 15), 6, cv2.LINE_AA)
+    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+
+
+def _tile(panels: list[UInt8], columns: int, gap: int = 12, panel_width: int = 800) -> UInt8:
+    height = round(panels[0].shape[0] * panel_width / panels[0].shape[1])
+    small = [cv2.resize(p, (panel_width, height), interpolation=cv2.INTER_AREA) for p in panels]
+    rows = -(-len(small) // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (panel_width + gap) + gap, 3), 24, np.uint8)
+    for k, panel in enumerate(small):
+        y, x = gap + k // columns * (height + gap), gap + k % columns * (panel_width + gap)
+        sheet[y : y + height, x : x + panel_width] = panel
+    return sheet
+
+
+def write_png(path: Path, image: UInt8) -> None:
+    """Write an RGB picture. Raises DataError where that cannot be done."""
+    if not cv2.imwrite(str(path), image[:, :, ::-1]):
+        raise DataError(f"cannot write the picture {path}; give another file with --out")

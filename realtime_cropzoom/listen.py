@@ -1,0 +1,109 @@
+"""``cropzoom listen``: the live pose, its rate, age, gaps and latency in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TextIO
+
+from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.message import EndMessage, HelloMessage, PoseMessage
+from realtime_cropzoom.stats import Histogram, Rate
+
+_REFRESH_NS = 100_000_000
+_LINE_NS = 1_000_000_000
+
+
+class Listener:
+    """Counts what arrives and says it."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.received = 0
+        self.first_frame: int | None = None
+        self.latency = Histogram()
+        self.rate = Rate()
+        self.newest: PoseMessage | None = None
+        self.end: EndMessage | None = None
+
+    def take(self, message: PoseMessage, received_ns: int) -> None:
+        """Count one pose."""
+        self.received += 1
+        if self.first_frame is None:
+            self.first_frame = message.frame
+        self.newest = message
+        self.latency.add((received_ns - message.time.captured_ns) / 1e6)
+        self.rate.add(received_ns)
+
+    def summary(self, missed: int) -> dict[str, Any]:
+        """Return what was seen, for ``--json``."""
+        return {
+            "endpoint": self.endpoint,
+            "received": self.received,
+            "first_frame": self.first_frame,
+            "missed": missed,
+            "latency_ms": self.latency.summary(),
+            "end": None if self.end is None else self.end.reason,
+        }
+
+    def lines(self, missed: int) -> list[str]:
+        """Return the picture of now: one line of figures, then a line a keypoint."""
+        message, now = self.newest, now_ns()
+        if message is None:
+            return [f"waiting for poses at {self.endpoint}"]
+        age_ms = (now - message.time.captured_ns) / 1e6
+        p50, p99 = self.latency.percentile(50) or 0.0, self.latency.percentile(99) or 0.0
+        box_age = "no box" if message.box is None else f"box age {message.box.age_ms:.0f} ms"
+        head = (
+            f"{message.camera}  frame {message.frame}  {message.state}/{message.stream}  "
+            f"{self.rate.per_second(now):.0f} poses/s  age {age_ms:.1f} ms  {box_age}  "
+            f"captured→received {p50:.2f} ms (p99 {p99:.2f})  missed {missed}"
+        )
+        rows = [
+            f"  {name:>12}  " + ("-" if x is None or y is None else f"x {x:7.1f}  y {y:7.1f}  likelihood {p:.2f}")
+            for name, (x, y, p) in message.keypoints.items()
+        ]
+        return [head, *rows]
+
+
+def listen(endpoint: str, *, camera: str | None, follow: bool, as_json: bool, out: TextIO = sys.stdout) -> None:
+    """Show the poses of ``endpoint`` until its run ends (with ``follow``, until Ctrl-C)."""
+    listener = Listener(endpoint)
+    live = out.isatty() and not as_json
+    shown, next_ns = 0, 0
+    with Subscriber(endpoint, camera) as subscriber:
+        try:
+            while True:
+                message = subscriber.receive(0.1)
+                if isinstance(message, PoseMessage):
+                    listener.take(message, now_ns())
+                elif isinstance(message, HelloMessage) and not as_json and not live:
+                    print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
+                elif isinstance(message, EndMessage):
+                    listener.end = message
+                if not as_json and now_ns() >= next_ns:
+                    lines = listener.lines(subscriber.missed)
+                    shown = _show(lines if live else lines[:1], shown if live else 0, out)
+                    next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
+                if isinstance(message, EndMessage) and not follow:
+                    break
+        except KeyboardInterrupt:
+            pass
+        if as_json:
+            print(json.dumps(listener.summary(subscriber.missed)), file=out)
+        else:
+            _say_goodbye(listener, subscriber.missed, out)
+
+
+def _show(lines: list[str], replace: int, out: TextIO) -> int:
+    if replace:
+        out.write(f"\x1b[{replace}F")
+    out.write("".join(f"{line}\x1b[K\n" if out.isatty() else f"{line}\n" for line in lines))
+    out.flush()
+    return len(lines)
+
+
+def _say_goodbye(listener: Listener, missed: int, out: TextIO) -> None:
+    ended = f"; the run ended: {listener.end.reason}" if listener.end else ""
+    print(f"{listener.received} poses received, {missed} missed{ended}", file=out)

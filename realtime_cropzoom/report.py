@@ -1,0 +1,46 @@
+"""The summary of a run as text, for the end of ``cropzoom run`` and ``cropzoom demo``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ROWS = (
+    ("wait", "handed over → taken"),
+    ("crop", "→ model input ready"),
+    ("infer", "→ heatmaps"),
+    ("decode", "→ pose in frame pixels"),
+    ("total", "handed over → pose"),
+    ("published", "handed over → published"),
+    ("received", "handed over → received"),
+    ("detect", "one detection"),
+)
+
+
+def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> str:
+    """Return the report of a run; ``received`` is what a subscriber process saw of it."""
+    counts = summary["counts"]
+    lines = [
+        f"{counts['captured']} frames in {summary['seconds']:.1f} s ({summary['fps']:.1f} fps): "
+        f"{counts['processed']} processed, {counts['skipped']} skipped, {counts['failed']} failed, "
+        f"{counts['unsent']} unsent",
+    ]
+    if summary["detector"] is not None:
+        detector = summary["detector"]
+        lines.append(f"{detector['detections']} detections, {detector['unusable']} of them without a usable box")
+    latencies = dict(summary["latency_ms"])
+    if received is not None:
+        latencies["received"] = received["latency_ms"]
+        lines.append(
+            f"a subscriber process received {received['received']} poses from frame {received['first_frame']} on, "
+            f"{received['missed']} missed"
+        )
+    lines += ["", f"{'ms':<28}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"]
+    lines += [_row(label, latencies[name]) for name, label in _ROWS if name in latencies]
+    lines.append(_row("box age", summary["box_age_ms"]))
+    lines += ["", f"files in {summary['folder']}"]
+    return "\n".join(lines)
+
+
+def _row(label: str, percentiles: dict[str, float | None]) -> str:
+    cells = "".join(f"{'-' if v is None else format(v, '.2f'):>9}" for v in percentiles.values())
+    return f"{label:<28}{cells}"
