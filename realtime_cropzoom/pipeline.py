@@ -100,7 +100,6 @@ class Pipeline:
         self._parts: _Parts | None = None
         self._tracked: QueueSink | None = None
         self._restore: Callable[[], None] = lambda: None
-        self._begun_ns = 0
         self._joined = False
 
     # -- start ---------------------------------------------------------------------------------
@@ -131,6 +130,7 @@ class Pipeline:
         _check_crop_size(s, info)
         identity = RunIdentity(self.run_id, s.camera, pose_model.keypoint_names, unix_offset_ns())
 
+        rule = s.box_rule(detector.keypoint_names, pose_model.trained_crop_size) if detector else None
         slot = BoxSlot(self._schedule())
         ring = Ring(max(16, s.max_lag + 6) if not self._lockstep else 8, info.height, info.width)
         sinks: list[Sink] = []
@@ -157,13 +157,13 @@ class Pipeline:
         reader = OrderedReader(ring, None if self._lockstep else s.max_lag)
         pose = PoseStage(pose_model, ring, reader, slot, sinks, self.control, edge=s.edge)
         detect = None
-        if detector is not None:
+        if detector is not None and rule is not None:
             detect = DetectStage(
                 detector,
                 OrderedReader(ring, None) if self._lockstep else NewestReader(ring),
                 slot,
                 self.control,
-                rule=s.box_rule(detector.keypoint_names, pose_model.trained_crop_size),
+                rule=rule,
                 every=s.detector_every if self._lockstep else 1,
                 max_fps=None if self._lockstep else s.detector_max_fps,
             )
@@ -171,7 +171,6 @@ class Pipeline:
         self._models = {"detector": detector, "pose": pose_model}
         self._save("config.yaml", s.to_yaml())
 
-        self._begun_ns = now_ns()
         write.start()
         pose.start()
         if detect is not None:
@@ -376,7 +375,7 @@ class Pipeline:
         parts = self._parts
         assert parts is not None
         captured, processed, skipped, failed = parts.pose.counts
-        seconds = (now_ns() - self._begun_ns) / 1e9
+        seconds = self._capture.seconds()
         latencies = {name: h.summary() for name, h in parts.pose.latencies.items()}
         if parts.publish is not None:
             latencies["published"] = parts.publish.latency.summary()
@@ -397,7 +396,7 @@ class Pipeline:
             "reason": str(self.control.error) if self.control.error else self.reason,
             "problems": problems,
             "seconds": round(seconds, 3),
-            "fps": round(captured / seconds, 2) if seconds else None,
+            "fps": round((captured - 1) / seconds, 2) if seconds else None,
             "counts": {
                 "captured": captured,
                 "processed": processed,

@@ -20,7 +20,7 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
     """Return the report of a run; ``received`` is what a subscriber process saw of it."""
     counts = summary["counts"]
     lines = [
-        f"{counts['captured']} frames in {summary['seconds']:.1f} s ({summary['fps']:.1f} fps): "
+        f"{counts['captured']} frames in {summary['seconds']:.1f} s ({summary['fps'] or 0:.1f} fps): "
         f"{counts['processed']} processed, {counts['skipped']} skipped, {counts['failed']} failed, "
         f"{counts['unsent']} unsent",
     ]

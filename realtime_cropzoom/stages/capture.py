@@ -30,6 +30,7 @@ class CaptureStage(Stage):
         self.info: SourceInfo | None = None
         self.problems: list[str] = []
         self.rate = Rate()
+        self._span_ns = (0, 0)
 
     def wait_open(self) -> SourceInfo:
         """Wait until the source is open. Raises what went wrong instead."""
@@ -44,6 +45,11 @@ class CaptureStage(Stage):
         """Start capturing into ``ring``."""
         self._ring = ring
         self._begin.set()
+
+    def seconds(self) -> float:
+        """Return the time between the first and the last frame that was captured."""
+        first_ns, last_ns = self._span_ns
+        return (last_ns - first_ns) / 1e9
 
     def work(self) -> None:
         """Open the source, then capture until it ends or the run does."""
@@ -84,6 +90,7 @@ class CaptureStage(Stage):
             captured.copy_to(ring.pixels[slot])
             ring.publish(slot, stamp)
             self.rate.add(stamp.captured_ns)
+            self._span_ns = (self._span_ns[0] or stamp.captured_ns, stamp.captured_ns)
 
     def _sleep_until(self, due_ns: int) -> None:
         while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
