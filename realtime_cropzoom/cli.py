@@ -12,7 +12,6 @@ import logging
 import signal
 import sys
 import types
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ Watch it with 'cropzoom listen' in a second terminal. All settings: cropzoom run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         code: int = arguments.command(arguments)
@@ -54,6 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 128 + signal.SIGPIPE
     return code
+
+
+def _hyphenated(argv: Sequence[str]) -> list[str]:
+    """Flags may be written with underscores, as Lightning Pose writes them."""
+    return [_hyphenate(a) if a.startswith("--") else a for a in argv]
+
+
+def _hyphenate(flag: str) -> str:
+    name, equals, value = flag.partition("=")
+    return name.replace("_", "-") + equals + value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a detector or pose model (needs the extra 'train')")
     train.add_argument("config", type=Path, metavar="CONFIG.yaml", help="a Lightning Pose config")
-    train.add_argument("--output_dir", "--output-dir", type=Path, required=True, help="the new model directory")
-    train.add_argument("--detector_model", "--detector-model", type=Path, help="train on this detector's crops")
+    train.add_argument("--output-dir", type=Path, required=True, help="the new model directory")
+    train.add_argument("--detector-model", type=Path, help="train on this detector's crops")
     train.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="settings to change")
     train.set_defaults(command=_train)
     return parser
@@ -99,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """One flag a setting, from the one documented set."""
-    from realtime_cropzoom.config import Settings
+    from realtime_cropzoom.config import Settings, literals
 
     for name, field in Settings.model_fields.items():
         if name == "source":
@@ -108,18 +117,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         if field.annotation is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["metavar"] = "|".join(_choices(field.annotation)) or name.split("_")[-1].upper()
+            options["metavar"] = "|".join(literals(field.annotation)) or name.split("_")[-1].upper()
         default = "" if field.default in (None, False) else f" ({field.default})"
         text = f"{field.description}{default}".replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    if typing.get_origin(annotation) is typing.Literal:
-        return tuple(str(choice) for choice in typing.get_args(annotation))
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return tuple(c for part in typing.get_args(annotation) for c in _choices(part))
-    return ()
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -42,7 +42,11 @@ class Settings(BaseSettings):
 
     crop_size: int | None = Field(None, gt=0, le=16384, description="side of the box in frame pixels (made even)")
     crop_ratio: float | None = Field(
-        None, gt=0, le=100, description="side of the box as a multiple of the larger keypoint span"
+        None,
+        gt=0,
+        le=100,
+        description="side of the box as a multiple of the larger keypoint span; if neither is set, the size that the "
+        "pose model says it was trained for, else a ratio of 2.0",
     )
     anchor_keypoints: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None, description="detector keypoints that make the box, separated by commas; all if not given"
@@ -189,3 +193,25 @@ def _explain(error: Any, config: Path | None) -> str:
     if error["type"] == "extra_forbidden":
         return f"{config}: {name} is no setting; see docs/settings.md for their names"
     return f"{name}: given {error['input']!r}, but {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def settings_table() -> str:
+    """Return all settings as a Markdown table; ``docs/settings.md`` holds it."""
+    rows = ["| setting | default | what |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = (
+            ""
+            if field.default is None
+            else f"`{str(field.default).lower() if field.default is False else field.default}`"
+        )
+        choices = literals(field.annotation)
+        allowed = f" ({', '.join(f'`{c}`' for c in choices)})" if choices else ""
+        rows.append(f"| `{name}` | {default} | {field.description}{allowed} |")
+    return "\n".join(rows) + "\n"
+
+
+def literals(annotation: Any) -> tuple[str, ...]:
+    """The words a setting may be, if it is one of a few words."""
+    if get_origin(annotation) is Literal:
+        return tuple(str(choice) for choice in get_args(annotation))
+    return tuple(choice for part in get_args(annotation) for choice in literals(part))

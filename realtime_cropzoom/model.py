@@ -19,7 +19,7 @@ import yaml
 from realtime_cropzoom import crop, heatmaps
 from realtime_cropzoom.crop import Edge, Method
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.session import Provider, Session
+from realtime_cropzoom.session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 Role = Literal["detector", "pose"]
@@ -57,9 +57,10 @@ class Model:
         """Load, check and warm up the model at ``path``. Raises ModelError, in words."""
         if not path.exists():
             raise ModelError(f"no {role} model at {path}; expected a Lightning Pose model directory or an .onnx file")
-        directory = find_in_directory(path, precision, provider) if path.is_dir() else None
+        resolved = resolve_provider(provider)
+        directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if path.is_dir() else None
         self.path = path
-        self.session = Session(directory.onnx if directory else path, provider, threads)
+        self.session = Session(directory.onnx if directory else path, resolved, threads)
         self.file = directory or _from_metadata(path, self.session.metadata, role)
         _check(self.file, self.session)
         self.size = (int(self.session.input_shape[3]), int(self.session.input_shape[2]))
@@ -116,7 +117,7 @@ def shipped_model(role: Role) -> Path:
     return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
 
 
-def find_in_directory(directory: Path, precision: Precision | None, provider: Provider) -> ModelFile:
+def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: bool = False) -> ModelFile:
     """Find the ONNX export in a Lightning Pose model directory.
 
     Of several precisions fp32 counts on the CPU and fp16 elsewhere, unless ``precision``
@@ -125,7 +126,7 @@ def find_in_directory(directory: Path, precision: Precision | None, provider: Pr
     config_path = directory / "config.yaml"
     if not config_path.exists():
         raise ModelError(f"{directory} has no config.yaml; expected a Lightning Pose model directory")
-    wanted = precision or ("fp16" if provider in ("cuda", "tensorrt") else "fp32")
+    wanted = precision or ("fp16" if on_gpu else "fp32")
     exports = sorted(directory.glob("exports_onnx/*.onnx"), key=lambda p: p.stat().st_mtime)
     matching = [p for p in exports if p.stem.endswith(f"_{wanted}")]
     if not matching and precision is not None and exports:

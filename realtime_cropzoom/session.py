@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 class Session:
     """One model, loaded. Use it from one thread at a time."""
 
-    def __init__(self, path: Path, provider: Provider, threads: int) -> None:
-        """Load ``path``. Raises ModelError where it is no ONNX or the provider is not to be had."""
-        self.provider = resolve_provider(provider)
+    def __init__(self, path: Path, provider: str, threads: int) -> None:
+        """Load ``path`` on a resolved ``provider``. Raises ModelError where it is no ONNX or the provider fails."""
+        self.provider = provider
         self._ort = _open(path, self.provider, threads)
         model_input = self._ort.get_inputs()[0]
         self.inputs = [i.name for i in self._ort.get_inputs()]
