@@ -11,33 +11,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import gc
 import logging
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from realtime_cropzoom import __version__
-from realtime_cropzoom.clock import now_ns, unix_offset_ns
+from realtime_cropzoom.account import Account, Models, Stages
+from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, SHIPPED, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, SinkError, StageError
-from realtime_cropzoom.message import (
-    SCHEMA_VERSION,
-    Counts,
-    EndMessage,
-    HelloMessage,
-    Percentiles,
-    PoseMessage,
-    StatusMessage,
-)
-from realtime_cropzoom.model import Model, shipped_model
-from realtime_cropzoom.records import RunIdentity, pose_message
+from realtime_cropzoom.message import PoseMessage, StatusMessage
+from realtime_cropzoom.model import Model, Role, shipped_model
+from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import FileSchedule, LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.session_folder import make_session_folder, to_json, write_text
@@ -52,7 +43,6 @@ from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
-from realtime_cropzoom.types import State, StreamState
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +50,7 @@ _STAGES_END_WITHIN_S = 1.0
 _SINKS_END_WITHIN_S = 0.7
 _SWITCH_INTERVAL_S = 0.0005
 """How long one Python thread may keep the others waiting; the default of 5 ms is a frame at 200 fps."""
-
-
-@dataclass(slots=True)
-class _Parts:
-    """What a started pipeline is made of."""
-
-    info: SourceInfo
-    ring: Ring
-    pose: PoseStage
-    detect: DetectStage | None
-    publish: ZmqSink | None
-    write: CsvSink
-    sinks: list[Sink] = field(default_factory=list)
+_LOCKSTEP_SLOTS = 8
 
 
 class Pipeline:
@@ -84,12 +62,10 @@ class Pipeline:
             raise ConfigError("no source; give a video file, or synthetic:arena")
         self.settings = settings
         self.control = Control()
-        self.run_id = secrets.token_hex(6)
         self.folder: Path | None = None
         self.summary: dict[str, Any] = {}
         self.notes: list[str] = []
         """What a user should know before the first frame, a line each."""
-        self.reason = "finished"
         self._lockstep = settings.pace == "fast"
         self._capture = CaptureStage(
             source or (lambda: open_source(str(settings.source))),
@@ -97,15 +73,17 @@ class Pipeline:
             realtime=not self._lockstep,
             frames=settings.frames,
         )
-        self._parts: _Parts | None = None
+        self._account: Account | None = None
+        self._stages: Stages | None = None
         self._tracked: QueueSink | None = None
         self._restore: Callable[[], None] = lambda: None
+        self._stop_reason = ""
         self._joined = False
 
     # -- start ---------------------------------------------------------------------------------
 
     def start(self, *, tracked: bool = False) -> None:
-        """Open and check everything, then let the frames flow. With ``tracked``, ``records`` can be iterated.
+        """Open and check everything, then let the frames flow. With ``tracked``, ``messages`` can be iterated.
 
         Raises ConfigError, SourceError, ModelError, ScheduleError or SinkError before the first
         frame is taken; nothing is left running then.
@@ -124,52 +102,35 @@ class Pipeline:
             raise
 
     def _build(self, info: SourceInfo, tracked: bool) -> None:
+        """First all that can be refused, then what leaves something behind, then the threads."""
         s = self.settings
-        pose_model = self._load("pose")
-        detector = None if s.schedule else self._load("detector")
+        models = Models(self._load("pose"), None if s.schedule else self._load("detector"))
         _check_crop_size(s, info)
-        identity = RunIdentity(self.run_id, s.camera, pose_model.keypoint_names, unix_offset_ns())
-
-        rule = s.box_rule(detector.keypoint_names, pose_model.trained_crop_size) if detector else None
+        rule = None
+        if models.detector is not None:
+            rule = s.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
         slot = BoxSlot(self._schedule())
-        ring = Ring(max(16, s.max_lag + 6) if not self._lockstep else 8, info.height, info.width)
-        sinks: list[Sink] = []
-        publish = self._publisher(identity, info, detector, pose_model)
+        self._account = account = Account(s, info, models, self.control)
+
+        publish = self._publisher(account)
         try:
-            self.folder = make_session_folder(s.out, info.name)
-            write = CsvSink(
-                self.folder,
-                info.name,
-                pose_model.keypoint_names,
-                pose_model.file.scorer,
-                self.control,
-                lockstep=self._lockstep,
-            )
+            write = self._writer(info, models.pose)
         except CropzoomError:
             if publish is not None:
                 publish.end()
                 publish.join(_SINKS_END_WITHIN_S)
             raise
-        sinks += [sink for sink in (publish, write) if sink is not None]
         if tracked:
             self._tracked = QueueSink(self.control, lockstep=self._lockstep)
-            sinks.append(self._tracked)
+
+        ring = Ring(_LOCKSTEP_SLOTS if self._lockstep else s.max_lag + 6, info.height, info.width)
         reader = OrderedReader(ring, None if self._lockstep else s.max_lag)
-        pose = PoseStage(pose_model, ring, reader, slot, sinks, self.control, edge=s.edge)
+        sinks = [sink for sink in (publish, write, self._tracked) if sink is not None]
+        pose = PoseStage(models.pose, ring, reader, slot, sinks, self.control, edge=s.edge)
         detect = None
-        if detector is not None and rule is not None:
-            detect = DetectStage(
-                detector,
-                OrderedReader(ring, None) if self._lockstep else NewestReader(ring),
-                slot,
-                self.control,
-                rule=rule,
-                every=s.detector_every if self._lockstep else 1,
-                max_fps=None if self._lockstep else s.detector_max_fps,
-            )
-        self._parts = _Parts(info, ring, pose, detect, publish, write, sinks)
-        self._models = {"detector": detector, "pose": pose_model}
-        self._save("config.yaml", s.to_yaml())
+        if models.detector is not None and rule is not None:
+            detect = self._detect_stage(models.detector, rule, ring, slot)
+        self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write)
 
         write.start()
         pose.start()
@@ -177,7 +138,7 @@ class Pipeline:
             detect.start()
         self._capture.begin(ring)
 
-    def _load(self, role: Any) -> Model:
+    def _load(self, role: Role) -> Model:
         s = self.settings
         given = s.pose if role == "pose" else s.detector
         model = Model(
@@ -202,38 +163,24 @@ class Pipeline:
             return LockstepSchedule(s.state_limits(), s.detector_every)
         return LatestSchedule(s.state_limits())
 
-    def _publisher(
-        self, identity: RunIdentity, info: SourceInfo, detector: Model | None, pose: Model
-    ) -> ZmqSink | None:
+    def _detect_stage(self, detector: Model, rule: BoxRule, ring: Ring, slot: BoxSlot) -> DetectStage:
+        s = self.settings
+        return DetectStage(
+            detector,
+            OrderedReader(ring, None) if self._lockstep else NewestReader(ring),
+            slot,
+            self.control,
+            rule=rule,
+            every=s.detector_every if self._lockstep else 1,
+            max_fps=None if self._lockstep else s.detector_max_fps,
+        )
+
+    def _publisher(self, account: Account) -> ZmqSink | None:
         s = self.settings
         if s.publish == NONE:
             return None
-        hello = HelloMessage(
-            schema=SCHEMA_VERSION,
-            run=self.run_id,
-            camera=s.camera,
-            source=s.source or info.name,
-            keypoint_names=list(pose.keypoint_names),
-            width=info.width,
-            height=info.height,
-            fps=info.fps,
-            detector_sha256=None if detector is None else detector.sha256(),
-            pose_sha256=pose.sha256(),
-            config_sha256=hashlib.sha256(s.to_yaml().encode()).hexdigest(),
-            version=__version__,
-            unix_offset_ns=identity.unix_offset_ns,
-        )
-        sink = ZmqSink(
-            s.publish,
-            None if s.publish_latest == NONE else s.publish_latest,
-            self.control,
-            identity=identity,
-            hello=hello,
-            status=lambda: self._status(identity),
-            last_word=lambda: self._end_message(identity),
-            encoding=s.encoding,
-            lockstep=self._lockstep,
-        )
+        latest = None if s.publish_latest == NONE else s.publish_latest
+        sink = ZmqSink(s.publish, latest, account, self.control, encoding=s.encoding, lockstep=self._lockstep)
         sink.start()
         try:
             sink.wait_bound()
@@ -242,9 +189,16 @@ class Pipeline:
             if not s.publish_optional:
                 raise
             logger.warning("%s; going on with files alone", error)
-            self.notes.append(f"not publishing: {error}")
             return None
-        self.notes.append(f"publishing at {' and '.join(sink.bound_to)} (the second: newest pose only)")
+        self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}")
+        return sink
+
+    def _writer(self, info: SourceInfo, pose: Model) -> CsvSink:
+        self.folder = make_session_folder(self.settings.out, info.name)
+        sink = CsvSink(
+            self.folder, info.name, pose.keypoint_names, pose.file.scorer, self.control, lockstep=self._lockstep
+        )
+        self._save("config.yaml", self.settings.to_yaml())
         return sink
 
     # -- while it runs -------------------------------------------------------------------------
@@ -252,59 +206,26 @@ class Pipeline:
     @property
     def info(self) -> SourceInfo:
         """What is known of the source. Only once started."""
-        assert self._parts is not None
-        return self._parts.info
+        assert self._account is not None
+        return self._account.info
 
     @property
     def endpoints(self) -> list[str]:
         """The endpoints bound: poses, then newest pose only; empty where nothing is published. Only once started."""
-        assert self._parts is not None
-        return self._parts.publish.bound_to if self._parts.publish else []
+        assert self._stages is not None
+        return self._stages.publish.bound_to if self._stages.publish else []
 
-    def records(self) -> Iterator[PoseMessage]:
+    def messages(self) -> Iterator[PoseMessage]:
         """Yield the pose messages of a run started with ``tracked``."""
         assert self._tracked is not None
-        pose = self._models["pose"]
-        assert pose is not None
-        identity = RunIdentity(self.run_id, self.settings.camera, pose.keypoint_names, unix_offset_ns())
+        assert self._account is not None
         for record in self._tracked:
-            yield pose_message(record, identity, now_ns(), self._tracked.dropped)
+            yield pose_message(record, self._account.identity, now_ns(), self._tracked.dropped)
 
     def progress(self) -> StatusMessage:
-        """Return what the heartbeat says right now."""
-        return self._status(RunIdentity(self.run_id, self.settings.camera, (), 0))
-
-    def _status(self, identity: RunIdentity) -> StatusMessage:
-        parts, now = self._parts, now_ns()
-        latency: dict[str, Percentiles] = {}
-        state, counts, backlog, detector_fps = State.SEARCHING, Counts(0, 0, 0, 0, 0), 0, 0.0
-        if parts is not None:
-            latency = {name: Percentiles(**h.summary()) for name, h in parts.pose.latencies.items()}
-            settled = parts.pose.counts
-            counts = Counts(*settled, parts.publish.dropped if parts.publish else 0)
-            backlog = max(0, parts.ring.newest + 1 - settled[0])
-            last = parts.pose.last
-            state = last.in_force.state if last is not None else State.SEARCHING
-            detector_fps = parts.detect.rate.per_second(now) if parts.detect else 0.0
-        return StatusMessage(
-            schema=SCHEMA_VERSION,
-            run=self.run_id,
-            camera=identity.camera,
-            state=state.value,
-            stream=(StreamState.LIVE if self._capture.is_alive() else StreamState.ENDED).value,
-            counts=counts,
-            backlog=backlog,
-            fps=round(self._capture.rate.per_second(now), 2),
-            detector_fps=round(detector_fps, 2),
-            latency_ms=latency,
-            time_ns=now,
-            unix_offset_ns=identity.unix_offset_ns,
-        )
-
-    def _end_message(self, identity: RunIdentity) -> EndMessage:
-        counts = self._status(identity).counts
-        reason = str(self.control.error) if self.control.error else self.reason
-        return EndMessage(SCHEMA_VERSION, self.run_id, identity.camera, reason, counts, now_ns())
+        """Return what the heartbeat says right now. Only once started."""
+        assert self._account is not None
+        return self._account.status()
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -318,7 +239,7 @@ class Pipeline:
     def stop(self, reason: str = "stopped") -> None:
         """Ask the run to end; may be called from a signal handler and more than once."""
         if not self.control.stop.is_set():
-            self.reason = reason
+            self._stop_reason = reason
             self.control.stop.set()
 
     def join(self) -> dict[str, Any]:
@@ -327,17 +248,18 @@ class Pipeline:
         After ``stop`` this takes 2 s at most, even with a thread stuck in native code, which is
         then named. Raises the first error of the run.
         """
-        if self._joined or self._parts is None:
+        if self._joined or self._account is None or self._stages is None:
             return self.summary
         while not self.control.stop.is_set() and not self.wait(0.2):
             pass
-        stuck = self._end_threads()
+        self._account.reason = self._stop_reason or self._account.reason
+        stuck = self._end_threads(self._stages)
         self._joined = True
         self.control.stop.set()
         if stuck:
             self.control.fail(stuck[0], StageError(f"left behind, stuck in native code: {', '.join(stuck)}"))
         self._restore()
-        self.summary = self._summarise()
+        self.summary = self._account.summary(str(self.folder))
         self._save("summary.json", to_json(self.summary))
         if self.control.error is not None:
             raise self.control.error
@@ -352,68 +274,24 @@ class Pipeline:
         self.join()
 
     def _threads(self) -> list[Stage]:
-        assert self._parts is not None
-        stages: list[Stage | None] = [self._capture, self._parts.detect, self._parts.pose]
-        return [t for t in (*stages, self._parts.publish, self._parts.write) if t is not None]
+        s = self._stages
+        assert s is not None
+        return [t for t in (s.capture, s.detect, s.pose, s.publish, s.write) if t is not None]
 
-    def _end_threads(self) -> list[str]:
+    def _end_threads(self, stages: Stages) -> list[str]:
         """Join all threads, the stages first; sinks are told of the end even if the pose stage is stuck."""
-        assert self._parts is not None
-        sinks = [sink for sink in self._parts.sinks if sink is not self._tracked]
+        sinks: list[Sink] = [s for s in (stages.publish, stages.write) if s is not None]
         deadline = time.monotonic() + _STAGES_END_WITHIN_S
-        stages = [t for t in self._threads() if t not in sinks]
-        for stage in stages:
-            stage.join(max(0.0, deadline - time.monotonic()))
-        for sink in self._parts.sinks:
-            sink.end()
-        deadline = time.monotonic() + (_SINKS_END_WITHIN_S if self.control.stop.is_set() else 60.0)
+        for thread in self._threads():
+            if thread not in sinks:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        deadline = time.monotonic() + _SINKS_END_WITHIN_S
+        for sink in (*sinks, self._tracked):
+            if sink is not None:
+                sink.end()
         for sink in sinks:
             sink.join(max(0.0, deadline - time.monotonic()))
         return [t.stage for t in self._threads() if t.is_alive()]
-
-    def _summarise(self) -> dict[str, Any]:
-        parts = self._parts
-        assert parts is not None
-        captured, processed, skipped, failed = parts.pose.counts
-        seconds = self._capture.seconds()
-        latencies = {name: h.summary() for name, h in parts.pose.latencies.items()}
-        if parts.publish is not None:
-            latencies["published"] = parts.publish.latency.summary()
-        detector: dict[str, Any] | None = None
-        if parts.detect is not None:
-            d = parts.detect
-            latencies["detect"] = d.latency.summary()
-            detector = {"detections": d.count, "unusable": d.unusable, "failed": d.failed}
-        problems = [*self._capture.problems, *parts.write.problems()]
-        if failed:
-            problems.append(f"{failed} frames failed: the pose model gave numbers that are not finite")
-        if detector and detector["failed"]:
-            problems.append(f"{detector['failed']} detections failed: the detector gave numbers that are not finite")
-        return {
-            "run": self.run_id,
-            "version": __version__,
-            "source": self.settings.source or parts.info.name,
-            "reason": str(self.control.error) if self.control.error else self.reason,
-            "problems": problems,
-            "seconds": round(seconds, 3),
-            "fps": round((captured - 1) / seconds, 2) if seconds else None,
-            "counts": {
-                "captured": captured,
-                "processed": processed,
-                "skipped": skipped,
-                "failed": failed,
-                "unsent": parts.publish.dropped if parts.publish else 0,
-            },
-            "detector": detector,
-            "latency_ms": latencies,
-            "box_age_ms": parts.pose.box_age.summary(),
-            "models": {
-                role: {"path": str(m.file.onnx), "sha256": m.sha256(), "provider": m.session.provider}
-                for role, m in self._models.items()
-                if m is not None
-            },
-            "folder": str(self.folder),
-        }
 
     def _save(self, name: str, text: str) -> None:
         assert self.folder is not None
@@ -422,7 +300,7 @@ class Pipeline:
             logger.error("%s", problem)
 
 
-def track(source: str | None = None, *, config: Path | None = None, **settings: Any) -> Iterator[PoseMessage]:
+def track(source: str | Path | None = None, *, config: Path | None = None, **settings: Any) -> Iterator[PoseMessage]:
     """Track ``source`` and yield a message a processed frame; ends with the stream and closes itself.
 
     ``settings`` are those of ``docs/settings.md``. Files are written as in ``cropzoom run``;
@@ -435,7 +313,7 @@ def track(source: str | None = None, *, config: Path | None = None, **settings: 
     pipeline = Pipeline(load_settings(flags, config))
     pipeline.start(tracked=True)
     try:
-        yield from pipeline.records()
+        yield from pipeline.messages()
     except GeneratorExit:
         pipeline.stop()
         raise
@@ -452,13 +330,19 @@ def _check_crop_size(settings: Settings, info: SourceInfo) -> None:
 
 
 def _tune_process() -> Callable[[], None]:
-    """Keep threads from getting in each other's way; returns what undoes it."""
+    """Keep threads, and the collector, from getting in the way of each other; returns what undoes it.
+
+    Frozen, the objects that are there before the first frame are not looked through again and again.
+    """
     interval, cv_threads = sys.getswitchinterval(), cv2.getNumThreads()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     cv2.setNumThreads(1)
+    gc.collect()
+    gc.freeze()
 
     def restore() -> None:
         sys.setswitchinterval(interval)
         cv2.setNumThreads(cv_threads)
+        gc.unfreeze()
 
     return restore

@@ -9,13 +9,22 @@ socket and sees it in the gaps of ``seq``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from typing import Protocol
 
 import zmq
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.message import Encoding, HelloMessage, Message, PoseMessage, encode, topic
+from realtime_cropzoom.message import (
+    Encoding,
+    EndMessage,
+    HelloMessage,
+    Message,
+    PoseMessage,
+    StatusMessage,
+    encode,
+    topic,
+)
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
@@ -27,6 +36,27 @@ _LATEST_QUEUE = 2
 _HEARTBEAT_NS = 1_000_000_000
 
 
+class Speaker(Protocol):
+    """What a run says of itself."""
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What every message repeats."""
+        ...
+
+    def hello(self) -> HelloMessage:
+        """What a subscriber must know to read the poses."""
+        ...
+
+    def status(self) -> StatusMessage:
+        """The heartbeat of this moment."""
+        ...
+
+    def last_word(self) -> EndMessage:
+        """The end message, once all records are out."""
+        ...
+
+
 class ZmqSink(Sink):
     """Publishes records, a status once a second, and a hello to whoever subscribes."""
 
@@ -34,22 +64,17 @@ class ZmqSink(Sink):
         self,
         endpoint: str,
         latest_endpoint: str | None,
+        speaker: Speaker,
         control: Control,
         *,
-        identity: RunIdentity,
-        hello: HelloMessage,
-        status: Callable[[], Message],
-        last_word: Callable[[], Message],
         encoding: Encoding,
         lockstep: bool,
     ) -> None:
-        """``status`` makes the heartbeat, ``last_word`` the end message once all records are out."""
         super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
         self._endpoints = (endpoint, latest_endpoint)
-        self._identity = identity
-        self._hello = hello
-        self._status = status
-        self._last_word = last_word
+        self._speaker = speaker
+        self._identity = speaker.identity
+        self._hello = speaker.hello()
         self._encoding: Encoding = encoding
         self._bound = threading.Event()
         self._error: SinkError | None = None
@@ -119,10 +144,10 @@ class ZmqSink(Sink):
                 self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
             self._greet(poses)
             if now_ns() >= beat_ns:
-                self._send(poses, self._status())
+                self._send(poses, self._speaker.status())
                 beat_ns += _HEARTBEAT_NS
-        self._send(poses, self._status())
-        self._send(poses, self._last_word())
+        self._send(poses, self._speaker.status())
+        self._send(poses, self._speaker.last_word())
 
     def _greet(self, poses: zmq.Socket[bytes]) -> None:
         """Say hello again if somebody has subscribed."""

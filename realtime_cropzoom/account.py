@@ -1,0 +1,154 @@
+"""What a run says of itself: hello, heartbeat, last word, and the summary."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from realtime_cropzoom import __version__
+from realtime_cropzoom.clock import now_ns, unix_offset_ns
+from realtime_cropzoom.config import Settings
+from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, HelloMessage, Percentiles, StatusMessage
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.records import RunIdentity
+from realtime_cropzoom.ring import Ring
+from realtime_cropzoom.sinks.files import CsvSink
+from realtime_cropzoom.sinks.zmq import ZmqSink
+from realtime_cropzoom.sources import SourceInfo
+from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.stages.capture import CaptureStage
+from realtime_cropzoom.stages.detect import DetectStage
+from realtime_cropzoom.stages.pose import PoseStage
+from realtime_cropzoom.types import State, StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The two models of a run."""
+
+    pose: Model
+    detector: Model | None
+    """None where a recorded schedule gives the boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The threads of a run, and the ring between them."""
+
+    capture: CaptureStage
+    ring: Ring
+    detect: DetectStage | None
+    pose: PoseStage
+    publish: ZmqSink | None
+    write: CsvSink
+
+
+class Account:
+    """Knows a run's settings, models and stages, and puts what they say into words."""
+
+    def __init__(self, settings: Settings, info: SourceInfo, models: Models, control: Control) -> None:
+        self.settings = settings
+        self.info = info
+        self.models = models
+        self.identity = RunIdentity(secrets.token_hex(6), settings.camera, models.pose.keypoint_names, unix_offset_ns())
+        self.stages: Stages | None = None
+        """Set once they are built; until then there is nothing to count."""
+        self.reason = "finished"
+        self._control = control
+
+    def hello(self) -> HelloMessage:
+        """Return what a subscriber must know to read the poses."""
+        models, info = self.models, self.info
+        return HelloMessage(
+            schema=SCHEMA_VERSION,
+            run=self.identity.run,
+            camera=self.identity.camera,
+            source=self.settings.source or info.name,
+            keypoint_names=list(models.pose.keypoint_names),
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
+            detector_sha256=None if models.detector is None else models.detector.sha256(),
+            pose_sha256=models.pose.sha256(),
+            config_sha256=hashlib.sha256(self.settings.to_yaml().encode()).hexdigest(),
+            version=__version__,
+            unix_offset_ns=self.identity.unix_offset_ns,
+        )
+
+    def counts(self) -> Counts:
+        """Return what became of all frames that have a fate."""
+        stages = self.stages
+        if stages is None:
+            return Counts(0, 0, 0, 0, 0)
+        return Counts(*stages.pose.counts, stages.publish.dropped if stages.publish else 0)
+
+    def status(self) -> StatusMessage:
+        """Return the heartbeat of this moment."""
+        stages, now, counts = self.stages, now_ns(), self.counts()
+        last = stages.pose.last if stages else None
+        return StatusMessage(
+            schema=SCHEMA_VERSION,
+            run=self.identity.run,
+            camera=self.identity.camera,
+            state=(last.in_force.state if last else State.SEARCHING).value,
+            stream=(StreamState.LIVE if stages is None or stages.capture.is_alive() else StreamState.ENDED).value,
+            counts=counts,
+            backlog=max(0, stages.ring.newest + 1 - counts.captured) if stages else 0,
+            fps=round(stages.capture.rate.per_second(now), 2) if stages else 0.0,
+            detector_fps=round(stages.detect.rate.per_second(now), 2) if stages and stages.detect else 0.0,
+            latency_ms={n: Percentiles(**h.summary()) for n, h in stages.pose.latencies.items()} if stages else {},
+            time_ns=now,
+            unix_offset_ns=self.identity.unix_offset_ns,
+        )
+
+    def last_word(self) -> EndMessage:
+        """Return the end message."""
+        return EndMessage(
+            SCHEMA_VERSION, self.identity.run, self.identity.camera, self._why_ended(), self.counts(), now_ns()
+        )
+
+    def summary(self, folder: str) -> dict[str, Any]:
+        """Return the content of ``summary.json``."""
+        stages = self.stages
+        assert stages is not None
+        counts, seconds, detect = self.counts(), stages.capture.seconds(), stages.detect
+        return {
+            "run": self.identity.run,
+            "version": __version__,
+            "source": self.settings.source or self.info.name,
+            "reason": self._why_ended(),
+            "problems": self._problems(stages),
+            "seconds": round(seconds, 3),
+            "fps": round((counts.captured - 1) / seconds, 2) if seconds else None,
+            "counts": {name: getattr(counts, name) for name in counts.__struct_fields__},
+            "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
+            "latency_ms": self._latencies(stages),
+            "box_age_ms": stages.pose.box_age.summary(),
+            "models": {
+                role: {"path": str(m.file.onnx), "sha256": m.sha256(), "provider": m.session.provider}
+                for role, m in (("detector", self.models.detector), ("pose", self.models.pose))
+                if m is not None
+            },
+            "folder": folder,
+        }
+
+    def _why_ended(self) -> str:
+        return str(self._control.error) if self._control.error else self.reason
+
+    def _latencies(self, stages: Stages) -> dict[str, Any]:
+        histograms = dict(stages.pose.latencies)
+        if stages.publish is not None:
+            histograms["published"] = stages.publish.latency
+        if stages.detect is not None:
+            histograms["detect"] = stages.detect.latency
+        return {name: histogram.summary() for name, histogram in histograms.items()}
+
+    def _problems(self, stages: Stages) -> list[str]:
+        problems = [*stages.capture.problems, *stages.write.problems()]
+        failed = {"frames": stages.pose.counts[3], "detections": stages.detect.failed if stages.detect else 0}
+        problems += [
+            f"{n} {what} failed: the model gave numbers that are not finite" for what, n in failed.items() if n
+        ]
+        return problems
