@@ -37,4 +37,4 @@ bench: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist
