@@ -1,0 +1,355 @@
+"""Video files: every frame once and in order, the right way up, with its own time; and files that are cut or none."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources.video import VideoFile
+
+Write = Callable[..., Path]
+
+
+def images_of(source: VideoFile) -> list[np.ndarray]:
+    """Read a source to its end."""
+    images = []
+    for captured in source.frames():
+        image = np.zeros((captured.height, captured.width, 3), np.uint8)
+        captured.copy_to(image)
+        images.append(image)
+    return images
+
+
+def read(path: Path) -> tuple[list[np.ndarray], list[str]]:
+    """Return all frames of a file, and what its source says went wrong."""
+    source = VideoFile(path)
+    try:
+        return images_of(source), source.problems()
+    finally:
+        source.close()
+
+
+def times_ms(path: Path) -> list[float]:
+    source = VideoFile(path)
+    try:
+        return [captured.pts_ns / 1e6 for captured in source.frames()]
+    finally:
+        source.close()
+
+
+# -- order -------------------------------------------------------------------------------------------
+
+_FORMATS = [
+    pytest.param("clip.mp4", "libx264", "yuv420p", id="mp4, H.264 with B-frames"),
+    pytest.param("clip.mkv", "libx264", "yuv420p", id="mkv, H.264"),
+    pytest.param("clip.mov", "libx264", "yuv444p", id="mov, H.264 4:4:4"),
+    pytest.param("clip.avi", "libx264", "yuv420p", id="avi, H.264: a container that knows no B-frames"),
+    pytest.param("clip.mp4", "mpeg4", "yuv420p", id="mp4, MPEG-4"),
+    pytest.param("clip.avi", "mpeg4", "yuv420p", id="avi, MPEG-4"),
+    pytest.param("clip.mkv", "mpeg4", "yuv420p", id="mkv, MPEG-4"),
+    pytest.param("clip.avi", "mjpeg", "yuvj420p", id="avi, MJPEG"),
+    pytest.param("clip.mov", "mjpeg", "yuvj422p", id="mov, MJPEG"),
+    pytest.param("clip.mkv", "mjpeg", "yuvj420p", id="mkv, MJPEG"),
+    pytest.param("clip.mkv", "ffv1", "yuv420p", id="mkv, FFV1"),
+    pytest.param("clip.avi", "ffv1", "bgr0", id="avi, FFV1, RGB"),
+    pytest.param("clip.mkv", "ffv1", "gray", id="mkv, FFV1, gray"),
+    pytest.param("clip.avi", "rawvideo", "bgr24", id="avi, raw RGB"),
+    pytest.param("clip.avi", "rawvideo", "gray", id="avi, raw gray"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
+@pytest.mark.parametrize(("name", "codec", "pix_fmt"), _FORMATS)
+def test_every_frame_comes_once_and_in_order(
+    name: str, codec: str, pix_fmt: str, make_video: Write, footage: object
+) -> None:
+    images, problems = read(make_video(name, 40, codec=codec, pix_fmt=pix_fmt))
+    assert [footage.index_of(image) for image in images] == list(range(40))
+    assert problems == []
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "bgr0"])
+def test_lossless_pixels_are_the_pixels(pix_fmt: str, make_video: Write, footage: object) -> None:
+    images, _ = read(make_video("clip.mkv", 3, codec="ffv1", pix_fmt=pix_fmt))
+    for index, image in enumerate(images):
+        # Through gray and back FFmpeg rounds by one or two levels.
+        assert np.abs(image.astype(int) - footage.draw(index)).max() <= (2 if pix_fmt == "gray" else 0)
+
+
+def test_red_is_the_first_channel(tmp_path: Path) -> None:
+    path = tmp_path / "red.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "bgr0"
+        red = np.zeros((16, 32, 3), np.uint8)
+        red[..., 0] = 200
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(red, format="rgb24")))
+        container.mux(stream.encode(None))
+    ((image,), _) = read(path)
+    assert (image == [200, 0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param((98, 50), id="rows that are no multiple of the decoder's alignment"),
+        pytest.param((33, 47), id="odd sides"),
+        pytest.param((640, 480), id="a usual size"),
+    ],
+)
+def test_frames_of_any_size_are_whole(size: tuple[int, int], make_footage: Callable, tmp_path: Path) -> None:
+    footage = make_footage(size)
+    images, _ = read(footage.write(tmp_path / "clip.mkv", 3, codec="ffv1", pix_fmt="bgr0"))
+    assert all(np.array_equal(image, footage.draw(index)) for index, image in enumerate(images))
+
+
+def test_every_frame_can_be_left_uncopied(make_video: Write) -> None:
+    source = VideoFile(make_video(frames=12))
+    assert sum(1 for _ in source.frames()) == 12
+    source.close()
+
+
+# -- what is known of it -----------------------------------------------------------------------------
+
+
+def test_the_source_describes_itself(make_video: Write) -> None:
+    source = VideoFile(make_video("my clip.mp4", 20, fps=25))
+    assert (source.info.name, source.info.width, source.info.height) == ("my clip", 160, 96)
+    assert source.info.fps == 25
+    assert source.info.frame_count == 20
+    source.close()
+
+
+def test_a_container_that_does_not_count_its_frames_has_no_count(make_video: Write) -> None:
+    source = VideoFile(make_video("clip.mkv"))
+    assert source.info.frame_count is None
+    source.close()
+
+
+def test_closing_twice_is_fine(make_video: Write) -> None:
+    source = VideoFile(make_video())
+    source.close()
+    source.close()
+
+
+def test_a_source_left_in_the_middle_promises_nothing_about_the_rest(make_video: Write) -> None:
+    source = VideoFile(make_video(frames=30))
+    next(source.frames())
+    assert source.problems() == []
+    source.close()
+
+
+# -- time --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.mov"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_variable_frame_rate_is_kept(name: str, codec: str, make_video: Write) -> None:
+    written = [0, 33, 66, 100, 400, 410, 420, 1000, 3000, 3001]
+    options = {"codec": codec, "options": {"bf": "2"} if codec == "libx264" else {}}
+    assert times_ms(make_video(name, times_ms=written, **options)) == pytest.approx(written, abs=0.51)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_time_counts_from_the_first_frame(name: str, make_video: Write) -> None:
+    assert times_ms(make_video(name, times_ms=[5000, 5040, 5100])) == pytest.approx([0, 40, 100], abs=0.51)
+
+
+def test_the_devices_own_time_is_kept_beside(make_video: Write) -> None:
+    source = VideoFile(make_video("clip.mkv", times_ms=[5000, 5040, 5100]))
+    own = [captured.device_ns for captured in source.frames()]
+    source.close()
+    assert own == [5_000_000_000, 5_040_000_000, 5_100_000_000]
+
+
+def test_a_constant_rate_does_not_drift(make_video: Write) -> None:
+    times = times_ms(make_video("clip.mp4", 90, fps=30, codec="libx264"))
+    assert times == pytest.approx([index * 1000 / 30 for index in range(90)], abs=0.01)
+
+
+def test_frame_time_never_stands_still(make_video: Write) -> None:
+    times = times_ms(make_video("clip.avi", 30, codec="libx264"))
+    assert all(earlier < later for earlier, later in itertools.pairwise(times))
+
+
+# -- rotation ----------------------------------------------------------------------------------------
+
+_MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+"""Degrees clockwise → a, b, c, d of an MP4 display matrix."""
+
+
+def rotate(path: Path, degrees: int) -> Path:
+    """Write a display matrix into a finished MP4, as a telephone held upright does."""
+    content = bytearray(path.read_bytes())
+    header = content.index(b"tkhd") + 4
+    assert content[header] == 0, "expected version 0 of the track header"
+    a, b, c, d = (value << 16 for value in _MATRICES[degrees])
+    struct.pack_into(">9i", content, header + 40, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("degrees", _MATRICES)
+def test_a_rotated_file_is_turned_as_opencv_turns_it(degrees: int, make_video: Write) -> None:
+    path = rotate(make_video("clip.mp4", 4, codec="libx264"), degrees)
+    images, _ = read(path)
+    capture = cv2.VideoCapture(str(path))
+    for image in images:
+        there, expected = capture.read()
+        assert there
+        assert image.shape == expected.shape
+        # Two YUV conversions differ by a few levels; a frame turned the wrong way by dozens.
+        assert np.abs(image.astype(int) - expected[..., ::-1]).mean() < 2
+    capture.release()
+
+
+@pytest.mark.parametrize("degrees", _MATRICES)
+def test_a_rotated_frame_turned_back_is_the_frame(degrees: int, make_video: Write, footage: object) -> None:
+    images, _ = read(rotate(make_video("clip.mp4", 4, codec="libx264"), degrees))
+    assert [footage.index_of(np.rot90(image, degrees // 90)) for image in images] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("degrees", "size"), [(0, (160, 96)), (90, (96, 160)), (180, (160, 96)), (270, (96, 160))])
+def test_a_rotated_file_says_its_turned_size_before_the_first_frame(
+    degrees: int, size: tuple[int, int], make_video: Write
+) -> None:
+    source = VideoFile(rotate(make_video("clip.mp4", 4), degrees))
+    assert (source.info.width, source.info.height) == size
+    assert {(captured.width, captured.height) for captured in source.frames()} == {size}
+    source.close()
+
+
+# -- files cut short ---------------------------------------------------------------------------------
+
+
+def cut_off(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+silent = pytest.mark.xfail(strict=True, reason="nothing is said of a Matroska file that ends before its duration")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(
+            "clip.mp4", {"codec": "libx264", "container_options": {"movflags": "+faststart"}}, id="mp4, index in front"
+        ),
+        pytest.param(
+            "clip.mp4", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container_options": {"movflags": "+faststart"}},
+            id="mp4, MJPEG",
+        ),
+        pytest.param("clip.avi", {"codec": "mpeg4"}, id="avi"),
+        pytest.param("clip.mkv", {"codec": "libx264"}, id="mkv, which does not count its frames", marks=silent),
+        pytest.param("clip.mkv", {"codec": "ffv1"}, id="mkv, FFV1", marks=silent),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
+def test_a_file_cut_short_gives_what_is_there_and_says_so(
+    name: str, options: dict[str, object], make_video: Write, footage: object
+) -> None:
+    images, problems = read(cut_off(make_video(name, 60, **options), 0.6))
+    found = [footage.index_of(image) for image in images]
+    # At the cut a frame may be half there, and B-frames may lack the frame they lean on.
+    whole = found[:-1]
+    assert 3 < len(whole) < 59
+    assert whole == sorted(set(whole))
+    assert whole[:-3] == list(range(len(whole) - 3))
+    assert problems != []
+    assert all(name in problem and "\n" not in problem for problem in problems)
+
+
+def test_a_file_cut_short_says_how_many_frames_are_there(make_video: Write) -> None:
+    path = make_video("clip.mp4", 60, codec="libx264", container_options={"movflags": "+faststart"})
+    _, problems = read(cut_off(path, 0.6))
+    assert any("its header promises 60 frames" in problem for problem in problems)
+
+
+def test_a_spoilt_packet_is_left_out_and_counted(make_video: Write, footage: object) -> None:
+    """FFV1 checks its frames, and with a GOP of one each stands alone: exactly one is lost."""
+    path = make_video("clip.mkv", 30, codec="ffv1", options={"g": "1", "slicecrc": "1", "level": "3"})
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    images, problems = read(path)
+    found = [footage.index_of(image) for image in images]
+    (lost,) = set(range(30)) - set(found)
+    assert found == [index for index in range(30) if index != lost]
+    assert problems == [f"{path}: 1 packets did not decode and were left out"]
+
+
+def test_an_intact_file_has_no_problems_to_report(make_video: Write) -> None:
+    assert read(make_video("clip.mp4", 30, codec="libx264"))[1] == []
+
+
+# -- what is no video --------------------------------------------------------------------------------
+
+
+def refusal(path: Path) -> str:
+    """Open what must be refused, and return the one line that says why."""
+    with pytest.raises(SourceError) as caught:
+        VideoFile(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "no video at" in refusal(tmp_path / "nowhere.mp4")
+
+
+def test_a_folder_is_no_video(tmp_path: Path) -> None:
+    assert "is a folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"dear diary, today I recorded nothing\n" * 20, "cannot be read as a video", id="text"),
+        pytest.param(bytes(range(256)) * 40, "cannot be read as a video", id="binary rubbish"),
+        pytest.param(b"\x00" * 4096, "cannot be read as a video", id="zeros, as a crashed disk leaves them"),
+    ],
+)
+def test_a_file_named_like_a_video_is_not_yet_one(content: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "recording.mp4"
+    path.write_bytes(content)
+    assert says in refusal(path)
+
+
+def test_an_mp4_cut_off_before_its_index_says_what_happened(make_video: Write) -> None:
+    assert "cut off before its index was written" in refusal(cut_off(make_video("clip.mp4", 60), 0.6))
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    assert "has no video in it" in refusal(path)
+
+
+def test_a_video_of_which_nothing_decodes_is_an_error_and_not_an_empty_stream(make_video: Write) -> None:
+    path = make_video("clip.avi", 5, codec="mpeg4")
+    content = bytearray(path.read_bytes())
+    chunk = content.index(b"movi") + 4
+    while content[chunk : chunk + 4] == b"00dc":
+        (size,) = struct.unpack_from("<I", content, chunk + 4)
+        content[chunk + 8 : chunk + 8 + size] = bytes(size)
+        chunk += 8 + size + size % 2
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="no frame that decodes"):
+        read(path)
