@@ -24,6 +24,11 @@ class Control:
 
     def fail(self, stage: str, error: BaseException) -> None:
         """Keep the first error and stop the run."""
+        self.keep(stage, error)
+        self.stop.set()
+
+    def keep(self, stage: str, error: BaseException) -> None:
+        """Keep the first error, but let the run come to its end."""
         if not isinstance(error, CropzoomError):
             logger.exception("%s stage failed", stage, exc_info=error)
             wrapped = StageError(f"the {stage} stage failed: {type(error).__name__}: {error}")
@@ -34,7 +39,6 @@ class Control:
                 self.error = error
             else:
                 logger.debug("%s stage, after the first error: %s", stage, error)
-        self.stop.set()
 
 
 class Stage(threading.Thread):

@@ -62,6 +62,8 @@ class CaptureStage(Stage):
                     return
             assert self._ring is not None
             self._capture(source, source.info, self._ring)
+        except Exception as error:  # the frames before it are good, and some are still in the ring: no stop
+            self.control.keep(self.stage, error)
         finally:
             self.problems = source.problems()
             source.close()
@@ -75,8 +77,6 @@ class CaptureStage(Stage):
     def _capture(self, source: Source, info: SourceInfo, ring: Ring) -> None:
         start_ns = None
         for index, captured in enumerate(source.frames()):
-            if index == self._limit:
-                return
             _check_size(captured, info, index)
             start_ns = now_ns() if start_ns is None else start_ns
             if self._realtime:
@@ -91,6 +91,8 @@ class CaptureStage(Stage):
             ring.publish(slot, stamp)
             self.rate.add(stamp.captured_ns)
             self._span_ns = (self._span_ns[0] or stamp.captured_ns, stamp.captured_ns)
+            if index + 1 == self._limit:
+                return
 
     def _sleep_until(self, due_ns: int) -> None:
         while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
