@@ -62,6 +62,7 @@ class PoseStage(Stage):
         self.counts = (0, 0, 0, 0)
         """Captured, processed, skipped, failed: of all frames that have a fate; replaced as a whole."""
         self.last: Record | None = None
+        """The last frame that was not skipped."""
         self.latencies = {name: Histogram() for name in LATENCIES}
         self.box_age = Histogram()
 
@@ -134,6 +135,7 @@ class PoseStage(Stage):
         if record.fate is Fate.PROCESSED:
             record.seq = settled[1] - 1
         record.counts = self.counts = (settled[0], settled[1], settled[2], settled[3])
-        self.last = record
+        if record.fate is not Fate.SKIPPED:
+            self.last = record
         for sink in self._sinks:
             sink.put(record)
