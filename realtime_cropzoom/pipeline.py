@@ -270,7 +270,8 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        if not self.wait(0):
+            self.stop()
         self.join()
 
     def _threads(self) -> list[Stage]:
