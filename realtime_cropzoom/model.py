@@ -37,6 +37,8 @@ class ModelFile:
     """First header row of the CSV files, as Lightning Pose writes it."""
     size: tuple[int, int] | None
     """The (W, H) its configuration claims, None where only the file itself says."""
+    role: str | None = None
+    """What it was trained to be, where that can be told."""
     crop_size: int | None = None
     """The side of the boxes it was trained on, in frame pixels, where it says so."""
 
@@ -61,7 +63,11 @@ class Model:
         directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if path.is_dir() else None
         self.path = path
         self.session = Session(directory.onnx if directory else path, resolved, threads)
-        self.file = directory or _from_metadata(path, self.session.metadata, role)
+        self.file = directory or _from_metadata(path, self.session.metadata)
+        if self.file.role not in (None, role):
+            raise ModelError(
+                f"{path} is a {self.file.role} model, but was given as the {role}; swap --detector and --pose"
+            )
         _check(self.file, self.session)
         self.size = (int(self.session.input_shape[3]), int(self.session.input_shape[2]))
         self.method = method
@@ -153,10 +159,12 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
         raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
     if kind != "heatmap":
         raise ModelError(f"{config_path} says model_type {kind}; only heatmap models can be run so far")
-    return ModelFile(onnx, names, int(data.get("downsample_factor", 2)), f"{kind}_tracker", size)
+    # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
+    role = "pose" if Path(str(data.get("data_dir", ""))).name == "cropped_images" else None
+    return ModelFile(onnx, names, int(data.get("downsample_factor", 2)), f"{kind}_tracker", size, role)
 
 
-def _from_metadata(path: Path, metadata: dict[str, str], role: Role) -> ModelFile:
+def _from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
     try:
         described = json.loads(metadata["cropzoom"])
         names = tuple(str(name) for name in described["keypoint_names"])
@@ -166,10 +174,7 @@ def _from_metadata(path: Path, metadata: dict[str, str], role: Role) -> ModelFil
             f"{path} carries no cropzoom metadata; give a Lightning Pose model directory (config.yaml beside "
             "exports_onnx/) or an .onnx made by cropzoom train"
         ) from error
-    made_for = described.get("role", role)
-    if made_for != role:
-        raise ModelError(f"{path} is a {made_for} model, but was given as the {role}; swap --detector and --pose")
-    return ModelFile(path, names, factor, "cropzoom_tracker", None, described.get("crop_size"))
+    return ModelFile(path, names, factor, "cropzoom_tracker", None, described.get("role"), described.get("crop_size"))
 
 
 def _check(file: ModelFile, session: Session) -> None:
