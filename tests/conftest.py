@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,11 +23,13 @@ SHIFTS = {"middle": (0, 0), "right": (1, 0), "left": (-1, 0), "low": (0, 1), "hi
 """Where the tiny models see each keypoint: so many cells (of 4 px) beside the middle of the bright blob."""
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_the_environment() -> Iterator[None]:
     """What the developer has exported for the command line must not reach the tests."""
-    for name in [name for name in os.environ if name.startswith("CROPZOOM_")]:
-        monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CROPZOOM_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
