@@ -26,6 +26,7 @@ from realtime_cropzoom.train.config import load_config
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames, split_frames
 from realtime_cropzoom.train.evaluate import Prediction, pixel_errors, predict, predict_frames, whole_frame
 from realtime_cropzoom.train.views import labelled_box
+from realtime_cropzoom.types import Box, UInt8
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = {role: ROOT / "configs" / f"train_openfield_{role}.yaml" for role in ("detector", "pose")}
@@ -94,15 +95,20 @@ def measure(models: Path, overrides: Sequence[str]) -> None:
         each = np.nanmean(pixel_errors(found, chosen), axis=0)
         print("  pose by keypoint:", ", ".join(f"{n} {e:.2f}" for n, e in zip(data.keypoint_names, each, strict=True)))
     image = arenas[0].image
-    for model, box in ((detector, whole_frame(image)), (pose, labelled_box(arenas[0].xy, int(crop_size or 240)))):
-        resize, whole = partial(model.prepare, image, box, "pad"), partial(predict, model, image, box)
-        named: dict[str, Callable[[], object]] = {
-            "crop and resize": resize,
-            "inference": model.infer,
-            "both and decoding": whole,
-        }
-        speeds = ", ".join(f"{name} {median_ms(step):.2f} ms" for name, step in named.items())
-        print(f"{model.path.name}: {model.path.stat().st_size / 1e6:.2f} MB; on one thread {speeds}")
+    print_speed(detector, image, whole_frame(image))
+    print_speed(pose, image, labelled_box(arenas[0].xy, int(crop_size or 240)))
+
+
+def print_speed(model: Model, image: UInt8, box: Box) -> None:
+    """Print how long a model takes for one frame, step by step."""
+    resize, whole = partial(model.prepare, image, box, "pad"), partial(predict, model, image, box)
+    named: dict[str, Callable[[], object]] = {
+        "crop and resize": resize,
+        "inference": model.infer,
+        "both and decoding": whole,
+    }
+    speeds = ", ".join(f"{name} {median_ms(step):.2f} ms" for name, step in named.items())
+    print(f"{model.path.name}: {model.path.stat().st_size / 1e6:.2f} MB; on one thread {speeds}")
 
 
 def report(what: str, predictions: Sequence[Prediction], frames: Sequence[LabelledFrame]) -> None:

@@ -13,7 +13,8 @@ import yaml
 torch = pytest.importorskip("torch", reason="torch is not installed: training needs the train extra")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: training needs the train extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the cpu extra brings it")
-pytest.importorskip("kornia", reason="kornia is not installed: training needs the train extra")
+for name in ("kornia", "matplotlib"):
+    pytest.importorskip(name, reason=f"{name} is not installed: training needs the train extra")
 
 from realtime_cropzoom.crop import cut, fill_input, remap, unmap  # noqa: E402
 from realtime_cropzoom.errors import ConfigError, DataError, ModelError  # noqa: E402

@@ -1,4 +1,7 @@
-"""Labelled frames: read from a CSV file with its images, or rendered by the synthetic arena."""
+"""Labelled frames: read from a CSV file with its images, or rendered by the synthetic arena.
+
+All are kept in memory, as they are: a thousand frames of 640×480 take 0.9 GB.
+"""
 
 from __future__ import annotations
 
