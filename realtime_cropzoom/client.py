@@ -15,6 +15,8 @@ Imports pyzmq and msgspec, nothing heavy.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -22,7 +24,7 @@ import zmq
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage, decode
+from realtime_cropzoom.message import SCHEMA_VERSION, EndMessage, HelloMessage, Message, PoseMessage, decode
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
 
@@ -58,19 +60,17 @@ class Subscriber:
 
         What is no message of schema version 1 is passed over.
         """
-        while self._socket.poll(None if timeout_s is None else round(timeout_s * 1000)):
-            parts = self._socket.recv_multipart()
-            try:
-                message = decode(parts[-1])
-            except (msgspec.ValidationError, msgspec.DecodeError):
-                continue
-            if self._camera is not None and message.camera != self._camera:
-                continue
-            if isinstance(message, HelloMessage):
-                self.hello = message
-            elif isinstance(message, PoseMessage):
-                self._count_gap(message)
-            return message
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while self._socket.poll(None if timeout_s is None else max(0, round((deadline - time.monotonic()) * 1000))):
+            message = _decoded(self._socket.recv_multipart()[-1])
+            if message is not None and self._camera in (None, message.camera):
+                if isinstance(message, HelloMessage):
+                    self.hello = message
+                elif isinstance(message, PoseMessage):
+                    self._count_gap(message)
+                return message
+            if time.monotonic() >= deadline:  # others talk all the time, so that poll alone would never end this
+                return None
         return None
 
     def __iter__(self) -> Iterator[PoseMessage]:
@@ -99,3 +99,12 @@ class Subscriber:
         key = (message.run, message.camera)
         self.missed += max(0, message.seq - self._last_seq.get(key, message.seq - 1) - 1)
         self._last_seq[key] = message.seq
+
+
+def _decoded(payload: bytes) -> Message | None:
+    """Return the message, or None where the bytes are none of this schema: whatever they are, they raise nothing."""
+    try:
+        message = decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return message if message.schema == SCHEMA_VERSION else None
