@@ -8,11 +8,12 @@ that failed); 130 and 143 stopped by Ctrl-C and SIGTERM, with everything closed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +41,11 @@ Watch it with 'cropzoom listen' in a second terminal. All settings: cropzoom run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    arguments = _parser().parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+        with _signals_held_back():
+            parser = _parser()
+        arguments = parser.parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
         code: int = arguments.command(arguments)
     except CropzoomError as error:
         print(f"cropzoom: {error}", file=sys.stderr)
@@ -133,8 +136,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if settings.source is None:
         print(RUN_EXPLAINED, file=sys.stderr)
         return EXIT_BAD_INPUT
-    from realtime_cropzoom.pipeline import Pipeline
-    from realtime_cropzoom.report import report
+    with _signals_held_back():
+        from realtime_cropzoom.pipeline import Pipeline
+        from realtime_cropzoom.report import report
 
     pipeline = Pipeline(settings)
     stopped_by = _stop_on_signals(pipeline)
@@ -152,6 +156,16 @@ def _run(arguments: argparse.Namespace) -> int:
     if stopped_by:
         return 128 + stopped_by[0]
     return EXIT_INCOMPLETE if summary["problems"] else 0
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM come in after the imports: one of compiled code that is interrupted fails obscurely."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop_on_signals(pipeline: Pipeline) -> list[int]:
