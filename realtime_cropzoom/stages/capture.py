@@ -35,7 +35,7 @@ class CaptureStage(Stage):
     def wait_open(self) -> SourceInfo:
         """Wait until the source is open. Raises what went wrong instead."""
         while not self._opened.wait(POLL_S):
-            if self.control.stop.is_set() and not self.is_alive():
+            if self.control.stop.is_set():  # a source may hang while it is opened: nobody waits for it then
                 break
         if self.info is None:
             raise self.control.error or SourceError("stopped before the source was open")
