@@ -315,7 +315,7 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
     pipeline.start(tracked=True)
     try:
         yield from pipeline.messages()
-    except GeneratorExit:
+    except BaseException:  # the loop was left, or Ctrl-C came while it waited: an endless source must not go on
         pipeline.stop()
         raise
     finally:
