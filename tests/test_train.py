@@ -463,7 +463,7 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
     assert (report.role, report.train_frames, report.held_out_frames) == ("pose", 10, 2)
     assert np.isfinite([report.mean_error_px, report.median_error_px]).all()
     assert report.epochs == tuple(seen)
-    assert "10 frames trained on; error on 2 held-out frames: mean " in str(report)
+    assert "10 frames trained on; 2 held out, error mean " in str(report)
 
     assert report.model == out / "exports_onnx/cropzoom_small_fp32.onnx"
     assert yaml.safe_load((out / "config.yaml").read_text())["training"]["max_epochs"] == 6

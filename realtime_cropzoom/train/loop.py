@@ -63,10 +63,8 @@ class TrainReport:
 
     def __str__(self) -> str:
         """One line for a command line."""
-        errors = f"mean {self.mean_error_px:.2f} px, median {self.median_error_px:.2f} px"
-        held_out = (
-            "" if np.isnan(self.mean_error_px) else f"; error on {self.held_out_frames} held-out frames: {errors}"
-        )
+        held_out = f"mean {self.mean_error_px:.2f} px, median {self.median_error_px:.2f} px"
+        held_out = "" if np.isnan(self.mean_error_px) else f"; {self.held_out_frames} held out, error {held_out}"
         return f"{self.role} model: {self.model}; {self.train_frames} frames trained on{held_out}; {self.seconds:.0f} s"
 
 
