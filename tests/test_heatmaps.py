@@ -80,6 +80,9 @@ _MAPS = [
     pytest.param(0.502 * gaussian(64, 64, 10, 10) + 0.498 * gaussian(64, 64, 50, 40), id="two nearly equal peaks"),
     pytest.param(0.9 * gaussian(64, 64, 10, 10) + 0.1 * gaussian(64, 64, 50, 40), id="a second, much lower peak"),
     pytest.param((gaussian(64, 64, 30, 30) + gaussian(64, 64, 37, 30)) / 2, id="two peaks in and at the window"),
+    pytest.param(
+        (gaussian(64, 64, 30, 30, 0.4) + gaussian(64, 64, 35, 35, 0.4)) / 2, id="two sharp peaks, one in the margin"
+    ),
     pytest.param((gaussian(64, 64, 30, 30, 0.4) + 3 * rough(64, 64, 1)) / 4, id="a spike on noise"),
     pytest.param(rough(64, 64, 2), id="noise alone"),
     pytest.param(gaussian(64, 64, 0, 0), id="peak in the near corner"),
@@ -101,6 +104,16 @@ def test_fast_is_reference_within_a_hundredth_of_a_pixel(heatmap: np.ndarray) ->
     fast, reference = decode(heatmap[None], 2, "fast"), decode(heatmap[None], 2, "reference")
     assert fast.xy == pytest.approx(reference.xy, abs=0.01)
     assert fast.likelihood == pytest.approx(reference.likelihood, abs=1e-3)
+
+
+@pytest.mark.xfail(strict=True, reason="fast takes 0.7 for the least that smoothing leaves of a peak; it is 0.385")
+def test_fast_is_reference_where_a_lower_bump_outlasts_a_spike() -> None:
+    """The filters leave 0.385 of a single bright cell and more of a bump: the highest cell is not where the mass is."""
+    heatmap = 0.7 * gaussian(48, 48, 10, 10, 0.8)
+    heatmap[35, 36] = 0.3
+    fast, reference = decode(heatmap[None], 2, "fast"), decode(heatmap[None], 2, "reference")
+    assert reference.xy[0] == pytest.approx([40, 40], abs=0.1)
+    assert fast.xy == pytest.approx(reference.xy, abs=0.01)
 
 
 bumps = st.lists(

@@ -63,6 +63,16 @@ _FORMATS = [
     pytest.param("clip.mkv", "ffv1", "gray", id="mkv, FFV1, gray"),
     pytest.param("clip.avi", "rawvideo", "bgr24", id="avi, raw RGB"),
     pytest.param("clip.avi", "rawvideo", "gray", id="avi, raw gray"),
+    pytest.param("clip.ts", "libx264", "yuv420p", id="MPEG-TS, H.264"),
+    pytest.param("clip.webm", "libvpx-vp9", "yuv420p", id="webm, VP9"),
+    pytest.param("clip.mjpeg", "mjpeg", "yuvj420p", id="raw MJPEG: no container, no times"),
+    pytest.param(
+        "clip.h264",
+        "libx264",
+        "yuv420p",
+        id="raw H.264, as a Raspberry Pi writes it",
+        marks=pytest.mark.xfail(strict=True, reason="a raw stream cannot be sought back to its start"),
+    ),
 ]
 
 
@@ -273,6 +283,17 @@ def test_a_file_cut_short_says_how_many_frames_are_there(make_video: Write) -> N
     path = make_video("clip.mp4", 60, codec="libx264", container_options={"movflags": "+faststart"})
     _, problems = read(cut_off(path, 0.6))
     assert any("its header promises 60 frames" in problem for problem in problems)
+
+
+def test_even_one_frame_too_few_is_noticed(make_video: Write) -> None:
+    """Also where the decoder had to swallow several packets before it gave the first frame."""
+    path = make_video("clip.mp4", 30, codec="libx264", container_options={"movflags": "+faststart"})
+    with av.open(str(path)) as container:
+        last = max(packet.pos for packet in container.demux(video=0) if packet.size)
+    path.write_bytes(path.read_bytes()[:last])
+    images, (problem,) = read(path)
+    assert len(images) == 29
+    assert "its header promises 30 frames, 29 are there" in problem
 
 
 def test_a_spoilt_packet_is_left_out_and_counted(make_video: Write, footage: object) -> None:
