@@ -55,7 +55,6 @@ class Account:
         self.identity = RunIdentity(secrets.token_hex(6), settings.camera, models.pose.keypoint_names, unix_offset_ns())
         self.stages: Stages | None = None
         """Set once they are built; until then there is nothing to count."""
-        self.reason = "finished"
         self._control = control
 
     def hello(self) -> HelloMessage:
@@ -135,7 +134,7 @@ class Account:
         }
 
     def _why_ended(self) -> str:
-        return str(self._control.error) if self._control.error else self.reason
+        return str(self._control.error) if self._control.error else self._control.reason
 
     def _latencies(self, stages: Stages) -> dict[str, Any]:
         histograms = dict(stages.pose.latencies)

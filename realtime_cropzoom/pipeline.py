@@ -77,7 +77,6 @@ class Pipeline:
         self._stages: Stages | None = None
         self._tracked: QueueSink | None = None
         self._restore: Callable[[], None] = lambda: None
-        self._stop_reason = ""
         self._joined = False
 
     # -- start ---------------------------------------------------------------------------------
@@ -239,7 +238,7 @@ class Pipeline:
     def stop(self, reason: str = "stopped") -> None:
         """Ask the run to end; may be called from a signal handler and more than once."""
         if not self.control.stop.is_set():
-            self._stop_reason = reason
+            self.control.reason = reason  # first: the publishing thread says it in its end message
             self.control.stop.set()
 
     def join(self) -> dict[str, Any]:
@@ -252,7 +251,6 @@ class Pipeline:
             return self.summary
         while not self.control.stop.is_set() and not self.wait(0.2):
             pass
-        self._account.reason = self._stop_reason or self._account.reason
         stuck = self._end_threads(self._stages)
         self._joined = True
         self.control.stop.set()

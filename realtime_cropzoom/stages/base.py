@@ -18,6 +18,8 @@ class Control:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
+        self.reason = "finished"
+        """Why the run ended, where no error ended it; set before ``stop`` is."""
         self._lock = threading.Lock()
         self.error: CropzoomError | None = None
         """The first error; later ones are consequences and only logged."""
