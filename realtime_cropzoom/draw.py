@@ -160,5 +160,9 @@ def _tile(panels: list[UInt8], columns: int, gap: int = 12, panel_width: int = 8
 
 def write_png(path: Path, image: UInt8) -> None:
     """Write an RGB picture. Raises DataError where that cannot be done."""
-    if not cv2.imwrite(str(path), image[:, :, ::-1]):
-        raise DataError(f"cannot write the picture {path}; give another file with --out")
+    try:
+        written = cv2.imwrite(str(path), image[:, :, ::-1])
+    except cv2.error:  # no writer for such a name
+        written = False
+    if not written:
+        raise DataError(f"cannot write the picture {path}; give another file, such as frames.png, with --out")
