@@ -209,12 +209,15 @@ def _listen(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.demo import SOURCE, demo
 
+    stopped_by: list[int] = []
+
     def watch(pipeline: Pipeline) -> None:
-        _stop_on_signals(pipeline)
+        nonlocal stopped_by
+        stopped_by = _stop_on_signals(pipeline)
         _watch(pipeline, quiet=False)
 
     print(demo(arguments.out, arguments.source or SOURCE, say=lambda s: print(s, file=sys.stderr), watch=watch))
-    return 0
+    return 128 + stopped_by[0] if stopped_by else 0
 
 
 def _draw(arguments: argparse.Namespace) -> int:

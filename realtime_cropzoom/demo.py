@@ -22,7 +22,11 @@ PICTURE = "demo.png"
 
 
 def demo(out: Path, source: str = SOURCE, *, say: Callable[[str], None], watch: Callable[[Pipeline], None]) -> str:
-    """Track the arena live and return the report. ``watch`` shows progress until the run ends."""
+    """Track the arena live and return the report. ``watch`` shows progress until the run ends.
+
+    Raises ConfigError where ``source`` is no arena: there is no truth to compare with then.
+    """
+    parse_arena(source)
     pipeline = Pipeline(
         load_settings(
             {"source": source, "out": out, "publish": "tcp://127.0.0.1:*", "publish_latest": "tcp://127.0.0.1:*"}
