@@ -1,0 +1,84 @@
+"""Measure speed and memory, side by side on the same frames, and write benchmarks/results.md.
+
+    python scripts/bench.py [--quick] [--only NAME] [--data FOLDER] [--out FOLDER] [--long]
+
+Takes about a quarter of an hour on a machine that does nothing else. Only a full run is
+written to benchmarks/; with --quick or --only it is printed, unless --out says where to put it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from benchmarks.material import Bench
+from benchmarks.results import ROOT, Part, Row, machine, write
+
+PARTS = ("bare", "throughput", "latency", "peer", "memory")
+_BUSY = 0.3
+
+
+def main() -> int:
+    """Measure, print and write; the exit status says whether everything ran, not whether aims are met."""
+    args = _parse_args()
+    about = machine()
+    if about["load_before"] > _BUSY:
+        print(f"warning: the machine is busy (load average {about['load_before']}); the numbers will be off")
+    out = args.out or (None if args.quick or args.only else ROOT / "benchmarks")
+    data = args.data if (args.data / "openfield").exists() else None
+    if data is None:
+        print(f"no data at {args.data}: the synthetic arena takes the recording's place, ResNet-18 rows are skipped")
+    parts: list[Part] = []
+    with tempfile.TemporaryDirectory(prefix="cropzoom-bench-") as scratch:
+        bench = Bench(data, args.quick, args.long, Path(scratch))
+        for name in [args.only] if args.only else PARTS:
+            parts.append(_measure(name, bench, args))
+            if out is not None:
+                write(out, about, parts)
+    if out is not None:
+        print(f"\nwritten: {out / 'results.md'} and results.json")
+    return any(row.numbers.get("error") for part in parts for row in part.rows)
+
+
+def _measure(name: str, bench: Bench, args: argparse.Namespace) -> Part:
+    """Run one measurement; one that fails is a row that says so, and the others go on."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    print(f"\n{module.TITLE}\n", flush=True)
+    begun, rows = time.monotonic(), []
+    try:
+        for row in module.run(bench):
+            rows.append(row)
+            print(f"  {_verdict(row)}{row.name}: {row.value}", flush=True)
+    except Exception as error:
+        traceback.print_exc()
+        rows.append(Row(f"{name} broke off", repr(error), "to run", False, numbers={"error": repr(error)}))
+    return Part(name, module.TITLE, _command(name, args), time.monotonic() - begun, rows)
+
+
+def _verdict(row: Row) -> str:
+    return {True: "met     ", False: "MISSED  ", None: "        "}[row.met]
+
+
+def _command(name: str, args: argparse.Namespace) -> str:
+    flags = [flag for flag, given in (("--quick", args.quick), ("--long", args.long)) if given]
+    return shlex.join(["python", "scripts/bench.py", "--only", name, *flags])
+
+
+def _parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="only see whether it runs; the numbers mean nothing")
+    parser.add_argument("--only", choices=PARTS, help="one measurement")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="openfield/ and litpose/")
+    parser.add_argument("--out", type=Path, help="folder for results.md and results.json")
+    parser.add_argument("--long", action="store_true", help="decode 100 000 frames where memory is measured")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

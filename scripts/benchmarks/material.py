@@ -1,0 +1,187 @@
+"""What is measured on: frames, videos, models, settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from realtime_cropzoom.config import Settings, load_settings
+from realtime_cropzoom.model import Model, shipped_model
+from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.arena import Arena, ArenaSettings
+from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.types import Box, UInt8
+
+WIDTH, HEIGHT = 640, 480
+_FRAMES_IN_MEMORY = 240
+_CROP_SIZE = 240
+"""Side of all boxes: what both pose models were trained on."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A detector and a pose model."""
+
+    name: str
+    detector: Path
+    pose: Path
+
+    def load(self) -> tuple[Model, Model]:
+        """Return both, each on one thread."""
+        return Model(self.detector, "detector"), Model(self.pose, "pose")
+
+
+SHIPPED = Pair("shipped", shipped_model("detector"), shipped_model("pose"))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every measurement is given."""
+
+    data: Path | None
+    """The folder with openfield/ and litpose/, None where it is not there."""
+    quick: bool
+    """Only see whether it runs; the numbers mean nothing."""
+    long: bool
+    """Ten times the frames where memory is measured on files."""
+    scratch: Path
+    """A temporary folder."""
+
+    def count(self, n: int) -> int:
+        """Return ``n``, or a small part of it when quick."""
+        return max(3, n // 20) if self.quick else n
+
+    @cached_property
+    def recording(self) -> Path:
+        """The real recording, or the arena as a video where there is none."""
+        if self.data is not None:
+            return self.data / "openfield" / "videos" / "m3v1mp4.mp4"
+        return write_arena(self.scratch / "arena.mp4", 600)
+
+    @property
+    def recording_name(self) -> str:
+        """What ``recording`` is, for the table."""
+        return "openfield recording" if self.data is not None else "synthetic arena (no data folder)"
+
+    @cached_property
+    def frames(self) -> list[UInt8]:
+        """Frames of the recording, decoded, 640x480."""
+        return decode(self.recording, _FRAMES_IN_MEMORY)
+
+    @cached_property
+    def litpose(self) -> Pair | None:
+        """Lightning Pose's ResNet-18 pair, None where it is not there."""
+        if self.data is None or not (folder := self.data / "litpose" / "openfield").exists():
+            return None
+        return Pair("ResNet-18", folder / "detector_0", folder / "pose_0")
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs there are."""
+        return [SHIPPED, *([self.litpose] if self.litpose else [])]
+
+    def settings(self, pair: Pair, **more: Any) -> Settings:
+        """Return the settings of a run: the defaults, boxes of 240 pixels, nothing published unless said."""
+        flags = {"detector": str(pair.detector), "pose": str(pair.pose), "crop_size": _CROP_SIZE, "publish": "none"}
+        return load_settings({**flags, "out": self.scratch / "sessions", **more})
+
+
+class MemorySource:
+    """Frames that are decoded already, played forwards and backwards without end or jump."""
+
+    def __init__(
+        self,
+        images: list[UInt8],
+        fps: float,
+        count: int,
+        *,
+        before: Callable[[], None] = lambda: None,
+        each: Callable[[int], None] = lambda index: None,
+    ) -> None:
+        """``before`` is called before the first frame, ``each`` before every one."""
+        height, width = images[0].shape[:2]
+        self.info = SourceInfo("memory", width, height, fps, count)
+        self._images = [*images, *images[-2:0:-1]]
+        self._before, self._each = before, each
+
+    def frames(self) -> Iterator[Captured]:
+        """Yield the frames; pacing is the capture stage's."""
+        info = self.info
+        assert info.fps is not None
+        assert info.frame_count is not None
+        self._before()
+        for index in range(info.frame_count):
+            self._each(index)
+            copy_to = partial(_copy, self._images[index % len(self._images)])
+            yield Captured(round(index * 1e9 / info.fps), None, info.width, info.height, copy_to)
+
+    def problems(self) -> list[str]:
+        """Nothing can go wrong here."""
+        return []
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _copy(image: UInt8, out: UInt8) -> None:
+    np.copyto(out, image)
+
+
+def arena_frames(width: int, height: int, count: int) -> list[UInt8]:
+    """Return frames of the synthetic arena."""
+    arena = Arena(ArenaSettings(width=width, height=height))
+    return [arena.render(i) for i in range(count)]
+
+
+def decode(video: Path, count: int) -> list[UInt8]:
+    """Return the first frames of a video."""
+    source, images = VideoFile(video), []
+    for captured in source.frames():
+        images.append(np.empty((captured.height, captured.width, 3), np.uint8))
+        captured.copy_to(images[-1])
+        if len(images) == count:
+            break
+    source.close()
+    return images
+
+
+def write_arena(path: Path, count: int) -> Path:
+    """Write the synthetic arena as an H.264 (or, without that encoder, MPEG-4) video, if it is not there yet."""
+    if path.exists():
+        return path
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    arena = Arena(ArenaSettings(width=WIDTH, height=HEIGHT))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
+        for index in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(arena.render(index), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def prepare(pair: Pair, image: UInt8) -> tuple[Model, Model]:
+    """Return both models, loaded, with a prepared input in each: ``image``, and its crop where the detector says."""
+    detector, pose = pair.load()
+    whole = Box(0, 0, image.shape[1], image.shape[0])
+    detector.prepare(image, whole, "pad")
+    x, y = detector.decode(detector.infer(), whole).xy.mean(axis=0)
+    pose.prepare(image, Box(int(x) - _CROP_SIZE // 2, int(y) - _CROP_SIZE // 2, _CROP_SIZE, _CROP_SIZE), "pad")
+    return detector, pose
+
+
+def time_ms(step: Callable[[], object], count: int) -> np.ndarray:
+    """Return how long each of ``count`` calls took, in ms."""
+    times = np.empty(count)
+    for i in range(count):
+        begun = time.perf_counter_ns()
+        step()
+        times[i] = time.perf_counter_ns() - begun
+    return times / 1e6

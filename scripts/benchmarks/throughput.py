@@ -1,0 +1,71 @@
+"""``--pace fast`` against the limit: what the pipeline adds around the models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.material import Bench, Pair, prepare
+from benchmarks.results import Row
+from benchmarks.runs import run_fast
+from realtime_cropzoom.model import Model
+
+TITLE = "Lockstep throughput: every frame detected and posed, nothing published"
+_AIM = 0.9
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    """Yield the pipeline's rate as a fraction of the models' own."""
+    for pair in bench.pairs:
+        yield from _pair(bench, pair)
+
+
+def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
+    shipped = pair.name == "shipped"
+    count, repeats = bench.count(1000 if shipped else 80), 7 if shipped else 5
+    detector, pose = prepare(pair, bench.frames[0])
+    rates: dict[str, list[float]] = {"sequence": [], "parallel": [], "file": [], "memory": []}
+    for _ in range(2 if bench.quick else repeats):
+        rates["sequence"].append(_in_sequence(detector, pose, count))
+        rates["file"].append(run_fast(bench, pair, count, None))
+        rates["parallel"].append(_in_parallel(detector, pose, count))
+        rates["memory"].append(run_fast(bench, pair, count, bench.frames))
+    n = f"{len(rates['file'])} × {count} frames"
+    for kind, what in (("file", bench.recording_name), ("memory", "same frames, decoded beforehand")):
+        for limit, aim in (("sequence", _AIM), ("parallel", None)):
+            yield _row(f"{pair.name}: {what} / models in {limit}", rates[kind], rates[limit], aim, n)
+
+
+def _row(name: str, rates: list[float], limits: list[float], aim: float | None, n: str) -> Row:
+    """The ratio is taken within each repetition, as the machine's speed drifts; then the median."""
+    ratio = float(np.median(np.divide(rates, limits)))
+    value = f"{ratio:.2f} ({np.median(rates):.0f} of {np.median(limits):.0f} frames/s)"
+    met = None if aim is None else ratio >= aim
+    return Row(name, value, "" if aim is None else f"≥ {aim}", met, n, {"ratio": ratio, "fps": rates, "limit": limits})
+
+
+def _in_sequence(detector: Model, pose: Model, count: int) -> float:
+    begun = perf_counter()
+    for _ in range(count):
+        detector.infer()
+        pose.infer()
+    return count / (perf_counter() - begun)
+
+
+def _in_parallel(detector: Model, pose: Model, count: int) -> float:
+    """Both models at once, a thread each: what two free cores could do at best."""
+
+    def loop(model: Model) -> None:
+        for _ in range(count):
+            model.infer()
+
+    threads = [threading.Thread(target=loop, args=(model,)) for model in (detector, pose)]
+    begun = perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return count / (perf_counter() - begun)
