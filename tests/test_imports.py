@@ -1,0 +1,108 @@
+"""Imports go down only, and nobody pays for what is not used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
+PURE = ["boxes", "crop", "heatmaps", "schedule", "message", "types", "errors", "stats", "records", "clock", "report"]
+BELOW_STAGES = ["model", "session", "ring", "session_folder", "config", *PURE]
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all that a file imports, wherever in it; names of this package without its own."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they go"
+            module = str(node.module)
+            inner = [f"{module}.{alias.name}" for alias in node.names]
+            is_package = (PACKAGE.parent / module.replace(".", "/")).is_dir()
+            names |= {name for name in inner if _is_module(name)} if is_package else {module}
+            names.add(module)
+    return names
+
+
+def _is_module(dotted: str) -> bool:
+    path = PACKAGE.parent / dotted.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def ours(path: Path) -> set[str]:
+    own = "realtime_cropzoom."
+    return {name.removeprefix(own) for name in imported(path) if name.startswith(own)}
+
+
+def libraries(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted(PACKAGE.glob(f"{folder}/*.py" if folder else "*.py"))
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_import_nothing_that_opens_or_runs(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
+    assert not libraries(path) & {"av", "onnxruntime", "zmq", "threading", "torch", "multiprocessing", "subprocess"}
+    assert ours(path) <= set(PURE)
+
+
+@pytest.mark.parametrize("path", modules("stages"), ids=lambda p: p.stem)
+def test_stages_do_not_know_each_other(path: Path) -> None:
+    others = {"stages.capture", "stages.detect", "stages.pose"} - {f"stages.{path.stem}"}
+    assert not ours(path) & others
+    assert not {name for name in ours(path) if name.split(".")[0] in ("pipeline", "cli", "client", "demo", "draw")}
+
+
+@pytest.mark.parametrize("path", [*modules("sources"), *modules("sinks")], ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_sources_and_sinks_know_nothing_above_them(path: Path) -> None:
+    above = {"pipeline", "cli", "client", "demo", "draw", "listen", "account"}
+    assert not {name for name in ours(path) if name.split(".")[0] in above}
+    assert not ours(path) & {"stages.capture", "stages.detect", "stages.pose"}
+    if path.parent.name == "sources":
+        assert not {name for name in ours(path) if name.startswith(("sinks", "stages"))}
+
+
+@pytest.mark.parametrize("name", BELOW_STAGES)
+def test_what_stages_stand_on_knows_no_stage(name: str) -> None:
+    assert not {n for n in ours(PACKAGE / f"{name}.py") if n.split(".")[0] in ("stages", "sinks", "pipeline", "cli")}
+
+
+def test_only_the_command_line_imports_the_command_line() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in ("cli.py", "__main__.py"):
+            assert "cli" not in ours(path), path
+
+
+def test_torch_lives_in_train_alone() -> None:
+    users = {path for path in PACKAGE.rglob("*.py") if libraries(path) & {"torch", "kornia", "lightning"}}
+    assert {path.parent.name for path in users} <= {"train"}
+
+
+HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
+
+
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        ("import realtime_cropzoom", {*HEAVY, "zmq"}),
+        ("import realtime_cropzoom.client", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
+        ("from realtime_cropzoom import Subscriber", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
+        ("import realtime_cropzoom.cli", {*HEAVY, "zmq"}),
+        ("import realtime_cropzoom.listen", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
+        ("import realtime_cropzoom.pipeline", {"torch", "pandas"}),
+        ("import realtime_cropzoom.demo, realtime_cropzoom.draw", {"torch"}),
+    ],
+)
+def test_what_an_import_pulls_in(statement: str, unwanted: set[str]) -> None:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert not unwanted & set(done.stdout.split())
