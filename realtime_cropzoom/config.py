@@ -179,6 +179,8 @@ def _check_yaml(config: Path) -> None:
         raise ConfigError(f"{config} is no YAML: {' '.join(str(error).split())}") from error
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{config} holds a {type(content).__name__}; expected lines such as 'crop_size: 240'")
+    if odd := [key for key in content or () if not isinstance(key, str)]:
+        raise ConfigError(f"{config}: {odd[0]!r} is no setting; see docs/settings.md for their names")
 
 
 def _check_environment() -> None:
@@ -191,7 +193,8 @@ def _check_environment() -> None:
 def _explain(error: Any, config: Path | None) -> str:
     name = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] == "extra_forbidden":
-        return f"{config}: {name} is no setting; see docs/settings.md for their names"
+        where = f"{config}: " if config is not None else ""
+        return f"{where}{name} is no setting; see docs/settings.md for their names"
     return f"{name}: given {error['input']!r}, but {error['msg'][0].lower()}{error['msg'][1:]}"
 
 

@@ -35,10 +35,8 @@ _PATCH = 12
 """Side of the fast path's window, in cells."""
 _MARGIN = 3
 """Cells between the mass and the window's edge, so that the filters see all that matters."""
-_SMOOTHED = 0.7
-"""A lower bound for what the binomial filters leave of a peak."""
 _NEGLIGIBLE = 0.025
-"""Values this far under the peak weigh less than exp(−25) in the softmax."""
+"""Values this far under the highest weigh less than exp(−25) in the softmax."""
 
 
 def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoints:
@@ -47,13 +45,16 @@ def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoin
     A map with a value that is not finite gives NaN and likelihood 0.
     """
     heatmaps = heatmaps.astype(np.float32, copy=False)
+    spoilt = np.asarray(~np.isfinite(heatmaps.reshape(len(heatmaps), -1)).all(axis=1))
+    if spoilt.any():
+        heatmaps = np.where(spoilt[:, None, None], np.float32(0), heatmaps)
     if method == "fast":
-        return _decode_peaks(heatmaps, downsample_factor)
-    results = [_decode_map(heatmap, downsample_factor, method) for heatmap in heatmaps]
-    return Keypoints(
-        np.array([xy for xy, _ in results], np.float32).reshape(-1, 2),
-        np.array([likelihood for _, likelihood in results], np.float32),
-    )
+        found = _decode_peaks(heatmaps, downsample_factor)
+    else:
+        results = [_decode_map(heatmap, downsample_factor, method) for heatmap in heatmaps]
+        found = Keypoints(np.stack([xy for xy, _ in results]), np.stack([likelihood for _, likelihood in results]))
+    found.xy[spoilt], found.likelihood[spoilt] = np.nan, 0
+    return found
 
 
 def _decode_map(heatmap: Float32, levels: int, method: Method) -> tuple[Float32, np.float32]:
@@ -67,8 +68,7 @@ def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
     count, height, width = heatmaps.shape
     rows, cols = min(_PATCH, height), min(_PATCH, width)
     flat = heatmaps.reshape(count, -1)
-    peak_at = flat.argmax(axis=1)
-    peak_y, peak_x = np.divmod(peak_at, width)
+    peak_y, peak_x = np.divmod(flat.argmax(axis=1), width)
     top = np.clip(peak_y - rows // 2, 0, height - rows)
     left = np.clip(peak_x - cols // 2, 0, width - cols)
     each = np.arange(count)[:, None, None]
@@ -81,7 +81,8 @@ def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
     xy, likelihood = _expectation(upsampled, origin, "fast")
     xy -= np.float32(GRID_OFFSET[levels])
 
-    floor = flat[each[:, 0, 0], peak_at] * np.float32(_SMOOTHED) - np.float32(_NEGLIGIBLE)
+    # A cell under the floor cannot become a pixel that weighs anything beside the highest one here.
+    floor = upsampled.max(axis=(1, 2)) / _overshoot(height, width, levels) - np.float32(_NEGLIGIBLE)
     heavy_inside = np.count_nonzero(_inner(patches, top, left, height, width) >= floor[:, None, None], axis=(1, 2))
     heavy = np.count_nonzero(flat >= floor[:, None], axis=1)
     for k in np.flatnonzero((heavy != heavy_inside) | ~(floor > 0)):
@@ -105,16 +106,15 @@ def _expectation(maps: Float32, origin: Float32, method: Method) -> tuple[Float3
     weights = maps * TEMPERATURE
     weights -= weights.max(axis=(1, 2), keepdims=True)
     np.exp(weights, out=weights)
-    by_row, by_col = weights.sum(axis=2), weights.sum(axis=1)
-    total = _sum_as_torch(weights) if method == "reference" else by_row.sum(axis=1)
-    moments = np.stack([by_col @ _count(width), by_row @ _count(height)], axis=1)
+    by_row = weights @ _count_and_position(width)  # of each row: its sum, and its sum times x
+    sums = by_row.sum(axis=1)
+    total = _sum_as_torch(weights) if method == "reference" else sums[:, 0]
+    moments = np.stack([sums[:, 1], by_row[:, :, 0] @ _count_and_position(height)[:, 1]], axis=1)
     local = np.asarray(moments / total[:, None], np.float32)
     likelihood = np.zeros(count, np.float32)
-    for k in range(count):
-        if np.isfinite(local[k]).all():
-            x, y = int(local[k, 0]), int(local[k, 1])
-            near = weights[k, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
-            likelihood[k] = near.sum() / total[k]
+    for k, (x, y) in enumerate(local.astype(int).tolist()):
+        near = weights[k, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+        likelihood[k] = near.sum() / total[k]
     xy: Float32 = local + origin
     return xy, likelihood
 
@@ -128,8 +128,8 @@ def _sum_as_torch(weights: Float32) -> Float32:
 
 
 @cache
-def _count(n: int) -> Float32:
-    return np.arange(n, dtype=np.float32)
+def _count_and_position(n: int) -> Float32:
+    return np.stack([np.ones(n), np.arange(n)], axis=1).astype(np.float32)
 
 
 @cache
@@ -148,6 +148,13 @@ def _upsampling(cells: int, levels: int) -> Float32:
         n = matrix.shape[0]
         matrix = _binomial(2 * n) @ _bicubic(n) @ matrix
     return matrix.astype(np.float32)
+
+
+@cache
+def _overshoot(height: int, width: int, levels: int) -> np.float32:
+    """How far above its cells a pixel can come: bicubic weights are partly negative."""
+    rows, cols = (_upsampling(n, levels).clip(min=0).sum(axis=1).max() for n in (height, width))
+    return np.float32(rows * cols)
 
 
 def _bicubic(n: int) -> np.ndarray:

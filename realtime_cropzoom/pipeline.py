@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from realtime_cropzoom.account import Account, Models, Stages
 from realtime_cropzoom.boxes import BoxRule
@@ -95,8 +96,7 @@ class Pipeline:
             self.control.stop.set()
             self._capture.join(_STAGES_END_WITHIN_S)
             if self.folder is not None:
-                with contextlib.suppress(OSError):
-                    self.folder.rmdir()
+                shutil.rmtree(self.folder, ignore_errors=True)  # made a moment ago, with no frame in it
             self._restore()
             raise
 
@@ -336,12 +336,14 @@ def _tune_process() -> Callable[[], None]:
     interval, cv_threads = sys.getswitchinterval(), cv2.getNumThreads()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     cv2.setNumThreads(1)
+    blas = threadpool_limits(limits=1, user_api="blas")  # its idle threads spin
     gc.collect()
     gc.freeze()
 
     def restore() -> None:
         sys.setswitchinterval(interval)
         cv2.setNumThreads(cv_threads)
+        blas.restore_original_limits()
         gc.unfreeze()
 
     return restore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -44,14 +45,21 @@ class VideoFile:
         self._reformatter = VideoReformatter()
         self._undecodable = 0
         self._packets = 0
-        self._complete = False
-        self.info = self._describe()
+        self._end_s: float | None = None
+        self._decoded = self._decode()
+        # The display matrix, and whether anything decodes at all, is only known once a frame is there.
+        self._first = next(self._decoded, None)
+        if self._first is None:
+            self._container.close()
+            raise SourceError(f"{path} has no frame that decodes; expected a video file")
+        self.info = self._describe(self._first)
 
     def frames(self) -> Iterator[Captured]:
-        """Yield every frame that decodes, in presentation order. Raises SourceError where none does."""
+        """Yield every frame that decodes, in presentation order."""
         first_pts: float | None = None
-        index, last_ns = 0, -1
-        for frame in self._decode():
+        index, last_ns, seconds = 0, -1, 0.0
+        for frame in chain([self._first], self._decoded):
+            assert frame is not None
             seconds = frame.time if frame.time is not None else index / (self.info.fps or 30.0)
             first_pts = seconds if first_pts is None else first_pts
             pts_ns = max(round((seconds - first_pts) * 1e9), last_ns + 1)
@@ -60,36 +68,37 @@ class VideoFile:
             device_ns = None if frame.time is None else round(frame.time * 1e9)
             yield Captured(pts_ns, device_ns, width, height, partial(self._copy, frame))
             index, last_ns = index + 1, pts_ns
-        self._complete = True
-        if index == 0:
-            raise SourceError(f"{self._path} has no frame that decodes; expected a video file")
+        self._end_s = seconds
 
     def problems(self) -> list[str]:
         """Say how many packets did not decode, and whether the file ends before its header says so."""
         problems = []
         if self._undecodable:
             problems.append(f"{self._path}: {self._undecodable} packets did not decode and were left out")
-        if self._complete and self._packets < self._stream.frames:
-            problems.append(
-                f"{self._path} is cut short: its header promises {self._stream.frames} frames, "
-                f"{self._packets} are there"
-            )
+        if self._end_s is not None and (missing := self._missing(self._end_s)):
+            problems.append(f"{self._path} is cut short: its header promises {missing}")
         return problems
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def _describe(self) -> SourceInfo:
-        stream, codec = self._stream, self._stream.codec_context
+    def _missing(self, end_s: float) -> str:
+        """Return what the header promises beyond the frames that were there, or nothing."""
+        promised = self._stream.frames
+        if promised:
+            return f"{promised} frames, {self._packets} are there" if self._packets < promised else ""
+        if self._container.duration is None:
+            return ""
+        # Only a length in seconds, as in Matroska; sound may go on a little longer than the picture.
+        length_s = self._container.duration / av.time_base
+        tolerance_s = max(0.2, 3 / (self.info.fps or 30.0))
+        return f"{length_s:.2f} s, the last frame is at {end_s:.2f} s" if length_s - end_s > tolerance_s else ""
+
+    def _describe(self, first: av.VideoFrame) -> SourceInfo:
+        stream = self._stream
         rate = stream.average_rate or stream.guessed_rate
-        width, height = codec.width, codec.height
-        # The display matrix is only known once a frame is there: look at the first, then start over.
-        for frame in self._decode():
-            width, height = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
-            break
-        self._container.seek(0)
-        self._packets = self._undecodable = 0
+        width, height = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
         return SourceInfo(
             self._path.stem, width, height, float(rate) if rate else None, stream.frames if stream.frames > 0 else None
         )
