@@ -138,9 +138,40 @@ def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> No
         assert list(rows.index.astype(int)) == list(range(len(rows)))
 
 
+SPACE_AGAIN = """
+import resource, sys, threading, time
+from pathlib import Path
+from realtime_cropzoom.cli import main
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+
+def make_room():
+    while not any(p.stat().st_size == 4000 for p in Path(sys.argv[1]).glob("*/*_timing.csv")):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+threading.Thread(target=make_room, daemon=True).start()
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_disk_that_has_room_again_loses_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models")), "--max-lag", 100]
+    done = finish(start_process(out, "run", ARENA.format(3), *flags, code=SPACE_AGAIN))
+    assert done.returncode == 0, done.stderr
+    (folder,) = out.iterdir()
+    files = check_complete(folder)
+    assert len(files.timing) == 180
+    assert files.summary["problems"] == []
+
+
 def test_the_disk_is_full_from_the_start(tmp_path: Path) -> None:
     flags = ["--out", tmp_path / "out", *model_flags(tiny_models(tmp_path / "models"))]
     done = finish(start_process(10, "run", ARENA.format(1), *flags, code=FULL_DISK))
-    assert done.returncode in (2, 3), done.stderr
-    assert "Traceback" not in done.stderr
-    assert "File too large" in done.stderr
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("cropzoom: cannot write ")
+    assert done.stderr.endswith("File too large; give another folder with --out\n")
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "out").iterdir()), "half a session was left"

@@ -10,6 +10,7 @@ A full disk stops nothing: what could not be written is kept and tried again, up
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -40,7 +41,14 @@ class CsvSink(Sink):
         self._blank_pose = ",NaN" * (3 * len(keypoint_names))
         headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
         suffixes = ("", "_bbox", "_timing")
-        self._files = [_RowFile(folder / f"{name}{s}.csv", h) for s, h in zip(suffixes, headers, strict=True)]
+        self._files: list[_RowFile] = []
+        try:
+            for suffix, header in zip(suffixes, headers, strict=True):
+                self._files.append(_RowFile(folder / f"{name}{suffix}.csv", header))
+        except SinkError:
+            for file in self._files:
+                file.close()
+            raise
 
     def work(self) -> None:
         """Write until the last record is in the files."""
@@ -62,7 +70,7 @@ class CsvSink(Sink):
 
     def problems(self) -> list[str]:
         """Say which files could not be written, and how many rows are not in them."""
-        problems = [f"{f.path}: {f.error}; {f.lost_rows} rows are lost" for f in self._files if f.error]
+        problems = [f"{f.path}: {f.error}; {f.lost_rows} rows are lost" for f in self._files if f.lost_rows]
         if self.dropped:
             problems.append(f"{self.dropped} frames are in no file: the disk was too slow")
         return problems
@@ -105,12 +113,14 @@ class _RowFile:
         self.path = path
         self.error = ""
         self.lost_rows = 0
-        self._pending = bytearray()
-        try:
-            self._file = path.open("xb", buffering=0)
-            self._file.write(header.encode())
-        except OSError as error:
-            raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error
+        self._pending = bytearray(header.encode())
+        with contextlib.ExitStack() as if_refused:
+            try:
+                self._file = if_refused.enter_context(path.open("xb", buffering=0))
+                self._write_pending()
+            except OSError as error:
+                raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error
+            if_refused.pop_all()
 
     def add(self, line: str) -> None:
         """Queue a line; it is lost, and counted, if too much is waiting already."""
@@ -122,11 +132,14 @@ class _RowFile:
     def flush(self) -> None:
         """Hand what is queued to the operating system, as much as it takes."""
         try:
-            while self._pending:
-                written = self._file.write(self._pending)
-                del self._pending[: written or 0]
+            self._write_pending()
         except OSError as error:
             self.error = error.strerror or str(error)
+
+    def _write_pending(self) -> None:
+        while self._pending:  # a disk that fills up takes the first part of it, and raises only for the next
+            written = self._file.write(self._pending)
+            del self._pending[: written or 0]
 
     def close(self) -> None:
         """Try the rest once more, count what is lost, and close."""
