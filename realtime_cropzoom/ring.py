@@ -12,7 +12,8 @@ are of two kinds:
 Stamps outlive pixels: the ring remembers those of far more frames than it has slots, so
 that a frame that was jumped over still has its times.
 
-One lock and one condition guard everything but the pixels.
+One lock guards everything but the pixels. Readers wait for a frame, the writer for a slot: two
+conditions on that lock, so that a frame given back does not wake those who wait for a new one.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Ring:
     def __init__(self, slots: int, height: int, width: int) -> None:
         """Allocate ``slots`` frames of (height, width, 3) uint8."""
         self.pixels = np.zeros((slots, height, width, 3), np.uint8)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._freed = threading.Condition(self._lock)
         self._held: dict[int, int] = {}  # frame index → slot, oldest first
         self._free = list(range(slots))
         self._leases = [0] * slots
@@ -76,28 +79,28 @@ class Ring:
 
         Live there is always one, as long as there are more slots than leases.
         """
-        with self._changed:
+        with self._lock:
             slot = self._take_slot()
             if slot is None:
-                self._changed.wait(timeout_s)
+                self._freed.wait(timeout_s)
                 slot = self._take_slot()
             return slot
 
     def publish(self, slot: int, stamp: Stamp) -> None:
         """Hand out the frame written to a claimed slot. Indices count up by one."""
-        with self._changed:
+        with self._lock:
             if stamp.index != self.newest + 1:
                 raise ValueError(f"frame {stamp.index} published after frame {self.newest}")
             self._held[stamp.index] = slot
             self._stamps.append(stamp)
             self.newest = stamp.index
-            self._changed.notify_all()
+            self._arrived.notify_all()
 
     def close(self) -> None:
         """Say that no frame will come; readers get what is left, then ``EndOfStream``."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._arrived.notify_all()
 
     def _take_slot(self) -> int | None:
         if self._free:
@@ -117,16 +120,16 @@ class Ring:
         return Lease(self, slot, Frame(self._stamp(index), self.pixels[slot]), skipped)
 
     def _release(self, slot: int) -> None:
-        with self._changed:
+        with self._lock:
             self._leases[slot] -= 1
-            self._changed.notify_all()
+            self._freed.notify()
 
     def _stamp(self, index: int) -> Stamp:
         return self._stamps[index - self._stamps[0].index]
 
     def stamps(self, first: int, end: int) -> list[Stamp]:
         """Return the stamps of frames ``first`` … ``end`` - 1; those too old to be remembered are left out."""
-        with self._changed:
+        with self._lock:
             return self._stamps_between(first, end)
 
     def _stamps_between(self, first: int, end: int) -> list[Stamp]:
@@ -145,9 +148,9 @@ class NewestReader:
     def take(self, timeout_s: float) -> Lease | None:
         """Return the newest frame if it is new, or None if none came in time. Raises EndOfStream."""
         ring = self._ring
-        with ring._changed:
+        with ring._lock:
             if ring.newest == self._last and not ring._closed:
-                ring._changed.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
+                ring._arrived.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
             if ring.newest > self._last:
                 self._last = ring.newest
                 return ring._lease(ring.newest, [])
@@ -168,9 +171,9 @@ class OrderedReader:
     def take(self, timeout_s: float) -> Lease | None:
         """Return the next frame, or None if none came in time. Raises EndOfStream."""
         ring = self._ring
-        with ring._changed:
+        with ring._lock:
             if ring.newest < self.next_index and not ring._closed:
-                ring._changed.wait_for(lambda: ring.newest >= self.next_index or ring._closed, timeout_s)
+                ring._arrived.wait_for(lambda: ring.newest >= self.next_index or ring._closed, timeout_s)
             if ring.newest < self.next_index:
                 if ring._closed:
                     raise EndOfStream
@@ -183,5 +186,5 @@ class OrderedReader:
             lease = ring._lease(first, skipped)
             self.next_index = first + 1
             if self.max_lag is None:
-                ring._changed.notify_all()  # the writer may wait for this reader
+                ring._freed.notify()  # the writer may wait for this reader
             return lease

@@ -34,6 +34,7 @@ _QUEUE = 64
 _HIGH_WATER_MARK = 256
 _LATEST_QUEUE = 2
 _HEARTBEAT_NS = 1_000_000_000
+_GREET_NS = 50_000_000
 
 
 class Speaker(Protocol):
@@ -130,7 +131,7 @@ class ZmqSink(Sink):
 
     def _publish_all(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         self._send(poses, self._hello)
-        beat_ns = now_ns() + _HEARTBEAT_NS
+        beat_ns, greet_ns = now_ns() + _HEARTBEAT_NS, 0
         ended = False
         while not ended:
             records, ended = self._take_all(max(0.0, min(0.1, (beat_ns - now_ns()) / 1e9)))
@@ -142,7 +143,9 @@ class ZmqSink(Sink):
                     latest.send(payload, zmq.NOBLOCK)
                 record.published_ns = published_ns
                 self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
-            self._greet(poses)
+            if not records or now_ns() >= greet_ns:
+                self._greet(poses)
+                greet_ns = now_ns() + _GREET_NS
             if now_ns() >= beat_ns:
                 self._send(poses, self._speaker.status())
                 beat_ns += _HEARTBEAT_NS

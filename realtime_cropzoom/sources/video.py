@@ -16,6 +16,9 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8
 
+_ONE_THREAD_PIXELS = 1280 * 1024
+"""Up to this size one decoding thread is enough, and more of them only take the core from the models."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,6 +45,8 @@ class VideoFile:
             self._container.close()
             raise SourceError(f"{path} has no video in it; expected a video file")
         self._stream = self._container.streams.video[0]
+        if self._stream.codec_context.width * self._stream.codec_context.height <= _ONE_THREAD_PIXELS:
+            self._stream.codec_context.thread_count = 1
         self._reformatter = VideoReformatter()
         self._undecodable = 0
         self._packets = 0
