@@ -16,6 +16,8 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.types import Box, Keypoints
 
 DEFAULT_CROP_RATIO = 2.0
+MAX_SIDE = 16384
+"""No box is larger than this, whatever a detector or a file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class BoxRule:
         if len(xy) == 0:
             return None
         side = self.crop_size if self.crop_size is not None else self._side_from_span(xy)
-        return centred_box(xy, max(even(side), even(self.min_box)))
+        return centred_box(xy, min(max(even(side), even(self.min_box)), MAX_SIDE))
 
     def _side_from_span(self, xy: np.ndarray) -> int:
         ratio = DEFAULT_CROP_RATIO if self.crop_ratio is None else self.crop_ratio

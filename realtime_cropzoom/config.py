@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import YamlConfigSettingsSource as YamlSource
 
-from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.schedule import StateLimits
 
@@ -40,11 +40,11 @@ class Settings(BaseSettings):
         SHIPPED, description="pose model: a Lightning Pose model directory, an .onnx of ours, or 'shipped'"
     )
 
-    crop_size: int | None = Field(None, gt=0, le=16384, description="side of the box in frame pixels (made even)")
+    crop_size: int | None = Field(None, gt=0, le=MAX_SIDE, description="side of the box in frame pixels (made even)")
     crop_ratio: float | None = Field(
         None,
         gt=0,
-        le=100,
+        le=20,
         description="side of the box as a multiple of the larger keypoint span; if neither is set, the size that the "
         "pose model says it was trained for, else a ratio of 2.0",
     )
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         None, description="detector keypoints that make the box, separated by commas; all if not given"
     )
     min_likelihood: float = Field(0.1, ge=0, le=1, description="detector keypoints under it do not count for the box")
-    min_box: int = Field(32, ge=0, le=16384, description="smallest side of a box in frame pixels")
+    min_box: int = Field(32, ge=0, le=MAX_SIDE, description="smallest side of a box in frame pixels")
     edge: Literal["pad", "clamp"] = Field(
         "pad", description="beyond the frame's edge: zeros, as pose models are trained, or the box cut off there"
     )
@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     )
     publish_optional: bool = Field(False, description="go on with files alone where an endpoint is in use")
     encoding: Literal["json", "msgpack"] = Field("json", description="how messages are written")
+
+    @field_validator("source", "detector", "pose", mode="before")
+    @classmethod
+    def _path_to_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
 
     @field_validator("anchor_keypoints", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.errors import ScheduleError
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
 
@@ -130,7 +131,7 @@ class FileSchedule:
             raise ScheduleError(f"cannot read the schedule {path}: {error}; expected a run's _bbox.csv") from error
         try:
             return cls([_read_row(i, row) for i, row in enumerate(table)], path)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ScheduleError(
                 f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
             ) from error
@@ -157,6 +158,8 @@ def _read_row(index: int, row: dict[str, str]) -> BoxInForce:
     if row["x"] == "":
         return PASSED_OVER
     box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
+    if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
+        raise ValueError(f"row {index} has a box of {box.w}x{box.h} pixels")
     if "state" not in row:
         return BoxInForce(box, index, 0.0, State.TRACKING, detected_ns=0)
     return BoxInForce(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)
