@@ -16,7 +16,7 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.types import Box, Keypoints
 
 DEFAULT_CROP_RATIO = 2.0
-MAX_SIDE = 16384
+MAX_SIDE = 8192
 """No box is larger than this, whatever a detector or a file says."""
 
 

@@ -60,63 +60,66 @@ def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoin
 def _decode_map(heatmap: Float32, levels: int, method: Method) -> tuple[Float32, np.float32]:
     height, width = heatmap.shape
     upsampled = np.asarray(_upsampling(height, levels) @ heatmap @ _upsampling(width, levels).T, np.float32)
-    xy, likelihood = _expectation(upsampled[None], np.zeros((1, 2), np.float32), method)
+    xy, likelihood = _expectation(upsampled[None], method)
     return xy[0] - np.float32(GRID_OFFSET[levels]), likelihood[0]
 
 
 def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
+    """Decode what lies in a window around each map's peak, or the whole map where that is not enough.
+
+    Runs for every frame, between two inferences that have emptied the caches: what counts is
+    how few operations it takes.
+    """
     count, height, width = heatmaps.shape
     rows, cols = min(_PATCH, height), min(_PATCH, width)
-    flat = heatmaps.reshape(count, -1)
-    peak_y, peak_x = np.divmod(flat.argmax(axis=1), width)
-    top = np.clip(peak_y - rows // 2, 0, height - rows)
-    left = np.clip(peak_x - cols // 2, 0, width - cols)
-    each = np.arange(count)[:, None, None]
-    patches = heatmaps[each, top[:, None, None] + np.arange(rows)[:, None], left[:, None, None] + np.arange(cols)]
-
-    upsampled: Float32 = _windows(height, rows, levels)[top] @ patches
-    upsampled = upsampled @ _windows(width, cols, levels)[left].transpose(0, 2, 1)
-    scale = 1 << levels
-    origin = (np.stack([left, top], axis=1) * scale).astype(np.float32)
-    xy, likelihood = _expectation(upsampled, origin, "fast")
-    xy -= np.float32(GRID_OFFSET[levels])
+    by_row, by_col = _windows(height, rows, levels), _windows(width, cols, levels)
+    upsampled = np.empty((count, rows << levels, cols << levels), np.float32)
+    corners = []
+    for heatmap, peak_at, out in zip(
+        heatmaps, heatmaps.reshape(count, -1).argmax(axis=1).tolist(), upsampled, strict=True
+    ):
+        top = min(max(peak_at // width - rows // 2, 0), height - rows)
+        left = min(max(peak_at % width - cols // 2, 0), width - cols)
+        patch = heatmap[top : top + rows, left : left + cols]
+        np.matmul(by_row[top] @ patch, by_col[left].T, out=out)
+        corners.append((left, top))
+    highest = upsampled.max(axis=(1, 2))
+    xy, likelihood = _expectation(upsampled, "fast")
+    xy += np.array(corners, np.float32) * np.float32(1 << levels) - np.float32(GRID_OFFSET[levels])
 
     # A cell under the floor cannot become a pixel that weighs anything beside the highest one here.
-    floor = upsampled.max(axis=(1, 2)) / _overshoot(height, width, levels) - np.float32(_NEGLIGIBLE)
-    heavy_inside = np.count_nonzero(_inner(patches, top, left, height, width) >= floor[:, None, None], axis=(1, 2))
-    heavy = np.count_nonzero(flat >= floor[:, None], axis=1)
-    for k in np.flatnonzero((heavy != heavy_inside) | ~(floor > 0)):
-        xy[k], likelihood[k] = _decode_map(heatmaps[k], levels, "fast")
+    floor = highest / _overshoot(height, width, levels) - np.float32(_NEGLIGIBLE)
+    heavy = heatmaps >= floor[:, None, None]
+    for k, (left, top) in enumerate(corners):
+        inner = heavy[k, _inner(top, rows, height), _inner(left, cols, width)]
+        if floor[k] <= 0 or np.count_nonzero(inner) != np.count_nonzero(heavy[k]):
+            xy[k], likelihood[k] = _decode_map(heatmaps[k], levels, "fast")
     return Keypoints(xy, likelihood)
 
 
-def _inner(patches: Float32, top: np.ndarray, left: np.ndarray, height: int, width: int) -> Float32:
-    """The patches with −inf in the margin, but for sides that are the map's own border."""
-    rows, cols = patches.shape[1:]
-    y, x = np.arange(rows), np.arange(cols)
-    y_margin = ((y < _MARGIN) & (top > 0)[:, None]) | ((y >= rows - _MARGIN) & (top + rows < height)[:, None])
-    x_margin = ((x < _MARGIN) & (left > 0)[:, None]) | ((x >= cols - _MARGIN) & (left + cols < width)[:, None])
-    inner: Float32 = np.where(y_margin[:, :, None] | x_margin[:, None, :], np.float32(-np.inf), patches)
-    return inner
+def _inner(start: int, size: int, whole: int) -> slice:
+    """The window without its margin, which it needs where it does not end with the map itself."""
+    end = start + size
+    return slice(start + (_MARGIN if start > 0 else 0), end - (_MARGIN if end < whole else 0))
 
 
-def _expectation(maps: Float32, origin: Float32, method: Method) -> tuple[Float32, Float32]:
-    """Soft-argmax of (K, h, w) upsampled maps whose first pixel lies at ``origin`` (K, 2), and the likelihood."""
+def _expectation(maps: Float32, method: Method) -> tuple[Float32, Float32]:
+    """Soft-argmax of (K, h, w) upsampled maps, in their own pixels, and the likelihood. Overwrites ``maps``."""
     count, height, width = maps.shape
-    weights = maps * TEMPERATURE
+    weights = np.multiply(maps, TEMPERATURE, out=maps)
     weights -= weights.max(axis=(1, 2), keepdims=True)
     np.exp(weights, out=weights)
     by_row = weights @ _count_and_position(width)  # of each row: its sum, and its sum times x
     sums = by_row.sum(axis=1)
     total = _sum_as_torch(weights) if method == "reference" else sums[:, 0]
-    moments = np.stack([sums[:, 1], by_row[:, :, 0] @ _count_and_position(height)[:, 1]], axis=1)
-    local = np.asarray(moments / total[:, None], np.float32)
-    likelihood = np.zeros(count, np.float32)
-    for k, (x, y) in enumerate(local.astype(int).tolist()):
-        near = weights[k, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
-        likelihood[k] = near.sum() / total[k]
-    xy: Float32 = local + origin
-    return xy, likelihood
+    xy = np.empty((count, 2), np.float32)
+    xy[:, 0] = sums[:, 1] / total
+    xy[:, 1] = by_row[:, :, 0] @ _count_and_position(height)[:, 1] / total
+    near = [
+        weights[k, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].sum()
+        for k, (x, y) in enumerate(xy.astype(int).tolist())
+    ]
+    return xy, np.array(near, np.float32) / total
 
 
 def _sum_as_torch(weights: Float32) -> Float32:

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 _STAGES_END_WITHIN_S = 1.0
 _SINKS_END_WITHIN_S = 0.7
-_SWITCH_INTERVAL_S = 0.0005
+_SWITCH_INTERVAL_S = 0.0001
 """How long one Python thread may keep the others waiting; the default of 5 ms is a frame at 200 fps."""
 _LOCKSTEP_SLOTS = 8
 

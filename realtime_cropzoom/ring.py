@@ -125,17 +125,17 @@ class Ring:
             self._freed.notify()
 
     def _stamp(self, index: int) -> Stamp:
-        return self._stamps[index - self._stamps[0].index]
+        """The stamp of a frame, with no times in it where that is longer ago than is remembered."""
+        oldest = self._stamps[0].index
+        return self._stamps[index - oldest] if index >= oldest else Stamp(index, 0, None, 0)
 
     def stamps(self, first: int, end: int) -> list[Stamp]:
-        """Return the stamps of frames ``first`` … ``end`` - 1; those too old to be remembered are left out."""
+        """Return the stamps of frames ``first`` … ``end`` - 1; those too old to be remembered have no times."""
         with self._lock:
             return self._stamps_between(first, end)
 
     def _stamps_between(self, first: int, end: int) -> list[Stamp]:
-        if not self._stamps:
-            return []
-        return [self._stamp(i) for i in range(max(first, self._stamps[0].index), min(end, self.newest + 1))]
+        return [self._stamp(i) for i in range(first, min(end, self.newest + 1))]
 
 
 class NewestReader:

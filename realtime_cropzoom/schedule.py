@@ -126,10 +126,13 @@ class FileSchedule:
         """
         try:
             with path.open(newline="", encoding="utf-8") as file:
-                table = list(csv.DictReader(file))
+                reader = csv.DictReader(file)
+                columns, table = reader.fieldnames or (), list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ScheduleError(f"cannot read the schedule {path}: {error}; expected a run's _bbox.csv") from error
         try:
+            if missing := {"x", "y", "h", "w"} - set(columns):
+                raise KeyError(f"no column {', '.join(sorted(missing))}")
             return cls([_read_row(i, row) for i, row in enumerate(table)], path)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ScheduleError(

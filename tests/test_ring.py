@@ -407,15 +407,18 @@ def test_an_empty_ring_has_no_stamps() -> None:
     assert Ring(2, 1, 1).stamps(0, 10) == []
 
 
-def test_stamps_too_old_to_be_remembered_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_too_old_to_be_remembered_still_get_their_fate_but_have_no_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ring_module, "_STAMPS", 8)
     ring = Ring(2, 1, 1)
     reader = OrderedReader(ring, max_lag=3)
     write(ring, 20)
-    assert [s.index for s in ring.stamps(0, 20)] == list(range(12, 20))
+    assert ring.stamps(12, 20) == [stamp(i) for i in range(12, 20)]
+    assert ring.stamps(0, 12) == [Stamp(i, 0, None, 0) for i in range(12)]
     with taken(reader.take(NOW)) as lease:
         assert lease.frame.stamp == stamp(19)
-        assert [s.index for s in lease.skipped] == list(range(12, 19))
+        assert [s.index for s in lease.skipped] == list(range(19))
 
 
 def test_a_frame_out_of_turn_is_refused() -> None:

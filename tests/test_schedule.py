@@ -285,7 +285,6 @@ _BAD_FILES = [
     pytest.param(
         b"",
         id="nothing at all",
-        marks=pytest.mark.xfail(strict=True, reason="refused only at the first frame, when the run has begun"),
     ),
 ]
 

@@ -49,6 +49,7 @@ class VideoFile:
             self._stream.codec_context.thread_count = 1
         self._reformatter = VideoReformatter()
         self._undecodable = 0
+        self._damaged = 0
         self._packets = 0
         self._end_s: float | None = None
         self._decoded = self._decode()
@@ -72,14 +73,17 @@ class VideoFile:
             width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
             device_ns = None if frame.time is None else round(frame.time * 1e9)
             yield Captured(pts_ns, device_ns, width, height, partial(self._copy, frame))
+            self._damaged += frame.is_corrupt
             index, last_ns = index + 1, pts_ns
         self._end_s = seconds
 
     def problems(self) -> list[str]:
-        """Say how many packets did not decode, and whether the file ends before its header says so."""
+        """Say how many packets did not decode or are damaged, and whether the file ends before its header says so."""
         problems = []
         if self._undecodable:
             problems.append(f"{self._path}: {self._undecodable} packets did not decode and were left out")
+        if self._damaged:
+            problems.append(f"{self._path}: {self._damaged} frames are damaged; the decoder has patched them up")
         if self._end_s is not None and (missing := self._missing(self._end_s)):
             problems.append(f"{self._path} is cut short: its header promises {missing}")
         return problems

@@ -33,7 +33,7 @@ class Control:
         """Keep the first error, but let the run come to its end."""
         if not isinstance(error, CropzoomError):
             logger.exception("%s stage failed", stage, exc_info=error)
-            wrapped = StageError(f"the {stage} stage failed: {type(error).__name__}: {error}")
+            wrapped = StageError(f"the {stage} stage failed: {type(error).__name__}: {' '.join(str(error).split())}")
             wrapped.__cause__ = error
             error = wrapped
         with self._lock:
