@@ -20,7 +20,7 @@ from benchmarks.runs import LiveRun, run_live
 TITLE = "Live latency: handed over → received in another process, 640×480"
 _RATES = (30, 100, 200, 400)
 _RISING = (500, 600, 800, 1000, 1300, 1600, 2000)
-_ROUNDS = 3
+_ROUNDS = 2
 _UTILISATION = 0.6
 """Of the core that runs the large pose model."""
 

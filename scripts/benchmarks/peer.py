@@ -17,7 +17,7 @@ from benchmarks.runs import Listener, receive_peer, run_fast, run_live
 
 TITLE = "Side by side with the loop people write today"
 _AIM = 2.0
-_ROUNDS = 3
+_ROUNDS = 2
 _CAMERA_FPS = 30.0
 _UTILISATION = 0.6
 _VARIANTS = {
@@ -55,8 +55,8 @@ def run(bench: Bench) -> Iterator[Row]:
 
 def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
     variants, absent = _variants(pair)
-    count = bench.count(600 if pair.name == "shipped" else 160)
-    rate, unfit = _common_rate(bench, pair, variants, bench.count(100))
+    count = bench.count(300 if pair.name == "shipped" else 60)
+    rate, unfit = _common_rate(bench, pair, variants, bench.count(60))
     for name in unfit:
         del variants[name]
     ours, theirs = _Measured(), {name: _Measured() for name in variants}
