@@ -13,6 +13,11 @@ from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stats import Rate
 from realtime_cropzoom.types import Stamp
 
+_REST_OF_INTERVAL = 0.25
+_REST_NS = 4_000_000
+"""A replayed source rests after each frame, as a camera does: decoding the next one at once would take
+the core, and the interpreter, from the pose stage just when it has a frame to work on."""
+
 
 class CaptureStage(Stage):
     """Opens the source at once, but takes no frame before ``begin`` gives it a ring."""
@@ -76,6 +81,7 @@ class CaptureStage(Stage):
 
     def _capture(self, source: Source, info: SourceInfo, ring: Ring) -> None:
         start_ns = None
+        rest_ns = round(min(_REST_OF_INTERVAL / info.fps * 1e9, _REST_NS)) if self._realtime and info.fps else 0
         for index, captured in enumerate(source.frames()):
             _check_size(captured, info, index)
             start_ns = now_ns() if start_ns is None else start_ns
@@ -93,6 +99,7 @@ class CaptureStage(Stage):
             self._span_ns = (self._span_ns[0] or stamp.captured_ns, stamp.captured_ns)
             if index + 1 == self._limit:
                 return
+            self._sleep_until(stamp.captured_ns + rest_ns)
 
     def _sleep_until(self, due_ns: int) -> None:
         while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
