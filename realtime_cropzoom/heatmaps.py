@@ -109,8 +109,10 @@ def _expectation(maps: Float32, method: Method) -> tuple[Float32, Float32]:
     weights = np.multiply(maps, TEMPERATURE, out=maps)
     weights -= weights.max(axis=(1, 2), keepdims=True)
     np.exp(weights, out=weights)
-    by_row = weights @ _count_and_position(width)  # of each row: its sum, and its sum times x
-    sums = by_row.sum(axis=1)
+    # The likelihood depends on the whole part of xy: where it is all but a whole number, only exact sums tell.
+    exact = np.float64 if method == "reference" else np.float32
+    by_row = weights.astype(exact, copy=False) @ _count_and_position(width).astype(exact, copy=False)
+    sums = by_row.sum(axis=1)  # of each map: its sum, and its sum times x
     total = _sum_as_torch(weights) if method == "reference" else sums[:, 0]
     xy = np.empty((count, 2), np.float32)
     xy[:, 0] = sums[:, 1] / total
