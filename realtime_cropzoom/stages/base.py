@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import CropzoomError, StageError
 
 POLL_S = 0.1
@@ -67,6 +68,11 @@ class Stage(threading.Thread):
     def work(self) -> None:
         """Do the stage's job."""
         raise NotImplementedError
+
+    def sleep_until(self, due_ns: int) -> None:
+        """Sleep until the monotonic clock says ``due_ns``, or the run stops."""
+        while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
+            self.control.stop.wait(min(left_ns / 1e9, POLL_S))
 
     def finish(self) -> None:
         """Tell those who wait for this stage that nothing more will come."""

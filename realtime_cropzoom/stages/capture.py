@@ -86,7 +86,7 @@ class CaptureStage(Stage):
             _check_size(captured, info, index)
             start_ns = now_ns() if start_ns is None else start_ns
             if self._realtime:
-                self._sleep_until(start_ns + captured.pts_ns)
+                self.sleep_until(start_ns + captured.pts_ns)
             if self.control.stop.is_set():
                 return
             stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
@@ -99,11 +99,7 @@ class CaptureStage(Stage):
             self._span_ns = (self._span_ns[0] or stamp.captured_ns, stamp.captured_ns)
             if index + 1 == self._limit:
                 return
-            self._sleep_until(stamp.captured_ns + rest_ns)
-
-    def _sleep_until(self, due_ns: int) -> None:
-        while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
-            self.control.stop.wait(min(left_ns / 1e9, POLL_S))
+            self.sleep_until(stamp.captured_ns + rest_ns)
 
     def _claim(self, ring: Ring) -> int | None:
         while not self.control.stop.is_set():

@@ -48,7 +48,7 @@ class DetectStage(Stage):
         """Detect until the ring is closed."""
         last_ns = 0
         while not self.control.stop.is_set():
-            self._wait_until(last_ns + self._min_interval_ns)
+            self.sleep_until(last_ns + self._min_interval_ns)
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:
@@ -81,7 +81,3 @@ class DetectStage(Stage):
         self.unusable += box is None
         self.latency.add((done_ns - begun_ns) / 1e6)
         self.rate.add(done_ns)
-
-    def _wait_until(self, due_ns: int) -> None:
-        while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
-            self.control.stop.wait(min(left_ns / 1e9, POLL_S))
