@@ -259,7 +259,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from live import Film, make_settings
-from realtime_cropzoom.cli import _stop_on_signals, _watch
+from realtime_cropzoom.commands.live import _stop_on_signals, _watch
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline import Pipeline
 

@@ -1,0 +1,151 @@
+"""Live: ``run``, ``listen`` and ``demo``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE, signals_held_back
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.pipeline import Pipeline
+
+RUN_EXPLAINED = """\
+cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by frame.
+
+  cropzoom run synthetic:arena                      the built-in arena, with the shipped models
+  cropzoom run recording.mp4                        your recording, played as a camera would
+  cropzoom run recording.mp4 --detector DIR --pose DIR --crop-size 240
+                                                    … with your own Lightning Pose models
+  cropzoom run --config configs/openfield.yaml      all settings from a file
+
+Watch it with 'cropzoom listen' in a second terminal. All settings: cropzoom run --help
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the commands to the parser."""
+    run = commands.add_parser("run", help="track a source and publish its poses", description=RUN_EXPLAINED,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    run.add_argument("source", nargs="?", metavar="SOURCE", help="a video file, or synthetic:arena[,key=value…]")
+    run.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
+    run.add_argument("--quiet", action="store_true", help="no progress, no report")
+    _add_settings(run)
+    run.set_defaults(command=_run)
+
+    listen = commands.add_parser("listen", help="show the live pose in the terminal")
+    listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT")
+    listen.add_argument("--camera", help="only this camera")
+    listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")
+    listen.add_argument("--json", action="store_true", help="print nothing but a summary at the end, as JSON")
+    listen.set_defaults(command=_listen)
+
+    demo = commands.add_parser("demo", help="track the built-in arena, with a subscriber, a report and a picture")
+    demo.add_argument("--out", type=Path, default=Path("sessions"), help="folder for the session's own folder")
+    demo.add_argument("--source", help="another arena, as in synthetic:arena,fps=100,seed=3")
+    demo.set_defaults(command=_demo)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """One flag a setting, from the one documented set."""
+    from realtime_cropzoom.config import Settings, literals
+
+    for name, field in Settings.model_fields.items():
+        if name == "source":
+            continue
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name}
+        if field.annotation is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["metavar"] = "|".join(literals(field.annotation)) or name.split("_")[-1].upper()
+        default = "" if field.default in (None, False) else f" ({field.default})"
+        text = f"{field.description}{default}".replace("%", "%%")
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.config import Settings, load_settings
+
+    flags = {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
+    if flags.get("source") is None:
+        flags.pop("source", None)
+    settings = load_settings(flags, arguments.config)
+    if settings.source is None:
+        print(RUN_EXPLAINED, file=sys.stderr)
+        return EXIT_BAD_INPUT
+    with signals_held_back():
+        from realtime_cropzoom.pipeline import Pipeline
+        from realtime_cropzoom.report import report
+
+    pipeline = Pipeline(settings)
+    stopped_by = _stop_on_signals(pipeline)
+    pipeline.start()
+    if not arguments.quiet:
+        print("\n".join(pipeline.notes), file=sys.stderr)
+    _watch(pipeline, quiet=arguments.quiet)
+    try:
+        summary = pipeline.join()
+    finally:
+        if pipeline.summary and not arguments.quiet:
+            print(report(pipeline.summary))
+    for problem in summary["problems"]:
+        print(f"cropzoom: {problem}", file=sys.stderr)
+    if stopped_by:
+        return 128 + stopped_by[0]
+    return EXIT_INCOMPLETE if summary["problems"] else 0
+
+
+def _stop_on_signals(pipeline: Pipeline) -> list[int]:
+    """Stop the run on Ctrl-C and SIGTERM; the list returned then holds the signal."""
+    received: list[int] = []
+
+    def stop(number: int, _: types.FrameType | None) -> None:
+        received.append(number)
+        pipeline.stop(f"stopped by {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    return received
+
+
+def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
+    """Show a line of progress a second until the run ends; on a terminal, over the last one."""
+    live = sys.stderr.isatty()
+    while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
+        if quiet:
+            continue
+        now, expected = pipeline.progress(), pipeline.info.frame_count
+        total = f"/{expected}" if expected else ""
+        latency = now.latency_ms["total"].p50
+        line = (
+            f"frame {now.counts.captured}{total}  {now.state}  {now.fps:.0f} fps, {now.detector_fps:.0f} detections/s  "
+            f"handed over → pose {latency or 0:.1f} ms  skipped {now.counts.skipped}"
+        )
+        print(f"\r{line}\x1b[K" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+    if live and not quiet:
+        print(file=sys.stderr)
+
+
+def _listen(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.listen import listen
+
+    listen(arguments.endpoint, camera=arguments.camera, follow=arguments.follow, as_json=arguments.json)
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.demo import SOURCE, demo
+
+    stopped_by: list[int] = []
+
+    def watch(pipeline: Pipeline) -> None:
+        nonlocal stopped_by
+        stopped_by = _stop_on_signals(pipeline)
+        _watch(pipeline, quiet=False)
+
+    print(demo(arguments.out, arguments.source or SOURCE, say=lambda s: print(s, file=sys.stderr), watch=watch))
+    return 128 + stopped_by[0] if stopped_by else 0
