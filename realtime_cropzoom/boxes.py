@@ -63,8 +63,11 @@ class BoxRule:
 
 
 def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] | None) -> np.ndarray:
-    """Return the (n, 2) float64 keypoints that count: finite, likely enough, and anchors if named."""
-    counts = np.isfinite(detection.xy).all(axis=1) & (detection.likelihood >= min_likelihood)
+    """Return the (n, 2) float64 keypoints that count: finite, likely enough, and anchors if named.
+
+    A likelihood that is NaN, as a regression model has it, holds nothing against its keypoint.
+    """
+    counts = np.isfinite(detection.xy).all(axis=1) & ~(detection.likelihood < min_likelihood)
     if anchors is not None:
         chosen = np.zeros_like(counts)
         chosen[list(anchors)] = True

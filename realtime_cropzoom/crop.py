@@ -17,6 +17,7 @@ from realtime_cropzoom.types import Box, Float32, UInt8
 
 Edge = Literal["pad", "clamp"]
 Method = Literal["fast", "reference"]
+Resize = Literal["linear", "cubic"]
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -47,14 +48,17 @@ def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
     return padded, box
 
 
-def fill_input(pixels: UInt8, out: Float32, method: Method) -> None:
+def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "linear") -> None:
     """Resize (h, w, 3) RGB pixels to a model input and normalise them, into ``out`` (3, H, W).
 
-    Bilinear without antialiasing, in float32, then ImageNet mean and std. ``reference`` keeps
-    Lightning Pose's order of operations for videos, ``fast`` folds the scaling into one
-    multiplication and one addition: equal but for the last bits.
+    ``linear`` is Lightning Pose's way with videos: bilinear without antialiasing, in float32.
+    ``cubic`` is its way with labelled images, and with those it trains on: bicubic, in uint8.
+    Then ImageNet mean and std. ``reference`` keeps Lightning Pose's order of operations,
+    ``fast`` folds the scaling into one multiplication and one addition: equal but for the last bits.
     """
     size = (out.shape[2], out.shape[1])
+    if resize == "cubic" and size != (pixels.shape[1], pixels.shape[0]):
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     if method == "fast":
         cv2.split(cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), list(out))
         out *= _SCALE

@@ -1,55 +1,32 @@
-"""A model on disk: a Lightning Pose directory with its ONNX export, or a bare .onnx with our metadata.
-
-Our metadata is one entry ``cropzoom`` in the file's metadata properties, a JSON object:
-``keypoint_names``, ``downsample_factor``, ``kind`` ("heatmap"), ``role`` ("detector" or
-"pose"), and whatever else its maker wants to say.
-"""
+"""A model, loaded: pixels in, keypoints in frame space out."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from realtime_cropzoom import crop, heatmaps
-from realtime_cropzoom.crop import Edge, Method
+from realtime_cropzoom.context import REACH
+from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.model_file import ModelFile, Precision, Role, find_in_directory, from_metadata
 from realtime_cropzoom.session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
-Role = Literal["detector", "pose"]
-Precision = Literal["fp32", "fp16"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """What must be known of a model to feed it and to read it."""
-
-    onnx: Path
-    keypoint_names: tuple[str, ...]
-    downsample_factor: int
-    scorer: str
-    """First header row of the CSV files, as Lightning Pose writes it."""
-    size: tuple[int, int] | None
-    """The (W, H) its configuration claims, None where only the file itself says."""
-    role: str | None = None
-    """What it was trained to be, where that can be told."""
-    crop_size: int | None = None
-    """The side of the boxes it was trained on, in frame pixels, where it says so."""
+Outputs = tuple[Float32, ...]
+"""What the network gives for one frame, not decoded yet."""
 
 
 class Model:
-    """A loaded model: pixels in, keypoints in frame space out. Use it from one thread at a time."""
+    """A loaded model. Everything but its construction may be called from several threads at once."""
 
     def __init__(
         self,
         path: Path,
-        role: Role,
+        role: Role | None = None,
         *,
         provider: Provider = "cpu",
         precision: Precision | None = None,
@@ -58,20 +35,22 @@ class Model:
     ) -> None:
         """Load, check and warm up the model at ``path``. Raises ModelError, in words."""
         if not path.exists():
-            raise ModelError(f"no {role} model at {path}; expected a Lightning Pose model directory or an .onnx file")
+            raise ModelError(
+                f"no {role or 'model'}{' model' if role else ''} at {path}; "
+                "expected a Lightning Pose model directory or an .onnx file"
+            )
         resolved = resolve_provider(provider)
         directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if path.is_dir() else None
         self.path = path
         self.session = Session(directory.onnx if directory else path, resolved, threads)
-        self.file = directory or _from_metadata(path, self.session.metadata)
-        if self.file.role not in (None, role):
+        self.file = directory or from_metadata(path, self.session.metadata)
+        if role is not None and self.file.role not in (None, role):
             raise ModelError(
                 f"{path} is a {self.file.role} model, but was given as the {role}; swap --detector and --pose"
             )
         _check(self.file, self.session)
-        self.size = (int(self.session.input_shape[3]), int(self.session.input_shape[2]))
+        self.size = (int(self.session.input_shape[-1]), int(self.session.input_shape[-2]))
         self.method = method
-        self._input = np.zeros((1, 3, self.size[1], self.size[0]), np.float32)
         self._warm_up()
 
     @property
@@ -84,20 +63,47 @@ class Model:
         """The side of the boxes the model was trained on, None where it does not say."""
         return self.file.crop_size
 
-    def prepare(self, image: UInt8, box: Box, edge: Edge) -> Box:
-        """Fill the model's input with what ``box`` shows of ``image``; return the box really used."""
+    @property
+    def reach(self) -> int:
+        """How many frames it sees on either side of the one it is asked about: 2 for a context model, else 0."""
+        return REACH if self.file.kind == "heatmap_mhcrnn" else 0
+
+    def new_input(self) -> Float32:
+        """Return a (3, H, W) array for ``prepare`` to fill."""
+        return np.zeros((3, self.size[1], self.size[0]), np.float32)
+
+    def prepare(self, image: UInt8, box: Box, edge: Edge, out: Float32, resize: Resize = "linear") -> Box:
+        """Fill ``out`` with what ``box`` shows of ``image``, as the model wants it; return the box really used."""
         pixels, used = crop.cut(image, box, edge)
-        crop.fill_input(pixels, self._input[0], self.method)
+        crop.fill_input(pixels, out, self.method, resize)
         return used
 
-    def infer(self) -> Float32:
-        """Return the heatmaps (K, h, w) of the prepared input."""
-        output: Float32 = self.session.run(self._input)[0]
-        return output
+    def infer(self, *window: Float32) -> Outputs:
+        """Return the outputs for one frame: of its prepared input, or of the five around it for a context model."""
+        return self.infer_many([window])[0]
 
-    def decode(self, maps: Float32, box: Box) -> Keypoints:
-        """Return the keypoints of ``maps`` in the space that ``box`` lies in."""
-        found = heatmaps.decode(maps, self.file.downsample_factor, self.method)
+    def infer_many(self, windows: Sequence[Sequence[Float32]]) -> list[Outputs]:
+        """Return the outputs of several frames, in one go where the file takes batches. The numbers are the same."""
+        if len(windows) > 1 and self.session.batch == 1:
+            return [self.infer(*window) for window in windows]
+        outputs = self.session.run(_batch(windows, self.reach))
+        return [tuple(output[i] for output in outputs) for i in range(len(windows))]
+
+    def decode(self, outputs: Outputs, box: Box) -> Keypoints:
+        """Return the keypoints in the space that ``box`` lies in.
+
+        A regression model knows no likelihood: it is NaN. A context model has two sets of heatmaps,
+        from one frame and from five; per keypoint the more likely one counts (Lightning Pose,
+        ``models/heatmap_tracker_mhcrnn.py``, ``predict_step``).
+        """
+        if self.file.kind == "regression":
+            xy = outputs[0].reshape(-1, 2)
+            return Keypoints(crop.remap(xy, box, self.size), np.full(len(xy), np.nan, np.float32))
+        found = self._decode_maps(outputs[0])
+        if self.file.kind == "heatmap_mhcrnn":
+            other = self._decode_maps(outputs[1])
+            better = other.likelihood > found.likelihood
+            found.xy[better], found.likelihood[better] = other.xy[better], other.likelihood[better]
         return Keypoints(crop.remap(found.xy, box, self.size), found.likelihood)
 
     def sha256(self) -> str:
@@ -108,98 +114,69 @@ class Model:
                 digest.update(part.read_bytes())
         return digest.hexdigest()
 
+    def _decode_maps(self, maps: Float32) -> Keypoints:
+        return heatmaps.decode(maps, self.file.downsample_factor, self.method)
+
     def _warm_up(self, runs: int = 3) -> None:
+        black = [self.new_input()] * (2 * self.reach + 1)
         for _ in range(runs):
-            maps = self.infer()
-        if not np.isfinite(maps).all():
+            outputs = self.infer(*black)
+        if not all(np.isfinite(output).all() for output in outputs):
             raise ModelError(f"{self.file.onnx} gives values that are not finite on a black image; export it again")
-        self.decode(maps, Box(0, 0, *self.size))
+        self.decode(outputs, Box(0, 0, *self.size))
 
 
-def shipped_model(role: Role) -> Path:
-    """Return the path of a model that comes with the package."""
-    package = Path(__file__).parent
-    beside_package = package.parent / "models" / f"{role}.onnx"  # a clone, installed editable
-    return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
-
-
-def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: bool = False) -> ModelFile:
-    """Find the ONNX export in a Lightning Pose model directory.
-
-    Of several precisions fp32 counts on the CPU and fp16 elsewhere, unless ``precision``
-    says otherwise; of several checkpoints the newest file. Raises ModelError.
-    """
-    config_path = directory / "config.yaml"
-    if not config_path.exists():
-        raise ModelError(f"{directory} has no config.yaml; expected a Lightning Pose model directory")
-    wanted = precision or ("fp16" if on_gpu else "fp32")
-    exports = sorted(directory.glob("exports_onnx/*.onnx"), key=lambda p: p.stat().st_mtime)
-    matching = [p for p in exports if p.stem.endswith(f"_{wanted}")]
-    if not matching and precision is not None and exports:
-        raise ModelError(
-            f"{directory} has no {precision} export, only {', '.join(p.name for p in exports)}; "
-            f"run: litpose export {directory} --runtime onnx --onnx-precision {precision}"
-        )
-    if not (matching or exports):
-        raise ModelError(
-            f"{directory} has no ONNX export in exports_onnx/; "
-            f"run: litpose export {directory} --runtime onnx --onnx-precision {wanted}"
-        )
-    return _from_config(config_path, (matching or exports)[-1])
-
-
-def _from_config(config_path: Path, onnx: Path) -> ModelFile:
-    try:
-        config: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
-        data, model = config["data"], config["model"]
-        names = tuple(str(name) for name in data["keypoint_names"])
-        size = (int(data["image_resize_dims"]["width"]), int(data["image_resize_dims"]["height"]))
-        kind = str(model["model_type"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
-    if kind != "heatmap":
-        raise ModelError(f"{config_path} says model_type {kind}; only heatmap models can be run so far")
-    # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
-    role = "pose" if Path(str(data.get("data_dir", ""))).name == "cropped_images" else None
-    return ModelFile(onnx, names, int(data.get("downsample_factor", 2)), f"{kind}_tracker", size, role)
-
-
-def _from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
-    try:
-        described = json.loads(metadata["cropzoom"])
-        names = tuple(str(name) for name in described["keypoint_names"])
-        factor = int(described["downsample_factor"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path} carries no cropzoom metadata; give a Lightning Pose model directory (config.yaml beside "
-            "exports_onnx/) or an .onnx made by cropzoom train"
-        ) from error
-    return ModelFile(path, names, factor, "cropzoom_tracker", None, described.get("role"), described.get("crop_size"))
+def _batch(windows: Sequence[Sequence[Float32]], reach: int) -> Float32:
+    """(N, 3, H, W), or (N, 5, 3, H, W) for a context model."""
+    if reach == 0:
+        inputs = [window[0] for window in windows]
+        return inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
+    return np.stack([np.stack(window) for window in windows])
 
 
 def _check(file: ModelFile, session: Session) -> None:
     """Refuse a model whose inputs and outputs are not what its description says."""
-    shape, names = session.input_shape, file.keypoint_names
-    if len(session.inputs) != 1 or len(shape) != 4 or shape[1] != 3 or not session.supports_input():
-        raise ModelError(
-            f"{file.onnx} takes {session.input_type} of shape {shape}; expected one float image (N, 3, H, W)"
-        )
-    if not all(isinstance(side, int) for side in shape[2:]):
+    shape, context = session.input_shape, file.kind == "heatmap_mhcrnn"
+    layout = "(N, 5, 3, H, W)" if context else "(N, 3, H, W)"
+    frames_fit = len(shape) == 5 and shape[1] == 2 * REACH + 1 if context else len(shape) == 4
+    if len(session.inputs) != 1 or not frames_fit or shape[-3] != 3 or not session.supports_input():
+        raise ModelError(f"{file.onnx} takes {session.input_type} of shape {shape}; expected one float image {layout}")
+    if not all(isinstance(side, int) for side in shape[-2:]):
         raise ModelError(f"{file.onnx} leaves its image size open ({shape}); export it with a fixed height and width")
     if isinstance(shape[0], int) and shape[0] != 1:
         raise ModelError(f"{file.onnx} takes batches of {shape[0]}; export it with batch 1 or an open batch size")
-    width, height = int(shape[3]), int(shape[2])
+    width, height = int(shape[-1]), int(shape[-2])
     if file.size is not None and file.size != (width, height):
         raise ModelError(
             f"{file.onnx} takes {width}x{height} images, but its config says {file.size[0]}x{file.size[1]}; "
             "export it again"
         )
+    if file.kind == "regression":
+        _check_coordinates(file, session)
+    else:
+        _check_heatmaps(file, session, width, height)
+
+
+def _check_coordinates(file: ModelFile, session: Session) -> None:
+    names = file.keypoint_names
+    if session.output_shapes[0][1:] != [2 * len(names)]:
+        raise ModelError(
+            f"{file.onnx} gives an output of shape {session.output_shapes[0]}; a regression model of {len(names)} "
+            f"keypoints ({', '.join(names)}) gives (N, {2 * len(names)})"
+        )
+
+
+def _check_heatmaps(file: ModelFile, session: Session, width: int, height: int) -> None:
     if file.downsample_factor not in heatmaps.GRID_OFFSET:
         raise ModelError(f"{file.onnx} has downsample_factor {file.downsample_factor}; expected 1, 2 or 3")
-    output, scale = session.output_shapes[0], 1 << file.downsample_factor
+    needed = 2 if file.kind == "heatmap_mhcrnn" else 1
+    if len(session.outputs) < needed:
+        raise ModelError(f"{file.onnx} has one output; a context model has two, from one frame and from five")
+    names, scale = file.keypoint_names, 1 << file.downsample_factor
     expected = [len(names), height // scale, width // scale]
-    if output[1:] != expected:
-        raise ModelError(
-            f"{file.onnx} gives an output of shape {output}; {len(names)} keypoints ({', '.join(names)}) at "
-            f"downsample_factor {file.downsample_factor} need heatmaps (N, {', '.join(map(str, expected))})"
-        )
+    for output in session.output_shapes[:needed]:
+        if output[1:] != expected:
+            raise ModelError(
+                f"{file.onnx} gives an output of shape {output}; {len(names)} keypoints ({', '.join(names)}) at "
+                f"downsample_factor {file.downsample_factor} need heatmaps (N, {', '.join(map(str, expected))})"
+            )

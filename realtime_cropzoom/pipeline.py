@@ -28,7 +28,8 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, SHIPPED, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, SinkError, StageError
 from realtime_cropzoom.message import PoseMessage, StatusMessage
-from realtime_cropzoom.model import Model, Role, shipped_model
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.model_file import Role, shipped_model
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import FileSchedule, LatestSchedule, LockstepSchedule, Schedule

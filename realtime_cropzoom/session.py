@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """One model, loaded. Use it from one thread at a time."""
+    """One model, loaded. ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path, provider: str, threads: int) -> None:
         """Load ``path`` on a resolved ``provider``. Raises ModelError where it is no ONNX or the provider fails."""
@@ -43,16 +43,15 @@ class Session:
         self.outputs = [o.name for o in self._ort.get_outputs()]
         self.metadata: dict[str, str] = self._ort.get_modelmeta().custom_metadata_map
         self.input_type: str = model_input.type
-        self._binding = self._ort.io_binding()
+        fixed = [shape[0] for shape in (self.input_shape, *self.output_shapes) if shape and isinstance(shape[0], int)]
+        self.batch: int | None = fixed[0] if fixed else None
+        """How many images at a time; None for any number."""
 
-    def run(self, images: Float32) -> Float32:
-        """Return the first output for (1, 3, H, W) ``images``, as float32 on the CPU."""
-        dtype = _DTYPES[self.input_type]
-        self._binding.bind_cpu_input(self.inputs[0], images.astype(dtype, copy=False))
-        self._binding.bind_output(self.outputs[0])
-        self._ort.run_with_iobinding(self._binding)
-        output: Float32 = self._binding.get_outputs()[0].numpy()
-        return output.astype(np.float32, copy=False)
+    def run(self, images: Float32) -> list[Float32]:
+        """Return all outputs for a batch of ``images``, as float32 on the CPU."""
+        fed = images.astype(_DTYPES[self.input_type], copy=False)
+        outputs: list[Float32] = self._ort.run(self.outputs, {self.inputs[0]: fed})
+        return [output.astype(np.float32, copy=False) for output in outputs]
 
     def supports_input(self) -> bool:
         """Whether the input is of a number type this package feeds (float32 or float16)."""

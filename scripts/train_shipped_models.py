@@ -101,10 +101,11 @@ def measure(models: Path, overrides: Sequence[str]) -> None:
 
 def print_speed(model: Model, image: UInt8, box: Box) -> None:
     """Print how long a model takes for one frame, step by step."""
-    resize, whole = partial(model.prepare, image, box, "pad"), partial(predict, model, image, box)
+    model_input = model.new_input()
+    resize, whole = partial(model.prepare, image, box, "pad", model_input), partial(predict, model, image, box)
     named: dict[str, Callable[[], object]] = {
         "crop and resize": resize,
-        "inference": model.infer,
+        "inference": partial(model.infer, model_input),
         "both and decoding": whole,
     }
     speeds = ", ".join(f"{name} {median_ms(step):.2f} ms" for name, step in named.items())

@@ -23,7 +23,7 @@ from conftest import Footage, onnx_model
 from onnx import helper, numpy_helper
 
 from realtime_cropzoom.config import Settings, load_settings
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.model import Model, Outputs
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.types import Float32, UInt8
@@ -136,11 +136,11 @@ class HeldModel(Model):
         super().__init__(path, role, **options)
         self._calls = 0
 
-    def infer(self) -> Float32:
+    def infer(self, *window: Float32) -> Outputs:
         if self._calls >= 0 and self._role in self.holds:
             self.holds[self._role](self._calls)
         self._calls += self._calls >= 0
-        return super().infer()
+        return super().infer(*window)
 
 
 def hold_models(monkeypatch: pytest.MonkeyPatch, **holds: Callable[[int], None]) -> None:

@@ -148,7 +148,6 @@ _GOOD = [(100.0, 100.0), (140.0, 120.0)]
         pytest.param(BoxRule(crop_size=50), (300.0, np.nan), 1.0, id="half a keypoint is none"),
         pytest.param(BoxRule(crop_size=50), (np.inf, 0.0), 1.0, id="infinity would move the mean off all frames"),
         pytest.param(BoxRule(crop_size=50, min_likelihood=0.5), (300.0, 300.0), 0.49, id="not likely enough"),
-        pytest.param(BoxRule(crop_size=50, min_likelihood=0.5), (300.0, 300.0), np.nan, id="likelihood is no number"),
         pytest.param(BoxRule(crop_size=50, anchors=(0, 1)), (300.0, 300.0), 1.0, id="no anchor"),
         pytest.param(BoxRule(crop_ratio=1.5, anchors=(0, 1)), (300.0, 300.0), 1.0, id="no anchor, and no span"),
         pytest.param(BoxRule(crop_ratio=1.5), (np.nan, np.nan), 1.0, id="NaN has no span either"),
@@ -159,6 +158,12 @@ def test_a_keypoint_that_does_not_count_changes_nothing(
 ) -> None:
     everything_counts = BoxRule(rule.crop_size, rule.crop_ratio)
     assert rule.box(keypoints([*_GOOD, extra], [0.9, 0.9, likelihood])) == everything_counts.box(keypoints(_GOOD))
+
+
+def test_a_keypoint_of_a_model_without_likelihoods_counts() -> None:
+    """A regression model says where a keypoint is, not how sure it is: NaN."""
+    rule = BoxRule(crop_size=50, min_likelihood=0.5)
+    assert rule.box(keypoints(_GOOD, [np.nan, np.nan])) == BoxRule(crop_size=50).box(keypoints(_GOOD))
 
 
 def test_a_keypoint_exactly_at_the_threshold_counts() -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
-PURE = ["boxes", "crop", "heatmaps", "schedule", "message", "types", "errors", "stats", "records", "clock", "report"]
-BELOW_STAGES = ["model", "session", "ring", "session_folder", "config", *PURE]
+PURE = [
+    *("boxes", "clock", "context", "crop", "errors", "heatmaps", "message"),
+    *("records", "report", "schedule", "split", "stats", "types"),
+]
+BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", *PURE]
 
 
 def imported(path: Path) -> set[str]:

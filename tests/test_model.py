@@ -14,7 +14,8 @@ import pytest
 from onnx import TensorProto
 
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.model import Model, find_in_directory, shipped_model
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.model_file import find_in_directory, shipped_model
 from realtime_cropzoom.types import Box, Keypoints
 
 Make = Callable[..., Path]
@@ -36,8 +37,9 @@ def spot(x: float, y: float, size: tuple[int, int] = (160, 120)) -> np.ndarray:
 
 
 def look(model: Model, image: np.ndarray, box: Box) -> Keypoints:
-    used = model.prepare(image, box, "pad")
-    return model.decode(model.infer(), used)
+    model_input = model.new_input()
+    used = model.prepare(image, box, "pad", model_input)
+    return model.decode(model.infer(model_input), used)
 
 
 # -- a model that works ------------------------------------------------------------------------------
@@ -328,8 +330,8 @@ def test_a_provider_that_is_not_installed_is_refused_and_never_replaced(make_mod
 
 def test_prepare_gives_the_box_that_the_pixels_really_show(make_model: Make) -> None:
     model = Model(make_model(), "pose")
-    assert model.prepare(spot(10, 10), Box(-20, -20, 60, 60), "clamp") == Box(0, 0, 40, 40)
-    assert model.prepare(spot(10, 10), Box(-20, -20, 60, 60), "pad") == Box(-20, -20, 60, 60)
+    assert model.prepare(spot(10, 10), Box(-20, -20, 60, 60), "clamp", model.new_input()) == Box(0, 0, 40, 40)
+    assert model.prepare(spot(10, 10), Box(-20, -20, 60, 60), "pad", model.new_input()) == Box(-20, -20, 60, 60)
 
 
 def test_what_a_model_sees_depends_on_nothing_but_the_pixels(make_model: Make) -> None:

@@ -165,8 +165,9 @@ def sampled(shared_data: Path) -> dict[int, np.ndarray]:
 
 
 def look(model: Model, image: np.ndarray, box: Box) -> Keypoints:
-    used = model.prepare(image, box, "clamp")
-    return model.decode(model.infer(), used)
+    model_input = model.new_input()
+    used = model.prepare(image, box, "clamp", model_input)
+    return model.decode(model.infer(model_input), used)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +205,9 @@ def test_the_fast_decoder_reads_real_heatmaps_as_the_reference_does(
     fast = Model(litpose / "detector_0", "detector", method="fast")
     for index, image in list(sampled.items())[::3]:
         whole = Box(0, 0, image.shape[1], image.shape[0])
-        reference.prepare(image, whole, "clamp")
-        maps = reference.infer()
+        model_input = reference.new_input()
+        reference.prepare(image, whole, "clamp", model_input)
+        maps = reference.infer(model_input)
         expected, found = reference.decode(maps, whole), fast.decode(maps, whole)
         assert np.abs(found.xy - expected.xy).max() <= FAST_MAX_PX, index
         assert np.abs(found.likelihood - expected.likelihood).max() <= 1e-3, index

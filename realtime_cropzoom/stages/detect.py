@@ -30,6 +30,7 @@ class DetectStage(Stage):
     ) -> None:
         super().__init__("detect", control)
         self._model = model
+        self._input = model.new_input()
         self._reader = reader
         self._slot = slot
         self._rule = rule
@@ -69,9 +70,9 @@ class DetectStage(Stage):
         begun_ns = now_ns()
         stamp, image = lease.frame.stamp, lease.frame.image
         whole = Box(0, 0, image.shape[1], image.shape[0])
-        self._model.prepare(image, whole, "pad")
+        self._model.prepare(image, whole, "pad", self._input)
         lease.release()
-        maps = self._model.infer()
+        maps = self._model.infer(self._input)
         keypoints = self._model.decode(maps, whole)
         box = self._rule.box(keypoints)
         done_ns = now_ns()

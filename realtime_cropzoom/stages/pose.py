@@ -58,6 +58,7 @@ class PoseStage(Stage):
         self._slot = slot
         self._sinks = sinks
         self._edge = edge
+        self._input = model.new_input()
         self._settled = [0, 0, 0, 0]  # captured, processed, skipped, failed
         self.counts = (0, 0, 0, 0)
         """Captured, processed, skipped, failed: of all frames that have a fate; replaced as a whole."""
@@ -98,10 +99,10 @@ class PoseStage(Stage):
         if in_force.box is None:
             self._settle(Record(stamp, Fate.PROCESSED, in_force, inferred_ns=now_ns()))
             return
-        used = self._model.prepare(lease.frame.image, in_force.box, self._edge)
+        used = self._model.prepare(lease.frame.image, in_force.box, self._edge, self._input)
         lease.release()
         cropped_ns = now_ns()
-        maps = self._model.infer()
+        maps = self._model.infer(self._input)
         inferred_ns = now_ns()
         keypoints = self._model.decode(maps, used)
         done_ns = now_ns()

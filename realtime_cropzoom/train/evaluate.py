@@ -34,8 +34,9 @@ def whole_frame(image: UInt8) -> Box:
 
 def predict(model: Model, image: UInt8, box: Box) -> Keypoints:
     """Return the keypoints inside ``box``, in frame space."""
-    used = model.prepare(image, box, "pad")
-    return model.decode(model.infer(), used)
+    model_input = model.new_input()
+    used = model.prepare(image, box, "pad", model_input)
+    return model.decode(model.infer(model_input), used)
 
 
 def predict_frames(

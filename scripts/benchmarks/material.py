@@ -13,11 +13,12 @@ import av
 import numpy as np
 
 from realtime_cropzoom.config import Settings, load_settings
-from realtime_cropzoom.model import Model, shipped_model
+from realtime_cropzoom.model import Model, Outputs
+from realtime_cropzoom.model_file import shipped_model
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.sources.video import VideoFile
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, Keypoints, UInt8
 
 WIDTH, HEIGHT = 640, 480
 _FRAMES_IN_MEMORY = 240
@@ -167,14 +168,30 @@ def write_arena(path: Path, count: int) -> Path:
     return path
 
 
-def prepare(pair: Pair, image: UInt8) -> tuple[Model, Model]:
+class Ready:
+    """A loaded model with a prepared input."""
+
+    def __init__(self, model: Model, image: UInt8, box: Box) -> None:
+        self.model = model
+        self._input = model.new_input()
+        self._box = model.prepare(image, box, "pad", self._input)
+
+    def infer(self) -> Outputs:
+        """Run the network on the prepared input."""
+        return self.model.infer(self._input)
+
+    def keypoints(self) -> Keypoints:
+        """Run it, and decode."""
+        return self.model.decode(self.infer(), self._box)
+
+
+def prepare(pair: Pair, image: UInt8) -> tuple[Ready, Ready]:
     """Return both models, loaded, with a prepared input in each: ``image``, and its crop where the detector says."""
-    detector, pose = pair.load()
-    whole = Box(0, 0, image.shape[1], image.shape[0])
-    detector.prepare(image, whole, "pad")
-    x, y = detector.decode(detector.infer(), whole).xy.mean(axis=0)
-    pose.prepare(image, Box(int(x) - _CROP_SIZE // 2, int(y) - _CROP_SIZE // 2, _CROP_SIZE, _CROP_SIZE), "pad")
-    return detector, pose
+    loaded, pose = pair.load()
+    detector = Ready(loaded, image, Box(0, 0, image.shape[1], image.shape[0]))
+    x, y = detector.keypoints().xy.mean(axis=0)
+    box = Box(int(x) - _CROP_SIZE // 2, int(y) - _CROP_SIZE // 2, _CROP_SIZE, _CROP_SIZE)
+    return detector, Ready(pose, image, box)
 
 
 def time_ms(step: Callable[[], object], count: int) -> np.ndarray:

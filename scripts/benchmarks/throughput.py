@@ -8,10 +8,9 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.material import Bench, Pair, prepare
+from benchmarks.material import Bench, Pair, Ready, prepare
 from benchmarks.results import Row
 from benchmarks.runs import run_fast
-from realtime_cropzoom.model import Model
 
 TITLE = "Lockstep throughput: every frame detected and posed, nothing published"
 _AIM = 0.9
@@ -47,7 +46,7 @@ def _row(name: str, rates: list[float], limits: list[float], aim: float | None, 
     return Row(name, value, "" if aim is None else f"≥ {aim}", met, n, {"ratio": ratio, "fps": rates, "limit": limits})
 
 
-def _in_sequence(detector: Model, pose: Model, count: int) -> float:
+def _in_sequence(detector: Ready, pose: Ready, count: int) -> float:
     begun = perf_counter()
     for _ in range(count):
         detector.infer()
@@ -55,10 +54,10 @@ def _in_sequence(detector: Model, pose: Model, count: int) -> float:
     return count / (perf_counter() - begun)
 
 
-def _in_parallel(detector: Model, pose: Model, count: int) -> float:
+def _in_parallel(detector: Ready, pose: Ready, count: int) -> float:
     """Both models at once, a thread each: what two free cores could do at best."""
 
-    def loop(model: Model) -> None:
+    def loop(model: Ready) -> None:
         for _ in range(count):
             model.infer()
 

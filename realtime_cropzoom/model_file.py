@@ -1,0 +1,110 @@
+"""What a model on disk says of itself: a Lightning Pose directory with its ONNX export, or a bare .onnx of ours.
+
+Our metadata is one entry ``cropzoom`` in the file's metadata properties, a JSON object:
+``keypoint_names``, ``downsample_factor``, ``kind`` ("heatmap"), ``role`` ("detector" or
+"pose"), and whatever else its maker wants to say.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from realtime_cropzoom.errors import ModelError
+
+Role = Literal["detector", "pose"]
+Precision = Literal["fp32", "fp16"]
+Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
+"""As Lightning Pose calls them; ``heatmap_mhcrnn`` is the context model, which sees five frames at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """What must be known of a model to feed it and to read it."""
+
+    onnx: Path
+    kind: Kind
+    keypoint_names: tuple[str, ...]
+    downsample_factor: int
+    size: tuple[int, int] | None
+    """The (W, H) its configuration claims, None where only the file itself says."""
+    scorer: str
+    """First header row of the CSV files, as Lightning Pose writes it."""
+    role: str | None = None
+    """What it was trained to be, where that can be told."""
+    crop_size: int | None = None
+    """The side of the boxes it was trained on, in frame pixels, where it says so."""
+
+
+def shipped_model(role: Role) -> Path:
+    """Return the path of a model that comes with the package."""
+    package = Path(__file__).parent
+    beside_package = package.parent / "models" / f"{role}.onnx"  # a clone, installed editable
+    return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
+
+
+def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: bool = False) -> ModelFile:
+    """Find the ONNX export in a Lightning Pose model directory.
+
+    Of several precisions fp32 counts on the CPU and fp16 elsewhere, unless ``precision``
+    says otherwise; of several checkpoints the newest file. Raises ModelError.
+    """
+    config_path = directory / "config.yaml"
+    if not config_path.exists():
+        raise ModelError(f"{directory} has no config.yaml; expected a Lightning Pose model directory")
+    wanted = precision or ("fp16" if on_gpu else "fp32")
+    exports = sorted(directory.glob("exports_onnx/*.onnx"), key=lambda p: p.stat().st_mtime)
+    matching = [p for p in exports if p.stem.endswith(f"_{wanted}")]
+    if not matching and precision is not None and exports:
+        raise ModelError(
+            f"{directory} has no {precision} export, only {', '.join(p.name for p in exports)}; "
+            f"run: litpose export {directory} --runtime onnx --onnx-precision {precision}"
+        )
+    if not (matching or exports):
+        raise ModelError(
+            f"{directory} has no ONNX export in exports_onnx/; "
+            f"run: litpose export {directory} --runtime onnx --onnx-precision {wanted}"
+        )
+    return _from_config(config_path, (matching or exports)[-1])
+
+
+def _from_config(config_path: Path, onnx: Path) -> ModelFile:
+    try:
+        config: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        data, model = config["data"], config["model"]
+        names = tuple(str(name) for name in data["keypoint_names"])
+        size = (int(data["image_resize_dims"]["width"]), int(data["image_resize_dims"]["height"]))
+        kind = _known_kind(config_path, model["model_type"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
+    # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
+    role = "pose" if Path(str(data.get("data_dir", ""))).name == "cropped_images" else None
+    return ModelFile(onnx, kind, names, int(data.get("downsample_factor", 2)), size, f"{kind}_tracker", role)
+
+
+def _known_kind(described_by: Path, kind: Any) -> Kind:
+    if kind not in get_args(Kind):
+        raise ModelError(f"{described_by} says model_type {kind}; expected one of {', '.join(get_args(Kind))}")
+    known: Kind = kind
+    return known
+
+
+def from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
+    """Read our own description from the metadata of the .onnx at ``path``. Raises ModelError."""
+    try:
+        described = json.loads(metadata["cropzoom"])
+        names = tuple(str(name) for name in described["keypoint_names"])
+        factor = int(described["downsample_factor"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} carries no cropzoom metadata; give a Lightning Pose model directory (config.yaml beside "
+            "exports_onnx/) or an .onnx made by cropzoom train"
+        ) from error
+    kind = _known_kind(path, described.get("kind", "heatmap"))
+    return ModelFile(
+        path, kind, names, factor, None, "cropzoom_tracker", described.get("role"), described.get("crop_size")
+    )
