@@ -22,14 +22,13 @@ from realtime_cropzoom.heatmaps import decode  # noqa: E402
 from realtime_cropzoom.model import Model  # noqa: E402
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train import train  # noqa: E402
+from realtime_cropzoom.train.checkpoint import load_checkpoint  # noqa: E402
 from realtime_cropzoom.train.config import load_config  # noqa: E402
 from realtime_cropzoom.train.dataset import (  # noqa: E402
     LabelledFrame,
     arena_frames,
     mirror_order,
     read_frames,
-    read_labels,
-    split_frames,
     with_backgrounds,
 )
 from realtime_cropzoom.train.evaluate import predict, predict_frames  # noqa: E402
@@ -85,11 +84,12 @@ def test_config_reads_what_it_needs_and_carries_the_rest(tmp_path):
         ("cropzoom.crop_size=200", 200),  # the whole section is not in the file
         ("callbacks.anneal_weight.init_val=0.5", 0.5),  # in the file, not read
         ("data.csv_file=a=b.csv", "a=b.csv"),  # only the first = counts
+        ("+trainer.new=3", 3),  # as Hydra adds a setting
     ],
 )
 def test_an_override_sets_its_value(tmp_path, override, value):
     _, tree = load_config(write_config(tmp_path), [override])
-    for part in override.partition("=")[0].split("."):
+    for part in override.lstrip("+").partition("=")[0].split("."):
         tree = tree[part]
     assert tree == value
 
@@ -103,10 +103,12 @@ def test_an_override_sets_its_value(tmp_path, override, value):
         ("=7", "override '=7' is not of the form"),
         ("training.max_epochs=0", "training.max_epochs: Input should be greater than 0"),
         ("data.image_resize_dims.width=100", "data.image_resize_dims.width: Input should be a multiple of 32"),
-        ("model.model_type=regression", "model.model_type: Input should be 'heatmap'"),
+        ("data.image_resize_dims.height=null", "data.image_resize_dims.height: Input should be a valid integer"),
+        ("data.downsample_factor=3", "data.downsample_factor: Input should be 2"),
         ("data.csv_file=null", "data.csv_file is null: name a label file, or set cropzoom.arena_share to 1"),
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.max_epochs=[", "override 'training.max_epochs=[': '[' is not a value YAML can read"),
+        ("callbacks.anneal_weight.init_val.x=1", "override 'callbacks.anneal_weight.init_val.x=1'"),
     ],
 )
 def test_a_wrong_override_is_refused(tmp_path, override, message):
@@ -114,12 +116,6 @@ def test_a_wrong_override_is_refused(tmp_path, override, message):
         load_config(write_config(tmp_path), [override])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_other_backbones_are_sent_to_litpose(tmp_path):
-    path = write_config(tmp_path, model={"backbone": "resnet50_animal_ap10k"})
-    with pytest.raises(ConfigError, match=r"model\.backbone is resnet50_animal_ap10k; .* litpose train"):
-        load_config(path, [])
 
 
 def test_a_misspelt_name_in_our_section_is_refused(tmp_path):
@@ -135,11 +131,6 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text):
     with pytest.raises(ConfigError, match=r"config\.yaml") as raised:
         load_config(path, [])
     assert "\n" not in str(raised.value)
-
-
-def test_a_detector_needs_no_detector(tmp_path):
-    with pytest.raises(ConfigError, match="crop_size is null"):
-        train(write_config(tmp_path), tmp_path / "out", detector_model=tmp_path, overrides=[], progress=lambda _: None)
 
 
 def test_a_detector_without_an_export_is_refused(tmp_path):
@@ -166,54 +157,40 @@ labeled-data,a,2.png,,9,5,6
 
 
 @pytest.mark.parametrize("text", [ONE_COLUMN, THREE_COLUMNS], ids=["path", "folder, session, file"])
-def test_labels_are_read_in_the_order_asked_for(tmp_path, text):
+def test_frames_are_read_with_their_labels_in_the_order_asked_for(tmp_path, text):
+    (tmp_path / "labeled-data/a").mkdir(parents=True)
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"labeled-data/a/{number}.png"), np.full((4, 4, 3), (10, 20, 200), np.uint8))
     (tmp_path / "labels.csv").write_text(text)
-    names, xy = read_labels(tmp_path / "labels.csv", ["tail", "snout"])
-    assert names == ["labeled-data/a/1.png", "labeled-data/a/2.png"]
-    np.testing.assert_array_equal(xy, [[[3, 4], [1.5, 2]], [[5, 6], [NAN, NAN]]])
+    frames = read_frames(tmp_path, tmp_path / "labels.csv", ["tail", "snout"])
+    assert [frame.name for frame in frames] == ["labeled-data/a/1.png", "labeled-data/a/2.png"]
+    np.testing.assert_array_equal([f.xy for f in frames], [[[3, 4], [1.5, 2]], [[5, 6], [NAN, NAN]]])
+    assert frames[0].image[0, 0].tolist() == [200, 20, 10], "RGB"
+    assert frames[0].session == "labeled-data/a"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot read the label file"),
-        ("", "cannot read the label file"),
-        ("scorer,me\nbodyparts,snout\ncoords,x\n1.png,3\n", "has no column snout y, tail x, tail y"),
+        (None, r"cannot read .*labels\.csv"),
+        ("", "expected three header rows"),
+        (ONE_COLUMN.replace("tail", "tale"), "no bodypart tail"),
         (ONE_COLUMN.replace("1.5", "one"), "has a coordinate that is no number"),
     ],
-    ids=["missing", "empty", "columns missing", "not a number"],
+    ids=["missing", "empty", "a keypoint missing", "not a number"],
 )
 def test_a_label_file_that_cannot_be_used_is_refused(tmp_path, text, message):
     if text is not None:
         (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(DataError, match=message) as raised:
-        read_labels(tmp_path / "labels.csv", ["snout", "tail"])
+        read_frames(tmp_path, tmp_path / "labels.csv", ["snout", "tail"])
     assert "\n" not in str(raised.value)
 
 
 def test_a_missing_image_is_named(tmp_path):
     (tmp_path / "labels.csv").write_text(ONE_COLUMN)
-    with pytest.raises(DataError, match=r"cannot read the image .*1\.png that labels\.csv names"):
-        read_frames(tmp_path, "labels.csv", ["snout"])
-
-
-def test_images_are_read_as_rgb(tmp_path):
-    (tmp_path / "labeled-data/a").mkdir(parents=True)
-    for number in (1, 2):
-        cv2.imwrite(str(tmp_path / f"labeled-data/a/{number}.png"), np.full((4, 4, 3), (10, 20, 200), np.uint8))
-    (tmp_path / "labels.csv").write_text(ONE_COLUMN)
-    frame = read_frames(tmp_path, "labels.csv", ["snout"])[0]
-    assert frame.image[0, 0].tolist() == [200, 20, 10]
-    assert frame.session == "labeled-data/a"
-
-
-def test_the_split_is_the_same_for_the_same_seed_and_shares_nothing():
-    split = split_frames(92, 0.84, 0.16, 0)
-    assert split == split_frames(92, 0.84, 0.16, 0)
-    assert split != split_frames(92, 0.84, 0.16, 1)
-    assert sorted(split.train + split.validation + split.test) == list(range(92))
-    assert (len(split.train), len(split.validation)) == (77, 15)
-    assert {split.name_of(i) for i in range(92)} == {"train", "validation"}
+    with pytest.raises(DataError, match=r"cannot read the image .*1\.png that .*labels\.csv names"):
+        read_frames(tmp_path, tmp_path / "labels.csv", ["snout"])
 
 
 def test_left_and_right_swap_in_a_mirror():
@@ -238,7 +215,7 @@ COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 
 def rule(**changes) -> ViewRule:
     standard = {
-        "size": (160, 160), "crop_size": 120, "jitter": 4.0, "natural_share": 0.0, "paste_share": 0.0,
+        "size": (160, 160), "crop_size": 120, "roams": False, "jitter": 4.0, "natural_share": 0.0, "paste_share": 0.0,
         "flip": False, "mirror": (0, 1, 2, 3),
     }  # fmt: skip
     return ViewRule(**{**standard, **changes})
@@ -258,10 +235,11 @@ def centre_of(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
         {"natural_share": 1.0},
         {"paste_share": 1.0},
         {"flip": True, "mirror": (0, 2, 1, 3)},
+        {"crop_size": None, "size": (320, 256), "roams": True},
+        {"crop_size": None, "size": (320, 256), "roams": True, "paste_share": 1.0},
         {"crop_size": None, "size": (320, 256)},
-        {"crop_size": None, "size": (320, 256), "paste_share": 1.0},
     ],
-    ids=["turned", "natural", "pasted", "mirrored", "whole frame", "whole frame, pasted"],
+    ids=["turned", "natural", "pasted", "mirrored", "whole frame", "whole frame, pasted", "whole crop"],
 )
 def test_keypoints_stay_on_what_they_mark(changes):
     drawn = rule(**changes)
@@ -471,7 +449,7 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "loss.csv").read_text().splitlines()[0] == "epoch,loss,held_out_px,seconds"
     predictions = (out / "image_preds/labels.csv/predictions.csv").read_text().splitlines()
-    assert predictions[0].startswith("scorer,cropzoom,")
+    assert predictions[0].startswith("scorer,heatmap_tracker,")
     assert len(predictions) == 3 + 12
     assert predictions[3].startswith("images/0.png,")
     errors = (out / "image_preds/labels.csv/predictions_pixel_error.csv").read_text().splitlines()
@@ -479,9 +457,8 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
     assert errors[1].startswith("images/0.png,,"), "what is not labelled has no error"
     assert {line.rpartition(",")[2] for line in errors[1:]} == {"train", "validation"}
 
-    network = CropzoomSmall(4).eval()
-    network.load_state_dict(torch.load(out / "cropzoom_small.pt", weights_only=True))
-    frame = read_frames(tmp_path, "labels.csv", NAMES)[1]
+    network = load_checkpoint(out).network
+    frame = read_frames(tmp_path, tmp_path / "labels.csv", NAMES)[1]
     box = Box(20, 10, 64, 64)
     images = np.zeros((1, 3, 64, 64), np.float32)
     fill_input(cut(frame.image, box, "pad")[0], images[0], "fast")
@@ -501,7 +478,7 @@ def test_the_same_seeds_give_the_same_weights(tmp_path):
     weights = []
     for name in ("a", "b"):
         train(path, tmp_path / name, detector_model=None, overrides=[], progress=lambda _: None)
-        weights.append(torch.load(tmp_path / name / "cropzoom_small.pt", weights_only=True))
+        weights.append(load_checkpoint(tmp_path / name).network.state_dict())
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
+from realtime_cropzoom.tables import read_labels
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
 FRAMES_PER_ARENA = 4
@@ -42,58 +42,21 @@ class LabelledFrame:
         """The folder the image lies in: one camera that stands still."""
         return self.name.rpartition("/")[0]
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there is any keypoint on it."""
+        return not bool(np.isnan(self.xy).all())
+
     def labels(self) -> Keypoints:
         """The labels as a detector gives them that is sure of each."""
         return Keypoints(self.xy, np.ones(len(self.xy), np.float32))
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Which frames are trained on; the others never are."""
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
-
-    def name_of(self, index: int) -> str:
-        """The word Lightning Pose writes into the ``set`` column."""
-        return "train" if index in self.train else "validation" if index in self.validation else "test"
-
-
-def read_labels(path: Path, keypoint_names: Sequence[str]) -> tuple[list[str], Float32]:
-    """Read a label file: image paths and (N, K, 2) keypoints in the order of ``keypoint_names``.
-
-    Three header rows (scorer, bodyparts, coords); the image path is the index, in one
-    column, or in three (folder, session, file) as newer DeepLabCut writes it. Empty cells
-    are NaN, and so are both coordinates where one is missing. Raises DataError.
-    """
-    try:
-        table = pd.read_csv(path, header=[0, 1, 2], dtype=str)
-    except (OSError, ValueError, IndexError) as error:
-        raise DataError(f"cannot read the label file {path}: {error}; expected three header rows") from None
-    columns = {(str(c[1]), str(c[2])): i for i, c in enumerate(table.columns)}
-    missing = [f"{name} {axis}" for name in keypoint_names for axis in "xy" if (name, axis) not in columns]
-    if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; keypoint_names must be among its bodyparts")
-    first = min(i for (_, axis), i in columns.items() if axis in ("x", "y"))
-    names = ["/".join(str(cell) for cell in row) for row in table.iloc[:, :first].itertuples(index=False)]
-    wanted = [columns[name, axis] for name in keypoint_names for axis in "xy"]
-    try:
-        values = table.iloc[:, wanted].to_numpy(dtype=np.float32, na_value=np.nan)
-    except ValueError as error:
-        raise DataError(f"{path} has a coordinate that is no number: {error}") from None
-    xy = values.reshape(len(names), len(keypoint_names), 2)
-    xy[np.isnan(xy).any(axis=2)] = np.nan
-    return names, xy
-
-
-def read_frames(data_dir: Path, csv_file: str, keypoint_names: Sequence[str]) -> list[LabelledFrame]:
-    """Read a label file and its images, paths relative to ``data_dir``. Raises DataError."""
-    names, xy = read_labels(data_dir / csv_file, keypoint_names)
-    if not names:
-        raise DataError(f"{data_dir / csv_file} has no labelled frames")
+def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -> list[LabelledFrame]:
+    """Read the label file ``csv_file`` and its images, whose paths are relative to ``data_dir``. Raises DataError."""
+    labels = read_labels(csv_file, keypoint_names)
     frames = []
-    for name, keypoints in zip(names, xy, strict=True):
+    for name, keypoints in zip(labels.images, labels.xy.astype(np.float32), strict=True):
         image = cv2.imread(str(data_dir / name), cv2.IMREAD_COLOR)
         if image is None:
             raise DataError(f"cannot read the image {data_dir / name} that {csv_file} names")
@@ -136,15 +99,6 @@ def _arena_settings(rng: np.random.Generator, seed: int) -> ArenaSettings:
         exposure_ms=rng.uniform(0, 20),
         scale=rng.uniform(0.8, 1.15),
     )
-
-
-def split_frames(count: int, train_prob: float, val_prob: float, seed: int) -> Split:
-    """Split ``count`` frames at random, the same for the same seed."""
-    order = np.random.default_rng(seed).permutation(count)
-    train = max(1, round(count * train_prob))
-    validation = min(count - train, round(count * val_prob))
-    parts = np.split(order, [train, train + validation])
-    return Split(*(tuple(sorted(int(i) for i in part)) for part in parts))
 
 
 def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:

@@ -15,6 +15,7 @@ import onnx
 import torch
 
 import realtime_cropzoom
+from realtime_cropzoom.model_file import Precision
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, Heatmaps
 
 OPSET = 18
@@ -41,14 +42,18 @@ class Metadata:
     created_with: str = f"realtime-cropzoom {realtime_cropzoom.__version__}"
 
 
-def export_onnx(network: CropzoomSmall, size: tuple[int, int], metadata: Metadata, path: Path) -> None:
+def export_onnx(
+    network: CropzoomSmall, size: tuple[int, int], metadata: Metadata, path: Path, precision: Precision = "fp32"
+) -> None:
     """Write ``network`` to ``path`` for inputs of ``size`` (W, H), batch 1, weights inside.
 
     The network itself stays as it is; the copy that is written has its normalisations
-    folded into the convolutions.
+    folded into the convolutions. With fp16 its input and weights are of that type; the
+    heatmaps are float32 all the same, as small shares of a whole.
     """
-    model = Heatmaps(copy.deepcopy(network).float().fuse()).eval()
-    images = torch.zeros(1, 3, size[1], size[0])
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    model = Heatmaps(copy.deepcopy(network).float().fuse().to(dtype)).eval()
+    images = torch.zeros(1, 3, size[1], size[0], dtype=dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), _quiet("torch.onnx"), _quiet("onnxscript"), _quiet("onnx_ir"):
         warnings.simplefilter("ignore")  # the exporter's own, about its own code

@@ -11,9 +11,13 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.evaluate import Prediction
 from realtime_cropzoom.types import Float32
+
+SCORER = "heatmap_tracker"
+"""What Lightning Pose calls a heatmap model in the first header row."""
 
 
 class _Epoch(Protocol):
@@ -25,6 +29,29 @@ class _Epoch(Protocol):
     def held_out_px(self) -> float: ...
     @property
     def seconds(self) -> float: ...
+
+
+def claim(output_dir: Path, *, overwrite: bool) -> None:
+    """Make the directory, and refuse one that holds a model, which somebody may be using. Raises ConfigError.
+
+    A Lightning Pose checkpoint is not overwritten at all.
+    """
+    if (output_dir / "config.yaml").exists():
+        checkpoint = next(output_dir.rglob("*.ckpt"), None)
+        if checkpoint is not None:
+            raise ConfigError(f"{output_dir} holds Lightning Pose's {checkpoint.name}; choose another --output_dir")
+        if not overwrite:
+            raise ConfigError(f"{output_dir} already holds a model; choose another --output_dir, or add --overwrite")
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the output directory {output_dir}: {error.strerror}") from None
+
+
+def remove_exports(output_dir: Path) -> None:
+    """Remove the exports of the model that is overwritten: one of another precision would still be found."""
+    for path in (output_dir / "exports_onnx").glob("*.onnx*"):
+        path.unlink()
 
 
 def write_config(tree: dict[str, Any], output_dir: Path) -> None:
@@ -56,22 +83,27 @@ def write_predictions(
     sets: Sequence[str],
     keypoint_names: Sequence[str],
 ) -> None:
-    """Write ``predictions.csv``, ``predictions_pixel_error.csv`` and ``bbox.csv`` as Lightning Pose lays them out.
+    """Write ``predictions.csv`` and ``predictions_pixel_error.csv`` as Lightning Pose lays them out.
 
-    Each ends with a ``set`` column (train, validation, test), but for the boxes.
+    Each ends with a ``set`` column (train, validation, test, unused).
     """
     folder.mkdir(parents=True, exist_ok=True)
     index = [frame.name for frame in frames]
     columns = pd.MultiIndex.from_tuples(
-        [("cropzoom", name, value) for name in keypoint_names for value in ("x", "y", "likelihood")],
+        [(SCORER, name, value) for name in keypoint_names for value in ("x", "y", "likelihood")],
         names=["scorer", "bodyparts", "coords"],
     )
     rows = [np.column_stack([p.keypoints.xy, p.keypoints.likelihood]).ravel() for p in predictions]
-    table = pd.DataFrame(np.stack(rows), index=index, columns=columns)
+    table = pd.DataFrame(np.stack(rows).astype(np.float64), index=index, columns=columns)
     table["set", "", ""] = list(sets)
     table.to_csv(folder / "predictions.csv")
-    by_keypoint = pd.DataFrame(errors, index=index, columns=list(keypoint_names))
+    by_keypoint = pd.DataFrame(errors.astype(np.float64), index=index, columns=list(keypoint_names))
     by_keypoint["set"] = list(sets)
     by_keypoint.to_csv(folder / "predictions_pixel_error.csv")
+
+
+def write_boxes(folder: Path, frames: Sequence[LabelledFrame], predictions: Sequence[Prediction]) -> None:
+    """Write ``bbox.csv``: what the model saw of each frame."""
+    index = [frame.name for frame in frames]
     boxes = [(p.box.x, p.box.y, p.box.h, p.box.w) for p in predictions]
     pd.DataFrame(boxes, index=index, columns=["x", "y", "h", "w"]).to_csv(folder / "bbox.csv")

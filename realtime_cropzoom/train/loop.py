@@ -11,14 +11,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.model import Model
-from realtime_cropzoom.train.config import BACKBONE, TrainConfig, load_config
-from realtime_cropzoom.train.dataset import LabelledFrame, Split, read_frames, split_frames
+from realtime_cropzoom.split import Split, split_frames
+from realtime_cropzoom.train.checkpoint import Checkpoint, export_checkpoint, save_checkpoint
+from realtime_cropzoom.train.config import TrainConfig, load_config
+from realtime_cropzoom.train.crops import common_side
+from realtime_cropzoom.train.dataset import LabelledFrame, read_frames
 from realtime_cropzoom.train.evaluate import pixel_errors, predict_frames
-from realtime_cropzoom.train.export import Metadata, export_onnx
-from realtime_cropzoom.train.files import write_config, write_curves, write_predictions
-from realtime_cropzoom.train.network import CropzoomSmall
+from realtime_cropzoom.train.export import Metadata
+from realtime_cropzoom.train.files import (
+    claim,
+    remove_exports,
+    write_boxes,
+    write_config,
+    write_curves,
+    write_predictions,
+)
 from realtime_cropzoom.train.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -34,7 +43,7 @@ class Epoch:
     loss: float
     """Mean over the epoch's views."""
     held_out_px: float
-    """Mean error in frame pixels on the held-out frames, boxes from the labels; NaN without any."""
+    """Mean error in pixels of the images on the held-out frames, boxes from the labels; NaN without any."""
     seconds: float
     """Since training began."""
 
@@ -56,7 +65,8 @@ class TrainReport:
     train_frames: int
     held_out_frames: int
     mean_error_px: float
-    """On the held-out frames, frame pixels, by the exported file through the detector's boxes; NaN without any."""
+    """On the held-out frames, in pixels of the frame (of the crop, where crops were trained on), by the exported
+    file, in a detector's boxes where one was given; NaN without any."""
     median_error_px: float
     epochs: tuple[Epoch, ...]
     seconds: float
@@ -68,6 +78,20 @@ class TrainReport:
         return f"{self.role} model: {self.model}; {self.train_frames} frames trained on{held_out}; {self.seconds:.0f} s"
 
 
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The labelled frames and which of them are for what."""
+
+    frames: tuple[LabelledFrame, ...]
+    split: Split
+
+    def train(self) -> list[LabelledFrame]:
+        return [self.frames[i] for i in self.split.train if self.frames[i].is_labelled]
+
+    def held_out(self) -> list[LabelledFrame]:
+        return [self.frames[i] for i in (*self.split.validation, *self.split.test) if self.frames[i].is_labelled]
+
+
 def train(
     config_path: Path,
     output_dir: Path,
@@ -75,97 +99,92 @@ def train(
     detector_model: Path | None,
     overrides: Sequence[str],
     progress: Callable[[Epoch], None],
+    overwrite: bool = False,
 ) -> TrainReport:
     """Train a model as ``config_path`` says and leave it in ``output_dir``.
 
-    With ``cropzoom.crop_size`` set it is a pose model; its held-out error is then measured
-    in the boxes of ``detector_model`` (a model directory or an .onnx file), or in the labels'
-    boxes where that is None. ``progress`` is called after each epoch. Seeds the global random
-    generator of torch. Raises ConfigError, DataError and ModelError before training begins.
+    With ``detector_model``, a model directory, it is a pose model trained on that detector's
+    cropped images; where ``cropzoom.crop_size`` is set, one trained on crops of its own, and
+    its held-out error is measured in the boxes of ``detector_model`` (a directory or an .onnx
+    file), or in the labels' boxes where that is None. ``progress`` is called after each epoch.
+    Nothing is written before training has ended; a model that is there already is kept unless
+    ``overwrite``. Seeds the global random generator of torch. Raises ConfigError, DataError and
+    ModelError before training begins.
     """
     started = time.monotonic()
-    config, tree = load_config(config_path, overrides)
-    detector = _load_detector(detector_model, config)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    write_config(tree, output_dir)
+    config, tree = load_config(config_path, overrides, detector_model)
+    claim(output_dir, overwrite=overwrite)
+    detector = Model(detector_model, "detector") if detector_model and config.cropzoom.crop_size else None
+    data = _labelled(config)
     torch.manual_seed(config.training.rng_seed_model_pt)
-    frames, split = _labelled(config)
-    held_out = [frames[i] for i in (*split.validation, *split.test)]
+    trainer = Trainer(config, data.train(), data.held_out())
+    epochs = _run(trainer, config.training.max_epochs, started, progress)
 
-    trainer = Trainer(config, [frames[i] for i in split.train], held_out)
-    epochs: list[Epoch] = []
-    for number in range(1, config.training.max_epochs + 1):
-        loss = trainer.epoch()
-        epochs.append(
-            Epoch(number, config.training.max_epochs, loss, trainer.held_out_px(), time.monotonic() - started)
-        )
-        logger.info("%s", epochs[-1])
-        progress(epochs[-1])
+    remove_exports(output_dir)
+    save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, _metadata(config, data.frames)))
+    model = export_checkpoint(output_dir, "fp32")
+    write_config(tree, output_dir)
     write_curves(epochs, output_dir)
-
-    model = _save(trainer.average, config, output_dir)
-    mean, median = _measure(model, config, frames, split, detector, output_dir)
+    mean, median = _measure(Model(model, config.role), config, data, detector, output_dir)
     return TrainReport(
-        output_dir, model, config.role, len(split.train), len(held_out), mean, median, tuple(epochs),
+        output_dir, model, config.role, len(data.train()), len(data.held_out()), mean, median, tuple(epochs),
         time.monotonic() - started,
     )  # fmt: skip
 
 
-def _load_detector(detector_model: Path | None, config: TrainConfig) -> Model | None:
-    if detector_model is None:
-        return None
-    if config.role == "detector":
-        raise ConfigError("a detector model was given, but cropzoom.crop_size is null: set it to train a pose model")
-    return Model(detector_model, "detector")
+def _run(trainer: Trainer, count: int, started: float, progress: Callable[[Epoch], None]) -> list[Epoch]:
+    epochs: list[Epoch] = []
+    for number in range(1, count + 1):
+        loss = trainer.epoch()
+        epochs.append(Epoch(number, count, loss, trainer.held_out_px(), time.monotonic() - started))
+        logger.info("%s", epochs[-1])
+        progress(epochs[-1])
+    return epochs
 
 
-def _labelled(config: TrainConfig) -> tuple[list[LabelledFrame], Split]:
-    data, training = config.data, config.training
-    if data.csv_file is None:
-        return [], Split((), (), ())
-    frames = read_frames(data.data_dir, data.csv_file, data.keypoint_names)
-    empty = [frame.name for frame in frames if np.isnan(frame.xy).all()]
+def _labelled(config: TrainConfig) -> _Data:
+    """Read the frames and split them, those without any label too, as Lightning Pose does. Raises DataError."""
+    section, training = config.data, config.training
+    if section.csv_file is None:
+        return _Data((), Split((), (), ()))
+    frames = read_frames(section.data_dir, section.labels(), section.keypoint_names)
+    split = split_frames(
+        len(frames), training.train_prob, training.val_prob, training.rng_seed_data_pt, training.train_frames
+    )
+    data = _Data(tuple(frames), split)
+    empty = [frame.name for frame in frames if not frame.is_labelled]
     if empty:
-        logger.warning("%d of %d frames have no label and are left out, %s first", len(empty), len(frames), empty[0])
-        frames = [frame for frame in frames if not np.isnan(frame.xy).all()]
-    if not frames:
-        raise DataError(f"{data.csv_file} labels none of {', '.join(data.keypoint_names)}")
-    return frames, split_frames(len(frames), training.train_prob, training.val_prob, training.rng_seed_data_pt)
+        logger.warning("%d of %d frames have no label and teach nothing, %s first", len(empty), len(frames), empty[0])
+    if not data.train():
+        raise DataError(f"{section.labels()} labels none of {', '.join(section.keypoint_names)} in what is trained on")
+    return data
 
 
-def _save(network: CropzoomSmall, config: TrainConfig, output_dir: Path) -> Path:
-    """Write the checkpoint and the ONNX file; returns the latter's path."""
-    torch.save(network.state_dict(), output_dir / f"{BACKBONE}.pt")
-    model = output_dir / "exports_onnx" / f"{BACKBONE}_fp32.onnx"
-    metadata = Metadata(
+def _metadata(config: TrainConfig, frames: Sequence[LabelledFrame]) -> Metadata:
+    crop_size = common_side([frame.image for frame in frames]) if config.on_crops else config.cropzoom.crop_size
+    return Metadata(
         role=config.role,
         keypoint_names=config.data.keypoint_names,
-        crop_size=config.cropzoom.crop_size,
-        trained_on=config.cropzoom.trained_on or config.data.csv_file or "the synthetic arena",
+        crop_size=crop_size,
+        trained_on=config.cropzoom.trained_on or Path(config.data.csv_file or "the synthetic arena").name,
         license=config.cropzoom.license,
     )
-    export_onnx(network, config.size, metadata, model)
-    return model
 
 
 def _measure(
-    model: Path,
-    config: TrainConfig,
-    frames: Sequence[LabelledFrame],
-    split: Split,
-    detector: Model | None,
-    output_dir: Path,
+    model: Model, config: TrainConfig, data: _Data, detector: Model | None, output_dir: Path
 ) -> tuple[float, float]:
     """Predict all labelled frames with the exported file; returns mean and median error on the held-out ones."""
-    if not frames or config.data.csv_file is None:
+    if config.data.csv_file is None:
         return float("nan"), float("nan")
-    exported = Model(model, config.role)
-    predictions = predict_frames(exported, frames, crop_size=config.cropzoom.crop_size, detector=detector)
-    errors = pixel_errors(predictions, frames)
-    sets = [split.name_of(i) for i in range(len(frames))]
+    predictions = predict_frames(model, data.frames, crop_size=config.cropzoom.crop_size, detector=detector)
+    errors = pixel_errors(predictions, data.frames)
+    sets = data.split.sets(len(data.frames))
     folder = output_dir / "image_preds" / Path(config.data.csv_file).name
-    write_predictions(folder, frames, predictions, errors, sets, config.data.keypoint_names)
-    held_out = errors[[name != "train" for name in sets]]
+    write_predictions(folder, data.frames, predictions, errors, sets, config.data.keypoint_names)
+    if config.cropzoom.crop_size is not None:
+        write_boxes(folder, data.frames, predictions)
+    held_out = errors[[name in ("validation", "test") for name in sets]]
     if not np.isfinite(held_out).any():
         return float("nan"), float("nan")
     return float(np.nanmean(held_out)), float(np.nanmedian(held_out))

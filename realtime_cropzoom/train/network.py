@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+BACKBONE = "cropzoom_small"
+"""Its name in configurations and files."""
 STRIDE = 4
 """Model pixels a heatmap cell."""
 GRID = 32
 """Height and width of the input are multiples of it: the coarsest map has that stride."""
-DOWNSAMPLE_FACTOR = 2
+DOWNSAMPLE_FACTOR: Final = 2
 """Doublings from heatmap to model space, the name Lightning Pose gives it."""
 
 
@@ -106,8 +109,9 @@ class Heatmaps(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (N, K, H/4, W/4) heatmaps, each summing to 1."""
-        return heatmaps_of(self.network(images))
+        """Return (N, K, H/4, W/4) heatmaps, each summing to 1; float32 also of a network in half precision."""
+        logits: Tensor = self.network(images)
+        return heatmaps_of(logits.float())
 
 
 def heatmaps_of(logits: Tensor) -> Tensor:

@@ -31,14 +31,15 @@ class Trainer:
         rule = ViewRule(
             size=config.size,
             crop_size=ours.crop_size,
+            roams=config.role == "detector",
             jitter=ours.jitter,
             natural_share=ours.natural_share,
             paste_share=ours.paste_share,
             flip=training.imgaug_hflip,
             mirror=tuple(mirror_order(names)),
         )
-        pasting = with_backgrounds(frames) if ours.paste_share > 0 else list(frames)
-        self._views = Views([*pasting, *arena], rule, self._rng)
+        pasting = ours.paste_share > 0 and not config.on_crops  # crops move, and so have no background of their own
+        self._views = Views([*(with_backgrounds(frames) if pasting else frames), *arena], rule, self._rng)
         self._photometric = Photometric()
         self._steps = -(-(ours.views_per_epoch or self._labelled or self._arena) // training.train_batch_size)
         self._held_out = _HeldOut(held_out, config) if held_out else None

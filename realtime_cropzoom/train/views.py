@@ -41,7 +41,9 @@ class ViewRule:
     size: tuple[int, int]
     """(W, H) of the model's input."""
     crop_size: int | None
-    """Side of the box around the animal in frame pixels; None for the whole frame (a detector)."""
+    """Side of the box around the animal in frame pixels; None for the whole picture."""
+    roams: bool
+    """Whether the animal may be anywhere in the picture: a detector's. Otherwise it stays near where it was."""
     jitter: float
     """Standard deviation in frame pixels of the box's centre, as the detector errs."""
     natural_share: float
@@ -115,7 +117,7 @@ class Views:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
         if mirrored:
             turn[:, 0] *= -1
-        if pasted or (rule.crop_size is None and not natural):
+        if pasted or (rule.roams and not natural):
             place = _place(rng, (frame.xy - centre) @ turn.T, (width, height))
         else:
             place = centre + rng.normal(0, 0.03 * width, 2)

@@ -1,0 +1,48 @@
+"""What a configuration can ask for that only Lightning Pose trains: refused, so that nobody gets another network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.train.crops import CROPPED_IMAGES
+from realtime_cropzoom.train.network import BACKBONE
+
+
+def refuse_what_needs_litpose(tree: dict[str, Any], path: Path, detector_model: Path | None) -> None:
+    """Check the configuration ``tree``, read from ``path``. Raises ConfigError with the command to run instead."""
+    data, training, model = (_section(tree, name) for name in ("data", "training", "model"))
+    losses = model.get("losses_to_use") or []
+    if "pca_multiview" in losses and _is_pose(tree, detector_model):
+        raise ConfigError(
+            "model.losses_to_use has pca_multiview, which Lightning Pose does not support for pose models "
+            "on crops either: take it out of the list"
+        )
+    instead = f"run litpose train {path}" + (f" --detector_model {detector_model}" if detector_model else "")
+    kind, backbone, csv_file = model.get("model_type"), model.get("backbone"), data.get("csv_file")
+    if kind not in (None, "heatmap"):
+        raise ConfigError(f"model.model_type is {kind}; only heatmap models are trained here: {instead}")
+    if backbone not in (None, BACKBONE):
+        raise ConfigError(
+            f"model.backbone is {backbone}; only {BACKBONE} is trained here: for {backbone} {instead}, "
+            f"for {BACKBONE} add --overrides model.backbone={BACKBONE}"
+        )
+    if losses:
+        raise ConfigError(f"model.losses_to_use is {losses}; only labels are learnt from here: {instead}")
+    if isinstance(csv_file, list) and len(csv_file) != 1:
+        raise ConfigError(f"data.csv_file names {len(csv_file)} files, one a camera view; one is read here: {instead}")
+    if model.get("checkpoint"):
+        raise ConfigError(f"model.checkpoint is {model['checkpoint']}; trainings begin from nothing here: {instead}")
+    if training.get("max_steps"):
+        raise ConfigError(f"training.max_steps is set; set training.max_epochs in its place, or {instead}")
+
+
+def _is_pose(tree: dict[str, Any], detector_model: Path | None) -> bool:
+    on_crops = Path(str(_section(tree, "data").get("data_dir"))).name == CROPPED_IMAGES
+    return detector_model is not None or on_crops or _section(tree, "cropzoom").get("crop_size") is not None
+
+
+def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    section = tree.get(name)
+    return section if isinstance(section, dict) else {}

@@ -1,0 +1,52 @@
+"""Overrides of a configuration: ``section.name=value``, as Lightning Pose's command line takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from realtime_cropzoom.errors import ConfigError
+
+
+def apply_override(tree: dict[str, Any], override: str, schema: type[BaseModel]) -> None:
+    """Set one ``a.b=value`` in place; the name must be in the file, or one that ``schema`` reads.
+
+    With ``+`` or ``++`` before it, as Hydra has it, any name is set. Raises ConfigError.
+    """
+    name, equals, text = override.lstrip("+").partition("=")
+    parts = name.split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"override {override!r} is not of the form section.name=value")
+    if not (override.startswith("+") or _in_file(tree, parts) or _is_read(schema, parts)):
+        raise ConfigError(f"override {override!r}: there is no setting {name}; expected one of the file's, or of ours")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {text!r} is not a value YAML can read") from None
+    node = tree
+    for part in parts[:-1]:
+        node[part] = node.get(part) or {}
+        node = node[part]
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {override!r}: {part} is {node!r}, no section")
+    node[parts[-1]] = value
+
+
+def _in_file(tree: Any, parts: Sequence[str]) -> bool:
+    for part in parts:
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _is_read(schema: type[BaseModel], parts: Sequence[str]) -> bool:
+    section: Any = schema
+    for part in parts:
+        if not (isinstance(section, type) and issubclass(section, BaseModel)) or part not in section.model_fields:
+            return False
+        section = section.model_fields[part].annotation
+    return True
