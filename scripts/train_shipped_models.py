@@ -5,6 +5,9 @@
 FOLDER is the openfield example of the DeepLabCut repository: CollectedData.csv and the
 images it names. The models are trained side by side, each on one thread: two small
 networks make better use of two cores than one that waits at every layer.
+
+models/held_out.txt names the frames that the weights beside it have never seen, and the measurement
+goes by it: the split that a training makes may change, what a trained file has seen may not.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import numpy as np
 import torch
 
 from realtime_cropzoom.model import Model
+from realtime_cropzoom.split import split_frames
+from realtime_cropzoom.tables import read_labels
 from realtime_cropzoom.train import Epoch, TrainReport, train
 from realtime_cropzoom.train.config import load_config
-from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames, split_frames
+from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames
 from realtime_cropzoom.train.evaluate import Prediction, pixel_errors, predict, predict_frames, whole_frame
 from realtime_cropzoom.train.views import labelled_box
 from realtime_cropzoom.types import Box, UInt8
@@ -32,6 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = {role: ROOT / "configs" / f"train_openfield_{role}.yaml" for role in ("detector", "pose")}
 UNSEEN_ARENAS = 10_000
 """Seed of arenas that no training uses."""
+HELD_OUT = "held_out.txt"
+"""In the folder of the models: the frames that neither was trained on, a path a line."""
 
 
 def main() -> None:
@@ -41,33 +48,37 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("outputs"), help="where the trainings are left")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="where the two .onnx files go")
     parser.add_argument("--overrides", nargs="*", default=[], help="KEY=VALUE for both trainings")
+    parser.add_argument("--overwrite", action="store_true", help="replace what earlier trainings have left there")
     parser.add_argument("--measure_only", action="store_true", help="measure the models that are there")
     args = parser.parse_args()
     overrides = [f"data.data_dir={args.data.resolve()}", *args.overrides]
     if not args.measure_only:
-        train_both(args.output_dir, overrides)
+        train_both(args.output_dir, overrides, args.overwrite)
         args.models.mkdir(exist_ok=True)
+        write_held_out(args.models / HELD_OUT, overrides)
         for role in CONFIGS:
             shutil.copyfile(exported(args.output_dir / role), args.models / f"{role}.onnx")
     measure(args.models, overrides)
 
 
-def train_both(output_dir: Path, overrides: Sequence[str]) -> None:
+def train_both(output_dir: Path, overrides: Sequence[str], overwrite: bool) -> None:
     """Train detector and pose model in two processes."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(len(CONFIGS)) as pool:
-        for report in pool.starmap(train_one, [(role, output_dir / role, overrides) for role in CONFIGS]):
+        for report in pool.starmap(train_one, [(role, output_dir / role, overrides, overwrite) for role in CONFIGS]):
             print(f"{report.role}: {report.seconds / 60:.1f} min, {report.held_out_frames} frames held out")
 
 
-def train_one(role: str, output_dir: Path, overrides: Sequence[str]) -> TrainReport:
+def train_one(role: str, output_dir: Path, overrides: Sequence[str], overwrite: bool) -> TrainReport:
     """Train one model on one thread."""
     torch.set_num_threads(1)
 
     def progress(epoch: Epoch) -> None:
         print(f"{role:8s} {epoch}", flush=True)
 
-    return train(CONFIGS[role], output_dir, detector_model=None, overrides=overrides, progress=progress)
+    return train(
+        CONFIGS[role], output_dir, detector_model=None, overrides=overrides, progress=progress, overwrite=overwrite
+    )
 
 
 def exported(output_dir: Path) -> Path:
@@ -75,14 +86,25 @@ def exported(output_dir: Path) -> Path:
     return next((output_dir / "exports_onnx").glob("*_fp32.onnx"))
 
 
+def write_held_out(path: Path, overrides: Sequence[str]) -> None:
+    """Write down which frames the split leaves for validation and test; it is the same for both models."""
+    config, _ = load_config(CONFIGS["pose"], overrides)
+    training, images = config.training, read_labels(config.data.labels()).images
+    split = split_frames(
+        len(images), training.train_prob, training.val_prob, training.rng_seed_data_pt, training.train_frames
+    )
+    names = [images[i] for i in sorted((*split.validation, *split.test))]
+    path.write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
 def measure(models: Path, overrides: Sequence[str]) -> None:
     """Print accuracy on frames that were never trained on, and speed."""
     detector, pose = Model(models / "detector.onnx", "detector"), Model(models / "pose.onnx", "pose")
     config, _ = load_config(CONFIGS["pose"], overrides)
-    data, training, crop_size = config.data, config.training, config.cropzoom.crop_size
-    frames = read_frames(data.data_dir, str(data.csv_file), data.keypoint_names)
-    split = split_frames(len(frames), training.train_prob, training.val_prob, training.rng_seed_data_pt)
-    held_out = [frames[i] for i in (*split.validation, *split.test)]
+    data, crop_size = config.data, config.cropzoom.crop_size
+    unseen = (models / HELD_OUT).read_text(encoding="utf-8").splitlines()
+    frames = read_frames(data.data_dir, data.labels(), data.keypoint_names)
+    held_out = [frame for frame in frames if frame.name in unseen]
     arenas = arena_frames(400, data.keypoint_names, UNSEEN_ARENAS)
     for title, chosen in (("openfield, held out", held_out), ("synthetic arena, unseen seeds", arenas)):
         print(f"{title}: {len(chosen)} frames")
