@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from realtime_cropzoom import __version__
-from realtime_cropzoom.commands import live, session, training
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, signals_held_back
+from realtime_cropzoom.commands import live, offline, session, training
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, Terminated, signals_held_back
 from realtime_cropzoom.errors import CropzoomError
 
 
@@ -30,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CropzoomError as error:
         print(f"cropzoom: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stopped:
+        print("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]), file=sys.stderr)
+        return 128 + (signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         sys.stderr.close()
         return 128 + signal.SIGPIPE
@@ -52,6 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (live, session, training):
+    for group in (live, offline, training, session):
         group.register(commands)
     return parser

@@ -12,7 +12,7 @@ from realtime_cropzoom import crop, heatmaps
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.model_file import ModelFile, Precision, Role, find_in_directory, from_metadata
+from realtime_cropzoom.model_file import ModelFile, Precision, Role, find_in_directory, from_metadata, with_metadata
 from realtime_cropzoom.session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
@@ -43,7 +43,8 @@ class Model:
         directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if path.is_dir() else None
         self.path = path
         self.session = Session(directory.onnx if directory else path, resolved, threads)
-        self.file = directory or from_metadata(path, self.session.metadata)
+        metadata = self.session.metadata
+        self.file = with_metadata(directory, metadata) if directory else from_metadata(path, metadata)
         if role is not None and self.file.role not in (None, role):
             raise ModelError(
                 f"{path} is a {self.file.role} model, but was given as the {role}; swap --detector and --pose"

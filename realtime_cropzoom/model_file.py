@@ -8,7 +8,7 @@ Our metadata is one entry ``cropzoom`` in the file's metadata properties, a JSON
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -62,14 +62,27 @@ def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: b
     if not matching and precision is not None and exports:
         raise ModelError(
             f"{directory} has no {precision} export, only {', '.join(p.name for p in exports)}; "
-            f"run: litpose export {directory} --runtime onnx --onnx-precision {precision}"
+            f"run: {_export_command(directory, precision)}"
         )
     if not (matching or exports):
-        raise ModelError(
-            f"{directory} has no ONNX export in exports_onnx/; "
-            f"run: litpose export {directory} --runtime onnx --onnx-precision {wanted}"
-        )
+        raise ModelError(f"{directory} has no ONNX export in exports_onnx/; run: {_export_command(directory, wanted)}")
     return _from_config(config_path, (matching or exports)[-1])
+
+
+def _export_command(directory: Path, precision: Precision) -> str:
+    """The command of whoever has trained the model."""
+    if any(directory.glob("cropzoom_*.pt")):
+        return f"cropzoom export {directory} --onnx-precision {precision}"
+    return f"litpose export {directory} --runtime onnx --onnx-precision {precision}"
+
+
+def with_metadata(file: ModelFile, metadata: dict[str, str]) -> ModelFile:
+    """Add to what a directory's configuration says what only the metadata of an .onnx of ours do."""
+    try:
+        described = json.loads(metadata["cropzoom"])
+    except (KeyError, ValueError):  # an export of Lightning Pose has none
+        return file
+    return replace(file, role=described.get("role", file.role), crop_size=described.get("crop_size"))
 
 
 def _from_config(config_path: Path, onnx: Path) -> ModelFile:

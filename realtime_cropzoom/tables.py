@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -119,13 +120,40 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labe
     return Labels(path, images, names, xy)
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read a prediction file. Raises DataError where it is none or has no rows."""
+def read_predictions(path: Path, *, live: bool = False) -> Predictions:
+    """Read a prediction file. Raises DataError where it is none or has no rows.
+
+    With ``live``, what a killed run may leave is no error: a last line that was cut off is left out,
+    and there may be no rows.
+    """
     header = read_header(path)
-    names = header.keypoint_names
-    table = _read_rows(path, header)
-    if table.empty:
+    table = _read_rows(path, header, live=live)
+    if table.empty and not live:
         raise DataError(f"{path} has no predictions, only its header")
+    return _predictions(path, header, table)
+
+
+def chunks_of_predictions(path: Path, rows: int = 10_000) -> Iterator[Predictions]:
+    """Yield a prediction file in portions, so that one of hours takes no more memory than one of minutes."""
+    header = read_header(path)
+    index = dict.fromkeys(range(header.index_columns), str)
+    try:
+        for table in pd.read_csv(path, header=None, skiprows=len(HEADER_ROWS), dtype=index, chunksize=rows):
+            yield _predictions(path, header, table)
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path} has no predictions, only its header") from None
+    except (OSError, pd.errors.ParserError) as error:
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+
+
+def header_text(path: Path) -> str:
+    """Return the three header rows as they are."""
+    with path.open(encoding="utf-8-sig") as file:
+        return "".join(file.readline() for _ in HEADER_ROWS)
+
+
+def _predictions(path: Path, header: Header, table: pd.DataFrame) -> Predictions:
+    names = header.keypoint_names
     index = tuple("/".join(cells) for cells in table.iloc[:, : header.index_columns].itertuples(index=False))
     xy = _numbers(path, table, [header.position(name, axis) for name in names for axis in "xy"])
     likelihood = np.full((len(index), len(names)), np.nan)
@@ -135,21 +163,20 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(path, index, names, xy.reshape(len(index), len(names), 2), likelihood)
 
 
-def chunks_of_predictions(path: Path, rows: int = 10_000) -> Iterator[tuple[list[str], Float64]]:
-    """Yield index and (n, K, 2) keypoints of a prediction file, so many rows at a time. Raises DataError."""
-    header = read_header(path)
-    wanted = [header.position(name, axis) for name in header.keypoint_names for axis in "xy"]
-    for table in pd.read_csv(path, header=None, skiprows=len(HEADER_ROWS), dtype={0: str}, chunksize=rows):
-        yield table.iloc[:, 0].tolist(), _numbers(path, table, wanted).reshape(len(table), -1, 2)
+def complete_lines(path: Path) -> BytesIO:
+    """Return the lines of a file that are there to their end. Raises OSError."""
+    content = path.read_bytes()
+    return BytesIO(content[: content.rfind(b"\n") + 1])
 
 
-def _read_rows(path: Path, header: Header) -> pd.DataFrame:
+def _read_rows(path: Path, header: Header, *, live: bool = False) -> pd.DataFrame:
     """The rows under the header. Read together with its header, pandas drops a first row of empty cells."""
     index = dict.fromkeys(range(header.index_columns), str)
     try:
-        return pd.read_csv(path, header=None, skiprows=len(HEADER_ROWS), dtype=index)
+        rows = complete_lines(path) if live else path
+        return pd.read_csv(rows, header=None, skiprows=len(HEADER_ROWS), dtype=index)
     except pd.errors.EmptyDataError:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=range(header.index_columns + len(header.columns)))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
 

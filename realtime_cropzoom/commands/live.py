@@ -9,7 +9,13 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE, signals_held_back
+from realtime_cropzoom.commands.common import (
+    EXIT_BAD_INPUT,
+    EXIT_INCOMPLETE,
+    add_settings,
+    settings_given,
+    signals_held_back,
+)
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
@@ -34,7 +40,7 @@ def register(commands: Any) -> None:
     run.add_argument("source", nargs="?", metavar="SOURCE", help="a video file, or synthetic:arena[,key=value…]")
     run.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
     run.add_argument("--quiet", action="store_true", help="no progress, no report")
-    _add_settings(run)
+    add_settings(run)
     run.set_defaults(command=_run)
 
     listen = commands.add_parser("listen", help="show the live pose in the terminal")
@@ -50,30 +56,10 @@ def register(commands: Any) -> None:
     demo.set_defaults(command=_demo)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """One flag a setting, from the one documented set."""
-    from realtime_cropzoom.config import Settings, literals
-
-    for name, field in Settings.model_fields.items():
-        if name == "source":
-            continue
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name}
-        if field.annotation is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["metavar"] = "|".join(literals(field.annotation)) or name.split("_")[-1].upper()
-        default = "" if field.default in (None, False) else f" ({field.default})"
-        text = f"{field.description}{default}".replace("%", "%%")
-        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
-
-
 def _run(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.config import Settings, load_settings
+    from realtime_cropzoom.config import load_settings
 
-    flags = {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
-    if flags.get("source") is None:
-        flags.pop("source", None)
-    settings = load_settings(flags, arguments.config)
+    settings = load_settings(settings_given(arguments), arguments.config)
     if settings.source is None:
         print(RUN_EXPLAINED, file=sys.stderr)
         return EXIT_BAD_INPUT

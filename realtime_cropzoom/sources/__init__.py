@@ -53,6 +53,10 @@ class Source(Protocol):
         """What went wrong without ending the stream (frames that did not decode, a file cut short), in words."""
         ...
 
+    def missing(self) -> str:
+        """What the source had promised beyond the frames that were there, in words; nothing if it is all there."""
+        ...
+
     def close(self) -> None:
         """Release everything; may be called twice."""
         ...

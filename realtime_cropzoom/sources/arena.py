@@ -169,6 +169,10 @@ class Arena:
         """Nothing can go wrong here."""
         return []
 
+    def missing(self) -> str:
+        """Never anything."""
+        return ""
+
     def close(self) -> None:
         """Nothing is held open."""
 

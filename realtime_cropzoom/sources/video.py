@@ -84,7 +84,7 @@ class VideoFile:
             problems.append(f"{self._path}: {self._undecodable} packets did not decode and were left out")
         if self._damaged:
             problems.append(f"{self._path}: {self._damaged} frames are damaged; the decoder has patched them up")
-        if self._end_s is not None and (missing := self._missing(self._end_s)):
+        if missing := self.missing():
             problems.append(f"{self._path} is cut short: its header promises {missing}")
         return problems
 
@@ -92,9 +92,11 @@ class VideoFile:
         """Close the file."""
         self._container.close()
 
-    def _missing(self, end_s: float) -> str:
-        """Return what the header promises beyond the frames that were there, or nothing."""
-        promised = self._stream.frames
+    def missing(self) -> str:
+        """Return what the header promises beyond the frames that were there; nothing before their end."""
+        promised, end_s = self._stream.frames, self._end_s
+        if end_s is None:
+            return ""
         if promised:
             return f"{promised} frames, {self._packets} are there" if self._packets < promised else ""
         if self._container.duration is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.crop import Resize
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
@@ -32,27 +33,33 @@ def whole_frame(image: UInt8) -> Box:
     return Box(0, 0, image.shape[1], image.shape[0])
 
 
-def predict(model: Model, image: UInt8, box: Box) -> Keypoints:
+def predict(model: Model, image: UInt8, box: Box, resize: Resize = "linear") -> Keypoints:
     """Return the keypoints inside ``box``, in frame space."""
     model_input = model.new_input()
-    used = model.prepare(image, box, "pad", model_input)
+    used = model.prepare(image, box, "pad", model_input, resize)
     return model.decode(model.infer(model_input), used)
 
 
 def predict_frames(
-    model: Model, frames: Sequence[LabelledFrame], *, crop_size: int | None, detector: Model | None
+    model: Model,
+    frames: Sequence[LabelledFrame],
+    *,
+    crop_size: int | None,
+    detector: Model | None,
+    resize: Resize = "linear",
 ) -> list[Prediction]:
     """Run a model on frames: on the whole of each, or on boxes of ``crop_size``.
 
     The boxes are those of the ``detector``, or, where there is none, those that the labels give.
+    Resized as live by default; ``cubic`` is how ``cropzoom predict`` reads labelled images.
     """
     predictions = []
     for frame in frames:
         box = whole_frame(frame.image)
         if crop_size is not None:
-            seen = predict(detector, frame.image, box) if detector else frame.labels()
+            seen = predict(detector, frame.image, box, resize) if detector else frame.labels()
             box = BoxRule(crop_size=crop_size).box(seen) or box
-        predictions.append(Prediction(predict(model, frame.image, box), box))
+        predictions.append(Prediction(predict(model, frame.image, box, resize), box))
     return predictions
 
 

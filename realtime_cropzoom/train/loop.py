@@ -177,7 +177,9 @@ def _measure(
     """Predict all labelled frames with the exported file; returns mean and median error on the held-out ones."""
     if config.data.csv_file is None:
         return float("nan"), float("nan")
-    predictions = predict_frames(model, data.frames, crop_size=config.cropzoom.crop_size, detector=detector)
+    predictions = predict_frames(
+        model, data.frames, crop_size=config.cropzoom.crop_size, detector=detector, resize="cubic"
+    )
     errors = pixel_errors(predictions, data.frames)
     sets = data.split.sets(len(data.frames))
     folder = output_dir / "image_preds" / Path(config.data.csv_file).name

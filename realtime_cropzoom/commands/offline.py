@@ -1,0 +1,302 @@
+"""Recordings and labelled images: ``predict``, ``create_bbox``, ``smooth_bbox``, ``crop``, ``remap``, ``pipeline``.
+
+Arguments and flags are those of ``litpose``, so that a script may put our word in its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from realtime_cropzoom.commands.common import (
+    EXIT_BAD_INPUT,
+    Terminated,
+    add_settings,
+    settings_given,
+    signals_held_back,
+)
+from realtime_cropzoom.errors import ConfigError, CropzoomError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.model import Model
+    from realtime_cropzoom.offline.predict import Predictor
+
+T = TypeVar("T")
+
+OF_PIPELINE = (
+    *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
+    *("detector_every", "schedule", "frames", "decoder", "provider", "precision", "coast_after_ms", "lost_after_ms"),
+)
+"""The settings of a run that an offline run obeys."""
+
+
+def register(commands: Any) -> None:
+    """Add the commands to the parser."""
+    predict = commands.add_parser("predict", help="keypoints for videos, labelled images and images")
+    _add_model_dir(predict)
+    _add_inputs(predict, "videos, images, label files (CSV), or folders of videos or images")
+    _add_inference(predict)
+    predict.add_argument(
+        "--bbox-dir", type=Path, metavar="DIR", help="crop to the boxes there: VIDEO_bbox.csv, bbox.csv"
+    )
+    predict.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="change the model's config")
+    _add_writing(predict)
+    predict.set_defaults(command=_predict)
+
+    create = commands.add_parser("create_bbox", help="boxes from a detector's predictions")
+    _add_model_dir(create)
+    _add_inputs(create, "videos, label files (CSV), or folders of videos, that have been predicted")
+    _add_box_rule(create)
+    create.set_defaults(command=_create_bbox)
+
+    smooth = commands.add_parser("smooth_bbox", help="smooth the boxes of a folder")
+    smooth.add_argument("bbox_dir", type=Path, metavar="BBOX_DIR", help="folder with *_bbox.csv files")
+    smooth.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="another folder")
+    smooth.add_argument("--method", default="median", help="median")
+    smooth.add_argument("--window", type=int, default=5, metavar="N", help="frames (5)")
+    smooth.set_defaults(command=_smooth_bbox)
+
+    crop = commands.add_parser("crop", help="cut videos or labelled images to their boxes")
+    _add_model_dir(crop)
+    _add_inputs(crop, "videos, label files (CSV), or folders of videos")
+    crop.add_argument("--bbox-dir", type=Path, metavar="DIR", help="boxes from elsewhere: VIDEO_bbox.csv, bbox.csv")
+    _add_box_rule(crop)
+    _add_inference(crop)
+    crop.add_argument("--overwrite", action="store_true", help="make boxes and crops anew")
+    crop.set_defaults(command=_crop)
+
+    remap = commands.add_parser("remap", help="predictions on crops, back in the coordinates of the original image")
+    remap.add_argument(
+        "preds_file", type=Path, metavar="PREDS", help="predictions on a cropped video or cropped images"
+    )
+    remap.add_argument("bbox_file", type=Path, metavar="BBOX", help="the boxes they were cropped with")
+    remap.add_argument("--cropped-video", type=Path, metavar="FILE", help="where it is not where crop has left it")
+    remap.set_defaults(command=_remap)
+
+    pipeline = commands.add_parser("pipeline", help="detector, boxes and pose in one pass over each video")
+    _add_inputs(pipeline, "videos, folders of videos, or synthetic:arena")
+    pipeline.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
+    pipeline.add_argument("--out", type=Path, metavar="DIR", help="folder of the files (video_preds of the pose model)")
+    add_settings(pipeline, OF_PIPELINE)
+    pipeline.add_argument("--batch-size", type=int, metavar="N", help="frames that go to a model at once")
+    pipeline.add_argument("--workers", type=int, metavar="N", help="cores to use (all)")
+    _add_writing(pipeline)
+    pipeline.set_defaults(command=_pipeline)
+
+
+def _add_model_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model_dir", type=Path, metavar="MODEL_DIR", help="a model directory")
+
+
+def _add_inputs(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("input_path", type=Path, nargs="+", metavar="INPUT", help=what)
+
+
+def _add_box_rule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--crop-ratio", type=float, metavar="R", help="side of the box, times the keypoints' span (2.0)"
+    )
+    parser.add_argument("--crop-size", type=int, metavar="PX", help="side of the box in pixels")
+    parser.add_argument("--anchor-keypoints", default="", metavar="A,B", help="keypoints that make the box (all)")
+
+
+def _add_inference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch-size", type=int, metavar="N", help="frames that go to the model at once")
+    parser.add_argument("--workers", type=int, metavar="N", help="cores to use (all)")
+    parser.add_argument(
+        "--provider", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto", help="what runs the model"
+    )
+    parser.add_argument(
+        "--runtime", choices=("eager", "onnx", "tensorrt"), help="the ONNX export runs, whatever is said here"
+    )
+    parser.add_argument("--onnx-precision", choices=("fp16", "fp32"), help="which export")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), help="of litpose's eager runtime; does not apply"
+    )
+    parser.add_argument(
+        "--reader", choices=("dali", "pynvvc", "opencv"), help="frames are read with PyAV, whatever is said here"
+    )
+    parser.add_argument("--compile", action="store_true", help="of litpose's eager runtime; does not apply")
+
+
+def _add_writing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="do anew what has been done")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted command has stopped")
+    parser.add_argument("--skip-viz", action="store_true", help="draw no labelled video or images")
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.offline.inputs import gather
+
+    inputs = gather(arguments.input_path, images=True)
+    with _predictor(arguments) as predictor:
+        return _each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir))
+
+
+def _create_bbox(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.offline.create_bbox import box_files, create_bbox
+    from realtime_cropzoom.offline.directory import ModelDirectory
+    from realtime_cropzoom.offline.inputs import gather
+
+    flags = _box_flags(arguments)
+    directory = ModelDirectory.open(arguments.model_dir)
+
+    def create(given: Any) -> Path:
+        files = box_files(directory, given)
+        create_bbox(files, flags)
+        return files.boxes
+
+    return _each(gather(arguments.input_path), create)
+
+
+def _smooth_bbox(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.offline.create_bbox import smooth_bbox
+
+    for path in smooth_bbox(arguments.bbox_dir, arguments.output_dir, method=arguments.method, window=arguments.window):
+        print(path)
+    return 0
+
+
+def _crop(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.offline.crop import Cropper
+    from realtime_cropzoom.offline.directory import ModelDirectory
+    from realtime_cropzoom.offline.inputs import gather
+
+    inputs = gather(arguments.input_path)
+    flags = _box_flags(arguments)
+    cropper = Cropper(
+        ModelDirectory.open(arguments.model_dir),
+        flags,
+        lambda: _predictor(arguments),
+        bbox_dir=arguments.bbox_dir,
+        overwrite=arguments.overwrite,
+        say=_say,
+    )
+    with _terminable():
+        return _each(inputs, cropper.crop)
+
+
+def _remap(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.offline.remap import remap
+
+    print(remap(arguments.preds_file, arguments.bbox_file, arguments.cropped_video))
+    return 0
+
+
+def _pipeline(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.config import load_settings
+
+    settings = load_settings(settings_given(arguments), arguments.config)
+    with signals_held_back():
+        from realtime_cropzoom.offline.pipeline import OfflinePipeline, load_models, sources_of
+        from realtime_cropzoom.offline.workers import worker_pool
+
+    sources = sources_of(arguments.input_path)
+    folder = arguments.out or _default_folder(settings.pose)
+    models = load_models(settings)
+    workers = _workers(arguments, models.pose)
+    with _terminable(), worker_pool(workers) as pool:
+        pipeline = OfflinePipeline(settings, models, pool, workers, _options(arguments, models.pose), _say)
+        return _each(sources, lambda source: pipeline.run(source, folder))
+
+
+# -- what they share -------------------------------------------------------------------------------
+
+
+@contextmanager
+def _predictor(arguments: argparse.Namespace) -> Iterator[Predictor]:
+    """Load the model, and give it all cores."""
+    with signals_held_back():
+        from realtime_cropzoom.model import Model
+        from realtime_cropzoom.offline.directory import ModelDirectory
+        from realtime_cropzoom.offline.predict import Predictor
+        from realtime_cropzoom.offline.workers import worker_pool
+
+    _say_what_does_not_apply(arguments)
+    directory = ModelDirectory.open(arguments.model_dir, getattr(arguments, "overrides", ()))
+    provider = "tensorrt" if arguments.runtime == "tensorrt" else arguments.provider
+    model = Model(arguments.model_dir, provider=provider, precision=arguments.onnx_precision, method="reference")
+    workers = _workers(arguments, model)
+    with _terminable(), worker_pool(workers) as pool:
+        yield Predictor(model, directory, pool, workers, _options(arguments, model), _say)
+
+
+def _options(arguments: argparse.Namespace, model: Model) -> Any:
+    from realtime_cropzoom.offline.predict import Options
+
+    if arguments.batch_size is not None and arguments.batch_size < 1:
+        raise ConfigError(f"batch_size is {arguments.batch_size}; expected a number of frames, 1 or more")
+    return Options(
+        overwrite=getattr(arguments, "overwrite", False),
+        resume=getattr(arguments, "resume", False),
+        skip_viz=getattr(arguments, "skip_viz", True),
+        batch=arguments.batch_size or (1 if model.session.provider == "cpu" else 8),
+    )
+
+
+def _workers(arguments: argparse.Namespace, model: Model) -> int:
+    from realtime_cropzoom.offline.lane import cores
+
+    if arguments.workers is not None and arguments.workers < 1:
+        raise ConfigError(f"workers is {arguments.workers}; expected a number of cores, 1 or more")
+    return arguments.workers or (cores() if model.session.provider == "cpu" else min(4, cores()))
+
+
+def _box_flags(arguments: argparse.Namespace) -> Any:
+    """Return how boxes are made; which keypoints there are is only known with the predictions."""
+    from realtime_cropzoom.offline.create_bbox import BoxFlags
+
+    anchors = tuple(name.strip() for name in arguments.anchor_keypoints.split(",") if name.strip())
+    return BoxFlags(arguments.crop_size, arguments.crop_ratio, anchors)
+
+
+def _default_folder(pose: str) -> Path:
+    path = Path(pose).expanduser()
+    return path / "video_preds" if path.is_dir() else Path("predictions")
+
+
+def _say_what_does_not_apply(arguments: argparse.Namespace) -> None:
+    if arguments.reader is not None:
+        _say(f"--reader {arguments.reader} does not apply: frames are read with PyAV")
+    if arguments.runtime == "eager":
+        _say("--runtime eager does not apply: the model's ONNX export runs")
+    if arguments.precision not in (None, "fp32"):
+        _say(f"--precision {arguments.precision} does not apply: --onnx-precision chooses the export")
+    if arguments.compile:
+        _say("--compile does not apply: the model's ONNX export runs")
+
+
+def _each(inputs: Sequence[T], do: Callable[[T], Path]) -> int:
+    """Do one input after the other; one that fails says so and lets the others go on."""
+    code = 0
+    for given in inputs:
+        try:
+            print(do(given))
+        except CropzoomError as error:
+            _say("\n".join([str(error), *getattr(error, "__notes__", ())]))
+            code = EXIT_BAD_INPUT
+    return code
+
+
+def _say(text: str) -> None:
+    print(f"cropzoom: {text}", file=sys.stderr)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

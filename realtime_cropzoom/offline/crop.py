@@ -1,0 +1,164 @@
+"""``cropzoom crop``: videos and labelled images cut to their boxes, to look at and to train on.
+
+What lies beyond the frame is zero. A video's crops are resized to the median box, so that they
+make a video; images keep the size of their box. The frames are those of the source, every one,
+with all their pixels: ``litpose crop`` loses the frame's last row and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from realtime_cropzoom.crop import cut
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError
+from realtime_cropzoom.offline.boxfile import read_boxes
+from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
+from realtime_cropzoom.offline.directory import ModelDirectory
+from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.images import ImageFolder, context_images, has_frame_number
+from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
+from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.offline.predict import Predictor
+from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.tables import HEADER_ROWS, header_text, read_header, read_labels
+from realtime_cropzoom.types import Box, UInt8
+
+
+class Cropper:
+    """Crops inputs with the boxes that are there, and makes those that are not."""
+
+    def __init__(
+        self,
+        directory: ModelDirectory,
+        flags: BoxFlags,
+        predictor: Callable[[], AbstractContextManager[Predictor]],
+        *,
+        bbox_dir: Path | None,
+        overwrite: bool,
+        say: Say,
+    ) -> None:
+        """``predictor`` gives what predicts an input that has not been predicted yet."""
+        self._directory, self._flags, self._predictor = directory, flags, predictor
+        self._bbox_dir, self._overwrite, self._say = bbox_dir, overwrite, say
+
+    def crop(self, given: Input) -> Path:
+        """Crop a video or a label file and return the cropped file. Raises what its parts raise."""
+        # Both folders, whichever is filled: training looks for both.
+        self._directory.cropped_images.mkdir(parents=True, exist_ok=True)
+        self._directory.cropped_videos.mkdir(parents=True, exist_ok=True)
+        boxes = self._boxes(given)
+        if isinstance(given, Video):
+            output = self._directory.cropped_videos / f"cropped_{given.path.stem}.mp4"
+            crop_video(given.path, boxes, output)
+            return output
+        assert isinstance(given, LabelFile)
+        name = given.path.name
+        output = self._directory.image_preds(name) / f"cropped_{name}"
+        crop_labels(given.path, boxes, self._directory.data_dir(), self._directory.cropped_images, output)
+        return output
+
+    def _boxes(self, given: Input) -> Path:
+        files = box_files(self._directory, given)
+        if self._bbox_dir is not None:
+            if self._flags.given:
+                raise ConfigError("both --bbox_dir and how to make boxes were given; give one of them")
+            return self._bbox_dir / files.boxes.name
+        if files.boxes.exists() and not self._overwrite:
+            if self._flags.given:
+                self._say(f"using the boxes in {files.boxes}, however they were made (--overwrite makes them anew)")
+            return files.boxes
+        if not files.predictions.exists():
+            with self._predictor() as predictor:
+                predictor.predict(given, None)
+        create_bbox(files, self._flags)
+        self._say(f"made the boxes {files.boxes}")
+        return files.boxes
+
+
+def crop_video(video: Path, box_file: Path, output: Path) -> None:
+    """Write ``video`` cut to its boxes. Raises SourceError, DataError or SinkError; then nothing is left behind."""
+    boxes = read_boxes(box_file)
+    size = boxes.cropped_size()
+    with FrameReader(str(video)) as reader:
+        if reader.info.frame_count is not None:
+            boxes.check_length(reader.info.frame_count, video)
+        count = 0
+        with VideoWriter(output, size, reader.info.fps) as writer, progress(output.name, len(boxes)) as bar:
+            for frame in reader.frames():
+                if frame.stamp.index >= len(boxes):
+                    raise DataError(f"{box_file} has {len(boxes)} rows, but {video} has a frame {frame.stamp.index}")
+                writer.write(cut_to(frame.image, boxes[frame.stamp.index], size), frame.stamp.pts_ns)
+                count += 1
+                bar.update()
+            boxes.check_length(count, video)
+            writer.commit()
+
+
+def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
+    """Return what ``box`` shows, zero beyond the frame, resized to (W, H) where it is not that large."""
+    pixels, _ = cut(image, box, "pad")
+    if (box.w, box.h) == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size), np.uint8)
+
+
+def crop_labels(csv: Path, box_file: Path, data_dir: Path | None, images_dir: Path, output: Path) -> None:
+    """Write the images of a label file cut to their boxes, the frames around them too, and the labels moved along.
+
+    Raises DataError or SinkError.
+    """
+    boxes = read_boxes(box_file)
+    labels = read_labels(csv)
+    images = ImageFolder.of_labels(csv, labels.images, data_dir)
+    jobs: dict[Path, tuple[Path, Box]] = {}
+    boxes_in_order = boxes.of_images(labels.images)
+    of_labelled = dict(zip(images.paths, boxes_in_order, strict=True))
+    for name, path in zip(labels.images, images.paths, strict=True):
+        around = set(context_images(path)) if has_frame_number(path) else {path}
+        for source in around:
+            # A labelled frame near another keeps its own box; one near two labelled frames, the first's.
+            box = of_labelled.get(source, of_labelled[path])
+            jobs.setdefault(images_dir / Path(name).with_name(source.name), (source, box))
+    with progress(images_dir.name, len(jobs), unit="images") as bar, ThreadPoolExecutor() as pool:
+        for _ in pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0]), jobs.items()):
+            bar.update()
+    _move_labels(csv, boxes_in_order, output)
+
+
+def _crop_image(source: Path, box: Box, target: Path) -> None:
+    image = cv2.imread(str(source), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise DataError(f"cannot read the image {source}")
+    planes = image if image.ndim == 3 else image[:, :, None]
+    pixels = np.zeros((box.h, box.w, planes.shape[2]), planes.dtype)
+    left, top = max(0, box.x), max(0, box.y)
+    right, bottom = min(planes.shape[1], box.x + box.w), min(planes.shape[0], box.y + box.h)
+    if left < right and top < bottom:
+        pixels[top - box.y : bottom - box.y, left - box.x : right - box.x] = planes[top:bottom, left:right]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.stem}.partial{target.suffix}")  # the suffix says how to write it
+    if not cv2.imwrite(str(partial), pixels if image.ndim == 3 else pixels[:, :, 0]):
+        raise SinkError(f"cannot write the image {target}")
+    partial.replace(target)
+
+
+def _move_labels(csv: Path, boxes: Sequence[Box], output: Path) -> None:
+    """Labels less the corner of their box, written as pandas writes them, as Lightning Pose does."""
+    header = read_header(csv)
+    index = dict.fromkeys(range(header.index_columns), str)
+    table = pd.read_csv(csv, header=None, skiprows=len(HEADER_ROWS), dtype=index)
+    corners = np.array([(box.x, box.y) for box in boxes])
+    for position, (_, coord) in enumerate(header.columns, header.index_columns):
+        if coord in ("x", "y"):
+            table[position] = table[position] - corners[:, "xy".index(coord)]
+    with replacing(output) as file:
+        file.write(header_text(csv))
+        table.to_csv(file, header=False, index=False, lineterminator="\n")

@@ -1,0 +1,112 @@
+"""A Lightning Pose model directory: where its files lie, and what its configuration says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.split import split_frames
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDirectory:
+    """Paths as in Lightning Pose, ``api/model.py``."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path, overrides: Sequence[str] = ()) -> ModelDirectory:
+        """Read the directory's configuration, with ``section.name=value`` in place of what it says.
+
+        Raises ModelError or ConfigError.
+        """
+        if not path.exists():
+            raise ModelError(f"no model directory at {path}; expected one with a config.yaml and exports_onnx/")
+        if not path.is_dir():
+            raise ModelError(
+                f"{path} is a file; expected a model directory, where the predictions go "
+                "(cropzoom pipeline takes a bare .onnx)"
+            )
+        try:
+            config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ModelError(f"{path} has no config.yaml; expected a Lightning Pose model directory") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ModelError(f"{path / 'config.yaml'} is no YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(config, dict):
+            raise ModelError(f"{path / 'config.yaml'} holds no sections; expected a Lightning Pose config")
+        for override in overrides:
+            _override(config, override)
+        return cls(path, config)
+
+    @property
+    def video_preds(self) -> Path:
+        """Predictions and boxes of videos."""
+        return self.path / "video_preds"
+
+    @property
+    def labeled_videos(self) -> Path:
+        """Videos with the keypoints drawn into them."""
+        return self.video_preds / "labeled_videos"
+
+    @property
+    def cropped_videos(self) -> Path:
+        """Videos that ``crop`` makes."""
+        return self.path / "cropped_videos"
+
+    @property
+    def cropped_images(self) -> Path:
+        """Labelled images that ``crop`` makes."""
+        return self.path / "cropped_images"
+
+    def image_preds(self, name: str) -> Path:
+        """Predictions and boxes of a label file, or of a folder of images."""
+        return self.path / "image_preds" / name
+
+    def data_dir(self) -> Path | None:
+        """The folder that the model's label files are relative to, None where the configuration names none."""
+        named = self._get("data", "data_dir")
+        return None if named is None else Path(str(named)).expanduser()
+
+    def sets(self, label_file: Path, count: int) -> list[str]:
+        """Return what each row of a label file was to the training: train, validation, test or unused."""
+        trained_on = self._get("data", "csv_file")
+        names = trained_on if isinstance(trained_on, list) else [trained_on]
+        if label_file.name not in [Path(str(name)).name for name in names]:
+            return ["unused"] * count
+        split = split_frames(
+            count,
+            float(self._get("training", "train_prob", 0.95)),
+            self._get("training", "val_prob"),
+            int(self._get("training", "rng_seed_data_pt", 0)),
+            self._get("training", "train_frames"),
+        )
+        return split.sets(count)
+
+    @property
+    def shown_above(self) -> float:
+        """Keypoints with a likelihood above it are drawn (``eval.confidence_thresh_for_vid``)."""
+        return float(self._get("eval", "confidence_thresh_for_vid", 0.9))
+
+    @property
+    def colormap(self) -> str:
+        """Matplotlib's name of the keypoints' colours (``eval.colormap``)."""
+        return str(self._get("eval", "colormap", "cool"))
+
+    def _get(self, section: str, name: str, default: Any = None) -> Any:
+        value = (self.config.get(section) or {}).get(name)
+        return default if value is None else value
+
+
+def _override(config: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    section, dot, key = name.partition(".")
+    if not (equals and dot and isinstance(config.get(section), dict) and key):
+        raise ConfigError(f"override {override!r}; expected section.name=value with a section of the model's config")
+    config[section][key] = yaml.safe_load(text)

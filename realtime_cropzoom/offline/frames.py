@@ -1,0 +1,127 @@
+"""Frames of a video, decoded ahead in a thread of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.types import Frame, Stamp
+
+_AHEAD = 8
+"""Frames decoded before they are asked for."""
+_POLL_S = 0.2
+
+
+class FrameReader:
+    """Iterates over the frames of a source, in order. Use it in a ``with``, once."""
+
+    def __init__(self, source: str) -> None:
+        """Open ``source`` (a video file, or synthetic:arena). Raises SourceError."""
+        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(_AHEAD)
+        self._stop = threading.Event()
+        self._opened = threading.Event()
+        self._begin = threading.Event()
+        self._first = 0
+        self._info: SourceInfo | None = None
+        self.problems: list[str] = []
+        """What went wrong without ending the stream, once it has ended."""
+        self.before: Stamp | None = None
+        """The last of the frames left out at the beginning."""
+        self._thread = threading.Thread(target=self._read, args=(source,), name="cropzoom-decode", daemon=True)
+        self._thread.start()
+        while not self._opened.wait(_POLL_S):
+            pass
+        if self._info is None:
+            error = self._queue.get()
+            assert isinstance(error, BaseException)
+            raise error
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the source."""
+        assert self._info is not None
+        return self._info
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """Yield every frame from number ``first`` on.
+
+        Raises SourceError where reading fails, and at the end where the source had promised more frames.
+        """
+        self._first = first
+        self._begin.set()
+        while True:
+            try:
+                item = self._queue.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stop.set()
+        self._begin.set()
+        with contextlib.suppress(queue.Empty):  # lets a thread go that waits for a place
+            while True:
+                self._queue.get_nowait()
+        self._thread.join(2.0)
+
+    def _read(self, name: str) -> None:
+        try:
+            source = open_source(name)
+        except BaseException as error:
+            self._queue.put(error)
+            self._opened.set()
+            return
+        try:
+            self._info = source.info
+            self._opened.set()
+            self._begin.wait()
+            for index, captured in enumerate(source.frames()):
+                if self._stop.is_set():
+                    return
+                self._hand_over(index, captured)
+            self.problems = source.problems()
+            missing = source.missing()
+            if missing:
+                raise SourceError(f"{name} ends early: it promises {missing}; copy it again, or cut it anew")
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+        finally:
+            source.close()
+
+    def _hand_over(self, index: int, captured: Captured) -> None:
+        stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
+        if index < self._first:
+            self.before = stamp
+            return
+        info = self.info
+        if (captured.width, captured.height) != (info.width, info.height):
+            raise SourceError(
+                f"frame {index} of {info.name} is {captured.width}x{captured.height}, but the video began as "
+                f"{info.width}x{info.height}"
+            )
+        image = np.empty((captured.height, captured.width, 3), np.uint8)
+        captured.copy_to(image)
+        self._put(Frame(stamp, image))
+
+    def _put(self, item: Frame | BaseException | None) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=_POLL_S)
+                return

@@ -1,0 +1,84 @@
+"""Labelled images on disk, and the frames around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realtime_cropzoom.context import REACH
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.types import UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """Images by the names that a label file gives them."""
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    _sizes: dict[Path, tuple[tuple[int, int], Path]] = field(default_factory=dict, init=False)
+
+    @classmethod
+    def of_labels(cls, csv: Path, names: Sequence[str], data_dir: Path | None) -> ImageFolder:
+        """Find the images of a label file: in the model's data_dir, or beside the file. Raises DataError."""
+        roots = [root for root in (data_dir, csv.parent) if root is not None]
+        root = next((root for root in roots if (root / names[0]).exists()), None)
+        if root is None:
+            raise DataError(f"{csv} labels {names[0]}, which is not in {' nor in '.join(map(str, roots))}")
+        paths = tuple(root / name for name in names)
+        missing = [path for path in paths if not path.exists()]
+        if missing:
+            raise DataError(
+                f"{csv} labels {missing[0]}, which is not there ({len(missing)} of {len(paths)} are missing)"
+            )
+        return cls(tuple(names), paths)
+
+    def read(self, path: Path) -> UInt8:
+        """Return the image as (H, W, 3) RGB. Raises DataError."""
+        return read_image(path)
+
+    def check_size(self, row: int, size: tuple[int, int]) -> None:
+        """Raise DataError where an image is not as large as the others of its folder: it is of another camera."""
+        path = self.paths[row]
+        expected, other = self._sizes.setdefault(path.parent, (size, path))
+        if size != expected:
+            raise DataError(
+                f"{path} is {size[0]}x{size[1]}, but {other.name} beside it is {expected[0]}x{expected[1]}; "
+                "expected images of one size in a folder"
+            )
+
+
+def read_image(path: Path) -> UInt8:
+    """Read an image as (H, W, 3) RGB, as it is stored: a note to turn it is for viewers. Raises DataError."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise DataError(f"cannot read the image {path}")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def has_frame_number(path: Path) -> bool:
+    """Whether a file's name says which frame it is."""
+    return re.search(r"\d", path.stem) is not None
+
+
+def context_images(path: Path) -> list[Path]:
+    """Return the paths of the five frames around a labelled one, which stands in for those that are not there.
+
+    The first number in the file's name is the frame's. Source: Lightning Pose, ``utils/io.py``,
+    ``get_context_img_paths``. Raises DataError where the name has no number.
+    """
+    number = re.search(r"\d+", path.stem)
+    if number is None:
+        raise DataError(f"{path.name} has no frame number in its name; a context model needs the frames around it")
+    digits = number.group()
+    middle = int(digits)
+    found = []
+    for index in range(middle - REACH, middle + REACH + 1):
+        other = path.with_stem(path.stem.replace(digits, str(max(index, 0)).zfill(len(digits))))
+        found.append(other if other.exists() else path)
+    return found

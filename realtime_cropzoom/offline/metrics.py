@@ -1,0 +1,54 @@
+"""What Lightning Pose writes beside predictions: pixel error, and how far keypoints jump."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from realtime_cropzoom.offline.outputs import replacing
+from realtime_cropzoom.tables import chunks_of_predictions, read_header
+from realtime_cropzoom.types import Float64
+
+
+def write_temporal_norm(predictions: Path) -> Path:
+    """Write how far each keypoint has moved since the frame before, in pixels, and return the file.
+
+    Read in portions, so that an hour costs no more memory than a minute. Source: Lightning
+    Pose, ``metrics.py``, ``temporal_norm``; float32 as there.
+    """
+    path = predictions.with_name(f"{predictions.stem}_temporal_norm.csv")
+    names = read_header(predictions).keypoint_names
+    before = np.full((1, len(names), 2), np.nan, np.float32)
+    with replacing(path) as file:
+        file.write(f",{','.join(names)}\n")
+        for chunk in chunks_of_predictions(predictions):
+            all_xy = np.concatenate([before, chunk.xy.astype(np.float32)])
+            norms = np.sqrt(np.square(np.diff(all_xy, axis=0)).sum(axis=2))
+            file.writelines(
+                f"{name},{_cells(row)}\n" for name, row in zip(chunk.index, norms.astype(np.float64), strict=True)
+            )
+            before = all_xy[-1:]
+    return path
+
+
+def pixel_errors(labelled_xy: Float64, predicted_xy: Float64) -> Float64:
+    """(N, K) distances; NaN where unlabelled. Both (N, K, 2) in the same space."""
+    errors: Float64 = np.linalg.norm(labelled_xy - predicted_xy, axis=2)
+    return errors
+
+
+def write_pixel_errors(
+    path: Path, images: Sequence[str], keypoint_names: Sequence[str], errors: Float64, sets: Sequence[str]
+) -> None:
+    """Write ``predictions_pixel_error.csv``."""
+    with replacing(path) as file:
+        file.write(f",{','.join(keypoint_names)},set\n")
+        file.writelines(
+            f"{image},{_cells(row)},{word}\n" for image, row, word in zip(images, errors, sets, strict=True)
+        )
+
+
+def _cells(row: Float64) -> str:
+    return ",".join("" if np.isnan(value) else repr(value) for value in row.tolist())

@@ -1,0 +1,149 @@
+"""Files that are there whole or not at all: written under another name, renamed when they are done.
+
+A recording takes long to predict, so what an interrupted command has got so far stays beside
+the file it was to become, as ``<name>.partial``, and ``--resume`` goes on from there. A note
+beside it, ``<name>.partial.json``, says what it was made of: nothing else may be added to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from realtime_cropzoom.errors import DataError, SinkError
+
+_FLUSH_S = 0.5
+
+Say = Callable[[str], None]
+"""Tells the user something, in a line."""
+
+
+class RowsFile:
+    """A CSV file that grows row by row, and gets its name when it is complete."""
+
+    def __init__(self, final: Path, header: str, made_of: dict[str, object], *, resume: bool) -> None:
+        """Begin ``final``, or go on with what is there of it. Raises SinkError or DataError."""
+        self.final = final
+        self._partial = final.with_name(final.name + ".partial")
+        self._note = final.with_name(final.name + ".partial.json")
+        self.rows = 0
+        """Rows that are in the file."""
+        self._header_rows = header.count("\n")
+        self._pending: list[str] = []
+        self._flushed_s = time.monotonic()
+        made_of = json.loads(json.dumps(made_of, default=str))
+        size = self._take_up(made_of) if resume and self._partial.exists() else 0
+        with _words_for(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._partial.open("r+b" if size else "wb", buffering=0)
+            self._file.truncate(size)
+            self._file.seek(size)
+            if not size:
+                self._file.write(header.encode())
+                self._note.write_text(json.dumps(made_of, indent=2), encoding="utf-8")
+
+    def shorten(self, rows: int) -> None:
+        """Forget all but the first ``rows`` rows that an earlier command has left."""
+        if rows < self.rows:
+            with self._partial.open("rb") as file:
+                size = sum(len(line) for line, _ in zip(file, range(self._header_rows + rows), strict=False))
+            self._file.truncate(size)
+            self._file.seek(size)
+            self.rows = rows
+
+    def row(self, number: int) -> str:
+        """Return a row that an earlier command has left."""
+        with self._partial.open(encoding="utf-8") as file:
+            return next(islice(file, self._header_rows + number, None)).rstrip("\n")
+
+    def add(self, line: str) -> None:
+        """Add a row."""
+        self._pending.append(line)
+        if time.monotonic() - self._flushed_s > _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand all rows to the operating system. Raises SinkError, as where the disk is full."""
+        data = "".join(self._pending).encode()
+        with _words_for(self.final):
+            while data:  # a disk that fills up takes the first part, and raises only for the next
+                data = data[self._file.write(data) or 0 :]
+        self.rows += len(self._pending)
+        self._pending.clear()
+        self._flushed_s = time.monotonic()
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        self.flush()
+        self._file.close()
+        with _words_for(self.final):
+            os.replace(self._partial, self.final)
+            self._note.unlink(missing_ok=True)
+
+    def __enter__(self) -> RowsFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file.closed:
+            return
+        with contextlib.suppress(SinkError):
+            self.flush()
+        self._file.close()
+        if error is not None:
+            error.add_note(
+                f"{self.rows} frames are in {self._partial}; the same command with --resume goes on from there"
+            )
+
+    def _take_up(self, made_of: dict[str, object]) -> int:
+        """Count what is there and return where it ends; a row that was cut off is written anew."""
+        try:
+            was_made_of = json.loads(self._note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            was_made_of = None
+        if was_made_of != made_of:
+            differs = [k for k in made_of if not was_made_of or was_made_of.get(k) != made_of[k]]
+            raise DataError(
+                f"{self._partial} was made with another {', '.join(differs) or 'command'}; "
+                "leave out --resume to start over, or give what it was made with"
+            )
+        size = 0
+        with self._partial.open("rb") as file:
+            for number, line in enumerate(file):
+                if not line.endswith(b"\n"):
+                    break
+                size += len(line)
+                self.rows = number + 1 - self._header_rows
+        return size if self.rows >= 0 else 0
+
+
+@contextmanager
+def replacing(final: Path) -> Iterator[IO[str]]:
+    """Open a text file that takes its name, and the place of an older one, when it is complete. Raises SinkError."""
+    partial = final.with_name(final.name + ".partial")
+    with _words_for(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                yield file
+            os.replace(partial, final)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _words_for(final: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(f"cannot write {final}: {error.strerror or error}") from error

@@ -1,0 +1,238 @@
+"""``cropzoom pipeline``: detector, boxes and pose in one pass over a video.
+
+The reference for the live path: the same settings, schedule and pure functions, and for the same
+frames the same numbers. ``--pace fast`` of ``cropzoom run`` gives them too, with messages; this
+takes all cores for the models, and leaves files as ``predict`` and ``create_bbox`` do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.config import SHIPPED, Settings
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.model_file import Role, shipped_model
+from realtime_cropzoom.offline.annotate import annotate_video
+from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.inputs import LabelFile, Video, gather
+from realtime_cropzoom.offline.lane import Answer, Lane
+from realtime_cropzoom.offline.metrics import write_temporal_norm
+from realtime_cropzoom.offline.outputs import RowsFile, Say
+from realtime_cropzoom.offline.predict import Options
+from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
+from realtime_cropzoom.schedule import PASSED_OVER, FileSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.sources.opening import SYNTHETIC
+from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a pipeline; there is no detector where the boxes come from a file."""
+
+    detector: Model | None
+    pose: Model
+
+
+def load_models(settings: Settings) -> Models:
+    """Load what the settings name. Raises ModelError."""
+
+    def load(given: str, role: Role) -> Model:
+        path = shipped_model(role) if given == SHIPPED else Path(given).expanduser()
+        # One thread a frame, as live: another number of threads adds up in another order.
+        return Model(path, role, provider=settings.provider, precision=settings.precision, method=settings.decoder)
+
+    detector = None if settings.schedule else load(settings.detector, "detector")
+    return Models(detector, load(settings.pose, "pose"))
+
+
+def sources_of(given: Sequence[Path]) -> list[str]:
+    """Return the sources that were given, folders expanded. Raises DataError."""
+    synthetic = [str(path) for path in given if str(path).startswith(SYNTHETIC)]
+    inputs = gather([path for path in given if not str(path).startswith(SYNTHETIC)])
+    labels = [i.path for i in inputs if isinstance(i, LabelFile)]
+    if labels:
+        raise DataError(f"{labels[0]} is no video; for labelled images use cropzoom predict --bbox_dir")
+    return synthetic + [str(i.path) for i in inputs if isinstance(i, Video)]
+
+
+class OfflinePipeline:
+    """Runs over one video after the other."""
+
+    def __init__(
+        self, settings: Settings, models: Models, pool: ThreadPoolExecutor, workers: int, options: Options, say: Say
+    ) -> None:
+        """Raises ConfigError where the settings do not fit the models."""
+        self._settings, self._models = settings, models
+        self._pool, self._workers, self._options, self._say = pool, workers, options, say
+        self._rule: BoxRule | None = None
+        if models.detector is not None:
+            self._rule = settings.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
+
+    def run(self, source: str, folder: Path) -> Path:
+        """Write ``<video>.csv``, ``<video>_bbox.csv`` and the rest to ``folder``; return the first of them.
+
+        Raises SourceError, ScheduleError or SinkError; what is there then can be gone on from.
+        """
+        with FrameReader(source) as reader:
+            final = folder / f"{reader.info.name}.csv"
+            if final.exists() and not self._options.overwrite:
+                self._say(f"skipping {source}: {final} exists (--overwrite does it anew)")
+                return final
+            with self._rows_file(final, source) as poses, self._boxes_file(final, source) as boxes:
+                _Pass(self, reader, poses, boxes).run()
+                boxes.commit()
+                poses.commit()
+        for problem in reader.problems:
+            self._say(problem)
+        write_temporal_norm(final)
+        if not self._options.skip_viz:
+            labelled = folder / "labeled_videos" / f"{final.stem}_labeled.mp4"
+            annotate_video(source, final, labelled, shown_above=0.5, colormap="cool")
+        return final
+
+    def _rows_file(self, final: Path, source: str) -> RowsFile:
+        pose = self._models.pose
+        header = pose_header(pose.keypoint_names, pose.file.scorer)
+        return RowsFile(final, header, self._made_of(source), resume=self._options.resume)
+
+    def _boxes_file(self, final: Path, source: str) -> RowsFile:
+        path = final.with_name(f"{final.stem}_bbox.csv")
+        return RowsFile(path, BBOX_COLUMNS + "\n", self._made_of(source), resume=self._options.resume)
+
+    def _made_of(self, source: str) -> dict[str, object]:
+        detector = self._models.detector
+        return {
+            "source": source,
+            "detector": None if detector is None else detector.sha256(),
+            "pose": self._models.pose.sha256(),
+            "settings": self._settings.model_dump(mode="json", exclude={"detector", "pose", "source"}),
+        }
+
+
+@dataclass(slots=True)
+class _Row:
+    """A frame on its way to the files."""
+
+    stamp: Stamp
+    in_force: BoxInForce
+    keypoints: Keypoints | None = None
+    done: bool = False
+
+
+class _Pass:
+    """One pass over one video."""
+
+    def __init__(self, pipeline: OfflinePipeline, reader: FrameReader, poses: RowsFile, boxes: RowsFile) -> None:
+        s = self._settings = pipeline._settings
+        self._reader, self._poses, self._boxes = reader, poses, boxes
+        self._rule = pipeline._rule
+        self._schedule: Schedule = (
+            LockstepSchedule(s.state_limits(), s.detector_every)
+            if s.schedule is None
+            else FileSchedule.read(s.schedule)
+        )
+        lane = partial(Lane, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
+        self._pose: Lane[_Row] = lane(pipeline._models.pose, edge=s.edge)
+        self._detector: Lane[Stamp] | None = None
+        if pipeline._models.detector is not None:
+            self._detector = lane(pipeline._models.detector, wanted=self._is_detected)
+        self._keypoints = len(pipeline._models.pose.keypoint_names)
+        self._every_frame = pipeline._models.detector is not None and pipeline._models.detector.reach > 0
+        self._waiting: deque[Frame] = deque()
+        self._rows: deque[_Row] = deque()
+        self._begin = min(poses.rows, boxes.rows)
+        poses.shorten(self._begin)
+        boxes.shorten(self._begin)
+        self._first = self._first_frame(pipeline._models)
+
+    def run(self) -> None:
+        """Read, detect, crop and write until the video ends."""
+        info, limit = self._reader.info, self._settings.frames
+        with progress(info.name, limit or info.frame_count, self._begin) as self._bar:
+            for frame in self._reader.frames(self._first):
+                if frame.stamp.index == limit:
+                    break
+                if frame.stamp.index == self._first and self._first > 0:
+                    self._take_up_box()
+                if self._detector is not None and (self._every_frame or self._is_detected(frame.stamp)):
+                    self._detector.put(frame.stamp, partial(np.asarray, frame.image))
+                self._waiting.append(frame)
+                self._advance(self._detector.take() if self._detector else ())
+            self._advance(self._detector.finish() if self._detector else ())
+            self._write(self._pose.finish())
+
+    def _is_detected(self, stamp: Stamp) -> bool:
+        return stamp.index % self._settings.detector_every == 0
+
+    def _advance(self, detections: Iterable[Answer[Stamp]]) -> None:
+        """Give their boxes to all frames whose detection is there."""
+        for answer in detections:
+            assert self._rule is not None
+            self._schedule.offer(Detection(answer.tag, self._rule.box(answer.keypoints), detected_ns=0))
+        while self._waiting:
+            in_force = self._schedule.choose(self._waiting[0].stamp)
+            if in_force is None:
+                return
+            self._crop(self._waiting.popleft(), in_force)
+            self._write(self._pose.take())
+
+    def _crop(self, frame: Frame, in_force: BoxInForce) -> None:
+        row = _Row(frame.stamp, in_force)
+        self._rows.append(row)
+        if in_force.box is not None:
+            self._pose.put(row, partial(np.asarray, frame.image), in_force.box)
+            return
+        row.done = True
+        if in_force is not PASSED_OVER:  # what a context model sees ends where the animal is not there
+            self._pose.end_sequence()
+
+    def _write(self, answers: Iterable[Answer[_Row]]) -> None:
+        """Write all rows that are complete, in order."""
+        for answer in answers:
+            answer.tag.keypoints, answer.tag.done = answer.keypoints, True
+        while self._rows and self._rows[0].done:
+            row = self._rows.popleft()
+            if row.stamp.index < self._begin:  # it was only needed for what comes after it
+                continue
+            index, found = row.stamp.index, row.keypoints
+            failed = found is None or not np.isfinite(found.xy).all()
+            cells = blank_cells(self._keypoints) if failed or found is None else pose_cells(found)
+            self._boxes.add(f"{index}{_box_cells(row.in_force)}\n")
+            self._poses.add(f"{index}{cells}\n")
+            self._bar.update()
+
+    # -- going on where an interrupted command has stopped -------------------------------------
+
+    def _first_frame(self, models: Models) -> int:
+        """Where to begin reading, so that the first row to be written is what it would have been."""
+        if self._settings.schedule is not None:  # frames passed over do not count for a context model
+            return 0 if models.pose.reach else self._begin
+        every = self._settings.detector_every
+        context = 2 * models.pose.reach
+        if models.detector is not None and models.detector.reach:
+            context += 2 * models.detector.reach + every
+        return max(0, self._begin - context) // every * every
+
+    def _take_up_box(self) -> None:
+        """Tell the schedule of the last usable detection: there may be none again for a while."""
+        cells = self._boxes.row(self._first - 1).split(",")
+        before = self._reader.before
+        if cells[1] == "" or before is None:
+            return
+        x, y, h, w, frame = (int(cell) for cell in cells[1:6])
+        pts_ns = before.pts_ns - round(float(cells[6]) * 1e6)
+        self._schedule.offer(Detection(Stamp(frame, pts_ns, None, 0), Box(x, y, w, h), detected_ns=0))
+
+
+def _box_cells(in_force: BoxInForce) -> str:
+    return ",,,,,,," if in_force is PASSED_OVER else box_cells(in_force)

@@ -1,0 +1,241 @@
+"""``cropzoom predict``: keypoints for videos, labelled images and images, as ``litpose predict`` writes them.
+
+Videos are resized as Lightning Pose does with videos, images as it does with images, so the
+numbers are those of its own runtime. With boxes, what a box shows of a video's frame is cut off
+at the frame's edge and a labelled image's is padded with zeros, as in the crops that pose models
+are trained on; either way the keypoints come out in frame space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from realtime_cropzoom.context import REACH, Question
+from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
+from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
+from realtime_cropzoom.offline.directory import ModelDirectory
+from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.images import ImageFolder, context_images
+from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
+from realtime_cropzoom.offline.lane import Item, Lane
+from realtime_cropzoom.offline.metrics import pixel_errors, write_pixel_errors, write_temporal_norm
+from realtime_cropzoom.offline.outputs import RowsFile, Say, replacing
+from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.pose_rows import pose_cells, pose_header
+from realtime_cropzoom.tables import Labels, read_labels
+from realtime_cropzoom.types import Box, Float32, Float64, Keypoints
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to predict."""
+
+    overwrite: bool = False
+    """Predict anew what has been predicted."""
+    resume: bool = False
+    """Go on where an interrupted command has stopped."""
+    skip_viz: bool = False
+    """Draw nothing."""
+    batch: int = 1
+    """Frames that go to the model at once."""
+
+
+class Predictor:
+    """A model, and where its predictions go."""
+
+    def __init__(
+        self,
+        model: Model,
+        directory: ModelDirectory,
+        pool: ThreadPoolExecutor,
+        workers: int,
+        options: Options,
+        say: Say,
+    ) -> None:
+        self._model, self._directory = model, directory
+        self._pool, self._workers = pool, workers
+        self._options, self._say = options, say
+
+    def predict(self, given: Input, bbox_dir: Path | None) -> Path:
+        """Predict one input and return the file. Raises SourceError, DataError or SinkError."""
+        if isinstance(given, Video):
+            return self._video(given.path, bbox_dir)
+        return self._labels(given.path, bbox_dir) if isinstance(given, LabelFile) else self._images(given, bbox_dir)
+
+    # -- videos --------------------------------------------------------------------------------
+
+    def _video(self, video: Path, bbox_dir: Path | None) -> Path:
+        final = self._directory.video_preds / f"{video.stem}.csv"
+        if self._is_done(final, video):
+            return final
+        boxes = None if bbox_dir is None else read_boxes(bbox_dir / f"{video.stem}_bbox.csv")
+        with FrameReader(str(video)) as reader:
+            if boxes is not None and reader.info.frame_count is not None:
+                boxes.check_length(reader.info.frame_count, video)
+            with self._rows_file(final, video, boxes) as file:
+                self._fill(file, reader, boxes, video)
+                file.commit()
+        for problem in reader.problems:
+            self._say(problem)
+        write_temporal_norm(final)
+        if not self._options.skip_viz:
+            labelled = self._directory.labeled_videos / f"{video.stem}_labeled.mp4"
+            annotate_video(str(video), final, labelled, self._directory.shown_above, self._directory.colormap)
+        return final
+
+    def _rows_file(self, final: Path, video: Path, boxes: Boxes | None) -> RowsFile:
+        made_of: dict[str, object] = {
+            "model": self._model.sha256(),
+            "video": [video.resolve(), video.stat().st_size],
+            "boxes": None if boxes is None else hashlib.sha256(boxes.xyhw.tobytes()).hexdigest(),
+            "decoder": self._model.method,
+        }
+        partial_before = final.with_name(final.name + ".partial")
+        if partial_before.exists() and not self._options.resume:
+            self._say(f"{partial_before} is of an interrupted command; starting over (--resume goes on)")
+        header = pose_header(self._model.keypoint_names, self._model.file.scorer)
+        return RowsFile(final, header, made_of, resume=self._options.resume)
+
+    def _fill(self, file: RowsFile, reader: FrameReader, boxes: Boxes | None, video: Path) -> None:
+        begin = file.rows
+        lane: Lane[int] = self._lane(edge_of_videos=True)
+        count = 0
+        with progress(video.name, reader.info.frame_count, begin) as bar:
+
+            def write(frame: int, keypoints: Keypoints) -> None:
+                if frame >= begin:  # those before were only context
+                    file.add(f"{frame}{pose_cells(self._with_likelihood(keypoints))}\n")
+                    bar.update()
+
+            for frame in reader.frames(max(0, begin - 2 * self._model.reach)):
+                index, image = frame.stamp.index, frame.image
+                count = index + 1
+                if boxes is not None and index >= len(boxes):
+                    raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {index}")
+                lane.put(index, partial(np.asarray, image), None if boxes is None else boxes[index])
+                for answer in lane.take():
+                    write(answer.tag, answer.keypoints)
+            for answer in lane.finish():
+                write(answer.tag, answer.keypoints)
+        if boxes is not None:
+            boxes.check_length(max(count, begin), video)
+
+    # -- images --------------------------------------------------------------------------------
+
+    def _labels(self, csv: Path, bbox_dir: Path | None) -> Path:
+        folder = self._directory.image_preds(csv.name)
+        final = folder / "predictions.csv"
+        if self._is_done(final, csv):
+            return final
+        labels = read_labels(csv)
+        names = self._model.keypoint_names
+        if set(labels.keypoint_names) != set(names):
+            raise DataError(
+                f"{csv} labels {', '.join(labels.keypoint_names)}, but the model's keypoints are {', '.join(names)}"
+            )
+        labels = read_labels(csv, names)
+        images = ImageFolder.of_labels(csv, labels.images, self._directory.data_dir())
+        boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(labels.images)
+        found = self._look_at(csv.name, images, boxes)
+        sets = self._directory.sets(csv, len(labels.images))
+        self._write_images(final, labels.images, found, sets)
+        xy = np.stack([keypoints.xy for keypoints in found]).astype(np.float64)
+        errors = pixel_errors(labels.xy, xy)
+        write_pixel_errors(folder / "predictions_pixel_error.csv", labels.images, names, errors, sets)
+        self._report(csv, labels, errors)
+        self._draw(folder, images, found, labels.xy)
+        return final
+
+    def _images(self, given: Images, bbox_dir: Path | None) -> Path:
+        folder = self._directory.image_preds(given.name)
+        final = folder / "predictions.csv"
+        if self._is_done(final, given.paths[0] if len(given.paths) == 1 else given.paths[0].parent):
+            return final
+        images = ImageFolder(tuple(path.name for path in given.paths), given.paths)
+        boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(images.names)
+        found = self._look_at(given.name, images, boxes)
+        self._write_images(final, images.names, found, None)
+        self._draw(folder, images, found, None)
+        return final
+
+    def _look_at(self, what: str, images: ImageFolder, boxes: Sequence[Box] | None) -> list[Keypoints]:
+        lane: Lane[int] = self._lane(edge_of_videos=False)
+        found: list[Keypoints] = []
+        with progress(what, len(images.names), unit="images") as bar:
+            for row in range(len(images.names)):
+                box = None if boxes is None else boxes[row]
+                paths = context_images(images.paths[row]) if self._model.reach else [images.paths[row]]
+                items = tuple(Item(row, partial(images.read, path), box) for path in paths)
+                lane.ask(Question(items, (items[REACH if self._model.reach else 0],)))
+                for answer in lane.take():
+                    images.check_size(answer.tag, answer.size)
+                    found.append(answer.keypoints)
+                    bar.update()
+            for answer in lane.finish():
+                images.check_size(answer.tag, answer.size)
+                found.append(answer.keypoints)
+                bar.update()
+        return found
+
+    def _write_images(
+        self, final: Path, names: Sequence[str], found: Sequence[Keypoints], sets: Sequence[str] | None
+    ) -> None:
+        with replacing(final) as file:
+            file.write(pose_header(self._model.keypoint_names, self._model.file.scorer, sets=sets is not None))
+            ends = [""] * len(names) if sets is None else [f",{word}" for word in sets]
+            for name, keypoints, end in zip(names, found, ends, strict=True):
+                file.write(f"{name}{pose_cells(self._with_likelihood(keypoints))}{end}\n")
+
+    def _report(self, csv: Path, labels: Labels, errors: Float64) -> None:
+        if np.isfinite(errors).any():
+            each = ", ".join(
+                f"{name} {np.nanmean(column):.2f}"
+                for name, column in zip(labels.keypoint_names, errors.T, strict=True)
+                if np.isfinite(column).any()
+            )
+            self._say(f"{csv.name}: mean pixel error {np.nanmean(errors):.2f} ({each})")
+
+    def _draw(self, folder: Path, images: ImageFolder, found: Sequence[Keypoints], labels: Float64 | None) -> None:
+        if self._options.skip_viz:
+            return
+        for row, name in enumerate(images.names):
+            path = folder / Path(name).with_name(f"{Path(name).stem}_labeled.png")
+            truth = None if labels is None else labels[row]
+            picture = images.read(images.paths[row])
+            annotate_image(picture, found[row], truth, path, self._directory.shown_above, self._directory.colormap)
+
+    # -- both ----------------------------------------------------------------------------------
+
+    def _lane(self, *, edge_of_videos: bool) -> Lane[int]:
+        return Lane(
+            self._model,
+            self._pool,
+            self._workers,
+            edge="clamp" if edge_of_videos else "pad",
+            resize="linear" if edge_of_videos else "cubic",
+            batch=self._options.batch,
+        )
+
+    def _is_done(self, final: Path, source: Path) -> bool:
+        if not source.exists():
+            raise SourceError(f"no file at {source}")
+        if final.exists() and not self._options.overwrite:
+            self._say(f"skipping {source}: {final} exists (--overwrite predicts it anew)")
+            return True
+        return False
+
+    def _with_likelihood(self, keypoints: Keypoints) -> Keypoints:
+        """A regression model knows no likelihood; Lightning Pose writes 0 into its files."""
+        if self._model.file.kind != "regression":
+            return keypoints
+        zeros: Float32 = np.zeros(len(keypoints.likelihood), np.float32)
+        return Keypoints(keypoints.xy, zeros)

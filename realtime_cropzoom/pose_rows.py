@@ -1,0 +1,46 @@
+"""Poses and boxes as lines of CSV, as DeepLabCut and Lightning Pose write them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from realtime_cropzoom.types import BoxInForce, Keypoints
+
+BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
+
+
+def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = False) -> str:
+    """Return the three header rows scorer / bodyparts / coords; with a last column ``set`` for labelled frames."""
+    n = len(keypoint_names)
+    bodyparts = ",".join(name for name in keypoint_names for _ in range(3))
+    last = (",set", ",", ",") if sets else ("", "", "")
+    rows = (f"scorer{f',{scorer}' * 3 * n}", f"bodyparts,{bodyparts}", f"coords{',x,y,likelihood' * n}")
+    return "".join(f"{row}{end}\n" for row, end in zip(rows, last, strict=True))
+
+
+def pose_cells(keypoints: Keypoints) -> str:
+    """Return the cells of a row after its index, each with the comma before it."""
+    rows = zip(keypoints.xy.tolist(), keypoints.likelihood.tolist(), strict=True)
+    return "".join(f",{_cell(x)},{_cell(y)},{_cell(p)}" for (x, y), p in rows)
+
+
+def blank_cells(keypoints: int) -> str:
+    """Return the cells of a row without a pose.
+
+    Spelt out: pandas takes a first row of empty cells for the names of the index, and drops it.
+    """
+    return ",NaN" * (3 * keypoints)
+
+
+def box_cells(in_force: BoxInForce) -> str:
+    """Return the cells of a row of a box file after its index; empty ones where there is no box."""
+    box = in_force.box
+    cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
+    frame = "" if in_force.frame < 0 else in_force.frame
+    age = "" if math.isnan(in_force.age_ms) else repr(in_force.age_ms)
+    return f"{cells},{frame},{age},{in_force.state.value}"
+
+
+def _cell(number: float) -> str:
+    return "NaN" if math.isnan(number) else repr(number)
