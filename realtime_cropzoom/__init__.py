@@ -1,8 +1,8 @@
 """Live cropzoom pose tracking of freely moving animals.
 
 ``track`` runs the pipeline inside a script; ``Subscriber`` receives the poses of a pipeline
-that runs elsewhere. Both are imported when first used, so that an experiment's script that
-only subscribes loads neither models nor video.
+that runs elsewhere; ``load_session`` reads what a run has left. All are imported when first used,
+so that an experiment's script that only subscribes loads neither models nor video.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from realtime_cropzoom.client import Subscriber
     from realtime_cropzoom.pipeline import track
+    from realtime_cropzoom.session_table import load_session
 
 __version__ = "0.1.0"
-__all__ = ["Subscriber", "__version__", "track"]
+__all__ = ["Subscriber", "__version__", "load_session", "track"]
 
-_HOMES = {"track": "realtime_cropzoom.pipeline", "Subscriber": "realtime_cropzoom.client"}
+_HOMES = {
+    "track": "realtime_cropzoom.pipeline",
+    "Subscriber": "realtime_cropzoom.client",
+    "load_session": "realtime_cropzoom.session_table",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from realtime_cropzoom.config import load_settings
-from realtime_cropzoom.draw import contact_sheet, read_session, write_png
+from realtime_cropzoom.draw import contact_sheet, write_png
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.report import report
+from realtime_cropzoom.session_table import read_session
 from realtime_cropzoom.sources.arena import Arena, parse_arena
 
 SOURCE = "synthetic:arena,size=640x480,fps=60,seconds=15,seed=7"

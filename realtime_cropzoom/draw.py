@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
-import yaml
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Box, Float64, UInt8
 
@@ -24,48 +22,13 @@ _SHIFT = 4
 _TRAIL_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class SessionTables:
-    """The numbers of a session, frame by frame."""
-
-    source: str
-    keypoint_names: tuple[str, ...]
-    poses: Float64
-    """(n, K, 3): x, y, likelihood; NaN where there is none."""
-    boxes: Float64
-    """(n, 4): x, y, w, h; NaN where there is none."""
-    states: tuple[str, ...]
-    seconds: Float64
-    """(n,) frame time."""
-
-
-def read_session(folder: Path) -> SessionTables:
-    """Read the files of a run. Raises DataError where they are not there."""
-    try:
-        source = str(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["source"])
-        (timing_path,) = folder.glob("*_timing.csv")
-        name = timing_path.name.removesuffix("_timing.csv")
-        poses = pd.read_csv(folder / f"{name}.csv", header=[0, 1, 2], index_col=0)
-        boxes = pd.read_csv(folder / f"{name}_bbox.csv", index_col=0)
-        timing = pd.read_csv(timing_path, index_col=0)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is no session folder ({error}); expected one that cropzoom run has made") from error
-    names = tuple(dict.fromkeys(str(n) for n in poses.columns.get_level_values(1)))
-    return SessionTables(
-        source=source,
-        keypoint_names=names,
-        poses=poses.to_numpy(np.float64).reshape(len(poses), len(names), 3),
-        boxes=boxes[["x", "y", "w", "h"]].to_numpy(np.float64),
-        states=tuple(boxes["state"].fillna("").astype(str)),
-        seconds=timing["pts_ns"].to_numpy(np.float64) / 1e9,
-    )
-
-
 def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
     """Return one RGB picture of ``count`` frames spread over the session, as they were tracked."""
+    if not (source := source or tables.source):
+        raise DataError(f"{tables.path} does not say what was recorded; give the recording with --source")
     wanted = _spread(tables, count)
     panels: list[UInt8] = []
-    opened = open_source(source or tables.source)
+    opened = open_source(source)
     try:
         image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
         for index, captured in enumerate(opened.frames()):
@@ -86,21 +49,30 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
     size = (image.shape[1] * _SCALE, image.shape[0] * _SCALE)
     canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     colours = palette(len(tables.keypoint_names))
-    since = int(np.searchsorted(tables.seconds, tables.seconds[index] - _TRAIL_S))
+    since = _trail_start(tables.seconds, index)
     _draw_trail(canvas, tables.poses[since : index + 1, :, :2])
     if np.isfinite(tables.boxes[index]).all():
         _draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])))
     for (x, y, likelihood), colour in zip(tables.poses[index], colours, strict=True):
         if np.isfinite([x, y]).all():
             _draw_keypoint(canvas, x, y, colour, sure=likelihood >= 0.5)
-    _draw_label(canvas, f"{tables.seconds[index]:6.2f} s   {tables.states[index]}")
+    when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
+    _draw_label(canvas, f"{when}   {tables.states[index]}")
     return np.asarray(canvas, np.uint8)
 
 
-def palette(count: int) -> list[tuple[int, int, int]]:
-    """Return ``count`` distinct bright RGB colours."""
+def palette(count: int, saturation: float = 0.75, value: float = 1.0) -> list[tuple[int, int, int]]:
+    """Return ``count`` distinct RGB colours, bright ones if nothing else is asked for."""
     hues = [(0.04 + k / max(count, 1)) % 1.0 for k in range(count)]
-    return [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.75, 1.0)) for hue in hues]  # type: ignore[misc]
+    return [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value)) for hue in hues]  # type: ignore[misc]
+
+
+def _trail_start(seconds: Float64, index: int) -> int:
+    """The first frame of the trail; without times, as many frames as there are at 30 fps."""
+    if np.isnan(seconds[index]):
+        return max(0, index - round(30 * _TRAIL_S))
+    recent = seconds[: index + 1] >= seconds[index] - _TRAIL_S  # False where a frame's time is not known
+    return int(np.argmax(recent))
 
 
 def _spread(tables: SessionTables, count: int) -> set[int]:

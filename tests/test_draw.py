@@ -10,8 +10,9 @@ import pytest
 from live import make_settings, run_to_end, tiny_models
 
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.draw import contact_sheet, draw_frame, palette, read_session
+from realtime_cropzoom.draw import contact_sheet, draw_frame, palette
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.session_table import read_session
 from realtime_cropzoom.sources.arena import Arena, parse_arena
 
 SOURCE = "synthetic:arena,size=320x240,fps=30,seconds=1,seed=3"
@@ -69,7 +70,7 @@ def test_the_box_is_drawn_around_the_crop(session: Path) -> None:
 def test_frames_without_box_or_pose_can_be_drawn(session: Path) -> None:
     tables = read_session(session)
     tables.poses[:] = np.nan
-    tables.boxes[:] = np.nan
+    tables.frames[["box_x", "box_y", "box_w", "box_h"]] = np.nan
     image = Arena(parse_arena(SOURCE)).render(0)
     assert draw_frame(image, tables, 0).shape == (480, 640, 3)
     with pytest.raises(DataError, match="no frame with a pose"):

@@ -1,0 +1,120 @@
+"""Which files a session has, and what is in those that have a row a frame.
+
+Three kinds are found alike: the folder of a live run; ``X.csv`` with ``X_bbox.csv`` beside it,
+without times; and a lone prediction file of Lightning Pose or DeepLabCut.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.tables import Predictions, complete_lines
+from realtime_cropzoom.types import Float64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFiles:
+    """Where the numbers are."""
+
+    poses: Path
+    boxes: Path | None
+    timing: Path | None
+    """Only a live run has it."""
+
+    @property
+    def live(self) -> bool:
+        """Whether a live run wrote them: it may have been killed, so each file may end anywhere."""
+        return self.timing is not None
+
+
+def find_files(path: Path) -> SessionFiles:
+    """Return the files of a session folder, or those beside a pose file. Raises DataError."""
+    poses = _pose_file(path) if path.is_dir() else path
+    if not poses.is_file():
+        raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")
+    boxes, timing = (poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing"))
+    return SessionFiles(poses, boxes if boxes.is_file() else None, timing if timing.is_file() else None)
+
+
+def _pose_file(folder: Path) -> Path:
+    """A live run has a timing file beside its poses, an offline one only boxes."""
+    for suffix in ("_timing.csv", "_bbox.csv"):
+        found = sorted(folder.glob(f"*{suffix}"))
+        if len(found) > 1:
+            raise DataError(f"{folder} holds {len(found)} sessions; give the file of the poses of one, such as X.csv")
+        if found:
+            return folder / f"{found[0].name.removesuffix(suffix)}.csv"
+    raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
+
+
+def frame_numbers(predictions: Predictions) -> pd.Index[int]:
+    """Return the frame that each row is about. Raises DataError where rows are images, or a frame is there twice."""
+    try:
+        numbers = pd.Index([int(cell) for cell in predictions.index], dtype=np.int64)
+    except ValueError:
+        raise DataError(
+            f"{predictions.path} is about images ({predictions.index[0]}), not about the frames of a video"
+        ) from None
+    return _check_numbers(predictions.path, numbers)
+
+
+def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
+    """Read a file of boxes or times, by frame; of a live run, the rows that are complete. Raises DataError."""
+    text = {"fate": "string", "state": "string"}
+    try:
+        table = pd.read_csv(complete_lines(path) if live else path, index_col=0, dtype=text)
+        numbers = pd.Index(table.index.astype(np.int64))
+        table = table.astype({name: np.float64 for name in table.columns if name not in text})
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    return table.set_index(_check_numbers(path, numbers))
+
+
+def _check_numbers(path: Path, numbers: pd.Index[int]) -> pd.Index[int]:
+    if numbers.has_duplicates or (numbers < 0).any():
+        raise DataError(f"{path}: expected each frame once, counted from 0, in the first column")
+    return numbers
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return ``summary.json``, or nothing where a killed run or a full disk left none that is whole."""
+    try:
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        logger.warning("%s is not whole (%s); going on without it", folder / "summary.json", error)
+        return {}
+    return summary
+
+
+def read_source(folder: Path) -> str | None:
+    """Return the recording that a run was told, or None where it was given frames by a script."""
+    path = folder / "config.yaml"
+    try:
+        source = yaml.safe_load(path.read_text(encoding="utf-8"))["source"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        logger.warning("%s does not say what was recorded (%s)", path, type(error).__name__)
+        return None
+    return None if source is None else str(source)
+
+
+def frame_times(video: str) -> Float64:
+    """Return the time of each frame of a video in s since the first, by decoding it. Raises SourceError."""
+    source = open_source(video)
+    try:
+        return np.array([captured.pts_ns for captured in source.frames()], np.float64) / 1e9
+    finally:
+        source.close()

@@ -1,0 +1,193 @@
+"""A session → one table: ``load_session`` for people, ``read_session`` for pictures and converters.
+
+Row i is always frame i of the video: a frame that is not in the files has a row without numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.session_files import (
+    find_files,
+    frame_numbers,
+    frame_times,
+    read_rows,
+    read_source,
+    read_summary,
+)
+from realtime_cropzoom.tables import Predictions, read_header, read_predictions
+from realtime_cropzoom.types import Float64
+
+_BOX = ("x", "y", "w", "h")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTables:
+    """The numbers of a session, frame by frame."""
+
+    path: Path
+    """The file of the poses."""
+    source: str | None
+    """The recording; None where nobody says."""
+    scorer: str
+    keypoint_names: tuple[str, ...]
+    poses: Float64
+    """(n, K, 3): x, y, likelihood; NaN where there is none."""
+    frames: pd.DataFrame
+    """n rows: the columns of ``load_session`` that do not depend on the keypoint."""
+    live: bool
+    """Whether a live run wrote it."""
+    summary: dict[str, Any]
+    """``summary.json``; empty where there is none."""
+
+    @property
+    def boxes(self) -> Float64:
+        """(n, 4): x, y, w, h; NaN where there is none."""
+        return self.frames[[f"box_{side}" for side in _BOX]].to_numpy(np.float64)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The state of each frame; empty where it has none."""
+        return tuple(self.frames["state"].fillna(""))
+
+    @property
+    def seconds(self) -> Float64:
+        """(n,) frame time; NaN where it is not known."""
+        return self.frames["time_s"].to_numpy(np.float64)
+
+    def state_spans(self) -> list[tuple[str, int, int]]:
+        """Return each state with its first frame and the one after its last; skipped frames end no state."""
+        changes = _state_changes(self.frames["state"])
+        ends = [*changes.index, len(self.frames)][1:]
+        return [(str(state), int(a), int(b)) for state, a, b in zip(changes, changes.index, ends, strict=True)]
+
+
+def load_session(path: str | Path, *, video: str | Path | None = None, fps: float | None = None) -> pd.DataFrame:
+    """Return a session as a tidy table: one row a captured frame and keypoint, missing values where there are none.
+
+    ``path`` is the folder of a run, or a file of predictions. Files without frame times take them
+    from ``video`` or ``fps``; with ``video`` there are rows for all its frames. docs/files.md
+    explains the columns. Raises DataError where ``path`` is no session, or does not go with the
+    video, and SourceError where there is no such video.
+    """
+    return tidy(read_session(Path(path), video=video, fps=fps))
+
+
+def tidy(tables: SessionTables) -> pd.DataFrame:
+    """Return the table of ``load_session``."""
+    names = tables.keypoint_names
+    table = tables.frames.loc[tables.frames.index.repeat(len(names))].reset_index(drop=True)
+    where = table.columns.tolist().index("event") + 1
+    table.insert(where, "keypoint", pd.Series(list(names) * len(tables.frames), dtype="string"))
+    for k, name in enumerate(("x", "y", "likelihood")):
+        table.insert(where + 1 + k, name, tables.poses[:, :, k].ravel())
+    return table
+
+
+def read_session(path: Path, *, video: str | Path | None = None, fps: float | None = None) -> SessionTables:
+    """Read a session into arrays; the arguments, and what is raised, are those of ``load_session``."""
+    files = find_files(path)
+    if files.live and fps is not None:
+        raise DataError(f"{path} has the frame times of the run; leave fps away")
+    predictions = read_predictions(files.poses, live=files.live)
+    numbers = frame_numbers(predictions)
+    boxes, timing = (read_rows(p, live=files.live) if p else pd.DataFrame() for p in (files.boxes, files.timing))
+    complete = _in_all(numbers, boxes, timing) if files.live else numbers
+    count = int(complete.max()) + 1 if len(complete) else 0
+    seconds = _given_times(files.poses, count, video, fps)
+    count = count if seconds is None else len(seconds)
+    summary = read_summary(files.poses.parent) if files.live else {}
+    frames = _frame_table(
+        _every_frame(boxes, complete, count), _every_frame(timing, complete, count), summary.get("unix_offset_ns")
+    )
+    return SessionTables(
+        path=files.poses,
+        source=str(video) if video is not None else read_source(files.poses.parent) if files.live else None,
+        scorer=read_header(files.poses).scorer,
+        keypoint_names=predictions.keypoint_names,
+        poses=_poses_by_frame(predictions, numbers, complete, count),
+        frames=frames if seconds is None else frames.assign(time_s=seconds),
+        live=files.live,
+        summary=summary,
+    )
+
+
+def _in_all(numbers: pd.Index[int], *tables: pd.DataFrame) -> pd.Index[int]:
+    """The frames that are in all files: a killed run has come further in one than in another."""
+    for table in tables:
+        numbers = numbers.intersection(table.index) if len(table.columns) else numbers
+    return numbers
+
+
+def _given_times(poses: Path, count: int, video: str | Path | None, fps: float | None) -> Float64 | None:
+    """Frame times from outside, for as many frames as the video has; None where none are given."""
+    if fps is not None:
+        if video is not None or not fps > 0:
+            raise DataError(f"fps is {fps:g}; expected a number above 0, and that only without a video")
+        return np.arange(count) / fps
+    if video is None:
+        return None
+    seconds = frame_times(str(video))
+    if len(seconds) < count:
+        raise DataError(f"{poses} has {count} frames, but {video} has {len(seconds)}; is it another video?")
+    return seconds
+
+
+def _every_frame(table: pd.DataFrame, complete: pd.Index[int], count: int) -> pd.DataFrame:
+    return table.reindex(complete).reindex(pd.RangeIndex(count))
+
+
+def _poses_by_frame(predictions: Predictions, numbers: pd.Index[int], complete: pd.Index[int], count: int) -> Float64:
+    poses = np.full((count, len(predictions.keypoint_names), 3), np.nan)
+    kept = numbers.isin(complete)
+    poses[numbers[kept], :, :2] = predictions.xy[kept]
+    poses[numbers[kept], :, 2] = predictions.likelihood[kept]
+    return poses
+
+
+def _frame_table(boxes: pd.DataFrame, timing: pd.DataFrame, unix_offset_ns: float | None) -> pd.DataFrame:
+    """One row a frame; ``boxes`` and ``timing`` have all frames, but may lack columns."""
+    captured_ns = _column(timing, "captured_ns").replace(0, np.nan)  # zero: the run has forgotten the frame's times
+    box_frame, state = _column(boxes, "box_frame"), _column(boxes, "state", "string")
+    box_captured_ns = captured_ns.reindex(box_frame).set_axis(timing.index)
+
+    def since_ms(event: str, begin_ns: pd.Series[float]) -> pd.Series[float]:
+        return (_column(timing, event) - begin_ns) / 1e6
+
+    return pd.DataFrame(
+        {
+            "frame": np.arange(len(timing)),
+            "time_s": _column(timing, "pts_ns").where(captured_ns.notna()) / 1e9,
+            "captured_unix_s": (captured_ns + (np.nan if unix_offset_ns is None else unix_offset_ns)) / 1e9,
+            "fate": _column(timing, "fate", "string"),
+            "state": state,
+            "event": _state_changes(state).reindex(state.index),
+            **{f"box_{side}": _column(boxes, side) for side in _BOX},
+            "box_frame": box_frame.astype("Int64"),
+            "box_age_ms": _column(boxes, "box_age_ms"),
+            "seq": _column(timing, "seq").astype("Int64"),
+            "latency_detect_ms": since_ms("detected_ns", box_captured_ns),
+            "latency_crop_ms": since_ms("cropped_ns", captured_ns),
+            "latency_pose_ms": since_ms("inferred_ns", captured_ns),
+            "latency_publish_ms": since_ms("published_ns", captured_ns),
+        }
+    )
+
+
+def _column(table: pd.DataFrame, name: str, dtype: str = "float64") -> pd.Series[Any]:
+    """A column, all missing where the files have none."""
+    if name not in table.columns:
+        return pd.Series(pd.NA if dtype == "string" else np.nan, index=table.index, dtype=dtype)
+    return table[name]
+
+
+def _state_changes(state: pd.Series[Any]) -> pd.Series[Any]:
+    """Each new state, at the frame it begins with."""
+    given = state.dropna()
+    return given[given.ne(given.shift()).fillna(True)]
