@@ -1,0 +1,111 @@
+"""A picture of a session over time: x, y and likelihood of every keypoint, with the states behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from realtime_cropzoom.draw import palette
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.session_table import SessionTables
+from realtime_cropzoom.types import Float64
+
+_COLUMNS = 1000
+"""Parts that a long trace is divided into: about as many as can be told apart."""
+_STATE_COLOURS = {"searching": "#d4d4d4", "tracking": "#edf6ee", "coasting": "#fde5b4", "lost": "#f6c0b8"}
+_UNKNOWN = "#e4e0ee"
+_MINUTES_FROM_S = 180.0
+
+
+def write_traces(path: Path, tables: SessionTables) -> None:
+    """Draw the traces of a session into a file. Raises DataError where there are none, or it cannot be written."""
+    figure = draw_traces(tables)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot write the picture {path} ({error}); give another file, such as traces.png") from None
+
+
+def draw_traces(tables: SessionTables) -> Figure:
+    """Return the figure: three panels over one time axis. Raises DataError where the session has no frames."""
+    if not len(tables.poses):
+        raise DataError(f"{tables.path} has no frames; there is nothing to draw")
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    times, unit = _time_axis(tables)
+    colours = [tuple(c / 255 for c in rgb) for rgb in palette(len(tables.keypoint_names), 0.85, 0.8)]
+    for k, (panel, name) in enumerate(zip(panels, ("x (px)", "y (px), down", "likelihood"), strict=True)):
+        _shade_states(panel, tables, times)
+        for trace, colour in zip(tables.poses[:, :, k].T, colours, strict=True):
+            _plot(panel, times, trace, colour)
+        panel.set_ylabel(name)
+        panel.margins(x=0)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[2].set(ylim=(-0.04, 1.04), xlabel=unit)
+    if np.isnan(tables.poses[:, :, 2]).all():
+        panels[2].text(0.5, 0.5, "the model gives no likelihood", ha="center", transform=panels[2].transAxes)
+    panels[0].set_title(_title(tables), loc="left")
+    _add_legends(figure, tables, colours)
+    return figure
+
+
+def envelope(times: Float64, values: Float64, columns: int = _COLUMNS) -> pd.DataFrame:
+    """Thin out a trace: ``low``, ``middle`` and ``high`` of each of ``columns`` parts, by the time each begins at.
+
+    So no spike is lost. A part without any number stays NaN, which leaves a gap in the line.
+    """
+    part = np.arange(len(values)) * columns // len(values)
+    thin = pd.Series(values).groupby(part).agg(["min", "median", "max"]).set_axis(["low", "middle", "high"], axis=1)
+    return thin.set_index(times[np.searchsorted(part, thin.index)])
+
+
+def _plot(panel: Any, times: Float64, trace: Float64, colour: Any) -> None:
+    """A line; of a long trace the medians as a line, and least to greatest as a band behind it."""
+    if len(trace) > 3 * _COLUMNS:
+        thin = envelope(times, trace)
+        panel.fill_between(thin.index, thin["low"], thin["high"], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
+        times, trace = thin.index.to_numpy(), thin["middle"].to_numpy()
+    panel.plot(times, trace, color=colour, linewidth=0.9)
+
+
+def _time_axis(tables: SessionTables) -> tuple[Float64, str]:
+    seconds = tables.seconds
+    known = np.isfinite(seconds)
+    if not known.any():
+        return np.arange(len(seconds), dtype=np.float64), "frame"
+    seconds = np.interp(np.arange(len(seconds)), np.flatnonzero(known), seconds[known])
+    return (seconds / 60, "time (min)") if seconds[-1] > _MINUTES_FROM_S else (seconds, "time (s)")
+
+
+def _shade_states(panel: Any, tables: SessionTables, times: Float64) -> None:
+    """Behind the traces; a state lasts until the next one's first frame. One collection a state: an hour has many."""
+    bars: dict[str, list[tuple[float, float]]] = {}
+    for state, first, after in tables.state_spans():
+        end = times[min(after, len(times) - 1)]
+        bars.setdefault(state, []).append((times[first], end - times[first]))
+    for state, spans in bars.items():
+        shade = {"facecolor": _STATE_COLOURS.get(state, _UNKNOWN), "linewidth": 0, "zorder": 0}
+        panel.broken_barh(spans, (0, 1), transform=panel.get_xaxis_transform(), **shade)
+
+
+def _title(tables: SessionTables) -> str:
+    with_pose = np.isfinite(tables.poses[:, :, 0]).any(axis=1).mean()
+    skipped = int((tables.frames["fate"] == "skipped").sum())
+    parts = [tables.path.stem, f"{len(tables.poses)} frames", f"{with_pose:.1%} with a pose"]
+    return "   ".join(parts + ([f"{skipped} skipped"] if skipped else []))
+
+
+def _add_legends(figure: Figure, tables: SessionTables, colours: list[Any]) -> None:
+    lines = [Line2D([], [], color=c, label=n, linewidth=2) for n, c in zip(tables.keypoint_names, colours, strict=True)]
+    seen = dict.fromkeys(state for state, _, _ in tables.state_spans())
+    patches = [Patch(color=_STATE_COLOURS.get(state, _UNKNOWN), label=state) for state in seen]
+    style: dict[str, Any] = {"frameon": False, "alignment": "left"}
+    figure.legend(handles=lines, title="keypoint", loc="outside right upper", **style)
+    if patches:
+        figure.legend(handles=patches, title="state", loc="outside right lower", **style)
