@@ -1,0 +1,103 @@
+"""A session → a file for other programs: one tidy table, DeepLabCut's H5, or NWB.
+
+A row is a frame of the video, so what reads rows in order, as ``movement`` does, stays in step with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError
+from realtime_cropzoom.session_files import find_files
+from realtime_cropzoom.session_table import SessionTables, read_session, tidy
+
+_NEEDS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
+"""The extra of each format, and the modules that come with it."""
+
+
+def convert(
+    run: Path,
+    to: str,
+    out: Path | None = None,
+    *,
+    video: Path | None = None,
+    fps: float | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a session folder, or a file of predictions, as ``to`` (nwb, h5, parquet, csv) and return the new file.
+
+    Its rows are the frames of ``video`` if that is given, else all up to the last one with a row.
+    The file is there whole or not at all. Raises DataError where ``run`` cannot be read or lacks
+    what the format needs, SinkError where the file is there already or cannot be written, and
+    ConfigError where a library is missing.
+    """
+    write = _writer(to)
+    poses = find_files(run).poses
+    ending = "_table.csv" if to == "csv" else f".{to}"
+    path = poses.with_name(poses.stem + ending) if out is None else out
+    if path.exists() and (not overwrite or path.samefile(poses)):
+        advice = "it is what is converted; give another" if path.samefile(poses) else "add --overwrite, or give another"
+        raise SinkError(f"{path} is there already; {advice} with --out")
+    tables = read_session(run, video=video, fps=fps)
+    if not len(tables.poses):
+        raise DataError(f"{tables.path} has no frames; there is nothing to convert")
+    _write_whole(path, lambda partial: write(partial, path, tables))
+    return path
+
+
+def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
+    """Return what writes a format, once its libraries are known to be there."""
+    if to not in _WRITERS:
+        raise ConfigError(f"no format {to}; expected one of {', '.join(_WRITERS)}")
+    extra, modules = _NEEDS.get(to, ("", ()))
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(f"{to} needs {module} ({error}); pip install 'realtime-cropzoom[{extra}]'") from None
+    return _WRITERS[to]
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write under another name first, so that a failure leaves neither half a file nor the old one spoilt."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        write(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}; give another file with --out") from error
+    finally:
+        with contextlib.suppress(OSError):  # there is none after success, nor below a folder that cannot be written
+            partial.unlink()
+
+
+def _write_csv(partial: Path, _: Path, tables: SessionTables) -> None:
+    tidy(tables).to_csv(partial, index=False)
+
+
+def _write_parquet(partial: Path, _: Path, tables: SessionTables) -> None:
+    tidy(tables).to_parquet(partial, engine="pyarrow", index=False)
+
+
+def _write_h5(partial: Path, _: Path, tables: SessionTables) -> None:
+    """As DeepLabCut: the three header rows are levels of the columns, under the key that its readers ask for."""
+    levels = [[tables.scorer], tables.keypoint_names, ("x", "y", "likelihood")]
+    columns = pd.MultiIndex.from_product(levels, names=["scorer", "bodyparts", "coords"])
+    table = pd.DataFrame(tables.poses.reshape(len(tables.poses), -1), columns=columns)
+    # "fixed", because the pandas 2 of DeepLabCut cannot read a "table" that pandas 3 has written.
+    table.to_hdf(partial, key="df_with_missing", mode="w", format="fixed")
+
+
+def _write_nwb(partial: Path, path: Path, tables: SessionTables) -> None:
+    from realtime_cropzoom.nwb import write_nwb
+
+    write_nwb(partial, tables, relative_to=path.parent)
+
+
+_WRITERS = {"nwb": _write_nwb, "h5": _write_h5, "parquet": _write_parquet, "csv": _write_csv}

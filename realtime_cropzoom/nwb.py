@@ -1,0 +1,161 @@
+"""A session → NWB, with the poses as the extension ndx-pose lays them out.
+
+``processing/behavior`` holds PoseEstimation, its Skeletons and the boxes; ``intervals/states`` when
+which state was; ``acquisition`` a link to the recording where it is at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from ndx_pose import PoseEstimation, PoseEstimationSeries, Skeleton, Skeletons
+from pynwb import NWBHDF5IO, NWBFile, TimeSeries
+from pynwb.epoch import TimeIntervals
+from pynwb.image import ImageSeries
+
+from realtime_cropzoom import __version__
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.session_table import SessionTables
+from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
+from realtime_cropzoom.types import Float64
+
+_FRAME = "pixels of the video's frame; (0, 0) is the middle of the top left pixel, x goes right, y goes down"
+_CONFIDENCE = "the model's likelihood, from 0 to 1; NaN in frames without a pose"
+
+
+def write_nwb(file: Path, tables: SessionTables, *, relative_to: Path) -> None:
+    """Write an NWB file whose link to the recording is relative to a folder. Raises DataError without frame times."""
+    seconds = _timestamps(tables)
+    start, how = _session_start(tables, seconds)
+    video_name = "an unknown video" if tables.source is None else Path(tables.source).name
+    content = NWBFile(
+        session_description=f"Poses of {tables.path.stem}, tracked in {video_name}. {how}",
+        identifier=_identifier(tables),
+        session_start_time=start,
+    )
+    video = _source_video(tables, seconds, relative_to)
+    if video is not None:
+        content.add_acquisition(video)
+    behavior = content.create_processing_module(name="behavior", description="poses and boxes of the animal")
+    skeleton = Skeleton(name="skeleton", nodes=[_series_name(name) for name in tables.keypoint_names])
+    behavior.add(Skeletons(skeletons=[skeleton]))
+    poses = _pose_estimation(tables, seconds, skeleton, video)
+    behavior.add(poses)
+    if np.isfinite(tables.boxes).any():
+        behavior.add(_boxes(tables, seconds))
+    if spans := tables.state_spans():
+        content.add_time_intervals(_states(spans, seconds))
+    with NWBHDF5IO(file, "w") as io:
+        io.write(content)
+
+
+def _pose_estimation(
+    tables: SessionTables, seconds: Float64, skeleton: Skeleton, video: ImageSeries | None
+) -> PoseEstimation:
+    series: list[PoseEstimationSeries] = []
+    for name, pose in zip(tables.keypoint_names, tables.poses.transpose(1, 0, 2), strict=True):
+        confidence = np.clip(pose[:, 2], 0, 1).astype(np.float32)
+        # A regression model gives none: then the field is left away, because any number would be made up.
+        given = {} if np.isnan(confidence).all() else {"confidence": confidence, "confidence_definition": _CONFIDENCE}
+        series.append(
+            PoseEstimationSeries(
+                name=_series_name(name),
+                description=f"where {name} was; NaN in frames without a pose",
+                data=pose[:, :2].astype(np.float32),
+                unit="pixels",
+                reference_frame=_FRAME,
+                timestamps=series[0] if series else seconds,
+                **given,
+            )
+        )
+    return PoseEstimation(
+        name="PoseEstimation",
+        pose_estimation_series=series,
+        description="one value a frame of the video, from the first on",
+        scorer=tables.scorer,
+        source_software="realtime-cropzoom" if tables.live else None,
+        source_software_version=str(tables.summary.get("version", __version__)) if tables.live else None,
+        skeleton=skeleton,
+        source_video=video,
+    )
+
+
+def _series_name(keypoint: str) -> str:
+    """A keypoint's name without the two characters that names in NWB must not have."""
+    return re.sub("[/:]", "_", keypoint)
+
+
+def _boxes(tables: SessionTables, seconds: Float64) -> TimeSeries:
+    return TimeSeries(
+        name="box",
+        description="x, y (top left), width and height of the crop that the pose model saw; NaN where there was none",
+        comments=_FRAME,
+        data=tables.boxes.astype(np.float32),
+        unit="pixels",
+        timestamps=seconds,
+    )
+
+
+def _states(spans: list[tuple[str, int, int]], seconds: Float64) -> TimeIntervals:
+    table = TimeIntervals(
+        name="states", description="whether the animal was found: searching, tracking, coasting or lost"
+    )
+    table.add_column(name="state", description="the state from start_time on")
+    for state, first, after in spans:
+        table.add_interval(start_time=seconds[first], stop_time=seconds[min(after, len(seconds) - 1)], state=state)
+    return table
+
+
+def _timestamps(tables: SessionTables) -> Float64:
+    """Frame times without gaps: a frame whose time the run has forgotten lies evenly between its neighbours."""
+    seconds = tables.seconds
+    known = np.flatnonzero(np.isfinite(seconds))
+    if not len(known):
+        raise DataError(f"{tables.path} has no frame times, and NWB needs them; give --video or --fps")
+    return np.asarray(np.interp(np.arange(len(seconds)), known, seconds[known]), np.float64)
+
+
+def _session_start(tables: SessionTables, seconds: Float64) -> tuple[datetime, str]:
+    """Return the time of the first frame as closely as the files tell it, and in words how they do."""
+    unix_s = tables.frames["captured_unix_s"].to_numpy()
+    if len(known := np.flatnonzero(np.isfinite(unix_s))):
+        return _at(unix_s[known[0]] - seconds[known[0]]), "Starts when the first frame was captured."
+    named = re.search(r"_(\d{8}-\d{6})(-\d+)?$", tables.path.resolve().parent.name)
+    if tables.live and named:
+        return datetime.strptime(named[1], "%Y%m%d-%H%M%S").astimezone(), "Starts at the time in the folder's name."
+    file = Path(tables.source or tables.path)
+    file = file if file.exists() else tables.path
+    return _at(file.stat().st_mtime), f"Nobody knows its start; {file.name} was last changed at the time given for it."
+
+
+def _at(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s).astimezone()
+
+
+def _identifier(tables: SessionTables) -> str:
+    """The run, or the content of a file that no run has written: the same poses have the same name."""
+    if "run" in tables.summary:
+        return f"{tables.path.stem}_{tables.summary['run']}"
+    return f"{tables.path.stem}_{hashlib.sha256(tables.path.read_bytes()).hexdigest()[:12]}"
+
+
+def _source_video(tables: SessionTables, seconds: Float64, relative_to: Path) -> ImageSeries | None:
+    """A link to the recording, not a copy; None where it is not a file, or not there any more."""
+    if tables.source is None or tables.source.startswith(SYNTHETIC) or not Path(tables.source).is_file():
+        return None
+    source = open_source(tables.source)
+    source.close()
+    return ImageSeries(
+        name="source_video",
+        description="the video that was tracked",
+        external_file=[os.path.relpath(tables.source, relative_to)],
+        format="external",
+        starting_frame=[0],
+        dimension=[source.info.width, source.info.height],
+        timestamps=seconds,
+    )
