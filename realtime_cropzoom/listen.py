@@ -60,11 +60,7 @@ class Listener:
             f"{self.rate.per_second(now):.0f} poses/s  age {age_ms:.1f} ms  {box_age}  "
             f"captured→received {p50:.2f} ms (p99 {p99:.2f})  missed {missed}"
         )
-        rows = [
-            f"  {name:>12}  " + ("-" if x is None or y is None else f"x {x:7.1f}  y {y:7.1f}  likelihood {p:.2f}")
-            for name, (x, y, p) in message.keypoints.items()
-        ]
-        return [head, *rows]
+        return [head, *(f"  {name:>12}  {_keypoint(*values)}" for name, values in message.keypoints.items())]
 
 
 def listen(endpoint: str, *, camera: str | None, follow: bool, as_json: bool, out: TextIO = sys.stdout) -> None:
@@ -94,6 +90,12 @@ def listen(endpoint: str, *, camera: str | None, follow: bool, as_json: bool, ou
             print(json.dumps(listener.summary(subscriber.missed)), file=out)
         else:
             _say_goodbye(listener, subscriber.missed, out)
+
+
+def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> str:
+    if x is None or y is None:
+        return "-"
+    return f"x {x:7.1f}  y {y:7.1f}" + ("" if likelihood is None else f"  likelihood {likelihood:.2f}")
 
 
 def _show(lines: list[str], replace: int, out: TextIO) -> int:

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.pose_rows import blank_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
-from realtime_cropzoom.types import Keypoints
 
 _QUEUE = 1 << 16
 _FLUSH_S = 0.25
@@ -37,8 +37,7 @@ class CsvSink(Sink):
     ) -> None:
         """Create the files with their headers. Raises SinkError where that cannot be done."""
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
-        # Spelt out: pandas takes a first row of empty cells for the names of the index, and drops it.
-        self._blank_pose = ",NaN" * (3 * len(keypoint_names))
+        self._blank_pose = blank_cells(len(keypoint_names))
         headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
         suffixes = ("", "_bbox", "_timing")
         self._files: list[_RowFile] = []
@@ -78,12 +77,13 @@ class CsvSink(Sink):
     def _format(self, record: Record) -> None:
         stamp, in_force = record.stamp, record.in_force
         poses, boxes, timing = self._files
-        pose = self._blank_pose if record.keypoints is None else _pose_cells(record.keypoints)
+        pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{stamp.index}{pose}\n")
-        box = in_force.box if record.fate is Fate.PROCESSED else None
+        # A frame that failed keeps its box: a replay must show a context model the same frames.
+        box = in_force.box
         cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
         age = "" if math.isnan(in_force.age_ms) else repr(in_force.age_ms)
-        state = in_force.state.value if record.fate is Fate.PROCESSED else ""
+        state = "" if record.fate is Fate.SKIPPED else in_force.state.value
         box_frame = "" if in_force.frame < 0 else in_force.frame
         boxes.add(f"{stamp.index}{cells},{box_frame},{age},{state}\n")
         timing.add(
@@ -92,18 +92,6 @@ class CsvSink(Sink):
             f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
             f"{record.published_ns or ''}\n"
         )
-
-
-def pose_header(keypoint_names: tuple[str, ...], scorer: str) -> str:
-    """Return the three header rows scorer / bodyparts / coords."""
-    n = len(keypoint_names)
-    bodyparts = ",".join(name for name in keypoint_names for _ in range(3))
-    return f"scorer{f',{scorer}' * 3 * n}\nbodyparts,{bodyparts}\ncoords{',x,y,likelihood' * n}\n"
-
-
-def _pose_cells(keypoints: Keypoints) -> str:
-    rows = zip(keypoints.xy.tolist(), keypoints.likelihood.tolist(), strict=True)
-    return "".join(f",{x!r},{y!r},{p!r}" for (x, y), p in rows)
 
 
 class _RowFile:
