@@ -30,6 +30,7 @@ from realtime_cropzoom.errors import ConfigError, CropzoomError, SinkError, Stag
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.model_file import Role, shipped_model
+from realtime_cropzoom.notes import model_notes
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import FileSchedule, LatestSchedule, LockstepSchedule, Schedule
@@ -105,9 +106,11 @@ class Pipeline:
         """First all that can be refused, then what leaves something behind, then the threads."""
         s = self.settings
         models = Models(self._load("pose"), None if s.schedule else self._load("detector"))
+        self.notes += model_notes("pose", models.pose, s, info.fps)
         _check_crop_size(s, info)
         rule = None
         if models.detector is not None:
+            self.notes += model_notes("detector", models.detector, s, info.fps)
             rule = s.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
         slot = BoxSlot(self._schedule())
         self._account = account = Account(s, info, models, self.control)
@@ -141,7 +144,7 @@ class Pipeline:
     def _load(self, role: Role) -> Model:
         s = self.settings
         given = s.pose if role == "pose" else s.detector
-        model = Model(
+        return Model(
             shipped_model(role) if given == SHIPPED else Path(given).expanduser(),
             role,
             provider=s.provider,
@@ -149,11 +152,6 @@ class Pipeline:
             threads=s.pose_threads if role == "pose" else s.detector_threads,
             method=s.decoder,
         )
-        self.notes.append(
-            f"{role} model: {given} on {model.session.provider}, {model.size[0]}x{model.size[1]}, "
-            f"keypoints {', '.join(model.keypoint_names)}"
-        )
-        return model
 
     def _schedule(self) -> Schedule:
         s = self.settings

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -90,17 +90,23 @@ def _copy(image: UInt8, out: UInt8) -> None:
 # -- models ----------------------------------------------------------------------------------------
 
 
-def tiny_models(folder: Path, *, nan_on_white: bool = False) -> dict[str, str]:
-    """Write a detector and a pose model that find the blob, and return them as settings.
+def tiny_models(
+    folder: Path,
+    *,
+    nan_on_white: bool = False,
+    pose: str = "heatmap",
+    detector: str = "heatmap",
+    keypoints: Sequence[str] = ("middle", "right", "low"),
+) -> dict[str, str]:
+    """Write a detector and a pose model that find the blob, of the kinds given, and return them as settings.
 
-    With ``nan_on_white`` the pose model gives not-a-number where the crop is white all over.
+    ``keypoints`` are the pose model's. With ``nan_on_white`` it gives not-a-number where a crop is white all over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
-    for role in ("detector", "pose"):
-        names = ["middle", "right", "low"]
-        described = {"kind": "heatmap", "role": role, "keypoint_names": names, "downsample_factor": 2}
-        model = onnx_model(keypoints=names, metadata={"cropzoom": described})
+    for role, kind, names in (("detector", detector, ("middle", "right", "low")), ("pose", pose, keypoints)):
+        described = {"kind": kind, "role": role, "keypoint_names": list(names), "downsample_factor": 2}
+        model = onnx_model(keypoints=names, kind=kind, metadata={"cropzoom": described})
         if nan_on_white and role == "pose":
             _spoil(model)
         paths[role] = str(folder / f"{role}.onnx")
@@ -109,21 +115,21 @@ def tiny_models(folder: Path, *, nan_on_white: bool = False) -> dict[str, str]:
 
 
 def _spoil(model: onnx.ModelProto) -> None:
-    """Add 0 · sqrt(2 − mean of the input) to the heatmaps: white is 2.4 once normalised, and has no root."""
+    """Add 0 · sqrt(2 − mean) to each image: white is 2.4 once normalised, and has no root."""
     graph = model.graph
-    graph.node[-1].output[0] = "healthy"
     graph.initializer.extend(
         [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("two", 2.0), ("zero", 0.0))]
     )
-    graph.node.extend(
-        [
-            helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
-            helper.make_node("Sub", ["two", "mean"], ["room"]),
-            helper.make_node("Sqrt", ["room"], ["root"]),
-            helper.make_node("Mul", ["root", "zero"], ["nothing"]),
-            helper.make_node("Add", ["healthy", "nothing"], ["heatmaps"]),
-        ]
-    )
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[-3, -2, -1], keepdims=1),
+        helper.make_node("Sub", ["two", "mean"], ["room"]),
+        helper.make_node("Sqrt", ["room"], ["root"]),
+        helper.make_node("Mul", ["root", "zero"], ["nothing"]),
+        helper.make_node("Add", ["images", "nothing"], ["healthy"]),
+    ]
+    graph.node[0].input[0] = "healthy"
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
 
 
 class HeldModel(Model):

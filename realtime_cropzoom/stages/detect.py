@@ -1,17 +1,37 @@
-"""Frames → boxes. Live it takes the newest frame, so many times a second at most; in lockstep every N-th."""
+"""Frames → boxes. Live it takes the newest frame, so many times a second at most; in lockstep every N-th.
+
+A context model answers for a frame once it has seen two more: live those are the next two that it
+takes, so that its boxes are older by as much; in lockstep they are the frame's own neighbours in
+the recording, and only the answers that are wanted are asked for.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.context import ContextWindow, Question
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram, Rate
-from realtime_cropzoom.types import Box, Detection
+from realtime_cropzoom.types import Box, Detection, Float32, Stamp
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A frame whose model input is ready; its place in the ring is given back already."""
+
+    stamp: Stamp
+    whole: Box
+    model_input: Float32
+    begun_ns: int
 
 
 class DetectStage(Stage):
@@ -30,7 +50,11 @@ class DetectStage(Stage):
     ) -> None:
         super().__init__("detect", control)
         self._model = model
-        self._input = model.new_input()
+        # As many as the window holds: by the time one is filled again, its frame has left the window.
+        self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
+        self._window: ContextWindow[_Seen] = ContextWindow(model.reach)
+        self._question: Question[_Seen] | None = None
+        """The last one there was, whether or not a frame wanted its answer."""
         self._reader = reader
         self._slot = slot
         self._rule = rule
@@ -53,32 +77,57 @@ class DetectStage(Stage):
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:
+                self._end_sequence()
                 return
             if lease is None:
                 continue
             with lease:
-                if lease.frame.stamp.index % self._every:
+                if self._model.reach == 0 and not self._wanted(lease.frame.stamp):
                     continue
                 last_ns = now_ns()
-                self._detect(lease)
+                self._see(lease)
 
     def finish(self) -> None:
         """Let the pose stage stop waiting for boxes."""
         self._slot.close()
 
-    def _detect(self, lease: Lease) -> None:
+    def _wanted(self, stamp: Stamp) -> bool:
+        return stamp.index % self._every == 0
+
+    def _see(self, lease: Lease) -> None:
+        """Take a frame, and detect what can be detected now."""
         begun_ns = now_ns()
         stamp, image = lease.frame.stamp, lease.frame.image
         whole = Box(0, 0, image.shape[1], image.shape[0])
-        self._model.prepare(image, whole, "pad", self._input)
+        model_input = next(self._inputs)
+        self._model.prepare(image, whole, "pad", model_input)
         lease.release()
-        maps = self._model.infer(self._input)
-        keypoints = self._model.decode(maps, whole)
+        question = self._window.push(_Seen(stamp, whole, model_input, begun_ns))
+        if question is not None:
+            self._detect(question, question.answers)
+
+    def _end_sequence(self) -> None:
+        """Give the frames that wait for others a detection without them: somebody may wait for theirs."""
+        question, repeats = self._window.flush()
+        if question is not None:
+            self._detect(question, question.answers)
+        elif self._question is not None:  # asked once more, where its own frame wanted an answer too
+            self._detect(self._question, repeats)
+
+    def _detect(self, question: Question[_Seen], frames: Sequence[_Seen]) -> None:
+        """Offer the answer for those of ``frames`` that want one."""
+        self._question = question
+        wanted = [frame for frame in frames if self._wanted(frame.stamp)]
+        if not wanted:
+            return
+        outputs = self._model.infer(*(frame.model_input for frame in question.window))
+        keypoints = self._model.decode(outputs, question.middle.whole)
         box = self._rule.box(keypoints)
         done_ns = now_ns()
-        self._slot.offer(Detection(stamp, box, done_ns))
-        self.count += 1
-        self.failed += not np.isfinite(keypoints.xy).all()
-        self.unusable += box is None
-        self.latency.add((done_ns - begun_ns) / 1e6)
-        self.rate.add(done_ns)
+        for frame in wanted:
+            self._slot.offer(Detection(frame.stamp, box, done_ns))
+            self.count += 1
+            self.failed += not np.isfinite(keypoints.xy).all()
+            self.unusable += box is None
+            self.latency.add((done_ns - frame.begun_ns) / 1e6)
+            self.rate.add(done_ns)

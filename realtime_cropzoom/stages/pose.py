@@ -1,14 +1,25 @@
-"""Frames + boxes → poses in frame pixels. The only stage that gives frames their fate."""
+"""Frames + boxes → poses in frame pixels. The only stage that gives frames their fate.
+
+A context model answers for a frame once it has seen two more, so frames wait for their answer,
+and what comes after them waits too: records leave in the order of capture. The frames around the
+one in question are those that are processed; a frame that was jumped over is not among them. The
+first and the last two of a sequence repeat their neighbour's keypoints, in frame space; a frame
+without a box ends the sequence. With any other model a frame has its answer at once.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Protocol
 
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.context import ContextWindow, Question
 from realtime_cropzoom.crop import Edge
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.records import Fate, Record
@@ -17,12 +28,15 @@ from realtime_cropzoom.schedule import NO_BOX, PASSED_OVER
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram
-from realtime_cropzoom.types import BoxInForce, Stamp
+from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp
 
 logger = logging.getLogger(__name__)
 
 LATENCIES = ("wait", "crop", "infer", "decode", "total")
-"""Handed over → taken → model input ready → heatmaps there → pose in frame pixels; and all of it."""
+"""Handed over → taken → model input ready → heatmaps there → pose in frame pixels; and all of it.
+
+Each is the frame's own time: the frames that a context model waits for show in ``infer``.
+"""
 
 
 class Taker(Protocol):
@@ -35,6 +49,19 @@ class Taker(Protocol):
     def end(self) -> None:
         """Learn that there are no more."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cropped:
+    """A frame whose model input is ready; its place in the ring is given back already."""
+
+    stamp: Stamp
+    in_force: BoxInForce
+    used: Box
+    """What the input really shows."""
+    model_input: Float32
+    taken_ns: int
+    cropped_ns: int
 
 
 class PoseStage(Stage):
@@ -58,7 +85,13 @@ class PoseStage(Stage):
         self._slot = slot
         self._sinks = sinks
         self._edge = edge
-        self._input = model.new_input()
+        # As many as the window holds: by the time one is filled again, its frame has left the window.
+        self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
+        self._window: ContextWindow[_Cropped] = ContextWindow(model.reach)
+        self._held: deque[_Cropped | Record] = deque()
+        """Frames without an answer yet, and what was skipped behind the first of them, in order of capture."""
+        self._answer: Keypoints | None = None
+        """The model's last answer."""
         self._settled = [0, 0, 0, 0]  # captured, processed, skipped, failed
         self.counts = (0, 0, 0, 0)
         """Captured, processed, skipped, failed: of all frames that have a fate; replaced as a whole."""
@@ -70,22 +103,27 @@ class PoseStage(Stage):
     def work(self) -> None:
         """Process frames until the ring is closed or the run stops; then give the rest their fate."""
         try:
-            while not self.control.stop.is_set():
-                try:
-                    lease = self._reader.take(POLL_S)
-                except EndOfStream:
-                    return
-                if lease is not None:
-                    with lease:
-                        self._skip(lease.skipped)
-                        self._process(lease)
+            self._process_all()
+            self._end_sequence()
         finally:
+            self._held.clear()
             self._skip(self._ring.stamps(self._settled[0], self._ring.newest + 1))
 
     def finish(self) -> None:
         """Pass the end of the stream on."""
         for sink in self._sinks:
             sink.end()
+
+    def _process_all(self) -> None:
+        while not self.control.stop.is_set():
+            try:
+                lease = self._reader.take(POLL_S)
+            except EndOfStream:
+                return
+            if lease is not None:
+                with lease:
+                    self._skip(lease.skipped)
+                    self._process(lease)
 
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()
@@ -95,24 +133,55 @@ class PoseStage(Stage):
             return
         if in_force is PASSED_OVER:
             self._skip([stamp])
-            return
-        if in_force.box is None:
+        elif in_force.box is None:
+            lease.release()
+            self._end_sequence()
             self._settle(Record(stamp, Fate.PROCESSED, in_force, inferred_ns=now_ns()))
-            return
-        used = self._model.prepare(lease.frame.image, in_force.box, self._edge, self._input)
-        lease.release()
-        cropped_ns = now_ns()
-        maps = self._model.infer(self._input)
+        else:
+            model_input = next(self._inputs)
+            used = self._model.prepare(lease.frame.image, in_force.box, self._edge, model_input)
+            lease.release()
+            self._take_in(_Cropped(stamp, in_force, used, model_input, taken_ns, now_ns()))
+
+    def _take_in(self, cropped: _Cropped) -> None:
+        self._held.append(cropped)
+        question = self._window.push(cropped)
+        if question is not None:
+            self._ask(question)
+
+    def _ask(self, question: Question[_Cropped]) -> None:
+        outputs = self._model.infer(*(frame.model_input for frame in question.window))
         inferred_ns = now_ns()
-        keypoints = self._model.decode(maps, used)
+        self._answer = self._model.decode(outputs, question.middle.used)
+        self._give_answer(question.answers, inferred_ns)
+
+    def _end_sequence(self) -> None:
+        """Give the frames that wait for others an answer without them."""
+        question, repeats = self._window.flush()
+        if question is not None:
+            self._ask(question)
+        if repeats:
+            self._give_answer(repeats, now_ns())
+
+    def _give_answer(self, frames: Sequence[_Cropped], inferred_ns: int) -> None:
+        """Settle the first of the frames that wait, and what was skipped right behind each."""
         done_ns = now_ns()
-        fate = Fate.PROCESSED if np.isfinite(keypoints.xy).all() else Fate.FAILED
-        if fate is Fate.FAILED:
+        assert self._answer is not None
+        for frame in frames:
+            self._held.popleft()
+            self._settle_answered(frame, self._answer, inferred_ns, done_ns)
+            while self._held and isinstance(skipped := self._held[0], Record):
+                self._held.popleft()
+                self._settle(skipped)
+
+    def _settle_answered(self, frame: _Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int) -> None:
+        stamp, in_force = frame.stamp, frame.in_force
+        if not np.isfinite(keypoints.xy).all():
             logger.warning("frame %d failed: the pose model gave numbers that are not finite", stamp.index)
-            self._settle(Record(stamp, fate, in_force))
+            self._settle(Record(stamp, Fate.FAILED, in_force))
             return
-        self._settle(Record(stamp, fate, in_force, keypoints, cropped_ns, done_ns))
-        times = (stamp.captured_ns, taken_ns, cropped_ns, inferred_ns, done_ns)
+        self._settle(Record(stamp, Fate.PROCESSED, in_force, keypoints, frame.cropped_ns, done_ns))
+        times = (stamp.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
         for name, begun, ended in zip(LATENCIES, times, times[1:], strict=False):
             self.latencies[name].add((ended - begun) / 1e6)
         self.latencies["total"].add((done_ns - stamp.captured_ns) / 1e6)
@@ -127,7 +196,11 @@ class PoseStage(Stage):
 
     def _skip(self, stamps: list[Stamp]) -> None:
         for stamp in stamps:
-            self._settle(Record(stamp, Fate.SKIPPED, NO_BOX))
+            record = Record(stamp, Fate.SKIPPED, NO_BOX)
+            if self._held:
+                self._held.append(record)
+            else:
+                self._settle(record)
 
     def _settle(self, record: Record) -> None:
         settled = self._settled
