@@ -55,7 +55,7 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
         _draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])))
     for (x, y, likelihood), colour in zip(tables.poses[index], colours, strict=True):
         if np.isfinite([x, y]).all():
-            _draw_keypoint(canvas, x, y, colour, sure=likelihood >= 0.5)
+            _draw_keypoint(canvas, x, y, colour, sure=bool(np.isnan(likelihood) or likelihood >= 0.5))
     when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
     _draw_label(canvas, f"{when}   {tables.states[index]}")
     return np.asarray(canvas, np.uint8)

@@ -18,7 +18,6 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.epoch import TimeIntervals
 from pynwb.image import ImageSeries
 
-from realtime_cropzoom import __version__
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
@@ -73,13 +72,14 @@ def _pose_estimation(
                 **given,
             )
         )
+    ours = tables.live or tables.frames["state"].notna().any()  # nobody else writes states
     return PoseEstimation(
         name="PoseEstimation",
         pose_estimation_series=series,
         description="one value a frame of the video, from the first on",
         scorer=tables.scorer,
-        source_software="realtime-cropzoom" if tables.live else None,
-        source_software_version=str(tables.summary.get("version", __version__)) if tables.live else None,
+        source_software="realtime-cropzoom" if ours else None,
+        source_software_version=tables.summary.get("version"),  # not that of today, which only converts
         skeleton=skeleton,
         source_video=video,
     )

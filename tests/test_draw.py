@@ -54,6 +54,18 @@ def test_keypoints_are_drawn_where_they_are(session: Path) -> None:
         assert np.abs(drawn[y, x] - plain[y, x]).max() > 30
 
 
+def test_a_keypoint_without_likelihood_is_no_unsure_one(session: Path) -> None:
+    """A regression model gives none; only a low likelihood makes a ring."""
+    tables = read_session(session)
+    image = np.full((240, 320, 3), 200, np.uint8)
+    drawn = {}
+    for likelihood in (1.0, np.nan, 0.1):
+        tables.poses[12, :, 2] = likelihood
+        drawn[likelihood] = draw_frame(image, tables, 12)
+    np.testing.assert_array_equal(drawn[np.nan], drawn[1.0])
+    assert (drawn[0.1] != drawn[1.0]).any()
+
+
 def test_the_box_is_drawn_around_the_crop(session: Path) -> None:
     tables = read_session(session)
     image = Arena(parse_arena(SOURCE)).render(5)
