@@ -25,8 +25,14 @@ class ImageFolder:
 
     @classmethod
     def of_labels(cls, csv: Path, names: Sequence[str], data_dir: Path | None) -> ImageFolder:
-        """Find the images of a label file: in the model's data_dir, or beside the file. Raises DataError."""
+        """Find the images of a label file. Raises DataError.
+
+        They are in the model's data_dir, beside the file, or, of one that ``crop`` has left, where
+        ``crop`` leaves images: then it does not matter that the folder has been moved.
+        """
         roots = [root for root in (data_dir, csv.parent) if root is not None]
+        if csv.parent.parent.name == "image_preds":
+            roots.append(csv.parents[2] / "cropped_images")
         root = next((root for root in roots if (root / names[0]).exists()), None)
         if root is None:
             raise DataError(f"{csv} labels {names[0]}, which is not in {' nor in '.join(map(str, roots))}")

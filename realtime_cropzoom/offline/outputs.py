@@ -29,9 +29,15 @@ Say = Callable[[str], None]
 class RowsFile:
     """A CSV file that grows row by row, and gets its name when it is complete."""
 
-    def __init__(self, final: Path, header: str, made_of: dict[str, object], *, resume: bool) -> None:
-        """Begin ``final``, or go on with what is there of it. Raises SinkError or DataError."""
+    def __init__(
+        self, final: Path, header: str, made_of: dict[str, object], *, resume: bool, announce: bool = True
+    ) -> None:
+        """Begin ``final``, or go on with what is there of it. Raises SinkError or DataError.
+
+        With ``announce``, an error that ends it early gets a note that says how to go on.
+        """
         self.final = final
+        self._announce = announce
         self._partial = final.with_name(final.name + ".partial")
         self._note = final.with_name(final.name + ".partial.json")
         self.rows = 0
@@ -99,10 +105,11 @@ class RowsFile:
         with contextlib.suppress(SinkError):
             self.flush()
         self._file.close()
-        if error is not None:
-            error.add_note(
-                f"{self.rows} frames are in {self._partial}; the same command with --resume goes on from there"
-            )
+        if error is not None and self._announce:
+            # What was stopped, or ran out of disk, can go on; bad input must be mended first.
+            how = "; the same command with --resume goes on from there"
+            goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
+            error.add_note(f"{self.rows} frames are in {self._partial}{how if goes_on else ''}")
 
     def _take_up(self, made_of: dict[str, object]) -> int:
         """Count what is there and return where it ends; a row that was cut off is written anew."""

@@ -107,7 +107,7 @@ class OfflinePipeline:
 
     def _boxes_file(self, final: Path, source: str) -> RowsFile:
         path = final.with_name(f"{final.stem}_bbox.csv")
-        return RowsFile(path, BBOX_COLUMNS + "\n", self._made_of(source), resume=self._options.resume)
+        return RowsFile(path, BBOX_COLUMNS + "\n", self._made_of(source), resume=self._options.resume, announce=False)
 
     def _made_of(self, source: str) -> dict[str, object]:
         detector = self._models.detector

@@ -28,12 +28,13 @@ def run(bench: Bench) -> Iterator[Row]:
     """Yield one row a frame size, and one for decoding files."""
     for width, height in _SIZES:
         count = bench.count(_FRAMES)
-        yield _row(f"lockstep pipeline, {width}×{height}", _measure(_pipeline, bench, count, width, height), count)
+        yield row_of(f"lockstep pipeline, {width}×{height}", measure(_pipeline, bench, count, width, height), count)
     count = bench.count(_FRAMES * (10 if bench.long else 1))
-    yield _row(f"decoding a file over and over ({bench.recording_name})", _measure(_decode, bench, count), count)
+    yield row_of(f"decoding a file over and over ({bench.recording_name})", measure(_decode, bench, count), count)
 
 
-def _row(name: str, rss_mb: list[float], count: int) -> Row:
+def row_of(name: str, rss_mb: list[float], count: int) -> Row:
+    """Return how far the samples have grown after their first tenth."""
     after = rss_mb[len(rss_mb) // 10 :]
     growth = after[-1] - after[0]
     value = f"{growth:+.1f} MB ({after[0]:.0f} → {after[-1]:.0f}; highest {max(after):.0f})"
@@ -53,8 +54,8 @@ class _Samples:
             self.rss_mb.append(self._process.memory_info().rss / 1e6)
 
 
-def _measure(target: Callable[..., None], bench: Bench, *args: int) -> list[float]:
-    """Run ``target`` in a fresh process; return its samples."""
+def measure(target: Callable[..., None], bench: Bench, *args: object) -> list[float]:
+    """Run ``target`` in a fresh process; return the samples it sends."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     fresh = replace(bench)  # without the frames it may hold, which would travel to the process

@@ -1,0 +1,162 @@
+"""``cropzoom pipeline`` against what decoding and the bare models need, and against Lightning Pose's commands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import psutil
+
+from benchmarks.material import SHIPPED, Bench, Pair, prepare, write_arena
+from benchmarks.memory import measure, row_of
+from benchmarks.results import Row
+from realtime_cropzoom.offline.lane import cores
+from realtime_cropzoom.offline.pipeline import Models, OfflinePipeline
+from realtime_cropzoom.offline.predict import Options
+from realtime_cropzoom.offline.workers import worker_pool
+from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.tuning import tuned
+
+TITLE = "Offline: one pass over a recording, files written"
+_AIM = 0.9
+_AIM_LITPOSE = {"ResNet-18": 1.8, "shipped": 10.0}
+_MEMORY_FRAMES = 10_000
+_LITPOSE_COMMANDS = ("predict detector_0 videos/", "create_bbox detector_0 videos/", "predict pose_0 videos/")
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    """Yield the rates as fractions of the limit, the comparison with litpose, and the memory."""
+    limits = {}
+    for pair in bench.pairs:
+        count = bench.count(1000 if pair.name == "shipped" else 200)
+        repeats = 2 if bench.quick else 5 if pair.name == "shipped" else 3
+        ours, limit = [], []
+        for _ in range(repeats):
+            limit.append(_limit(bench, pair, count))
+            ours.append(_rate(bench, pair, count))
+        limits[pair.name] = float(np.median(limit))
+        yield _limit_row(bench, pair, ours, limit, f"{repeats} × {count} frames")
+    if bench.litpose is not None:
+        yield from _against_litpose(bench, limits["ResNet-18"])
+    count = bench.count(_MEMORY_FRAMES)
+    video = write_arena(bench.scratch / "long.mp4", count)
+    yield row_of("memory, shipped, 640×480", measure(_memory, bench, video), count)
+
+
+def _limit_row(bench: Bench, pair: Pair, ours: list[float], limit: list[float], n: str) -> Row:
+    ratio = float(np.median(np.divide(ours, limit)))
+    value = f"{ratio:.2f} ({np.median(ours):.0f} of {np.median(limit):.0f} frames/s)"
+    name = f"{pair.name}: {bench.recording_name} / decoding and both bare models on {cores()} cores"
+    return Row(name, value, f"≥ {_AIM}", ratio >= _AIM, n, {"ratio": ratio, "fps": ours, "limit": limit})
+
+
+def _limit(bench: Bench, pair: Pair, count: int) -> float:
+    """Frames a second where one thread decodes and each core takes whatever inference is next."""
+    detector, pose = prepare(pair, bench.frames[0])
+    decoder = threading.Thread(target=_decode, args=(bench.recording, count))
+    with tuned(), ThreadPoolExecutor(cores()) as pool:
+        begun = perf_counter()
+        decoder.start()
+        for done in [pool.submit(model.infer) for _ in range(count) for model in (detector, pose)]:
+            done.result()
+        decoder.join()
+        return count / (perf_counter() - begun)
+
+
+def _decode(video: Path, count: int) -> None:
+    source = VideoFile(video)
+    for captured, _ in zip(source.frames(), range(count), strict=False):
+        captured.copy_to(np.empty((captured.height, captured.width, 3), np.uint8))
+    source.close()
+
+
+def _rate(bench: Bench, pair: Pair, count: int) -> float:
+    settings = bench.settings(pair, frames=count)
+    models, folder = Models(*pair.load()), bench.scratch / "offline"
+    with worker_pool(cores()) as pool:
+        options = Options(overwrite=True, skip_viz=True)
+        pipeline = OfflinePipeline(settings, models, pool, cores(), options, say=print)
+        begun = perf_counter()
+        pipeline.run(str(bench.recording), folder)
+        return count / (perf_counter() - begun)
+
+
+def _against_litpose(bench: Bench, bare_fps: float) -> Iterator[Row]:
+    """Whole commands, from the start of Python to the last file, over the whole recording."""
+    assert bench.data is not None
+    assert bench.litpose is not None
+    litpose_s, how = _litpose_seconds(bench, bare_fps)
+    for pair in (bench.litpose, SHIPPED):
+        frames = bench.count(2330)
+        ours_s = _command_seconds(bench, pair, frames) * 2330 / frames
+        ratio, aim = litpose_s / ours_s, _AIM_LITPOSE[pair.name]
+        name = f"{pair.name}: cropzoom pipeline / litpose predict, create_bbox, predict --bbox_dir (ResNet-18)"
+        value = f"{ratio:.1f}× ({ours_s:.0f} s; litpose {litpose_s:.0f} s, {how})"
+        yield Row(
+            name, value, f"≥ {aim}×", ratio >= aim, f"{frames} frames", {"ours_s": ours_s, "litpose_s": litpose_s}
+        )
+
+
+def _litpose_seconds(bench: Bench, bare_fps: float) -> tuple[float, str]:
+    """Lightning Pose's commands here, or, where it is not installed, as recorded, at this machine's speed."""
+    assert bench.data is not None
+    if shutil.which("litpose"):
+        return _run_litpose(bench), "run here"
+    text = (bench.data / "litpose" / "TIMES.md").read_text()
+    recorded = [float(s) for c in _LITPOSE_COMMANDS for s in re.findall(rf"`litpose {c}.*\| ([\d.]+) \|", text)]
+    # Bare fp32 models took 102 s on the machine that recorded them: what both machines can be compared by.
+    return sum(recorded[:3]) * (2330 / bare_fps) / 102.0, "not installed; from TIMES.md, scaled by the bare models"
+
+
+def _run_litpose(bench: Bench) -> float:
+    assert bench.data is not None
+    folder = bench.scratch / "litpose"
+    shutil.copytree(bench.data / "litpose" / "openfield", folder, dirs_exist_ok=True)
+    video, detector, pose = str(bench.recording), str(folder / "detector_0"), str(folder / "pose_0")
+    onnx = ["--runtime", "onnx", "--onnx-precision", "fp32", "--skip_viz", "--reader", "opencv", "--overwrite"]
+    begun = perf_counter()
+    for command in (
+        ["predict", detector, video, *onnx],
+        ["create_bbox", detector, video, "--crop_size", "240"],
+        ["predict", pose, video, "--bbox_dir", f"{detector}/video_preds", *onnx],
+    ):
+        subprocess.run(["litpose", *command], check=True, capture_output=True)
+    return perf_counter() - begun
+
+
+def _command_seconds(bench: Bench, pair: Pair, frames: int) -> float:
+    command = [sys.executable, "-m", "realtime_cropzoom", "pipeline", str(bench.recording), "--skip_viz", "--overwrite"]
+    models = ["--detector", str(pair.detector), "--pose", str(pair.pose), "--crop_size", "240"]
+    begun = perf_counter()
+    subprocess.run(
+        [*command, *models, "--frames", str(frames), "--out", str(bench.scratch / "command")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return perf_counter() - begun
+
+
+def _memory(pipe: Connection, bench: Bench, video: Path) -> None:
+    """Track a long video in this fresh process, and look at its memory ten times a second."""
+    process, samples, done = psutil.Process(), [], threading.Event()
+
+    def sample() -> None:
+        while not done.wait(0.1):
+            samples.append(process.memory_info().rss / 1e6)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    models, options = Models(*SHIPPED.load()), Options(overwrite=True, skip_viz=True)
+    with worker_pool(cores()) as pool:
+        OfflinePipeline(bench.settings(SHIPPED), models, pool, cores(), options, print).run(str(video), bench.scratch)
+    done.set()
+    sampler.join()
+    pipe.send(samples)
