@@ -28,5 +28,5 @@ def _says_when(role: Role, reach: int, settings: Settings, fps: float | None) ->
     rate = fps
     if role == "detector":
         rate = min(fps or settings.detector_max_fps, settings.detector_max_fps)
-    in_ms = f", {reach * 1000 / rate:.0f} ms at {rate:.4g} fps" if rate else ""
+    in_ms = f", at least {reach * 1000 / rate:.0f} ms at {rate:.4g} fps" if rate else ""
     return f"the {role} model is a context model: its {what} come {reach} {frames} late{in_ms}"

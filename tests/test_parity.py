@@ -32,13 +32,13 @@ FAST_MAX_PX = 0.05
 """How far the fast decoder may be from the reference."""
 
 
-def run(out: Path, **flags: Any) -> Path:
+def run(out: Path, *, skipped: int = 0, **flags: Any) -> Path:
     """Run the real pipeline in lockstep to the end of its frames, and return the folder it left."""
     pipeline = Pipeline(load_settings({"pace": "fast", "provider": "cpu", "publish": "none", "out": out, **flags}))
     pipeline.start()
     summary = pipeline.join()
     assert summary["problems"] == []
-    assert summary["counts"]["processed"] == summary["counts"]["captured"]
+    assert summary["counts"]["processed"] == summary["counts"]["captured"] - skipped
     assert pipeline.folder is not None
     return pipeline.folder
 
@@ -147,6 +147,54 @@ def test_the_whole_video_is_that_of_litpose_predict(litpose: Path, shared_data: 
     assert_equals_golden(run(tmp_path, **as_litpose(litpose, shared_data)), WHOLE, litpose)
 
 
+# -- a context model, through the pipeline -----------------------------------------------------------
+
+
+CLIP = 150
+ENDS = 10
+"""Frames at either end of the clip that go through the context model; it takes a fifth of a second for each."""
+
+
+def context_poses(litpose: Path, folder: Path, frames: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Run the context model over whole frames of the clip; return its poses, and Lightning Pose's."""
+    rows = [f"{i},0,0,480,640" if i in frames else f"{i},,,," for i in range(CLIP)]
+    (folder / "whole_bbox.csv").write_text("\n".join([",x,y,h,w", *rows]) + "\n")
+    left = run(
+        folder / "out",
+        skipped=CLIP - len(frames),
+        source=str(litpose / "clip.mp4"),
+        pose=str(litpose / "context_0"),
+        schedule=folder / "whole_bbox.csv",
+        edge="clamp",
+        decoder="reference",
+        pose_threads=2,
+    )
+    return poses_in(left / "clip.csv"), poses_in(litpose / "context_0/video_preds/clip.csv")
+
+
+def assert_equals(found: np.ndarray, golden: np.ndarray) -> None:
+    off = np.abs(found - golden)
+    assert off[..., :2].max() <= MAX_PX
+    assert off[..., 2].max() <= MAX_LIKELIHOOD
+
+
+def test_a_context_model_at_both_ends_of_a_video_is_that_of_litpose(litpose: Path, tmp_path: Path) -> None:
+    """What lies between is skipped, so that two frames on either side of the gap see others than in the video."""
+    frames = [*range(ENDS), *range(CLIP - ENDS, CLIP)]
+    found, golden = context_poses(litpose, tmp_path, frames)
+    assert_equals(found[: ENDS - 2], golden[: ENDS - 2])
+    assert_equals(found[-ENDS + 2 :], golden[-ENDS + 2 :])
+    assert np.isnan(found[ENDS:-ENDS]).all()
+    for ends in (slice(0, 3), slice(-3, None)):
+        assert (found[ends] == found[ends][0]).all()
+
+
+@pytest.mark.skipif("FULL_PARITY" not in os.environ, reason="takes half a minute; set FULL_PARITY=1 to run it")
+def test_a_context_model_is_that_of_litpose_on_every_frame(litpose: Path, tmp_path: Path) -> None:
+    found, golden = context_poses(litpose, tmp_path, list(range(CLIP)))
+    assert_equals(found, golden)
+
+
 # -- single frames from all over the video, through the models ---------------------------------------
 
 
@@ -211,3 +259,14 @@ def test_the_fast_decoder_reads_real_heatmaps_as_the_reference_does(
         expected, found = reference.decode(maps, whole), fast.decode(maps, whole)
         assert np.abs(found.xy - expected.xy).max() <= FAST_MAX_PX, index
         assert np.abs(found.likelihood - expected.likelihood).max() <= 1e-3, index
+
+
+def test_a_batch_of_frames_gives_the_numbers_of_each_alone(sampled: dict[int, np.ndarray], litpose: Path) -> None:
+    model = Model(litpose / "detector_0", "detector")
+    assert model.session.batch is None
+    inputs = []
+    for image in list(sampled.values())[:5]:
+        inputs.append(model.new_input())
+        model.prepare(image, Box(0, 0, image.shape[1], image.shape[0]), "pad", inputs[-1])
+    for together, model_input in zip(model.infer_many([[x] for x in inputs]), inputs, strict=True):
+        assert np.array_equal(together[0], model.infer(model_input)[0])

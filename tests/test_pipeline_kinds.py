@@ -385,9 +385,9 @@ def said(folder: Path, kinds: dict[str, str], fps: float | None, **chosen: Any) 
 @pytest.mark.parametrize(
     ("fps", "pose_ms", "detector_ms"),
     [
-        pytest.param(60, ", 33 ms at 60 fps", ", 67 ms at 30 fps", id="faster than the detector"),
-        pytest.param(20, ", 100 ms at 20 fps", ", 100 ms at 20 fps", id="slower than the detector"),
-        pytest.param(None, "", ", 67 ms at 30 fps", id="a rate that nobody knows"),
+        pytest.param(60, ", at least 33 ms at 60 fps", ", at least 67 ms at 30 fps", id="faster than the detector"),
+        pytest.param(20, ", at least 100 ms at 20 fps", ", at least 100 ms at 20 fps", id="slower than the detector"),
+        pytest.param(None, "", ", at least 67 ms at 30 fps", id="a rate that nobody knows"),
     ],
 )
 def test_how_late_a_context_model_is_is_said_at_the_start(
