@@ -69,8 +69,8 @@ class Account:
             width=info.width,
             height=info.height,
             fps=info.fps,
-            detector_sha256=None if models.detector is None else models.detector.sha256(),
-            pose_sha256=models.pose.sha256(),
+            detector_sha256=None if models.detector is None else models.detector.sha256,
+            pose_sha256=models.pose.sha256,
             config_sha256=hashlib.sha256(self.settings.to_yaml().encode()).hexdigest(),
             version=__version__,
             unix_offset_ns=self.identity.unix_offset_ns,
@@ -108,8 +108,8 @@ class Account:
             SCHEMA_VERSION, self.identity.run, self.identity.camera, self._why_ended(), self.counts(), now_ns()
         )
 
-    def summary(self, folder: str) -> dict[str, Any]:
-        """Return the content of ``summary.json``."""
+    def summary(self, folder: str, *, ended: bool = True) -> dict[str, Any]:
+        """Return the content of ``summary.json``: at the start, so that a killed run has one too, and at the end."""
         stages = self.stages
         assert stages is not None
         counts, seconds, detect = self.counts(), stages.capture.seconds(), stages.detect
@@ -117,7 +117,8 @@ class Account:
             "run": self.identity.run,
             "version": __version__,
             "source": self.settings.source or self.info.name,
-            "reason": self._why_ended(),
+            "unix_offset_ns": self.identity.unix_offset_ns,
+            "reason": self._why_ended() if ended else "running",
             "problems": self._problems(stages),
             "seconds": round(seconds, 3),
             "fps": round((counts.captured - 1) / seconds, 2) if seconds else None,
@@ -126,7 +127,7 @@ class Account:
             "latency_ms": self._latencies(stages),
             "box_age_ms": stages.pose.box_age.summary(),
             "models": {
-                role: {"path": str(m.file.onnx), "sha256": m.sha256(), "provider": m.session.provider}
+                role: {"path": str(m.file.onnx), "sha256": m.sha256, "provider": m.session.provider}
                 for role, m in (("detector", self.models.detector), ("pose", self.models.pose))
                 if m is not None
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,7 @@ class Model:
             found.xy[better], found.likelihood[better] = other.xy[better], other.likelihood[better]
         return Keypoints(crop.remap(found.xy, box, self.size), found.likelihood)
 
+    @cached_property
     def sha256(self) -> str:
         """Return the hash of the model file (and of the weights beside it)."""
         digest = hashlib.sha256()

@@ -10,17 +10,12 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import cv2
-from threadpoolctl import threadpool_limits
 
 from realtime_cropzoom.account import Account, Models, Stages
 from realtime_cropzoom.boxes import BoxRule
@@ -46,13 +41,12 @@ from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
+from realtime_cropzoom.tuning import tune
 
 logger = logging.getLogger(__name__)
 
 _STAGES_END_WITHIN_S = 1.0
 _SINKS_END_WITHIN_S = 0.7
-_SWITCH_INTERVAL_S = 0.0001
-"""How long one Python thread may keep the others waiting; the default of 5 ms is a frame at 200 fps."""
 _LOCKSTEP_SLOTS = 8
 
 
@@ -90,7 +84,7 @@ class Pipeline:
         Raises ConfigError, SourceError, ModelError, ScheduleError or SinkError before the first
         frame is taken; nothing is left running then.
         """
-        self._restore = _tune_process()
+        self._restore = tune()
         try:
             self._capture.start()
             self._build(self._capture.wait_open(), tracked)
@@ -134,6 +128,7 @@ class Pipeline:
         if models.detector is not None and rule is not None:
             detect = self._detect_stage(models.detector, rule, ring, slot)
         self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write)
+        self._save("summary.json", to_json(account.summary(str(self.folder), ended=False)))
 
         write.start()
         pose.start()
@@ -325,24 +320,3 @@ def _check_crop_size(settings: Settings, info: SourceInfo) -> None:
         raise ConfigError(
             f"crop_size is {settings.crop_size}, but frames are {info.width}x{info.height}; expected at most {limit}"
         )
-
-
-def _tune_process() -> Callable[[], None]:
-    """Keep threads, and the collector, from getting in the way of each other; returns what undoes it.
-
-    Frozen, the objects that are there before the first frame are not looked through again and again.
-    """
-    interval, cv_threads = sys.getswitchinterval(), cv2.getNumThreads()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    cv2.setNumThreads(1)
-    blas = threadpool_limits(limits=1, user_api="blas")  # its idle threads spin
-    gc.collect()
-    gc.freeze()
-
-    def restore() -> None:
-        sys.setswitchinterval(interval)
-        cv2.setNumThreads(cv_threads)
-        blas.restore_original_limits()
-        gc.unfreeze()
-
-    return restore

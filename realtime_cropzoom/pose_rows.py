@@ -33,8 +33,10 @@ def blank_cells(keypoints: int) -> str:
     return ",NaN" * (3 * keypoints)
 
 
-def box_cells(in_force: BoxInForce) -> str:
-    """Return the cells of a row of a box file after its index; empty ones where there is no box."""
+def box_cells(in_force: BoxInForce | None) -> str:
+    """Return the cells of a row of a box file after its index; None for a frame of which nothing was made."""
+    if in_force is None:
+        return "," * (BBOX_COLUMNS.count(","))
     box = in_force.box
     cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
     frame = "" if in_force.frame < 0 else in_force.frame

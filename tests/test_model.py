@@ -108,10 +108,9 @@ def test_half_precision_input_is_fed_as_such(make_model: Make) -> None:
 
 def test_the_hash_is_of_the_file_and_of_the_weights_beside_it(make_model: Make) -> None:
     path = make_model()
-    model = Model(path, "pose")
-    alone = model.sha256()
+    alone = Model(path, "pose").sha256
     path.with_name(path.name + ".data").write_bytes(b"weights")
-    assert model.sha256() != alone
+    assert Model(path, "pose").sha256 != alone
 
 
 @pytest.mark.parametrize("role", ["detector", "pose"])

@@ -224,14 +224,18 @@ def test_what_a_run_wrote_is_what_the_file_schedule_gives(tmp_path: Path) -> Non
     [
         pytest.param(record(0, NO_BOX), NO_BOX, id="before the first box"),
         pytest.param(record(0, NO_BOX, Fate.SKIPPED), PASSED_OVER, id="skipped"),
-        pytest.param(
-            record(0, BoxInForce(box_of(0), 0, 0.0, State.TRACKING, 0), Fate.FAILED), PASSED_OVER, id="failed"
-        ),
     ],
 )
 def test_a_frame_without_a_pose_has_none_in_the_replay(written: Record, replayed: BoxInForce, tmp_path: Path) -> None:
     schedule = FileSchedule.read(write_files(tmp_path, [written]))
     assert schedule.choose(stamp(0)) is replayed
+
+
+def test_a_frame_that_failed_keeps_its_box_in_the_replay(tmp_path: Path) -> None:
+    """A context model would otherwise be shown other frames than it has seen live."""
+    in_force = BoxInForce(box_of(0), 0, 0.0, State.TRACKING, 0)
+    schedule = FileSchedule.read(write_files(tmp_path, [record(0, in_force, Fate.FAILED)]))
+    assert schedule.choose(stamp(0)) == in_force
 
 
 def test_a_file_schedule_does_not_listen_to_detections(tmp_path: Path) -> None:

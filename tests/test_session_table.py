@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,6 @@ def test_of_a_killed_run_there_is_what_is_in_all_three_files(session: Path, cut:
     """The files are written one after the other, so kill -9 cuts each at a byte of its own."""
     whole = load_session(session)
     complete = []
-    (session / "summary.json").unlink()
     for suffix in ("", "_bbox", "_timing"):
         path = session / f"film{suffix}.csv"
         content = path.read_bytes()[: -cut.get(suffix, 0) or None]
@@ -169,6 +169,8 @@ def test_a_run_that_was_really_killed_can_be_loaded(tmp_path: Path) -> None:
     table = load_session(timing[0].parent)
     assert table["frame"].tolist() == [i for i in range(len(table) // 3) for _ in range(3)]
     assert len(table) > 30
+    assert table["captured_unix_s"].dropna().between(time.time() - 300, time.time()).all()
+    assert json.loads((timing[0].parent / "summary.json").read_text())["reason"] == "running"
 
 
 def test_a_row_that_was_lost_to_a_full_disk_moves_no_other(session: Path) -> None:

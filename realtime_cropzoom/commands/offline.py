@@ -25,6 +25,7 @@ from realtime_cropzoom.errors import ConfigError, CropzoomError
 if TYPE_CHECKING:
     from realtime_cropzoom.model import Model
     from realtime_cropzoom.offline.predict import Predictor
+    from realtime_cropzoom.session import Provider
 
 T = TypeVar("T")
 
@@ -222,7 +223,7 @@ def _predictor(arguments: argparse.Namespace) -> Iterator[Predictor]:
 
     _say_what_does_not_apply(arguments)
     directory = ModelDirectory.open(arguments.model_dir, getattr(arguments, "overrides", ()))
-    provider = "tensorrt" if arguments.runtime == "tensorrt" else arguments.provider
+    provider: Provider = "tensorrt" if arguments.runtime == "tensorrt" else arguments.provider
     model = Model(arguments.model_dir, provider=provider, precision=arguments.onnx_precision, method="reference")
     workers = _workers(arguments, model)
     with _terminable(), worker_pool(workers) as pool:

@@ -11,12 +11,11 @@ A full disk stops nothing: what could not be written is kept and tried again, up
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from pathlib import Path
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.pose_rows import blank_cells, pose_cells, pose_header
+from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
@@ -26,7 +25,6 @@ _FLUSH_S = 0.25
 _PENDING_BYTES = 16 << 20
 
 TIMING_COLUMNS = "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns"
-BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
 
 
 class CsvSink(Sink):
@@ -80,12 +78,8 @@ class CsvSink(Sink):
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{stamp.index}{pose}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
-        box = in_force.box
-        cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
-        age = "" if math.isnan(in_force.age_ms) else repr(in_force.age_ms)
-        state = "" if record.fate is Fate.SKIPPED else in_force.state.value
+        boxes.add(f"{stamp.index}{box_cells(None if record.fate is Fate.SKIPPED else in_force)}\n")
         box_frame = "" if in_force.frame < 0 else in_force.frame
-        boxes.add(f"{stamp.index}{cells},{box_frame},{age},{state}\n")
         timing.add(
             f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
             f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
