@@ -74,6 +74,17 @@ class ModelDirectory:
         named = self._get("data", "data_dir")
         return None if named is None else Path(str(named)).expanduser()
 
+    def frames_dir(self) -> Path | None:
+        """The folder that the label files of whole frames are relative to, None where nothing names one.
+
+        A pose model's own is of the detector's crops, so it is that of the detector.
+        """
+        folder = self.data_dir()
+        if folder is None or folder.name != "cropped_images":
+            return folder
+        detector = folder.parent
+        return ModelDirectory.open(detector).data_dir() if (detector / "config.yaml").is_file() else None
+
     def sets(self, label_file: Path, count: int) -> list[str]:
         """Return what each row of a label file was to the training: train, validation, test or unused."""
         trained_on = self._get("data", "csv_file")

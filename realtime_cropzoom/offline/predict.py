@@ -143,7 +143,9 @@ class Predictor:
                 f"{csv} labels {', '.join(labels.keypoint_names)}, but the model's keypoints are {', '.join(names)}"
             )
         labels = read_labels(csv, names)
-        images = ImageFolder.of_labels(csv, labels.images, self._directory.data_dir())
+        # Boxes are of whole frames, and the crops that a pose model was trained on have the same names.
+        data_dir = self._directory.data_dir() if bbox_dir is None else self._directory.frames_dir()
+        images = ImageFolder.of_labels(csv, labels.images, data_dir)
         boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(labels.images)
         found = self._look_at(csv.name, images, boxes)
         sets = self._directory.sets(csv, len(labels.images))
