@@ -139,6 +139,9 @@ class FileSchedule:
                 f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
             ) from error
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def offer(self, detection: Detection) -> None:
         """Ignore it: the file has said it all."""
 

@@ -68,7 +68,8 @@ def register(commands: Any) -> None:
     crop.add_argument("--bbox-dir", type=Path, metavar="DIR", help="boxes from elsewhere: VIDEO_bbox.csv, bbox.csv")
     _add_box_rule(crop)
     _add_inference(crop)
-    crop.add_argument("--overwrite", action="store_true", help="make boxes and crops anew")
+    crop.add_argument("--overwrite", action="store_true", help="make boxes anew")
+    crop.add_argument("--resume", action="store_true", help="go on predicting where an interrupted command has stopped")
     crop.set_defaults(command=_crop)
 
     remap = commands.add_parser("remap", help="predictions on crops, back in the coordinates of the original image")
@@ -82,7 +83,9 @@ def register(commands: Any) -> None:
     pipeline = commands.add_parser("pipeline", help="detector, boxes and pose in one pass over each video")
     _add_inputs(pipeline, "videos, folders of videos, or synthetic:arena")
     pipeline.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
-    pipeline.add_argument("--out", type=Path, metavar="DIR", help="folder of the files (video_preds of the pose model)")
+    pipeline.add_argument(
+        "--out", type=Path, dest="folder", metavar="DIR", help="folder of the files (video_preds of the pose model)"
+    )
     add_settings(pipeline, OF_PIPELINE)
     pipeline.add_argument("--batch-size", type=int, metavar="N", help="frames that go to a model at once")
     pipeline.add_argument("--workers", type=int, metavar="N", help="cores to use (all)")
@@ -201,7 +204,7 @@ def _pipeline(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.offline.workers import worker_pool
 
     sources = sources_of(arguments.input_path)
-    folder = arguments.out or _default_folder(settings.pose)
+    folder = arguments.folder or _default_folder(settings.pose)
     models = load_models(settings)
     workers = _workers(arguments, models.pose)
     with _terminable(), worker_pool(workers) as pool:
@@ -282,7 +285,7 @@ def _each(inputs: Sequence[T], do: Callable[[T], Path]) -> int:
         try:
             print(do(given))
         except CropzoomError as error:
-            _say("\n".join([str(error), *getattr(error, "__notes__", ())]))
+            _say("; ".join([str(error), *getattr(error, "__notes__", ())]))
             code = EXIT_BAD_INPUT
     return code
 

@@ -9,8 +9,9 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.outputs import write_image
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
 from realtime_cropzoom.tables import chunks_of_predictions, read_header
@@ -38,7 +39,7 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
             VideoWriter(labelled, size, info.fps, quality=20) as writer,
             progress(labelled.name, info.frame_count) as bar,
         ):
-            for frame, (xy, likelihood) in zip(reader.frames(), rows, strict=True):
+            for (xy, likelihood), frame in zip(rows, reader.frames(), strict=False):  # of a video, perhaps its begin
                 canvas = _enlarged(frame.image, scale)
                 draw_keypoints(canvas, xy, likelihood, colours, scale, shown_above)
                 _write_text(canvas, f"{_clock(frame.stamp.pts_ns / 1e9)}   frame {frame.stamp.index}", scale)
@@ -61,9 +62,7 @@ def annotate_image(
                 cv2.drawMarker(canvas, at, (0, 0, 0), cv2.MARKER_CROSS, 6 + 5 * scale, 1 + scale)
                 cv2.drawMarker(canvas, at, colour, cv2.MARKER_CROSS, 6 + 5 * scale, 1)
     draw_keypoints(canvas, found.xy, found.likelihood, colours, scale, shown_above)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), canvas[:, :, ::-1]):
-        raise SinkError(f"cannot write the picture {path}")
+    write_image(path, canvas[:, :, ::-1])
 
 
 def draw_keypoints(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.offline.frames import count_frames
 from realtime_cropzoom.types import Box
 
 COLUMNS = ("x", "y", "h", "w")
@@ -41,6 +42,15 @@ class Boxes:
         if missing:
             raise DataError(f"{self.path} has no box for {missing[0]} ({len(missing)} of {len(images)} are missing)")
         return [self[rows[name]] for name in images]
+
+    def check_promised(self, promised: int | None, source: Path) -> None:
+        """Raise DataError where a video whose header counts ``promised`` frames has not one a row.
+
+        A header counts frames that do not decode, or that an edit list leaves out, so that a count that
+        does not fit is made sure of.
+        """
+        if promised is not None and promised != len(self):
+            self.check_length(count_frames(str(source)), source)
 
     def check_length(self, frames: int, source: Path) -> None:
         """Raise DataError unless there is one row a frame."""

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.crop import cut
-from realtime_cropzoom.errors import ConfigError, DataError, SinkError
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.offline.boxfile import read_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.frames import FrameReader
-from realtime_cropzoom.offline.images import ImageFolder, context_images, has_frame_number
+from realtime_cropzoom.offline.images import ImageFolder, below, context_images, has_frame_number
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
-from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.offline.outputs import Say, make_folder, replacing, write_image
 from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
@@ -52,8 +52,8 @@ class Cropper:
     def crop(self, given: Input) -> Path:
         """Crop a video or a label file and return the cropped file. Raises what its parts raise."""
         # Both folders, whichever is filled: training looks for both.
-        self._directory.cropped_images.mkdir(parents=True, exist_ok=True)
-        self._directory.cropped_videos.mkdir(parents=True, exist_ok=True)
+        make_folder(self._directory.cropped_images)
+        make_folder(self._directory.cropped_videos)
         boxes = self._boxes(given)
         if isinstance(given, Video):
             output = self._directory.cropped_videos / f"cropped_{given.path.stem}.mp4"
@@ -88,8 +88,7 @@ def crop_video(video: Path, box_file: Path, output: Path) -> None:
     boxes = read_boxes(box_file)
     size = boxes.cropped_size()
     with FrameReader(str(video)) as reader:
-        if reader.info.frame_count is not None:
-            boxes.check_length(reader.info.frame_count, video)
+        boxes.check_promised(reader.info.frame_count, video)
         count = 0
         with VideoWriter(output, size, reader.info.fps) as writer, progress(output.name, len(boxes)) as bar:
             for frame in reader.frames():
@@ -122,14 +121,19 @@ def crop_labels(csv: Path, box_file: Path, data_dir: Path | None, images_dir: Pa
     boxes_in_order = boxes.of_images(labels.images)
     of_labelled = dict(zip(images.paths, boxes_in_order, strict=True))
     for name, path in zip(labels.images, images.paths, strict=True):
+        folder = below(images_dir, name, csv).parent
         around = set(context_images(path)) if has_frame_number(path) else {path}
         for source in around:
             # A labelled frame near another keeps its own box; one near two labelled frames, the first's.
             box = of_labelled.get(source, of_labelled[path])
-            jobs.setdefault(images_dir / Path(name).with_name(source.name), (source, box))
-    with progress(images_dir.name, len(jobs), unit="images") as bar, ThreadPoolExecutor() as pool:
-        for _ in pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0]), jobs.items()):
-            bar.update()
+            jobs.setdefault(folder / source.name, (source, box))
+    pool = ThreadPoolExecutor()
+    try:
+        with progress(images_dir.name, len(jobs), unit="images") as bar:
+            for _ in pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0]), jobs.items()):
+                bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
     _move_labels(csv, boxes_in_order, output)
 
 
@@ -143,11 +147,7 @@ def _crop_image(source: Path, box: Box, target: Path) -> None:
     right, bottom = min(planes.shape[1], box.x + box.w), min(planes.shape[0], box.y + box.h)
     if left < right and top < bottom:
         pixels[top - box.y : bottom - box.y, left - box.x : right - box.x] = planes[top:bottom, left:right]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.stem}.partial{target.suffix}")  # the suffix says how to write it
-    if not cv2.imwrite(str(partial), pixels if image.ndim == 3 else pixels[:, :, 0]):
-        raise SinkError(f"cannot write the image {target}")
-    partial.replace(target)
+    write_image(target, pixels if image.ndim == 3 else pixels[:, :, 0])
 
 
 def _move_labels(csv: Path, boxes: Sequence[Box], output: Path) -> None:

@@ -21,6 +21,15 @@ _AHEAD = 8
 _POLL_S = 0.2
 
 
+def count_frames(source: str) -> int:
+    """Return how many frames there really are, decoding all of them: a file's header may count others too."""
+    opened = open_source(source)
+    try:
+        return sum(1 for _ in opened.frames())
+    finally:
+        opened.close()
+
+
 class FrameReader:
     """Iterates over the frames of a source, in order. Use it in a ``with``, once."""
 

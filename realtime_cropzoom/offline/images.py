@@ -49,14 +49,29 @@ class ImageFolder:
         return read_image(path)
 
     def check_size(self, row: int, size: tuple[int, int]) -> None:
-        """Raise DataError where an image is not as large as the others of its folder: it is of another camera."""
+        """Raise DataError where an image is not as large as the others of its folder: it is of another camera.
+
+        The images that ``crop`` leaves are as large as their boxes, each of its own size.
+        """
         path = self.paths[row]
+        if "cropped_images" in path.parts:
+            return
         expected, other = self._sizes.setdefault(path.parent, (size, path))
         if size != expected:
             raise DataError(
                 f"{path} is {size[0]}x{size[1]}, but {other.name} beside it is {expected[0]}x{expected[1]}; "
                 "expected images of one size in a folder"
             )
+
+
+def below(folder: Path, name: str, csv: Path) -> Path:
+    """Return where in ``folder`` belongs what is made of the image that a label file calls ``name``.
+
+    Raises DataError where that would be outside, as with an absolute path: it would take the image's own place.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise DataError(f"{csv} labels {name}; expected a path relative to the data_dir, without ..")
+    return folder / name
 
 
 def read_image(path: Path) -> UInt8:

@@ -43,31 +43,45 @@ def gather(given: Sequence[Path], *, images: bool = False) -> list[Input]:
 
     A folder stands for the videos in it, and, with ``images``, for the images in it as one set.
     """
-    inputs = [found for path in given for found in _expand(path, images=images)]
-    seen: dict[str, Path] = {}
-    for video in (i for i in inputs if isinstance(i, Video)):
-        other = seen.setdefault(video.path.stem, video.path)
-        if other != video.path:
-            raise DataError(f"{other} and {video.path} would both write {video.path.stem}.csv; rename one of them")
+    inputs: list[Input] = []
+    seen: dict[tuple[type, str], Path] = {}
+    for found in (found for path in given for found in _expand(path, images=images)):
+        name, path = _writes(found)
+        other = seen.get((type(found), name))
+        if other is None:
+            seen[type(found), name] = path
+            inputs.append(found)
+        elif other.resolve() != path.resolve():  # else it was given twice, as a file and in its folder
+            raise DataError(f"{other} and {path} would both write {name}; rename one of them")
     return inputs
 
 
+def _writes(given: Input) -> tuple[str, Path]:
+    """What an input's predictions go to, and where it comes from."""
+    if isinstance(given, Video):
+        return f"{given.path.stem}.csv", given.path
+    if isinstance(given, LabelFile):
+        return f"{given.path.name}/predictions.csv", given.path
+    return f"{given.name}/predictions.csv", given.paths[0] if len(given.paths) == 1 else given.paths[0].parent
+
+
 def _expand(path: Path, *, images: bool) -> Iterable[Input]:
+    if not path.exists():
+        raise DataError(f"no file at {path}; expected a video, a label file or a folder")
     if path.is_dir():
         return _folder(path, images=images)
     suffix = path.suffix.lower()
     known = VIDEO_SUFFIXES | {".csv"} | (IMAGE_SUFFIXES if images else set())
     if suffix not in known:
         raise DataError(f"{path} is neither a video nor a label file; expected one of {', '.join(sorted(known))}")
-    if not path.exists():
-        raise DataError(f"no file at {path}")
     if suffix == ".csv":
         return [LabelFile(path)]
     return [Video(path)] if suffix in VIDEO_SUFFIXES else [Images(path.name, (path,))]
 
 
 def _folder(folder: Path, *, images: bool) -> list[Input]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    # Hidden files are no one's recordings: macOS leaves a ._clip.mp4 beside each clip.mp4 on a foreign disk.
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found: list[Input] = [Video(path) for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     pictures = tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
     if images and pictures:

@@ -12,13 +12,18 @@ from realtime_cropzoom.tables import chunks_of_predictions, read_header
 from realtime_cropzoom.types import Float64
 
 
+def temporal_norm_path(predictions: Path) -> Path:
+    """Where the temporal norms of a prediction file are."""
+    return predictions.with_name(f"{predictions.stem}_temporal_norm.csv")
+
+
 def write_temporal_norm(predictions: Path) -> Path:
     """Write how far each keypoint has moved since the frame before, in pixels, and return the file.
 
     Read in portions, so that an hour costs no more memory than a minute. Source: Lightning
     Pose, ``metrics.py``, ``temporal_norm``; float32 as there.
     """
-    path = predictions.with_name(f"{predictions.stem}_temporal_norm.csv")
+    path = temporal_norm_path(predictions)
     names = read_header(predictions).keypoint_names
     before = np.full((1, len(names), 2), np.nan, np.float32)
     with replacing(path) as file:

@@ -16,7 +16,11 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
 
 from realtime_cropzoom.errors import DataError, SinkError
 
@@ -41,7 +45,7 @@ class RowsFile:
         self._partial = final.with_name(final.name + ".partial")
         self._note = final.with_name(final.name + ".partial.json")
         self.rows = 0
-        """Rows that are in the file."""
+        """Rows that an earlier command has left."""
         self._header_rows = header.count("\n")
         self._pending: list[str] = []
         self._flushed_s = time.monotonic()
@@ -51,9 +55,9 @@ class RowsFile:
             final.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._partial.open("r+b" if size else "wb", buffering=0)
             self._file.truncate(size)
-            self._file.seek(size)
+            self._unwritten = (b"" if size else header.encode(), size)
+            self._write()
             if not size:
-                self._file.write(header.encode())
                 self._note.write_text(json.dumps(made_of, indent=2), encoding="utf-8")
 
     def shorten(self, rows: int) -> None:
@@ -62,7 +66,7 @@ class RowsFile:
             with self._partial.open("rb") as file:
                 size = sum(len(line) for line, _ in zip(file, range(self._header_rows + rows), strict=False))
             self._file.truncate(size)
-            self._file.seek(size)
+            self._unwritten = (b"", size)
             self.rows = rows
 
     def row(self, number: int) -> str:
@@ -78,13 +82,21 @@ class RowsFile:
 
     def flush(self) -> None:
         """Hand all rows to the operating system. Raises SinkError, as where the disk is full."""
-        data = "".join(self._pending).encode()
+        rows, self._pending = self._pending, []
+        data, offset = self._unwritten
+        self._unwritten = (data + "".join(rows).encode(), offset)
         with _words_for(self.final):
-            while data:  # a disk that fills up takes the first part, and raises only for the next
-                data = data[self._file.write(data) or 0 :]
-        self.rows += len(self._pending)
-        self._pending.clear()
+            self._write()
         self._flushed_s = time.monotonic()
+
+    def _write(self) -> None:
+        """Write what has not been written. Where Ctrl-C comes in between, the same goes to the same place again."""
+        data, offset = self._unwritten
+        while data:  # a disk that fills up takes the first part, and raises only for the next
+            self._file.seek(offset)
+            taken = self._file.write(data) or 0
+            data, offset = data[taken:], offset + taken
+            self._unwritten = (data, offset)
 
     def commit(self) -> None:
         """Give the file its name."""
@@ -105,14 +117,21 @@ class RowsFile:
         with contextlib.suppress(SinkError):
             self.flush()
         self._file.close()
-        if error is not None and self._announce:
+        rows, _ = self._complete_rows()
+        if rows == 0:  # nothing to go on from
+            self._partial.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+        elif error is not None and self._announce:
             # What was stopped, or ran out of disk, can go on; bad input must be mended first.
             how = "; the same command with --resume goes on from there"
             goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
-            error.add_note(f"{self.rows} frames are in {self._partial}{how if goes_on else ''}")
+            error.add_note(f"{rows} frames are in {self._partial}{how if goes_on else ''}")
 
     def _take_up(self, made_of: dict[str, object]) -> int:
         """Count what is there and return where it ends; a row that was cut off is written anew."""
+        self.rows, size = self._complete_rows()
+        if self.rows == 0:
+            return 0
         try:
             was_made_of = json.loads(self._note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -123,14 +142,17 @@ class RowsFile:
                 f"{self._partial} was made with another {', '.join(differs) or 'command'}; "
                 "leave out --resume to start over, or give what it was made with"
             )
-        size = 0
+        return size
+
+    def _complete_rows(self) -> tuple[int, int]:
+        """Return how many rows are in the file to their end, and where the last of them ends."""
+        lines, size = 0, 0
         with self._partial.open("rb") as file:
-            for number, line in enumerate(file):
+            for line in file:
                 if not line.endswith(b"\n"):
                     break
-                size += len(line)
-                self.rows = number + 1 - self._header_rows
-        return size if self.rows >= 0 else 0
+                lines, size = lines + 1, size + len(line)
+        return max(0, lines - self._header_rows), size
 
 
 @contextmanager
@@ -146,6 +168,32 @@ def replacing(final: Path) -> Iterator[IO[str]]:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
+    """Write a picture, in OpenCV's order of colours, whole or not at all. Raises SinkError.
+
+    OpenCV only encodes it: on a full disk it leaves half a file of some kinds, and says that all is well.
+    """
+    try:
+        _, data = cv2.imencode(final.suffix, pixels)
+    except cv2.error as error:
+        raise SinkError(f"cannot write {final}: no picture of {pixels.shape} can be {final.suffix}") from error
+    partial = final.with_name(final.name + ".partial")
+    with _words_for(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data.tobytes())
+            os.replace(partial, final)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that files are to go to. Raises SinkError."""
+    with _words_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ takes all cores for the models, and leaves files as ``predict`` and ``create_bbo
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,21 +19,28 @@ import numpy as np
 
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.config import SHIPPED, Settings
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.model_file import Role, shipped_model
 from realtime_cropzoom.offline.annotate import annotate_video
-from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.frames import FrameReader, count_frames
 from realtime_cropzoom.offline.inputs import LabelFile, Video, gather
 from realtime_cropzoom.offline.lane import Answer, Lane
-from realtime_cropzoom.offline.metrics import write_temporal_norm
+from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
 from realtime_cropzoom.offline.outputs import RowsFile, Say
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.schedule import PASSED_OVER, FileSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.opening import SYNTHETIC
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp
+
+_CHANGES_NUMBERS = {
+    *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_every", "frames"),
+    *("decoder", "coast_after_ms", "lost_after_ms"),
+}
+"""Settings that what an interrupted pass has left must have been made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +93,49 @@ class OfflinePipeline:
         """
         with FrameReader(source) as reader:
             final = folder / f"{reader.info.name}.csv"
-            if final.exists() and not self._options.overwrite:
+            is_done = final.exists() and not self._options.overwrite
+            if is_done:
                 self._say(f"skipping {source}: {final} exists (--overwrite does it anew)")
-                return final
-            with self._rows_file(final, source) as poses, self._boxes_file(final, source) as boxes:
-                _Pass(self, reader, poses, boxes).run()
-                boxes.commit()
-                poses.commit()
+            else:
+                self._refuse_boxes_of_others(final)
+                schedule = self._schedule(reader.info, source)
+                with self._rows_file(final, source) as poses, self._boxes_file(final, source) as boxes:
+                    _Pass(self, reader, schedule, poses, boxes).run()
+                    boxes.commit()
+                    poses.commit()
         for problem in reader.problems:
             self._say(problem)
-        write_temporal_norm(final)
-        if not self._options.skip_viz:
-            labelled = folder / "labeled_videos" / f"{final.stem}_labeled.mp4"
-            annotate_video(source, final, labelled, shown_above=0.5, colormap="cool")
+        if not is_done or self._options.resume:
+            self._write_beside(final, source, anew=not is_done)
         return final
+
+    def _write_beside(self, final: Path, source: str, *, anew: bool) -> None:
+        """Write what is made of the poses, or what an interrupted command has not come to."""
+        if anew or not temporal_norm_path(final).exists():
+            write_temporal_norm(final)
+        labelled = final.parent / "labeled_videos" / f"{final.stem}_labeled.mp4"
+        if not self._options.skip_viz and (anew or not labelled.exists()):
+            annotate_video(source, final, labelled, shown_above=0.5, colormap="cool")
+
+    def _refuse_boxes_of_others(self, final: Path) -> None:
+        """Boxes without poses are not of this command, unless it was killed while it gave them their names."""
+        boxes, poses_so_far = _boxes_beside(final), final.with_name(final.name + ".partial")
+        if boxes.exists() and not self._options.overwrite and not (self._options.resume and poses_so_far.exists()):
+            raise SinkError(f"{boxes} exists; give another folder with --out, or --overwrite to replace it")
+
+    def _schedule(self, info: SourceInfo, source: str) -> Schedule:
+        s = self._settings
+        if s.schedule is None:
+            return LockstepSchedule(s.state_limits(), s.detector_every)
+        schedule = FileSchedule.read(s.schedule)
+        if s.frames is None and info.frame_count not in (None, len(schedule)):
+            frames = count_frames(source)  # a header counts frames that do not decode, too
+            if frames != len(schedule):
+                raise ScheduleError(
+                    f"{s.schedule} has {len(schedule)} rows, but {source} has {frames} frames; "
+                    "expected the box file of this very recording, or --frames"
+                )
+        return schedule
 
     def _rows_file(self, final: Path, source: str) -> RowsFile:
         pose = self._models.pose
@@ -106,16 +143,18 @@ class OfflinePipeline:
         return RowsFile(final, header, self._made_of(source), resume=self._options.resume)
 
     def _boxes_file(self, final: Path, source: str) -> RowsFile:
-        path = final.with_name(f"{final.stem}_bbox.csv")
+        path = _boxes_beside(final)
         return RowsFile(path, BBOX_COLUMNS + "\n", self._made_of(source), resume=self._options.resume, announce=False)
 
     def _made_of(self, source: str) -> dict[str, object]:
-        detector = self._models.detector
+        detector, path, schedule = self._models.detector, Path(source), self._settings.schedule
         return {
-            "source": source,
-            "detector": None if detector is None else detector.sha256(),
-            "pose": self._models.pose.sha256(),
-            "settings": self._settings.model_dump(mode="json", exclude={"detector", "pose", "source"}),
+            "source": [path.resolve(), path.stat().st_size] if path.exists() else source,
+            "detector": None if detector is None else detector.sha256,
+            "pose": self._models.pose.sha256,
+            "provider": self._models.pose.session.provider,
+            "schedule": None if schedule is None else hashlib.sha256(schedule.read_bytes()).hexdigest(),
+            **self._settings.model_dump(mode="json", include=_CHANGES_NUMBERS),
         }
 
 
@@ -132,15 +171,13 @@ class _Row:
 class _Pass:
     """One pass over one video."""
 
-    def __init__(self, pipeline: OfflinePipeline, reader: FrameReader, poses: RowsFile, boxes: RowsFile) -> None:
+    def __init__(
+        self, pipeline: OfflinePipeline, reader: FrameReader, schedule: Schedule, poses: RowsFile, boxes: RowsFile
+    ) -> None:
         s = self._settings = pipeline._settings
         self._reader, self._poses, self._boxes = reader, poses, boxes
         self._rule = pipeline._rule
-        self._schedule: Schedule = (
-            LockstepSchedule(s.state_limits(), s.detector_every)
-            if s.schedule is None
-            else FileSchedule.read(s.schedule)
-        )
+        self._schedule = schedule
         lane = partial(Lane, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
         self._pose: Lane[_Row] = lane(pipeline._models.pose, edge=s.edge)
         self._detector: Lane[Stamp] | None = None
@@ -207,7 +244,7 @@ class _Pass:
             index, found = row.stamp.index, row.keypoints
             failed = found is None or not np.isfinite(found.xy).all()
             cells = blank_cells(self._keypoints) if failed or found is None else pose_cells(found)
-            self._boxes.add(f"{index}{_box_cells(row.in_force)}\n")
+            self._boxes.add(f"{index}{box_cells(None if row.in_force is PASSED_OVER else row.in_force)}\n")
             self._poses.add(f"{index}{cells}\n")
             self._bar.update()
 
@@ -234,5 +271,5 @@ class _Pass:
         self._schedule.offer(Detection(Stamp(frame, pts_ns, None, 0), Box(x, y, w, h), detected_ns=0))
 
 
-def _box_cells(in_force: BoxInForce) -> str:
-    return ",,,,,,," if in_force is PASSED_OVER else box_cells(in_force)
+def _boxes_beside(poses: Path) -> Path:
+    return poses.with_name(f"{poses.stem}_bbox.csv")

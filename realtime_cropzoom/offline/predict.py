@@ -27,7 +27,12 @@ from realtime_cropzoom.offline.frames import FrameReader
 from realtime_cropzoom.offline.images import ImageFolder, context_images
 from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
 from realtime_cropzoom.offline.lane import Item, Lane
-from realtime_cropzoom.offline.metrics import pixel_errors, write_pixel_errors, write_temporal_norm
+from realtime_cropzoom.offline.metrics import (
+    pixel_errors,
+    temporal_norm_path,
+    write_pixel_errors,
+    write_temporal_norm,
+)
 from realtime_cropzoom.offline.outputs import RowsFile, Say, replacing
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import pose_cells, pose_header
@@ -75,29 +80,39 @@ class Predictor:
 
     def _video(self, video: Path, bbox_dir: Path | None) -> Path:
         final = self._directory.video_preds / f"{video.stem}.csv"
-        if self._is_done(final, video):
-            return final
+        is_done = self._is_done(final, video)
+        if not is_done:
+            self._predict_video(final, video, bbox_dir)
+        if not is_done or self._options.resume:
+            self._write_beside(final, video, anew=not is_done)
+        return final
+
+    def _predict_video(self, final: Path, video: Path, bbox_dir: Path | None) -> None:
         boxes = None if bbox_dir is None else read_boxes(bbox_dir / f"{video.stem}_bbox.csv")
         with FrameReader(str(video)) as reader:
-            if boxes is not None and reader.info.frame_count is not None:
-                boxes.check_length(reader.info.frame_count, video)
+            if boxes is not None:
+                boxes.check_promised(reader.info.frame_count, video)
             with self._rows_file(final, video, boxes) as file:
                 self._fill(file, reader, boxes, video)
                 file.commit()
         for problem in reader.problems:
             self._say(problem)
-        write_temporal_norm(final)
-        if not self._options.skip_viz:
-            labelled = self._directory.labeled_videos / f"{video.stem}_labeled.mp4"
-            annotate_video(str(video), final, labelled, self._directory.shown_above, self._directory.colormap)
-        return final
+
+    def _write_beside(self, final: Path, video: Path, *, anew: bool) -> None:
+        """Write what is made of the predictions, or what an interrupted command has not come to."""
+        if anew or not temporal_norm_path(final).exists():
+            write_temporal_norm(final)
+        labelled = self._directory.labeled_videos / f"{video.stem}_labeled.mp4"
+        if not self._options.skip_viz and (anew or not labelled.exists()):
+            annotate_video(str(video), final, labelled, self._shown_above, self._directory.colormap)
 
     def _rows_file(self, final: Path, video: Path, boxes: Boxes | None) -> RowsFile:
         made_of: dict[str, object] = {
-            "model": self._model.sha256(),
+            "model": self._model.sha256,
             "video": [video.resolve(), video.stat().st_size],
             "boxes": None if boxes is None else hashlib.sha256(boxes.xyhw.tobytes()).hexdigest(),
             "decoder": self._model.method,
+            "provider": self._model.session.provider,
         }
         partial_before = final.with_name(final.name + ".partial")
         if partial_before.exists() and not self._options.resume:
@@ -147,12 +162,12 @@ class Predictor:
         data_dir = self._directory.data_dir() if bbox_dir is None else self._directory.frames_dir()
         images = ImageFolder.of_labels(csv, labels.images, data_dir)
         boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(labels.images)
-        found = self._look_at(csv.name, images, boxes)
         sets = self._directory.sets(csv, len(labels.images))
-        self._write_images(final, labels.images, found, sets)
+        found = self._look_at(csv.name, images, boxes)
         xy = np.stack([keypoints.xy for keypoints in found]).astype(np.float64)
         errors = pixel_errors(labels.xy, xy)
         write_pixel_errors(folder / "predictions_pixel_error.csv", labels.images, names, errors, sets)
+        self._write_images(final, labels.images, found, sets)  # last: once it is there, it counts as done
         self._report(csv, labels, errors)
         self._draw(folder, images, found, labels.xy)
         return final
@@ -210,10 +225,12 @@ class Predictor:
         if self._options.skip_viz:
             return
         for row, name in enumerate(images.names):
-            path = folder / Path(name).with_name(f"{Path(name).stem}_labeled.png")
+            # Whatever the image is called, its picture stays in the folder.
+            parts = [part for part in Path(name).parts[:-1] if part not in (Path(name).anchor, "..")]
+            path = folder.joinpath(*parts, f"{Path(name).stem}_labeled.png")
             truth = None if labels is None else labels[row]
             picture = images.read(images.paths[row])
-            annotate_image(picture, found[row], truth, path, self._directory.shown_above, self._directory.colormap)
+            annotate_image(picture, found[row], truth, path, self._shown_above, self._directory.colormap)
 
     # -- both ----------------------------------------------------------------------------------
 
@@ -226,6 +243,11 @@ class Predictor:
             resize="linear" if edge_of_videos else "cubic",
             batch=self._options.batch,
         )
+
+    @property
+    def _shown_above(self) -> float:
+        """From which likelihood on a keypoint is sure; of a regression model, which knows none, every one."""
+        return -1.0 if self._model.file.kind == "regression" else self._directory.shown_above
 
     def _is_done(self, final: Path, source: Path) -> bool:
         if not source.exists():

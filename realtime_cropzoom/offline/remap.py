@@ -7,6 +7,7 @@ scale out; where every box is as large as the video, both give the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def remap(predictions: Path, box_file: Path, cropped_video: Path | None = None) 
     done = 0
     with replacing(output) as file:
         file.write(header_text(predictions))
-        for table in pd.read_csv(predictions, header=None, skiprows=len(HEADER_ROWS), dtype={0: str}, chunksize=_ROWS):
+        for table in _tables(predictions, header):
             rows = slice(done, done + len(table))
             done = rows.stop
             _check_rows(predictions, table[0].tolist(), boxes, rows)
@@ -44,6 +45,22 @@ def remap(predictions: Path, box_file: Path, cropped_video: Path | None = None) 
         if done != len(boxes):
             raise DataError(f"{predictions} has {done} rows, but {box_file} has {len(boxes)}; expected one box a row")
     return output
+
+
+def _tables(predictions: Path, header: Header) -> Iterator[pd.DataFrame]:
+    """Yield the rows in portions, coordinates as numbers. Raises DataError."""
+    coords = [i for i, (_, coord) in enumerate(header.columns, header.index_columns) if coord in ("x", "y")]
+    columns = header.index_columns + len(header.columns)
+    try:
+        for table in pd.read_csv(predictions, header=None, skiprows=len(HEADER_ROWS), dtype={0: str}, chunksize=_ROWS):
+            if table.shape[1] != columns:
+                raise DataError(f"{predictions} has rows of {table.shape[1]} cells; its header has {columns}")
+            table[coords] = table[coords].astype(np.float64)
+            yield table
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{predictions} has no predictions, only its header") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {predictions}: {' '.join(str(error).split())}") from None
 
 
 def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) -> tuple[int, int]:
