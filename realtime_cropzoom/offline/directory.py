@@ -86,10 +86,13 @@ class ModelDirectory:
         return ModelDirectory.open(detector).data_dir() if (detector / "config.yaml").is_file() else None
 
     def sets(self, label_file: Path, count: int) -> list[str]:
-        """Return what each row of a label file was to the training: train, validation, test or unused."""
+        """Return what each row of a label file was to the training: train, validation, test or unused.
+
+        Of a model trained on the crops of a label file, that file's rows were what its crops' were.
+        """
         trained_on = self._get("data", "csv_file")
-        names = trained_on if isinstance(trained_on, list) else [trained_on]
-        if label_file.name not in [Path(str(name)).name for name in names]:
+        names = [Path(str(name)).name for name in (trained_on if isinstance(trained_on, list) else [trained_on])]
+        if not {label_file.name, f"cropped_{label_file.name}"} & set(names):
             return ["unused"] * count
         split = split_frames(
             count,
