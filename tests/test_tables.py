@@ -1,0 +1,148 @@
+"""Label and prediction files: what their three header rows say, and what is refused in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.tables import (
+    chunks_of_predictions,
+    header_text,
+    read_header,
+    read_labels,
+    read_predictions,
+)
+
+HEADER = ["scorer,s,s,s,s", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
+THREE = ["scorer,,,s,s,s,s", "bodyparts,,,nose,nose,tail,tail", "coords,,,x,y,x,y"]
+PREDICTED = ["scorer,s,s,s,s,s,s", "bodyparts,nose,nose,nose,tail,tail,tail", "coords,x,y,likelihood,x,y,likelihood"]
+
+
+def table(folder: Path, lines: list[str]) -> Path:
+    path = folder / "table.csv"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_labels_come_with_their_images_and_keypoints(tmp_path: Path) -> None:
+    labels = read_labels(table(tmp_path, [*HEADER, "a/1.png,1,2,3,4", "a/2.png,5,6,7.5,8"]))
+    assert labels.images == ("a/1.png", "a/2.png")
+    assert labels.keypoint_names == ("nose", "tail")
+    assert labels.xy.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7.5, 8]]]
+
+
+def test_an_index_of_three_columns_is_one_path(tmp_path: Path) -> None:
+    labels = read_labels(table(tmp_path, [*THREE, "labeled-data,m1,img01.png,1,2,3,4"]))
+    assert labels.images == ("labeled-data/m1/img01.png",)
+    assert labels.xy[0].tolist() == [[1, 2], [3, 4]]
+
+
+def test_keypoints_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    path = table(tmp_path, [*HEADER, "a.png,1,2,3,4"])
+    assert read_labels(path, ["tail", "nose"]).xy[0].tolist() == [[3, 4], [1, 2]]
+    assert read_labels(path, ["tail"]).xy[0].tolist() == [[3, 4]]
+
+
+def test_half_a_label_is_none(tmp_path: Path) -> None:
+    xy = read_labels(table(tmp_path, [*HEADER, "a.png,1,,3,4", "b.png,,,,"])).xy
+    assert np.isnan(xy[0, 0]).all()
+    assert xy[0, 1].tolist() == [3, 4]
+    assert np.isnan(xy[1]).all()
+
+
+def test_a_first_row_of_empty_cells_is_a_row(tmp_path: Path) -> None:
+    """Read together with its header, pandas takes it for the names of the index."""
+    assert read_labels(table(tmp_path, [*HEADER, "a.png,,,,", "b.png,1,2,3,4"])).images == ("a.png", "b.png")
+    predicted = read_predictions(table(tmp_path, [*PREDICTED, "0,,,,,,", "1,1,2,.5,3,4,.6"]))
+    assert predicted.index == ("0", "1")
+    assert predicted.likelihood[1].tolist() == [0.5, 0.6]
+
+
+def test_names_of_images_stay_as_they_are(tmp_path: Path) -> None:
+    """Whatever a number they may look like."""
+    assert read_labels(table(tmp_path, [*HEADER, "007,1,2,3,4", "1e3,1,2,3,4"])).images == ("007", "1e3")
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_header(tmp_path: Path) -> None:
+    """Excel leaves one."""
+    path = table(tmp_path, [*HEADER, "a.png,1,2,3,4"])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_labels(path).images == ("a.png",)
+    assert header_text(path).startswith("scorer")
+
+
+def test_a_column_that_is_no_coordinate_is_passed_over(tmp_path: Path) -> None:
+    lines = [f"{line},{end}" for line, end in zip(PREDICTED, ("set", "", ""), strict=True)]
+    predicted = read_predictions(table(tmp_path, [*lines, "a.png,1,2,.5,3,4,.6,train"]))
+    assert predicted.keypoint_names == ("nose", "tail")
+    assert predicted.xy.tolist() == [[[1, 2], [3, 4]]]
+
+
+def test_without_likelihood_it_is_not_a_number(tmp_path: Path) -> None:
+    assert np.isnan(read_predictions(table(tmp_path, [*HEADER, "0,1,2,3,4"])).likelihood).all()
+
+
+def test_portions_are_the_whole(tmp_path: Path) -> None:
+    rows = [f"{i},{i},{i + 0.5},0.25,,,0.5" for i in range(25)]
+    path = table(tmp_path, [*PREDICTED, *rows])
+    whole, portions = read_predictions(path), list(chunks_of_predictions(path, 10))
+    assert [len(portion.index) for portion in portions] == [10, 10, 5]
+    assert sum((portion.index for portion in portions), ()) == whole.index
+    np.testing.assert_array_equal(np.concatenate([portion.xy for portion in portions]), whole.xy)
+
+
+def test_a_line_that_was_cut_off_is_left_out_of_a_live_file_alone(tmp_path: Path) -> None:
+    path = table(tmp_path, [*PREDICTED, "0,1,2,.5,3,4,.6"])
+    path.write_text(path.read_text() + "1,1,2")
+    assert read_predictions(path, live=True).index == ("0",)
+
+
+@pytest.mark.parametrize("left_out", range(3))
+def test_a_missing_header_row_is_named(tmp_path: Path, left_out: int) -> None:
+    lines = [line for i, line in enumerate(HEADER) if i != left_out]
+    with pytest.raises(DataError, match=r"begins with .*; expected three header rows that begin with scorer, bodyp"):
+        read_labels(table(tmp_path, [*lines, "a.png,1,2,3,4", "b.png,1,2,3,4"]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        pytest.param([], "begins with an empty file", id="empty"),
+        pytest.param(HEADER[:2], "begins with scorer, bodyparts; expected three", id="too short"),
+        pytest.param([*HEADER[:2], "coords,x,y,x"], "the header rows do not match", id="rows of other lengths"),
+        pytest.param([*HEADER[:2], "coords,x,z,x,y"], "nose x but no nose y", id="no y"),
+        pytest.param(HEADER, "has no labelled frames, only its header", id="no rows"),
+        pytest.param([*HEADER, "a.png,1,2,three,4"], "a coordinate that is no number.*three", id="a word"),
+        pytest.param([*HEADER, "a.png,1,2"], "no number|header", id="too few cells"),
+        pytest.param([*HEADER, "a.png,1,2,3,4", "b.png,1,2,3,4,5,6"], "Expected 5 fields in line 5, saw 7", id="wide"),
+    ],
+)
+def test_what_is_no_label_file_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
+    with pytest.raises(DataError, match=words) as refused:
+        read_labels(table(tmp_path, lines))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_keypoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no bodypart ear; it has nose, tail"):
+        read_labels(table(tmp_path, [*HEADER, "a.png,1,2,3,4"]), ["nose", "ear"])
+
+
+@pytest.mark.parametrize("read", [read_header, read_labels, read_predictions, lambda p: list(chunks_of_predictions(p))])
+def test_what_is_no_text_is_refused(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    (tmp_path / "picture.csv").write_bytes(bytes(range(256)))
+    for path in (tmp_path / "picture.csv", tmp_path / "none.csv", tmp_path):
+        with pytest.raises(DataError, match="cannot read"):
+            read(path)
+
+
+def test_predictions_without_rows_are_refused_unless_they_may_grow(tmp_path: Path) -> None:
+    path = table(tmp_path, PREDICTED)
+    for read in (read_predictions, lambda p: list(chunks_of_predictions(p))):
+        with pytest.raises(DataError, match="has no predictions, only its header"):
+            read(path)
+    assert read_predictions(path, live=True).index == ()
