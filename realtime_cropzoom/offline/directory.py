@@ -123,4 +123,7 @@ def _override(config: dict[str, Any], override: str) -> None:
     section, dot, key = name.partition(".")
     if not (equals and dot and isinstance(config.get(section), dict) and key):
         raise ConfigError(f"override {override!r}; expected section.name=value with a section of the model's config")
-    config[section][key] = yaml.safe_load(text)
+    try:
+        config[section][key] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {text!r} is no YAML; put it in quotes") from None

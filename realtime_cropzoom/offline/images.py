@@ -33,6 +33,7 @@ class ImageFolder:
         roots = [root for root in (data_dir, csv.parent) if root is not None]
         if csv.parent.parent.name == "image_preds":
             roots.append(csv.parents[2] / "cropped_images")
+        roots = list(dict.fromkeys(roots))
         root = next((root for root in roots if (root / names[0]).exists()), None)
         if root is None:
             raise DataError(f"{csv} labels {names[0]}, which is not in {' nor in '.join(map(str, roots))}")

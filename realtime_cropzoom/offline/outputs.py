@@ -54,11 +54,16 @@ class RowsFile:
         with _words_for(final):
             final.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._partial.open("r+b" if size else "wb", buffering=0)
-            self._file.truncate(size)
-            self._unwritten = (b"" if size else header.encode(), size)
-            self._write()
-            if not size:
-                self._note.write_text(json.dumps(made_of, indent=2), encoding="utf-8")
+            try:
+                self._file.truncate(size)
+                self._unwritten = (b"" if size else header.encode(), size)
+                self._write()
+                if not size:
+                    self._note.write_text(json.dumps(made_of, indent=2), encoding="utf-8")
+            except BaseException:
+                self._file.close()
+                self._forget_if_empty()
+                raise
 
     def shorten(self, rows: int) -> None:
         """Forget all but the first ``rows`` rows that an earlier command has left."""
@@ -117,11 +122,8 @@ class RowsFile:
         with contextlib.suppress(SinkError):
             self.flush()
         self._file.close()
-        rows, _ = self._complete_rows()
-        if rows == 0:  # nothing to go on from
-            self._partial.unlink(missing_ok=True)
-            self._note.unlink(missing_ok=True)
-        elif error is not None and self._announce:
+        rows = self._forget_if_empty()
+        if rows and error is not None and self._announce:
             # What was stopped, or ran out of disk, can go on; bad input must be mended first.
             how = "; the same command with --resume goes on from there"
             goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
@@ -143,6 +145,14 @@ class RowsFile:
                 "leave out --resume to start over, or give what it was made with"
             )
         return size
+
+    def _forget_if_empty(self) -> int:
+        """Return how many rows are there; without any there is nothing to go on from, and nothing is left."""
+        rows, _ = self._complete_rows()
+        if rows == 0:
+            self._partial.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+        return rows
 
     def _complete_rows(self) -> tuple[int, int]:
         """Return how many rows are in the file to their end, and where the last of them ends."""

@@ -25,6 +25,7 @@ class VideoWriter:
         self.final = final
         self._partial = final.with_name(final.name + ".partial")
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        self._last_pts = -1
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self._partial), "w", format="mp4")
@@ -41,7 +42,8 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         if (frame.width, frame.height) != self._size:  # one column or row more, for an odd size
             frame = frame.reformat(*self._size)
-        frame.pts = round(pts_ns * _TICKS / 1e9)
+        # Later than the one before, if only by a tick: a muxer refuses two frames of one time.
+        self._last_pts = frame.pts = max(round(pts_ns * _TICKS / 1e9), self._last_pts + 1)
         frame.time_base = Fraction(1, _TICKS)
         self._mux(frame)
 
