@@ -138,8 +138,9 @@ def chunks_of_predictions(path: Path, rows: int = 10_000) -> Iterator[Prediction
     header = read_header(path)
     index = dict.fromkeys(range(header.index_columns), str)
     try:
-        for table in pd.read_csv(path, header=None, skiprows=len(HEADER_ROWS), dtype=index, chunksize=rows):
-            yield _predictions(path, header, table)
+        with pd.read_csv(path, header=None, skiprows=len(HEADER_ROWS), dtype=index, chunksize=rows) as tables:
+            for table in tables:
+                yield _predictions(path, header, table)
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} has no predictions, only its header") from None
     except (OSError, pd.errors.ParserError) as error:

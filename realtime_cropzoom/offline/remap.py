@@ -52,11 +52,14 @@ def _tables(predictions: Path, header: Header) -> Iterator[pd.DataFrame]:
     coords = [i for i, (_, coord) in enumerate(header.columns, header.index_columns) if coord in ("x", "y")]
     columns = header.index_columns + len(header.columns)
     try:
-        for table in pd.read_csv(predictions, header=None, skiprows=len(HEADER_ROWS), dtype={0: str}, chunksize=_ROWS):
-            if table.shape[1] != columns:
-                raise DataError(f"{predictions} has rows of {table.shape[1]} cells; its header has {columns}")
-            table[coords] = table[coords].astype(np.float64)
-            yield table
+        with pd.read_csv(
+            predictions, header=None, skiprows=len(HEADER_ROWS), dtype={0: str}, chunksize=_ROWS
+        ) as tables:
+            for table in tables:
+                if table.shape[1] != columns:
+                    raise DataError(f"{predictions} has rows of {table.shape[1]} cells; its header has {columns}")
+                table[coords] = table[coords].astype(np.float64)
+                yield table
     except pd.errors.EmptyDataError:
         raise DataError(f"{predictions} has no predictions, only its header") from None
     except (OSError, ValueError) as error:
