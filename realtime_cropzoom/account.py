@@ -92,7 +92,7 @@ class Account:
             run=self.identity.run,
             camera=self.identity.camera,
             state=(last.in_force.state if last else State.SEARCHING).value,
-            stream=(StreamState.LIVE if stages is None or stages.capture.is_alive() else StreamState.ENDED).value,
+            stream=self.stream().value,
             counts=counts,
             backlog=max(0, stages.ring.newest + 1 - counts.captured) if stages else 0,
             fps=round(stages.capture.rate.per_second(now), 2) if stages else 0.0,
@@ -100,7 +100,14 @@ class Account:
             latency_ms={n: Percentiles(**h.summary()) for n, h in stages.pose.latencies.items()} if stages else {},
             time_ns=now,
             unix_offset_ns=self.identity.unix_offset_ns,
+            segment=last.stamp.segment if last else 0,
+            lost=stages.capture.lost if stages else 0,
+            too_old=stages.publish.too_old if stages and stages.publish else 0,
         )
+
+    def stream(self) -> StreamState:
+        """Whether frames arrive."""
+        return StreamState.LIVE if self.stages is None else self.stages.capture.stream(now_ns())
 
     def last_word(self) -> EndMessage:
         """Return the end message."""
@@ -123,6 +130,8 @@ class Account:
             "seconds": round(seconds, 3),
             "fps": round((counts.captured - 1) / seconds, 2) if seconds else None,
             "counts": {name: getattr(counts, name) for name in counts.__struct_fields__},
+            "lost": stages.capture.lost,
+            "too_old": stages.publish.too_old if stages.publish else 0,
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "latency_ms": self._latencies(stages),
             "box_age_ms": stages.pose.box_age.summary(),

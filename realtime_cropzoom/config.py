@@ -19,6 +19,7 @@ from pydantic_settings import YamlConfigSettingsSource as YamlSource
 from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.schedule import StateLimits
+from realtime_cropzoom.sources import SourceOptions
 
 ENV_PREFIX = "CROPZOOM_"
 SHIPPED = "shipped"
@@ -57,6 +58,32 @@ class Settings(BaseSettings):
         "pad", description="beyond the frame's edge: zeros, as pose models are trained, or the box cut off there"
     )
 
+    camera_size: str | None = Field(
+        None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="frame size to ask of a camera, as in 1280x720"
+    )
+    camera_fps: float | None = Field(None, gt=0, description="frames a second to ask of a camera")
+    pixel_format: str | None = Field(None, description="pixel format to ask of a camera, as its driver names it")
+    exposure_ms: float | None = Field(None, gt=0, description="exposure to ask of a camera")
+    gain: float | None = Field(None, description="gain to ask of a camera, in its own units")
+    roi: str | None = Field(
+        None, pattern=r"^\d+,\d+,[1-9]\d*,[1-9]\d*$", description="part of the sensor to read out, as x,y,w,h"
+    )
+    trigger: bool = Field(False, description="each frame waits for a pulse on the camera's trigger line")
+    open_timeout_s: float = Field(10.0, gt=0, description="how long a stream may take to open")
+    read_timeout_s: float = Field(5.0, gt=0, description="a stream from which nothing comes for so long has broken off")
+    reconnect_for_s: float | None = Field(
+        None, gt=0, description="a camera or stream gone for so long ends the run; if not given, it is waited for"
+    )
+    changed: Literal["refuse", "adapt"] = Field(
+        "refuse", description="a camera that comes back with another frame size ends the run, or is scaled to the first"
+    )
+    stall_after_ms: float = Field(
+        500.0, gt=0, le=1000, description="live: so long (or three frames) without a frame is a stall"
+    )
+    start_s: float = Field(0.0, ge=0, description="files: where to begin")
+    loop: bool = Field(False, description="files: begin anew when the end is reached")
+    speed: float = Field(1.0, gt=0, le=1000, description="files: how much faster than recorded they play")
+
     pace: Literal["realtime", "fast"] = Field(
         "realtime", description="play by the recording's own time as a camera would, or in lockstep, nothing dropped"
     )
@@ -78,6 +105,10 @@ class Settings(BaseSettings):
     detector_threads: int = Field(1, ge=1, le=256, description="CPU threads of the detector")
     pose_threads: int = Field(1, ge=1, le=256, description="CPU threads of the pose model")
 
+    max_age_ms: float = Field(
+        1000.0, gt=0, description="live: the pose of an older frame is not sent; its row is in the files"
+    )
+    hang_after_s: float = Field(10.0, gt=0, description="a model that takes so long for one frame ends the run")
     coast_after_ms: float = Field(250.0, gt=0, description="a box older than this makes the state coasting")
     lost_after_ms: float = Field(1000.0, gt=0, description="a box older than this makes the state lost")
 
@@ -117,6 +148,24 @@ class Settings(BaseSettings):
         if size is None and self.crop_ratio is None:
             size = trained_crop_size
         return BoxRule(size, self.crop_ratio, self.min_likelihood, self.min_box, anchors)
+
+    def source_options(self) -> SourceOptions:
+        """Return how the source is to be opened."""
+        size = None if self.camera_size is None else self.camera_size.split("x")
+        roi = None if self.roi is None else self.roi.split(",")
+        return SourceOptions(
+            size=None if size is None else (int(size[0]), int(size[1])),
+            fps=self.camera_fps,
+            pixel_format=self.pixel_format,
+            exposure_ms=self.exposure_ms,
+            gain=self.gain,
+            roi=None if roi is None else (int(roi[0]), int(roi[1]), int(roi[2]), int(roi[3])),
+            trigger=self.trigger,
+            open_timeout_s=self.open_timeout_s,
+            read_timeout_s=self.read_timeout_s,
+            loop=self.loop,
+            start_s=self.start_s,
+        )
 
     def state_limits(self) -> StateLimits:
         """Return how old a box may be."""

@@ -84,6 +84,8 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     """Null before the first usable detection."""
     time: TimeField
     counts: Counts
+    segment: int = 0
+    """How often the source had broken off and come back before this frame."""
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -114,6 +116,12 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """By stage, since the start of the run; ``total`` is captured → pose in frame pixels."""
     time_ns: int
     unix_offset_ns: int
+    segment: int = 0
+    """How often the source has broken off and come back."""
+    lost: int = 0
+    """Frames that the camera has counted and that never came."""
+    too_old: int = 0
+    """Poses that were not sent because their frame was older than ``max_age_ms``; they are among ``unsent``."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):

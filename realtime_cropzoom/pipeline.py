@@ -36,6 +36,7 @@ from realtime_cropzoom.sinks.queue import QueueSink
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.reconnecting import Policy
 from realtime_cropzoom.stages.base import Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stages.capture import CaptureStage
@@ -65,10 +66,13 @@ class Pipeline:
         """What a user should know before the first frame, a line each."""
         self._lockstep = settings.pace == "fast"
         self._capture = CaptureStage(
-            source or (lambda: open_source(str(settings.source))),
+            source or (lambda: open_source(str(settings.source), settings.source_options())),
             self.control,
             realtime=not self._lockstep,
             frames=settings.frames,
+            speed=settings.speed,
+            reconnect=Policy(settings.reconnect_for_s, settings.changed == "adapt"),
+            stall_after_ms=settings.stall_after_ms,
         )
         self._account: Account | None = None
         self._stages: Stages | None = None
@@ -99,6 +103,9 @@ class Pipeline:
     def _build(self, info: SourceInfo, tracked: bool) -> None:
         """First all that can be refused, then what leaves something behind, then the threads."""
         s = self.settings
+        if info.live and self._lockstep:
+            raise ConfigError(f"{info.name} is a live source and waits for nobody; leave out --pace fast")
+        self.notes += info.notes
         models = Models(self._load("pose"), None if s.schedule else self._load("detector"))
         self.notes += model_notes("pose", models.pose, s, info.fps)
         _check_crop_size(s, info)
@@ -173,7 +180,10 @@ class Pipeline:
         if s.publish == NONE:
             return None
         latest = None if s.publish_latest == NONE else s.publish_latest
-        sink = ZmqSink(s.publish, latest, account, self.control, encoding=s.encoding, lockstep=self._lockstep)
+        sink = ZmqSink(
+            s.publish, latest, account, self.control, encoding=s.encoding, lockstep=self._lockstep,
+            max_age_ms=None if self._lockstep else s.max_age_ms,
+        )  # fmt: skip
         sink.start()
         try:
             sink.wait_bound()
@@ -227,6 +237,7 @@ class Pipeline:
         deadline = time.monotonic() + timeout_s
         for thread in self._threads():
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._look_for_hangs()
         return not any(thread.is_alive() for thread in self._threads())
 
     def stop(self, reason: str = "stopped") -> None:
@@ -265,6 +276,16 @@ class Pipeline:
         if not self.wait(0):
             self.stop()
         self.join()
+
+    def _look_for_hangs(self) -> None:
+        """A model that does not come back cannot be helped; the run ends, and says so."""
+        s, limit_s = self._stages, self.settings.hang_after_s
+        if s is None or self._lockstep:  # in lockstep a stage may have to wait for a disk
+            return
+        for stage in (s.detect, s.pose):
+            if stage is not None and stage.busy_since_ns and (now_ns() - stage.busy_since_ns) / 1e9 > limit_s:
+                hung = StageError(f"the {stage.stage} stage has been busy with one frame for more than {limit_s:g} s")
+                self.control.fail(stage.stage, hung)
 
     def _threads(self) -> list[Stage]:
         s = self._stages

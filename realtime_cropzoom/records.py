@@ -76,6 +76,7 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
             unix_offset_ns=identity.unix_offset_ns,
         ),
         counts=Counts(*record.counts, unsent),
+        segment=stamp.segment,
     )
 
 

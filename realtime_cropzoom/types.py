@@ -65,6 +65,8 @@ class Stamp:
     """The source's own time for the frame (container pts, camera ticks), or None."""
     captured_ns: int
     """Monotonic time at which the decoded frame was handed over."""
+    segment: int = 0
+    """How often the source had broken off and come back before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ _QUEUE = 1 << 16
 _FLUSH_S = 0.25
 _PENDING_BYTES = 16 << 20
 
-TIMING_COLUMNS = "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns"
+TIMING_COLUMNS = (
+    "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment"
+)
 
 
 class CsvSink(Sink):
@@ -84,7 +86,7 @@ class CsvSink(Sink):
             f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
             f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
             f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
-            f"{record.published_ns or ''}\n"
+            f"{record.published_ns or ''},{stamp.segment}\n"
         )
 
 

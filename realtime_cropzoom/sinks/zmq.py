@@ -29,6 +29,7 @@ from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.stats import Histogram
+from realtime_cropzoom.types import StreamState
 
 _QUEUE = 64
 _HIGH_WATER_MARK = 256
@@ -53,6 +54,10 @@ class Speaker(Protocol):
         """The heartbeat of this moment."""
         ...
 
+    def stream(self) -> StreamState:
+        """Whether frames arrive."""
+        ...
+
     def last_word(self) -> EndMessage:
         """The end message, once all records are out."""
         ...
@@ -70,7 +75,9 @@ class ZmqSink(Sink):
         *,
         encoding: Encoding,
         lockstep: bool,
+        max_age_ms: float | None = None,
     ) -> None:
+        """Poses of frames older than ``max_age_ms`` are not sent, and counted as dropped."""
         super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
         self._endpoints = (endpoint, latest_endpoint)
         self._speaker = speaker
@@ -79,6 +86,9 @@ class ZmqSink(Sink):
         self._encoding: Encoding = encoding
         self._bound = threading.Event()
         self._error: SinkError | None = None
+        self._max_age_ns = None if max_age_ms is None else round(max_age_ms * 1e6)
+        self.too_old = 0
+        """Poses that were not sent because of their age."""
         self.bound_to: list[str] = []
         """The endpoints really bound (a port 0 or * becomes a number)."""
         self.latency = Histogram()
@@ -132,11 +142,15 @@ class ZmqSink(Sink):
     def _publish_all(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         self._send(poses, self._hello)
         beat_ns, greet_ns = now_ns() + _HEARTBEAT_NS, 0
-        ended = False
+        stream, ended = self._speaker.stream(), False
         while not ended:
             records, ended = self._take_all(max(0.0, min(0.1, (beat_ns - now_ns()) / 1e9)))
             for record in records:
                 published_ns = now_ns()
+                if self._max_age_ns is not None and published_ns - record.stamp.captured_ns > self._max_age_ns:
+                    self.dropped += 1
+                    self.too_old += 1
+                    continue
                 message = pose_message(record, self._identity, published_ns, self.dropped)
                 payload = self._send(poses, message)
                 if self._endpoints[1] is not None:
@@ -146,9 +160,9 @@ class ZmqSink(Sink):
             if not records or now_ns() >= greet_ns:
                 self._greet(poses)
                 greet_ns = now_ns() + _GREET_NS
-            if now_ns() >= beat_ns:
+            if now_ns() >= beat_ns or self._speaker.stream() is not stream:  # that frames stay away is said at once
                 self._send(poses, self._speaker.status())
-                beat_ns += _HEARTBEAT_NS
+                stream, beat_ns = self._speaker.stream(), now_ns() + _HEARTBEAT_NS
         self._send(poses, self._speaker.status())
         self._send(poses, self._speaker.last_word())
 

@@ -23,6 +23,10 @@ class SourceInfo:
     """Nominal frames per second, None where the source does not say."""
     frame_count: int | None
     """Frames the source says it has, None where it does not say or never ends."""
+    live: bool = False
+    """Frames come when they come, as from a camera or a stream: nobody paces them, and their end is a fault."""
+    notes: tuple[str, ...] = ()
+    """What a user must know at the start, such as a rate that is not the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,36 @@ class Captured:
     copy_to: Callable[[UInt8], None]
     """Writes the RGB pixels into a preallocated (height, width, 3) uint8 array; called at most once,
     before the next frame is asked for."""
+    lost_before: int = 0
+    """Frames the camera has counted between the one before and this one, which never came."""
+    segment: int = 0
+    """How often the source has broken off and come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is to be opened. What is not given is the source's own choice; it says what it cannot do."""
+
+    size: tuple[int, int] | None = None
+    """(W, H) asked of a camera."""
+    fps: float | None = None
+    """Frames a second asked of a camera."""
+    pixel_format: str | None = None
+    """As the camera's driver names it: mjpeg, yuyv422, Mono8, BayerRG8."""
+    exposure_ms: float | None = None
+    gain: float | None = None
+    """In the camera's own units (dB for GenICam)."""
+    roi: tuple[int, int, int, int] | None = None
+    """x, y, w, h in sensor pixels: the part of the sensor that is read out."""
+    trigger: bool = False
+    """Each frame waits for a pulse on the camera's trigger line."""
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+    """A stream from which nothing comes for so long has broken off."""
+    loop: bool = False
+    """A file begins anew when it ends."""
+    start_s: float = 0.0
+    """Where in a file to begin."""
 
 
 class Source(Protocol):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Source
+from realtime_cropzoom.sources import Source, SourceOptions
 
 SYNTHETIC = "synthetic:"
 
 
-def open_source(spec: str) -> Source:
+def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open a video file or ``synthetic:arena[,key=value…]``. Raises SourceError or ConfigError, in one line."""
     if spec.startswith(SYNTHETIC):
         from realtime_cropzoom.sources.arena import Arena, parse_arena

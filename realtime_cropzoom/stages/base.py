@@ -55,6 +55,8 @@ class Stage(threading.Thread):
         super().__init__(name=f"cropzoom-{name}", daemon=True)
         self.stage = name
         self.control = control
+        self.busy_since_ns = 0
+        """When the stage began with the frame it is at; 0 while it waits for one."""
 
     def run(self) -> None:
         """Run ``work``; whatever it raises ends the run."""

@@ -9,9 +9,10 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stats import Rate
-from realtime_cropzoom.types import Stamp
+from realtime_cropzoom.types import Stamp, StreamState
 
 _REST_OF_INTERVAL = 0.25
 _REST_NS = 4_000_000
@@ -23,12 +24,28 @@ class CaptureStage(Stage):
     """Opens the source at once, but takes no frame before ``begin`` gives it a ring."""
 
     def __init__(
-        self, open_source: Callable[[], Source], control: Control, *, realtime: bool, frames: int | None
+        self,
+        open_source: Callable[[], Source],
+        control: Control,
+        *,
+        realtime: bool,
+        frames: int | None,
+        speed: float = 1.0,
+        reconnect: Policy | None = None,
+        stall_after_ms: float = 500.0,
     ) -> None:
+        """``speed`` is of files that play at their own pace, ``reconnect`` and ``stall_after_ms`` of live sources."""
         super().__init__("capture", control)
         self._open_source = open_source
         self._realtime = realtime
         self._limit = frames
+        self._speed = speed
+        self._policy = reconnect or Policy()
+        self._stall_after_ms = stall_after_ms
+        self._reconnecting: Reconnecting | None = None
+        self._last_ns = 0
+        self.lost = 0
+        """Frames that the camera says it has taken and that never came."""
         self._opened = threading.Event()
         self._begin = threading.Event()
         self._ring: Ring | None = None
@@ -51,6 +68,17 @@ class CaptureStage(Stage):
         self._ring = ring
         self._begin.set()
 
+    def stream(self, at_ns: int) -> StreamState:
+        """Whether frames arrive: of a live source, none for half a second (or three frames) is a stall."""
+        if not self.is_alive():
+            return StreamState.ENDED
+        if self._reconnecting is None or self.info is None or self._last_ns == 0:
+            return StreamState.LIVE
+        if self._reconnecting.state is StreamState.RECONNECTING:
+            return StreamState.RECONNECTING
+        patience_ms = max(self._stall_after_ms, 3000 / self.info.fps if self.info.fps else 0.0)
+        return StreamState.STALLED if at_ns - self._last_ns > patience_ms * 1e6 else StreamState.LIVE
+
     def seconds(self) -> float:
         """Return the time between the first and the last frame that was captured."""
         first_ns, last_ns = self._span_ns
@@ -59,6 +87,8 @@ class CaptureStage(Stage):
     def work(self) -> None:
         """Open the source, then capture until it ends or the run does."""
         source = self._open_source()
+        if source.info.live:
+            source = self._reconnecting = Reconnecting(source, self._open_source, self._policy, self.control.stop)
         try:
             self.info = source.info
             self._opened.set()
@@ -81,15 +111,18 @@ class CaptureStage(Stage):
 
     def _capture(self, source: Source, info: SourceInfo, ring: Ring) -> None:
         start_ns = None
-        rest_ns = round(min(_REST_OF_INTERVAL / info.fps * 1e9, _REST_NS)) if self._realtime and info.fps else 0
+        paced = self._realtime and not info.live
+        rest_ns = round(min(_REST_OF_INTERVAL / info.fps / self._speed * 1e9, _REST_NS)) if paced and info.fps else 0
         for index, captured in enumerate(source.frames()):
             _check_size(captured, info, index)
             start_ns = now_ns() if start_ns is None else start_ns
-            if self._realtime:
-                self.sleep_until(start_ns + captured.pts_ns)
+            if paced:
+                self.sleep_until(start_ns + round(captured.pts_ns / self._speed))
             if self.control.stop.is_set():
                 return
-            stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
+            stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
+            self._last_ns = stamp.captured_ns
+            self.lost += captured.lost_before
             slot = self._claim(ring)
             if slot is None:
                 return

@@ -84,8 +84,9 @@ class DetectStage(Stage):
             with lease:
                 if self._model.reach == 0 and not self._wanted(lease.frame.stamp):
                     continue
-                last_ns = now_ns()
+                last_ns = self.busy_since_ns = now_ns()
                 self._see(lease)
+                self.busy_since_ns = 0
 
     def finish(self) -> None:
         """Let the pose stage stop waiting for boxes."""

@@ -123,7 +123,9 @@ class PoseStage(Stage):
             if lease is not None:
                 with lease:
                     self._skip(lease.skipped)
+                    self.busy_since_ns = now_ns()
                     self._process(lease)
+                    self.busy_since_ns = 0
 
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()
