@@ -191,6 +191,8 @@ class _Pass:
         poses.shorten(self._begin)
         boxes.shorten(self._begin)
         self._first = self._first_frame(pipeline._models)
+        detector = pipeline._models.detector
+        self._recorded = 0 if detector is None or self._first == 0 else detector.reach
 
     def run(self) -> None:
         """Read, detect, crop and write until the video ends."""
@@ -214,8 +216,7 @@ class _Pass:
     def _advance(self, detections: Iterable[Answer[Stamp]]) -> None:
         """Give their boxes to all frames whose detection is there."""
         for answer in detections:
-            assert self._rule is not None
-            self._schedule.offer(Detection(answer.tag, self._rule.box(answer.keypoints), detected_ns=0))
+            self._schedule.offer(Detection(answer.tag, self._detected(answer), detected_ns=0))
         while self._waiting:
             in_force = self._schedule.choose(self._waiting[0].stamp)
             if in_force is None:
@@ -266,9 +267,26 @@ class _Pass:
         before = self._reader.before
         if cells[1] == "" or before is None:
             return
-        x, y, h, w, frame = (int(cell) for cell in cells[1:6])
         pts_ns = before.pts_ns - round(float(cells[6]) * 1e6)
-        self._schedule.offer(Detection(Stamp(frame, pts_ns, None, 0), Box(x, y, w, h), detected_ns=0))
+        self._schedule.offer(Detection(Stamp(int(cells[5]), pts_ns, None, 0), _box_in(cells), detected_ns=0))
+
+    def _detected(self, answer: Answer[Stamp]) -> Box | None:
+        """Return the box of a detection, or None.
+
+        Where it goes on, a context detector gives its first frames a neighbour's answer, as at the beginning
+        of a video; what their own was is in the file.
+        """
+        assert self._rule is not None
+        frame = answer.tag.index
+        if self._first <= frame < self._first + self._recorded:
+            cells = self._boxes.row(frame).split(",")
+            return _box_in(cells) if cells[5] == str(frame) else None
+        return self._rule.box(answer.keypoints)
+
+
+def _box_in(cells: Sequence[str]) -> Box:
+    x, y, h, w = (int(cell) for cell in cells[1:5])
+    return Box(x, y, w, h)
 
 
 def _boxes_beside(poses: Path) -> Path:
