@@ -48,11 +48,15 @@ class Stages:
 class Account:
     """Knows a run's settings, models and stages, and puts what they say into words."""
 
-    def __init__(self, settings: Settings, info: SourceInfo, models: Models, control: Control) -> None:
+    def __init__(
+        self, settings: Settings, info: SourceInfo, models: Models, control: Control, anchor_ns: int | None = None
+    ) -> None:
+        """``anchor_ns`` is the Unix anchor where several runs share one; else it is measured."""
         self.settings = settings
         self.info = info
         self.models = models
-        self.identity = RunIdentity(secrets.token_hex(6), settings.camera, models.pose.keypoint_names, unix_offset_ns())
+        anchor_ns = unix_offset_ns() if anchor_ns is None else anchor_ns
+        self.identity = RunIdentity(secrets.token_hex(6), settings.camera, models.pose.keypoint_names, anchor_ns)
         self.stages: Stages | None = None
         """Set once they are built; until then there is nothing to count."""
         self._control = control

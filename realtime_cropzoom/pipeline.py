@@ -29,7 +29,7 @@ from realtime_cropzoom.notes import model_notes
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import FileSchedule, LatestSchedule, LockstepSchedule, Schedule
-from realtime_cropzoom.session_folder import make_session_folder, to_json, write_text
+from realtime_cropzoom.session_folder import make_given_folder, make_session_folder, to_json, write_text
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
@@ -54,13 +54,24 @@ _LOCKSTEP_SLOTS = 8
 class Pipeline:
     """One run: ``start`` it, ``wait`` for it or ``stop`` it, then ``join``; or use it in a ``with``."""
 
-    def __init__(self, settings: Settings, source: Callable[[], Source] | None = None) -> None:
-        """``source`` opens the frames in place of ``settings.source``; it is called in the capture thread."""
+    def __init__(
+        self,
+        settings: Settings,
+        source: Callable[[], Source] | None = None,
+        *,
+        folder: Path | None = None,
+        anchor_ns: int | None = None,
+    ) -> None:
+        """``source`` opens the frames in place of ``settings.source``; it is called in the capture thread.
+
+        One of several cameras is given its ``folder``, which must not be there yet, and the Unix anchor of them all.
+        """
         if source is None and settings.source is None:
             raise ConfigError("no source; give a video file, or synthetic:arena")
         self.settings = settings
         self.control = Control()
         self.folder: Path | None = None
+        self._given_folder, self._anchor_ns = folder, anchor_ns
         self.summary: dict[str, Any] = {}
         self.notes: list[str] = []
         """What a user should know before the first frame, a line each."""
@@ -106,15 +117,15 @@ class Pipeline:
         if info.live and self._lockstep:
             raise ConfigError(f"{info.name} is a live source and waits for nobody; leave out --pace fast")
         self.notes += info.notes
-        models = Models(self._load("pose"), None if s.schedule else self._load("detector"))
+        models = Models(load_model(s, "pose"), None if s.schedule else load_model(s, "detector"))
         self.notes += model_notes("pose", models.pose, s, info.fps)
-        _check_crop_size(s, info)
+        check_crop_size(s, info)
         rule = None
         if models.detector is not None:
             self.notes += model_notes("detector", models.detector, s, info.fps)
             rule = s.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
         slot = BoxSlot(self._schedule())
-        self._account = account = Account(s, info, models, self.control)
+        self._account = account = Account(s, info, models, self.control, self._anchor_ns)
 
         publish = self._publisher(account)
         try:
@@ -142,18 +153,6 @@ class Pipeline:
         if detect is not None:
             detect.start()
         self._capture.begin(ring)
-
-    def _load(self, role: Role) -> Model:
-        s = self.settings
-        given = s.pose if role == "pose" else s.detector
-        return Model(
-            shipped_model(role) if given == SHIPPED else Path(given).expanduser(),
-            role,
-            provider=s.provider,
-            precision=s.precision,
-            threads=s.pose_threads if role == "pose" else s.detector_threads,
-            method=s.decoder,
-        )
 
     def _schedule(self) -> Schedule:
         s = self.settings
@@ -197,7 +196,10 @@ class Pipeline:
         return sink
 
     def _writer(self, info: SourceInfo, pose: Model) -> CsvSink:
-        self.folder = make_session_folder(self.settings.out, info.name)
+        if self._given_folder is None:
+            self.folder = make_session_folder(self.settings.out, info.name)
+        else:
+            self.folder = make_given_folder(self._given_folder)
         sink = CsvSink(
             self.folder, info.name, pose.keypoint_names, pose.file.scorer, self.control, lockstep=self._lockstep
         )
@@ -335,7 +337,21 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
         pipeline.join()
 
 
-def _check_crop_size(settings: Settings, info: SourceInfo) -> None:
+def load_model(settings: Settings, role: Role) -> Model:
+    """Load one of the two models as the settings say. Raises ModelError."""
+    given = settings.pose if role == "pose" else settings.detector
+    return Model(
+        shipped_model(role) if given == SHIPPED else Path(given).expanduser(),
+        role,
+        provider=settings.provider,
+        precision=settings.precision,
+        threads=settings.pose_threads if role == "pose" else settings.detector_threads,
+        method=settings.decoder,
+    )
+
+
+def check_crop_size(settings: Settings, info: SourceInfo) -> None:
+    """Raise ConfigError where boxes would be larger than any frame needs."""
     limit = 2 * max(info.width, info.height)
     if settings.crop_size is not None and settings.crop_size > limit:
         raise ConfigError(

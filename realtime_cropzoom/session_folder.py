@@ -29,6 +29,15 @@ def make_session_folder(parent: Path, name: str) -> Path:
     raise SinkError(f"{parent} holds a thousand runs of {stem}; give another folder with --out")
 
 
+def make_given_folder(folder: Path) -> Path:
+    """Make and return exactly ``folder``. Raises SinkError where that cannot be done, or it is there already."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
+
+
 def write_text(path: Path, text: str) -> str | None:
     """Write a small file; return what went wrong instead of raising, because a run goes on without it."""
     try:
