@@ -13,10 +13,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import YamlConfigSettingsSource as YamlSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
+from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions
@@ -24,6 +30,8 @@ from realtime_cropzoom.sources import SourceOptions
 ENV_PREFIX = "CROPZOOM_"
 SHIPPED = "shipped"
 NONE = "none"
+CAMERAS = "cameras"
+"""What a config file has in it that is about several of them; no setting of a run."""
 
 
 class Settings(BaseSettings):
@@ -181,11 +189,17 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
 
     Raises ConfigError, one line for each thing that is wrong.
     """
-    if config is not None:
-        _check_yaml(config)
+    from_file = {} if config is None else read_config(config)
+    if CAMERAS in from_file:
+        raise ConfigError(f"{config} is about several cameras, and this takes one; 'cropzoom run --config' runs them")
+    return resolve(flags or {}, from_file, config)
+
+
+def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """Return the settings where what a file says has been read already; ``config`` names it in errors."""
     _check_environment()
 
-    class FromFile(Settings):
+    class WithFile(Settings):
         @classmethod
         def settings_customise_sources(
             cls,
@@ -195,11 +209,10 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            from_file = (YamlSource(settings_cls, yaml_file=config),) if config is not None else ()
-            return (init_settings, env_settings, *from_file)
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(from_file)))
 
     try:
-        settings = FromFile(**dict(flags or {}))
+        settings = WithFile(**dict(flags))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
     _check_together(settings)
@@ -221,20 +234,6 @@ def _check_together(settings: Settings) -> None:
         and not settings.publish.endswith((":*", ":0"))
     ):
         raise ConfigError(f"publish and publish_latest are both {settings.publish}; give them different ports")
-
-
-def _check_yaml(config: Path) -> None:
-    """A missing file would be ignored silently, and a list would fail obscurely."""
-    try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the config file {config}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{config} is no YAML: {' '.join(str(error).split())}") from error
-    if content is not None and not isinstance(content, dict):
-        raise ConfigError(f"{config} holds a {type(content).__name__}; expected lines such as 'crop_size: 240'")
-    if odd := [key for key in content or () if not isinstance(key, str)]:
-        raise ConfigError(f"{config}: {odd[0]!r} is no setting; see docs/settings.md for their names")
 
 
 def _check_environment() -> None:
