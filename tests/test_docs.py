@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import settings_table
 from realtime_cropzoom.message import PoseMessage, decode, json_schema
 
@@ -44,3 +45,12 @@ def test_python_examples_are_python(page):
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_a_page_exist(page, capsys):
+    text = page.read_text(encoding="utf-8")
+    for command in set(re.findall(r"(?:^ *|`)cropzoom ([a-z_]+)", text, re.MULTILINE)):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0, capsys.readouterr().err

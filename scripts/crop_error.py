@@ -1,0 +1,78 @@
+"""What a cropped video shows of the recording it was cut from: the frame's last row, and whose box was used.
+
+    python scripts/crop_error.py VIDEO BOXES CROPPED_VIDEO [CROPPED_VIDEO …]
+
+BOXES is the box file that VIDEO was cropped with, all boxes of one size (``create_bbox --crop_size``).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+from realtime_cropzoom.offline.boxfile import read_boxes
+from realtime_cropzoom.types import Box, Float64
+
+SPARE = 4
+"""Rows that a box must reach below the frame, so that the codec does not blur the frame's last row away."""
+
+
+def main() -> None:
+    """Print what was found, a line a video."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("boxes", type=Path)
+    parser.add_argument("cropped", type=Path, nargs="+")
+    args = parser.parse_args()
+    for cropped in args.cropped:
+        print(f"{cropped}: {report(args.video, args.boxes, cropped)}")
+
+
+def report(video: Path, box_file: Path, cropped: Path) -> str:
+    """Return what is to be said of ``cropped``."""
+    boxes = read_boxes(box_file)
+    last_rows: list[tuple[float, float]] = []
+    steps_px: list[float] = []
+    for i, (frame, crop) in enumerate(zip(grays(video), grays(cropped), strict=True)):
+        if boxes[i].y + boxes[i].h > len(frame) + SPARE:
+            last_rows.append(last_row(frame, crop, boxes[i]))
+        before = boxes[max(0, i - 1)]
+        if before != boxes[i] and off(frame, crop, before) < off(frame, crop, boxes[i]):
+            steps_px.append(float(np.hypot(boxes[i].x - before.x, boxes[i].y - before.y)))
+    in_frame, in_crop = np.mean(last_rows, axis=0) if last_rows else (np.nan, np.nan)
+    text = f"last row, on {len(last_rows)} frames: mean gray {in_frame:.1f} in the frame, {in_crop:.1f} in the crop; "
+    text += f"cut to the box of the frame before: {len(steps_px)} of {len(boxes)} frames"
+    if steps_px:
+        text += f", off by {np.median(steps_px):.1f} px in the median, {max(steps_px):.1f} at most"
+    return text
+
+
+def grays(video: Path) -> Iterator[Float64]:
+    """Yield (H, W) gray values."""
+    with av.open(str(video)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="gray").astype(np.float64)
+
+
+def last_row(frame: Float64, crop: Float64, box: Box) -> tuple[float, float]:
+    """Mean gray of the frame's last row, as far as the box shows it: in the frame, and in the crop."""
+    row = len(frame) - 1
+    left, right = max(0, box.x), min(frame.shape[1] - 1, box.x + box.w)
+    return frame[row, left:right].mean(), crop[row - box.y, left - box.x : right - box.x].mean()
+
+
+def off(frame: Float64, crop: Float64, box: Box) -> float:
+    """How different the crop is from what ``box`` shows of the frame, its last row and column left out."""
+    height, width = frame.shape
+    left, right = max(0, box.x), min(width - 1, box.x + box.w)
+    top, bottom = max(0, box.y), min(height - 1, box.y + box.h)
+    shown = crop[top - box.y : bottom - box.y, left - box.x : right - box.x]
+    return float(np.abs(frame[top:bottom, left:right] - shown).mean())
+
+
+if __name__ == "__main__":
+    main()
