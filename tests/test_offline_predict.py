@@ -314,45 +314,88 @@ def test_images_of_every_kind_are_read(work: Workplace, how: str) -> None:
 # -- what is drawn ---------------------------------------------------------------------------------
 
 
+LIKELY = {"eval": {"confidence_thresh_for_vid": 0.1, "colormap": "cool"}}
+
+
+def drawn_at(image: np.ndarray, x: float, y: float, scale: int) -> np.ndarray:
+    """The colour of a drawing where the frame has (x, y)."""
+    across, down = (int((c + 0.5) * scale) for c in (x, y))
+    colour: np.ndarray = image[down, across].astype(int)
+    return colour
+
+
 def test_the_annotated_video_shows_every_frame_with_its_dots(work: Workplace) -> None:
-    """Small frames are drawn larger: 160 pixels twice."""
-    directory = work.model(sections={"eval": {"confidence_thresh_for_vid": 0.1, "colormap": "cool"}})
-    video = work.video(frames=8)
+    """160 pixels are drawn three times as large, with a strip for the names below."""
+    directory, video = work.model(sections=LIKELY), work.video(frames=8)
     work.did("predict", directory, video)
     drawn = frames_of(directory / "video_preds/labeled_videos/clip_labeled.mp4")
-    poses = poses_in(directory / "video_preds/clip.csv")
     assert len(drawn) == 8
-    assert drawn[0].shape == (192, 320, 3)
+    assert drawn[0].shape == (96 * 3 + 40, 160 * 3, 3)
     assert [work.footage.index_of(image) for image in drawn] == list(range(8))
-    for image, pose in zip(drawn, poses, strict=True):
-        x, y = (pose[0, :2] * 2 + 0.5).round().astype(int)
-        red, green, blue = image[y, x].astype(int)
-        assert blue > red + 50, "the first colour of the map is cyan, on a gray animal"
-        assert green > red + 50
+    for image, pose in zip(drawn, poses_in(directory / "video_preds/clip.csv"), strict=True):
+        red, green, blue = drawn_at(image, *pose[0, :2], scale=3)
+        assert min(green, blue) > red + 50, "the first colour of the map is cyan, on a gray animal"
+    strip = drawn[0][96 * 3 + 20 :].astype(int)
+    assert (strip[..., 2] - strip[..., 0]).max() > 100, "the same colours, beside the names"
+
+
+def test_a_dot_is_hollow_where_the_model_is_not_sure(work: Workplace) -> None:
+    directory = work.model(sections={"eval": {"confidence_thresh_for_vid": 1.0}})
+    video = work.video(frames=2)
+    work.did("predict", directory, video)
+    image = frames_of(directory / "video_preds/labeled_videos/clip_labeled.mp4")[0]
+    x, y, _ = poses_in(directory / "video_preds/clip.csv")[0, 0]
+    assert np.ptp(drawn_at(image, x, y, scale=3)) < 40, "the animal itself, gray"
+
+
+def test_keypoints_of_a_regression_model_are_all_sure(work: Workplace) -> None:
+    """Its likelihood of 0 in the file is only how Lightning Pose writes that there is none."""
+    directory = work.model(kind="regression")
+    work.did("predict", directory, work.video(frames=2))
+    image = frames_of(directory / "video_preds/labeled_videos/clip_labeled.mp4")[0]
+    x, y, _ = poses_in(directory / "video_preds/clip.csv")[0, 2]
+    red, green, blue = drawn_at(image, x, y, scale=3)
+    assert min(red, blue) > green + 50, "the last colour of the map is magenta"
 
 
 def test_a_labelled_image_shows_dots_and_crosses(work: Workplace) -> None:
-    directory = work.model(sections={"eval": {"confidence_thresh_for_vid": 0.1}})
-    labels = work.labels((5,))
+    directory, labels = work.model(sections=LIKELY), work.labels((5,))
     write_labels(labels, {image_name(5): [(20.0, 60.0), None, None]})
     work.did("predict", directory, labels)
     path = directory / "image_preds/Labels.csv" / image_name(5).replace(".png", "_labeled.png")
     picture = cv2.imread(str(path))
-    assert picture.shape == (192, 320, 3)
-    changed = np.abs(picture.astype(int) - cv2.resize(work.footage.draw(5), (320, 192))[:, :, ::-1]).max(axis=2) > 60
-    assert changed[119:122, 36:45].any(axis=0).all(), "the bar of the cross"
-    assert changed[116:125, 39:42].any(axis=1).all(), "its upright"
-    assert not changed[100:140, 60:100].any()
+    assert picture.shape == (96 * 3 + 40, 160 * 3, 3)
+    plain = cv2.resize(work.footage.draw(5), (480, 288), interpolation=cv2.INTER_CUBIC)
+    changed = np.abs(picture[:288].astype(int) - plain).max(axis=2) > 40
+    x, y = 61, 181
+    assert changed[y - 1 : y + 2, x - 5 : x + 6].any(axis=0).all(), "the bar of the cross"
+    assert changed[y - 5 : y + 6, x - 1 : x + 2].any(axis=1).all(), "its upright"
+    assert not changed[y - 4, x - 4]
+    found = poses_in(directory / "image_preds/Labels.csv/predictions.csv")[0, 0, :2]
+    assert np.ptp(drawn_at(picture, *found, scale=3)) > 50
 
 
-@pytest.mark.parametrize("size", [(16, 12), (33, 21), (64, 64)])
-def test_tiny_images_are_drawn_large_enough_to_look_at(work: Workplace, size: tuple[int, int]) -> None:
-    write_image(work.folder / "tiny/img1.png", np.full((size[1], size[0], 3), 90, np.uint8))
+@pytest.mark.parametrize("size", [(16, 12), (33, 21), (64, 64), (399, 50), (400, 50), (1000, 40)])
+def test_small_images_are_drawn_large_enough_to_look_at(work: Workplace, size: tuple[int, int]) -> None:
+    write_image(work.folder / "small/img1.png", np.full((size[1], size[0], 3), 90, np.uint8))
     directory = work.model()
-    work.did("predict", directory, work.folder / "tiny")
-    drawn = cv2.imread(str(directory / "image_preds/tiny/img1_labeled.png"))
-    assert drawn.shape[1] >= 320
-    assert drawn.shape[1] % size[0] == drawn.shape[0] % size[1] == 0
+    work.did("predict", directory, work.folder / "small")
+    drawn = cv2.imread(str(directory / "image_preds/small/img1_labeled.png"))
+    scale, left = divmod(drawn.shape[1], size[0])
+    assert left == 0
+    assert drawn.shape[1] >= 400
+    assert scale == 1 or drawn.shape[1] - size[0] < 400
+    assert drawn.shape[0] == size[1] * scale + 40
+
+
+def test_more_names_than_fit_on_a_line_take_another(work: Workplace) -> None:
+    names = tuple(f"keypoint_{i}" for i in range(20))
+    directory = work.model(keypoints=names)
+    write_image(work.folder / "img1.png", np.full((100, 400, 3), 90, np.uint8))
+    work.did("predict", directory, work.folder / "img1.png")
+    drawn = cv2.imread(str(directory / "image_preds/img1.png/img1_labeled.png"))
+    assert drawn.shape[0] > 100 + 5 * 20
+    assert drawn.shape[0] % 20 == 0
 
 
 # -- what does not apply ---------------------------------------------------------------------------

@@ -18,66 +18,107 @@ from realtime_cropzoom.tables import chunks_of_predictions, read_header
 from realtime_cropzoom.types import Float32, Float64, Keypoints, UInt8
 
 Colour = tuple[int, int, int]
-_SMALL = 320
-"""Pictures narrower than this are drawn at a multiple of their size, so that dots and text look well."""
+
+_SMALL = 400
+"""Pictures narrower than this are drawn at a multiple of their size, so that dots and names can be told apart."""
+_FONT, _FONT_SCALE, _LINE, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
+_DARK = 28
+_LIGHT: Colour = (235, 235, 235)
+
+
+class Drawing:
+    """Keypoints drawn into pictures of one size, and their names in a strip below, where they hide nothing."""
+
+    def __init__(self, size: tuple[int, int], names: Sequence[str], shown_above: float, colormap: str) -> None:
+        """``size`` is the (W, H) of the pictures. Raises ConfigError."""
+        self._scale = max(1, -(-_SMALL // size[0]))
+        self._shown_above = shown_above
+        self._colours = _colours(len(names), colormap)
+        width, self._height = size[0] * self._scale, size[1] * self._scale
+        self._radius = 3 + width // 640
+        self._strip = _legend(width, names, self._colours)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of what comes out."""
+        return self._strip.shape[1], self._height + self._strip.shape[0]
+
+    def draw(
+        self,
+        image: UInt8,
+        xy: Float32 | Float64,
+        likelihood: Float32 | Float64,
+        text: str,
+        labels: Float64 | None = None,
+    ) -> UInt8:
+        """Return the picture with a dot a keypoint, hollow where the model is not sure, and a cross a label.
+
+        A likelihood that is no number, as a regression model has it, counts as sure.
+        """
+        picture = cv2.resize(image, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_CUBIC)
+        if labels is not None:
+            for (x, y), colour in zip(labels, self._colours, strict=True):
+                if np.isfinite([x, y]).all():
+                    self._cross(picture, self._pixel(x, y), colour)
+        for (x, y), sure, colour in zip(xy, ~(likelihood <= self._shown_above), self._colours, strict=True):
+            if np.isfinite([x, y]).all():
+                self._dot(picture, self._pixel(x, y), colour, hollow=not sure)
+        strip = self._strip.copy()
+        cv2.putText(strip, text, (_MARGIN, _LINE - 5), _FONT, _FONT_SCALE, _LIGHT, 1, cv2.LINE_AA)
+        return np.vstack([picture, strip]).astype(np.uint8, copy=False)
+
+    def _dot(self, picture: np.ndarray, at: tuple[int, int], colour: Colour, *, hollow: bool) -> None:
+        cv2.circle(picture, at, self._radius + (0 if hollow else 1), (0, 0, 0), 3 if hollow else -1, cv2.LINE_AA)
+        cv2.circle(picture, at, self._radius, colour, 1 if hollow else -1, cv2.LINE_AA)
+
+    def _cross(self, picture: np.ndarray, at: tuple[int, int], colour: Colour) -> None:
+        side = 4 * self._radius
+        cv2.drawMarker(picture, at, (0, 0, 0), cv2.MARKER_CROSS, side + 2, 3)
+        cv2.drawMarker(picture, at, colour, cv2.MARKER_CROSS, side, 1)
+
+    def _pixel(self, x: float, y: float) -> tuple[int, int]:
+        limit = 1 << 14  # far off any frame; cv2 takes no larger numbers
+        across, down = (int(np.clip(round((c + 0.5) * self._scale - 0.5), -limit, limit)) for c in (x, y))
+        return across, down
 
 
 def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: float, colormap: str) -> None:
-    """Write a video with its keypoints drawn in. Raises SourceError, DataError or SinkError."""
+    """Write a video with its keypoints drawn in, as far as there are predictions.
+
+    Raises SourceError, DataError, ConfigError or SinkError.
+    """
     names = read_header(predictions).keypoint_names
     rows = (
         (xy, p)
         for chunk in chunks_of_predictions(predictions)
         for xy, p in zip(chunk.xy, chunk.likelihood, strict=True)
     )
-    colours = colours_of(len(names), colormap)
     with FrameReader(source) as reader:
         info = reader.info
-        scale = _scale(info.width)
-        size = (info.width * scale, info.height * scale)
+        drawing = Drawing((info.width, info.height), names, shown_above, colormap)
         with (
-            VideoWriter(labelled, size, info.fps, quality=20) as writer,
+            VideoWriter(labelled, drawing.size, info.fps, quality=20) as writer,
             progress(labelled.name, info.frame_count) as bar,
         ):
-            for (xy, likelihood), frame in zip(rows, reader.frames(), strict=False):  # of a video, perhaps its begin
-                canvas = _enlarged(frame.image, scale)
-                draw_keypoints(canvas, xy, likelihood, colours, scale, shown_above)
-                _write_text(canvas, f"{_clock(frame.stamp.pts_ns / 1e9)}   frame {frame.stamp.index}", scale)
-                writer.write(canvas, frame.stamp.pts_ns)
+            for (xy, likelihood), frame in zip(rows, reader.frames(), strict=False):
+                text = f"frame {frame.stamp.index}   {_clock(frame.stamp.pts_ns / 1e9)}"
+                writer.write(drawing.draw(frame.image, xy, likelihood, text), frame.stamp.pts_ns)
                 bar.update()
             writer.commit()
 
 
 def annotate_image(
-    image: UInt8, found: Keypoints, labels: Float64 | None, path: Path, shown_above: float, colormap: str
-) -> None:
+    image: UInt8, names: Sequence[str], found: Keypoints, labels: Float64 | None, path: Path, shown_above: float,
+    colormap: str,
+) -> None:  # fmt: skip
     """Write an image with its keypoints as dots and its labels as crosses. Raises SinkError."""
-    scale = _scale(image.shape[1])
-    canvas = _enlarged(image, scale)
-    colours = colours_of(len(found.xy), colormap)
-    if labels is not None:
-        for (x, y), colour in zip(labels, colours, strict=True):
-            if np.isfinite([x, y]).all():
-                at = _pixel(x, y, scale)
-                cv2.drawMarker(canvas, at, (0, 0, 0), cv2.MARKER_CROSS, 6 + 5 * scale, 1 + scale)
-                cv2.drawMarker(canvas, at, colour, cv2.MARKER_CROSS, 6 + 5 * scale, 1)
-    draw_keypoints(canvas, found.xy, found.likelihood, colours, scale, shown_above)
+    drawing = Drawing((image.shape[1], image.shape[0]), names, shown_above, colormap)
+    text = "dots: predicted" if labels is None else "dots: predicted, crosses: labelled"
+    canvas = drawing.draw(image, found.xy, found.likelihood, text, labels)
     write_image(path, canvas[:, :, ::-1])
 
 
-def draw_keypoints(
-    canvas: UInt8, xy: Float32 | Float64, likelihood: Float32 | Float64, colours: Sequence[Colour], scale: int,
-    shown_above: float,
-) -> None:  # fmt: skip
-    """Draw a dot a keypoint, hollow where the model is not sure. One that does not say counts as sure."""
-    for (x, y), sure, colour in zip(xy, ~(likelihood <= shown_above), colours, strict=True):
-        if np.isfinite([x, y]).all():
-            at = _pixel(x, y, scale)
-            cv2.circle(canvas, at, 1 + 2 * scale, (0, 0, 0), -1 if sure else 2, cv2.LINE_AA)
-            cv2.circle(canvas, at, 2 * scale, colour, -1 if sure else 1, cv2.LINE_AA)
-
-
-def colours_of(count: int, colormap: str) -> list[Colour]:
+def _colours(count: int, colormap: str) -> list[Colour]:
     """Return ``count`` RGB colours, evenly spread over one of Matplotlib's maps. Raises ConfigError."""
     try:
         chosen = mpl.colormaps[colormap]
@@ -87,26 +128,21 @@ def colours_of(count: int, colormap: str) -> list[Colour]:
     return [(r, g, b) for r, g, b in rgb]
 
 
-def _scale(width: int) -> int:
-    return max(1, -(-_SMALL // width))
-
-
-def _enlarged(image: UInt8, scale: int) -> UInt8:
-    if scale == 1:
-        return image.copy()
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def _pixel(x: float, y: float, scale: int) -> tuple[int, int]:
-    limit = 1 << 14  # far off any frame; cv2 takes no larger numbers
-    return tuple(int(np.clip(round((c + 0.5) * scale - 0.5), -limit, limit)) for c in (x, y))  # type: ignore[return-value]
-
-
-def _write_text(canvas: UInt8, text: str, scale: int) -> None:
-    size, at = 0.45 * max(1, canvas.shape[1] / 640), (8, canvas.shape[0] - 10)
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+def _legend(width: int, names: Sequence[str], colours: Sequence[Colour]) -> np.ndarray:
+    """A dark strip: a line to write on, and below it each name beside its dot, on as many lines as that takes."""
+    places, x, line = [], _MARGIN, 1
+    for name in names:
+        needed = 16 + cv2.getTextSize(name, _FONT, _FONT_SCALE, 1)[0][0]
+        if x > _MARGIN and x + needed > width:
+            x, line = _MARGIN, line + 1
+        places.append((x, line))
+        x += needed + 12
+    strip = np.full(((line + 1) * _LINE, width, 3), _DARK, np.uint8)
+    for name, colour, (x, line) in zip(names, colours, places, strict=True):
+        middle = line * _LINE + _LINE // 2
+        cv2.circle(strip, (x + 4, middle), 4, colour, -1, cv2.LINE_AA)
+        cv2.putText(strip, name, (x + 13, middle + 5), _FONT, _FONT_SCALE, _LIGHT, 1, cv2.LINE_AA)
+    return strip
 
 
 def _clock(seconds: float) -> str:

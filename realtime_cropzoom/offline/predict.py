@@ -230,7 +230,8 @@ class Predictor:
             path = folder.joinpath(*parts, f"{Path(name).stem}_labeled.png")
             truth = None if labels is None else labels[row]
             picture = images.read(images.paths[row])
-            annotate_image(picture, found[row], truth, path, self._shown_above, self._directory.colormap)
+            colormap, names = self._directory.colormap, self._model.keypoint_names
+            annotate_image(picture, names, found[row], truth, path, self._shown_above, colormap)
 
     # -- both ----------------------------------------------------------------------------------
 
