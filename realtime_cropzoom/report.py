@@ -1,8 +1,10 @@
-"""The summary of a run as text, for the end of ``cropzoom run`` and ``cropzoom demo``."""
+"""A run as text: a line of progress while it runs, and its summary at the end."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from realtime_cropzoom.message import StatusMessage
 
 _ROWS = (
     ("wait", "handed over → taken"),
@@ -14,6 +16,17 @@ _ROWS = (
     ("received", "handed over → received"),
     ("detect", "one detection"),
 )
+
+
+def progress_line(status: StatusMessage, frame_count: int | None) -> str:
+    """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown."""
+    total = f"/{frame_count}" if frame_count else ""
+    latency = status.latency_ms["total"].p50 if "total" in status.latency_ms else None
+    return (
+        f"frame {status.counts.captured}{total}  {status.state}  {status.fps:.0f} fps, "
+        f"{status.detector_fps:.0f} detections/s  handed over → pose {latency or 0:.1f} ms  "
+        f"skipped {status.counts.skipped}"
+    )
 
 
 def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> str:

@@ -57,9 +57,16 @@ def register(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.cameras import load_cameras
     from realtime_cropzoom.config import load_settings
 
-    settings = load_settings(settings_given(arguments), arguments.config)
+    given = settings_given(arguments)
+    cameras = None if arguments.config is None else load_cameras(given, arguments.config)
+    if cameras is not None:
+        from realtime_cropzoom.commands.several import run_cameras
+
+        return run_cameras(cameras, quiet=arguments.quiet)
+    settings = load_settings(given, arguments.config)
     if settings.source is None:
         print(RUN_EXPLAINED, file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -100,17 +107,13 @@ def _stop_on_signals(pipeline: Pipeline) -> list[int]:
 
 def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress a second until the run ends; on a terminal, over the last one."""
+    from realtime_cropzoom.report import progress_line
+
     live = sys.stderr.isatty()
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
         if quiet:
             continue
-        now, expected = pipeline.progress(), pipeline.info.frame_count
-        total = f"/{expected}" if expected else ""
-        latency = now.latency_ms["total"].p50
-        line = (
-            f"frame {now.counts.captured}{total}  {now.state}  {now.fps:.0f} fps, {now.detector_fps:.0f} detections/s  "
-            f"handed over → pose {latency or 0:.1f} ms  skipped {now.counts.skipped}"
-        )
+        line = progress_line(pipeline.progress(), pipeline.info.frame_count)
         print(f"\r{line}\x1b[K" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
     if live and not quiet:
         print(file=sys.stderr)

@@ -1,0 +1,127 @@
+"""One of several cameras, in its own process: ``python -m realtime_cropzoom.camera_process``, started by the group.
+
+Lines of JSON. On stdin first the job, then perhaps ``{"stop": reason, "exit": code}``; the end of
+stdin means that the process which runs all cameras is gone, however it went, and this one ends too.
+On stdout ``{"note": text}``, ``{"problem": text}``, ``{"frame_count": n}``, ``{"status": heartbeat}`` once
+a second and, last, ``{"end": {"exit", "reason", "summary"}}``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from realtime_cropzoom.errors import CropzoomError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.pipeline import Pipeline
+
+EXIT_FAILED = 2
+EXIT_INCOMPLETE = 3
+_ORPHAN_ENDS_WITHIN_S = 5.0
+
+
+class CameraProcess:
+    """Runs one pipeline as it is told on ``told``, and says on ``telling`` how it goes."""
+
+    def __init__(self, told: io.RawIOBase, telling: TextIO) -> None:
+        self._told, self._telling = told, telling
+        self._pipeline: Pipeline | None = None
+        self._stopped: tuple[str, int] | None = None
+        """The first reason to stop, and the exit code that goes with it."""
+
+    def run(self) -> int:
+        """Run the pipeline to its end and return the exit code."""
+        job = json.loads(self._told.readline())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        threading.Thread(target=self._listen, name="cropzoom-group", daemon=True).start()
+        try:
+            code, reason = self._track(job)
+        except CropzoomError as error:
+            code, reason = EXIT_FAILED, str(error)
+            if self._stopped is not None and not self._summary():  # stopped while it opened or loaded: no fault
+                reason, code = self._stopped
+        self._tell(end={"exit": code, "reason": reason, "summary": self._summary() or None})
+        return code
+
+    def stop(self, reason: str, code: int) -> None:
+        """End the run, now or as soon as there is one; the first reason counts."""
+        self._stopped = self._stopped or (reason, code)
+        if self._pipeline is not None:
+            self._pipeline.stop(reason)
+
+    def _track(self, job: dict[str, Any]) -> tuple[int, str]:
+        from realtime_cropzoom.config import resolve
+        from realtime_cropzoom.pipeline import Pipeline
+
+        pipeline = Pipeline(resolve(job["settings"], {}), folder=Path(job["folder"]), anchor_ns=job["anchor_ns"])
+        self._pipeline = pipeline
+        stopped = self._stopped
+        if stopped is not None:
+            return stopped[1], stopped[0]
+        pipeline.start()
+        self._tell(frame_count=pipeline.info.frame_count)
+        for note in pipeline.notes:
+            self._tell(note=note)
+        self._watch(pipeline)
+        summary = pipeline.join()
+        for problem in summary["problems"]:
+            self._tell(problem=problem)
+        if self._stopped is not None:
+            return self._stopped[1], str(summary["reason"])
+        return (EXIT_INCOMPLETE if summary["problems"] else 0), str(summary["reason"])
+
+    def _watch(self, pipeline: Pipeline) -> None:
+        from msgspec import to_builtins
+
+        while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
+            self._tell(status=to_builtins(pipeline.progress()))
+
+    def _listen(self) -> None:
+        for line in self._told:
+            order = json.loads(line)
+            self.stop(order["stop"], order["exit"])
+        # Nobody reads what is said from here on. What is stuck while it opens or loads hears no stop.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        self.stop("stopped: the process that ran all cameras is gone", 128 + signal.SIGTERM)
+        time.sleep(_ORPHAN_ENDS_WITHIN_S)
+        os._exit(EXIT_FAILED)
+
+    def _on_signal(self, number: int, _: types.FrameType | None) -> None:
+        self.stop(f"stopped by {signal.Signals(number).name}", 128 + number)
+
+    def _summary(self) -> dict[str, Any]:
+        return {} if self._pipeline is None else self._pipeline.summary
+
+    def _tell(self, **what: object) -> None:
+        with contextlib.suppress(OSError):  # nobody listens any more; ``_listen`` ends the run
+            self._telling.write(json.dumps(what, default=str) + "\n")
+            self._telling.flush()
+
+
+def main() -> int:
+    """Run the camera that stdin describes; what libraries print to stdout goes to stderr."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    telling = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # Unbuffered: a thread that waits in a buffer's lock would break the interpreter's own shutdown.
+    told = io.FileIO(sys.stdin.fileno(), closefd=False)
+    code = CameraProcess(told, telling).run()
+    with contextlib.suppress(OSError):
+        telling.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

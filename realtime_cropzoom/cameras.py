@@ -1,0 +1,156 @@
+"""A config with several cameras → the settings of each: what is common to all, then what it says of itself.
+
+::
+
+    crop_size: 240                 # common
+    cameras:
+      top:  {source: "camera:0"}
+      side: {source: "rtsp://192.168.1.20/main", crop_size: 200}
+    stop_together: false
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from realtime_cropzoom.config import CAMERAS, ENV_PREFIX, NONE, Settings, resolve
+from realtime_cropzoom.config_file import read_config
+from realtime_cropzoom.errors import ConfigError
+
+STOP_TOGETHER = "stop_together"
+_ENDPOINTS = ("publish", "publish_latest")
+_OF_ONE_CAMERA = ("source", "camera")
+_PORTS_A_CAMERA = 2
+_TCP = re.compile(r"^tcp://(?P<host>.*):(?P<port>\d+)$")
+_EVERY_HOST = ("*", "0.0.0.0", "[::]")
+
+
+@dataclass(frozen=True, slots=True)
+class Cameras:
+    """Several cameras, checked against each other."""
+
+    name: str
+    """What the session folder is named after."""
+    settings: dict[str, Settings]
+    """Name → settings of that camera, in the order of the file."""
+    stop_together: bool
+    """Whether one that fails stops the others."""
+
+    @property
+    def out(self) -> Path:
+        """The folder in which the session folder is made."""
+        return next(iter(self.settings.values())).out
+
+    def to_yaml(self) -> str:
+        """Return everything as YAML that ``--config`` reads back."""
+        cameras = {name: s.model_dump(mode="json", exclude={"out", "camera"}) for name, s in self.settings.items()}
+        content = {"out": str(self.out), CAMERAS: cameras, STOP_TOGETHER: self.stop_together}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def load_cameras(flags: Mapping[str, Any], config: Path) -> Cameras | None:
+    """Gather the settings of each camera in ``config``; None where it has no ``cameras``. Raises ConfigError.
+
+    Flags and the environment are for all of them. A camera's endpoints are those it gives, else
+    the common ones with 2 added to the port for each camera before it.
+    """
+    content = read_config(config)
+    if CAMERAS not in content:
+        return None
+    given, together = content.pop(CAMERAS), content.pop(STOP_TOGETHER, False)
+    if not isinstance(given, dict) or not given:
+        raise ConfigError(f"{config}: cameras: expected names with their settings, as in 'top: {{source: …}}'")
+    if not isinstance(together, bool):
+        raise ConfigError(f"{config}: {STOP_TOGETHER}: given {together!r}, but expected true or false")
+    _refuse_what_is_of_one(flags, content, config)
+    common = resolve(flags, content, config)
+    settings, wrong = {}, []
+    for index, (name, own) in enumerate(given.items()):
+        try:
+            settings[str(name)] = _of_one(index, name, own, flags, content, common)
+        except ConfigError as error:
+            wrong += [f"{config}: camera {name}: {line}" for line in str(error).splitlines()]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    _check_against_each_other(settings, config)
+    return Cameras(config.stem, settings, together)
+
+
+def _refuse_what_is_of_one(flags: Mapping[str, Any], content: Mapping[str, Any], config: Path) -> None:
+    for setting in _OF_ONE_CAMERA:
+        variable = ENV_PREFIX + setting.upper()
+        where = {
+            "as a flag" if setting == "camera" else "on the command line": setting in flags,
+            f"in the environment ({variable})": variable in os.environ,
+            f"above {CAMERAS} in {config}": setting in content,
+        }
+        for place, is_there in where.items():
+            if is_there:
+                raise ConfigError(f"{setting} is given {place}, but {config} names several cameras, each with its own")
+
+
+def _of_one(
+    index: int, name: object, own: object, flags: Mapping[str, Any], content: Mapping[str, Any], common: Settings
+) -> Settings:
+    if not isinstance(name, str) or not re.match(r"^[A-Za-z0-9]", name) or name.endswith((".yaml", ".json")):
+        raise ConfigError("expected a name that begins with a letter; put a number in quotes")
+    if not isinstance(own, dict) or own.get("source") is None:
+        raise ConfigError("it has no source; give it one, as in 'source: camera:0'")
+    for setting in ("out", "camera"):
+        if setting in own:
+            raise ConfigError(f"{setting} is no setting of one camera; " + _INSTEAD[setting])
+    endpoints = {}
+    for setting in _ENDPOINTS:
+        for_all = setting in flags or ENV_PREFIX + setting.upper() in os.environ
+        its_own = None if for_all else own.get(setting)
+        endpoints[setting] = its_own or _shifted(getattr(common, setting), index, name)
+    return resolve({**flags, **endpoints, "camera": name}, {**content, **own})
+
+
+_INSTEAD = {
+    "out": "all of them share one session folder, so put it above cameras",
+    "camera": "its name is what stands before its settings",
+}
+
+
+def _shifted(endpoint: str, index: int, name: str) -> str:
+    """The common endpoint, made this camera's own; where the system chooses the port, it may be the same."""
+    if index == 0 or endpoint == NONE or endpoint.endswith((":*", ":0")):
+        return endpoint
+    tcp = _TCP.match(endpoint)
+    if tcp is None:  # such as ipc:///tmp/poses
+        return f"{endpoint}-{name}"
+    return f"tcp://{tcp['host']}:{int(tcp['port']) + _PORTS_A_CAMERA * index}"
+
+
+def _check_against_each_other(settings: Mapping[str, Settings], config: Path) -> None:
+    for (a, first), (b, second) in combinations(settings.items(), 2):
+        if a.casefold() == b.casefold():
+            raise ConfigError(f"{config}: the cameras {a} and {b} would share a folder on some disks; name one anew")
+        if first.source == second.source:
+            raise ConfigError(f"{config}: the cameras {a} and {b} have the same source, {first.source}")
+        for one in (first.publish, first.publish_latest):
+            for other in (second.publish, second.publish_latest):
+                if _collide(one, other):
+                    raise ConfigError(
+                        f"{config}: the cameras {a} and {b} would both publish at {one}; give one of them another "
+                        "publish and publish_latest"
+                    )
+
+
+def _collide(one: str, other: str) -> bool:
+    if NONE in (one, other) or one.endswith((":*", ":0")):
+        return False
+    a, b = _TCP.match(one), _TCP.match(other)
+    if a is None or b is None:
+        return one == other
+    same_host = a["host"] == b["host"] or a["host"] in _EVERY_HOST or b["host"] in _EVERY_HOST
+    return same_host and a["port"] == b["port"]

@@ -1,0 +1,99 @@
+"""``cropzoom run`` with several cameras: a line each a second, and a report of each at the end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import types
+from collections import deque
+from typing import Any
+
+from realtime_cropzoom.camera_group import CameraGroup, CameraRun
+from realtime_cropzoom.cameras import Cameras
+from realtime_cropzoom.report import progress_line, report
+
+_LOOK_EVERY_S = 0.1
+
+
+def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
+    """Run all cameras to their end and return the exit code."""
+    group, board = CameraGroup(cameras), _Board()
+    _stop_on_signals(group)
+    try:
+        group.start()
+        shown_at = time.monotonic()
+        while group.running:
+            group.supervise()
+            board.say(_news(group, quiet=quiet))
+            if not quiet and time.monotonic() - shown_at >= 1.0:
+                shown_at = time.monotonic()
+                board.show([_line(run, cameras) for run in group.runs if run.process.poll() is None])
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        summary = group.close()
+        board.say(_news(group, quiet=quiet))
+    if not quiet:
+        print(_report(summary))
+    return int(summary["exit"])
+
+
+def _stop_on_signals(group: CameraGroup) -> None:
+    def stop(number: int, _: types.FrameType | None) -> None:
+        group.stop(f"stopped by {signal.Signals(number).name}", 128 + number)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _news(group: CameraGroup, *, quiet: bool) -> list[str]:
+    """Return what the cameras and the group have said since the last call."""
+    lines: list[str] = []
+    speakers: list[CameraRun | CameraGroup] = [*group.runs, group]
+    for speaker in speakers:
+        notes, said = _taken(speaker.notes), _taken(speaker.said)
+        lines += said if quiet else notes + said
+    return lines
+
+
+def _taken(lines: deque[str]) -> list[str]:
+    """Empty what a thread may be adding to."""
+    return [lines.popleft() for _ in range(len(lines))]
+
+
+def _line(run: CameraRun, cameras: Cameras) -> str:
+    width = max(map(len, cameras.settings))
+    doing = "starting" if run.status is None else progress_line(run.status, run.frame_count)
+    return f"{run.name:<{width}}  {doing}"
+
+
+def _report(summary: dict[str, Any]) -> str:
+    parts = []
+    for name, camera in summary["cameras"].items():
+        text = report(camera["summary"]) if camera["summary"] else "it left no summary"
+        parts.append(f"{name}: {camera['reason']}\n{text}\n")
+    return "\n".join([*parts, f"all of the session in {summary['folder']}"])
+
+
+class _Board:
+    """Lines on stderr; on a terminal, progress is written over the last progress."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._shown = 0
+
+    def say(self, lines: list[str]) -> None:
+        """Show lines that stay."""
+        if lines:
+            self._write(lines)
+            self._shown = 0
+
+    def show(self, lines: list[str]) -> None:
+        """Show progress in the place of the last progress."""
+        if lines:
+            self._write(lines)
+        self._shown = len(lines) if self._live else 0
+
+    def _write(self, lines: list[str]) -> None:
+        back = f"\x1b[{self._shown}F\x1b[J" if self._shown else ""
+        print(back + "\n".join(lines), file=sys.stderr, flush=True)
