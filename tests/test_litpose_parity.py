@@ -20,7 +20,7 @@ from realtime_cropzoom.cli import main
 from realtime_cropzoom.offline.frames import count_frames
 from realtime_cropzoom.sources.video import VideoFile
 
-FRAMES, MORE, WHOLE = 60, 6, 2330
+FRAMES, MORE, WHOLE = 40, 6, 2330
 VIDEO = "m3v1mp4"
 MAX_PX, MAX_LIKELIHOOD = 1e-3, 1e-4
 FULL = pytest.mark.skipif("FULL_PARITY" not in os.environ, reason="takes minutes; set FULL_PARITY=1 to run it")
@@ -116,9 +116,9 @@ def test_predict_a_video_with_boxes(
 def test_predict_a_cropped_video(pose: Path, litpose: Path, tmp_path: Path) -> None:
     """Litpose's own cropped video, so that the codec is the same."""
     name = f"cropped_{VIDEO}"
-    video = first_packets(litpose / f"detector_0/cropped_videos/{name}.mp4", tmp_path / f"{name}.mp4", 25 + MORE)
+    video = first_packets(litpose / f"detector_0/cropped_videos/{name}.mp4", tmp_path / f"{name}.mp4", 15 + MORE)
     did("predict", pose, video, "--skip_viz")
-    assert_close(pose / f"video_preds/{name}.csv", litpose / f"pose_0/video_preds/{name}.csv", 25)
+    assert_close(pose / f"video_preds/{name}.csv", litpose / f"pose_0/video_preds/{name}.csv", 15)
 
 
 @FULL
@@ -150,10 +150,11 @@ def test_labelled_images_from_predict_to_the_pose_model_on_their_crops(
     assert_errors_close(pose / "image_preds" / cropped, golden_pose)
 
     # cropped on the fly, that is the same in the coordinates of the frame
-    did("predict", pose, labels, "--bbox_dir", ours, "--skip_viz")
-    corners = pd.read_csv(golden / "bbox.csv", index_col=0)[["x", "y"]].to_numpy()[:, None]
+    some = head(labels, pose.parent / "CollectedData.csv", 10, 3)
+    did("predict", pose, some, "--bbox_dir", ours, "--skip_viz")
+    corners = pd.read_csv(golden / "bbox.csv", index_col=0)[["x", "y"]].to_numpy()[:10, None]
     on_the_fly = poses_in(pose / "image_preds/CollectedData.csv/predictions.csv")
-    expected = poses_in(golden_pose / "predictions.csv")
+    expected = poses_in(golden_pose / "predictions.csv")[:10]
     assert np.abs(on_the_fly[..., :2] - expected[..., :2] - corners).max() <= MAX_PX
     assert np.abs(on_the_fly[..., 2] - expected[..., 2]).max() <= MAX_LIKELIHOOD
 

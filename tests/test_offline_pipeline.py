@@ -36,8 +36,8 @@ def film(path: Path, frames: int = 90, *, hidden: Collection[int] = (), fps: int
 
 @pytest.fixture(scope="module")
 def vanishing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At 30 fps: no animal in frames 0–4, none in 20–59: searching, tracking, coasting, lost, and found again."""
-    return film(tmp_path_factory.mktemp("film") / "clip.mp4", hidden=[*range(5), *range(20, 60)])
+    """At 30 fps: no animal in frames 0–4, none in 14–33: searching, tracking, coasting, lost, and found again."""
+    return film(tmp_path_factory.mktemp("film") / "clip.mp4", 45, hidden=[*range(5), *range(14, 34)])
 
 
 def flags_of(settings: dict[str, Any]) -> list[str]:
@@ -76,13 +76,14 @@ def test_numbers_are_those_of_the_stages_in_lockstep(
     work: Workplace, vanishing: Path, pose: str, detector: str, every: int
 ) -> None:
     kinds = {"pose": pose, "detector": detector}
-    live, offline = both(work, vanishing, kinds, min_likelihood=0.5, detector_every=every)
+    limits = {"coast_after_ms": 150, "lost_after_ms": 400}
+    live, offline = both(work, vanishing, kinds, min_likelihood=0.5, detector_every=every, **limits)
     assert {"searching", "tracking", "coasting", "lost"} == set(live.bbox["state"])
     assert_same(live, offline)
     found = poses_in(offline / "clip.csv")
-    assert len(found) == 90
+    assert len(found) == 45
     assert np.isnan(found[0]).all()
-    assert np.isfinite(found[70, :, :2]).all()
+    assert np.isfinite(found[40, :, :2]).all()
 
 
 def test_without_a_threshold_a_regression_detector_gives_the_boxes(work: Workplace) -> None:

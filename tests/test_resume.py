@@ -38,7 +38,7 @@ from realtime_cropzoom.errors import DataError, SinkError
 from realtime_cropzoom.offline.lane import Lane
 from realtime_cropzoom.offline.outputs import RowsFile
 
-LONG_VIDEO = 400
+LONG_VIDEO = 250
 SLOW = """
 import sys, time
 from realtime_cropzoom.cli import main
@@ -107,13 +107,13 @@ def test_killed_in_the_middle_pipeline_goes_on_too(work: Workplace, long_video: 
     flags = [*flags_of({**models, "crop_size": 64, "detector_every": 3}), "--skip_viz"]
     partial = work.folder / "out/clip.csv.partial"
     done = stop_in_the_middle(
-        partial, signal.SIGKILL, "pipeline", long_video, *flags, "--out", work.folder / "out", "--frames", 300
+        partial, signal.SIGKILL, "pipeline", long_video, *flags, "--out", work.folder / "out", "--frames", 200
     )
     assert done.returncode == -signal.SIGKILL
     assert not (work.folder / "out/clip.csv").exists()
     assert not (work.folder / "out/clip_bbox.csv").exists()
-    work.did("pipeline", long_video, *flags, "--out", work.folder / "out", "--frames", 300, "--resume")
-    work.did("pipeline", long_video, *flags, "--out", work.folder / "whole", "--frames", 300)
+    work.did("pipeline", long_video, *flags, "--out", work.folder / "out", "--frames", 200, "--resume")
+    work.did("pipeline", long_video, *flags, "--out", work.folder / "whole", "--frames", 200)
     for name in ("clip.csv", "clip_bbox.csv", "clip_temporal_norm.csv"):
         assert (work.folder / "out" / name).read_bytes() == (work.folder / "whole" / name).read_bytes()
     assert not list((work.folder / "out").glob("*partial*"))
@@ -148,7 +148,7 @@ def test_ctrl_c_while_it_draws_leaves_the_numbers_and_resume_draws(work: Workpla
     assert len(frames_of(model / "video_preds/labeled_videos/clip_labeled.mp4")) == LONG_VIDEO
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("after_s", [0.05, 0.4])
 def test_ctrl_c_at_the_very_start(work: Workplace, after_s: float) -> None:
     """While it imports or loads: no traceback, and nothing half."""
     model, video = work.model(), work.video(frames=200)
@@ -231,7 +231,6 @@ def test_predict_resumes_from_any_row(work: Workplace, kind: str) -> None:
 @pytest.mark.parametrize(
     ("pose", "detector", "every"),
     [
-        ("heatmap", "heatmap", 1),
         ("heatmap", "heatmap", 3),
         ("heatmap_mhcrnn", "heatmap", 3),
         ("heatmap", "heatmap_mhcrnn", 3),
@@ -246,7 +245,7 @@ def test_pipeline_resumes_from_any_row(work: Workplace, pose: str, detector: str
     out = work.folder / "out"
     command = ["pipeline", video, *flags_of({**models, **settings}), "--out", out, "--skip_viz"]
     stopped = Interrupted(work, command, [(out / "clip.csv", 3), (out / "clip_bbox.csv", 1)])
-    for rows in (1, 4, 7, 12, 16, 17, 20, 25, 30):
+    for rows in (1, 7, 12, 17, 20, 25, 30):
         stopped.resumes_from(rows, min(30, rows + rows % 4), torn=7 if rows % 2 else 0)
 
 
@@ -263,7 +262,7 @@ def test_a_replay_of_a_live_run_resumes_too(work: Workplace) -> None:
     command = ["pipeline", video, "--schedule", work.folder / "live_bbox.csv", "--pose", models["pose"]]
     command += ["--out", out, "--skip_viz"]
     stopped = Interrupted(work, command, [(out / "clip.csv", 3), (out / "clip_bbox.csv", 1)])
-    for rows in (0, 1, 5, 9, 11, 14, 19, 23, 24):
+    for rows in (1, 5, 9, 11, 14, 23):
         stopped.resumes_from(rows, rows)
 
 
@@ -477,7 +476,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_rate_and_the_time_that_is_left(tm
     os.close(ours)
     assert finish(process).returncode == 0
     text = shown.decode()
-    assert re.search(r"clip\.mp4: +\d+%.*\| \d+/400 \[\d\d:\d\d<\d\d:\d\d, +\d+\.\d+ frames/s\]", text), text[-500:]
+    assert re.search(r"clip\.mp4: +\d+%.*\| \d+/250 \[\d\d:\d\d<\d\d:\d\d, +\d+\.\d+ frames/s\]", text), text[-500:]
 
 
 def test_elsewhere_there_is_none(work: Workplace) -> None:
