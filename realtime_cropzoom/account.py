@@ -15,6 +15,7 @@ from realtime_cropzoom.model import Model
 from realtime_cropzoom.records import RunIdentity
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sinks.files import CsvSink
+from realtime_cropzoom.sinks.recorder import CropRecorder, FrameRecorder
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.stages.base import Control
@@ -43,6 +44,7 @@ class Stages:
     pose: PoseStage
     publish: ZmqSink | None
     write: CsvSink
+    recorders: tuple[FrameRecorder | CropRecorder, ...] = ()
 
 
 class Account:
@@ -91,6 +93,7 @@ class Account:
         """Return the heartbeat of this moment."""
         stages, now, counts = self.stages, now_ns(), self.counts()
         last = stages.pose.last if stages else None
+        recorders = stages.recorders if stages else ()
         return StatusMessage(
             schema=SCHEMA_VERSION,
             run=self.identity.run,
@@ -107,6 +110,8 @@ class Account:
             segment=last.stamp.segment if last else 0,
             lost=stages.capture.lost if stages else 0,
             too_old=stages.publish.too_old if stages and stages.publish else 0,
+            recorded=sum(r.recording.recorded for r in recorders if isinstance(r, FrameRecorder)),
+            unrecorded=sum(r.recording.dropped_count() for r in recorders),
         )
 
     def stream(self) -> StreamState:
@@ -139,6 +144,7 @@ class Account:
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "latency_ms": self._latencies(stages),
             "box_age_ms": stages.pose.box_age.summary(),
+            "recordings": [recorder.recording.summary() for recorder in stages.recorders],
             "models": {
                 role: {"path": str(m.file.onnx), "sha256": m.sha256, "provider": m.session.provider}
                 for role, m in (("detector", self.models.detector), ("pose", self.models.pose))
@@ -160,6 +166,7 @@ class Account:
 
     def _problems(self, stages: Stages) -> list[str]:
         problems = [*stages.capture.problems, *stages.write.problems()]
+        problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
         failed = {"frames": stages.pose.counts[3], "detections": stages.detect.failed if stages.detect else 0}
         problems += [
             f"{n} {what} failed: the model gave numbers that are not finite" for what, n in failed.items() if n

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -120,6 +121,14 @@ class Settings(BaseSettings):
     coast_after_ms: float = Field(250.0, gt=0, description="a box older than this makes the state coasting")
     lost_after_ms: float = Field(1000.0, gt=0, description="a box older than this makes the state lost")
 
+    record: Literal["none", "h264", "ffv1"] = Field(
+        "none", description="record the frames as captured: H.264 in MP4, or FFV1 in Matroska, which loses nothing"
+    )
+    record_crops: bool = Field(False, description="record the crops, too or alone: with the codec of record, or H.264")
+    record_buffer: int = Field(
+        64, ge=1, le=4096, description="live: frames a recording may lag, kept in memory, before it loses some"
+    )
+
     out: Path = Field(Path("sessions"), description="folder in which the run's own new folder is made")
     camera: str = Field("cam0", pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages")
     publish: str = Field("tcp://127.0.0.1:5660", description="endpoint of the poses, or 'none'")
@@ -133,6 +142,13 @@ class Settings(BaseSettings):
     @classmethod
     def _path_to_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
+
+    @field_validator("record", mode="before")
+    @classmethod
+    def _explain_copy(cls, value: Any) -> Any:
+        if value == "copy":
+            raise PydanticCustomError("copy", "Copying a camera's own stream is not possible; expected h264 or ffv1")
+        return value
 
     @field_validator("anchor_keypoints", mode="before")
     @classmethod
@@ -178,6 +194,11 @@ class Settings(BaseSettings):
     def state_limits(self) -> StateLimits:
         """Return how old a box may be."""
         return StateLimits(self.coast_after_ms, self.lost_after_ms)
+
+    @property
+    def recording(self) -> bool:
+        """Whether any video is recorded."""
+        return self.record != "none" or self.record_crops
 
     def to_yaml(self) -> str:
         """Return all settings as YAML that ``--config`` reads back."""

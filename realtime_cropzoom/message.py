@@ -122,6 +122,10 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Frames that the camera has counted and that never came."""
     too_old: int = 0
     """Poses that were not sent because their frame was older than ``max_age_ms``; they are among ``unsent``."""
+    recorded: int = 0
+    """Frames in the recording of the frames as captured."""
+    unrecorded: int = 0
+    """Frames that should be in a recording, of frames or of crops, and are not."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):

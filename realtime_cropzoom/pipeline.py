@@ -3,13 +3,16 @@
 ::
 
     capture → ring ─┬─ newest ──→ detect ──→ box slot ─┐
-                    └─ in order ───────────────────→ pose ─┬→ publish → ZeroMQ
-                                                           ├→ write   → CSV
-                                                           └→ (track) → your script
+                    ├─ in order ───────────────────→ pose ─┬→ publish → ZeroMQ
+                    │                                      ├→ write   → CSV
+                    │                                      ├→ (track) → your script
+                    │                                      └→ (record-crops) → video
+                    └─ in order, as far behind as the ring reaches ─→ (record) → video
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -21,18 +24,20 @@ from realtime_cropzoom.account import Account, Models, Stages
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, SHIPPED, Settings, load_settings
-from realtime_cropzoom.errors import ConfigError, CropzoomError, SinkError, StageError
+from realtime_cropzoom.errors import ConfigError, SinkError, StageError
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.model_file import Role, shipped_model
 from realtime_cropzoom.notes import model_notes
+from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
-from realtime_cropzoom.schedule import FileSchedule, LatestSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.schedule import LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.session_folder import make_given_folder, make_session_folder, to_json, write_text
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
+from realtime_cropzoom.sinks.recorder import CropRecorder, FrameRecorder, make_recorders
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
@@ -127,25 +132,33 @@ class Pipeline:
         slot = BoxSlot(self._schedule())
         self._account = account = Account(s, info, models, self.control, self._anchor_ns)
 
-        publish = self._publisher(account)
-        try:
-            write = self._writer(info, models.pose)
-        except CropzoomError:
+        slots = _LOCKSTEP_SLOTS if self._lockstep else s.max_lag + 6 + (s.record_buffer + 2) * s.recording
+        ring = Ring(slots, info.height, info.width)
+        with contextlib.ExitStack() as if_refused:
+            publish = self._publisher(account)
             if publish is not None:
-                publish.end()
-                publish.join(_SINKS_END_WITHIN_S)
-            raise
+                if_refused.callback(_end, publish)
+            self.folder = self._make_folder(info)
+            crop_size = models.pose.size if rule is None or rule.crop_size is None else (rule.crop_size,) * 2
+            recorders = make_recorders(s, info, ring, crop_size, self.folder, self.control)
+            for recorder in recorders:
+                recorder.start()
+                if_refused.callback(_end, recorder)
+            for recorder in recorders:
+                recorder.recording.wait_open()
+            write = self._writer(info, models.pose, self.folder)
+            if_refused.pop_all()
         if tracked:
             self._tracked = QueueSink(self.control, lockstep=self._lockstep)
 
-        ring = Ring(_LOCKSTEP_SLOTS if self._lockstep else s.max_lag + 6, info.height, info.width)
         reader = OrderedReader(ring, None if self._lockstep else s.max_lag)
-        sinks = [sink for sink in (publish, write, self._tracked) if sink is not None]
+        crops = [recorder for recorder in recorders if isinstance(recorder, CropRecorder)]
+        sinks = [sink for sink in (publish, write, self._tracked, *crops) if sink is not None]
         pose = PoseStage(models.pose, ring, reader, slot, sinks, self.control, edge=s.edge)
         detect = None
         if models.detector is not None and rule is not None:
             detect = self._detect_stage(models.detector, rule, ring, slot)
-        self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write)
+        self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write, recorders)
         self._save("summary.json", to_json(account.summary(str(self.folder), ended=False)))
 
         write.start()
@@ -157,7 +170,7 @@ class Pipeline:
     def _schedule(self) -> Schedule:
         s = self.settings
         if s.schedule is not None:
-            return FileSchedule.read(s.schedule)
+            return schedule_for(s.schedule, s.source)
         if self._lockstep:
             return LockstepSchedule(s.state_limits(), s.detector_every)
         return LatestSchedule(s.state_limits())
@@ -195,14 +208,13 @@ class Pipeline:
         self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}")
         return sink
 
-    def _writer(self, info: SourceInfo, pose: Model) -> CsvSink:
+    def _make_folder(self, info: SourceInfo) -> Path:
         if self._given_folder is None:
-            self.folder = make_session_folder(self.settings.out, info.name)
-        else:
-            self.folder = make_given_folder(self._given_folder)
-        sink = CsvSink(
-            self.folder, info.name, pose.keypoint_names, pose.file.scorer, self.control, lockstep=self._lockstep
-        )
+            return make_session_folder(self.settings.out, info.name)
+        return make_given_folder(self._given_folder)
+
+    def _writer(self, info: SourceInfo, pose: Model, folder: Path) -> CsvSink:
+        sink = CsvSink(folder, info.name, pose.keypoint_names, pose.file.scorer, self.control, lockstep=self._lockstep)
         self._save("config.yaml", self.settings.to_yaml())
         return sink
 
@@ -292,11 +304,11 @@ class Pipeline:
     def _threads(self) -> list[Stage]:
         s = self._stages
         assert s is not None
-        return [t for t in (s.capture, s.detect, s.pose, s.publish, s.write) if t is not None]
+        return [t for t in (s.capture, s.detect, s.pose, s.publish, s.write, *s.recorders) if t is not None]
 
     def _end_threads(self, stages: Stages) -> list[str]:
         """Join all threads, the stages first; sinks are told of the end even if the pose stage is stuck."""
-        sinks: list[Sink] = [s for s in (stages.publish, stages.write) if s is not None]
+        sinks = [s for s in (stages.publish, stages.write, *stages.recorders) if s is not None]
         deadline = time.monotonic() + _STAGES_END_WITHIN_S
         for thread in self._threads():
             if thread not in sinks:
@@ -335,6 +347,12 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
         raise
     finally:
         pipeline.join()
+
+
+def _end(thread: Sink | FrameRecorder) -> None:
+    """Take back a thread that was started before something else was refused."""
+    thread.end()
+    thread.join(_SINKS_END_WITHIN_S)
 
 
 def load_model(settings: Settings, role: Role) -> Model:

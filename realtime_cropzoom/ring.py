@@ -2,12 +2,14 @@
 
 The writer copies each frame into the oldest slot that nobody reads. A reader leases a slot
 while it looks at the pixels, and a leased slot is never written, so nothing tears. Readers
-are of two kinds:
+are of three kinds:
 
 * ``NewestReader`` takes the newest frame it has not seen, and never minds the others.
 * ``OrderedReader`` takes every frame in order. With ``max_lag=None`` the writer waits for
   it (lockstep). With a number it may fall behind by so many frames; then it jumps to the
   newest and is told which frames it jumped over.
+* ``TrailingReader`` takes every frame in order for as long as the ring holds it. One that is too
+  slow loses the frames that were overwritten before it came, one here and one there, and no more.
 
 Stamps outlive pixels: the ring remembers those of far more frames than it has slots, so
 that a frame that was jumped over still has its times.
@@ -178,13 +180,37 @@ class OrderedReader:
                 if ring._closed:
                     raise EndOfStream
                 return None
-            first = self.next_index
-            lag = ring.newest - first
-            if self.max_lag is not None and (lag > self.max_lag or first not in ring._held):
-                first = ring.newest
+            first = self._choose()
             skipped = ring._stamps_between(self.next_index, first)
             lease = ring._lease(first, skipped)
             self.next_index = first + 1
             if self.max_lag is None:
                 ring._freed.notify()  # the writer may wait for this reader
             return lease
+
+    def _choose(self) -> int:
+        """Which frame is taken next, of those that are there."""
+        ring, first = self._ring, self.next_index
+        if self.max_lag is not None and (ring.newest - first > self.max_lag or first not in ring._held):
+            return ring.newest
+        return first
+
+
+class TrailingReader(OrderedReader):
+    """Takes frames in order, as far behind the newest as the ring reaches."""
+
+    def __init__(self, ring: Ring, *, lockstep: bool = False) -> None:
+        """In ``lockstep`` the writer waits for it, and no frame is overwritten before it was taken."""
+        super().__init__(ring, None if lockstep else len(ring.pixels))
+
+    def take_frame(self, index: int) -> Lease | None:
+        """Return frame ``index``, or None where it was overwritten; it will not ask for an earlier one."""
+        ring = self._ring
+        with ring._lock:
+            self.next_index = index + 1
+            lease = ring._lease(index, []) if index in ring._held else None
+            ring._freed.notify()  # in lockstep the writer may wait for this reader
+            return lease
+
+    def _choose(self) -> int:
+        return next((index for index in self._ring._held if index >= self.next_index), self._ring.newest)

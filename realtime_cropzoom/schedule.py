@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -138,6 +139,11 @@ class FileSchedule:
             raise ScheduleError(
                 f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
             ) from error
+
+    def of_frames(self, frames: Sequence[int]) -> FileSchedule:
+        """Return the schedule of a recording whose frame i is frame ``frames[i]`` of the run that wrote this one."""
+        kept = [self._rows[frame] for frame in frames if frame < len(self._rows)]
+        return FileSchedule(kept, self._path)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -40,10 +40,10 @@ class CsvSink(Sink):
         self._blank_pose = blank_cells(len(keypoint_names))
         headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
         suffixes = ("", "_bbox", "_timing")
-        self._files: list[_RowFile] = []
+        self._files: list[RowFile] = []
         try:
             for suffix, header in zip(suffixes, headers, strict=True):
-                self._files.append(_RowFile(folder / f"{name}{suffix}.csv", header))
+                self._files.append(RowFile(folder / f"{name}{suffix}.csv", header))
         except SinkError:
             for file in self._files:
                 file.close()
@@ -90,7 +90,7 @@ class CsvSink(Sink):
         )
 
 
-class _RowFile:
+class RowFile:
     """A file of lines that survives a full disk."""
 
     def __init__(self, path: Path, header: str) -> None:

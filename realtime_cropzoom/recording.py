@@ -1,0 +1,54 @@
+"""The table of a recording: which captured frame each of its frames is, and what became of the others.
+
+``<name>_recording.csv`` stands beside the video, with one row a captured frame, in order.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.schedule import FileSchedule
+
+RECORDING_COLUMNS = "frame,recorded,dropped,segment"
+
+
+def recording_table(video: Path) -> Path:
+    """Return where the table of a recording is."""
+    return video.with_name(f"{video.stem}_recording.csv")
+
+
+def captured_frames(video: str | Path) -> list[int] | None:
+    """Return which captured frame each frame of ``video`` is; None where it is no recording of ours.
+
+    A last row that was cut off does not count. Raises DataError where the table cannot be read.
+    """
+    table = recording_table(Path(video))
+    try:
+        text = table.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {table}: {error}") from error
+    rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    try:
+        return [int(row["frame"]) for row in rows if row["recorded"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{table} is no table of a recording ({error}); expected {RECORDING_COLUMNS}") from error
+
+
+def schedule_for(path: Path, source: str | None) -> FileSchedule:
+    """Read a recorded schedule for ``source``: a frame of a run's own recording gets the box of its captured frame.
+
+    Only with the boxes that the run left beside its recording; any others are by row, as ever.
+    Raises ScheduleError, and DataError where the table of the recording cannot be read.
+    """
+    schedule = FileSchedule.read(path)
+    if source is None or "://" in source:
+        return schedule
+    video = Path(source).expanduser()
+    if path.expanduser().resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
+        return schedule
+    frames = captured_frames(video)
+    return schedule if frames is None else schedule.of_frames(frames)

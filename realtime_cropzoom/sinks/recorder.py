@@ -1,0 +1,154 @@
+"""Frames as captured → a video, and crops → another; never in the way of the tracking.
+
+The recorder reads the ring behind the pose stage. What is overwritten before it comes is lost to
+the recording, counted, and marked in ``<name>_recording.csv``: one row a captured frame, with the
+number it has in the recording, or why it has none. A disk that is full ends the recording, and not
+the run. The file's times are the frame times (``pts_ns``), so it does not drift, and an outage of
+the camera is as long in it as it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realtime_cropzoom.boxes import even
+from realtime_cropzoom.config import NONE, Settings
+from realtime_cropzoom.crop import Edge, cut
+from realtime_cropzoom.records import Record
+from realtime_cropzoom.ring import EndOfStream, Ring, TrailingReader
+from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.sinks.encoder import Codec, suffix_of
+from realtime_cropzoom.sinks.videofile import NO_BOX, RUN_ENDED, TOO_SLOW, Recording
+from realtime_cropzoom.sources import SourceInfo
+from realtime_cropzoom.stages.base import POLL_S, Control, Stage
+from realtime_cropzoom.types import Box, UInt8
+
+_QUEUE = 1 << 16
+_LAST_S = 0.4
+"""So long a run that was stopped goes on recording what was captured before."""
+
+
+class _LastMoments:
+    """Tells a recorder that a run was stopped so long ago that it must leave out what is left."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._over_at: float | None = None
+
+    def over(self) -> bool:
+        """Whether to leave out the rest."""
+        if self._over_at is None and self._control.stop.is_set():
+            self._over_at = time.monotonic() + _LAST_S
+        return self._over_at is not None and time.monotonic() > self._over_at
+
+
+class FrameRecorder(Stage):
+    """Records every captured frame."""
+
+    def __init__(self, recording: Recording, ring: Ring, control: Control, *, lockstep: bool) -> None:
+        super().__init__("record", control)
+        self.recording = recording
+        self._ring = ring
+        self._reader = TrailingReader(ring, lockstep=lockstep)
+        self._last_moments = _LastMoments(control)
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """Learn that no frame will come, even if the ring was not closed."""
+        self._ended.set()
+
+    def work(self) -> None:
+        """Record until the ring is closed and empty."""
+        if not self.recording.open():
+            return
+        try:
+            self._record_all()
+        finally:
+            first = self._reader.next_index
+            self.recording.leave_out(self._ring.stamps(first, self._ring.newest + 1), RUN_ENDED)
+            self.recording.close()
+
+    def _record_all(self) -> None:
+        while True:
+            try:
+                lease = self._reader.take(POLL_S)
+            except EndOfStream:
+                return
+            if lease is None:
+                if self._ended.is_set():
+                    return
+                continue
+            with lease:
+                self.recording.leave_out(lease.skipped, TOO_SLOW)
+                if self._last_moments.over():
+                    self.recording.leave_out([lease.frame.stamp], RUN_ENDED)
+                else:
+                    self.recording.write(lease.frame.stamp, lease.frame.image, lease)
+
+
+class CropRecorder(Sink):
+    """Records what the pose model was shown, resized to one size: a crop a frame that has a box."""
+
+    def __init__(self, recording: Recording, ring: Ring, control: Control, *, edge: Edge, lockstep: bool) -> None:
+        super().__init__("record-crops", control, limit=_QUEUE, wait_when_full=lockstep)
+        self.recording = recording
+        self._ring = ring
+        self._reader = TrailingReader(ring, lockstep=lockstep)
+        self._last_moments = _LastMoments(control)
+        self._edge: Edge = edge
+
+    def work(self) -> None:
+        """Record until the last record has come."""
+        if not self.recording.open():
+            return
+        try:
+            ended = False
+            while not ended:
+                records, ended = self._take_all(POLL_S)
+                for record in records:
+                    self._record(record)
+        finally:
+            self.recording.close()
+
+    def _record(self, record: Record) -> None:
+        stamp, box = record.stamp, record.in_force.box
+        unheard_of = self._ring.stamps(self._reader.next_index, stamp.index)  # dropped from a queue that was full
+        self.recording.leave_out(unheard_of, TOO_SLOW)
+        lease = self._reader.take_frame(stamp.index)
+        if box is None or lease is None or self._last_moments.over():
+            why = NO_BOX if box is None else TOO_SLOW if lease is None else RUN_ENDED
+            self.recording.leave_out([stamp], why)
+            if lease is not None:
+                lease.release()
+            return
+        with lease:
+            self.recording.write(stamp, self._crop(lease.frame.image, box), lease)
+
+    def _crop(self, image: UInt8, box: Box) -> UInt8:
+        pixels, used = cut(image, box, self._edge)
+        if (used.w, used.h) == self.recording.size:
+            return pixels
+        return np.asarray(cv2.resize(pixels, self.recording.size), np.uint8)
+
+
+def make_recorders(
+    settings: Settings, info: SourceInfo, ring: Ring, crop_size: tuple[int, int], folder: Path, control: Control
+) -> tuple[FrameRecorder | CropRecorder, ...]:
+    """Return the recorders that ``settings`` ask for, not started; crops are resized to ``crop_size``, made even."""
+    codec: Codec = "h264" if settings.record == "none" else settings.record
+    lockstep = settings.pace == "fast"
+    recorders: list[FrameRecorder | CropRecorder] = []
+    if settings.record != NONE:
+        video = folder / f"{info.name}{suffix_of(codec)}"
+        frames = Recording(video, (info.width, info.height), info.fps, codec)
+        recorders.append(FrameRecorder(frames, ring, control, lockstep=lockstep))
+    if settings.record_crops:
+        video = folder / f"{info.name}_crops{suffix_of(codec)}"
+        crops = Recording(video, (even(crop_size[0]), even(crop_size[1])), info.fps, codec)
+        recorders.append(CropRecorder(crops, ring, control, edge=settings.edge, lockstep=lockstep))
+    return tuple(recorders)
