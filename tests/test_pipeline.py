@@ -354,7 +354,7 @@ def test_frames_that_change_size_end_the_run_after_those_before(tmp_path: Path, 
     files = check_complete(pipeline.folder)
     assert fates(files) == ["processed"] * 25
     assert "320x96" in files.summary["reason"]
-    assert film.closed_in == "cropzoom-capture"
+    assert film.closed_in == "cropzoom-source"
 
 
 def test_a_file_whose_frames_change_size(tmp_path: Path) -> None:

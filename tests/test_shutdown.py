@@ -57,7 +57,7 @@ def test_a_run_that_ends_by_itself_leaves_no_thread(tmp_path: Path, pace: str, p
     settings = make_settings(tmp_path, pace=pace, publish=publish, publish_latest=publish)
     pipeline = run_to_end(settings, film)
     assert not cropzoom_threads()
-    assert film.closed_in == "cropzoom-capture"
+    assert film.closed_in == "cropzoom-source"
     check_complete(pipeline.folder)
 
 
@@ -118,7 +118,7 @@ def test_a_bad_model_leaves_no_thread_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         Pipeline(settings, lambda: film).start()
     assert not cropzoom_threads()
-    assert film.closed_in == "cropzoom-capture"
+    assert film.closed_in == "cropzoom-source"
     assert not (tmp_path / "sessions").exists()
 
 
@@ -181,7 +181,7 @@ def test_a_stuck_thread_is_named_and_left_behind(tmp_path: Path) -> None:
         with pytest.raises(StageError, match="left behind, stuck in native code: capture"):
             pipeline.join()
         assert time.monotonic() - began < SOON_S
-        assert cropzoom_threads() == {"cropzoom-capture"}
+        assert cropzoom_threads() == {"cropzoom-capture", "cropzoom-source"}
         files = check_complete(pipeline.folder)
         assert len(files.timing) == 10
         assert "capture" in files.summary["reason"]

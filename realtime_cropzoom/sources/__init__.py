@@ -27,6 +27,8 @@ class SourceInfo:
     """Frames come when they come, as from a camera or a stream: nobody paces them, and their end is a fault."""
     notes: tuple[str, ...] = ()
     """What a user must know at the start, such as a rate that is not the one asked for."""
+    asked_fps: float | None = None
+    """The rate that was asked of it; two seconds in, the measured one is held against it."""
 
 
 @dataclass(frozen=True, slots=True)

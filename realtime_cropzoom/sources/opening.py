@@ -1,23 +1,95 @@
-"""From the SOURCE a user gives to an open source."""
+"""From the SOURCE a user gives to an open source: the kinds of source there are, and those that others add.
+
+A source is a path, or ``SCHEME:REST``. Whoever has a source of their own registers the function
+that opens it as an entry point of the group ``realtime_cropzoom.sources``, under the scheme's
+name: it is called with REST and the options, and returns a ``Source``.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Callable
 from pathlib import Path
 
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError
 from realtime_cropzoom.sources import Source, SourceOptions
 
 SYNTHETIC = "synthetic:"
+ENTRY_POINTS = "realtime_cropzoom.sources"
+
+Opener = Callable[[str, SourceOptions], Source]
+
+_BUILT_IN = {
+    "camera": "camera:open_camera",
+    "genicam": "genicam:open_genicam",
+    "basler": "basler:open_basler",
+    "lavfi": "lavfi:open_lavfi",
+}
+_ADDRESSES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtp", "rtmp")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)
+"""Two letters at least: a single one is a drive of Windows."""
 
 
 def open_source(spec: str, options: SourceOptions | None = None) -> Source:
-    """Open a video file or ``synthetic:arena[,key=value…]``. Raises SourceError or ConfigError, in one line."""
+    """Open a video file, a folder of images, or ``SCHEME:REST``. Raises SourceError or ConfigError, in one line."""
+    options = options or SourceOptions()
+    path = Path(spec).expanduser()
+    matched = _SCHEME.fullmatch(spec)
+    if matched is None or path.exists():
+        return _open_path(path, options)
+    scheme, rest = matched[1].lower(), matched[2]
     if spec.startswith(SYNTHETIC):
         from realtime_cropzoom.sources.arena import Arena, parse_arena
 
         return Arena(parse_arena(spec))
-    if "://" in spec:
-        raise SourceError(f"{spec} is an address; sources are video files and synthetic:arena so far")
-    from realtime_cropzoom.sources.video import VideoFile
+    if scheme in _ADDRESSES and rest.startswith("//"):
+        from realtime_cropzoom.sources.stream import open_stream
 
-    return VideoFile(Path(spec).expanduser())
+        return open_stream(spec, options)
+    if scheme in _BUILT_IN:
+        module, _, name = _BUILT_IN[scheme].partition(":")
+        opener: Opener = getattr(importlib.import_module(f"realtime_cropzoom.sources.{module}"), name)
+        return opener(rest, options)
+    return _open_registered(spec, scheme, rest, options)
+
+
+def _open_path(path: Path, options: SourceOptions) -> Source:
+    from realtime_cropzoom.sources.looping import Looping
+
+    def opened() -> Source:
+        if path.is_dir():
+            from realtime_cropzoom.sources.images import ImageFolder
+
+            return ImageFolder(path, options.fps, options.start_s)
+        from realtime_cropzoom.sources.video import VideoFile
+
+        return VideoFile(path, options.start_s)
+
+    return Looping(opened) if options.loop else opened()
+
+
+def _open_registered(spec: str, scheme: str, rest: str, options: SourceOptions) -> Source:
+    registered = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    for entry in registered:
+        if entry.name == scheme:
+            try:
+                source: Source = entry.load()(rest, options)
+            except CropzoomError:
+                raise
+            except Exception as error:  # somebody else's code: whatever it raises, the user reads whose it is
+                raise SourceError(
+                    f"{spec}: the source {entry.value} failed: {type(error).__name__}: {error}"
+                ) from error
+            return source
+    known = [
+        SYNTHETIC.rstrip(":"),
+        *_BUILT_IN,
+        *(f"{s}//" for s in ("rtsp:", "http:", "udp:", "srt:")),
+        *registered.names,
+    ]
+    raise ConfigError(
+        f"{spec}: there is no file of that name, and no source is called {scheme!r}; "
+        f"there are files, folders of images, and {', '.join(sorted(set(known)))}"
+    )

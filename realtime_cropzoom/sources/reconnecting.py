@@ -18,6 +18,7 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.ratecheck import RateCheck
 from realtime_cropzoom.types import StreamState, UInt8
 
 logger = logging.getLogger(__name__)
@@ -64,11 +65,8 @@ class Reconnecting:
             self._source = self._come_back(reason)
 
     def problems(self) -> list[str]:
-        """Say what all segments had to say, and how often it broke off."""
-        problems = self._problems + (self._source.problems() if self._source else [])
-        if self.reconnects:
-            problems.append(f"{self.info.name} broke off and came back {self.reconnects} times")
-        return problems
+        """Say what all segments had to say. That it broke off is none: it came back, and ``segment`` tells."""
+        return self._problems + (self._source.problems() if self._source else [])
 
     def missing(self) -> str:
         """Never anything: a live source promises nothing."""
@@ -81,9 +79,12 @@ class Reconnecting:
 
     def _segment(self, source: Source) -> Iterator[Captured]:
         offset_ns: int | None = None
+        rate = RateCheck(source.info)
         for captured in source.frames():
+            received_ns = now_ns()
+            rate.add(received_ns)
             if offset_ns is None:
-                begun_ns = now_ns()
+                begun_ns = received_ns
                 self._first_ns = begun_ns if self._first_ns is None else self._first_ns
                 offset_ns = begun_ns - self._first_ns - captured.pts_ns
             self._last_pts_ns = max(captured.pts_ns + offset_ns, self._last_pts_ns + 1)
@@ -116,6 +117,9 @@ class Reconnecting:
             delay_s = delays.pop(0) if len(delays) > 1 else delays[0]
             if len(attempts) == _PER_MINUTE:
                 delay_s = max(delay_s, 60.0 - (now_ns() - attempts[0]) / 1e9)
+            limit_s = self._policy.give_up_after_s
+            if limit_s is not None:  # the last attempt is at the limit, not when the next one would be due
+                delay_s = min(delay_s, max(0.0, limit_s - (now_ns() - gone_ns) / 1e9))
             if self._stop.wait(delay_s):
                 return None
             attempts.append(now_ns())
@@ -129,7 +133,7 @@ class Reconnecting:
                 self._welcome(source.info)
                 return source
             gone_s = (now_ns() - gone_ns) / 1e9
-            if self._policy.give_up_after_s is not None and gone_s > self._policy.give_up_after_s:
+            if limit_s is not None and gone_s >= limit_s:
                 raise SourceError(f"{self.info.name} has been gone for {gone_s:.0f} s ({reason}); giving up")
 
     def _welcome(self, info: SourceInfo) -> None:

@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.times import recorded_times
 from realtime_cropzoom.types import UInt8
 
 _ONE_THREAD_PIXELS = 1280 * 1024
@@ -25,8 +26,8 @@ logger = logging.getLogger(__name__)
 class VideoFile:
     """A video file. Frames are what ``rgb24`` conversion gives, turned as the file's display matrix says."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path``. Raises SourceError where it is missing or no video."""
+    def __init__(self, path: Path, start_s: float = 0.0) -> None:
+        """Open ``path``; its first frame is the first at ``start_s`` or later. Raises SourceError."""
         if not path.exists():
             raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
         if path.is_dir():
@@ -38,7 +39,7 @@ class VideoFile:
             self._container = av.open(str(path))
         except (av.FFmpegError, OSError) as error:
             raise SourceError(
-                f"{path} cannot be read as a video ({_words(error)}); "
+                f"{path} cannot be read as a video ({words(error)}); "
                 "it may be another kind of file, or a recording that was cut off before its index was written"
             ) from error
         if not self._container.streams.video:
@@ -52,27 +53,33 @@ class VideoFile:
         self._damaged = 0
         self._packets = 0
         self._end_s: float | None = None
-        self._decoded = self._decode()
+        self._start_s = start_s
+        self._decoded = self._decode_from(start_s)
         # The display matrix, and whether anything decodes at all, is only known once a frame is there.
         self._first = next(self._decoded, None)
         if self._first is None:
             self._container.close()
-            raise SourceError(f"{path} has no frame that decodes; expected a video file")
+            raise SourceError(
+                f"{path} ends before start_s = {start_s:g} s" if start_s and self._packets else
+                f"{path} has no frame that decodes; expected a video file"
+            )  # fmt: skip
         self.info = self._describe(self._first)
+        self._times = recorded_times(path, self._stream.frames)
 
     def frames(self) -> Iterator[Captured]:
         """Yield every frame that decodes, in presentation order."""
-        first_pts: float | None = None
+        first_ns: int | None = None
         index, last_ns, seconds = 0, -1, 0.0
         for frame in chain([self._first], self._decoded):
             assert frame is not None
             seconds = frame.time if frame.time is not None else index / (self.info.fps or 30.0)
-            first_pts = seconds if first_pts is None else first_pts
-            pts_ns = max(round((seconds - first_pts) * 1e9), last_ns + 1)
+            time_ns = self._times.exactly(round((seconds - self._begins_s()) * 1e9))
+            first_ns = time_ns if first_ns is None else first_ns
+            pts_ns = max(time_ns - first_ns, last_ns + 1)
             turned = frame.rotation % 180 != 0
             width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
             device_ns = None if frame.time is None else round(frame.time * 1e9)
-            yield Captured(pts_ns, device_ns, width, height, partial(self._copy, frame))
+            yield Captured(pts_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame))
             self._damaged += frame.is_corrupt
             index, last_ns = index + 1, pts_ns
         self._end_s = seconds
@@ -97,7 +104,7 @@ class VideoFile:
         promised, end_s = self._stream.frames, self._end_s
         if end_s is None:
             return ""
-        if promised:
+        if promised and not self._start_s:
             return f"{promised} frames, {self._packets} are there" if self._packets < promised else ""
         if self._container.duration is None:
             return ""
@@ -110,9 +117,25 @@ class VideoFile:
         stream = self._stream
         rate = stream.average_rate or stream.guessed_rate
         width, height = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
-        return SourceInfo(
-            self._path.stem, width, height, float(rate) if rate else None, stream.frames if stream.frames > 0 else None
-        )
+        count = stream.frames if stream.frames > 0 and not self._start_s else None
+        return SourceInfo(self._path.stem, width, height, float(rate) if rate else None, count)
+
+    def _begins_s(self) -> float:
+        """When the file's first frame is, in the file's own time."""
+        start, base = self._stream.start_time, self._stream.time_base
+        return float(start * base) if start is not None and base is not None else 0.0
+
+    def _decode_from(self, start_s: float) -> Iterator[av.VideoFrame]:
+        """Go to the key frame before, and decode from there without handing on."""
+        if start_s:
+            try:
+                self._container.seek(round((start_s + self._begins_s()) * av.time_base))
+            except av.FFmpegError as error:
+                logger.debug("%s: no seeking, decoded from its beginning: %s", self._path, words(error))
+        for frame in self._decode():
+            # Half a tick of the container is not before.
+            if not start_s or frame.time is None or frame.time - self._begins_s() > start_s - 1e-6:
+                yield frame
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -122,23 +145,26 @@ class VideoFile:
             except StopIteration:
                 return
             except av.FFmpegError as error:
-                logger.warning("%s: reading ends early: %s", self._path, _words(error))
+                logger.warning("%s: reading ends early: %s", self._path, words(error))
                 self._undecodable += 1
                 return
             try:
                 yield from packet.decode()
             except av.FFmpegError as error:
-                logger.debug("%s: a packet does not decode: %s", self._path, _words(error))
+                logger.debug("%s: a packet does not decode: %s", self._path, words(error))
                 self._undecodable += 1
             self._packets += packet.size > 0
 
-    def _copy(self, frame: av.VideoFrame, out: UInt8) -> None:
-        rgb = self._reformatter.reformat(frame, format="rgb24")
-        plane = rgb.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
-        pixels = rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)
-        np.copyto(out, np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels)
+
+def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8) -> None:
+    """Write a frame's RGB pixels, turned as its display matrix says, into (H, W, 3) uint8."""
+    rgb = reformatter.reformat(frame, format="rgb24")
+    plane = rgb.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
+    pixels = rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)
+    np.copyto(out, np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels)
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
+    """What FFmpeg says of an error, without the path that we name ourselves."""
     return getattr(error, "strerror", None) or str(error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
@@ -14,6 +16,10 @@ from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stats import Rate
 from realtime_cropzoom.types import Stamp, StreamState
 
+logger = logging.getLogger(__name__)
+
+_LEFT_AFTER_S = 0.5
+"""How long a live source that waits for its next frame may hold up the end of a run."""
 _REST_OF_INTERVAL = 0.25
 _REST_NS = 4_000_000
 """A replayed source rests after each frame, as a camera does: decoding the next one at once would take
@@ -48,6 +54,7 @@ class CaptureStage(Stage):
         """Frames that the camera says it has taken and that never came."""
         self._opened = threading.Event()
         self._begin = threading.Event()
+        self._finished = threading.Event()
         self._ring: Ring | None = None
         self.info: SourceInfo | None = None
         self.problems: list[str] = []
@@ -67,15 +74,19 @@ class CaptureStage(Stage):
         """Start capturing into ``ring``."""
         self._ring = ring
         self._begin.set()
+        if self._finished.is_set():  # a live source may be given up before; the other order is in ``finish``
+            ring.close()
 
     def stream(self, at_ns: int) -> StreamState:
         """Whether frames arrive: of a live source, none for half a second (or three frames) is a stall."""
         if not self.is_alive():
             return StreamState.ENDED
-        if self._reconnecting is None or self.info is None or self._last_ns == 0:
+        if self._reconnecting is None or self.info is None:
             return StreamState.LIVE
         if self._reconnecting.state is StreamState.RECONNECTING:
             return StreamState.RECONNECTING
+        if self._last_ns == 0:
+            return StreamState.LIVE
         patience_ms = max(self._stall_after_ms, 3000 / self.info.fps if self.info.fps else 0.0)
         return StreamState.STALLED if at_ns - self._last_ns > patience_ms * 1e6 else StreamState.LIVE
 
@@ -85,6 +96,28 @@ class CaptureStage(Stage):
         return (last_ns - first_ns) / 1e9
 
     def work(self) -> None:
+        """Have the source read by a thread of its own, and leave that one behind if need be.
+
+        A call that waits for a network or a camera cannot be interrupted; it ends by its own time
+        limit, and nobody waits for it when the run stops. Files are waited for.
+        """
+        reader = threading.Thread(target=self._read, name="cropzoom-source", daemon=True)
+        reader.start()
+        while reader.is_alive():
+            reader.join(POLL_S)
+            if self.control.stop.is_set() and (self.info is None or self.info.live):
+                reader.join(_LEFT_AFTER_S)
+                if reader.is_alive():
+                    logger.warning("%s still waits for a frame and is left alone; it closes by itself", self._name())
+                return
+
+    def _read(self) -> None:
+        try:
+            self._read_source()
+        except BaseException as error:  # the thread's last frame, as in ``run``
+            self.control.fail(self.stage, error)
+
+    def _read_source(self) -> None:
         """Open the source, then capture until it ends or the run does."""
         source = self._open_source()
         if source.info.live:
@@ -92,11 +125,8 @@ class CaptureStage(Stage):
         try:
             self.info = source.info
             self._opened.set()
-            while not self._begin.wait(POLL_S):
-                if self.control.stop.is_set():
-                    return
-            assert self._ring is not None
-            self._capture(source, source.info, self._ring)
+            frames = self._drained(source) if source.info.live else self._awaited(source)
+            self._capture(frames, source.info)
         except Exception as error:  # the frames before it are good, and some are still in the ring: no stop
             self.control.keep(self.stage, error)
         finally:
@@ -105,15 +135,43 @@ class CaptureStage(Stage):
 
     def finish(self) -> None:
         """Let the readers end, and whoever waits for the source to open."""
+        self._finished.set()
         if self._ring is not None:
             self._ring.close()
         self._opened.set()
 
-    def _capture(self, source: Source, info: SourceInfo, ring: Ring) -> None:
+    def _name(self) -> str:
+        return self.info.name if self.info is not None else "the source"
+
+    def _awaited(self, source: Source) -> Iterator[Captured]:
+        """Yield the frames, once there is a ring for them."""
+        while not self._begin.wait(POLL_S):
+            if self.control.stop.is_set():
+                return
+        yield from source.frames()
+
+    def _drained(self, source: Source) -> Iterator[Captured]:
+        """Yield the frames of a live source that come once there is a ring.
+
+        Those before, while models are loaded, are taken and thrown away: left where they are they
+        would fill the buffers of drivers and networks, and be old by then.
+        """
+        first_ns = None
+        for captured in source.frames():
+            if self.control.stop.is_set():
+                return
+            self._last_ns = now_ns()
+            if self._begin.is_set():
+                first_ns = captured.pts_ns if first_ns is None else first_ns
+                yield replace(captured, pts_ns=captured.pts_ns - first_ns)
+
+    def _capture(self, frames: Iterator[Captured], info: SourceInfo) -> None:
         start_ns = None
         paced = self._realtime and not info.live
         rest_ns = round(min(_REST_OF_INTERVAL / info.fps / self._speed * 1e9, _REST_NS)) if paced and info.fps else 0
-        for index, captured in enumerate(source.frames()):
+        for index, captured in enumerate(frames):
+            ring = self._ring
+            assert ring is not None
             _check_size(captured, info, index)
             start_ns = now_ns() if start_ns is None else start_ns
             if paced:

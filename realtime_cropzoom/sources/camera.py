@@ -1,0 +1,170 @@
+"""Cameras of the operating system, through PyAV: V4L2 on Linux, DirectShow on Windows, AVFoundation on macOS.
+
+``camera:0`` is the first one, ``camera:/dev/video2`` a device of Linux, ``camera:Integrated Webcam``
+a name as ``cropzoom cameras`` lists it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources import SourceInfo, SourceOptions, v4l2
+from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo
+from realtime_cropzoom.sources.video import words
+
+logger = logging.getLogger(__name__)
+
+_FORMATS = {"linux": "v4l2", "win32": "dshow", "darwin": "avfoundation"}
+_LOOK = "'cropzoom cameras' lists what is there"
+_HINTS = {
+    errno.ENOENT: f"there is no such camera; plug it in, {_LOOK}",
+    errno.ENODEV: f"it has been unplugged; {_LOOK}",
+    errno.ENXIO: f"there is no such camera; plug it in, {_LOOK}",
+    errno.ENOTTY: f"it is no camera; {_LOOK}",
+    errno.EBUSY: "another program uses it; close that one ('fuser -v /dev/video*' names it)",
+    errno.EACCES: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
+    errno.EPERM: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
+    errno.EINVAL: f"it refuses what was asked of it; {_LOOK}, with the modes it has",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A camera that is there."""
+
+    spec: str
+    """What ``cropzoom run`` takes for it."""
+    name: str
+    modes: tuple[v4l2.Mode, ...] = ()
+    problem: str = ""
+    """Why its modes are not known."""
+
+
+def open_camera(which: str, options: SourceOptions) -> LiveVideo:
+    """Open a camera. Raises SourceError, in one line that says what to do."""
+    system = _FORMATS.get(sys.platform)
+    if system is None:
+        raise SourceError(f"camera:{which}: cameras of {sys.platform} are unknown; expected Linux, Windows or macOS")
+    url = _URLS[system](which)
+    camera = LiveVideo(
+        Address(
+            url,
+            f"camera:{which}",
+            re.sub(r"[^A-Za-z0-9.-]+", "_", f"camera_{which.removeprefix('/dev/')}").strip("_"),
+            _explain,
+            format=system,
+            options=_asked(system, options),
+            timeout_s=(options.open_timeout_s, options.read_timeout_s),
+            asked_fps=options.fps,
+        )
+    )
+    notes = compare(camera.info, camera.pixel_format, options) + _control(system, url, options)
+    for note in notes:
+        logger.warning("camera:%s: %s", which, note)
+    camera.info = replace(camera.info, notes=(*camera.info.notes, *(f"camera:{which}: {note}" for note in notes)))
+    return camera
+
+
+def compare(info: SourceInfo, pixel_format: str, options: SourceOptions) -> list[str]:
+    """Return in words what was asked of a camera and is not what it gives."""
+    differences = []
+    if options.size is not None and options.size != (info.width, info.height):
+        differences.append(f"asked for {options.size[0]}x{options.size[1]}, got {info.width}x{info.height}")
+    if options.fps is not None and info.fps is not None and abs(info.fps - options.fps) > 0.01 * options.fps:
+        differences.append(f"asked for {options.fps:g} fps, got {info.fps:.4g}")
+    if options.pixel_format is not None and options.pixel_format.lower() != pixel_format:
+        differences.append(f"asked for pixel format {options.pixel_format}, got {pixel_format}")
+    if options.roi is not None:
+        differences.append("a part of the sensor (roi) cannot be asked of it; the whole picture comes")
+    if options.trigger:
+        differences.append("a trigger cannot be asked of it; frames come at its own rate")
+    return differences
+
+
+def list_cameras() -> list[Listed]:
+    """Return the operating system's cameras."""
+    system = _FORMATS.get(sys.platform)
+    if system == "v4l2":
+        return [Listed(f"camera:{d.path}", d.name, d.modes, d.problem) for d in v4l2.list_devices()]
+    if system is None or not hasattr(av, "enumerate_input_devices"):  # PyAV has it since 17
+        return []
+    try:
+        found = av.enumerate_input_devices(system)
+    except (av.FFmpegError, ValueError) as error:
+        logger.warning("cameras cannot be listed: %s", words(error))
+        return []
+    videos = [d for d in found if "video" in (getattr(d, "media_types", None) or ["video"])]
+    return [Listed(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
+
+
+# -- what each system wants ------------------------------------------------------------------------
+
+
+def _linux_url(which: str) -> str:
+    if which.isdecimal():
+        return f"/dev/video{which}"
+    if which.startswith("/"):
+        return which
+    return str(_by_name(which, [(d.name, d.path) for d in v4l2.list_devices()]))
+
+
+def _windows_url(which: str) -> str:
+    name = list_cameras()[int(which)].name if which.isdecimal() and int(which) < len(list_cameras()) else which
+    return f"video={name}"
+
+
+def _by_name(which: str, devices: list[tuple[str, Path]]) -> Path:
+    """The one with that name, or the only one whose name holds it; a camera may have several nodes: the first."""
+    for found in (
+        [path for name, path in devices if name.lower() == which.lower()],
+        [path for name, path in devices if which and which.lower() in name.lower()],
+    ):
+        if found:
+            return found[0]
+    there = ", ".join(f"{name} ({path})" for name, path in devices) or "none"
+    raise SourceError(f"camera:{which}: no camera has that name; there is {there}")
+
+
+_URLS: dict[str, Callable[[str], str]] = {
+    "v4l2": _linux_url,
+    "dshow": _windows_url,
+    "avfoundation": lambda which: f"{which}:none",
+}
+
+
+def _asked(system: str, options: SourceOptions) -> dict[str, str]:
+    asked = dict(LOW_DELAY)
+    if options.size is not None:
+        asked["video_size"] = "{}x{}".format(*options.size)
+    if options.fps is not None:
+        asked["framerate"] = f"{options.fps:g}"
+    if options.pixel_format is not None:
+        compressed = options.pixel_format.lower() in ("mjpeg", "h264", "hevc")
+        key = {"v4l2": "input_format", "dshow": "vcodec" if compressed else "pixel_format"}.get(system, "pixel_format")
+        asked[key] = options.pixel_format.lower()
+    return asked
+
+
+def _control(system: str, url: str, options: SourceOptions) -> list[str]:
+    """Set what FFmpeg has no words for; return what could not be set."""
+    if options.exposure_ms is None and options.gain is None:
+        return []
+    if system != "v4l2":
+        return ["exposure and gain cannot be set through this system; set them with the camera's own program"]
+    try:
+        return v4l2.set_controls(Path(url), exposure_ms=options.exposure_ms, gain=options.gain)
+    except OSError as error:
+        return [f"exposure and gain could not be set: {error.strerror or error}"]
+
+
+def _explain(error: Exception) -> str:
+    return _HINTS.get(getattr(error, "errno", None) or 0, words(error))

@@ -1,0 +1,88 @@
+"""A folder of images as a recording: in natural order, at a rate that is given."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.types import UInt8
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm")
+DEFAULT_FPS = 30.0
+
+
+class ImageFolder:
+    """The images of one folder, each a frame."""
+
+    def __init__(self, path: Path, fps: float | None = None, start_s: float = 0.0) -> None:
+        """List them, and read the first. Raises SourceError where there is none."""
+        self._fps = fps or DEFAULT_FPS
+        found = sorted((p for p in path.iterdir() if p.suffix.lower() in SUFFIXES), key=_natural)
+        if not found:
+            raise SourceError(f"{path} is a folder without images; expected {', '.join(SUFFIXES)}, or one video file")
+        self._paths = found[math.ceil(start_s * self._fps - 1e-6) :]
+        if not self._paths:
+            raise SourceError(f"{path}: {len(found)} images at {self._fps:g} fps end before start_s = {start_s:g} s")
+        self._path = path
+        self._unreadable: list[str] = []
+        first = next((image for p in self._paths if (image := _read(p)) is not None), None)
+        if first is None:
+            raise SourceError(f"{path}: none of its {len(self._paths)} images can be read")
+        height, width = first.shape[:2]
+        notes = (
+            ()
+            if fps
+            else (f"{path} is played at {DEFAULT_FPS:g} fps: images have no times (--camera-fps sets another)",)
+        )
+        self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=notes)
+
+    def frames(self) -> Iterator[Captured]:
+        """Yield the images that can be read; one that cannot leaves its place in time empty."""
+        for index, path in enumerate(self._paths):
+            image = _read(path)
+            if image is None:
+                self._unreadable.append(path.name)
+                continue
+            pts_ns = round(index * 1e9 / self._fps)
+            yield Captured(pts_ns, None, image.shape[1], image.shape[0], partial(_copy_reversed, image))
+
+    def problems(self) -> list[str]:
+        """Name the first of the images that could not be read."""
+        if not self._unreadable:
+            return []
+        return [f"{self._path}: {len(self._unreadable)} images cannot be read, the first is {self._unreadable[0]}"]
+
+    def missing(self) -> str:
+        """Nothing beyond what ``problems`` says."""
+        return ""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Put img2 before img10."""
+    parts = re.findall(r"\d+|\D+", path.name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _read(path: Path) -> UInt8 | None:
+    """(H, W, 3) BGR; read as bytes, because OpenCV knows no names beyond ASCII on Windows."""
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    return None if image is None else np.asarray(image, np.uint8)
+
+
+def _copy_reversed(image: UInt8, out: UInt8) -> None:
+    np.copyto(out, image[..., ::-1])

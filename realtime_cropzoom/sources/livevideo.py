@@ -1,0 +1,197 @@
+"""What cameras and streams share: a container that is read as its frames come, through PyAV.
+
+Only whole frames are handed on. What the decoder calls damaged, and what leans on it, is left
+out and counted; so is what had been waiting and is old by now.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+
+import av
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.freshness import FrameClock, Freshness
+from realtime_cropzoom.sources.video import copy_rgb, words
+
+logger = logging.getLogger(__name__)
+
+LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
+"""Nothing of what was read to find out what it is, and no frame held back to sort it."""
+_LEANING = ("av1", "h263", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "vvc")
+"""Codecs whose frames are made from earlier ones: a damaged one spoils all up to the next key frame."""
+_NO_CLOCK = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
+"""Formats without times; FFmpeg makes up 25 frames a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What to open, and how."""
+
+    url: str
+    """As FFmpeg takes it."""
+    shown: str
+    """As it is named in messages, without a password."""
+    name: str
+    """Short, of letters that a file name may have."""
+    explain: Callable[[Exception], str]
+    """What an error means and what to do about it, in words."""
+    format: str | None = None
+    """FFmpeg's input format, such as v4l2; None where it finds out itself."""
+    options: dict[str, str] = field(default_factory=dict)
+    timeout_s: tuple[float, float] = (10.0, 5.0)
+    """To open, and to wait for the next frame."""
+    asked_fps: float | None = None
+
+
+class LiveVideo:
+    """A camera or stream. Opened, read and closed in one thread."""
+
+    def __init__(self, address: Address) -> None:
+        """Open it and wait for the first whole frame. Raises SourceError, in one line."""
+        self._address = address
+        self._damaged = 0
+        self._left_out = 0
+        self._needs_key = True
+        self._waited_ns = 0
+        self._reformatter = VideoReformatter()
+        try:
+            self._container = av.open(
+                address.url, format=address.format, options=address.options, timeout=address.timeout_s
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(f"{address.shown} cannot be opened: {address.explain(error)}") from error
+        try:
+            self.info = self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def frames(self) -> Iterator[Captured]:
+        """Yield frames as they come. Raises SourceError when they break off, or the stream ends."""
+        fresh = Freshness(self.info.fps)
+        clock = FrameClock(trusted=self._container.format.name not in _NO_CLOCK)
+        lost_before = 0
+        for frame in self._whole_frames():
+            received_ns, waited_ns = now_ns(), self._waited_ns
+            self._waited_ns = 0
+            lost_before += self._left_out
+            self._left_out = 0
+            if fresh.is_old(received_ns, waited_ns):
+                lost_before += 1
+                continue
+            own_ns = None if frame.time is None else round(frame.time * 1e9)
+            yield Captured(
+                clock.frame_time_ns(own_ns, received_ns), own_ns, frame.width, frame.height,
+                partial(copy_rgb, self._reformatter, frame), lost_before,
+            )  # fmt: skip
+            lost_before = 0
+
+    def problems(self) -> list[str]:
+        """Say how many frames came damaged."""
+        if not self._damaged:
+            return []
+        return [f"{self._address.shown}: {self._damaged} frames came damaged and were left out"]
+
+    def missing(self) -> str:
+        """Never anything: it promises nothing."""
+        return ""
+
+    def close(self) -> None:
+        """Close the camera or connection."""
+        self._container.close()
+
+    def _look(self) -> SourceInfo:
+        """Find the picture, and what it is like once a frame of it is whole."""
+        shown = self._address.shown
+        if not self._container.streams.video:
+            raise SourceError(f"{shown} has no picture in it; expected a camera or a video stream")
+        stream = self._stream = self._container.streams.video[0]
+        context = stream.codec_context
+        context.thread_type = "SLICE"  # threads that work on several frames at once would hold them back
+        self._leans = context.name in _LEANING
+        if self._leans:
+            context.options = {
+                **context.options,
+                "err_detect": "explode",
+            }  # an error is an error, nothing to paint over
+        deadline_ns = now_ns() + round(self._address.timeout_s[0] * 1e9)
+        for frame in self._whole_frames(deadline_ns):
+            rate = stream.average_rate
+            self.pixel_format = frame.format.name if context.name in ("rawvideo", "wrapped_avframe") else context.name
+            self._waited_ns = self._left_out = 0
+            return SourceInfo(
+                self._address.name, frame.width, frame.height, float(rate) if rate else None, None, live=True,
+                notes=(self._describe(frame, rate),), asked_fps=self._address.asked_fps,
+            )  # fmt: skip
+        raise AssertionError("whole frames end with an error")
+
+    def _describe(self, frame: av.VideoFrame, rate: Fraction | None) -> str:
+        at = f"at {float(rate):.4g} fps" if rate else "at a rate it does not say"
+        return f"{self._address.shown} gives {frame.width}x{frame.height} {self.pixel_format} {at}"
+
+    def _whole_frames(self, deadline_ns: int | None = None) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            try:
+                frames = packet.decode() if packet.size else []
+            except av.FFmpegError as error:
+                logger.debug("%s: a frame does not decode: %s", self._address.shown, words(error))
+                self._spoil()
+                continue
+            if packet.is_corrupt and not frames:
+                self._spoil()
+            for frame in frames:
+                if self._is_whole(frame):
+                    yield frame
+            if deadline_ns is not None and now_ns() > deadline_ns:
+                raise SourceError(
+                    f"{self._address.shown} sends, but no whole frame came within {self._address.timeout_s[0]:g} s; "
+                    "check the network's losses, and how often the sender sends key frames"
+                )
+
+    def _is_whole(self, frame: av.VideoFrame) -> bool:
+        if frame.is_corrupt:
+            self._spoil()
+            return False
+        if self._leans and self._needs_key:
+            if not frame.key_frame:
+                self._left_out += 1
+                return False
+            self._needs_key = False
+        return True
+
+    def _spoil(self) -> None:
+        self._damaged += 1
+        self._left_out += 1
+        self._needs_key = True
+
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        packets = self._container.demux(self._stream)
+        while True:
+            asked_ns = now_ns()
+            try:
+                packet = next(packets)
+            except StopIteration:
+                raise SourceError(f"{self._address.shown} has ended") from None
+            except (av.FFmpegError, OSError) as error:
+                raise SourceError(f"{self._address.shown}: {self._address.explain(error)}") from error
+            self._waited_ns += now_ns() - asked_ns
+            yield packet
+
+
+def of_cameras_only(name: str, options: SourceOptions) -> list[str]:
+    """Say which of the options are of cameras only, for a source that is as its sender makes it."""
+    given = {
+        "camera_size": options.size, "pixel_format": options.pixel_format, "exposure_ms": options.exposure_ms,
+        "gain": options.gain, "roi": options.roi, "trigger": options.trigger or None,
+    }  # fmt: skip
+    odd = [key for key, value in given.items() if value is not None]
+    return [f"{name} is as its sender makes it: {', '.join(odd)} cannot be asked of it"] if odd else []

@@ -1,0 +1,78 @@
+"""Streams over a network, through PyAV: RTSP, MJPEG over HTTP, MPEG-TS over UDP, SRT, whatever FFmpeg opens.
+
+``SCHEME://HOST…``, for example ``rtsp://192.168.1.20/stream1``. What follows a ``#`` are FFmpeg's own
+options, which go before ours: ``rtsp://192.168.1.20/stream1#rtsp_transport=udp&max_delay=0``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import av
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo, of_cameras_only
+from realtime_cropzoom.sources.video import words
+
+_LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
+"""How much is read before the first frame: so many bytes, so many µs."""
+_OPTIONS: dict[str, dict[str, str]] = {
+    "rtsp": {"rtsp_transport": "tcp", "max_delay": "0"},  # over UDP, a picture that lost a packet is a spoilt one
+    "rtsps": {"rtsp_transport": "tcp", "max_delay": "0"},
+    "udp": {"overrun_nonfatal": "1"},
+}
+_HINTS: tuple[tuple[str, str], ...] = (
+    ("ExitError", "nothing came in time; check that it sends, and the network between (--read-timeout-s)"),
+    ("ConnectionRefusedError", "nobody answers at that port; check that the server runs, and the port"),
+    ("HTTPUnauthorizedError", "it wants a user and a password, as in rtsp://USER:PASSWORD@HOST/…"),
+    ("HTTPForbiddenError", "it refuses this user; check user and password"),
+    ("HTTPNotFoundError", "the server knows no such path; check what follows the host"),
+    ("ProtocolNotFoundError", "the FFmpeg inside PyAV here cannot speak it"),
+    ("InvalidDataError", "what it sends is no video that FFmpeg knows; check the path"),
+    ("ConnectionResetError", "the server has closed the connection"),
+)
+
+
+def open_stream(spec: str, options: SourceOptions) -> LiveVideo:
+    """Open an address. Raises SourceError, ConfigError."""
+    stream = LiveVideo(address_of(spec, options))
+    stream.info = replace(stream.info, notes=(*stream.info.notes, *of_cameras_only(stream.info.name, options)))
+    return stream
+
+
+def address_of(spec: str, options: SourceOptions) -> Address:
+    """Return how ``spec`` is opened. Raises ConfigError where it names no host, or has options that are none."""
+    url, _, given = spec.partition("#")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # a property, and the only one that checks anything
+        own = dict(parse_qsl(given, keep_blank_values=True, strict_parsing=bool(given)))
+    except ValueError as error:
+        raise ConfigError(f"{without_password(spec)}: {error}; expected SCHEME://HOST/…#OPTION=VALUE&…") from None
+    shown = without_password(url)
+    if not parts.netloc:
+        raise ConfigError(f"{shown} names no host; expected an address such as rtsp://192.168.1.20/stream1")
+    return Address(
+        url,
+        shown,
+        re.sub(r"[^A-Za-z0-9.-]+", "_", f"{parts.scheme}_{parts.netloc.rpartition('@')[2]}{parts.path}").strip("_"),
+        _explain,
+        options={**LOW_DELAY, **_LITTLE, **_OPTIONS.get(parts.scheme, {}), **own},
+        timeout_s=(options.open_timeout_s, options.read_timeout_s),
+        asked_fps=options.fps,
+    )
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
+def _explain(error: Exception) -> str:
+    for name, hint in _HINTS:
+        if isinstance(error, getattr(av.error, name, ())):
+            return hint
+    return f"{words(error)}; check the address, and that this machine reaches it"

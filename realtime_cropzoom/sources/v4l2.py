@@ -1,0 +1,174 @@
+"""What Linux knows of its cameras, asked by ioctl: names, modes, and the controls for exposure and gain.
+
+Frames themselves come through PyAV; this is what it has no words for. Source of the numbers and
+structures: the kernel's ``include/uapi/linux/videodev2.h``.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+_SYSTEM = Path("/sys/class/video4linux")
+_DEVICES = Path("/dev")
+
+_CAPABILITY = struct.Struct("16s32s32sIII12x")
+_FORMAT = struct.Struct("III32sI16x")
+_FRAME_SIZE = struct.Struct("IIIIIIIII8x")
+_INTERVAL = struct.Struct("IIIIIIIIIII8x")
+_CONTROL = struct.Struct("Ii")
+
+
+def _request(direction: int, number: int, size: int) -> int:
+    return direction << 30 | size << 16 | ord("V") << 8 | number
+
+
+_QUERYCAP = _request(2, 0, _CAPABILITY.size)
+_ENUM_FMT = _request(3, 2, _FORMAT.size)
+_ENUM_FRAMESIZES = _request(3, 74, _FRAME_SIZE.size)
+_ENUM_FRAMEINTERVALS = _request(3, 75, _INTERVAL.size)
+_G_CTRL = _request(3, 27, _CONTROL.size)
+_S_CTRL = _request(3, 28, _CONTROL.size)
+
+_CAPTURES = 0x1
+_BUFFER_CAPTURE = 1
+_DISCRETE = 1
+_EXPOSURE_AUTO, _EXPOSURE_ABSOLUTE, _GAIN = 0x009A0901, 0x009A0902, 0x00980913
+_MANUAL = 1
+_MOST = 256
+"""A driver that never says that it has come to the end of its list."""
+
+_FFMPEG_NAMES = {"YUYV": "yuyv422", "UYVY": "uyvy422", "MJPG": "mjpeg", "GREY": "gray", "NV12": "nv12", "H264": "h264",
+                 "YU12": "yuv420p", "RGB3": "rgb24", "BGR3": "bgr24", "Y16": "gray16le"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A frame size in a format, and the rates it can have."""
+
+    pixel_format: str
+    """As ``--pixel-format`` takes it."""
+    width: int
+    height: int
+    fps: tuple[float, ...]
+    """Highest first; empty where the driver does not say, or gives a range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A camera as Linux lists it."""
+
+    path: Path
+    name: str
+    modes: tuple[Mode, ...]
+    problem: str = ""
+    """Why its modes could not be asked for."""
+
+
+def list_devices() -> list[Device]:
+    """Return the cameras there are; nodes that give no pictures, such as those for metadata, are left out."""
+    devices = []
+    for entry in sorted(_SYSTEM.glob("video*"), key=lambda p: int("0" + p.name.removeprefix("video"))):
+        path = _DEVICES / entry.name
+        name = (entry / "name").read_text(errors="replace").strip() if (entry / "name").is_file() else entry.name
+        try:
+            with _opened(path) as fd:
+                if _captures(fd):
+                    devices.append(Device(path, name, tuple(_modes(fd))))
+        except OSError as error:
+            devices.append(Device(path, name, (), error.strerror or str(error)))
+    return devices
+
+
+def set_controls(path: Path, *, exposure_ms: float | None = None, gain: float | None = None) -> list[str]:
+    """Set exposure and gain, and return in words what could not be set, or became something else."""
+    problems = []
+    with _opened(path) as fd:
+        if exposure_ms is not None:
+            _try_control(fd, _EXPOSURE_AUTO, _MANUAL)  # a driver without automatic exposure has no such control
+            got = _try_control(fd, _EXPOSURE_ABSOLUTE, round(exposure_ms * 10))
+            problems += _compare(
+                "exposure", f"{exposure_ms:g} ms", exposure_ms, None if got is None else got / 10, " ms"
+            )
+        if gain is not None:
+            problems += _compare("gain", f"{gain:g}", gain, _try_control(fd, _GAIN, round(gain)), "")
+    return problems
+
+
+def _compare(what: str, asked_text: str, asked: float, got: float | None, unit: str) -> list[str]:
+    if got is None:
+        return [f"{what} could not be set to {asked_text}: the driver has no such control, or refuses that value"]
+    return [] if abs(got - asked) <= 0.05 * abs(asked) else [f"asked for {what} {asked_text}, got {got:g}{unit}"]
+
+
+def _try_control(fd: int, control: int, value: int) -> int | None:
+    """Set a control and return what it is then; None where the driver refuses."""
+    try:
+        _ask(fd, _S_CTRL, _CONTROL, control, value)
+        got: int = _ask(fd, _G_CTRL, _CONTROL, control, 0)[1]
+    except OSError:
+        return None
+    return got
+
+
+def _captures(fd: int) -> bool:
+    capabilities, of_this_node = _ask(fd, _QUERYCAP, _CAPABILITY, b"", b"", b"", 0, 0, 0)[4:6]
+    return bool((of_this_node or capabilities) & _CAPTURES)
+
+
+def _modes(fd: int) -> Iterator[Mode]:
+    for _, _, _, _, fourcc in _listed(fd, _ENUM_FMT, _FORMAT, lambda i: (i, _BUFFER_CAPTURE, 0, b"", 0)):
+        text = struct.pack("<I", fourcc & 0x7FFFFFFF).decode("ascii", "replace").strip()
+        pixel_format = _FFMPEG_NAMES.get(text, text)
+        for _, _, kind, *numbers in _listed(fd, _ENUM_FRAMESIZES, _FRAME_SIZE, partial(_size_entry, fourcc)):
+            if kind == _DISCRETE:
+                width, height = numbers[:2]
+                yield Mode(pixel_format, width, height, _rates(fd, fourcc, width, height))
+            else:  # a range: the largest
+                yield Mode(pixel_format, numbers[1], numbers[4], ())
+                break
+
+
+def _size_entry(fourcc: int, index: int) -> tuple[int, ...]:
+    return (index, fourcc, 0, 0, 0, 0, 0, 0, 0)
+
+
+def _rates(fd: int, fourcc: int, width: int, height: int) -> tuple[float, ...]:
+    blank = (fourcc, width, height, 0, 0, 0, 0, 0, 0, 0)
+    found = _listed(fd, _ENUM_FRAMEINTERVALS, _INTERVAL, lambda index: (index, *blank))
+    rates = {round(of / seconds, 3) for _, _, _, _, kind, seconds, of, *_ in found if kind == _DISCRETE and seconds}
+    return tuple(sorted(rates, reverse=True))
+
+
+def _listed(
+    fd: int, request: int, layout: struct.Struct, entry: Callable[[int], tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Ask for entry 0, 1, … until the driver says that there is none."""
+    for index in range(_MOST):
+        try:
+            yield _ask(fd, request, layout, *entry(index))
+        except OSError:
+            return
+
+
+def _ask(fd: int, request: int, layout: struct.Struct, *values: object) -> tuple[Any, ...]:
+    import fcntl
+
+    buffer = bytearray(layout.pack(*values))
+    fcntl.ioctl(fd, request, buffer)
+    return layout.unpack(buffer)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
