@@ -24,6 +24,22 @@ from realtime_cropzoom.types import UInt8
 KEYPOINTS = ("middle", "right", "low")
 
 
+class _NoCollector:
+    """What a command asks of the garbage collector, left undone.
+
+    To look through all that the tests have imported, torch with it, takes longer than the commands do.
+    """
+
+    collect = freeze = unfreeze = staticmethod(lambda: 0)
+
+
+def run_here(*arguments: object) -> int:
+    """Run a command in this process, and return its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime_cropzoom.tuning.gc", _NoCollector)
+        return main([str(argument) for argument in arguments])
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command has said, and how it ended."""
@@ -48,7 +64,7 @@ class Workplace:
     def run(self, *arguments: object) -> Done:
         """Run a command."""
         self._capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
+        code = run_here(*arguments)
         return Done(code, *self._capfd.readouterr())
 
     def refused(self, *arguments: object) -> str:

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from offline_fixtures import first_packets, poses_in
+from offline_fixtures import first_packets, poses_in, run_here
 
-from realtime_cropzoom.cli import main
 from realtime_cropzoom.offline.frames import count_frames
 from realtime_cropzoom.sources.video import VideoFile
 
@@ -28,7 +27,7 @@ LENGTHS = pytest.mark.parametrize("frames", [FRAMES, pytest.param(WHOLE, marks=[
 
 
 def did(*arguments: object) -> None:
-    assert main([str(argument) for argument in arguments]) == 0
+    assert run_here(*arguments) == 0
 
 
 def copy_of(directory: Path, target: Path, data_dir: Path) -> Path:
