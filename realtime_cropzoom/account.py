@@ -18,7 +18,7 @@ from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, FrameRecorder
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import SourceInfo
-from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.stages.base import Control, Stage
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
@@ -142,6 +142,7 @@ class Account:
             "lost": stages.capture.lost,
             "too_old": stages.publish.too_old if stages.publish else 0,
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
+            "restarts": {stage.stage: stage.restarts.count for stage in _with_models(stages)},
             "latency_ms": self._latencies(stages),
             "box_age_ms": stages.pose.box_age.summary(),
             "recordings": [recorder.recording.summary() for recorder in stages.recorders],
@@ -169,6 +170,18 @@ class Account:
         problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
         failed = {"frames": stages.pose.counts[3], "detections": stages.detect.failed if stages.detect else 0}
         problems += [
-            f"{n} {what} failed: the model gave numbers that are not finite" for what, n in failed.items() if n
+            f"{n} {what} failed: the model gave numbers that are not finite, or broke off"
+            for what, n in failed.items()
+            if n
+        ]
+        problems += [
+            f"the {stage.stage} stage failed and began anew {stage.restarts.count} times; the last time: "
+            f"{stage.last_failure}"
+            for stage in _with_models(stages)
+            if stage.restarts.count
         ]
         return problems
+
+
+def _with_models(stages: Stages) -> list[Stage]:
+    return [stage for stage in (stages.detect, stages.pose) if stage is not None]

@@ -117,7 +117,10 @@ class Settings(BaseSettings):
     max_age_ms: float = Field(
         1000.0, gt=0, description="live: the pose of an older frame is not sent; its row is in the files"
     )
-    hang_after_s: float = Field(10.0, gt=0, description="a model that takes so long for one frame ends the run")
+    hang_after_s: float = Field(10.0, gt=0, description="live: a model that takes so long for one frame ends the run")
+    on_failure: Literal["end", "restart"] = Field(
+        "end", description="live: a detector or pose stage that fails ends the run, or begins anew, 3 times a minute"
+    )
     coast_after_ms: float = Field(250.0, gt=0, description="a box older than this makes the state coasting")
     lost_after_ms: float = Field(1000.0, gt=0, description="a box older than this makes the state lost")
 

@@ -58,7 +58,7 @@ class Counts(msgspec.Struct, frozen=True):
     skipped: int
     """Jumped over to stay with the newest frame."""
     failed: int
-    """The model gave numbers that are none."""
+    """The model gave numbers that are none, or broke off."""
     unsent: int
     """Messages dropped before the socket; their ``seq`` is missing."""
 

@@ -47,6 +47,7 @@ from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
+from realtime_cropzoom.stages.watchdog import Watchdog
 from realtime_cropzoom.tuning import tune
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Pipeline:
         self.notes: list[str] = []
         """What a user should know before the first frame, a line each."""
         self._lockstep = settings.pace == "fast"
+        self._restart = settings.on_failure == "restart" and not self._lockstep  # where a replay must be reproducible
         self._capture = CaptureStage(
             source or (lambda: open_source(str(settings.source), settings.source_options())),
             self.control,
@@ -92,6 +94,7 @@ class Pipeline:
         )
         self._account: Account | None = None
         self._stages: Stages | None = None
+        self._watchdog: Watchdog | None = None
         self._tracked: QueueSink | None = None
         self._restore: Callable[[], None] = lambda: None
         self._joined = False
@@ -154,7 +157,7 @@ class Pipeline:
         reader = OrderedReader(ring, None if self._lockstep else s.max_lag)
         crops = [recorder for recorder in recorders if isinstance(recorder, CropRecorder)]
         sinks = [sink for sink in (publish, write, self._tracked, *crops) if sink is not None]
-        pose = PoseStage(models.pose, ring, reader, slot, sinks, self.control, edge=s.edge)
+        pose = PoseStage(models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart)
         detect = None
         if models.detector is not None and rule is not None:
             detect = self._detect_stage(models.detector, rule, ring, slot)
@@ -165,6 +168,10 @@ class Pipeline:
         pose.start()
         if detect is not None:
             detect.start()
+        if not self._lockstep:  # there a stage may have to wait for a disk
+            models_at_work = [stage for stage in (detect, pose) if stage is not None]
+            self._watchdog = Watchdog(models_at_work, s.hang_after_s, self.control)
+            self._watchdog.start()
         self._capture.begin(ring)
 
     def _schedule(self) -> Schedule:
@@ -185,6 +192,7 @@ class Pipeline:
             rule=rule,
             every=s.detector_every if self._lockstep else 1,
             max_fps=None if self._lockstep else s.detector_max_fps,
+            restart=self._restart,
         )
 
     def _publisher(self, account: Account) -> ZmqSink | None:
@@ -251,7 +259,6 @@ class Pipeline:
         deadline = time.monotonic() + timeout_s
         for thread in self._threads():
             thread.join(max(0.0, deadline - time.monotonic()))
-        self._look_for_hangs()
         return not any(thread.is_alive() for thread in self._threads())
 
     def stop(self, reason: str = "stopped") -> None:
@@ -291,16 +298,6 @@ class Pipeline:
             self.stop()
         self.join()
 
-    def _look_for_hangs(self) -> None:
-        """A model that does not come back cannot be helped; the run ends, and says so."""
-        s, limit_s = self._stages, self.settings.hang_after_s
-        if s is None or self._lockstep:  # in lockstep a stage may have to wait for a disk
-            return
-        for stage in (s.detect, s.pose):
-            if stage is not None and stage.busy_since_ns and (now_ns() - stage.busy_since_ns) / 1e9 > limit_s:
-                hung = StageError(f"the {stage.stage} stage has been busy with one frame for more than {limit_s:g} s")
-                self.control.fail(stage.stage, hung)
-
     def _threads(self) -> list[Stage]:
         s = self._stages
         assert s is not None
@@ -313,6 +310,10 @@ class Pipeline:
         for thread in self._threads():
             if thread not in sinks:
                 thread.join(max(0.0, deadline - time.monotonic()))
+        if self._watchdog is not None:
+            self._watchdog.join(_STAGES_END_WITHIN_S)
+        if stages.pose.is_alive():
+            stages.pose.abandon()
         deadline = time.monotonic() + _SINKS_END_WITHIN_S
         for sink in (*sinks, self._tracked):
             if sink is not None:

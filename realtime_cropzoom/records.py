@@ -17,7 +17,7 @@ class Fate(enum.StrEnum):
     SKIPPED = "skipped"
     """Jumped over to stay with the newest frame, or left when the run ended."""
     FAILED = "failed"
-    """A model gave numbers that are none."""
+    """The model gave numbers that are none, or broke off."""
 
 
 @dataclass(slots=True)

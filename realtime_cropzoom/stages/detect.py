@@ -47,8 +47,9 @@ class DetectStage(Stage):
         rule: BoxRule,
         every: int,
         max_fps: float | None,
+        restart: bool = False,
     ) -> None:
-        super().__init__("detect", control)
+        super().__init__("detect", control, restart=restart)
         self._model = model
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
@@ -67,7 +68,7 @@ class DetectStage(Stage):
         self.unusable = 0
         """Detections without a box: nothing likely enough."""
         self.failed = 0
-        """Detections whose numbers were none."""
+        """Detections whose numbers were none, or that broke off."""
 
     def work(self) -> None:
         """Detect until the ring is closed."""
@@ -77,7 +78,9 @@ class DetectStage(Stage):
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:
+                self.busy_since_ns = now_ns()
                 self._end_sequence()
+                self.busy_since_ns = 0
                 return
             if lease is None:
                 continue
@@ -87,6 +90,12 @@ class DetectStage(Stage):
                 last_ns = self.busy_since_ns = now_ns()
                 self._see(lease)
                 self.busy_since_ns = 0
+
+    def recover(self) -> None:
+        """Forget the frames in hand: there will be no detection of them."""
+        self.failed += 1
+        self._window = ContextWindow(self._model.reach)
+        self._question = None
 
     def finish(self) -> None:
         """Let the pose stage stop waiting for boxes."""

@@ -10,6 +10,7 @@ without a box ends the sequence. With any other model a frame has its answer at 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,8 +78,9 @@ class PoseStage(Stage):
         control: Control,
         *,
         edge: Edge,
+        restart: bool = False,
     ) -> None:
-        super().__init__("pose", control)
+        super().__init__("pose", control, restart=restart)
         self._model = model
         self._ring = ring
         self._reader = reader
@@ -92,6 +94,9 @@ class PoseStage(Stage):
         """Frames without an answer yet, and what was skipped behind the first of them, in order of capture."""
         self._answer: Keypoints | None = None
         """The model's last answer."""
+        self._fates = threading.Lock()
+        """Guards the fates: of a stuck stage somebody else must give them."""
+        self._abandoned = False
         self._settled = [0, 0, 0, 0]  # captured, processed, skipped, failed
         self.counts = (0, 0, 0, 0)
         """Captured, processed, skipped, failed: of all frames that have a fate; replaced as a whole."""
@@ -101,18 +106,56 @@ class PoseStage(Stage):
         self.box_age = Histogram()
 
     def work(self) -> None:
-        """Process frames until the ring is closed or the run stops; then give the rest their fate."""
-        try:
-            self._process_all()
-            self._end_sequence()
-        finally:
-            self._held.clear()
-            self._skip(self._ring.stamps(self._settled[0], self._ring.newest + 1))
+        """Process frames until the ring is closed or the run stops."""
+        self._process_all()
+        self.busy_since_ns = now_ns()
+        self._end_sequence()
+        self.busy_since_ns = 0
+
+    def recover(self) -> None:
+        """Fail the frames in hand; those that come are a new sequence."""
+        in_hand = self._in_hand()
+        self._held.clear()
+        self._window = ContextWindow(self._model.reach)
+        for record in in_hand:
+            self._settle(record)
 
     def finish(self) -> None:
-        """Pass the end of the stream on."""
+        """Give the rest their fate, and pass the end of the stream on."""
+        self._held.clear()
+        self._skip(self._left())
         for sink in self._sinks:
             sink.end()
+
+    def abandon(self) -> None:
+        """Give every frame its fate in place of a thread that is stuck; should it come back, it is not heard.
+
+        Called from another thread, once the run is over.
+        """
+        if not self._fates.acquire(timeout=POLL_S):  # it is stuck with a sink, not with its model
+            return
+        try:
+            self._abandoned = True
+            for record in self._in_hand():
+                self._give_fate(record)
+            for stamp in self._left():
+                self._give_fate(Record(stamp, Fate.SKIPPED, NO_BOX))
+        finally:
+            self._fates.release()
+
+    def _in_hand(self) -> list[Record]:
+        """What becomes of the frames that were taken and have no fate, where there will be no answer for them."""
+        held = {frame.stamp.index: frame for frame in tuple(self._held)}
+        records = []
+        for stamp in self._ring.stamps(self._settled[0], self._reader.next_index):
+            frame = held.get(stamp.index)
+            if not isinstance(frame, Record):  # one that was skipped stays so
+                frame = Record(stamp, Fate.FAILED, NO_BOX if frame is None else frame.in_force)
+            records.append(frame)
+        return records
+
+    def _left(self) -> list[Stamp]:
+        return self._ring.stamps(self._settled[0], self._ring.newest + 1)
 
     def _process_all(self) -> None:
         while not self.control.stop.is_set():
@@ -205,6 +248,11 @@ class PoseStage(Stage):
                 self._settle(record)
 
     def _settle(self, record: Record) -> None:
+        with self._fates:
+            if not self._abandoned:
+                self._give_fate(record)
+
+    def _give_fate(self, record: Record) -> None:
         settled = self._settled
         settled[0] += 1
         settled[(Fate.PROCESSED, Fate.SKIPPED, Fate.FAILED).index(record.fate) + 1] += 1
