@@ -196,7 +196,10 @@ def test_smooth_bbox_of_the_whole_video(litpose: Path, tmp_path: Path) -> None:
 def test_a_cropped_video_shows_the_source_as_litposes_does(
     detector: Path, litpose: Path, shared_data: Path, tmp_path: Path, boxes: str, frames: int
 ) -> None:
-    """But for the codec, and for the frame's last row and column, which litpose leaves black."""
+    """But for the codec, and for the frame's last row and column, which litpose leaves black.
+
+    And in a few frames of a thousand litpose takes the box of the frame before: it goes by time, and rounds down.
+    """
     video = video_of(shared_data, tmp_path, frames)
     there = count_frames(str(video))
     box_file = head(litpose / f"{boxes}/video_preds/{VIDEO}_bbox.csv", tmp_path / f"boxes/{VIDEO}_bbox.csv", there)
@@ -208,15 +211,17 @@ def test_a_cropped_video_shows_the_source_as_litposes_does(
     assert size == tuple(round(table[side].median() / 2) * 2 for side in "wh")
     as_large = size == (theirs.info.width, theirs.info.height)  # the median of a few boxes need not be that of all
     assert as_large or boxes != "detector_0"
-    count = 0
+    count, before = 0, None
     for row, crop, frame, golden in zip(
         table.itertuples(), ours.frames(), source.frames(), theirs.frames(), strict=frames == WHOLE
     ):
         if count % 10 == 0:
             shown, expected = pixels(crop), expected_crop(pixels(frame), row, size)
             assert np.abs(shown - expected).mean() < 4
-            assert not as_large or np.median(np.abs(shown - pixels(golden))) <= 3
-        count += 1
+            if as_large:
+                of_litpose = [shown, shown if before is None else expected_crop(pixels(frame), before, size)]
+                assert min(np.median(np.abs(image - pixels(golden))) for image in of_litpose) <= 3
+        count, before = count + 1, row
     assert count == there
     assert count_frames(str(detector / f"cropped_videos/cropped_{VIDEO}.mp4")) == there
     for opened in (ours, source, theirs):

@@ -1,8 +1,9 @@
 """``cropzoom crop``: videos and labelled images cut to their boxes, to look at and to train on.
 
 What lies beyond the frame is zero. A video's crops are resized to the median box, so that they
-make a video; images keep the size of their box. The frames are those of the source, every one,
-with all their pixels: ``litpose crop`` loses the frame's last row and column.
+make a video; images keep the size of their box. The frames are those of the source, every one
+with its own box and all its pixels: ``litpose crop`` loses the frame's last row and column, and
+gives a few frames in a thousand the box of the frame before.
 """
 
 from __future__ import annotations
