@@ -7,7 +7,6 @@ as no frames came. Each time it comes back a new *segment* begins.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from threading import Event
@@ -18,14 +17,11 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.pacing import Pacing
 from realtime_cropzoom.sources.ratecheck import RateCheck
 from realtime_cropzoom.types import StreamState, UInt8
 
 logger = logging.getLogger(__name__)
-
-_DELAYS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
-"""Before the first attempts to reconnect; then the last of them again and again."""
-_PER_MINUTE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,9 @@ class Reconnecting:
         self._problems: list[str] = []
         self._first_ns: int | None = None
         self._last_pts_ns = -1
+        self._pacing = Pacing()
+        self._gone_ns: int | None = None
+        """Since when there are no frames; one that comes back and gives none has not come back."""
 
     def frames(self) -> Iterator[Captured]:
         """Yield frames until the run stops. Raises SourceError where the limit is reached, or frames changed size."""
@@ -88,7 +87,7 @@ class Reconnecting:
                 self._first_ns = begun_ns if self._first_ns is None else self._first_ns
                 offset_ns = begun_ns - self._first_ns - captured.pts_ns
             self._last_pts_ns = max(captured.pts_ns + offset_ns, self._last_pts_ns + 1)
-            self.state = StreamState.LIVE
+            self.state, self._gone_ns = StreamState.LIVE, None
             yield replace(self._fitted(captured), pts_ns=self._last_pts_ns, segment=self.reconnects)
 
     def _fitted(self, captured: Captured) -> Captured:
@@ -112,17 +111,17 @@ class Reconnecting:
     def _come_back(self, reason: str) -> Source | None:
         """Try until it is there again; None where the run stops. Raises SourceError at the limit."""
         logger.warning("%s broke off: %s; reconnecting", self.info.name, reason)
-        gone_ns, attempts, delays = now_ns(), deque[int](maxlen=_PER_MINUTE), list(_DELAYS_S)
+        self._gone_ns = gone_ns = now_ns() if self._gone_ns is None else self._gone_ns
         while True:
-            delay_s = delays.pop(0) if len(delays) > 1 else delays[0]
-            if len(attempts) == _PER_MINUTE:
-                delay_s = max(delay_s, 60.0 - (now_ns() - attempts[0]) / 1e9)
-            limit_s = self._policy.give_up_after_s
-            if limit_s is not None:  # the last attempt is at the limit, not when the next one would be due
-                delay_s = min(delay_s, max(0.0, limit_s - (now_ns() - gone_ns) / 1e9))
+            at_ns, limit_s = now_ns(), self._policy.give_up_after_s
+            delay_s, gone_s = self._pacing.delay_s(at_ns), (at_ns - gone_ns) / 1e9
+            if limit_s is not None:  # the last try is at the limit, not when the next one would be due
+                if gone_s >= limit_s:
+                    raise SourceError(f"{self.info.name} has been gone for {gone_s:.0f} s ({reason}); giving up")
+                delay_s = min(delay_s, limit_s - gone_s)
             if self._stop.wait(delay_s):
                 return None
-            attempts.append(now_ns())
+            self._pacing.tried(now_ns())
             try:
                 source = self._reopen()
             except SourceError as error:
@@ -132,9 +131,6 @@ class Reconnecting:
                 self.reconnects += 1
                 self._welcome(source.info)
                 return source
-            gone_s = (now_ns() - gone_ns) / 1e9
-            if limit_s is not None and gone_s >= limit_s:
-                raise SourceError(f"{self.info.name} has been gone for {gone_s:.0f} s ({reason}); giving up")
 
     def _welcome(self, info: SourceInfo) -> None:
         logger.warning("%s is back (segment %d)", self.info.name, self.reconnects)
