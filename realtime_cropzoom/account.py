@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from realtime_cropzoom import __version__
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.config import Settings
+from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, HelloMessage, Percentiles, StatusMessage
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.records import RunIdentity
@@ -140,6 +141,7 @@ class Account:
             "fps": round((counts.captured - 1) / seconds, 2) if seconds else None,
             "counts": {name: getattr(counts, name) for name in counts.__struct_fields__},
             "lost": stages.capture.lost,
+            "clock_drift": _rounded(stages.capture.drift.result()),
             "too_old": stages.publish.too_old if stages.publish else 0,
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "restarts": {stage.stage: stage.restarts.count for stage in _with_models(stages)},
@@ -181,6 +183,10 @@ class Account:
             if stage.restarts.count
         ]
         return problems
+
+
+def _rounded(drift: ClockDrift | None) -> dict[str, float] | None:
+    return None if drift is None else {name: round(value, 3) for name, value in asdict(drift).items()}
 
 
 def _with_models(stages: Stages) -> list[Stage]:

@@ -40,6 +40,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
     if summary["detector"] is not None:
         detector = summary["detector"]
         lines.append(f"{detector['detections']} detections, {detector['unusable']} of them without a usable box")
+    if summary["clock_drift"] is not None:
+        lines.append(_drift_line(summary["clock_drift"]))
     latencies = dict(summary["latency_ms"])
     if received is not None:
         latencies["received"] = received["latency_ms"]
@@ -52,6 +54,14 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
     lines.append(_row("box age", summary["box_age_ms"]))
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
+
+
+def _drift_line(drift: dict[str, float]) -> str:
+    faster = "faster" if drift["ppm"] >= 0 else "slower"
+    return (
+        f"the camera's clock runs {abs(drift['ppm']):.1f} ± {drift['ppm_error']:.1f} ppm {faster} than this machine's; "
+        f"frames come evenly to {drift['jitter_us'] / 1e3:.2f} ms"
+    )
 
 
 def _row(label: str, percentiles: dict[str, float | None]) -> str:

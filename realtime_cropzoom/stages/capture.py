@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.drift import DriftFit
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
@@ -52,6 +53,8 @@ class CaptureStage(Stage):
         self._last_ns = 0
         self.lost = 0
         """Frames that the camera says it has taken and that never came."""
+        self.drift = DriftFit()
+        """Of the clock of a live source that has one; a file's plays by ours."""
         self._opened = threading.Event()
         self._begin = threading.Event()
         self._finished = threading.Event()
@@ -180,6 +183,8 @@ class CaptureStage(Stage):
                 return
             stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
             self._last_ns = stamp.captured_ns
+            if info.live and stamp.device_ns is not None:
+                self.drift.add(stamp.device_ns, stamp.captured_ns, stamp.segment)
             self.lost += captured.lost_before
             slot = self._claim(ring)
             if slot is None:
