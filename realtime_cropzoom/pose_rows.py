@@ -44,5 +44,10 @@ def box_cells(in_force: BoxInForce | None) -> str:
     return f"{cells},{frame},{age},{in_force.state.value}"
 
 
+def text_cell(text: str) -> str:
+    """Return a cell of text, such as an image's name; in quotes where it needs them."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+
+
 def _cell(number: float) -> str:
     return "NaN" if math.isnan(number) else repr(number)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.tables import (
     chunks_of_predictions,
     header_text,
@@ -15,6 +16,7 @@ from realtime_cropzoom.tables import (
     read_labels,
     read_predictions,
 )
+from realtime_cropzoom.types import Keypoints
 
 HEADER = ["scorer,s,s,s,s", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
 THREE = ["scorer,,,s,s,s,s", "bodyparts,,,nose,nose,tail,tail", "coords,,,x,y,x,y"]
@@ -146,3 +148,11 @@ def test_predictions_without_rows_are_refused_unless_they_may_grow(tmp_path: Pat
         with pytest.raises(DataError, match="has no predictions, only its header"):
             read(path)
     assert read_predictions(path, live=True).index == ()
+
+
+@pytest.mark.parametrize("name", ["img0001.png", "a, b/img0001.png", 'the "good" one/img0001.png'])
+def test_an_image_name_reads_back_as_it_was(name: str, tmp_path: Path) -> None:
+    found = Keypoints(np.zeros((1, 2), np.float32), np.ones(1, np.float32))
+    path = tmp_path / "predictions.csv"
+    path.write_text(pose_header(["snout"], "scorer") + f"{text_cell(name)}{pose_cells(found)}\n")
+    assert read_predictions(path).index == (name,)

@@ -15,6 +15,7 @@ from realtime_cropzoom.offline.boxfile import COLUMNS, read_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.outputs import replacing
+from realtime_cropzoom.pose_rows import text_cell
 from realtime_cropzoom.tables import chunks_of_predictions, read_header
 from realtime_cropzoom.types import Box, Float64, Keypoints
 
@@ -91,7 +92,7 @@ def create_bbox(files: BoxFiles, flags: BoxFlags) -> None:
         file.write(f",{','.join(COLUMNS)}\n")
         for name, box in zip(index, found, strict=True):
             last = box or last
-            file.write(f"{name},{last.x},{last.y},{last.h},{last.w}\n")
+            file.write(f"{text_cell(name)},{last.x},{last.y},{last.h},{last.w}\n")
 
 
 def _box(xy: Float64, rule: BoxRule) -> Box | None:

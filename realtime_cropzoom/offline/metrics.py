@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.offline.outputs import replacing
+from realtime_cropzoom.pose_rows import text_cell
 from realtime_cropzoom.tables import chunks_of_predictions, read_header
 from realtime_cropzoom.types import Float64
 
@@ -51,7 +52,7 @@ def write_pixel_errors(
     with replacing(path) as file:
         file.write(f",{','.join(keypoint_names)},set\n")
         file.writelines(
-            f"{image},{_cells(row)},{word}\n" for image, row, word in zip(images, errors, sets, strict=True)
+            f"{text_cell(image)},{_cells(row)},{word}\n" for image, row, word in zip(images, errors, sets, strict=True)
         )
 
 

@@ -35,7 +35,7 @@ from realtime_cropzoom.offline.metrics import (
 )
 from realtime_cropzoom.offline.outputs import RowsFile, Say, replacing
 from realtime_cropzoom.offline.progress import progress
-from realtime_cropzoom.pose_rows import pose_cells, pose_header
+from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.tables import Labels, read_labels
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints
 
@@ -210,7 +210,7 @@ class Predictor:
             file.write(pose_header(self._model.keypoint_names, self._model.file.scorer, sets=sets is not None))
             ends = [""] * len(names) if sets is None else [f",{word}" for word in sets]
             for name, keypoints, end in zip(names, found, ends, strict=True):
-                file.write(f"{name}{pose_cells(self._with_likelihood(keypoints))}{end}\n")
+                file.write(f"{text_cell(name)}{pose_cells(self._with_likelihood(keypoints))}{end}\n")
 
     def _report(self, csv: Path, labels: Labels, errors: Float64) -> None:
         if np.isfinite(errors).any():
