@@ -1,0 +1,128 @@
+"""Before an experiment: ``check``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, settings_given, signals_held_back
+from realtime_cropzoom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.config import Settings
+    from realtime_cropzoom.preflight import Line
+
+CHECK_EXPLAINED = """\
+cropzoom check CONFIG tries what 'cropzoom run --config CONFIG' will need: one line each, green or red.
+
+  cropzoom check configs/openfield.yaml --hours 2
+  cropzoom check camera:0 --camera-fps 60           the flags of run work as well
+
+It measures every source for two seconds, loads and times the models, and tries endpoints, output,
+disk and clock. Exit code 0 if all is well, 2 if not. It leaves nothing behind.
+"""
+_GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    raw = argparse.RawDescriptionHelpFormatter
+    try_out = "before an experiment: try all that a run needs"
+    check = commands.add_parser("check", help=try_out, description=CHECK_EXPLAINED, formatter_class=raw)
+    check.add_argument("what", nargs="?", metavar="CONFIG", help="a config file (.yaml), or a source")
+    check.add_argument(
+        "--config", type=Path, metavar="FILE.yaml", help="settings from a file, where CONFIG is a source"
+    )
+    check.add_argument("--hours", default="1", help="how long the run is to be, for the disk (1)")
+    check.add_argument("--json", action="store_true", help="print the lines as JSON")
+    add_settings(check)
+    check.set_defaults(command=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    board = _Board(as_json=arguments.json)
+    try:
+        hours = _hours(arguments.hours)
+        cameras = _cameras(arguments)
+    except ConfigError as error:
+        board.refuse(str(error))
+        return board.finish()
+    with signals_held_back():
+        from realtime_cropzoom.preflight import check
+
+    for line in check(cameras, hours=hours):
+        board.show(line, several=len(cameras) > 1)
+    return board.finish()
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < 1e6:
+        raise ConfigError(f"hours: given {text!r}, but expected a number such as 2.5")
+    return hours
+
+
+def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
+    """The settings of all cameras by name. Raises ConfigError."""
+    from realtime_cropzoom.cameras import load_cameras
+    from realtime_cropzoom.config import load_settings
+
+    given, config = settings_given(arguments), arguments.config
+    if arguments.what is not None and arguments.what.endswith((".yaml", ".yml")):
+        if config is not None:
+            raise ConfigError(f"two config files, {arguments.what} and {config}; give one")
+        config = Path(arguments.what)
+    elif arguments.what is not None:
+        given["source"] = arguments.what
+    cameras = None if config is None else load_cameras(given, config)
+    if cameras is not None:
+        return cameras.settings
+    settings = load_settings(given, config)
+    if settings.source is None:
+        raise ConfigError(
+            "there is no source; give a config that has one, or a source, as in 'cropzoom check camera:0'"
+        )
+    return {settings.camera: settings}
+
+
+class _Board:
+    """Prints lines as they come, or all of them as JSON at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._lines: list[dict[str, Any]] = []
+
+    def show(self, line: Line, *, several: bool) -> None:
+        """Take in a line of the check."""
+        camera = f"{line.camera or '':<8}  " if several else ""
+        self._take(line.as_dict(), f"{camera}{line.check:<9}  {line.text}")
+
+    def refuse(self, text: str) -> None:
+        """Take in what is wrong with the settings, a line each."""
+        for line in text.splitlines():
+            self._take({"check": "config", "camera": None, "ok": False, "text": line}, f"{'config':<9}  {line}")
+
+    def finish(self) -> int:
+        """Print what is left to print, and return the exit code."""
+        failed = sum(not line["ok"] for line in self._lines)
+        if self._as_json:
+            print(json.dumps({"ok": not failed, "lines": self._lines}, indent=2, ensure_ascii=False))
+        return EXIT_BAD_INPUT if failed else 0
+
+    def _take(self, line: dict[str, Any], text: str) -> None:
+        self._lines.append(line)
+        if self._as_json:
+            return
+        mark = "ok  " if line["ok"] else "FAIL"
+        if self._coloured:
+            mark = f"{_GREEN if line['ok'] else _RED}{mark}{_PLAIN}"
+        print(f"{mark}  {text}", flush=True)

@@ -1,0 +1,44 @@
+"""``cropzoom check``: what a run needs, tried before an animal goes in. It leaves nothing behind.
+
+All cameras are measured at once, as they will run; everything else is tried one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from realtime_cropzoom.clock import unix_offset_ns
+from realtime_cropzoom.config import Settings
+from realtime_cropzoom.preflight.line import Line
+from realtime_cropzoom.preflight.machine import check_clock, check_cores, check_disk, check_endpoints, check_output
+from realtime_cropzoom.preflight.models import CheckedModels, check_models
+from realtime_cropzoom.preflight.recording import check_recording
+from realtime_cropzoom.preflight.source import check_source, measure_all
+
+__all__ = ["Line", "check"]
+
+
+def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2.0) -> Iterator[Line]:
+    """Try all that ``cameras`` (name → settings) need for ``hours`` of running, and yield a line for each thing.
+
+    The cameras have one output folder in common. Lines come as soon as they are known.
+    """
+    anchor_ns = unix_offset_ns()
+    rates: list[float | None] = []
+    busy: list[float | None] = []
+    for name, (settings, measured) in measure_all(cameras, measure_s).items():
+        yield check_source(settings, measured).of(name)
+        models = CheckedModels(settings, measured)
+        for line in check_models(models):
+            yield line.of(name)
+        recording, rate = check_recording(models)
+        if recording is not None:
+            yield recording.of(name)
+        yield check_endpoints(settings).of(name)
+        rates.append(rate)
+        busy.append(models.cores)
+    out = next(iter(cameras.values())).out
+    yield check_output(out)
+    yield check_disk(out, hours, rates)
+    yield check_cores(busy)
+    yield check_clock(anchor_ns)

@@ -1,0 +1,149 @@
+"""Do the models load where they are asked to, and are they fast enough for the frames that come?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import numpy as np
+
+from realtime_cropzoom.config import Settings
+from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.model_file import Role
+from realtime_cropzoom.pipeline import check_crop_size, load_model
+from realtime_cropzoom.preflight.line import Line, bad, good
+from realtime_cropzoom.preflight.source import Measured
+from realtime_cropzoom.schedule import FileSchedule
+from realtime_cropzoom.tuning import tuned
+from realtime_cropzoom.types import Box, UInt8
+
+_TIME_S = 1.0
+_RUNS = (3, 50)
+"""At least, and at most, so many inferences are timed."""
+_ROOM = 0.9
+"""Of the time between two frames the pose may take so much; the rest is for capturing and sending."""
+
+
+class CheckedModels:
+    """The models of a camera, as far as they load, and how long each takes for a frame."""
+
+    def __init__(self, settings: Settings, measured: Measured) -> None:
+        self.settings, self.measured = settings, measured
+        self.loaded: dict[Role, Model] = {}
+        self.ms: dict[Role, float] = {}
+        """Pixels in → keypoints out, the median."""
+
+    @property
+    def fps(self) -> float | None:
+        """How fast frames will come."""
+        return self.measured.run_fps
+
+    @property
+    def detections_a_second(self) -> float:
+        """How many the detector is asked for, as far as it can."""
+        if "detector" not in self.ms:
+            return 0.0
+        asked = min(self.settings.detector_max_fps, self.fps or self.settings.detector_max_fps)
+        return min(asked, 1000 / self.ms["detector"])
+
+    @property
+    def cores(self) -> float | None:
+        """How many cores the models keep busy; None where it is not known, or waits for nobody."""
+        if self.fps is None or not self.ms:
+            return None
+        a_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_a_second}
+        threads: dict[Role, int] = {"pose": self.settings.pose_threads, "detector": self.settings.detector_threads}
+        on_cpu = [role for role in self.ms if self.loaded[role].session.provider == "cpu"]
+        return sum(min(1.0, a_second[role] * self.ms[role] / 1000) * threads[role] for role in on_cpu)
+
+    @property
+    def image(self) -> UInt8:
+        """A frame of the source, or a black one."""
+        samples, info = self.measured.samples, self.measured.info
+        if samples:
+            return samples[-1]
+        return np.zeros((info.height, info.width, 3) if info else (480, 640, 3), np.uint8)
+
+
+def check_models(models: CheckedModels) -> Iterator[Line]:
+    """Load both models, time them, and say whether they keep up."""
+    yield _load(models, "pose")
+    yield _load(models, "detector") if models.settings.schedule is None else _schedule(models.settings)
+    yield from _boxes(models)
+    yield from _speed(models)
+
+
+def _load(models: CheckedModels, role: Role) -> Line:
+    given = models.settings.pose if role == "pose" else models.settings.detector
+    try:
+        model = load_model(models.settings, role)
+    except CropzoomError as error:
+        return bad(role, str(error))
+    with tuned():
+        ms = models.ms[role] = _milliseconds(model, models)
+    models.loaded[role] = model
+    provider, size = model.session.provider, f"{model.size[0]}x{model.size[1]}"
+    return good(role, f"{given} on {provider}, {size}: {ms:.1f} ms a frame", provider=provider, ms=round(ms, 3))
+
+
+def _milliseconds(model: Model, models: CheckedModels) -> float:
+    image = models.image
+    height, width = image.shape[:2]
+    box = Box(0, 0, width, height)
+    side = models.settings.crop_size or model.trained_crop_size
+    if side is not None:
+        side = min(side, max(width, height))
+        box = Box((width - side) // 2, (height - side) // 2, side, side)
+    model_input = model.new_input()
+    times_ms: list[float] = []
+    until = time.perf_counter() + _TIME_S
+    while len(times_ms) < _RUNS[0] or (len(times_ms) < _RUNS[1] and time.perf_counter() < until):
+        began = time.perf_counter()
+        model.prepare(image, box, models.settings.edge, model_input)
+        model.decode(model.infer(*[model_input] * (2 * model.reach + 1)), box)
+        times_ms.append((time.perf_counter() - began) * 1e3)
+    return median(times_ms)
+
+
+def _schedule(settings: Settings) -> Line:
+    assert settings.schedule is not None
+    try:
+        FileSchedule.read(settings.schedule)
+    except CropzoomError as error:
+        return bad("schedule", str(error))
+    return good("schedule", f"{settings.schedule} gives the boxes; no detector runs")
+
+
+def _boxes(models: CheckedModels) -> Iterator[Line]:
+    """What the settings of the boxes ask of detector and frames; a line only where that is wrong."""
+    detector, pose = models.loaded.get("detector"), models.loaded.get("pose")
+    try:
+        if models.measured.info is not None:
+            check_crop_size(models.settings, models.measured.info)
+        if detector is not None:
+            models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size if pose else None)
+    except CropzoomError as error:
+        yield bad("box", str(error))
+
+
+def _speed(models: CheckedModels) -> Iterator[Line]:
+    pose_ms, detector_ms, fps = models.ms.get("pose"), models.ms.get("detector"), models.fps
+    if pose_ms is None:
+        return
+    parts = [f"a pose takes {pose_ms:.1f} ms"]
+    if fps is not None:
+        parts.append(f"frames come every {1000 / fps:.1f} ms")
+    if detector_ms is not None:
+        parts.append(
+            f"the detector makes {min(1000 / detector_ms, models.settings.detector_max_fps):.0f} boxes a second"
+        )
+    text = ", ".join(parts)
+    if fps is not None and pose_ms > _ROOM * 1000 / fps:
+        yield bad("speed", f"{text}: frames will be skipped; take a smaller pose model, more pose_threads, or a GPU")
+    elif fps is not None and detector_ms is not None and detector_ms + 1000 / fps > models.settings.coast_after_ms:
+        limit = f"coast_after_ms is {models.settings.coast_after_ms:g}"
+        yield bad("speed", f"{text}, but {limit}: the state will never be tracking; take a smaller detector, or a GPU")
+    else:
+        yield good("speed", text)

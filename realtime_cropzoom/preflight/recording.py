@@ -1,0 +1,74 @@
+"""How much does a camera write, and does the encoder keep up if its frames are recorded?"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from realtime_cropzoom.config import NONE
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.preflight.line import Line, bad, good
+from realtime_cropzoom.preflight.models import CheckedModels
+from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder, suffix_of
+from realtime_cropzoom.types import UInt8
+
+_ROW_BYTES, _KEYPOINT_BYTES = 200, 60
+"""A frame's rows in the three tables, with all the digits that poses have."""
+_ROOM = 0.9
+_FPS = 30.0
+
+
+def check_recording(models: CheckedModels) -> tuple[Line | None, float | None]:
+    """Return a line if anything is recorded, and how many bytes a second go to the disk; None if not known."""
+    pose = models.loaded.get("pose")
+    rows = _ROW_BYTES + _KEYPOINT_BYTES * (len(pose.keypoint_names) if pose else 0)
+    recorded, line = 0.0, None
+    if models.settings.record != NONE or models.settings.record_crops:
+        if not models.measured.samples:
+            return None, None
+        line, recorded = _record(models)
+    return line, None if models.fps is None else models.fps * (rows + recorded)
+
+
+def _record(models: CheckedModels) -> tuple[Line, float]:
+    """The line, and bytes a frame."""
+    settings, images = models.settings, models.measured.samples
+    codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
+    try:
+        ms, frame_bytes = _encode(images, codec)
+    except SinkError as error:
+        return bad("recording", f"{error}; record nothing, or install an FFmpeg that has the encoder"), 0.0
+    height, width = images[0].shape[:2]
+    pose = models.loaded.get("pose")
+    of_crop = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0
+    of_frame = 0.0 if settings.record == NONE else 1.0
+    ms, frame_bytes = max(ms * of_crop, ms * of_frame), frame_bytes * (of_crop + of_frame)
+    what = " and ".join(w for w, on in (("frames", of_frame), ("crops", of_crop)) if on)
+    text = f"{what} as {codec}: {ms:.1f} ms and {frame_bytes / 1e3:.0f} kB a frame"
+    if models.fps is not None and ms > _ROOM * 1000 / models.fps:
+        advice = "record h264, a smaller camera_size, or fewer frames a second" if codec != "h264" else (
+            "take a smaller camera_size, or fewer frames a second"
+        )  # fmt: skip
+        return bad("recording", f"{text}, too slow for {models.fps:.4g} frames a second; {advice}"), frame_bytes
+    return good("recording", text, ms=round(ms, 3), frame_bytes=round(frame_bytes)), frame_bytes
+
+
+def _encode(images: list[UInt8], codec: Codec) -> tuple[float, float]:
+    """Record ``images`` for nobody; return ms and bytes a frame. Raises SinkError."""
+    height, width = images[0].shape[:2]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"check{suffix_of(codec)}"
+        encoder = VideoEncoder(path, (width, height), _FPS, codec)
+        times_ms = []
+        for index, image in enumerate(images):
+            began = time.perf_counter()
+            frame = encoder.convert(image)
+            if frame is not None:
+                encoder.write(frame, round(index * 1e9 / _FPS))
+            times_ms.append((time.perf_counter() - began) * 1e3)
+        encoder.close()
+        if encoder.error is not None:
+            raise SinkError(f"cannot encode {codec}: {encoder.error}")
+        return median(times_ms), path.stat().st_size / len(images)

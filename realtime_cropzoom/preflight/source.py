@@ -1,0 +1,145 @@
+"""Does the source open, and do frames come as fast as they should?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.config import Settings
+from realtime_cropzoom.errors import CropzoomError, SourceError
+from realtime_cropzoom.preflight.line import Line, bad, good
+from realtime_cropzoom.sources import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.types import UInt8
+
+SHORTFALL = 0.1
+"""So much slower than it should be is too slow."""
+_SETTLE = 0.1
+"""A live source may begin with frames it has kept: this part of the measurement comes before it."""
+_SAMPLE_BYTES = 64 << 20
+_SAMPLES = 30
+
+
+class Measured(threading.Thread):
+    """Opens a source, takes its frames for a while, and closes it, all in this thread."""
+
+    def __init__(self, settings: Settings, seconds: float) -> None:
+        super().__init__(name="cropzoom-measure", daemon=True)  # a driver that hangs cannot be waited for
+        self.settings, self._seconds = settings, seconds
+        self.info: SourceInfo | None = None
+        self.fps: float | None = None
+        """How fast frames came; None where there were too few to tell."""
+        self.samples: list[UInt8] = []
+        """The first frames, RGB."""
+        self.problem: str | None = None
+        """Why it cannot be used."""
+        self.notes: list[str] = []
+
+    @property
+    def wanted_fps(self) -> float | None:
+        """How fast frames must come: of a camera as asked, else as announced; of a recording as it plays."""
+        info, settings = self.info, self.settings
+        if info is None or settings.pace == "fast":
+            return None
+        if info.live:
+            return None if settings.trigger else settings.camera_fps or info.fps
+        return None if info.fps is None else info.fps * settings.speed
+
+    @property
+    def run_fps(self) -> float | None:
+        """How fast frames will come in the run; None in lockstep, which waits, and where nobody knows."""
+        live = self.info is not None and self.info.live and self.settings.pace != "fast"
+        return self.fps if live else self.wanted_fps
+
+    def run(self) -> None:
+        """Measure."""
+        try:
+            source = open_source(str(self.settings.source), self.settings.source_options())
+            try:
+                self.info = source.info
+                self._take(source, source.info)
+                self.notes += [*source.info.notes, *source.problems()]
+            finally:
+                source.close()
+        except CropzoomError as error:
+            self.problem = str(error)
+        except Exception as error:  # of a driver or its library: the preflight says it in a line, too
+            self.problem = f"{self.settings.source} failed: {type(error).__name__}: {error}"
+
+    def patience_s(self) -> float:
+        """How long it may take at most."""
+        return self.settings.open_timeout_s + self.settings.read_timeout_s + 2 * self._seconds + 1.0
+
+    def _take(self, source: Source, info: SourceInfo) -> None:
+        image = np.empty((info.height, info.width, 3), np.uint8)
+        settle_ns = round(_SETTLE * self._seconds * 1e9) if info.live else 0
+        first_ns = begin_ns = end_ns = frames = 0
+        for captured in source.frames():
+            _check_size(captured, info)
+            captured.copy_to(image)  # what converting costs is part of the rate
+            end_ns = now_ns()
+            if len(self.samples) < min(_SAMPLES, max(1, _SAMPLE_BYTES // image.nbytes)):
+                self.samples.append(image.copy())
+            first_ns = first_ns or end_ns
+            if end_ns - first_ns >= settle_ns:
+                begin_ns, frames = (begin_ns, frames + 1) if begin_ns else (end_ns, 0)
+            if end_ns - first_ns - settle_ns >= self._seconds * 1e9:
+                break
+        if not first_ns:
+            raise SourceError(f"{info.name} opens, but no frame comes; is a trigger awaited, or the recording empty?")
+        self.fps = frames * 1e9 / (end_ns - begin_ns) if frames else None
+
+
+def measure_all(cameras: Mapping[str, Settings], seconds: float) -> dict[str, tuple[Settings, Measured]]:
+    """Measure all sources at once: they share a bus, and a machine."""
+    threads = {name: (settings, Measured(settings, seconds)) for name, settings in cameras.items()}
+    for _, thread in threads.values():
+        thread.start()
+    until_ns = now_ns() + round(max(thread.patience_s() for _, thread in threads.values()) * 1e9)
+    for settings, thread in threads.values():
+        while thread.is_alive() and now_ns() < until_ns:  # in short waits, so that Ctrl-C comes in
+            thread.join(0.1)
+        if thread.is_alive():
+            waited = f"{settings.source} has neither given its frames nor failed within {thread.patience_s():.0f} s"
+            thread.problem = f"{waited}; check the cable, and whether another program has it"
+    return threads
+
+
+def check_source(settings: Settings, measured: Measured) -> Line:
+    """Say whether the source opens and is fast enough."""
+    info = measured.info
+    if measured.problem is not None or info is None:
+        return bad("source", str(measured.problem))
+    if info.live and settings.pace == "fast":
+        return bad("source", f"{info.name} is a live source and waits for nobody; leave out pace: fast")
+    fps, wanted = measured.fps, measured.wanted_fps
+    values = {"width": info.width, "height": info.height, "fps": _rounded(fps), "wanted_fps": _rounded(wanted)}
+    came = "a few frames" if fps is None else f"{fps:.1f} frames a second"
+    how = "gives" if info.live else "can be read at"
+    text = f"{settings.source}: {info.width}x{info.height}, {how} {came}"
+    text += f", {wanted:.4g} wanted" if wanted is not None else ""
+    notes = "".join(f"; {note}" for note in measured.notes)
+    if fps is not None and wanted is not None and fps < (1 - SHORTFALL) * wanted:
+        return bad("source", f"{text}; {_what_to_do(info)}{notes}", **values)
+    return good("source", text + notes, **values)
+
+
+def _what_to_do(info: SourceInfo) -> str:
+    if info.live:
+        return "shorten the exposure, add light, try another pixel_format or a smaller camera_size, or ask for less"
+    return "this machine cannot read it in time: convert it, or use a lower speed"
+
+
+def _check_size(captured: Captured, info: SourceInfo) -> None:
+    if (captured.width, captured.height) != (info.width, info.height):
+        raise SourceError(
+            f"a frame of {info.name} is {captured.width}x{captured.height}, but the first was "
+            f"{info.width}x{info.height}; a run would end there"
+        )
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 2)
