@@ -170,7 +170,7 @@ class Pipeline:
             detect.start()
         if not self._lockstep:  # there a stage may have to wait for a disk
             models_at_work = [stage for stage in (detect, pose) if stage is not None]
-            self._watchdog = Watchdog(models_at_work, s.hang_after_s, self.control)
+            self._watchdog = Watchdog(models_at_work, s.hang_after_s, self._capture.stream, self.control)
             self._watchdog.start()
         self._capture.begin(ring)
 

@@ -1,36 +1,56 @@
-"""Looks after the models: one that does not come back cannot be helped, but the run can end, and say so.
+"""Looks after a live run: says when frames stay away, and ends the run when a model does not come back.
 
-A thread of its own, so that nobody needs to wait for the run for a hang to be noticed.
+A thread of its own, so that nobody needs to wait for the run, or to publish, for that to be noticed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
+from realtime_cropzoom.types import StreamState
+
+logger = logging.getLogger(__name__)
 
 
 class Watchdog(Stage):
-    """Ends the run when a stage has been busy with one frame for too long."""
+    """Looks ten times a second."""
 
-    def __init__(self, watched: Sequence[Stage], limit_s: float, control: Control) -> None:
+    def __init__(
+        self, watched: Sequence[Stage], limit_s: float, stream: Callable[[int], StreamState], control: Control
+    ) -> None:
+        """``watched`` may be busy with one frame for ``limit_s``; ``stream`` says whether frames arrive at a time."""
         super().__init__("watchdog", control)
         self._watched = watched
         self._limit_ns = round(limit_s * 1e9)
+        self._stream = stream
+        self._last_stream = StreamState.LIVE
 
     def work(self) -> None:
         """Watch until all are through, or the run stops."""
         for stage in self._watched:
             while stage.is_alive() and not self.control.stop.is_set():
                 stage.join(POLL_S)
-                self.look(now_ns())
+                at_ns = now_ns()
+                self.look_for_hangs(at_ns)
+                self.look_for_stalls(at_ns)
 
-    def look(self, at_ns: int) -> None:
-        """End the run if a stage has been at its frame for longer than the limit."""
+    def look_for_hangs(self, at_ns: int) -> None:
+        """End the run if a stage has been at its frame for longer than the limit: nothing else can be done."""
         for stage in self._watched:
             busy_since_ns = stage.busy_since_ns  # read once: the stage may be done meanwhile
             if busy_since_ns and at_ns - busy_since_ns > self._limit_ns:
                 what = f"the {stage.stage} stage has been busy with one frame for more than {self._limit_ns / 1e9:g} s"
                 self.control.fail(stage.stage, StageError(what))
+
+    def look_for_stalls(self, at_ns: int) -> None:
+        """Say it when frames stay away although the connection is there, and when they come again."""
+        stream, before = self._stream(at_ns), self._last_stream
+        self._last_stream = stream
+        if stream is StreamState.STALLED and before is not stream:
+            logger.warning("frames stay away, but the source has not broken off")
+        elif stream is StreamState.LIVE and before is StreamState.STALLED:
+            logger.warning("frames come again")
