@@ -40,6 +40,9 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
     if summary["detector"] is not None:
         detector = summary["detector"]
         lines.append(f"{detector['detections']} detections, {detector['unusable']} of them without a usable box")
+    for recording in summary["recordings"]:
+        dropped = sum(recording["dropped"].values())
+        lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
     if summary["clock_drift"] is not None:
         lines.append(_drift_line(summary["clock_drift"]))
     latencies = dict(summary["latency_ms"])

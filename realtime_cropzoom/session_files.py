@@ -32,6 +32,8 @@ class SessionFiles:
     boxes: Path | None
     timing: Path | None
     """Only a live run has it."""
+    recording: Path | None = None
+    """The table of the run's recording, if it made one."""
 
     @property
     def live(self) -> bool:
@@ -45,7 +47,8 @@ def find_files(path: Path) -> SessionFiles:
     if not poses.is_file():
         raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")
     boxes, timing = (poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing"))
-    return SessionFiles(poses, boxes if boxes.is_file() else None, timing if timing.is_file() else None)
+    recording = poses.with_name(f"{poses.stem}_recording.csv")
+    return SessionFiles(poses, *(path if path.is_file() else None for path in (boxes, timing, recording)))
 
 
 def _pose_file(folder: Path) -> Path:
@@ -72,7 +75,7 @@ def frame_numbers(predictions: Predictions) -> pd.Index[int]:
 
 def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     """Read a file of boxes or times, by frame; of a live run, the rows that are complete. Raises DataError."""
-    text = {"fate": "string", "state": "string"}
+    text = {"fate": "string", "state": "string", "dropped": "string"}
     try:
         table = pd.read_csv(complete_lines(path) if live else path, index_col=0, dtype=text)
         numbers = pd.Index(table.index.astype(np.int64))

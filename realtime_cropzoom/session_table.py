@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.recording import recording_table
 from realtime_cropzoom.session_files import (
+    SessionFiles,
     find_files,
     frame_numbers,
     frame_times,
@@ -97,14 +99,24 @@ def read_session(path: Path, *, video: str | Path | None = None, fps: float | No
         raise DataError(f"{path} has the frame times of the run; leave fps away")
     predictions = read_predictions(files.poses, live=files.live)
     numbers = frame_numbers(predictions)
-    boxes, timing = (read_rows(p, live=files.live) if p else pd.DataFrame() for p in (files.boxes, files.timing))
+    boxes, timing, recording = (
+        read_rows(p, live=files.live) if p else pd.DataFrame() for p in (files.boxes, files.timing, files.recording)
+    )
     complete = _in_all(numbers, boxes, timing) if files.live else numbers
     count = int(complete.max()) + 1 if len(complete) else 0
-    seconds = _given_times(files.poses, count, video, fps)
+    own = (
+        video is not None
+        and files.recording is not None
+        and recording_table(Path(video)).resolve() == files.recording.resolve()
+    )
+    seconds = None if own else _given_times(files.poses, count, video, fps)
     count = count if seconds is None else len(seconds)
     summary = read_summary(files.poses.parent) if files.live else {}
     frames = _frame_table(
-        _every_frame(boxes, complete, count), _every_frame(timing, complete, count), summary.get("unix_offset_ns")
+        _every_frame(boxes, complete, count),
+        _every_frame(timing, complete, count),
+        recording.reindex(pd.RangeIndex(count)),  # of a killed run it may end before the others
+        summary.get("unix_offset_ns"),
     )
     return SessionTables(
         path=files.poses,
@@ -123,6 +135,13 @@ def _in_all(numbers: pd.Index[int], *tables: pd.DataFrame) -> pd.Index[int]:
     for table in tables:
         numbers = numbers.intersection(table.index) if len(table.columns) else numbers
     return numbers
+
+
+def _is_own(video: str | Path | None, files: SessionFiles) -> bool:
+    """Whether ``video`` is the run's recording: it may lack frames, and the run has their times."""
+    if video is None or files.recording is None:
+        return False
+    return recording_table(Path(video)).resolve() == files.recording.resolve()
 
 
 def _given_times(poses: Path, count: int, video: str | Path | None, fps: float | None) -> Float64 | None:
@@ -151,8 +170,10 @@ def _poses_by_frame(predictions: Predictions, numbers: pd.Index[int], complete: 
     return poses
 
 
-def _frame_table(boxes: pd.DataFrame, timing: pd.DataFrame, unix_offset_ns: float | None) -> pd.DataFrame:
-    """One row a frame; ``boxes`` and ``timing`` have all frames, but may lack columns."""
+def _frame_table(
+    boxes: pd.DataFrame, timing: pd.DataFrame, recording: pd.DataFrame, unix_offset_ns: float | None
+) -> pd.DataFrame:
+    """One row a frame; the tables have all frames, but may lack columns."""
     captured_ns = _column(timing, "captured_ns").replace(0, np.nan)  # zero: the run has forgotten the frame's times
     box_frame, state = _column(boxes, "box_frame"), _column(boxes, "state", "string")
     box_captured_ns = captured_ns.reindex(box_frame).set_axis(timing.index)
@@ -172,6 +193,7 @@ def _frame_table(boxes: pd.DataFrame, timing: pd.DataFrame, unix_offset_ns: floa
             "box_frame": box_frame.astype("Int64"),
             "box_age_ms": _column(boxes, "box_age_ms"),
             "seq": _column(timing, "seq").astype("Int64"),
+            "recorded": _column(recording, "recorded").astype("Int64"),
             "latency_detect_ms": since_ms("detected_ns", box_captured_ns),
             "latency_crop_ms": since_ms("cropped_ns", captured_ns),
             "latency_pose_ms": since_ms("inferred_ns", captured_ns),

@@ -30,7 +30,7 @@ from realtime_cropzoom.session_table import load_session, read_session
 
 COLUMNS = [
     *("frame", "time_s", "captured_unix_s", "fate", "state", "event", "keypoint", "x", "y", "likelihood"),
-    *("box_x", "box_y", "box_w", "box_h", "box_frame", "box_age_ms", "seq"),
+    *("box_x", "box_y", "box_w", "box_h", "box_frame", "box_age_ms", "seq", "recorded"),
     *("latency_detect_ms", "latency_crop_ms", "latency_pose_ms", "latency_publish_ms"),
 ]
 NAMES = ["middle", "right", "low"]
