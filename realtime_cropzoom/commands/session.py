@@ -1,10 +1,13 @@
-"""What is done with the files that a run has left: ``draw``, ``convert``."""
+"""What is done with the files that a run has left: ``draw``, ``convert``, ``compare``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
+
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
 
 FORMATS = ("nwb", "h5", "parquet", "csv")
 
@@ -27,6 +30,14 @@ def register(commands: Any) -> None:
     convert.add_argument("--fps", type=float, help="frames a second, where there is neither a run nor a video")
     convert.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     convert.set_defaults(command=_convert)
+
+    compare = commands.add_parser("compare", help="by how much the poses of two runs over the same frames differ")
+    compare.add_argument("a", type=Path, metavar="A", help="the folder that a run has left, or a pose file")
+    compare.add_argument("b", type=Path, metavar="B", help="another, such as the replay of its recording")
+    compare.add_argument("--out", type=Path, metavar="PNG", help="the picture, with a CSV beside it (B/compare.png)")
+    compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    compare.add_argument("--fail-above", type=float, metavar="PX", help="exit with 3 where a keypoint is further off")
+    compare.set_defaults(command=_compare)
 
 
 def _draw(arguments: argparse.Namespace) -> int:
@@ -60,3 +71,19 @@ def _convert(arguments: argparse.Namespace) -> int:
         )
     )
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.compare import compare, describe, write_comparison
+
+    b: Path = arguments.b
+    comparison = compare(arguments.a, b)
+    summary = comparison.summary()
+    print(json.dumps(summary, indent=2) if arguments.json else describe(summary))
+    if not comparison.identical:
+        png = arguments.out or (b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png"))
+        csv = write_comparison(png, comparison)
+        if not arguments.json:
+            print(f"\n{png}\n{csv}")
+    above = arguments.fail_above is not None and comparison.max_px > arguments.fail_above
+    return EXIT_INCOMPLETE if above else 0

@@ -1,0 +1,244 @@
+"""Two sessions of the same frames: by how much their poses differ, and where.
+
+Frames are aligned by the number under which they were captured, so that the replay of a recording
+that dropped frames is held against the right ones of the live run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from realtime_cropzoom.draw import palette
+from realtime_cropzoom.errors import DataError, SinkError
+from realtime_cropzoom.recording import captured_frames
+from realtime_cropzoom.session_table import SessionTables, read_session
+from realtime_cropzoom.traces import envelope
+from realtime_cropzoom.types import Float64
+
+_QUANTILES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
+_WORST = 5
+_LINE_POINTS = 3000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """The poses of one of the two, by captured frame."""
+
+    tables: SessionTables
+    frames: Float64
+    """(n,) captured frame of each row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What became of comparing B with A."""
+
+    paths: tuple[Path, Path]
+    keypoint_names: tuple[str, ...]
+    """Those that both have."""
+    only_one_has: tuple[str, ...]
+    """Keypoints that one of them lacks."""
+    frames: np.ndarray[Any, np.dtype[np.int64]]
+    """(n,) captured frames that either has a row for."""
+    seconds: Float64
+    """(n,) frame time; NaN where neither says."""
+    poses: tuple[Float64, Float64]
+    """(n, K, 3) each: x, y, likelihood; NaN where there is none."""
+
+    @cached_property
+    def deviation_px(self) -> Float64:
+        """(n, K) distance between the two; NaN where one has no pose."""
+        a, b = self.poses
+        return np.asarray(np.hypot(*np.moveaxis(b[:, :, :2] - a[:, :, :2], 2, 0)), np.float64)
+
+    @cached_property
+    def likelihood_difference(self) -> Float64:
+        """(n, K) likelihood of B less that of A; NaN where one has none."""
+        a, b = self.poses
+        return b[:, :, 2] - a[:, :, 2]
+
+    @property
+    def identical(self) -> bool:
+        """Whether every number is the same, and every gap."""
+        return not self.only_one_has and np.array_equal(*self.poses, equal_nan=True)
+
+    @property
+    def max_px(self) -> float:
+        """The largest deviation of all."""
+        return float(np.nanmax(self.deviation_px))
+
+    def only_in(self, side: int) -> list[int]:
+        """Return the frames that have a pose in A (0) or B (1) alone."""
+        has = [np.isfinite(poses[:, :, :2]).any(axis=(1, 2)) for poses in self.poses]
+        return [int(frame) for frame in self.frames[has[side] & ~has[1 - side]]]
+
+    def summary(self) -> dict[str, Any]:
+        """Return all of it as JSON would have it."""
+        rows = {name: self._statistics(slice(k, k + 1)) for k, name in enumerate(self.keypoint_names)}
+        return {
+            "a": str(self.paths[0]),
+            "b": str(self.paths[1]),
+            "identical": self.identical,
+            "frames": int(np.isfinite(self.deviation_px).any(axis=1).sum()),
+            "only_in_a": self.only_in(0),
+            "only_in_b": self.only_in(1),
+            "keypoints_of_one": list(self.only_one_has),
+            "all": self._statistics(slice(None)),
+            "keypoints": rows,
+            "worst_frames": self._worst(),
+        }
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a frame: the largest deviation and whose it is, then those of each keypoint."""
+        deviation = self.deviation_px
+        known = np.isfinite(deviation).any(axis=1)
+        largest = np.where(np.isfinite(deviation), deviation, -1.0).argmax(axis=1)
+        names = np.array(self.keypoint_names, object)[largest]
+        columns: dict[str, Any] = {
+            "frame": self.frames,
+            "time_s": self.seconds,
+            "max_px": np.where(known, np.take_along_axis(deviation, largest[:, None], 1)[:, 0], np.nan),
+            "keypoint": np.where(known, names, ""),
+        }
+        for k, name in enumerate(self.keypoint_names):
+            columns[f"{name}_px"] = deviation[:, k]
+            columns[f"{name}_likelihood_difference"] = self.likelihood_difference[:, k]
+        return pd.DataFrame(columns)
+
+    def _statistics(self, which: slice) -> dict[str, Any]:
+        values = self.deviation_px[:, which]
+        if not np.isfinite(values).any():
+            return {**dict.fromkeys((*_QUANTILES, "max", "at_frame", "likelihood_max"), None), "frames": 0}
+        likelihood = np.abs(self.likelihood_difference[:, which])
+        per_frame = np.where(np.isfinite(values), values, -1.0).max(axis=1)
+        return {
+            **{name: float(np.nanquantile(values, q)) for name, q in _QUANTILES.items()},
+            "max": float(per_frame.max()),
+            "at_frame": int(self.frames[per_frame.argmax()]),
+            "likelihood_max": float(np.nanmax(likelihood)) if np.isfinite(likelihood).any() else None,
+            "frames": int((per_frame >= 0).sum()),
+        }
+
+    def _worst(self) -> list[dict[str, Any]]:
+        table = self.table()[["frame", "max_px", "keypoint"]]
+        worst = table[table["max_px"] > 0].nlargest(_WORST, "max_px")
+        return [{"frame": int(f), "px": float(px), "keypoint": str(name)} for f, px, name in worst.to_numpy()]
+
+
+def compare(a: Path, b: Path) -> Comparison:
+    """Compare two session folders, or files of poses. Raises DataError where they have no pose in common."""
+    sides = [_read(path) for path in (a, b)]
+    names = [side.tables.keypoint_names for side in sides]
+    common = tuple(name for name in names[0] if name in names[1])
+    if not common:
+        raise DataError(f"no keypoint in common: {a} has {', '.join(names[0])}, but {b} has {', '.join(names[1])}")
+    frames = np.unique(np.concatenate([side.frames for side in sides])).astype(np.int64)
+    comparison = Comparison(
+        paths=(a, b),
+        keypoint_names=common,
+        only_one_has=tuple(name for name in dict.fromkeys((*names[0], *names[1])) if name not in common),
+        frames=frames,
+        seconds=_seconds(sides, frames),
+        poses=(_poses(sides[0], common, frames), _poses(sides[1], common, frames)),
+    )
+    if not np.isfinite(comparison.deviation_px).any():
+        raise DataError(f"no frame has a pose in both {a} and {b}; expected two runs over the same recording")
+    return comparison
+
+
+def _read(path: Path) -> _Side:
+    """A run over a recording of ours numbers its frames as that does; its table says how they were captured."""
+    tables = read_session(path)
+    rows = len(tables.poses)
+    recorded = captured_frames(tables.source) if tables.live and tables.source and "://" not in tables.source else None
+    if recorded is not None and rows > len(recorded):
+        raise DataError(f"{path} has {rows} frames, but its recording {tables.source} has {len(recorded)}")
+    return _Side(tables, np.arange(rows, dtype=np.float64) if recorded is None else np.array(recorded[:rows], float))
+
+
+def _poses(side: _Side, names: tuple[str, ...], frames: np.ndarray[Any, np.dtype[np.int64]]) -> Float64:
+    poses = np.full((len(frames), len(names), 3), np.nan)
+    order = [side.tables.keypoint_names.index(name) for name in names]
+    poses[np.searchsorted(frames, side.frames)] = side.tables.poses[:, order]
+    return poses
+
+
+def _seconds(sides: list[_Side], frames: np.ndarray[Any, np.dtype[np.int64]]) -> Float64:
+    """The times of A, and where it has none, those of B."""
+    seconds = np.full(len(frames), np.nan)
+    for side in reversed(sides):
+        known = np.isfinite(side.tables.seconds)
+        seconds[np.searchsorted(frames, side.frames[known])] = side.tables.seconds[known]
+    return seconds
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Return a summary as text, with a table."""
+    if summary["identical"]:
+        return f"identical, bit for bit: {summary['frames']} frames with a pose"
+    lines = [f"{summary['frames']} frames have a pose in both"]
+    for side, name in (("a", "A"), ("b", "B")):
+        alone = summary[f"only_in_{side}"]
+        if alone:
+            more = " …" if len(alone) > _WORST else ""
+            lines.append(f"{len(alone)} only in {name}: {', '.join(map(str, alone[:_WORST]))}{more}")
+    if summary["keypoints_of_one"]:
+        lines.append(f"only one of them has {', '.join(summary['keypoints_of_one'])}")
+    rows = {**summary["keypoints"], "all": summary["all"]}
+    width = max(map(len, (*rows, "px")))
+    titles = ("median", "95 %", "99 %", "max", "at frame", "likelihood ±")
+    lines += ["", f"{'px':<{width}}" + "".join(f"{title:>13}" for title in titles)]
+    for name, row in rows.items():
+        cells = [row[key] for key in (*_QUANTILES, "max", "at_frame", "likelihood_max")]
+        lines.append(f"{name:<{width}}" + "".join(f"{_cell(cell):>13}" for cell in cells))
+    worst = ", ".join(f"{w['frame']} ({w['px']:.3g} px, {w['keypoint']})" for w in summary["worst_frames"])
+    return "\n".join(lines + (["", f"worst frames: {worst}"] if worst else []))
+
+
+def _cell(value: float | int | None) -> str:
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def write_comparison(png: Path, comparison: Comparison) -> Path:
+    """Draw the picture, write the table beside it, and return the table's path. Raises SinkError."""
+    csv = png.with_suffix(".csv")
+    try:
+        comparison.table().to_csv(csv, index=False)
+        draw_comparison(comparison).savefig(png, dpi=150)
+    except (OSError, ValueError) as error:
+        raise SinkError(f"cannot write {png} or {csv.name} ({error}); give another file with --out") from error
+    return csv
+
+
+def draw_comparison(comparison: Comparison) -> Figure:
+    """Return the figure: deviation over time, and which share of the frames has how much of it."""
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    over_time, share = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    seconds = comparison.seconds
+    timed = bool(np.isfinite(seconds).all())
+    times = seconds if timed else comparison.frames.astype(np.float64)
+    colours = [tuple(c / 255 for c in rgb) for rgb in palette(len(comparison.keypoint_names), 0.85, 0.8)]
+    for name, trace, colour in zip(comparison.keypoint_names, comparison.deviation_px.T, colours, strict=True):
+        if len(trace) > _LINE_POINTS:
+            thin = envelope(times, trace)
+            over_time.plot(thin.index, thin["high"], color=colour, linewidth=0.9, label=name)
+        else:
+            over_time.plot(times, trace, color=colour, linewidth=0.9, marker=".", markersize=2, label=name)
+        known = np.sort(trace[np.isfinite(trace)])
+        share.plot(100 * (np.arange(len(known)) + 1) / max(len(known), 1), known, color=colour, linewidth=1.2)
+    over_time.set_yscale("symlog", linthresh=0.1)  # most deviations are small, and the few large ones matter
+    over_time.set(xlabel="time (s)" if timed else "frame", ylabel="deviation (px)", ylim=(0, None))
+    share.set(xlabel="of the frames (%), at most so much", xlim=(0, 100))
+    over_time.set_title(f"{comparison.paths[1].name} against {comparison.paths[0].name}", loc="left")
+    for panel in (over_time, share):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
