@@ -1,0 +1,112 @@
+"""What machine-vision cameras have in common before the first frame: how they are named, and what is asked of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.sources import SourceOptions
+
+_CLOSE = 0.005
+"""A camera rounds what it is asked for to its own steps; so much of it is not worth a word."""
+
+_BUFFERED_S, _LEAST_BUFFERS, _MOST_BYTES = 0.5, 16, 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """A camera as a user names it."""
+
+    name: str | None
+    """Serial number, id or address; None is the first camera there is."""
+    line: str | None = None
+    """The trigger line, as the camera calls it; None is the camera's own choice."""
+
+
+def parse_camera(rest: str, scheme: str) -> CameraSpec:
+    """Read what follows ``genicam:`` or ``basler:``, as in ``Basler-21234567,line=Line1``. Raises ConfigError."""
+    name, *chosen = rest.split(",")
+    line = None
+    for entry in chosen:
+        key, _, value = entry.partition("=")
+        if key.strip() != "line" or not value.strip():
+            raise ConfigError(
+                f"{scheme}:{rest}: {entry.strip()!r} is not understood; expected {scheme}:NAME, or with the line of "
+                f"--trigger {scheme}:NAME,line=Line1"
+            )
+        line = value.strip()
+    return CameraSpec(name.strip() or None, line)
+
+
+def run_name(*parts: str) -> str:
+    """Return a name for the files of a run, of what a camera says it is."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-.") or "camera"
+
+
+def differs(what: str, asked: float, got: float, unit: str) -> list[str]:
+    """Say it if a camera took another value than it was asked for; nothing if it took that one."""
+    if abs(asked - got) <= _CLOSE * abs(asked):
+        return []
+    return [f"asked for {what} {asked:.6g} {unit}, got {got:.6g} {unit}"]
+
+
+def buffers(fps: float | None, frame_bytes: int) -> int:
+    """Return how many frames may wait: those of half a second, in which Python may be busy elsewhere."""
+    wanted = max(_LEAST_BUFFERS, round((fps or 0) * _BUFFERED_S))
+    return max(4, min(wanted, _MOST_BYTES // max(frame_bytes, 1)))
+
+
+class Region(Protocol):
+    """The integer features of a camera that say which part of the sensor it reads out."""
+
+    def bounds(self, feature: str) -> tuple[int, int, int] | None:
+        """Return least, most and step of a feature; None where the camera lacks it."""
+        ...
+
+    def set_integer(self, feature: str, value: int) -> None:
+        """Set a feature. Raises SourceError."""
+        ...
+
+
+def place_region(camera: Region, options: SourceOptions) -> list[str]:
+    """Set the part of the sensor that is read out, if one is asked for; return what is to be said of it.
+
+    A size alone is taken from the middle of the sensor. Raises ConfigError where two sizes are asked for.
+    """
+    if options.size is not None and options.roi is not None and options.size != options.roi[2:]:
+        raise ConfigError(f"camera_size {options.size} and roi {options.roi} ask for two sizes; give one of them")
+    size = options.roi[2:] if options.roi is not None else options.size
+    if size is None:
+        return []
+    # A region that is off to one side leaves no room for a larger one: offsets back to 0 first.
+    for axis in "XY":
+        if camera.bounds(f"Offset{axis}") is not None:
+            camera.set_integer(f"Offset{axis}", 0)
+    whole = tuple(b[1] if (b := camera.bounds(f)) else 0 for f in ("Width", "Height"))
+    got_size = tuple(_place(camera, f, asked) for f, asked in zip(("Width", "Height"), size, strict=True))
+    corner = (None, None) if options.roi is None else options.roi[:2]
+    got_corner = tuple(_place(camera, f, asked) for f, asked in zip(("OffsetX", "OffsetY"), corner, strict=True))
+    notes = []
+    if options.roi is not None and options.roi != (*got_corner, *got_size):
+        notes.append(f"asked for roi {options.roi}, got {(*got_corner, *got_size)}")
+    elif options.roi is None and got_size != size:
+        notes.append(f"asked for {size[0]}x{size[1]}, got {got_size[0]}x{got_size[1]}")
+    if options.roi is None and got_size != whole:
+        notes.append(
+            f"{got_size[0]}x{got_size[1]} is cut from the middle of {whole[0]}x{whole[1]}; --roi takes it elsewhere"
+        )
+    return notes
+
+
+def _place(camera: Region, feature: str, asked: int | None) -> int:
+    """Set what comes closest below; the middle if nothing is asked for."""
+    bounds = camera.bounds(feature)
+    if bounds is None:
+        return 0
+    least, most, step = bounds
+    wanted = (least + most) // 2 if asked is None else min(max(asked, least), most)
+    value = least + (wanted - least) // max(step, 1) * max(step, 1)
+    camera.set_integer(feature, value)
+    return value
