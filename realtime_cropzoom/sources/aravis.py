@@ -1,0 +1,171 @@
+"""The part of Aravis' C interface that a camera source needs, called through ctypes.
+
+Not through ``gi.repository``: those bindings belong to the system's own Python, are compiled for its
+version, and cannot be had in a virtual environment without building them. The C library is one
+system package, its interface is stable within 0.8, and ctypes lets other threads run while it waits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Iterator
+from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.types import UInt8
+
+INSTALL = "GenICam cameras need the system library Aravis 0.8: apt install libaravis-0.8-0 (macOS: brew install aravis)"
+_LIBRARIES = ("libaravis-0.8.so.0", "libaravis-0.8.0.dylib", "/opt/homebrew/lib/libaravis-0.8.0.dylib")
+
+_UINT_OUT, _DOUBLE_OUT, _INT64_OUT = POINTER(c_uint), POINTER(c_double), POINTER(c_int64)
+
+_MAY_FAIL: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "arv_camera_new": (c_void_p, (c_char_p,)),
+    "arv_camera_get_vendor_name": (c_char_p, (c_void_p,)),
+    "arv_camera_get_model_name": (c_char_p, (c_void_p,)),
+    "arv_camera_get_device_serial_number": (c_char_p, (c_void_p,)),
+    "arv_camera_is_feature_available": (c_int, (c_void_p, c_char_p)),
+    "arv_camera_get_integer": (c_int64, (c_void_p, c_char_p)),
+    "arv_camera_set_integer": (None, (c_void_p, c_char_p, c_int64)),
+    "arv_camera_get_integer_bounds": (None, (c_void_p, c_char_p, _INT64_OUT, _INT64_OUT)),
+    "arv_camera_get_integer_increment": (c_int64, (c_void_p, c_char_p)),
+    "arv_camera_set_pixel_format_from_string": (None, (c_void_p, c_char_p)),
+    "arv_camera_get_pixel_format_as_string": (c_char_p, (c_void_p,)),
+    "arv_camera_dup_available_pixel_formats_as_strings": (c_void_p, (c_void_p, _UINT_OUT)),
+    "arv_camera_dup_available_trigger_sources": (c_void_p, (c_void_p, _UINT_OUT)),
+    "arv_camera_is_exposure_time_available": (c_int, (c_void_p,)),
+    "arv_camera_is_exposure_auto_available": (c_int, (c_void_p,)),
+    "arv_camera_set_exposure_time_auto": (None, (c_void_p, c_int)),
+    "arv_camera_set_exposure_time": (None, (c_void_p, c_double)),
+    "arv_camera_get_exposure_time": (c_double, (c_void_p,)),
+    "arv_camera_get_exposure_time_bounds": (None, (c_void_p, _DOUBLE_OUT, _DOUBLE_OUT)),
+    "arv_camera_is_gain_available": (c_int, (c_void_p,)),
+    "arv_camera_is_gain_auto_available": (c_int, (c_void_p,)),
+    "arv_camera_set_gain_auto": (None, (c_void_p, c_int)),
+    "arv_camera_set_gain": (None, (c_void_p, c_double)),
+    "arv_camera_get_gain": (c_double, (c_void_p,)),
+    "arv_camera_get_gain_bounds": (None, (c_void_p, _DOUBLE_OUT, _DOUBLE_OUT)),
+    "arv_camera_is_frame_rate_available": (c_int, (c_void_p,)),
+    "arv_camera_set_frame_rate": (None, (c_void_p, c_double)),
+    "arv_camera_get_frame_rate": (c_double, (c_void_p,)),
+    "arv_camera_set_trigger": (None, (c_void_p, c_char_p)),
+    "arv_camera_clear_triggers": (None, (c_void_p,)),
+    "arv_camera_set_acquisition_mode": (None, (c_void_p, c_int)),
+    "arv_camera_get_payload": (c_uint, (c_void_p,)),
+    "arv_camera_create_stream": (c_void_p, (c_void_p, c_void_p, c_void_p)),
+    "arv_camera_start_acquisition": (None, (c_void_p,)),
+    "arv_camera_stop_acquisition": (None, (c_void_p,)),
+    "arv_camera_execute_command": (None, (c_void_p, c_char_p)),
+}
+"""Result and arguments of functions that take a ``GError **`` besides."""
+
+_CANNOT_FAIL: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "arv_update_device_list": (None, ()),
+    "arv_get_n_devices": (c_uint, ()),
+    **{
+        f"arv_get_device_{k}": (c_char_p, (c_uint,))
+        for k in ("id", "vendor", "model", "serial_nbr", "address", "protocol")
+    },
+    "arv_camera_get_device": (c_void_p, (c_void_p,)),
+    "arv_camera_is_gv_device": (c_int, (c_void_p,)),
+    "arv_gv_device_is_controller": (c_int, (c_void_p,)),
+    "arv_buffer_new_allocate": (c_void_p, (c_size_t,)),
+    "arv_buffer_get_status": (c_int, (c_void_p,)),
+    "arv_buffer_get_data": (c_void_p, (c_void_p, POINTER(c_size_t))),
+    "arv_buffer_get_frame_id": (c_uint64, (c_void_p,)),
+    "arv_buffer_get_timestamp": (c_uint64, (c_void_p,)),
+    "arv_buffer_get_image_width": (c_int, (c_void_p,)),
+    "arv_buffer_get_image_height": (c_int, (c_void_p,)),
+    "arv_stream_push_buffer": (None, (c_void_p, c_void_p)),
+    "arv_stream_timeout_pop_buffer": (c_void_p, (c_void_p, c_uint64)),
+    "g_object_unref": (None, (c_void_p,)),
+    "g_error_free": (None, (c_void_p,)),
+    "g_free": (None, (c_void_p,)),
+}
+
+
+class _Error(ctypes.Structure):
+    """GError."""
+
+    _fields_ = (("domain", ctypes.c_uint32), ("code", c_int), ("message", c_char_p))
+
+
+class Library:
+    """Calls functions of Aravis by their name."""
+
+    def __init__(self) -> None:
+        self._c = _load()
+        for name, (result, arguments) in _MAY_FAIL.items():
+            self._declare(name, result, (*arguments, POINTER(POINTER(_Error))))
+        for name, (result, arguments) in _CANNOT_FAIL.items():
+            self._declare(name, result, arguments)
+
+    def _declare(self, name: str, result: Any, arguments: tuple[Any, ...]) -> None:
+        try:
+            function = getattr(self._c, name)
+        except AttributeError as error:
+            raise SourceError(f"this Aravis has no {name}; expected version 0.8.8 or newer") from error
+        function.restype, function.argtypes = result, arguments
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        """Call a function. Raises SourceError with what Aravis says of it."""
+        if name in _CANNOT_FAIL:
+            return getattr(self._c, name)(*arguments)
+        error = POINTER(_Error)()
+        result = getattr(self._c, name)(*arguments, byref(error))
+        if error:
+            message = error.contents.message or b"an unknown error"
+            self._c.g_error_free(error)
+            raise SourceError(" ".join(message.decode(errors="replace").split()))
+        return result
+
+    def strings(self, name: str, *arguments: Any) -> list[str]:
+        """Call a function that returns an array of names, of which only the array is ours to free."""
+        count = c_uint(0)
+        array = self(name, *arguments, byref(count))
+        if not array:
+            return []
+        names = ctypes.cast(array, POINTER(c_char_p))[: count.value]
+        self("g_free", array)
+        return [each.decode(errors="replace") for each in names if each is not None]
+
+
+@cache
+def library() -> Library:
+    """Load Aravis. Raises SourceError that says what to install."""
+    return Library()
+
+
+def _load() -> ctypes.CDLL:
+    for name in (*_LIBRARIES, ctypes.util.find_library("aravis-0.8")):
+        try:
+            if name is not None:
+                return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise SourceError(INSTALL)
+
+
+def devices() -> Iterator[dict[str, str]]:
+    """Look for cameras, for about a second, and yield what each says of itself."""
+    arv = library()
+    arv("arv_update_device_list")
+    for index in range(arv("arv_get_n_devices")):
+        about = {
+            k: arv(f"arv_get_device_{k}", index) for k in ("id", "vendor", "model", "serial_nbr", "address", "protocol")
+        }
+        yield {key: (value or b"").decode(errors="replace") for key, value in about.items()}
+
+
+def buffer_data(arv: Library, buffer: int) -> UInt8:
+    """Return the bytes of a buffer, flat and without a copy: they are good until it is pushed back."""
+    size = c_size_t(0)
+    address = arv("arv_buffer_get_data", buffer, byref(size))
+    if not address or not size.value:
+        return np.empty(0, np.uint8)
+    return np.ctypeslib.as_array(ctypes.cast(address, POINTER(ctypes.c_uint8)), (size.value,))

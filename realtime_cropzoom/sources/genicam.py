@@ -1,0 +1,179 @@
+"""GigE Vision and USB3 Vision cameras of any vendor, through Aravis: ``genicam:`` or ``genicam:NAME[,line=Line1]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.aravis import buffer_data, devices, library
+from realtime_cropzoom.sources.aravis_camera import open_camera
+from realtime_cropzoom.sources.camera_spec import CameraSpec, buffers, differs, parse_camera, place_region, run_name
+from realtime_cropzoom.sources.pixels import choose_format
+from realtime_cropzoom.sources.tally import Tally
+from realtime_cropzoom.types import UInt8
+
+_POLL_US = 100_000
+_CONTINUOUS, _SUCCESS = 0, 0
+
+
+def open_genicam(rest: str, options: SourceOptions, stopped: Callable[[], bool] = lambda: False) -> GenicamCamera:
+    """Open the camera that ``rest`` names: its id, vendor and serial number, or address; nothing is the first.
+
+    ``stopped`` says while frames are waited for whether the run has ended. Raises SourceError or ConfigError.
+    """
+    return GenicamCamera(parse_camera(rest, "genicam"), options, stopped)
+
+
+def list_cameras() -> list[dict[str, str]]:
+    """Return the cameras on the network and on USB. Takes a second. Raises SourceError where Aravis is missing."""
+    return [
+        {
+            "id": f"genicam:{found['id']}",
+            "vendor": found["vendor"],
+            "model": found["model"],
+            "serial": found["serial_nbr"],
+            "interface": f"{found['protocol']} {found['address']}".strip(),
+        }
+        for found in devices()
+    ]
+
+
+class GenicamCamera:
+    """A camera that is open. Frames that are not whole are counted and never handed on."""
+
+    def __init__(self, spec: CameraSpec, options: SourceOptions, stopped: Callable[[], bool]) -> None:
+        self._stopped, self._patience_s, self._triggered = stopped, options.read_timeout_s, options.trigger
+        self._arv = library()
+        self._tally = Tally()
+        try:
+            self._camera = open_camera(spec.name, options.open_timeout_s, stopped)
+        except SourceError as error:
+            raise SourceError(
+                f"genicam:{spec.name or ''} cannot be opened ({error}); 'cropzoom cameras' lists those that are there"
+            ) from error
+        try:
+            notes, fps = self._set_up(spec, options)
+            self._stream = self._camera.create_stream(partial(buffers, fps))
+            self.info = self._describe(fps, options.fps, notes)
+        except BaseException:
+            self._camera.close()
+            raise
+
+    def frames(self) -> Iterator[Captured]:
+        """Yield frames until the run ends. Raises SourceError where none comes for too long, or the camera is gone."""
+        self._camera.call("start_acquisition")
+        heard_ns = now_ns()
+        while not self._stopped():
+            buffer = self._arv("arv_stream_timeout_pop_buffer", self._stream, _POLL_US)
+            if buffer is None:
+                heard_ns = self._bear_silence(heard_ns)
+                continue
+            try:
+                captured = self._whole(buffer)
+                if captured is not None:
+                    heard_ns = now_ns()
+                    yield captured
+            finally:
+                self._arv("arv_stream_push_buffer", self._stream, buffer)
+            if captured is None:
+                heard_ns = self._bear_silence(heard_ns)
+
+    def problems(self) -> list[str]:
+        """Say what was lost."""
+        return self._tally.problems(self.info.name)
+
+    def missing(self) -> str:
+        """Never anything: a camera promises nothing."""
+        return ""
+
+    def execute(self, command: str) -> None:
+        """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError."""
+        self._camera.call("execute_command", command.encode())
+
+    def close(self) -> None:
+        """Stop the camera and let go of it."""
+        self._camera.close()
+
+    # -- setting up --------------------------------------------------------------------------------
+
+    def _set_up(self, spec: CameraSpec, options: SourceOptions) -> tuple[list[str], float | None]:
+        """Set what is asked for; return what is to be said of it, and the frames a second to expect."""
+        camera = self._camera
+        current, offered = camera.pixel_formats()
+        self._format = choose_format(options.pixel_format, current, offered, camera.title)
+        if self._format.name != current:
+            camera.call("set_pixel_format_from_string", self._format.name.encode())
+        notes = [self._format.note] if self._format.note else []
+        notes += place_region(camera, options)
+        if options.exposure_ms is not None:
+            got = camera.set_float("exposure_time", options.exposure_ms * 1e3)
+            notes += differs("exposure", options.exposure_ms, got / 1e3, "ms")
+        if options.gain is not None:
+            notes += differs("gain", options.gain, camera.set_float("gain", options.gain), "dB")
+        if camera.has("AcquisitionMode"):
+            camera.call("set_acquisition_mode", _CONTINUOUS)
+        if options.trigger:
+            line = camera.trigger_on(spec.line)
+            return [*notes, f"each frame waits for a pulse on {line}"], options.fps
+        # A camera that was left waiting for triggers by another program would never send anything.
+        with suppress(SourceError):
+            camera.call("clear_triggers")
+        return notes, self._set_rate(options.fps, notes)
+
+    def _set_rate(self, asked: float | None, notes: list[str]) -> float | None:
+        camera = self._camera
+        if not camera.call("is_frame_rate_available"):
+            if asked is not None:
+                notes.append(f"asked for {asked:g} fps, but the camera has no setting for it")
+            return None
+        if asked is not None:
+            camera.call("set_frame_rate", asked)
+        got = float(camera.call("get_frame_rate"))
+        if asked is not None:
+            notes += differs("frame rate", asked, got, "fps")
+        return got or None
+
+    def _describe(self, fps: float | None, asked_fps: float | None, notes: list[str]) -> SourceInfo:
+        width, height = self._camera.get_integer("Width"), self._camera.get_integer("Height")
+        name = run_name(self._camera.title)
+        return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=asked_fps)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def _whole(self, buffer: int) -> Captured | None:
+        """Return what is in a buffer, None where parts of it are missing."""
+        arv, received_ns = self._arv, now_ns()
+        if arv("arv_buffer_get_status", buffer) != _SUCCESS:
+            self._tally.fail()
+            return None
+        width, height = arv("arv_buffer_get_image_width", buffer), arv("arv_buffer_get_image_height", buffer)
+        data = buffer_data(arv, buffer)
+        if len(data) < self._format.image_bytes(width, height):
+            self._tally.fail()
+            return None
+        device_ns = arv("arv_buffer_get_timestamp", buffer) or None
+        pts_ns, lost = self._tally.take(arv("arv_buffer_get_frame_id", buffer), device_ns, received_ns)
+        return Captured(pts_ns, device_ns, width, height, partial(self._copy, data), lost_before=lost)
+
+    def _copy(self, data: UInt8, out: UInt8) -> None:
+        self._format.to_rgb(data, out)
+
+    def _bear_silence(self, since_ns: int) -> int:
+        """Return since when to be patient. Raises SourceError where that was too long."""
+        name = self.info.name
+        if not self._camera.in_control:
+            raise SourceError(f"{name} does not answer any more")
+        if now_ns() - since_ns < self._patience_s * 1e9:
+            return since_ns
+        if self._tally.failing:
+            raise SourceError(
+                f"{name} has sent only incomplete frames for {self._patience_s:g} s; see docs/genicam.md on packets"
+            )
+        if self._triggered:  # no pulse is no fault, as long as the camera is there
+            self._camera.get_integer("Width")
+            return now_ns()
+        raise SourceError(f"{name} has sent nothing for {self._patience_s:g} s")
