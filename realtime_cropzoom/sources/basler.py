@@ -1,0 +1,201 @@
+"""Basler cameras through pypylon (extra ``basler``): ``basler:`` or ``basler:SERIAL[,line=Line1]``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.basler_nodes import Nodes
+from realtime_cropzoom.sources.camera_spec import CameraSpec, buffers, differs, parse_camera, place_region, run_name
+from realtime_cropzoom.sources.pixels import choose_format
+from realtime_cropzoom.sources.tally import Tally
+from realtime_cropzoom.types import UInt8
+
+INSTALL = "Basler cameras need pypylon: pip install 'realtime-cropzoom[basler]'"
+_POLL_MS = 100
+_NO_ID = 2**64 - 1
+
+
+def open_basler(rest: str, options: SourceOptions, stopped: Callable[[], bool] = lambda: False) -> BaslerCamera:
+    """Open the camera that ``rest`` names: its serial number, user-defined name or address; nothing is the first.
+
+    ``stopped`` says while frames are waited for whether the run has ended. Raises SourceError or ConfigError.
+    """
+    return BaslerCamera(parse_camera(rest, "basler"), options, stopped)
+
+
+def list_cameras() -> list[dict[str, str]]:
+    """Return the cameras that pylon finds. Raises SourceError where pypylon is missing."""
+    pylon = _pypylon()
+    with _in_words("cameras cannot be listed"):
+        found = pylon.TlFactory.GetInstance().EnumerateDevices()
+    return [
+        {
+            "id": f"basler:{device.GetSerialNumber()}",
+            "vendor": device.GetVendorName(),
+            "model": device.GetModelName(),
+            "serial": device.GetSerialNumber(),
+            "interface": device.GetDeviceClass(),
+        }
+        for device in found
+    ]
+
+
+class BaslerCamera:
+    """A camera that is open. Frames that are not whole are counted and never handed on."""
+
+    def __init__(self, spec: CameraSpec, options: SourceOptions, stopped: Callable[[], bool]) -> None:
+        self._stopped, self._patience_s, self._triggered = stopped, options.read_timeout_s, options.trigger
+        self._pylon = _pypylon()
+        self._tally = Tally()
+        self._why = ""
+        with _in_words(f"basler:{spec.name or ''} cannot be opened"):
+            self._camera = self._find(spec.name)
+            try:
+                self._camera.Open()
+                self._nodes = Nodes(self._camera.GetNodeMap(), self._camera.GetDeviceInfo().GetFriendlyName())
+                self.info = self._set_up(spec, options)
+            except BaseException:
+                self._camera.DestroyDevice()
+                raise
+
+    def frames(self) -> Iterator[Captured]:
+        """Yield frames until the run ends. Raises SourceError where none comes for too long, or the camera is gone."""
+        with _in_words(f"{self.info.name} broke off"):
+            # Each frame in its turn, from a queue that outlasts a hiccup: whether to skip is decided further on.
+            self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
+        heard_ns = now_ns()
+        while not self._stopped():
+            with _in_words(f"{self.info.name} broke off"):
+                result = self._camera.RetrieveResult(_POLL_MS, self._pylon.TimeoutHandling_Return)
+                captured = self._whole(result) if result.IsValid() else None
+            if captured is None:
+                result.Release()
+                heard_ns = self._bear_silence(heard_ns)
+                continue
+            try:
+                heard_ns = now_ns()
+                yield captured
+            finally:
+                result.Release()
+
+    def problems(self) -> list[str]:
+        """Say what was lost, and what pylon gave as the reason."""
+        return [*self._tally.problems(self.info.name), *([f"{self.info.name}: {self._why}"] if self._why else [])]
+
+    def missing(self) -> str:
+        """Never anything: a camera promises nothing."""
+        return ""
+
+    def execute(self, command: str) -> None:
+        """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError."""
+        with _in_words(self.info.name):
+            self._nodes.execute(command)
+
+    def close(self) -> None:
+        """Stop the camera and let go of it; may be called twice."""
+        with _in_words(self.info.name):
+            if self._camera.IsPylonDeviceAttached():
+                self._camera.DestroyDevice()  # stops grabbing and closes, also where the camera is gone
+
+    # -- setting up --------------------------------------------------------------------------------
+
+    def _find(self, name: str | None) -> Any:
+        factory = self._pylon.TlFactory.GetInstance()
+        devices = factory.EnumerateDevices()
+        for device in devices:
+            if name is None or name in _names(device):
+                return self._pylon.InstantCamera(factory.CreateDevice(device))
+        there = ", ".join(f"{d.GetModelName()} {d.GetSerialNumber()}" for d in devices) or "none"
+        raise SourceError(f"there is no Basler camera {name or ''}; there is {there}")
+
+    def _set_up(self, spec: CameraSpec, options: SourceOptions) -> SourceInfo:
+        """Set what is asked for, and describe what came of it."""
+        nodes = self._nodes
+        current, offered = nodes.choice("PixelFormat")
+        self._format = choose_format(options.pixel_format, current, offered, nodes.title)
+        nodes.choose("PixelFormat", self._format.name)
+        notes = [self._format.note] if self._format.note else []
+        notes += place_region(nodes, options)
+        if options.exposure_ms is not None:
+            got = nodes.set_number(("ExposureTime", "ExposureTimeAbs"), options.exposure_ms * 1e3, auto="ExposureAuto")
+            notes += differs("exposure", options.exposure_ms, got / 1e3, "ms")
+        if options.gain is not None:
+            got = nodes.set_number(("Gain", "GainRaw"), options.gain, auto="GainAuto")
+            notes += differs("gain", options.gain, got, "dB" if nodes.has("Gain") else "(raw units)")
+        fps = nodes.set_rate(None if options.trigger else options.fps)
+        if options.trigger:
+            notes.append(f"each frame waits for a pulse on {nodes.trigger_on(spec.line)}")
+            fps = options.fps
+        elif options.fps is not None and fps is not None:
+            notes += differs("frame rate", options.fps, fps, "fps")
+        width, height = nodes.integer("Width"), nodes.integer("Height")
+        self._camera.MaxNumBuffer.SetValue(buffers(fps, self._format.image_bytes(width, height)))
+        self._ticks_a_second = nodes.tick_frequency()
+        about = self._camera.GetDeviceInfo()
+        name = run_name(about.GetModelName(), about.GetSerialNumber())
+        return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def _whole(self, result: Any) -> Captured | None:
+        """Return what was grabbed, None where parts of it are missing."""
+        received_ns = now_ns()
+        if not result.GrabSucceeded():
+            self._tally.fail()
+            self._why = " ".join(str(result.GetErrorDescription()).split())
+            return None
+        width, height = result.GetWidth(), result.GetHeight()
+        device_ns = result.GetTimeStamp() * 1_000_000_000 // self._ticks_a_second or None
+        block_id = result.GetBlockID()
+        pts_ns, lost = self._tally.take(None if block_id == _NO_ID else block_id, device_ns, received_ns)
+        return Captured(pts_ns, device_ns, width, height, partial(self._copy, result), lost_before=lost)
+
+    def _copy(self, result: Any, out: UInt8) -> None:
+        self._format.to_rgb(np.frombuffer(result.GetImageMemoryView(), np.uint8), out)
+
+    def _bear_silence(self, since_ns: int) -> int:
+        """Return since when to be patient. Raises SourceError where that was too long."""
+        name, limit_s = self.info.name, self._patience_s
+        if self._camera.IsCameraDeviceRemoved():
+            raise SourceError(f"{name} was unplugged")
+        if now_ns() - since_ns < limit_s * 1e9:
+            return since_ns
+        if self._tally.failing:
+            raise SourceError(f"{name} has sent only incomplete frames for {limit_s:g} s ({self._why})")
+        if self._triggered:  # no pulse is no fault, as long as the camera is there
+            return now_ns()
+        raise SourceError(f"{name} has sent nothing for {limit_s:g} s")
+
+
+def _names(device: Any) -> set[str]:
+    names = {device.GetSerialNumber(), device.GetUserDefinedName(), device.GetFriendlyName(), device.GetFullName()}
+    return names | ({device.GetIpAddress()} if device.IsIpAddressAvailable() else set())
+
+
+def _pypylon() -> Any:
+    try:
+        from pypylon import pylon
+    except ImportError as error:
+        raise SourceError(INSTALL) from error
+    return pylon
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Turn what pylon raises into a SourceError of one line, without the place in pylon's own sources."""
+    from pypylon import genicam
+
+    try:
+        yield
+    except genicam.GenericException as error:
+        said = re.sub(r"\s*:? \w+ thrown \(.*", "", " ".join(str(error).split()))
+        raise SourceError(f"{what}: {said}") from error
