@@ -136,7 +136,7 @@ def _check_against_each_other(settings: Mapping[str, Settings], config: Path) ->
         if a.casefold() == b.casefold():
             raise ConfigError(f"{config}: the cameras {a} and {b} would share a folder on some disks; name one anew")
         if first.source == second.source:
-            raise ConfigError(f"{config}: the cameras {a} and {b} have the same source, {first.source}")
+            raise ConfigError(f"{config}: the cameras {a} and {b} have the same source; each needs its own")
         for one in (first.publish, first.publish_latest):
             for other in (second.publish, second.publish_latest):
                 if _collide(one, other):

@@ -13,6 +13,7 @@ from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.stream import without_password
 from realtime_cropzoom.types import UInt8
 
 SHORTFALL = 0.1
@@ -37,6 +38,11 @@ class Measured(threading.Thread):
         self.problem: str | None = None
         """Why it cannot be used."""
         self.notes: list[str] = []
+
+    @property
+    def shown(self) -> str:
+        """The source, as it may be printed."""
+        return without_password(str(self.settings.source))
 
     @property
     def wanted_fps(self) -> float | None:
@@ -67,7 +73,7 @@ class Measured(threading.Thread):
         except CropzoomError as error:
             self.problem = str(error)
         except Exception as error:  # of a driver or its library: the preflight says it in a line, too
-            self.problem = f"{self.settings.source} failed: {type(error).__name__}: {error}"
+            self.problem = f"{self.shown} failed: {type(error).__name__}: {error}"
 
     def patience_s(self) -> float:
         """How long it may take at most."""
@@ -99,11 +105,11 @@ def measure_all(cameras: Mapping[str, Settings], seconds: float) -> dict[str, tu
     for _, thread in threads.values():
         thread.start()
     until_ns = now_ns() + round(max(thread.patience_s() for _, thread in threads.values()) * 1e9)
-    for settings, thread in threads.values():
+    for _, thread in threads.values():
         while thread.is_alive() and now_ns() < until_ns:  # in short waits, so that Ctrl-C comes in
             thread.join(0.1)
         if thread.is_alive():
-            waited = f"{settings.source} has neither given its frames nor failed within {thread.patience_s():.0f} s"
+            waited = f"{thread.shown} has neither given its frames nor failed within {thread.patience_s():.0f} s"
             thread.problem = f"{waited}; check the cable, and whether another program has it"
     return threads
 
@@ -119,7 +125,7 @@ def check_source(settings: Settings, measured: Measured) -> Line:
     values = {"width": info.width, "height": info.height, "fps": _rounded(fps), "wanted_fps": _rounded(wanted)}
     came = "a few frames" if fps is None else f"{fps:.1f} frames a second"
     how = "gives" if info.live else "can be read at"
-    text = f"{settings.source}: {info.width}x{info.height}, {how} {came}"
+    text = f"{measured.shown}: {info.width}x{info.height}, {how} {came}"
     text += f", {wanted:.4g} wanted" if wanted is not None else ""
     notes = "".join(f"; {note}" for note in measured.notes)
     if fps is not None and wanted is not None and fps < (1 - SHORTFALL) * wanted:
