@@ -78,11 +78,12 @@ class LiveFilm:
         self._begun = time.monotonic()
 
     def frames(self) -> Iterator[Captured]:
-        camera, segment, index = self._camera, self._segment, 0
+        camera, segment, index, due = self._camera, self._segment, 0, time.monotonic()
         while index < segment.frames or self._endless:
             if camera.before is not None:
                 camera.before(camera.given)
-            time.sleep(max(0.0, self._begun + index / segment.fps - time.monotonic()))
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due, time.monotonic()) + 1 / segment.fps  # after a pause they do not come in a burst
             image = self._film.draw(camera.given)
             pts_ns = round(index * 1e9 / segment.fps)
             yield Captured(pts_ns, self._device_ns(), *segment.size, partial(_copy, image), segment.lost.get(index, 0))
