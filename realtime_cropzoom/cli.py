@@ -8,19 +8,34 @@ that failed); 130 and 143 stopped by Ctrl-C and SIGTERM, with everything closed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from realtime_cropzoom import __version__
-from realtime_cropzoom.commands import live, offline, preflight, session, training
+from realtime_cropzoom.commands import live, offline, preflight, session, sources, training
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, Terminated, signals_held_back
 from realtime_cropzoom.errors import CropzoomError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    code = _run(argv)
+    if argv is None and any(t.name.startswith("cropzoom-") for t in threading.enumerate()):
+        # Left behind in native code, by a source that waits for its network: all is written, and the
+        # interpreter's own end would take from under that thread what it stands on.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
         with signals_held_back():
@@ -53,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (live, preflight, offline, training, session):
+    for group in (live, preflight, sources, offline, training, session):
         group.register(commands)
     return parser

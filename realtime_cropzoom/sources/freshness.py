@@ -18,16 +18,19 @@ class Freshness:
 
     A server may begin with what it has kept; after a network has stood still, a second's frames
     come in a burst; a driver's buffers fill while nobody reads them. At the start and after a
-    stall, frames are old until one had to be waited for.
+    stall, frames are old until one had to be waited for, and by the stream's own clock is not
+    held up either. Within two seconds all are taken again, whatever they look like.
     """
 
     def __init__(self, fps: float | None) -> None:
         self._interval_ns = 1e9 / fps if fps else 1e8
         self._last_ns: int | None = None
         self._settled_at_ns: int | None = None
-        """Until when at the latest the frames that come at once are old; None while all are fresh."""
+        """Until when at the latest frames may be old; None while all are fresh."""
+        self._lead_ns: int | None = None
+        """How far the clock here was ahead of the stream's own, for the last fresh frame."""
 
-    def is_old(self, received_ns: int, waited_ns: int) -> bool:
+    def is_old(self, received_ns: int, waited_ns: int, own_ns: int | None = None) -> bool:
         """Whether the frame received now, after a wait of ``waited_ns`` for it, was old when it came."""
         last_ns, self._last_ns = self._last_ns, received_ns
         if last_ns is None:
@@ -35,22 +38,22 @@ class Freshness:
         elif received_ns - last_ns > max(_STALL_NS, _STALL_INTERVALS * self._interval_ns):
             self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
             return True  # the one that was held up longest
-        if self._settled_at_ns is None:
-            assert last_ns is not None
+        lead_ns = None if own_ns is None else received_ns - own_ns
+        if self._settled_at_ns is not None and received_ns < self._settled_at_ns:
+            held_up = lead_ns is not None and self._lead_ns is not None and lead_ns - self._lead_ns > _STALL_NS
+            if held_up or waited_ns < _AT_ONCE * self._interval_ns:
+                return True
+        elif last_ns is not None and self._settled_at_ns is None:
             self._interval_ns += 0.05 * (received_ns - last_ns - self._interval_ns)
-            return False
-        if received_ns < self._settled_at_ns and waited_ns < _AT_ONCE * self._interval_ns:
-            return True
-        self._settled_at_ns = None
+        self._settled_at_ns, self._lead_ns = None, lead_ns
         return False
 
 
 class FrameClock:
     """Frame time: the stream's own as long as it goes on as the clock does, else when the frame came."""
 
-    def __init__(self, *, trusted: bool = True) -> None:
-        """``trusted`` is whether the stream has a clock at all; some formats make up 25 fps."""
-        self._trusted = trusted
+    def __init__(self) -> None:
+        self._trusted = True
         self._first: tuple[int, int] | None = None
         self._offset_ns = 0.0
         self._last_ns = -1

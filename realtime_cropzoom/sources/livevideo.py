@@ -7,6 +7,7 @@ out and counted; so is what had been waiting and is old by now.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -28,6 +29,8 @@ LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
 """Nothing of what was read to find out what it is, and no frame held back to sort it."""
 _LEANING = ("av1", "h263", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "vvc")
 """Codecs whose frames are made from earlier ones: a damaged one spoils all up to the next key frame."""
+_REORDERED = 32
+"""More frames than any decoder holds back."""
 _NO_CLOCK = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
 """Formats without times; FFmpeg makes up 25 frames a second."""
 
@@ -61,6 +64,7 @@ class LiveVideo:
         self._damaged = 0
         self._left_out = 0
         self._needs_key = True
+        self._corrupt: deque[int | None] = deque(maxlen=_REORDERED)
         self._waited_ns = 0
         self._reformatter = VideoReformatter()
         try:
@@ -78,17 +82,18 @@ class LiveVideo:
     def frames(self) -> Iterator[Captured]:
         """Yield frames as they come. Raises SourceError when they break off, or the stream ends."""
         fresh = Freshness(self.info.fps)
-        clock = FrameClock(trusted=self._container.format.name not in _NO_CLOCK)
+        has_clock = self._container.format.name not in _NO_CLOCK
+        clock = FrameClock()
         lost_before = 0
         for frame in self._whole_frames():
             received_ns, waited_ns = now_ns(), self._waited_ns
             self._waited_ns = 0
             lost_before += self._left_out
             self._left_out = 0
-            if fresh.is_old(received_ns, waited_ns):
+            own_ns = round(frame.time * 1e9) if has_clock and frame.time is not None else None
+            if fresh.is_old(received_ns, waited_ns, own_ns):
                 lost_before += 1
                 continue
-            own_ns = None if frame.time is None else round(frame.time * 1e9)
             yield Captured(
                 clock.frame_time_ns(own_ns, received_ns), own_ns, frame.width, frame.height,
                 partial(copy_rgb, self._reformatter, frame), lost_before,
@@ -146,8 +151,8 @@ class LiveVideo:
                 logger.debug("%s: a frame does not decode: %s", self._address.shown, words(error))
                 self._spoil()
                 continue
-            if packet.is_corrupt and not frames:
-                self._spoil()
+            if packet.is_corrupt:  # some decoders keep quiet about it, and hand it on later
+                self._corrupt.append(packet.pts)
             for frame in frames:
                 if self._is_whole(frame):
                     yield frame
@@ -158,7 +163,7 @@ class LiveVideo:
                 )
 
     def _is_whole(self, frame: av.VideoFrame) -> bool:
-        if frame.is_corrupt:
+        if frame.is_corrupt or frame.pts in self._corrupt:
             self._spoil()
             return False
         if self._leans and self._needs_key:

@@ -111,7 +111,9 @@ class CaptureStage(Stage):
             if self.control.stop.is_set() and (self.info is None or self.info.live):
                 reader.join(_LEFT_AFTER_S)
                 if reader.is_alive():
-                    logger.warning("%s still waits for a frame and is left alone; it closes by itself", self._name())
+                    logger.warning(
+                        "%s still waits for a frame and is left alone; it closes by itself", self._source_name()
+                    )
                 return
 
     def _read(self) -> None:
@@ -143,7 +145,7 @@ class CaptureStage(Stage):
             self._ring.close()
         self._opened.set()
 
-    def _name(self) -> str:
+    def _source_name(self) -> str:
         return self.info.name if self.info is not None else "the source"
 
     def _awaited(self, source: Source) -> Iterator[Captured]:

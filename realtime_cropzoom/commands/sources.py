@@ -1,0 +1,87 @@
+"""What frames can come from: ``cameras``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from typing import Any
+
+from realtime_cropzoom.commands.common import signals_held_back
+from realtime_cropzoom.errors import CropzoomError
+
+_MACHINE_VISION = ("genicam", "basler")
+NOTHING = """\
+no camera found. Plug one in, and look again; 'cropzoom run SOURCE' also takes a video, a folder of images,
+an address such as rtsp://192.168.1.20/stream1, and, without any camera:
+
+  cropzoom run synthetic:arena"""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    cameras = commands.add_parser("cameras", help="list the cameras that are there, with their modes")
+    cameras.add_argument("--json", action="store_true", help="as JSON")
+    cameras.set_defaults(command=_cameras)
+
+
+def _cameras(arguments: argparse.Namespace) -> int:
+    with signals_held_back():
+        from realtime_cropzoom.sources import camera
+
+    found: list[dict[str, Any]] = [
+        {
+            "source": listed.spec,
+            "name": listed.name,
+            "problem": listed.problem,
+            "modes": [
+                {"pixel_format": m.pixel_format, "width": m.width, "height": m.height, "fps": list(m.fps)}
+                for m in listed.modes
+            ],
+        }
+        for listed in camera.list_cameras()
+    ]
+    for kind in _MACHINE_VISION:
+        found += _machine_vision(kind)
+    if arguments.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print(table(found) if found else NOTHING)
+    return 0
+
+
+def _machine_vision(kind: str) -> list[dict[str, Any]]:
+    """Return the cameras of one vendor's library; without the library there are none, and a line says so."""
+    try:
+        listed = importlib.import_module(f"realtime_cropzoom.sources.{kind}").list_cameras()
+    except (CropzoomError, ImportError) as error:
+        print(f"cropzoom: {kind} cameras were not looked for: {error}", file=sys.stderr)
+        return []
+    return [
+        {
+            "source": c["id"],
+            "name": " ".join(c[key] for key in ("vendor", "model", "serial") if c.get(key)),
+            "problem": "",
+            "modes": [],
+            **{key: value for key, value in c.items() if key != "id"},
+        }
+        for c in listed
+    ]
+
+
+def table(cameras: list[dict[str, Any]]) -> str:
+    """Return cameras as lines, a mode each."""
+    rows = [("SOURCE", "NAME", "MODES")]
+    for camera in cameras:
+        modes = [_mode(m) for m in camera["modes"]]
+        first = camera["problem"] or (modes[0] if modes else "")
+        rows.append((camera["source"], camera["name"], first))
+        rows += [("", "", mode) for mode in modes[1:]]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows)
+
+
+def _mode(mode: dict[str, Any]) -> str:
+    at = f" at {', '.join(f'{fps:.4g}' for fps in mode['fps'])} fps" if mode["fps"] else ""
+    return f"{mode['pixel_format']} {mode['width']}x{mode['height']}{at}"
