@@ -15,7 +15,7 @@ from realtime_cropzoom.sources.aravis import library
 
 _AUTO_OFF = 0
 _POLL_S = 0.1
-_RELEASED_WITHIN_S = 0.5
+_RELEASED_WITHIN_S = 0.25
 
 
 class Camera:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -183,7 +184,10 @@ def _names(device: Any) -> set[str]:
 
 def _pypylon() -> Any:
     try:
-        from pypylon import pylon
+        # Its extension modules warn while they are loaded; where warnings are errors that is a crash.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pypylon import pylon
     except ImportError as error:
         raise SourceError(INSTALL) from error
     return pylon
