@@ -8,6 +8,9 @@ from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import POLL_S, Control
 
+_ENDS_WITHIN_S = 1.0
+"""A pose stage that has not said its last word so long after the stop is stuck, and nobody waits for it."""
+
 
 class QueueSink(Sink):
     """A sink that is read by iterating instead of by a thread of its own.
@@ -29,7 +32,8 @@ class QueueSink(Sink):
             super().put(record)
 
     def __iter__(self) -> Iterator[Record]:
-        ended = False
-        while not ended:
+        ended, silent_s = False, 0.0
+        while not ended and silent_s < _ENDS_WITHIN_S:
             records, ended = self._take_all(POLL_S)
             yield from records
+            silent_s = silent_s + POLL_S if self.control.stop.is_set() and not records else 0.0
