@@ -37,7 +37,7 @@ from realtime_cropzoom.session_folder import make_given_folder, make_session_fol
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
-from realtime_cropzoom.sinks.recorder import CropRecorder, FrameRecorder, make_recorders
+from realtime_cropzoom.sinks.recorder import FrameRecorder, make_recorders
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
@@ -155,8 +155,7 @@ class Pipeline:
             self._tracked = QueueSink(self.control, lockstep=self._lockstep)
 
         reader = OrderedReader(ring, None if self._lockstep else s.max_lag)
-        crops = [recorder for recorder in recorders if isinstance(recorder, CropRecorder)]
-        sinks = [sink for sink in (publish, write, self._tracked, *crops) if sink is not None]
+        sinks = [sink for sink in (publish, write, self._tracked, *recorders) if sink is not None]
         pose = PoseStage(models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart)
         detect = None
         if models.detector is not None and rule is not None:

@@ -63,7 +63,8 @@ class Ring:
 
     def __init__(self, slots: int, height: int, width: int) -> None:
         """Allocate ``slots`` frames of (height, width, 3) uint8."""
-        self.pixels = np.zeros((slots, height, width, 3), np.uint8)
+        # Filled, not zeros: those are only given memory when they are first written to, which takes milliseconds.
+        self.pixels = np.full((slots, height, width, 3), 0, np.uint8)
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._freed = threading.Condition(self._lock)

@@ -214,6 +214,16 @@ def test_in_lockstep_everything_waits_for_the_recorder(tmp_path: Path) -> None:
 # -- faults ----------------------------------------------------------------------------------------
 
 
+def test_a_model_that_hangs_does_not_stop_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame waits a little for its pose, so that the models have the cores first, but not for good."""
+    go_on = threading.Event()
+    hold_models(monkeypatch, pose=lambda k: go_on.wait(LONG_S) if k == 5 else None)
+    film = Film(160, 60, before=lambda i: go_on.set() if i == 150 else None)
+    files = check_complete(run_to_end(make_settings(tmp_path, record="ffv1", max_lag=2), film).folder)
+    assert files.summary["counts"]["skipped"] > 100
+    assert len(check_recording(files, files.folder / "film.mkv")) == 160
+
+
 class Breaking(VideoEncoder):
     """The real one, whose codec gives up in the middle."""
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_cropzoom import ring as ring_module
-from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader, Ring
+from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader, Ring, TrailingReader
 from realtime_cropzoom.types import Stamp
 
 NOW = 0.0
@@ -428,3 +428,45 @@ def test_a_frame_out_of_turn_is_refused() -> None:
     assert slot is not None
     with pytest.raises(ValueError, match="frame 5 published after frame 0"):
         ring.publish(slot, stamp(5))
+
+
+# -- readers that trail behind ---------------------------------------------------------------------
+
+
+def test_a_trailing_reader_loses_only_what_was_overwritten() -> None:
+    ring = Ring(6, 2, 2)
+    reader = TrailingReader(ring)
+    write(ring, 3)
+    assert [take_index(reader) for _ in range(3)] == [0, 1, 2]
+    write(ring, 8)
+    with taken(reader.take(NOW)) as lease:  # 3 and 4 are gone; the leased one is not overwritten
+        assert lease.frame.stamp.index == 5
+        assert [s.index for s in lease.skipped] == [3, 4]
+        write(ring, 2)
+        assert (lease.frame.image == 5).all()
+    assert [take_index(reader) for _ in range(5)] == [8, 9, 10, 11, 12]
+    assert reader.take(NOW) is None
+
+
+def test_a_trailing_reader_in_lockstep_loses_nothing() -> None:
+    ring = Ring(4, 2, 2)
+    reader = TrailingReader(ring, lockstep=True)
+    write(ring, 4)
+    assert ring.claim(NOW) is None
+    assert take_index(reader) == 0
+    write(ring)
+    assert [take_index(reader) for _ in range(4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("lockstep", [False, True])
+def test_a_frame_asked_for_by_number(lockstep: bool) -> None:
+    """Those before it are given up, which in lockstep the writer may be waiting for."""
+    ring = Ring(4, 2, 2)
+    reader = TrailingReader(ring, lockstep=lockstep)
+    write(ring, 4)
+    with taken(reader.take_frame(2)) as lease:
+        assert (lease.frame.image == 2).all()
+    write(ring, 2)
+    assert reader.take_frame(1) is None
+    with taken(reader.take_frame(5)) as lease:
+        assert lease.frame.stamp.index == 5

@@ -31,6 +31,9 @@ from realtime_cropzoom.types import Box, UInt8
 _QUEUE = 1 << 16
 _LAST_S = 0.4
 """So long a run that was stopped goes on recording what was captured before."""
+_GIVE_WAY_S = 0.02
+"""So long a frame waits for its pose: encoding at once would take a core, and memory, from the models just
+when the frame has come. No longer, because a recording must not depend on a model that hangs."""
 
 
 class _LastMoments:
@@ -57,6 +60,13 @@ class FrameRecorder(Stage):
         self._reader = TrailingReader(ring, lockstep=lockstep)
         self._last_moments = _LastMoments(control)
         self._ended = threading.Event()
+        self._lockstep = lockstep
+        self._posed, self._pose_done = -1, threading.Event()
+
+    def put(self, record: Record) -> None:
+        """Learn that the pose stage is done with a frame."""
+        self._posed = record.stamp.index
+        self._pose_done.set()
 
     def end(self) -> None:
         """Learn that no frame will come, even if the ring was not closed."""
@@ -88,7 +98,19 @@ class FrameRecorder(Stage):
                 if self._last_moments.over():
                     self.recording.leave_out([lease.frame.stamp], RUN_ENDED)
                 else:
+                    self._give_way(lease.frame.stamp.index)
                     self.recording.write(lease.frame.stamp, lease.frame.image, lease)
+
+    def _give_way(self, index: int) -> None:
+        """Let the pose stage have the frame first, as long as there is time for that."""
+        deadline = time.monotonic() + _GIVE_WAY_S
+        while not (self._lockstep or self._posed >= index or self.control.stop.is_set()):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or self._ring.newest - index > len(self._ring.pixels) // 2:
+                return
+            self._pose_done.clear()
+            if self._posed < index:  # asked again: it may have been set before it was cleared
+                self._pose_done.wait(left_s)
 
 
 class CropRecorder(Sink):
