@@ -35,19 +35,7 @@ class VideoFile:
         if path.stat().st_size == 0:
             raise SourceError(f"{path} is empty; expected a video file")
         self._path = path
-        try:
-            self._container = av.open(str(path))
-        except (av.FFmpegError, OSError) as error:
-            raise SourceError(
-                f"{path} cannot be read as a video ({words(error)}); "
-                "it may be another kind of file, or a recording that was cut off before its index was written"
-            ) from error
-        if not self._container.streams.video:
-            self._container.close()
-            raise SourceError(f"{path} has no video in it; expected a video file")
-        self._stream = self._container.streams.video[0]
-        if self._stream.codec_context.width * self._stream.codec_context.height <= _ONE_THREAD_PIXELS:
-            self._stream.codec_context.thread_count = 1
+        self._open()
         self._reformatter = VideoReformatter()
         self._undecodable = 0
         self._damaged = 0
@@ -126,16 +114,47 @@ class VideoFile:
         return float(start * base) if start is not None and base is not None else 0.0
 
     def _decode_from(self, start_s: float) -> Iterator[av.VideoFrame]:
-        """Go to the key frame before, and decode from there without handing on."""
-        if start_s:
-            try:
-                self._container.seek(round((start_s + self._begins_s()) * av.time_base))
-            except av.FFmpegError as error:
-                logger.debug("%s: no seeking, decoded from its beginning: %s", self._path, words(error))
-        for frame in self._decode():
-            # Half a tick of the container is not before.
-            if not start_s or frame.time is None or frame.time - self._begins_s() > start_s - 1e-6:
+        """Decode from the key frame before ``start_s``, and hand on what comes then or later."""
+        if not start_s:
+            yield from self._decode()
+            return
+        frames = self._decode_from_key_frame(start_s)
+        rate, tick_s = float(self._stream.average_rate or 30), float(self._stream.time_base or 0)
+        for index, frame in enumerate(frames):
+            seconds = index / rate if frame.time is None else frame.time - self._begins_s()
+            if seconds > start_s - 0.51 * tick_s - 1e-6:  # what the container has rounded is not before
                 yield frame
+
+    def _decode_from_key_frame(self, start_s: float) -> Iterator[av.VideoFrame]:
+        """Seek; where that lands too late, as MPEG-TS does, or there are no times, all is decoded instead."""
+        try:
+            self._container.seek(round((start_s + self._begins_s()) * av.time_base))
+            frames = self._decode()
+            first = next(frames, None)
+        except av.FFmpegError as error:
+            logger.debug("%s: no seeking, decoded from its beginning: %s", self._path, words(error))
+            first = None
+        if first is not None and first.time is not None and first.time - self._begins_s() <= start_s:
+            return chain([first], frames)
+        self._container.close()
+        self._open()
+        return self._decode()
+
+    def _open(self) -> None:
+        path = self._path
+        try:
+            self._container = av.open(str(path))
+        except (av.FFmpegError, OSError) as error:
+            raise SourceError(
+                f"{path} cannot be read as a video ({words(error)}); "
+                "it may be another kind of file, or a recording that was cut off before its index was written"
+            ) from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise SourceError(f"{path} has no video in it; expected a video file")
+        self._stream = self._container.streams.video[0]
+        if self._stream.codec_context.width * self._stream.codec_context.height <= _ONE_THREAD_PIXELS:
+            self._stream.codec_context.thread_count = 1
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
