@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
     source: str | None = Field(
-        None, description="a video file, or synthetic:arena[,size=640x480,fps=30,seconds=20,seed=0]"
+        None,
+        description="a video file, a folder of images, camera:0, an address such as rtsp://…, "
+        "or synthetic:arena[,size=640x480,fps=30,seconds=20,seed=0]; see docs/sources.md",
     )
     detector: str = Field(
         SHIPPED, description="detector model: a Lightning Pose model directory, an .onnx of ours, or 'shipped'"

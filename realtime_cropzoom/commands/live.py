@@ -25,6 +25,8 @@ cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by
 
   cropzoom run synthetic:arena                      the built-in arena, with the shipped models
   cropzoom run recording.mp4                        your recording, played as a camera would
+  cropzoom run camera:0                             a camera; 'cropzoom cameras' lists them
+  cropzoom run rtsp://192.168.1.20/stream1          a stream; docs/sources.md has all kinds
   cropzoom run recording.mp4 --detector DIR --pose DIR --crop-size 240
                                                     … with your own Lightning Pose models
   cropzoom run --config configs/openfield.yaml      all settings from a file
@@ -37,7 +39,12 @@ def register(commands: Any) -> None:
     """Add the commands to the parser."""
     run = commands.add_parser("run", help="track a source and publish its poses", description=RUN_EXPLAINED,
                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    run.add_argument("source", nargs="?", metavar="SOURCE", help="a video file, or synthetic:arena[,key=value…]")
+    run.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="a video, a folder of images, camera:0, rtsp://…, or synthetic:arena[,key=value…]",
+    )
     run.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
     run.add_argument("--quiet", action="store_true", help="no progress, no report")
     add_settings(run)
