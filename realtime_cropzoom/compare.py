@@ -234,6 +234,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
         known = np.sort(trace[np.isfinite(trace)])
         share.plot(100 * (np.arange(len(known)) + 1) / max(len(known), 1), known, color=colour, linewidth=1.2)
     over_time.set_yscale("symlog", linthresh=0.1)  # most deviations are small, and the few large ones matter
+    over_time.yaxis.set_major_formatter("{x:g}")
     over_time.set(xlabel="time (s)" if timed else "frame", ylabel="deviation (px)", ylim=(0, None))
     share.set(xlabel="of the frames (%), at most so much", xlim=(0, 100))
     over_time.set_title(f"{comparison.paths[1].name} against {comparison.paths[0].name}", loc="left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import itertools
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.recording import captured_frames, is_recording_of
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Box, Float64, UInt8
@@ -31,7 +33,9 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     opened = open_source(source)
     try:
         image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
-        for index, captured in enumerate(opened.frames()):
+        # A run's own recording may lack frames; its table says which of them it shows.
+        recorded = captured_frames(source) if is_recording_of(source, tables.path) else None
+        for index, captured in zip(recorded or itertools.count(), opened.frames(), strict=False):
             if index in wanted:
                 captured.copy_to(image)
                 panels.append(draw_frame(image, tables, index))

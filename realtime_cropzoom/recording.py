@@ -38,6 +38,12 @@ def captured_frames(video: str | Path) -> list[int] | None:
         raise DataError(f"{table} is no table of a recording ({error}); expected {RECORDING_COLUMNS}") from error
 
 
+def is_recording_of(video: str | Path, poses: Path) -> bool:
+    """Whether ``video`` is the recording that stands beside the pose file of its run, with its table."""
+    table = recording_table(poses)
+    return table.is_file() and recording_table(Path(video)).resolve() == table.resolve()
+
+
 def schedule_for(path: Path, source: str | None) -> FileSchedule:
     """Read a recorded schedule for ``source``: a frame of a run's own recording gets the box of its captured frame.
 

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.recording import recording_table
+from realtime_cropzoom.recording import is_recording_of
 from realtime_cropzoom.session_files import (
-    SessionFiles,
     find_files,
     frame_numbers,
     frame_times,
@@ -104,11 +103,7 @@ def read_session(path: Path, *, video: str | Path | None = None, fps: float | No
     )
     complete = _in_all(numbers, boxes, timing) if files.live else numbers
     count = int(complete.max()) + 1 if len(complete) else 0
-    own = (
-        video is not None
-        and files.recording is not None
-        and recording_table(Path(video)).resolve() == files.recording.resolve()
-    )
+    own = video is not None and is_recording_of(video, files.poses)  # it may lack frames, and the run has their times
     seconds = None if own else _given_times(files.poses, count, video, fps)
     count = count if seconds is None else len(seconds)
     summary = read_summary(files.poses.parent) if files.live else {}
@@ -135,13 +130,6 @@ def _in_all(numbers: pd.Index[int], *tables: pd.DataFrame) -> pd.Index[int]:
     for table in tables:
         numbers = numbers.intersection(table.index) if len(table.columns) else numbers
     return numbers
-
-
-def _is_own(video: str | Path | None, files: SessionFiles) -> bool:
-    """Whether ``video`` is the run's recording: it may lack frames, and the run has their times."""
-    if video is None or files.recording is None:
-        return False
-    return recording_table(Path(video)).resolve() == files.recording.resolve()
 
 
 def _given_times(poses: Path, count: int, video: str | Path | None, fps: float | None) -> Float64 | None:

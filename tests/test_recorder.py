@@ -33,9 +33,10 @@ from live import (
 )
 
 from realtime_cropzoom.config import load_settings
+from realtime_cropzoom.draw import contact_sheet
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.session_table import load_session
+from realtime_cropzoom.session_table import load_session, read_session
 from realtime_cropzoom.sinks import recorder
 from realtime_cropzoom.sinks.encoder import VideoEncoder
 from realtime_cropzoom.types import UInt8
@@ -178,7 +179,7 @@ def slow_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("slow_encoder")
-def test_a_recorder_that_is_too_slow_is_not_in_the_way(tmp_path: Path) -> None:
+def test_a_recorder_that_is_too_slow_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it misses is counted, marked and said; a replay still gives each frame the box of its own."""
     film = Film(200, 100)
     settings = make_settings(tmp_path, record="ffv1", record_crops=True, record_buffer=2, max_lag=60)
@@ -199,6 +200,16 @@ def test_a_recorder_that_is_too_slow_is_not_in_the_way(tmp_path: Path) -> None:
 
     table = load_session(files.folder).drop_duplicates("frame")
     assert table.set_index("recorded")["frame"].drop(pd.NA).tolist() == frames
+    drawn: list[tuple[int, int]] = []
+
+    def draw(image: UInt8, _: object, index: int) -> UInt8:
+        drawn.append((film.footage.index_of(image), index))
+        return image
+
+    monkeypatch.setattr("realtime_cropzoom.draw.draw_frame", draw)
+    contact_sheet(read_session(files.folder), 6, source=str(video))
+    assert drawn
+    assert all(shown == index for shown, index in drawn)
     with_video = load_session(files.folder, video=video).drop_duplicates("frame")
     assert with_video["time_s"].tolist() == table["time_s"].tolist()
 
