@@ -43,6 +43,10 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
     for recording in summary["recordings"]:
         dropped = sum(recording["dropped"].values())
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
+    if summary["lost"]:
+        lines.append(f"{summary['lost']} frames were lost on the way from the camera")
+    if summary["too_old"]:
+        lines.append(f"{summary['too_old']} poses were too old to be sent; they are in the files")
     if summary["clock_drift"] is not None:
         lines.append(_drift_line(summary["clock_drift"]))
     latencies = dict(summary["latency_ms"])
