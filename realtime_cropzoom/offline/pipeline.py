@@ -31,7 +31,8 @@ from realtime_cropzoom.offline.outputs import RowsFile, Say
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
-from realtime_cropzoom.schedule import PASSED_OVER, FileSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.recording import schedule_for
+from realtime_cropzoom.schedule import PASSED_OVER, LockstepSchedule, Schedule
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.opening import SYNTHETIC
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp
@@ -127,7 +128,7 @@ class OfflinePipeline:
         s = self._settings
         if s.schedule is None:
             return LockstepSchedule(s.state_limits(), s.detector_every)
-        schedule = FileSchedule.read(s.schedule)
+        schedule = schedule_for(s.schedule, source)
         if s.frames is None and info.frame_count not in (None, len(schedule)):
             frames = count_frames(source)  # a header counts frames that do not decode, too
             if frames != len(schedule):
