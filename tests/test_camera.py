@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
@@ -15,15 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live import check_complete, cropzoom, make_settings, run_to_end
+from live import LONG_S, check_complete, cropzoom, make_settings, run_to_end, wait_for
 
 from realtime_cropzoom.commands.sources import table
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.ring import EndOfStream, OrderedReader, Ring
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, camera, v4l2
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.sources.ratecheck import RateCheck
 from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
+from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.stages.capture import CaptureStage
 
 MS, S = 1_000_000, 1_000_000_000
 
@@ -407,3 +411,59 @@ def test_stop_ends_it_while_it_waits_to_come_back() -> None:
         raise SourceError("no such camera")
 
     assert len(list(Reconnecting(Flaky(), refuse, Policy(), stop).frames())) == 3
+
+
+# -- before there is a ring -------------------------------------------------------------------------
+
+
+class Ticking(Flaky):
+    """Frames for ever, as fast as they are taken, each of which says its number."""
+
+    taken = 0
+
+    def frames(self) -> Iterator[Captured]:
+        while True:
+            number = Ticking.taken = Ticking.taken + 1
+            time.sleep(0.002)
+            yield Captured(number * MS, None, 8, 6, lambda out, n=number: out.fill(n % 256))
+
+
+def test_frames_that_come_while_models_load_are_thrown_away_and_the_first_after_is_the_first() -> None:
+    Ticking.taken = 0
+    control = Control()
+    capture = CaptureStage(Ticking, control, realtime=True, frames=5)
+    capture.start()
+    capture.wait_open()
+    wait_for(lambda: Ticking.taken > 50, "frames that nobody wants")
+    ring = Ring(8, 6, 8)
+    reader = OrderedReader(ring, None)
+    taken = Ticking.taken
+    capture.begin(ring)
+    lease = wait_for(lambda: reader.take(0.1), "a frame")
+    assert (lease.frame.stamp.index, lease.frame.stamp.pts_ns) == (0, 0)
+    assert Ticking.taken >= taken > 50
+    lease.release()
+    capture.join(LONG_S)
+    assert control.error is None
+    assert capture.seconds() > 0
+
+
+def test_a_source_given_up_before_there_is_a_ring_ends_the_readers_all_the_same() -> None:
+    opened = iter([Flaky()])
+
+    def open_once() -> Flaky:
+        source = next(opened, None)
+        if source is None:
+            raise SourceError("no such camera")
+        return source
+
+    control = Control()
+    capture = CaptureStage(open_once, control, realtime=True, frames=None, reconnect=Policy(give_up_after_s=0.05))
+    capture.start()
+    capture.join(LONG_S)
+    ring = Ring(8, 6, 8)
+    reader = OrderedReader(ring, None)
+    capture.begin(ring)
+    with pytest.raises(EndOfStream):
+        reader.take(1.0)
+    assert "giving up" in str(control.error)

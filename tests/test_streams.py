@@ -107,7 +107,7 @@ def test_mpeg_ts_brings_its_own_clock_and_mjpeg_none(footage: Footage) -> None:
 def test_what_came_while_nobody_read_is_old_and_left_out(kind: str, footage: Footage) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving(kind, port, epoch_ns), opened(address(kind, port)) as source:
-        time.sleep(2 * OLD / FPS)
+        time.sleep(1.4 * OLD / FPS)
         for captured in islice(source.frames(), 3):
             assert behind(epoch_ns, index_of(captured, footage)) < OLD
 
@@ -232,7 +232,7 @@ def test_a_server_is_killed_and_revived_while_it_is_tracked(kind: str, tmp_path:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving(kind, port, epoch_ns) as server:
         await_server(kind, port)
-        run = tracked(address(kind, port), tmp_path, "--frames", 200, "--read-timeout-s", 1.5, "--open-timeout-s", 10)
+        run = tracked(address(kind, port), tmp_path, "--frames", 150, "--read-timeout-s", 1.5, "--open-timeout-s", 10)
         with run as (process, heard):
             heard.until_stream("live")
             heard.until_pose(segment=0, count=20)
@@ -249,7 +249,7 @@ def test_a_server_is_killed_and_revived_while_it_is_tracked(kind: str, tmp_path:
     # A connection that is closed is a break at once; datagrams only stay away.
     assert [s for s in heard.streams()[:4] if s not in ("stalled", "ended")] == ["live", "reconnecting", "live"]
     files = check_complete(the_session(tmp_path / "out"))
-    assert files.summary["counts"]["captured"] == 200
+    assert files.summary["counts"]["captured"] == 150
     assert sorted(set(files.timing["segment"])) == [0, 1]
     assert files.timing["pts_ns"].is_monotonic_increasing
 
@@ -258,7 +258,7 @@ def test_a_frozen_server_is_a_stall_and_then_a_break(tmp_path: Path) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving("http", port, epoch_ns) as server:
         await_server("http", port)
-        run = tracked(address("http", port), tmp_path, "--frames", 200, "--read-timeout-s", 2, "--open-timeout-s", 2)
+        run = tracked(address("http", port), tmp_path, "--frames", 120, "--read-timeout-s", 2, "--open-timeout-s", 2)
         with run as (process, heard):
             heard.until_stream("live")
             heard.until_pose(segment=0, count=20)
@@ -274,7 +274,7 @@ def test_a_frozen_server_is_a_stall_and_then_a_break(tmp_path: Path) -> None:
     check_complete(the_session(tmp_path / "out"))
 
 
-@pytest.mark.parametrize(("kind", "frozen_s"), [("http", 1.5), ("udp", 1.5), ("http", 3.0)])
+@pytest.mark.parametrize(("kind", "frozen_s"), [("udp", 1.5), ("http", 3.0)])
 def test_no_frame_from_before_a_freeze_comes_after_it_as_new(kind: str, frozen_s: float, footage: Footage) -> None:
     """Shorter than the read timeout, the connection stays; longer, it is another one."""
     epoch_ns, port, stop = time.monotonic_ns(), free_port(), Event()
