@@ -2,12 +2,13 @@
 # make test   run the tests
 # make lint   linters and type checker
 # make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
+# make soak   run for ten minutes with twenty subscribers and print what grows; MINUTES=60 for an hour
 # Each makes the environment it needs in .venv; PYTHON=python3.12 chooses another Python.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench soak clean
 
 demo: .venv/.run
 	$(BIN)/cropzoom demo
@@ -22,6 +23,11 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python scripts/bench.py
+
+MINUTES ?= 10
+
+soak: .venv/.dev
+	$(BIN)/python scripts/soak.py --minutes $(MINUTES)
 
 .venv/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
