@@ -18,7 +18,7 @@ from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, FrameRecorder
 from realtime_cropzoom.sinks.zmq import ZmqSink
-from realtime_cropzoom.sources import SourceInfo
+from realtime_cropzoom.sources import SourceInfo, without_password
 from realtime_cropzoom.stages.base import Control, Stage
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
@@ -71,7 +71,7 @@ class Account:
             schema=SCHEMA_VERSION,
             run=self.identity.run,
             camera=self.identity.camera,
-            source=self.settings.source or info.name,
+            source=without_password(self.settings.source or info.name),
             keypoint_names=list(models.pose.keypoint_names),
             width=info.width,
             height=info.height,
@@ -133,7 +133,7 @@ class Account:
         return {
             "run": self.identity.run,
             "version": __version__,
-            "source": self.settings.source or self.info.name,
+            "source": without_password(self.settings.source or self.info.name),
             "unix_offset_ns": self.identity.unix_offset_ns,
             "reason": self._why_ended() if ended else "running",
             "problems": self._problems(stages),

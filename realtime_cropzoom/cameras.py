@@ -51,7 +51,10 @@ class Cameras:
 
     def to_yaml(self) -> str:
         """Return everything as YAML that ``--config`` reads back."""
-        cameras = {name: s.model_dump(mode="json", exclude={"out", "camera"}) for name, s in self.settings.items()}
+        cameras = {
+            name: {key: value for key, value in s.to_dict().items() if key not in ("out", "camera")}
+            for name, s in self.settings.items()
+        }
         content = {"out": str(self.out), CAMERAS: cameras, STOP_TOGETHER: self.stop_together}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 

@@ -26,7 +26,7 @@ from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.schedule import StateLimits
-from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources import SourceOptions, without_password
 
 ENV_PREFIX = "CROPZOOM_"
 SHIPPED = "shipped"
@@ -206,8 +206,13 @@ class Settings(BaseSettings):
         return self.record != "none" or self.record_crops
 
     def to_yaml(self) -> str:
-        """Return all settings as YAML that ``--config`` reads back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """Return all settings as YAML that ``--config`` reads back; a password in an address is left out."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings as they may be written down."""
+        content = self.model_dump(mode="json")
+        return content if self.source is None else {**content, "source": without_password(self.source)}
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:

@@ -15,7 +15,7 @@ import numpy as np
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.recording import captured_frames, is_recording_of
 from realtime_cropzoom.session_table import SessionTables
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 _SCALE = 2
@@ -26,8 +26,7 @@ _TRAIL_S = 2.0
 
 def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
     """Return one RGB picture of ``count`` frames spread over the session, as they were tracked."""
-    if not (source := source or tables.source):
-        raise DataError(f"{tables.path} does not say what was recorded; give the recording with --source")
+    source = source or _footage(tables)
     wanted = _spread(tables, count)
     panels: list[UInt8] = []
     opened = open_source(source)
@@ -46,6 +45,17 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     if not panels:
         raise DataError("the session has no frame with a pose; there is nothing to draw")
     return _tile(panels, columns)
+
+
+def _footage(tables: SessionTables) -> str:
+    """Where the frames of a session can be had again: what was played, or the run's own recording."""
+    played = tables.source
+    if played is not None and (played.startswith(SYNTHETIC) or Path(played).expanduser().exists()):
+        return played
+    recording = next((p for p in (tables.path.with_suffix(s) for s in (".mp4", ".mkv")) if p.exists()), None)
+    if recording is None:
+        raise DataError(f"the frames of {tables.path} are not to be had again; give the recording with --source")
+    return str(recording)
 
 
 def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:

@@ -246,3 +246,10 @@ def test_an_anchor_the_detector_does_not_know_is_named() -> None:
     settings = load_settings({"anchor_keypoints": "snout,nose"})
     with pytest.raises(ConfigError, match="the detector has no nose; it has snout, tailbase"):
         settings.box_rule(("snout", "tailbase"), None)
+
+
+def test_a_password_in_an_address_is_written_nowhere() -> None:
+    settings = load_settings({"source": "rtsp://lab:secret@10.0.0.5/stream"})
+    assert settings.source == "rtsp://lab:secret@10.0.0.5/stream"
+    assert "secret" not in settings.to_yaml()
+    assert yaml.safe_load(settings.to_yaml())["source"] == "rtsp://10.0.0.5/stream"

@@ -109,7 +109,7 @@ def test_the_command_draws_sessions_and_pose_files(
     assert main(["draw", str(path), "--traces"]) == 0
     assert (tmp_path / "clip_traces.png").stat().st_size > 1000
     assert main(["draw", str(path)]) == 2
-    assert "does not say what was recorded; give the recording with --source" in capsys.readouterr().err
+    assert "are not to be had again; give the recording with --source" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["no/such/folder/traces.png", "traces.unknown"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,6 +75,11 @@ class SourceOptions:
     """A file begins anew when it ends."""
     start_s: float = 0.0
     """Where in a file to begin."""
+
+
+def without_password(address: str) -> str:
+    """Return what a user gave as a source as it may be shown, sent and written down."""
+    return re.sub(r"//[^/@]*@", "//", address)
 
 
 class Source(Protocol):

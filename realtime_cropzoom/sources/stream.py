@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import av
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources import SourceOptions, without_password
 from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo, of_cameras_only
 from realtime_cropzoom.sources.video import words
 
@@ -64,11 +64,6 @@ def address_of(spec: str, options: SourceOptions) -> Address:
         timeout_s=(options.open_timeout_s, options.read_timeout_s),
         asked_fps=options.fps,
     )
-
-
-def without_password(url: str) -> str:
-    """Return an address as it may be shown."""
-    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def _explain(error: Exception) -> str:
