@@ -124,15 +124,18 @@ def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool])
     done: Future[Camera] = Future()
 
     def work() -> None:
+        camera = problem = None
         try:
             camera = Camera(name)
         except BaseException as error:
-            done.set_exception(error)
+            problem = error
+        if not done.set_running_or_notify_cancel():  # nobody waits for it any more
+            if camera is not None:
+                camera.close()
+        elif camera is not None:
+            done.set_result(camera)
         else:
-            if not done.set_running_or_notify_cancel():
-                camera.close()  # nobody waits for it any more
-            else:
-                done.set_result(camera)
+            done.set_exception(problem)
 
     Thread(target=work, name="aravis-open", daemon=True).start()
     deadline = time.monotonic() + timeout_s
