@@ -133,7 +133,7 @@ def read_predictions(path: Path, *, live: bool = False) -> Predictions:
     return _predictions(path, header, table)
 
 
-def chunks_of_predictions(path: Path, rows: int = 10_000) -> Iterator[Predictions]:
+def chunks_of_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
     """Yield a prediction file in portions, so that one of hours takes no more memory than one of minutes."""
     header = read_header(path)
     index = dict.fromkeys(range(header.index_columns), str)

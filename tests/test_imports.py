@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 PURE = [
-    *("boxes", "clock", "context", "crop", "errors", "heatmaps", "message"),
+    *("boxes", "clock", "context", "crop", "drift", "errors", "heatmaps", "message"),
     *("records", "report", "schedule", "split", "stats", "types"),
 ]
 BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", *PURE]
