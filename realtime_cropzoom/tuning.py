@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,11 @@ from threadpoolctl import threadpool_limits
 
 _SWITCH_INTERVAL_S = 0.0001
 """How long one Python thread may keep the others waiting; the default of 5 ms is a frame at 200 fps."""
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def tune() -> Callable[[], None]:

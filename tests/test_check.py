@@ -32,7 +32,7 @@ SHORT_S = 0.2
 @pytest.fixture(autouse=True)
 def _plenty_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine has: only the test of it is about that."""
-    monkeypatch.setattr("realtime_cropzoom.preflight.machine._cores_there", lambda: 8)
+    monkeypatch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: 8)
 
 
 class Wrong:
@@ -112,7 +112,7 @@ def encode_slowly(wrong: Wrong) -> None:
 
 
 def no_core(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.machine._cores_there", lambda: 0)
+    wrong.patch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: 0)
 
 
 def slow_disk(wrong: Wrong) -> None:

@@ -247,11 +247,11 @@ def _options(arguments: argparse.Namespace, model: Model) -> Any:
 
 
 def _workers(arguments: argparse.Namespace, model: Model) -> int:
-    from realtime_cropzoom.offline.lane import cores
+    from realtime_cropzoom.tuning import usable_cores
 
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"workers is {arguments.workers}; expected a number of cores, 1 or more")
-    return arguments.workers or (cores() if model.session.provider == "cpu" else min(4, cores()))
+    return arguments.workers or (usable_cores() if model.session.provider == "cpu" else min(4, usable_cores()))
 
 
 def _box_flags(arguments: argparse.Namespace) -> Any:

@@ -6,7 +6,6 @@ what the live stages do, so the numbers are theirs, whatever the number of cores
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +19,6 @@ from realtime_cropzoom.model import Model
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 T = TypeVar("T")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,11 @@ Say = Callable[[str], None]
 """Tells the user something, in a line."""
 
 
+def partial_of(final: Path) -> Path:
+    """Where a file is written until it is complete."""
+    return final.with_name(final.name + ".partial")
+
+
 class RowsFile:
     """A CSV file that grows row by row, and gets its name when it is complete."""
 
@@ -42,7 +47,7 @@ class RowsFile:
         """
         self.final = final
         self._announce = announce
-        self._partial = final.with_name(final.name + ".partial")
+        self._partial = partial_of(final)
         self._note = final.with_name(final.name + ".partial.json")
         self.rows = 0
         """Rows that an earlier command has left."""
@@ -168,7 +173,7 @@ class RowsFile:
 @contextmanager
 def replacing(final: Path) -> Iterator[IO[str]]:
     """Open a text file that takes its name, and the place of an older one, when it is complete. Raises SinkError."""
-    partial = final.with_name(final.name + ".partial")
+    partial = partial_of(final)
     with _words_for(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -189,7 +194,7 @@ def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
         _, data = cv2.imencode(final.suffix, pixels)
     except cv2.error as error:
         raise SinkError(f"cannot write {final}: no picture of {pixels.shape} can be {final.suffix}") from error
-    partial = final.with_name(final.name + ".partial")
+    partial = partial_of(final)
     with _words_for(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         try:

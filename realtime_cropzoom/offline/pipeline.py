@@ -27,7 +27,7 @@ from realtime_cropzoom.offline.frames import FrameReader, count_frames
 from realtime_cropzoom.offline.inputs import LabelFile, Video, gather
 from realtime_cropzoom.offline.lane import Answer, Lane
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
-from realtime_cropzoom.offline.outputs import RowsFile, Say
+from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
@@ -120,7 +120,7 @@ class OfflinePipeline:
 
     def _refuse_boxes_of_others(self, final: Path) -> None:
         """Boxes without poses are not of this command, unless it was killed while it gave them their names."""
-        boxes, poses_so_far = _boxes_beside(final), final.with_name(final.name + ".partial")
+        boxes, poses_so_far = _boxes_beside(final), partial_of(final)
         if boxes.exists() and not self._options.overwrite and not (self._options.resume and poses_so_far.exists()):
             raise SinkError(f"{boxes} exists; give another folder with --out, or --overwrite to replace it")
 

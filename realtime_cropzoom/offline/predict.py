@@ -33,7 +33,7 @@ from realtime_cropzoom.offline.metrics import (
     write_pixel_errors,
     write_temporal_norm,
 )
-from realtime_cropzoom.offline.outputs import RowsFile, Say, replacing
+from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.tables import Labels, read_labels
@@ -114,7 +114,7 @@ class Predictor:
             "decoder": self._model.method,
             "provider": self._model.session.provider,
         }
-        partial_before = final.with_name(final.name + ".partial")
+        partial_before = partial_of(final)
         if partial_before.exists() and not self._options.resume:
             self._say(f"{partial_before} is of an interrupted command; starting over (--resume goes on)")
         header = pose_header(self._model.keypoint_names, self._model.file.scorer)

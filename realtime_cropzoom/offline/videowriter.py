@@ -11,6 +11,8 @@ from types import TracebackType
 import av
 
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.offline.outputs import partial_of
+from realtime_cropzoom.sources.video import words
 from realtime_cropzoom.types import UInt8
 
 _TICKS = 90_000
@@ -23,7 +25,7 @@ class VideoWriter:
     def __init__(self, final: Path, size: tuple[int, int], fps: float | None, *, quality: int = 18) -> None:
         """``size`` is (W, H), made even where it is odd. ``quality`` is x264's crf. Raises SinkError."""
         self.final = final
-        self._partial = final.with_name(final.name + ".partial")
+        self._partial = partial_of(final)
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         self._last_pts = -1
         try:
@@ -32,7 +34,7 @@ class VideoWriter:
             rate = Fraction(fps or 30.0).limit_denominator(1001)
             self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(quality)})
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SinkError(f"cannot write {final}: {_words(error)}") from error
+            raise SinkError(f"cannot write {final}: {words(error)}") from error
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, _TICKS)
@@ -54,7 +56,7 @@ class VideoWriter:
             self._container.close()
             os.replace(self._partial, self.final)
         except (av.FFmpegError, OSError) as error:
-            raise SinkError(f"cannot write {self.final}: {_words(error)}") from error
+            raise SinkError(f"cannot write {self.final}: {words(error)}") from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -69,8 +71,4 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            raise SinkError(f"cannot write {self.final}: {_words(error)}") from error
-
-
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+            raise SinkError(f"cannot write {self.final}: {words(error)}") from error

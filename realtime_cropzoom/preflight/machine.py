@@ -16,6 +16,7 @@ import zmq
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import NONE, Settings
 from realtime_cropzoom.preflight.line import Line, bad, good
+from realtime_cropzoom.tuning import usable_cores
 
 _TRIAL_BYTES = 32 << 20
 _LEAVE_FREE_BYTES = 200_000_000
@@ -96,7 +97,7 @@ def check_disk(out: Path, hours: float, bytes_a_second: Sequence[float | None]) 
 def check_cores(cores: Sequence[float | None]) -> Line:
     """Say whether the processor has room for all models at the rates that were measured."""
     known = [busy for busy in cores if busy is not None]
-    there = _cores_there()
+    there = usable_cores()
     if not known:
         return good("cores", f"{there} cores; how many the models need is not known")
     needed = sum(known)
@@ -145,11 +146,6 @@ def _write_speed(folder: Path) -> float | None:
             return _TRIAL_BYTES / (time.perf_counter() - began)
     except OSError:
         return None
-
-
-def _cores_there() -> int:
-    """Those this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _size(number: float) -> str:

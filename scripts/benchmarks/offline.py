@@ -19,12 +19,11 @@ import psutil
 from benchmarks.material import SHIPPED, Bench, Pair, prepare, write_arena
 from benchmarks.memory import measure, row_of
 from benchmarks.results import Row
-from realtime_cropzoom.offline.lane import cores
 from realtime_cropzoom.offline.pipeline import Models, OfflinePipeline
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.workers import worker_pool
 from realtime_cropzoom.sources.video import VideoFile
-from realtime_cropzoom.tuning import tuned
+from realtime_cropzoom.tuning import tuned, usable_cores
 
 TITLE = "Offline: one pass over a recording, files written"
 _AIM = 0.9
@@ -55,7 +54,7 @@ def run(bench: Bench) -> Iterator[Row]:
 def _limit_row(bench: Bench, pair: Pair, ours: list[float], limit: list[float], n: str) -> Row:
     ratio = float(np.median(np.divide(ours, limit)))
     value = f"{ratio:.2f} ({np.median(ours):.0f} of {np.median(limit):.0f} frames/s)"
-    name = f"{pair.name}: {bench.recording_name} / decoding and both bare models on {cores()} cores"
+    name = f"{pair.name}: {bench.recording_name} / decoding and both bare models on {usable_cores()} cores"
     return Row(name, value, f"≥ {_AIM}", ratio >= _AIM, n, {"ratio": ratio, "fps": ours, "limit": limit})
 
 
@@ -63,7 +62,7 @@ def _limit(bench: Bench, pair: Pair, count: int) -> float:
     """Frames a second where one thread decodes and each core takes whatever inference is next."""
     detector, pose = prepare(pair, bench.frames[0])
     decoder = threading.Thread(target=_decode, args=(bench.recording, count))
-    with tuned(), ThreadPoolExecutor(cores()) as pool:
+    with tuned(), ThreadPoolExecutor(usable_cores()) as pool:
         begun = perf_counter()
         decoder.start()
         for done in [pool.submit(model.infer) for _ in range(count) for model in (detector, pose)]:
@@ -82,9 +81,9 @@ def _decode(video: Path, count: int) -> None:
 def _rate(bench: Bench, pair: Pair, count: int) -> float:
     settings = bench.settings(pair, frames=count)
     models, folder = Models(*pair.load()), bench.scratch / "offline"
-    with worker_pool(cores()) as pool:
+    with worker_pool(usable_cores()) as pool:
         options = Options(overwrite=True, skip_viz=True)
-        pipeline = OfflinePipeline(settings, models, pool, cores(), options, say=print)
+        pipeline = OfflinePipeline(settings, models, pool, usable_cores(), options, say=print)
         begun = perf_counter()
         pipeline.run(str(bench.recording), folder)
         return count / (perf_counter() - begun)
@@ -155,8 +154,10 @@ def _memory(pipe: Connection, bench: Bench, video: Path) -> None:
     sampler = threading.Thread(target=sample)
     sampler.start()
     models, options = Models(*SHIPPED.load()), Options(overwrite=True, skip_viz=True)
-    with worker_pool(cores()) as pool:
-        OfflinePipeline(bench.settings(SHIPPED), models, pool, cores(), options, print).run(str(video), bench.scratch)
+    with worker_pool(usable_cores()) as pool:
+        OfflinePipeline(bench.settings(SHIPPED), models, pool, usable_cores(), options, print).run(
+            str(video), bench.scratch
+        )
     done.set()
     sampler.join()
     pipe.send(samples)
