@@ -63,6 +63,19 @@ class Counts(msgspec.Struct, frozen=True):
     """Messages dropped before the socket; their ``seq`` is missing."""
 
 
+class FilteredKeypoint(msgspec.Struct, frozen=True, array_like=True):
+    """A filtered keypoint, written as [x, y, vx, vy, sigma]; all null before the first usable pose."""
+
+    x: float | None
+    """Frame pixels."""
+    y: float | None
+    vx: float | None
+    """Pixels per second."""
+    vy: float | None
+    sigma: float | None
+    """Standard deviation of the position in pixels, null where the filter knows none."""
+
+
 class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     """One processed frame."""
 
@@ -86,6 +99,10 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     counts: Counts
     segment: int = 0
     """How often the source had broken off and come back before this frame."""
+    filtered: dict[str, FilteredKeypoint] | None = None
+    """Name → filtered position and velocity at ``time.captured_ns``; null where no filter is set."""
+    arena: dict[str, tuple[float | None, float | None]] | None = None
+    """Name → [x, y] in arena space, in ``arena_unit`` of the hello; null where no calibration is set."""
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -149,6 +166,14 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     version: str
     """Of this package."""
     unix_offset_ns: int
+    clock: str | None = None
+    """Names the monotonic clock of all times: who has the same one needs no conversion."""
+    echo: str | None = None
+    """Endpoint that tells the time, for those who have another clock; null where there is none."""
+    filter: str | None = None
+    """What made ``filtered``: one_euro or kalman."""
+    arena_unit: str | None = None
+    """Unit of ``arena``, as in cm; null where no calibration is set."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
