@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event
@@ -234,10 +234,14 @@ def test_the_table_has_a_line_a_mode() -> None:
 
 
 def warnings_of(info: SourceInfo, fps: float, caplog: pytest.LogCaptureFixture, seconds: float = 3.0) -> list[str]:
+    return warnings_at(info, [round(index * S / fps) for index in range(round(seconds * fps))], caplog)
+
+
+def warnings_at(info: SourceInfo, times_ns: Sequence[int], caplog: pytest.LogCaptureFixture) -> list[str]:
     check = RateCheck(info)
     with caplog.at_level(logging.WARNING):
-        for index in range(round(seconds * fps)):
-            check.add(round(index * S / fps))
+        for time_ns in times_ns:
+            check.add(time_ns)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -258,6 +262,22 @@ def test_a_rate_that_is_right_or_not_yet_known_is_no_warning(
 ) -> None:
     info = SourceInfo("cam", 640, 480, asked and fps, None, live=True, asked_fps=asked)
     assert warnings_of(info, fps, caplog, seconds) == []
+
+
+@pytest.mark.parametrize("at", [1, 10, 50], ids=["after the first frame", "early", "late"])
+@pytest.mark.parametrize("burst", [False, True], ids=["", "with a burst of what it held up"])
+def test_a_rate_is_not_judged_across_a_stall(at: int, burst: bool, caplog: pytest.LogCaptureFixture) -> None:
+    info = SourceInfo("cam", 640, 480, 30.0, None, live=True)
+    before = [i * S // 30 for i in range(at)]
+    goes_on_ns = before[-1] + 3 * S
+    held_up = [goes_on_ns + i * MS for i in range(90)] if burst else []
+    after = [goes_on_ns + S // 10 + i * S // 30 for i in range(120)]
+    assert warnings_at(info, before + held_up + after, caplog) == []
+
+
+def test_a_source_that_is_slow_all_the_time_does_not_pass_for_one_that_stalls(caplog: pytest.LogCaptureFixture) -> None:
+    (warning,) = warnings_of(SourceInfo("cam", 640, 480, 30.0, None, live=True), 1.0, caplog, seconds=12)
+    assert "GIVES 1.0 FRAMES A SECOND; it announces 30" in warning
 
 
 # -- fresh frames, and their time ------------------------------------------------------------------
