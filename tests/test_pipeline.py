@@ -32,6 +32,7 @@ from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import ConfigError, ScheduleError, SourceError, StageError
 from realtime_cropzoom.message import EndMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.stages.detect import DetectStage
 
 NEAR_PX = 6.0
 """How close the tiny models come to the middle of the blob."""
@@ -286,6 +287,15 @@ def test_lockstep_drops_nothing_and_repeats_itself(tmp_path: Path, monkeypatch: 
     for suffix in ("", "_bbox"):
         texts = [(p.folder / f"film{suffix}.csv").read_bytes() for p in (first, second)]
         assert texts[0] == texts[1]
+
+
+def test_nobody_waits_for_a_detector_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DetectStage, "work", lambda self: None)
+    pipeline = Pipeline(make_settings(tmp_path, pace="fast"), lambda: Film(30))
+    pipeline.start()
+    with pytest.raises(StageError, match="frame 0 waits for a detection, but the detector has ended without it"):
+        pipeline.join()
+    check_complete(pipeline.folder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("edge", ["pad", "clamp"])

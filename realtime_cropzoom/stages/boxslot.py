@@ -26,6 +26,11 @@ class BoxSlot:
             self._schedule.offer(detection)
             self._changed.notify_all()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no detection will come any more: what ``choose`` does not know then it never will."""
+        return self._closed
+
     def close(self) -> None:
         """Say that no detection will come, so that nobody waits for one."""
         with self._changed:

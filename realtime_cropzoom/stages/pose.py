@@ -22,6 +22,7 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.context import ContextWindow, Question
 from realtime_cropzoom.crop import Edge
+from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Lease, OrderedReader, Ring
@@ -234,9 +235,12 @@ class PoseStage(Stage):
 
     def _box_for(self, stamp: Stamp) -> BoxInForce | None:
         while not self.control.stop.is_set():
+            closed = self._slot.closed  # asked first: what was offered before it was closed is known now
             chosen = self._slot.choose(stamp, POLL_S)
             if chosen is not None:
                 return chosen
+            if closed and not self.control.stop.is_set():  # a stop ends the detector, too, which closes the slot
+                raise StageError(f"frame {stamp.index} waits for a detection, but the detector has ended without it")
         return None
 
     def _skip(self, stamps: list[Stamp]) -> None:
