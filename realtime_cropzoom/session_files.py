@@ -59,6 +59,8 @@ def _pose_file(folder: Path) -> Path:
             raise DataError(f"{folder} holds {len(found)} sessions; give the file of the poses of one, such as X.csv")
         if found:
             return folder / f"{found[0].name.removesuffix(suffix)}.csv"
+    if cameras := sorted(path.parent.name for path in folder.glob("*/*_timing.csv")):
+        raise DataError(f"{folder} holds {len(cameras)} cameras; give the folder of one: {', '.join(cameras)}")
     raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
 
 

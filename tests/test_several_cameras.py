@@ -23,7 +23,7 @@ from realtime_cropzoom.cameras import Cameras, load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.config import load_settings
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.message import EndMessage, PoseMessage
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -237,6 +237,8 @@ def test_two_cameras_are_tracked_at_once_each_with_its_subscriber(tmp_path: Path
         files = check_complete(session.folder / name)
         assert [m.frame for m in poses] == sorted({m.frame for m in poses})
         assert len(load_session(session.folder / name)) == 3 * files.summary["counts"]["captured"]
+    with pytest.raises(DataError, match=r"holds 2 cameras; give the folder of one: side, top$"):
+        load_session(session.folder)
     summary = session.summary
     assert (summary["reason"], summary["exit"]) == ("finished", 0)
     assert summary["totals"]["captured"] == 310
