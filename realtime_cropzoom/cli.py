@@ -21,6 +21,9 @@ from realtime_cropzoom.commands import live, offline, preflight, session, source
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, Terminated, signals_held_back
 from realtime_cropzoom.errors import CropzoomError
 
+_SIGPIPE = 13
+"""Windows has no name for it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
@@ -50,7 +53,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return 128 + (signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         sys.stderr.close()
-        return 128 + signal.SIGPIPE
+        return 128 + _SIGPIPE
     return code
 
 

@@ -104,6 +104,11 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         lambda c: [ARENA, "--coast-after-ms", 900, "--lost-after-ms", 300],
         "lost_after_ms is 300",
     ),
+    "a source taken for a codec": (
+        lambda c: ["--record", ARENA],
+        "record: given .*; a source goes first: .* --record$",
+    ),
+    "unknown codec": (lambda c: [ARENA, "--record", "mpeg"], "record: given 'mpeg'.*'h264' or 'ffv1'"),
     "unknown pace": (lambda c: [ARENA, "--pace", "slow"], "pace: given 'slow'"),
     "camera with a slash": (lambda c: [ARENA, "--camera", "a/b"], "camera: given 'a/b'"),
     "typo in the config": (lambda c: [ARENA, "--config", config_file(c.folder, "crop_sise: 64\n")], "crop_sise"),
@@ -250,6 +255,15 @@ def test_the_example_configs_run(tmp_path: Path, config: Path) -> None:
     assert check_complete(the_session(tmp_path / "out")).summary["counts"]["captured"] == 5
 
 
+@pytest.mark.parametrize(
+    ("flags", "codec"), [(["--record"], "h264"), (["--record", "--quiet"], "h264"), (["--record", "ffv1"], "ffv1")]
+)
+def test_to_record_needs_no_codec(commands: Commands, flags: list[str], codec: str) -> None:
+    code, err = commands.run(ARENA, "--pace", "fast", "--frames", 3, *flags)
+    assert code == 0, err
+    assert check_complete(the_session(commands.out)).summary["recordings"][0]["codec"] == codec
+
+
 # -- what a run says, and its exit codes -----------------------------------------------------------
 
 
@@ -305,6 +319,27 @@ def test_the_whole_recording_is_no_problem(tmp_path: Path) -> None:
     files = check_complete(the_session(tmp_path / "out"))
     assert len(files.timing) == 60
     assert files.summary["problems"] == []
+
+
+WINDOWS_LACKS = """
+import os, signal, sys
+import av, cv2, numpy, onnxruntime, pandas, pydantic_settings, threadpoolctl, zmq  # which know how to do without
+for name in ("SIGPIPE", "SIGKILL", "SIGHUP", "SIGALRM", "SIGSTOP", "SIGCONT", "pthread_sigmask", "setitimer"):
+    delattr(signal, name)
+for name in ("fork", "getuid", "geteuid", "sched_getaffinity", "killpg", "nice"):
+    delattr(os, name)
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+from realtime_cropzoom.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("command", [["run", ARENA, "--pace", "fast", "--frames", 3, "--record"], ["check", ARENA]])
+def test_what_windows_lacks_is_not_needed(tmp_path: Path, command: list[object]) -> None:
+    flags = model_flags(tiny_models(tmp_path / "models"))
+    done = finish(start_process(*command, *flags, "--out", tmp_path / "out", code=WINDOWS_LACKS))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_listen_to_nobody_ends_with_ctrl_c() -> None:

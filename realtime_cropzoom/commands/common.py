@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import signal
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
+
+from realtime_cropzoom.errors import ConfigError
 
 EXIT_BAD_INPUT = 2
 EXIT_INCOMPLETE = 3
+_ALONE = {"record": "h264"}
+"""Flags that need no value, and which one they stand for then."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -19,6 +25,9 @@ class Terminated(KeyboardInterrupt):
 @contextlib.contextmanager
 def signals_held_back() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM come in after the imports: one of compiled code that is interrupted fails obscurely."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
@@ -38,6 +47,8 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["metavar"] = "|".join(literals(field.annotation)) or name.split("_")[-1].upper()
+        if name in _ALONE:
+            options.update(nargs="?", const=_ALONE[name])
         default = "" if field.default in (None, False) else f" ({field.default})"
         text = f"{field.description}{default}".replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
@@ -48,6 +59,18 @@ def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
     from realtime_cropzoom.config import Settings
 
     given = {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
+    _check_swallowed(given)
     if given.get("source") is None:
         given.pop("source", None)
     return given
+
+
+def _check_swallowed(given: dict[str, Any]) -> None:
+    """Raise ConfigError where a flag that needs no value has taken the source for it."""
+    from realtime_cropzoom.config import Settings, literals
+
+    for name in _ALONE.keys() & given:
+        value, expected = given[name], literals(Settings.model_fields[name].annotation)
+        if value not in expected and (re.search(r"[./\\:]", value) or Path(value).exists()):
+            words = " or ".join(expected)
+            raise ConfigError(f"{name}: given {value!r}, but expected {words}; a source goes first: {value} --{name}")
