@@ -41,7 +41,7 @@ def _no_settings_from_the_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _ctrl_c_is_heard() -> None:
-    """A shell starts what it puts into the background deaf to SIGINT, and every process of a test would inherit that."""
+    """What a shell starts in the background is deaf to SIGINT, and every process of a test would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
