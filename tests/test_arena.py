@@ -215,3 +215,21 @@ def test_a_bad_spec_says_what_was_expected(spec: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text) as error:
         parse_arena(spec)
     assert "\n" not in str(error.value)
+
+
+def test_an_animal_that_jumps_is_elsewhere_from_one_frame_to_the_next_and_stands_in_between() -> None:
+    arena = Arena(parse_arena("synthetic:arena,fps=50,seconds=12,seed=3,jump_s=0.5,jump_px=150"))
+    snouts = np.array([arena.truth(i)[SNOUT] for i in range(600)])
+    steps = np.linalg.norm(np.diff(snouts, axis=0), axis=1)
+    assert set(np.round(steps)) == {0.0, 150.0}
+    to_the_right = [i + 1 for i in range(599) if snouts[i + 1, 0] - snouts[i, 0] > 100]
+    assert arena.arrivals() == to_the_right
+    assert 10 <= len(to_the_right) <= 13
+    assert len(set(np.diff(to_the_right))) > 3  # at no fixed phase
+
+
+def test_jumps_need_room_and_arrivals_need_jumps() -> None:
+    with pytest.raises(ConfigError, match="jump_px=500, but the floor has room for"):
+        Arena(parse_arena("synthetic:arena,jump_s=1,jump_px=500"))
+    with pytest.raises(ConfigError, match="give jump_s and seconds"):
+        Arena(ArenaSettings()).arrivals()

@@ -17,6 +17,7 @@ import numpy as np
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.arena_draw import MouseBrush
+from realtime_cropzoom.sources.arena_jumps import Jumps
 from realtime_cropzoom.sources.arena_motion import Trajectory
 from realtime_cropzoom.sources.arena_paint import look_of, paint_arena
 from realtime_cropzoom.sources.arena_posture import Posture, Rect
@@ -26,6 +27,8 @@ _BODY_PX = 118.0
 """Snout to tail base at 640x480, as in the open field recordings."""
 _MARGIN_PX = 24.0
 """Frame edge to floor at 640x480: the walls."""
+_JUMPER_LENGTH = 2.0
+"""Room that a standing animal needs, its tail included, in body lengths."""
 _NOISE_ROOM = 64
 """The noise is one image, this much larger than the frame, laid at another offset in every frame."""
 
@@ -56,6 +59,10 @@ class ArenaSettings:
     """Gray level of the fur, 0..255; None: dark, chosen by the seed."""
     floor: int | None = None
     """Gray level of the floor, 0..255; None: bright, chosen by the seed."""
+    jump_s: float | None = None
+    """The animal stands and jumps to and fro, about every so many seconds; None: it walks."""
+    jump_px: float = 60.0
+    """How far it jumps, in frame pixels."""
 
     def __post_init__(self) -> None:
         """Check every value against its limits."""
@@ -77,6 +84,8 @@ _LIMITS = {
     "scale": (0.3, 1.7),
     "coat": (0, 255),
     "floor": (0, 255),
+    "jump_s": (0.01, 3600),
+    "jump_px": (1, 8192),
 }
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
@@ -137,7 +146,7 @@ class Arena:
         margin_px = _MARGIN_PX * unit
         inset = (margin_px + 1) / self._body_px
         self._floor = Rect(inset, inset, (s.width - 1) / self._body_px - inset, (s.height - 1) / self._body_px - inset)
-        self._trajectory = Trajectory(self._floor, s.seed)
+        self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed)
         look = look_of(s.seed, s.coat, s.floor)
         self._brush = MouseBrush.dipped(self._body_px, s.blur * unit, s.exposure_ms / 1000, look, s.seed)
         # The noise is never negative, so that adding it is one saturating addition of bytes: its mean is
@@ -150,6 +159,14 @@ class Arena:
     def truth(self, index: int) -> Float64:
         """(K, 2) in frame pixels, in the order of ``keypoint_names``; whole numbers are pixel centres."""
         return self._posture(index).keypoints() * self._body_px
+
+    def arrivals(self) -> list[int]:
+        """The frames that are the first to show the animal on the right, where it jumps."""
+        s = self.settings
+        if not isinstance(self._path, Jumps) or s.seconds is None:
+            raise ConfigError("arena: arrivals are those of an animal that jumps for a while; give jump_s and seconds")
+        frames = (math.ceil(time_s * s.fps) for time_s in self._path.arrivals(s.seconds))
+        return [frame for frame in frames if frame < round(s.seconds * s.fps)]
 
     def render(self, index: int) -> UInt8:
         """(H, W, 3) RGB of one frame."""
@@ -176,10 +193,19 @@ class Arena:
     def close(self) -> None:
         """Nothing is held open."""
 
+    def _jumps(self, every_s: float) -> Jumps:
+        distance = self.settings.jump_px / self._body_px
+        room = self._floor.x1 - self._floor.x0 - _JUMPER_LENGTH
+        if distance > room:
+            raise ConfigError(
+                f"arena: jump_px={self.settings.jump_px:g}, but the floor has room for {room * self._body_px:.0f}"
+            )
+        return Jumps(self._floor, every_s, distance, self.settings.seed)
+
     def _posture(self, index: int) -> Posture:
         if index < 0:
             raise IndexError(f"frame {index}: frames are counted from 0")
-        return self._trajectory.at(index / self.settings.fps)
+        return self._path.at(index / self.settings.fps)
 
     def _render_into(self, posture: Posture, index: int, out: UInt8) -> None:
         """Draw the animal on the piece of background it covers; all the rest is background plus noise."""
