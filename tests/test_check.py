@@ -111,8 +111,16 @@ def encode_slowly(wrong: Wrong) -> None:
     wrong.chosen["record"] = "ffv1"
 
 
-def no_core(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: 0)
+def cores(wrong: Wrong, there: int) -> None:
+    wrong.patch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: there)
+
+
+def too_much_to_record(wrong: Wrong) -> None:
+    """Fast enough for a thread of its own, but there is none."""
+    cores(wrong, 1)
+    wrong.patch.setattr("realtime_cropzoom.preflight.recording._encode", lambda *_: (29.0, 1000.0))
+    hold(wrong, "detector", 0.03)
+    choose(wrong, record="h264")
 
 
 def slow_disk(wrong: Wrong) -> None:
@@ -142,7 +150,8 @@ KINDS: dict[str, tuple[Callable[[Wrong], None], str, str]] = {
     "too long for the disk": (for_ages, "disk", "for 900000 h, .* free.*; make room"),
     "a slow disk": (slow_disk, "disk", "a second are needed; give a faster disk"),
     "a slow encoder": (encode_slowly, "recording", "too slow for 30 frames a second; record h264"),
-    "too few cores": (no_core, "cores", "of 0 cores busy; frames will be skipped"),
+    "too few cores": (partial(cores, there=0), "cores", "of 0 cores busy; frames will be skipped"),
+    "too few cores to record": (too_much_to_record, "cores", "reading, models and recording keep [12].* of 1 cores"),
     "a clock that is set meanwhile": (step_the_clock, "clock", "the wall clock has jumped by .* s just now"),
 }
 
@@ -189,6 +198,24 @@ def test_a_run_that_waits_for_nobody_needs_no_rate(wrong: Wrong) -> None:
     film(wrong, fps=30)
     (line,) = [line for line in wrong.lines() if not line.ok]
     assert "waits for nobody" in line.text
+
+
+class Busy(LiveFilm):
+    """A camera whose frames keep the core that reads them busy for most of the time between two."""
+
+    def frames(self) -> Iterator[Captured]:
+        for captured in super().frames():
+            until = time.thread_time() + 0.1
+            while time.thread_time() < until:
+                pass
+            yield captured
+
+
+def test_what_reads_the_frames_counts_among_the_cores(wrong: Wrong) -> None:
+    wrong.patch.setattr("realtime_cropzoom.preflight.source.open_source", lambda *_: Busy(fps=1000))
+    wrong.chosen["camera_fps"] = 2
+    (line,) = [line for line in wrong.lines() if line.check == "cores"]
+    assert float(line.values["needed"] or 0) > 0.1, "where the tiny models take a hundredth"
 
 
 # -- the command -----------------------------------------------------------------------------------

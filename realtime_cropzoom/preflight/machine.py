@@ -95,13 +95,16 @@ def check_disk(out: Path, hours: float, bytes_a_second: Sequence[float | None]) 
 
 
 def check_cores(cores: Sequence[float | None]) -> Line:
-    """Say whether the processor has room for all models at the rates that were measured."""
+    """Say whether the processor has room for all cameras at the rates that were measured.
+
+    What is not counted: tables and publishing, which take little, and decoding on FFmpeg's own threads.
+    """
     known = [busy for busy in cores if busy is not None]
     there = usable_cores()
     if not known:
-        return good("cores", f"{there} cores; how many the models need is not known")
+        return good("cores", f"{there} cores; how many are needed is not known")
     needed = sum(known)
-    text = f"the models keep {needed:.1f} of {there} cores busy"
+    text = f"reading, models and recording keep {needed:.1f} of {there} cores busy"
     if needed > there:
         less = "a lower detector_max_fps, smaller models, fewer frames a second, or a GPU"
         return bad("cores", f"{text}; frames will be skipped: take {less}", needed=round(needed, 2))

@@ -34,6 +34,8 @@ class CheckedModels:
         self.loaded: dict[Role, Model] = {}
         self.ms: dict[Role, float] = {}
         """Pixels in → keypoints out, the median."""
+        self.record_ms = 0.0
+        """How long a frame keeps the recording busy; 0 where nothing is recorded."""
 
     @property
     def fps(self) -> float | None:
@@ -50,13 +52,14 @@ class CheckedModels:
 
     @property
     def cores(self) -> float | None:
-        """How many cores the models keep busy; None where it is not known, or waits for nobody."""
+        """How many cores are busy with reading, models and recording; None if not known, or nobody is waited for."""
         if self.fps is None or not self.ms:
             return None
         a_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_a_second}
         threads: dict[Role, int] = {"pose": self.settings.pose_threads, "detector": self.settings.detector_threads}
         on_cpu = [role for role in self.ms if self.loaded[role].session.provider == "cpu"]
-        return sum(min(1.0, a_second[role] * self.ms[role] / 1000) * threads[role] for role in on_cpu)
+        models = sum(min(1.0, a_second[role] * self.ms[role] / 1000) * threads[role] for role in on_cpu)
+        return models + self.fps * (self.measured.read_ms + self.record_ms) / 1000
 
     @property
     def image(self) -> UInt8:

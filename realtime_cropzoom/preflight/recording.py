@@ -44,6 +44,7 @@ def _record(models: CheckedModels) -> tuple[Line, float]:
     pose = models.loaded.get("pose")
     of_crop = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0
     of_frame = 0.0 if settings.record == NONE else 1.0
+    models.record_ms = ms * (of_crop + of_frame)
     ms, frame_bytes = max(ms * of_crop, ms * of_frame), frame_bytes * (of_crop + of_frame)
     what = " and ".join(w for w, on in (("frames", of_frame), ("crops", of_crop)) if on)
     text = f"{what} as {codec}: {ms:.1f} ms and {frame_bytes / 1e3:.0f} kB a frame"

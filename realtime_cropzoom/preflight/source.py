@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,6 +33,8 @@ class Measured(threading.Thread):
         self.info: SourceInfo | None = None
         self.fps: float | None = None
         """How fast frames came; None where there were too few to tell."""
+        self.read_ms = 0.0
+        """How long a frame keeps the thread busy that reads it."""
         self.samples: list[UInt8] = []
         """The first frames, RGB."""
         self.problem: str | None = None
@@ -81,8 +84,10 @@ class Measured(threading.Thread):
     def _take(self, source: Source, info: SourceInfo) -> None:
         image = np.empty((info.height, info.width, 3), np.uint8)
         settle_ns = round(_SETTLE * self._seconds * 1e9) if info.live else 0
-        first_ns = begin_ns = end_ns = frames = 0
+        first_ns = begin_ns = end_ns = frames = taken = 0
+        began_s = time.thread_time()
         for captured in source.frames():
+            taken += 1
             _check_size(captured, info)
             captured.copy_to(image)  # what converting costs is part of the rate
             end_ns = now_ns()
@@ -95,6 +100,7 @@ class Measured(threading.Thread):
                 break
         if not first_ns:
             raise SourceError(f"{info.name} opens, but no frame comes; is a trigger awaited, or the recording empty?")
+        self.read_ms = (time.thread_time() - began_s) * 1e3 / taken
         self.fps = frames * 1e9 / (end_ns - begin_ns) if frames else None
 
 
