@@ -122,10 +122,12 @@ def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> No
     out, limit = tmp_path / "out", 8000
     flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models")), "--max-lag", 100]
     flags += ["--publish", ANY_PORT, "--publish-latest", ANY_PORT]
-    done = finish(start_process(limit, "run", ARENA.format(3), *flags, code=FULL_DISK))
+    done = finish(start_process(limit, "run", ARENA.format(2), *flags, code=FULL_DISK))
     assert done.returncode == 3, done.stderr
-    assert "180 frames in" in done.stdout
-    assert "180 processed, 0 skipped, 0 failed, 0 unsent" in done.stdout
+    assert "120 frames in" in done.stdout
+    assert "120 processed, 0 skipped, 0 failed, 0 unsent" in done.stdout
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("WARNING: ")]
+    assert sum("arena.csv: File too large; its rows are kept and tried again" in line for line in warnings) == 1
     complaints = [line for line in done.stderr.splitlines() if line.startswith("cropzoom: ")]
     assert any("arena.csv" in line and "rows are lost" in line for line in complaints), done.stderr
     assert "Traceback" not in done.stderr
@@ -159,11 +161,11 @@ sys.exit(main(sys.argv[2:]))
 def test_a_disk_that_has_room_again_loses_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models")), "--max-lag", 100]
-    done = finish(start_process(out, "run", ARENA.format(3), *flags, code=SPACE_AGAIN))
+    done = finish(start_process(out, "run", ARENA.format(2), *flags, code=SPACE_AGAIN))
     assert done.returncode == 0, done.stderr
     (folder,) = out.iterdir()
     files = check_complete(folder)
-    assert len(files.timing) == 180
+    assert len(files.timing) == 120
     assert files.summary["problems"] == []
 
 

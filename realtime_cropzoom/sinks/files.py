@@ -11,6 +11,7 @@ A full disk stops nothing: what could not be written is kept and tried again, up
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, po
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
+
+logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
 _FLUSH_S = 0.25
@@ -118,6 +121,8 @@ class RowFile:
         try:
             self._write_pending()
         except OSError as error:
+            if not self.error:
+                logger.warning("%s: %s; its rows are kept and tried again", self.path, error.strerror or error)
             self.error = error.strerror or str(error)
 
     def _write_pending(self) -> None:

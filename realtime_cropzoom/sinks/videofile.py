@@ -6,6 +6,7 @@ none. A row is written once that is certain, so after kill -9 the two agree to w
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from realtime_cropzoom.ring import Lease
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
 from realtime_cropzoom.sinks.files import RowFile
 from realtime_cropzoom.types import Stamp, UInt8
+
+logger = logging.getLogger(__name__)
 
 TOO_SLOW = "too_slow"
 """Overwritten before the recorder came to it."""
@@ -81,6 +84,8 @@ class Recording:
         self._waiting.append((stamp, ""))
         if frame is not None:
             self._encoder.write(frame, stamp.pts_ns)
+            if self._encoder.error is not None:  # from here on no frame is converted
+                logger.warning("%s: %s; the recording ends here, the run goes on", self.video, self._encoder.error)
         self._settle()
 
     def leave_out(self, stamps: Sequence[Stamp], why: str) -> None:
