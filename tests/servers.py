@@ -1,4 +1,4 @@
-"""Senders of streams, each a process of its own: ``python servers.py KIND PORT EPOCH_NS [lose]``.
+"""Senders of streams, each a process of its own: ``python servers.py KIND PORT EPOCH_NS [lose|wide]``.
 
 What they send is a camera's view of a clock: the frame of a moment shows how many frames have
 passed since ``EPOCH_NS`` of the monotonic clock. However often a server is killed, frozen and
@@ -93,9 +93,9 @@ def send_udp(port: int, epoch_ns: int, *, lose: bool = False) -> None:
         out.mux(stream.encode(frame))
 
 
-def serve_http(port: int, epoch_ns: int) -> None:
+def serve_http(port: int, epoch_ns: int, *, wide: bool = False) -> None:
     """MJPEG, as IP cameras and phones serve it; any path but /cam is not found."""
-    footage = Footage()
+    footage = Footage((320, 192)) if wide else Footage()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -134,6 +134,6 @@ def serving(*arguments: object, python: str = sys.executable, script: str = "ser
 if __name__ == "__main__":
     kind, port, epoch_ns, *more = sys.argv[1:]
     if kind == "http":
-        serve_http(int(port), int(epoch_ns))
+        serve_http(int(port), int(epoch_ns), wide="wide" in more)
     else:
         send_udp(int(port), int(epoch_ns), lose="lose" in more)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import Footage
 from live import ANY_PORT, LONG_S, Film, at_least, check_complete, hold_models, make_settings, run_to_end, wait_for
@@ -24,8 +25,9 @@ from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.types import StreamState
 
-SOON_S = 10.0
-"""What must be there within 1 s or 2 s on an idle machine is there by then on a busy one."""
+AT_ONCE_NS = 1_000_000_000
+"""Within this a subscriber has heard that the frames stay away."""
+END_WITHIN_S = 2.0
 
 
 def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
@@ -39,7 +41,8 @@ def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
 def unplugged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Twenty frames, a camera that is not there at the first try to reach it again, and twenty more."""
     folder = tmp_path_factory.mktemp("unplugged")
-    return listen(settings_of(folder, frames=40), Camera(Segment(20), Segment(20, refused=1)))
+    settings = settings_of(folder, frames=40, record="ffv1")
+    return listen(settings, Camera(Segment(20), Segment(20, refused=1)))
 
 
 def test_a_camera_that_comes_back_begins_a_new_segment_in_messages_and_files(unplugged: Run) -> None:
@@ -49,11 +52,14 @@ def test_a_camera_that_comes_back_begins_a_new_segment_in_messages_and_files(unp
     assert files.timing["segment"].tolist() == [0] * 20 + [1] * 20
     assert unplugged.end.reason == "finished"
     assert unplugged.statuses[-1].segment == 1
+    recording = pd.read_csv(files.folder / f"{files.name}_recording.csv")
+    assert recording["segment"].tolist() == files.timing["segment"].tolist()
+    assert recording["recorded"].tolist() == list(range(40))
 
 
 def test_a_status_message_says_at_once_that_it_is_gone(unplugged: Run) -> None:
     gone = next(status for status in unplugged.statuses if status.stream == "reconnecting")
-    assert 0 < gone.time_ns - unplugged.poses[19].time.captured_ns < SOON_S * 1e9
+    assert 0 < gone.time_ns - unplugged.poses[19].time.captured_ns < AT_ONCE_NS
     assert gone.counts.captured == 20
 
 
@@ -179,7 +185,7 @@ def test_frames_that_stay_away_are_a_stall_until_they_come_again(
     streams = [message.stream for message in run.statuses]
     assert [stream for stream, _ in groupby(streams)][-3:] == ["stalled", "live", "ended"]
     stalled = run.statuses[streams.index("stalled")]
-    assert stalled.time_ns - run.poses[19].time.captured_ns < SOON_S * 1e9
+    assert stalled.time_ns - run.poses[19].time.captured_ns < AT_ONCE_NS
     assert [r.message for r in caplog.records if r.name.endswith("watchdog")] == [
         "frames stay away, but the source has not broken off", "frames come again",
     ]  # fmt: skip
@@ -236,7 +242,7 @@ def test_a_camera_that_hangs_in_a_read_does_not_hold_up_the_end(tmp_path: Path) 
         pipeline.stop("enough")
         began = time.monotonic()
         assert pipeline.join()["reason"] == "enough"
-        assert time.monotonic() - began < SOON_S
+        assert time.monotonic() - began < END_WITHIN_S
     finally:
         hold.let_go()
     assert len(check_complete(pipeline.folder).timing) == 20  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from live import (
     ANY_PORT,
@@ -30,6 +31,7 @@ from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import ScheduleError, StageError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.stages.base import Restarts
+from realtime_cropzoom.types import UInt8
 
 STAGE = {"pose": "pose", "detector": "detect"}
 ENDLESS = "synthetic:arena,size=160x120,fps=60,seconds=endless"
@@ -105,12 +107,15 @@ def test_a_context_models_frames_in_hand_fail_together(tmp_path: Path, monkeypat
     assert files.pose.loc[failed[-1] + 1 :].notna().all(axis=None)
 
 
+@pytest.mark.parametrize(("on_failure", "restarts"), [("end", 0), ("restart", 3)])
 @pytest.mark.parametrize("role", ["pose", "detector"])
-def test_what_fails_all_the_time_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+def test_what_fails_all_the_time_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, on_failure: str, restarts: int
+) -> None:
     hold_models(monkeypatch, **{role: broken_from(5)})
-    run = listen(settings_of(tmp_path, on_failure="restart"), Film(10**6))
+    run = listen(settings_of(tmp_path, on_failure=on_failure), Film(10**6))
     assert run.end.reason == str(run.error) == f"the {STAGE[role]} stage failed: RuntimeError: out of order"
-    assert check_complete(run.folder).summary["restarts"][STAGE[role]] == 3
+    assert check_complete(run.folder).summary["restarts"][STAGE[role]] == restarts
 
 
 def test_three_restarts_a_minute_and_no_more() -> None:
@@ -231,12 +236,24 @@ def test_a_process_whose_model_is_stuck_in_native_code_ends_with_an_exit_code(tm
 # -- a detector that is slow -----------------------------------------------------------------------
 
 
+class Still(Film):
+    """Large frames that cost nothing to draw."""
+
+    _image: UInt8 | None = None
+
+    def draw(self, index: int) -> UInt8:
+        if self._image is None:
+            self._image = super().draw(0)
+        return self._image
+
+
 def test_however_slow_the_detector_a_box_is_at_most_two_inferences_and_a_frame_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each detection is held up until three more frames were captured; what it really took is measured in frames."""
     pipelines: list[Pipeline] = []
     took: list[int] = []
+    memory: list[int] = []
 
     def newest() -> int:
         stages = pipelines[0]._stages
@@ -247,10 +264,12 @@ def test_however_slow_the_detector_a_box_is_at_most_two_inferences_and_a_frame_o
         begun = newest()
         wait_for(lambda: newest() >= begun + 3 or pipelines[0].control.stop.is_set() or newest() >= 119, "frames")
         took.append(newest() - begun)
+        memory.append(psutil.Process().memory_info().rss)
 
     hold_models(monkeypatch, detector=detect)
     start = Hold(0)
-    pipeline = Pipeline(settings_of(tmp_path, detector_max_fps=1000), lambda: Film(120, 60, before=start))
+    film = Still(120, 60, size=(640, 480), before=start)
+    pipeline = Pipeline(settings_of(tmp_path, detector_max_fps=1000), lambda: film)
     pipelines.append(pipeline)
     pipeline.start()
     start.let_go()
@@ -261,3 +280,4 @@ def test_however_slow_the_detector_a_box_is_at_most_two_inferences_and_a_frame_o
     ages = files.bbox["box_age_ms"].dropna() * 60 / 1e3
     assert ages.max() <= 2 * (max(took) + 1) + 1
     assert files.timing["fate"].eq("processed").all(), "the pose loses no frame for it"
+    assert max(memory) - memory[5] < 20 * film.draw(0).nbytes, "where eighty and more were captured meanwhile"

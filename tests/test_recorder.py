@@ -295,11 +295,14 @@ def test_kill_9_leaves_a_recording_to_the_last_frame(tmp_path: Path, codec: str)
     flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models"))]
     process = start_process("run", "synthetic:arena,size=160x120,fps=60,seconds=endless", *flags, "--record", codec)
     wait_for(recorded_rows(out, 90), "rows")
+    killed_ns = time.monotonic_ns()
     process.kill()
     finish(process)
     (video,) = [*out.glob("*/*.mp4"), *out.glob("*/*.mkv")]
     images, seconds = read_video(video)
     assert len(images) >= 90
+    first_ns = pd.read_csv(next(out.glob("*/*_timing.csv")))["captured_ns"][0]
+    assert killed_ns - first_ns - seconds[-1] * 1e9 < 1e9, "all but the last second is there"
     assert len(images) - len(read_table(video)) in (0, 1), "the table and the video do not agree"
     table = load_session(video.parent)
     assert abs(table["time_s"].max() - seconds[-1]) < 1.0

@@ -317,9 +317,10 @@ def test_ctrl_c_in_a_script_that_tracks(tmp_path: Path) -> None:
 def test_kill_9_leaves_files_that_can_be_read(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start_run(tmp_path)
-    wait_for(rows_are_there(out, 150), "rows")
+    wait_for(rows_are_there(out, 100), "rows")
     timing_path = timing_of(out)
     assert timing_path is not None
+    killed_ns = time.monotonic_ns()
     process.kill()
     finish(process)
     folder, name = timing_path.parent, timing_path.name.removesuffix("_timing.csv")
@@ -327,11 +328,12 @@ def test_kill_9_leaves_files_that_can_be_read(tmp_path: Path) -> None:
 
     paths = [folder / f"{name}{suffix}.csv" for suffix in ("", "_bbox", "_timing")]
     lines = [path.read_bytes().count(b"\n") - headers for path, headers in zip(paths, (3, 1, 1), strict=True)]
-    assert min(lines) >= 150
+    assert min(lines) >= 100
     assert max(lines) - min(lines) <= 60, "more than a second apart"
     pose = pd.read_csv(paths[0], header=[0, 1, 2], index_col=0)
     assert list(pose.index[: lines[0]]) == list(range(lines[0]))
     for path, complete in zip(paths[1:], lines[1:], strict=True):
         assert list(pd.read_csv(path, index_col=0).index[:complete]) == list(range(complete))
-    fate = pd.read_csv(paths[2], index_col=0)["fate"][: min(lines)]
-    assert set(fate) <= {"processed", "skipped"}
+    timing = pd.read_csv(paths[2], index_col=0)[: min(lines)]
+    assert set(timing["fate"]) <= {"processed", "skipped"}
+    assert killed_ns - timing["captured_ns"].iloc[-1] < 1e9, "all but the last second is there"
