@@ -1,0 +1,94 @@
+"""The receiving programs in other languages, against a real run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+from tests.live import Files, cropzoom, finish, free_port, the_session
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def _compiled(folder: Path) -> list[str]:
+    if shutil.which("cc") is None or not Path("/usr/include/zmq.h").exists() or not Path("/usr/include/cjson").exists():
+        pytest.skip("needs a C compiler, libzmq3-dev and libcjson-dev")
+    program = folder / "subscriber"
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-o", program, EXAMPLES / "c" / "subscriber.c", "-lzmq", "-lcjson"]
+    subprocess.run(["cc", *flags], check=True)
+    return [str(program)]
+
+
+def _javascript(_: Path) -> list[str]:
+    if not (EXAMPLES / "javascript" / "node_modules" / "zeromq").is_dir():
+        pytest.skip("needs Node.js, and 'npm install' in examples/javascript")
+    return ["node", str(EXAMPLES / "javascript" / "subscriber.js")]
+
+
+def _octave(folder: Path) -> list[str]:
+    if shutil.which("octave") is None:
+        pytest.skip("needs GNU Octave with its package zeromq (octave, octave-zeromq)")
+    script = folder / "go.m"
+    script.write_text(
+        f"addpath('{EXAMPLES / 'matlab'}'); arguments = argv(); cropzoom_subscriber(arguments{{1}}, arguments{{2}})\n"
+    )
+    return ["octave", "--no-gui", "--quiet", "--no-init-file", str(script)]
+
+
+@pytest.mark.parametrize("program", [_compiled, _javascript, _octave], ids=["c", "javascript", "octave"])
+def test_a_reader_prints_the_poses_of_the_files_and_ends_with_the_run(program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    reader = subprocess.Popen(
+        [*program(tmp_path), endpoint, "snout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        source = "synthetic:arena,fps=30,seconds=5,size=320x240,scale=0.6"
+        run = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
+        assert cropzoom("run", source, *run).returncode == 0
+        printed, said = reader.communicate(timeout=20)
+    finally:
+        reader.kill()
+    assert "the run ended: finished; 0 poses missed" in said
+    rows = [line.split() for line in printed.splitlines()]
+    snout = Files(the_session(tmp_path)).keypoint("snout")
+    assert len(rows) > 30  # it was there for a second at least: Octave takes its time to start
+    for frame, *values in rows:
+        assert [float(v) for v in values[:2]] == pytest.approx(snout[int(frame)].tolist(), abs=6e-4)
+
+
+def test_poses_go_over_a_serial_line(tmp_path: Path) -> None:
+    if importlib.util.find_spec("serial") is None:
+        pytest.skip("needs pyserial")
+    computer, board = pty.openpty()
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    command = [sys.executable, EXAMPLES / "poses_to_serial.py", os.ttyname(board), "--endpoint", endpoint]
+    sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        run = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
+        assert cropzoom("run", "synthetic:arena,fps=30,seconds=3,size=320x240", *run).returncode == 0
+        assert finish(sender).returncode == 0
+        lines = os.read(computer, 100_000).decode().replace("\r", "").splitlines()
+    finally:
+        sender.kill()
+        os.close(computer)
+        os.close(board)
+    frames = [int(line.split()[0]) for line in lines]
+    assert frames == sorted(set(frames))
+    assert all(len(line.split()) == 5 for line in lines)
+    assert len(lines) > 20
+
+
+def test_the_bonsai_workflow_is_well_formed() -> None:
+    tree = xml.etree.ElementTree.parse(EXAMPLES / "bonsai" / "cropzoom.bonsai")
+    space = "{https://bonsai-rx.org/2018/workflow}"
+    nodes = tree.findall(f".//{space}Nodes/{space}Expression")
+    edges = [(int(e.get("From", -1)), int(e.get("To", -1))) for e in tree.findall(f".//{space}Edges/{space}Edge")]
+    assert edges == [(i, i + 1) for i in range(len(nodes) - 1)]
