@@ -58,6 +58,12 @@ def test_pure_modules_import_nothing_that_opens_or_runs(name: str) -> None:
     assert ours(path) <= set(PURE)
 
 
+@pytest.mark.parametrize("path", modules("filters"), ids=lambda p: p.stem)
+def test_filters_are_arithmetic(path: Path) -> None:
+    assert libraries(path) <= {*sys.stdlib_module_names, "realtime_cropzoom"} - {"threading", "multiprocessing"}
+    assert {name for name in ours(path) if not name.startswith("filters")} <= {"errors", "message"}
+
+
 @pytest.mark.parametrize("path", modules("stages"), ids=lambda p: p.stem)
 def test_stages_do_not_know_each_other(path: Path) -> None:
     others = {"stages.capture", "stages.detect", "stages.pose"} - {f"stages.{path.stem}"}
