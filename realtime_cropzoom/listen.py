@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 from realtime_cropzoom.client import Subscriber
@@ -63,12 +64,20 @@ class Listener:
         return [head, *(f"  {name:>12}  {_keypoint(*values)}" for name, values in message.keypoints.items())]
 
 
-def listen(endpoint: str, *, camera: str | None, follow: bool, as_json: bool, out: TextIO = sys.stdout) -> None:
+def listen(
+    endpoint: str,
+    *,
+    camera: str | None,
+    follow: bool,
+    as_json: bool,
+    keys: Path | None = None,
+    out: TextIO = sys.stdout,
+) -> None:
     """Show the poses of ``endpoint`` until its run ends (with ``follow``, until Ctrl-C)."""
     listener = Listener(endpoint)
     live = out.isatty() and not as_json
     shown, next_ns = 0, 0
-    with Subscriber(endpoint, camera) as subscriber:
+    with Subscriber(endpoint, camera, keys=keys) as subscriber:
         try:
             while True:
                 message = subscriber.receive(0.1)

@@ -53,6 +53,7 @@ def register(commands: Any) -> None:
     listen = commands.add_parser("listen", help="show the live pose in the terminal")
     listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT")
     listen.add_argument("--camera", help="only this camera")
+    listen.add_argument("--keys", type=Path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
     listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")
     listen.add_argument("--json", action="store_true", help="print nothing but a summary at the end, as JSON")
     listen.set_defaults(command=_listen)
@@ -129,7 +130,13 @@ def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
 def _listen(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.listen import listen
 
-    listen(arguments.endpoint, camera=arguments.camera, follow=arguments.follow, as_json=arguments.json)
+    listen(
+        arguments.endpoint,
+        camera=arguments.camera,
+        follow=arguments.follow,
+        as_json=arguments.json,
+        keys=arguments.keys,
+    )
     return 0
 
 

@@ -1,0 +1,68 @@
+"""Who may listen from other machines: ``keys``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.commands.common import signals_held_back
+from realtime_cropzoom.errors import ConfigError
+
+KEYS_EXPLAINED = """\
+cropzoom keys FOLDER --client NAME makes the keys with which another machine may listen to this one's runs.
+
+  cropzoom keys lab_keys --client bench             once: the keys of this machine, and of the client bench
+  cropzoom keys lab_keys --client rig2              later: one more client
+  cropzoom run camera:0 --keys lab_keys --publish tcp://0.0.0.0:5660 --publish-latest tcp://0.0.0.0:5661
+
+Nothing is ever written over. Two machines, step by step: docs/security.md
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    raw = argparse.RawDescriptionHelpFormatter
+    keys = commands.add_parser(
+        "keys", help="make keys, so that other machines may listen", description=KEYS_EXPLAINED, formatter_class=raw
+    )
+    keys.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder of this machine's keys; made if it is not there"
+    )
+    keys.add_argument(
+        "--client",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="a machine that may listen; several go too",
+    )
+    keys.set_defaults(command=_keys)
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    with signals_held_back():
+        from realtime_cropzoom.keys import check_client, has_server_keys, make_client_keys, make_server_keys
+
+    folder, clients = arguments.folder, list(dict.fromkeys(arguments.client))
+    if has_server_keys(folder) and not clients:
+        raise ConfigError(f"{folder} has its keys already; add a client with 'cropzoom keys {folder} --client NAME'")
+    for name in clients:  # all of them first, so that nothing is half done
+        check_client(folder, name)
+    if not has_server_keys(folder):
+        make_server_keys(folder)
+        print(f"made {folder}/server.key_secret: it stays on this machine; show it to nobody")
+    for name in clients:
+        print(_what_to_do(folder, name, make_client_keys(folder, name)))
+    if not clients:
+        print(f"nobody can listen yet; for each machine that may: cropzoom keys {folder} --client NAME")
+    return 0
+
+
+def _what_to_do(folder: Path, name: str, carried: Path) -> str:
+    return f"""\
+made {carried}, all that the client {name} needs:
+  1. carry it to that machine, by scp or a memory stick; there: chmod 600 {carried.name}
+  2. delete it here; what tells this machine of the client is {folder}/clients/{name}.key
+  3. listen there: cropzoom listen tcp://THIS_MACHINE:5660 --keys {carried.name}
+     in a script:  Subscriber("tcp://THIS_MACHINE:5660", keys="{carried.name}")"""

@@ -1,0 +1,50 @@
+"""Who can reach an endpoint: this machine alone, or others too; and what it takes to bind one that others can reach.
+
+Pure: nothing is resolved or opened.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from realtime_cropzoom.errors import ConfigError
+
+_TCP = re.compile(r"^tcp://(?P<host>.+):(?P<port>\d+|\*)$")
+_LOCAL_TRANSPORTS = ("ipc://", "inproc://")
+_TRANSPORTS_WITH_KEYS = ("tcp://", *_LOCAL_TRANSPORTS)
+
+
+def is_local(endpoint: str) -> bool:
+    """Return whether nothing but this machine can reach an endpoint that is bound.
+
+    True for ipc and inproc, and for tcp at ``localhost``, 127.0.0.0/8 and ``[::1]``. What is not known to be local,
+    such as a network interface by its name, is not.
+    """
+    if endpoint.startswith(_LOCAL_TRANSPORTS):
+        return True
+    tcp = _TCP.match(endpoint)
+    if tcp is None:
+        return False
+    host = tcp["host"]
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None:
+    """Raise ConfigError where others could reach ``endpoint``, the setting ``name``, and neither of the two is set."""
+    if is_local(endpoint) or insecure:
+        return
+    if not keys:
+        raise ConfigError(
+            f"{name} is {endpoint}, which other machines can reach: give the folder that 'cropzoom keys' makes with "
+            "--keys, or --insecure to let everybody listen; this machine alone reaches tcp://127.0.0.1:5660"
+        )
+    if not endpoint.startswith(_TRANSPORTS_WITH_KEYS):
+        raise ConfigError(
+            f"{name} is {endpoint}, where keys protect nothing; expected something like tcp://0.0.0.0:5660"
+        )

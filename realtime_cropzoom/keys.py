@@ -1,0 +1,198 @@
+"""Key files: made by ``cropzoom keys``, read by a run and by those who listen to it.
+
+A folder of keys, on the machine that runs::
+
+    server.key_secret      the run's own; it stays there
+    server.key             its public part
+    clients/bench.key      the public part of each client: who may listen
+    bench.key_secret       to be carried to the client; all that it needs, with the run's public key in it
+
+The files have the form of ZeroMQ's certificates, which pyzmq's ``zmq.auth`` reads as well. A key is 40 characters
+of Z85.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+from zmq.utils import z85
+
+from realtime_cropzoom.errors import ConfigError
+
+_SERVER, _CLIENTS = "server", "clients"
+_SECRET, _PUBLIC = ".key_secret", ".key"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+_LINE = re.compile(r"""^\s*(?P<name>[a-z-]+)\s*=\s*(?P<quote>["'])(?P<key>.*)(?P=quote)\s*$""")
+_LARGEST_BYTES = 1 << 16
+_OTHERS = 0o077
+_SECRET_BANNER = "#   ZeroMQ CURVE **Secret** Certificate, made by cropzoom keys\n#   Show it to nobody.\n\n"
+_PUBLIC_BANNER = "#   ZeroMQ CURVE Public Certificate, made by cropzoom keys\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKeys:
+    """What a run needs to be known by, and to know its clients."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+    clients: Path
+    """The folder with the public key of everyone who may listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeys:
+    """What a client needs to be let in, and to know that it talks to the right run."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+    server: bytes
+    """The public key of the run."""
+
+
+def read_server_keys(folder: Path) -> ServerKeys:
+    """Return the keys of a run from the folder that ``cropzoom keys`` has made. Raises ConfigError."""
+    if not (folder / (_SERVER + _SECRET)).exists():
+        raise ConfigError(f"keys: {folder} holds no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
+    public, secret, _ = _read_secret(folder / (_SERVER + _SECRET))
+    keys = ServerKeys(public, secret, folder / _CLIENTS)
+    for path in _client_files(keys.clients):
+        _read(path)
+    return keys
+
+
+def read_client_keys(path: Path) -> ClientKeys:
+    """Return a client's keys from its one file, ``NAME.key_secret``. Raises ConfigError."""
+    if path.is_dir():
+        raise ConfigError(f"keys: {path} is a folder; expected the file of one client, such as {path}/NAME{_SECRET}")
+    public, secret, server = _read_secret(path)
+    if server is None:
+        raise ConfigError(
+            f"keys: {path} is not the file of a client; make one with 'cropzoom keys FOLDER --client NAME'"
+        )
+    return ClientKeys(public, secret, server)
+
+
+def allowed_clients(folder: Path) -> dict[bytes, str]:
+    """Return who may listen at this moment: public key → name. A file that cannot be read lets nobody in."""
+    allowed = {}
+    for path in _client_files(folder):
+        try:
+            allowed[_read(path)["public-key"]] = path.stem
+        except ConfigError:
+            continue
+    return allowed
+
+
+def make_server_keys(folder: Path) -> None:
+    """Make the keys of a run in ``folder``. Raises ConfigError; nothing is ever written over."""
+    _refuse_existing(folder, (_SERVER + _SECRET, _SERVER + _PUBLIC))
+    public, secret = zmq.curve_keypair()
+    _make_folder(folder)
+    _make_folder(folder / _CLIENTS)
+    _write(folder / (_SERVER + _SECRET), _SECRET_BANNER + _certificate(public, secret), 0o600)
+    _write(folder / (_SERVER + _PUBLIC), _PUBLIC_BANNER + _certificate(public), 0o644)
+
+
+def make_client_keys(folder: Path, name: str) -> Path:
+    """Make the keys of a client of the run whose keys are in ``folder``; return the file to carry to it.
+
+    Raises ConfigError; nothing is ever written over.
+    """
+    check_client(folder, name)
+    server = read_server_keys(folder)
+    public, secret = zmq.curve_keypair()
+    _make_folder(folder / _CLIENTS)
+    carried = folder / (name + _SECRET)
+    _write(carried, _SECRET_BANNER + _certificate(public, secret, server.public), 0o600)
+    _write(folder / _CLIENTS / (name + _PUBLIC), _PUBLIC_BANNER + _certificate(public), 0o644)
+    return carried
+
+
+def check_client(folder: Path, name: str) -> None:
+    """Raise ConfigError where no client can be called ``name``, or one is already."""
+    if not _NAME.match(name) or name.casefold() == _SERVER:
+        raise ConfigError(f"client: given {name!r}, but expected a name such as bench, of letters and digits")
+    _refuse_existing(folder, (name + _SECRET, f"{_CLIENTS}/{name}{_PUBLIC}"))
+
+
+def has_server_keys(folder: Path) -> bool:
+    """Return whether a run's keys have been made there."""
+    return (folder / (_SERVER + _SECRET)).exists()
+
+
+def _refuse_existing(folder: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        if (folder / name).exists():
+            raise ConfigError(f"{folder / name} is there already, and is not written over; move it away first")
+
+
+def _client_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == _PUBLIC)
+    except OSError:
+        return []
+
+
+def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
+    """Public key, secret key, and a run's public key if the file has one. Raises ConfigError."""
+    keys = _read(path)
+    if os.name == "posix" and path.stat().st_mode & _OTHERS:
+        mode = path.stat().st_mode & 0o777
+        raise ConfigError(f"keys: others can read {path} (mode {mode:04o}), and it is secret; run 'chmod 600 {path}'")
+    if "secret-key" not in keys:
+        raise ConfigError(f"keys: {path} holds no secret key; expected a file that ends in {_SECRET}")
+    if zmq.curve_public(keys["secret-key"]) != keys["public-key"]:
+        raise ConfigError(f"keys: {path} is damaged, its two keys are no pair; make new ones with 'cropzoom keys'")
+    return keys["public-key"], keys["secret-key"], keys.get("server-key")
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """Name → key of all keys in a file, the public one among them. Raises ConfigError."""
+    try:
+        with path.open(encoding="ascii") as file:
+            lines = file.read(_LARGEST_BYTES).splitlines()
+    except OSError as error:
+        raise ConfigError(f"keys: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        lines = []
+    keys = {m["name"]: m["key"].encode() for m in map(_LINE.match, lines) if m and m["name"].endswith("-key")}
+    if "public-key" not in keys or not all(map(_is_key, keys.values())):
+        raise ConfigError(f"keys: {path} is no key file; expected one that 'cropzoom keys' has made")
+    return keys
+
+
+def _is_key(text: bytes) -> bool:
+    try:
+        return len(text) == 40 and len(z85.decode(text)) == 32
+    except (KeyError, struct.error):
+        return False
+
+
+def _certificate(public: bytes, secret: bytes | None = None, server: bytes | None = None) -> str:
+    known = f'    server-key = "{server.decode()}"\n' if server else ""
+    own = f'    secret-key = "{secret.decode()}"\n' if secret else ""
+    return f'metadata\n{known}curve\n    public-key = "{public.decode()}"\n{own}'
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {folder}: {error.strerror}; give another one") from error
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write a new file that never was open to others, not even for a moment."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already, and is not written over; move it away first") from None
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {path}: {error.strerror}; give another folder") from error

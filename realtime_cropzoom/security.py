@@ -1,0 +1,205 @@
+"""CURVE on ZeroMQ sockets: who may connect to ours, and why we were not let in elsewhere.
+
+A ``Guard`` stands at all sockets that are bound in one context. With keys, each connection is encrypted, and
+lasts only if the client knows the run's public key and its own is in the folder of clients *now*: the
+folder is read anew for each of them. Without keys it only sees to it that nothing but this machine
+can reach the endpoints, unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import struct
+import threading
+from contextlib import suppress
+
+import zmq
+from zmq.utils import z85
+
+from realtime_cropzoom.endpoints import check_reach
+from realtime_cropzoom.keys import ClientKeys, ServerKeys, allowed_clients
+
+logger = logging.getLogger(__name__)
+
+_ZAP = "inproc://zeromq.zap.01"
+_DOMAIN = b"cropzoom"
+_POLL_MS = 100
+_KEYS_REMEMBERED = 64
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+_MECHANISM_MISMATCH = 0x11000002
+_TRIES = 3
+"""One connection that breaks off while it is made may have other reasons than a key."""
+
+
+class Guard:
+    """Stands at the sockets of one context. ``bind`` them, ``start``, and ``close`` before the sockets are closed.
+
+    All but ``refused`` is for the thread that the sockets belong to.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: ServerKeys | None, *, insecure: bool) -> None:
+        self._context, self._keys, self._insecure = context, keys, insecure
+        self._guarded: list[zmq.Socket[bytes]] = []
+        self._monitors: list[zmq.Socket[bytes]] = []
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._said = False
+        self.refused = 0
+        """Connections that were refused, or broke off before it was known whose they were."""
+        self.refused_keys: dict[str, int] = {}
+        """Public key → how often it was refused because it is no client's; the first 64 of them."""
+        self._door: zmq.Socket[bytes] | None = None
+        if keys is not None:  # before any socket is bound: none is ever without it
+            self._door = context.socket(zmq.REP)
+            self._door.bind(_ZAP)
+
+    def bind(self, socket: zmq.Socket[bytes], name: str, endpoint: str) -> str:
+        """Bind a socket to the setting ``name`` and return the endpoint it got. Before ``start``.
+
+        Raises ConfigError where others could reach it though nobody has said so, zmq.ZMQError where it cannot be bound.
+        """
+        check_reach(name, endpoint, keys=self._keys is not None, insecure=self._insecure)
+        socket.set(zmq.IPV6, int("[" in endpoint))
+        if self._keys is not None:
+            socket.set(zmq.CURVE_SERVER, 1)
+            socket.set(zmq.CURVE_SECRETKEY, self._keys.secret)
+            socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
+            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # where nobody answers for the keys, nobody comes in
+            self._monitors.append(monitor(self._context, socket, _FAILED))
+            self._guarded.append(socket)
+        socket.bind(endpoint)
+        return bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
+
+    def start(self) -> None:
+        """Let clients in from here on; until then they wait."""
+        if self._keys is not None:
+            self._thread = threading.Thread(target=self._watch, name="cropzoom-guard", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Let nobody in any more; who is in stays. May be called twice."""
+        for socket in self._guarded:
+            socket.disable_monitor()  # first: ZeroMQ would wait for ever to tell it to nobody
+        self._guarded.clear()
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        for socket in self._watched():
+            socket.close(linger=0)
+
+    def _watched(self) -> list[zmq.Socket[bytes]]:
+        return self._monitors if self._door is None else [self._door, *self._monitors]
+
+    def _watch(self) -> None:
+        poller = zmq.Poller()
+        for socket in self._watched():
+            poller.register(socket, zmq.POLLIN)
+        while not self._over.is_set():
+            for socket, _ in poller.poll(_POLL_MS):
+                if socket is self._door:
+                    self._answer(socket)
+                else:
+                    self._count(socket)
+
+    def _answer(self, door: zmq.Socket[bytes]) -> None:
+        """Say whether a client may come in: ZeroMQ's authentication protocol, RFC 27."""
+        request = door.recv_multipart()
+        version, number, _, address, _, mechanism, *credentials = request
+        name = None
+        if mechanism == b"CURVE" and len(credentials) == 1:
+            name = self._name_of(z85.encode(credentials[0]), address.decode(errors="replace"))
+        status = (b"400", b"not a client", b"") if name is None else (b"200", b"", name.encode())
+        door.send_multipart([version, number, *status, b""])
+
+    def _name_of(self, key: bytes, address: str) -> str | None:
+        assert self._keys is not None
+        name = allowed_clients(self._keys.clients).get(key)
+        if name is None:
+            shown = key.decode()
+            if shown not in self.refused_keys and len(self.refused_keys) < _KEYS_REMEMBERED:
+                logger.warning("refused a client at %s: its key %s is not in %s", address, shown, self._keys.clients)
+                self.refused_keys[shown] = 0
+            if shown in self.refused_keys:
+                self.refused_keys[shown] += 1
+        return name
+
+    def _count(self, events: zmq.Socket[bytes]) -> None:
+        event, _ = parse_event(events.recv_multipart())
+        if event != zmq.EVENT_HANDSHAKE_FAILED_AUTH and not self._said:
+            self._said = True
+            logger.warning("refused a client that has no key, or knows another run's; further ones are only counted")
+        self.refused += 1
+
+
+def use_client_keys(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
+    """Make a socket talk to none but the run whose key it has. Before it is connected."""
+    socket.set(zmq.CURVE_SERVERKEY, keys.server)
+    socket.set(zmq.CURVE_PUBLICKEY, keys.public)
+    socket.set(zmq.CURVE_SECRETKEY, keys.secret)
+
+
+class Handshake:
+    """Watches how a client's socket gets on with its endpoint, so that a refusal is no silence."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], endpoint: str, *, with_keys: bool
+    ) -> None:
+        """Begin to watch; before the socket is connected."""
+        self._endpoint, self._with_keys = endpoint, with_keys
+        self._socket = socket
+        self._broke_off = 0
+        self.events = monitor(context, socket, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        """Readable when there is something to ``judge``."""
+
+    def judge(self) -> str | None:
+        """Take in what has happened; return why nothing will ever come, in one line, or None if all is well."""
+        why = None
+        while self.events.poll(0):
+            event, value = parse_event(self.events.recv_multipart())
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                why, self._broke_off = None, 0
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+                self._broke_off += 1
+                why = self._why_broken_off() if self._broke_off >= _TRIES else why
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                why = "it does not know this key; is its public part in the folder 'clients' there?"
+            elif value == _MECHANISM_MISMATCH:
+                why = self._why_mismatch()
+            else:
+                why = "what answers there does not speak as a run does; is the port right?"
+        return why and f"refused at {self._endpoint}: {why}"
+
+    def close(self) -> None:
+        """End; before the socket is closed. May be called twice."""
+        with suppress(zmq.ZMQError):
+            self._socket.disable_monitor()
+        self.events.close(linger=0)
+
+    def _why_broken_off(self) -> str:
+        if self._with_keys:
+            return "it has other keys than those this client's file was made with"
+        return "it breaks off each connection; is it a run of cropzoom?"
+
+    def _why_mismatch(self) -> str:
+        if self._with_keys:
+            return "it has no keys, so that anybody could be there; start it with --keys, or listen without"
+        return (
+            "it takes nobody without a key; give the file that 'cropzoom keys' has made for this client (keys, --keys)"
+        )
+
+
+def monitor(context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
+    """Return a socket on which ``events`` of another one arrive; ``disable_monitor`` comes before closing it."""
+    address = f"inproc://monitor-{secrets.token_hex(8)}"
+    socket.monitor(address, events)
+    pair = context.socket(zmq.PAIR)
+    pair.set(zmq.RCVHWM, 0)  # where it is full, ZeroMQ's own thread would wait, and with it all messages
+    pair.connect(address)
+    return pair
+
+
+def parse_event(parts: list[bytes]) -> tuple[int, int]:
+    """Return event and value of what a monitor gives. zmq.utils.monitor does it too, but brings asyncio along."""
+    event, value = struct.unpack("=HI", parts[0])
+    return event, value
