@@ -149,7 +149,7 @@ class Pipeline:
                 if_refused.callback(_end, recorder)
             for recorder in recorders:
                 recorder.recording.wait_open()
-            write = self._writer(info, models.pose, self.folder)
+            write = self._writer(info, models.pose, self.folder, publish)
             if_refused.pop_all()
         if tracked:
             self._tracked = QueueSink(self.control, lockstep=self._lockstep)
@@ -220,8 +220,11 @@ class Pipeline:
             return make_session_folder(self.settings.out, info.name)
         return make_given_folder(self._given_folder)
 
-    def _writer(self, info: SourceInfo, pose: Model, folder: Path) -> CsvSink:
-        sink = CsvSink(folder, info.name, pose.keypoint_names, pose.file.scorer, self.control, lockstep=self._lockstep)
+    def _writer(self, info: SourceInfo, pose: Model, folder: Path, publish: ZmqSink | None) -> CsvSink:
+        sink = CsvSink(
+            folder, info.name, pose.keypoint_names, pose.file.scorer, self.control,
+            lockstep=self._lockstep, publisher=publish,
+        )  # fmt: skip
         self._save("config.yaml", self.settings.to_yaml())
         return sink
 

@@ -23,6 +23,8 @@ class Sink(Stage):
         self._queue: deque[Record] = deque()
         self._changed = threading.Condition()
         self._ended = False
+        self._end_told = threading.Event()
+        """Set with ``_ended``: waiting for it, nobody is woken by every record."""
         self.dropped = 0
         """Records lost because the queue was full."""
 
@@ -42,6 +44,7 @@ class Sink(Stage):
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+        self._end_told.set()
 
     def _take_all(self, timeout_s: float) -> tuple[list[Record], bool]:
         """Return all queued records (waiting for the first one), and whether that was the end."""

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import time
 from pathlib import Path
+from threading import Thread
 
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
@@ -36,10 +37,22 @@ class CsvSink(Sink):
     """Writes one row a record to each of the three files."""
 
     def __init__(
-        self, folder: Path, name: str, keypoint_names: tuple[str, ...], scorer: str, control: Control, *, lockstep: bool
+        self,
+        folder: Path,
+        name: str,
+        keypoint_names: tuple[str, ...],
+        scorer: str,
+        control: Control,
+        *,
+        lockstep: bool,
+        publisher: Thread | None = None,
     ) -> None:
-        """Create the files with their headers. Raises SinkError where that cannot be done."""
+        """Create the files with their headers. Raises SinkError where that cannot be done.
+
+        ``publisher`` leaves in a record when it was published; the last ones are its as long as it runs.
+        """
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
+        self._publisher = publisher
         self._blank_pose = blank_cells(len(keypoint_names))
         headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
         suffixes = ("", "_bbox", "_timing")
@@ -59,7 +72,8 @@ class CsvSink(Sink):
         try:
             while waiting or not ended:
                 # Records wait one round on purpose: by then the publishing thread has left its time in them.
-                time.sleep(_FLUSH_S)
+                if self._end_told.wait(_FLUSH_S) and self._publisher is not None:
+                    self._publisher.join(_FLUSH_S)
                 for record in waiting:
                     self._format(record)
                     time.sleep(0)  # lets the pose stage have the interpreter between two rows
