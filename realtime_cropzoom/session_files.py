@@ -23,6 +23,9 @@ from realtime_cropzoom.types import Float64
 
 logger = logging.getLogger(__name__)
 
+_NAMED = 8
+"""So many folders are named where one is to be chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionFiles:
@@ -59,8 +62,10 @@ def _pose_file(folder: Path) -> Path:
             raise DataError(f"{folder} holds {len(found)} sessions; give the file of the poses of one, such as X.csv")
         if found:
             return folder / f"{found[0].name.removesuffix(suffix)}.csv"
-    if cameras := sorted(path.parent.name for path in folder.glob("*/*_timing.csv")):
-        raise DataError(f"{folder} holds {len(cameras)} cameras; give the folder of one: {', '.join(cameras)}")
+    if below := sorted({path.parent.name for path in folder.glob("*/*_timing.csv")}):
+        what = "cameras" if (folder / "summary.json").is_file() else "sessions"
+        names = ", ".join(below[:_NAMED]) + (", …" if len(below) > _NAMED else "")
+        raise DataError(f"{folder} holds {len(below)} {what}; give the folder of one: {names}")
     raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
 
 

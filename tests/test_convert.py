@@ -318,9 +318,12 @@ def test_other_mistakes_are_named(tmp_path: Path) -> None:
     header = tmp_path / "clip.csv"
     header.write_text("scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n")
     (tmp_path / "clip_timing.csv").write_text("frame,fate,seq,pts_ns,captured_ns\n")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no frames; there is nothing to convert"):
         convert(header, "csv")
     with pytest.raises(ConfigError, match="no format xlsx; expected one of nwb, h5, parquet, csv"):
         convert(header, "xlsx")
     with pytest.raises(DataError, match="no session folder"):
-        convert(tmp_path / "..", "csv")
+        convert(tmp_path / "empty", "csv")
+    with pytest.raises(DataError, match=f"holds 1 sessions; give the folder of one: {tmp_path.name}"):
+        convert(Path(shutil.copytree(tmp_path, tmp_path / "all" / tmp_path.name)).parent, "csv")
