@@ -15,18 +15,18 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from realtime_cropzoom.config import CAMERAS, ENV_PREFIX, NONE, Settings, resolve
+from realtime_cropzoom.config import AUTO, CAMERAS, ENV_PREFIX, NONE, Settings, resolve
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.errors import ConfigError
 
 STOP_TOGETHER = "stop_together"
-_ENDPOINTS = ("publish", "publish_latest")
+_ENDPOINTS = ("publish", "publish_latest", "publish_echo")
 _OF_ONE_CAMERA = ("source", "camera")
 _PORTS_A_CAMERA = 2
 _TCP = re.compile(r"^tcp://(?P<host>.*):(?P<port>\d+)$")
@@ -126,7 +126,7 @@ _INSTEAD = {
 
 def _shifted(endpoint: str, index: int, name: str) -> str:
     """The common endpoint, made this camera's own; where the system chooses the port, it may be the same."""
-    if index == 0 or endpoint == NONE or endpoint.endswith((":*", ":0")):
+    if index == 0 or endpoint in (NONE, AUTO) or endpoint.endswith((":*", ":0")):
         return endpoint
     tcp = _TCP.match(endpoint)
     if tcp is None:  # such as ipc:///tmp/poses
@@ -140,17 +140,20 @@ def _check_against_each_other(settings: Mapping[str, Settings], config: Path) ->
             raise ConfigError(f"{config}: the cameras {a} and {b} would share a folder on some disks; name one anew")
         if first.source == second.source:
             raise ConfigError(f"{config}: the cameras {a} and {b} have the same source; each needs its own")
-        for one in (first.publish, first.publish_latest):
-            for other in (second.publish, second.publish_latest):
-                if _collide(one, other):
-                    raise ConfigError(
-                        f"{config}: the cameras {a} and {b} would both publish at {one}; give one of them another "
-                        "publish and publish_latest"
-                    )
+        for one, other in product(_endpoints(first), _endpoints(second)):
+            if _collide(one, other):
+                raise ConfigError(
+                    f"{config}: the cameras {a} and {b} would both publish at {one}; give one of them another "
+                    "publish, publish_latest and publish_echo"
+                )
+
+
+def _endpoints(settings: Settings) -> list[str]:
+    return [getattr(settings, name) for name in _ENDPOINTS]
 
 
 def _collide(one: str, other: str) -> bool:
-    if NONE in (one, other) or one.endswith((":*", ":0")):
+    if {NONE, AUTO} & {one, other} or one.endswith((":*", ":0")):
         return False
     a, b = _TCP.match(one), _TCP.match(other)
     if a is None or b is None:

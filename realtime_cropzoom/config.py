@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -24,6 +25,7 @@ from pydantic_settings import (
 
 from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.config_file import read_config
+from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
@@ -31,6 +33,7 @@ from realtime_cropzoom.sources import SourceOptions, without_password
 ENV_PREFIX = "CROPZOOM_"
 SHIPPED = "shipped"
 NONE = "none"
+AUTO = "auto"
 CAMERAS = "cameras"
 """What a config file has in it that is about several of them; no setting of a run."""
 
@@ -140,6 +143,11 @@ class Settings(BaseSettings):
     publish_latest: str = Field(
         "tcp://127.0.0.1:5661", description="endpoint that keeps only the newest pose (single-frame), or 'none'"
     )
+    publish_echo: str = Field(
+        AUTO,
+        description="endpoint that tells subscribers on other machines the time, so that they can judge how old a pose "
+        "is: on the host of publish at a port that the system chooses ('auto'), or where you say, or 'none'",
+    )
     publish_optional: bool = Field(False, description="go on with files alone where an endpoint is in use")
     encoding: Literal["json", "msgpack"] = Field("json", description="how messages are written")
 
@@ -200,6 +208,12 @@ class Settings(BaseSettings):
         """Return how old a box may be."""
         return StateLimits(self.coast_after_ms, self.lost_after_ms)
 
+    def echo_endpoint(self) -> str | None:
+        """Return where the echo is to be bound; None where there is none."""
+        if NONE in (self.publish, self.publish_echo):
+            return None
+        return endpoint_beside(self.publish) if self.publish_echo == AUTO else self.publish_echo
+
     @property
     def recording(self) -> bool:
         """Whether any video is recorded."""
@@ -259,12 +273,10 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError(
             f"lost_after_ms is {settings.lost_after_ms}; expected more than coast_after_ms ({settings.coast_after_ms})"
         )
-    if (
-        settings.publish == settings.publish_latest
-        and settings.publish != NONE
-        and not settings.publish.endswith((":*", ":0"))
-    ):
-        raise ConfigError(f"publish and publish_latest are both {settings.publish}; give them different ports")
+    for one, other in combinations(("publish", "publish_latest", "publish_echo"), 2):
+        endpoint = getattr(settings, one)
+        if endpoint == getattr(settings, other) and endpoint != NONE and not endpoint.endswith((":*", ":0")):
+            raise ConfigError(f"{one} and {other} are both {endpoint}; give them different ports")
 
 
 def _check_environment() -> None:

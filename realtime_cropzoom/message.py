@@ -9,23 +9,35 @@ sender's monotonic clock; add ``unix_offset_ns`` for Unix time.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 
 Encoding = Literal["json", "msgpack"]
 
+# Bounds, so that whatever decodes can be reckoned with: no number is too large for a float or for another language.
+Ns = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A time or a duration, ns."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number of something, or one that counts from 0."""
+Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""Any other whole number."""
+
 
 class BoxField(msgspec.Struct, frozen=True):
     """The crop region, and the frame its detection was made on."""
 
-    x: int
-    y: int
-    w: int
-    h: int
-    frame: int
+    x: Whole
+    y: Whole
+    w: Whole
+    h: Whole
+    frame: Whole
     """Capture index of the frame that the detector saw."""
     age_ms: float
     """Frame time between that frame and this one."""
@@ -36,30 +48,30 @@ class TimeField(msgspec.Struct, frozen=True):
 
     device_ns: int | None
     """The source's own time for the frame, null where it has none."""
-    captured_ns: int
+    captured_ns: Ns
     """The decoded frame was handed over."""
-    detected_ns: int | None
+    detected_ns: Ns | None
     """The detection that gave the box was done; null without one."""
-    cropped_ns: int | None
+    cropped_ns: Ns | None
     """The model input was ready; null without a box."""
-    inferred_ns: int
+    inferred_ns: Ns
     """The pose was there, in frame pixels."""
-    published_ns: int
+    published_ns: Ns
     """The message was handed to the socket."""
-    unix_offset_ns: int
+    unix_offset_ns: Ns
     """Unix time less monotonic time, measured once a run."""
 
 
 class Counts(msgspec.Struct, frozen=True):
     """What became of every frame up to this one: captured = processed + skipped + failed."""
 
-    captured: int
-    processed: int
-    skipped: int
+    captured: Count
+    processed: Count
+    skipped: Count
     """Jumped over to stay with the newest frame."""
-    failed: int
+    failed: Count
     """The model gave numbers that are none, or broke off."""
-    unsent: int
+    unsent: Count
     """Messages dropped before the socket; their ``seq`` is missing."""
 
 
@@ -83,9 +95,9 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     run: str
     """An id for this run."""
     camera: str
-    seq: int
+    seq: Count
     """Counts pose messages from 0; a gap is a dropped message."""
-    frame: int
+    frame: Count
     """Capture index."""
     state: str
     """searching, tracking, coasting or lost."""
@@ -97,12 +109,25 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     """Null before the first usable detection."""
     time: TimeField
     counts: Counts
-    segment: int = 0
+    segment: Count = 0
     """How often the source had broken off and come back before this frame."""
     filtered: dict[str, FilteredKeypoint] | None = None
     """Name → filtered position and velocity at ``time.captured_ns``; null where no filter is set."""
     arena: dict[str, tuple[float | None, float | None]] | None = None
     """Name → [x, y] in arena space, in ``arena_unit`` of the hello; null where no calibration is set."""
+
+    def xy(self) -> NDArray[np.float64]:
+        """Return the keypoints, (K, 2) in frame pixels, in the order of ``keypoints``; NaN where there is none."""
+        import numpy as np
+
+        rows = [(x, y) for x, y, _ in self.keypoints.values()]
+        return np.array(rows, np.float64).reshape(-1, 2)  # None becomes NaN
+
+    def likelihood(self) -> NDArray[np.float64]:
+        """Return the likelihoods, (K,) in the order of ``keypoints``; NaN where the model gives none."""
+        import numpy as np
+
+        return np.array([likelihood for _, _, likelihood in self.keypoints.values()], np.float64)
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -123,7 +148,7 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     state: str
     stream: str
     counts: Counts
-    backlog: int
+    backlog: Count
     """Frames captured that have no fate yet."""
     fps: float
     """Frames captured in the last second."""
@@ -131,17 +156,17 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Detections made in the last second."""
     latency_ms: dict[str, Percentiles]
     """By stage, since the start of the run; ``total`` is captured → pose in frame pixels."""
-    time_ns: int
-    unix_offset_ns: int
-    segment: int = 0
+    time_ns: Ns
+    unix_offset_ns: Ns
+    segment: Count = 0
     """How often the source has broken off and come back."""
-    lost: int = 0
+    lost: Count = 0
     """Frames that the camera has counted and that never came."""
-    too_old: int = 0
+    too_old: Count = 0
     """Poses that were not sent because their frame was older than ``max_age_ms``; they are among ``unsent``."""
-    recorded: int = 0
+    recorded: Count = 0
     """Frames in the recording of the frames as captured."""
-    unrecorded: int = 0
+    unrecorded: Count = 0
     """Frames that should be in a recording, of frames or of crops, and are not."""
 
 
@@ -153,9 +178,9 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     camera: str
     source: str
     keypoint_names: list[str]
-    width: int
+    width: Count
     """Frame width in pixels."""
-    height: int
+    height: Count
     """Frame height in pixels."""
     fps: float | None
     """Nominal, null where the source does not say."""
@@ -165,7 +190,7 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     config_sha256: str
     version: str
     """Of this package."""
-    unix_offset_ns: int
+    unix_offset_ns: Ns
     clock: str | None = None
     """Names the monotonic clock of all times: who has the same one needs no conversion."""
     echo: str | None = None
@@ -185,7 +210,7 @@ class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
     reason: str
     """``finished``, ``stopped``, or what went wrong in one line."""
     counts: Counts
-    time_ns: int
+    time_ns: Ns
 
 
 Message = PoseMessage | StatusMessage | HelloMessage | EndMessage

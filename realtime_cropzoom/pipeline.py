@@ -201,7 +201,7 @@ class Pipeline:
         latest = None if s.publish_latest == NONE else s.publish_latest
         sink = ZmqSink(
             s.publish, latest, account, self.control, encoding=s.encoding, lockstep=self._lockstep,
-            max_age_ms=None if self._lockstep else s.max_age_ms,
+            max_age_ms=None if self._lockstep else s.max_age_ms, echo_endpoint=s.echo_endpoint(),
         )  # fmt: skip
         sink.start()
         try:
@@ -212,7 +212,8 @@ class Pipeline:
                 raise
             logger.warning("%s; going on with files alone", error)
             return None
-        self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}")
+        echo = "" if sink.echo is None else f"; clock echo at {sink.echo}"
+        self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}{echo}")
         return sink
 
     def _make_folder(self, info: SourceInfo) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import zmq
 
 from realtime_cropzoom.clock import unix_offset_ns
-from realtime_cropzoom.config import NONE, Settings
+from realtime_cropzoom.config import AUTO, NONE, Settings
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.tuning import usable_cores
 
@@ -30,18 +30,19 @@ _TIME_ERROR = 5
 
 def check_endpoints(settings: Settings) -> Line:
     """Say whether this camera's endpoints can be bound, by binding them for a moment."""
-    endpoints = [] if settings.publish == NONE else [settings.publish, settings.publish_latest]
-    endpoints = [endpoint for endpoint in endpoints if endpoint != NONE]
-    if not endpoints:
+    if settings.publish == NONE:
         return good("endpoints", "nothing is published")
+    wanted = settings.publish, settings.publish_latest, settings.publish_echo
+    endpoints = [endpoint for endpoint in wanted if endpoint not in (NONE, AUTO)]
     for endpoint in endpoints:
         problem = _bind(endpoint)
         if problem is None:
             continue
         if settings.publish_optional and problem == _IN_USE:
             return good("endpoints", f"{endpoint} {problem}: files alone (publish_optional)")
-        return bad("endpoints", f"{endpoint} {problem}; end it, or give another with publish and publish_latest")
-    return good("endpoints", f"{' and '.join(endpoints)} can be bound")
+        name = ("publish", "publish_latest", "publish_echo")[wanted.index(endpoint)]
+        return bad("endpoints", f"{endpoint} {problem}; end it, or give another with {name}")
+    return good("endpoints", f"{', '.join(endpoints)} can be bound")
 
 
 _IN_USE = "is in use, perhaps by another run"

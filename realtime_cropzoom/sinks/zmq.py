@@ -11,9 +11,10 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+import msgspec
 import zmq
 
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.message import (
     Encoding,
@@ -27,6 +28,7 @@ from realtime_cropzoom.message import (
 )
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
 from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.sinks.echo import EchoServer
 from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.stats import Histogram
 from realtime_cropzoom.types import StreamState
@@ -76,13 +78,18 @@ class ZmqSink(Sink):
         encoding: Encoding,
         lockstep: bool,
         max_age_ms: float | None = None,
+        echo_endpoint: str | None = None,
     ) -> None:
-        """Poses of frames older than ``max_age_ms`` are not sent, and counted as dropped."""
+        """Poses of frames older than ``max_age_ms`` are not sent, and counted as dropped.
+
+        At ``echo_endpoint`` those with another clock learn what time it is on this one; the hello says where.
+        """
         super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
         self._endpoints = (endpoint, latest_endpoint)
         self._speaker = speaker
         self._identity = speaker.identity
-        self._hello = speaker.hello()
+        self._hello = msgspec.structs.replace(speaker.hello(), clock=clock_id())
+        self._echo = None if echo_endpoint is None else EchoServer(echo_endpoint)
         self._encoding: Encoding = encoding
         self._bound = threading.Event()
         self._error: SinkError | None = None
@@ -90,9 +97,14 @@ class ZmqSink(Sink):
         self.too_old = 0
         """Poses that were not sent because of their age."""
         self.bound_to: list[str] = []
-        """The endpoints really bound (a port 0 or * becomes a number)."""
+        """The endpoints of poses really bound (a port 0 or * becomes a number)."""
         self.latency = Histogram()
         """Captured → handed to the socket, in ms."""
+
+    @property
+    def echo(self) -> str | None:
+        """Where the echo is bound, once all are; None without one."""
+        return self._hello.echo
 
     def put(self, record: Record) -> None:
         """Take in a record; only processed frames are messages."""
@@ -114,6 +126,8 @@ class ZmqSink(Sink):
             if self._bind(poses, latest):
                 self._publish_all(poses, latest)
         finally:
+            if self._echo is not None:
+                self._echo.stop()
             poses.close(linger=500)
             latest.close(linger=500)
             context.term()
@@ -136,6 +150,16 @@ class ZmqSink(Sink):
                 self._error = SinkError(_why_not(endpoint, error))
                 return False
             self.bound_to.append(bytes(socket.get(zmq.LAST_ENDPOINT)).decode())
+        return self._start_echo()
+
+    def _start_echo(self) -> bool:
+        if self._echo is not None:
+            try:
+                self._echo.start()
+            except zmq.ZMQError as error:
+                self._error = SinkError(_why_not(self._echo.endpoint, error))
+                return False
+            self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
         self._bound.set()
         return True
 
@@ -188,7 +212,7 @@ class ZmqSink(Sink):
 def _why_not(endpoint: str, error: zmq.ZMQError) -> str:
     if error.errno == zmq.EADDRINUSE:
         return (
-            f"the endpoint {endpoint} is in use, perhaps by another run; give another one with --publish and "
-            "--publish-latest, 'none', or --publish-optional to go on with files alone"
+            f"the endpoint {endpoint} is in use, perhaps by another run; give another one with --publish, "
+            "--publish-latest and --publish-echo, 'none', or --publish-optional to go on with files alone"
         )
     return f"cannot publish at {endpoint} ({error.strerror}); expected something like tcp://127.0.0.1:5660"

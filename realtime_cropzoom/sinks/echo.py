@@ -1,0 +1,78 @@
+"""Tells whoever asks what time it is on this machine's clock, so that ages can be judged on another."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import msgspec
+import zmq
+
+from realtime_cropzoom.clock import clock_id, now_ns
+from realtime_cropzoom.echo import MARK_BYTES, EchoReply
+
+_POLL_MS = 50
+_ENDS_WITHIN_S = 2.0
+_LARGEST_FRAME = 1024
+_QUEUE = 64
+
+
+class EchoServer:
+    """A thread of its own, because an answer that waits for something else makes the offset uncertain.
+
+    Whatever it is sent, it answers or does not; nothing ends it but ``stop``.
+    """
+
+    def __init__(self, endpoint: str, *, clock: str | None = None, now: Callable[[], int] = now_ns) -> None:
+        """``clock`` names what ``now`` reads; both are this machine's where they are not given."""
+        self.endpoint = endpoint
+        """The endpoint really bound, once started (a port 0 or * becomes a number)."""
+        self._clock, self._now = clock or clock_id(), now
+        self._bound, self._stop = threading.Event(), threading.Event()
+        self._error: zmq.ZMQError | None = None
+        self._thread = threading.Thread(target=self._run, name="cropzoom-echo", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer. Raises zmq.ZMQError where the endpoint cannot be bound."""
+        self._thread.start()
+        self._bound.wait()
+        if self._error is not None:
+            self.stop()
+            raise self._error
+
+    def stop(self) -> None:
+        """End, and free the endpoint; may be called twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_ENDS_WITHIN_S)
+
+    def _run(self) -> None:
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+            try:
+                self._bind(socket)
+            except zmq.ZMQError as error:
+                self._error = error
+                return
+            finally:
+                self._bound.set()
+            while not self._stop.is_set():
+                if socket.poll(_POLL_MS):
+                    self._answer(socket, self._now())
+
+    def _bind(self, socket: zmq.Socket[bytes]) -> None:
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.IPV6, int("[" in self.endpoint))
+        socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
+        socket.set(zmq.RCVHWM, _QUEUE)
+        socket.set(zmq.SNDHWM, _QUEUE)
+        socket.bind(self.endpoint)
+        self.endpoint = bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
+
+    def _answer(self, socket: zmq.Socket[bytes], received_ns: int) -> None:
+        """Answer one request; a REQ socket puts an empty frame before it, a DEALER does not."""
+        with contextlib.suppress(zmq.ZMQError):  # who asked is gone, or does not read
+            *envelope, mark = socket.recv_multipart(zmq.NOBLOCK)
+            if len(mark) <= MARK_BYTES and len(envelope) in (1, 2) and not any(envelope[1:]):
+                reply = msgspec.json.encode(EchoReply(self._clock, received_ns, self._now()))
+                socket.send_multipart([*envelope, mark, reply], zmq.NOBLOCK)
