@@ -17,6 +17,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,9 @@ class Pipeline:
         """What a user should know before the first frame, a line each."""
         self._lockstep = settings.pace == "fast"
         self._restart = settings.on_failure == "restart" and not self._lockstep  # where a replay must be reproducible
+        options = replace(settings.source_options(), stopped=self.control.stop.is_set)
         self._capture = CaptureStage(
-            source or (lambda: open_source(str(settings.source), settings.source_options())),
+            source or (lambda: open_source(str(settings.source), options)),
             self.control,
             realtime=not self._lockstep,
             frames=settings.frames,

@@ -134,7 +134,7 @@ def test_a_trigger_waits_on_its_line_and_no_pulse_is_no_fault() -> None:
     with pytest.raises(SourceError, match="has no trigger line Line7; it has Software, Line1"):
         opened(",line=Line7", trigger=True)
     stop = threading.Event()
-    source = open_basler("", SourceOptions(trigger=True, read_timeout_s=0.05), stop.is_set)
+    source = open_basler("", SourceOptions(trigger=True, read_timeout_s=0.05, stopped=stop.is_set))
     try:
         assert source.info.notes[-1] == "each frame waits for a pulse on Line1"
         nodes = source._nodes
@@ -221,10 +221,7 @@ def test_a_run_counts_what_was_lost_and_goes_on_after_a_break(tmp_path: Path) ->
 
 
 def test_a_run_stops_at_once_while_its_camera_is_silent(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, camera_size="256x192", trigger=True)
-    pipeline = Pipeline(
-        settings, lambda: open_basler(",line=Software", settings.source_options(), pipeline.control.stop.is_set)
-    )
+    pipeline = Pipeline(make_settings(tmp_path, source="basler:,line=Software", camera_size="256x192", trigger=True))
     pipeline.start()
     pipeline.stop()
     assert pipeline.join()["reason"] == "stopped"

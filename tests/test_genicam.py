@@ -234,10 +234,8 @@ def test_a_camera_that_dies_during_a_run_comes_back_in_a_new_segment(camera: Fak
 @needs_camera
 def test_a_run_stops_at_once_while_its_camera_is_silent(camera: FakeCamera, tmp_path: Path) -> None:
     camera.start()
-    settings = make_settings(tmp_path, camera_size="256x192", camera_fps=60.0, read_timeout_s=LONG_S)
-    pipeline = Pipeline(
-        settings, lambda: open_genicam(ADDRESS, settings.source_options(), pipeline.control.stop.is_set)
-    )
+    asked = {"camera_size": "256x192", "camera_fps": 60.0, "read_timeout_s": LONG_S}
+    pipeline = Pipeline(make_settings(tmp_path, source=f"genicam:{ADDRESS}", **asked))
     pipeline.start()
     wait_for(lambda: pipeline.progress().counts.captured > 10, "frames")
     camera.fall_silent()
@@ -250,7 +248,7 @@ def test_a_run_stops_at_once_while_its_camera_is_silent(camera: FakeCamera, tmp_
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"cannot be opened \(the run has ended\)"):
-        open_genicam(ADDRESS, SourceOptions(), stop.is_set)
+        open_genicam(ADDRESS, SourceOptions(stopped=stop.is_set))
     with pytest.raises(SourceError, match=r"cannot be opened \(it has not answered for 0\.1 s\)"):
         open_genicam(ADDRESS, SourceOptions(open_timeout_s=0.1))
     assert time.monotonic() - began < SOON_S

@@ -51,6 +51,11 @@ class Captured:
     """How often the source has broken off and come back."""
 
 
+def never() -> bool:
+    """Say no: what ``SourceOptions.stopped`` is where there is no run that could end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """How a source is to be opened. What is not given is the source's own choice; it says what it cannot do."""
@@ -75,6 +80,8 @@ class SourceOptions:
     """A file begins anew when it ends."""
     start_s: float = 0.0
     """Where in a file to begin."""
+    stopped: Callable[[], bool] = never
+    """Whether the run has ended: whoever waits long for a device asks it now and then, and gives up."""
 
 
 def without_password(address: str) -> str:

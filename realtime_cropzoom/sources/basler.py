@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -25,12 +25,12 @@ _POLL_MS = 100
 _NO_ID = 2**64 - 1
 
 
-def open_basler(rest: str, options: SourceOptions, stopped: Callable[[], bool] = lambda: False) -> BaslerCamera:
+def open_basler(rest: str, options: SourceOptions) -> BaslerCamera:
     """Open the camera that ``rest`` names: its serial number, user-defined name or address; nothing is the first.
 
-    ``stopped`` says while frames are waited for whether the run has ended. Raises SourceError or ConfigError.
+    Frames are not waited for any more once ``options.stopped``. Raises SourceError or ConfigError.
     """
-    return BaslerCamera(parse_camera(rest, "basler"), options, stopped)
+    return BaslerCamera(parse_camera(rest, "basler"), options)
 
 
 def list_cameras() -> list[dict[str, str]]:
@@ -53,8 +53,8 @@ def list_cameras() -> list[dict[str, str]]:
 class BaslerCamera:
     """A camera that is open. Frames that are not whole are counted and never handed on."""
 
-    def __init__(self, spec: CameraSpec, options: SourceOptions, stopped: Callable[[], bool]) -> None:
-        self._stopped, self._patience_s, self._triggered = stopped, options.read_timeout_s, options.trigger
+    def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
+        self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
         self._pylon = _pypylon()
         self._tally = Tally()
         self._why = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -20,12 +20,12 @@ _POLL_US = 100_000
 _CONTINUOUS, _SUCCESS = 0, 0
 
 
-def open_genicam(rest: str, options: SourceOptions, stopped: Callable[[], bool] = lambda: False) -> GenicamCamera:
+def open_genicam(rest: str, options: SourceOptions) -> GenicamCamera:
     """Open the camera that ``rest`` names: its id, vendor and serial number, or address; nothing is the first.
 
-    ``stopped`` says while frames are waited for whether the run has ended. Raises SourceError or ConfigError.
+    Neither opening nor waiting for frames goes on once ``options.stopped``. Raises SourceError or ConfigError.
     """
-    return GenicamCamera(parse_camera(rest, "genicam"), options, stopped)
+    return GenicamCamera(parse_camera(rest, "genicam"), options)
 
 
 def list_cameras() -> list[dict[str, str]]:
@@ -45,12 +45,12 @@ def list_cameras() -> list[dict[str, str]]:
 class GenicamCamera:
     """A camera that is open. Frames that are not whole are counted and never handed on."""
 
-    def __init__(self, spec: CameraSpec, options: SourceOptions, stopped: Callable[[], bool]) -> None:
-        self._stopped, self._patience_s, self._triggered = stopped, options.read_timeout_s, options.trigger
+    def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
+        self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
         self._arv = library()
         self._tally = Tally()
         try:
-            self._camera = open_camera(spec.name, options.open_timeout_s, stopped)
+            self._camera = open_camera(spec.name, options.open_timeout_s, options.stopped)
         except SourceError as error:
             raise SourceError(
                 f"genicam:{spec.name or ''} cannot be opened ({error}); 'cropzoom cameras' lists those that are there"
