@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from realtime_cropzoom import __version__
+from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config import NONE, Settings
 from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, HelloMessage, Percentiles, StatusMessage
 from realtime_cropzoom.model import Model
@@ -52,14 +53,22 @@ class Account:
     """Knows a run's settings, models and stages, and puts what they say into words."""
 
     def __init__(
-        self, settings: Settings, info: SourceInfo, models: Models, control: Control, anchor_ns: int | None = None
+        self,
+        settings: Settings,
+        info: SourceInfo,
+        models: Models,
+        control: Control,
+        anchor_ns: int | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """``anchor_ns`` is the Unix anchor where several runs share one; else it is measured."""
         self.settings = settings
         self.info = info
         self.models = models
         anchor_ns = unix_offset_ns() if anchor_ns is None else anchor_ns
-        self.identity = RunIdentity(secrets.token_hex(6), settings.camera, models.pose.keypoint_names, anchor_ns)
+        self.identity = RunIdentity(
+            secrets.token_hex(6), settings.camera, models.pose.keypoint_names, anchor_ns, calibration
+        )
         self.stages: Stages | None = None
         """Set once they are built; until then there is nothing to count."""
         self._control = control
@@ -81,6 +90,8 @@ class Account:
             config_sha256=hashlib.sha256(self.settings.to_yaml().encode()).hexdigest(),
             version=__version__,
             unix_offset_ns=self.identity.unix_offset_ns,
+            filter=None if self.settings.filter == NONE else self.settings.filter,
+            arena_unit=None if self.identity.calibration is None else self.identity.calibration.unit,
         )
 
     def counts(self) -> Counts:

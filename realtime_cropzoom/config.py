@@ -27,6 +27,7 @@ from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
 
@@ -137,6 +138,33 @@ class Settings(BaseSettings):
         64, ge=1, le=4096, description="live: frames a recording may lag, kept in memory, before it loses some"
     )
 
+    filter: Literal["none", "one_euro", "kalman"] = Field(
+        "none", description="smooth the keypoints and know their velocity, in messages beside the raw ones"
+    )
+    filter_min_likelihood: float = Field(
+        0.3, ge=0, le=1, description="filter: keypoints under it count as not measured"
+    )
+    filter_hold_ms: float = Field(
+        150.0,
+        gt=0,
+        description="filter: so long a keypoint goes on as it was going, where it is not measured or not believed",
+    )
+    kalman_noise_px: float = Field(
+        1.0, gt=0, description="how far off the pose model is: standard deviation of a sure keypoint, a coordinate"
+    )
+    kalman_agility_px_s: float = Field(
+        1000.0, gt=0, description="by how much a velocity changes within a second, as a standard deviation"
+    )
+    kalman_gate: float = Field(
+        5.0, gt=0, description="a keypoint so many standard deviations from where it is expected is not believed"
+    )
+    one_euro_min_cutoff_hz: float = Field(8.0, gt=0, description="cutoff at rest in Hz: lower is calmer, and lags more")
+    one_euro_beta: float = Field(0.2, ge=0, description="by how many Hz the cutoff grows with each pixel a second")
+    one_euro_velocity_cutoff_hz: float = Field(10.0, gt=0, description="cutoff of the velocity in Hz")
+    calibration: Path | None = Field(
+        None, description="pixels to cm: a file of cropzoom calibrate; messages and tables then have both"
+    )
+
     out: Path = Field(Path("sessions"), description="folder in which the run's own new folder is made")
     camera: str = Field("cam0", pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages")
     publish: str = Field("tcp://127.0.0.1:5660", description="endpoint of the poses, or 'none'")
@@ -213,6 +241,10 @@ class Settings(BaseSettings):
         if NONE in (self.publish, self.publish_echo):
             return None
         return endpoint_beside(self.publish) if self.publish_echo == AUTO else self.publish_echo
+
+    def pose_filter(self, keypoint_count: int) -> PoseFilter | None:
+        """Return the filter of the pose model's keypoints, None where there is none."""
+        return chosen_filter(self.model_dump(), keypoint_count)
 
     @property
     def recording(self) -> bool:

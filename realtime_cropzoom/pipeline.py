@@ -23,6 +23,7 @@ from typing import Any
 
 from realtime_cropzoom.account import Account, Models, Stages
 from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, SHIPPED, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError
@@ -34,7 +35,7 @@ from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import LatestSchedule, LockstepSchedule, Schedule
-from realtime_cropzoom.session_folder import make_given_folder, make_session_folder, to_json, write_text
+from realtime_cropzoom.session_folder import CALIBRATION, make_given_folder, make_session_folder, to_json, write_text
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
@@ -130,12 +131,13 @@ class Pipeline:
         models = Models(load_model(s, "pose"), None if s.schedule else load_model(s, "detector"))
         self.notes += model_notes("pose", models.pose, s, info.fps)
         check_crop_size(s, info)
+        calibration = load_calibration(s, info)
         rule = None
         if models.detector is not None:
             self.notes += model_notes("detector", models.detector, s, info.fps)
             rule = s.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
         slot = BoxSlot(self._schedule())
-        self._account = account = Account(s, info, models, self.control, self._anchor_ns)
+        self._account = account = Account(s, info, models, self.control, self._anchor_ns, calibration)
 
         slots = _LOCKSTEP_SLOTS if self._lockstep else s.max_lag + 6 + (s.record_buffer + 2) * s.recording
         ring = Ring(slots, info.height, info.width)
@@ -144,6 +146,8 @@ class Pipeline:
             if publish is not None:
                 if_refused.callback(_end, publish)
             self.folder = self._make_folder(info)
+            if calibration is not None:
+                self._save(CALIBRATION, calibration_yaml(calibration))
             crop_size = models.pose.size if rule is None or rule.crop_size is None else (rule.crop_size,) * 2
             recorders = make_recorders(s, info, ring, crop_size, self.folder, self.control)
             for recorder in recorders:
@@ -158,7 +162,10 @@ class Pipeline:
 
         reader = OrderedReader(ring, None if self._lockstep else s.max_lag)
         sinks = [sink for sink in (publish, write, self._tracked, *recorders) if sink is not None]
-        pose = PoseStage(models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart)
+        pose = PoseStage(
+            models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart,
+            pose_filter=s.pose_filter(len(models.pose.keypoint_names)),
+        )  # fmt: skip
         detect = None
         if models.detector is not None and rule is not None:
             detect = self._detect_stage(models.detector, rule, ring, slot)
@@ -372,6 +379,16 @@ def load_model(settings: Settings, role: Role) -> Model:
         threads=settings.pose_threads if role == "pose" else settings.detector_threads,
         method=settings.decoder,
     )
+
+
+def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None:
+    """Read the calibration of the camera, if there is one. Raises ConfigError where it is of other frames."""
+    path = settings.calibration
+    if path is None:
+        return None
+    calibration = read_calibration(path.expanduser())
+    calibration.check_frame(info.width, info.height, str(path))
+    return calibration
 
 
 def check_crop_size(settings: Settings, info: SourceInfo) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from realtime_cropzoom.message import SCHEMA_VERSION, BoxField, Counts, PoseMessage, TimeField, finite_or_none
+from realtime_cropzoom.calibration import Calibration
+from realtime_cropzoom.filters import FilteredPose
+from realtime_cropzoom.message import (
+    SCHEMA_VERSION,
+    BoxField,
+    Counts,
+    FilteredKeypoint,
+    PoseMessage,
+    TimeField,
+    finite_or_none,
+)
 from realtime_cropzoom.types import BoxInForce, Keypoints, Stamp, StreamState
 
 
@@ -37,6 +47,8 @@ class Record:
     """Captured, processed, skipped, failed, up to and with this frame."""
     published_ns: int = 0
     """Set once by the publishing thread; 0 until then, and for good if the message was dropped."""
+    filtered: FilteredPose | None = None
+    """What the filter makes of this and all earlier poses; None without a filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class RunIdentity:
     camera: str
     keypoint_names: tuple[str, ...]
     unix_offset_ns: int
+    calibration: Calibration | None = None
+    """Of the camera, where messages are to carry arena space too."""
 
 
 def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsent: int) -> PoseMessage:
@@ -77,6 +91,8 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         ),
         counts=Counts(*record.counts, unsent),
         segment=stamp.segment,
+        filtered=_filtered_fields(record.filtered, identity.keypoint_names),
+        arena=_arena_fields(record.keypoints, identity),
     )
 
 
@@ -87,3 +103,21 @@ def _keypoint_fields(
         return dict.fromkeys(names, (None, None, None))
     rows = zip(names, keypoints.xy.tolist(), keypoints.likelihood.tolist(), strict=True)
     return {n: (finite_or_none(x), finite_or_none(y), finite_or_none(p)) for n, (x, y), p in rows}
+
+
+def _filtered_fields(filtered: FilteredPose | None, names: tuple[str, ...]) -> dict[str, FilteredKeypoint] | None:
+    if filtered is None:
+        return None
+    return {n: FilteredKeypoint(*map(finite_or_none, p)) for n, p in zip(names, filtered.points, strict=True)}
+
+
+def _arena_fields(
+    keypoints: Keypoints | None, identity: RunIdentity
+) -> dict[str, tuple[float | None, float | None]] | None:
+    calibration, names = identity.calibration, identity.keypoint_names
+    if calibration is None:
+        return None
+    if keypoints is None:
+        return dict.fromkeys(names, (None, None))
+    points = (calibration.point_to_arena(x, y) for x, y in keypoints.xy.tolist())
+    return {n: (finite_or_none(x), finite_or_none(y)) for n, (x, y) in zip(names, points, strict=True)}

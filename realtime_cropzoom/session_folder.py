@@ -9,6 +9,9 @@ from typing import Any
 
 from realtime_cropzoom.errors import SinkError
 
+CALIBRATION = "calibration.yaml"
+"""The copy of the calibration that a run was given."""
+
 
 def make_session_folder(parent: Path, name: str) -> Path:
     """Make and return ``parent/<name>_<date>-<time>[-n]``; never one that is there already. Raises SinkError."""

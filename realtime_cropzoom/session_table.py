@@ -12,20 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from realtime_cropzoom.calibration import Calibration, read_calibration
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.recording import is_recording_of
 from realtime_cropzoom.session_files import (
     find_files,
     frame_numbers,
     frame_times,
     read_rows,
+    read_settings,
     read_source,
     read_summary,
 )
+from realtime_cropzoom.session_folder import CALIBRATION
 from realtime_cropzoom.tables import Predictions, read_header, read_predictions
 from realtime_cropzoom.types import Float64
 
 _BOX = ("x", "y", "w", "h")
+FILTERED = ("x_filtered", "y_filtered", "vx", "vy", "sigma")
+"""Columns of what the filter says: pixels, and pixels a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,10 @@ class SessionTables:
     """Whether a live run wrote it."""
     summary: dict[str, Any]
     """``summary.json``; empty where there is none."""
+    filtered: Float64 | None = None
+    """(n, K, 5): x, y, vx, vy, sigma, as they were published; None where no filter was set, nor asked for."""
+    calibration: Calibration | None = None
+    """The run's own; None where it had none."""
 
     @property
     def boxes(self) -> Float64:
@@ -69,15 +79,18 @@ class SessionTables:
         return [(str(state), int(a), int(b)) for state, a, b in zip(changes, changes.index, ends, strict=True)]
 
 
-def load_session(path: str | Path, *, video: str | Path | None = None, fps: float | None = None) -> pd.DataFrame:
+def load_session(
+    path: str | Path, *, video: str | Path | None = None, fps: float | None = None, filter: str | None = None
+) -> pd.DataFrame:
     """Return a session as a tidy table: one row a captured frame and keypoint, missing values where there are none.
 
     ``path`` is the folder of a run, or a file of predictions. Files without frame times take them
-    from ``video`` or ``fps``; with ``video`` there are rows for all its frames. docs/files.md
+    from ``video`` or ``fps``; with ``video`` there are rows for all its frames. ``filter`` is that of
+    the run, with the settings of the run; 'kalman', 'one_euro' or 'none' is another one. docs/files.md
     explains the columns. Raises DataError where ``path`` is no session, or does not go with the
     video, and SourceError where there is no such video.
     """
-    return tidy(read_session(Path(path), video=video, fps=fps))
+    return tidy(read_session(Path(path), video=video, fps=fps, filter=filter))
 
 
 def tidy(tables: SessionTables) -> pd.DataFrame:
@@ -88,10 +101,20 @@ def tidy(tables: SessionTables) -> pd.DataFrame:
     table.insert(where, "keypoint", pd.Series(list(names) * len(tables.frames), dtype="string"))
     for k, name in enumerate(("x", "y", "likelihood")):
         table.insert(where + 1 + k, name, tables.poses[:, :, k].ravel())
+    further: dict[str, Float64] = {}
+    if tables.calibration is not None:
+        xy, unit = tables.calibration.to_arena(tables.poses[:, :, :2]), tables.calibration.unit
+        further |= {f"x_{unit}": xy[:, :, 0], f"y_{unit}": xy[:, :, 1]}
+    if tables.filtered is not None:
+        further |= {name: tables.filtered[:, :, k] for k, name in enumerate(FILTERED)}
+    for k, (name, values) in enumerate(further.items()):
+        table.insert(where + 4 + k, name, values.ravel())
     return table
 
 
-def read_session(path: Path, *, video: str | Path | None = None, fps: float | None = None) -> SessionTables:
+def read_session(
+    path: Path, *, video: str | Path | None = None, fps: float | None = None, filter: str | None = None
+) -> SessionTables:
     """Read a session into arrays; the arguments, and what is raised, are those of ``load_session``."""
     files = find_files(path)
     if files.live and fps is not None:
@@ -113,15 +136,22 @@ def read_session(path: Path, *, video: str | Path | None = None, fps: float | No
         recording.reindex(pd.RangeIndex(count)),  # of a killed run it may end before the others
         summary.get("unix_offset_ns"),
     )
+    frames = frames if seconds is None else frames.assign(time_s=seconds)
+    poses = _poses_by_frame(predictions, numbers, complete, count)
+    settings = read_settings(files.poses.parent) if files.live else {}
+    pose_filter = chosen_filter(settings if filter is None else {**settings, "filter": filter}, poses.shape[1])
+    calibration = files.poses.with_name(CALIBRATION)
     return SessionTables(
         path=files.poses,
         source=str(video) if video is not None else read_source(files.poses.parent) if files.live else None,
         scorer=read_header(files.poses).scorer,
         keypoint_names=predictions.keypoint_names,
-        poses=_poses_by_frame(predictions, numbers, complete, count),
-        frames=frames if seconds is None else frames.assign(time_s=seconds),
+        poses=poses,
+        frames=frames,
         live=files.live,
         summary=summary,
+        filtered=None if pose_filter is None else _filtered(files.poses, poses, frames, timing, pose_filter),
+        calibration=read_calibration(calibration) if files.live and calibration.exists() else None,
     )
 
 
@@ -156,6 +186,24 @@ def _poses_by_frame(predictions: Predictions, numbers: pd.Index[int], complete: 
     poses[numbers[kept], :, :2] = predictions.xy[kept]
     poses[numbers[kept], :, 2] = predictions.likelihood[kept]
     return poses
+
+
+def _filtered(
+    path: Path, poses: Float64, frames: pd.DataFrame, timing: pd.DataFrame, pose_filter: PoseFilter
+) -> Float64:
+    """What the filter says of each frame: the very numbers that a run with it has published."""
+    seconds, filtered = frames["time_s"].to_numpy(np.float64), np.full((*poses.shape[:2], 5), np.nan)
+    processed = (frames["fate"].isna() if timing.empty else frames["fate"] == "processed").to_numpy(
+        bool, na_value=False
+    )
+    if np.isnan(seconds[processed]).any():
+        raise DataError(f"{path} has no frame times, which a filter needs; give the video, or fps")
+    segments = _column(timing, "segment").reindex(frames.index).fillna(0).to_numpy(np.int64)
+    found = poses.astype(np.float32)  # as the model gave them
+    for i in np.flatnonzero(processed):
+        pose = pose_filter.update(round(seconds[i] * 1e9), found[i, :, :2], found[i, :, 2], int(segments[i]))
+        filtered[i] = pose.points
+    return filtered
 
 
 def _frame_table(

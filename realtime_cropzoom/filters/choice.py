@@ -11,11 +11,11 @@ from realtime_cropzoom.filters.pose_filter import PoseFilter
 NONE = "none"
 _OF_ALL = {"filter_min_likelihood": "min_likelihood", "filter_hold_ms": "hold_ms"}
 _OF_ONE = {
-    "kalman": {"kalman_noise_px": "noise_px", "kalman_agility": "agility_px_s", "kalman_gate": "gate"},
+    "kalman": {"kalman_noise_px": "noise_px", "kalman_agility_px_s": "agility_px_s", "kalman_gate": "gate"},
     "one_euro": {
-        "one_euro_min_cutoff": "min_cutoff_hz",
+        "one_euro_min_cutoff_hz": "min_cutoff_hz",
         "one_euro_beta": "beta",
-        "one_euro_velocity_cutoff": "velocity_cutoff_hz",
+        "one_euro_velocity_cutoff_hz": "velocity_cutoff_hz",
     },
 }
 """Setting → argument of ``make_filter``."""

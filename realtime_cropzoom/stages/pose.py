@@ -23,6 +23,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.context import ContextWindow, Question
 from realtime_cropzoom.crop import Edge
 from realtime_cropzoom.errors import StageError
+from realtime_cropzoom.filters import FilteredPose, PoseFilter
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Lease, OrderedReader, Ring
@@ -80,6 +81,7 @@ class PoseStage(Stage):
         *,
         edge: Edge,
         restart: bool = False,
+        pose_filter: PoseFilter | None = None,
     ) -> None:
         super().__init__("pose", control, restart=restart)
         self._model = model
@@ -88,6 +90,8 @@ class PoseStage(Stage):
         self._slot = slot
         self._sinks = sinks
         self._edge = edge
+        self._filter = pose_filter
+        self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
         self._window: ContextWindow[_Cropped] = ContextWindow(model.reach)
@@ -262,8 +266,17 @@ class PoseStage(Stage):
         settled[(Fate.PROCESSED, Fate.SKIPPED, Fate.FAILED).index(record.fate) + 1] += 1
         if record.fate is Fate.PROCESSED:
             record.seq = settled[1] - 1
+            record.filtered = self._filtered(record)
         record.counts = self.counts = (settled[0], settled[1], settled[2], settled[3])
         if record.fate is not Fate.SKIPPED:
             self.last = record
         for sink in self._sinks:
             sink.put(record)
+
+    def _filtered(self, record: Record) -> FilteredPose | None:
+        """Filter in frame time, so that a replay, and who reads the files, gets the same numbers."""
+        if self._filter is None:
+            return None
+        found = record.keypoints
+        xy, likelihood = self._no_pose if found is None else (found.xy, found.likelihood)
+        return self._filter.update(record.stamp.pts_ns, xy, likelihood, record.stamp.segment)

@@ -1,0 +1,237 @@
+"""Frame pixels ↔ centimetres on the floor of the arena: a scale, a homography, and a lens where it bends. Pure.
+
+Arena space is what the experimenter makes it: its origin and axes are those of the points that were given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import yaml
+
+from realtime_cropzoom.config_file import read_config
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.homography import Nine, facing, fit_homography, inverse, nine, project, project_all
+from realtime_cropzoom.lens import Lens
+from realtime_cropzoom.types import Float64
+
+UNIT = "cm"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What turns pixels of one camera's frames into cm. Raises ConfigError where it cannot be undone in the frame."""
+
+    width: int
+    """Of the frames it is for, in pixels."""
+    height: int
+    homography: Nine
+    """Undistorted frame pixels → cm."""
+    lens: Lens | None = None
+    residual_cm: float | None = None
+    """Root mean square of what the given points are off; None where they were no more than needed."""
+    unit: str = UNIT
+    _back: Nine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the way back, and see whether it leads back."""
+        h = facing(self.homography, self.width / 2, self.height / 2)
+        object.__setattr__(self, "homography", h)
+        back = inverse(h)
+        # The two have to agree on which side of the horizon points are.
+        object.__setattr__(self, "_back", facing(back, *project(h, self.width / 2, self.height / 2)))
+        if self.lens is not None and not self.lens.undoes(self.width, self.height):
+            raise ConfigError("the lens folds the frame over at its edges; take more chessboards, near the edges too")
+        x, y = np.meshgrid([0.0, (self.width - 1) / 2, self.width - 1], [0.0, (self.height - 1) / 2, self.height - 1])
+        xy = np.stack([x, y], axis=-1)
+        off = np.abs(self.to_frame(self.to_arena(xy)) - xy).max()
+        if not off < 1e-3:
+            raise ConfigError("the horizon is within the frame; check the points, and the order that they are given in")
+
+    def to_arena(self, xy: Any) -> Float64:
+        """Return frame pixels (…, 2) in cm; NaN stays NaN, and beyond the horizon there is nothing but NaN."""
+        points = np.asarray(xy, np.float64)
+        x, y = points[..., 0], points[..., 1]
+        if self.lens is not None:
+            x, y = self.lens.undistort(x, y)
+        return np.stack(project_all(self.homography, x, y), axis=-1)
+
+    def to_frame(self, xy: Any) -> Float64:
+        """Return the inverse of ``to_arena``: cm (…, 2) in frame pixels."""
+        points = np.asarray(xy, np.float64)
+        x, y = project_all(self._back, points[..., 0], points[..., 1])
+        if self.lens is not None:
+            x, y = self.lens.distort(x, y)
+        return np.stack([x, y], axis=-1)
+
+    def point_to_arena(self, x: float, y: float) -> tuple[float, float]:
+        """Return one point in cm: the numbers of ``to_arena``, bit for bit, without arrays."""
+        if self.lens is not None:
+            x, y = self.lens.undistort(x, y)
+        return project(self.homography, x, y)
+
+    def check_frame(self, width: int, height: int, where: str) -> None:
+        """Raise ConfigError where the frames are of another size than those it was made for."""
+        if (width, height) != (self.width, self.height):
+            raise ConfigError(
+                f"{where} is for frames of {self.width}x{self.height}, but these have {width}x{height}; "
+                "calibrate with frames as they are tracked"
+            )
+
+    def px_per_cm(self) -> float:
+        """Pixels a cm in the middle of the frame."""
+        middle = self.to_arena((self.width / 2, self.height / 2))
+        around = self.to_frame(middle + 0.1 * np.array([[1, 0], [0, 1], [0, 0]]))
+        return float(np.linalg.norm(around[:2] - around[2], axis=1).mean() * 10)
+
+
+# -- made from what is known of the arena ----------------------------------------------------------
+
+Pairs = Sequence[tuple[tuple[float, float], tuple[float, float]]]
+"""(x, y) in frame pixels, and where that is in cm."""
+
+
+def from_points(points: Pairs, size: tuple[int, int], lens: Lens | None = None) -> Calibration:
+    """Return the calibration that fits known points best; ``size`` is width and height of the frames.
+
+    Raises ConfigError where they are fewer than four, or lie on a line.
+    """
+    if len(points) < 4:
+        raise ConfigError(f"{len(points)} points are given; expected at least four, no three of them on one line")
+    frame, arena = (np.array([pair[side] for pair in points], np.float64) for side in (0, 1))
+    if lens is not None:
+        frame = np.stack(lens.undistort(frame[:, 0], frame[:, 1]), axis=-1)
+    h = fit_homography(frame, arena)
+    off = np.stack(project_all(h, frame[:, 0], frame[:, 1]), axis=-1) - arena
+    residual_cm = math.sqrt(float((off * off).sum(axis=1).mean())) if len(points) > 4 else None
+    return Calibration(*size, h, lens, residual_cm)
+
+
+def from_rectangle(
+    corners: Sequence[tuple[float, float]],
+    width_cm: float,
+    height_cm: float,
+    size: tuple[int, int],
+    lens: Lens | None = None,
+) -> Calibration:
+    """Return the calibration of a rectangle on the floor: its first corner is the origin, the second is along x.
+
+    ``corners``: frame pixels, one after the other around it. Raises ConfigError where they are no rectangle's.
+    """
+    if len(corners) != 4:
+        raise ConfigError(f"{len(corners)} corners are given; expected four, one after the other around the rectangle")
+    if not (width_cm > 0 and height_cm > 0):
+        raise ConfigError(f"the rectangle is {width_cm:g} x {height_cm:g} cm; expected two lengths above 0")
+    if not _convex(corners):
+        raise ConfigError("the lines between the corners cross; give them one after the other around the rectangle")
+    known = [(0.0, 0.0), (width_cm, 0.0), (width_cm, height_cm), (0.0, height_cm)]
+    return from_points(list(zip(corners, known, strict=True)), size, lens)
+
+
+def from_scale(
+    px_per_cm: float, size: tuple[int, int], lens: Lens | None = None, origin: tuple[float, float] = (0.0, 0.0)
+) -> Calibration:
+    """Return the calibration of a camera that looks straight down; ``origin`` is a pixel. Raises ConfigError."""
+    if not 0 < px_per_cm < math.inf:
+        raise ConfigError(f"{px_per_cm:g} pixels a cm are given; expected a number above 0")
+    x, y = origin if lens is None else lens.undistort(*origin)
+    cm = 1 / px_per_cm
+    return Calibration(*size, (cm, 0.0, -x * cm, 0.0, cm, -y * cm, 0.0, 0.0, 1.0), lens)
+
+
+def _convex(corners: Sequence[tuple[float, float]]) -> bool:
+    turns = []
+    for k in range(4):
+        (ax, ay), (bx, by), (cx, cy) = (corners[(k + n) % 4] for n in range(3))
+        turns.append((bx - ax) * (cy - by) - (by - ay) * (cx - bx))
+    return all(turn > 0 for turn in turns) or all(turn < 0 for turn in turns)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+class _LensFields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    focal_px: tuple[float, float]
+    centre_px: tuple[float, float]
+    distortion: tuple[float, float, float, float, float]
+    residual_px: float | None = None
+
+
+class _FileFields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    frame_size: tuple[int, int]
+    unit: str = ""
+    homography: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]] | None = None
+    residual_cm: float | None = None
+    lens: _LensFields | None = None
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read what ``cropzoom calibrate`` has written. Raises ConfigError."""
+    fields = _read(path)
+    if fields.homography is None:
+        raise ConfigError(f"{path} has a lens but no cm; go on with 'cropzoom calibrate rectangle … --lens {path}'")
+    if fields.unit != UNIT:
+        raise ConfigError(f"{path}: unit is {fields.unit!r}; expected {UNIT}")
+    try:
+        return Calibration(*fields.frame_size, nine(fields.homography), _lens(fields), fields.residual_cm)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:
+    """Read the lens of a calibration, and the size of the frames it is for. Raises ConfigError."""
+    fields = _read(path)
+    lens = _lens(fields)
+    if lens is None:
+        raise ConfigError(f"{path} has no lens; make one with 'cropzoom calibrate lens'")
+    return lens, fields.frame_size
+
+
+def calibration_yaml(calibration: Calibration) -> str:
+    """Return the text that ``read_calibration`` reads back, number for number."""
+    h = calibration.homography
+    return _yaml(
+        {
+            "unit": calibration.unit,
+            "frame_size": [calibration.width, calibration.height],
+            "homography": [list(h[row : row + 3]) for row in (0, 3, 6)],
+            "residual_cm": calibration.residual_cm,
+            "lens": None if calibration.lens is None else _lens_fields(calibration.lens),
+        }
+    )
+
+
+def lens_yaml(lens: Lens, size: tuple[int, int]) -> str:
+    """Return the text that ``read_lens`` reads back."""
+    return _yaml({"frame_size": list(size), "lens": _lens_fields(lens)})
+
+
+def _read(path: Path) -> _FileFields:
+    try:
+        fields = msgspec.convert(read_config(path), _FileFields)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path} is no calibration: {error}; make one with 'cropzoom calibrate'") from None
+    numbers = [*fields.frame_size, *(v for row in fields.homography or () for v in row)]
+    if not all(map(math.isfinite, numbers)) or min(fields.frame_size) < 1:
+        raise ConfigError(f"{path} is no calibration: its numbers make no sense; make one with 'cropzoom calibrate'")
+    return fields
+
+
+def _lens(fields: _FileFields) -> Lens | None:
+    return None if fields.lens is None else Lens(**msgspec.structs.asdict(fields.lens))
+
+
+def _lens_fields(lens: Lens) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(lens)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v is not None}
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    given = {name: value for name, value in content.items() if value is not None}
+    return yaml.safe_dump(given, sort_keys=False, default_flow_style=None)

@@ -1,0 +1,103 @@
+"""Plane → plane, as a camera sees it: a projective map of points, and the best one for pairs of points. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.types import Float64
+
+Nine = tuple[float, float, float, float, float, float, float, float, float]
+"""A homography row by row; beyond its horizon, where the last row gives 0 or less, there are no points."""
+
+
+def project(h: Nine, x: float, y: float) -> tuple[float, float]:
+    """Map one point; NaN where it is beyond the horizon, or NaN."""
+    scale = h[6] * x + h[7] * y + h[8]
+    if not scale > 0:
+        return math.nan, math.nan
+    return (h[0] * x + h[1] * y + h[2]) / scale, (h[3] * x + h[4] * y + h[5]) / scale
+
+
+def project_all(h: Nine, x: Float64, y: Float64) -> tuple[Float64, Float64]:
+    """Map many points: the numbers of ``project``, bit for bit."""
+    scale = h[6] * x + h[7] * y + h[8]
+    scale = np.where(scale > 0, scale, np.nan)
+    return (h[0] * x + h[1] * y + h[2]) / scale, (h[3] * x + h[4] * y + h[5]) / scale
+
+
+def inverse(h: Nine) -> Nine:
+    """Return the way back. Raises ConfigError where there is none."""
+    try:
+        back = np.linalg.inv(np.array(h).reshape(3, 3))
+    except np.linalg.LinAlgError:
+        raise ConfigError("the homography has no inverse; make the calibration anew") from None
+    return nine(back)
+
+
+def nine(matrix: Any) -> Nine:
+    """Return a 3 × 3 matrix as a homography."""
+    a, b, c, d, e, f, g, h, i = np.asarray(matrix, np.float64).ravel().tolist()
+    return a, b, c, d, e, f, g, h, i
+
+
+def facing(h: Nine, x: float, y: float) -> Nine:
+    """Return the same map with the side of the horizon that (x, y) is on as the one where points are."""
+    sign = -1.0 if h[6] * x + h[7] * y + h[8] < 0 else 1.0
+    return nine(sign * np.array(h))
+
+
+def fit_homography(given: Float64, wanted: Float64) -> Nine:
+    """Return what maps ``given`` (N ≥ 4, 2) to ``wanted`` with the least squared distances there.
+
+    First the direct linear transform of centred and scaled points (Hartley and Zisserman 2004, 4.4), then
+    Gauss-Newton on the distances. Raises ConfigError where the points lie on a line, or two are the same.
+    """
+    to_given, to_wanted = _centring(given), _centring(wanted)
+    a, b = _moved(to_given, given), _moved(to_wanted, wanted)
+    singular, h = _linear(a, b)
+    if singular[7] < 1e-9 * singular[0]:
+        raise ConfigError("the points lie on a line or are the same; give at least four, no three of them on one line")
+    refined = _refined(h / np.linalg.norm(h), a, b)
+    return facing(nine(np.linalg.inv(to_wanted) @ refined.reshape(3, 3) @ to_given), *given.mean(axis=0))
+
+
+def _centring(points: Float64) -> Float64:
+    """What moves the points to a mean of 0 and a mean distance of √2 from it."""
+    centre = points.mean(axis=0)
+    spread = np.linalg.norm(points - centre, axis=1).mean()
+    if spread == 0:
+        raise ConfigError("all points are the same; give at least four, no three of them on one line")
+    scale = math.sqrt(2) / spread
+    return np.array([[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1]])
+
+
+def _moved(matrix: Float64, points: Float64) -> Float64:
+    return points * matrix[0, 0] + matrix[:2, 2]
+
+
+def _linear(a: Float64, b: Float64) -> tuple[Float64, Float64]:
+    """The singular values of the equations of all pairs, and the solution that leaves the least."""
+    rows = []
+    for (x, y), (u, v) in zip(a, b, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
+    rows += [[0.0] * 9] * (9 - len(rows))  # four pairs are eight equations
+    _, singular, vectors = np.linalg.svd(np.array(rows))
+    return singular, vectors[8]
+
+
+def _refined(h: Float64, a: Float64, b: Float64) -> Float64:
+    x, y = a.T
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    for _ in range(10):
+        scale = h[6] * x + h[7] * y + h[8]
+        u, v = (h[0] * x + h[1] * y + h[2]) / scale, (h[3] * x + h[4] * y + h[5]) / scale
+        of_u = np.array([x, y, one, zero, zero, zero, -u * x, -u * y, -u]) / scale
+        of_v = np.array([zero, zero, zero, x, y, one, -v * x, -v * y, -v]) / scale
+        off = np.concatenate([b[:, 0] - u, b[:, 1] - v])
+        step = np.linalg.lstsq(np.concatenate([of_u.T, of_v.T]), off, rcond=1e-12)[0]
+        h = (h + step) / np.linalg.norm(h + step)
+    return h
