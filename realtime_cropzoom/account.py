@@ -124,6 +124,7 @@ class Account:
             too_old=stages.publish.too_old if stages and stages.publish else 0,
             recorded=sum(r.recording.recorded for r in recorders if isinstance(r, FrameRecorder)),
             unrecorded=sum(r.recording.dropped_count() for r in recorders),
+            refused=stages.publish.refusals.count if stages and stages.publish else 0,
         )
 
     def stream(self) -> StreamState:
@@ -154,6 +155,8 @@ class Account:
             "lost": stages.capture.lost,
             "clock_drift": _rounded(stages.capture.drift.result()),
             "too_old": stages.publish.too_old if stages.publish else 0,
+            "refused": stages.publish.refusals.count if stages.publish else 0,
+            "refused_keys": dict(stages.publish.refusals.keys) if stages.publish else {},
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "restarts": {stage.stage: stage.restarts.count for stage in _with_models(stages)},
             "latency_ms": self._latencies(stages),

@@ -26,6 +26,7 @@ from pydantic_settings import (
 from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.echo import endpoint_beside
+from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.schedule import StateLimits
@@ -177,6 +178,15 @@ class Settings(BaseSettings):
         "is: on the host of publish at a port that the system chooses ('auto'), or where you say, or 'none'",
     )
     publish_optional: bool = Field(False, description="go on with files alone where an endpoint is in use")
+    key_folder: Path | None = Field(
+        None,
+        description="folder that 'cropzoom keys' has made: only its clients can listen, and all is encrypted; "
+        "see docs/security.md",
+    )
+    insecure: bool = Field(
+        False,
+        description="publish where other machines can reach it though there are no keys, so that anybody can listen",
+    )
     encoding: Literal["json", "msgpack"] = Field("json", description="how messages are written")
 
     @field_validator("source", "detector", "pose", mode="before")
@@ -246,6 +256,13 @@ class Settings(BaseSettings):
         """Return the filter of the pose model's keypoints, None where there is none."""
         return chosen_filter(self.model_dump(), keypoint_count)
 
+    def endpoints(self) -> dict[str, str]:
+        """Return all endpoints that are to be bound, by the names of their settings."""
+        if self.publish == NONE:
+            return {}
+        wanted = {"publish": self.publish, "publish_latest": self.publish_latest, "publish_echo": self.echo_endpoint()}
+        return {name: endpoint for name, endpoint in wanted.items() if endpoint not in (None, NONE)}
+
     @property
     def recording(self) -> bool:
         """Whether any video is recorded."""
@@ -309,6 +326,10 @@ def _check_together(settings: Settings) -> None:
         endpoint = getattr(settings, one)
         if endpoint == getattr(settings, other) and endpoint != NONE and not endpoint.endswith((":*", ":0")):
             raise ConfigError(f"{one} and {other} are both {endpoint}; give them different ports")
+    if settings.key_folder is not None and settings.insecure:
+        raise ConfigError(f"both key_folder ({settings.key_folder}) and insecure are set; give one of them")
+    for name, endpoint in settings.endpoints().items():
+        check_reach(name, endpoint, keys=settings.key_folder is not None, insecure=settings.insecure)
 
 
 def _check_environment() -> None:

@@ -41,8 +41,8 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
         return
     if not keys:
         raise ConfigError(
-            f"{name} is {endpoint}, which other machines can reach: give the folder that 'cropzoom keys' makes with "
-            "--keys, or --insecure to let everybody listen; this machine alone reaches tcp://127.0.0.1:5660"
+            f"{name} is {endpoint}, which is not this machine's alone as tcp://127.0.0.1:5660 is; to let "
+            "others listen, give --key-folder, made by 'cropzoom keys', or --insecure to let in everybody"
         )
     if not endpoint.startswith(_TRANSPORTS_WITH_KEYS):
         raise ConfigError(

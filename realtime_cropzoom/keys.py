@@ -56,8 +56,9 @@ class ClientKeys:
 
 def read_server_keys(folder: Path) -> ServerKeys:
     """Return the keys of a run from the folder that ``cropzoom keys`` has made. Raises ConfigError."""
-    if not (folder / (_SERVER + _SECRET)).exists():
-        raise ConfigError(f"keys: {folder} holds no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
+    folder = folder.expanduser()
+    if not has_server_keys(folder):
+        raise ConfigError(f"{folder} holds no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
     public, secret, _ = _read_secret(folder / (_SERVER + _SECRET))
     keys = ServerKeys(public, secret, folder / _CLIENTS)
     for path in _client_files(keys.clients):
@@ -67,13 +68,12 @@ def read_server_keys(folder: Path) -> ServerKeys:
 
 def read_client_keys(path: Path) -> ClientKeys:
     """Return a client's keys from its one file, ``NAME.key_secret``. Raises ConfigError."""
+    path = path.expanduser()
     if path.is_dir():
-        raise ConfigError(f"keys: {path} is a folder; expected the file of one client, such as {path}/NAME{_SECRET}")
+        raise ConfigError(f"{path} is a folder; expected the file of one client, such as {path}/NAME{_SECRET}")
     public, secret, server = _read_secret(path)
     if server is None:
-        raise ConfigError(
-            f"keys: {path} is not the file of a client; make one with 'cropzoom keys FOLDER --client NAME'"
-        )
+        raise ConfigError(f"{path} is not the file of a client; make one with 'cropzoom keys FOLDER --client NAME'")
     return ClientKeys(public, secret, server)
 
 
@@ -143,11 +143,11 @@ def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
     keys = _read(path)
     if os.name == "posix" and path.stat().st_mode & _OTHERS:
         mode = path.stat().st_mode & 0o777
-        raise ConfigError(f"keys: others can read {path} (mode {mode:04o}), and it is secret; run 'chmod 600 {path}'")
+        raise ConfigError(f"others can read {path} (mode {mode:04o}), and it is secret; run 'chmod 600 {path}'")
     if "secret-key" not in keys:
-        raise ConfigError(f"keys: {path} holds no secret key; expected a file that ends in {_SECRET}")
+        raise ConfigError(f"{path} holds no secret key; expected a file that ends in {_SECRET}")
     if zmq.curve_public(keys["secret-key"]) != keys["public-key"]:
-        raise ConfigError(f"keys: {path} is damaged, its two keys are no pair; make new ones with 'cropzoom keys'")
+        raise ConfigError(f"{path} is damaged, its two keys are no pair; make new ones with 'cropzoom keys'")
     return keys["public-key"], keys["secret-key"], keys.get("server-key")
 
 
@@ -157,12 +157,12 @@ def _read(path: Path) -> dict[str, bytes]:
         with path.open(encoding="ascii") as file:
             lines = file.read(_LARGEST_BYTES).splitlines()
     except OSError as error:
-        raise ConfigError(f"keys: cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         lines = []
     keys = {m["name"]: m["key"].encode() for m in map(_LINE.match, lines) if m and m["name"].endswith("-key")}
     if "public-key" not in keys or not all(map(_is_key, keys.values())):
-        raise ConfigError(f"keys: {path} is no key file; expected one that 'cropzoom keys' has made")
+        raise ConfigError(f"{path} is no key file; expected one that 'cropzoom keys' has made")
     return keys
 
 

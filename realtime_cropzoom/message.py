@@ -168,6 +168,8 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Frames in the recording of the frames as captured."""
     unrecorded: Count = 0
     """Frames that should be in a recording, of frames or of crops, and are not."""
+    refused: Count = 0
+    """Connections that were not let in: without a key, with an unknown one, or for another run."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):

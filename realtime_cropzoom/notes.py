@@ -1,8 +1,10 @@
-"""What a user should know of a model before the first frame, a line each."""
+"""What a user should know before the first frame, a line each."""
 
 from __future__ import annotations
 
 from realtime_cropzoom.config import Settings
+from realtime_cropzoom.endpoints import is_local
+from realtime_cropzoom.keys import ServerKeys, allowed_clients
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.model_file import Role
 
@@ -20,6 +22,20 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
         so = "null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to its keypoints"
         notes.append(f"the {role} model is a regression model and knows no likelihood: {so}")
     return notes
+
+
+def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:
+    """Return what there is to say of who can listen; nothing where it is this machine alone."""
+    if keys is not None:
+        clients = sorted(allowed_clients(keys.clients).values())
+        if clients:
+            return [f"only those with a key can listen: {', '.join(clients)}"]
+        return [
+            f"nobody can listen: no client has a key; make one with 'cropzoom keys {settings.key_folder} --client NAME'"
+        ]
+    if all(map(is_local, settings.endpoints().values())):
+        return []
+    return ["anybody who can reach this machine can listen (insecure)"]
 
 
 def _says_when(role: Role, reach: int, settings: Settings, fps: float | None) -> str:

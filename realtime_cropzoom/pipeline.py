@@ -27,14 +27,16 @@ from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_ca
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, SHIPPED, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError
+from realtime_cropzoom.keys import read_server_keys
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.model_file import Role, shipped_model
-from realtime_cropzoom.notes import model_notes
+from realtime_cropzoom.notes import listener_notes, model_notes
 from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import LatestSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.security import Security
 from realtime_cropzoom.session_folder import CALIBRATION, make_given_folder, make_session_folder, to_json, write_text
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.files import CsvSink
@@ -208,9 +210,11 @@ class Pipeline:
         if s.publish == NONE:
             return None
         latest = None if s.publish_latest == NONE else s.publish_latest
+        security = Security(None if s.key_folder is None else read_server_keys(s.key_folder), s.insecure)
         sink = ZmqSink(
             s.publish, latest, account, self.control, encoding=s.encoding, lockstep=self._lockstep,
             max_age_ms=None if self._lockstep else s.max_age_ms, echo_endpoint=s.echo_endpoint(),
+            security=security,
         )  # fmt: skip
         sink.start()
         try:
@@ -221,6 +225,7 @@ class Pipeline:
                 raise
             logger.warning("%s; going on with files alone", error)
             return None
+        self.notes += listener_notes(s, security.keys)
         echo = "" if sink.echo is None else f"; clock echo at {sink.echo}"
         self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}{echo}")
         return sink

@@ -47,6 +47,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
         lines.append(f"{summary['lost']} frames were lost on the way from the camera")
     if summary["too_old"]:
         lines.append(f"{summary['too_old']} poses were too old to be sent; they are in the files")
+    if summary["refused"]:
+        lines.append(f"{summary['refused']} connections were refused: {_keys_of(summary['refused_keys'])}")
     if summary["clock_drift"] is not None:
         lines.append(_drift_line(summary["clock_drift"]))
     latencies = dict(summary["latency_ms"])
@@ -61,6 +63,12 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
     lines.append(_row("box age", summary["box_age_ms"]))
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
+
+
+def _keys_of(refused: dict[str, int]) -> str:
+    if not refused:
+        return "they had no key, or one for another run"
+    return f"{sum(refused.values())} with keys that are no client's ({', '.join(refused)})"
 
 
 def _drift_line(drift: dict[str, float]) -> str:

@@ -13,6 +13,8 @@ import secrets
 import struct
 import threading
 from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import zmq
 from zmq.utils import z85
@@ -32,25 +34,61 @@ _TRIES = 3
 """One connection that breaks off while it is made may have other reasons than a key."""
 
 
+class Refusals:
+    """Counts who was refused. Any thread may count, and read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Connections that were refused, or broke off before it was known whose they were."""
+        self.keys: dict[str, int] = {}
+        """Public key → how often it was refused because it is no client's; the first 64 of them."""
+        self._said = False
+        self._lock = threading.Lock()
+
+    def add(self, *, without_key: bool) -> None:
+        """Count a connection."""
+        with self._lock:
+            self.count += 1
+            first, self._said = without_key and not self._said, self._said or without_key
+        if first:
+            logger.warning("refused a client that has no key, or knows another run's; further ones are only counted")
+
+    def add_key(self, key: str, address: str, folder: Path) -> None:
+        """Remember a key, of a connection that is counted besides."""
+        with self._lock:
+            first = key not in self.keys and len(self.keys) < _KEYS_REMEMBERED
+            if first or key in self.keys:
+                self.keys[key] = self.keys.get(key, 0) + 1
+        if first:
+            logger.warning("refused a client at %s: its key %s is not in %s", address, key, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What all sockets of a run have in common."""
+
+    keys: ServerKeys | None = None
+    """With them, only their clients are let in."""
+    insecure: bool = False
+    """Without them: whether endpoints may be bound that others can reach."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Who was not let in."""
+
+
 class Guard:
     """Stands at the sockets of one context. ``bind`` them, ``start``, and ``close`` before the sockets are closed.
 
-    All but ``refused`` is for the thread that the sockets belong to.
+    All of it is for the thread that the sockets belong to.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: ServerKeys | None, *, insecure: bool) -> None:
-        self._context, self._keys, self._insecure = context, keys, insecure
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], security: Security) -> None:
+        self._context, self._security, self._keys = context, security, security.keys
         self._guarded: list[zmq.Socket[bytes]] = []
         self._monitors: list[zmq.Socket[bytes]] = []
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._said = False
-        self.refused = 0
-        """Connections that were refused, or broke off before it was known whose they were."""
-        self.refused_keys: dict[str, int] = {}
-        """Public key → how often it was refused because it is no client's; the first 64 of them."""
         self._door: zmq.Socket[bytes] | None = None
-        if keys is not None:  # before any socket is bound: none is ever without it
+        if self._keys is not None:  # before any socket is bound: none is ever without it
             self._door = context.socket(zmq.REP)
             self._door.bind(_ZAP)
 
@@ -59,7 +97,7 @@ class Guard:
 
         Raises ConfigError where others could reach it though nobody has said so, zmq.ZMQError where it cannot be bound.
         """
-        check_reach(name, endpoint, keys=self._keys is not None, insecure=self._insecure)
+        check_reach(name, endpoint, keys=self._keys is not None, insecure=self._security.insecure)
         socket.set(zmq.IPV6, int("[" in endpoint))
         if self._keys is not None:
             socket.set(zmq.CURVE_SERVER, 1)
@@ -87,6 +125,12 @@ class Guard:
             self._thread.join()
         for socket in self._watched():
             socket.close(linger=0)
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _watched(self) -> list[zmq.Socket[bytes]]:
         return self._monitors if self._door is None else [self._door, *self._monitors]
@@ -116,20 +160,12 @@ class Guard:
         assert self._keys is not None
         name = allowed_clients(self._keys.clients).get(key)
         if name is None:
-            shown = key.decode()
-            if shown not in self.refused_keys and len(self.refused_keys) < _KEYS_REMEMBERED:
-                logger.warning("refused a client at %s: its key %s is not in %s", address, shown, self._keys.clients)
-                self.refused_keys[shown] = 0
-            if shown in self.refused_keys:
-                self.refused_keys[shown] += 1
+            self._security.refusals.add_key(key.decode(), address, self._keys.clients)
         return name
 
     def _count(self, events: zmq.Socket[bytes]) -> None:
         event, _ = parse_event(events.recv_multipart())
-        if event != zmq.EVENT_HANDSHAKE_FAILED_AUTH and not self._said:
-            self._said = True
-            logger.warning("refused a client that has no key, or knows another run's; further ones are only counted")
-        self.refused += 1
+        self._security.refusals.add(without_key=event != zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 
 
 def use_client_keys(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
@@ -183,7 +219,7 @@ class Handshake:
 
     def _why_mismatch(self) -> str:
         if self._with_keys:
-            return "it has no keys, so that anybody could be there; start it with --keys, or listen without"
+            return "it has no keys, so that anybody could be there; start it with --key-folder, or listen without"
         return (
             "it takes nobody without a key; give the file that 'cropzoom keys' has made for this client (keys, --keys)"
         )

@@ -15,6 +15,9 @@ import zmq
 
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import AUTO, NONE, Settings
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.keys import allowed_clients, read_server_keys
+from realtime_cropzoom.notes import listener_notes
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.tuning import usable_cores
 
@@ -42,7 +45,17 @@ def check_endpoints(settings: Settings) -> Line:
             return good("endpoints", f"{endpoint} {problem}: files alone (publish_optional)")
         name = ("publish", "publish_latest", "publish_echo")[wanted.index(endpoint)]
         return bad("endpoints", f"{endpoint} {problem}; end it, or give another with {name}")
-    return good("endpoints", f"{', '.join(endpoints)} can be bound")
+    return _check_keys(settings, f"{', '.join(endpoints)} can be bound")
+
+
+def _check_keys(settings: Settings, found: str) -> Line:
+    try:
+        keys = None if settings.key_folder is None else read_server_keys(settings.key_folder)
+    except ConfigError as error:
+        return bad("endpoints", str(error))
+    nobody = keys is not None and not allowed_clients(keys.clients)
+    text = "; ".join([found, *listener_notes(settings, keys)])
+    return bad("endpoints", text) if nobody else good("endpoints", text)
 
 
 _IN_USE = "is in use, perhaps by another run"

@@ -11,6 +11,8 @@ import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.echo import MARK_BYTES, EchoReply
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.security import Guard, Security
 
 _POLL_MS = 50
 _ENDS_WITHIN_S = 2.0
@@ -24,17 +26,28 @@ class EchoServer:
     Whatever it is sent, it answers or does not; nothing ends it but ``stop``.
     """
 
-    def __init__(self, endpoint: str, *, clock: str | None = None, now: Callable[[], int] = now_ns) -> None:
-        """``clock`` names what ``now`` reads; both are this machine's where they are not given."""
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        clock: str | None = None,
+        now: Callable[[], int] = now_ns,
+        security: Security | None = None,
+    ) -> None:
+        """``clock`` names what ``now`` reads; both are this machine's where they are not given.
+
+        Without ``security`` the endpoint is for this machine alone.
+        """
+        self._security = security or Security()
         self.endpoint = endpoint
         """The endpoint really bound, once started (a port 0 or * becomes a number)."""
         self._clock, self._now = clock or clock_id(), now
         self._bound, self._stop = threading.Event(), threading.Event()
-        self._error: zmq.ZMQError | None = None
+        self._error: zmq.ZMQError | ConfigError | None = None
         self._thread = threading.Thread(target=self._run, name="cropzoom-echo", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer. Raises zmq.ZMQError where the endpoint cannot be bound."""
+        """Begin to answer. Raises zmq.ZMQError where the endpoint cannot be bound, ConfigError where it must not."""
         self._thread.start()
         self._bound.wait()
         if self._error is not None:
@@ -48,10 +61,10 @@ class EchoServer:
             self._thread.join(_ENDS_WITHIN_S)
 
     def _run(self) -> None:
-        with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as socket, Guard(context, self._security) as guard:
             try:
-                self._bind(socket)
-            except zmq.ZMQError as error:
+                self._bind(guard, socket)
+            except (zmq.ZMQError, ConfigError) as error:
                 self._error = error
                 return
             finally:
@@ -60,14 +73,13 @@ class EchoServer:
                 if socket.poll(_POLL_MS):
                     self._answer(socket, self._now())
 
-    def _bind(self, socket: zmq.Socket[bytes]) -> None:
+    def _bind(self, guard: Guard, socket: zmq.Socket[bytes]) -> None:
         socket.set(zmq.LINGER, 0)
-        socket.set(zmq.IPV6, int("[" in self.endpoint))
         socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
         socket.set(zmq.RCVHWM, _QUEUE)
         socket.set(zmq.SNDHWM, _QUEUE)
-        socket.bind(self.endpoint)
-        self.endpoint = bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
+        self.endpoint = guard.bind(socket, "publish_echo", self.endpoint)
+        guard.start()
 
     def _answer(self, socket: zmq.Socket[bytes], received_ns: int) -> None:
         """Answer one request; a REQ socket puts an empty frame before it, a DEALER does not."""

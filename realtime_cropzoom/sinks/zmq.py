@@ -15,7 +15,7 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.message import (
     Encoding,
     EndMessage,
@@ -27,6 +27,7 @@ from realtime_cropzoom.message import (
     topic,
 )
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
+from realtime_cropzoom.security import Guard, Security
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.echo import EchoServer
 from realtime_cropzoom.stages.base import Control
@@ -79,17 +80,20 @@ class ZmqSink(Sink):
         lockstep: bool,
         max_age_ms: float | None = None,
         echo_endpoint: str | None = None,
+        security: Security | None = None,
     ) -> None:
         """Poses of frames older than ``max_age_ms`` are not sent, and counted as dropped.
 
         At ``echo_endpoint`` those with another clock learn what time it is on this one; the hello says where.
+        ``security`` is about all endpoints; without one they are for this machine alone.
         """
         super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
         self._endpoints = (endpoint, latest_endpoint)
         self._speaker = speaker
         self._identity = speaker.identity
         self._hello = msgspec.structs.replace(speaker.hello(), clock=clock_id())
-        self._echo = None if echo_endpoint is None else EchoServer(echo_endpoint)
+        self._security = security or Security()
+        self._echo = None if echo_endpoint is None else EchoServer(echo_endpoint, security=self._security)
         self._encoding: Encoding = encoding
         self._bound = threading.Event()
         self._error: SinkError | None = None
@@ -98,6 +102,8 @@ class ZmqSink(Sink):
         """Poses that were not sent because of their age."""
         self.bound_to: list[str] = []
         """The endpoints of poses really bound (a port 0 or * becomes a number)."""
+        self.refusals = self._security.refusals
+        """Connections that were not let in."""
         self.latency = Histogram()
         """Captured → handed to the socket, in ms."""
 
@@ -120,14 +126,16 @@ class ZmqSink(Sink):
     def work(self) -> None:
         """Publish until the last record is out."""
         context = zmq.Context()
+        guard = Guard(context, self._security)
         poses = context.socket(zmq.XPUB)
         latest = context.socket(zmq.PUB)
         try:
-            if self._bind(poses, latest):
+            if self._bind(guard, poses, latest):
                 self._publish_all(poses, latest)
         finally:
             if self._echo is not None:
                 self._echo.stop()
+            guard.close()
             poses.close(linger=500)
             latest.close(linger=500)
             context.term()
@@ -136,27 +144,26 @@ class ZmqSink(Sink):
         """Let whoever waits for the sockets go on."""
         self._bound.set()
 
-    def _bind(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> bool:
+    def _bind(self, guard: Guard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> bool:
         poses.set(zmq.XPUB_VERBOSER, 1)
         poses.set(zmq.SNDHWM, _HIGH_WATER_MARK)
         latest.set(zmq.CONFLATE, 1)
-        for socket, endpoint in zip((poses, latest), self._endpoints, strict=True):
+        for socket, name, endpoint in zip((poses, latest), ("publish", "publish_latest"), self._endpoints, strict=True):
             if endpoint is None:
                 continue
-            socket.set(zmq.IPV6, int("[" in endpoint))
             try:
-                socket.bind(endpoint)
-            except zmq.ZMQError as error:
+                self.bound_to.append(guard.bind(socket, name, endpoint))
+            except (zmq.ZMQError, ConfigError) as error:
                 self._error = SinkError(_why_not(endpoint, error))
                 return False
-            self.bound_to.append(bytes(socket.get(zmq.LAST_ENDPOINT)).decode())
+        guard.start()
         return self._start_echo()
 
     def _start_echo(self) -> bool:
         if self._echo is not None:
             try:
                 self._echo.start()
-            except zmq.ZMQError as error:
+            except (zmq.ZMQError, ConfigError) as error:
                 self._error = SinkError(_why_not(self._echo.endpoint, error))
                 return False
             self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
@@ -209,7 +216,9 @@ class ZmqSink(Sink):
         return f"pose/{self._identity.camera}".encode()
 
 
-def _why_not(endpoint: str, error: zmq.ZMQError) -> str:
+def _why_not(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
+    if isinstance(error, ConfigError):
+        return str(error)
     if error.errno == zmq.EADDRINUSE:
         return (
             f"the endpoint {endpoint} is in use, perhaps by another run; give another one with --publish, "
