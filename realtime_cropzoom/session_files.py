@@ -110,6 +110,16 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings that a run had, or nothing where the file is not there or not whole."""
+    try:
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        logger.warning("%s cannot be read (%s); going on without it", folder / "config.yaml", type(error).__name__)
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
 def read_source(folder: Path) -> str | None:
     """Return the recording that a run was told, or None where it was given frames by a script."""
     path = folder / "config.yaml"
