@@ -1,0 +1,197 @@
+"""Orders from outside: a key of the keyboard, or a message of another script.
+
+A script asks on a REQ socket at the control endpoint, in JSON, and is answered at once::
+
+    {"order": "arm"}                        {"ok": true, "armed": ["snout_in_corner"], …}
+    {"order": "disarm", "target": "RULE"}   {"ok": true, …}
+    {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
+
+``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue, so that
+neither ever waits for the other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import msgspec
+import zmq
+
+from realtime_cropzoom.endpoints import check_reach
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.events import Order
+
+_POLL_MS = 100
+_LARGEST_BYTES = 4096
+_WAITING = 64
+"""Orders that wait for the rule loop at most; what comes on top is refused."""
+_KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
+KEYS_EXPLAINED = "keys: a arms, d disarms, q ends"
+
+
+class Asked(NamedTuple):
+    """An order on its way to the rule loop."""
+
+    order: Order
+    target: str | None
+    by: str
+    """key or control."""
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    order: str
+    target: str | None = None
+
+
+class Orders:
+    """What was asked for and not done yet. Drops the newest when it is full, and says so to who asked."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Asked] = deque()
+
+    def put(self, asked: Asked) -> bool:
+        """Take in an order; returns False where too many wait."""
+        if len(self._waiting) >= _WAITING:
+            return False
+        self._waiting.append(asked)
+        return True
+
+    def take(self) -> Iterator[Asked]:
+        """Yield all that wait."""
+        while self._waiting:
+            yield self._waiting.popleft()
+
+
+class Control:
+    """A thread that answers at the control endpoint. ``start`` it, and ``close`` it at the end."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        orders: Orders,
+        refuse: Callable[[Order, str | None], str],
+        state: Callable[[], dict[str, Any]],
+    ) -> None:
+        """``refuse`` says what is wrong with an order, or nothing; ``state`` is what every answer tells.
+
+        Raises ConfigError where other machines could reach ``endpoint``: whoever reaches it can arm.
+        """
+        check_reach("control", endpoint, keys=False, insecure=False)
+        self.endpoint = endpoint
+        """The endpoint really bound, once started (a port 0 or * becomes a number)."""
+        self._orders, self._refuse, self._state = orders, refuse, state
+        self._bound, self._over = threading.Event(), threading.Event()
+        self._error: zmq.ZMQError | None = None
+        self._thread = threading.Thread(target=self._run, name="cropzoom-control", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer. Raises SinkError where the endpoint cannot be bound."""
+        self._thread.start()
+        self._bound.wait()
+        if self._error is not None:
+            raise SinkError(
+                f"cannot take orders at {self.endpoint} ({self._error.strerror}); give another one with --control, "
+                "or none"
+            )
+
+    def close(self) -> None:
+        """End; may be called twice."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        with zmq.Context() as context, context.socket(zmq.REP) as socket:
+            socket.set(zmq.LINGER, 200)
+            socket.set(zmq.MAXMSGSIZE, _LARGEST_BYTES)
+            try:
+                socket.bind(self.endpoint)
+                self.endpoint = bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
+            except zmq.ZMQError as error:
+                self._error = error
+                return
+            finally:
+                self._bound.set()
+            while not self._over.is_set():
+                if socket.poll(_POLL_MS):
+                    socket.send(msgspec.json.encode(self._answer(socket.recv_multipart())))
+
+    def _answer(self, parts: list[bytes]) -> dict[str, Any]:
+        problem = self._take(parts)
+        return {"ok": True, **self._state()} if not problem else {"ok": False, "error": problem}
+
+    def _take(self, parts: list[bytes]) -> str:
+        try:
+            request = msgspec.json.decode(parts[-1], type=_Request)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return 'expected JSON such as {"order": "arm"}'
+        if request.order == "state":
+            return ""
+        try:
+            order = Order(request.order)
+        except ValueError:
+            return f"there is no order {request.order}; expected one of {', '.join(Order)}, state"
+        if problem := self._refuse(order, request.target):
+            return problem
+        return "" if self._orders.put(Asked(order, request.target, "control")) else "too many orders wait"
+
+
+def send(endpoint: str, order: str, target: str | None = None, *, timeout_s: float = 2.0) -> dict[str, Any]:
+    """Give an order to a trigger process and return its answer. Raises SinkError where nobody answers."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.set(zmq.LINGER, 0)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            raise SinkError(f"cannot connect to {endpoint} ({error.strerror})") from error
+        socket.send(msgspec.json.encode(_Request(order, target)))
+        if not socket.poll(round(timeout_s * 1000)):
+            raise SinkError(f"nobody answers at {endpoint}; is 'cropzoom trigger' running, with this --control?")
+        answer: dict[str, Any] = msgspec.json.decode(socket.recv())
+        return answer
+
+
+@contextmanager
+def keyboard(orders: Orders) -> Iterator[bool]:
+    """Turn single keys into orders while inside; yields whether there is a keyboard to listen to."""
+    if os.name != "posix" or not sys.stdin.isatty():
+        yield False
+        return
+    import termios
+    import tty
+
+    descriptor, over = sys.stdin.fileno(), threading.Event()
+    before = termios.tcgetattr(descriptor)
+    thread = threading.Thread(target=_read_keys, args=(descriptor, orders, over), name="cropzoom-keyboard", daemon=True)
+    tty.setcbreak(descriptor)
+    thread.start()
+    try:
+        yield True
+    finally:
+        over.set()
+        thread.join()
+        with suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _read_keys(descriptor: int, orders: Orders, over: threading.Event) -> None:
+    import select
+
+    while not over.is_set():
+        if not select.select([descriptor], [], [], 0.1)[0]:
+            continue
+        try:
+            keys = os.read(descriptor, 64).decode(errors="ignore")
+        except OSError:  # the terminal is gone
+            return
+        if not keys:
+            return
+        for key in keys:
+            if key in _KEYS:
+                orders.put(Asked(_KEYS[key], None, "key"))

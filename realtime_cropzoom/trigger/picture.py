@@ -1,0 +1,152 @@
+"""Zones drawn over a frame, as the rules see them, with the path of the animal and the places where rules fired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon as Patch
+
+from realtime_cropzoom.draw import palette
+from realtime_cropzoom.errors import ConfigError, DataError, SourceError
+from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.trigger import zones
+from realtime_cropzoom.trigger.rules import Rules, ZoneShape
+from realtime_cropzoom.types import Float64, UInt8
+
+_ROUND = 96
+"""Corners that a circle is drawn with."""
+_STRAIGHT = 24
+"""Parts that a side is drawn in: through a lens or a homography it is not straight."""
+
+
+class FrameMap(Protocol):
+    """Where a place of the arena is in the frame."""
+
+    def to_frame(self, xy: Float64) -> Float64:
+        """(n, 2) calibrated units → (n, 2) frame pixels."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """Where a rule fired."""
+
+    rule: str
+    x: float
+    """Frame pixels."""
+    y: float
+
+
+def first_frame(source: str, at_s: float = 0.0) -> UInt8:
+    """Return one (H, W, 3) frame of an image, a recording or a camera. Raises SourceError."""
+    import cv2
+
+    path = Path(source).expanduser()
+    if path.is_file() and (image := cv2.imread(str(path), cv2.IMREAD_COLOR)) is not None:
+        return np.asarray(image[:, :, ::-1], np.uint8)
+    opened = open_source(source)
+    try:
+        frame = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
+        for captured in opened.frames():
+            if captured.pts_ns >= at_s * 1e9:
+                captured.copy_to(frame)
+                return frame
+    finally:
+        opened.close()
+    raise SourceError(f"{source} has no frame at {at_s:g} s; give an earlier time with --at")
+
+
+def outline(shape: ZoneShape, arena: FrameMap | None) -> Float64:
+    """Return the (n, 2) outline of a zone in frame pixels. Raises ConfigError where it is in cm and nothing maps it."""
+    corners = np.array(list(_corners(shape.shape())), np.float64)
+    if not shape.in_cm:
+        return corners
+    if arena is None:
+        raise ConfigError("a zone is in cm, but there is no calibration; give calibration: in the rules file")
+    return arena.to_frame(corners)
+
+
+def check_inside(rules: Rules, arena: FrameMap | None, width: int, height: int) -> list[str]:
+    """Return a line for each zone that lies outside of a frame, or reaches beyond it."""
+    lines = []
+    for name, shape in rules.zones.items():
+        points = outline(shape, arena)
+        inside = ((points >= 0) & (points <= (width, height))).all(axis=1)
+        if not inside.any():
+            lines.append(f"zone {name} lies outside of the frame, which is {width}x{height}")
+        elif not inside.all():
+            lines.append(f"zone {name} reaches beyond the frame, which is {width}x{height}")
+    return lines
+
+
+def draw_zones(
+    image: UInt8, rules: Rules, arena: FrameMap | None, path: Float64 | None = None, fired: Sequence[Fired] = ()
+) -> Figure:
+    """Return the picture; ``path`` is (n, 2) in frame pixels, with gaps where it is not finite."""
+    height, width = image.shape[:2]
+    figure = Figure(figsize=(10, 10 * height / width + 0.5), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(image, interpolation="nearest")
+    if path is not None:
+        x, y = path.T
+        axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
+        axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9)
+    _draw_outlines(axes, {name: outline(shape, arena) for name, shape in rules.zones.items()})
+    _draw_fired(axes, fired)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (px)", ylabel="y (px)")
+    return figure
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a picture. Raises DataError where that cannot be done."""
+    try:
+        figure.savefig(path, dpi=130)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot write the picture {path} ({error}); give another file with --out") from None
+
+
+def _draw_outlines(axes: Axes, outlines: Mapping[str, Float64]) -> None:
+    for (name, points), rgb in zip(outlines.items(), palette(len(outlines), 0.9, 0.75), strict=True):
+        colour = tuple(c / 255 for c in rgb)
+        axes.add_patch(Patch(points, facecolor=(*colour, 0.22), edgecolor=colour, linewidth=2))
+        x, y = points.mean(axis=0)
+        label = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
+        axes.text(x, y, name, color=colour, ha="center", va="center", fontsize=11, weight="bold", bbox=label)
+
+
+def _draw_fired(axes: Axes, fired: Sequence[Fired]) -> None:
+    rules = sorted({f.rule for f in fired})
+    for rule, marker in zip(rules, "ov^sD*Pp" * (1 + len(rules) // 8), strict=False):
+        places = np.array([(f.x, f.y) for f in fired if f.rule == rule])
+        x, y = places.T
+        label = f"{rule} fired ({len(places)})"
+        axes.scatter(x, y, s=70, marker=marker, color="#d55e00", edgecolors="white", zorder=3, label=label)
+    if rules:
+        axes.legend(loc="upper right", framealpha=0.85)
+
+
+def _corners(zone: zones.Zone) -> Iterator[tuple[float, float]]:
+    """Points along the outline, close enough that it may be bent."""
+    if isinstance(zone, zones.Circle):
+        for k in range(_ROUND):
+            turn = 2 * math.pi * k / _ROUND
+            yield zone.x + zone.radius * math.cos(turn), zone.y + zone.radius * math.sin(turn)
+        return
+    corners: Any
+    if isinstance(zone, zones.Rectangle):
+        x, y, w, h = zone.x, zone.y, zone.w, zone.h
+        corners = ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
+    else:
+        assert isinstance(zone, zones.Polygon)
+        corners = zone.corners
+    for (ax, ay), (bx, by) in zip(corners, (*corners[1:], corners[0]), strict=True):
+        for k in range(_STRAIGHT):
+            part = k / _STRAIGHT
+            yield ax + part * (bx - ax), ay + part * (by - ay)
