@@ -1,0 +1,272 @@
+"""What a rule asks of a pose: true, false, or unknown (None), and then why.
+
+Logic with three values (Kleene): what is unknown leaves ``all`` and ``any`` open only where the rest
+does not decide them. A condition that remembers (sides, durations) keeps what it knew over
+unknown poses for up to ``bridge_ns`` of frame time, then begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from realtime_cropzoom.trigger.look import Look, Spot
+from realtime_cropzoom.trigger.motion import Quantity
+from realtime_cropzoom.trigger.zones import Zone
+
+
+class Condition:
+    """One question."""
+
+    why: str = ""
+    """Why the last answer was unknown."""
+
+    def value(self, look: Look) -> bool | None:
+        """Return the answer for a look; asked once a look, in order."""
+        raise NotImplementedError
+
+    def words(self) -> str:
+        """Say what held, with the numbers of the last look."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget what was before."""
+
+
+class Side(Condition):
+    """Inside a zone, or outside, with a margin: it takes ``margin`` beyond the edge to leave the side it asks for."""
+
+    def __init__(self, spot: Spot, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool) -> None:
+        self._spot, self._zone, self._name = spot, zone, zone_name
+        self._margin = margin
+        self._bridge_ns = bridge_ns
+        self._wanted = inside
+        self._holds = False
+        self._known_ns: int | None = None
+
+    def value(self, look: Look) -> bool | None:
+        """Whether the keypoint is on that side."""
+        spot = self._spot
+        if not spot.seen(look):
+            self.why = spot.why
+            return None
+        if self._margin and self._holds and self._is_recent(look.captured_ns):
+            depth = self._zone.depth(spot.x, spot.y)
+            self._holds = (depth if self._wanted else -depth) >= -self._margin
+        else:
+            self._holds = self._zone.contains(spot.x, spot.y) is self._wanted
+        self._known_ns = look.captured_ns
+        return self._holds
+
+    def words(self) -> str:
+        """Say where it was."""
+        return self.told("inside" if self._wanted else "outside")
+
+    def told(self, verb: str) -> str:
+        """Say where it was, with another verb."""
+        return f"{self._spot.name} {verb} {self._name} ({self._spot.x:.1f}, {self._spot.y:.1f})"
+
+    def reset(self) -> None:
+        """Forget the side."""
+        self._known_ns, self._holds = None, False
+
+    def _is_recent(self, at_ns: int) -> bool:
+        return self._known_ns is not None and at_ns - self._known_ns <= self._bridge_ns
+
+
+class Crossing(Condition):
+    """Entered or left: true for the one pose with which a known side became the other."""
+
+    def __init__(self, side: Side, verb: str, bridge_ns: int) -> None:
+        self._side, self._verb = side, verb
+        self._bridge_ns = bridge_ns
+        self._before: bool | None = None
+        self._known_ns = 0
+
+    def value(self, look: Look) -> bool | None:
+        """Whether the keypoint has just come to that side."""
+        now = self._side.value(look)
+        if now is None:
+            self.why = self._side.why
+            return None
+        before = self._before if look.captured_ns - self._known_ns <= self._bridge_ns else None
+        self._before, self._known_ns = now, look.captured_ns
+        return now and before is False
+
+    def words(self) -> str:
+        """Say where it was."""
+        return self._side.told(self._verb)
+
+    def reset(self) -> None:
+        """Forget the side: what is seen first has not come from anywhere."""
+        self._before = None
+        self._side.reset()
+
+
+class Lasting(Condition):
+    """True once another condition has held for a time, as far as poses show it."""
+
+    def __init__(self, inner: Condition, for_ns: int, bridge_ns: int) -> None:
+        self._inner, self._for_ns = inner, for_ns
+        self._bridge_ns = bridge_ns
+        self._since_ns: int | None = None
+        self._known_ns = 0
+
+    def value(self, look: Look) -> bool | None:
+        """Whether it has held for long enough."""
+        now = self._inner.value(look)
+        if now is None:
+            self.why = self._inner.why
+            return None
+        at_ns = look.captured_ns
+        if not now or at_ns - self._known_ns > self._bridge_ns:
+            self._since_ns = None
+        self._known_ns = at_ns
+        if now and self._since_ns is None:
+            self._since_ns = at_ns
+        return self._since_ns is not None and at_ns - self._since_ns >= self._for_ns
+
+    def words(self) -> str:
+        """Say for how long."""
+        return f"{self._inner.words()} for {self._for_ns / 1e6:g} ms"
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._since_ns = None
+        self._inner.reset()
+
+
+class Threshold(Condition):
+    """A number within limits; once it is, it takes ``hysteresis`` beyond them to end it."""
+
+    def __init__(
+        self, quantity: Quantity, low: float, high: float, hysteresis: float, bridge_ns: int, *, circular: bool = False
+    ) -> None:
+        """Both limits belong to it. ``circular`` numbers are degrees; then ``low`` may be above ``high``."""
+        self._quantity = quantity
+        self._low, self._high = low, high
+        self._hysteresis = hysteresis
+        self._bridge_ns = bridge_ns
+        self._circular = circular
+        self._holds = False
+        self._known_ns = 0
+        self._last = 0.0
+
+    def value(self, look: Look) -> bool | None:
+        """Whether the number is within the limits."""
+        number = self._quantity.read(look)
+        if number is None:
+            self.why = self._quantity.why
+            return None
+        slack = self._hysteresis
+        if slack and not (self._holds and look.captured_ns - self._known_ns <= self._bridge_ns):
+            slack = 0.0
+        self._known_ns = look.captured_ns
+        self._last = number
+        self._holds = self._within(number, slack)
+        return self._holds
+
+    def words(self) -> str:
+        """Say what the number was."""
+        return f"{self._quantity.words} {self._last:.4g}{self._quantity.unit and ' ' + self._quantity.unit}"
+
+    def reset(self) -> None:
+        """Forget that it held."""
+        self._holds = False
+
+    def _within(self, number: float, slack: float) -> bool:
+        if not self._circular:
+            return self._low - slack <= number <= self._high + slack
+        width = (self._high - self._low) % 360.0
+        return width + 2 * slack >= 360.0 or (number - self._low + slack) % 360.0 <= width + 2 * slack
+
+
+class StateIs(Condition):
+    """The state of the tracking is one of some."""
+
+    def __init__(self, states: frozenset[str]) -> None:
+        self._states = states
+        self._last = ""
+
+    def value(self, look: Look) -> bool:
+        """Whether it is; never unknown."""
+        self._last = look.state
+        return look.state in self._states
+
+    def words(self) -> str:
+        """Say the state."""
+        return f"state {self._last}"
+
+
+class _Several(Condition):
+    def __init__(self, parts: Sequence[Condition]) -> None:
+        self._parts = tuple(parts)
+        self._answers: list[bool | None] = []
+
+    def _ask(self, look: Look) -> list[bool | None]:
+        """Ask every part every time: they remember."""
+        self._answers = answers = [part.value(look) for part in self._parts]
+        return answers
+
+    def _explain(self) -> None:
+        self.why = next(p.why for p, a in zip(self._parts, self._answers, strict=True) if a is None)
+
+    def words(self) -> str:
+        """Say which parts held; all of them where none did."""
+        held = [part.words() for part, answer in zip(self._parts, self._answers, strict=True) if answer]
+        return ", ".join(held or (part.words() for part in self._parts))
+
+    def reset(self) -> None:
+        """Forget in all parts."""
+        for part in self._parts:
+            part.reset()
+
+
+class All(_Several):
+    """All parts hold."""
+
+    def value(self, look: Look) -> bool | None:
+        """False where one is false, else unknown where one is unknown."""
+        answers = self._ask(look)
+        if False in answers:
+            return False
+        if None in answers:
+            self._explain()
+            return None
+        return True
+
+
+class Any(_Several):
+    """At least one part holds."""
+
+    def value(self, look: Look) -> bool | None:
+        """True where one is true, else unknown where one is unknown."""
+        answers = self._ask(look)
+        if True in answers:
+            return True
+        if None in answers:
+            self._explain()
+            return None
+        return False
+
+
+class Not(Condition):
+    """A condition does not hold."""
+
+    def __init__(self, inner: Condition) -> None:
+        self._inner = inner
+
+    def value(self, look: Look) -> bool | None:
+        """The opposite; unknown stays unknown."""
+        answer = self._inner.value(look)
+        if answer is None:
+            self.why = self._inner.why
+            return None
+        return not answer
+
+    def words(self) -> str:
+        """Say what did not hold."""
+        return f"not: {self._inner.words()}"
+
+    def reset(self) -> None:
+        """Forget in the condition."""
+        self._inner.reset()

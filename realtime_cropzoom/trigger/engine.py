@@ -1,0 +1,314 @@
+"""Events in, decisions out: all rules on the stream of one camera. Pure: no clock, no files, no threads.
+
+A live loop hands every message, order and tick to ``take`` and waits no longer than ``deadline_ns``; then it
+hands over a tick. The same events give the same decisions, byte for byte.
+
+An engine begins disarmed. Nothing that comes from the wire makes it raise: what is old, twice there or of
+another camera is passed over and counted in ``ignored``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.trigger.compiling import Compiler
+from realtime_cropzoom.trigger.events import Act, Action, Command, Decision, Event, Order, Received, Verdict
+from realtime_cropzoom.trigger.gates import Allowance, Gates
+from realtime_cropzoom.trigger.look import ArenaMap, Look, Smoother
+from realtime_cropzoom.trigger.rules import Rule, Rules
+from realtime_cropzoom.trigger.watcher import Terms, Watcher
+
+_LIVE = "live"
+_REMEMBERED_RUNS = 16
+_LATEST_NS = 1 << 62
+"""No monotonic clock shows more."""
+
+
+class Engine:
+    """The rules of one session."""
+
+    def __init__(
+        self, rules: Rules, seed: int, arena: ArenaMap | None = None, smoother: Smoother | None = None
+    ) -> None:
+        """``arena`` where something is in cm, ``smoother`` where the rules name a filter; else ValueError."""
+        if (rules.filter != "none") != (smoother is not None):
+            raise ValueError(
+                f"the rules say filter: {rules.filter}, but {'no' if smoother is None else 'a'} filter is given"
+            )
+        self.ignored = 0
+        """Messages that were passed over."""
+        self._rules = rules
+        self._smoother = smoother
+        self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
+        self._session = Allowance("session", rules.limits.max_fired, rules.limits.max_on_s)
+        compiler = Compiler(rules, arena)
+        self._watchers = [self._watcher(compiler, name, rule, seed) for name, rule in rules.rules.items()]
+        self._tracks = compiler.tracks
+        self._max_age_ms = max(watcher.terms.max_age_ms for watcher in self._watchers)
+        self._decisions: list[Decision] = []
+        self._number = 0
+        self._looks = 0
+        self._now_ns = 0
+        self._camera = rules.camera
+        self._stopped = False
+        self._pose: PoseMessage | None = None
+        self._age_ms: float | None = None
+        self._fresh_ns: int | None = None
+        """When the last fresh pose was received; None while the stream is lost, or has not begun."""
+        self._told_stale = False
+        self._run: str | None = None
+        self._old_runs: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
+        self._last = (-1, -1, 0)
+        """seq, captured_ns and segment of the last pose."""
+
+    def _watcher(self, compiler: Compiler, name: str, rule: Rule, seed: int) -> Watcher:
+        rules = self._rules
+        max_age_ms = rule.max_age_ms or rules.max_age_ms
+        terms = Terms(
+            outputs=rule.fire,
+            pulse_ms=rule.pulse_ms,
+            repeat=rule.repeat,
+            for_ns=round(rule.for_ms * 1e6),
+            max_age_ms=max_age_ms,
+            hold_max_age_ns=round(max(rules.hold_max_age_ms, max_age_ms) * 1e6),
+            states=frozenset(rule.states or rules.states),
+            bridge_ns=round(rules.bridge_ms * 1e6),
+        )
+        gates = Gates(
+            f"{seed}:{name}",
+            probability=rule.probability,
+            refractory_ns=round(rule.refractory_ms * 1e6),
+            max_per_minute=rule.max_per_minute,
+            minutes=rule.minutes or rules.minutes,
+            allowance=Allowance("rule", rule.max_fired, rule.max_on_s),
+        )
+        return Watcher(name, compiler.condition(rule.when, rule), terms, gates, self._session, self._tell, self._off_of)
+
+    # -- what a loop sees --
+
+    def take(self, event: Event) -> list[Decision]:
+        """Return what follows from an event, in order. Once stopped, nothing does."""
+        if self._stopped:
+            return []
+        self._decisions = []
+        self._pose = self._age_ms = None
+        if isinstance(event, Received):
+            self._pass_time(event.received_ns)
+            self._received(event)
+        else:
+            self._pass_time(event.now_ns)
+            if isinstance(event, Command):
+                self._ordered(event)
+        return self._decisions
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """The next time at which something happens without a message; None where nothing will."""
+        if self._fresh_ns is None or self._stopped:
+            return None
+        deadline_ns = self._fresh_ns + self._lost_after_ns
+        holding = [watcher for watcher in self._watchers if watcher.holding]
+        for watcher in holding:
+            deadline_ns = min(deadline_ns, watcher.lets_go_ns(self._now_ns) or deadline_ns)
+        left_ns = self._session.left_ns()
+        if holding and left_ns is not None:
+            deadline_ns = min(deadline_ns, self._now_ns + max(0, left_ns) // len(holding))
+        return deadline_ns
+
+    @property
+    def live(self) -> bool:
+        """Whether fresh poses come."""
+        return self._fresh_ns is not None
+
+    @property
+    def armed(self) -> tuple[str, ...]:
+        """The rules that are armed."""
+        return tuple(watcher.name for watcher in self._watchers if watcher.armed_ns is not None)
+
+    @property
+    def holding(self) -> tuple[str, ...]:
+        """The rules that hold their outputs on."""
+        return tuple(watcher.name for watcher in self._watchers if watcher.holding)
+
+    # -- time --
+
+    def _pass_time(self, at_ns: int) -> None:
+        """Do what was due; time never goes back."""
+        self._now_ns = max(self._now_ns, at_ns)
+        holding = [watcher for watcher in self._watchers if watcher.holding]
+        for watcher in holding:
+            watcher.account(self._now_ns)
+        if self._fresh_ns is not None and self._now_ns - self._fresh_ns >= self._lost_after_ns:
+            self._lose(f"no fresh pose for {self._rules.stream_lost_after_ms:g} ms")
+            return
+        for watcher in holding:
+            if why := watcher.must_let_go(self._now_ns) or self._session.time_used_up(len(holding)):
+                watcher.release(why, self._now_ns)
+
+    def _lose(self, why: str) -> None:
+        """Go to the safe level, once until fresh poses come again; what the past has shown counts no more."""
+        if self._fresh_ns is not None:
+            self._safe(why)
+        self._fresh_ns = None
+        self._told_stale = False
+        self._last = (-1, -1, self._last[2])
+        self._old_runs.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        for watcher in self._watchers:
+            watcher.reset()
+        for track in self._tracks:
+            track.reset()
+        if self._smoother is not None:
+            self._smoother.reset()
+
+    def _safe(self, why: str) -> None:
+        for watcher in self._watchers:
+            watcher.drop(self._now_ns)
+        self._tell(Verdict.SAFE, "", why, tuple(Action(output, Act.SAFE) for output in self._rules.outputs))
+
+    # -- messages --
+
+    def _received(self, event: Received) -> None:
+        message = event.message
+        if not self._is_ours(message):
+            self.ignored += 1
+            return
+        if self._run != message.run:
+            self._begin_run(message)
+        if isinstance(message, PoseMessage):
+            self._posed(message, event)
+        elif isinstance(message, StatusMessage) and message.stream != _LIVE:
+            self._lose(f"the stream is {message.stream}")
+        elif isinstance(message, EndMessage):
+            self._lose(f"the run has ended: {message.reason}")
+        elif isinstance(message, HelloMessage):
+            for line in self._rules.unknown_keypoints(message.keypoint_names):
+                self._tell(Verdict.REFUSED, "", line, ())
+
+    def _is_ours(self, message: Message) -> bool:
+        if self._camera is None:
+            self._camera = message.camera
+        return message.camera == self._camera and message.run not in self._old_runs
+
+    def _begin_run(self, message: Message) -> None:
+        if self._run is not None:
+            before = self._run
+            self._lose("the publisher has begun a new run")
+            self._old_runs.append(before)
+        self._run = message.run
+        self._last = (-1, -1, 0)
+
+    def _posed(self, message: PoseMessage, event: Received) -> None:
+        seq, captured_ns, segment = self._last
+        at_ns = message.time.captured_ns
+        if message.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _LATEST_NS:
+            self.ignored += 1
+            return
+        self._pose = message
+        self._age_ms = (event.received_ns + event.uncertainty_ns - at_ns) / 1e6
+        usable = self._doubts(message)
+        if usable.startswith("from the future"):  # its times would make all that follows look old
+            self._stale(usable)
+            return
+        if message.segment != segment and self._fresh_ns is not None:
+            self._lose("the source broke off and came back")
+        self._last = (message.seq, at_ns, message.segment)
+        if usable or self._age_ms > self._max_age_ms:
+            self._stale(usable or f"stale: poses are older than {self._max_age_ms:g} ms")
+            if self._fresh_ns is None:
+                return
+        else:
+            self._fresh_ns = self._now_ns
+            self._told_stale = False
+        self._look(message, at_ns, usable)
+
+    def _doubts(self, message: PoseMessage) -> str:
+        if self._age_ms is not None and self._age_ms < 0:
+            return "from the future: the clocks disagree"
+        return "" if message.stream == _LIVE else f"the stream is {message.stream}"
+
+    def _stale(self, why: str) -> None:
+        """While the stream is lost no rule looks at poses; say once why not."""
+        if self._fresh_ns is None and not self._told_stale:
+            self._told_stale = True
+            self._tell(Verdict.REFUSED, "", why, ())
+
+    def _look(self, message: PoseMessage, at_ns: int, usable: str) -> None:
+        assert self._age_ms is not None
+        self._looks += 1
+        look = Look(self._looks, at_ns, self._age_ms, message.state, message.keypoints)
+        if self._smoother is not None:
+            look.moving = self._smoother.update(at_ns, message.keypoints)
+            if self._rules.predict:
+                look.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
+        for track in self._tracks:
+            track.feed(look)
+        for watcher in self._watchers:
+            watcher.take(look, self._now_ns, usable)
+
+    # -- orders --
+
+    def _ordered(self, command: Command) -> None:
+        if command.order is Order.STOP:
+            self._safe(f"stopped by {command.by}")
+            self._stopped = True
+        elif command.order is Order.TEST:
+            self._test(command)
+        else:
+            self._arm_or_disarm(command)
+
+    def _arm_or_disarm(self, command: Command) -> None:
+        chosen = [w for w in self._watchers if command.target in (None, w.name)]
+        if not chosen:
+            self._tell(Verdict.REFUSED, "", f"no rule {command.target!r}; there are {', '.join(self._rules.rules)}", ())
+        arm = command.order is Order.ARM
+        for watcher in chosen:
+            if (watcher.armed_ns is not None) is arm:
+                continue
+            if arm:
+                watcher.arm(self._now_ns)
+            else:
+                watcher.disarm(self._now_ns)
+            self._tell(Verdict.ARMED if arm else Verdict.DISARMED, watcher.name, f"by {command.by}", ())
+
+    def _test(self, command: Command) -> None:
+        """A test pulse is fired armed or not, and belongs to what the session may be on."""
+        output, pulse_ms = command.target or "", self._rules.test_pulse_ms
+        pulse_ns = round(pulse_ms * 1e6)
+        if output not in self._rules.outputs:
+            why = f"no output {output!r} to test; there are {', '.join(self._rules.outputs)}"
+            self._tell(Verdict.REFUSED, "", why, ())
+        elif why := self._session.time_used_up(pulse_ns):
+            self._tell(Verdict.REFUSED, "", f"{why}: test of {output}", ())
+        else:
+            self._session.on_ns += pulse_ns
+            self._tell(Verdict.TEST, "", f"by {command.by}", (Action(output, Act.PULSE, pulse_ms),))
+
+    # -- decisions --
+
+    def _off_of(self, watcher: Watcher) -> tuple[Action, ...]:
+        """Switch off what no other rule holds on."""
+        held = {output for other in self._watchers if other.holding for output in other.terms.outputs}
+        return tuple(Action(output, Act.OFF) for output in watcher.terms.outputs if output not in held)
+
+    def _tell(self, verdict: Verdict, rule: str, reason: str, actions: tuple[Action, ...]) -> None:
+        pose = self._pose
+        known = {} if pose is None else {"run": pose.run, "camera": pose.camera, "seq": pose.seq, "frame": pose.frame}
+        times = (None, None) if pose is None else (pose.time.captured_ns, pose.time.published_ns)
+        decision = Decision(
+            number=self._number,
+            verdict=verdict,
+            rule=rule,
+            reason=reason,
+            actions=actions,
+            now_ns=self._now_ns,
+            captured_ns=times[0],
+            published_ns=times[1],
+            age_ms=self._age_ms,
+            **known,  # type: ignore[arg-type]
+        )
+        self._number += 1
+        self._decisions.append(decision)

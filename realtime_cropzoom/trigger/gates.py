@@ -1,0 +1,109 @@
+"""What may still keep a rule from firing once its condition holds: times, chance, limits.
+
+Times are the engine's (``now_ns``), not the frames'. One draw of chance a would-be firing, from a
+generator of the rule's own: a replay draws the same. Sham trials count for the refractory time and
+the number a minute, so that they are spread like real ones; they use up no limit.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Sequence
+
+_MINUTE_NS = 60_000_000_000
+
+
+class Allowance:
+    """How often, and how long in all: of one rule, or of the session."""
+
+    __slots__ = ("fired", "max_fired", "max_on_ns", "on_ns", "whose")
+
+    def __init__(self, whose: str, max_fired: int | None, max_on_s: float | None) -> None:
+        self.whose = whose
+        self.max_fired = max_fired
+        self.max_on_ns = None if max_on_s is None else round(max_on_s * 1e9)
+        self.fired = 0
+        self.on_ns = 0
+        """Sum of the pulses and the times held."""
+
+    def left_ns(self) -> int | None:
+        """Return what is left of the time; None where there is no limit."""
+        return None if self.max_on_ns is None else self.max_on_ns - self.on_ns
+
+    def used_up(self, pulse_ns: int | None) -> str:
+        """Say which limit one more pulse would break (None: a hold); nothing where none."""
+        if self.max_fired is not None and self.fired >= self.max_fired:
+            return f"max_fired {self.max_fired} of the {self.whose} is used up"
+        return self.time_used_up(pulse_ns)
+
+    def time_used_up(self, pulse_ns: int | None = None) -> str:
+        """Say so where a pulse is longer than what is left of the time, or where nothing is left (None: a hold)."""
+        left_ns = self.left_ns()
+        if left_ns is not None and (left_ns <= 0 if pulse_ns is None else pulse_ns > left_ns):
+            return f"max_on_s {(self.max_on_ns or 0) / 1e9:g} of the {self.whose} is used up"
+        return ""
+
+
+class Gates:
+    """Those of one rule."""
+
+    def __init__(
+        self,
+        seed: str,
+        *,
+        probability: float,
+        refractory_ns: int,
+        max_per_minute: int | None,
+        minutes: Sequence[tuple[float, float]] | None,
+        allowance: Allowance,
+    ) -> None:
+        self._random = random.Random(seed)
+        self._probability = probability
+        self._refractory_ns = refractory_ns
+        self._max_per_minute = max_per_minute
+        self._spans_ns = (
+            None if minutes is None else [(round(a * _MINUTE_NS), round(b * _MINUTE_NS)) for a, b in minutes]
+        )
+        self._recent_ns: deque[int] = deque()
+        self.ready_ns: int | None = None
+        """When the refractory time is over; None before the first firing."""
+        self.allowance = allowance
+
+    def refusal(self, now_ns: int, armed_ns: int, session: Allowance, pulse_ns: int | None) -> str:
+        """Say what keeps the rule from firing now; nothing where nothing does. ``pulse_ns`` None: a hold."""
+        if not self.in_span(now_ns, armed_ns):
+            return "outside its minutes"
+        if self.ready_ns is not None and now_ns < self.ready_ns:
+            return "refractory"
+        while self._recent_ns and now_ns - self._recent_ns[0] >= _MINUTE_NS:
+            self._recent_ns.popleft()
+        if self._max_per_minute is not None and len(self._recent_ns) >= self._max_per_minute:
+            return f"max_per_minute {self._max_per_minute} reached"
+        return self.allowance.used_up(pulse_ns) or session.used_up(pulse_ns)
+
+    def draw(self) -> bool:
+        """Whether this firing is a real one; a rule without chance draws none."""
+        return self._probability >= 1.0 or self._random.random() < self._probability
+
+    def passed(self, now_ns: int) -> None:
+        """Note a firing, real or sham."""
+        if self._max_per_minute is not None:
+            self._recent_ns.append(now_ns)
+        self.rest(now_ns)
+
+    def rest(self, now_ns: int) -> None:
+        """Begin the refractory time."""
+        if self._refractory_ns:
+            self.ready_ns = now_ns + self._refractory_ns
+
+    def in_span(self, now_ns: int, armed_ns: int) -> bool:
+        """Whether these are minutes in which the rule may fire."""
+        if self._spans_ns is None:
+            return True
+        return any(begin <= now_ns - armed_ns < end for begin, end in self._spans_ns)
+
+    def span_end_ns(self, now_ns: int, armed_ns: int) -> int | None:
+        """Return when the minutes that are now end; None where they do not."""
+        ends = [end for begin, end in self._spans_ns or () if begin <= now_ns - armed_ns < end]
+        return armed_ns + max(ends) if ends else None

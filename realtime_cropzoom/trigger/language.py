@@ -1,0 +1,297 @@
+"""The conditions a rules file can name, as checked models: one model a kind, found by its key."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+
+class Strict(BaseModel):
+    """No unknown keys, no numbers that are none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+NotNegative = Annotated[float, Field(ge=0, le=1e9)]
+Milliseconds = NotNegative
+Spot = str | tuple[float, float]
+"""A keypoint's name, or a fixed place [x, y]."""
+
+
+def _distinct(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("the same keypoint is there twice")
+    if not any(isinstance(name, str) for name in names):
+        raise ValueError("none of them is a keypoint")
+    return names
+
+
+Pair = Annotated[tuple[str, str], AfterValidator(_distinct)]
+
+
+class InZone(Strict):
+    """What all conditions on zones have."""
+
+    keypoint: str
+    margin_px: NotNegative = 0.0
+    margin_cm: NotNegative = 0.0
+
+
+class Inside(InZone):
+    """A keypoint is in a zone."""
+
+    inside: str
+
+
+class Outside(InZone):
+    """A keypoint is not in a zone."""
+
+    outside: str
+
+
+class Entered(InZone):
+    """A keypoint has just come into a zone."""
+
+    entered: str
+
+
+class Left(InZone):
+    """A keypoint has just gone out of a zone."""
+
+    left: str
+
+
+class Dwelt(InZone):
+    """A keypoint has been in a zone for a time."""
+
+    dwelt: str
+    for_ms: Positive
+
+
+class Limits(Strict):
+    """What all conditions on numbers have."""
+
+    above: float | None = None
+    below: float | None = None
+    between: tuple[float, float] | None = None
+    hysteresis: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Limits:
+        given = [self.above is not None or self.below is not None, self.between is not None]
+        if sum(given) != 1:
+            raise ValueError("expected above:, below:, both of them, or between: [low, high]")
+        low, high = self.range()
+        if low > high and not self.circular():
+            raise ValueError(f"nothing is above {low:g} and below {high:g}")
+        return self
+
+    def range(self) -> tuple[float, float]:
+        """Return the lowest and the highest number allowed."""
+        if self.between is not None:
+            return self.between
+        return (
+            -math.inf if self.above is None else self.above,
+            math.inf if self.below is None else self.below,
+        )
+
+    def circular(self) -> bool:
+        """Whether 360 is 0."""
+        return False
+
+
+class SpeedPx(Limits):
+    """Speed of a keypoint."""
+
+    speed_px_per_s: str
+    over_ms: Positive = 50.0
+
+
+class SpeedCm(Limits):
+    """Speed of a keypoint, calibrated."""
+
+    speed_cm_per_s: str
+    over_ms: Positive = 50.0
+
+
+class AccelerationPx(Limits):
+    """Change of speed."""
+
+    acceleration_px_per_s2: str
+    over_ms: Positive = 100.0
+
+
+class AccelerationCm(Limits):
+    """Change of speed, calibrated."""
+
+    acceleration_cm_per_s2: str
+    over_ms: Positive = 100.0
+
+
+class DistancePx(Limits):
+    """Between two keypoints, or a keypoint and a place."""
+
+    distance_px: Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
+
+
+class DistanceCm(Limits):
+    """Between two keypoints, or a keypoint and a place in cm."""
+
+    distance_cm: Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
+
+
+class LengthPx(Limits):
+    """Along a chain of keypoints."""
+
+    length_px: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
+
+
+class LengthCm(Limits):
+    """Along a chain of keypoints, calibrated."""
+
+    length_cm: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
+
+
+class Heading(Limits):
+    """Direction from one keypoint to another."""
+
+    heading_deg: Pair
+
+    def circular(self) -> bool:
+        """Whether 360 is 0."""
+        return True
+
+    @model_validator(mode="after")
+    def _both_ends(self) -> Heading:
+        if self.between is None or not all(-360.0 <= limit <= 360.0 for limit in self.between):
+            raise ValueError("a heading needs between: [from, to] in degrees, as in [350, 10]")
+        return self
+
+
+class AngleBetween(Strict):
+    """The angle at ``from`` between ``to`` and ``target``."""
+
+    from_: str = Field(alias="from")
+    to: str
+    target: Spot
+    """A zone (its centre), a keypoint, or a place [x, y]."""
+
+
+class Angle(Limits):
+    """How far a direction is off a target."""
+
+    angle_deg: AngleBetween
+
+
+class Turning(Limits):
+    """How fast a heading turns."""
+
+    turning_deg_per_s: Pair
+    direction: Literal["either", "left", "right"] = "either"
+    over_ms: Positive = 50.0
+
+
+class Likelihood(Limits):
+    """How sure the model is of a keypoint."""
+
+    likelihood: str
+
+
+StateName = Literal["searching", "tracking", "coasting", "lost"]
+
+
+class StateIs(Strict):
+    """The state of the tracking."""
+
+    state: StateName | tuple[StateName, ...]
+
+    def names(self) -> frozenset[str]:
+        """Return the states that are meant."""
+        return frozenset((self.state,) if isinstance(self.state, str) else self.state)
+
+
+class AllOf(Strict):
+    """All of some conditions hold."""
+
+    all: Annotated[tuple[AnyCondition, ...], Field(min_length=1)]
+
+
+class AnyOf(Strict):
+    """At least one of some conditions holds."""
+
+    any: Annotated[tuple[AnyCondition, ...], Field(min_length=1)]
+
+
+class NotThis(Strict):
+    """A condition does not hold."""
+
+    not_: AnyCondition = Field(alias="not")
+
+
+KINDS: dict[str, type[Strict]] = {
+    "inside": Inside,
+    "outside": Outside,
+    "entered": Entered,
+    "left": Left,
+    "dwelt": Dwelt,
+    "speed_px_per_s": SpeedPx,
+    "speed_cm_per_s": SpeedCm,
+    "acceleration_px_per_s2": AccelerationPx,
+    "acceleration_cm_per_s2": AccelerationCm,
+    "distance_px": DistancePx,
+    "distance_cm": DistanceCm,
+    "length_px": LengthPx,
+    "length_cm": LengthCm,
+    "heading_deg": Heading,
+    "angle_deg": Angle,
+    "turning_deg_per_s": Turning,
+    "likelihood": Likelihood,
+    "state": StateIs,
+    "all": AllOf,
+    "any": AnyOf,
+    "not": NotThis,
+}
+
+
+def kind_of(raw: Any) -> str | None:
+    """Return which kind of condition a mapping is, None where that cannot be told."""
+    if isinstance(raw, dict):
+        found = [key for key in raw if key in KINDS]
+        return found[0] if len(found) == 1 else None
+    return next((kind for kind, model in KINDS.items() if isinstance(raw, model)), None)
+
+
+AnyCondition = Annotated[
+    Annotated[Inside, Tag("inside")]
+    | Annotated[Outside, Tag("outside")]
+    | Annotated[Entered, Tag("entered")]
+    | Annotated[Left, Tag("left")]
+    | Annotated[Dwelt, Tag("dwelt")]
+    | Annotated[SpeedPx, Tag("speed_px_per_s")]
+    | Annotated[SpeedCm, Tag("speed_cm_per_s")]
+    | Annotated[AccelerationPx, Tag("acceleration_px_per_s2")]
+    | Annotated[AccelerationCm, Tag("acceleration_cm_per_s2")]
+    | Annotated[DistancePx, Tag("distance_px")]
+    | Annotated[DistanceCm, Tag("distance_cm")]
+    | Annotated[LengthPx, Tag("length_px")]
+    | Annotated[LengthCm, Tag("length_cm")]
+    | Annotated[Heading, Tag("heading_deg")]
+    | Annotated[Angle, Tag("angle_deg")]
+    | Annotated[Turning, Tag("turning_deg_per_s")]
+    | Annotated[Likelihood, Tag("likelihood")]
+    | Annotated[StateIs, Tag("state")]
+    | Annotated[AllOf, Tag("all")]
+    | Annotated[AnyOf, Tag("any")]
+    | Annotated[NotThis, Tag("not")],
+    Discriminator(
+        kind_of,
+        custom_error_type="no_condition",
+        custom_error_message="expected one condition: " + ", ".join(KINDS),
+    ),
+]
+
+for _model in (AllOf, AnyOf, NotThis):
+    _model.model_rebuild()

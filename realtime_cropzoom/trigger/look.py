@@ -1,0 +1,140 @@
+"""One pose as the rules look at it, and the points in it that they may believe.
+
+A value is computed at most once a look: whoever computes one keeps it with the look's number.
+What cannot be told has no value, and ``why`` says why, in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+_FAR = 1e6
+"""No frame has so many pixels: a coordinate beyond is a fault, and sums of such overflow."""
+
+ToArena = Callable[[float, float], tuple[float, float]]
+
+Moving = tuple[float, float, float, float]
+"""x, y in frame pixels; vx, vy in pixels per second."""
+
+
+class ArenaMap(Protocol):
+    """Where a pixel is in the arena."""
+
+    def point_to_arena(self, x: float, y: float) -> tuple[float, float]:
+        """Return the place in calibrated units of a point in frame pixels."""
+        ...
+
+
+class Smoother(Protocol):
+    """A filter that knows how keypoints move; one for the life of an engine."""
+
+    def update(
+        self, captured_ns: int, keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
+    ) -> Mapping[str, Moving]:
+        """Take the keypoints of a frame, and return those that have a filtered place and velocity."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything: what comes next has nothing to do with it."""
+        ...
+
+
+@dataclass(slots=True)
+class Look:
+    """One pose message."""
+
+    number: int
+    """Counts looks; values kept from another number are old."""
+    captured_ns: int
+    age_ms: float
+    """When it was received, at worst."""
+    state: str
+    keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
+    moving: Mapping[str, Moving] | None = None
+    """From the filter, if one is set."""
+    ahead_s: float | None = None
+    """How far positions are predicted: age and output delay; None where they are not."""
+
+
+class Spot:
+    """A keypoint, in one space, with the likelihood it needs."""
+
+    __slots__ = ("_number", "_seen", "_to_arena", "least", "name", "why", "x", "y")
+
+    def __init__(self, name: str, least: float, to_arena: ToArena | None) -> None:
+        """``least`` likelihood, 0 for any; ``to_arena`` where the space is calibrated units."""
+        self.name = name
+        self.least = least
+        self.x = self.y = math.nan
+        self.why = ""
+        self._to_arena = to_arena
+        self._number = -1
+        self._seen = False
+
+    def seen(self, look: Look) -> bool:
+        """Whether ``x`` and ``y`` are those of this look; if not, ``why`` says why."""
+        if self._number != look.number:
+            self._number = look.number
+            self._seen = self._locate(look)
+        return self._seen
+
+    def velocity(self, look: Look) -> tuple[float, float] | None:
+        """Return the filter's velocity in this space's unit per second; None where it has none."""
+        moving = None if look.moving is None else look.moving.get(self.name)
+        if moving is None:
+            return None
+        x, y, vx, vy = moving
+        if self._to_arena is None:
+            return vx, vy
+        (ax, ay), (bx, by) = self._to_arena(x, y), self._to_arena(x + 0.01 * vx, y + 0.01 * vy)
+        return (bx - ax) * 100, (by - ay) * 100
+
+    def _locate(self, look: Look) -> bool:
+        x, y, likelihood = look.keypoints.get(self.name, (None, None, None))
+        if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
+            self.why = f"no {self.name}"
+            return False
+        if self.least > 0.0 and not (likelihood is not None and likelihood >= self.least):
+            self.why = f"{self.name} {_likelihood_words(likelihood)} < {self.least:g}"
+            return False
+        if look.ahead_s is not None:
+            moving = None if look.moving is None else look.moving.get(self.name)
+            if moving is None:
+                self.why = f"no prediction of {self.name} yet"
+                return False
+            x, y = moving[0] + moving[2] * look.ahead_s, moving[1] + moving[3] * look.ahead_s
+        if not (-_FAR < x < _FAR and -_FAR < y < _FAR):
+            self.why = f"{self.name} is at no place"
+            return False
+        if self._to_arena is None:
+            self.x, self.y = x, y
+            return True
+        self.x, self.y = self._to_arena(x, y)
+        self.why = f"{self.name} is outside what the calibration covers"
+        return math.isfinite(self.x) and math.isfinite(self.y)
+
+
+class FixedSpot:
+    """A place that does not move."""
+
+    __slots__ = ("name", "why", "x", "y")
+
+    def __init__(self, x: float, y: float, name: str) -> None:
+        self.x, self.y = x, y
+        self.name = name
+        self.why = ""
+
+    def seen(self, look: Look) -> bool:
+        """It is always there."""
+        return True
+
+
+AnySpot = Spot | FixedSpot
+
+
+def _likelihood_words(likelihood: float | None) -> str:
+    known = likelihood is not None and math.isfinite(likelihood)
+    return f"likelihood {likelihood:.2f}" if known else "likelihood unknown"

@@ -1,0 +1,316 @@
+"""The rules file, checked: what is wrong in it is said at once, line by line, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from realtime_cropzoom.config_file import read_config
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.trigger import language, zones
+from realtime_cropzoom.trigger.language import AnyCondition, Milliseconds, NotNegative, Positive, StateName, Strict
+
+Place = tuple[str | int, ...]
+"""Where in the file, key by key."""
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=60)]
+PointPair = tuple[float, float]
+
+
+def _spans(given: Any) -> Any:
+    """One span may stand without the outer brackets."""
+    return [given] if isinstance(given, list) and given and not isinstance(given[0], list) else given
+
+
+def _in_order(spans: tuple[PointPair, ...]) -> tuple[PointPair, ...]:
+    for begin, end in spans:
+        if not 0 <= begin < end:
+            raise ValueError(f"[{begin:g}, {end:g}] is no span of minutes; expected [begin, end]")
+    return spans
+
+
+Minutes = Annotated[
+    tuple[PointPair, ...], BeforeValidator(_spans), AfterValidator(_in_order), Field(min_length=1, max_length=1000)
+]
+
+
+class ZoneShape(Strict):
+    """One of six ways to say where a zone is."""
+
+    rectangle_px: tuple[float, float, Positive, Positive] | None = None
+    rectangle_cm: tuple[float, float, Positive, Positive] | None = None
+    circle_px: tuple[float, float, Positive] | None = None
+    circle_cm: tuple[float, float, Positive] | None = None
+    polygon_px: tuple[PointPair, ...] | None = None
+    polygon_cm: tuple[PointPair, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> ZoneShape:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"expected one of {', '.join(ZoneShape.model_fields)}")
+        corners = self.polygon_px or self.polygon_cm
+        outline = None if corners is None else zones.polygon(corners).problem()
+        if outline is not None or corners == ():
+            raise ValueError(f"the polygon {outline or 'has no corners'}")
+        return self
+
+    @property
+    def in_cm(self) -> bool:
+        """Whether it is in calibrated units."""
+        return next(iter(self.model_fields_set)).endswith("_cm")
+
+    def shape(self) -> zones.Zone:
+        """Return the zone itself, in its own unit."""
+        if rectangle := self.rectangle_px or self.rectangle_cm:
+            return zones.Rectangle(*rectangle)
+        if circle := self.circle_px or self.circle_cm:
+            return zones.Circle(*circle)
+        return zones.polygon(self.polygon_px or self.polygon_cm or ())
+
+
+class SessionLimits(Strict):
+    """Of all rules together, from the start of the trigger process to its end."""
+
+    max_fired: Annotated[int, Field(ge=0)] = 500
+    max_on_s: NotNegative = 300.0
+
+
+class Rule(Strict):
+    """When to do what. What is None here is as the file says for all rules."""
+
+    when: AnyCondition
+    for_ms: Milliseconds = 0.0
+    """The condition must have held for so long, in frame time."""
+    fire: Annotated[tuple[str, ...], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = (
+        Field(min_length=1)
+    )
+    pulse_ms: Positive | None = None
+    hold: bool = False
+    repeat: bool = False
+    """Fire again while the condition goes on holding, as often as ``refractory_ms`` allows."""
+    refractory_ms: Milliseconds = 0.0
+    """From one firing to the next; of a hold, from its release."""
+    probability: Probability = 1.0
+    max_per_minute: Annotated[int, Field(gt=0)] | None = None
+    max_fired: Annotated[int, Field(gt=0)] | None = None
+    max_on_s: Positive | None = None
+    minutes: Minutes | None = None
+    max_age_ms: Positive | None = None
+    min_likelihood: Probability | None = None
+    states: Annotated[tuple[StateName, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Rule:
+        if self.hold == (self.pulse_ms is not None):
+            raise ValueError("expected either pulse_ms: or hold: true")
+        if len(set(self.fire)) < len(self.fire):
+            raise ValueError("fire names an output twice")
+        edges = [kind for kind, _, _ in walk(self.when) if kind in ("entered", "left")]
+        if edges and (self.hold or self.for_ms or self.repeat):
+            option = "hold" if self.hold else "for_ms" if self.for_ms else "repeat"
+            other = "inside, outside or dwelt" if edges[0] == "entered" else "outside"
+            raise ValueError(f"{edges[0]} is true for one frame only, which {option} cannot work with; use {other}")
+        if self.repeat and (self.hold or self.refractory_ms <= (self.pulse_ms or 0.0)):
+            raise ValueError("repeat needs pulse_ms and a refractory_ms longer than the pulse")
+        if self.max_on_s is not None and (self.pulse_ms or 0.0) > self.max_on_s * 1000:
+            raise ValueError(f"one pulse of {self.pulse_ms:g} ms is more than max_on_s {self.max_on_s:g} allows")
+        return self
+
+
+class Rules(Strict):
+    """A whole rules file."""
+
+    endpoint: str = "tcp://127.0.0.1:5660"
+    camera: str | None = None
+    calibration: str | None = None
+    """File, relative to the rules file."""
+    filter: Literal["none", "one_euro", "kalman"] = "none"
+    predict: bool = False
+    output_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    armed: bool = False
+    seed: int | None = None
+    """Of the sham trials; None draws one for each session, which the log keeps."""
+    max_age_ms: Positive = 50.0
+    min_likelihood: Probability = 0.6
+    states: Annotated[tuple[StateName, ...], Field(min_length=1)] = ("tracking",)
+    bridge_ms: Positive = 100.0
+    """Unknown for longer resets durations and sides, in frame time."""
+    hold_max_age_ms: Positive = 100.0
+    """What holds its outputs on lets go when the newest pose is so old."""
+    stream_lost_after_ms: Positive = 500.0
+    minutes: Minutes | None = None
+    test_pulse_ms: Positive = 10.0
+    limits: SessionLimits = SessionLimits()
+    zones: dict[Name, ZoneShape] = Field(default_factory=dict)
+    outputs: dict[Name, dict[str, Any]]
+    sync: dict[str, Any] | None = None
+    rules: Annotated[dict[Name, Rule], Field(min_length=1)]
+
+    def unknown_keypoints(self, names: Sequence[str]) -> list[str]:
+        """Return a line for each keypoint that a rule names and the model has not."""
+        return [
+            f"rules.{rule}: no keypoint {name!r}; the model has {', '.join(names)}"
+            for rule, settings in self.rules.items()
+            for name in sorted(keypoints_of(settings.when, self.zones))
+            if name not in names
+        ]
+
+    def check_stream(self, names: Sequence[str], fps: float | None) -> None:
+        """Hold the rules against what a hello says. Raises ConfigError, one line for each thing that is wrong."""
+        problems = self.unknown_keypoints(names)
+        if fps is not None and fps > 0 and 1000 / fps >= self.bridge_ms:
+            problems.append(
+                f"bridge_ms is {self.bridge_ms:g}, but poses are {1000 / fps:.0f} ms apart, "
+                f"so that nothing could last; give at least {2000 / fps:.0f}"
+            )
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+
+def load_rules(path: Path) -> Rules:
+    """Read a rules file. Raises ConfigError with a line for each thing that is wrong, and where it is."""
+    try:
+        return parse_rules(read_config(path))
+    except RulesError as error:
+        raise ConfigError("\n".join(_located(path, place, text) for place, text in error.problems)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: conditions within conditions without end") from None
+
+
+class RulesError(ConfigError):
+    """What is wrong with rules, thing by thing."""
+
+    def __init__(self, problems: list[tuple[Place, str]]) -> None:
+        """``problems``: where, and what."""
+        super().__init__("\n".join(f"{_dotted(place)}: {text}" for place, text in problems))
+        self.problems = problems
+
+
+def parse_rules(content: dict[str, Any]) -> Rules:
+    """Check rules that have been read already. Raises RulesError."""
+    try:
+        rules = Rules.model_validate(content)
+    except ValidationError as error:
+        found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]  # its parts are wrong
+        raise RulesError([_explain(e, content) for e in found]) from None
+    if problems := list(_contradictions(rules)):
+        raise RulesError(problems)
+    return rules
+
+
+def walk(condition: Any, place: Place = ()) -> Iterator[tuple[str, Any, Place]]:
+    """Yield the kind, the model and the place of a condition and of all within it."""
+    kind = language.kind_of(condition)
+    if kind is None:
+        return
+    yield kind, condition, place
+    if isinstance(condition, language.NotThis):
+        yield from walk(condition.not_, (*place, "not"))
+    elif isinstance(condition, language.AllOf | language.AnyOf):
+        for i, part in enumerate(getattr(condition, kind)):
+            yield from walk(part, (*place, kind, i))
+
+
+def keypoints_of(condition: Any, named_zones: dict[str, ZoneShape]) -> set[str]:
+    """Return the keypoints that a condition and all within it name."""
+    names: set[str] = set()
+    for kind, model, _ in walk(condition):
+        if isinstance(model, language.InZone):
+            names.add(model.keypoint)
+        elif isinstance(model, language.Angle):
+            angle = model.angle_deg
+            names |= {angle.from_, angle.to}
+            if isinstance(angle.target, str) and angle.target not in named_zones:
+                names.add(angle.target)
+        elif isinstance(model, language.Limits):
+            named = getattr(model, kind)
+            names |= {named} if isinstance(named, str) else {name for name in named if isinstance(name, str)}
+    return names
+
+
+def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
+    """What no field can know alone."""
+    if rules.predict and rules.filter == "none":
+        yield ("predict",), "prediction needs a velocity; give filter: one_euro or filter: kalman"
+    if rules.hold_max_age_ms < rules.max_age_ms:
+        yield ("hold_max_age_ms",), f"is {rules.hold_max_age_ms:g}, less than max_age_ms ({rules.max_age_ms:g})"
+    if rules.calibration is None:
+        for name, zone in rules.zones.items():
+            if zone.in_cm:
+                yield ("zones", name), "is in cm, but there is no calibration:; give the file, or the zone in px"
+    for name, rule in rules.rules.items():
+        for output in rule.fire:
+            if output not in rules.outputs:
+                yield ("rules", name, "fire"), f"no output {output!r}; there are {_listed(rules.outputs)}"
+        states = frozenset(rule.states or rules.states)
+        for kind, condition, place in walk(rule.when, ("rules", name, "when")):
+            for text in _wrong_in(kind, condition, rules, states):
+                yield (*place, kind), text
+
+
+def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -> Iterator[str]:
+    if isinstance(condition, language.InZone):
+        zone = rules.zones.get(getattr(condition, kind))
+        if zone is None:
+            yield f"no zone {getattr(condition, kind)!r}; there are {_listed(rules.zones)}"
+        elif (zone.in_cm and condition.margin_px) or (not zone.in_cm and condition.margin_cm):
+            yield f"the zone is in {'cm' if zone.in_cm else 'px'}, so its margin must be, too"
+    if isinstance(condition, language.StateIs) and not condition.names() & states:
+        yield (
+            f"never holds, since the rule goes by states: [{', '.join(sorted(states))}] only; "
+            f"give it states: [{', '.join(sorted(condition.names()))}]"
+        )
+    if "_cm" in kind and rules.calibration is None:
+        yield f"needs a calibration:; give the file, or use {kind.replace('_cm', '_px')}"
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"
+
+
+def _explain(error: Any, content: Any) -> tuple[Place, str]:
+    """Where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file."""
+    place: list[str | int] = []
+    at = content
+    for part in error["loc"]:
+        if (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at)):
+            at = at[part]
+        else:
+            if error["type"] == "missing":
+                return (*place,), f"{part}: is missing"
+            continue
+        place.append(part)
+    if error["type"] == "extra_forbidden":
+        return tuple(place), "no such setting; see docs/rules.md for their names"
+    text = error["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(error["input"], dict | list) else f"given {error['input']!r}, but "
+    return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
+
+
+def _located(path: Path, place: Place, text: str) -> str:
+    """A line with the file, the line in it, and the place."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        node = None
+    line = None
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    where = f"{path}" if line is None else f"{path}, line {line}"
+    return f"{where}: {_dotted(place)}: {text}" if place else f"{where}: {text}"
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(part) for part in place) or "rules"

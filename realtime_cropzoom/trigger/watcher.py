@@ -1,0 +1,268 @@
+"""One rule at work: from what its condition says of each pose to what is fired, refused and released.
+
+An *episode* is a stretch in which the condition holds; in one episode a rule fires at most once, unless
+it repeats. Within it a refusal of a kind is told once. A *doubt* is a stretch in which the poses
+do not say whether the condition holds; it is told when it begins and when it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from realtime_cropzoom.trigger.conditions import Condition
+from realtime_cropzoom.trigger.events import Act, Action, Verdict
+from realtime_cropzoom.trigger.gates import Allowance, Gates
+from realtime_cropzoom.trigger.look import Look
+
+Tell = Callable[[Verdict, str, str, tuple[Action, ...]], None]
+"""Takes verdict, rule, reason, actions."""
+
+Release = Callable[["Watcher"], tuple[Action, ...]]
+"""Gives the actions that let go of a rule's outputs, but for those that others hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a rule says beside its condition."""
+
+    outputs: tuple[str, ...]
+    pulse_ms: float | None
+    """None: a hold."""
+    repeat: bool
+    for_ns: int
+    max_age_ms: float
+    hold_max_age_ns: int
+    states: frozenset[str]
+    bridge_ns: int
+
+    @property
+    def pulse_ns(self) -> int | None:
+        """The same in ns."""
+        return None if self.pulse_ms is None else round(self.pulse_ms * 1e6)
+
+
+@dataclass(slots=True)
+class _Episode:
+    since_ns: int
+    """Frame time."""
+    last_ns: int
+    fired: bool = False
+    sham: bool = False
+    told: tuple[str, ...] = ()
+    """Refusals that were said already."""
+
+
+@dataclass(slots=True)
+class _Doubt:
+    why: str
+    since_ns: int
+    """Frame time."""
+    last_ns: int
+    poses: int = 1
+
+
+class Watcher:
+    """Watches poses for one rule."""
+
+    def __init__(
+        self, name: str, condition: Condition, terms: Terms, gates: Gates, session: Allowance, tell: Tell, off: Release
+    ) -> None:
+        self.name = name
+        self.terms = terms
+        self.gates = gates
+        self.armed_ns: int | None = None
+        """When it was armed; None while it is not."""
+        self.holding = False
+        self._condition = condition
+        self._session = session
+        self._tell, self._off = tell, off
+        self._episode: _Episode | None = None
+        self._doubt: _Doubt | None = None
+        self._accounted_ns = 0
+        self._pose_until_ns = 0
+        """When the pose that a hold stands on becomes too old."""
+
+    # -- poses --
+
+    def take(self, look: Look, now_ns: int, usable: str) -> None:
+        """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
+        why = usable or self._distrust(look)
+        value = None if why else self._condition.value(look)
+        if value is None:
+            self._unknown(why or self._condition.why, look.captured_ns, now_ns)
+            return
+        self._end_doubt(look.captured_ns)
+        if value:
+            self._holds(look, now_ns)
+        else:
+            self._ends(now_ns)
+
+    def _distrust(self, look: Look) -> str:
+        if look.state not in self.terms.states:
+            return f"state {look.state}"
+        if look.age_ms > self.terms.max_age_ms:
+            return f"stale: older than {self.terms.max_age_ms:g} ms"
+        return ""
+
+    def _unknown(self, why: str, at_ns: int, now_ns: int) -> None:
+        self.release(why, now_ns)
+        if self._episode is not None and at_ns - self._episode.last_ns > self.terms.bridge_ns:
+            self._episode = None
+        if self.armed_ns is None:
+            return
+        if self._doubt is None:
+            self._doubt = _Doubt(why, at_ns, at_ns)
+            self._tell(Verdict.REFUSED, self.name, why, ())
+        else:
+            self._doubt.last_ns = at_ns
+            self._doubt.poses += 1
+
+    def _end_doubt(self, at_ns: int) -> None:
+        """A doubt that comes back within the bridge is the same: likelihoods flicker."""
+        doubt = self._doubt
+        if doubt is not None and at_ns - doubt.last_ns > self.terms.bridge_ns:
+            lasted_ms = (doubt.last_ns - doubt.since_ns) / 1e6
+            self._doubt = None
+            self._tell(Verdict.ALLOWED, self.name, f"over: {doubt.why}; {doubt.poses} poses in {lasted_ms:.0f} ms", ())
+
+    def _holds(self, look: Look, now_ns: int) -> None:
+        at_ns = look.captured_ns
+        episode = self._episode
+        if episode is None or at_ns - episode.last_ns > self.terms.bridge_ns:
+            self._ends(now_ns, "poses stayed away for longer than bridge_ms")
+            episode = self._episode = _Episode(at_ns, at_ns)
+        episode.last_ns = at_ns
+        if self.holding:
+            self._stand_on(look, now_ns)
+        elif at_ns - episode.since_ns >= self.terms.for_ns:
+            self._would_fire(episode, look, now_ns)
+
+    def _ends(self, now_ns: int, why: str = "no longer holds") -> None:
+        if self.holding:
+            self.release(why, now_ns)
+        elif self._episode is not None and self._episode.sham and self.terms.pulse_ms is None:
+            self._tell(Verdict.RELEASED, self.name, f"sham: {why}", ())
+        self._episode = None
+
+    # -- firing --
+
+    def _would_fire(self, episode: _Episode, look: Look, now_ns: int) -> None:
+        if episode.fired:
+            if self.terms.pulse_ms is None and not episode.sham:
+                self._resume(episode, look, now_ns)
+            if not self.terms.repeat or (self.gates.ready_ns is not None and now_ns < self.gates.ready_ns):
+                return
+        if refusal := self._refusal(now_ns):
+            self._refuse(episode, refusal)
+            return
+        episode.fired = True
+        episode.told = ()
+        self.gates.passed(now_ns)
+        reason = self._condition.words()
+        if not self.gates.draw():
+            episode.sham = True
+            self._tell(Verdict.SHAM, self.name, reason, ())
+            return
+        for allowance in (self.gates.allowance, self._session):
+            allowance.fired += 1
+            allowance.on_ns += self.terms.pulse_ns or 0
+        self._tell(Verdict.FIRED, self.name, reason, self._on(look, now_ns))
+
+    def _resume(self, episode: _Episode, look: Look, now_ns: int) -> None:
+        """A short doubt let go of the outputs; the episode and its draw are the same."""
+        refusal = self._refusal(now_ns, only_lasting=True)
+        if refusal:
+            self._refuse(episode, refusal)
+        else:
+            self._tell(Verdict.RESUMED, self.name, self._condition.words(), self._on(look, now_ns))
+
+    def _refusal(self, now_ns: int, *, only_lasting: bool = False) -> str:
+        if self.armed_ns is None:
+            return "disarmed"
+        if not only_lasting:
+            return self.gates.refusal(now_ns, self.armed_ns, self._session, self.terms.pulse_ns)
+        if not self.gates.in_span(now_ns, self.armed_ns):
+            return "outside its minutes"
+        return next((a.time_used_up() for a in (self.gates.allowance, self._session) if a.time_used_up()), "")
+
+    def _refuse(self, episode: _Episode, why: str) -> None:
+        if why not in episode.told:
+            episode.told += (why,)
+            self._tell(Verdict.REFUSED, self.name, f"{why}: {self._condition.words()}", ())
+
+    def _on(self, look: Look, now_ns: int) -> tuple[Action, ...]:
+        if self.terms.pulse_ms is not None:
+            return tuple(Action(output, Act.PULSE, self.terms.pulse_ms) for output in self.terms.outputs)
+        self.holding = True
+        self._accounted_ns = now_ns
+        self._stand_on(look, now_ns)
+        return tuple(Action(output, Act.ON) for output in self.terms.outputs)
+
+    # -- holding --
+
+    def release(self, why: str, now_ns: int) -> None:
+        """Let go of the outputs, if they are held."""
+        if self.holding:
+            self.drop(now_ns)
+            if self._episode is not None:
+                self._episode.told += (why,)
+            self._tell(Verdict.RELEASED, self.name, why, self._off(self))
+
+    def drop(self, now_ns: int) -> None:
+        """Be no longer holding; the outputs are somebody else's matter."""
+        if self.holding:
+            self.account(now_ns)
+            self.holding = False
+            self.gates.rest(now_ns)
+
+    def account(self, now_ns: int) -> None:
+        """Add the time held since the last call to what is used up."""
+        if self.holding and now_ns > self._accounted_ns:
+            for allowance in (self.gates.allowance, self._session):
+                allowance.on_ns += now_ns - self._accounted_ns
+            self._accounted_ns = now_ns
+
+    def must_let_go(self, now_ns: int) -> str:
+        """Say why a hold must end without a pose that says so; nothing where it need not. Time is accounted for."""
+        if not self.holding or self.armed_ns is None:
+            return ""
+        if now_ns >= self._pose_until_ns:
+            return f"no pose younger than {self.terms.hold_max_age_ns / 1e6:g} ms"
+        return self._refusal(now_ns, only_lasting=True)
+
+    def lets_go_ns(self, now_ns: int) -> int | None:
+        """Return when ``must_let_go`` will say so, if no pose comes and the session's time lasts."""
+        if not self.holding or self.armed_ns is None:
+            return None
+        left_ns = self.gates.allowance.left_ns()
+        times = (
+            self._pose_until_ns,
+            self.gates.span_end_ns(now_ns, self.armed_ns),
+            None if left_ns is None else self._accounted_ns + left_ns,
+        )
+        return min(time for time in times if time is not None)
+
+    def _stand_on(self, look: Look, now_ns: int) -> None:
+        self._pose_until_ns = now_ns + self.terms.hold_max_age_ns - round(look.age_ms * 1e6)
+
+    # -- orders --
+
+    def arm(self, now_ns: int) -> None:
+        """Begin; what holds now may fire."""
+        self.armed_ns = now_ns
+        if self._episode is not None:
+            self._episode.told = ()
+
+    def disarm(self, now_ns: int) -> None:
+        """Let go, and only watch."""
+        self.release("disarmed", now_ns)
+        self.armed_ns = None
+        self._doubt = None
+        if self._episode is not None:
+            self._episode.fired = self._episode.sham = False
+
+    def reset(self) -> None:
+        """Forget what the poses have shown; outputs are no longer held."""
+        self._condition.reset()
+        self._episode = self._doubt = None

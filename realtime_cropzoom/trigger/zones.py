@@ -1,0 +1,166 @@
+"""Zones of the arena: circle, rectangle, polygon. Pure, in whatever unit their corners are given.
+
+``depth`` is the signed distance to the edge: positive inside, negative outside. The edge itself
+belongs to the zone; of a polygon, rounding may put a point on the edge on either side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Point = tuple[float, float]
+
+
+class Zone(Protocol):
+    """A part of the plane."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point is inside. Not-a-number is in no zone."""
+        ...
+
+    def depth(self, x: float, y: float) -> float:
+        """Return how far inside a point is; below 0 outside."""
+        ...
+
+    @property
+    def centre(self) -> Point:
+        """What an angle to the zone is measured to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """A disc."""
+
+    x: float
+    y: float
+    radius: float
+    """More than 0."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point is inside."""
+        return math.hypot(x - self.x, y - self.y) <= self.radius
+
+    def depth(self, x: float, y: float) -> float:
+        """Return how far inside a point is."""
+        return self.radius - math.hypot(x - self.x, y - self.y)
+
+    @property
+    def centre(self) -> Point:
+        """The middle."""
+        return (self.x, self.y)
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """Upright: its sides run along x and y."""
+
+    x: float
+    """Smallest x."""
+    y: float
+    """Smallest y: the upper edge in pixels."""
+    w: float
+    """More than 0."""
+    h: float
+    """More than 0."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point is inside."""
+        return self.x <= x <= self.x + self.w and self.y <= y <= self.y + self.h
+
+    def depth(self, x: float, y: float) -> float:
+        """Return how far inside a point is."""
+        beside = max(self.x - x, x - self.x - self.w)
+        above = max(self.y - y, y - self.y - self.h)
+        if beside <= 0 and above <= 0:
+            return -max(beside, above)
+        return -math.hypot(max(beside, 0.0), max(above, 0.0))
+
+    @property
+    def centre(self) -> Point:
+        """The middle."""
+        return (self.x + self.w / 2, self.y + self.h / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """Any outline that does not cross itself, convex or not; the last corner is joined to the first."""
+
+    corners: tuple[Point, ...]
+    """At least three."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point is inside: a line from it to the right crosses the outline an odd number of times."""
+        inside = False
+        ax, ay = self.corners[-1]
+        for bx, by in self.corners:
+            if (ay > y) != (by > y) and x < (bx - ax) * (y - ay) / (by - ay) + ax:
+                inside = not inside
+            ax, ay = bx, by
+        return inside
+
+    def depth(self, x: float, y: float) -> float:
+        """Return how far inside a point is."""
+        nearest = math.inf
+        ax, ay = self.corners[-1]
+        for bx, by in self.corners:
+            nearest = min(nearest, _distance_to_side(x, y, ax, ay, bx, by))
+            ax, ay = bx, by
+        return nearest if self.contains(x, y) else -nearest
+
+    @property
+    def centre(self) -> Point:
+        """The centre of its area; it may lie outside of a bent one."""
+        twice = sx = sy = 0.0
+        ox, oy = self.corners[0]
+        for (ax, ay), (bx, by) in self._sides():
+            cross = (ax - ox) * (by - oy) - (bx - ox) * (ay - oy)
+            twice += cross
+            sx += (ax + bx - 2 * ox) * cross
+            sy += (ay + by - 2 * oy) * cross
+        return (ox + sx / (3 * twice), oy + sy / (3 * twice)) if twice else (ox, oy)
+
+    def problem(self) -> str | None:
+        """Return what keeps this from being a zone, in words; None where nothing does."""
+        if len(set(self.corners)) < 3:
+            return f"has {len(set(self.corners))} different corners; expected 3 or more"
+        sides = self._sides()
+        for i, (a, b) in enumerate(sides):
+            for c, d in sides[i + 1 :]:
+                if _cross_each_other(a, b, c, d):
+                    return f"crosses itself between {_text(a)}–{_text(b)} and {_text(c)}–{_text(d)}"
+        (ox, oy), *others = self.corners
+        if all(abs((x - ox) * (v - oy) - (u - ox) * (y - oy)) < 1e-9 for x, y in others for u, v in others):
+            return "has all its corners on one line"
+        return None
+
+    def _sides(self) -> list[tuple[Point, Point]]:
+        return list(zip(self.corners, (*self.corners[1:], self.corners[0]), strict=True))
+
+
+def polygon(corners: Sequence[Sequence[float]]) -> Polygon:
+    """Return the polygon with these corners, each [x, y]."""
+    return Polygon(tuple((float(x), float(y)) for x, y in corners))
+
+
+def _distance_to_side(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> float:
+    dx, dy = bx - ax, by - ay
+    length2 = dx * dx + dy * dy
+    along = 0.0 if length2 == 0.0 else min(1.0, max(0.0, ((x - ax) * dx + (y - ay) * dy) / length2))
+    return math.hypot(x - ax - along * dx, y - ay - along * dy)
+
+
+def _cross_each_other(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether two sides cross in their middles; touching ends do not count."""
+    return _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+
+
+def _text(point: Point) -> str:
+    return f"({point[0]:g}, {point[1]:g})"
