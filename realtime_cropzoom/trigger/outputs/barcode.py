@@ -1,0 +1,98 @@
+"""A 32-bit number as a sequence of levels, and back; pure.
+
+All lengths are in units of equal length. A code begins with four units high and two low, a length
+that occurs nowhere else; then come 32 bits, the highest first, of two units each: high low is a 1,
+low high is a 0. Afterwards the line is low until the next code.
+
+::
+
+    ‾‾‾‾__ ‾_ _‾ ‾_ …        start, then 1 0 1 …
+
+Every bit has an edge in its middle, so that neither clock has to be exact, and an edge may be off by
+up to half a unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+BITS = 32
+_START = (True, True, True, True, False, False)
+UNITS = len(_START) + 2 * BITS
+"""Length of a code."""
+_STEP = 0x9E3779B1
+
+
+class Edge(NamedTuple):
+    """The line changed."""
+
+    time: float
+    """In any unit, the same as of the length of a unit."""
+    high: bool
+    """What it is from then on."""
+
+
+class Code(NamedTuple):
+    """A code that was read."""
+
+    time: float
+    """Of its first rising edge."""
+    value: int
+    """In [0, 2³²)."""
+
+
+def code_value(seed: int, count: int) -> int:
+    """Return the number of the ``count``-th code: never twice within 2³², and unlike its neighbours in many bits."""
+    return (seed + count * _STEP) % (1 << BITS)
+
+
+def levels(value: int) -> list[bool]:
+    """Return the level in each of the ``UNITS`` units of a code."""
+    bits = [bool(value >> bit & 1) for bit in reversed(range(BITS))]
+    return [*_START, *(level for bit in bits for level in (bit, not bit))]
+
+
+def edges(value: int) -> list[Edge]:
+    """Return the changes of a code that begins and ends low; times in units since its beginning."""
+    shown = [False, *levels(value), False]
+    return [Edge(float(unit), high) for unit, (before, high) in enumerate(pairwise(shown)) if high != before]
+
+
+def decode(changes: Sequence[Edge], unit: float) -> list[Code]:
+    """Return the codes in a line's changes, in order of time; what is no whole code is passed over.
+
+    ``unit`` is the length of a unit in the time of ``changes``. Changes to the level that the line
+    has already are allowed.
+    """
+    clean = [edge for i, edge in enumerate(changes) if i == 0 or edge.high != changes[i - 1].high]
+    codes = []
+    for i, edge in enumerate(clean):
+        if edge.high and (value := _read(clean[i:], unit)) is not None:
+            codes.append(Code(edge.time, value))
+    return codes
+
+
+def _read(clean: Sequence[Edge], unit: float) -> int | None:
+    """Return the code that begins with the first edge, or None."""
+    shown: list[bool] = []
+    for edge, after in pairwise(clean):
+        shown += [edge.high] * round((after.time - edge.time) / unit)
+        if len(shown) >= UNITS or not _may_begin(shown):
+            break
+    if clean:
+        shown += [clean[-1].high] * 2  # the last low of a recording has no edge behind it
+    shown = shown[:UNITS]
+    if len(shown) < UNITS or tuple(shown[: len(_START)]) != _START:
+        return None
+    value = 0
+    for first, second in zip(shown[len(_START) :: 2], shown[len(_START) + 1 :: 2], strict=True):
+        if first == second:
+            return None
+        value = value << 1 | first
+    return value
+
+
+def _may_begin(shown: list[bool]) -> bool:
+    return tuple(shown[: len(_START)]) == _START[: len(shown)]

@@ -1,0 +1,134 @@
+"""What all outputs share: their settings, what they are told, and what they answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
+
+
+class OutputSettings(BaseModel):
+    """One entry of ``outputs:`` in the rules file. The first field of each kind names the kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    late_after_ms: float = Field(100.0, gt=0)
+    """A pulse or an on that waited longer than this is not given any more: late is worse than never."""
+
+    def make(self, name: str, shared: dict[str, Any]) -> Output:
+        """Return the output, not yet open. Raises ConfigError where a library is missing.
+
+        ``shared`` is what the outputs of one rules file have in common, such as an open port.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One action of one decision on its way to an output. Times are this machine's monotonic clock."""
+
+    action: Action
+    queued_ns: int
+    """When the engine handed it over."""
+    number: int = -1
+    """Of the decision; -1 for a sync pulse and for what the output does by itself."""
+    frame: int | None = None
+    """Capture index of the pose that it rests on."""
+    captured_ns: int | None = None
+    """When that frame was captured, in the publisher's clock."""
+    rule: str = ""
+    """Who asks: the rule's name, ``sync``, or nothing where it is about all of them."""
+    verdict: Verdict = Verdict.FIRED
+    """``test`` marks a test pulse."""
+    offset_ns: int = 0
+    """The publisher's clock less this machine's; 0 on the same machine."""
+
+    @property
+    def act(self) -> Act:
+        """What to do."""
+        return self.action.act
+
+    @property
+    def ms(self) -> float:
+        """Length of a pulse in ms."""
+        return self.action.ms
+
+    def fields(self) -> dict[str, Any]:
+        """What receivers are told of it, as JSON knows it."""
+        return {
+            "number": self.number,
+            "frame": self.frame,
+            "captured_ns": self.captured_ns,
+            "rule": self.rule,
+            "output": self.action.output,
+            "act": str(self.act),
+            "ms": self.ms,
+            "test": self.verdict is Verdict.TEST,
+        }
+
+
+def jobs_of(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]:
+    """Return what a decision asks of the outputs, one job an action."""
+    return [
+        Job(
+            action,
+            queued_ns,
+            decision.number,
+            decision.frame,
+            decision.captured_ns,
+            decision.rule,
+            decision.verdict,
+            offset_ns,
+        )
+        for action in decision.actions
+    ]
+
+
+class Written(NamedTuple):
+    """What became of a job, in this machine's monotonic clock."""
+
+    written_ns: int | None
+    """The last byte was handed to the operating system; None where nothing was written."""
+    acknowledged_ns: int | None = None
+    """The device answered; None where it does not, or did not."""
+    error: str = ""
+    """What went wrong although it was written, such as a missing answer."""
+
+
+class Output(ABC):
+    """Something that can be switched. After it was made, all of it happens in one thread."""
+
+    levels: ClassVar[bool] = False
+    """It is on or off, and stays so. Without, each job is one message and the receiver does the timing."""
+    times_pulses: ClassVar[bool] = True
+    """A pulse is one job. With ``levels`` and without this, the thread makes it of an on and an off."""
+
+    def __init__(self) -> None:
+        self.hurry: Callable[[], bool] = lambda: False
+        """Whether something more urgent waits: ``perform`` then stops waiting for an answer."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Make it ready and safe. Raises SinkError."""
+
+    @abstractmethod
+    def perform(self, job: Job) -> Written:
+        """Do it, within a fraction of a second. Raises SinkError where it could not be written."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything; also where ``open`` failed."""
+
+
+def needs(library: str, package: str, error: ImportError) -> ConfigError:
+    """The one line about a library that is not there."""
+    return ConfigError(f"this output needs {library} ({error}); pip install '{package}'")
+
+
+OUTPUTS_EXTRA = "realtime-cropzoom[outputs]"

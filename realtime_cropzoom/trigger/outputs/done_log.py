@@ -1,0 +1,44 @@
+"""What the outputs did → ``<name>_outputs.csv``, one row an action.
+
+``number`` joins with the decisions, ``frame`` with the pose files. Times are ns of the publisher's
+monotonic clock; what is empty was not written, or not acknowledged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from realtime_cropzoom.trigger.events import Done
+from realtime_cropzoom.trigger.outputs.row_log import RowLog
+
+COLUMNS = "number,frame,output,act,ms,queued_ns,written_ns,acknowledged_ns,error"
+
+
+class DoneLog:
+    """The output log of a run."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Create the file. Raises SinkError."""
+        self._log = RowLog(folder / f"{name}_outputs.csv", COLUMNS)
+
+    def add(self, done: Done) -> None:
+        """Log what became of one action; from any thread, at once."""
+        action = done.action
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(
+            [
+                *(done.number, done.frame, action.output, str(action.act), f"{action.ms:g}"),
+                *(done.queued_ns, done.written_ns, done.acknowledged_ns, done.error),
+            ]
+        )
+        self._log.add(text.getvalue())
+
+    def problems(self) -> list[str]:
+        """Say what is not in the file; right after ``close``."""
+        return self._log.problems()
+
+    def close(self) -> None:
+        """Write what is queued and close."""
+        self._log.close()

@@ -1,0 +1,65 @@
+"""Markers on Lab Streaming Layer, each with the time at which its frame was captured.
+
+LSL's clock is the monotonic clock of the machine, in seconds, which is ours too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.trigger.outputs.base import OUTPUTS_EXTRA, Job, Output, OutputSettings, Written, needs
+
+CHANNELS = ("marker", "number", "frame")
+
+
+class LslSettings(OutputSettings):
+    """``lsl: {lsl: cropzoom_markers}``."""
+
+    lsl: str = Field(min_length=1)
+    """Name of the stream."""
+    time: Literal["captured", "written"] = "captured"
+    """What a marker's time is: when its frame was captured, or when the marker was written."""
+
+    def make(self, name: str, shared: dict[str, Any]) -> Lsl:
+        """Return the output. Raises ConfigError where pylsl is missing."""
+        try:
+            import pylsl
+        except (ImportError, RuntimeError) as error:  # it raises RuntimeError where its library is not found
+            raise needs("pylsl", OUTPUTS_EXTRA, ImportError(" ".join(str(error).split()))) from None
+        return Lsl(self, name, pylsl)
+
+
+class Lsl(Output):
+    """An outlet of three text channels: ``rule act``, number of the decision, capture index of the frame."""
+
+    def __init__(self, settings: LslSettings, name: str, pylsl: Any) -> None:
+        super().__init__()
+        self._settings, self._name, self._pylsl = settings, name, pylsl
+        self._outlet: Any = None
+
+    def open(self) -> None:
+        """Announce the stream."""
+        source_id = f"realtime-cropzoom/{self._settings.lsl}/{self._name}"
+        info = self._pylsl.StreamInfo(self._settings.lsl, "Markers", len(CHANNELS), 0.0, "string", source_id)
+        channels = info.desc().append_child("channels")
+        for label in CHANNELS:
+            channels.append_child("channel").append_child_value("label", label)
+        self._outlet = self._pylsl.StreamOutlet(info)
+
+    def perform(self, job: Job) -> Written:
+        """Push one marker; LSL keeps it for whoever listens."""
+        captured_ns = None if job.captured_ns is None else job.captured_ns - job.offset_ns
+        if captured_ns is None or self._settings.time == "written":
+            captured_ns = now_ns()
+        test = "test " if job.fields()["test"] else ""
+        marker = f"{test}{job.rule} {job.act}".strip()
+        sample = [marker, str(job.number), "" if job.frame is None else str(job.frame)]
+        self._outlet.push_sample(sample, captured_ns / 1e9)
+        return Written(now_ns())
+
+    def close(self) -> None:
+        """Take the stream away."""
+        self._outlet = None

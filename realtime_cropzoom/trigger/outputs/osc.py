@@ -1,0 +1,68 @@
+"""Jobs → Open Sound Control over UDP: act, ms, rule, number, frame. Nobody acknowledges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.outputs.base import OUTPUTS_EXTRA, Job, Output, OutputSettings, Written, needs
+
+
+class OscSettings(OutputSettings):
+    """``osc: {osc: "127.0.0.1:9000", address: /cropzoom}``."""
+
+    osc: str
+    """Host and port of the receiver."""
+    address: str = Field("/cropzoom", pattern=r"^/[^\s#*,?\[\]{}]*$")
+    """Of the messages."""
+
+    @field_validator("osc")
+    @classmethod
+    def _host_and_port(cls, given: str) -> str:
+        host, _, port = given.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError("expected host:port, such as 127.0.0.1:9000")
+        return given
+
+    def make(self, name: str, shared: dict[str, Any]) -> Osc:
+        """Return the output. Raises ConfigError where python-osc is missing."""
+        try:
+            from pythonosc import udp_client
+        except ImportError as error:
+            raise needs("python-osc", OUTPUTS_EXTRA, error) from None
+        return Osc(self, udp_client)
+
+
+class Osc(Output):
+    """A UDP socket of its own."""
+
+    def __init__(self, settings: OscSettings, udp_client: Any) -> None:
+        super().__init__()
+        self._settings, self._udp_client = settings, udp_client
+        self._client: Any = None
+
+    def open(self) -> None:
+        """Find the receiver's address. Raises SinkError where there is none."""
+        host, _, port = self._settings.osc.rpartition(":")
+        try:
+            self._client = self._udp_client.SimpleUDPClient(host.strip("[]"), int(port))
+        except OSError as error:
+            raise SinkError(f"cannot send OSC to {self._settings.osc}: {error.strerror or error}") from error
+
+    def perform(self, job: Job) -> Written:
+        """Send one message; a frame or number that there is not is -1, because OSC has no null everywhere."""
+        frame = -1 if job.frame is None else job.frame
+        try:
+            self._client.send_message(self._settings.address, [str(job.act), job.ms, job.rule, job.number, frame])
+        except OSError as error:
+            raise SinkError(f"cannot send OSC to {self._settings.osc}: {error.strerror or error}") from error
+        return Written(now_ns())
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._client is not None:
+            self._client._sock.close()  # the library has no way of its own
+            self._client = None

@@ -1,0 +1,68 @@
+"""Jobs → a function or class of the experimenter's own, called in a thread of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+
+
+class PythonSettings(OutputSettings):
+    """``mine: {python: "my_lab.outputs:fire"}``."""
+
+    python: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """``module:function`` or ``module:Class``; the module may lie in the folder where the command runs."""
+    levels: bool = False
+    """Pulses come as an on and, so much later, an off, instead of as one call."""
+
+    def make(self, name: str, shared: dict[str, Any]) -> PythonCallable:
+        """Return the output."""
+        return PythonCallable(self.python, self.levels)
+
+
+class PythonCallable(Output):
+    """Calls ``target(job)``. A class is made into an object first; one with ``close()`` is closed at the end."""
+
+    def __init__(self, target: str, levels: bool) -> None:
+        super().__init__()
+        self.levels, self.times_pulses = levels, not levels  # type: ignore[misc]  # of this one alone
+        self._target = target
+        self._call: Callable[[Job], Any] | None = None
+
+    def open(self) -> None:
+        """Import it. Raises SinkError where that does not work."""
+        module, _, name = self._target.partition(":")
+        if os.getcwd() not in sys.path and "" not in sys.path:  # an installed command does not look there
+            sys.path.append(os.getcwd())
+        try:
+            target = getattr(importlib.import_module(module), name)
+            self._call = target() if isinstance(target, type) else target
+        except Exception as error:  # whatever the module does at import
+            raise SinkError(f"cannot use {self._target}: {type(error).__name__}: {error}") from error
+        if not callable(self._call):
+            raise SinkError(f"{self._target} is a {type(self._call).__name__}; expected a function, or a class to call")
+
+    def perform(self, job: Job) -> Written:
+        """Call it: written is when it was called, acknowledged when it returned."""
+        assert self._call is not None
+        called_ns = now_ns()
+        try:
+            self._call(job)
+        except Exception as error:  # the experiment goes on
+            return Written(called_ns, None, f"{self._target} raised {type(error).__name__}: {error}")
+        return Written(called_ns, now_ns())
+
+    def close(self) -> None:
+        """Call ``close()`` where it has one."""
+        close = getattr(self._call, "close", None)
+        self._call = None
+        if callable(close):
+            close()

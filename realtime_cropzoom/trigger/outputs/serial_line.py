@@ -1,0 +1,63 @@
+"""One channel of a trigger board (Arduino, Teensy) on a serial line; pulses are timed by the board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.serial_link import SerialLink
+
+
+class SerialSettings(OutputSettings):
+    """``laser: {serial: /dev/ttyACM0, channel: 1}``."""
+
+    serial: str = Field(min_length=1)
+    """The port."""
+    channel: int = Field(1, ge=1)
+    """Counted from 1."""
+    baud: int = Field(115200, gt=0)
+    """Of no meaning where the board has USB itself, as Teensy has."""
+    watchdog_ms: int = Field(500, ge=50, le=60_000)
+    """So long without a sign of life from the computer, and the board goes to its safe level."""
+    acknowledge_ms: float = Field(100.0, gt=0, le=1000)
+    """An acknowledgement that takes longer counts as missing."""
+
+    def make(self, name: str, shared: dict[str, Any]) -> SerialOutput:
+        """Return the output; channels of one board share one link. Raises ConfigError where they do not fit."""
+        if self.serial not in shared:
+            shared[self.serial] = SerialLink(self.serial, self.baud, self.watchdog_ms)
+        link: SerialLink = shared[self.serial]
+        if (link.baud, link.watchdog_ms) != (self.baud, self.watchdog_ms):
+            raise ConfigError(f"outputs.{name}: all channels of {self.serial} need the same baud and watchdog_ms")
+        if self.channel in link.used:
+            raise ConfigError(f"outputs.{name}: channel {self.channel} of {self.serial} is another output's already")
+        link.used.add(self.channel)
+        return SerialOutput(self, link)
+
+
+class SerialOutput(Output):
+    """One channel."""
+
+    levels = True
+
+    def __init__(self, settings: SerialSettings, link: SerialLink) -> None:
+        super().__init__()
+        self._channel, self._timeout_s = settings.channel, settings.acknowledge_ms / 1000
+        self._link = link
+
+    def open(self) -> None:
+        """Connect. Raises SinkError where no board answers, or it has no such channel."""
+        self._link.open()
+        if self._channel > self._link.channels:
+            raise SinkError(f"channel {self._channel}: the board at {self._link.port} has {self._link.channels}")
+
+    def perform(self, job: Job) -> Written:
+        """Write the line and wait for the acknowledgement."""
+        return Written(*self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry))
+
+    def close(self) -> None:
+        """Let go of the link; with its last channel it is closed."""
+        self._link.release(self._channel)

@@ -1,0 +1,266 @@
+"""The connection to one trigger board, shared by all outputs that are channels of it.
+
+Its thread opens the port, reads answers, sends heartbeats, and opens the port again when the board
+was unplugged or does not answer any more. Whenever it opens, all channels go to the safe level first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import select
+import threading
+import time
+from typing import Any
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.outputs.base import OUTPUTS_EXTRA, needs
+from realtime_cropzoom.trigger.outputs.serial_protocol import (
+    ID_RANGE,
+    IDENTIFY,
+    NAME,
+    NO_WATCHDOG,
+    VERSION,
+    Acknowledged,
+    Answer,
+    Identity,
+    Lines,
+    Notice,
+    Refused,
+    encode,
+    encode_heartbeat,
+    encode_watchdog,
+    parse,
+)
+
+_ASK_S = 0.2
+_ANSWERS_WITHIN_S = 4.0
+"""An Arduino begins anew when its port is opened, and spends two seconds in its bootloader."""
+_WRITE_S = 0.2
+_BEATS_PER_WATCHDOG = 5
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+_SILENT_BEATS = 4
+
+logger = logging.getLogger(__name__)
+
+
+class SerialLink:
+    """One port. ``request`` may be called from any thread."""
+
+    def __init__(self, port: str, baud: int, watchdog_ms: int) -> None:
+        try:
+            import serial
+        except ImportError as error:
+            raise needs("pyserial", OUTPUTS_EXTRA, error) from None
+        self._serial = serial
+        self.port, self.baud, self.watchdog_ms = port, baud, watchdog_ms
+        self.channels = 0
+        """How many the board has."""
+        self.used: set[int] = set()
+        """Channels that outputs have taken."""
+        self._ids = itertools.count(1)
+        self._answers: dict[int, tuple[Answer, int]] = {}
+        self._awaited: set[int] = set()
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._device: Any = None
+        self._lines = Lines()
+        self._unanswered = 0
+        self._stop = threading.Event()
+        self._first = threading.Event()
+        self._first_error: SinkError | None = None
+        self._thread = threading.Thread(target=self._run, name=f"cropzoom-serial-{os.path.basename(port)}", daemon=True)
+
+    def open(self) -> None:
+        """Connect, the first time; later calls do nothing. Raises SinkError where no board answers."""
+        with self._changed:
+            if self._thread.ident is None:
+                self._thread.start()
+        self._first.wait(_ANSWERS_WITHIN_S + 2)
+        if self._first_error is not None:
+            raise self._first_error
+        if self._device is None:
+            raise SinkError(f"{self.port} did not open in time")
+
+    def request(self, act: Act, channel: int, ms: float, timeout_s: float, hurry: Any) -> tuple[int, int | None, str]:
+        """Ask for an action; return when it was written, when it was acknowledged, and what went wrong.
+
+        Raises SinkError where it could not be written.
+        """
+        id = next(self._ids) % ID_RANGE
+        with self._changed:
+            self._awaited.add(id)
+        try:
+            written_ns = self._write(encode(act, id, channel, ms))
+            answer = self._answer(id, timeout_s, hurry)
+        finally:
+            with self._changed:
+                self._awaited.discard(id)
+                self._answers.pop(id, None)
+        if answer is None:
+            return written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms"
+        said, at_ns = answer
+        error = f"{self.port} refused: {said.reason}" if isinstance(said, Refused) else ""
+        return written_ns, at_ns, error
+
+    def release(self, channel: int) -> None:
+        """Let go of a channel; with the last one the port is closed and the thread ends."""
+        with self._changed:
+            self.used.discard(channel)
+            if self.used:
+                return
+        with contextlib.suppress(SinkError):  # of a board that is not there any more
+            self._write(encode_watchdog(0, 0))
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(1.0)
+
+    def _answer(self, id: int, timeout_s: float, hurry: Any) -> tuple[Answer, int] | None:
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while id not in self._answers:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or self._device is None or hurry():
+                    return None
+                self._changed.wait(min(left_s, 0.005))
+            return self._answers[id]
+
+    def _write(self, line: bytes) -> int:
+        """Write a line; return when it was with the operating system. Raises SinkError."""
+        with self._writing:
+            if self._device is None:
+                raise SinkError(f"{self.port} is not connected")
+            try:
+                self._device.write(line)
+            except (self._serial.SerialException, OSError) as error:
+                raise SinkError(f"cannot write to {self.port}: {error}") from error
+            return now_ns()
+
+    def _run(self) -> None:
+        backoff = iter(_BACKOFF_S)
+        while not self._stop.is_set():
+            again = self._first.is_set()
+            try:
+                device = self._connect()
+            except SinkError as error:
+                if not again:
+                    self._first_error = error
+                    self._first.set()
+                    return
+                self._stop.wait(next(backoff, _BACKOFF_S[-1]))
+                continue
+            if again:
+                logger.warning("%s is back", self.port)
+            backoff = iter(_BACKOFF_S)
+            try:
+                self._serve(device)
+            finally:
+                self._drop(device)
+
+    def _connect(self) -> Any:
+        """Open the port and ask who is there. Raises SinkError."""
+        try:
+            device = self._serial.Serial(
+                self.port, self.baud, timeout=0, write_timeout=_WRITE_S, exclusive=os.name == "posix" or None
+            )
+        except (self._serial.SerialException, OSError, ValueError) as error:
+            raise SinkError(f"cannot open {self.port} ({_plain(error)}); is the board plugged in?") from error
+        try:
+            identity = self._ask(device)
+            if identity.version != VERSION:
+                raise SinkError(
+                    f"the board at {self.port} speaks version {identity.version} of the protocol, this program "
+                    f"{VERSION}; upload examples/arduino/cropzoom_trigger anew"
+                )
+            self.channels = identity.channels
+            device.write(encode_watchdog(0, self.watchdog_ms))
+            for channel in range(1, self.channels + 1):
+                device.write(encode(Act.SAFE, 0, channel))
+        except (self._serial.SerialException, OSError) as error:
+            device.close()
+            raise SinkError(f"{self.port} broke off: {_plain(error)}") from error
+        except SinkError:
+            device.close()
+            raise
+        self._unanswered = 0
+        with self._writing:
+            self._device = device
+        self._first.set()
+        return device
+
+    def _ask(self, device: Any) -> Identity:
+        self._lines = Lines()
+        deadline = time.monotonic() + _ANSWERS_WITHIN_S
+        while time.monotonic() < deadline and not self._stop.is_set():
+            device.write(b"\n" + IDENTIFY)  # the newline ends whatever was half sent before
+            ask_again = time.monotonic() + _ASK_S
+            while (left_s := ask_again - time.monotonic()) > 0:
+                for said in self._read(device, left_s):
+                    if isinstance(said, Identity):
+                        return said
+        raise SinkError(
+            f"nothing at {self.port} answers as {NAME} does; upload examples/arduino/cropzoom_trigger to the board, "
+            "and check the port"
+        )
+
+    def _read(self, device: Any, timeout_s: float) -> list[Answer]:
+        """Wait for bytes and return what they say; pyserial raises where the board is gone."""
+        if os.name == "posix":
+            ready = bool(select.select([device], [], [], timeout_s)[0])
+        else:  # select takes no serial port there
+            device.timeout = timeout_s
+            first = device.read(1)
+            return self._said(first + device.read(device.in_waiting)) if first else []
+        return self._said(device.read(max(1, device.in_waiting))) if ready else []
+
+    def _said(self, data: bytes) -> list[Answer]:
+        return [said for line in self._lines.feed(data) if (said := parse(line)) is not None]
+
+    def _serve(self, device: Any) -> None:
+        """Read answers and send heartbeats until the board is gone or the end has come."""
+        every_ns = self.watchdog_ms * 1_000_000 // _BEATS_PER_WATCHDOG
+        beat_ns = 0
+        try:
+            while not self._stop.is_set():
+                if now_ns() >= beat_ns:
+                    self._beat()
+                    beat_ns = now_ns() + every_ns
+                for said in self._read(device, max(0.0, (beat_ns - now_ns()) / 1e9)):
+                    self._take(said)
+        except (self._serial.SerialException, OSError, SinkError) as error:
+            if not self._stop.is_set():
+                logger.warning("%s broke off (%s); reconnecting", self.port, _plain(error))
+
+    def _beat(self) -> None:
+        if self._unanswered >= _SILENT_BEATS:
+            raise SinkError(f"no answer to {_SILENT_BEATS} heartbeats")
+        self._unanswered += 1
+        self._write(encode_heartbeat(0))
+
+    def _take(self, said: Answer) -> None:
+        at_ns = now_ns()
+        self._unanswered = 0
+        if isinstance(said, Notice):
+            logger.warning("the board at %s went to its safe level: %s", self.port, said.reason)
+        if isinstance(said, Notice) or (isinstance(said, Refused) and said.reason == NO_WATCHDOG):
+            self._write(encode_watchdog(0, self.watchdog_ms))
+        if isinstance(said, Acknowledged | Refused):
+            with self._changed:
+                if said.id in self._awaited:
+                    self._answers[said.id] = said, at_ns
+                    self._changed.notify_all()
+
+    def _drop(self, device: Any) -> None:
+        with self._writing:
+            self._device = None
+            device.close()
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _plain(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,126 @@
+"""The line protocol of the trigger board, text both ways; pure.
+
+Lines are ASCII and end with a newline. ``id`` counts up, and the answer repeats it.
+
+::
+
+    ?                          who is there
+    P id channel us            pulse of so many microseconds, timed by the board
+    N id channel               on
+    F id channel               off
+    S id channel               safe: off, whatever was going on
+    W id ms                    watchdog: all channels go to the safe level after so long without a line
+    H id                       heartbeat: I am alive
+
+    I cropzoom_trigger version channels     answer to ?
+    A id device_us                          done, at this time of the board's own clock (wraps at 2³²)
+    E id reason                             refused; id 0 where the line could not be read
+    X watchdog                              no line came for too long; all channels are at the safe level
+
+After power-up, a reset and ``X watchdog`` nothing can be switched on until the watchdog is set (again):
+the board refuses P, N and H with ``no watchdog``. W with 0 ms takes it back to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from realtime_cropzoom.trigger.events import Act
+
+NAME = "cropzoom_trigger"
+VERSION = 1
+MAX_LINE = 48
+"""Longest line in bytes, with its newline: what the board has room for."""
+MAX_US = 2_000_000_000
+"""Longest pulse; half of the range of the board's clock."""
+ID_RANGE = 1_000_000_000
+
+IDENTIFY = b"?\n"
+NO_WATCHDOG = "no watchdog"
+_LETTERS = {Act.PULSE: "P", Act.ON: "N", Act.OFF: "F", Act.SAFE: "S"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the board says of itself."""
+
+    version: int
+    channels: int
+    """They are counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """It is done."""
+
+    id: int
+    device_us: int
+    """The board's own clock, in [0, 2³²)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It is not done."""
+
+    id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The board did something by itself."""
+
+    reason: str
+
+
+Answer = Identity | Acknowledged | Refused | Notice
+
+
+def encode(act: Act, id: int, channel: int, ms: float = 0.0) -> bytes:
+    """Return the line that asks for an action; a pulse lasts at least 1 µs and at most ``MAX_US``."""
+    if act is Act.PULSE:
+        return b"P %d %d %d\n" % (id, channel, min(max(1, round(ms * 1000)), MAX_US))
+    return f"{_LETTERS[act]} {id} {channel}\n".encode("ascii")
+
+
+def encode_watchdog(id: int, ms: int) -> bytes:
+    """Return the line that sets the watchdog."""
+    return b"W %d %d\n" % (id, ms)
+
+
+def encode_heartbeat(id: int) -> bytes:
+    """Return the line that says that the computer lives."""
+    return b"H %d\n" % id
+
+
+def parse(line: bytes) -> Answer | None:
+    """Return what a line from the board says, or None where it is none of the protocol; raises nothing."""
+    words = line.strip().decode("ascii", "replace").split(" ")
+    match words:
+        case ["I", name, version, channels] if name == NAME and _numbers(version, channels):
+            return Identity(int(version), int(channels))
+        case ["A", id, device_us] if _numbers(id, device_us):
+            return Acknowledged(int(id), int(device_us))
+        case ["E", id, *reason] if _numbers(id):
+            return Refused(int(id), " ".join(reason))
+        case ["X", *reason]:
+            return Notice(" ".join(reason))
+    return None
+
+
+def _numbers(*words: str) -> bool:
+    """Whether all are plain decimal numbers of a board's size; ``isdigit`` alone takes ² for one."""
+    return all(word.isascii() and word.isdigit() and len(word) <= 10 for word in words)
+
+
+class Lines:
+    """Cuts what arrives into lines; of what never ends it keeps no more than a line may have."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that are complete now."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest = self._rest[-4 * MAX_LINE :]
+        return lines

@@ -1,0 +1,109 @@
+"""Jobs → a command of its own process. No shell reads it, and nothing from a message is part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import time
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+
+_ENDS_WITHIN_S = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class ShellSettings(OutputSettings):
+    """``bell: {shell: "aplay bell.wav"}``."""
+
+    shell: str
+    """Command and arguments, quoted as in a shell; pipes and variables mean nothing."""
+    at_once: int = Field(4, ge=1, le=64)
+    """So many may run at the same time; what is beyond that is not started."""
+
+    @field_validator("shell")
+    @classmethod
+    def _words(cls, given: str) -> str:
+        if not shlex.split(given):
+            raise ValueError("expected a command, such as aplay bell.wav")
+        return given
+
+    def make(self, name: str, shared: dict[str, Any]) -> Shell:
+        """Return the output."""
+        return Shell(shlex.split(self.shell), self.at_once)
+
+
+class Shell(Output):
+    """Pulse and on start the command; off and safe end what still runs, with all that it has started."""
+
+    def __init__(self, command: list[str], at_once: int) -> None:
+        super().__init__()
+        self._command, self._at_once = command, at_once
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def open(self) -> None:
+        """Nothing: each job is a process of its own."""
+
+    def perform(self, job: Job) -> Written:
+        """Start or end it. Raises SinkError where that does not work."""
+        failed = self._reap()
+        if job.act in (Act.OFF, Act.SAFE):
+            self._end_all()
+        elif len(self._running) >= self._at_once:
+            raise SinkError(f"{len(self._running)} of {self._command[0]} still run; not started")
+        else:
+            self._start(job)
+        if failed:
+            logger.warning("%s ended with exit code %d", self._command[0], failed)
+        return Written(now_ns())
+
+    def close(self) -> None:
+        """End what still runs."""
+        self._end_all()
+
+    def _start(self, job: Job) -> None:
+        told = {f"TRIGGER_{key.upper()}": "" if value is None else str(value) for key, value in job.fields().items()}
+        try:
+            process = subprocess.Popen(
+                self._command,
+                env=os.environ | told,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is ours to pass on, and what it starts ends with it
+            )
+        except OSError as error:
+            raise SinkError(f"cannot run {self._command[0]}: {error.strerror}") from error
+        self._running.append(process)
+
+    def _reap(self) -> int:
+        """Forget the processes that have ended; return the last exit code that was not 0."""
+        codes = [code for process in self._running if (code := process.poll()) is not None]
+        self._running = [process for process in self._running if process.returncode is None]
+        return next((code for code in reversed(codes) if code), 0)
+
+    def _end_all(self) -> None:
+        for process in self._running:
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        for process in self._running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _signal(process, signal.SIGKILL)
+                process.wait()
+        self._running.clear()
+
+
+def _signal(process: subprocess.Popen[bytes], which: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, which)

@@ -1,0 +1,192 @@
+"""The sync line: what joins our frames with an electrophysiology recording.
+
+Either a pulse for every processed frame, or every N-th, or a barcode each second. Whatever was sent
+is a row of ``<name>_sync.csv``, with the frame that it belongs to.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.trigger.events import Act, Action, Done
+from realtime_cropzoom.trigger.outputs.barcode import UNITS, code_value, edges
+from realtime_cropzoom.trigger.outputs.base import Job
+from realtime_cropzoom.trigger.outputs.row_log import RowLog
+
+RULE = "sync"
+COLUMNS = "frame,captured_ns,kind,value,queued_ns,written_ns,acknowledged_ns,error"
+_PENDING = 1024
+
+
+class SyncSettings(BaseModel):
+    """``sync:`` of the rules file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    output: str
+    """Which output is the sync line; no rule should fire it."""
+    every: int | None = Field(None, ge=1)
+    """A pulse for every so many processed frames."""
+    pulse_ms: float = Field(1.0, gt=0)
+    """Length of these pulses: shorter than the time from one to the next, or they become one."""
+    barcode: bool = False
+    """Codes instead of pulses."""
+    each_s: float = Field(1.0, gt=0)
+    """From the beginning of a code to the next one's."""
+    unit_ms: float = Field(12.0, gt=0)
+    """Length of the shortest level in a code."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SyncSettings:
+        if (self.every is None) != self.barcode:
+            raise ValueError("give either every: 1 (or another number) or barcode: true")
+        if self.barcode and UNITS * self.unit_ms > 900 * self.each_s:
+            raise ValueError(
+                f"a code lasts {UNITS} x unit_ms = {UNITS * self.unit_ms:g} ms; "
+                f"expected at most 0.9 x each_s = {900 * self.each_s:g} ms"
+            )
+        return self
+
+
+def parse_sync(mapping: dict[str, Any], outputs: set[str]) -> SyncSettings:
+    """Check the ``sync:`` section. Raises ConfigError, one line with all that is wrong."""
+    try:
+        settings = SyncSettings.model_validate(mapping)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}".lstrip(": ") for e in error.errors()]
+        raise ConfigError(f"sync: {'; '.join(wrong)}") from None
+    if settings.output not in outputs:
+        raise ConfigError(f"sync: there is no output {settings.output!r}; there are {', '.join(sorted(outputs))}")
+    return settings
+
+
+@dataclass
+class _Sent:
+    """One pulse or code on its way."""
+
+    frame: int | None
+    captured_ns: int | None
+    kind: str
+    value: int
+    awaited: int
+    """Answers that are still to come."""
+    first: Done | None = None
+    errors: list[str] = field(default_factory=list)
+
+
+class SyncLine:
+    """Sends pulses or codes. ``frame`` is called for each pose, ``take`` with what became of what was sent."""
+
+    def __init__(
+        self, settings: SyncSettings, submit: Callable[[Job], None], log: RowLog | None, *, levels: bool, run: str = ""
+    ) -> None:
+        """``levels`` says whether the output is on or off; to any other a code goes as one message."""
+        self._settings, self._submit, self._log, self._levels = settings, submit, log, levels
+        self._seed = zlib.crc32(run.encode())
+        self._lock = threading.Lock()
+        self._pending: dict[int, _Sent] = {}
+        self._last: tuple[int | None, int | None, int] = (None, None, 0)
+        self._frames = self._sent = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin with the codes; pulses need no beginning."""
+        if self._settings.barcode:
+            self._thread = threading.Thread(target=self._send_codes, name="cropzoom-barcode", daemon=True)
+            self._thread.start()
+
+    def frame(self, frame: int, captured_ns: int, offset_ns: int = 0) -> None:
+        """A pose came; times as in ``Job``."""
+        self._last = frame, captured_ns, offset_ns
+        if self._settings.every is not None:
+            if self._frames % self._settings.every == 0:
+                action = Action(self._settings.output, Act.PULSE, self._settings.pulse_ms)
+                self._send(_Sent(frame, captured_ns, "pulse", self._sent, 1), action, RULE)
+                self._sent += 1
+            self._frames += 1
+
+    def take(self, done: Done) -> bool:
+        """Log what became of a job; returns False where it was not one of the sync line's."""
+        if done.number != -1 or done.action.output != self._settings.output:
+            return False
+        with self._lock:
+            sent = self._pending.pop(done.queued_ns, None)
+        if sent is None:
+            # The off at the end of a pulse is no row of its own, anything else is for the outputs' log.
+            return done.action.act is Act.OFF and not done.error
+        sent.first = sent.first or done
+        sent.awaited -= 1
+        if done.error:
+            sent.errors.append(done.error)
+        if sent.awaited == 0 and self._log is not None:
+            self._log.add(_row(sent))
+        return True
+
+    def close(self) -> None:
+        """Send no more codes; the one under way is broken off low by the output's own end."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _send_codes(self) -> None:
+        began_ns, count = now_ns(), 0
+        while not self._wait_until(began_ns + round(count * self._settings.each_s * 1e9)):
+            self._send_code(code_value(self._seed, count))
+            count += 1
+
+    def _send_code(self, value: int) -> None:
+        frame, captured_ns, _ = self._last
+        output = self._settings.output
+        if not self._levels:
+            sent = _Sent(frame, captured_ns, "barcode", value, 1)
+            self._send(sent, Action(output, Act.PULSE, 0.0), f"barcode {value}")
+            return
+        changes = edges(value)
+        sent = _Sent(frame, captured_ns, "barcode", value, len(changes))
+        began_ns = now_ns()
+        for edge in changes:
+            if self._wait_until(began_ns + round(edge.time * self._settings.unit_ms * 1e6)):
+                return
+            self._send(sent, Action(output, Act.ON if edge.high else Act.OFF), RULE)
+
+    def _send(self, sent: _Sent, action: Action, rule: str) -> None:
+        frame, captured_ns, offset_ns = self._last
+        with self._lock:
+            queued_ns = now_ns()
+            while queued_ns + offset_ns in self._pending:  # it is the key that the answer is found by
+                queued_ns += 1
+            self._pending[queued_ns + offset_ns] = sent
+            if len(self._pending) > _PENDING:  # an output that does not answer any more
+                del self._pending[next(iter(self._pending))]
+        self._submit(Job(action, queued_ns, -1, frame, captured_ns, rule, offset_ns=offset_ns))
+
+    def _wait_until(self, at_ns: int) -> bool:
+        """Wait; returns True where the end came first."""
+        return self._stop.wait(max(0.0, (at_ns - now_ns()) / 1e9))
+
+
+def open_sync_log(folder: Path, name: str) -> RowLog:
+    """Create ``<name>_sync.csv``. Raises SinkError."""
+    return RowLog(folder / f"{name}_sync.csv", COLUMNS)
+
+
+def _row(sent: _Sent) -> str:
+    first = sent.first
+    assert first is not None
+    text = io.StringIO()
+    # A code is as good as its worst edge, and its time is that of the first.
+    row = [sent.frame, sent.captured_ns, sent.kind, sent.value, first.queued_ns, first.written_ns]
+    csv.writer(text, lineterminator="\n").writerow([*row, first.acknowledged_ns, sent.errors[0] if sent.errors else ""])
+    return text.getvalue()

@@ -1,0 +1,63 @@
+"""Jobs → a ZeroMQ PUB socket: topic ``trigger/<output>``, then JSON. Nobody acknowledges."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import zmq
+from pydantic import Field
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.endpoint import refuse_open_endpoint
+
+_LINGER_MS = 200
+
+
+class ZmqPublishSettings(OutputSettings):
+    """``marks: {zmq_publish: "tcp://127.0.0.1:5670"}``."""
+
+    zmq_publish: str = Field(min_length=1)
+    """Where to bind."""
+
+    def make(self, name: str, shared: dict[str, Any]) -> ZmqPublish:
+        """Return the output. Raises ConfigError where others than this machine could listen."""
+        refuse_open_endpoint(self.zmq_publish)
+        return ZmqPublish(self.zmq_publish)
+
+
+class ZmqPublish(Output):
+    """A PUB socket of its own."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+        self.bound_to = endpoint
+        """The endpoint really bound (a port * becomes a number)."""
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+
+    def open(self) -> None:
+        """Bind. Raises SinkError."""
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PUB)
+        self._socket.set(zmq.IPV6, int("[" in self._endpoint))
+        try:
+            self._socket.bind(self._endpoint)
+        except zmq.ZMQError as error:
+            raise SinkError(f"cannot publish at {self._endpoint} ({error.strerror})") from error
+        self.bound_to = bytes(self._socket.get(zmq.LAST_ENDPOINT)).decode()
+
+    def perform(self, job: Job) -> Written:
+        """Send it; a subscriber that does not keep up loses messages."""
+        body = json.dumps(job.fields()).encode()
+        self._socket.send_multipart([f"trigger/{job.action.output}".encode(), body], zmq.NOBLOCK)
+        return Written(now_ns())
+
+    def close(self) -> None:
+        """Unbind."""
+        if self._context is not None:
+            self._socket.close(linger=_LINGER_MS)
+            self._context.term()
+            self._context = None

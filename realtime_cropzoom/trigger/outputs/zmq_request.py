@@ -1,0 +1,115 @@
+"""Jobs → a ZeroMQ REQ socket; the reply, whatever it says, is the acknowledgement."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import zmq
+from pydantic import Field
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+
+_SLICE_MS = 5
+"""So often it is looked whether something more urgent waits."""
+_CONNECT_S = 0.5
+
+
+class ZmqRequestSettings(OutputSettings):
+    """``store: {zmq_request: "tcp://127.0.0.1:5671"}``."""
+
+    zmq_request: str = Field(min_length=1)
+    """Where the answering program is bound."""
+    acknowledge_ms: float = Field(200.0, gt=0, le=1000)
+    """A reply that takes longer counts as missing."""
+
+    def make(self, name: str, shared: dict[str, Any]) -> ZmqRequest:
+        """Return the output."""
+        return ZmqRequest(self.zmq_request, self.acknowledge_ms / 1000)
+
+
+class Requester:
+    """A REQ socket that begins anew where a reply stays away, so that no old reply answers a new request."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def connect(self) -> None:
+        """Connect; it is no error if nobody is there yet. Raises SinkError where ``endpoint`` is none."""
+        self._context = self._context or zmq.Context()
+        self._socket = self._context.socket(zmq.REQ)
+        self._socket.set(zmq.LINGER, 0)
+        # Nothing is kept for a program that is not there: it would be done much too late.
+        self._socket.set(zmq.IMMEDIATE, 1)
+        self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
+        self._socket.set(zmq.IPV6, int("[" in self.endpoint))
+        try:
+            self._socket.connect(self.endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise SinkError(f"cannot connect to {self.endpoint} ({error.strerror})") from error
+
+    def send(self, text: bytes) -> int:
+        """Send, and return when it was with ZeroMQ. Raises SinkError where nobody is there."""
+        if self._socket is None:
+            self.connect()
+        assert self._socket is not None
+        try:
+            self._socket.send(text, zmq.NOBLOCK)
+        except zmq.Again:
+            raise SinkError(f"nobody is there at {self.endpoint}") from None
+        return now_ns()
+
+    def reply(self, timeout_s: float, output: Output | None = None) -> bytes | None:
+        """Return the reply, or None where none came in time; then the connection begins anew."""
+        assert self._socket is not None
+        deadline = time.monotonic() + timeout_s
+        while (left_ms := (deadline - time.monotonic()) * 1000) > 0 and not (output and output.hurry()):
+            if self._socket.poll(max(1, min(round(left_ms), _SLICE_MS))):
+                return self._socket.recv()
+        self._socket.close()
+        self.connect()
+        return None
+
+    def wait_connected(self) -> None:
+        """Wait a little until somebody is there, or not."""
+        if self._socket is not None:
+            self._socket.poll(round(_CONNECT_S * 1000), zmq.POLLOUT)
+
+    def close(self) -> None:
+        """Disconnect; may be called twice."""
+        if self._socket is not None:
+            self._socket.close(linger=0)
+        if self._context is not None:
+            self._context.term()
+        self._socket = self._context = None
+
+
+class ZmqRequest(Output):
+    """Sends JSON and waits for the reply."""
+
+    def __init__(self, endpoint: str, timeout_s: float) -> None:
+        super().__init__()
+        self._requester, self._timeout_s = Requester(endpoint), timeout_s
+
+    def open(self) -> None:
+        """Connect; it is no error if nobody is there yet. Raises SinkError."""
+        self._requester.connect()
+        self._requester.wait_connected()
+
+    def perform(self, job: Job) -> Written:
+        """Send it and wait for the reply."""
+        written_ns = self._requester.send(json.dumps(job.fields()).encode())
+        if self._requester.reply(self._timeout_s, self) is None:
+            why = f"{self._requester.endpoint} did not reply within {self._timeout_s * 1000:.0f} ms"
+            return Written(written_ns, None, why)
+        return Written(written_ns, now_ns())
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._requester.close()
