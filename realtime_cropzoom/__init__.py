@@ -1,8 +1,8 @@
 """Live cropzoom pose tracking of freely moving animals.
 
-``track`` runs the pipeline inside a script; ``Subscriber`` receives the poses of a pipeline
-that runs elsewhere; ``load_session`` reads what a run has left. All are imported when first used,
-so that an experiment's script that only subscribes loads neither models nor video.
+``track`` runs the pipeline inside a script; ``Subscriber`` and ``AsyncSubscriber`` receive the poses of a
+pipeline that runs elsewhere; ``load_session`` reads what a run has left. All are imported when first used, so
+that an experiment's script that only subscribes loads neither models nor video.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_cropzoom.aio import AsyncSubscriber
     from realtime_cropzoom.client import Subscriber
     from realtime_cropzoom.pipeline import track
     from realtime_cropzoom.session_table import load_session
 
 __version__ = "0.1.0"
-__all__ = ["Subscriber", "__version__", "load_session", "track"]
+__all__ = ["AsyncSubscriber", "Subscriber", "__version__", "load_session", "track"]
 
 _HOMES = {
     "track": "realtime_cropzoom.pipeline",
     "Subscriber": "realtime_cropzoom.client",
+    "AsyncSubscriber": "realtime_cropzoom.aio",
     "load_session": "realtime_cropzoom.session_table",
 }
 

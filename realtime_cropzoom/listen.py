@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -10,6 +11,7 @@ from typing import Any, TextIO
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.message import EndMessage, HelloMessage, PoseMessage
+from realtime_cropzoom.reception import Reception
 from realtime_cropzoom.stats import Histogram, Rate
 
 _REFRESH_NS = 100_000_000
@@ -28,38 +30,40 @@ class Listener:
         self.newest: PoseMessage | None = None
         self.end: EndMessage | None = None
 
-    def take(self, message: PoseMessage, received_ns: int) -> None:
-        """Count one pose."""
+    def take(self, message: PoseMessage, received_ns: int, age_ms: float) -> None:
+        """Count one pose, as old as ``age_ms`` when it came; infinite where that cannot be told."""
         self.received += 1
         if self.first_frame is None:
             self.first_frame = message.frame
         self.newest = message
-        self.latency.add((received_ns - message.time.captured_ns) / 1e6)
+        if math.isfinite(age_ms):
+            self.latency.add(age_ms)
         self.rate.add(received_ns)
 
-    def summary(self, missed: int) -> dict[str, Any]:
+    def summary(self, subscriber: Reception) -> dict[str, Any]:
         """Return what was seen, for ``--json``."""
+        clock = subscriber.clock
         return {
             "endpoint": self.endpoint,
             "received": self.received,
             "first_frame": self.first_frame,
-            "missed": missed,
+            **_counters(subscriber),
+            "clock": clock and {"offset_ns": clock.offset_ns, "uncertainty_ns": clock.uncertainty_at_ns(now_ns())},
             "latency_ms": self.latency.summary(),
             "end": None if self.end is None else self.end.reason,
         }
 
-    def lines(self, missed: int) -> list[str]:
+    def lines(self, subscriber: Reception) -> list[str]:
         """Return the picture of now: one line of figures, then a line a keypoint."""
-        message, now = self.newest, now_ns()
+        message = self.newest
         if message is None:
-            return [f"waiting for poses at {self.endpoint}"]
-        age_ms = (now - message.time.captured_ns) / 1e6
+            return [f"waiting for poses at {self.endpoint}{_losses(subscriber)}"]
         p50, p99 = self.latency.percentile(50) or 0.0, self.latency.percentile(99) or 0.0
         box_age = "no box" if message.box is None else f"box age {message.box.age_ms:.0f} ms"
         head = (
-            f"{message.camera}  frame {message.frame}  {message.state}/{message.stream}  "
-            f"{self.rate.per_second(now):.0f} poses/s  age {age_ms:.1f} ms  {box_age}  "
-            f"captured→received {p50:.2f} ms (p99 {p99:.2f})  missed {missed}"
+            f"{message.camera}  frame {message.frame}  {message.state}/{subscriber.stream}  "
+            f"{self.rate.per_second(now_ns()):.0f} poses/s  {_age(subscriber, message)}  {box_age}  "
+            f"captured→received {p50:.2f} ms (p99 {p99:.2f}){_losses(subscriber)}"
         )
         return [head, *(f"  {name:>12}  {_keypoint(*values)}" for name, values in message.keypoints.items())]
 
@@ -82,13 +86,13 @@ def listen(
             while True:
                 message = subscriber.receive(0.1)
                 if isinstance(message, PoseMessage):
-                    listener.take(message, now_ns())
+                    listener.take(message, now_ns(), subscriber.age_ms(message))
                 elif isinstance(message, HelloMessage) and not as_json and not live:
                     print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
                 elif isinstance(message, EndMessage):
                     listener.end = message
                 if not as_json and now_ns() >= next_ns:
-                    lines = listener.lines(subscriber.missed)
+                    lines = listener.lines(subscriber)
                     shown = _show(lines if live else lines[:1], shown if live else 0, out)
                     next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
                 if isinstance(message, EndMessage) and not follow:
@@ -96,9 +100,9 @@ def listen(
         except KeyboardInterrupt:
             pass
         if as_json:
-            print(json.dumps(listener.summary(subscriber.missed)), file=out)
+            print(json.dumps(listener.summary(subscriber)), file=out)
         else:
-            _say_goodbye(listener, subscriber.missed, out)
+            _say_goodbye(listener, subscriber, out)
 
 
 def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> str:
@@ -115,6 +119,26 @@ def _show(lines: list[str], replace: int, out: TextIO) -> int:
     return len(lines)
 
 
-def _say_goodbye(listener: Listener, missed: int, out: TextIO) -> None:
+def _say_goodbye(listener: Listener, subscriber: Reception, out: TextIO) -> None:
     ended = f"; the run ended: {listener.end.reason}" if listener.end else ""
-    print(f"{listener.received} poses received, {missed} missed{ended}", file=out)
+    losses = _losses(subscriber).strip().replace("  ", ", ")
+    print(f"{listener.received} poses received, {losses}{ended}", file=out)
+
+
+def _counters(subscriber: Reception) -> dict[str, int]:
+    names = ("missed", "late", "restarts", "malformed", "oversize")
+    return {name: getattr(subscriber, name) for name in names}
+
+
+def _losses(subscriber: Reception) -> str:
+    """What has not arrived, or not as it should; all but the missed ones only where there are any."""
+    return "".join(f"  {name} {n}" for name, n in _counters(subscriber).items() if n or name == "missed")
+
+
+def _age(subscriber: Reception, message: PoseMessage) -> str:
+    """How old a pose is, and how sure that is on another machine."""
+    age_ms, clock = subscriber.age_ms(message), subscriber.clock
+    if not math.isfinite(age_ms) or clock is None:
+        return "age unknown: this clock is not measured"
+    uncertain_ms = clock.uncertainty_at_ns(now_ns()) / 1e6
+    return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")

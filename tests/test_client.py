@@ -11,7 +11,7 @@ import zmq
 from live import LONG_S, free_port
 
 from realtime_cropzoom import Subscriber
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.message import (
     Counts,
@@ -32,6 +32,12 @@ def pose(seq: int, camera: str = "cam0", run: str = "r", schema: int = 1) -> Pos
         schema, run, camera, seq, seq, "tracking", "live", {"snout": (1.0, 2.0, 0.5)}, None, times,
         Counts(seq + 1, seq + 1, 0, 0, 0),
     )  # fmt: skip
+
+
+def hello(
+    run: str = "r", camera: str = "cam0", clock: str | None = clock_id(), echo: str | None = None
+) -> HelloMessage:
+    return HelloMessage(1, run, camera, "film", ["snout"], 160, 96, None, None, "p", "c", "0", 0, clock, echo)
 
 
 def end(camera: str = "cam0") -> EndMessage:
@@ -82,13 +88,12 @@ def test_gaps_are_counted_by_run(publisher: Publisher) -> None:
 
 
 def test_hello_is_kept(publisher: Publisher) -> None:
-    hello = HelloMessage(1, "r", "cam0", "film", ["snout"], 160, 96, None, None, "p", "c", "0", 0)
     with Subscriber(publisher.endpoint) as subscriber:
         assert subscriber.hello is None
         publisher.wait_for_subscriber()
-        publisher.send(hello, end())
+        publisher.send(hello(), end())
         assert list(subscriber) == []
-        assert subscriber.hello == hello
+        assert subscriber.hello == hello()
 
 
 def test_receive_gives_every_kind_and_none_in_time(publisher: Publisher) -> None:
@@ -115,10 +120,14 @@ def test_it_is_no_error_if_nobody_publishes_yet() -> None:
         late.close(linger=0)
 
 
-def test_age_is_the_time_since_the_capture() -> None:
-    message = pose(0)
-    time.sleep(0.02)
-    assert 20 <= Subscriber.age_ms(message) < LONG_S * 1000
+def test_age_is_the_time_since_the_capture(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint) as subscriber:
+        publisher.wait_for_subscriber()
+        publisher.send(hello(), pose(0))
+        message = next(iter(subscriber))
+        time.sleep(0.02)
+        assert 20 <= subscriber.age_ms(message) < LONG_S * 1000
+        assert subscriber.age_ms(message, message.time.captured_ns + 7_000_000) == 7
 
 
 @pytest.mark.parametrize(

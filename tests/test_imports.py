@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 PURE = [
-    *("boxes", "clock", "context", "crop", "drift", "errors", "heatmaps", "message"),
+    *("boxes", "clock", "context", "crop", "drift", "echo", "errors", "heatmaps", "inbox", "message"),
     *("records", "report", "schedule", "split", "stats", "types"),
 ]
 BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", *PURE]
@@ -111,8 +111,9 @@ HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
     ("statement", "unwanted"),
     [
         ("import realtime_cropzoom", {*HEAVY, "zmq"}),
-        ("import realtime_cropzoom.client", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
-        ("from realtime_cropzoom import Subscriber", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
+        ("import realtime_cropzoom.client", {*HEAVY, "asyncio"}),
+        ("from realtime_cropzoom import Subscriber", {*HEAVY, "asyncio"}),
+        ("from realtime_cropzoom import AsyncSubscriber", set(HEAVY)),
         ("import realtime_cropzoom.cli", {*HEAVY, "zmq"}),
         ("import realtime_cropzoom.listen", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
         ("import realtime_cropzoom.pipeline", {"torch", "pandas"}),

@@ -24,6 +24,7 @@ from live import (
 from onnx import TensorProto
 
 from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.listen import Listener
@@ -365,8 +366,9 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
         assert [x, y] == files.keypoint("middle")[message.frame].tolist()
         assert likelihood is None
         assert b"null" in encode(message)
-        listener.take(message, message.time.published_ns)
-    assert f"x {x:7.1f}  y {y:7.1f}" in listener.lines(0)[1]
+        listener.take(message, message.time.published_ns, 1.0)
+    with Subscriber() as subscriber:
+        assert f"x {x:7.1f}  y {y:7.1f}" in listener.lines(subscriber)[1]
 
 
 # -- what is said at the start -------------------------------------------------------------------------

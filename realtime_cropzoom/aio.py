@@ -1,0 +1,98 @@
+"""The receiving end for asyncio: ``Subscriber``, awaited.
+
+::
+
+    from realtime_cropzoom import AsyncSubscriber
+
+    async with AsyncSubscriber() as poses:
+        async for message in poses:
+            ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import zmq
+import zmq.asyncio
+
+from realtime_cropzoom.client import ms_until
+from realtime_cropzoom.message import EndMessage, Message, PoseMessage
+from realtime_cropzoom.reception import AT_ONCE, DEFAULT_ENDPOINT, Reception
+
+
+class AsyncSubscriber(Reception):
+    """Receives the messages of one endpoint, in one event loop. See ``Subscriber``: everything means the same."""
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        camera: str | None = None,
+        *,
+        follow: bool = False,
+        keys: str | Path | None = None,
+    ) -> None:
+        """Connect, as ``Subscriber`` does. Raises ConfigError where ``endpoint`` or ``keys`` are none."""
+        context = zmq.Context()
+        self._socket = zmq.asyncio.Context.shadow(context).socket(zmq.SUB)
+        super().__init__(context, self._socket, endpoint, camera, keys)
+        self._follow = follow
+        self._poller = zmq.asyncio.Poller()
+        for socket in (self._socket, self._handshake.events):
+            self._poller.register(socket, zmq.POLLIN)
+
+    async def receive(self, timeout_s: float | None = None) -> Message | None:
+        """Return the next message of any kind, or None if none came in time (None waits for ever).
+
+        Raises ConfigError where the endpoint refuses this client.
+        """
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while ready := dict(await self._poller.poll(ms_until(deadline))):
+            if self._socket not in ready:
+                self._check_handshake()
+            message = self._take(await self._socket.recv_multipart()) if self._socket in ready else None
+            await asyncio.sleep(0)  # where many wait, nothing above does: others must have their turn
+            if message is not None or time.monotonic() >= deadline:
+                return message
+        return None
+
+    async def newest(self, max_age_ms: float, timeout_s: float = 0.0) -> PoseMessage | None:
+        """Return the newest pose no older than ``max_age_ms``, or None if there is none in time."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            pose = self._newest([message async for message in self._all_waiting()], max_age_ms)
+            if pose is not None or time.monotonic() >= deadline:
+                return pose
+            if self._socket not in dict(await self._poller.poll(ms_until(deadline))):
+                self._check_handshake()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield the messages of all kinds, for ever: through ends and restarts."""
+        while True:
+            message = await self.receive()
+            if message is not None:
+                yield message
+
+    async def __aiter__(self) -> AsyncIterator[PoseMessage]:
+        """Yield the poses of a run until its end message; with ``follow``, of all runs for ever."""
+        async for message in self.messages():
+            if isinstance(message, PoseMessage):
+                yield message
+            elif isinstance(message, EndMessage) and not self._follow:
+                return
+
+    async def __aenter__(self) -> AsyncSubscriber:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    async def _all_waiting(self) -> AsyncIterator[Message | None]:
+        for _ in range(AT_ONCE):
+            if not self._waiting():
+                return
+            yield self._take(await self._socket.recv_multipart())
