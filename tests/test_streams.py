@@ -174,6 +174,22 @@ def test_rtsp(rtsp_video: Path, transport: str, footage: Footage) -> None:
         assert later_ns - pts_ns == pytest.approx(1e9 / FPS, abs=2e6)
 
 
+def test_the_key_frame_that_a_server_begins_with_is_not_thrown_away(
+    rtsp_video: Path, tmp_path: Path, footage: Footage
+) -> None:
+    """It goes by while FFmpeg finds out what the stream is; the next one is ten seconds away here."""
+    options = {"g": str(10 * FPS), "bf": "2", "sc_threshold": "0"}
+    film = Footage().write(tmp_path / rtsp_video.name, 15 * FPS, fps=FPS, codec="libx264", options=options)
+    port = free_port()
+    with (
+        serving(port, film, python=RTSP_PYTHON, script="rtsp_server.py"),
+        opened(f"rtsp://127.0.0.1:{port}/cam", SourceOptions(open_timeout_s=5)) as source,
+    ):
+        indices = [index_of(captured, footage) for captured in islice(source.frames(), 20)]
+    assert indices == list(range(indices[0], indices[0] + 20))
+    assert indices[-1] < 5 * FPS
+
+
 def test_rtsp_killed_and_revived(rtsp_video: Path, footage: Footage) -> None:
     port, stop = free_port(), Event()
     url = f"rtsp://127.0.0.1:{port}/cam"
@@ -422,7 +438,7 @@ def test_options_after_the_hash_go_before_ours() -> None:
     made = address_of("rtsp://me:pw@host:8554/a/b#rtsp_transport=udp&max_delay=500000", SourceOptions())
     assert made.url == "rtsp://me:pw@host:8554/a/b"
     assert made.options["rtsp_transport"] == "udp"
-    assert made.options["fflags"] == "nobuffer"
+    assert made.options["flags"] == "low_delay"
     assert made.shown == "rtsp://host:8554/a/b"
     assert made.name == "rtsp_host_8554_a_b"
 

@@ -65,6 +65,7 @@ def open_camera(which: str, options: SourceOptions) -> LiveVideo:
             options=_asked(system, options),
             timeout_s=(options.open_timeout_s, options.read_timeout_s),
             asked_fps=options.fps,
+            stopped=options.stopped,
         )
     )
     notes = compare(camera.info, camera.pixel_format, options) + _control(system, url, options)
@@ -142,7 +143,7 @@ _URLS: dict[str, Callable[[str], str]] = {
 
 
 def _asked(system: str, options: SourceOptions) -> dict[str, str]:
-    asked = dict(LOW_DELAY)
+    asked = {"fflags": "nobuffer", **LOW_DELAY}  # what was read to find out what it is, is thrown away
     if options.size is not None:
         asked["video_size"] = "{}x{}".format(*options.size)
     if options.fps is not None:

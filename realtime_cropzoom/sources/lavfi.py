@@ -24,5 +24,6 @@ def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
             format="lavfi",
             timeout_s=(options.open_timeout_s, options.read_timeout_s),
             asked_fps=options.fps,
+            stopped=options.stopped,
         )
     )

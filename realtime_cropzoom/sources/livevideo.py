@@ -19,14 +19,14 @@ from av.video.stream import VideoStream
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
 from realtime_cropzoom.sources.video import copy_rgb, words
 
 logger = logging.getLogger(__name__)
 
-LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
-"""Nothing of what was read to find out what it is, and no frame held back to sort it."""
+LOW_DELAY = {"flags": "low_delay"}
+"""No frame is held back to sort it."""
 _LEANING = ("av1", "h263", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "vvc")
 """Codecs whose frames are made from earlier ones: a damaged one spoils all up to the next key frame."""
 _REORDERED = 32
@@ -53,6 +53,8 @@ class Address:
     timeout_s: tuple[float, float] = (10.0, 5.0)
     """To open, and to wait for the next frame."""
     asked_fps: float | None = None
+    stopped: Callable[[], bool] = never
+    """Whether the run has ended: then no further packet is read."""
 
 
 class LiveVideo:
@@ -137,7 +139,7 @@ class LiveVideo:
                 self._address.name, frame.width, frame.height, float(rate) if rate else None, None, live=True,
                 notes=(self._describe(frame, rate),), asked_fps=self._address.asked_fps,
             )  # fmt: skip
-        raise AssertionError("whole frames end with an error")
+        raise SourceError(f"{shown} was not waited for any longer: the run has ended")
 
     def _describe(self, frame: av.VideoFrame, rate: Fraction | None) -> str:
         at = f"at {float(rate):.4g} fps" if rate else "at a rate it does not say"
@@ -179,8 +181,9 @@ class LiveVideo:
         self._needs_key = True
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        """Yield packets until the run ends, whether or not a frame comes of them. Raises SourceError."""
         packets = self._container.demux(self._stream)
-        while True:
+        while not self._address.stopped():
             asked_ns = now_ns()
             try:
                 packet = next(packets)

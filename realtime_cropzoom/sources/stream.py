@@ -18,7 +18,8 @@ from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo, o
 from realtime_cropzoom.sources.video import words
 
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
-"""How much is read before the first frame: so many bytes, so many µs."""
+"""How much is read to find out what it is: so many bytes, so many µs. It is kept and decoded, although it may be
+old by then: most senders begin with a key frame, and without it nothing can be shown before the next one."""
 _OPTIONS: dict[str, dict[str, str]] = {
     "rtsp": {"rtsp_transport": "tcp", "max_delay": "0"},  # over UDP, a picture that lost a packet is a spoilt one
     "rtsps": {"rtsp_transport": "tcp", "max_delay": "0"},
@@ -63,6 +64,7 @@ def address_of(spec: str, options: SourceOptions) -> Address:
         options={**LOW_DELAY, **_LITTLE, **_OPTIONS.get(parts.scheme, {}), **own},
         timeout_s=(options.open_timeout_s, options.read_timeout_s),
         asked_fps=options.fps,
+        stopped=options.stopped,
     )
 
 
