@@ -21,7 +21,7 @@ from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources.video import VideoFile
 from realtime_cropzoom.types import Box, Keypoints
 
-FRAMES = 150
+FRAMES = 75
 FRAMES_AGAIN = 25
 SAMPLED_EVERY = 113
 WHOLE = 2330

@@ -72,7 +72,7 @@ def zigzag(index: int) -> tuple[float, float]:
 def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
     """A pose model of 50 ms at 120 frames a second."""
     folder = tmp_path_factory.mktemp("dropping")
-    film = Film(360, 120, blob_at=zigzag)
+    film = Film(240, 120, blob_at=zigzag)
     settings = make_settings(folder, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=2, crop_size=160)
     poses: list[PoseMessage] = []
     statuses: list[StatusMessage] = []
@@ -94,7 +94,7 @@ def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
 
 def test_what_the_pose_stage_cannot_do_in_time_is_skipped_and_counted(dropping: LiveRun) -> None:
     counts = dropping.files.summary["counts"]
-    assert counts["captured"] == 360
+    assert counts["captured"] == 240
     assert counts["skipped"] > 100
     assert counts["failed"] == 0
     assert fates(dropping.files).count("skipped") == counts["skipped"]
@@ -190,7 +190,7 @@ class Burst:
 def test_the_newest_frame_survives_a_drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     burst = Burst(40)
     hold_models(monkeypatch, pose=burst.hold)
-    film = Film(400, 200, before=burst.before)
+    film = Film(150, 200, before=burst.before)
     files = check_complete(run_to_end(make_settings(tmp_path, max_lag=8), film).folder)
     fate = fates(files)
     newest = burst.end - 1
@@ -219,7 +219,7 @@ def test_the_pose_stage_never_waits_for_the_detector(tmp_path: Path, monkeypatch
                 assert poses.acquire(timeout=LONG_S)
 
     hold_models(monkeypatch, pose=lambda _: poses.release(), detector=detect)
-    film = Film(120, 60)
+    film = Film(120, 100)
     files = check_complete(run_to_end(make_settings(tmp_path, max_lag=200), film).folder)
     assert fates(files) == ["processed"] * 120
     first = int(files.bbox["box_frame"].dropna().iloc[0])
