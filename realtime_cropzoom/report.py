@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from realtime_cropzoom.message import StatusMessage
+from realtime_cropzoom.types import StreamState
 
 _ROWS = (
     ("wait", "handed over → taken"),
@@ -22,8 +23,10 @@ def progress_line(status: StatusMessage, frame_count: int | None) -> str:
     """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown."""
     total = f"/{frame_count}" if frame_count else ""
     latency = status.latency_ms["total"].p50 if "total" in status.latency_ms else None
+    # While no frames come, the state is still that of the last one.
+    doing = status.state if status.stream == StreamState.LIVE else status.stream
     return (
-        f"frame {status.counts.captured}{total}  {status.state}  {status.fps:.0f} fps, "
+        f"frame {status.counts.captured}{total}  {doing}  {status.fps:.0f} fps, "
         f"{status.detector_fps:.0f} detections/s  handed over → pose {latency or 0:.1f} ms  "
         f"skipped {status.counts.skipped}"
     )

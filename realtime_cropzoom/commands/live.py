@@ -16,6 +16,7 @@ from realtime_cropzoom.commands.common import (
     settings_given,
     signals_held_back,
 )
+from realtime_cropzoom.errors import CropzoomError
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
@@ -84,7 +85,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     pipeline = Pipeline(settings)
     stopped_by = _stop_on_signals(pipeline)
-    pipeline.start()
+    try:
+        pipeline.start()
+    except CropzoomError:
+        if not stopped_by:
+            raise
+        print("cropzoom: stopped", file=sys.stderr)
+        return 128 + stopped_by[0]
     if not arguments.quiet:
         print("\n".join(pipeline.notes), file=sys.stderr)
     _watch(pipeline, quiet=arguments.quiet)

@@ -99,7 +99,10 @@ class Source(Protocol):
         ...
 
     def problems(self) -> list[str]:
-        """What went wrong without ending the stream (frames that did not decode, a file cut short), in words."""
+        """What went wrong without ending the stream (frames that did not decode, a file cut short), in words.
+
+        Of a live source that hangs when the run ends it is asked from another thread.
+        """
         ...
 
     def missing(self) -> str:

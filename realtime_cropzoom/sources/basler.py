@@ -171,7 +171,9 @@ class BaslerCamera:
         if now_ns() - since_ns < limit_s * 1e9:
             return since_ns
         if self._tally.failing:
-            raise SourceError(f"{name} has sent only incomplete frames for {limit_s:g} s ({self._why})")
+            raise SourceError(
+                f"{name} has sent no whole frame for {limit_s:g} s, {self._tally.failing} incomplete ({self._why})"
+            )
         if self._triggered:  # no pulse is no fault, as long as the camera is there
             return now_ns()
         raise SourceError(f"{name} has sent nothing for {limit_s:g} s")

@@ -171,7 +171,8 @@ class GenicamCamera:
             return since_ns
         if self._tally.failing:
             raise SourceError(
-                f"{name} has sent only incomplete frames for {self._patience_s:g} s; see docs/genicam.md on packets"
+                f"{name} has sent no whole frame for {self._patience_s:g} s, {self._tally.failing} incomplete; "
+                "see docs/genicam.md on packets"
             )
         if self._triggered:  # no pulse is no fault, as long as the camera is there
             self._camera.get_integer("Width")

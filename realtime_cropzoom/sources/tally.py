@@ -26,9 +26,9 @@ class Tally:
         self._pts_ns = -1
 
     @property
-    def failing(self) -> bool:
-        """Whether frames have arrived incomplete since the last good one."""
-        return self._failed > 0
+    def failing(self) -> int:
+        """How many frames have arrived incomplete since the last good one."""
+        return self._failed
 
     def fail(self) -> None:
         """Count a frame that arrived incomplete."""

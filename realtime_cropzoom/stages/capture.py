@@ -114,6 +114,8 @@ class CaptureStage(Stage):
                     logger.warning(
                         "%s still waits for a frame and is left alone; it closes by itself", self._source_name()
                     )
+                    if self._reconnecting is not None:
+                        self.problems = self._reconnecting.problems()
                 return
 
     def _read(self) -> None:
