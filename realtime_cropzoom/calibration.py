@@ -41,18 +41,21 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Find the way back, and see whether it leads back."""
-        h = facing(self.homography, self.width / 2, self.height / 2)
-        object.__setattr__(self, "homography", h)
-        back = inverse(h)
-        # The two have to agree on which side of the horizon points are.
-        object.__setattr__(self, "_back", facing(back, *project(h, self.width / 2, self.height / 2)))
         if self.lens is not None and not self.lens.undoes(self.width, self.height):
             raise ConfigError("the lens folds the frame over at its edges; take more chessboards, near the edges too")
         x, y = np.meshgrid([0.0, (self.width - 1) / 2, self.width - 1], [0.0, (self.height - 1) / 2, self.height - 1])
-        xy = np.stack([x, y], axis=-1)
-        off = np.abs(self.to_frame(self.to_arena(xy)) - xy).max()
-        if not off < 1e-3:
-            raise ConfigError("the horizon is within the frame; check the points, and the order that they are given in")
+        xy = np.stack([x, y], axis=-1).reshape(-1, 2)
+        back = inverse(self.homography)
+        arena = self.to_arena(xy)
+        seen = np.isfinite(arena).all(axis=1)
+        if not seen.any():
+            raise ConfigError(
+                "no pixel of the frame is on the floor; check the points, and the order they are given in"
+            )
+        # The way back counts the same side of the horizon as the floor.
+        object.__setattr__(self, "_back", facing(back, *arena[seen][0].tolist()))
+        if not np.abs(self.to_frame(arena[seen]) - xy[seen]).max() < 1e-3:
+            raise ConfigError("the calibration does not lead back from cm to pixels; check the points")
 
     def to_arena(self, xy: Any) -> Float64:
         """Return frame pixels (…, 2) in cm; NaN stays NaN, and beyond the horizon there is nothing but NaN."""

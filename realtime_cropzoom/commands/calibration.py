@@ -1,0 +1,185 @@
+"""From pixels to centimetres: ``calibrate rectangle``, ``points``, ``scale`` and ``lens``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.calibration import Calibration
+    from realtime_cropzoom.lens import Lens
+    from realtime_cropzoom.types import UInt8
+
+Point = tuple[float, float]
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+_PAIR = re.compile(rf"({_NUMBER}),({_NUMBER})")
+_SIDES = re.compile(rf"({_NUMBER})x({_NUMBER})")
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    calibrate = commands.add_parser("calibrate", help="make the file that turns pixels into cm")
+    ways = calibrate.add_subparsers(required=True, metavar="WAY")
+
+    rectangle = _way(ways, "rectangle", _rectangle, "from the four corners of a rectangle on the floor")
+    rectangle.add_argument(
+        "--corners", required=True, nargs=4, metavar="X,Y", help="in pixels, one after the other around"
+    )
+    rectangle.add_argument("--size-cm", required=True, metavar="WxH", help="first to second corner x second to third")
+
+    points = _way(ways, "points", _points, "from known points on the floor, four or more")
+    points.add_argument("--point", required=True, action="append", metavar="X,Y=CM,CM", help="one, in pixels and in cm")
+
+    scale = _way(ways, "scale", _scale, "from one length, for a camera that looks straight down")
+    length = scale.add_mutually_exclusive_group(required=True)
+    length.add_argument("--px-per-cm", type=float, metavar="PX", help="pixels a cm")
+    length.add_argument("--line", nargs=2, metavar="X,Y", help="two points in pixels, --length-cm from each other")
+    scale.add_argument("--length-cm", type=float, metavar="CM", help="how far from each other the points of --line are")
+    scale.add_argument("--origin", default="0,0", metavar="X,Y", help="the pixel that is 0,0 in cm (0,0)")
+
+    lens = ways.add_parser("lens", help="from pictures of a chessboard: what the lens bends")
+    lens.add_argument("source", metavar="SOURCE", help="a video or a folder of images, the board all over the frame")
+    lens.add_argument("--board", required=True, metavar="NxM", help="inner corners along its sides, as in 9x6")
+    lens.add_argument("--out", type=Path, required=True, metavar="YAML", help="the file, for --lens of the other ways")
+    lens.set_defaults(command=_lens)
+
+
+def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = ways.add_parser(name, help=what)
+    parser.add_argument("source", metavar="SOURCE", help="what shows the arena, as it will be tracked")
+    parser.add_argument("--start-s", type=float, default=0.0, metavar="S", help="recordings: the frame to draw on (0)")
+    parser.add_argument("--lens", type=Path, metavar="YAML", help="what 'cropzoom calibrate lens' has made")
+    parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="the file; the picture goes beside it")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _rectangle(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.calibration import from_rectangle
+
+    corners = [_point("--corners", text) for text in arguments.corners]
+    width_cm, height_cm = _numbers(_SIDES, "--size-cm", arguments.size_cm, "a size such as 60x40")
+    return _make(arguments, corners, lambda size, lens: from_rectangle(corners, width_cm, height_cm, size, lens))
+
+
+def _points(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.calibration import from_points
+
+    pairs = []
+    for text in arguments.point:
+        pixel, equals, known = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--point: given {text!r}; expected pixels and cm, such as 102,88=0,0")
+        pairs.append((_point("--point", pixel), _point("--point", known)))
+    return _make(arguments, [pixel for pixel, _ in pairs], lambda size, lens: from_points(pairs, size, lens))
+
+
+def _scale(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.calibration import from_scale
+
+    origin, ends = _point("--origin", arguments.origin), [_point("--line", text) for text in arguments.line or ()]
+    length_cm = 0.0 if arguments.length_cm is None else arguments.length_cm
+    if (len(ends) > 0) != (length_cm > 0) or length_cm < 0:
+        raise ConfigError("--line goes with --length-cm, a number above 0: how far its ends are from each other")
+
+    def make(size: tuple[int, int], lens: Lens | None) -> Calibration:
+        straight = ends if lens is None else [lens.undistort(x, y) for x, y in ends]
+        px_per_cm = math.dist(*straight) / length_cm if straight else arguments.px_per_cm
+        return from_scale(px_per_cm, size, lens, origin)
+
+    return _make(arguments, ends or [origin], make)
+
+
+def _make(
+    arguments: argparse.Namespace,
+    given: Sequence[Point],
+    make: Callable[[tuple[int, int], Lens | None], Calibration],
+) -> int:
+    from realtime_cropzoom.calibration import calibration_yaml, read_lens
+    from realtime_cropzoom.calibration_picture import draw_grid
+
+    image = _frame(arguments.source, arguments.start_s)
+    size = (image.shape[1], image.shape[0])
+    lens: Lens | None = None
+    if arguments.lens is not None:
+        lens, lens_size = read_lens(arguments.lens)
+        if lens_size != size:
+            raise ConfigError(
+                f"{arguments.lens} is for frames of {lens_size[0]}x{lens_size[1]}, but these have {size[0]}x{size[1]}"
+            )
+    calibration = make(size, lens)
+    _write(arguments.out, calibration_yaml(calibration), draw_grid(image, calibration, given))
+    px_per_cm = calibration.px_per_cm()
+    beyond = math.isnan(px_per_cm)
+    print(f"the middle of the frame is {'beyond the horizon' if beyond else f'at {px_per_cm:.2f} pixels a cm'}")
+    if calibration.residual_cm is not None:
+        print(f"the points are off by {calibration.residual_cm:.3g} cm (root mean square)")
+    elif len(given) == 4:
+        print("four points always fit: look whether the lines in the picture are right, or give more points")
+    return 0
+
+
+def _lens(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.calibration import lens_yaml
+    from realtime_cropzoom.calibration_picture import draw_straightened
+    from realtime_cropzoom.chessboard import find_boards, fit_lens
+
+    sides = _numbers(_SIDES, "--board", arguments.board, "inner corners such as 9x6")
+    if not all(side.is_integer() and side > 2 for side in sides):
+        raise ConfigError(f"--board: given {arguments.board!r}; expected two whole numbers above 2, such as 9x6")
+    board = (int(sides[0]), int(sides[1]))
+    corners, size, looked_at = find_boards(arguments.source, board)
+    lens = fit_lens(corners, board, size)
+    _write(arguments.out, lens_yaml(lens, size), draw_straightened(_frame(arguments.source, 0.0), lens))
+    print(f"the board was found in {len(corners)} of {looked_at} frames")
+    print(f"its corners are off by {lens.residual_px:.2f} px (root mean square); above 1 px, take better pictures")
+    return 0
+
+
+def _write(path: Path, text: str, picture: UInt8) -> None:
+    from realtime_cropzoom.draw import write_png
+
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out: given {path}; expected a YAML file such as arena.yaml")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; give another file with --out") from error
+    write_png(path.with_suffix(".png"), picture)
+    print(f"{path}\n{path.with_suffix('.png')}")
+
+
+def _frame(source: str, start_s: float) -> UInt8:
+    """The first frame of a source from ``start_s`` on. Raises SourceError."""
+    import numpy as np
+
+    from realtime_cropzoom.errors import SourceError
+    from realtime_cropzoom.sources import SourceOptions
+    from realtime_cropzoom.sources.opening import open_source
+
+    opened = open_source(source, SourceOptions(start_s=start_s))
+    try:
+        image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
+        for captured in opened.frames():
+            captured.copy_to(image)
+            return image
+    finally:
+        opened.close()
+    raise SourceError(f"{source} gives no frame")
+
+
+def _point(flag: str, text: str) -> Point:
+    return _numbers(_PAIR, flag, text, "two numbers such as 102,88.5")
+
+
+def _numbers(pattern: re.Pattern[str], flag: str, text: str, expected: str) -> Point:
+    match = pattern.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise ConfigError(f"{flag}: given {text!r}; expected {expected}")
+    return float(match[1]), float(match[2])
