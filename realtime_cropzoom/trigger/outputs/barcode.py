@@ -8,8 +8,8 @@ low high is a 0. Afterwards the line is low until the next code.
 
     ‾‾‾‾__ ‾_ _‾ ‾_ …        start, then 1 0 1 …
 
-Every bit has an edge in its middle, so that neither clock has to be exact, and an edge may be off by
-up to half a unit.
+Every bit has an edge in its middle, so that neither clock has to be exact, and each edge may be off by
+up to a quarter of a unit.
 """
 
 from __future__ import annotations

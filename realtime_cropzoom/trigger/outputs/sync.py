@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 import threading
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.trigger.events import Act, Action, Done
-from realtime_cropzoom.trigger.outputs.barcode import UNITS, code_value, edges
+from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, code_value, edges
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.row_log import RowLog
 
@@ -89,11 +89,11 @@ class SyncLine:
     """Sends pulses or codes. ``frame`` is called for each pose, ``take`` with what became of what was sent."""
 
     def __init__(
-        self, settings: SyncSettings, submit: Callable[[Job], None], log: RowLog | None, *, levels: bool, run: str = ""
+        self, settings: SyncSettings, submit: Callable[[Job], None], log: RowLog | None, *, levels: bool
     ) -> None:
         """``levels`` says whether the output is on or off; to any other a code goes as one message."""
         self._settings, self._submit, self._log, self._levels = settings, submit, log, levels
-        self._seed = zlib.crc32(run.encode())
+        self._seed = random.getrandbits(BITS)  # so that the codes of two sessions are not the same
         self._lock = threading.Lock()
         self._pending: dict[int, _Sent] = {}
         self._last: tuple[int | None, int | None, int] = (None, None, 0)

@@ -203,7 +203,8 @@ class OutputThread(threading.Thread):
 
     def _perform(self, job: Job) -> Written:
         try:
-            return self._output.perform(job)
+            written = self._output.perform(job)
+            return written._replace(error=" ".join(written.error.split()))
         except Exception as error:  # of any library, or of a callable of the experimenter's own
             if not isinstance(error, SinkError):
                 logger.debug("output %s failed", self.output_name, exc_info=error)

@@ -9,9 +9,9 @@ import zmq
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.endpoints import is_local
+from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
-from realtime_cropzoom.trigger.outputs.endpoint import refuse_open_endpoint
 
 _LINGER_MS = 200
 
@@ -24,7 +24,11 @@ class ZmqPublishSettings(OutputSettings):
 
     def make(self, name: str, shared: dict[str, Any]) -> ZmqPublish:
         """Return the output. Raises ConfigError where others than this machine could listen."""
-        refuse_open_endpoint(self.zmq_publish)
+        if not is_local(self.zmq_publish):
+            raise ConfigError(
+                f"outputs.{name}: {self.zmq_publish} would be open to others; expected this machine alone, such as "
+                "tcp://127.0.0.1:5670"
+            )
         return ZmqPublish(self.zmq_publish)
 
 
