@@ -26,7 +26,7 @@ _TRAIL_S = 2.0
 
 def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
     """Return one RGB picture of ``count`` frames spread over the session, as they were tracked."""
-    source = source or _footage(tables)
+    source = source or footage(tables)
     wanted = _spread(tables, count)
     panels: list[UInt8] = []
     opened = open_source(source)
@@ -47,8 +47,11 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     return _tile(panels, columns)
 
 
-def _footage(tables: SessionTables) -> str:
-    """Where the frames of a session can be had again: what was played, or the run's own recording."""
+def footage(tables: SessionTables) -> str:
+    """Return where the frames of a session can be had again: what was played, or the run's own recording.
+
+    Raises DataError where they cannot.
+    """
     played = tables.source
     if played is not None and (played.startswith(SYNTHETIC) or Path(played).expanduser().exists()):
         return played

@@ -10,9 +10,9 @@ from realtime_cropzoom.trigger.rules import Rules
 from realtime_cropzoom.trigger.smoothing import smoothing_of
 
 
-def build_engine(rules: Rules, rules_path: Path, seed: int) -> Engine:
-    """Return the engine of a rules file. Raises ConfigError where its calibration cannot be read."""
-    return Engine(rules, seed, calibration_of(rules, rules_path), smoothing_of(rules))
+def build_engine(rules: Rules, seed: int, calibration: Calibration | None) -> Engine:
+    """Return the engine of rules that name this calibration."""
+    return Engine(rules, seed, calibration, smoothing_of(rules))
 
 
 def calibration_of(rules: Rules, rules_path: Path) -> Calibration | None:

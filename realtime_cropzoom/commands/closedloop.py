@@ -1,0 +1,288 @@
+"""The closed loop: ``trigger`` and ``zones``."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import signal
+import sys
+import time
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, signals_held_back
+from realtime_cropzoom.errors import ConfigError, SinkError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.trigger.events import Decision
+    from realtime_cropzoom.trigger.process import TriggerProcess
+    from realtime_cropzoom.trigger.rules import Rules
+
+CONTROL = "tcp://127.0.0.1:5663"
+_SEEDS = 1 << 32
+_EXPLAINED = """\
+cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run that goes on beside it.
+
+  cropzoom trigger rules.yaml               starts disarmed: press a to arm, d to disarm, q to end
+  cropzoom trigger rules.yaml --dry-run     decides and logs, and switches nothing
+  cropzoom trigger rules.yaml --test laser  fires one pulse, marked as a test, and ends
+  cropzoom trigger rules.yaml --replay sessions/recording_20261122-101500
+                                            which triggers would have fired, and where
+  cropzoom trigger --replay triggers/rules_20261122-101500
+                                            decides a trigger session anew, and compares
+  cropzoom trigger --send arm               arms one that runs elsewhere on this machine
+
+docs/rules.md has the language of rules, docs/outputs.md what can be switched, docs/triggers.md the whole of it.
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the commands to the parser."""
+    trigger = commands.add_parser("trigger", help="switch outputs by rules, on the poses of a run",
+                                  description=_EXPLAINED,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    trigger.add_argument("rules", nargs="?", type=Path, metavar="RULES.yaml")
+    trigger.add_argument("--endpoint", help="where the poses are published, in place of what the rules say")
+    trigger.add_argument("--camera", help="only this camera, in place of what the rules say")
+    trigger.add_argument("--keys", type=Path, metavar="FILE", help="this client's key, where the run has keys")
+    trigger.add_argument("--arm", action="store_true", help="arm all rules with the first pose")
+    trigger.add_argument("--dry-run", action="store_true", help="decide and log, and switch nothing")
+    trigger.add_argument("--follow", action="store_true", help="go on with the next run when one has ended")
+    trigger.add_argument("--seed", type=int, help="of the sham trials, in place of what the rules say")
+    trigger.add_argument("--control", default=CONTROL, help=f"endpoint for orders, or none ({CONTROL})")
+    trigger.add_argument(
+        "--out", type=Path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
+    )
+    trigger.add_argument("--log", type=Path, help="exactly this new folder for the log, in place of --out")
+    trigger.add_argument("--quiet", action="store_true", help="no progress, no report")
+    trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked pulse on this output, and end")
+    trigger.add_argument("--replay", type=Path, metavar="SESSION", help="the folder of a run, or a trigger log")
+    trigger.add_argument("--fps", type=float, help="frames a second, to replay poses that have no times")
+    trigger.add_argument("--send", nargs="+", metavar=("ORDER", "TARGET"),
+                         help="arm, disarm, test OUTPUT, stop or state, to the one that runs")  # fmt: skip
+    trigger.set_defaults(command=_trigger)
+
+    zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw new ones by hand")
+    zones.add_argument("rules", type=Path, metavar="RULES.yaml")
+    zones.add_argument("frame", metavar="FRAME", help="an image, a recording, or a camera such as camera:0")
+    zones.add_argument("--at", type=float, default=0.0, metavar="S", help="the frame at this time of a recording (0)")
+    zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
+    zones.add_argument("--out", type=Path, help="the picture (zones.png beside the rules)")
+    zones.set_defaults(command=_zones)
+
+
+def _trigger(arguments: argparse.Namespace) -> int:
+    if arguments.send:
+        return _send(arguments)
+    if arguments.rules is None and arguments.replay is not None:
+        return _replay_exactly(arguments)
+    if arguments.rules is None:
+        raise ConfigError("no rules; give a file such as configs/triggers.yaml, see 'cropzoom trigger --help'")
+    with signals_held_back():
+        from realtime_cropzoom.trigger.rules import load_rules
+
+    rules = load_rules(arguments.rules)
+    given = {"endpoint": arguments.endpoint, "camera": arguments.camera, "seed": arguments.seed}
+    rules = rules.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if arguments.test is not None:
+        return _test(rules, arguments)
+    if arguments.replay is not None:
+        return _replay(rules, arguments)
+    return _run(rules, arguments)
+
+
+def _run(rules: Rules, arguments: argparse.Namespace) -> int:
+    with signals_held_back():
+        from realtime_cropzoom.session_folder import make_given_folder, make_session_folder, to_json, write_text
+        from realtime_cropzoom.trigger.control import KEYS_EXPLAINED, keyboard
+        from realtime_cropzoom.trigger.process import Options, TriggerProcess
+
+    control = None if arguments.control == "none" else arguments.control
+    options = Options(arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow)
+    seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
+    folder = arguments.log or arguments.out / arguments.rules.stem
+    process = TriggerProcess(rules, arguments.rules, seed, folder, options)
+    process.folder = make_given_folder(arguments.log) if arguments.log else make_session_folder(
+        arguments.out, arguments.rules.stem
+    )  # fmt: skip
+    stopped_by = _stop_on_signals(process)
+    show = _Board(process, quiet=arguments.quiet)
+    try:
+        process.open()
+        write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
+        with keyboard(process.orders) as has_keys:
+            show.begin(seed, KEYS_EXPLAINED if has_keys else "")
+            while not process.over:
+                show.step(process.step())
+    finally:
+        problems = process.close()
+        summary = {"seed": seed, **process.summary(), "problems": problems}
+        write_text(process.folder / "summary.json", to_json(summary))
+    show.end(summary)
+    for problem in problems:
+        print(f"cropzoom: {problem}", file=sys.stderr)
+    if stopped_by:
+        return 128 + stopped_by[0]
+    return EXIT_INCOMPLETE if problems or any(summary["output_errors"].values()) else 0
+
+
+def _stop_on_signals(process: TriggerProcess) -> list[int]:
+    """End the session on Ctrl-C and SIGTERM; the list returned then holds the signal."""
+    received: list[int] = []
+
+    def stop(number: int, _: types.FrameType | None) -> None:
+        received.append(number)
+        process.stop(f"stopped by {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    return received
+
+
+class _Board:
+    """What an experimenter sees while rules run: what fired, and once a second how things stand."""
+
+    def __init__(self, process: TriggerProcess, *, quiet: bool) -> None:
+        self._process, self._quiet = process, quiet
+        self._live = sys.stderr.isatty()
+        self._next_s = 0.0
+
+    def begin(self, seed: int, keys: str) -> None:
+        """Say what runs, and how to stop it."""
+        rules, options = self._process.rules, self._process.options
+        if self._quiet:
+            return
+        dry = "; DRY RUN, nothing is switched" if options.dry_run else ""
+        self._say(f"{len(rules.rules)} rules on {rules.endpoint}, {len(rules.outputs)} outputs, seed {seed}{dry}")
+        self._say(f"log: {self._process.folder}")
+        orders = self._process.endpoint
+        self._say("; ".join(part for part in (keys, f"orders at {orders}" if orders else "") if part))
+
+    def step(self, decisions: list[Decision]) -> None:
+        """Show what was decided, and now and then how things stand."""
+        if self._quiet:
+            return
+        for decision in decisions:
+            self._say(_decision_line(decision))
+        if time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + 1.0
+            line = self._state_line()
+            print(
+                f"\r{line}\x1b[K" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True
+            )
+
+    def end(self, summary: dict[str, Any]) -> None:
+        """Say what came of it."""
+        if self._quiet:
+            return
+        self._say("")
+        decided = ", ".join(f"{n} {verdict}" for verdict, n in summary["decisions"].items()) or "nothing decided"
+        print(f"{summary['poses']} poses, {summary['missed']} missed: {decided}; {summary['ended']}")
+        for name, what in (
+            ("received_to_written_ms", "message received → output written, ms"),
+            ("rules_us", "rules, µs"),
+        ):
+            figures = summary[name]
+            if figures["p50"] is not None:
+                print(f"{what}: p50 {figures['p50']:.2f}  p99 {figures['p99']:.2f}  max {figures['max']:.2f}")
+        print(self._process.folder)
+
+    def _state_line(self) -> str:
+        process = self._process
+        armed = process.engine.armed
+        rules = (
+            "DISARMED" if not armed else "armed" if len(armed) == len(process.rules.rules) else f"{len(armed)} armed"
+        )
+        age = process.age_ms()
+        shown = "no pose yet" if process.last is None else f"age {age:.1f} ms  {process.last.state}/{process.stream}"
+        fired, holding = process.decided["fired"], ", ".join(process.engine.holding) or "-"
+        return f"{rules}  {process.poses} poses  {shown}  fired {fired}  holding {holding}"
+
+    def _say(self, line: str) -> None:
+        print(f"\r{line}\x1b[K" if self._live else line, file=sys.stderr)
+
+
+def _decision_line(decision: Decision) -> str:
+    where = "" if decision.frame is None else f"  frame {decision.frame}"
+    age = "" if decision.age_ms is None else f"  age {decision.age_ms:.1f} ms"
+    outputs = ", ".join(f"{a.output} {a.act}" for a in decision.actions)
+    return f"{decision.verdict:<9}{decision.rule:<20}{outputs:<20}{where}{age}  {decision.reason}"
+
+
+def _send(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.trigger.control import send
+
+    order, target = (*arguments.send, None)[:2]
+    answer = send(arguments.control, order, target)
+    if not answer.pop("ok"):
+        raise ConfigError(answer["error"])
+    print(", ".join(f"{name}: {_shown(value)}" for name, value in answer.items()))
+    return 0
+
+
+def _shown(value: Any) -> str:
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
+
+
+def _test(rules: Rules, arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.trigger.testpulse import test_pulse
+
+    done = test_pulse(rules, arguments.test)
+    if done.error or done.written_ns is None:
+        raise SinkError(f"output {arguments.test}: {done.error or 'nothing was written'}")
+    waited = (done.written_ns - done.queued_ns) / 1e6
+    answered = ""
+    if done.acknowledged_ns is not None:
+        answered = f", answered after {(done.acknowledged_ns - done.written_ns) / 1e6:.2f} ms"
+    print(f"{arguments.test}: test pulse of {rules.test_pulse_ms:g} ms, written after {waited:.2f} ms{answered}")
+    return 0
+
+
+def _replay_exactly(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.trigger.rehearsal import find_inputs, repeat_exactly
+
+    inputs = find_inputs(arguments.replay)
+    if inputs is None:
+        raise ConfigError(f"{arguments.replay} is no log of triggers; to replay a session, give the rules, too")
+    rehearsal, same = repeat_exactly(inputs)
+    print(rehearsal.report())
+    print(f"{len(rehearsal.decisions)} decisions, {'the same' if same else 'OTHERS'} as in the log")
+    return 0 if same else EXIT_INCOMPLETE
+
+
+def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.session_folder import make_given_folder, make_session_folder
+    from realtime_cropzoom.trigger.rehearsal import rehearse, write_rehearsal
+
+    rehearsal = rehearse(rules, arguments.rules, arguments.replay, rules.seed or 0, arguments.fps)
+    name = f"{arguments.rules.stem}_replay"
+    folder = make_given_folder(arguments.log) if arguments.log else make_session_folder(arguments.out, name)
+    for problem in write_rehearsal(folder, rehearsal, rules, arguments.rules):
+        print(f"WARNING: {problem}", file=sys.stderr)
+    print(rehearsal.report())
+    print(folder)
+    return 0
+
+
+def _zones(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.trigger.build import calibration_of
+    from realtime_cropzoom.trigger.picture import check_inside, draw_zones, first_frame, write_figure
+    from realtime_cropzoom.trigger.rules import load_rules
+
+    if arguments.draw:
+        from realtime_cropzoom.trigger.drawing import draw_by_hand
+
+        print(draw_by_hand(first_frame(arguments.frame, arguments.at)))
+        return 0
+    rules = load_rules(arguments.rules)
+    image = first_frame(arguments.frame, arguments.at)
+    calibration = calibration_of(rules, arguments.rules)
+    if calibration is not None:
+        calibration.check_frame(image.shape[1], image.shape[0], arguments.frame)
+    out = arguments.out or arguments.rules.with_name("zones.png")
+    write_figure(out, draw_zones(image, rules, calibration))
+    print(out)
+    for line in check_inside(rules, calibration, image.shape[1], image.shape[0]):
+        print(f"WARNING: {line}", file=sys.stderr)
+    return 0

@@ -1,0 +1,81 @@
+"""``cropzoom latency``: how long the loop takes, measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.commands.common import add_settings, settings_given
+from realtime_cropzoom.errors import ConfigError
+
+_SETTINGS = (
+    *("detector", "pose", "crop_size", "crop_ratio", "detector_max_fps", "max_lag", "decoder"),
+    *("provider", "precision", "detector_threads", "pose_threads"),
+)
+_EXPLAINED = """\
+cropzoom latency measures the loop from a frame that is handed over to a trigger output that is written.
+
+  cropzoom latency                          the software loop, with a simulated trigger board
+  cropzoom latency --serial /dev/ttyACM0    the same with your board
+  cropzoom latency --led camera:0 --serial /dev/ttyACM0
+                                            the hardware: the camera sees a light that the board switches
+
+docs/latency.md says what is measured, and how to write it into a paper.
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    latency = commands.add_parser("latency", help="measure the loop, from frame to trigger output",
+                                  description=_EXPLAINED,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    latency.add_argument("--trials", type=int, default=100, help="of each condition (100)")
+    latency.add_argument("--fps", type=float, default=100.0, help="frames a second (100)")
+    latency.add_argument("--size", default="640x480", help="frame size (640x480)")
+    latency.add_argument("--busy", type=int, help="processes that keep a core busy each, for the conditions under load "
+                         "(as many as there are cores); 0 leaves those away")  # fmt: skip
+    latency.add_argument("--serial", metavar="PORT", help="a trigger board, as in /dev/ttyACM0 or COM3")
+    latency.add_argument("--led", metavar="SOURCE", help="measure the hardware, with a camera that sees a light")
+    latency.add_argument("--channel", type=int, default=1, help="the board's channel that switches the light (1)")
+    latency.add_argument("--out", type=Path, default=Path("latency"), help="folder for the measurement's own folder")
+    add_settings(latency, _SETTINGS)
+    latency.set_defaults(command=_latency)
+
+
+def _latency(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.session_folder import make_session_folder
+
+    if arguments.trials < 1:
+        raise ConfigError(f"--trials is {arguments.trials}; expected 1 or more")
+    if arguments.led is not None and arguments.serial is None:
+        raise ConfigError("--led needs the board that switches the light; give its port with --serial")
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    if arguments.led is not None:
+        from realtime_cropzoom.latency.hardware import measure_and_report as measure_hardware
+
+        folder = make_session_folder(arguments.out, "light")
+        board = {"serial": arguments.serial, "channel": arguments.channel}
+        print(measure_hardware(arguments.led, board, arguments.trials, folder, say))
+        return 0
+    from realtime_cropzoom.latency.software import Plan, measure_and_report
+    from realtime_cropzoom.tuning import usable_cores
+
+    size = _size(arguments.size)
+    flags = [part for name, value in settings_given(arguments).items() for part in (f"--{name}", str(value))]
+    busy = usable_cores() if arguments.busy is None else arguments.busy
+    folder = make_session_folder(arguments.out, "loop")
+    plan = Plan(folder, arguments.trials, arguments.fps, size, busy, arguments.serial, tuple(flags))
+    print(measure_and_report(plan, say))
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, x, height = text.partition("x")
+    if not (x and width.isdigit() and height.isdigit()):
+        raise ConfigError(f"--size is {text!r}; expected WIDTHxHEIGHT, as in 640x480")
+    return int(width), int(height)

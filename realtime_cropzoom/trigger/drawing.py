@@ -1,0 +1,51 @@
+"""A zone drawn by hand over a frame, in a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.widgets import PolygonSelector
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.trigger import zones
+from realtime_cropzoom.types import UInt8
+
+_HOW = "click the corners, the first one again to close; drag them to move; close the window when done"
+
+
+def draw_by_hand(image: UInt8) -> str:
+    """Show a frame, let a polygon be drawn on it, and return the line for ``zones:``. Raises ConfigError."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(num="cropzoom zones")
+    if getattr(figure.canvas, "required_interactive_framework", None) is None:
+        raise ConfigError(
+            "no window can be opened here: write the corners into the rules file, and look at them with "
+            "'cropzoom zones RULES FRAME'"
+        )
+    selector = show(axes, image)
+    pyplot.show()
+    pyplot.close(figure)
+    return zone_line(selector.verts)
+
+
+def show(axes: Axes, image: UInt8) -> PolygonSelector:
+    """Put a frame into a window, with what a polygon is drawn with."""
+    axes.imshow(image)
+    axes.set_title(_HOW, fontsize=9)
+    return PolygonSelector(axes, _nothing_yet, useblit=False)
+
+
+def _nothing_yet(*_: Any) -> None:
+    """The corners are read when the window is closed."""
+
+
+def zone_line(corners: Sequence[tuple[float, float]]) -> str:
+    """Return a polygon as a line of a rules file, in whole pixels. Raises ConfigError where it is none."""
+    rounded = [[round(x), round(y)] for x, y in corners]
+    problem = "has no corners" if not rounded else zones.polygon(rounded).problem()
+    if problem:
+        raise ConfigError(f"the polygon {problem}; draw it again")
+    return f"  my_zone: {{polygon_px: {rounded}}}"

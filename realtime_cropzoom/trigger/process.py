@@ -1,0 +1,307 @@
+"""The rule loop: poses in, decisions out, outputs switched, all of it logged.
+
+::
+
+    endpoint → Subscriber ─┐
+    keys, control → orders ┼→ engine ─┬→ outputs, each on its own thread → <name>_outputs.csv
+    time (its deadlines) ──┘          └→ <name>_decisions.csv, and what it was fed: <name>_inputs.jsonl
+
+One thread takes whatever comes, in the order in which it comes. An output is handed what was decided
+before anything is written down.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.echo import ClockOffset
+from realtime_cropzoom.errors import StageError
+from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.stats import Histogram
+from realtime_cropzoom.trigger.build import build_engine, calibration_of
+from realtime_cropzoom.trigger.control import Control, Orders
+from realtime_cropzoom.trigger.decision_log import DecisionLog
+from realtime_cropzoom.trigger.events import Command, Decision, Done, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.input_log import InputLog
+from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.done_log import DoneLog
+from realtime_cropzoom.trigger.outputs.row_log import RowLog
+from realtime_cropzoom.trigger.outputs.sync import SyncLine, SyncSettings, open_sync_log, parse_sync
+from realtime_cropzoom.trigger.rules import Rules
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.02
+"""So long an order waits at most while no pose comes."""
+_PENDING = 4096
+"""Decisions whose outputs have not answered, for the statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a rules file is run."""
+
+    keys: Path | None = None
+    """The client's key file, where the run has keys."""
+    control: str | None = "tcp://127.0.0.1:5663"
+    """Endpoint for orders; None for none."""
+    armed: bool = False
+    """Arm all rules as soon as poses come, whatever the rules file says."""
+    dry_run: bool = False
+    """Decide and log, and switch nothing."""
+    follow: bool = False
+    """Go on with the next run when one has ended."""
+
+
+class TriggerProcess:
+    """One session of triggers: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
+
+    def __init__(self, rules: Rules, rules_path: Path, seed: int, folder: Path, options: Options) -> None:
+        """Check everything that needs no device. Raises ConfigError."""
+        self.rules, self.folder, self.options = rules, folder, options
+        self._seed, self._calibration = seed, calibration_of(rules, rules_path)
+        self.engine = build_engine(rules, seed, self._calibration)
+        self.orders = Orders()
+        self.decided: Counter[str] = Counter()
+        """Decisions by verdict."""
+        self.poses = 0
+        self.last: PoseMessage | None = None
+        """The newest pose."""
+        self.over: str = ""
+        """Why the session has ended; empty while it goes on."""
+        self.rule_us = Histogram()
+        """A pose taken in → all rules decided and all outputs told, in µs."""
+        self.written_ms = Histogram()
+        """The message received → its output written, in ms."""
+        self._name = rules_path.stem
+        self._settings = {name: parse_output(name, mapping) for name, mapping in rules.outputs.items()}
+        self._sync_settings: SyncSettings | None = None
+        if rules.sync is not None:
+            self._sync_settings = parse_sync(rules.sync, set(rules.outputs))
+        self._outputs = Outputs(self._settings, self._done, dry_run=options.dry_run)
+        self._sync: SyncLine | None = None
+        self._opened = ExitStack()
+        self._received: OrderedDict[int, int] = OrderedDict()
+        self._arm_when_live = options.armed or rules.armed
+        self._clock: str | None = None
+        self._event_ns = 0
+        """The time of the last event, in the publisher's clock."""
+
+    # -- begin and end --
+
+    def open(self) -> None:
+        """Open logs, outputs, control and subscription, in this order. Raises SinkError or ConfigError."""
+        with ExitStack() as stack:
+            self._decisions = DecisionLog(self.folder, self._name)
+            stack.callback(self._decisions.close)
+            self._inputs = InputLog(self.folder, self._name, self.rules, self._seed, self._calibration)
+            stack.callback(self._inputs.close)
+            self._done_log = DoneLog(self.folder, self._name)
+            stack.callback(self._done_log.close)
+            sync_log = self._open_sync(stack)
+            self._outputs.open()
+            stack.callback(self._close_outputs)
+            if self._sync_settings is not None:
+                levels = self._outputs.levels(self._sync_settings.output)
+                self._sync = SyncLine(self._sync_settings, self._outputs.submit_job, sync_log, levels=levels)
+                self._sync.start()
+                stack.callback(self._sync.close)
+            if self.options.control is not None:
+                self.control = Control(self.options.control, self.orders, self._refusal, self._state)
+                self.control.start()
+                stack.callback(self.control.close)
+            self._subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
+            stack.callback(self._subscriber.close)
+            self._opened = stack.pop_all()
+        gc.freeze()  # what is there now stays: nobody needs to look through it again
+
+    def close(self) -> list[str]:
+        """Take all outputs to their safe level, close everything, and say what is not in the files."""
+        self._take(Command(Order.STOP, self._event_ns, self.over or "an error"))
+        self._opened.close()
+        gc.unfreeze()
+        return [*self._decisions.problems(), *self._inputs.problems(), *self._done_log.problems()]
+
+    def stop(self, reason: str) -> None:
+        """End with the next step; may be called from a signal handler."""
+        self.over = self.over or reason
+
+    def summary(self) -> dict[str, Any]:
+        """Return what came of the session so far."""
+        subscriber = self._subscriber
+        return {
+            "ended": self.over,
+            "poses": self.poses,
+            "missed": subscriber.missed,
+            "malformed": subscriber.malformed + subscriber.oversize,
+            "ignored": self.engine.ignored,
+            "decisions": dict(self.decided),
+            "rules_us": self.rule_us.summary(),
+            "received_to_written_ms": self.written_ms.summary(),
+            "output_errors": self._outputs.errors,
+            "dry_run": self.options.dry_run,
+        }
+
+    @property
+    def stream(self) -> str:
+        """Whether poses arrive."""
+        return self._subscriber.stream
+
+    def age_ms(self) -> float | None:
+        """Return how old the newest pose is now; None without one."""
+        return None if self.last is None else self._subscriber.age_ms(self.last)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where orders are taken, once open."""
+        return self.control.endpoint if self.options.control is not None else None
+
+    # -- the loop --
+
+    def step(self) -> list[Decision]:
+        """Take what comes next, and return what was decided; waits no longer than an order may."""
+        decisions: list[Decision] = []
+        message = self._subscriber.receive(self._patience_s())
+        received_ns = now_ns()
+        if isinstance(message, HelloMessage):
+            self._greet(message)
+        offset = self._subscriber.clock
+        if offset is not None:
+            at_ns = received_ns + offset.offset_ns
+            if message is not None:
+                decisions += self._take(Received(message, at_ns, offset.uncertainty_at_ns(received_ns)), offset)
+                self._note(message, offset, received_ns)
+            elif self._is_due(at_ns):
+                decisions += self._take(Tick(at_ns), offset)
+            if self._arm_when_live and isinstance(message, PoseMessage):
+                self._arm_when_live = False
+                decisions += self._take(Command(Order.ARM, at_ns, "start"), offset)
+        decisions += self._obey(offset)
+        self._outputs.alive()
+        if isinstance(message, EndMessage) and not self.options.follow:
+            self.stop(f"the run has ended: {message.reason}")
+        return decisions
+
+    def _patience_s(self) -> float:
+        deadline_ns, offset = self.engine.deadline_ns, self._subscriber.clock
+        if deadline_ns is None or offset is None:
+            return _LOOK_EVERY_S
+        return min(_LOOK_EVERY_S, max(0.0, (deadline_ns - offset.offset_ns - now_ns()) / 1e9))
+
+    def _is_due(self, at_ns: int) -> bool:
+        return self.engine.deadline_ns is not None and at_ns >= self.engine.deadline_ns
+
+    def _take(self, event: Event, offset: ClockOffset | None = None) -> list[Decision]:
+        """Let the engine decide, tell the outputs, and only then write it down."""
+        begun_ns = now_ns()
+        decisions = self.engine.take(event)
+        for decision in decisions:
+            if decision.actions:
+                self._remember(decision)
+                self._outputs.submit(decision, 0 if offset is None else offset.offset_ns)
+        if isinstance(event, Received) and isinstance(event.message, PoseMessage):
+            self.rule_us.add((now_ns() - begun_ns) / 1e3)
+        self._event_ns = max(self._event_ns, event.received_ns if isinstance(event, Received) else event.now_ns)
+        self._inputs.add(event)
+        for decision in decisions:
+            self.decided[decision.verdict.value] += 1
+            self._decisions.add(decision)
+        return decisions
+
+    def _note(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
+        if isinstance(message, PoseMessage):
+            self.poses += 1
+            self.last = message
+            if self._sync is not None:
+                self._sync.frame(message.frame, message.time.captured_ns, offset.offset_ns)
+
+    def _greet(self, hello: HelloMessage) -> None:
+        """Hold the rules against what is published. Raises ConfigError, and StageError where time has changed."""
+        self.rules.check_stream(hello.keypoint_names, hello.fps)
+        if self._clock not in (None, hello.clock):
+            raise StageError(
+                "the poses come from a machine with another clock now (it was started anew, or is another one): "
+                "their ages cannot be compared; start the triggers anew"
+            )
+        self._clock = hello.clock
+
+    # -- orders --
+
+    def _obey(self, offset: ClockOffset | None) -> list[Decision]:
+        decisions: list[Decision] = []
+        for order, target, by in self.orders.take():
+            if order is Order.STOP:
+                self.stop(f"stopped by {by}")
+            elif offset is None:  # no pose has come yet: there is no time to arm at
+                self._arm_when_live = order is Order.ARM
+            else:
+                command = Command(order, now_ns() + offset.offset_ns, by, target)
+                decisions += self._take(command, offset)
+        return decisions
+
+    def _refusal(self, order: Order, target: str | None) -> str:
+        """What is wrong with an order; called by the control thread."""
+        if order is Order.TEST:
+            if target not in self.rules.outputs:
+                return f"there is no output {target}; there are {', '.join(self.rules.outputs)}"
+            return "" if self.last is not None else "no pose has come yet; 'cropzoom trigger RULES --test' needs none"
+        if order in (Order.ARM, Order.DISARM) and target is not None:
+            if target not in self.rules.rules:
+                return f"there is no rule {target}; there are {', '.join(self.rules.rules)}"
+            return "" if self.last is not None else "no pose has come yet; leave the rule out to arm all with the first"
+        return ""
+
+    def _state(self) -> dict[str, Any]:
+        """What every answer to an order tells; called by the control thread, so that it may be a step behind."""
+        return {
+            "armed": list(self.engine.armed),
+            "holding": list(self.engine.holding),
+            "live": self.engine.live,
+            "fired": self.decided[Verdict.FIRED.value],
+            "poses": self.poses,
+        }
+
+    # -- outputs --
+
+    def _remember(self, decision: Decision) -> None:
+        if decision.frame is not None:
+            self._received[decision.number] = decision.now_ns
+            if len(self._received) > _PENDING:
+                self._received.popitem(last=False)
+
+    def _done(self, done: Done) -> None:
+        """Log what became of an action; called by the outputs' threads."""
+        if self._sync is not None and self._sync.take(done):
+            return
+        self._done_log.add(done)
+        received_ns = self._received.pop(done.number, None)
+        if received_ns is not None and done.written_ns is not None:
+            self.written_ms.add((done.written_ns - received_ns) / 1e6)
+        if done.error:
+            logger.warning("output %s: %s", done.action.output, done.error)
+
+    def _open_sync(self, stack: ExitStack) -> RowLog | None:
+        if self._sync_settings is None:
+            return None
+        log = open_sync_log(self.folder, self._name)
+        stack.callback(log.close)
+        return log
+
+    def _close_outputs(self) -> None:
+        for name in self._outputs.close():
+            logger.error("output %s hangs and was left behind; look at the device", name)
+
+
+def run(process: TriggerProcess, show: Callable[[list[Decision]], None]) -> None:
+    """Go on until it is over."""
+    while not process.over:
+        show(process.step())

@@ -1,0 +1,102 @@
+"""Replays as ``cropzoom trigger --replay`` gives them: a log, a picture, and what came of it in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from realtime_cropzoom.draw import footage
+from realtime_cropzoom.errors import CropzoomError, DataError
+from realtime_cropzoom.session_table import SessionTables, read_session
+from realtime_cropzoom.trigger.build import build_engine, calibration_of
+from realtime_cropzoom.trigger.decision_log import decisions_text
+from realtime_cropzoom.trigger.events import Decision, Tick, Verdict
+from realtime_cropzoom.trigger.input_log import read_inputs
+from realtime_cropzoom.trigger.picture import Fired, draw_zones, first_frame, write_figure
+from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
+from realtime_cropzoom.trigger.rules import Rules
+from realtime_cropzoom.types import Float64
+
+_INPUTS, _DECISIONS = "_inputs.jsonl", "_decisions.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What rules would have done."""
+
+    decisions: list[Decision]
+    session: Path | None
+    """The session whose poses were taken; None where it was the log of triggers."""
+
+    def report(self) -> str:
+        """Return it in words: how often, and on which frames."""
+        lines = []
+        counts = Counter((d.rule, d.verdict) for d in self.decisions if d.rule)
+        for rule in dict.fromkeys(rule for rule, _ in counts):
+            what = ", ".join(f"{n} {verdict}" for (of, verdict), n in counts.items() if of == rule)
+            frames = [str(d.frame) for d in self.decisions if d.rule == rule and d.verdict is Verdict.FIRED]
+            shown = ", ".join(frames[:12]) + (" …" if len(frames) > 12 else "")
+            lines.append(f"{rule}: {what}" + (f"; fired on frames {shown}" if frames else ""))
+        return "\n".join(lines) or "no rule would have done anything"
+
+
+def find_inputs(path: Path) -> Path | None:
+    """Return the file of inputs of a trigger log; None where ``path`` is none."""
+    found = sorted(path.glob(f"*{_INPUTS}")) if path.is_dir() else [path] if path.name.endswith(_INPUTS) else []
+    return found[0] if found else None
+
+
+def repeat_exactly(inputs: Path) -> tuple[Rehearsal, bool]:
+    """Decide again on what a trigger session was given; return that, and whether its log says the same."""
+    decisions = list(replay_inputs(inputs))
+    log = inputs.with_name(inputs.name.removesuffix(_INPUTS) + _DECISIONS)
+    try:
+        same = log.read_text(encoding="utf-8") == decisions_text(decisions)
+    except OSError as error:
+        raise DataError(f"cannot read {log}: {error.strerror}") from None
+    return Rehearsal(decisions, None), same
+
+
+def rehearse(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float | None) -> Rehearsal:
+    """Decide by ``rules`` on a session, or on what a trigger session was given. Raises DataError or ConfigError."""
+    engine = build_engine(rules, seed, calibration_of(rules, rules_path))
+    inputs = find_inputs(path)
+    if inputs is not None:
+        events = (event for event in read_inputs(inputs).events if not isinstance(event, Tick))
+        return Rehearsal(list(replay(engine, events)), None)
+    return Rehearsal(list(replay(engine, session_events(path, fps=fps))), path)
+
+
+def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path: Path) -> list[str]:
+    """Leave log and picture in ``folder``; return what could not be drawn, and why."""
+    (folder / f"{rules_path.stem}{_DECISIONS}").write_text(decisions_text(rehearsal.decisions), encoding="utf-8")
+    if rehearsal.session is None:
+        return []
+    try:
+        tables = read_session(rehearsal.session)
+        image = first_frame(footage(tables))
+        path = _path(tables)
+        picture = draw_zones(image, rules, calibration_of(rules, rules_path), path, list(_fired(rehearsal, path)))
+        write_figure(folder / "zones.png", picture)
+    except CropzoomError as error:
+        return [f"no picture: {error}"]
+    return []
+
+
+def _path(tables: SessionTables) -> Float64:
+    """(n, 2): the mean of the keypoints, frame by frame."""
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(tables.poses[:, :, 0])
+        total = np.where(known[:, :, None], tables.poses[:, :, :2], 0.0).sum(axis=1)
+        return np.asarray(total / known.sum(axis=1, keepdims=True), np.float64)
+
+
+def _fired(rehearsal: Rehearsal, path: Float64) -> Iterator[Fired]:
+    for decision in rehearsal.decisions:
+        if decision.verdict is Verdict.FIRED and decision.frame is not None:
+            x, y = path[decision.frame]
+            yield Fired(decision.rule, float(x), float(y))
