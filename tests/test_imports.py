@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 PURE = [
-    *("boxes", "clock", "context", "crop", "drift", "echo", "errors", "heatmaps", "inbox", "message"),
-    *("records", "report", "schedule", "split", "stats", "types"),
+    *("boxes", "calibration", "clock", "config_file", "context", "crop", "drift", "echo", "errors", "heatmaps"),
+    *("homography", "inbox", "lens", "message", "records", "report", "schedule", "split", "stats", "types"),
 ]
 BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", *PURE]
 
@@ -55,7 +55,7 @@ def modules(folder: str) -> list[Path]:
 def test_pure_modules_import_nothing_that_opens_or_runs(name: str) -> None:
     path = PACKAGE / f"{name}.py"
     assert not libraries(path) & {"av", "onnxruntime", "zmq", "threading", "torch", "multiprocessing", "subprocess"}
-    assert ours(path) <= set(PURE)
+    assert {name for name in ours(path) if not name.startswith("filters")} <= set(PURE)
 
 
 @pytest.mark.parametrize("path", modules("filters"), ids=lambda p: p.stem)
