@@ -1,0 +1,104 @@
+"""Decisions → a CSV file that joins with the pose files by ``frame``, and back."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.pose_rows import text_cell
+from realtime_cropzoom.tables import complete_lines
+from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
+from realtime_cropzoom.trigger.outputs.row_log import RowLog
+
+COLUMNS = (
+    *("number", "verdict", "rule", "reason", "actions", "now_ns", "run", "camera", "seq", "frame"),
+    *("captured_ns", "published_ns", "age_ms"),
+)
+
+
+def decision_row(decision: Decision) -> str:
+    """Return a decision as a line of CSV with its end: the same decision gives the same bytes."""
+    cells = [
+        decision.number,
+        decision.verdict,
+        decision.rule,
+        decision.reason,
+        ";".join(_action_text(action) for action in decision.actions),
+        *(getattr(decision, name) for name in COLUMNS[5:]),
+    ]
+    return ",".join("" if cell is None else text_cell(_one_line(cell)) for cell in cells) + "\n"
+
+
+def read_decisions(path: Path) -> list[Decision]:
+    """Return the decisions of a log, without a last line that was cut off. Raises DataError."""
+    try:
+        text = complete_lines(path).read().decode()
+        rows = csv.DictReader(text.splitlines())
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path} is no log of triggers; expected the columns {', '.join(COLUMNS)}")
+        return [_decision(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+
+
+def decisions_text(decisions: Iterable[Decision]) -> str:
+    """Return what a log of these decisions holds."""
+    return ",".join(COLUMNS) + "\n" + "".join(map(decision_row, decisions))
+
+
+class DecisionLog:
+    """Writes each decision as soon as it is there; nobody waits for the disk."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Create ``<name>_decisions.csv``. Raises SinkError where that cannot be done, or it is there already."""
+        self.path = folder / f"{name}_decisions.csv"
+        self._rows = RowLog(self.path, ",".join(COLUMNS))
+
+    def add(self, decision: Decision) -> None:
+        """Take in a decision."""
+        self._rows.add(decision_row(decision))
+
+    def problems(self) -> list[str]:
+        """Say what is not in the file; right after ``close``."""
+        return self._rows.problems()
+
+    def close(self) -> None:
+        """Write what is queued and close the file."""
+        self._rows.close()
+
+
+def _one_line(cell: object) -> str:
+    """Names come from the wire: a line break in one must not look like the next row."""
+    return " ".join(str(cell).splitlines()) if isinstance(cell, str) else str(cell)
+
+
+def _action_text(action: Action) -> str:
+    return f"{action.output}:{action.act}" + (f":{action.ms!r}" if action.act is Act.PULSE else "")
+
+
+def _action(text: str) -> Action:
+    output, act, *ms = text.split(":")
+    return Action(output, Act(act), float(ms[0]) if ms else 0.0)
+
+
+def _decision(row: dict[str, str]) -> Decision:
+    def whole(name: str) -> int | None:
+        return int(row[name]) if row[name] else None
+
+    return Decision(
+        number=int(row["number"]),
+        verdict=Verdict(row["verdict"]),
+        rule=row["rule"],
+        reason=row["reason"],
+        actions=tuple(_action(text) for text in row["actions"].split(";") if text),
+        now_ns=int(row["now_ns"]),
+        run=row["run"] or None,
+        camera=row["camera"] or None,
+        seq=whole("seq"),
+        frame=whole("frame"),
+        captured_ns=whole("captured_ns"),
+        published_ns=whole("published_ns"),
+        age_ms=float(row["age_ms"]) if row["age_ms"] else None,
+    )

@@ -1,0 +1,146 @@
+"""What rules would have done: on the very inputs of a trigger session, or on the files of any session.
+
+From the inputs the decisions come out byte for byte as they were live. From a session's poses, boxes and times
+the messages are built again, and ticks are made at the engine's deadlines: which triggers would have
+fired, and on which frame. That tries out rules on an earlier recording, before an animal goes in.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, PoseMessage, StatusMessage, TimeField
+from realtime_cropzoom.session_files import find_files
+from realtime_cropzoom.session_table import SessionTables, read_session
+from realtime_cropzoom.tables import complete_lines
+from realtime_cropzoom.trigger.engine import Engine
+from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Received, Tick
+from realtime_cropzoom.trigger.input_log import read_inputs
+from realtime_cropzoom.trigger.smoothing import smoothing_of
+from realtime_cropzoom.types import StreamState
+
+_COUNTS = Counts(0, 0, 0, 0, 0)
+_BEGIN_NS = 1_000_000_000
+"""Where time begins for files that only know frame times."""
+
+
+def replay_inputs(path: Path) -> Iterator[Decision]:
+    """Yield the decisions of a trigger session again from the file of its inputs. Raises DataError."""
+    inputs = read_inputs(path)
+    engine = Engine(inputs.rules, inputs.seed, inputs.calibration, smoothing_of(inputs.rules))
+    for event in inputs.events:
+        yield from engine.take(event)
+
+
+def replay(engine: Engine, events: Iterable[Event]) -> Iterator[Decision]:
+    """Yield the decisions on events that have no ticks among them; they are made when the engine asks for them."""
+    for event in events:
+        at_ns = event.received_ns if isinstance(event, Received) else event.now_ns
+        while (due_ns := engine.deadline_ns) is not None and due_ns < at_ns:
+            yield from engine.take(Tick(due_ns))
+        yield from engine.take(event)
+
+
+def session_events(
+    path: Path, *, latency_ms: float = 5.0, fps: float | None = None, arm: bool = True
+) -> Iterator[Event]:
+    """Yield what a trigger session beside a run would have been given, from the files the run left.
+
+    ``path`` is a session folder or a file of poses. Of a live run the poses that were published come at the
+    times at which they were; where there are no such times, as after ``--pace fast`` or in predictions of
+    Lightning Pose (then give ``fps``), by frame time, ``latency_ms`` later. With ``arm`` all rules are armed
+    at the start. Raises DataError where there are no times at all.
+    """
+    tables = read_session(path, fps=fps)
+    moments = _moments(path, tables, latency_ms)
+    first = next((moment for moment in moments if moment is not None), None)
+    if first is None:
+        raise DataError(f"{path} has no times, so that nothing can be replayed; give the frame rate with --fps")
+    if arm:
+        yield Command(Order.ARM, first.captured_ns, "start")
+    run, camera = str(tables.summary.get("run", "")), _camera(path)
+    last_ns = 0
+    for frame, moment in enumerate(moments):
+        if moment is not None:
+            last_ns = max(last_ns, moment.published_ns)
+            yield Received(_pose(tables, frame, moment, run, camera), moment.published_ns)
+    ended = StatusMessage(SCHEMA_VERSION, run, camera, "", StreamState.ENDED, _COUNTS, 0, 0.0, 0.0, {}, last_ns, 0)
+    yield Received(ended, last_ns + 1)
+    yield Received(EndMessage(SCHEMA_VERSION, run, camera, "finished", _COUNTS, last_ns), last_ns + 1)
+
+
+def _pose(tables: SessionTables, frame: int, moment: _Moment, run: str, camera: str) -> PoseMessage:
+    points: Any = (tuple(v if math.isfinite(v) else None for v in row) for row in tables.poses[frame].tolist())
+    times = TimeField(None, moment.captured_ns, None, None, moment.published_ns, moment.published_ns, 0)
+    return PoseMessage(
+        schema=SCHEMA_VERSION,
+        run=run,
+        camera=camera,
+        seq=moment.seq,
+        frame=frame,
+        state=tables.states[frame] or "tracking",
+        stream="live",
+        keypoints=dict(zip(tables.keypoint_names, points, strict=True)),
+        box=None,
+        time=times,
+        counts=_COUNTS,
+        segment=moment.segment,
+    )
+
+
+class _Moment(NamedTuple):
+    """When a frame was captured and its message sent."""
+
+    captured_ns: int
+    published_ns: int
+    seq: int
+    segment: int
+
+
+def _moments(path: Path, tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
+    """For each frame; None where no message left."""
+    timing = find_files(path).timing
+    if timing is not None and _setting(timing.parent, "pace") != "fast":
+        published = _published(timing, len(tables.poses))
+        if any(published):
+            return published
+    later_ns = round(latency_ms * 1e6)
+    made = tables.frames["fate"].fillna("processed") == "processed"
+    times_ns = [None if math.isnan(s) else _BEGIN_NS + round(s * 1e9) for s in tables.seconds]
+    return [
+        _Moment(at_ns, at_ns + later_ns, frame, 0) if at_ns is not None and ok else None
+        for frame, (at_ns, ok) in enumerate(zip(times_ns, made, strict=True))
+    ]
+
+
+def _published(timing: Path, count: int) -> list[_Moment | None]:
+    """Exact to the ns, which a table of floats is not."""
+    moments: list[_Moment | None] = [None] * count
+    try:
+        for row in csv.DictReader(complete_lines(timing).read().decode().splitlines()):
+            frame = int(row["frame"])
+            if row["published_ns"] and frame < count:
+                captured_ns, published_ns, seq = (int(row[name]) for name in ("captured_ns", "published_ns", "seq"))
+                moments[frame] = _Moment(captured_ns, published_ns, seq, int(row.get("segment") or 0))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"cannot read {timing}: {error}") from None
+    return moments
+
+
+def _camera(path: Path) -> str:
+    return str(_setting(path if path.is_dir() else path.parent, "camera") or "")
+
+
+def _setting(folder: Path, name: str) -> Any:
+    """What the run's settings say; None where there are none."""
+    try:
+        return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None

@@ -1,0 +1,172 @@
+"""What the tests of triggers share: rules from text, streams of poses, and an engine that is fed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from realtime_cropzoom.message import Counts, EndMessage, HelloMessage, PoseMessage, StatusMessage, TimeField
+from realtime_cropzoom.trigger.engine import Engine
+from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.rules import Rules, parse_rules
+
+MS = 1_000_000
+START_NS = 1_000_000_000
+"""When frame 0 was captured."""
+LATENCY_NS = 5 * MS
+"""From captured to received."""
+COUNTS = Counts(0, 0, 0, 0, 0)
+
+Place = tuple[float | None, float | None, float | None]
+
+
+def rules(text: str, **settings: Any) -> Rules:
+    """Rules with two zones and two outputs; ``text`` has the rules alone, as YAML."""
+    return parse_rules(
+        {
+            "zones": {
+                "left_half": {"rectangle_px": [0, 0, 320, 480]},
+                "disc": {"circle_px": [320, 240, 60]},
+            },
+            "outputs": {"laser": {"serial": "x"}, "marks": {"zmq_publish": "x"}},
+            "bridge_ms": 100,
+            **settings,
+            "rules": yaml.safe_load(text),
+        }
+    )
+
+
+def one_rule(when: str, **settings: Any) -> Rules:
+    """Rules of one rule, ``r``, that pulses the laser for 10 ms; ``settings`` may be the rule's or the file's."""
+    own = {k: v for k, v in settings.items() if k in _OF_A_RULE}
+    of_all = {k: v for k, v in settings.items() if k not in _OF_A_RULE}
+    action = {} if own.get("hold") else {"pulse_ms": 10}
+    built = rules("{r: {when: {state: tracking}, fire: laser, pulse_ms: 10}}", **of_all).model_dump(
+        by_alias=True, exclude_unset=True
+    )
+    built["rules"] = {"r": {"when": yaml.safe_load(when), "fire": "laser", **action, **own}}
+    return parse_rules(_plain(built))
+
+
+_OF_A_RULE = {
+    *("for_ms", "fire", "pulse_ms", "hold", "repeat", "refractory_ms", "probability", "max_per_minute", "max_fired"),
+    *("max_on_s", "minutes", "max_age_ms", "min_likelihood", "states"),
+}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as YAML has them."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def pose(
+    frame: int,
+    at_ms: float,
+    keypoints: Mapping[str, Place],
+    *,
+    state: str = "tracking",
+    stream: str = "live",
+    run: str = "run",
+    camera: str = "cam0",
+    segment: int = 0,
+    seq: int | None = None,
+) -> PoseMessage:
+    """A pose captured ``at_ms`` after the start."""
+    captured_ns = START_NS + round(at_ms * MS)
+    times = TimeField(None, captured_ns, None, None, captured_ns + 3 * MS, captured_ns + 4 * MS, 0)
+    return PoseMessage(
+        1,
+        run,
+        camera,
+        frame if seq is None else seq,
+        frame,
+        state,
+        stream,
+        dict(keypoints),
+        None,
+        times,
+        COUNTS,
+        segment,
+    )
+
+
+def received(message: PoseMessage, latency_ms: float = LATENCY_NS / MS) -> Received:
+    return Received(message, message.time.captured_ns + round(latency_ms * MS))
+
+
+def status(stream: str, at_ms: float, run: str = "run") -> Received:
+    at_ns = START_NS + round(at_ms * MS)
+    message = StatusMessage(1, run, "cam0", "tracking", stream, COUNTS, 0, 0.0, 0.0, {}, at_ns, 0)
+    return Received(message, at_ns)
+
+
+def end(at_ms: float, run: str = "run") -> Received:
+    at_ns = START_NS + round(at_ms * MS)
+    return Received(EndMessage(1, run, "cam0", "finished", COUNTS, at_ns), at_ns)
+
+
+def hello(names: list[str], at_ms: float = 0.0, run: str = "run") -> Received:
+    at_ns = START_NS + round(at_ms * MS)
+    message = HelloMessage(1, run, "cam0", "film", names, 640, 480, 30.0, None, "", "", "", 0)
+    return Received(message, at_ns)
+
+
+def order(what: str, at_ms: float = 0.0, target: str | None = None) -> Command:
+    return Command(Order(what), START_NS + round(at_ms * MS), "key", target)
+
+
+def tick(at_ms: float) -> Tick:
+    return Tick(START_NS + round(at_ms * MS))
+
+
+class Bench:
+    """An engine and a clock in ms: feeds it poses of one keypoint or more, every ``step_ms``."""
+
+    def __init__(self, built: Rules, *, armed: bool = True, step_ms: float = 10.0, seed: int = 1, **parts: Any) -> None:
+        self.engine = Engine(built, seed, **parts)
+        self.decisions: list[Decision] = []
+        self.step_ms = step_ms
+        self.at_ms = 0.0
+        self.frame = 0
+        if armed:
+            self.take(order("arm"))
+            self.decisions.clear()
+
+    def take(self, *events: Event) -> list[Decision]:
+        new = [decision for event in events for decision in self.engine.take(event)]
+        self.decisions += new
+        return new
+
+    def see(self, x: float | None, y: float | None = 100.0, p: float | None = 0.9, **others: Any) -> list[Decision]:
+        """One pose with a snout at x, y; further keypoints and message fields by name."""
+        latency_ms = others.pop("latency_ms", LATENCY_NS / MS)
+        more = {k: others.pop(k) for k in list(others) if isinstance(others[k], tuple)}
+        message = pose(self.frame, self.at_ms, {"snout": (x, y, p), **more}, **others)
+        self.frame += 1
+        self.at_ms += self.step_ms
+        return self.take(received(message, latency_ms))
+
+    def see_all(self, xs: Iterable[float | None], **others: Any) -> list[Decision]:
+        return [decision for x in xs for decision in self.see(x, **others)]
+
+    def wait(self, ms: float) -> list[Decision]:
+        """Let time go by without a message, with the ticks that a live loop would make."""
+        until_ns = START_NS + round((self.at_ms + ms) * MS)
+        new = []
+        while (due_ns := self.engine.deadline_ns) is not None and due_ns <= until_ns:
+            new += self.take(Tick(due_ns))
+        self.at_ms += ms
+        return new + self.take(Tick(until_ns))
+
+
+def verdicts(decisions: Iterable[Decision], *which: Verdict | str) -> list[str]:
+    wanted = {str(w) for w in which}
+    return [str(d.verdict) for d in decisions if not wanted or str(d.verdict) in wanted]
+
+
+def fired_frames(decisions: Iterable[Decision]) -> list[int | None]:
+    return [d.frame for d in decisions if d.verdict is Verdict.FIRED]
