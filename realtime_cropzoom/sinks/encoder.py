@@ -8,7 +8,6 @@ to the operating system as soon as the next one comes.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.sinks.outputfile import OutputFile
 from realtime_cropzoom.types import UInt8
 
 Codec = Literal["h264", "ffv1"]
@@ -72,7 +72,7 @@ class VideoEncoder:
         self._last_ticks, self._moved_up = -1, 0
         self._reformatter = VideoReformatter()
         self._pixels = "bgr0" if codec == "ffv1" else "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
-        self._file = _File(path)
+        self._file = OutputFile(path)
         try:
             options = {**how.container_options, "flush_packets": "1"}
             self._container = av.open(self._file, "w", format=how.container, options=options)
@@ -140,47 +140,3 @@ class VideoEncoder:
                 self.muxed += 1
         except Exception as error:  # as above
             self._file.fail(error)
-
-
-class _File:
-    """What the muxer writes to; after an error nothing more, and it then ends with the last whole frame."""
-
-    def __init__(self, path: Path) -> None:
-        self.error: str | None = None
-        self._kept = 0
-        try:
-            self._file = path.open("xb", buffering=0)
-        except OSError as error:
-            raise SinkError(f"cannot record to {path}: {error.strerror}; give another folder with --out") from error
-
-    def write(self, data: bytes) -> int:
-        """Write all of ``data``, unless something has gone wrong before: nothing is raised through the muxer."""
-        view = memoryview(data)
-        try:
-            while self.error is None and view:
-                view = view[self._file.write(view) or 0 :]
-        except OSError as error:
-            self.fail(error)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Seek; the muxer goes back once, at the end."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Where it stands; that there is this method tells PyAV that the file can be sought."""
-        return self._file.tell()
-
-    def fail(self, error: Exception) -> None:
-        """Keep the first error, in words."""
-        self.error = self.error or getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-    def keep(self) -> None:
-        """Say that what is written so far is whole."""
-        self._kept = self._file.tell()
-
-    def close(self) -> None:
-        """Close; what an error has left half written is cut off."""
-        with contextlib.suppress(OSError), self._file:
-            if self.error is not None:
-                self._file.truncate(self._kept)
