@@ -1,6 +1,8 @@
 """The table of a recording: which captured frame each of its frames is, and what became of the others.
 
-``<name>_recording.csv`` stands beside the video, with one row a captured frame, in order.
+``<name>_recording.csv`` stands beside the video, with one row a captured frame, in order. A copy of a
+camera's own stream may hold frames that were not captured, but from which captured ones are made: the
+numbers in the table leave them out, and so does whoever plays it.
 """
 
 from __future__ import annotations
@@ -20,11 +22,25 @@ def recording_table(video: Path) -> Path:
 
 
 def captured_frames(video: str | Path) -> list[int] | None:
-    """Return which captured frame each frame of ``video`` is; None where it is no recording of ours.
+    """Return which captured frame each frame of ``video`` is, as ``VideoFile`` plays it; None where it is none of ours.
 
     A last row that was cut off does not count. Raises DataError where the table cannot be read.
     """
-    table = recording_table(Path(video))
+    recorded = _recorded(recording_table(Path(video)))
+    return None if recorded is None else list(recorded)
+
+
+def left_out_numbers(video: Path) -> frozenset[int]:
+    """Return the numbers of the frames in a recording that were not captured; none where it is no recording of ours."""
+    try:
+        numbers = set((_recorded(recording_table(video)) or {}).values())
+    except DataError:  # a table of something else
+        return frozenset()
+    return frozenset(range(max(numbers, default=0))) - numbers
+
+
+def _recorded(table: Path) -> dict[int, int] | None:
+    """Captured frame → its number in the recording."""
     try:
         text = table.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -33,7 +49,7 @@ def captured_frames(video: str | Path) -> list[int] | None:
         raise DataError(f"cannot read {table}: {error}") from error
     rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
     try:
-        return [int(row["frame"]) for row in rows if row["recorded"]]
+        return {int(row["frame"]): int(row["recorded"]) for row in rows if row["recorded"]}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{table} is no table of a recording ({error}); expected {RECORDING_COLUMNS}") from error
 

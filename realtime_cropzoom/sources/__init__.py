@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from realtime_cropzoom.sources.coded import PIXELS, CodedFrames, Coding
 from realtime_cropzoom.types import UInt8
 
 
@@ -30,6 +31,8 @@ class SourceInfo:
     """What a user must know at the start, such as a rate that is not the one asked for."""
     asked_fps: float | None = None
     """The rate that was asked of it; two seconds in, the measured one is held against it."""
+    coding: Coding | str = PIXELS
+    """How its frames come compressed, where ``keep_packets`` asked for that; else why they are not to be had so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class Captured:
     """Frames the camera has counted between the one before and this one, which never came."""
     segment: int = 0
     """How often the source has broken off and come back."""
+    coded: Callable[[], CodedFrames | None] | None = None
+    """Gives the frame as it came, compressed, and None where what it is made from is missing; called at most
+    once, before the next frame is asked for."""
 
 
 def never() -> bool:
@@ -80,6 +86,8 @@ class SourceOptions:
     """A file begins anew when it ends."""
     start_s: float = 0.0
     """Where in a file to begin."""
+    keep_packets: bool = False
+    """Hand on the frames as they came, compressed, beside their pixels."""
     stopped: Callable[[], bool] = never
     """Whether the run has ended: whoever waits long for a device asks it now and then, and gives up."""
 

@@ -66,6 +66,7 @@ def open_camera(which: str, options: SourceOptions) -> LiveVideo:
             timeout_s=(options.open_timeout_s, options.read_timeout_s),
             asked_fps=options.fps,
             stopped=options.stopped,
+            keep_packets=options.keep_packets,
         )
     )
     notes = compare(camera.info, camera.pixel_format, options) + _control(system, url, options)

@@ -21,6 +21,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
+from realtime_cropzoom.sources.trail import PacketTrail
 from realtime_cropzoom.sources.video import copy_rgb, words
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class Address:
     asked_fps: float | None = None
     stopped: Callable[[], bool] = never
     """Whether the run has ended: then no further packet is read."""
+    keep_packets: bool = False
+    """Hand on the frames as they came, compressed, too."""
 
 
 class LiveVideo:
@@ -98,7 +101,7 @@ class LiveVideo:
                 continue
             yield Captured(
                 clock.frame_time_ns(own_ns, received_ns), own_ns, frame.width, frame.height,
-                partial(copy_rgb, self._reformatter, frame), lost_before,
+                partial(copy_rgb, self._reformatter, frame), lost_before, coded=self._trail.take,
             )  # fmt: skip
             lost_before = 0
 
@@ -130,6 +133,7 @@ class LiveVideo:
                 **context.options,
                 "err_detect": "explode",
             }  # an error is an error, nothing to paint over
+        self._trail = PacketTrail(stream, keep=self._address.keep_packets)
         deadline_ns = now_ns() + round(self._address.timeout_s[0] * 1e9)
         for frame in self._whole_frames(deadline_ns):
             rate = stream.average_rate
@@ -138,6 +142,7 @@ class LiveVideo:
             return SourceInfo(
                 self._address.name, frame.width, frame.height, float(rate) if rate else None, None, live=True,
                 notes=(self._describe(frame, rate),), asked_fps=self._address.asked_fps,
+                coding=self._trail.coding(frame.width, frame.height),
             )  # fmt: skip
         raise SourceError(f"{shown} was not waited for any longer: the run has ended")
 
@@ -155,6 +160,8 @@ class LiveVideo:
                 continue
             if packet.is_corrupt:  # some decoders keep quiet about it, and hand it on later
                 self._corrupt.append(packet.pts)
+            if packet.size:
+                self._trail.add(packet, frames)
             for frame in frames:
                 if self._is_whole(frame):
                     yield frame
@@ -179,6 +186,7 @@ class LiveVideo:
         self._damaged += 1
         self._left_out += 1
         self._needs_key = True
+        self._trail.spoil()
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Yield packets until the run ends, whether or not a frame comes of them. Raises SourceError."""

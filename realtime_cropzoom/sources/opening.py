@@ -65,7 +65,7 @@ def _open_path(path: Path, options: SourceOptions) -> Source:
             return ImageFolder(path, options.fps, options.start_s)
         from realtime_cropzoom.sources.video import VideoFile
 
-        return VideoFile(path, options.start_s)
+        return VideoFile(path, options.start_s, keep_packets=options.keep_packets)
 
     return Looping(opened) if options.loop else opened()
 

@@ -65,6 +65,7 @@ def address_of(spec: str, options: SourceOptions) -> Address:
         timeout_s=(options.open_timeout_s, options.read_timeout_s),
         asked_fps=options.fps,
         stopped=options.stopped,
+        keep_packets=options.keep_packets,
     )
 
 

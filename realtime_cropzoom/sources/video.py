@@ -11,10 +11,13 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.recording import left_out_numbers
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.times import recorded_times
+from realtime_cropzoom.sources.trail import PacketTrail
 from realtime_cropzoom.types import UInt8
 
 _ONE_THREAD_PIXELS = 1280 * 1024
@@ -24,9 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 class VideoFile:
-    """A video file. Frames are what ``rgb24`` conversion gives, turned as the file's display matrix says."""
+    """A video file. Frames are what ``rgb24`` conversion gives, turned as the file's display matrix says.
 
-    def __init__(self, path: Path, start_s: float = 0.0) -> None:
+    Of a run's own recording, those that had not been captured are left out.
+    """
+
+    def __init__(self, path: Path, start_s: float = 0.0, *, keep_packets: bool = False) -> None:
         """Open ``path``; its first frame is the first at ``start_s`` or later. Raises SourceError."""
         if not path.exists():
             raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
@@ -35,6 +41,8 @@ class VideoFile:
         if path.stat().st_size == 0:
             raise SourceError(f"{path} is empty; expected a video file")
         self._path = path
+        self._keep_packets = keep_packets
+        self._not_captured = left_out_numbers(path)
         self._open()
         self._reformatter = VideoReformatter()
         self._undecodable = 0
@@ -67,7 +75,10 @@ class VideoFile:
             turned = frame.rotation % 180 != 0
             width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
             device_ns = None if frame.time is None else round(frame.time * 1e9)
-            yield Captured(pts_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame))
+            yield Captured(
+                pts_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame),
+                coded=self._trail.take,
+            )  # fmt: skip
             self._damaged += frame.is_corrupt
             index, last_ns = index + 1, pts_ns
         self._end_s = seconds
@@ -106,7 +117,8 @@ class VideoFile:
         rate = stream.average_rate or stream.guessed_rate
         width, height = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
         count = stream.frames if stream.frames > 0 and not self._start_s else None
-        return SourceInfo(self._path.stem, width, height, float(rate) if rate else None, count)
+        coding = "its pictures are turned" if first.rotation else self._trail.coding(width, height)
+        return SourceInfo(self._path.stem, width, height, float(rate) if rate else None, count, coding=coding)
 
     def _begins_s(self) -> float:
         """When the file's first frame is, in the file's own time."""
@@ -118,7 +130,8 @@ class VideoFile:
         if not start_s:
             yield from self._decode()
             return
-        frames = self._decode_from_key_frame(start_s)
+        # What is left out is counted from the beginning, and so nothing is skipped there.
+        frames = self._decode() if self._not_captured else self._decode_from_key_frame(start_s)
         rate, tick_s = float(self._stream.average_rate or 30), float(self._stream.time_base or 0)
         for index, frame in enumerate(frames):
             seconds = index / rate if frame.time is None else frame.time - self._begins_s()
@@ -155,8 +168,14 @@ class VideoFile:
         self._stream = self._container.streams.video[0]
         if self._stream.codec_context.width * self._stream.codec_context.height <= _ONE_THREAD_PIXELS:
             self._stream.codec_context.thread_count = 1
+        self._trail = PacketTrail(self._stream, keep=self._keep_packets)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
+        for number, frame in enumerate(self._decode_all()):
+            if number not in self._not_captured:
+                yield frame
+
+    def _decode_all(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -167,12 +186,20 @@ class VideoFile:
                 logger.warning("%s: reading ends early: %s", self._path, words(error))
                 self._undecodable += 1
                 return
-            try:
-                yield from packet.decode()
-            except av.FFmpegError as error:
-                logger.debug("%s: a packet does not decode: %s", self._path, words(error))
-                self._undecodable += 1
+            yield from self._decode_packet(packet)
             self._packets += packet.size > 0
+
+    def _decode_packet(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            logger.debug("%s: a packet does not decode: %s", self._path, words(error))
+            self._undecodable += 1
+            self._trail.spoil()
+            return []
+        if packet.size:
+            self._trail.add(packet, frames)
+        return frames
 
 
 def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8) -> None:
