@@ -17,7 +17,7 @@ from realtime_cropzoom.model import Model
 from realtime_cropzoom.records import RunIdentity
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sinks.files import CsvSink
-from realtime_cropzoom.sinks.recorder import CropRecorder, FrameRecorder
+from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import SourceInfo, without_password
 from realtime_cropzoom.stages.base import Control, Stage
@@ -46,7 +46,7 @@ class Stages:
     pose: PoseStage
     publish: ZmqSink | None
     write: CsvSink
-    recorders: tuple[FrameRecorder | CropRecorder, ...] = ()
+    recorders: tuple[Recorder, ...] = ()
 
 
 class Account:
@@ -122,7 +122,7 @@ class Account:
             segment=last.stamp.segment if last else 0,
             lost=stages.capture.lost if stages else 0,
             too_old=stages.publish.too_old if stages and stages.publish else 0,
-            recorded=sum(r.recording.recorded for r in recorders if isinstance(r, FrameRecorder)),
+            recorded=sum(r.recording.recorded for r in recorders if not isinstance(r, CropRecorder)),
             unrecorded=sum(r.recording.dropped_count() for r in recorders),
             refused=stages.publish.refusals.count if stages and stages.publish else 0,
         )

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -35,6 +34,7 @@ from realtime_cropzoom.sources import SourceOptions, without_password
 ENV_PREFIX = "CROPZOOM_"
 SHIPPED = "shipped"
 NONE = "none"
+COPY = "copy"
 AUTO = "auto"
 CAMERAS = "cameras"
 """What a config file has in it that is about several of them; no setting of a run."""
@@ -131,8 +131,10 @@ class Settings(BaseSettings):
     coast_after_ms: float = Field(250.0, gt=0, description="a box older than this makes the state coasting")
     lost_after_ms: float = Field(1000.0, gt=0, description="a box older than this makes the state lost")
 
-    record: Literal["none", "h264", "ffv1"] = Field(
-        "none", description="record the frames as captured: H.264 in MP4, or FFV1 in Matroska, which loses nothing"
+    record: Literal["none", "h264", "ffv1", "copy"] = Field(
+        "none",
+        description="record the frames as captured: H.264 in MP4; FFV1 in Matroska, which loses nothing; or a copy of "
+        "what the camera or stream sends compressed, which loses nothing and encodes nothing",
     )
     record_crops: bool = Field(False, description="record the crops, too or alone: with the codec of record, or H.264")
     record_buffer: int = Field(
@@ -194,13 +196,6 @@ class Settings(BaseSettings):
     def _path_to_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
 
-    @field_validator("record", mode="before")
-    @classmethod
-    def _explain_copy(cls, value: Any) -> Any:
-        if value == "copy":
-            raise PydanticCustomError("copy", "Copying a camera's own stream is not possible; expected h264 or ffv1")
-        return value
-
     @field_validator("anchor_keypoints", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
@@ -240,6 +235,7 @@ class Settings(BaseSettings):
             read_timeout_s=self.read_timeout_s,
             loop=self.loop,
             start_s=self.start_s,
+            keep_packets=self.record == COPY,
         )
 
     def state_limits(self) -> StateLimits:
@@ -252,10 +248,6 @@ class Settings(BaseSettings):
             return None
         return endpoint_beside(self.publish) if self.publish_echo == AUTO else self.publish_echo
 
-    def pose_filter(self, keypoint_count: int) -> PoseFilter | None:
-        """Return the filter of the pose model's keypoints, None where there is none."""
-        return chosen_filter(self.model_dump(), keypoint_count)
-
     def endpoints(self) -> dict[str, str]:
         """Return all endpoints that are to be bound, by the names of their settings."""
         if self.publish == NONE:
@@ -263,10 +255,14 @@ class Settings(BaseSettings):
         wanted = {"publish": self.publish, "publish_latest": self.publish_latest, "publish_echo": self.echo_endpoint()}
         return {name: endpoint for name, endpoint in wanted.items() if endpoint not in (None, NONE)}
 
+    def pose_filter(self, keypoint_count: int) -> PoseFilter | None:
+        """Return the filter of the pose model's keypoints, None where there is none."""
+        return chosen_filter(self.model_dump(), keypoint_count)
+
     @property
     def recording(self) -> bool:
-        """Whether any video is recorded."""
-        return self.record != "none" or self.record_crops
+        """Whether a video is made from the frames in the ring: a copy of what comes needs none of them."""
+        return self.record not in (NONE, COPY) or self.record_crops
 
     def to_yaml(self) -> str:
         """Return all settings as YAML that ``--config`` reads back; a password in an address is left out."""

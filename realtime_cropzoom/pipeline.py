@@ -39,9 +39,10 @@ from realtime_cropzoom.schedule import LatestSchedule, LockstepSchedule, Schedul
 from realtime_cropzoom.security import Security
 from realtime_cropzoom.session_folder import CALIBRATION, make_given_folder, make_session_folder, to_json, write_text
 from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.sinks.copier import PacketRecorder
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
-from realtime_cropzoom.sinks.recorder import FrameRecorder, make_recorders
+from realtime_cropzoom.sinks.recorder import Recorder, check_copy, make_recorders
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
@@ -129,6 +130,7 @@ class Pipeline:
         s = self.settings
         if info.live and self._lockstep:
             raise ConfigError(f"{info.name} is a live source and waits for nobody; leave out --pace fast")
+        check_copy(s, info)
         self.notes += info.notes
         models = Models(load_model(s, "pose"), None if s.schedule else load_model(s, "detector"))
         self.notes += model_notes("pose", models.pose, s, info.fps)
@@ -182,7 +184,8 @@ class Pipeline:
             models_at_work = [stage for stage in (detect, pose) if stage is not None]
             self._watchdog = Watchdog(models_at_work, s.hang_after_s, self._capture.stream, self.control)
             self._watchdog.start()
-        self._capture.begin(ring)
+        copier = next((recorder for recorder in recorders if isinstance(recorder, PacketRecorder)), None)
+        self._capture.begin(ring, None if copier is None else copier.offer)
 
     def _schedule(self) -> Schedule:
         s = self.settings
@@ -367,7 +370,7 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
         pipeline.join()
 
 
-def _end(thread: Sink | FrameRecorder) -> None:
+def _end(thread: Sink | Recorder) -> None:
     """Take back a thread that was started before something else was refused."""
     thread.end()
     thread.join(_SINKS_END_WITHIN_S)

@@ -32,12 +32,11 @@ from live import (
     wait_for,
 )
 
-from realtime_cropzoom.config import load_settings
 from realtime_cropzoom.draw import contact_sheet
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.session_table import load_session, read_session
-from realtime_cropzoom.sinks import recorder
+from realtime_cropzoom.sinks import lastmoments
 from realtime_cropzoom.sinks.encoder import VideoEncoder
 from realtime_cropzoom.types import UInt8
 
@@ -331,7 +330,7 @@ def test_ctrl_c_closes_the_recording(tmp_path: Path) -> None:
 def test_a_run_that_is_stopped_does_not_wait_for_what_is_not_recorded_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_LAST_S", 0.0)
+    monkeypatch.setattr(lastmoments, "_LAST_S", 0.0)
     there = threading.Event()
     film = Film(10**6, 200, before=lambda i: there.set() if i == 60 else None)
     pipeline = Pipeline(make_settings(tmp_path, record="ffv1", record_buffer=200), lambda: film)
@@ -356,11 +355,6 @@ def test_a_recording_that_cannot_be_made_is_refused_before_the_start(
         Pipeline(make_settings(tmp_path, record="h264", record_crops=True), Film).start()
     assert not cropzoom_threads()
     assert not list((tmp_path / "sessions").iterdir())
-
-
-def test_copy_is_refused_in_words() -> None:
-    with pytest.raises(ConfigError, match="copying a camera's own stream is not possible; expected h264 or ffv1"):
-        load_settings({"record": "copy"})
 
 
 # -- the file itself -------------------------------------------------------------------------------

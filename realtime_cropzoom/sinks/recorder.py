@@ -17,48 +17,37 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.boxes import even
-from realtime_cropzoom.config import NONE, Settings
+from realtime_cropzoom.config import COPY, NONE, Settings
 from realtime_cropzoom.crop import Edge, cut
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.records import Record
 from realtime_cropzoom.ring import EndOfStream, Ring, TrailingReader
 from realtime_cropzoom.sinks.base import Sink
+from realtime_cropzoom.sinks.copier import PacketRecorder
 from realtime_cropzoom.sinks.encoder import Codec, suffix_of
-from realtime_cropzoom.sinks.videofile import NO_BOX, RUN_ENDED, TOO_SLOW, Recording
+from realtime_cropzoom.sinks.lastmoments import LastMoments
+from realtime_cropzoom.sinks.packetfile import SUFFIX
+from realtime_cropzoom.sinks.videofile import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
 from realtime_cropzoom.sources import SourceInfo
+from realtime_cropzoom.sources.coded import Coding
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.types import Box, UInt8
 
 _QUEUE = 1 << 16
-_LAST_S = 0.4
-"""So long a run that was stopped goes on recording what was captured before."""
 _GIVE_WAY_S = 0.02
 """So long a frame waits for its pose: encoding at once would take a core, and memory, from the models just
 when the frame has come. No longer, because a recording must not depend on a model that hangs."""
 
 
-class _LastMoments:
-    """Tells a recorder that a run was stopped so long ago that it must leave out what is left."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        self._over_at: float | None = None
-
-    def over(self) -> bool:
-        """Whether to leave out the rest."""
-        if self._over_at is None and self._control.stop.is_set():
-            self._over_at = time.monotonic() + _LAST_S
-        return self._over_at is not None and time.monotonic() > self._over_at
-
-
 class FrameRecorder(Stage):
     """Records every captured frame."""
 
-    def __init__(self, recording: Recording, ring: Ring, control: Control, *, lockstep: bool) -> None:
+    def __init__(self, recording: EncodedRecording, ring: Ring, control: Control, *, lockstep: bool) -> None:
         super().__init__("record", control)
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._last_moments = _LastMoments(control)
+        self._last_moments = LastMoments(control)
         self._ended = threading.Event()
         self._lockstep = lockstep
         self._posed, self._pose_done = -1, threading.Event()
@@ -116,12 +105,14 @@ class FrameRecorder(Stage):
 class CropRecorder(Sink):
     """Records what the pose model was shown, resized to one size: a crop a frame that has a box."""
 
-    def __init__(self, recording: Recording, ring: Ring, control: Control, *, edge: Edge, lockstep: bool) -> None:
+    def __init__(
+        self, recording: EncodedRecording, ring: Ring, control: Control, *, edge: Edge, lockstep: bool
+    ) -> None:
         super().__init__("record-crops", control, limit=_QUEUE, wait_when_full=lockstep)
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._last_moments = _LastMoments(control)
+        self._last_moments = LastMoments(control)
         self._edge: Edge = edge
 
     def work(self) -> None:
@@ -158,19 +149,35 @@ class CropRecorder(Sink):
         return np.asarray(cv2.resize(pixels, self.recording.size), np.uint8)
 
 
+Recorder = FrameRecorder | PacketRecorder | CropRecorder
+
+
+def check_copy(settings: Settings, info: SourceInfo) -> None:
+    """Raise ConfigError where the source's own stream is to be recorded, and is not to be had."""
+    if settings.record == COPY and isinstance(info.coding, str):
+        raise ConfigError(
+            f"{info.name} cannot be recorded as it comes (--record copy): {info.coding}; "
+            "give --record h264, or ffv1, which loses nothing"
+        )
+
+
 def make_recorders(
     settings: Settings, info: SourceInfo, ring: Ring, crop_size: tuple[int, int], folder: Path, control: Control
-) -> tuple[FrameRecorder | CropRecorder, ...]:
+) -> tuple[Recorder, ...]:
     """Return the recorders that ``settings`` ask for, not started; crops are resized to ``crop_size``, made even."""
-    codec: Codec = "h264" if settings.record == "none" else settings.record
+    codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
     lockstep = settings.pace == "fast"
-    recorders: list[FrameRecorder | CropRecorder] = []
-    if settings.record != NONE:
+    recorders: list[Recorder] = []
+    if settings.record == COPY and isinstance(info.coding, Coding):
+        copied = CopiedRecording(folder / f"{info.name}{SUFFIX}", info.coding)
+        limit_bytes = settings.record_buffer * info.width * info.height * 3
+        recorders.append(PacketRecorder(copied, ring, control, limit_bytes=limit_bytes, lockstep=lockstep))
+    elif settings.record != NONE:
         video = folder / f"{info.name}{suffix_of(codec)}"
-        frames = Recording(video, (info.width, info.height), info.fps, codec)
+        frames = EncodedRecording(video, (info.width, info.height), info.fps, codec)
         recorders.append(FrameRecorder(frames, ring, control, lockstep=lockstep))
     if settings.record_crops:
         video = folder / f"{info.name}_crops{suffix_of(codec)}"
-        crops = Recording(video, (even(crop_size[0]), even(crop_size[1])), info.fps, codec)
+        crops = EncodedRecording(video, (even(crop_size[0]), even(crop_size[1])), info.fps, codec)
         recorders.append(CropRecorder(crops, ring, control, edge=settings.edge, lockstep=lockstep))
     return tuple(recorders)

@@ -1,7 +1,8 @@
-"""A recording: a video, and the table that says which captured frame each of its frames is.
+"""A recording: a video, encoded or copied, and the table that says which captured frame each of its frames is.
 
 ``<name>_recording.csv`` has one row a captured frame: the number it has in the video, or why it has
-none. A row is written once that is certain, so after kill -9 the two agree to within a frame.
+none. A row is written once that is certain, so after kill -9 the two agree to within a frame. In a copy
+numbers may be left out: those of frames that were not captured, and from which captured ones are made.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from realtime_cropzoom.recording import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.ring import Lease
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
 from realtime_cropzoom.sinks.files import RowFile
+from realtime_cropzoom.sinks.packetfile import PacketFile
+from realtime_cropzoom.sources.coded import CodedFrames, Coding
 from realtime_cropzoom.types import Stamp, UInt8
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,10 @@ NOT_WRITTEN = "not_written"
 """The disk was full, or the encoder failed."""
 RUN_ENDED = "run_ended"
 """Still waiting when the run was stopped, which waits for nobody."""
+NO_KEY_FRAME = "no_key_frame"
+"""Of copies: what the frame is made from is missing, up to the next key frame."""
+CHANGED = "changed"
+"""Of copies: the camera came back with another codec or size, which does not go into the same file."""
 NO_BOX = "no_box"
 """Of crops: there is none of this frame. It does not count as dropped."""
 
@@ -37,37 +44,61 @@ _WORDS = {
     TOO_SLOW: "because the recorder was too slow",
     NOT_WRITTEN: "because they could not be written",
     RUN_ENDED: "because the run was stopped",
+    NO_KEY_FRAME: "because no key frame had come since others were damaged or missing",
+    CHANGED: "because the stream came back with another codec or frame size",
 }
+_ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
+"""The reasons that the summary names even where they are none."""
 
 
-class Recording:
+class _VideoFile(Protocol):
+    """What a recording is written to; it never raises once it is open."""
+
+    on_disk: int
+
+    @property
+    def error(self) -> str | None: ...
+
+    def close(self) -> None: ...
+
+
+_File = TypeVar("_File", bound=_VideoFile)
+
+
+class Recording(Generic[_File]):
     """A video and its table. Opened, used and closed in one thread; counts may be read from others."""
 
-    def __init__(self, video: Path, size: tuple[int, int], fps: float | None, codec: Codec) -> None:
-        """``size`` is (W, H). Nothing is opened before ``open``."""
+    def __init__(self, video: Path, codec: str) -> None:
+        """Nothing is opened before ``open``."""
         self.video = video
-        self.size = size
         self.recorded = 0
         self.dropped: Counter[str] = Counter()
-        self._fps, self._codec = fps, codec
+        self._codec = codec
         self._opened = threading.Event()
         self._refused: SinkError | None = None
-        self._encoder: VideoEncoder | None = None
+        self._file: _File | None = None
         self._table: RowFile | None = None
-        self._waiting: deque[tuple[Stamp, str]] = deque()
-        """Frames whose row is not written yet, and why they are left out; nothing where they are not."""
+        self._failed = False
+        self._given = 0
+        """Frames that the video was given, captured or not."""
+        self._waiting: deque[tuple[Stamp, int, str]] = deque()
+        """Frames whose row is not written yet: the number in the video, and why they are left out, if they are."""
+
+    def open_video(self) -> _File:
+        """Make the video. Raises SinkError."""
+        raise NotImplementedError
 
     def open(self) -> bool:
         """Make the files; return whether that could be done."""
         try:
-            self._encoder = VideoEncoder(self.video, self.size, self._fps, self._codec)
+            self._file = self.open_video()
             self._table = RowFile(recording_table(self.video), RECORDING_COLUMNS + "\n")
         except SinkError as error:
             self._refused = error
         finally:
             self._opened.set()
-        if self._refused is not None and self._encoder is not None:
-            self._encoder.close()
+        if self._refused is not None and self._file is not None:
+            self._file.close()
         return self._refused is None
 
     def wait_open(self) -> None:
@@ -76,28 +107,16 @@ class Recording:
         if self._refused is not None:
             raise self._refused
 
-    def write(self, stamp: Stamp, image: UInt8, lease: Lease) -> None:
-        """Record an image of the frame; its lease is given back before it is encoded."""
-        assert self._encoder is not None
-        frame = self._encoder.convert(np.ascontiguousarray(image))
-        lease.release()
-        self._waiting.append((stamp, ""))
-        if frame is not None:
-            self._encoder.write(frame, stamp.pts_ns)
-            if self._encoder.error is not None:  # from here on no frame is converted
-                logger.warning("%s: %s; the recording ends here, the run goes on", self.video, self._encoder.error)
-        self._settle()
-
     def leave_out(self, stamps: Sequence[Stamp], why: str) -> None:
         """Mark frames that are not recorded."""
-        self._waiting.extend((stamp, why) for stamp in stamps)
+        self._waiting.extend((stamp, -1, why) for stamp in stamps)
         self._settle()
 
     def close(self) -> None:
         """Close both files; then every frame has its row."""
-        assert self._encoder is not None
+        assert self._file is not None
         assert self._table is not None
-        self._encoder.close()
+        self._file.close()
         self._settle(closed=True)
         self._table.close()
 
@@ -107,7 +126,7 @@ class Recording:
 
     def summary(self) -> dict[str, Any]:
         """Return what ``summary.json`` says of it."""
-        dropped = {why: self.dropped[why] for why in (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)}
+        dropped = {why: self.dropped[why] for why in _WORDS if why in _ALWAYS or self.dropped[why]}
         return {"file": self.video.name, "codec": self._codec, "frames": self.recorded, "dropped": dropped}
 
     def problems(self) -> list[str]:
@@ -116,26 +135,81 @@ class Recording:
         missing = {why: n for why, n in self.summary()["dropped"].items() if n}
         if missing:
             reasons = ", ".join(f"{n} {_WORDS[why]}" for why, n in missing.items())
-            error = f" ({self._encoder.error})" if self._encoder is not None and self._encoder.error else ""
+            error = f" ({self._file.error})" if self._file is not None and self._file.error else ""
             problems.append(f"{self.video}: {sum(missing.values())} frames are not in the recording: {reasons}{error}")
         if self._table is not None and self._table.lost_rows:
             table = self._table
             problems.append(f"{table.path}: {table.error}; {table.lost_rows} rows are lost")
         return problems
 
+    def _gave(self, stamp: Stamp, frames: int = 1) -> None:
+        """Note that the video was given so many frames, the last of which is the captured one."""
+        assert self._file is not None
+        self._given += frames
+        self._waiting.append((stamp, self._given - 1, ""))
+        if self._file.error is not None and not self._failed:
+            self._failed = True
+            logger.warning("%s: %s; the recording ends here, the run goes on", self.video, self._file.error)
+        self._settle()
+
     def _settle(self, *, closed: bool = False) -> None:
         """Write the rows of the frames whose fate is known: in order, and none before it is on the disk."""
-        assert self._encoder is not None
+        assert self._file is not None
         assert self._table is not None
         while self._waiting:
-            stamp, why = self._waiting[0]
-            if not why and self.recorded >= self._encoder.on_disk:
-                if self._encoder.error is None and not closed:
+            stamp, number, why = self._waiting[0]
+            if not why and number >= self._file.on_disk:
+                if self._file.error is None and not closed:
                     break
                 why = NOT_WRITTEN
             self._waiting.popleft()
-            number = "" if why else self.recorded
-            self._table.add(f"{stamp.index},{number},{why},{stamp.segment}\n")
+            self._table.add(f"{stamp.index},{'' if why else number},{why},{stamp.segment}\n")
             self.recorded += not why
             self.dropped[why] += bool(why)
         self._table.flush()
+
+
+class EncodedRecording(Recording[VideoEncoder]):
+    """Of images, encoded here."""
+
+    def __init__(self, video: Path, size: tuple[int, int], fps: float | None, codec: Codec) -> None:
+        """``size`` is (W, H)."""
+        super().__init__(video, codec)
+        self.size = size
+        self._fps, self._encode_as = fps, codec
+
+    def open_video(self) -> VideoEncoder:
+        """Make the video. Raises SinkError."""
+        return VideoEncoder(self.video, self.size, self._fps, self._encode_as)
+
+    def write(self, stamp: Stamp, image: UInt8, lease: Lease) -> None:
+        """Record an image of the frame; its lease is given back before it is encoded."""
+        assert self._file is not None
+        frame = self._file.convert(np.ascontiguousarray(image))
+        lease.release()
+        if frame is not None:
+            self._file.write(frame, stamp.pts_ns)
+        self._gave(stamp)
+
+
+class CopiedRecording(Recording[PacketFile]):
+    """Of frames as they came, compressed."""
+
+    def __init__(self, video: Path, coding: Coding) -> None:
+        super().__init__(video, f"copy of {coding.codec}")
+        self._coding = coding
+
+    def open_video(self) -> PacketFile:
+        """Make the video. Raises SinkError."""
+        return PacketFile(self.video, self._coding)
+
+    def write(self, stamp: Stamp, coded: CodedFrames | None) -> None:
+        """Record the frame, if nothing is missing that it is made from."""
+        assert self._file is not None
+        if coded is None:
+            self.leave_out([stamp], NO_KEY_FRAME)
+        elif not coded.coding.goes_on_as(self._coding):
+            self.leave_out([stamp], CHANGED)
+        else:
+            self._file.write(coded, stamp.pts_ns)
+            self._gave(stamp, len(coded.frames))

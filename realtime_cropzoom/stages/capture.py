@@ -59,6 +59,7 @@ class CaptureStage(Stage):
         self._begin = threading.Event()
         self._finished = threading.Event()
         self._ring: Ring | None = None
+        self._tap: Callable[[Stamp, Captured], None] | None = None
         self.info: SourceInfo | None = None
         self.problems: list[str] = []
         self.rate = Rate()
@@ -73,8 +74,9 @@ class CaptureStage(Stage):
             raise self.control.error or SourceError("stopped before the source was open")
         return self.info
 
-    def begin(self, ring: Ring) -> None:
-        """Start capturing into ``ring``."""
+    def begin(self, ring: Ring, tap: Callable[[Stamp, Captured], None] | None = None) -> None:
+        """Start capturing into ``ring``; ``tap`` is shown each frame after that, in the thread that captures."""
+        self._tap = tap
         self._ring = ring
         self._begin.set()
         if self._finished.is_set():  # a live source may be given up before; the other order is in ``finish``
@@ -195,6 +197,8 @@ class CaptureStage(Stage):
                 return
             captured.copy_to(ring.pixels[slot])
             ring.publish(slot, stamp)
+            if self._tap is not None:
+                self._tap(stamp, captured)
             self.rate.add(stamp.captured_ns)
             self._span_ns = (self._span_ns[0] or stamp.captured_ns, stamp.captured_ns)
             if index + 1 == self._limit:

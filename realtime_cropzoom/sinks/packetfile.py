@@ -1,0 +1,80 @@
+"""Frames as they came, compressed → one Matroska file that can be read to its end, whatever ends the run.
+
+Nothing is encoded: the packets are those of the camera. Matroska keeps times to the millisecond. Each
+frame is handed to the operating system as soon as the next one comes.
+"""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.sinks.outputfile import OutputFile
+from realtime_cropzoom.sources.coded import CodedFrame, CodedFrames, Coding
+
+SUFFIX = ".mkv"
+_TICK = Fraction(1, 1000)
+_OPTIONS = {"cluster_time_limit": "0", "flush_packets": "1"}
+
+
+class PacketFile:
+    """One file. Opened, used and closed in one thread; once open it never raises, but keeps its ``error``."""
+
+    def __init__(self, path: Path, coding: Coding) -> None:
+        """Raises SinkError where the file cannot be made."""
+        self.muxed = 0
+        """Frames given to the file."""
+        self.on_disk = 0
+        """Those that are in it for certain, whole."""
+        self._last_ticks = -1
+        self._file = OutputFile(path)
+        try:
+            self._container = av.open(self._file, "w", format="matroska", options=_OPTIONS)
+            # FFmpeg finds out from a key frame what the file's header must say.
+            with av.open(io.BytesIO(coding.key_frame), format=coding.codec) as key_frame:
+                self._stream = self._container.add_stream_from_template(key_frame.streams.video[0])
+            self._stream.time_base = _TICK
+            self._container.start_encoding()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._file.close()
+            raise SinkError(f"cannot record to {path}: {error}") from error
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong; the file holds what was written before, and takes nothing more."""
+        return self._file.error
+
+    def write(self, coded: CodedFrames, pts_ns: int) -> None:
+        """Write the frame shown at ``pts_ns``, after those it is made from, which then take no time at all."""
+        ticks = self._last_ticks = max(round(pts_ns / 1e6), self._last_ticks + 1)
+        for frame in coded.frames:
+            self._mux(frame, ticks)
+        if self.error is None:  # a frame is written out when the next one comes
+            self.on_disk = max(0, self.muxed - 1)
+            self._file.keep()
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        try:
+            self._container.close()
+        except Exception as error:  # whatever ails it: the tracking goes on
+            self._file.fail(error)
+        if self.error is None:
+            self.on_disk = self.muxed
+        self._file.close()
+
+    def _mux(self, frame: CodedFrame, ticks: int) -> None:
+        if self.error is not None:
+            return
+        packet = av.Packet(frame.data)
+        packet.stream, packet.time_base, packet.is_keyframe = self._stream, _TICK, frame.is_key
+        packet.pts = packet.dts = ticks
+        try:
+            self._container.mux(packet)
+            self.muxed += 1
+        except Exception as error:  # as above
+            self._file.fail(error)
