@@ -191,6 +191,25 @@ def test_all_is_well_with_a_camera_that_gives_what_it_says(wrong: Wrong) -> None
     assert float(lines["disk"].values["bytes_a_second"] or 0) > 1000
 
 
+@pytest.mark.parametrize("crops", [False, True])
+def test_a_stream_that_is_copied_needs_room_and_nothing_else(
+    wrong: Wrong, make_video: Callable[..., Path], crops: bool
+) -> None:
+    played = make_video("clip.avi", frames=60, codec="mjpeg", pix_fmt="yuvj420p")
+    wrong.chosen |= {"source": str(played), "record": "copy", "record_crops": crops}
+    lines = {line.check: line for line in wrong.lines()}
+    assert [line.text for line in lines.values() if not line.ok] == []
+    assert ("crops as h264" if crops else "frames copied as they come") in lines["recording"].text
+    copied = 30 * played.stat().st_size / 60
+    assert copied / 2 < float(lines["disk"].values["bytes_a_second"] or 0) < copied * (4 if crops else 1.5)
+
+
+def test_a_stream_that_cannot_be_copied(wrong: Wrong) -> None:
+    wrong.chosen["record"] = "copy"
+    (line,) = [line for line in wrong.lines() if not line.ok]
+    assert (line.check, "give --record h264" in line.text) == ("recording", True)
+
+
 def test_a_run_that_waits_for_nobody_needs_no_rate(wrong: Wrong) -> None:
     wrong.chosen["pace"] = "fast"
     hold(wrong, "pose", 0.04)

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from statistics import median
 
-from realtime_cropzoom.config import NONE
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.config import COPY, NONE
+from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.models import CheckedModels
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder, suffix_of
+from realtime_cropzoom.sinks.recorder import check_copy
 from realtime_cropzoom.types import UInt8
 
 _ROW_BYTES, _KEYPOINT_BYTES = 200, 60
@@ -34,6 +35,23 @@ def check_recording(models: CheckedModels) -> tuple[Line | None, float | None]:
 
 def _record(models: CheckedModels) -> tuple[Line, float]:
     """The line, and bytes a frame."""
+    settings, measured = models.settings, models.measured
+    if settings.record != COPY or measured.info is None:
+        return _encoded(models)
+    try:
+        check_copy(settings, measured.info)
+    except ConfigError as error:
+        return bad("recording", str(error)), 0.0
+    copied = measured.coded_bytes
+    if settings.record_crops:
+        line, of_crops = _encoded(models)
+        return line, copied + of_crops
+    text = f"frames copied as they come: {copied / 1e3:.0f} kB a frame"
+    return good("recording", text, frame_bytes=round(copied)), copied
+
+
+def _encoded(models: CheckedModels) -> tuple[Line, float]:
+    """The same of what must be encoded."""
     settings, images = models.settings, models.measured.samples
     codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
     try:
@@ -43,7 +61,7 @@ def _record(models: CheckedModels) -> tuple[Line, float]:
     height, width = images[0].shape[:2]
     pose = models.loaded.get("pose")
     of_crop = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0
-    of_frame = 0.0 if settings.record == NONE else 1.0
+    of_frame = 0.0 if settings.record in (NONE, COPY) else 1.0
     models.record_ms = ms * (of_crop + of_frame)
     ms, frame_bytes = max(ms * of_crop, ms * of_frame), frame_bytes * (of_crop + of_frame)
     what = " and ".join(w for w, on in (("frames", of_frame), ("crops", of_crop)) if on)

@@ -37,6 +37,8 @@ class Measured(threading.Thread):
         """How long a frame keeps the thread busy that reads it."""
         self.samples: list[UInt8] = []
         """The first frames, RGB."""
+        self.coded_bytes = 0.0
+        """Bytes a frame as it came, compressed, where those are to be recorded."""
         self.problem: str | None = None
         """Why it cannot be used."""
         self.notes: list[str] = []
@@ -84,11 +86,13 @@ class Measured(threading.Thread):
     def _take(self, source: Source, info: SourceInfo) -> None:
         image = np.empty((info.height, info.width, 3), np.uint8)
         settle_ns = round(_SETTLE * self._seconds * 1e9) if info.live else 0
-        first_ns = begin_ns = end_ns = frames = taken = 0
+        first_ns = begin_ns = end_ns = frames = taken = coded_bytes = 0
         began_s = time.thread_time()
         for captured in source.frames():
             taken += 1
             _check_size(captured, info)
+            coded = None if captured.coded is None else captured.coded()
+            coded_bytes += 0 if coded is None else coded.nbytes
             captured.copy_to(image)  # what converting costs is part of the rate
             end_ns = now_ns()
             if len(self.samples) < min(_SAMPLES, max(1, _SAMPLE_BYTES // image.nbytes)):
@@ -100,6 +104,7 @@ class Measured(threading.Thread):
                 break
         if not first_ns:
             raise SourceError(f"{info.name} opens, but no frame comes; is a trigger awaited, or the recording empty?")
+        self.coded_bytes = coded_bytes / taken
         self.read_ms = (time.thread_time() - began_s) * 1e3 / taken
         self.fps = frames * 1e9 / (end_ns - begin_ns) if frames else None
 
