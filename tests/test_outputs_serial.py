@@ -266,12 +266,12 @@ from realtime_cropzoom.clock import now_ns
 outputs = Outputs({"laser": parse_output("laser", {"serial": sys.argv[1], "watchdog_ms": 100})}, print)
 outputs.open()
 if sys.argv[2] != "pulses":
-    outputs.submit_job(Job(Action("laser", Act.ON), now_ns(), rule="rule"))
+    outputs.submit_job(Job(Action("laser", Act.ON), now_ns(), 1, rule="rule"))
 while True:
     if sys.argv[2] != "hangs":
         outputs.alive()
     if sys.argv[2] == "pulses":
-        outputs.submit_job(Job(Action("laser", Act.PULSE, 1), now_ns(), rule="rule"))
+        outputs.submit_job(Job(Action("laser", Act.PULSE, 1), now_ns(), 1, rule="rule"))
     time.sleep(0.01)
 """
 

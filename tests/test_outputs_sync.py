@@ -145,7 +145,7 @@ def board(tmp_path: Path) -> Iterator[Board]:
     board.unplug()
 
 
-def test_every_second_frame_has_its_pulse_and_its_row(rig, board):
+def test_every_second_frame_has_its_pulse_and_its_row(board, rig):
     sync = rig({"serial": board.port}, every=2, pulse_ms=0.5)
     captured_ns = now_ns()
     for i, frame in enumerate([10, 11, 13, 14, 15]):
@@ -166,7 +166,7 @@ def test_every_second_frame_has_its_pulse_and_its_row(rig, board):
     assert [done.action.act for done in sync.others] == ["safe"]
 
 
-def test_the_codes_that_the_line_shows_are_those_of_the_log(rig, board):
+def test_the_codes_that_the_line_shows_are_those_of_the_log(board, rig):
     sync = rig({"serial": board.port}, barcode=True, unit_ms=8, each_s=0.65)
     sync.line.frame(77, 123)
 

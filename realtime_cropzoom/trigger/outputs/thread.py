@@ -25,6 +25,8 @@ _LIMIT = 256
 _RETRY_NS = 100_000_000
 """An off that failed is tried again so much later, until it is through."""
 _POLL_S = 0.25
+_NO_RULE = ""
+"""Who holds where it is no rule but the sync line: nothing is stimulated, so that it may outlive the rule loop."""
 LOOP_SILENT_NS = 1_000_000_000
 """A held output goes to its safe level when the rule loop gave no sign of life for so long."""
 
@@ -166,13 +168,13 @@ class OutputThread(threading.Thread):
                 self._off = until_ns, job
             self._tell(job, written)
             return
+        holder = job.rule if job.number >= 0 else _NO_RULE
         if job.act is Act.ON:
-            self._holders.add(job.rule)
+            self._holders.add(holder)
         elif job.act is Act.OFF:
-            self._holders.discard(job.rule)
+            self._holders.discard(holder)
             if self._holders or self._off:
-                why = f"still on for {', '.join(sorted(self._holders))}" if self._holders else "on until its pulse ends"
-                self._tell(job, Written(None, None, why), wrong=False)
+                self._tell(job, Written(None, None, self._why_on()), wrong=False)
                 return
         elif job.act is Act.SAFE:
             self._holders.clear()
@@ -182,6 +184,10 @@ class OutputThread(threading.Thread):
             self._off = now_ns() + _RETRY_NS, job
         self._tell(job, written)
 
+    def _why_on(self) -> str:
+        holders = ", ".join(sorted(holder or "the sync line" for holder in self._holders))
+        return f"still on for {holders}" if holders else "on until its pulse ends"
+
     def _look_after(self) -> None:
         """End pulses that are over, and a hold that nobody watches any more."""
         if self._off is not None and now_ns() >= self._off[0]:
@@ -189,7 +195,7 @@ class OutputThread(threading.Thread):
             self._off = None
             if not self._holders:
                 self._switch_off(job, due_ns)
-        if self._holders and now_ns() - self._loop_seen_ns() > LOOP_SILENT_NS:
+        if self._holders - {_NO_RULE} and now_ns() - self._loop_seen_ns() > LOOP_SILENT_NS:
             logger.error("output %s: the rule loop is silent; off", self.output_name)
             self._switch(Job(Action(self.output_name, Act.SAFE), now_ns()))
 
