@@ -66,7 +66,8 @@ def _latency(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.tuning import usable_cores
 
     size = _size(arguments.size)
-    flags = [part for name, value in settings_given(arguments).items() for part in (f"--{name}", str(value))]
+    given = {name: value for name, value in settings_given(arguments).items() if name in _SETTINGS}
+    flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
     busy = usable_cores() if arguments.busy is None else arguments.busy
     folder = make_session_folder(arguments.out, "loop")
     plan = Plan(folder, arguments.trials, arguments.fps, size, busy, arguments.serial, tuple(flags))

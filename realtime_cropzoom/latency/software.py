@@ -114,6 +114,7 @@ def _rules(arena: Arena, arrival: int, endpoint: str, port: str) -> dict[str, An
         "endpoint": endpoint,
         "armed": True,
         "max_age_ms": 1000,  # late answers are what is measured here
+        "hold_max_age_ms": 1000,
         "limits": {"max_fired": 1_000_000, "max_on_s": 1_000_000},
         "zones": {"there": {"circle_px": [x, y, _ZONE_PX]}},
         "outputs": {"board": {"serial": port}},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from realtime_cropzoom.trigger.events import Decision, Tick, Verdict
 from realtime_cropzoom.trigger.input_log import read_inputs
 from realtime_cropzoom.trigger.picture import Fired, draw_zones, first_frame, write_figure
 from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
-from realtime_cropzoom.trigger.rules import Rules
+from realtime_cropzoom.trigger.rules import Rules, keypoints_of
 from realtime_cropzoom.types import Float64
 
 _INPUTS, _DECISIONS = "_inputs.jsonl", "_decisions.csv"
@@ -79,24 +79,27 @@ def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path
     try:
         tables = read_session(rehearsal.session)
         image = first_frame(footage(tables))
-        path = _path(tables)
-        picture = draw_zones(image, rules, calibration_of(rules, rules_path), path, list(_fired(rehearsal, path)))
+        fired = list(_fired(rehearsal, tables, rules))
+        picture = draw_zones(image, rules, calibration_of(rules, rules_path), _path(tables), fired)
         write_figure(folder / "zones.png", picture)
     except CropzoomError as error:
         return [f"no picture: {error}"]
     return []
 
 
-def _path(tables: SessionTables) -> Float64:
-    """(n, 2): the mean of the keypoints, frame by frame."""
+def _path(tables: SessionTables, keypoints: Collection[str] = ()) -> Float64:
+    """(n, 2): the mean of these keypoints, of all if none are given, frame by frame; NaN where there is none."""
+    chosen = [k for k, name in enumerate(tables.keypoint_names) if name in keypoints or not keypoints]
+    poses = tables.poses[:, chosen, :2]
+    known = np.isfinite(poses).all(axis=2, keepdims=True)
     with np.errstate(invalid="ignore"):
-        known = np.isfinite(tables.poses[:, :, 0])
-        total = np.where(known[:, :, None], tables.poses[:, :, :2], 0.0).sum(axis=1)
-        return np.asarray(total / known.sum(axis=1, keepdims=True), np.float64)
+        return np.asarray(np.where(known, poses, 0.0).sum(axis=1) / known.sum(axis=1), np.float64)
 
 
-def _fired(rehearsal: Rehearsal, path: Float64) -> Iterator[Fired]:
+def _fired(rehearsal: Rehearsal, tables: SessionTables, rules: Rules) -> Iterator[Fired]:
+    """Where the keypoints were that a rule is about."""
+    paths = {name: _path(tables, keypoints_of(rule.when, rules.zones)) for name, rule in rules.rules.items()}
     for decision in rehearsal.decisions:
         if decision.verdict is Verdict.FIRED and decision.frame is not None:
-            x, y = path[decision.frame]
+            x, y = paths[decision.rule][decision.frame]
             yield Fired(decision.rule, float(x), float(y))
