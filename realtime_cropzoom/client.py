@@ -81,10 +81,12 @@ class Subscriber(Reception):
         deadline = time.monotonic() + timeout_s
         while True:
             pose = self._newest(self._all_waiting(), max_age_ms)
-            if pose is not None or time.monotonic() >= deadline:
+            if pose is not None:
                 return pose
             if self._socket not in dict(self._poller.poll(ms_until(deadline))):
-                self._check_handshake()
+                self._check_handshake()  # before it is given up: who never waits must learn of a refusal as well
+            if time.monotonic() >= deadline:
+                return None
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages of all kinds, for ever: through ends and restarts."""

@@ -189,15 +189,17 @@ class Handshake:
         """Readable when there is something to ``judge``."""
 
     def judge(self) -> str | None:
-        """Take in what has happened; return why nothing will ever come, in one line, or None if all is well."""
+        """Take in what has happened; return why nothing will ever come, in one line, or None if all is well.
+
+        Where ZeroMQ goes on trying, there is hope, and only a warning.
+        """
         why = None
         while self.events.poll(0):
             event, value = parse_event(self.events.recv_multipart())
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 why, self._broke_off = None, 0
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-                self._broke_off += 1
-                why = self._why_broken_off() if self._broke_off >= _TRIES else why
+                self._count_broken_off()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 why = "it does not know this key; is its public part in the folder 'clients' there?"
             elif value == _MECHANISM_MISMATCH:
@@ -212,10 +214,14 @@ class Handshake:
             self._socket.disable_monitor()
         self.events.close(linger=0)
 
-    def _why_broken_off(self) -> str:
-        if self._with_keys:
-            return "it has other keys than those this client's file was made with"
-        return "it breaks off each connection; is it a run of cropzoom?"
+    def _count_broken_off(self) -> None:
+        self._broke_off += 1
+        if self._broke_off == _TRIES:
+            keys = "no keys, or others than this client's file was made with" if self._with_keys else "keys"
+            logger.warning(
+                "each connection to %s breaks off: a run that has %s does so, and a tunnel with no run behind it; "
+                "trying on", self._endpoint, keys,
+            )  # fmt: skip
 
     def _why_mismatch(self) -> str:
         if self._with_keys:
