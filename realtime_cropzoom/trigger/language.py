@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 class Strict(BaseModel):
@@ -27,6 +27,11 @@ def _distinct(names: tuple[Any, ...]) -> tuple[Any, ...]:
     if not any(isinstance(name, str) for name in names):
         raise ValueError("none of them is a keypoint")
     return names
+
+
+def _listed(given: Any) -> Any:
+    """One may stand without the brackets."""
+    return [given] if isinstance(given, str) else given
 
 
 Pair = Annotated[tuple[str, str], AfterValidator(_distinct)]
@@ -206,11 +211,11 @@ StateName = Literal["searching", "tracking", "coasting", "lost"]
 class StateIs(Strict):
     """The state of the tracking."""
 
-    state: StateName | tuple[StateName, ...]
+    state: Annotated[tuple[StateName, ...], BeforeValidator(_listed), Field(min_length=1)]
 
     def names(self) -> frozenset[str]:
         """Return the states that are meant."""
-        return frozenset((self.state,) if isinstance(self.state, str) else self.state)
+        return frozenset(self.state)
 
 
 class AllOf(Strict):
@@ -264,30 +269,36 @@ def kind_of(raw: Any) -> str | None:
     return next((kind for kind, model in KINDS.items() if isinstance(raw, model)), None)
 
 
+def _tag_of(raw: Any) -> str | None:
+    """The same as a tag that no key of the file can be taken for."""
+    kind = kind_of(raw)
+    return None if kind is None else f"<{kind}>"
+
+
 AnyCondition = Annotated[
-    Annotated[Inside, Tag("inside")]
-    | Annotated[Outside, Tag("outside")]
-    | Annotated[Entered, Tag("entered")]
-    | Annotated[Left, Tag("left")]
-    | Annotated[Dwelt, Tag("dwelt")]
-    | Annotated[SpeedPx, Tag("speed_px_per_s")]
-    | Annotated[SpeedCm, Tag("speed_cm_per_s")]
-    | Annotated[AccelerationPx, Tag("acceleration_px_per_s2")]
-    | Annotated[AccelerationCm, Tag("acceleration_cm_per_s2")]
-    | Annotated[DistancePx, Tag("distance_px")]
-    | Annotated[DistanceCm, Tag("distance_cm")]
-    | Annotated[LengthPx, Tag("length_px")]
-    | Annotated[LengthCm, Tag("length_cm")]
-    | Annotated[Heading, Tag("heading_deg")]
-    | Annotated[Angle, Tag("angle_deg")]
-    | Annotated[Turning, Tag("turning_deg_per_s")]
-    | Annotated[Likelihood, Tag("likelihood")]
-    | Annotated[StateIs, Tag("state")]
-    | Annotated[AllOf, Tag("all")]
-    | Annotated[AnyOf, Tag("any")]
-    | Annotated[NotThis, Tag("not")],
+    Annotated[Inside, Tag("<inside>")]
+    | Annotated[Outside, Tag("<outside>")]
+    | Annotated[Entered, Tag("<entered>")]
+    | Annotated[Left, Tag("<left>")]
+    | Annotated[Dwelt, Tag("<dwelt>")]
+    | Annotated[SpeedPx, Tag("<speed_px_per_s>")]
+    | Annotated[SpeedCm, Tag("<speed_cm_per_s>")]
+    | Annotated[AccelerationPx, Tag("<acceleration_px_per_s2>")]
+    | Annotated[AccelerationCm, Tag("<acceleration_cm_per_s2>")]
+    | Annotated[DistancePx, Tag("<distance_px>")]
+    | Annotated[DistanceCm, Tag("<distance_cm>")]
+    | Annotated[LengthPx, Tag("<length_px>")]
+    | Annotated[LengthCm, Tag("<length_cm>")]
+    | Annotated[Heading, Tag("<heading_deg>")]
+    | Annotated[Angle, Tag("<angle_deg>")]
+    | Annotated[Turning, Tag("<turning_deg_per_s>")]
+    | Annotated[Likelihood, Tag("<likelihood>")]
+    | Annotated[StateIs, Tag("<state>")]
+    | Annotated[AllOf, Tag("<all>")]
+    | Annotated[AnyOf, Tag("<any>")]
+    | Annotated[NotThis, Tag("<not>")],
     Discriminator(
-        kind_of,
+        _tag_of,
         custom_error_type="no_condition",
         custom_error_message="expected one condition: " + ", ".join(KINDS),
     ),

@@ -281,10 +281,12 @@ def _explain(error: Any, content: Any) -> tuple[Place, str]:
         if (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at)):
             at = at[part]
         else:
-            if error["type"] == "missing":
-                return (*place,), f"{part}: is missing"
-            continue
+            continue  # a tag of pydantic's, or what is missing
         place.append(part)
+    if error["type"] == "missing":
+        return tuple(place), f"{error['loc'][-1]}: is missing"
+    if error["type"] == "no_condition" and isinstance(error["input"], dict):
+        return tuple(place), f"given {', '.join(map(str, error['input'])) or 'nothing'}, but {error['msg']}"
     if error["type"] == "extra_forbidden":
         return tuple(place), "no such setting; see docs/rules.md for their names"
     text = error["msg"].removeprefix("Value error, ")
