@@ -11,10 +11,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 PURE = [
-    *("boxes", "calibration", "clock", "config_file", "context", "crop", "drift", "echo", "errors", "heatmaps"),
-    *("homography", "inbox", "lens", "message", "records", "report", "schedule", "split", "stats", "types"),
+    *("boxes", "calibration", "clock", "config_file", "context", "crop", "drift", "echo", "endpoints", "errors"),
+    *("heatmaps", "homography", "inbox", "lens", "message", "records", "report", "schedule", "split", "stats", "types"),
 ]
-BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", *PURE]
+BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", "keys", "security", *PURE]
 
 
 def imported(path: Path) -> set[str]:
