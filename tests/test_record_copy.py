@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import Footage
 from live import (
@@ -35,6 +36,7 @@ from live import (
 from servers import FPS, RTSP_PYTHON, serving
 from test_recorder import FULL_DISK, check_recording, read_table, read_video, recorded_rows, same_poses
 
+from realtime_cropzoom.compare import compare
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline import Pipeline
@@ -118,6 +120,7 @@ def test_frames_that_were_not_captured_are_in_a_copy_but_not_in_its_replay(
     assert [footage.index_of(image) for image in images] == list(range(10, 40))
     assert seconds[:6] == [0.0] * 6
     assert check_copy(files, tmp_path / "again") == list(range(25))
+    assert compare(files.folder, the_session(tmp_path / "again" / "sessions")).identical
     with contextlib.closing(VideoFile(video, start_s=0.2)) as late:
         assert [index_of(captured, footage) for captured in late.frames()] == list(range(25, 40))
 
@@ -358,6 +361,22 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
     dropped = read_table(files.folder / "clip.mkv")["dropped"]
     assert dropped.iloc[-1] == "run_ended"
     assert len(dropped) == len(files.timing)
+
+
+def test_memory_stays_while_packets_are_copied(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    played = make_video("clip.avi", frames=2, codec="mjpeg", pix_fmt="yuvj420p")
+    with contextlib.closing(VideoFile(played, keep_packets=True)) as video:
+        coded = next(video.frames()).coded
+        frame = coded() if coded is not None else None
+    assert frame is not None
+    large = CodedFrames(frame.coding, (CodedFrame(frame.coding.key_frame + bytes(50_000), is_key=True),))
+    file, rss = PacketFile(tmp_path / "copy.mkv", frame.coding), []
+    for index in range(1000):
+        file.write(large, index * 10**7)
+        rss.append(psutil.Process().memory_info().rss if index % 250 == 249 else 0)
+    file.close()
+    assert (file.error, file.on_disk) == (None, 1000)
+    assert max(rss) - rss[249] < 250 * large.nbytes, "a third of what was written since"
 
 
 # -- what cannot be copied ---------------------------------------------------------------------------

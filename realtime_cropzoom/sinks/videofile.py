@@ -34,7 +34,7 @@ NOT_WRITTEN = "not_written"
 RUN_ENDED = "run_ended"
 """Still waiting when the run was stopped, which waits for nobody."""
 NO_KEY_FRAME = "no_key_frame"
-"""Of copies: what the frame is made from is missing, up to the next key frame."""
+"""Of copies: what the frame is made from was damaged, missing or not to be copied; so up to the next key frame."""
 CHANGED = "changed"
 """Of copies: the camera came back with another codec or size, which does not go into the same file."""
 NO_BOX = "no_box"
@@ -44,7 +44,7 @@ _WORDS = {
     TOO_SLOW: "because the recorder was too slow",
     NOT_WRITTEN: "because they could not be written",
     RUN_ENDED: "because the run was stopped",
-    NO_KEY_FRAME: "because no key frame had come since others were damaged or missing",
+    NO_KEY_FRAME: "because what they are made from was damaged, missing or not to be copied",
     CHANGED: "because the stream came back with another codec or frame size",
 }
 _ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
