@@ -37,7 +37,7 @@ class Rig:
 
     def __init__(self, *, dry_run: bool = False, **section: dict[str, Any]) -> None:
         self.done: list[Done] = []
-        settings = {name: parse_output(name, mapping) for name, mapping in section.items()}
+        settings = {name: parse_output(name, {"late_after_ms": 20_000} | mapping) for name, mapping in section.items()}
         self.outputs = Outputs(settings, self.done.append, dry_run=dry_run)
         self.outputs.open()
 
@@ -219,7 +219,7 @@ def plugin(tmp_path: Path) -> Iterator[Callable[..., tuple[str, subprocess.Popen
 @pytest.mark.parametrize("words", ["Line State", "Channel on"], ids=["GUI 0.6 and later", "before"])
 def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
     endpoint, process = plugin(words)
-    outputs = rig(ephys={"open_ephys": endpoint, "line": 3})
+    outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
     outputs.do("ephys", Act.PULSE, 20)
     on, off = outputs.wait(1), outputs.wait(2)
     assert [process.stdout.readline() for _ in range(3)] == ["3 0\n", "3 1\n", "3 0\n"]
@@ -231,7 +231,7 @@ def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
 
 def test_open_ephys_that_does_something_else_is_said(rig, plugin):
     endpoint, _ = plugin("Other Words")
-    outputs = rig(ephys={"open_ephys": endpoint, "line": 3})
+    outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
     outputs.do("ephys", Act.ON)
     assert "Open Ephys replied 'TTLHandled: Other=1 Words=0'" in outputs.wait(1).error
 
@@ -422,7 +422,7 @@ def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
 
 
 def test_safe_overtakes_the_queue(rig, lab):
-    outputs = rig(slow={"python": "my_lab:slow", "late_after_ms": 60_000})
+    outputs = rig(slow={"python": "my_lab:slow"})
     outputs.do("slow", Act.PULSE, number=0)
     wait_for(lambda: lab.jobs)
     for number in (1, 2):
@@ -590,7 +590,7 @@ class Lamp(Output):
 def lamp() -> Iterator[tuple[Lamp, OutputThread, list[Done]]]:
     done: list[Done] = []
     lamp = Lamp()
-    thread = OutputThread("lamp", lamp, done.append)
+    thread = OutputThread("lamp", lamp, done.append, late_after_ms=20_000)
     thread.start()
     thread.wait_open()
     yield lamp, thread, done
@@ -614,7 +614,7 @@ def test_pulses_that_overlap_end_with_the_later_one(lamp):
 def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
     output, thread, done = lamp
     thread.submit(job(Act.ON))
-    thread.submit(job(Act.PULSE, 40, "b"))
+    thread.submit(job(Act.PULSE, 400, "b"))
     thread.submit(job(Act.OFF))
     wait_for(lambda: len(done) == 4)
     assert output.acts == [Act.ON, Act.ON, Act.OFF]
@@ -626,13 +626,25 @@ def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
     assert len(output.acts) == 5  # the hold goes on
 
 
+def test_an_off_after_an_off_that_failed_is_sent(lamp):
+    output, thread, done = lamp
+    output.broken = True
+    thread.submit(job(Act.OFF))
+    wait_for(lambda: len(done) == 1)
+    output.broken = False
+    thread.submit(job(Act.OFF))
+    wait_for(lambda: len(done) >= 2)
+    assert done[1].error == ""
+    assert done[1].written_ns is not None
+
+
 def test_safe_ends_a_pulse_and_its_end_is_forgotten(lamp):
     output, thread, done = lamp
-    thread.submit(job(Act.PULSE, 30))
+    thread.submit(job(Act.PULSE, 300))
     wait_for(lambda: len(done) == 1)
     thread.submit(job(Act.SAFE))
     wait_for(lambda: len(done) == 2)
-    time.sleep(0.05)
+    time.sleep(0.35)
     assert output.acts == [Act.ON, Act.SAFE]
 
 

@@ -102,7 +102,7 @@ class SyncRig:
 
     def __init__(self, folder: Path, output: dict[str, Any], **sync: Any) -> None:
         self.others: list[Done] = []
-        self.outputs = Outputs({"ephys": parse_output("ephys", output)}, self._report)
+        self.outputs = Outputs({"ephys": parse_output("ephys", {"late_after_ms": 20_000} | output)}, self._report)
         self.outputs.open()
         self.log = open_sync_log(folder, "arena")
         settings = parse_sync({"output": "ephys", **sync}, {"ephys"})
@@ -146,7 +146,7 @@ def board(tmp_path: Path) -> Iterator[Board]:
 
 
 def test_every_second_frame_has_its_pulse_and_its_row(board, rig):
-    sync = rig({"serial": board.port}, every=2, pulse_ms=0.5)
+    sync = rig({"serial": board.port, "acknowledge_ms": 1000, "watchdog_ms": 10_000}, every=2, pulse_ms=0.5)
     captured_ns = now_ns()
     for i, frame in enumerate([10, 11, 13, 14, 15]):
         sync.line.frame(frame, captured_ns + i)
@@ -167,7 +167,9 @@ def test_every_second_frame_has_its_pulse_and_its_row(board, rig):
 
 
 def test_the_codes_that_the_line_shows_are_those_of_the_log(board, rig):
-    sync = rig({"serial": board.port}, barcode=True, unit_ms=8, each_s=0.65)
+    sync = rig(
+        {"serial": board.port, "acknowledge_ms": 1000, "watchdog_ms": 10_000}, barcode=True, unit_ms=8, each_s=0.65
+    )
     sync.line.frame(77, 123)
 
     def both() -> list[tuple[Code, dict[str, str]]]:

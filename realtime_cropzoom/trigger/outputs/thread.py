@@ -173,7 +173,7 @@ class OutputThread(threading.Thread):
             self._holders.add(holder)
         elif job.act is Act.OFF:
             self._holders.discard(holder)
-            if self._holders or self._off:
+            if self._holders or self._pulsing:
                 self._tell(job, Written(None, None, self._why_on()), wrong=False)
                 return
         elif job.act is Act.SAFE:
@@ -183,6 +183,11 @@ class OutputThread(threading.Thread):
         if job.act in (Act.OFF, Act.SAFE) and written.error:
             self._off = now_ns() + _RETRY_NS, job
         self._tell(job, written)
+
+    @property
+    def _pulsing(self) -> bool:
+        """Whether a pulse runs that this thread has to end."""
+        return self._off is not None and self._off[1].act is Act.PULSE
 
     def _why_on(self) -> str:
         holders = ", ".join(sorted(holder or "the sync line" for holder in self._holders))
