@@ -145,7 +145,11 @@ KINDS: dict[str, tuple[Callable[[Wrong], None], str, str]] = {
     "no such keypoint": (partial(choose, anchor_keypoints="nose"), "box", "the detector has no nose; it has middle"),
     "a box beyond the frame": (partial(choose, crop_size=4000), "box", "crop_size is 4000, but frames are 160x120"),
     "no schedule": (partial(choose, schedule="{folder}/none.csv"), "schedule", "cannot read the schedule"),
-    "an endpoint that is none": (partial(choose, publish="here"), "endpoints", "here cannot be bound .*expected"),
+    "an endpoint that is none": (
+        partial(choose, publish="tcp://nowhere0:5660", insecure=True),
+        "endpoints",
+        "nowhere0:5660 cannot be bound",
+    ),
     "an output below a file": (below_a_file, "output", "file is a file; give a folder"),
     "too long for the disk": (for_ages, "disk", "for 900000 h, .* free.*; make room"),
     "a slow disk": (slow_disk, "disk", "a second are needed; give a faster disk"),
@@ -175,6 +179,14 @@ def test_a_port_in_use_is_red_unless_files_alone_will_do(wrong: Wrong) -> None:
         assert f"{port} is in use, perhaps by another run; end it, or give another" in line.text
         wrong.chosen["publish_optional"] = True
         assert all(line.ok for line in wrong.lines())
+
+
+def test_a_port_of_the_clock_echo_in_use_is_red(wrong: Wrong) -> None:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as other:
+        endpoint = f"tcp://127.0.0.1:{other.bind_to_random_port('tcp://127.0.0.1')}"
+        wrong.chosen |= {"publish": "tcp://127.0.0.1:*", "publish_latest": "none", "publish_echo": endpoint}
+        (line,) = [line for line in wrong.lines() if not line.ok]
+        assert f"{endpoint} is in use, perhaps by another run; end it, or give another with publish_echo" in line.text
 
 
 def test_all_is_well_with_a_camera_that_gives_what_it_says(wrong: Wrong) -> None:
