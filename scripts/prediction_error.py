@@ -1,0 +1,182 @@
+"""What prediction buys: how far the animal is from where an output takes it to be, at the moment of the output.
+
+    python scripts/prediction_error.py [RECORDING …] --out docs/prediction.png
+
+The arena is tracked at three rates, and each RECORDING at its own, in lockstep with the shipped models. Every pose is
+then used some time after its frame was captured: as it is, and predicted from either filter. In the arena the truth
+is known at any time; of a recording it is the later poses, interpolated between frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from realtime_cropzoom.filters import FILTERS, make_filter
+from realtime_cropzoom.pipeline import track
+from realtime_cropzoom.session_table import read_session
+from realtime_cropzoom.sources.arena import Arena, ArenaSettings
+from realtime_cropzoom.types import Float64
+
+HORIZONS_MS = (5, 10, 20, 35, 50)
+RATES = (30, 100, 200)
+SECONDS = 60
+SEED = 5
+FAST_PX_S, SLOW_PX_S = 100.0, 20.0
+WAYS = ("raw", *FILTERS)
+COLOURS = {"raw": "#888888", "one_euro": "#d9822b", "kalman": "#1f6fb4"}
+
+Truth = Callable[[Float64], Float64]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Poses, and where the keypoints really were."""
+
+    name: str
+    seconds: Float64
+    """(n,) frame time."""
+    poses: Float64
+    """(n, K, 3)."""
+    truth: Truth
+    """(n,) seconds → (n, K, 2)."""
+
+    def speed(self) -> Float64:
+        """(n, K) pixels a second, over 100 ms around each frame."""
+        return np.linalg.norm(self.truth(self.seconds + 0.05) - self.truth(self.seconds - 0.05), axis=2) / 0.1
+
+
+def main() -> None:
+    """Print the table, and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recordings", type=Path, nargs="*", metavar="RECORDING")
+    parser.add_argument("--out", type=Path, metavar="PNG", default=Path("prediction.png"))
+    args = parser.parse_args()
+    truth = arena_truth()
+    tracked = [tracked_arena(fps, truth) for fps in RATES] + [tracked_recording(path) for path in args.recordings]
+    errors = {t.name: {way: errors_px(t, way) for way in WAYS} for t in tracked}
+    print(table(tracked, errors))
+    draw(tracked, errors).savefig(args.out, dpi=120)
+
+
+# -- tracking --------------------------------------------------------------------------------------
+
+
+def tracked_arena(fps: int, truth: Truth) -> Tracked:
+    """Track the arena at a rate; detections come 30 times a second, as live."""
+    source = f"synthetic:arena,fps={fps},seconds={SECONDS},seed={SEED}"
+    return Tracked(f"arena, {fps} fps", *poses_of(source, detector_every=max(1, fps // 30)), truth)
+
+
+def arena_truth() -> Truth:
+    """Return the truth of the arena: its path does not depend on the frame rate, so that of every ms is there."""
+    arena = Arena(ArenaSettings(fps=1000, seconds=None, seed=SEED))
+    path = np.array([arena.truth(ms) for ms in range(1000 * SECONDS + 200)])
+    return interpolated(np.arange(len(path)) / 1000, path)
+
+
+def tracked_recording(path: Path) -> Tracked:
+    """Track a recording; its own poses are the truth."""
+    seconds, poses = poses_of(str(path))
+    fps = (len(seconds) - 1) / (seconds[-1] - seconds[0])
+    return Tracked(f"{path.stem}, {fps:.0f} fps", seconds, poses, interpolated(seconds, poses[:, :, :2]))
+
+
+def poses_of(source: str, **settings: int) -> tuple[Float64, Float64]:
+    """Track a source and return times and poses of all frames that have one."""
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in track(source, pace="fast", out=folder, **settings):
+            pass
+        (session,) = Path(folder).iterdir()
+        tables = read_session(session)
+    there = np.isfinite(tables.poses).all(axis=(1, 2))
+    return tables.seconds[there], tables.poses[there]
+
+
+def interpolated(times: Float64, path: Float64) -> Truth:
+    """Return the path (n, K, 2) at any time."""
+
+    def at(seconds: Float64) -> Float64:
+        columns = [np.interp(seconds, times, column) for column in path.reshape(len(path), -1).T]
+        return np.stack(columns, axis=1).reshape(len(seconds), *path.shape[1:])
+
+    return at
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def errors_px(tracked: Tracked, way: str) -> Float64:
+    """(horizons, n, K): how far off each keypoint is when the pose is used; NaN where the truth has ended."""
+    start, velocity = filtered(tracked, way)
+    errors = []
+    for horizon_ms in HORIZONS_MS:
+        later = tracked.seconds + horizon_ms / 1000
+        off = np.linalg.norm(start + velocity * horizon_ms / 1000 - tracked.truth(later), axis=2)
+        errors.append(np.where((later <= tracked.seconds[-1])[:, None], off, np.nan))
+    return np.array(errors)
+
+
+def filtered(tracked: Tracked, way: str) -> tuple[Float64, Float64]:
+    """(n, K, 2) of place and of velocity."""
+    raw = tracked.poses[:, :, :2]
+    if way == "raw":
+        return raw, np.zeros_like(raw)
+    pose_filter = make_filter(way, raw.shape[1])
+    times = (tracked.seconds * 1e9).round().astype(np.int64).tolist()
+    poses = [
+        pose_filter.update(t, pose[:, :2], pose[:, 2]).points for t, pose in zip(times, tracked.poses, strict=True)
+    ]
+    found = np.array(poses)
+    return found[:, :, :2], found[:, :, 2:4]
+
+
+def table(tracked: Sequence[Tracked], errors: dict[str, dict[str, Float64]]) -> str:
+    """Return median and 95th percentile as Markdown: of keypoints that move, and of those that rest."""
+    words = " | ".join(f"{way} {what}" for what in ("moving", "at rest") for way in WAYS)
+    rows = [f"| | ms | {words} |", "|---|---|" + "---|" * (2 * len(WAYS))]
+    shares: list[str] = []
+    for t in tracked:
+        speed = t.speed()
+        for k, horizon_ms in enumerate(HORIZONS_MS):
+            cells = [
+                spread(errors[t.name][way][k][chosen])
+                for chosen in (speed > FAST_PX_S, speed < SLOW_PX_S)
+                for way in WAYS
+            ]
+            rows.append(f"| {t.name} | {horizon_ms} | {' | '.join(cells)} |")
+        shares.append(f"{t.name}: {(speed > FAST_PX_S).mean():.0%} move, {(speed < SLOW_PX_S).mean():.0%} rest")
+    return "\n".join([*rows, "", *shares])
+
+
+def spread(errors: Float64) -> str:
+    """Return median and 95th percentile."""
+    return f"{np.nanmedian(errors):.2f} / {np.nanpercentile(errors, 95):.1f}"
+
+
+def draw(tracked: Sequence[Tracked], errors: dict[str, dict[str, Float64]]) -> Figure:
+    """Return the figure: a panel a recording, the error of keypoints that move over the age of the pose."""
+    figure = Figure(figsize=(3.6 * len(tracked), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(tracked), sharey=True, squeeze=False)[0]
+    for panel, t in zip(panels, tracked, strict=True):
+        moving = t.speed() > FAST_PX_S
+        for way in WAYS:
+            off = [error[moving] for error in errors[t.name][way]]
+            panel.plot(HORIZONS_MS, [np.nanmedian(e) for e in off], "o-", color=COLOURS[way], label=way)
+            panel.plot(HORIZONS_MS, [np.nanpercentile(e, 95) for e in off], "--", color=COLOURS[way], linewidth=1)
+        panel.set(title=t.name, xlabel="capture → output (ms)", ylim=(0, None))
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("error at the output (px)\nmedian, and dashed the 95th percentile")
+    panels[0].legend(frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
