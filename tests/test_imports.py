@@ -84,6 +84,21 @@ def test_sources_and_sinks_know_nothing_above_them(path: Path) -> None:
         assert not {name for name in ours(path) if name.startswith(("sinks", "stages"))}
 
 
+@pytest.mark.parametrize("path", modules("trigger/outputs"), ids=lambda p: p.stem)
+def test_outputs_know_no_more_of_triggers_than_events(path: Path) -> None:
+    known = ("trigger.events", "trigger.outputs", "clock", "endpoints", "errors", "sinks.files")
+    assert not {name for name in ours(path) if not name.startswith(known) and name not in ("trigger", "sinks")}
+    optional = {"serial", "pylsl", "pythonosc"}
+    at_import = {name for node in ast.parse(path.read_text()).body for name in _imports(node)}
+    assert not at_import & optional
+
+
+def _imports(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    return {str(node.module).split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+
+
 @pytest.mark.parametrize("name", BELOW_STAGES)
 def test_what_stages_stand_on_knows_no_stage(name: str) -> None:
     assert not {

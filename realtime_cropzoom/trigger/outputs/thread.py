@@ -59,6 +59,8 @@ class OutputThread(threading.Thread):
         self._opened = threading.Event()
         self._open_error: Exception | None = None
         self._closing = False
+        self._last_act: Act | None = None
+        """What was asked for last; what is safe already need not be made so again at the end."""
         self._failing = 0
         self._holders: set[str] = set()
         self._off: tuple[int, Job] | None = None
@@ -86,6 +88,7 @@ class OutputThread(threading.Thread):
                 left_out = [(old, "overtaken by safe") for old in self._queue]
                 self._queue.clear()
                 self._urgent = True
+            self._last_act = job.act
             if self._closing and job.act is not Act.SAFE:
                 left_out.append((job, "the output is closed"))
             elif len(self._queue) >= _LIMIT:
@@ -98,7 +101,7 @@ class OutputThread(threading.Thread):
 
     def finish(self) -> None:
         """Go to the safe level and end, without waiting for it."""
-        if not self._closing:
+        if not self._closing and self._last_act is not Act.SAFE:
             self.submit(Job(Action(self.output_name, Act.SAFE), now_ns()))
         with self._changed:
             self._closing = True
