@@ -160,6 +160,11 @@ def test_a_wrong_value_in_the_environment_is_named(monkeypatch: pytest.MonkeyPat
         pytest.param(
             {"publish": "tcp://*:5660", "publish_latest": "tcp://*:5660"}, "different ports", id="one port twice"
         ),
+        pytest.param(
+            {"publish_latest": "tcp://127.0.0.1:5662", "publish_echo": "tcp://127.0.0.1:5662"},
+            "publish_latest and publish_echo are both",
+            id="the echo where poses are",
+        ),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_in_one_line(flags: dict[str, object], says: str) -> None:

@@ -133,6 +133,14 @@ def test_finite_or_none(value: float, expected: float | None) -> None:
     assert finite_or_none(value) == expected
 
 
+def test_keypoints_as_arrays_in_their_order() -> None:
+    np.testing.assert_array_equal(POSE.xy(), [[12.5, -3.25], [np.nan, np.nan]])
+    np.testing.assert_array_equal(POSE.likelihood(), [0.75, np.nan])
+    assert POSE.xy().dtype == POSE.likelihood().dtype == np.float64
+    nothing = msgspec.structs.replace(POSE, keypoints={})
+    assert (nothing.xy().shape, nothing.likelihood().shape) == ((0, 2), (0,))
+
+
 # -- from a record -------------------------------------------------------------------------------
 
 IDENTITY = RunIdentity("a1b2", "cam0", ("snout", "tail"), 500)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,9 @@ from live import (
     Film,
     check_complete,
     cropzoom,
+    cropzoom_threads,
     finish,
+    free_port,
     hold_models,
     make_settings,
     model_flags,
@@ -33,6 +36,7 @@ from live import (
 )
 
 from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.message import EndMessage, HelloMessage, PoseMessage, json_schema
 from realtime_cropzoom.pipeline import Pipeline
 
@@ -357,3 +361,96 @@ def test_with_publish_optional_the_files_have_it_all(tmp_path: Path, taken: str)
     files = check_complete(the_session(tmp_path / "out"))
     assert files.summary["counts"]["processed"] == 30
     assert files.timing["published_ns"].isna().all()
+
+
+# -- publishers that die, and others on another machine -----------------------------------------------
+
+
+def run_live(folder: Path, port: int, code: str | None = None) -> subprocess.Popen[str]:
+    """Start a run without end that publishes at ``port``."""
+    source = "synthetic:arena,size=160x120,fps=60,seconds=600"
+    flags = [*model_flags(tiny_models(folder / "models"))[:-2], "--out", folder / "out", "--quiet"]
+    endpoints = ["--publish", f"tcp://127.0.0.1:{port}", "--publish-latest", "none"]
+    return start_process("run", source, *flags, *endpoints, code=code)
+
+
+def test_a_publisher_that_is_killed_is_noticed_and_its_successor_found(tmp_path: Path) -> None:
+    """Nobody subscribes anew: both subscribers go on with the new run, and say that it is another one."""
+    port = free_port()
+    first = run_live(tmp_path, port)
+    with (
+        Subscriber(f"tcp://127.0.0.1:{port}") as subscriber,
+        Subscriber(f"tcp://127.0.0.1:{port}", follow=True) as other,
+    ):
+        try:
+            pose = wait_for(lambda: subscriber.newest(1000, timeout_s=1), "a pose of the first run")
+            assert next(iter(other)).run == pose.run
+            assert subscriber.stream == "live"
+        finally:
+            first.kill()
+            finish(first)
+        wait_for(lambda: subscriber.receive(0.01) is None, "everything that was on the way")
+        assert subscriber.newest(1000, timeout_s=1.1) is None, "what is there is old"
+        second = run_live(tmp_path, port)
+        try:
+            again = wait_for(lambda: subscriber.newest(1000, timeout_s=1), "a pose of the second run")
+            assert again.run != pose.run
+            assert subscriber.restarts == 1
+            assert subscriber.hello is not None
+            assert subscriber.hello.run == again.run
+            assert subscriber.missed == 0, "what was published while nobody was connected is late, not missed"
+            assert any(message.run == again.run for message in other)
+            assert other.restarts == 1
+        finally:
+            second.kill()
+            finish(second)
+
+
+OTHER_CLOCK = """
+import time
+import realtime_cropzoom.clock as clock
+clock.now_ns = lambda: time.monotonic_ns() + 3600 * 10**9
+clock.clock_id = lambda: "another machine's clock"
+from realtime_cropzoom.cli import main
+raise SystemExit(main())
+"""
+
+
+def test_a_run_on_another_clock_has_ages_all_the_same(tmp_path: Path) -> None:
+    """The run's process has a clock that is an hour ahead; nothing else of it is told to the subscriber."""
+    port = free_port()
+    process = run_live(tmp_path, port, OTHER_CLOCK)
+    try:
+        with Subscriber(f"tcp://127.0.0.1:{port}") as subscriber:
+            pose = wait_for(lambda: subscriber.newest(1000, timeout_s=1), "a pose that is younger than a second")
+            assert pose.time.captured_ns > now_ns() + 3000 * 10**9
+            assert 0 < subscriber.age_ms(pose) < 10_000
+            offset = subscriber.clock
+            assert offset is not None
+            assert abs(offset.offset_ns - 3600 * 10**9) <= offset.uncertainty_ns
+        listener = start_process("listen", f"tcp://127.0.0.1:{port}", "--json")
+        time.sleep(2)
+    finally:
+        process.terminate()
+        assert finish(process).returncode == 128 + signal.SIGTERM
+    heard = json.loads(finish(listener).stdout)
+    assert abs(heard["clock"]["offset_ns"] - 3600 * 10**9) <= heard["clock"]["uncertainty_ns"]
+    assert 0 < heard["latency_ms"]["p50"] < 10_000
+
+
+def test_without_an_echo_nothing_but_the_poses_is_published(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest="none", publish_echo="none")
+    with Pipeline(settings, lambda: Film(10, 60)) as pipeline, Subscriber(pipeline.endpoints[0]) as subscriber:
+        assert "cropzoom-echo" not in cropzoom_threads()
+        hello = wait_for(lambda: subscriber.receive(1) and subscriber.hello, "the hello")
+        assert hello.echo is None
+        assert hello.clock == clock_id()
+        assert not [note for note in pipeline.notes if "clock echo" in note]
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_an_echo_whose_endpoint_is_in_use_is_treated_as_the_others(tmp_path: Path, taken: str, optional: bool) -> None:
+    flags = ["--publish", ANY_PORT, "--publish-latest", "none", "--publish-echo", taken]
+    done = cropzoom(*run_flags(tmp_path), *flags, *(["--publish-optional"] if optional else []))
+    assert done.returncode == (0 if optional else 2), done.stderr
+    assert f"{taken} is in use" in done.stderr

@@ -103,6 +103,20 @@ def test_each_camera_has_its_own_pair_of_endpoints(
         assert [g.endswith(w) for g, w in zip(given, wanted, strict=True)] == [True, True], given
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("auto", ["auto", "auto"]),
+        ("none", ["none", "none"]),
+        ("tcp://127.0.0.1:7000", ["tcp://127.0.0.1:7000", "tcp://127.0.0.1:7002"]),
+        ("tcp://127.0.0.1:*", ["tcp://127.0.0.1:*", "tcp://127.0.0.1:*"]),
+    ],
+)
+def test_each_camera_has_its_own_clock_echo(tmp_path: Path, given: str, expected: list[str]) -> None:
+    cameras = load(tmp_path, {**TWO, "publish_echo": given})
+    assert [settings.publish_echo for settings in cameras.settings.values()] == expected
+
+
 def test_an_endpoint_in_the_environment_is_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROPZOOM_PUBLISH", "tcp://127.0.0.1:7000")
     assert [one for one, _ in endpoints(load(tmp_path, TWO))] == ["tcp://127.0.0.1:7000", "tcp://127.0.0.1:7002"]
@@ -128,6 +142,9 @@ def side(**settings: object) -> dict[str, Any]:
         ),
         pytest.param(side(publish="tcp://127.0.0.1:5661"), {}, "top and side would both publish", id="latest port"),
         pytest.param(side(publish="tcp://127.0.0.1:5663"), {}, "publish and publish_latest are both", id="its own"),
+        pytest.param(
+            side(publish_echo="tcp://127.0.0.1:5660"), {}, "top and side would both publish at tcp://", id="its echo"
+        ),
         pytest.param(side(cropsize=3), {}, "camera side: cropsize is no setting", id="misspelt in a camera"),
         pytest.param({**TWO, "cropsize": 3}, {}, r"two\.yaml: cropsize is no setting", id="misspelt above"),
         pytest.param(side(crop_size=0), {}, "camera side: crop_size: given 0", id="a value that makes no sense"),
