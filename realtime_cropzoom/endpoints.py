@@ -36,7 +36,7 @@ def is_local(endpoint: str) -> bool:
 
 
 def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None:
-    """Raise ConfigError where ``endpoint``, the setting ``name``, is none, or others could reach it with neither set."""
+    """Raise ConfigError where ``endpoint``, the setting ``name``, is none, or others could reach it without leave."""
     if "://" not in endpoint or (endpoint.startswith("tcp://") and _TCP.match(endpoint) is None):
         raise ConfigError(f"{name} is {endpoint}, which is no endpoint; expected something like tcp://127.0.0.1:5660")
     if is_local(endpoint) or insecure:
