@@ -70,7 +70,7 @@ def match(arrivals: Sequence[int], timing: pd.DataFrame, fired: pd.DataFrame) ->
         if len(inside):
             answered += 1
             rows.append(_trial(start, timing, inside.iloc[0]))
-    table = pd.DataFrame(rows, columns=["frame", *STAGES, "total", ACKNOWLEDGED])
+    table = pd.DataFrame(rows, columns=["frame", *STAGES, "total", ACKNOWLEDGED], dtype=np.float64)
     return Trials(table, len(starts) - answered, len(fired) - answered)
 
 

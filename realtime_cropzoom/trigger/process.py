@@ -286,8 +286,6 @@ class TriggerProcess:
         received_ns = self._received.pop(done.number, None)
         if received_ns is not None and done.written_ns is not None:
             self.written_ms.add((done.written_ns - received_ns) / 1e6)
-        if done.error:
-            logger.warning("output %s: %s", done.action.output, done.error)
 
     def _open_sync(self, stack: ExitStack) -> RowLog | None:
         if self._sync_settings is None:
