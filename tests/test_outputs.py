@@ -175,6 +175,24 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, contex
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
 
 
+def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig, context, tmp_path):
+    endpoint = f"ipc://{tmp_path}/store"
+    with context.socket(zmq.REP) as server:
+        server.bind(endpoint)
+        outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 1000})
+        outputs.do("store", Act.ON, number=0)
+        assert server.poll(LONG_S * 1000)
+        server.recv()
+        outputs.do("store", Act.SAFE, number=1)
+        assert outputs.wait(1).acknowledged_ns is None  # given up for what is urgent
+        server.send(b"late")
+        assert json.loads(server.recv())["act"] == "safe"
+        server.send(b"done")
+        safe = outputs.wait(2)
+    assert (safe.number, safe.error) == (1, "")
+    assert safe.acknowledged_ns is not None
+
+
 PLUGIN = """
 import sys, zmq
 words, acquiring = sys.argv[2].split(), sys.argv[3]

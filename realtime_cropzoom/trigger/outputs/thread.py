@@ -227,15 +227,15 @@ class OutputThread(threading.Thread):
 
     def _tell(self, job: Job, written: Written, *, wrong: bool = True) -> None:
         """Report a job; of errors in a row only the first is said, and the end of them."""
-        dry = written.error == DRY_RUN
-        if written.error and wrong and not dry:
-            self.errors += 1
-            self._failing += 1
-            if self._failing == 1:
-                logger.warning("output %s: %s", self.output_name, written.error)
-        elif self._failing and not written.error:
-            logger.warning("output %s works again, after %d errors", self.output_name, self._failing)
-            self._failing = 0
+        failed = bool(written.error) and wrong and written.error != DRY_RUN
+        with self._changed:  # whoever submits a job that is left out counts too
+            before = self._failing
+            self.errors += failed
+            self._failing = before + 1 if failed else (0 if not written.error else before)
+        if failed and before == 0:
+            logger.warning("output %s: %s", self.output_name, written.error)
+        elif before and not written.error:
+            logger.warning("output %s works again, after %d errors", self.output_name, before)
         self._report(_done(job, written))
 
 

@@ -1,4 +1,4 @@
-"""Jobs → a ZeroMQ REQ socket; the reply, whatever it says, is the acknowledgement."""
+"""Jobs → a ZeroMQ REP socket elsewhere; its reply, whatever it says, is the acknowledgement."""
 
 from __future__ import annotations
 
@@ -32,17 +32,21 @@ class ZmqRequestSettings(OutputSettings):
 
 
 class Requester:
-    """A REQ socket that begins anew where a reply stays away, so that no old reply answers a new request."""
+    """Asks a REP socket, from a DEALER socket: an urgent request need not wait for the reply to the last one.
+
+    Each request has a number, which comes back with its reply, so that no old reply answers a new request.
+    """
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
+        self._number = 0
 
     def connect(self) -> None:
         """Connect; it is no error if nobody is there yet. Raises SinkError where ``endpoint`` is none."""
         self._context = self._context or zmq.Context()
-        self._socket = self._context.socket(zmq.REQ)
+        self._socket = self._context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
         # Nothing is kept for a program that is not there: it would be done much too late.
         self._socket.set(zmq.IMMEDIATE, 1)
@@ -59,19 +63,27 @@ class Requester:
         if self._socket is None:
             self.connect()
         assert self._socket is not None
+        self._number += 1
         try:
-            self._socket.send(text, zmq.NOBLOCK)
+            self._socket.send_multipart([b"%d" % self._number, b"", text], zmq.NOBLOCK)
         except zmq.Again:
             raise SinkError(f"nobody is there at {self.endpoint}") from None
         return now_ns()
 
     def reply(self, timeout_s: float, output: Output | None = None) -> bytes | None:
-        """Return the reply, or None where none came in time; then the connection begins anew."""
+        """Return the reply to the last request, or None where none came in time or ``output`` has to hurry.
+
+        Where none came in time the connection begins anew: what is still on its way there would be late.
+        """
         assert self._socket is not None
         deadline = time.monotonic() + timeout_s
-        while (left_ms := (deadline - time.monotonic()) * 1000) > 0 and not (output and output.hurry()):
+        while (left_ms := (deadline - time.monotonic()) * 1000) > 0:
+            if output is not None and output.hurry():
+                return None
             if self._socket.poll(max(1, min(round(left_ms), _SLICE_MS))):
-                return self._socket.recv()
+                parts = self._socket.recv_multipart()
+                if parts[0] == b"%d" % self._number:
+                    return parts[-1]
         self._socket.close()
         self.connect()
         return None
