@@ -76,7 +76,8 @@ def _centring(points: Float64) -> Float64:
 
 
 def _moved(matrix: Float64, points: Float64) -> Float64:
-    return points * matrix[0, 0] + matrix[:2, 2]
+    moved: Float64 = points * matrix[0, 0] + matrix[:2, 2]
+    return moved
 
 
 def _linear(a: Float64, b: Float64) -> tuple[Float64, Float64]:

@@ -88,7 +88,7 @@ def load_session(
     from ``video`` or ``fps``; with ``video`` there are rows for all its frames. ``filter`` is that of
     the run, with the settings of the run; 'kalman', 'one_euro' or 'none' is another one. docs/files.md
     explains the columns. Raises DataError where ``path`` is no session, or does not go with the
-    video, and SourceError where there is no such video.
+    video, SourceError where there is no such video, and ConfigError where there is no such filter.
     """
     return tidy(read_session(Path(path), video=video, fps=fps, filter=filter))
 

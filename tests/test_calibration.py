@@ -26,11 +26,13 @@ from realtime_cropzoom.calibration import (
     read_lens,
 )
 from realtime_cropzoom.calibration_picture import draw_grid, spacing
+from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.chessboard import find_board, fit_lens
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.lens import Lens
 from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.preflight import check
 from realtime_cropzoom.types import Float64, UInt8
 
 SIZE = (640, 480)
@@ -398,6 +400,22 @@ def test_frames_of_another_size_are_refused_and_leave_nothing(arena: Path, tmp_p
     with pytest.raises(ConfigError, match=r"arena\.yaml is for frames of 160x96, but these have 160x120; calibrate"):
         Pipeline(settings, lambda: Film(3, size=(160, 120))).start()
     assert not list(tmp_path.glob("sessions/*"))
+
+
+def test_check_holds_the_calibration_against_the_frames(arena: Path, tmp_path: Path) -> None:
+    for size, ok, says in (("160x96", True, "pixels a cm"), ("160x120", False, "is for frames of 160x96, but these")):
+        settings = make_settings(tmp_path, source=f"synthetic:arena,size={size},seconds=1", calibration=arena)
+        lines = check({"cam0": settings}, hours=0.1, measure_s=0.1)
+        (line,) = [line for line in lines if line.check == "calibration"]
+        assert (line.ok, says in line.text) == (ok, True)
+
+
+def test_each_camera_has_its_own(tmp_path: Path) -> None:
+    config = tmp_path / "two.yaml"
+    config.write_text("cameras:\n  top: {source: a.mp4, calibration: top.yaml}\n  side: {source: b.mp4}\n")
+    cameras = load_cameras({}, config)
+    assert cameras is not None
+    assert {name: s.calibration for name, s in cameras.settings.items()} == {"top": Path("top.yaml"), "side": None}
 
 
 def test_the_arithmetic_needs_no_opencv() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import Settings
+from realtime_cropzoom.preflight.calibration import check_calibration
 from realtime_cropzoom.preflight.line import Line
 from realtime_cropzoom.preflight.machine import check_clock, check_cores, check_disk, check_endpoints, check_output
 from realtime_cropzoom.preflight.models import CheckedModels, check_models
@@ -28,6 +29,9 @@ def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2
     busy: list[float | None] = []
     for name, (settings, measured) in measure_all(cameras, measure_s).items():
         yield check_source(settings, measured).of(name)
+        calibration = check_calibration(measured)
+        if calibration is not None:
+            yield calibration.of(name)
         models = CheckedModels(settings, measured)
         for line in check_models(models):
             yield line.of(name)
