@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import av
 import numpy as np
 import pandas as pd
 import psutil
@@ -45,6 +48,7 @@ from realtime_cropzoom.sinks.packetfile import PacketFile
 from realtime_cropzoom.sinks.packetqueue import DropToKeyFrameQueue, QueuedFrame
 from realtime_cropzoom.sources import Captured, Source
 from realtime_cropzoom.sources.coded import CodedFrame, CodedFrames, Coding
+from realtime_cropzoom.sources.trail import PacketTrail
 from realtime_cropzoom.sources.video import VideoFile
 from realtime_cropzoom.types import Stamp
 
@@ -52,6 +56,10 @@ NO_B_FRAMES = {"bf": "0", "g": "10", "preset": "ultrafast"}
 FILES = {
     "h264 in MP4": ("clip.mp4", {"codec": "libx264", "options": NO_B_FRAMES}),
     "h264 in MPEG-TS": ("clip.ts", {"codec": "libx264", "options": NO_B_FRAMES}),
+    "h264 that says once how it is coded": (
+        "clip.avi",
+        {"codec": "libx264", "options": {**NO_B_FRAMES, "flags": "+global_header"}},
+    ),
     "hevc in Matroska": (
         "clip.mkv",
         {"codec": "libx265", "options": {"preset": "ultrafast", "x265-params": "bframes=0:keyint=10:log-level=none"}},
@@ -129,6 +137,51 @@ def test_a_loop_goes_into_one_copy(tmp_path: Path, make_video: Callable[..., Pat
     played = make_video("clip.mp4", frames=20, fps=60, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, loop=True, frames=50, record="copy")
     assert check_copy(check_complete(run_to_end(settings).folder), tmp_path / "again") == list(range(50))
+
+
+# -- the trail -------------------------------------------------------------------------------------
+
+
+def trailed(path: Path, *, called_key: bool | None = None) -> Iterator[PacketTrail]:
+    """Yield a trail after each packet of a file; ``called_key`` is what the decoder calls all of its frames."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        trail = PacketTrail(stream, keep=True)
+        for index, packet in enumerate(container.demux(stream)):
+            frames: list[Any] = packet.decode()
+            if called_key is not None:
+                frames = [SimpleNamespace(pts=frame.pts, key_frame=called_key) for frame in frames]
+            if packet.size:
+                trail.add(packet, frames)
+                assert index or isinstance(trail.coding(160, 96), Coding)
+                yield trail
+
+
+def test_after_damage_nothing_is_handed_on_up_to_a_key_frame(make_video: Callable[..., Path]) -> None:
+    taken = []
+    for index, trail in enumerate(trailed(make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES))):
+        if index == 4:
+            trail.spoil()
+        coded = trail.take()
+        taken.append(coded is not None and coded.begins)
+        assert (coded is None) == (4 <= index < 10)
+    assert [index for index, begins in enumerate(taken) if begins] == [0, 10, 20]
+
+
+def test_a_frame_that_is_key_in_name_only_begins_nothing(make_video: Callable[..., Path]) -> None:
+    """A decoder calls a frame key from which it gets on its feet in time; a replay would begin with another picture."""
+    clip = make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES)
+    coded = [trail.take() for trail in trailed(clip, called_key=True)]
+    assert [index for index, frame in enumerate(coded) if frame is not None and frame.begins] == [0, 10, 20]
+
+
+def test_a_stream_without_key_frames_does_not_fill_the_memory(
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_video("clip.mp4", 24, codec="libx264", options={**NO_B_FRAMES, "g": "100"})
+    monkeypatch.setattr("realtime_cropzoom.sources.trail._LONGEST_BYTES", clip.stat().st_size // 2)
+    *_, last = trailed(clip)
+    assert last.take() is None
 
 
 # -- streams ---------------------------------------------------------------------------------------
@@ -484,5 +537,6 @@ def test_the_table_of_a_copy_is_a_table_like_any_other(tmp_path: Path, make_vide
     settings = make_settings(tmp_path, source=played, start_s=0.3, record="copy")
     files = check_complete(run_to_end(settings).folder)
     table = pd.read_csv(files.folder / "clip_recording.csv")
+    assert table["recorded"].tolist() == list(range(5, 20)), "more than from the last key frame on"
     images, _ = read_video(files.folder / "clip.mkv")
     assert [Footage().index_of(images[number]) for number in table["recorded"]] == list(range(15, 30))
