@@ -14,8 +14,8 @@ from realtime_cropzoom.calibration import from_rectangle, from_scale
 from realtime_cropzoom.trigger.conditions import All, Condition, Not
 from realtime_cropzoom.trigger.conditions import Any as AnyOf
 from realtime_cropzoom.trigger.look import Look
-from realtime_cropzoom.trigger.motion import turned_deg
 from realtime_cropzoom.trigger.smoothing import smoothing_of
+from realtime_cropzoom.trigger.tracks import turned_deg
 
 SURE = 0.9
 

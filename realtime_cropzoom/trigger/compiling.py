@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from realtime_cropzoom.trigger import conditions, language, motion
+from realtime_cropzoom.trigger import conditions, language, motion, tracks
 from realtime_cropzoom.trigger.look import AnySpot, ArenaMap, FixedSpot, Spot
 from realtime_cropzoom.trigger.rules import Rule, Rules
 
@@ -21,7 +21,7 @@ class Compiler:
         self._arena = arena
         self._bridge_ns = round(rules.bridge_ms * 1e6)
         self._shared: dict[tuple[Any, ...], Any] = {}
-        self.tracks: list[motion.Track] = []
+        self.tracks: list[tracks.Track] = []
 
     def condition(self, model: Any, rule: Rule) -> conditions.Condition:
         """Return what asks ``model`` of a look, with the likelihood that ``rule`` demands."""
@@ -102,15 +102,15 @@ class Compiler:
         base, tip = (self._spot(name, least) for name in names)
         key = ("heading track", base, tip)
         if key not in self._shared:
-            self._shared[key] = motion.HeadingTrack(base, tip, self._bridge_ns)
+            self._shared[key] = tracks.HeadingTrack(base, tip, self._bridge_ns)
             self.tracks.append(self._shared[key])
         return motion.Turning(motion.Heading(base, tip), self._shared[key], over_ns, sign)
 
-    def _track(self, spot: Spot) -> motion.Track:
+    def _track(self, spot: Spot) -> tracks.Track:
         if (spot,) not in self._shared:
-            self._shared[(spot,)] = motion.Track(spot, self._bridge_ns)
+            self._shared[(spot,)] = tracks.Track(spot, self._bridge_ns)
             self.tracks.append(self._shared[(spot,)])
-        track: motion.Track = self._shared[(spot,)]
+        track: tracks.Track = self._shared[(spot,)]
         return track
 
     def _any_spot(self, given: Any, least: float, *, cm: bool = False) -> AnySpot:

@@ -6,16 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.trigger import language, zones
 from realtime_cropzoom.trigger.language import AnyCondition, Milliseconds, NotNegative, Positive, StateName, Strict
-
-Place = tuple[str | int, ...]
-"""Where in the file, key by key."""
+from realtime_cropzoom.trigger.mistakes import Place, RulesError, explained, located
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=60)]
@@ -177,18 +174,9 @@ def load_rules(path: Path) -> Rules:
     try:
         return parse_rules(read_config(path))
     except RulesError as error:
-        raise ConfigError("\n".join(_located(path, place, text) for place, text in error.problems)) from None
+        raise ConfigError("\n".join(located(path, place, text) for place, text in error.problems)) from None
     except RecursionError:
         raise ConfigError(f"{path}: conditions within conditions without end") from None
-
-
-class RulesError(ConfigError):
-    """What is wrong with rules, thing by thing."""
-
-    def __init__(self, problems: list[tuple[Place, str]]) -> None:
-        """``problems``: where, and what."""
-        super().__init__("\n".join(f"{_dotted(place)}: {text}" for place, text in problems))
-        self.problems = problems
 
 
 def parse_rules(content: dict[str, Any]) -> Rules:
@@ -197,7 +185,7 @@ def parse_rules(content: dict[str, Any]) -> Rules:
         rules = Rules.model_validate(content)
     except ValidationError as error:
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]  # its parts are wrong
-        raise RulesError([_explain(e, content) for e in found]) from None
+        raise RulesError([explained(e, content) for e in found]) from None
     if problems := list(_contradictions(rules)):
         raise RulesError(problems)
     return rules
@@ -271,48 +259,3 @@ def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -
 
 def _listed(names: Any) -> str:
     return ", ".join(names) or "none"
-
-
-def _explain(error: Any, content: Any) -> tuple[Place, str]:
-    """Where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file."""
-    place: list[str | int] = []
-    at = content
-    for part in error["loc"]:
-        if (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at)):
-            at = at[part]
-        else:
-            continue  # a tag of pydantic's, or what is missing
-        place.append(part)
-    if error["type"] == "missing":
-        return tuple(place), f"{error['loc'][-1]}: is missing"
-    if error["type"] == "no_condition" and isinstance(error["input"], dict):
-        return tuple(place), f"given {', '.join(map(str, error['input'])) or 'nothing'}, but {error['msg']}"
-    if error["type"] == "extra_forbidden":
-        return tuple(place), "no such setting; see docs/rules.md for their names"
-    text = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], dict | list) else f"given {error['input']!r}, but "
-    return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
-
-
-def _located(path: Path, place: Place, text: str) -> str:
-    """A line with the file, the line in it, and the place."""
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        node = None
-    line = None
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == part), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    where = f"{path}" if line is None else f"{path}, line {line}"
-    return f"{where}: {_dotted(place)}: {text}" if place else f"{where}: {text}"
-
-
-def _dotted(place: Place) -> str:
-    return ".".join(str(part) for part in place) or "rules"

@@ -1,0 +1,67 @@
+"""What is wrong in a rules file, and where: a line each, with the line of the file that it is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from realtime_cropzoom.errors import ConfigError
+
+Place = tuple[str | int, ...]
+"""Where in the file, key by key."""
+
+
+class RulesError(ConfigError):
+    """What is wrong with rules, thing by thing."""
+
+    def __init__(self, problems: list[tuple[Place, str]]) -> None:
+        """``problems``: where, and what."""
+        super().__init__("\n".join(f"{_dotted(place)}: {text}" for place, text in problems))
+        self.problems = problems
+
+
+def explained(error: Any, content: Any) -> tuple[Place, str]:
+    """Return where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file."""
+    place: list[str | int] = []
+    at = content
+    for part in error["loc"]:
+        if (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at)):
+            at = at[part]
+        else:
+            continue  # a tag of pydantic's, or what is missing
+        place.append(part)
+    if error["type"] == "missing":
+        return tuple(place), f"{error['loc'][-1]}: is missing"
+    if error["type"] == "no_condition" and isinstance(error["input"], dict):
+        return tuple(place), f"given {', '.join(map(str, error['input'])) or 'nothing'}, but {error['msg']}"
+    if error["type"] == "extra_forbidden":
+        return tuple(place), "no such setting; see docs/rules.md for their names"
+    text = error["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(error["input"], dict | list) else f"given {error['input']!r}, but "
+    return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
+
+
+def located(path: Path, place: Place, text: str) -> str:
+    """Return a line with the file, the line in it, the place, and what is wrong there."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        node = None
+    line = None
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    where = f"{path}" if line is None else f"{path}, line {line}"
+    return f"{where}: {_dotted(place)}: {text}" if place else f"{where}: {text}"
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(part) for part in place) or "rules"
