@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event, Timer
@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from conftest import Footage
+from heard import Heard
 from live import (
     LONG_S,
     check_complete,
@@ -33,7 +34,6 @@ from servers import FPS, RTSP_PYTHON, WRAP, behind, serving
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.errors import ConfigError, SourceError
-from realtime_cropzoom.message import EndMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources import Captured, Source, SourceOptions
 from realtime_cropzoom.sources.opening import open_source
@@ -42,8 +42,6 @@ from realtime_cropzoom.sources.stream import address_of
 
 OLD = FPS
 """A frame so many frames behind the clock is old: a second, on a machine however busy."""
-AT_ONCE_S = 1.0
-"""Within this a subscriber has heard that the frames stay away."""
 PATIENT = SourceOptions(open_timeout_s=20, read_timeout_s=10)
 
 
@@ -208,39 +206,6 @@ def test_rtsp_killed_and_revived(rtsp_video: Path, footage: Footage) -> None:
 # -- a server that goes and comes, under cropzoom run ------------------------------------------------
 
 
-class Heard:
-    """What a subscriber hears of a run, in order."""
-
-    def __init__(self, subscriber: Subscriber) -> None:
-        self._subscriber = subscriber
-        self.messages: list[Message] = []
-
-    def until(self, condition: Callable[[Message], bool]) -> Message:
-        """Listen until a message is what is waited for, and return it."""
-        deadline = time.monotonic() + LONG_S
-        while time.monotonic() < deadline:
-            message = self._subscriber.receive(0.5)
-            if message is not None:
-                self.messages.append(message)
-                if condition(message):
-                    return message
-        raise AssertionError(f"not heard within {LONG_S} s; the last was {self.messages[-1:]}")
-
-    def until_stream(self, *states: str, since: float | None = None) -> None:
-        """Wait for a status with one of these; where it is given since when they hold, it must come at once."""
-        self.until(lambda m: isinstance(m, StatusMessage) and m.stream in states)
-        assert since is None or time.monotonic() - since < AT_ONCE_S, f"{states} was said too late"
-
-    def until_pose(self, segment: int, count: int = 1) -> None:
-        for _ in range(count):
-            self.until(lambda m: isinstance(m, PoseMessage) and m.segment == segment)
-
-    def streams(self) -> list[str]:
-        """Return the states of the stream, each once as long as it lasted."""
-        said = [m.stream for m in self.messages if isinstance(m, StatusMessage)]
-        return [s for i, s in enumerate(said) if i == 0 or s != said[i - 1]]
-
-
 @contextlib.contextmanager
 def tracked(url: str, tmp_path: Path, *more: object) -> Iterator[tuple[subprocess.Popen[str], Heard]]:
     """``cropzoom run`` of a stream, and a subscriber of it; the process is ended by its id if a test fails."""
@@ -274,9 +239,8 @@ def test_a_server_is_killed_and_revived_while_it_is_tracked(kind: str, tmp_path:
                 heard.until_stream("reconnecting")
             with serving(kind, port, epoch_ns):
                 heard.until_pose(segment=1, count=10)
-                end = heard.until(lambda m: isinstance(m, EndMessage))
+                heard.until_end()
             done = finish(process)
-    assert isinstance(end, EndMessage)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     # A connection that is closed is a break at once; datagrams only stay away.
@@ -300,12 +264,12 @@ def test_a_frozen_server_is_a_stall_and_then_a_break(tmp_path: Path) -> None:
             heard.until_stream("reconnecting")
             server.send_signal(signal.SIGCONT)
             heard.until_pose(segment=1)
-            heard.until(lambda m: isinstance(m, EndMessage))
+            heard.until_end()
             done = finish(process)
     assert done.returncode == 0, done.stderr
     assert heard.streams()[:4] == ["live", "stalled", "reconnecting", "live"]
     check_complete(the_session(tmp_path / "out"))
-    ages = [m.time.published_ns - m.time.captured_ns for m in heard.messages if isinstance(m, PoseMessage)]
+    ages = [m.time.published_ns - m.time.captured_ns for m in heard.poses]
     assert max(ages) < 1e9, "older than max_age_ms"
 
 
@@ -382,7 +346,7 @@ def test_ctrl_c_while_a_stream_is_frozen(tmp_path: Path) -> None:
             heard.until_stream("stalled")
             process.send_signal(signal.SIGINT)
             asked = time.monotonic()
-            heard.until(lambda m: isinstance(m, EndMessage))
+            heard.until_end()
             assert time.monotonic() - asked < 2.0
             done = finish(process, LONG_S / 2)
     assert done.returncode == 130, done.stderr
