@@ -10,10 +10,9 @@
 */
 
 const uint8_t PINS[] = {8, 9, 10, 11};
-const uint8_t SAFE_LEVEL = LOW;  // HIGH for a device that is switched on by a low level
+const bool ON_IS_HIGH = true;  // false for a device that is switched on by a low level
 
 const uint8_t CHANNELS = sizeof(PINS);
-const uint8_t ON_LEVEL = SAFE_LEVEL == LOW ? HIGH : LOW;
 const uint8_t MAX_LINE = 48;
 const uint32_t MAX_US = 2000000000UL;
 
@@ -30,8 +29,11 @@ bool watching = false;
 uint32_t watchdogMs = 0;
 uint32_t lastLineMs = 0;
 
+// HIGH and LOW are written out: not on every board are they numbers.
 void show(uint8_t c) {
-  digitalWrite(PINS[c], held[c] || pulsing[c] ? ON_LEVEL : SAFE_LEVEL);
+  bool on = held[c] || pulsing[c];
+  if (on == ON_IS_HIGH) digitalWrite(PINS[c], HIGH);
+  else digitalWrite(PINS[c], LOW);
 }
 
 void makeSafe(uint8_t c) {
@@ -45,7 +47,7 @@ void makeAllSafe() {
 
 void setup() {
   for (uint8_t c = 0; c < CHANNELS; c++) {
-    digitalWrite(PINS[c], SAFE_LEVEL);  // before it becomes an output, so that it never glitches
+    makeSafe(c);  // before it becomes an output, so that it never glitches
     pinMode(PINS[c], OUTPUT);
     makeSafe(c);
   }
@@ -151,7 +153,7 @@ void obey() {
   switchChannel(what, n[0], n[1] - 1, what == 'P' ? n[2] : 0);
 }
 
-void listen() {
+void hear() {
   while (Serial.available() > 0) {
     char c = Serial.read();
     if (c == '\n') {
@@ -169,6 +171,6 @@ void listen() {
 
 void loop() {
   endPulses();
-  listen();
+  hear();
   watch();
 }
