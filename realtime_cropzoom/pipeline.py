@@ -135,6 +135,7 @@ class Pipeline:
         models = Models(load_model(s, "pose"), None if s.schedule else load_model(s, "detector"))
         self.notes += model_notes("pose", models.pose, s, info.fps)
         check_crop_size(s, info)
+        check_filter(s, info)
         calibration = load_calibration(s, info)
         rule = None
         if models.detector is not None:
@@ -387,6 +388,16 @@ def load_model(settings: Settings, role: Role) -> Model:
         threads=settings.pose_threads if role == "pose" else settings.detector_threads,
         method=settings.decoder,
     )
+
+
+def check_filter(settings: Settings, info: SourceInfo) -> None:
+    """Raise ConfigError where frames come so slowly that the filter would begin anew with each."""
+    if settings.filter != NONE and info.fps and settings.filter_hold_ms * info.fps <= 1000:
+        interval_ms = 1000 / info.fps
+        raise ConfigError(
+            f"filter_hold_ms is {settings.filter_hold_ms:g}, but frames come every {interval_ms:.0f} ms: the filter would "
+            f"begin anew with each; give {3 * interval_ms:.0f} or more"
+        )
 
 
 def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None:

@@ -134,6 +134,13 @@ def test_settings_that_make_no_sense_are_refused(flags: dict[str, object], says:
         make_settings(tmp_path, **flags)
 
 
+def test_a_hold_shorter_than_a_frame_is_refused(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, filter="kalman")
+    with pytest.raises(ConfigError, match=r"filter_hold_ms is 150, but frames come every 200 ms: .*; give 600 or more"):
+        Pipeline(settings, lambda: Film(3, fps=5)).start()
+    run_to_end(make_settings(tmp_path, filter="kalman", filter_hold_ms=600, pace="fast"), Film(3, fps=5))
+
+
 def test_the_columns_follow_the_raw_pose(tmp_path: Path) -> None:
     folder, _ = run_and_listen(make_settings(tmp_path, pace="fast", filter="kalman"), Film(2))
     columns = load_session(folder).columns.tolist()
