@@ -395,8 +395,8 @@ def check_filter(settings: Settings, info: SourceInfo) -> None:
     if settings.filter != NONE and info.fps and settings.filter_hold_ms * info.fps <= 1000:
         interval_ms = 1000 / info.fps
         raise ConfigError(
-            f"filter_hold_ms is {settings.filter_hold_ms:g}, but frames come every {interval_ms:.0f} ms: the filter would "
-            f"begin anew with each; give {3 * interval_ms:.0f} or more"
+            f"filter_hold_ms is {settings.filter_hold_ms:g}, but frames come every {interval_ms:.0f} ms: the filter "
+            f"would begin anew with each; give {3 * interval_ms:.0f} or more"
         )
 
 
