@@ -2,7 +2,8 @@
 
     python scripts/time_rules.py [--poses 20000]
 
-Prints the median, the 99th percentile and the maximum in µs.
+Prints the median, the 99th percentile and the maximum in µs of the thread's own time: what others take the
+core for is not in it.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ def main() -> None:
     engine.take(Command(Order.ARM, 0, "script"))
     took_ns, decisions = [], 0
     for one in events:
-        begin = time.perf_counter_ns()
+        begin = time.thread_time_ns()
         decisions += len(engine.take(one))
-        took_ns.append(time.perf_counter_ns() - begin)
+        took_ns.append(time.thread_time_ns() - begin)
     took_ns.sort()
     us = [took_ns[round(q * (poses - 1))] / 1000 for q in (0.5, 0.99, 1.0)]
     print(f"20 rules, {poses} poses, {decisions} decisions: median {us[0]:.1f}, 99 % {us[1]:.1f}, max {us[2]:.1f} µs")

@@ -84,6 +84,17 @@ def test_sources_and_sinks_know_nothing_above_them(path: Path) -> None:
         assert not {name for name in ours(path) if name.startswith(("sinks", "stages"))}
 
 
+RULE_ENGINE = ["compiling", "conditions", "engine", "events", "gates", "look", "motion", "tracks", "watcher", "zones"]
+
+
+@pytest.mark.parametrize("name", RULE_ENGINE)
+def test_the_rule_engine_has_no_clock_and_opens_nothing(name: str) -> None:
+    path = PACKAGE / "trigger" / f"{name}.py"
+    assert not libraries(path) & {"time", "threading", "zmq", "numpy", "os", "pathlib", "logging", "yaml"}
+    pure = {*(f"trigger.{module}" for module in (*RULE_ENGINE, "language", "rules")), "message", "trigger"}
+    assert ours(path) <= pure
+
+
 @pytest.mark.parametrize("path", modules("trigger/outputs"), ids=lambda p: p.stem)
 def test_outputs_know_no_more_of_triggers_than_events(path: Path) -> None:
     known = ("trigger.events", "trigger.outputs", "clock", "endpoints", "errors", "sinks.files")
