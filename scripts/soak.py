@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -93,7 +94,8 @@ def listen(endpoint: str, count: int, heard: Queue[tuple[float, float]] | None) 
                     if isinstance(message, EndMessage):
                         return
                     if place == 0 and isinstance(message, PoseMessage):
-                        latencies.append(subscriber.age_ms(message))
+                        age_ms = subscriber.age_ms(message)
+                        latencies += [age_ms] if math.isfinite(age_ms) else []  # infinite before the hello
             if heard is not None and latencies and now_ns() > tell_ns:
                 heard.put((float(np.median(latencies)), float(np.max(latencies))))
                 latencies, tell_ns = [], now_ns() + 10**9
