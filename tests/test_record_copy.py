@@ -398,7 +398,7 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
     class Stuck(PacketFile):
         def write(self, coded: CodedFrames, pts_ns: int) -> None:
             if self.muxed == 10:
-                go_on.wait(1.0)
+                go_on.wait(LONG_S)
             super().write(coded, pts_ns)
 
     monkeypatch.setattr("realtime_cropzoom.sinks.videofile.PacketFile", Stuck)
@@ -408,8 +408,8 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
     pipeline.start()
     wait_for(lambda: pipeline.progress().counts.captured > 50, "frames")
     pipeline.stop()
-    pipeline.join()
     go_on.set()
+    pipeline.join()
     files = check_complete(str(pipeline.folder))
     dropped = read_table(files.folder / "clip.mkv")["dropped"]
     assert dropped.iloc[-1] == "run_ended"
