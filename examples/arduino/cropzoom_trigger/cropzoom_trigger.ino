@@ -74,7 +74,9 @@ void watch() {
 // A second pulse during the first one makes it last until the later of both ends.
 void beginPulse(uint8_t c, uint32_t us) {
   uint32_t now = micros();
-  if (!pulsing[c] || pulseLasts[c] - (uint32_t)(now - pulseBegan[c]) < us) {
+  uint32_t gone = now - pulseBegan[c];
+  bool runs = pulsing[c] && gone < pulseLasts[c];  // it may be over and not yet ended
+  if (!runs || pulseLasts[c] - gone < us) {
     pulseBegan[c] = now;
     pulseLasts[c] = us;
   }
