@@ -94,29 +94,26 @@ def _trigger(arguments: argparse.Namespace) -> int:
 
 def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.session_folder import make_given_folder, make_session_folder, to_json, write_text
+        from realtime_cropzoom.session_folder import to_json, write_text
         from realtime_cropzoom.trigger.control import KEYS_EXPLAINED, keyboard
         from realtime_cropzoom.trigger.process import Options, TriggerProcess
 
     control = None if arguments.control == "none" else arguments.control
     options = Options(arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow)
     seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
-    folder = arguments.log or arguments.out / arguments.rules.stem
-    process = TriggerProcess(rules, arguments.rules, seed, folder, options)
-    process.folder = make_given_folder(arguments.log) if arguments.log else make_session_folder(
-        arguments.out, arguments.rules.stem
-    )  # fmt: skip
+    process = TriggerProcess(rules, arguments.rules, seed, options)
     stopped_by = _stop_on_signals(process)
     show = _Board(process, quiet=arguments.quiet)
+    process.open(_log_folder(arguments, arguments.rules.stem))
+    problems: list[str] = []
     try:
-        process.open()
         write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
         with keyboard(process.orders) as has_keys:
             show.begin(seed, KEYS_EXPLAINED if has_keys else "")
             while not process.over:
                 show.step(process.step())
     finally:
-        problems = process.close()
+        problems += process.close()
         summary = {"seed": seed, **process.summary(), "problems": problems}
         write_text(process.folder / "summary.json", to_json(summary))
     show.end(summary)
@@ -125,6 +122,12 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     if stopped_by:
         return 128 + stopped_by[0]
     return EXIT_INCOMPLETE if problems or any(summary["output_errors"].values()) else 0
+
+
+def _log_folder(arguments: argparse.Namespace, name: str) -> Path:
+    from realtime_cropzoom.session_folder import make_given_folder, make_session_folder
+
+    return make_given_folder(arguments.log) if arguments.log else make_session_folder(arguments.out, name)
 
 
 def _stop_on_signals(process: TriggerProcess) -> list[int]:
@@ -252,12 +255,10 @@ def _replay_exactly(arguments: argparse.Namespace) -> int:
 
 
 def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.session_folder import make_given_folder, make_session_folder
     from realtime_cropzoom.trigger.rehearsal import rehearse, write_rehearsal
 
     rehearsal = rehearse(rules, arguments.rules, arguments.replay, rules.seed or 0, arguments.fps)
-    name = f"{arguments.rules.stem}_replay"
-    folder = make_given_folder(arguments.log) if arguments.log else make_session_folder(arguments.out, name)
+    folder = _log_folder(arguments, f"{arguments.rules.stem}_replay")
     for problem in write_rehearsal(folder, rehearsal, rules, arguments.rules):
         print(f"WARNING: {problem}", file=sys.stderr)
     print(rehearsal.report())

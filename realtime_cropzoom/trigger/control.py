@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import msgspec
 import zmq
 
-from realtime_cropzoom.endpoints import check_reach
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.endpoints import is_local
+from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.events import Order
 
 _POLL_MS = 100
@@ -82,7 +82,11 @@ class Control:
 
         Raises ConfigError where other machines could reach ``endpoint``: whoever reaches it can arm.
         """
-        check_reach("control", endpoint, keys=False, insecure=False)
+        if not is_local(endpoint):
+            raise ConfigError(
+                f"control is {endpoint}, but whoever reaches it can arm: it is for this machine alone; expected "
+                "something like tcp://127.0.0.1:5663, or none"
+            )
         self.endpoint = endpoint
         """The endpoint really bound, once started (a port 0 or * becomes a number)."""
         self._orders, self._refuse, self._state = orders, refuse, state

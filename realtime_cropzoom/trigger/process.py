@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import shutil
 from collections import Counter, OrderedDict
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +65,9 @@ class Options:
 class TriggerProcess:
     """One session of triggers: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
 
-    def __init__(self, rules: Rules, rules_path: Path, seed: int, folder: Path, options: Options) -> None:
+    def __init__(self, rules: Rules, rules_path: Path, seed: int, options: Options) -> None:
         """Check everything that needs no device. Raises ConfigError."""
-        self.rules, self.folder, self.options = rules, folder, options
+        self.rules, self.options = rules, options
         self._seed, self._calibration = seed, calibration_of(rules, rules_path)
         self.engine = build_engine(rules, seed, self._calibration)
         self.orders = Orders()
@@ -98,8 +98,20 @@ class TriggerProcess:
 
     # -- begin and end --
 
-    def open(self) -> None:
-        """Open logs, outputs, control and subscription, in this order. Raises SinkError or ConfigError."""
+    def open(self, folder: Path) -> None:
+        """Open logs in a new ``folder``, outputs, control and subscription, in this order.
+
+        Raises SinkError or ConfigError; the folder is gone again then.
+        """
+        self.folder = folder
+        try:
+            self._open_all()
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # made a moment ago, with nothing in it
+            raise
+        gc.freeze()  # what is there now stays: nobody needs to look through it again
+
+    def _open_all(self) -> None:
         with ExitStack() as stack:
             self._decisions = DecisionLog(self.folder, self._name)
             stack.callback(self._decisions.close)
@@ -122,7 +134,6 @@ class TriggerProcess:
             self._subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
             stack.callback(self._subscriber.close)
             self._opened = stack.pop_all()
-        gc.freeze()  # what is there now stays: nobody needs to look through it again
 
     def close(self) -> list[str]:
         """Take all outputs to their safe level, close everything, and say what is not in the files."""
@@ -297,9 +308,3 @@ class TriggerProcess:
     def _close_outputs(self) -> None:
         for name in self._outputs.close():
             logger.error("output %s hangs and was left behind; look at the device", name)
-
-
-def run(process: TriggerProcess, show: Callable[[list[Decision]], None]) -> None:
-    """Go on until it is over."""
-    while not process.over:
-        show(process.step())

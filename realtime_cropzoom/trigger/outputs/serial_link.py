@@ -105,7 +105,7 @@ class SerialLink:
             return written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms"
         said, at_ns = answer
         error = f"{self.port} refused: {said.reason}" if isinstance(said, Refused) else ""
-        return written_ns, at_ns, error
+        return min(written_ns, at_ns), at_ns, error  # the answer may be read before this thread goes on
 
     def release(self, channel: int) -> None:
         """Let go of a channel; with the last one the port is closed and the thread ends."""

@@ -65,7 +65,7 @@ class OutputThread(threading.Thread):
         self._holders: set[str] = set()
         self._off: tuple[int, Job] | None = None
         """When to switch off next, and for which job."""
-        self._urgent = False
+        self._urgent = self._doing_safe = False
         output.hurry = lambda: self._urgent
 
     @property
@@ -85,10 +85,9 @@ class OutputThread(threading.Thread):
         left_out: list[tuple[Job, str]] = []
         with self._changed:
             if job.act is Act.SAFE:
-                left_out = [(old, "overtaken by safe") for old in self._queue]
-                self._queue.clear()
-                self._urgent = True
-            self._last_act = job.act
+                left_out = [(old, OVERTAKEN) for old in self._queue if old.act is not Act.SAFE]
+                self._queue = deque(old for old in self._queue if old.act is Act.SAFE)
+                self._urgent |= not self._queue and not self._doing_safe  # what goes on already needs no hurry
             if self._closing and job.act is not Act.SAFE:
                 left_out.append((job, "the output is closed"))
             elif len(self._queue) >= _LIMIT:
@@ -97,7 +96,7 @@ class OutputThread(threading.Thread):
                 self._queue.append(job)
             self._changed.notify()
         for dropped, why in left_out:
-            self._tell(dropped, Written(None, None, why))
+            self._tell(dropped, Written(None, None, why), wrong=why != OVERTAKEN)
 
     def finish(self) -> None:
         """Go to the safe level and end, without waiting for it."""
@@ -148,7 +147,8 @@ class OutputThread(threading.Thread):
                 if due_s > 0:
                     self._changed.wait(min(due_s, _POLL_S))
             job = self._queue.popleft() if self._queue else None
-            if job is not None and job.act is Act.SAFE:
+            self._doing_safe = job is not None and job.act is Act.SAFE
+            if self._doing_safe:
                 self._urgent = False
             return job
 
@@ -239,6 +239,8 @@ class OutputThread(threading.Thread):
         self._report(_done(job, written))
 
 
+OVERTAKEN = "overtaken by safe"
+"""What stands as the error of a job that was left out as it should be."""
 DRY_RUN = "dry run"
 """What stands as the error of a job that was not meant to be written."""
 

@@ -1,0 +1,308 @@
+"""The rule loop as a process beside a run: what fires, what is refused, what is logged, and what ends safely."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from realtime_cropzoom.trigger.control import send
+from realtime_cropzoom.trigger.decision_log import read_decisions
+from realtime_cropzoom.trigger.events import Decision
+from tests.live import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
+
+ARENA = "synthetic:arena,fps=60,size=320x240,seconds={seconds},jump_s=0.4,jump_px=120,seed=4"
+"""The snout is at x ≈ 129 or 249."""
+
+
+@pytest.fixture
+def board() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A simulated trigger board: its port, and the process that prints what its channels do."""
+    command = [sys.executable, "-u", "-m", "realtime_cropzoom.trigger.outputs.simulated_board"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), process
+        process.kill()
+
+
+def write_rules(folder: Path, port: str, **more: object) -> tuple[Path, str]:
+    """Rules that pulse channel 1 when the snout comes to the right, and hold channel 2 while it is there."""
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    rules = {
+        "endpoint": endpoint,
+        "max_age_ms": 1000,  # of a machine that is busy with other tests
+        "hold_max_age_ms": 1000,
+        "zones": {"right": {"rectangle_px": [190, 0, 130, 240]}},
+        "outputs": {"laser": {"serial": port, "channel": 1}, "lamp": {"serial": port, "channel": 2}},
+        "rules": {
+            "came": {"when": {"entered": "right", "keypoint": "snout"}, "fire": "laser", "pulse_ms": 20},
+            "there": {"when": {"inside": "right", "keypoint": "snout"}, "fire": "lamp", "hold": True},
+        },
+        **more,
+    }
+    path = folder / "rules.yaml"
+    path.write_text(yaml.safe_dump(rules))
+    return path, endpoint
+
+
+def start_trigger(rules: Path, *flags: object) -> subprocess.Popen[str]:
+    return start_process("trigger", rules, "--log", rules.parent / "log", *flags)
+
+
+def run_arena(folder: Path, endpoint: str, seconds: float) -> Files:
+    publish = ["--publish", endpoint, "--publish-latest", "none", "--publish-echo", "none"]
+    done = cropzoom("run", ARENA.format(seconds=seconds), *publish, "--out", folder / "out", "--quiet")
+    assert done.returncode == 0, done.stderr
+    return Files(the_session(folder / "out"))
+
+
+def decisions(folder: Path, *verdicts: str) -> list[Decision]:
+    found = read_decisions(folder / "log" / "rules_decisions.csv")
+    return [d for d in found if not verdicts or d.verdict in verdicts]
+
+
+def outputs(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "log" / "rules_outputs.csv")
+
+
+def wait_for_log(folder: Path) -> None:
+    wait_for((folder / "log" / "rules_inputs.jsonl").exists, "the trigger process's log")
+    time.sleep(0.3)  # and its subscription
+
+
+def test_a_session_fires_logs_and_can_be_replayed_byte_for_byte(
+    tmp_path: Path, board: tuple[str, subprocess.Popen[str]]
+) -> None:
+    port, process = board
+    rules, endpoint = write_rules(tmp_path, port)
+    trigger = start_trigger(rules, "--arm", "--control", "none")
+    wait_for_log(tmp_path)
+    files = run_arena(tmp_path, endpoint, 4)
+    ended = finish(trigger)
+    assert ended.returncode == 0, ended.stderr
+    assert "the run has ended: finished" in ended.stdout
+
+    snout = files.keypoint("snout")
+    fired = [d for d in decisions(tmp_path, "fired") if d.rule == "came"]
+    assert len(fired) >= 3
+    for d in fired:  # on the very frame at which the snout is there for the first time
+        assert d.frame is not None
+        assert snout[d.frame][0] >= 190 > snout[d.frame - 1][0]
+    done = outputs(tmp_path)
+    of_fired = done[done["number"].isin([d.number for d in fired])]
+    assert (of_fired["act"] == "pulse").all()
+    assert of_fired["acknowledged_ns"].notna().all()
+    timing = pd.read_csv(files.folder / f"{files.name}_timing.csv", index_col="frame")
+    for d in fired:
+        assert d.captured_ns == timing.loc[d.frame, "captured_ns"]
+        row = of_fired[of_fired["number"] == d.number].iloc[0]
+        assert d.captured_ns < d.published_ns < d.now_ns < row["written_ns"] < row["acknowledged_ns"]
+    process.kill()
+    assert process.stdout is not None
+    changes = [line.split()[1:] for line in process.stdout.read().splitlines()]
+    assert changes.count(["channel", "1", "on"]) == len(fired)
+    assert changes[-1][2] == "off"
+
+    again = cropzoom("trigger", "--replay", tmp_path / "log")
+    assert again.returncode == 0
+    assert "the same as in the log" in again.stdout
+    session = cropzoom("trigger", rules, "--replay", files.folder, "--log", tmp_path / "replay")
+    assert session.returncode == 0
+    assert f"{fired[-2].frame}, {fired[-1].frame}\n" in session.stdout
+    replayed = read_decisions(tmp_path / "replay" / "rules_decisions.csv")
+    frames = [d.frame for d in replayed if d.rule == "came" and d.verdict == "fired"]
+    assert frames[-len(fired) :] == [d.frame for d in fired]  # live it may have joined late
+    assert (tmp_path / "replay" / "zones.png").stat().st_size > 10_000
+
+
+def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, subprocess.Popen[str]]) -> None:
+    rules, endpoint = write_rules(tmp_path, board[0])
+    control = f"tcp://127.0.0.1:{free_port()}"
+    trigger = start_trigger(rules, "--control", control)
+    wait_for_log(tmp_path)
+    publish = ["--publish", endpoint, "--publish-latest", "none", "--publish-echo", "none", "--out", tmp_path / "out"]
+    run = start_process("run", ARENA.format(seconds=60), *publish, "--quiet")
+    try:
+        wait_for(lambda: send(control, "state")["poses"] > 60, "poses")
+        assert send(control, "state")["fired"] == 0
+        assert send(control, "arm", "nobody") == {
+            "ok": False,
+            "error": "there is no rule nobody; there are came, there",
+        }
+        assert send(control, "dance")["ok"] is False
+        assert send(control, "arm", "came")["ok"]
+        wait_for(lambda: send(control, "state")["fired"] >= 2, "triggers")
+        assert send(control, "state")["armed"] == ["came"]
+        assert send(control, "test", "lamp")["ok"]
+        armed = cropzoom("trigger", "--send", "disarm", "--control", control)
+        assert armed.returncode == 0
+        wait_for(lambda: send(control, "state")["armed"] == [], "disarming")
+        fired = send(control, "state")["fired"]
+        time.sleep(1.2)
+        assert send(control, "state")["fired"] == fired
+        assert cropzoom("trigger", "--send", "stop", "--control", control).returncode == 0
+        assert finish(trigger).returncode == 0
+    finally:
+        run.send_signal(signal.SIGINT)
+        finish(run)
+        trigger.kill()
+    assert {d.rule for d in decisions(tmp_path, "fired")} == {"came"}
+    (test,) = decisions(tmp_path, "test")
+    assert test.reason == "by control"
+    assert decisions(tmp_path, "disarmed")[0].reason == "by control"
+    assert decisions(tmp_path)[-1].verdict == "safe"
+
+
+def test_a_publisher_that_is_killed_makes_outputs_safe_and_its_successor_is_found(
+    tmp_path: Path, board: tuple[str, subprocess.Popen[str]]
+) -> None:
+    rules, endpoint = write_rules(tmp_path, board[0])
+    trigger = start_trigger(rules, "--arm", "--control", "none")
+    wait_for_log(tmp_path)
+    publish = ["--publish", endpoint, "--publish-latest", "none", "--publish-echo", "none"]
+    first = start_process("run", ARENA.format(seconds=60), *publish, "--out", tmp_path / "first", "--quiet")
+    log = tmp_path / "log" / "rules_decisions.csv"
+    wait_for(lambda: "lamp:on" in log.read_text(), "a hold")
+    first.send_signal(signal.SIGKILL)
+    finish(first)
+    wait_for(lambda: "no fresh pose for 500 ms" in log.read_text(), "the safe level")
+    run_arena(tmp_path, endpoint, 3)
+    assert finish(trigger).returncode == 0
+    runs = {d.run for d in decisions(tmp_path, "fired")}
+    assert len(runs) == 2
+    safe = decisions(tmp_path, "safe")[0]
+    assert {a.output: str(a.act) for a in safe.actions} == {"laser": "safe", "lamp": "safe"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_safely(tmp_path: Path, board: tuple[str, subprocess.Popen[str]], number: int) -> None:
+    rules, _ = write_rules(tmp_path, board[0])
+    trigger = start_trigger(rules, "--control", "none")
+    wait_for_log(tmp_path)
+    began = time.monotonic()
+    trigger.send_signal(number)
+    assert finish(trigger).returncode == 128 + number
+    assert time.monotonic() - began < 3
+    assert decisions(tmp_path)[-1].verdict == "safe"
+    assert json.loads((tmp_path / "log" / "summary.json").read_text())["ended"].startswith("stopped by SIG")
+
+
+def test_keys_arm_disarm_and_end(tmp_path: Path, board: tuple[str, subprocess.Popen[str]]) -> None:
+    rules, endpoint = write_rules(tmp_path, board[0])
+    ours, theirs = pty.openpty()
+    trigger = start_process("trigger", rules, "--log", tmp_path / "log", "--control", "none", stdin=theirs)
+    os.close(theirs)
+    wait_for_log(tmp_path)
+    publish = ["--publish", endpoint, "--publish-latest", "none", "--publish-echo", "none", "--out", tmp_path / "out"]
+    run = start_process("run", ARENA.format(seconds=60), *publish, "--quiet")
+    log = tmp_path / "log" / "rules_decisions.csv"
+    try:
+        time.sleep(0.5)
+        os.write(ours, b"a")
+        wait_for(lambda: "fired" in log.read_text(), "a trigger")
+        os.write(ours, b"d")
+        wait_for(lambda: "disarmed" in log.read_text(), "disarming")
+        os.write(ours, b"q")
+        ended = finish(trigger)
+    finally:
+        run.send_signal(signal.SIGINT)
+        finish(run)
+        trigger.kill()
+        os.close(ours)
+    assert ended.returncode == 0
+    assert "stopped by key" in ended.stdout
+    assert "a arms, d disarms, q ends" in ended.stderr
+
+
+def test_a_dry_run_opens_nothing_and_decides_all_the_same(tmp_path: Path) -> None:
+    rules, endpoint = write_rules(tmp_path, "/dev/there_is_no_such_board")
+    trigger = start_trigger(rules, "--arm", "--dry-run", "--control", "none")
+    wait_for_log(tmp_path)
+    run_arena(tmp_path, endpoint, 3)
+    ended = finish(trigger)
+    assert ended.returncode == 0, ended.stderr
+    assert "DRY RUN" in ended.stderr
+    assert len(decisions(tmp_path, "fired")) >= 3
+    assert outputs(tmp_path)["written_ns"].isna().all()
+
+
+def test_a_test_pulse_is_answered_and_says_so(tmp_path: Path, board: tuple[str, subprocess.Popen[str]]) -> None:
+    rules, _ = write_rules(tmp_path, board[0])
+    done = cropzoom("trigger", rules, "--test", "lamp")
+    assert done.returncode == 0, done.stderr
+    assert "lamp: test pulse of 10 ms, written after" in done.stdout
+    assert "answered after" in done.stdout
+    wrong = cropzoom("trigger", rules, "--test", "lazer")
+    assert wrong.returncode == 2
+    assert wrong.stderr == "cropzoom: there is no output lazer; there are lamp, laser\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"outputs": {"laser": {"serial": "/dev/no_such_port"}, "lamp": {"shell": "true"}}}, "/dev/no_such_port"),
+        ({"outputs": {"laser": {"cereal": "x"}, "lamp": {"shell": "true"}}}, "expected one of serial"),
+        ({"zones": {"wrong": {"circle_px": [1, 2, 3]}}}, "no zone 'right'"),
+        ({"calibration": "none.yaml"}, "none.yaml"),
+        ({"sync": {"output": "nobody", "every": 1}}, "there is no output 'nobody'"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line_and_leaves_nothing(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    rules, _ = write_rules(tmp_path, "/dev/no_such_port", **change)
+    done = finish(start_trigger(rules, "--control", "none"))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "log").exists()
+
+
+def test_rules_on_a_keypoint_that_the_model_has_not_are_refused_with_the_first_hello(
+    tmp_path: Path, board: tuple[str, subprocess.Popen[str]]
+) -> None:
+    rule = {"when": {"likelihood": "nose", "above": 0.5}, "fire": "laser", "pulse_ms": 5}
+    rules, endpoint = write_rules(tmp_path, board[0], rules={"nosy": rule})
+    trigger = start_trigger(rules, "--control", "none")
+    wait_for_log(tmp_path)
+    run_arena(tmp_path, endpoint, 1)
+    done = finish(trigger)
+    assert done.returncode == 2
+    assert "rules.nosy: no keypoint 'nose'; the model has snout, leftear, rightear, tailbase" in done.stderr
+
+
+def test_a_second_one_is_told_that_the_control_endpoint_is_taken(
+    tmp_path: Path, board: tuple[str, subprocess.Popen[str]]
+) -> None:
+    rules, _ = write_rules(tmp_path, board[0])
+    control = f"tcp://127.0.0.1:{free_port()}"
+    first = start_trigger(rules, "--dry-run", "--control", control)
+    wait_for_log(tmp_path)
+    second = finish(start_process("trigger", rules, "--dry-run", "--control", control, "--log", tmp_path / "second"))
+    assert second.returncode == 2
+    assert "give another one with --control, or none" in second.stderr
+    first.send_signal(signal.SIGINT)
+    finish(first)
+
+
+def test_the_control_endpoint_is_for_this_machine_only(tmp_path: Path) -> None:
+    rules, _ = write_rules(tmp_path, "/dev/null")
+    done = finish(start_trigger(rules, "--dry-run", "--control", "tcp://0.0.0.0:5999"))
+    assert done.returncode == 2
+    assert "control is tcp://0.0.0.0:5999, but whoever reaches it can arm" in done.stderr
+
+
+def test_nobody_there_is_said(tmp_path: Path) -> None:
+    done = cropzoom("trigger", "--send", "arm", "--control", f"tcp://127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert "is 'cropzoom trigger' running" in done.stderr
