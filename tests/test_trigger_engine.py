@@ -106,6 +106,15 @@ def test_refractory_time_counts_from_the_firing_and_is_told_once() -> None:
     assert bench.decisions[1].reason == "refractory: snout inside left_half (300.0, 100.0)"
 
 
+def test_limits_are_exact() -> None:
+    bench = Bench(one_rule(INSIDE, repeat=True, refractory_ms=30, max_on_s=0.03))
+    bench.see_all([IN] * 12)
+    assert fired_frames(bench.decisions) == [0, 3, 6]
+    bench = Bench(one_rule(ENTERED, max_on_s=0.029999999))
+    bench.see_all([OUT, IN] * 3)
+    assert fired_frames(bench.decisions) == [1, 3]
+
+
 def test_refractory_time_of_a_hold_counts_from_its_release() -> None:
     bench = Bench(one_rule(INSIDE, hold=True, refractory_ms=45))
     bench.see_all([IN, IN, IN, IN, OUT, IN, IN, IN, IN, IN])

@@ -103,7 +103,10 @@ def test_a_wrong_rule_gets_one_line(tmp_path: Path, rule: str, said: str) -> Non
             "less than max_age",
         ),
         ("ouch: 1\n" + HEAD + "  r: {when: {state: tracking}, fire: laser, hold: true}", "ouch: no such setting"),
-        (HEAD.replace("laser", "la ser") + "  r: {when: {state: tracking}, fire: laser, hold: true}", "match pattern"),
+        (
+            HEAD.replace("laser", "la ser") + "  r: {when: {state: tracking}, fire: laser, hold: true}",
+            "a name has up to 60 letters",
+        ),
         ("a: &a [*a]\n", "outputs"),
         ("a: [\n", "is no YAML"),
         (HEAD + "  r: {when: {state: tracking}, fire: laser, hold: true}\n  r: {}", "line 7: r is there twice"),
