@@ -255,6 +255,7 @@ def test_a_test_pulse_is_answered_and_says_so(tmp_path: Path, board: tuple[str, 
         ({"zones": {"wrong": {"circle_px": [1, 2, 3]}}}, "no zone 'right'"),
         ({"calibration": "none.yaml"}, "none.yaml"),
         ({"sync": {"output": "nobody", "every": 1}}, "there is no output 'nobody'"),
+        ({"sync": {"output": "lamp", "every": 1}}, "the sync line lamp is fired by there, too"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line_and_leaves_nothing(

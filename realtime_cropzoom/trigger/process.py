@@ -24,7 +24,7 @@ from typing import Any
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.echo import ClockOffset
-from realtime_cropzoom.errors import StageError
+from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.stats import Histogram
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
@@ -87,6 +87,7 @@ class TriggerProcess:
         self._sync_settings: SyncSettings | None = None
         if rules.sync is not None:
             self._sync_settings = parse_sync(rules.sync, set(rules.outputs))
+            _check_sync_line(rules, self._sync_settings.output)
         self._outputs = Outputs(self._settings, self._done, dry_run=options.dry_run)
         self._sync: SyncLine | None = None
         self._opened = ExitStack()
@@ -119,12 +120,12 @@ class TriggerProcess:
             stack.callback(self._inputs.close)
             self._done_log = DoneLog(self.folder, self._name)
             stack.callback(self._done_log.close)
-            sync_log = self._open_sync(stack)
+            self._sync_log = self._open_sync(stack)
             self._outputs.open()
             stack.callback(self._close_outputs)
             if self._sync_settings is not None:
                 levels = self._outputs.levels(self._sync_settings.output)
-                self._sync = SyncLine(self._sync_settings, self._outputs.submit_job, sync_log, levels=levels)
+                self._sync = SyncLine(self._sync_settings, self._outputs.submit_job, self._sync_log, levels=levels)
                 self._sync.start()
                 stack.callback(self._sync.close)
             if self.options.control is not None:
@@ -140,7 +141,8 @@ class TriggerProcess:
         self._take(Command(Order.STOP, self._event_ns, self.over or "an error"))
         self._opened.close()
         gc.unfreeze()
-        return [*self._decisions.problems(), *self._inputs.problems(), *self._done_log.problems()]
+        logs = (self._decisions, self._inputs, self._done_log, self._sync_log)
+        return [problem for log in logs if log is not None for problem in log.problems()]
 
     def stop(self, reason: str) -> None:
         """End with the next step; may be called from a signal handler."""
@@ -308,3 +310,10 @@ class TriggerProcess:
     def _close_outputs(self) -> None:
         for name in self._outputs.close():
             logger.error("output %s hangs and was left behind; look at the device", name)
+
+
+def _check_sync_line(rules: Rules, output: str) -> None:
+    """Raise ConfigError where a rule fires the sync line: its pulses could not be told from the others."""
+    firing = [name for name, rule in rules.rules.items() if output in rule.fire]
+    if firing:
+        raise ConfigError(f"the sync line {output} is fired by {firing[0]}, too; give one of them another output")

@@ -88,6 +88,7 @@ class OutputThread(threading.Thread):
                 left_out = [(old, OVERTAKEN) for old in self._queue if old.act is not Act.SAFE]
                 self._queue = deque(old for old in self._queue if old.act is Act.SAFE)
                 self._urgent |= not self._queue and not self._doing_safe  # what goes on already needs no hurry
+            self._last_act = job.act
             if self._closing and job.act is not Act.SAFE:
                 left_out.append((job, "the output is closed"))
             elif len(self._queue) >= _LIMIT:
