@@ -313,6 +313,15 @@ def test_by_the_streams_own_clock_a_frame_may_be_old_though_it_was_waited_for() 
     assert not fresh.is_old(3060 * MS, 30 * MS, 2960 * MS)
 
 
+def test_a_burst_that_pauses_is_still_a_burst() -> None:
+    """As a server's that keeps half a second: the network paused for 12 ms within it."""
+    fresh = Freshness(30.0)
+    came = [0, 1, 2, 3, 15, 16, 17, 50, 83, 116]
+    waited = [0, 0, 0, 0, 12, 0, 0, 33, 33, 33]
+    old = [fresh.is_old(at * MS, wait * MS, i * 33 * MS) for i, (at, wait) in enumerate(zip(came, waited, strict=True))]
+    assert old == [True] * 8 + [False] * 2
+
+
 def test_frames_are_not_old_for_ever() -> None:
     """A sender whose clock has stood still, or frames that are never waited for: after two seconds they count."""
     fresh = Freshness(30.0)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 _STALL_NS = 1_000_000_000
 """Shorter hiccups lose nothing: what they hold up is not yet too old to be sent."""
 _STALL_INTERVALS = 5
 _AT_ONCE = 0.25
 """A frame that took less than this part of an interval to come was already waiting."""
+_BURST_OF = 4
+_RUSHING = 0.5
+"""So many frames that take less than this part of their time are of a burst, whatever one of them had to wait."""
 _SETTLED_WITHIN_NS = 2_000_000_000
 _SANE_NS = 1_000_000_000
 _DRIFT = 1e-3
@@ -18,8 +23,8 @@ class Freshness:
 
     A server may begin with what it has kept; after a network has stood still, a second's frames
     come in a burst; a driver's buffers fill while nobody reads them. At the start and after a
-    stall, frames are old until one had to be waited for, and by the stream's own clock is not
-    held up either. Within two seconds all are taken again, whatever they look like.
+    stall, frames are old until one had to be waited for, and by the stream's own clock is neither
+    held up nor in the middle of a burst. Within two seconds all are taken again, whatever they look like.
     """
 
     def __init__(self, fps: float | None) -> None:
@@ -27,6 +32,8 @@ class Freshness:
         self._last_ns: int | None = None
         self._settled_at_ns: int | None = None
         """Until when at the latest frames may be old; None while all are fresh."""
+        self._arrivals: deque[tuple[int, int]] = deque(maxlen=_BURST_OF)
+        """When the last frames came that may be old, and their own times."""
         self._lead_ns: int | None = None
         """How far the clock here was ahead of the stream's own, for the last fresh frame."""
 
@@ -37,16 +44,26 @@ class Freshness:
             self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
         elif received_ns - last_ns > max(_STALL_NS, _STALL_INTERVALS * self._interval_ns):
             self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
+            self._arrivals.clear()
             return True  # the one that was held up longest
         lead_ns = None if own_ns is None else received_ns - own_ns
         if self._settled_at_ns is not None and received_ns < self._settled_at_ns:
             held_up = lead_ns is not None and self._lead_ns is not None and lead_ns - self._lead_ns > _STALL_NS
-            if held_up or waited_ns < _AT_ONCE * self._interval_ns:
+            if self._rushes(received_ns, own_ns) or held_up or waited_ns < _AT_ONCE * self._interval_ns:
                 return True
         elif last_ns is not None and self._settled_at_ns is None:
             self._interval_ns += 0.05 * (received_ns - last_ns - self._interval_ns)
         self._settled_at_ns, self._lead_ns = None, lead_ns
         return False
+
+    def _rushes(self, received_ns: int, own_ns: int | None) -> bool:
+        """Whether frames still come faster than they were taken: a burst may pause when the network does."""
+        if own_ns is None:
+            return False
+        self._arrivals.append((received_ns, own_ns))
+        first_received_ns, first_own_ns = self._arrivals[0]
+        took_ns = min(own_ns - first_own_ns, (len(self._arrivals) - 1) * self._interval_ns)
+        return received_ns - first_received_ns < _RUSHING * took_ns
 
 
 class FrameClock:
