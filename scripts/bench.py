@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.material import Bench
 from benchmarks.results import ROOT, Part, Row, machine, write
 
-PARTS = ("bare", "throughput", "latency", "offline", "peer", "memory")
+PARTS = ("bare", "throughput", "latency", "offline", "peer", "memory", "triggers")
 _BUSY = 0.3
 
 

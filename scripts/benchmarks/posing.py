@@ -1,0 +1,217 @@
+"""A publisher without cameras or models: the poses of the arena's mouse, at any rate, through the real sink."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from realtime_cropzoom.clock import now_ns, unix_offset_ns
+from realtime_cropzoom.message import Counts, EndMessage, HelloMessage, StatusMessage
+from realtime_cropzoom.records import Fate, Record, RunIdentity
+from realtime_cropzoom.sinks.zmq import ZmqSink
+from realtime_cropzoom.sources.arena import Arena, ArenaSettings
+from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.stats import Histogram
+from realtime_cropzoom.tuning import tuned
+from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, StreamState
+
+ANY_PORT = "tcp://127.0.0.1:*"
+WIDTH, HEIGHT = 640, 480
+_CAMERA = "cam0"
+_SIDE = 240
+_POSES = 4000
+_NOISE_PX = 0.5
+_FORGOTTEN = 128
+"""The sink's queue is shorter: what so many younger ones wait behind was dropped."""
+_UNSURE = 0.01
+"""Part of the keypoints that are not well seen."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the sink did while the poses were counted under one name."""
+
+    p50_ms: float
+    """Record handed over → message with ZeroMQ."""
+    p99_ms: float
+    n: int
+    unsent: int
+    """Messages that the sink itself dropped."""
+
+
+class PosePublisher:
+    """The sink in a process of its own, fed with ``fps`` records a second, until it is closed or killed."""
+
+    def __init__(self, fps: float, endpoint: str = ANY_PORT, latest: str | None = None) -> None:
+        """Start, and wait until it is bound."""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_publish, args=(theirs, fps, endpoint, latest), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process is seen here as the end of the pipe
+        self.endpoints: list[str] = self._pipe.recv()
+        """Those really bound."""
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def begin(self, phase: str | None = None) -> None:
+        """Publish, and count what follows under this name; None counts nothing."""
+        self._pipe.send(("begin", phase))
+
+    def finish(self) -> dict[str, Phase]:
+        """End the run with its last word, and return what was counted."""
+        self._pipe.send(("end", None))
+        phases: dict[str, Phase] = self._pipe.recv()
+        self._process.join()
+        return phases
+
+    def kill(self) -> None:
+        """As ``kill -9``."""
+        self._process.kill()
+        self._process.join()
+
+    def __enter__(self) -> PosePublisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def arena_poses(fps: float, count: int) -> list[Keypoints]:
+    """Return what a model might make of ``count`` frames: the mouse's four keypoints, a little off, a few unsure."""
+    arena, chance = Arena(ArenaSettings(width=WIDTH, height=HEIGHT, fps=fps)), np.random.default_rng(1)
+    poses = []
+    for index in range(count):
+        xy: Float32 = (arena.truth(index) + chance.normal(0, _NOISE_PX, (4, 2))).astype(np.float32)
+        likelihood = np.where(chance.random(4) < _UNSURE, 0.3, chance.uniform(0.9, 1.0, 4)).astype(np.float32)
+        poses.append(Keypoints(xy, likelihood))
+    return poses
+
+
+class _TimedRecord(Record):
+    """Notes when the sink is done with it, right after the send; what the message says is the time before it."""
+
+    __slots__ = ("done_ns",)
+
+    @property
+    def published_ns(self) -> int:
+        return self.done_ns
+
+    @published_ns.setter
+    def published_ns(self, value: int) -> None:
+        self.done_ns = now_ns() if value else 0
+
+
+class _Speaker:
+    """What the run says of itself."""
+
+    def __init__(self, fps: float) -> None:
+        self.identity = RunIdentity(uuid.uuid4().hex[:12], _CAMERA, Arena.keypoint_names, unix_offset_ns())
+        self.published = 0
+        self._fps = fps
+
+    def hello(self) -> HelloMessage:
+        names = list(self.identity.keypoint_names)
+        run, offset = self.identity.run, self.identity.unix_offset_ns
+        return HelloMessage(1, run, _CAMERA, "arena", names, WIDTH, HEIGHT, self._fps, None, "", "", "", offset)
+
+    def status(self) -> StatusMessage:
+        run, offset = self.identity.run, self.identity.unix_offset_ns
+        return StatusMessage(
+            1, run, _CAMERA, "tracking", "live", self._counts(), 0, self._fps, 0.0, {}, now_ns(), offset
+        )
+
+    def stream(self) -> StreamState:
+        return StreamState.LIVE
+
+    def last_word(self) -> EndMessage:
+        return EndMessage(1, self.identity.run, _CAMERA, "finished", self._counts(), now_ns())
+
+    def _counts(self) -> Counts:
+        return Counts(self.published, self.published, 0, 0, 0)
+
+
+class _Feed:
+    """Hands over a record whenever it is due, as the pose stage does, and counts how long each took."""
+
+    def __init__(self, fps: float, sink: ZmqSink, speaker: _Speaker) -> None:
+        self._fps, self._sink, self._speaker = fps, sink, speaker
+        poses = arena_poses(fps, _POSES)
+        self._poses = [*poses, *poses[-2:0:-1]]  # forwards and backwards, so that nothing jumps
+        self._waiting: deque[_TimedRecord] = deque()
+        self._phases: dict[str, Histogram] = {}
+        self._unsent: dict[str, int] = {}
+        self._phase: str | None = None
+
+    def until_told(self, pipe: Connection) -> dict[str, Phase]:
+        """Hand over records until the pipe says that it is the end, or breaks off."""
+        what, self._phase = pipe.recv()
+        due_ns, period_ns, index = now_ns(), round(1e9 / self._fps), 0
+        while what != "end":
+            self._hand_over(index)
+            index, due_ns = index + 1, due_ns + period_ns
+            time.sleep(max(0, due_ns - now_ns()) / 1e9)
+            if pipe.poll():
+                what, self._phase = pipe.recv()
+        return {name: self._result(name) for name in self._phases}
+
+    def _hand_over(self, index: int) -> None:
+        self._count()
+        at_ns = now_ns()
+        done = index + 1
+        pts_ns = round(index * 1e9 / self._fps)
+        record = _TimedRecord(
+            stamp=Stamp(index, pts_ns, None, at_ns),
+            fate=Fate.PROCESSED,
+            in_force=BoxInForce(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
+            keypoints=self._poses[index % len(self._poses)],
+            cropped_ns=at_ns,
+            inferred_ns=at_ns,
+            seq=index,
+            counts=(done, done, 0, 0),
+        )
+        self._speaker.published = done
+        self._waiting.append(record)
+        self._sink.put(record)
+
+    def _count(self) -> None:
+        """Note what became of the records before; what the sink has dropped never gets done."""
+        waiting, phase = self._waiting, self._phase
+        while waiting and (waiting[0].done_ns or len(waiting) > _FORGOTTEN):
+            record = waiting.popleft()
+            if phase is None:
+                continue
+            times = self._phases.setdefault(phase, Histogram())
+            if record.done_ns:
+                times.add((record.done_ns - record.stamp.captured_ns) / 1e6)
+            else:
+                self._unsent[phase] = self._unsent.get(phase, 0) + 1
+
+    def _result(self, name: str) -> Phase:
+        times = self._phases[name]
+        p50, p99 = times.percentile(50), times.percentile(99)
+        return Phase(p50 or 0.0, p99 or 0.0, times.count, self._unsent.get(name, 0))
+
+
+def _publish(pipe: Connection, fps: float, endpoint: str, latest: str | None) -> None:
+    control, speaker = Control(), _Speaker(fps)
+    sink = ZmqSink(endpoint, latest, speaker, control, encoding="json", lockstep=False)
+    feed = _Feed(fps, sink, speaker)
+    sink.start()
+    sink.wait_bound()
+    pipe.send(sink.bound_to)
+    with tuned():  # as the pipeline is
+        phases = feed.until_told(pipe)
+    sink.end()
+    sink.join()
+    pipe.send(phases)
