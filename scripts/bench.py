@@ -54,15 +54,11 @@ def _measure(name: str, bench: Bench, args: argparse.Namespace) -> Part:
     try:
         for row in module.run(bench):
             rows.append(row)
-            print(f"  {_verdict(row)}{row.name}: {row.value}", flush=True)
+            print(f"  {row.line()}", flush=True)
     except Exception as error:
         traceback.print_exc()
         rows.append(Row(f"{name} broke off", repr(error), "to run", False, numbers={"error": repr(error)}))
     return Part(name, module.TITLE, _command(name, args), time.monotonic() - begun, rows)
-
-
-def _verdict(row: Row) -> str:
-    return {True: "met     ", False: "MISSED  ", None: "        "}[row.met]
 
 
 def _command(name: str, args: argparse.Namespace) -> str:

@@ -25,7 +25,7 @@ ANY_PORT = "tcp://127.0.0.1:*"
 WIDTH, HEIGHT = 640, 480
 _CAMERA = "cam0"
 _SIDE = 240
-_POSES = 4000
+_POSES = 2000
 _NOISE_PX = 0.5
 _FORGOTTEN = 128
 """The sink's queue is shorter: what so many younger ones wait behind was dropped."""

@@ -35,6 +35,12 @@ class Row:
     numbers: dict[str, Any] = field(default_factory=dict)
     """The same, and what explains it, for a program."""
 
+    def line(self) -> str:
+        """Return the row as it is printed."""
+        verdict = {True: "met     ", False: "MISSED  ", None: "        "}[self.met]
+        aim = f" (aim {self.aim})" if self.met is False else ""
+        return f"{verdict}{self.name}: {self.value}{aim}"
+
 
 @dataclass(frozen=True)
 class Part:
