@@ -235,7 +235,7 @@ def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
     """What no field can know alone."""
     if rules.predict and rules.filter == "none":
         yield ("predict",), "prediction needs a velocity; give filter: one_euro or filter: kalman"
-    if rules.hold_max_age_ms < rules.max_age_ms:
+    if "hold_max_age_ms" in rules.model_fields_set and rules.hold_max_age_ms < rules.max_age_ms:
         yield ("hold_max_age_ms",), f"is {rules.hold_max_age_ms:g}, less than max_age_ms ({rules.max_age_ms:g})"
     if rules.calibration is None:
         for name, zone in rules.zones.items():
