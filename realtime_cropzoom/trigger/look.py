@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _FAR = 1e6
-"""No frame has so many pixels: a coordinate beyond is a fault, and sums of such overflow."""
+"""No frame has so many pixels, and no arena so many cm: a coordinate beyond is a fault, and sums of such overflow."""
 
 ToArena = Callable[[float, float], tuple[float, float]]
 
@@ -114,7 +114,7 @@ class Spot:
             return True
         self.x, self.y = self._to_arena(x, y)
         self.why = f"{self.name} is outside what the calibration covers"
-        return math.isfinite(self.x) and math.isfinite(self.y)
+        return -_FAR < self.x < _FAR and -_FAR < self.y < _FAR
 
 
 class FixedSpot:

@@ -157,20 +157,13 @@ class Acceleration(Quantity):
             self.why = self._spot.why
             return None
         newer = slope(self._track, look.captured_ns, self._half_ns)
-        parting_ns = self._parting_ns(look.captured_ns)
+        parting_ns = self._track.newest_until(look.captured_ns - self._half_ns)  # the newer half ends, the older begins
         older = None if parting_ns is None else slope(self._track, parting_ns, self._half_ns)
         if newer is None or older is None or parting_ns is None:
             self.why = _too_short(self._spot.name, 2 * self._half_ns)
             return None
         apart_s = newer.middle_s - (older.middle_s + (parting_ns - look.captured_ns) * 1e-9)
         return (math.hypot(newer.vx, newer.vy) - math.hypot(older.vx, older.vy)) / apart_s
-
-    def _parting_ns(self, now_ns: int) -> int | None:
-        """The point at which the newer half ends and the older begins."""
-        for at_ns, _, _ in reversed(self._track.points):
-            if now_ns - at_ns >= self._half_ns:
-                return at_ns
-        return None
 
 
 class Turning(Quantity):

@@ -8,10 +8,24 @@ longer than ``gap_ns`` begins anew, so that there is no slope rather than a jump
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+from operator import itemgetter, sub
 
 from realtime_cropzoom.trigger.look import AnySpot, Look, Spot
+
+Sums = tuple[int, int, int, int, int, int]
+"""Of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FINE``.
+
+Whole numbers, so that a difference of two is exact however long the track is.
+"""
+Point = tuple[int, float, Sums]
+"""captured_ns, x, and the sums over all points before it."""
+_NOTHING: Sums = (0, 0, 0, 0, 0, 0)
+_FINE = 2.0**32
+_PER_S = 1e9 / _FINE
+_captured_ns = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +40,21 @@ class Slope:
 
 
 class Track:
-    """The last places of a spot."""
+    """The last places of a spot, each with sums over all before it: a slope costs the same however many it is over."""
 
-    __slots__ = ("_gap_ns", "_spot", "keep_ns", "points")
+    __slots__ = ("_gap_ns", "_spot", "begun_ns", "keep_ns", "points", "sums")
 
     def __init__(self, spot: Spot, gap_ns: int) -> None:
         self._spot = spot
         self._gap_ns = gap_ns
         self.keep_ns = 0
         """How far back somebody will ask; set by those who do."""
-        self.points: deque[tuple[int, float, float]] = deque()
-        """(captured_ns, x, y), oldest first."""
+        self.points: deque[Point] = deque()
+        """Oldest first."""
+        self.sums: Sums = _NOTHING
+        """Over all points so far."""
+        self.begun_ns = 0
+        """When the first of them was captured."""
 
     def feed(self, look: Look) -> None:
         """Take in a look."""
@@ -46,12 +64,23 @@ class Track:
     def reset(self) -> None:
         """Forget everything."""
         self.points.clear()
+        self.sums = _NOTHING
+
+    def newest_until(self, at_ns: int) -> int | None:
+        """Return when the newest point that is no younger than ``at_ns`` was captured; None where there is none."""
+        place = bisect_right(self.points, at_ns, key=_captured_ns)
+        return self.points[place - 1][0] if place else None
 
     def _add(self, at_ns: int, x: float, y: float) -> None:
         points = self.points
         if points and at_ns - points[-1][0] > self._gap_ns:
-            points.clear()
-        points.append((at_ns, x, y))
+            self.reset()
+        if not points:
+            self.begun_ns = at_ns
+        points.append((at_ns, x, self.sums))
+        t, fine_x, fine_y = at_ns - self.begun_ns, int(x * _FINE), int(y * _FINE)
+        st, stt, sx, stx, sy, sty = self.sums
+        self.sums = st + t, stt + t * t, sx + fine_x, stx + t * fine_x, sy + fine_y, sty + t * fine_y
         oldest_ns = at_ns - self.keep_ns
         while len(points) > 2 and points[1][0] <= oldest_ns:
             points.popleft()
@@ -91,24 +120,15 @@ def turned_deg(before: float, after: float) -> float:
 
 def slope(track: Track, newest_ns: int, over_ns: int) -> Slope | None:
     """Return how a track changes over the ``over_ns`` before ``newest_ns``; None where it is shorter."""
-    n, st, stt, sx, stx, sy, sty = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    x0 = y0 = 0.0
-    for at_ns, x, y in reversed(track.points):
-        t = (at_ns - newest_ns) * 1e-9
-        if t > 0.0:
-            continue
-        if n == 0:
-            x0, y0 = x, y
-        n += 1
-        st += t
-        stt += t * t
-        sx += x - x0
-        stx += t * (x - x0)
-        sy += y - y0
-        sty += t * (y - y0)
-        if newest_ns - at_ns >= over_ns:
-            break
-    else:
+    points = track.points
+    end = bisect_right(points, newest_ns, key=_captured_ns)
+    begin = bisect_right(points, newest_ns - over_ns, 0, end, key=_captured_ns) - 1
+    if begin < 0:
         return None
+    until = track.sums if end == len(points) else points[end][2]
+    n, (st, stt, sx, stx, sy, sty) = end - begin, map(sub, until, points[begin][2])
     spread = n * stt - st * st
-    return Slope((n * stx - st * sx) / spread, (n * sty - st * sy) / spread, st / n) if spread > 0.0 else None
+    if spread <= 0:
+        return None
+    middle_ns = st / n - (newest_ns - track.begun_ns)
+    return Slope((n * stx - st * sx) / spread * _PER_S, (n * sty - st * sy) / spread * _PER_S, middle_ns * 1e-9)
