@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from realtime_cropzoom import __version__
 from realtime_cropzoom.commands import (
     calibration,
-    closedloop,
     keys,
     latency,
     live,
@@ -28,6 +27,8 @@ from realtime_cropzoom.commands import (
     session,
     sources,
     training,
+    trigger,
+    zones,
 )
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, Terminated, signals_held_back
 from realtime_cropzoom.errors import CropzoomError
@@ -82,6 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (live, closedloop, latency, preflight, sources, keys, offline, training, calibration, session):
+    for group in (live, trigger, zones, latency, preflight, sources, keys, offline, training, calibration, session):
         group.register(commands)
     return parser

@@ -1,4 +1,4 @@
-"""The closed loop: ``trigger`` and ``zones``."""
+"""``cropzoom trigger``: outputs switched by rules, beside a run."""
 
 from __future__ import annotations
 
@@ -62,14 +62,6 @@ def register(commands: Any) -> None:
     trigger.add_argument("--send", nargs="+", metavar=("ORDER", "TARGET"),
                          help="arm, disarm, test OUTPUT, stop or state, to the one that runs")  # fmt: skip
     trigger.set_defaults(command=_trigger)
-
-    zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw new ones by hand")
-    zones.add_argument("rules", type=Path, metavar="RULES.yaml")
-    zones.add_argument("frame", metavar="FRAME", help="an image, a recording, or a camera such as camera:0")
-    zones.add_argument("--at", type=float, default=0.0, metavar="S", help="the frame at this time of a recording (0)")
-    zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
-    zones.add_argument("--out", type=Path, help="the picture (zones.png beside the rules)")
-    zones.set_defaults(command=_zones)
 
 
 def _trigger(arguments: argparse.Namespace) -> int:
@@ -263,27 +255,4 @@ def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
         print(f"WARNING: {problem}", file=sys.stderr)
     print(rehearsal.report())
     print(folder)
-    return 0
-
-
-def _zones(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.build import calibration_of
-    from realtime_cropzoom.trigger.picture import check_inside, draw_zones, first_frame, write_figure
-    from realtime_cropzoom.trigger.rules import load_rules
-
-    if arguments.draw:
-        from realtime_cropzoom.trigger.drawing import draw_by_hand
-
-        print(draw_by_hand(first_frame(arguments.frame, arguments.at)))
-        return 0
-    rules = load_rules(arguments.rules)
-    image = first_frame(arguments.frame, arguments.at)
-    calibration = calibration_of(rules, arguments.rules)
-    if calibration is not None:
-        calibration.check_frame(image.shape[1], image.shape[0], arguments.frame)
-    out = arguments.out or arguments.rules.with_name("zones.png")
-    write_figure(out, draw_zones(image, rules, calibration))
-    print(out)
-    for line in check_inside(rules, calibration, image.shape[1], image.shape[0]):
-        print(f"WARNING: {line}", file=sys.stderr)
     return 0
