@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -307,3 +308,25 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
     done = cropzoom("trigger", "--send", "arm", "--control", f"tcp://127.0.0.1:{free_port()}")
     assert done.returncode == 2
     assert "is 'cropzoom trigger' running" in done.stderr
+
+
+def test_a_terminal_that_is_held_up_holds_up_nothing(tmp_path: Path) -> None:
+    rules, endpoint = write_rules(tmp_path, "/dev/null")
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):  # nobody reads, and nothing more fits in
+        while True:
+            os.write(write, b"." * 4096)
+    os.set_blocking(write, True)
+    trigger = start_process(
+        "trigger", rules, "--log", tmp_path / "log", "--arm", "--dry-run", "--control", "none", stderr=write
+    )
+    wait_for_log(tmp_path)
+    run_arena(tmp_path, endpoint, 3)
+    assert trigger.wait(10) == 0
+    os.close(read)
+    os.close(write)
+    assert trigger.stdout is not None
+    trigger.stdout.close()
+    assert len(decisions(tmp_path, "fired")) >= 3
+    assert decisions(tmp_path)[-1].verdict == "safe"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import secrets
 import signal
 import sys
+import threading
 import time
 import types
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 CONTROL = "tcp://127.0.0.1:5663"
 _SEEDS = 1 << 32
+_LINES_KEPT = 1000
+"""Lines that a held-up terminal has not shown yet; older ones are in the log only."""
+_SHOWN_WITHIN_S = 1.0
 _EXPLAINED = """\
 cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run that goes on beside it.
 
@@ -136,48 +142,53 @@ def _stop_on_signals(process: TriggerProcess) -> list[int]:
 
 
 class _Board:
-    """What an experimenter sees while rules run: what fired, and once a second how things stand."""
+    """What an experimenter sees while rules run: what fired, and once a second how things stand.
+
+    It has a thread of its own: a terminal that is held up (Ctrl-S, a slow line) must not hold up the rules.
+    """
 
     def __init__(self, process: TriggerProcess, *, quiet: bool) -> None:
         self._process, self._quiet = process, quiet
         self._live = sys.stderr.isatty()
+        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._state = ""
         self._next_s = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="cropzoom-board", daemon=True)
 
     def begin(self, seed: int, keys: str) -> None:
         """Say what runs, and how to stop it."""
-        rules, options = self._process.rules, self._process.options
         if self._quiet:
             return
+        rules, options = self._process.rules, self._process.options
         dry = "; DRY RUN, nothing is switched" if options.dry_run else ""
-        self._say(f"{len(rules.rules)} rules on {rules.endpoint}, {len(rules.outputs)} outputs, seed {seed}{dry}")
-        self._say(f"log: {self._process.folder}")
+        self._lines.append(
+            f"{len(rules.rules)} rules on {rules.endpoint}, {len(rules.outputs)} outputs, seed {seed}{dry}"
+        )
+        self._lines.append(f"log: {self._process.folder}")
         orders = self._process.endpoint
-        self._say("; ".join(part for part in (keys, f"orders at {orders}" if orders else "") if part))
+        self._lines.append("; ".join(part for part in (keys, f"orders at {orders}" if orders else "") if part))
+        self._thread.start()
 
     def step(self, decisions: list[Decision]) -> None:
-        """Show what was decided, and now and then how things stand."""
+        """Take in what was decided, and now and then how things stand; returns at once."""
         if self._quiet:
             return
-        for decision in decisions:
-            self._say(_decision_line(decision))
+        self._lines.extend(_decision_line(decision) for decision in decisions)
         if time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + 1.0
-            line = self._state_line()
-            print(
-                f"\r{line}\x1b[K" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True
-            )
+            self._state = self._state_line()
 
     def end(self, summary: dict[str, Any]) -> None:
         """Say what came of it."""
         if self._quiet:
             return
-        self._say("")
+        self._over.set()
+        self._thread.join(_SHOWN_WITHIN_S)
         decided = ", ".join(f"{n} {verdict}" for verdict, n in summary["decisions"].items()) or "nothing decided"
         print(f"{summary['poses']} poses, {summary['missed']} missed: {decided}; {summary['ended']}")
-        for name, what in (
-            ("received_to_written_ms", "message received → output written, ms"),
-            ("rules_us", "rules, µs"),
-        ):
+        timed = {"received_to_written_ms": "message received → output written, ms", "rules_us": "rules, µs"}
+        for name, what in timed.items():
             figures = summary[name]
             if figures["p50"] is not None:
                 print(f"{what}: p50 {figures['p50']:.2f}  p99 {figures['p99']:.2f}  max {figures['max']:.2f}")
@@ -185,14 +196,28 @@ class _Board:
 
     def _state_line(self) -> str:
         process = self._process
-        armed = process.engine.armed
-        rules = (
-            "DISARMED" if not armed else "armed" if len(armed) == len(process.rules.rules) else f"{len(armed)} armed"
-        )
+        armed, count = process.engine.armed, len(process.rules.rules)
+        rules = "armed" if len(armed) == count else f"{len(armed)} armed" if armed else "DISARMED"
         age = process.age_ms()
         shown = "no pose yet" if process.last is None else f"age {age:.1f} ms  {process.last.state}/{process.stream}"
         fired, holding = process.decided["fired"], ", ".join(process.engine.holding) or "-"
         return f"{rules}  {process.poses} poses  {shown}  fired {fired}  holding {holding}"
+
+    def _show(self) -> None:
+        with contextlib.suppress(OSError):  # whoever looked on has gone; the rules go on
+            while not self._over.wait(0.1):
+                self._show_news()
+            self._show_news()
+            self._say("")
+
+    def _show_news(self) -> None:
+        while self._lines:
+            self._say(self._lines.popleft())
+        state, self._state = self._state, ""
+        if state and self._live:
+            print(f"\r{state}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif state:
+            self._say(state)
 
     def _say(self, line: str) -> None:
         print(f"\r{line}\x1b[K" if self._live else line, file=sys.stderr)

@@ -164,7 +164,7 @@ def send(endpoint: str, order: str, target: str | None = None, *, timeout_s: flo
 @contextmanager
 def keyboard(orders: Orders) -> Iterator[bool]:
     """Turn single keys into orders while inside; yields whether there is a keyboard to listen to."""
-    if os.name != "posix" or not sys.stdin.isatty():
+    if os.name != "posix" or sys.stdin is None or sys.stdin.closed or not _is_ours(sys.stdin.fileno()):
         yield False
         return
     import termios
@@ -182,6 +182,14 @@ def keyboard(orders: Orders) -> Iterator[bool]:
         thread.join()
         with suppress(termios.error):
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether it is a terminal, and we are in front: who reads keys in the background is stopped."""
+    try:
+        return os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        return os.isatty(descriptor)  # a terminal that is not the one we were started at
 
 
 def _read_keys(descriptor: int, orders: Orders, over: threading.Event) -> None:
