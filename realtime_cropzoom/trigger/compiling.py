@@ -76,7 +76,7 @@ class Compiler:
         if kind.startswith(("distance", "length")):
             return motion.Length(tuple(self._any_spot(spot, least, cm=cm) for spot in given), unit)
         if kind == "heading_deg":
-            return motion.Heading(self._spot(given[0], least), self._spot(given[1], least))
+            return self._heading(self._spot(given[0], least), self._spot(given[1], least))
         if kind == "angle_deg":
             return self._angle(given, least)
         over_ns = round(model.over_ms * 1e6)
@@ -95,8 +95,16 @@ class Compiler:
             target = self._any_spot(given.target, least)
         else:
             x, y = zone.shape().centre
-            target = FixedSpot(x, y, str(given.target))
-        return motion.Angle(self._spot(given.from_, least, cm=cm), self._spot(given.to, least, cm=cm), target)
+            target = self._place(x, y, str(given.target))
+        base, tip = self._spot(given.from_, least, cm=cm), self._spot(given.to, least, cm=cm)
+        return motion.Angle(self._heading(base, tip), self._heading(base, target), target.name)
+
+    def _heading(self, base: AnySpot, tip: AnySpot) -> motion.Heading:
+        key = ("heading", base, tip)
+        if key not in self._shared:
+            self._shared[key] = motion.Heading(base, tip)
+        heading: motion.Heading = self._shared[key]
+        return heading
 
     def _turning(self, names: tuple[str, str], least: float, over_ns: int, sign: int) -> motion.Quantity:
         base, tip = (self._spot(name, least) for name in names)
@@ -104,7 +112,7 @@ class Compiler:
         if key not in self._shared:
             self._shared[key] = tracks.HeadingTrack(base, tip, self._bridge_ns)
             self.tracks.append(self._shared[key])
-        return motion.Turning(motion.Heading(base, tip), self._shared[key], over_ns, sign)
+        return motion.Turning(self._heading(base, tip), self._shared[key], over_ns, sign)
 
     def _track(self, spot: Spot) -> tracks.Track:
         if (spot,) not in self._shared:
@@ -117,7 +125,14 @@ class Compiler:
         if isinstance(given, str):
             return self._spot(given, least, cm=cm)
         x, y = given
-        return FixedSpot(x, y, f"({x:g}, {y:g})")
+        return self._place(x, y, f"({x:g}, {y:g})")
+
+    def _place(self, x: float, y: float, name: str) -> FixedSpot:
+        key = ("place", x, y, name)
+        if key not in self._shared:
+            self._shared[key] = FixedSpot(x, y, name)
+        place: FixedSpot = self._shared[key]
+        return place
 
     def _spot(self, name: str, least: float, *, cm: bool = False) -> Spot:
         key = ("spot", name, least, cm)

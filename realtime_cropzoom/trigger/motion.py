@@ -96,13 +96,13 @@ class Heading(Quantity):
 
 
 class Angle(Quantity):
-    """How far one direction from a spot is off another."""
+    """How far one heading is off another, from the same spot towards a target."""
 
     __slots__ = ("_to", "_towards")
 
-    def __init__(self, base: AnySpot, tip: AnySpot, target: AnySpot) -> None:
-        super().__init__(f"angle {base.name}–{tip.name} to {target.name}", "°")
-        self._to, self._towards = Heading(base, tip), Heading(base, target)
+    def __init__(self, to: Heading, towards: Heading, target: str) -> None:
+        super().__init__(f"angle {to.words.removeprefix('heading ')} to {target}", "°")
+        self._to, self._towards = to, towards
 
     def compute(self, look: Look) -> float | None:
         """Return degrees, 0 … 180."""

@@ -92,10 +92,11 @@ class Watcher:
         if value is None:
             self._unknown(why or self._condition.why, look.captured_ns, now_ns)
             return
-        self._end_doubt(look.captured_ns)
+        if self._doubt is not None:
+            self._end_doubt(self._doubt, look.captured_ns)
         if value:
             self._holds(look, now_ns)
-        else:
+        elif self._episode is not None or self.holding:
             self._ends(now_ns)
 
     def _distrust(self, look: Look) -> str:
@@ -118,10 +119,9 @@ class Watcher:
             self._doubt.last_ns = at_ns
             self._doubt.poses += 1
 
-    def _end_doubt(self, at_ns: int) -> None:
+    def _end_doubt(self, doubt: _Doubt, at_ns: int) -> None:
         """A doubt that comes back within the bridge is the same: likelihoods flicker."""
-        doubt = self._doubt
-        if doubt is not None and at_ns - doubt.last_ns > self.terms.bridge_ns:
+        if at_ns - doubt.last_ns > self.terms.bridge_ns:
             lasted_ms = (doubt.last_ns - doubt.since_ns) / 1e6
             self._doubt = None
             self._tell(Verdict.ALLOWED, self.name, f"over: {doubt.why}; {doubt.poses} poses in {lasted_ms:.0f} ms", ())
