@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SKETCH = ROOT / "examples" / "arduino" / "cropzoom_trigger"
+SKETCHES = ROOT / "examples" / "arduino"
 KINDS = ("sketch", "simulated")
 LONG_S = 20.0
 
@@ -31,12 +31,13 @@ class Change(NamedTuple):
 
 
 @functools.cache
-def compiled_sketch() -> Path:
-    """The sketch as a program; the test is skipped where there is no compiler."""
+def compiled_sketch(name: str = "cropzoom_trigger") -> Path:
+    """A sketch as a program; the test is skipped where there is no compiler."""
     if shutil.which("g++") is None:
         pytest.skip("there is no g++ to compile the sketch with")
     program = Path(tempfile.mkdtemp(prefix="cropzoom-sketch-")) / "board"
-    flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'tests' / 'arduino'}", f"-I{SKETCH}"]
+    flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'tests' / 'arduino'}", f"-I{SKETCHES / name}"]
+    flags.append(f'-DSKETCH="{name}.ino"')
     subprocess.run(["g++", *flags, str(ROOT / "tests" / "arduino" / "main.cpp"), "-o", str(program)], check=True)
     return program
 

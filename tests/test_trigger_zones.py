@@ -7,9 +7,16 @@ import math
 import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from matplotlib.backend_bases import MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.trigger.drawing import draw_by_hand, show, zone_line
+from realtime_cropzoom.trigger.rules import ZoneShape
 from realtime_cropzoom.trigger.zones import Circle, Polygon, Rectangle, Zone, polygon
 
 numbers = st.floats(-700, 700, width=32)
@@ -86,3 +93,30 @@ def test_what_is_nowhere_is_in_no_zone(zone: Zone, x: float) -> None:
 def test_an_outline_that_is_no_zone_is_told_in_words(corners: list[list[float]], problem: str | None) -> None:
     found = polygon(corners).problem()
     assert found is None if problem is None else problem in (found or "")
+
+
+def test_a_polygon_drawn_with_the_mouse_becomes_a_line_of_a_rules_file() -> None:
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    selector = show(axes, np.zeros((100, 200, 3), np.uint8))
+    figure.canvas.draw()
+    corners = [(20, 10), (150, 30), (80, 90)]
+    for x, y in [*corners, corners[0]]:
+        at = axes.transData.transform((x, y))
+        for name, button in (("motion_notify_event", None), ("button_press_event", 1), ("button_release_event", 1)):
+            figure.canvas.callbacks.process(name, MouseEvent(name, figure.canvas, *at, button))
+    line = zone_line(selector.verts)
+    assert line == "  my_zone: {polygon_px: [[20, 10], [150, 30], [80, 90]]}"
+    zone = yaml.safe_load(line)["my_zone"]
+    assert ZoneShape.model_validate(zone).shape().contains(80, 40)
+
+
+def test_a_window_that_cannot_be_opened_is_said() -> None:
+    with pytest.raises(ConfigError, match="no window can be opened here"):
+        draw_by_hand(np.zeros((10, 10, 3), np.uint8))
+
+
+def test_a_polygon_of_two_corners_is_none() -> None:
+    with pytest.raises(ConfigError, match="has 2 different corners"):
+        zone_line([(1, 1), (5, 5)])

@@ -1,4 +1,4 @@
-// As much of Arduino as the trigger sketch needs, on a computer: the serial line is a pseudo-terminal,
+// As much of Arduino as our sketches need, on a computer: the serial line is a pseudo-terminal,
 // and every change of a pin is printed with its time.
 #pragma once
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-const uint8_t LOW = 0, HIGH = 1, OUTPUT = 1;
+const uint8_t LOW = 0, HIGH = 1, OUTPUT = 1, LED_BUILTIN = 8;
 
 inline uint64_t monotonicUs() {
   timespec t;

@@ -1,6 +1,9 @@
-// Runs the sketch against a pseudo-terminal, whose name is the first line that it prints.
+// Runs a sketch against a pseudo-terminal, whose name is the first line that it prints.
 #include "Arduino.h"
-#include "cropzoom_trigger.ino"
+#ifndef SKETCH
+#define SKETCH "cropzoom_trigger.ino"
+#endif
+#include SKETCH
 
 int main() {
   Serial.fd = posix_openpt(O_RDWR | O_NOCTTY);
