@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
+import time
 from collections import Counter, OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -223,6 +224,8 @@ class TriggerProcess:
                 self._outputs.submit(decision, 0 if offset is None else offset.offset_ns)
         if isinstance(event, Received) and isinstance(event.message, PoseMessage):
             self.rule_us.add((now_ns() - begun_ns) / 1e3)
+        if any(decision.actions for decision in decisions):
+            time.sleep(0)  # lets go of the interpreter, so that the outputs need not wait until the logs are told
         self._event_ns = max(self._event_ns, event.received_ns if isinstance(event, Received) else event.now_ns)
         self._inputs.add(event)
         for decision in decisions:
