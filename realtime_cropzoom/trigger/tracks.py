@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
 from operator import itemgetter, sub
+from typing import NamedTuple
 
 from realtime_cropzoom.trigger.look import AnySpot, Look, Spot
 
@@ -28,8 +28,7 @@ _PER_S = 1e9 / _FINE
 _captured_ns = itemgetter(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Slope:
+class Slope(NamedTuple):
     """How a track changes, and when: at the middle of the points it was made of."""
 
     vx: float

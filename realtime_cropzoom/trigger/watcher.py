@@ -87,10 +87,12 @@ class Watcher:
 
     def take(self, look: Look, now_ns: int, usable: str) -> None:
         """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
-        why = usable or self._distrust(look)
-        value = None if why else self._condition.value(look)
+        terms = self.terms
+        trusted = not usable and look.state in terms.states and look.age_ms <= terms.max_age_ms
+        value = self._condition.value(look) if trusted else None
         if value is None:
-            self._unknown(why or self._condition.why, look.captured_ns, now_ns)
+            why = self._condition.why if trusted else usable or self._distrust(look)
+            self._unknown(why, look.captured_ns, now_ns)
             return
         if self._doubt is not None:
             self._end_doubt(self._doubt, look.captured_ns)
@@ -102,9 +104,7 @@ class Watcher:
     def _distrust(self, look: Look) -> str:
         if look.state not in self.terms.states:
             return f"state {look.state}"
-        if look.age_ms > self.terms.max_age_ms:
-            return f"stale: older than {self.terms.max_age_ms:g} ms"
-        return ""
+        return f"stale: older than {self.terms.max_age_ms:g} ms"
 
     def _unknown(self, why: str, at_ns: int, now_ns: int) -> None:
         self.release(why, now_ns)
