@@ -2,7 +2,7 @@
 # make test   run the tests
 # make lint   linters and type checker
 # make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
-# make soak   run for ten minutes with twenty subscribers, publish for five under load, and print what grows; MINUTES=60
+# make soak   track for ten minutes, publish for five under load, and print what grows; MINUTES=60 for six times as long
 # Each makes the environment it needs in .venv; PYTHON=python3.12 chooses another Python.
 
 PYTHON ?= python3
