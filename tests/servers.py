@@ -1,4 +1,4 @@
-"""Senders of streams, each a process of its own: ``python servers.py KIND PORT EPOCH_NS [lose|wide]``.
+"""Senders of streams, each a process of its own: ``python servers.py KIND PORT EPOCH_NS [lose] [refresh] [wide]``.
 
 What they send is a camera's view of a clock: the frame of a moment shows how many frames have
 passed since ``EPOCH_NS`` of the monotonic clock. However often a server is killed, frozen and
@@ -68,8 +68,13 @@ class _Datagrams(io.RawIOBase):
         return len(data)
 
 
-def send_udp(port: int, epoch_ns: int, *, lose: bool = False) -> None:
-    """MPEG-TS with H.264, a key frame each sixth of a second."""
+def noisy(image: np.ndarray, index: int) -> np.ndarray:
+    """The frame with so much noise that it fills several datagrams, and that what is painted over a loss shows."""
+    return image // 2 + np.random.default_rng(index).integers(0, 40, image.shape, np.uint8)
+
+
+def send_udp(port: int, epoch_ns: int, *, lose: bool = False, refresh: bool = False) -> None:
+    """MPEG-TS with H.264, a key frame each sixth of a second, or the picture anew stripe by stripe in that time."""
     footage = Footage()
     out = av.open(_Datagrams(port, lose=lose), "w", format="mpegts", options={"flush_packets": "1"})
     options = {
@@ -77,7 +82,7 @@ def send_udp(port: int, epoch_ns: int, *, lose: bool = False) -> None:
         "tune": "zerolatency",
         "g": "10",
         "bf": "0",
-        "x264-params": "annexb=1",
+        "x264-params": f"annexb=1:intra-refresh={int(refresh)}",
         "crf": "8" if lose else "23",
     }
     stream = out.add_stream("libx264", rate=FPS, options=options)
@@ -86,8 +91,8 @@ def send_udp(port: int, epoch_ns: int, *, lose: bool = False) -> None:
     stream.codec_context.time_base = Fraction(1, FPS)
     for index in _clocked(epoch_ns):
         image = footage.draw(index % WRAP)
-        if lose:  # enough to fill several datagrams a frame
-            image = image // 2 + np.random.default_rng(index).integers(0, 40, image.shape, np.uint8)
+        if lose:
+            image = noisy(image, index)
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts, frame.time_base = index, Fraction(1, FPS)
         out.mux(stream.encode(frame))
@@ -136,4 +141,4 @@ if __name__ == "__main__":
     if kind == "http":
         serve_http(int(port), int(epoch_ns), wide="wide" in more)
     else:
-        send_udp(int(port), int(epoch_ns), lose="lose" in more)
+        send_udp(int(port), int(epoch_ns), lose="lose" in more, refresh="refresh" in more)

@@ -126,11 +126,12 @@ def test_what_came_while_nobody_read_is_old_and_left_out(kind: str, footage: Foo
             assert behind(epoch_ns, index_of(captured, footage)) < OLD
 
 
-def test_damaged_frames_are_never_shown_to_a_model_but_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [["lose"], ["lose", "refresh"]], ids=["key frames", "no key frames"])
+def test_damaged_frames_are_never_shown_to_a_model_but_counted(tmp_path: Path, sent: list[str]) -> None:
     """A datagram in 211 is lost; the noise in the picture is what shows a frame that was painted over."""
     port = free_port()
     settings = make_settings(tmp_path, source=address("udp", port), record="ffv1", frames=100, open_timeout_s=20)
-    with serving("udp", port, time.monotonic_ns(), "lose"):
+    with serving("udp", port, time.monotonic_ns(), *sent):
         pipeline = run_to_end(settings)
     files = check_complete(pipeline.folder)
     with av.open(str(files.folder / f"{files.name}.mkv")) as recording:
@@ -139,7 +140,7 @@ def test_damaged_frames_are_never_shown_to_a_model_but_counted(tmp_path: Path) -
     assert all(5 < floor.astype(float).std() < 12 for floor in floors), "a patch of another frame, or of none"
     assert files.summary["lost"] > 0
     (problem,) = files.summary["problems"]
-    assert "came damaged and were left out" in problem
+    assert "came damaged or not at all, and were left out" in problem
 
 
 # -- RTSP ------------------------------------------------------------------------------------------

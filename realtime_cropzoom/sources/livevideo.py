@@ -1,7 +1,7 @@
 """What cameras and streams share: a container that is read as its frames come, through PyAV.
 
-Only whole frames are handed on. What the decoder calls damaged, and what leans on it, is left
-out and counted; so is what had been waiting and is old by now.
+Only whole frames are handed on. What the decoder calls damaged, and what leans on it or on what
+never came, is left out and counted; so is what had been waiting and is old by now.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
+from realtime_cropzoom.sources.recovery import LEANING, Recovery
 from realtime_cropzoom.sources.trail import PacketTrail
 from realtime_cropzoom.sources.video import copy_rgb, words
 
@@ -28,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 LOW_DELAY = {"flags": "low_delay"}
 """No frame is held back to sort it."""
-_LEANING = ("av1", "h263", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "vvc")
-"""Codecs whose frames are made from earlier ones: a damaged one spoils all up to the next key frame."""
 _REORDERED = 32
 """More frames than any decoder holds back."""
+_SUSPECT = 3
+"""A packet that came incomplete is marked too early by one where FFmpeg finds the frames in the data; and after
+the frame that does not decode, the decoder begins the next one with what it has left of that, a key frame too."""
 _NO_CLOCK = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
 """Formats without times; FFmpeg makes up 25 frames a second."""
 
@@ -68,8 +70,9 @@ class LiveVideo:
         self._address = address
         self._damaged = 0
         self._left_out = 0
-        self._needs_key = True
         self._corrupt: deque[int | None] = deque(maxlen=_REORDERED)
+        self._suspect = 0
+        """So many of the next packets may be damaged, whatever the decoder says."""
         self._waited_ns = 0
         self._reformatter = VideoReformatter()
         try:
@@ -106,10 +109,10 @@ class LiveVideo:
             lost_before = 0
 
     def problems(self) -> list[str]:
-        """Say how many frames came damaged."""
+        """Say how many frames came damaged, or were missed."""
         if not self._damaged:
             return []
-        return [f"{self._address.shown}: {self._damaged} frames came damaged and were left out"]
+        return [f"{self._address.shown}: {self._damaged} frames came damaged or not at all, and were left out"]
 
     def missing(self) -> str:
         """Never anything: it promises nothing."""
@@ -127,12 +130,10 @@ class LiveVideo:
         stream = self._stream = self._container.streams.video[0]
         context = stream.codec_context
         context.thread_type = "SLICE"  # threads that work on several frames at once would hold them back
-        self._leans = context.name in _LEANING
-        if self._leans:
-            context.options = {
-                **context.options,
-                "err_detect": "explode",
-            }  # an error is an error, nothing to paint over
+        if context.name in LEANING:  # an error is an error, nothing to paint over
+            context.options = {**context.options, "err_detect": "explode"}
+            context.thread_count = 1  # in several threads, one that fails is not heard of
+        self._recovery = Recovery(context.name, bytes(context.extradata or b""))
         self._trail = PacketTrail(stream, keep=self._address.keep_packets)
         deadline_ns = now_ns() + round(self._address.timeout_s[0] * 1e9)
         for frame in self._whole_frames(deadline_ns):
@@ -152,41 +153,60 @@ class LiveVideo:
 
     def _whole_frames(self, deadline_ns: int | None = None) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
-            try:
-                frames = packet.decode() if packet.size else []
-            except av.FFmpegError as error:
-                logger.debug("%s: a frame does not decode: %s", self._address.shown, words(error))
-                self._spoil()
-                continue
-            if packet.is_corrupt:  # some decoders keep quiet about it, and hand it on later
-                self._corrupt.append(packet.pts)
-            if packet.size:
-                self._trail.add(packet, frames)
-            for frame in frames:
+            for frame in self._decode(packet) if packet.size else []:
                 if self._is_whole(frame):
                     yield frame
-            if deadline_ns is not None and now_ns() > deadline_ns:
-                raise SourceError(
-                    f"{self._address.shown} sends, but no whole frame came within {self._address.timeout_s[0]:g} s; "
-                    "check the network's losses, and how often the sender sends key frames"
-                )
+            self._check_patience(deadline_ns)
+
+    def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        """Return the frames that come of a packet, none where it does not decode."""
+        self._suspect = _SUSPECT if packet.is_corrupt else max(0, self._suspect - 1)
+        missing = self._recovery.add(packet, packet.pts, now_ns())
+        if missing:
+            self._leave_out(missing)
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            logger.debug("%s: a frame does not decode: %s", self._address.shown, words(error))
+            self._suspect = max(self._suspect, 2)  # it begins the next frame with what it has left of this one
+            self._spoil()
+            return []
+        if self._suspect:  # some decoders keep quiet about it, and hand it on later
+            self._corrupt.append(packet.pts)
+            self._recovery.damaged(now_ns())
+        self._trail.add(packet, frames)
+        return frames
 
     def _is_whole(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt or frame.pts in self._corrupt:
             self._spoil()
             return False
-        if self._leans and self._needs_key:
-            if not frame.key_frame:
-                self._left_out += 1
-                return False
-            self._needs_key = False
-        return True
+        if self._recovery.is_whole(bool(frame.key_frame), frame.pts, now_ns()):
+            return True
+        self._left_out += 1
+        return False
 
     def _spoil(self) -> None:
-        self._damaged += 1
-        self._left_out += 1
-        self._needs_key = True
+        self._recovery.damaged(now_ns())
+        self._leave_out(1)
+
+    def _leave_out(self, damaged: int) -> None:
+        self._damaged += damaged
+        self._left_out += damaged
         self._trail.spoil()
+
+    def _check_patience(self, deadline_ns: int | None) -> None:
+        """Raise SourceError where no whole frame comes, before the first one or after damage."""
+        if deadline_ns is not None and now_ns() > deadline_ns:
+            raise SourceError(
+                f"{self._address.shown} sends, but no whole frame came within {self._address.timeout_s[0]:g} s; "
+                "check the network's losses, and how often the sender sends key frames"
+            )
+        if deadline_ns is None and self._recovery.is_given_up(now_ns()):
+            raise SourceError(
+                f"{self._address.shown} sends, but nothing whole since a frame was damaged or lost; "
+                "have the sender send a key frame a second"
+            )
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Yield packets until the run ends, whether or not a frame comes of them. Raises SourceError."""

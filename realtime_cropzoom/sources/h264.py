@@ -1,0 +1,206 @@
+"""What H.264 packets say beside their pictures: how they follow each other, and where a picture is whole again. Pure.
+
+Source: ITU-T H.264, 7.3 (syntax), D.2.8 (recovery point).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_START = b"\0\0\1"
+_SLICE, _IDR, _SEI, _SPS = 1, 5, 6, 7
+_PICTURES = range(1, 6)
+_RECOVERY_POINT = 6
+_HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244}
+"""Those whose parameter sets say more about colours."""
+_HEAD_BYTES = 256
+"""All that is read of a parameter set or slice is in so many bytes, scaling lists included in all but odd cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The head of a packet's first slice."""
+
+    is_idr: bool
+    """Nothing before it is needed from here on."""
+    is_reference: bool
+    """Later ones are made from it."""
+    frame_num: int | None
+    """Counts references, modulo ``modulus``; None where no parameter set has come yet that tells how to read it."""
+    modulus: int
+    gaps: bool
+    """Whether the sender may leave out numbers."""
+    refresh: int | None
+    """With so many further references all of the picture has been sent anew; None where this packet does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """What of a sequence parameter set is needed to read ``frame_num``."""
+
+    bits: int
+    planes: bool
+    gaps: bool
+
+
+class PictureReader:
+    """Reads the packets of one stream; their parameter sets hold for those that follow."""
+
+    def __init__(self, extradata: bytes) -> None:
+        """``extradata`` is the decoder's, which may hold parameter sets, and says how packets are divided."""
+        self._parameters: dict[int, _Parameters] = {}
+        self._length_bytes = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 4 else 0
+        sets = _of_avcc(extradata) if self._length_bytes else _after_start_codes(extradata)
+        for unit in sets:
+            self._note(unit)
+
+    def read(self, packet: bytes) -> Picture | None:
+        """Return what a packet says of its picture; None where there is none in it, or it cannot be read."""
+        refresh = None
+        units = _of_lengths(packet, self._length_bytes) if self._length_bytes else _after_start_codes(packet)
+        for unit in units:
+            kind = unit[0] & 31
+            if kind == _SPS:
+                self._note(unit)
+            elif kind == _SEI:
+                refresh = _refresh(unit) if refresh is None else refresh
+            elif kind in _PICTURES:
+                return self._picture(unit, refresh) if kind in (_SLICE, _IDR) else None
+        return None
+
+    def _note(self, unit: bytes) -> None:
+        if unit[0] & 31 != _SPS:
+            return
+        try:
+            number, parameters = _parameters(_Bits(unit[1:]))
+        except IndexError:
+            return
+        self._parameters[number] = parameters
+
+    def _picture(self, unit: bytes, refresh: int | None) -> Picture:
+        is_idr, is_reference = unit[0] & 31 == _IDR, bool(unit[0] & 0x60)
+        # Which parameter set holds is said in another set; streams with several of them are not followed.
+        parameters = next(iter(self._parameters.values())) if len(self._parameters) == 1 else None
+        if parameters is None:
+            return Picture(is_idr, is_reference, None, 1, gaps=True, refresh=refresh)
+        frame_num = None
+        try:
+            bits = _Bits(unit[1:])
+            for _ in range(3):  # first macroblock, kind of slice, picture parameter set
+                bits.exp_golomb()
+            bits.number(2 if parameters.planes else 0)
+            frame_num = bits.number(parameters.bits)
+        except IndexError:
+            pass
+        return Picture(is_idr, is_reference, frame_num, 1 << parameters.bits, parameters.gaps, refresh)
+
+
+class _Bits:
+    """The bits of a unit, without the bytes that keep start codes out of it. IndexError where they are used up."""
+
+    def __init__(self, data: bytes) -> None:
+        plain = bytes(data[:_HEAD_BYTES]).replace(b"\0\0\3", b"\0\0")
+        self._value, self._left = int.from_bytes(plain), 8 * len(plain)
+
+    def number(self, count: int) -> int:
+        """Return an unsigned number of so many bits."""
+        if count > self._left:
+            raise IndexError("the unit is cut short")
+        self._left -= count
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def exp_golomb(self) -> int:
+        """Return ue(v): as many zeros as the number has bits after its first one."""
+        zeros = 0
+        while not self.number(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.number(zeros)
+
+
+def _parameters(bits: _Bits) -> tuple[int, _Parameters]:
+    """Return the number of a sequence parameter set, and what is needed of it."""
+    profile, planes = bits.number(8), False
+    bits.number(16)
+    number = bits.exp_golomb()
+    if profile in _HIGH_PROFILES:
+        chroma = bits.exp_golomb()
+        planes = chroma == 3 and bool(bits.number(1))
+        bits.exp_golomb()
+        bits.exp_golomb()
+        bits.number(1)
+        if bits.number(1):
+            for index in range(12 if chroma == 3 else 8):
+                _pass_scaling_list(bits, 16 if index < 6 else 64)
+    frame_num_bits = bits.exp_golomb() + 4
+    order = bits.exp_golomb()
+    if order == 0:
+        bits.exp_golomb()
+    elif order == 1:
+        bits.number(1)
+        bits.exp_golomb()
+        bits.exp_golomb()
+        for _ in range(bits.exp_golomb()):
+            bits.exp_golomb()
+    bits.exp_golomb()
+    return number, _Parameters(frame_num_bits, planes, bool(bits.number(1)))
+
+
+def _pass_scaling_list(bits: _Bits, size: int) -> None:
+    if not bits.number(1):
+        return
+    last = 8
+    for _ in range(size):
+        code = bits.exp_golomb()
+        last = (last + (code + 1) // 2 * (1 if code & 1 else -1)) % 256
+        if last == 0:
+            return
+
+
+def _refresh(unit: bytes) -> int | None:
+    """Return ``recovery_frame_cnt`` where a unit of supplemental information holds it."""
+    data, at = bytes(unit[1:]).replace(b"\0\0\3", b"\0\0"), 0
+    while at + 2 < len(data):  # what ends it is a byte of its own
+        header = [0, 0]
+        for part in range(2):
+            while at < len(data) and data[at] == 0xFF:
+                header[part], at = header[part] + 255, at + 1
+            if at >= len(data):
+                return None
+            header[part], at = header[part] + data[at], at + 1
+        kind, size = header
+        if kind == _RECOVERY_POINT:
+            try:
+                return _Bits(data[at : at + size]).exp_golomb()
+            except IndexError:
+                return None
+        at += size
+    return None
+
+
+def _after_start_codes(data: bytes) -> Iterator[bytes]:
+    at = data.find(_START)
+    while 0 <= at < len(data) - len(_START):
+        following = data.find(_START, at + len(_START))
+        yield data[at + len(_START) : following if following >= 0 else len(data)]
+        at = following
+
+
+def _of_lengths(data: bytes, length_bytes: int) -> Iterator[bytes]:
+    at = 0
+    while at + length_bytes < len(data):
+        size = int.from_bytes(data[at : at + length_bytes])
+        at += length_bytes
+        if size:
+            yield data[at : at + size]
+        at += size
+
+
+def _of_avcc(extradata: bytes) -> Iterator[bytes]:
+    """The sequence parameter sets of an ``avcC`` box."""
+    at = 6
+    for _ in range(extradata[5] & 31 if len(extradata) > 5 else 0):
+        size = int.from_bytes(extradata[at : at + 2])
+        if size and at + 2 + size <= len(extradata):
+            yield extradata[at + 2 : at + 2 + size]
+        at += 2 + size
