@@ -11,9 +11,8 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-
-from tests.boards import compiled_sketch
-from tests.live import Files, cropzoom, finish, free_port, the_session
+from boards import compiled_sketch
+from live import Files, cropzoom, finish, free_port, the_session
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live import cropzoom
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
@@ -24,7 +25,6 @@ from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.trigger.outputs import parse_output
 from realtime_cropzoom.trigger.outputs.simulated_board import Board, serve
 from realtime_cropzoom.types import UInt8
-from tests.live import cropzoom
 
 MS = 1_000_000
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from live import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
 
 from realtime_cropzoom.trigger.control import send
 from realtime_cropzoom.trigger.decision_log import read_decisions
 from realtime_cropzoom.trigger.events import Decision
-from tests.live import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
 
 ARENA = "synthetic:arena,fps=60,size=320x240,seconds={seconds},jump_s=0.4,jump_px=120,seed=4"
 """The snout is at x ≈ 129 or 249."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from live import cropzoom, finish, free_port, start_process, the_session, wait_for
+from test_docs import ROOT, code_blocks
 
 from realtime_cropzoom.trigger.decision_log import read_decisions
 from realtime_cropzoom.trigger.events import Decision
-from tests.live import cropzoom, finish, free_port, start_process, the_session, wait_for
-from tests.test_docs import ROOT, code_blocks
 
 PAGE = ROOT / "docs" / "triggers.md"
 FIRST = 566
