@@ -17,6 +17,8 @@ _PATIENCE_S = 20.0
 class Listener:
     """A subscriber to what ``zmq_publish`` says."""
 
+    what = "messages received at the other end"
+
     def __init__(self, folder: Path) -> None:
         """``folder`` is not used."""
         self._context = zmq.Context()
@@ -50,6 +52,8 @@ class Listener:
 
 class SimulatedBoard:
     """A trigger board on a pseudo-terminal, in a process of its own, with two channels in use."""
+
+    what = "changes of its channels, of which a pulse within a hold makes none"
 
     def __init__(self, folder: Path) -> None:
         """Start it; what it prints, a line a change of a channel, goes into ``folder``."""

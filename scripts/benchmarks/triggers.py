@@ -177,7 +177,7 @@ def _session_rows(kind: str, sessions: list[_Session], alone: dict[str, float]) 
         value = f"{ms:.2f} ms; {ms / most:.1f}× the aim"
         name = f"{kind}, {_AIMED_AT} rules: received → written, {label}"
         yield Row(name, value, f"≤ {most:g} ms", ms <= most, f"{written} actions", {"ms": ms})
-    value = f"{errors} of {poses} poses and {written} actions; {heard} seen at the other end"
+    value = f"{errors} of {poses} poses and {written} actions; {heard} {RECEIVERS[kind].what}"
     yield Row(f"{kind}: missed, late or failed", value, "0", errors == 0, numbers={"errors": errors, "heard": heard})
 
 
