@@ -13,7 +13,7 @@ from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.config import NONE, Settings
 from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, HelloMessage, Percentiles, StatusMessage
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.model import Models
 from realtime_cropzoom.records import RunIdentity
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sinks.files import CsvSink
@@ -25,15 +25,6 @@ from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
 from realtime_cropzoom.types import State, StreamState
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The two models of a run."""
-
-    pose: Model
-    detector: Model | None
-    """None where a recorded schedule gives the boxes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
+from realtime_cropzoom.model_file import SHIPPED
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
 
 ENV_PREFIX = "CROPZOOM_"
-SHIPPED = "shipped"
 NONE = "none"
 COPY = "copy"
 AUTO = "auto"

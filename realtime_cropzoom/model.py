@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -127,6 +128,15 @@ class Model:
         if not all(np.isfinite(output).all() for output in outputs):
             raise ModelError(f"{self.file.onnx} gives values that are not finite on a black image; export it again")
         self.decode(outputs, Box(0, 0, *self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The two models of a run, or of a pass over recordings."""
+
+    detector: Model | None
+    """None where the boxes come from a file."""
+    pose: Model
 
 
 def _batch(windows: Sequence[Sequence[Float32]], reach: int) -> Float32:

@@ -20,6 +20,8 @@ Role = Literal["detector", "pose"]
 Precision = Literal["fp32", "fp16"]
 Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
 """As Lightning Pose calls them; ``heatmap_mhcrnn`` is the context model, which sees five frames at once."""
+SHIPPED = "shipped"
+"""In place of a path: the model that comes with the package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class ModelFile:
     """What it was trained to be, where that can be told."""
     crop_size: int | None = None
     """The side of the boxes it was trained on, in frame pixels, where it says so."""
+
+
+def model_path(given: str, role: Role) -> Path:
+    """Return where the model is that a setting names: a path, or ``shipped``."""
+    return shipped_model(role) if given == SHIPPED else Path(given).expanduser()
 
 
 def shipped_model(role: Role) -> Path:

@@ -21,16 +21,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.account import Account, Models, Stages
+from realtime_cropzoom.account import Account, Stages
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.config import NONE, SHIPPED, Settings, load_settings
+from realtime_cropzoom.config import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError
 from realtime_cropzoom.keys import read_server_keys
 from realtime_cropzoom.message import PoseMessage, StatusMessage
-from realtime_cropzoom.model import Model
-from realtime_cropzoom.model_file import Role, shipped_model
+from realtime_cropzoom.model import Model, Models
+from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.notes import listener_notes, model_notes
 from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.records import pose_message
@@ -132,7 +132,7 @@ class Pipeline:
             raise ConfigError(f"{info.name} is a live source and waits for nobody; leave out --pace fast")
         check_copy(s, info)
         self.notes += info.notes
-        models = Models(load_model(s, "pose"), None if s.schedule else load_model(s, "detector"))
+        models = Models(pose=load_model(s, "pose"), detector=None if s.schedule else load_model(s, "detector"))
         self.notes += model_notes("pose", models.pose, s, info.fps)
         check_crop_size(s, info)
         check_filter(s, info)
@@ -381,7 +381,7 @@ def load_model(settings: Settings, role: Role) -> Model:
     """Load one of the two models as the settings say. Raises ModelError."""
     given = settings.pose if role == "pose" else settings.detector
     return Model(
-        shipped_model(role) if given == SHIPPED else Path(given).expanduser(),
+        model_path(given, role),
         role,
         provider=settings.provider,
         precision=settings.precision,

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.boxes import BoxRule
-from realtime_cropzoom.config import SHIPPED, Settings
+from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
-from realtime_cropzoom.model import Model
-from realtime_cropzoom.model_file import Role, shipped_model
+from realtime_cropzoom.model import Model, Models
+from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frames import FrameReader, count_frames
 from realtime_cropzoom.offline.inputs import LabelFile, Video, gather
@@ -44,19 +44,11 @@ _CHANGES_NUMBERS = {
 """Settings that what an interrupted pass has left must have been made with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The models of a pipeline; there is no detector where the boxes come from a file."""
-
-    detector: Model | None
-    pose: Model
-
-
 def load_models(settings: Settings) -> Models:
     """Load what the settings name. Raises ModelError."""
 
     def load(given: str, role: Role) -> Model:
-        path = shipped_model(role) if given == SHIPPED else Path(given).expanduser()
+        path = model_path(given, role)
         # One thread a frame, as live: another number of threads adds up in another order.
         return Model(path, role, provider=settings.provider, precision=settings.precision, method=settings.decoder)
 
