@@ -12,7 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 PURE = [
     *("boxes", "calibration", "clock", "config_file", "context", "crop", "drift", "echo", "endpoints", "errors"),
-    *("heatmaps", "homography", "inbox", "lens", "message", "records", "report", "schedule", "split", "stats", "types"),
+    *("heatmaps", "homography", "inbox", "lens", "message", "overrides", "records", "report", "schedule", "split"),
+    *("stats", "types"),
 ]
 BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", "keys", "security", *PURE]
 

@@ -529,6 +529,11 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
     "batches of nothing": (lambda w, m: [m, w.video(frames=3), "--batch_size", 0], "batch_size is 0"),
     "no cores": (lambda w, m: [m, w.video(frames=3), "--workers", -1], "workers is -1"),
     "an override of nothing": (lambda w, m: [m, w.video(frames=3), "--overrides", "colormap"], "override 'colormap'"),
+    "an override of a section": (lambda w, m: [m, w.video(frames=3), "--overrides", "data=3"], "data is a section"),
+    "an override of what there is not": (
+        lambda w, m: [m, w.video(frames=3), "--overrides", "eval.colourmap=cool"],
+        "override 'eval.colourmap=cool': there is no setting eval.colourmap",
+    ),
     "an override that is no YAML": (
         lambda w, m: [m, w.video(frames=3), "--overrides", "data.csv_file=[", "--skip_viz"],
         "override 'data.csv_file=\\['",

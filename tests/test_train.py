@@ -106,7 +106,7 @@ def test_an_override_sets_its_value(tmp_path, override, value):
         ("data.image_resize_dims.height=null", "data.image_resize_dims.height: Input should be a valid integer"),
         ("data.downsample_factor=3", "data.downsample_factor: Input should be 2"),
         ("data.csv_file=null", "data.csv_file is null: name a label file, or set cropzoom.arena_share to 1"),
-        ("training=3", "training: Input should be a valid dictionary"),
+        ("training=3", "override 'training=3': training is a section; expected training.name=value"),
         ("training.max_epochs=[", "override 'training.max_epochs=[': '[' is not a value YAML can read"),
         ("callbacks.anneal_weight.init_val.x=1", "override 'callbacks.anneal_weight.init_val.x=1'"),
     ],

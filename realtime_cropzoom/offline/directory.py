@@ -9,8 +9,15 @@ from typing import Any
 
 import yaml
 
-from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.split import split_frames
+
+_READ = {
+    *("data.data_dir", "data.csv_file", "eval.confidence_thresh_for_vid", "eval.colormap"),
+    *("training.train_prob", "training.val_prob", "training.rng_seed_data_pt", "training.train_frames"),
+}
+"""What is read of a configuration; it may be given where the file leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class ModelDirectory:
         if not isinstance(config, dict):
             raise ModelError(f"{path / 'config.yaml'} holds no sections; expected a Lightning Pose config")
         for override in overrides:
-            _override(config, override)
+            apply_override(config, override, lambda parts: ".".join(parts) in _READ)
         return cls(path, config)
 
     @property
@@ -114,16 +121,6 @@ class ModelDirectory:
         return str(self._get("eval", "colormap", "cool"))
 
     def _get(self, section: str, name: str, default: Any = None) -> Any:
-        value = (self.config.get(section) or {}).get(name)
+        settings = self.config.get(section)
+        value = settings.get(name) if isinstance(settings, dict) else None
         return default if value is None else value
-
-
-def _override(config: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    section, dot, key = name.partition(".")
-    if not (equals and dot and isinstance(config.get(section), dict) and key):
-        raise ConfigError(f"override {override!r}; expected section.name=value with a section of the model's config")
-    try:
-        config[section][key] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"override {override!r}: {text!r} is no YAML; put it in quotes") from None

@@ -27,11 +27,11 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.tables import read_header
 from realtime_cropzoom.train.crops import CROPPED_IMAGES, point_at_crops
 from realtime_cropzoom.train.litpose_only import refuse_what_needs_litpose
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, GRID
-from realtime_cropzoom.train.overrides import apply_override
 
 
 def _only(csv_file: Any) -> Any:
@@ -183,7 +183,7 @@ def load_config(
     """
     tree = _read(path)
     for override in overrides:
-        apply_override(tree, override, TrainConfig)
+        apply_override(tree, override, _is_read)
     refuse_what_needs_litpose(tree, path, detector_model)
     config = _checked(tree, path)
     if detector_model is not None and config.cropzoom.crop_size is None:
@@ -217,3 +217,12 @@ def _checked(tree: dict[str, Any], path: Path) -> TrainConfig:
             for e in error.errors()
         ]
         raise ConfigError("; ".join(faults)) from None
+
+
+def _is_read(parts: Sequence[str]) -> bool:
+    section: Any = TrainConfig
+    for part in parts:
+        if not (isinstance(section, type) and issubclass(section, BaseModel)) or part not in section.model_fields:
+            return False
+        section = section.model_fields[part].annotation
+    return True

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 
 from realtime_cropzoom.errors import ConfigError
 
 
-def apply_override(tree: dict[str, Any], override: str, schema: type[BaseModel]) -> None:
-    """Set one ``a.b=value`` in place; the name must be in the file, or one that ``schema`` reads.
+def apply_override(tree: dict[str, Any], override: str, is_read: Callable[[Sequence[str]], bool]) -> None:
+    """Set one ``a.b=value`` in place; the name must be in the file, or one that the command reads.
 
     With ``+`` or ``++`` before it, as Hydra has it, any name is set. Raises ConfigError.
     """
@@ -20,7 +19,7 @@ def apply_override(tree: dict[str, Any], override: str, schema: type[BaseModel])
     parts = name.split(".")
     if not equals or not all(parts):
         raise ConfigError(f"override {override!r} is not of the form section.name=value")
-    if not (override.startswith("+") or _in_file(tree, parts) or _is_read(schema, parts)):
+    if not (override.startswith("+") or _in_file(tree, parts) or is_read(parts)):
         raise ConfigError(f"override {override!r}: there is no setting {name}; expected one of the file's, or of ours")
     try:
         value = yaml.safe_load(text)
@@ -32,6 +31,8 @@ def apply_override(tree: dict[str, Any], override: str, schema: type[BaseModel])
         node = node[part]
         if not isinstance(node, dict):
             raise ConfigError(f"override {override!r}: {part} is {node!r}, no section")
+    if isinstance(node.get(parts[-1]), dict) and not isinstance(value, dict):
+        raise ConfigError(f"override {override!r}: {name} is a section; expected {name}.name=value")
     node[parts[-1]] = value
 
 
@@ -40,13 +41,4 @@ def _in_file(tree: Any, parts: Sequence[str]) -> bool:
         if not isinstance(tree, dict) or part not in tree:
             return False
         tree = tree[part]
-    return True
-
-
-def _is_read(schema: type[BaseModel], parts: Sequence[str]) -> bool:
-    section: Any = schema
-    for part in parts:
-        if not (isinstance(section, type) and issubclass(section, BaseModel)) or part not in section.model_fields:
-            return False
-        section = section.model_fields[part].annotation
     return True
