@@ -15,7 +15,18 @@ PURE = [
     *("heatmaps", "homography", "inbox", "lens", "message", "overrides", "records", "report", "schedule", "split"),
     *("stats", "types"),
 ]
-BELOW_STAGES = ["model", "model_file", "session", "ring", "session_folder", "config", "keys", "security", *PURE]
+BELOW_STAGES = [
+    "image_file",
+    "model",
+    "model_file",
+    "session",
+    "ring",
+    "session_folder",
+    "config",
+    "keys",
+    "security",
+    *PURE,
+]
 
 
 def imported(path: Path) -> set[str]:

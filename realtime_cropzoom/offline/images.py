@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.image_file import read_image
 from realtime_cropzoom.types import UInt8
 
 
@@ -73,14 +71,6 @@ def below(folder: Path, name: str, csv: Path) -> Path:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise DataError(f"{csv} labels {name}; expected a path relative to the data_dir, without ..")
     return folder / name
-
-
-def read_image(path: Path) -> UInt8:
-    """Read an image as (H, W, 3) RGB, as it is stored: a note to turn it is for viewers. Raises DataError."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise DataError(f"cannot read the image {path}")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def has_frame_number(path: Path) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.image_file import read_image
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8
 
@@ -52,7 +52,7 @@ class ImageFolder:
                 self._unreadable.append(path.name)
                 continue
             pts_ns = round(index * 1e9 / self._fps)
-            yield Captured(pts_ns, None, image.shape[1], image.shape[0], partial(_copy_reversed, image))
+            yield Captured(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
 
     def problems(self) -> list[str]:
         """Name the first of the images that could not be read."""
@@ -75,14 +75,11 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _read(path: Path) -> UInt8 | None:
-    """(H, W, 3) BGR; read as bytes, because OpenCV knows no names beyond ASCII on Windows."""
     try:
-        content = np.fromfile(path, np.uint8)
-    except OSError:
+        return read_image(path)
+    except DataError:
         return None
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    return None if image is None else np.asarray(image, np.uint8)
 
 
-def _copy_reversed(image: UInt8, out: UInt8) -> None:
-    np.copyto(out, image[..., ::-1])
+def _copy(image: UInt8, out: UInt8) -> None:
+    np.copyto(out, image)

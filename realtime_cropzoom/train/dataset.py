@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.image_file import read_image
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.tables import read_labels
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
@@ -57,11 +57,11 @@ def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -
     labels = read_labels(csv_file, keypoint_names)
     frames = []
     for name, keypoints in zip(labels.images, labels.xy.astype(np.float32), strict=True):
-        image = cv2.imread(str(data_dir / name), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"cannot read the image {data_dir / name} that {csv_file} names")
-        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-        frames.append(LabelledFrame(name, rgb, keypoints))
+        try:
+            image = read_image(data_dir / name)
+        except DataError as error:
+            raise DataError(f"{error} that {csv_file} names") from error
+        frames.append(LabelledFrame(name, image, keypoints))
     return frames
 
 
