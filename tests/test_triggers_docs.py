@@ -101,3 +101,16 @@ def test_the_zones_are_drawn_and_what_lies_outside_is_said(done: tuple[Path, str
     outside = cropzoom("zones", folder / "rules.yaml", folder / "nothing.mp4")
     assert outside.returncode == 2
     assert "nothing.mp4" in outside.stderr
+
+
+def test_what_the_page_on_rules_does_in_python_works(done: tuple[Path, str]) -> None:
+    folder, _ = done
+    again, earlier = code_blocks(ROOT / "docs" / "rules.md", "python")
+    log = folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl"
+    repeated = _python(again.replace("rules_inputs.jsonl", str(log)), folder)
+    assert [line.split()[0] for line in repeated.splitlines()] == [d.verdict for d in _decisions(folder)]
+    session = the_session(folder / "sessions")
+    earlier = earlier.replace("configs/triggers.yaml", "rules.yaml").replace(
+        "sessions/arena_20261122-181939", str(session)
+    )
+    assert "fired snout_in_corner" in _python(earlier, folder)
