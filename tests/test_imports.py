@@ -16,15 +16,7 @@ PURE = [
     *("stats", "types"),
 ]
 BELOW_STAGES = [
-    "image_file",
-    "model",
-    "model_file",
-    "session",
-    "ring",
-    "session_folder",
-    "config",
-    "keys",
-    "security",
+    *("image_file", "model", "model_file", "session", "ring", "session_folder", "config", "keys", "security"),
     *PURE,
 ]
 

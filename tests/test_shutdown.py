@@ -258,7 +258,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from live import Film, make_settings
-from realtime_cropzoom.commands.live import _stop_on_signals, _watch
+from realtime_cropzoom.commands.common import stop_on_signals
+from realtime_cropzoom.commands.live import _watch
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline import Pipeline
 
@@ -268,7 +269,7 @@ def get_stuck(index):
         time.sleep(60)
 
 pipeline = Pipeline(make_settings(Path(sys.argv[2])), lambda: Film(before=get_stuck))
-_stop_on_signals(pipeline)
+stop_on_signals(pipeline.stop)
 pipeline.start()
 _watch(pipeline, quiet=True)
 try:

@@ -6,7 +6,8 @@ import argparse
 import contextlib
 import re
 import signal
-from collections.abc import Collection, Iterator
+import types
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ def signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
+    """End a run on Ctrl-C and SIGTERM, telling ``stop`` why; the list returned then holds the signal."""
+    received: list[int] = []
+
+    def stopped(number: int, _: types.FrameType | None) -> None:
+        received.append(number)
+        stop(f"stopped by {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGINT, stopped)
+    signal.signal(signal.SIGTERM, stopped)
+    return received
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from realtime_cropzoom.commands.common import (
     add_settings,
     settings_given,
     signals_held_back,
+    stop_on_signals,
 )
 from realtime_cropzoom.errors import CropzoomError
 
@@ -84,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.report import report
 
     pipeline = Pipeline(settings)
-    stopped_by = _stop_on_signals(pipeline)
+    stopped_by = stop_on_signals(pipeline.stop)
     try:
         pipeline.start()
     except CropzoomError:
@@ -105,19 +104,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if stopped_by:
         return 128 + stopped_by[0]
     return EXIT_INCOMPLETE if summary["problems"] else 0
-
-
-def _stop_on_signals(pipeline: Pipeline) -> list[int]:
-    """Stop the run on Ctrl-C and SIGTERM; the list returned then holds the signal."""
-    received: list[int] = []
-
-    def stop(number: int, _: types.FrameType | None) -> None:
-        received.append(number)
-        pipeline.stop(f"stopped by {signal.Signals(number).name}")
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    return received
 
 
 def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
@@ -154,7 +140,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     def watch(pipeline: Pipeline) -> None:
         nonlocal stopped_by
-        stopped_by = _stop_on_signals(pipeline)
+        stopped_by = stop_on_signals(pipeline.stop)
         _watch(pipeline, quiet=False)
 
     print(demo(arguments.out, arguments.source or SOURCE, say=lambda s: print(s, file=sys.stderr), watch=watch))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import secrets
-import signal
 import sys
 import threading
 import time
-import types
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, signals_held_back
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, signals_held_back, stop_on_signals
 from realtime_cropzoom.errors import ConfigError, SinkError
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     options = Options(arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow)
     seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
     process = TriggerProcess(rules, arguments.rules, seed, options)
-    stopped_by = _stop_on_signals(process)
+    stopped_by = stop_on_signals(process.stop)
     show = _Board(process, quiet=arguments.quiet)
     process.open(_log_folder(arguments, arguments.rules.stem))
     problems: list[str] = []
@@ -126,19 +124,6 @@ def _log_folder(arguments: argparse.Namespace, name: str) -> Path:
     from realtime_cropzoom.session_folder import make_given_folder, make_session_folder
 
     return make_given_folder(arguments.log) if arguments.log else make_session_folder(arguments.out, name)
-
-
-def _stop_on_signals(process: TriggerProcess) -> list[int]:
-    """End the session on Ctrl-C and SIGTERM; the list returned then holds the signal."""
-    received: list[int] = []
-
-    def stop(number: int, _: types.FrameType | None) -> None:
-        received.append(number)
-        process.stop(f"stopped by {signal.Signals(number).name}")
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    return received
 
 
 class _Board:
