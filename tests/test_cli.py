@@ -108,7 +108,7 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         lambda c: ["--record", ARENA],
         "record: given .*; a source goes first: .* --record$",
     ),
-    "unknown codec": (lambda c: [ARENA, "--record", "mpeg"], "record: given 'mpeg'.*'h264' or 'ffv1'"),
+    "unknown codec": (lambda c: [ARENA, "--record", "mpeg"], "record: given 'mpeg'.*'h264', 'ffv1' or 'copy'"),
     "unknown pace": (lambda c: [ARENA, "--pace", "slow"], "pace: given 'slow'"),
     "camera with a slash": (lambda c: [ARENA, "--camera", "a/b"], "camera: given 'a/b'"),
     "typo in the config": (lambda c: [ARENA, "--config", config_file(c.folder, "crop_sise: 64\n")], "crop_sise"),
