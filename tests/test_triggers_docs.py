@@ -36,7 +36,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         flags = ["--control", control, "--log", folder / "triggers" / "rules_DATE"]
         trigger = start_process("trigger", folder / "rules.yaml", *flags)
         wait_for((folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl").exists, "the log")
-        order = code_blocks(PAGE, "python")[0].replace("tcp://127.0.0.1:5663", control)
+        order = code_blocks(PAGE, "python")[0].replace("tcp://127.0.0.1:5690", control)
         assert ast.literal_eval(_python(order, folder))["ok"]
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "sessions", "--quiet"]
         assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0

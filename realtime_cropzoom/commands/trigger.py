@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, signals_held_back, stop_on_signals
 from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.trigger import DEFAULT_CONTROL
 
 if TYPE_CHECKING:
     from realtime_cropzoom.trigger.events import Decision
     from realtime_cropzoom.trigger.process import TriggerProcess
     from realtime_cropzoom.trigger.rules import Rules
 
-CONTROL = "tcp://127.0.0.1:5663"
 _SEEDS = 1 << 32
 _LINES_KEPT = 1000
 """Lines that a held-up terminal has not shown yet; older ones are in the log only."""
@@ -54,7 +54,7 @@ def register(commands: Any) -> None:
     trigger.add_argument("--dry-run", action="store_true", help="decide and log, and switch nothing")
     trigger.add_argument("--follow", action="store_true", help="go on with the next run when one has ended")
     trigger.add_argument("--seed", type=int, help="of the sham trials, in place of what the rules say")
-    trigger.add_argument("--control", default=CONTROL, help=f"endpoint for orders, or none ({CONTROL})")
+    trigger.add_argument("--control", default=DEFAULT_CONTROL, help=f"endpoint for orders, or none ({DEFAULT_CONTROL})")
     trigger.add_argument(
         "--out", type=Path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
     )

@@ -85,7 +85,7 @@ class Control:
         if not is_local(endpoint):
             raise ConfigError(
                 f"control is {endpoint}, but whoever reaches it can arm: it is for this machine alone; expected "
-                "something like tcp://127.0.0.1:5663, or none"
+                "something like tcp://127.0.0.1:5690, or none"
             )
         self.endpoint = endpoint
         """The endpoint really bound, once started (a port 0 or * becomes a number)."""

@@ -28,6 +28,7 @@ from realtime_cropzoom.echo import ClockOffset
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.stats import Histogram
+from realtime_cropzoom.trigger import DEFAULT_CONTROL
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.control import Control, Orders
 from realtime_cropzoom.trigger.decision_log import DecisionLog
@@ -53,7 +54,7 @@ class Options:
 
     keys: Path | None = None
     """The client's key file, where the run has keys."""
-    control: str | None = "tcp://127.0.0.1:5663"
+    control: str | None = DEFAULT_CONTROL
     """Endpoint for orders; None for none."""
     armed: bool = False
     """Arm all rules as soon as poses come, whatever the rules file says."""
