@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.recording import captured_frames, is_recording_of
@@ -155,3 +156,11 @@ def write_png(path: Path, image: UInt8) -> None:
         written = False
     if not written:
         raise DataError(f"cannot write the picture {path}; give another file, such as frames.png, with --out")
+
+
+def write_figure(path: Path, figure: Figure, instead: str = "another file with --out", *, dpi: int = 150) -> None:
+    """Write a figure. Raises DataError where that cannot be done; ``instead`` is what to give then."""
+    try:
+        figure.savefig(path, dpi=dpi)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot write the picture {path} ({error}); give {instead}") from None

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from realtime_cropzoom.draw import palette
+from realtime_cropzoom.draw import palette, write_figure
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.types import Float64
@@ -25,11 +25,7 @@ _MINUTES_FROM_S = 180.0
 
 def write_traces(path: Path, tables: SessionTables) -> None:
     """Draw the traces of a session into a file. Raises DataError where there are none, or it cannot be written."""
-    figure = draw_traces(tables)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot write the picture {path} ({error}); give another file, such as traces.png") from None
+    write_figure(path, draw_traces(tables), "another file, such as traces.png")
 
 
 def draw_traces(tables: SessionTables) -> Figure:

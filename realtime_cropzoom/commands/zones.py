@@ -20,8 +20,9 @@ def register(commands: Any) -> None:
 
 
 def _zones(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.draw import write_figure
     from realtime_cropzoom.trigger.build import calibration_of
-    from realtime_cropzoom.trigger.picture import check_inside, draw_zones, first_frame, write_figure
+    from realtime_cropzoom.trigger.picture import ZONES_DPI, check_inside, draw_zones, first_frame
     from realtime_cropzoom.trigger.rules import load_rules
 
     if arguments.draw:
@@ -35,7 +36,7 @@ def _zones(arguments: argparse.Namespace) -> int:
     if calibration is not None:
         calibration.check_frame(image.shape[1], image.shape[0], arguments.frame)
     out = arguments.out or arguments.rules.with_name("zones.png")
-    write_figure(out, draw_zones(image, rules, calibration))
+    write_figure(out, draw_zones(image, rules, calibration), dpi=ZONES_DPI)
     print(out)
     for line in check_inside(rules, calibration, image.shape[1], image.shape[0]):
         print(f"WARNING: {line}", file=sys.stderr)

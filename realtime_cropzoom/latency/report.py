@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from realtime_cropzoom import __version__
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.draw import write_figure
 from realtime_cropzoom.latency.trials import ACKNOWLEDGED, STAGES, Trials
 
 _COLOURS = ("#0072b2", "#d55e00", "#56b4e9", "#e69f00")
@@ -79,10 +79,7 @@ def write_histograms(path: Path, conditions: Mapping[str, Trials], title: str) -
         panel.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("frame handed over → trigger output written (ms); lines: p50, p95, p99, max")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot write the picture {path} ({error}); give another folder with --out") from None
+    write_figure(path, figure, "another folder with --out")
 
 
 def _caption(name: str, trials: Trials) -> str:

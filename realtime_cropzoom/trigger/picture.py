@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon as Patch
 
 from realtime_cropzoom.draw import palette
-from realtime_cropzoom.errors import ConfigError, DataError, SourceError
+from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.trigger import zones
 from realtime_cropzoom.trigger.rules import Rules, ZoneShape
 from realtime_cropzoom.types import Float64, UInt8
 
+ZONES_DPI = 130
+"""Of the picture: it is ten inches wide, a frame of 640 pixels twice its size."""
 _ROUND = 96
 """Corners that a circle is drawn with."""
 _STRAIGHT = 24
@@ -102,14 +104,6 @@ def draw_zones(
     _draw_fired(axes, fired)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (px)", ylabel="y (px)")
     return figure
-
-
-def write_figure(path: Path, figure: Figure) -> None:
-    """Write a picture. Raises DataError where that cannot be done."""
-    try:
-        figure.savefig(path, dpi=130)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot write the picture {path} ({error}); give another file with --out") from None
 
 
 def _draw_outlines(axes: Axes, outlines: Mapping[str, Float64]) -> None:

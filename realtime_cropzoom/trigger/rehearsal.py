@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.draw import footage
+from realtime_cropzoom.draw import footage, write_figure
 from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.decision_log import decisions_text
 from realtime_cropzoom.trigger.events import Decision, Tick, Verdict
 from realtime_cropzoom.trigger.input_log import read_inputs
-from realtime_cropzoom.trigger.picture import Fired, draw_zones, first_frame, write_figure
+from realtime_cropzoom.trigger.picture import ZONES_DPI, Fired, draw_zones, first_frame
 from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
 from realtime_cropzoom.trigger.rules import Rules, keypoints_of
 from realtime_cropzoom.types import Float64
@@ -81,7 +81,7 @@ def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path
         image = first_frame(footage(tables))
         fired = list(_fired(rehearsal, tables, rules))
         picture = draw_zones(image, rules, calibration_of(rules, rules_path), _path(tables), fired)
-        write_figure(folder / "zones.png", picture)
+        write_figure(folder / "zones.png", picture, dpi=ZONES_DPI)
     except CropzoomError as error:
         return [f"no picture: {error}"]
     return []
