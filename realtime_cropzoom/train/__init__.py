@@ -1,10 +1,29 @@
 """Training of the models that run live: the only part that needs torch.
 
 ``train`` reads a Lightning Pose configuration and leaves a model directory; ``export_checkpoint``
-makes further ONNX files of one.
+makes further ONNX files of one. Both are imported when first used, so that what reads labels and
+configurations here works without torch.
 """
 
-from realtime_cropzoom.train.checkpoint import export_checkpoint
-from realtime_cropzoom.train.loop import Epoch, TrainReport, train
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.train.checkpoint import export_checkpoint
+    from realtime_cropzoom.train.loop import Epoch, TrainReport, train
 
 __all__ = ["Epoch", "TrainReport", "export_checkpoint", "train"]
+
+_HOMES = {
+    "export_checkpoint": "realtime_cropzoom.train.checkpoint",
+    **dict.fromkeys(("Epoch", "TrainReport", "train"), "realtime_cropzoom.train.loop"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
