@@ -11,6 +11,7 @@ import numpy as np
 
 from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.lens import Lens
+from realtime_cropzoom.overlay import draw_caption
 from realtime_cropzoom.types import Float64, UInt8
 
 _LINES = 10
@@ -37,7 +38,7 @@ def draw_grid(image: UInt8, calibration: Calibration, given: Sequence[tuple[floa
     for point in given:
         cv2.drawMarker(canvas, _pixel(point), _DARK, cv2.MARKER_TILTED_CROSS, 30, 7, cv2.LINE_AA)
         cv2.drawMarker(canvas, _pixel(point), _MARK, cv2.MARKER_TILTED_CROSS, 30, 3, cv2.LINE_AA)
-    _label(canvas, f"{calibration.unit}, every {step:g}", (18, canvas.shape[0] - 22), 0.9)
+    draw_caption(canvas, f"{calibration.unit}, every {step:g}", (18, canvas.shape[0] - 22), 0.9)
     return np.asarray(canvas, np.uint8)
 
 
@@ -79,16 +80,9 @@ def _draw_line(canvas: Any, points: Float64, text: str, colour: tuple[int, int, 
     height, width = canvas.shape[:2]
     shown = [(x, y) for x, y in map(_pixel, points) if 0 <= x < width - 50 and 25 <= y < height]
     if shown:
-        _label(canvas, text, (shown[0][0] + 5, shown[0][1] - 5), 0.6)
+        draw_caption(canvas, text, (shown[0][0] + 5, shown[0][1] - 5), 0.6)
 
 
 def _pixel(point: Sequence[float] | Float64) -> tuple[int, int]:
     """Frame pixels → pixels of the picture, which is twice as large."""
     return round(2 * float(point[0]) + 0.5), round(2 * float(point[1]) + 0.5)
-
-
-def _label(canvas: Any, text: str, place: tuple[int, int], size: float) -> None:
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 2)
-    x, y = place
-    cv2.rectangle(canvas, (x - 4, y - height - 4), (x + width + 4, y + below), _DARK, -1)
-    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 2, cv2.LINE_AA)

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from realtime_cropzoom.draw import palette
 from realtime_cropzoom.errors import DataError, SinkError
+from realtime_cropzoom.overlay import figure_palette
 from realtime_cropzoom.recording import captured_frames
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.traces import envelope
@@ -224,7 +224,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     seconds = comparison.seconds
     timed = bool(np.isfinite(seconds).all())
     times = seconds if timed else comparison.frames.astype(np.float64)
-    colours = [tuple(c / 255 for c in rgb) for rgb in palette(len(comparison.keypoint_names), 0.85, 0.8)]
+    colours = figure_palette(len(comparison.keypoint_names))
     for name, trace, colour in zip(comparison.keypoint_names, comparison.deviation_px.T, colours, strict=True):
         if len(trace) > _LINE_POINTS:
             thin = envelope(times, trace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import itertools
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.recording import captured_frames, is_recording_of
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
@@ -23,10 +23,11 @@ _SCALE = 2
 """Pictures are drawn at twice the frame's size, for smooth lines."""
 _SHIFT = 4
 _TRAIL_S = 2.0
+_LEGEND_SCALE = 2.0
 
 
 def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
-    """Return one RGB picture of ``count`` frames spread over the session, as they were tracked."""
+    """Return one RGB picture of ``count`` frames spread over the session as they were tracked, with a legend below."""
     source = source or footage(tables)
     wanted = _spread(tables, count)
     panels: list[UInt8] = []
@@ -45,7 +46,8 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
         opened.close()
     if not panels:
         raise DataError("the session has no frame with a pose; there is nothing to draw")
-    return _tile(panels, columns)
+    sheet = _tile(panels, columns)
+    return np.vstack([sheet, legend_strip(sheet.shape[1], tables.keypoint_names, _LEGEND_SCALE)])
 
 
 def footage(tables: SessionTables) -> str:
@@ -75,14 +77,8 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
         if np.isfinite([x, y]).all():
             _draw_keypoint(canvas, x, y, colour, sure=bool(np.isnan(likelihood) or likelihood >= 0.5))
     when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
-    _draw_label(canvas, f"{when}   {tables.states[index]}")
+    draw_caption(canvas, f"{when}   {tables.states[index]}", (18, canvas.shape[0] - 22), 0.9)
     return np.asarray(canvas, np.uint8)
-
-
-def palette(count: int, saturation: float = 0.75, value: float = 1.0) -> list[tuple[int, int, int]]:
-    """Return ``count`` distinct RGB colours, bright ones if nothing else is asked for."""
-    hues = [(0.04 + k / max(count, 1)) % 1.0 for k in range(count)]
-    return [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value)) for hue in hues]  # type: ignore[misc]
 
 
 def _trail_start(seconds: Float64, index: int) -> int:
@@ -126,15 +122,9 @@ def _draw_box(canvas: UInt8, box: Box) -> None:
 
 
 def _draw_keypoint(canvas: UInt8, x: float, y: float, colour: Sequence[int], *, sure: bool) -> None:
-    radius = 9 << _SHIFT
-    cv2.circle(canvas, _point(x, y), radius, (15, 15, 15), -1 if sure else 2, cv2.LINE_AA, _SHIFT)
-    cv2.circle(canvas, _point(x, y), radius * 2 // 3, tuple(colour), -1 if sure else 2, cv2.LINE_AA, _SHIFT)
-
-
-def _draw_label(canvas: UInt8, text: str) -> None:
-    place = (18, canvas.shape[0] - 22)
-    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (15, 15, 15), 6, cv2.LINE_AA)
-    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+    """A dot with a white and a dark edge, so that it stands out from any fur and floor; hollow if not sure."""
+    for radius, edge in ((10, (15, 15, 15)), (9, (255, 255, 255)), (7, tuple(colour))):
+        cv2.circle(canvas, _point(x, y), radius << _SHIFT, edge, -1 if sure else 2, cv2.LINE_AA, _SHIFT)
 
 
 def _tile(panels: list[UInt8], columns: int, gap: int = 12, panel_width: int = 800) -> UInt8:

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from realtime_cropzoom.draw import palette, write_figure
+from realtime_cropzoom.draw import write_figure
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.overlay import figure_palette
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.types import Float64
 
+_PANELS = ("x (px)", "y (px), downwards", "likelihood")
 _COLUMNS = 1000
 """Parts that a long trace is divided into: about as many as can be told apart."""
 _STATE_COLOURS = {"searching": "#d4d4d4", "tracking": "#edf6ee", "coasting": "#fde5b4", "lost": "#f6c0b8"}
@@ -35,14 +37,15 @@ def draw_traces(tables: SessionTables) -> Figure:
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
     times, unit = _time_axis(tables)
-    colours = [tuple(c / 255 for c in rgb) for rgb in palette(len(tables.keypoint_names), 0.85, 0.8)]
-    for k, (panel, name) in enumerate(zip(panels, ("x (px)", "y (px), down", "likelihood"), strict=True)):
+    colours = figure_palette(len(tables.keypoint_names))
+    for k, (panel, name) in enumerate(zip(panels, _PANELS, strict=True)):
         _shade_states(panel, tables, times)
         for trace, colour in zip(tables.poses[:, :, k].T, colours, strict=True):
             _plot(panel, times, trace, colour)
         panel.set_ylabel(name)
         panel.margins(x=0)
         panel.spines[["top", "right"]].set_visible(False)
+    panels[1].invert_yaxis()  # as in the picture: y grows downwards
     panels[2].set(ylim=(-0.04, 1.04), xlabel=unit)
     if np.isnan(tables.poses[:, :, 2]).all():
         panels[2].text(0.5, 0.5, "the model gives no likelihood", ha="center", transform=panels[2].transAxes)

@@ -10,10 +10,15 @@ import pytest
 from live import make_settings, run_to_end, tiny_models
 
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.draw import contact_sheet, draw_frame, palette
+from realtime_cropzoom.compare import compare, draw_comparison
+from realtime_cropzoom.draw import contact_sheet, draw_frame
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.offline.annotate import Drawing
+from realtime_cropzoom.overlay import draw_caption, figure_palette, legend_strip, palette
 from realtime_cropzoom.session_table import read_session
 from realtime_cropzoom.sources.arena import Arena, parse_arena
+from realtime_cropzoom.traces import draw_traces
+from realtime_cropzoom.types import UInt8
 
 SOURCE = "synthetic:arena,size=320x240,fps=30,seconds=1,seed=3"
 
@@ -92,7 +97,7 @@ def test_frames_without_box_or_pose_can_be_drawn(session: Path) -> None:
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (3, 1), (4, 2), (6, 2)])
 def test_the_sheet_has_its_panels(session: Path, count: int, rows: int) -> None:
     sheet = contact_sheet(read_session(session), count)
-    assert sheet.shape == (rows * 612 + 12, 3 * 812 + 12, 3)
+    assert sheet.shape == (rows * 612 + 12 + 40, 3 * 812 + 12, 3), "a line of names is below"
     assert sheet.dtype == np.uint8
 
 
@@ -121,6 +126,49 @@ def test_a_picture_that_cannot_be_written_is_an_error(
     assert "cannot write the picture" in capsys.readouterr().err
 
 
+def test_the_sheet_names_the_keypoints_in_their_colours(session: Path) -> None:
+    sheet = contact_sheet(read_session(session), 3)
+    assert dots_in(sheet[-40:]) >= set(palette(3))
+
+
+def test_every_picture_gives_a_keypoint_the_same_colour(session: Path, tmp_path: Path) -> None:
+    tables = read_session(session)
+    traces = [line.get_color() for line in draw_traces(tables).axes[0].lines]
+    assert traces == figure_palette(3)
+    compared = draw_comparison(compare(session, session)).axes[0].lines
+    assert [line.get_color() for line in compared] == traces
+    labelled = Drawing((320, 240), tables.keypoint_names, 0.5)
+    image, likelihood = np.zeros((240, 320, 3), np.uint8), np.ones(3, np.float32)
+    xy = np.array([(50.0, 60), (150, 160), (250, 60)])
+    drawn = labelled.draw(image, xy, likelihood, "frame 0")
+    at = [tuple(drawn[int(y) * 2, int(x) * 2].tolist()) for x, y in xy]
+    assert at == palette(3)
+    assert dots_in(drawn[240 * 2 :]) >= set(palette(3))
+
+
+def dots_in(strip: UInt8) -> set[tuple[int, ...]]:
+    """The colours in a strip."""
+    return {tuple(int(c) for c in pixel) for pixel in np.unique(strip.reshape(-1, 3), axis=0)}
+
+
+def test_a_caption_is_readable_on_white() -> None:
+    canvas = np.full((60, 300, 3), 255, np.uint8)
+    draw_caption(canvas, "tracking", (20, 40), 0.9)
+    assert (canvas.max(axis=2) < 60).mean() > 0.15, "a dark plate"
+    assert (canvas[22:38, 24:120] > 240).any(), "white letters on it"
+
+
+def test_a_legend_takes_as_many_lines_as_the_names_need() -> None:
+    names = [f"keypoint_{k}" for k in range(20)]
+    assert legend_strip(2000, names[:3]).shape == (20, 2000, 3)
+    assert legend_strip(400, names).shape[0] >= 100
+    assert len(dots_in(legend_strip(400, names)) & set(palette(20))) == 20
+
+
 def test_colours_differ() -> None:
-    assert len(set(palette(12))) == 12
+    colours = np.array(palette(40), float)
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1e3 * np.eye(40)
+    assert apart.min() > 10
+    assert apart[:8, :8].min() > 60
     assert palette(0) == []
+    assert palette(3) == palette(40)[:3], "a model with more keypoints gives the first ones the same colours"

@@ -44,6 +44,12 @@ def test_every_keypoint_is_in_every_panel(session: Path) -> None:
             np.testing.assert_array_equal(values, trace)
 
 
+def test_y_goes_down_as_in_the_picture(session: Path) -> None:
+    x, y, likelihood = draw_traces(read_session(session)).axes
+    assert [panel.yaxis_inverted() for panel in (x, y, likelihood)] == [False, True, False]
+    assert "downwards" in y.get_ylabel()
+
+
 def test_the_states_lie_behind_the_traces(session: Path) -> None:
     tables = read_session(session)
     figure = draw_traces(tables)

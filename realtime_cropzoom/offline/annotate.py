@@ -6,37 +6,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 
-from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.offline.frames import FrameReader
 from realtime_cropzoom.offline.outputs import write_image
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.overlay import Colour, legend_strip, palette, write_in_strip
 from realtime_cropzoom.tables import chunks_of_predictions, read_header
 from realtime_cropzoom.types import Float32, Float64, Keypoints, UInt8
 
-Colour = tuple[int, int, int]
-
 _SMALL = 400
 """Pictures narrower than this are drawn at a multiple of their size, so that dots and names can be told apart."""
-_FONT, _FONT_SCALE, _LINE, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
-_DARK = 28
-_LIGHT: Colour = (235, 235, 235)
 
 
 class Drawing:
     """Keypoints drawn into pictures of one size, and their names in a strip below, where they hide nothing."""
 
-    def __init__(self, size: tuple[int, int], names: Sequence[str], shown_above: float, colormap: str) -> None:
-        """``size`` is the (W, H) of the pictures. Raises ConfigError."""
+    def __init__(self, size: tuple[int, int], names: Sequence[str], shown_above: float) -> None:
+        """``size`` is the (W, H) of the pictures."""
         self._scale = max(1, -(-_SMALL // size[0]))
         self._shown_above = shown_above
-        self._colours = _colours(len(names), colormap)
+        self._colours = palette(len(names))
         width, self._height = size[0] * self._scale, size[1] * self._scale
         self._radius = 3 + width // 640
-        self._strip = _legend(width, names, self._colours)
+        self._strip = legend_strip(width, names, spare_lines=1)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,7 +58,7 @@ class Drawing:
             if np.isfinite([x, y]).all():
                 self._dot(picture, self._pixel(x, y), colour, hollow=not sure)
         strip = self._strip.copy()
-        cv2.putText(strip, text, (_MARGIN, _LINE - 5), _FONT, _FONT_SCALE, _LIGHT, 1, cv2.LINE_AA)
+        write_in_strip(strip, text)
         return np.vstack([picture, strip]).astype(np.uint8, copy=False)
 
     def _dot(self, picture: np.ndarray, at: tuple[int, int], colour: Colour, *, hollow: bool) -> None:
@@ -82,10 +76,10 @@ class Drawing:
         return across, down
 
 
-def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: float, colormap: str) -> None:
+def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: float) -> None:
     """Write a video with its keypoints drawn in, as far as there are predictions.
 
-    Raises SourceError, DataError, ConfigError or SinkError.
+    Raises SourceError, DataError or SinkError.
     """
     names = read_header(predictions).keypoint_names
     rows = (
@@ -95,7 +89,7 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
     )
     with FrameReader(source) as reader:
         info = reader.info
-        drawing = Drawing((info.width, info.height), names, shown_above, colormap)
+        drawing = Drawing((info.width, info.height), names, shown_above)
         with (
             VideoWriter(labelled, drawing.size, info.fps, quality=20) as writer,
             progress(labelled.name, info.frame_count) as bar,
@@ -108,41 +102,13 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
 
 
 def annotate_image(
-    image: UInt8, names: Sequence[str], found: Keypoints, labels: Float64 | None, path: Path, shown_above: float,
-    colormap: str,
+    image: UInt8, names: Sequence[str], found: Keypoints, labels: Float64 | None, path: Path, shown_above: float
 ) -> None:  # fmt: skip
     """Write an image with its keypoints as dots and its labels as crosses. Raises SinkError."""
-    drawing = Drawing((image.shape[1], image.shape[0]), names, shown_above, colormap)
+    drawing = Drawing((image.shape[1], image.shape[0]), names, shown_above)
     text = "dots: predicted" if labels is None else "dots: predicted, crosses: labelled"
     canvas = drawing.draw(image, found.xy, found.likelihood, text, labels)
     write_image(path, canvas[:, :, ::-1])
-
-
-def _colours(count: int, colormap: str) -> list[Colour]:
-    """Return ``count`` RGB colours, evenly spread over one of Matplotlib's maps. Raises ConfigError."""
-    try:
-        chosen = mpl.colormaps[colormap]
-    except KeyError:
-        raise ConfigError(f"eval.colormap is {colormap}; expected one of Matplotlib's, such as cool") from None
-    rgb = (chosen(np.linspace(0, 1, count))[:, :3] * 255).astype(int).tolist()
-    return [(r, g, b) for r, g, b in rgb]
-
-
-def _legend(width: int, names: Sequence[str], colours: Sequence[Colour]) -> np.ndarray:
-    """A dark strip: a line to write on, and below it each name beside its dot, on as many lines as that takes."""
-    places, x, line = [], _MARGIN, 1
-    for name in names:
-        needed = 16 + cv2.getTextSize(name, _FONT, _FONT_SCALE, 1)[0][0]
-        if x > _MARGIN and x + needed > width:
-            x, line = _MARGIN, line + 1
-        places.append((x, line))
-        x += needed + 12
-    strip = np.full(((line + 1) * _LINE, width, 3), _DARK, np.uint8)
-    for name, colour, (x, line) in zip(names, colours, places, strict=True):
-        middle = line * _LINE + _LINE // 2
-        cv2.circle(strip, (x + 4, middle), 4, colour, -1, cv2.LINE_AA)
-        cv2.putText(strip, name, (x + 13, middle + 5), _FONT, _FONT_SCALE, _LIGHT, 1, cv2.LINE_AA)
-    return strip
 
 
 def _clock(seconds: float) -> str:

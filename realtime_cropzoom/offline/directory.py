@@ -14,7 +14,7 @@ from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.split import split_frames
 
 _READ = {
-    *("data.data_dir", "data.csv_file", "eval.confidence_thresh_for_vid", "eval.colormap"),
+    *("data.data_dir", "data.csv_file", "eval.confidence_thresh_for_vid"),
     *("training.train_prob", "training.val_prob", "training.rng_seed_data_pt", "training.train_frames"),
 }
 """What is read of a configuration; it may be given where the file leaves it out."""
@@ -114,11 +114,6 @@ class ModelDirectory:
     def shown_above(self) -> float:
         """Keypoints with a likelihood above it are drawn (``eval.confidence_thresh_for_vid``)."""
         return float(self._get("eval", "confidence_thresh_for_vid", 0.9))
-
-    @property
-    def colormap(self) -> str:
-        """Matplotlib's name of the keypoints' colours (``eval.colormap``)."""
-        return str(self._get("eval", "colormap", "cool"))
 
     def _get(self, section: str, name: str, default: Any = None) -> Any:
         settings = self.config.get(section)

@@ -108,7 +108,7 @@ class OfflinePipeline:
             write_temporal_norm(final)
         labelled = final.parent / "labeled_videos" / f"{final.stem}_labeled.mp4"
         if not self._options.skip_viz and (anew or not labelled.exists()):
-            annotate_video(source, final, labelled, shown_above=0.5, colormap="cool")
+            annotate_video(source, final, labelled, shown_above=0.5)
 
     def _refuse_boxes_of_others(self, final: Path) -> None:
         """Boxes without poses are not of this command, unless it was killed while it gave them their names."""

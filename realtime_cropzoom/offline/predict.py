@@ -104,7 +104,7 @@ class Predictor:
             write_temporal_norm(final)
         labelled = self._directory.labeled_videos / f"{video.stem}_labeled.mp4"
         if not self._options.skip_viz and (anew or not labelled.exists()):
-            annotate_video(str(video), final, labelled, self._shown_above, self._directory.colormap)
+            annotate_video(str(video), final, labelled, self._shown_above)
 
     def _rows_file(self, final: Path, video: Path, boxes: Boxes | None) -> RowsFile:
         made_of: dict[str, object] = {
@@ -230,8 +230,7 @@ class Predictor:
             path = folder.joinpath(*parts, f"{Path(name).stem}_labeled.png")
             truth = None if labels is None else labels[row]
             picture = images.read(images.paths[row])
-            colormap, names = self._directory.colormap, self._model.keypoint_names
-            annotate_image(picture, names, found[row], truth, path, self._shown_above, colormap)
+            annotate_image(picture, self._model.keypoint_names, found[row], truth, path, self._shown_above)
 
     # -- both ----------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon as Patch
 
-from realtime_cropzoom.draw import palette
 from realtime_cropzoom.errors import ConfigError, SourceError
+from realtime_cropzoom.overlay import figure_palette
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.trigger import zones
 from realtime_cropzoom.trigger.rules import Rules, ZoneShape
@@ -107,8 +107,7 @@ def draw_zones(
 
 
 def _draw_outlines(axes: Axes, outlines: Mapping[str, Float64]) -> None:
-    for (name, points), rgb in zip(outlines.items(), palette(len(outlines), 0.9, 0.75), strict=True):
-        colour = tuple(c / 255 for c in rgb)
+    for (name, points), colour in zip(outlines.items(), figure_palette(len(outlines)), strict=True):
         axes.add_patch(Patch(points, facecolor=(*colour, 0.22), edgecolor=colour, linewidth=2))
         x, y = points.mean(axis=0)
         label = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}

@@ -1,0 +1,90 @@
+"""What all pictures share: the colours of the keypoints, captions and legends."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from realtime_cropzoom.types import UInt8
+
+Colour = tuple[int, int, int]
+"""RGB, 0 to 255."""
+
+_COLOURS: tuple[Colour, ...] = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # green
+    (204, 121, 167),  # pink
+    (213, 94, 0),  # vermilion
+    (0, 114, 178),  # blue
+    (110, 60, 160),  # purple
+    (140, 86, 75),  # brown
+)
+"""The first six are those of Okabe and Ito (2008), which colour-blind readers can tell apart."""
+_GOLDEN_TURN = 0.618034
+"""Part of the colour circle between two further colours: no two of them come close soon."""
+_DARK: Colour = (28, 28, 28)
+_LIGHT: Colour = (235, 235, 235)
+_FONT, _FONT_SCALE, _LINE_PX, _MARGIN_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
+"""Of a legend at scale 1."""
+
+
+def palette(count: int) -> list[Colour]:
+    """Return ``count`` distinct RGB colours.
+
+    Keypoint k of a model has colour k in every picture: frames, traces, comparisons, labelled videos and images.
+    The colours are readable on white, on a dark animal and on a bright floor.
+    """
+    return [*_COLOURS, *(_further_colour(k) for k in range(count - len(_COLOURS)))][:count]
+
+
+def figure_palette(count: int) -> list[tuple[float, float, float]]:
+    """Return ``palette(count)`` as Matplotlib takes it, 0 to 1."""
+    return [(r / 255, g / 255, b / 255) for r, g, b in palette(count)]
+
+
+def _further_colour(k: int) -> Colour:
+    hue = (0.15 + k * _GOLDEN_TURN) % 1.0
+    saturation, value = ((0.95, 0.6), (0.55, 0.85), (0.8, 0.45))[k % 3]
+    r, g, b = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * r), round(255 * g), round(255 * b)
+
+
+def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float) -> None:
+    """Write white text on a dark plate, so that it is readable on any picture; ``place`` is its lower left corner."""
+    (width, height), below = cv2.getTextSize(text, _FONT, size, 2)
+    x, y = place
+    cv2.rectangle(canvas, (x - 4, y - height - 4), (x + width + 4, y + below), _DARK, -1)
+    cv2.putText(canvas, text, place, _FONT, size, (255, 255, 255), 2, cv2.LINE_AA)
+
+
+def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_lines: int = 0) -> UInt8:
+    """Return a dark RGB strip with each keypoint's name beside a dot of its colour.
+
+    It is ``width`` pixels wide and has as many lines as the names take, below ``spare_lines`` empty ones.
+    """
+    font, line_px, margin = _FONT_SCALE * scale, round(_LINE_PX * scale), round(_MARGIN_PX * scale)
+    thick = max(1, round(scale))
+    places, x, line = [], margin, spare_lines
+    for name in names:
+        needed = round(16 * scale) + cv2.getTextSize(name, _FONT, font, thick)[0][0]
+        if x > margin and x + needed > width:
+            x, line = margin, line + 1
+        places.append((x, line))
+        x += needed + round(12 * scale)
+    strip = np.full(((line + 1) * line_px, width, 3), _DARK[0], np.uint8)
+    for name, colour, (x, line) in zip(names, palette(len(names)), places, strict=True):
+        middle = line * line_px + line_px // 2
+        cv2.circle(strip, (x + round(4 * scale), middle), round(4 * scale), colour, -1, cv2.LINE_AA)
+        at = (x + round(13 * scale), middle + round(5 * scale))
+        cv2.putText(strip, name, at, _FONT, font, _LIGHT, thick, cv2.LINE_AA)
+    return strip
+
+
+def write_in_strip(strip: UInt8, text: str) -> None:
+    """Write a line of text into the first line of a strip of scale 1."""
+    cv2.putText(strip, text, (_MARGIN_PX, _LINE_PX - 5), _FONT, _FONT_SCALE, _LIGHT, 1, cv2.LINE_AA)
