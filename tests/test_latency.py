@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live import cropzoom
+from live import cropzoom, tiny_models
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
@@ -85,6 +85,19 @@ def test_the_loop_is_measured_with_real_processes(tmp_path: Path) -> None:
     assert report["machine"]["models"]["pose"]["provider"] == "cpu"
     assert "Closed-loop latency was measured with realtime-cropzoom" in done.stdout
     assert (folder / "latency.png").stat().st_size > 10_000
+
+
+def test_models_that_miss_every_trial_are_said_and_end_with_3(tmp_path: Path) -> None:
+    """A model of the right keypoints that never finds the arena's mouse."""
+    models = tiny_models(tmp_path / "models", keypoints=("snout", "leftear", "rightear"))
+    flags = ["--trials", 1, "--fps", 30, "--size", "320x240", "--busy", 0, "--out", tmp_path / "out"]
+    done = cropzoom("latency", *flags, "--detector", models["detector"], "--pose", models["pose"], "--crop-size", 64)
+    assert done.returncode == 3, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("cropzoom: ")]
+    assert said[0].startswith("cropzoom: within the box, quiet: 0 of 1 trials were answered. The models may not find")
+    assert len(said) == 2
+    (report,) = (tmp_path / "out").glob("*/report.json")
+    assert [c["missed"] for c in json.loads(report.read_text())["conditions"].values()] == [1, 1]
 
 
 def test_models_that_cannot_be_used_are_named(tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import add_settings, settings_given
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, add_settings, settings_given
 from realtime_cropzoom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.latency.report import LatencyReport
 
 _SETTINGS = (
     *("detector", "pose", "crop_size", "crop_ratio", "detector_max_fps", "max_lag", "decoder"),
@@ -60,8 +63,7 @@ def _latency(arguments: argparse.Namespace) -> int:
 
         folder = make_session_folder(arguments.out, "light")
         board = {"serial": arguments.serial, "channel": arguments.channel}
-        print(measure_hardware(arguments.led, board, arguments.trials, folder, say))
-        return 0
+        return _print(measure_hardware(arguments.led, board, arguments.trials, folder, say))
     from realtime_cropzoom.latency.software import Plan, measure_and_report
     from realtime_cropzoom.tuning import usable_cores
 
@@ -71,8 +73,14 @@ def _latency(arguments: argparse.Namespace) -> int:
     busy = usable_cores() if arguments.busy is None else arguments.busy
     folder = make_session_folder(arguments.out, "loop")
     plan = Plan(folder, arguments.trials, arguments.fps, size, busy, arguments.serial, tuple(flags))
-    print(measure_and_report(plan, say))
-    return 0
+    return _print(measure_and_report(plan, say))
+
+
+def _print(report: LatencyReport) -> int:
+    print(report.text)
+    for problem in report.problems:
+        print(f"cropzoom: {problem}", file=sys.stderr)
+    return EXIT_INCOMPLETE if report.problems else 0
 
 
 def _size(text: str) -> tuple[int, int]:

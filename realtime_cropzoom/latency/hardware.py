@@ -19,6 +19,7 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, SourceError
+from realtime_cropzoom.latency.report import LatencyReport
 from realtime_cropzoom.session_folder import to_json, write_text
 from realtime_cropzoom.sources import Source, without_password
 from realtime_cropzoom.sources.opening import open_source
@@ -81,7 +82,7 @@ def find_light(dark: Float32, bright: Float32) -> Light:
 
 def measure_and_report(
     source: str, board: dict[str, Any], trials: int, folder: Path, say: Callable[[str], None]
-) -> str:
+) -> LatencyReport:
     """Measure with a camera and a board, leave a report in ``folder``, and return it.
 
     Raises ConfigError, SourceError and SinkError.
@@ -104,10 +105,13 @@ def measure_and_report(
     rows = "".join(f"{trial},{ms:.3f}\n" for trial, ms in enumerate(blinks.latency_ms))
     write_text(folder / "trials.csv", f"trial,latency_ms\n{rows}")
     p = blinks.percentiles()
-    found = ", ".join(f"{name} {value:.1f}" for name, value in p.items()) if p else "no trial was seen"
-    return (
-        f"light switched on → frame handed over: {found} ms; {trials} trials, {blinks.missed} missed\nreport: {folder}"
-    )
+    found = ", ".join(f"{name} {value:.1f}" for name, value in p.items()) + " ms" if p else "no trial was seen"
+    text = f"light switched on → frame handed over: {found}; {trials} trials, {blinks.missed} missed"
+    problems = () if 2 * blinks.missed <= trials else (
+        f"the camera saw the light in {trials - blinks.missed} of {trials} trials. Point the light at the camera, "
+        "and shorten the exposure if the picture is white",
+    )  # fmt: skip
+    return LatencyReport(f"{text}\nreport: {folder}", problems)
 
 
 class _Frames:

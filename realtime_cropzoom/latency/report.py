@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,36 @@ from realtime_cropzoom import __version__
 from realtime_cropzoom.draw import write_figure
 from realtime_cropzoom.latency.trials import ACKNOWLEDGED, STAGES, Trials
 
+_FEW_ANSWERED = 0.5
+"""A condition in which a smaller share of the trials was answered is reported as a problem."""
 _COLOURS = ("#0072b2", "#d55e00", "#56b4e9", "#e69f00")
 _BINS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyReport:
+    """A measurement in words."""
+
+    text: str
+    problems: tuple[str, ...]
+    """One sentence for each condition in which most trials had no answer; its figures say little then."""
+
+
+def unanswered(conditions: Mapping[str, Trials]) -> tuple[str, ...]:
+    """Return a sentence for each condition in which fewer than half of the trials were answered."""
+    return tuple(
+        f"{name}: {len(trials.latency_ms)} of {trials.started} trials were answered. The models may not find the "
+        "arena's mouse: leave --detector and --pose out to measure with the shipped models"
+        for name, trials in conditions.items()
+        if len(trials.latency_ms) < _FEW_ANSWERED * trials.started or not trials.started
+    )
 
 
 def numbers(conditions: Mapping[str, Trials]) -> dict[str, Any]:
     """Return all figures, by condition, in ms."""
     return {
         name: {
-            "trials": len(trials.latency_ms) + trials.missed,
+            "trials": trials.started,
             "answered": len(trials.latency_ms),
             "missed": trials.missed,
             "extra": trials.extra,
@@ -38,7 +60,7 @@ def table(conditions: Mapping[str, Trials]) -> str:
     for name, trials in conditions.items():
         p = trials.percentiles()
         figures = "".join(f"{p[key]:>9.2f}" if p else f"{'-':>9}" for key in ("p50", "p95", "p99", "max"))
-        lines.append(f"{name:<28}{len(trials.latency_ms) + trials.missed:>8}{trials.missed:>8}{figures}")
+        lines.append(f"{name:<28}{trials.started:>8}{trials.missed:>8}{figures}")
     lines += ["", f"{'by stage, p50':<28}" + "".join(f"{stage:>9}" for stage in (*STAGES, "answer"))]
     for name, trials in conditions.items():
         medians = [trials.percentiles(column).get("p50") for column in (*STAGES, ACKNOWLEDGED)]

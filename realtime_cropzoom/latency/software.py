@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 
 from realtime_cropzoom.errors import ConfigError, StageError
-from realtime_cropzoom.latency.report import methods, numbers, table, write_histograms
+from realtime_cropzoom.latency.report import LatencyReport, methods, numbers, table, unanswered, write_histograms
 from realtime_cropzoom.latency.trials import Trials, match, read_fired
 from realtime_cropzoom.session_folder import to_json, write_text
 from realtime_cropzoom.sources.arena import Arena, parse_arena
@@ -71,7 +71,7 @@ def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Trials]:
     return found
 
 
-def measure_and_report(plan: Plan, say: Callable[[str], None]) -> str:
+def measure_and_report(plan: Plan, say: Callable[[str], None]) -> LatencyReport:
     """Measure all conditions, leave report and picture in ``plan.out``, and return the report."""
     conditions = measure(plan, say)
     about = machine(plan)
@@ -82,7 +82,7 @@ def measure_and_report(plan: Plan, say: Callable[[str], None]) -> str:
     write_text(plan.out / "report.txt", f"{text}\n")
     title = f"{plan.size[0]}x{plan.size[1]} at {plan.fps:g} frames/s, {about['cpu']}, {about['cores']} cores"
     write_histograms(plan.out / "latency.png", conditions, title)
-    return f"{text}\n\nreport and picture: {plan.out}"
+    return LatencyReport(f"{text}\n\nreport and picture: {plan.out}", unanswered(conditions))
 
 
 def _condition(plan: Plan, folder: Path, jump_px: int, load: int) -> Trials:

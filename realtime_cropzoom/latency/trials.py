@@ -46,6 +46,11 @@ class Trials:
     extra: int
     """Triggers that answered no trial."""
 
+    @property
+    def started(self) -> int:
+        """Number of trials, answered or not."""
+        return len(self.latency_ms) + self.missed
+
     def percentiles(self, column: str = "total") -> dict[str, float]:
         """Return p50, p95, p99 and max in ms; empty where there are none."""
         values: Float64 = self.latency_ms[column].dropna().to_numpy(np.float64)
@@ -90,6 +95,8 @@ def read_fired(log: Path) -> pd.DataFrame:
     fired = [d for path in log.glob("*_decisions.csv") for d in read_decisions(path) if d.verdict is Verdict.FIRED]
     table = pd.DataFrame({"frame": [d.frame for d in fired], "received_ns": [d.now_ns for d in fired]})
     table.index = pd.Index([d.number for d in fired])
+    if not fired:
+        return pd.DataFrame(columns=["frame", "received_ns", "written_ns", "acknowledged_ns"], dtype=np.float64)
     try:
         outputs = pd.concat([pd.read_csv(path) for path in log.glob("*_outputs.csv")])
     except (OSError, ValueError) as error:
