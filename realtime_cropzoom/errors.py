@@ -9,7 +9,8 @@
     ├── ScheduleError    a box file cannot be replayed on these frames
     ├── DataError        training data or a table cannot be read
     ├── SinkError        an output cannot be opened, or failed while running
-    └── StageError       a stage ended by itself, or would not end
+    ├── StageError       a stage ended by itself, or would not end
+    └── StateError       a run was asked for what it cannot do before its start, or after its end
 
 The text says what was given, what was expected and what to do, in one line: the
 command line prints it as it is and exits with 2.
@@ -46,3 +47,7 @@ class SinkError(CropzoomError):
 
 class StageError(CropzoomError):
     """A stage ended by itself, or would not end."""
+
+
+class StateError(CropzoomError):
+    """A run was asked for what it cannot do before its start, or after its end."""

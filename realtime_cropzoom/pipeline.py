@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, Settings, load_settings
-from realtime_cropzoom.errors import ConfigError, SinkError, StageError
+from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.keys import read_server_keys
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
@@ -62,8 +65,20 @@ _SINKS_END_WITHIN_S = 0.7
 _LOCKSTEP_SLOTS = 8
 
 
+class RunState(Enum):
+    """Where in its life a run is: each state follows the one above it, and none comes twice."""
+
+    BUILT = "is not started yet"
+    STARTED = "is started"
+    STOPPING = "is about to end"
+    JOINED = "is over"
+
+
 class Pipeline:
-    """One run: ``start`` it, ``wait`` for it or ``stop`` it, then ``join``; or use it in a ``with``."""
+    """One run: ``start`` it, ``wait`` for it or ``stop`` it, then ``join``; or use it in a ``with``.
+
+    It runs once. What does not fit its ``state`` raises StateError, and leaves the run and its files as they are.
+    """
 
     def __init__(
         self,
@@ -103,27 +118,57 @@ class Pipeline:
         self._watchdog: Watchdog | None = None
         self._tracked: QueueSink | None = None
         self._restore: Callable[[], None] = lambda: None
-        self._joined = False
+        self._state = RunState.BUILT
+        self._started_in = 0
+        """The process it runs in: after a fork, its threads are there only."""
+        self._changing, self._joining = threading.Lock(), threading.Lock()
 
     # -- start ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> RunState:
+        """Where in its life the run is; one that has come to its end by itself is over once it is joined."""
+        state = self._state
+        return RunState.STOPPING if state is RunState.STARTED and self.control.stop.is_set() else state
 
     def start(self, *, tracked: bool = False) -> None:
         """Open and check everything, then let the frames flow. With ``tracked``, ``messages`` can be iterated.
 
         Raises ConfigError, SourceError, ModelError, ScheduleError or SinkError before the first
-        frame is taken; nothing is left running then.
+        frame is taken; nothing is left running then. Raises StateError if it was started before.
         """
+        with self._changing:
+            if self._state is not RunState.BUILT:
+                raise StateError(
+                    f"start: this run {self.state.value}; expected one that is not started yet. "
+                    "Make a new Pipeline for another run (a 'with' starts its own)"
+                )
+            self._state, self._started_in = RunState.STARTED, os.getpid()
         self._restore = tune()
         try:
             self._capture.start()
             self._build(self._capture.wait_open(), tracked)
         except BaseException:
-            self.control.stop.set()
-            self._capture.join(_STAGES_END_WITHIN_S)
-            if self.folder is not None:
-                shutil.rmtree(self.folder, ignore_errors=True)  # made a moment ago, with no frame in it
+            self._state = RunState.JOINED
+            self._take_back()
             self._restore()
             raise
+
+    def _take_back(self) -> None:
+        """End what a start that was refused has started, and remove its folder, which has no frame in it."""
+        self.control.stop.set()
+        stages, self._stages = self._stages, None
+        threads: list[Stage] = [self._capture]
+        if stages is not None:
+            sinks = [sink for sink in (stages.publish, stages.write, *stages.recorders) if sink is not None]
+            for sink in sinks:
+                sink.end()
+            threads += [stages.pose, *([] if stages.detect is None else [stages.detect]), *sinks]
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(_STAGES_END_WITHIN_S)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _build(self, info: SourceInfo, tracked: bool) -> None:
         """First all that can be refused, then what leaves something behind, then the threads."""
@@ -251,39 +296,46 @@ class Pipeline:
 
     @property
     def info(self) -> SourceInfo:
-        """What is known of the source. Only once started."""
-        assert self._account is not None
-        return self._account.info
+        """What is known of the source. Raises StateError before the start."""
+        return self._running("info")[0].info
 
     @property
     def endpoints(self) -> list[str]:
-        """The endpoints bound: poses, then newest pose only; empty where nothing is published. Only once started."""
-        assert self._stages is not None
-        return self._stages.publish.bound_to if self._stages.publish else []
+        """The endpoints bound: poses, then newest pose only; empty where nothing is published. Raises StateError."""
+        publish = self._running("endpoints")[1].publish
+        return publish.bound_to if publish else []
 
     def messages(self) -> Iterator[PoseMessage]:
-        """Yield the pose messages of a run started with ``tracked``."""
-        assert self._tracked is not None
-        assert self._account is not None
+        """Yield the pose messages of a run started with ``tracked``. Raises StateError of any other."""
+        account, _ = self._running("messages")
+        if self._tracked is None:
+            raise StateError("messages: this run keeps none; expected one started with start(tracked=True)")
         for record in self._tracked:
-            yield pose_message(record, self._account.identity, now_ns(), self._tracked.dropped)
+            yield pose_message(record, account.identity, now_ns(), self._tracked.dropped)
 
     def progress(self) -> StatusMessage:
-        """Return what the heartbeat says right now. Only once started."""
-        assert self._account is not None
-        return self._account.status()
+        """Return what the heartbeat says right now. Raises StateError before the start."""
+        return self._running("progress")[0].status()
+
+    def _running(self, what: str) -> tuple[Account, Stages]:
+        """What there is of a run once it is started. Raises StateError before, and where ``start`` was refused."""
+        if self._account is None or self._stages is None:
+            why = RunState.BUILT.value if self._state is RunState.BUILT else "could not be started"
+            raise StateError(f"{what}: this run {why}; expected one that is. Call start() first, or use a 'with'")
+        return self._account, self._stages
 
     # -- end -----------------------------------------------------------------------------------
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the run to end by itself; return whether it has."""
+        """Wait for the run to end by itself; return whether it has. Raises StateError before the start."""
+        threads = self._threads("wait")
         deadline = time.monotonic() + timeout_s
-        for thread in self._threads():
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads())
+        return not any(thread.is_alive() for thread in threads)
 
     def stop(self, reason: str = "stopped") -> None:
-        """Ask the run to end; may be called from a signal handler and more than once."""
+        """Ask the run to end; may be called from a signal handler, more than once, and before the start."""
         if not self.control.stop.is_set():
             self.control.reason = reason  # first: the publishing thread says it in its end message
             self.control.stop.set()
@@ -292,23 +344,33 @@ class Pipeline:
         """Wait for the end, close everything, write ``summary.json`` and return it.
 
         After ``stop`` this takes 2 s at most, even with a thread stuck in native code, which is
-        then named. Raises the first error of the run.
+        then named. Raises the first error of the run; called again, it returns the summary. Raises
+        StateError before the start, and in another process than the run's own.
         """
-        if self._joined or self._account is None or self._stages is None:
-            return self.summary
+        account, stages = self._running("join")
+        if os.getpid() != self._started_in:
+            raise StateError(
+                f"join: this run belongs to process {self._started_in}, and this is a fork of it ({os.getpid()}); "
+                "call join there"
+            )
+        with self._joining:
+            if self._state is not RunState.JOINED:
+                self._come_to_end(account, stages)
+                if self.control.error is not None:
+                    raise self.control.error
+        return self.summary
+
+    def _come_to_end(self, account: Account, stages: Stages) -> None:
         while not self.control.stop.is_set() and not self.wait(0.2):
             pass
-        stuck = self._end_threads(self._stages)
-        self._joined = True
+        stuck = self._end_threads(stages)
+        self._state = RunState.JOINED
         self.control.stop.set()
         if stuck:
             self.control.fail(stuck[0], StageError(f"left behind, stuck in native code: {', '.join(stuck)}"))
         self._restore()
-        self.summary = self._account.summary(str(self.folder))
+        self.summary = account.summary(str(self.folder))
         self._save("summary.json", to_json(self.summary))
-        if self.control.error is not None:
-            raise self.control.error
-        return self.summary
 
     def __enter__(self) -> Pipeline:
         self.start()
@@ -319,9 +381,8 @@ class Pipeline:
             self.stop()
         self.join()
 
-    def _threads(self) -> list[Stage]:
-        s = self._stages
-        assert s is not None
+    def _threads(self, what: str = "join") -> list[Stage]:
+        _, s = self._running(what)
         return [t for t in (s.capture, s.detect, s.pose, s.publish, s.write, *s.recorders) if t is not None]
 
     def _end_threads(self, stages: Stages) -> list[str]:

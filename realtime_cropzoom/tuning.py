@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,22 +22,72 @@ def usable_cores() -> int:
 
 
 def tune() -> Callable[[], None]:
-    """Tune this process for many small jobs on many threads; returns what undoes it.
+    """Tune this process for many small jobs on many threads; returns what ends that for this user.
+
+    The tuning is of the whole process, so its users are counted: the first one tunes, and the last one to end
+    puts everything back, whatever the order in which they began.
+    """
+    _shared.begin()
+    ended = False
+
+    def end() -> None:
+        nonlocal ended
+        if not ended:
+            ended = True
+            _shared.end()
+
+    return end
+
+
+class _Tuning:
+    """What is tuned, and how many need it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._restore: Callable[[], None] = lambda: None
+
+    def begin(self) -> None:
+        """Count one more user; tune for the first."""
+        with self._lock:
+            if self._users == 0:
+                self._restore = _apply()
+            self._users += 1
+
+    def end(self) -> None:
+        """Count one user less; after the last, put everything back."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._restore()
+
+
+_shared = _Tuning()
+
+
+def _apply() -> Callable[[], None]:
+    """Tune; return what puts everything back that nobody else has set meanwhile.
 
     Frozen, the objects that are there before the first frame are not looked through again and again.
     """
     interval, cv_threads = sys.getswitchinterval(), cv2.getNumThreads()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    ours = sys.getswitchinterval()  # rounded by the interpreter
     cv2.setNumThreads(1)
     blas = threadpool_limits(limits=1, user_api="blas")  # its idle threads spin
-    gc.collect()
-    gc.freeze()
+    freeze = gc.get_freeze_count() == 0  # else the script has frozen objects of its own, which stay frozen
+    if freeze:
+        gc.collect()
+        gc.freeze()
 
     def restore() -> None:
-        sys.setswitchinterval(interval)
-        cv2.setNumThreads(cv_threads)
+        if sys.getswitchinterval() == ours:
+            sys.setswitchinterval(interval)
+        if cv2.getNumThreads() == 1:
+            cv2.setNumThreads(cv_threads)
         blas.restore_original_limits()
-        gc.unfreeze()
+        if freeze:
+            gc.unfreeze()
 
     return restore
 
