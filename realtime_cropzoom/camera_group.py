@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -27,10 +26,11 @@ from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.message import StatusMessage
 from realtime_cropzoom.session_folder import make_session_folder, to_json, write_text
+from realtime_cropzoom.signals import ending_signals, signal_name
 
 EXIT_FAILED = 2
 EXIT_INCOMPLETE = 3
-_NO_FAILURE = (0, EXIT_INCOMPLETE, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+_NO_FAILURE = (0, EXIT_INCOMPLETE, *(128 + number for number in ending_signals()))
 _END_WITHIN_S = 3.0
 """A pipeline ends within 2 s, whatever is stuck in it; what still runs then is killed."""
 _LINES_KEPT = 1000
@@ -81,7 +81,7 @@ class CameraRun:
         if self.gave_up:
             return 128 + 9, "did not end in time and was killed"
         if code < 0:
-            return 128 - code, f"killed by {signal.Signals(-code).name}"
+            return 128 - code, f"killed by {signal_name(-code)}"
         return code or EXIT_FAILED, f"ended with exit code {code} and did not say why"
 
     @property

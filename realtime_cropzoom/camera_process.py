@@ -17,11 +17,11 @@ import signal
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
@@ -43,8 +43,7 @@ class CameraProcess:
     def run(self) -> int:
         """Run the pipeline to its end and return the exit code."""
         job = json.loads(self._told.readline())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        received = stop_on_signals(lambda why: self.stop(why, 128 + received[-1]))
         threading.Thread(target=self._listen, name="cropzoom-group", daemon=True).start()
         try:
             code, reason = self._track(job)
@@ -97,9 +96,6 @@ class CameraProcess:
         self.stop("stopped: the process that ran all cameras is gone", 128 + signal.SIGTERM)
         time.sleep(_ORPHAN_ENDS_WITHIN_S)
         os._exit(EXIT_FAILED)
-
-    def _on_signal(self, number: int, _: types.FrameType | None) -> None:
-        self.stop(f"stopped by {signal.Signals(number).name}", 128 + number)
 
     def _summary(self) -> dict[str, Any]:
         return {} if self._pipeline is None else self._pipeline.summary

@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 2 bad input, or the run broke off, with one line that says why; 3 the run
 went to its end, but not all of it is there (a file cut short, rows lost to a full disk, frames
-that failed); 130 and 143 stopped by Ctrl-C and SIGTERM, with everything closed.
+that failed); 128 + its number where a signal ended it (130 Ctrl-C, 143 SIGTERM, 129 a terminal that was closed),
+with everything closed.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from realtime_cropzoom.commands import (
     trigger,
     zones,
 )
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, Terminated, signals_held_back
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
 _SIGPIPE = 13
 """Windows has no name for it."""
@@ -53,16 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-        with signals_held_back():
-            parser = _parser()
-        arguments = parser.parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
-        code: int = arguments.command(arguments)
+        with interrupts():
+            with signals_held_back():
+                parser = _parser()
+            arguments = parser.parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
+            code: int = arguments.command(arguments)
     except CropzoomError as error:
         print(f"cropzoom: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt as stopped:
         print("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]), file=sys.stderr)
-        return 128 + (signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
+        return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         sys.stderr.close()
         return 128 + _SIGPIPE

@@ -258,10 +258,10 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from live import Film, make_settings
-from realtime_cropzoom.commands.common import stop_on_signals
 from realtime_cropzoom.commands.live import _watch
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.signals import stop_on_signals
 
 def get_stuck(index):
     if index == 10:

@@ -1,13 +1,10 @@
-"""What the commands share: exit codes, and signals."""
+"""What the commands share: exit codes, and flags for settings."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
-import signal
-import types
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +14,6 @@ EXIT_BAD_INPUT = 2
 EXIT_INCOMPLETE = 3
 _ALONE = {"record": "h264"}
 """Flags that need no value, and which one they stand for then."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM ends a command as Ctrl-C does."""
-
-
-@contextlib.contextmanager
-def signals_held_back() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM come in after the imports: one of compiled code that is interrupted fails obscurely."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
-    """End a run on Ctrl-C and SIGTERM, telling ``stop`` why; the list returned then holds the signal."""
-    received: list[int] = []
-
-    def stopped(number: int, _: types.FrameType | None) -> None:
-        received.append(number)
-        stop(f"stopped by {signal.Signals(number).name}")
-
-    signal.signal(signal.SIGINT, stopped)
-    signal.signal(signal.SIGTERM, stopped)
-    return received
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.commands.common import signals_held_back
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.signals import signals_held_back
 
 KEYS_EXPLAINED = """\
 cropzoom keys FOLDER --client NAME makes the keys with which another machine may listen to this one's runs.

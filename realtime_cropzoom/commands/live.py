@@ -12,10 +12,9 @@ from realtime_cropzoom.commands.common import (
     EXIT_INCOMPLETE,
     add_settings,
     settings_given,
-    signals_held_back,
-    stop_on_signals,
 )
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline

@@ -6,7 +6,6 @@ Arguments and flags are those of ``litpose``, so that a script may put our word 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
-    Terminated,
     add_settings,
     settings_given,
-    signals_held_back,
 )
 from realtime_cropzoom.errors import ConfigError, CropzoomError
+from realtime_cropzoom.signals import signals_held_back
 
 if TYPE_CHECKING:
     from realtime_cropzoom.model import Model
@@ -184,8 +182,7 @@ def _crop(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         say=_say,
     )
-    with _terminable():
-        return _each(inputs, cropper.crop)
+    return _each(inputs, cropper.crop)
 
 
 def _remap(arguments: argparse.Namespace) -> int:
@@ -207,7 +204,7 @@ def _pipeline(arguments: argparse.Namespace) -> int:
     folder = arguments.folder or _default_folder(settings.pose)
     models = load_models(settings)
     workers = _workers(arguments, models.pose)
-    with _terminable(), worker_pool(workers) as pool:
+    with worker_pool(workers) as pool:
         pipeline = OfflinePipeline(settings, models, pool, workers, _options(arguments, models.pose), _say)
         return _each(sources, lambda source: pipeline.run(source, folder))
 
@@ -229,7 +226,7 @@ def _predictor(arguments: argparse.Namespace) -> Iterator[Predictor]:
     provider: Provider = "tensorrt" if arguments.runtime == "tensorrt" else arguments.provider
     model = Model(arguments.model_dir, provider=provider, precision=arguments.onnx_precision, method="reference")
     workers = _workers(arguments, model)
-    with _terminable(), worker_pool(workers) as pool:
+    with worker_pool(workers) as pool:
         yield Predictor(model, directory, pool, workers, _options(arguments, model), _say)
 
 
@@ -292,15 +289,3 @@ def _each(inputs: Sequence[T], do: Callable[[T], Path]) -> int:
 
 def _say(text: str) -> None:
     print(f"cropzoom: {text}", file=sys.stderr)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

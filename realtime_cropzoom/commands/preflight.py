@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, settings_given, signals_held_back
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, settings_given
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.signals import signals_held_back
 
 if TYPE_CHECKING:
     from realtime_cropzoom.config import Settings

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-import types
 from collections import deque
 from typing import Any
 
 from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
 from realtime_cropzoom.report import progress_line, report
+from realtime_cropzoom.signals import stop_on_signals
 
 _LOOK_EVERY_S = 0.1
 
@@ -19,7 +18,7 @@ _LOOK_EVERY_S = 0.1
 def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
     """Run all cameras to their end and return the exit code."""
     group, board = CameraGroup(cameras), _Board()
-    _stop_on_signals(group)
+    received = stop_on_signals(lambda why: group.stop(why, 128 + received[-1]))
     try:
         group.start()
         shown_at = time.monotonic()
@@ -36,14 +35,6 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
     if not quiet:
         print(_report(summary))
     return int(summary["exit"])
-
-
-def _stop_on_signals(group: CameraGroup) -> None:
-    def stop(number: int, _: types.FrameType | None) -> None:
-        group.stop(f"stopped by {signal.Signals(number).name}", 128 + number)
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
 
 
 def _news(group: CameraGroup, *, quiet: bool) -> list[str]:

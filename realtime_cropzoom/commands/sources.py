@@ -8,8 +8,8 @@ import json
 import sys
 from typing import Any
 
-from realtime_cropzoom.commands.common import signals_held_back
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.signals import signals_held_back
 
 _MACHINE_VISION = ("genicam", "basler")
 NOTHING = """\

@@ -12,8 +12,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, signals_held_back, stop_on_signals
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
 from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 from realtime_cropzoom.trigger import DEFAULT_CONTROL
 
 if TYPE_CHECKING:

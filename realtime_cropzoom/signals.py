@@ -1,0 +1,121 @@
+"""Signals that end a process: each ends a command in order, with exit code 128 + its number.
+
+The system ends a process at once on some twenty signals and fifty real-time signals. That would leave a laser on and
+a recording open. Two ways to end in order:
+
+* ``stop_on_signals`` calls a function, which a loop looks at. Commands that track or switch outputs use it.
+* ``interrupts`` raises ``Terminated`` in the main thread, as Ctrl-C does. The command line uses it for all the rest.
+
+What cannot be ended in order: SIGKILL, and the faults of the program itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_NAMES = (
+    *("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGABRT", "SIGBREAK", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM"),
+    *("SIGPROF", "SIGPIPE", "SIGXCPU", "SIGXFSZ", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT", "SIGEMT", "SIGTRAP"),
+    *("SIGSYS",),
+)
+_ALWAYS = {"SIGINT", "SIGTERM"}
+"""A shell script starts its background jobs with Ctrl-C ignored; a person who sends one of these means it."""
+
+_Handler = Callable[[int, types.FrameType | None], Any]
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal ends a command, as Ctrl-C does."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
+        """Of the signal."""
+
+
+def ending_signals() -> tuple[int, ...]:
+    """Return the numbers of the signals of this system that end a process and can be handled."""
+    named = (getattr(signal, name, None) for name in _NAMES)
+    first, last = getattr(signal, "SIGRTMIN", None), getattr(signal, "SIGRTMAX", None)
+    real_time = range(first, last + 1) if first is not None and last is not None else ()
+    return tuple(dict.fromkeys([*(int(number) for number in named if number is not None), *map(int, real_time)]))
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as ``SIGHUP`` or ``SIGRTMIN+3``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}" if hasattr(signal, "SIGRTMIN") else f"signal {number}"
+
+
+@contextlib.contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Let signals come in after the imports: one of compiled code that is interrupted fails obscurely."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
+    """Call ``stop`` with the reason on each signal that ends a process; return the list of those that came.
+
+    The exit code is 128 + the first of them. A signal that was ignored at the start, as SIGHUP under ``nohup``, stays
+    ignored. Call it in the main thread.
+    """
+    received: list[int] = []
+
+    def stopped(number: int, _: types.FrameType | None) -> None:
+        received.append(number)
+        stop(f"stopped by {signal_name(number)}")
+
+    _handle(stopped)
+    return received
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Raise ``Terminated`` in the main thread on a signal that ends a process; KeyboardInterrupt on Ctrl-C.
+
+    A terminal that closes sends two signals: after the first only Ctrl-C raises again, so that what ends in order is
+    not broken off. In another thread than the main one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raised = False
+
+    def raise_it(number: int, _: types.FrameType | None) -> None:
+        nonlocal raised
+        if number == signal.SIGINT or not raised:
+            raised = True
+            raise Terminated(number)
+
+    before = _handle(raise_it)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _handle(handler: _Handler) -> dict[int, Any]:
+    """Handle all that end a process, but for what is ignored or somebody else's; return what was there before."""
+    before: dict[int, Any] = {}
+    for number in ending_signals():
+        current = signal.getsignal(number)
+        always = signal_name(number) in _ALWAYS
+        if always or current is signal.SIG_DFL or getattr(current, "__module__", None) == __name__:
+            with contextlib.suppress(OSError, ValueError):  # a signal that this system keeps for itself
+                before[number] = signal.signal(number, handler)
+    return before
