@@ -101,9 +101,18 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
         kind = _known_kind(config_path, model["model_type"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
+    _check_names(config_path, names)
     # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
     role = "pose" if Path(str(data.get("data_dir", ""))).name == "cropped_images" else None
     return ModelFile(onnx, kind, names, int(data.get("downsample_factor", 2)), size, f"{kind}_tracker", role)
+
+
+def _check_names(described_by: Path, names: tuple[str, ...]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ModelError(f"{described_by}: two keypoints have the name {twice}; rename one of them in keypoint_names")
+    if not all(name.strip() for name in names):
+        raise ModelError(f"{described_by}: a keypoint has no name; give it one in keypoint_names")
 
 
 def _known_kind(described_by: Path, kind: Any) -> Kind:
@@ -125,6 +134,7 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
             "exports_onnx/) or an .onnx made by cropzoom train"
         ) from error
     kind = _known_kind(path, described.get("kind", "heatmap"))
+    _check_names(path, names)
     return ModelFile(
         path, kind, names, factor, None, "cropzoom_tracker", described.get("role"), described.get("crop_size")
     )

@@ -13,7 +13,8 @@ BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
 def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = False) -> str:
     """Return the three header rows scorer / bodyparts / coords; with a last column ``set`` for labelled frames."""
     n = len(keypoint_names)
-    bodyparts = ",".join(name for name in keypoint_names for _ in range(3))
+    bodyparts = ",".join(cell for cell in map(text_cell, keypoint_names) for _ in range(3))
+    scorer = text_cell(scorer)
     last = (",set", ",", ",") if sets else ("", "", "")
     rows = (f"scorer{f',{scorer}' * 3 * n}", f"bodyparts,{bodyparts}", f"coords{',x,y,likelihood' * n}")
     return "".join(f"{row}{end}\n" for row, end in zip(rows, last, strict=True))

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from realtime_cropzoom.boxes import MAX_SIDE
-from realtime_cropzoom.errors import ScheduleError
+from realtime_cropzoom.csv_text import check_separator, frame_numbers
+from realtime_cropzoom.errors import DataError, ScheduleError
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
 
 NO_BOX = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
@@ -123,18 +124,22 @@ class FileSchedule:
     def read(cls, path: Path) -> FileSchedule:
         """Read a run's ``_bbox.csv``, or Lightning Pose's (``,x,y,h,w`` alone: every box is its frame's own).
 
+        The first column says which frame a row is about; rows may be in any order.
         Raises ScheduleError where the file is missing or is none.
         """
         try:
-            with path.open(newline="", encoding="utf-8") as file:
+            with path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file)
                 columns, table = reader.fieldnames or (), list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ScheduleError(f"cannot read the schedule {path}: {error}; expected a run's _bbox.csv") from error
         try:
+            check_separator(path, ",".join(columns) if len(columns) > 1 else "".join(columns))
             if missing := {"x", "y", "h", "w"} - set(columns):
                 raise KeyError(f"no column {', '.join(sorted(missing))}")
-            return cls([_read_row(i, row) for i, row in enumerate(table)], path)
+            return cls(_in_frame_order(path, columns, table), path)
+        except DataError as error:
+            raise ScheduleError(str(error)) from None
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ScheduleError(
                 f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
@@ -162,6 +167,27 @@ class FileSchedule:
                 "expected the box file of this very recording"
             )
         return self._rows[stamp.index]
+
+
+def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, str]]) -> list[BoxInForce]:
+    """Return what each frame gets, by the index in the first column.
+
+    A frame that a run's own file lacks was passed over; files of boxes alone must have all. Raises DataError
+    and ValueError.
+    """
+    table = [row for row in table if any(row.values())]  # spreadsheets leave rows of empty cells
+    frames = frame_numbers(path, [row[columns[0]] or "" for row in table]).tolist()
+    count = max(frames, default=-1) + 1
+    if count != len(frames) and ("state" not in columns or count > 2 * len(frames) + 100_000):
+        hole = min(set(range(len(frames) + 1)) - set(frames))
+        raise DataError(
+            f"{path} has no box for frame {hole} ({count - len(frames)} frames up to {count - 1} have none); "
+            "expected one row a frame"
+        )
+    rows = [PASSED_OVER] * count
+    for frame, row in zip(frames, table, strict=True):
+        rows[frame] = _read_row(frame, row)
+    return rows
 
 
 def _read_row(index: int, row: dict[str, str]) -> BoxInForce:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from realtime_cropzoom.csv_text import frame_number, frame_numbers
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.tables import Predictions, complete_lines
@@ -23,6 +25,8 @@ from realtime_cropzoom.types import Float64
 
 logger = logging.getLogger(__name__)
 
+_MOST_MISSING = 1_000
+"""A file that lacks more frames than so many a row is taken for one whose frames are no frames."""
 _NAMED = 8
 """So many folders are named where one is to be chosen."""
 
@@ -69,33 +73,33 @@ def _pose_file(folder: Path) -> Path:
     raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
 
 
-def frame_numbers(predictions: Predictions) -> pd.Index[int]:
+def frames_of(predictions: Predictions) -> pd.Index[int]:
     """Return the frame that each row is about. Raises DataError where rows are images, or a frame is there twice."""
-    try:
-        numbers = pd.Index([int(cell) for cell in predictions.index], dtype=np.int64)
-    except ValueError:
-        raise DataError(
-            f"{predictions.path} is about images ({predictions.index[0]}), not about the frames of a video"
-        ) from None
-    return _check_numbers(predictions.path, numbers)
+    if predictions.index and all(frame_number(cell) is None for cell in predictions.index):
+        raise DataError(f"{predictions.path} is about images ({predictions.index[0]}), not about the frames of a video")
+    return _checked(predictions.path, predictions.index)
 
 
 def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     """Read a file of boxes or times, by frame; of a live run, the rows that are complete. Raises DataError."""
-    text = {"fate": "string", "state": "string", "dropped": "string"}
+    text: dict[str | int, str] = {"fate": "string", "state": "string", "dropped": "string"}
     try:
-        table = pd.read_csv(complete_lines(path) if live else path, index_col=0, dtype=text)
-        numbers = pd.Index(table.index.astype(np.int64))
+        table = pd.read_csv(complete_lines(path) if live else path, dtype={0: "str", **text})
+        cells = table.iloc[:, 0].fillna("").astype(str)
+        kept = (cells != "") | table.iloc[:, 1:].notna().any(axis=1)
+        cells, table = cells[kept], table.loc[kept].iloc[:, 1:]
         table = table.astype({name: np.float64 for name in table.columns if name not in text})
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
-    return table.set_index(_check_numbers(path, numbers))
+    return table.set_index(_checked(path, cells.tolist()))
 
 
-def _check_numbers(path: Path, numbers: pd.Index[int]) -> pd.Index[int]:
-    if numbers.has_duplicates or (numbers < 0).any():
-        raise DataError(f"{path}: expected each frame once, counted from 0, in the first column")
-    return numbers
+def _checked(path: Path, cells: Sequence[str]) -> pd.Index[int]:
+    """Return the frames that the first cells of rows name. Raises DataError."""
+    frames = pd.Index(frame_numbers(path, cells))
+    if len(frames) and frames.max() > _MOST_MISSING * (len(frames) + 1_000):
+        raise DataError(f"{path} has {len(frames)} rows and a frame {frames.max()}; expected a row a frame")
+    return frames
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

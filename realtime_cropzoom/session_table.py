@@ -18,8 +18,8 @@ from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.recording import is_recording_of
 from realtime_cropzoom.session_files import (
     find_files,
-    frame_numbers,
     frame_times,
+    frames_of,
     read_rows,
     read_settings,
     read_source,
@@ -120,7 +120,7 @@ def read_session(
     if files.live and fps is not None:
         raise DataError(f"{path} has the frame times of the run; leave fps away")
     predictions = read_predictions(files.poses, live=files.live)
-    numbers = frame_numbers(predictions)
+    numbers = frames_of(predictions)
     boxes, timing, recording = (
         read_rows(p, live=files.live) if p else pd.DataFrame() for p in (files.boxes, files.timing, files.recording)
     )

@@ -6,20 +6,24 @@ frame number, or the image's path in one column or in three (folder, session, fi
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from realtime_cropzoom.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.types import Float64
 
 HEADER_ROWS = ("scorer", "bodyparts", "coords")
 _COORDS = ("x", "y", "likelihood", "visible")
+_INDEX_ROWS = 200_000
+_MOST_MISSING = 1_000
+"""A file that lacks more frames than so many a row is taken for one whose frames are no frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +77,33 @@ class Predictions:
 
 def read_header(path: Path) -> Header:
     """Read the three header rows. Raises DataError where one is missing, or the file is."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row, _ in zip(csv.reader(file), range(3), strict=False)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    names = [row[0] if row else "" for row in rows]
+    rows, _ = first_records(path, len(HEADER_ROWS))
+    names = [row[0].strip() if row else "" for row in rows]
     if names != list(HEADER_ROWS):
         found = ", ".join(name or "(nothing)" for name in names) or "an empty file"
+        several = " (a file of several animals, which is not read)" if "individuals" in names else ""
         raise DataError(
-            f"{path} begins with {found}; expected three header rows that begin with {', '.join(HEADER_ROWS)}"
+            f"{path} begins with {found}{several}; expected three header rows that begin with {', '.join(HEADER_ROWS)}"
         )
-    coords = rows[2]
+    coords = [coord.strip() for coord in rows[2]]
     first = next((i for i, coord in enumerate(coords) if coord in _COORDS), None)
     if first is None or len(rows[0]) != len(coords) or len(rows[1]) != len(coords):
         raise DataError(f"{path}: the header rows do not match; expected columns x and y for each bodypart")
     columns = tuple((b, c) if c in _COORDS else ("", "") for b, c in zip(rows[1][first:], coords[first:], strict=True))
-    header = Header(first, rows[0][first], columns)
-    for bodypart in header.keypoint_names:
-        if (bodypart, "y") not in columns:
-            raise DataError(f"{path} has a column {bodypart} x but no {bodypart} y")
-    return header
+    _check_columns(path, columns)
+    return Header(first, rows[0][first], columns)
+
+
+def _check_columns(path: Path, columns: Sequence[tuple[str, str]]) -> None:
+    coordinates = [column for column in columns if column[1]]
+    twice = next((column for column in coordinates if coordinates.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two keypoints of the name {twice[0]}; rename one of them")
+    for bodypart, coord in coordinates:
+        if not bodypart.strip():
+            raise DataError(f"{path} has a column {coord} of a keypoint without a name; give it one")
+        if coord in "xy" and (bodypart, "yx"["xy".index(coord)]) not in columns:
+            raise DataError(f"{path} has a column {bodypart} {coord} but no {bodypart} {'yx'['xy'.index(coord)]}")
 
 
 def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labels:
@@ -110,11 +120,10 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labe
             f"{path} has no bodypart {', '.join(missing)}; it has {', '.join(header.keypoint_names)}: "
             "keypoint_names must be among them"
         )
-    table = _read_rows(path, header)
-    if table.empty:
+    images, table = named_rows(path, _read_rows(path, header), header.index_columns)
+    if not images:
         raise DataError(f"{path} has no labelled frames, only its header")
-    images = tuple("/".join(cells) for cells in table.iloc[:, : header.index_columns].itertuples(index=False))
-    xy = _numbers(path, table, [header.position(name, axis) for name in names for axis in "xy"])
+    xy = _numbers(path, header, images, table, [(name, axis) for name in names for axis in "xy"])
     xy = xy.reshape(len(images), len(names), 2)
     xy[np.isnan(xy).any(axis=2)] = np.nan
     return Labels(path, images, names, xy)
@@ -127,40 +136,79 @@ def read_predictions(path: Path, *, live: bool = False) -> Predictions:
     and there may be no rows.
     """
     header = read_header(path)
-    table = _read_rows(path, header, live=live)
-    if table.empty and not live:
+    predictions = _predictions(path, header, _read_rows(path, header, live=live))
+    if not predictions.index and not live:
         raise DataError(f"{path} has no predictions, only its header")
-    return _predictions(path, header, table)
+    return predictions
 
 
 def chunks_of_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
     """Yield a prediction file in portions, so that one of hours takes no more memory than one of minutes."""
     header = read_header(path)
-    index = dict.fromkeys(range(header.index_columns), str)
+    count = 0
+    for table in chunks_of_rows(path, header, rows):
+        predictions = _predictions(path, header, table)
+        count += len(predictions.index)
+        yield predictions
+    if not count:
+        raise DataError(f"{path} has no predictions, only its header")
+
+
+def chunks_of_frames(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
+    """Yield the predictions of a video in portions: row i is frame i, without numbers where the file lacks it.
+
+    A file whose rows are in another order is read at once. Raises DataError where a row is about no
+    frame, or two are about the same.
+    """
+    frames = frames_of_rows(path, read_header(path))
+    if np.array_equal(frames, np.arange(len(frames))):
+        yield from chunks_of_predictions(path, rows)
+        return
+    found = read_predictions(path)
+    count = int(frames.max()) + 1
+    if count > _MOST_MISSING * (len(frames) + 1_000):
+        raise DataError(f"{path} has {len(frames)} rows and a frame {count - 1}; expected a row a frame")
+    xy, likelihood = np.full((count, *found.xy.shape[1:]), np.nan), np.full((count, found.xy.shape[1]), np.nan)
+    xy[frames], likelihood[frames] = found.xy, found.likelihood
+    yield Predictions(path, tuple(map(str, range(count))), found.keypoint_names, xy, likelihood)
+
+
+def frames_of_rows(path: Path, header: Header) -> npt.NDArray[np.int64]:
+    """Return the frame that each row of a prediction file is about. Raises DataError where one is none, or twice."""
+    index: list[str] = []
+    for table in chunks_of_rows(path, header, _INDEX_ROWS, index_only=True):
+        index += named_rows(path, table, header.index_columns)[0]
+    return frame_numbers(path, index)
+
+
+def chunks_of_rows(path: Path, header: Header, rows: int, *, index_only: bool = False) -> Iterator[pd.DataFrame]:
+    """Yield the rows under the header in portions. Raises DataError."""
+    how = reading(header.index_columns, len(header.columns))
+    columns = range(header.index_columns) if index_only else None
+    if index_only:
+        how = {**how, "na_values": {}}
     try:
-        with pd.read_csv(path, header=None, skiprows=len(HEADER_ROWS), dtype=index, chunksize=rows) as tables:
-            for table in tables:
-                yield _predictions(path, header, table)
+        with pd.read_csv(path, skiprows=len(HEADER_ROWS), chunksize=rows, usecols=columns, **how) as tables:
+            yield from tables
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} has no predictions, only its header") from None
-    except (OSError, pd.errors.ParserError) as error:
-        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error) from None
 
 
 def header_text(path: Path) -> str:
     """Return the three header rows as they are."""
-    with path.open(encoding="utf-8-sig") as file:
-        return "".join(file.readline() for _ in HEADER_ROWS)
+    return first_records(path, len(HEADER_ROWS))[1]
 
 
 def _predictions(path: Path, header: Header, table: pd.DataFrame) -> Predictions:
     names = header.keypoint_names
-    index = tuple("/".join(cells) for cells in table.iloc[:, : header.index_columns].itertuples(index=False))
-    xy = _numbers(path, table, [header.position(name, axis) for name in names for axis in "xy"])
+    index, table = named_rows(path, table, header.index_columns)
+    xy = _numbers(path, header, index, table, [(name, axis) for name in names for axis in "xy"])
     likelihood = np.full((len(index), len(names)), np.nan)
     given = [k for k, name in enumerate(names) if (name, "likelihood") in header.columns]
     if given:
-        likelihood[:, given] = _numbers(path, table, [header.position(names[k], "likelihood") for k in given])
+        likelihood[:, given] = _numbers(path, header, index, table, [(names[k], "likelihood") for k in given])
     return Predictions(path, index, names, xy.reshape(len(index), len(names), 2), likelihood)
 
 
@@ -172,18 +220,17 @@ def complete_lines(path: Path) -> BytesIO:
 
 def _read_rows(path: Path, header: Header, *, live: bool = False) -> pd.DataFrame:
     """The rows under the header. Read together with its header, pandas drops a first row of empty cells."""
-    index = dict.fromkeys(range(header.index_columns), str)
+    how = reading(header.index_columns, len(header.columns))
     try:
-        rows = complete_lines(path) if live else path
-        return pd.read_csv(rows, header=None, skiprows=len(HEADER_ROWS), dtype=index)
+        table: pd.DataFrame = pd.read_csv(complete_lines(path) if live else path, skiprows=len(HEADER_ROWS), **how)
+        return table
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=range(header.index_columns + len(header.columns)))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+        raise cannot_read(path, error) from None
 
 
-def _numbers(path: Path, table: pd.DataFrame, columns: Sequence[int]) -> Float64:
-    try:
-        return table.iloc[:, list(columns)].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, IndexError) as error:
-        raise DataError(f"{path} has a coordinate that is no number: {error}") from None
+def _numbers(
+    path: Path, header: Header, index: Sequence[str], table: pd.DataFrame, columns: Sequence[tuple[str, str]]
+) -> Float64:
+    return numbers(path, index, table, [header.position(*c) for c in columns], [" ".join(c) for c in columns])

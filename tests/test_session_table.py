@@ -260,7 +260,7 @@ def test_times_come_from_one_place(session: Path, tmp_path: Path, make_video) ->
         ({"a_bbox.csv": "", "b_bbox.csv": ""}, "holds 2 sessions"),
         ({"a_bbox.csv": ",x,y,h,w\n"}, r"there is no .*a\.csv"),
         ({"a_bbox.csv": ",x,y,h,w\n0,1,1,1,1\n0,1,1,1,1\n", "a.csv": "poses"}, "each frame once"),
-        ({"a_bbox.csv": ",x,y,h,w\nimg.png,1,1,1,1\n", "a.csv": "poses"}, "cannot read"),
+        ({"a_bbox.csv": ",x,y,h,w\nimg.png,1,1,1,1\n", "a.csv": "poses"}, "'img.png' in the first cell"),
         ({"a_bbox.csv": ",x,y,h,w\n0,one,1,1,1\n", "a.csv": "poses"}, "cannot read"),
         ({"a_bbox.csv": ",x,y,h,w\n", "a.csv": "x,y\n1,2\n"}, "three header rows"),
         ({"a_timing.csv": "", "a.csv": "poses"}, "cannot read"),

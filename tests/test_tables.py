@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from realtime_cropzoom.errors import DataError
@@ -156,3 +157,87 @@ def test_an_image_name_reads_back_as_it_was(name: str, tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text(pose_header(["snout"], "scorer") + f"{text_cell(name)}{pose_cells(found)}\n")
     assert read_predictions(path).index == (name,)
+
+
+# -- what spreadsheets and other programs leave ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "end", [",,,,", ",,,,\n,,,,", "", "\n\n"], ids=["commas", "two rows", "nothing", "blank lines"]
+)
+def test_rows_of_empty_cells_are_no_rows(tmp_path: Path, end: str) -> None:
+    labels = read_labels(table(tmp_path, [*HEADER, "a.png,1,2,3,4", ",,,,", "b.png,5,6,7,8", end]))
+    assert labels.images == ("a.png", "b.png")
+    assert labels.xy[1, 1].tolist() == [7, 8]
+
+
+def test_numbers_without_a_name_are_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, [*HEADER, "a.png,1,2,3,4", ",5,6,7,8"])
+    for read in (read_labels, read_predictions, lambda p: list(chunks_of_predictions(p))):
+        with pytest.raises(DataError, match="nothing in the first cell of row 1; expected the number of a frame"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["paw, left", "paw\nleft", 'the "good" paw', " paw ", "paw;left", "NA", "007", "Pfötchen"]
+)
+def test_a_keypoint_name_reads_back_as_it_was(name: str, tmp_path: Path) -> None:
+    found = Keypoints(np.array([[1, 2], [3, 4]], np.float32), np.ones(2, np.float32))
+    path = tmp_path / "predictions.csv"
+    header = pose_header([name, "tail"], "scorer")
+    path.write_text(header + f"0{pose_cells(found)}\n1{pose_cells(found)}\n", encoding="utf-8", newline="")
+    assert read_predictions(path).keypoint_names == (name, "tail")
+    assert read_predictions(path).xy[1].tolist() == [[1, 2], [3, 4]]
+    assert sum(len(portion.index) for portion in chunks_of_predictions(path)) == 2
+    assert header_text(path) == header
+    theirs = pd.read_csv(path, header=[0, 1, 2], index_col=0)
+    assert [column[1] for column in theirs.columns][::3] == [name, "tail"]
+
+
+def test_lines_may_end_as_on_windows_and_cells_may_be_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    lines = ['"scorer","s","s"', '"bodyparts","nose","nose"', '"coords","x","y"', '"a.png","1.5","2"', '"b.png","",""']
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n")
+    labels = read_labels(path)
+    assert labels.images == ("a.png", "b.png")
+    assert labels.xy[0].tolist() == [[1.5, 2]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (
+            ["scorer;s;s", "bodyparts;n;n", "coords;x;y", "0;1,5;2"],
+            "separates its columns with semicolons; expected com",
+        ),
+        (["scorer\ts\ts", "bodyparts\tn\tn", "coords\tx\ty", "0\t1\t2"], "with tabs; expected commas"),
+        (
+            ["scorer,s,s", "bodyparts,n,n", "coords,x,y", '0,"1,5",2'],
+            "'1,5' for n x of 0; .* with a point as decimal mark",
+        ),
+        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,inf,2"], "no number: 'inf' for n x of 0"),
+        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,1,2", "1,3,-inf"], "no number: '-inf' for n y of 1"),
+        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,1,2", "1,3,1e999"], "no number: 'inf' for n y of 1"),
+        (
+            ["scorer,s,s,s,s", "bodyparts,ear,ear,ear,ear", "coords,x,y,x,y", "0,1,2,3,4"],
+            "two keypoints of the name ear",
+        ),
+        (["scorer,s,s", "bodyparts,,", "coords,x,y", "0,1,2"], "a keypoint without a name"),
+        (["scorer,s", "individuals,a", "bodyparts,n", "coords,x"], "several animals"),
+        (["0,1,2", "1,3,4"], "expected three header rows"),
+    ],
+)
+def test_what_a_table_has_wrong_is_said_in_a_line(tmp_path: Path, lines: list[str], words: str) -> None:
+    path = table(tmp_path, lines)
+    for read in (read_labels, read_predictions, lambda p: list(chunks_of_predictions(p))):
+        with pytest.raises(DataError, match=words) as refused:
+            read(path)
+        assert "\n" not in str(refused.value)
+
+
+def test_text_that_is_not_utf8_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes("scorer,s,s\nbodyparts,n,n\ncoords,x,y\nmäuse.png,1,2\n".encode("latin-1"))
+    (tmp_path / "wide.csv").write_text("scorer,s,s\n", encoding="utf-16")
+    for name in ("latin.csv", "wide.csv"):
+        with pytest.raises(DataError, match="is not UTF-8 text; save it as CSV in UTF-8"):
+            read_labels(tmp_path / name)

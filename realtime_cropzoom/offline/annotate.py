@@ -13,7 +13,7 @@ from realtime_cropzoom.offline.outputs import write_image
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
 from realtime_cropzoom.overlay import Colour, legend_strip, palette, write_in_strip
-from realtime_cropzoom.tables import chunks_of_predictions, read_header
+from realtime_cropzoom.tables import chunks_of_frames, read_header
 from realtime_cropzoom.types import Float32, Float64, Keypoints, UInt8
 
 _SMALL = 400
@@ -83,9 +83,7 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
     """
     names = read_header(predictions).keypoint_names
     rows = (
-        (xy, p)
-        for chunk in chunks_of_predictions(predictions)
-        for xy, p in zip(chunk.xy, chunk.likelihood, strict=True)
+        (xy, p) for chunk in chunks_of_frames(predictions) for xy, p in zip(chunk.xy, chunk.likelihood, strict=True)
     )
     with FrameReader(source) as reader:
         info = reader.info

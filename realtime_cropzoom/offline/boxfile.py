@@ -1,4 +1,4 @@
-"""Box files: ``,x,y,h,w`` and a row a frame or image, as Lightning Pose writes them, or whoever finds animals."""
+"""Box files: ``,x,y,h,w`` and a row a frame or image, as Lightning Pose writes them, or another tracker."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from realtime_cropzoom.boxes import MAX_SIDE
+from realtime_cropzoom.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.frames import count_frames
-from realtime_cropzoom.types import Box
+from realtime_cropzoom.types import Box, Float64
 
 COLUMNS = ("x", "y", "h", "w")
+_WHAT = "the box file "
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,9 @@ class Boxes:
 
     path: Path
     index: tuple[str, ...]
-    """Frame number or image path of each row."""
+    """Frame number or image path of each row; of the boxes of a video, 0 to N - 1 in this order."""
     xyhw: npt.NDArray[np.int64]
-    """(N, 4) in the file's order: x, y, height, width."""
+    """(N, 4), a row each: x, y, height, width."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -36,12 +38,31 @@ class Boxes:
         return Box(x, y, w, h)
 
     def of_images(self, images: Sequence[str]) -> list[Box]:
-        """Return the box of each image. Raises DataError where the file has none for one."""
+        """Return the box of each image. Raises DataError where the file has none for one, or two."""
         rows = {name: row for row, name in enumerate(self.index)}
+        if len(rows) < len(self):
+            twice = next(name for row, name in enumerate(self.index) if rows[name] != row)
+            raise DataError(f"{self.path} has two boxes for {twice}; expected one row an image")
         missing = [name for name in images if name not in rows]
         if missing:
             raise DataError(f"{self.path} has no box for {missing[0]} ({len(missing)} of {len(images)} are missing)")
         return [self[rows[name]] for name in images]
+
+    def in_frame_order(self) -> Boxes:
+        """Return the boxes of a video, with row i that of frame i.
+
+        Raises DataError where a row is about no frame, two are about the same, or a frame has none.
+        """
+        frames = frame_numbers(self.path, self.index)
+        order = frames.argsort()
+        holes = np.flatnonzero(frames[order] != np.arange(len(frames)))
+        if len(holes):
+            missing = int(frames.max()) + 1 - len(frames)
+            raise DataError(
+                f"{self.path} has no box for frame {holes[0]} ({missing} frames up to {frames.max()} have none); "
+                "expected a box for every frame, where an animal was not found that of the frame before"
+            )
+        return Boxes(self.path, tuple(map(str, range(len(frames)))), self.xyhw[order])
 
     def check_promised(self, promised: int | None, source: Path) -> None:
         """Raise DataError where a video whose header counts ``promised`` frames has not one a row.
@@ -72,21 +93,34 @@ class Boxes:
 def read_boxes(path: Path) -> Boxes:
     """Read a box file. Raises DataError where it is none, or has a row without a box."""
     try:
-        table = pd.read_csv(path, index_col=0, dtype={0: str})
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"cannot read the box file {path}: {' '.join(str(error).split())}") from None
-    missing = [name for name in COLUMNS if name not in table.columns]
+        rows, _ = first_records(path, 1, _WHAT)
+        columns = [name.strip() for name in rows[0]] if rows else []
+        table = pd.read_csv(path, skiprows=1, **reading(1, max(0, len(columns) - 1)))
+    except pd.errors.EmptyDataError:
+        table = pd.DataFrame(columns=range(len(columns)))
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error, _WHAT) from None
+    missing = [name for name in COLUMNS if name not in columns[1:]]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}; expected a box file with x, y, h, w")
-    if table.empty:
+    index, table = named_rows(path, table, 1)
+    if not index:
         raise DataError(f"{path} has no boxes, only its header")
-    try:
-        values = table[list(COLUMNS)].to_numpy(np.float64)
-    except ValueError as error:
-        raise DataError(f"{path} has a cell that is no number: {error}") from None
-    index = tuple(str(name) for name in table.index)
+    values = _values(path, index, table, [columns.index(name) for name in COLUMNS])
     _check_rows(path, index, values)
     return Boxes(path, index, values.astype(np.int64))  # cut off, as Lightning Pose does
+
+
+def read_video_boxes(path: Path) -> Boxes:
+    """Read the box file of a video, whose rows may be in any order. Raises DataError."""
+    return read_boxes(path).in_frame_order()
+
+
+def _values(path: Path, index: Sequence[str], table: pd.DataFrame, positions: Sequence[int]) -> Float64:
+    try:
+        return numbers(path, index, table, positions, COLUMNS)
+    except DataError as error:
+        raise DataError(str(error).replace("a coordinate that is no number", "a cell that is no number")) from None
 
 
 def _check_rows(path: Path, index: Sequence[str], values: npt.NDArray[np.float64]) -> None:

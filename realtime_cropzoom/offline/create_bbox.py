@@ -11,12 +11,12 @@ import pandas as pd
 
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.offline.boxfile import COLUMNS, read_boxes
+from realtime_cropzoom.offline.boxfile import COLUMNS, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.outputs import replacing
 from realtime_cropzoom.pose_rows import text_cell
-from realtime_cropzoom.tables import chunks_of_predictions, read_header
+from realtime_cropzoom.tables import chunks_of_frames, chunks_of_predictions, read_header
 from realtime_cropzoom.types import Box, Float64, Keypoints
 
 METHODS = ("median",)
@@ -58,20 +58,23 @@ class BoxFiles:
 
     predictions: Path
     boxes: Path
+    of_video: bool
 
 
 def box_files(directory: ModelDirectory, given: Input) -> BoxFiles:
     """Return where an input's predictions and boxes are."""
     if isinstance(given, Video):
         stem = given.path.stem
-        return BoxFiles(directory.video_preds / f"{stem}.csv", directory.video_preds / f"{stem}_bbox.csv")
+        return BoxFiles(
+            directory.video_preds / f"{stem}.csv", directory.video_preds / f"{stem}_bbox.csv", of_video=True
+        )
     assert isinstance(given, LabelFile)
     folder = directory.image_preds(given.path.name)
-    return BoxFiles(folder / "predictions.csv", folder / "bbox.csv")
+    return BoxFiles(folder / "predictions.csv", folder / "bbox.csv", of_video=False)
 
 
 def create_bbox(files: BoxFiles, flags: BoxFlags) -> None:
-    """Write the box of every row of the predictions.
+    """Write the box of every row of the predictions; of a video, in the order of its frames.
 
     Where no keypoint is a number, the box of the row before counts (the first such rows get the
     first box there is). Raises DataError where there is none at all.
@@ -82,7 +85,8 @@ def create_bbox(files: BoxFiles, flags: BoxFlags) -> None:
     rule = flags.rule(predictions)
     index: list[str] = []
     found: list[Box | None] = []
-    for chunk in chunks_of_predictions(predictions):
+    read = chunks_of_frames if files.of_video else chunks_of_predictions
+    for chunk in read(predictions):
         index += chunk.index
         found += [_box(row, rule) for row in chunk.xy]
     last = next((box for box in found if box is not None), None)
@@ -116,7 +120,7 @@ def smooth_bbox(folder: Path, output: Path, *, method: str, window: int) -> list
         raise DataError(f"{folder} has no *_bbox.csv; expected a folder that create_bbox has written to")
     smoothed = []
     for path in files:
-        boxes = read_boxes(path)
+        boxes = read_video_boxes(path)
         table = pd.DataFrame(boxes.xyhw, index=list(boxes.index), columns=list(COLUMNS))
         table = table.rolling(window=window, center=True, min_periods=1).median().round(0).astype(int)
         with replacing(output / path.name) as file:

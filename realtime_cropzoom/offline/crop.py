@@ -15,11 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from realtime_cropzoom.crop import cut
+from realtime_cropzoom.csv_text import named_rows
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.offline.boxfile import read_boxes
+from realtime_cropzoom.offline.boxfile import read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.frames import FrameReader
@@ -29,7 +29,7 @@ from realtime_cropzoom.offline.outputs import Say, make_folder, replacing, write
 from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
-from realtime_cropzoom.tables import HEADER_ROWS, header_text, read_header, read_labels
+from realtime_cropzoom.tables import chunks_of_rows, header_text, read_header, read_labels
 from realtime_cropzoom.types import Box, UInt8
 
 
@@ -86,7 +86,7 @@ class Cropper:
 
 def crop_video(video: Path, box_file: Path, output: Path) -> None:
     """Write ``video`` cut to its boxes. Raises SourceError, DataError or SinkError; then nothing is left behind."""
-    boxes = read_boxes(box_file)
+    boxes = read_video_boxes(box_file)
     size = boxes.cropped_size()
     with FrameReader(str(video)) as reader:
         boxes.check_promised(reader.info.frame_count, video)
@@ -154,8 +154,8 @@ def _crop_image(source: Path, box: Box, target: Path) -> None:
 def _move_labels(csv: Path, boxes: Sequence[Box], output: Path) -> None:
     """Labels less the corner of their box, written as pandas writes them, as Lightning Pose does."""
     header = read_header(csv)
-    index = dict.fromkeys(range(header.index_columns), str)
-    table = pd.read_csv(csv, header=None, skiprows=len(HEADER_ROWS), dtype=index)
+    (table,) = chunks_of_rows(csv, header, 1 << 40)
+    _, table = named_rows(csv, table, header.index_columns)
     corners = np.array([(box.x, box.y) for box in boxes])
     for position, (_, coord) in enumerate(header.columns, header.index_columns):
         if coord in ("x", "y"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from realtime_cropzoom.offline.outputs import replacing
 from realtime_cropzoom.pose_rows import text_cell
-from realtime_cropzoom.tables import chunks_of_predictions, read_header
+from realtime_cropzoom.tables import chunks_of_frames, read_header
 from realtime_cropzoom.types import Float64
 
 
@@ -28,8 +28,8 @@ def write_temporal_norm(predictions: Path) -> Path:
     names = read_header(predictions).keypoint_names
     before = np.full((1, len(names), 2), np.nan, np.float32)
     with replacing(path) as file:
-        file.write(f",{','.join(names)}\n")
-        for chunk in chunks_of_predictions(predictions):
+        file.write(f",{','.join(map(text_cell, names))}\n")
+        for chunk in chunks_of_frames(predictions):
             all_xy = np.concatenate([before, chunk.xy.astype(np.float32)])
             norms = np.sqrt(np.square(np.diff(all_xy, axis=0)).sum(axis=2))
             file.writelines(
@@ -50,7 +50,7 @@ def write_pixel_errors(
 ) -> None:
     """Write ``predictions_pixel_error.csv``."""
     with replacing(path) as file:
-        file.write(f",{','.join(keypoint_names)},set\n")
+        file.write(f",{','.join(map(text_cell, keypoint_names))},set\n")
         file.writelines(
             f"{text_cell(image)},{_cells(row)},{word}\n" for image, row, word in zip(images, errors, sets, strict=True)
         )

@@ -21,7 +21,7 @@ from realtime_cropzoom.context import REACH, Question
 from realtime_cropzoom.errors import DataError, SourceError
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
-from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
+from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.frames import FrameReader
 from realtime_cropzoom.offline.images import ImageFolder, context_images
@@ -88,7 +88,7 @@ class Predictor:
         return final
 
     def _predict_video(self, final: Path, video: Path, bbox_dir: Path | None) -> None:
-        boxes = None if bbox_dir is None else read_boxes(bbox_dir / f"{video.stem}_bbox.csv")
+        boxes = None if bbox_dir is None else read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv")
         with FrameReader(str(video)) as reader:
             if boxes is not None:
                 boxes.check_promised(reader.info.frame_count, video)

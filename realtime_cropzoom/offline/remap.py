@@ -7,19 +7,22 @@ scale out; where every box is as large as the video, both give the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from realtime_cropzoom.csv_text import frame_number, frame_numbers, named_rows, numbers
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
 from realtime_cropzoom.offline.outputs import replacing
 from realtime_cropzoom.sources.video import VideoFile
-from realtime_cropzoom.tables import HEADER_ROWS, Header, header_text, read_header
+from realtime_cropzoom.tables import Header, chunks_of_rows, frames_of_rows, header_text, read_header
 
 _ROWS = 10_000
+_ALL_ROWS = 1 << 40
+_ADVICE = "expected the boxes that these crops were made with, one a row"
 
 
 def remap(predictions: Path, box_file: Path, cropped_video: Path | None = None) -> Path:
@@ -30,40 +33,74 @@ def remap(predictions: Path, box_file: Path, cropped_video: Path | None = None) 
     """
     header = read_header(predictions)
     boxes = read_boxes(box_file)
-    of_images = ("", "") in header.columns or not boxes.index[0].isdigit()
+    of_images = ("", "") in header.columns or frame_number(boxes.index[0]) is None
+    if not of_images:
+        boxes = boxes.in_frame_order()
     size = None if of_images else cropped_size(boxes, predictions, cropped_video)
+    rows_of = _RowsOf(predictions, boxes, of_images=of_images)
     output = predictions.with_name(f"remapped_{predictions.name}")
-    done = 0
     with replacing(output) as file:
         file.write(header_text(predictions))
-        for table in _tables(predictions, header):
-            rows = slice(done, done + len(table))
-            done = rows.stop
-            _check_rows(predictions, table[0].tolist(), boxes, rows)
-            _move(table, header, boxes.xyhw[rows], size)
+        for table in _tables(predictions, header, of_images=of_images):
+            names, table = named_rows(predictions, table, header.index_columns)
+            _move(table, header, boxes.xyhw[rows_of.find(names)], size)
             table.to_csv(file, header=False, index=False, lineterminator="\n")
-        if done != len(boxes):
-            raise DataError(f"{predictions} has {done} rows, but {box_file} has {len(boxes)}; expected one box a row")
+        rows_of.check_all()
     return output
 
 
-def _tables(predictions: Path, header: Header) -> Iterator[pd.DataFrame]:
-    """Yield the rows in portions, coordinates as numbers. Raises DataError."""
-    coords = [i for i, (_, coord) in enumerate(header.columns, header.index_columns) if coord in ("x", "y")]
+class _RowsOf:
+    """Which row of the boxes belongs to which of the predictions: that of the same frame, or image."""
+
+    def __init__(self, predictions: Path, boxes: Boxes, *, of_images: bool) -> None:
+        self._predictions, self._boxes, self._of_images = predictions, boxes, of_images
+        self._rows = {name: row for row, name in enumerate(boxes.index)}
+        self._found: set[int] = set()
+
+    def find(self, names: Sequence[str]) -> list[int]:
+        """Return the rows of the boxes. Raises DataError where one has no box, or is there twice."""
+        keys = names if self._of_images else map(str, frame_numbers(self._predictions, names).tolist())
+        rows = []
+        for name in keys:
+            row = self._rows.get(name)
+            if row is None:
+                raise DataError(
+                    f"{self._boxes.path} has no box for {name}, of which {self._predictions} has a row; {_ADVICE}"
+                )
+            if row in self._found:
+                raise DataError(f"{self._predictions} has {name} more than once; expected one row each")
+            self._found.add(row)
+            rows.append(row)
+        return rows
+
+    def check_all(self) -> None:
+        """Raise DataError unless every box has had its predictions."""
+        if not self._found:
+            raise DataError(f"{self._predictions} has no predictions, only its header")
+        if len(self._found) != len(self._boxes):
+            raise DataError(
+                f"{self._predictions} has {len(self._found)} rows, but {self._boxes.path} has {len(self._boxes)}; "
+                f"{_ADVICE}"
+            )
+
+
+def _tables(predictions: Path, header: Header, *, of_images: bool) -> Iterator[pd.DataFrame]:
+    """Yield the rows in portions, coordinates as numbers, those of a video in frame order. Raises DataError."""
+    frames = None if of_images else frames_of_rows(predictions, header)
+    in_order = frames is None or bool((np.diff(frames) > 0).all())
+    coords = {i: f"{b} {c}" for i, (b, c) in enumerate(header.columns, header.index_columns) if c in ("x", "y")}
     columns = header.index_columns + len(header.columns)
-    try:
-        with pd.read_csv(
-            predictions, header=None, skiprows=len(HEADER_ROWS), dtype={0: str}, chunksize=_ROWS
-        ) as tables:
-            for table in tables:
-                if table.shape[1] != columns:
-                    raise DataError(f"{predictions} has rows of {table.shape[1]} cells; its header has {columns}")
-                table[coords] = table[coords].astype(np.float64)
-                yield table
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{predictions} has no predictions, only its header") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {predictions}: {' '.join(str(error).split())}") from None
+    for table in chunks_of_rows(predictions, header, _ROWS if in_order else _ALL_ROWS):
+        if table.shape[1] != columns:
+            raise DataError(f"{predictions} has rows of {table.shape[1]} cells; its header has {columns}")
+        index = table[0].fillna("").tolist()
+        table[list(coords)] = numbers(predictions, index, table, list(coords), list(coords.values()))
+        yield table if in_order else _sorted(predictions, table, header)
+
+
+def _sorted(predictions: Path, table: pd.DataFrame, header: Header) -> pd.DataFrame:
+    names, table = named_rows(predictions, table, header.index_columns)
+    return table.iloc[frame_numbers(predictions, names).argsort()]
 
 
 def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) -> tuple[int, int]:
@@ -85,15 +122,3 @@ def _move(table: pd.DataFrame, header: Header, xyhw: np.ndarray, size: tuple[int
             corner, side, extent = (0, 3, 0) if coord == "x" else (1, 2, 1)
             scale = 1.0 if size is None else xyhw[:, side] / size[extent]
             table[position] = table[position] * scale + xyhw[:, corner]
-
-
-def _check_rows(predictions: Path, names: list[str], boxes: Boxes, rows: slice) -> None:
-    expected = list(boxes.index[rows])
-    if names != expected:
-        row = next((i for i, (a, b) in enumerate(zip(names, expected, strict=False)) if a != b), len(expected))
-        found = names[row] if row < len(names) else "no row"
-        wanted = expected[row] if row < len(expected) else "none"
-        raise DataError(
-            f"row {rows.start + row} of {predictions} is of {found}, that of {boxes.path} of {wanted}; "
-            "expected the boxes that these crops were made with"
-        )

@@ -149,6 +149,10 @@ class TrainConfig(_LightningPose):
             raise ValueError("data.csv_file is null: name a label file, or set cropzoom.arena_share to 1")
         if self.data.csv_file is None and not self.data.keypoint_names:
             raise ValueError("data.keypoint_names is empty, and there is no label file to take them from")
+        names = self.data.keypoint_names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"data.keypoint_names has {twice} twice: rename one of them, there and in the label file")
         if self.on_crops and self.cropzoom.arena_share > 0:
             raise ValueError(
                 f"cropzoom.arena_share is {self.cropzoom.arena_share:g}, but the arena's frames are whole and the "
