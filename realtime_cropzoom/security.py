@@ -99,10 +99,11 @@ class Guard:
         """
         check_reach(name, endpoint, keys=self._keys is not None, insecure=self._security.insecure)
         socket.set(zmq.IPV6, int("[" in endpoint))
+        # With a domain ZeroMQ takes no connection without a version: an HTTP request would be read as messages.
+        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         if self._keys is not None:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, self._keys.secret)
-            socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
             socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # where nobody answers for the keys, nobody comes in
             self._monitors.append(monitor(self._context, socket, _FAILED))
             self._guarded.append(socket)

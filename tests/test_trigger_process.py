@@ -128,7 +128,7 @@ def test_a_session_fires_logs_and_can_be_replayed_byte_for_byte(
 
 def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, subprocess.Popen[str]]) -> None:
     rules, endpoint = write_rules(tmp_path, board[0])
-    control = f"tcp://127.0.0.1:{free_port()}"
+    control = f"ipc://{tmp_path}/orders.sock"
     trigger = start_trigger(rules, "--control", control)
     wait_for_log(tmp_path)
     publish = ["--publish", endpoint, "--publish-latest", "none", "--publish-echo", "none", "--out", tmp_path / "out"]
@@ -281,33 +281,6 @@ def test_rules_on_a_keypoint_that_the_model_has_not_are_refused_with_the_first_h
     done = finish(trigger)
     assert done.returncode == 2
     assert "rules.nosy: no keypoint 'nose'; the model has snout, leftear, rightear, tailbase" in done.stderr
-
-
-def test_a_second_one_is_told_that_the_control_endpoint_is_taken(
-    tmp_path: Path, board: tuple[str, subprocess.Popen[str]]
-) -> None:
-    rules, _ = write_rules(tmp_path, board[0])
-    control = f"tcp://127.0.0.1:{free_port()}"
-    first = start_trigger(rules, "--dry-run", "--control", control)
-    wait_for_log(tmp_path)
-    second = finish(start_process("trigger", rules, "--dry-run", "--control", control, "--log", tmp_path / "second"))
-    assert second.returncode == 2
-    assert "give another one with --control, or none" in second.stderr
-    first.send_signal(signal.SIGINT)
-    finish(first)
-
-
-def test_the_control_endpoint_is_for_this_machine_only(tmp_path: Path) -> None:
-    rules, _ = write_rules(tmp_path, "/dev/null")
-    done = finish(start_trigger(rules, "--dry-run", "--control", "tcp://0.0.0.0:5999"))
-    assert done.returncode == 2
-    assert "control is tcp://0.0.0.0:5999, but whoever reaches it can arm" in done.stderr
-
-
-def test_nobody_there_is_said(tmp_path: Path) -> None:
-    done = cropzoom("trigger", "--send", "arm", "--control", f"tcp://127.0.0.1:{free_port()}")
-    assert done.returncode == 2
-    assert "is 'cropzoom trigger' running" in done.stderr
 
 
 def test_a_terminal_that_is_held_up_holds_up_nothing(tmp_path: Path) -> None:

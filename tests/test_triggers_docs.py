@@ -29,14 +29,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         assert board.stdout is not None
         port = board.stdout.readline().strip()
         endpoint = f"tcp://127.0.0.1:{free_port()}"
-        control = f"tcp://127.0.0.1:{free_port()}"
+        control = f"ipc://{folder}/orders.sock"
         (rules,) = code_blocks(PAGE, "yaml")
         rules = f"endpoint: {endpoint}\nmax_age_ms: 1000\n{rules}".replace("/dev/pts/0", port)
         (folder / "rules.yaml").write_text(rules)
         flags = ["--control", control, "--log", folder / "triggers" / "rules_DATE"]
         trigger = start_process("trigger", folder / "rules.yaml", *flags)
         wait_for((folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl").exists, "the log")
-        order = code_blocks(PAGE, "python")[0].replace("tcp://127.0.0.1:5690", control)
+        order = code_blocks(PAGE, "python")[0].replace("ipc:///run/user/1000/cropzoom/rules.sock", control)
         assert ast.literal_eval(_python(order, folder))["ok"]
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "sessions", "--quiet"]
         assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.signals import signals_held_back, stop_on_signals
-from realtime_cropzoom.trigger import DEFAULT_CONTROL
+from realtime_cropzoom.trigger import AUTO
 
 if TYPE_CHECKING:
     from realtime_cropzoom.trigger.events import Decision
@@ -36,7 +36,7 @@ cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run tha
                                             which triggers would have fired, and where
   cropzoom trigger --replay triggers/rules_20261122-101500
                                             decides a trigger session anew, and compares
-  cropzoom trigger --send arm               arms one that runs elsewhere on this machine
+  cropzoom trigger --send arm               arms the one that you run in another terminal
 
 docs/rules.md has the language of rules, docs/outputs.md what can be switched, docs/triggers.md the whole of it.
 """
@@ -55,7 +55,10 @@ def register(commands: Any) -> None:
     trigger.add_argument("--dry-run", action="store_true", help="decide and log, and switch nothing")
     trigger.add_argument("--follow", action="store_true", help="go on with the next run when one has ended")
     trigger.add_argument("--seed", type=int, help="of the sham trials, in place of what the rules say")
-    trigger.add_argument("--control", default=DEFAULT_CONTROL, help=f"endpoint for orders, or none ({DEFAULT_CONTROL})")
+    trigger.add_argument("--control", default=AUTO, metavar="NAME",
+                         help="name of the socket for orders (that of the rules), an endpoint, or none")  # fmt: skip
+    trigger.add_argument("--control-keys", type=Path, metavar="PATH",
+                         help="for a tcp:// one: its folder of keys; with --send this client's key")  # fmt: skip
     trigger.add_argument(
         "--out", type=Path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
     )
@@ -96,7 +99,9 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.trigger.process import Options, TriggerProcess
 
     control = None if arguments.control == "none" else arguments.control
-    options = Options(arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow)
+    options = Options(
+        arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow, arguments.control_keys
+    )
     seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
     process = TriggerProcess(rules, arguments.rules, seed, options)
     stopped_by = stop_on_signals(process.stop)
@@ -218,9 +223,11 @@ def _decision_line(decision: Decision) -> str:
 
 def _send(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.trigger.control import send
+    from realtime_cropzoom.trigger.control_address import find_address
 
     order, target = (*arguments.send, None)[:2]
-    answer = send(arguments.control, order, target)
+    rules_name = None if arguments.rules is None else arguments.rules.stem
+    answer = send(find_address(arguments.control, rules_name, arguments.control_keys), order, target)
     if not answer.pop("ok"):
         raise ConfigError(answer["error"])
     print(", ".join(f"{name}: {_shown(value)}" for name, value in answer.items()))

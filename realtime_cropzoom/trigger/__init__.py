@@ -10,5 +10,5 @@ what the experimenter wrote, ``conditions``, ``zones`` and ``motion`` are what r
 ``outputs`` is what can be switched.
 """
 
-DEFAULT_CONTROL = "tcp://127.0.0.1:5690"
-"""Where a trigger process takes orders; away from the ports that several cameras count on from 5660."""
+AUTO = "auto"
+"""Where a trigger process takes orders by default: at a Unix socket of its own, which only its user can reach."""

@@ -1,13 +1,13 @@
 """Orders from outside: a key of the keyboard, or a message of another script.
 
-A script asks on a REQ socket at the control endpoint, in JSON, and is answered at once::
+A script asks on a REQ socket, in JSON, and is answered at once::
 
     {"order": "arm"}                        {"ok": true, "armed": ["snout_in_corner"], …}
     {"order": "disarm", "target": "RULE"}   {"ok": true, …}
     {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
 
 ``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue, so that
-neither ever waits for the other.
+neither ever waits for the other. ``control_address`` says where the socket is, and who can reach it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,26 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import zmq
 
-from realtime_cropzoom.endpoints import is_local
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.security import Guard, Security, use_client_keys
+from realtime_cropzoom.started import Started
+from realtime_cropzoom.trigger import AUTO
+from realtime_cropzoom.trigger.control_address import ControlAddress, Target, find_address
 from realtime_cropzoom.trigger.events import Order
 
 _POLL_MS = 100
 _LARGEST_BYTES = 4096
+_LARGEST_ANSWER = 1 << 20
+_QUEUE = 16
+"""Requests of one sender that wait in its socket."""
+_REST_S = 0.001
+"""Between two answers: a script that asks in a loop must not take the interpreter from the rules."""
 _WAITING = 64
 """Orders that wait for the rule loop at most; what comes on top is refused."""
 _KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
@@ -69,62 +78,61 @@ class Orders:
 
 
 class Control:
-    """A thread that answers at the control endpoint. ``start`` it, and ``close`` it at the end."""
+    """A thread that answers orders. ``start`` it, and ``close`` it at the end."""
 
     def __init__(
         self,
-        endpoint: str,
+        address: ControlAddress,
         orders: Orders,
         refuse: Callable[[Order, str | None], str],
         state: Callable[[], dict[str, Any]],
     ) -> None:
-        """``refuse`` says what is wrong with an order, or nothing; ``state`` is what every answer tells.
-
-        Raises ConfigError where other machines could reach ``endpoint``: whoever reaches it can arm.
-        """
-        if not is_local(endpoint):
-            raise ConfigError(
-                f"control is {endpoint}, but whoever reaches it can arm: it is for this machine alone; expected "
-                "something like tcp://127.0.0.1:5690, or none"
-            )
-        self.endpoint = endpoint
-        """The endpoint really bound, once started (a port 0 or * becomes a number)."""
+        """``refuse`` says what is wrong with an order, or nothing; ``state`` is what every answer tells."""
+        self._address = address
         self._orders, self._refuse, self._state = orders, refuse, state
-        self._bound, self._over = threading.Event(), threading.Event()
-        self._error: zmq.ZMQError | None = None
+        self._started, self._over = Started(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cropzoom-control", daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint really bound, once started (a port 0 or * becomes a number)."""
+        return self._address.endpoint
 
     def start(self) -> None:
         """Begin to answer. Raises SinkError where the endpoint cannot be bound."""
         self._thread.start()
-        self._bound.wait()
-        if self._error is not None:
+        try:
+            self._started.wait("the socket for orders")
+        except zmq.ZMQError as error:
             raise SinkError(
-                f"cannot take orders at {self.endpoint} ({self._error.strerror}); give another one with --control, "
-                "or none"
-            )
+                f"cannot take orders at {self.endpoint} ({error.strerror}); give another one with --control, or none"
+            ) from error
 
     def close(self) -> None:
         """End; may be called twice."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._address.close()
 
     def _run(self) -> None:
-        with zmq.Context() as context, context.socket(zmq.REP) as socket:
+        with (
+            self._started.reporting(),
+            zmq.Context() as context,
+            context.socket(zmq.REP) as socket,
+            Guard(context, Security(self._address.keys)) as guard,
+        ):
             socket.set(zmq.LINGER, 200)
             socket.set(zmq.MAXMSGSIZE, _LARGEST_BYTES)
-            try:
-                socket.bind(self.endpoint)
-                self.endpoint = bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
-            except zmq.ZMQError as error:
-                self._error = error
-                return
-            finally:
-                self._bound.set()
+            socket.set(zmq.RCVHWM, _QUEUE)
+            socket.set(zmq.SNDHWM, _QUEUE)
+            self._address.bound(guard.bind(socket, "control", self.endpoint))
+            guard.start()
+            self._started.ready()
             while not self._over.is_set():
                 if socket.poll(_POLL_MS):
                     socket.send(msgspec.json.encode(self._answer(socket.recv_multipart())))
+                    self._over.wait(_REST_S)
 
     def _answer(self, parts: list[bytes]) -> dict[str, Any]:
         problem = self._take(parts)
@@ -146,17 +154,32 @@ class Control:
         return "" if self._orders.put(Asked(order, request.target, "control")) else "too many orders wait"
 
 
-def send(endpoint: str, order: str, target: str | None = None, *, timeout_s: float = 2.0) -> dict[str, Any]:
-    """Give an order to a trigger process and return its answer. Raises SinkError where nobody answers."""
+def give_order(
+    order: str, target: str | None = None, *, control: str = AUTO, keys: str | Path | None = None
+) -> dict[str, Any]:
+    """Give an order to the trigger process of this user and return its answer, as ``cropzoom trigger --send`` does.
+
+    ``control`` is its name where several run, or its endpoint; ``keys`` is this client's key file where the endpoint is
+    a TCP one. Raises ConfigError, and SinkError where nobody answers.
+    """
+    return send(find_address(control, keys=None if keys is None else Path(keys)), order, target)
+
+
+def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: float = 2.0) -> dict[str, Any]:
+    """Give an order to the trigger process at an address; return its answer. Raises SinkError where nobody answers."""
+    to = Target(to) if isinstance(to, str) else to
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.set(zmq.LINGER, 0)
+        socket.set(zmq.MAXMSGSIZE, _LARGEST_ANSWER)
+        if to.keys is not None:
+            use_client_keys(socket, to.keys)
         try:
-            socket.connect(endpoint)
+            socket.connect(to.endpoint)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot connect to {endpoint} ({error.strerror})") from error
+            raise SinkError(f"cannot connect to {to.endpoint} ({error.strerror})") from error
         socket.send(msgspec.json.encode(_Request(order, target)))
         if not socket.poll(round(timeout_s * 1000)):
-            raise SinkError(f"nobody answers at {endpoint}; is 'cropzoom trigger' running, with this --control?")
+            raise SinkError(f"nobody answers at {to.endpoint}; is 'cropzoom trigger' running, with this --control?")
         answer: dict[str, Any] = msgspec.json.decode(socket.recv())
         return answer
 

@@ -28,9 +28,10 @@ from realtime_cropzoom.echo import ClockOffset
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.stats import Histogram
-from realtime_cropzoom.trigger import DEFAULT_CONTROL
+from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.control import Control, Orders
+from realtime_cropzoom.trigger.control_address import check_control, take_address
 from realtime_cropzoom.trigger.decision_log import DecisionLog
 from realtime_cropzoom.trigger.events import Command, Decision, Done, Event, Order, Received, Tick, Verdict
 from realtime_cropzoom.trigger.input_log import InputLog
@@ -54,14 +55,16 @@ class Options:
 
     keys: Path | None = None
     """The client's key file, where the run has keys."""
-    control: str | None = DEFAULT_CONTROL
-    """Endpoint for orders; None for none."""
+    control: str | None = AUTO
+    """Where orders are taken: AUTO, a name, or an endpoint; None for nowhere."""
     armed: bool = False
     """Arm all rules as soon as poses come, whatever the rules file says."""
     dry_run: bool = False
     """Decide and log, and switch nothing."""
     follow: bool = False
     """Go on with the next run when one has ended."""
+    control_keys: Path | None = None
+    """The folder of keys, where orders are taken at a TCP endpoint."""
 
 
 class TriggerProcess:
@@ -70,6 +73,8 @@ class TriggerProcess:
     def __init__(self, rules: Rules, rules_path: Path, seed: int, options: Options) -> None:
         """Check everything that needs no device. Raises ConfigError."""
         self.rules, self.options = rules, options
+        if options.control is not None:
+            check_control(options.control, options.control_keys)
         self._seed, self._calibration = seed, calibration_of(rules, rules_path)
         self.engine = build_engine(rules, seed, self._calibration)
         self.orders = Orders()
@@ -131,9 +136,10 @@ class TriggerProcess:
                 self._sync.start()
                 stack.callback(self._sync.close)
             if self.options.control is not None:
-                self.control = Control(self.options.control, self.orders, self._refusal, self._state)
-                self.control.start()
+                address = take_address(self.options.control, self._name, self.options.control_keys)
+                self.control = Control(address, self.orders, self._refusal, self._state)
                 stack.callback(self.control.close)
+                self.control.start()
             self._subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
             stack.callback(self._subscriber.close)
             self._opened = stack.pop_all()

@@ -1,0 +1,288 @@
+"""Where a trigger process takes orders: at a socket that its own user alone can reach.
+
+::
+
+    $XDG_RUNTIME_DIR/cropzoom/        mode 0700; without that variable /run/user/UID, else the temporary folder
+        rules.sock                    the socket of `cropzoom trigger rules.yaml`
+        rules.sock.lock               locked while that process lives, however it ends
+
+A Unix socket in such a folder needs no password: the operating system lets nobody else in, and no web page can open
+it. A TCP port of this machine is open to every page in a browser and to every user, so that it takes keys. Where there
+are no Unix sockets, the process makes a pair of keys when it starts, and leaves the client's half in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+
+from realtime_cropzoom.endpoints import check_reach
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.keys import (
+    ClientKeys,
+    ServerKeys,
+    make_client_keys,
+    make_server_keys,
+    read_client_keys,
+    read_server_keys,
+)
+from realtime_cropzoom.trigger import AUTO
+
+UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")
+_IPC, _TCP = "ipc://", "tcp://"
+_SOCKET, _LOCK, _PORT = ".sock", ".lock", ".port"
+_OTHERS = 0o077
+_LONGEST_PATH = 103 if sys.platform == "darwin" else 107
+"""What the operating system takes as the path of a Unix socket, bytes."""
+_LONGEST_NAME = 40
+_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+
+
+@dataclass(slots=True)
+class ControlAddress:
+    """Where orders are taken. ``close`` it when the socket is closed."""
+
+    endpoint: str
+    keys: ServerKeys | None = None
+    _lock: int | None = None
+    _files: list[Path] = field(default_factory=list)
+    _port: Path | None = None
+
+    def bound(self, endpoint: str) -> None:
+        """Learn the endpoint really bound, so that others find it."""
+        self.endpoint = endpoint
+        if self._port is not None:
+            self._port.write_text(json.dumps({"endpoint": endpoint}), encoding="ascii")
+
+    def close(self) -> None:
+        """Let another process have the name; may be called twice."""
+        for path in self._files:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._files, self._lock = [], None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an order goes to."""
+
+    endpoint: str
+    keys: ClientKeys | None = None
+
+
+def check_control(control: str, keys: Path | None) -> None:
+    """Raise ConfigError where no socket may be opened that is called ``control``; nothing is made or opened."""
+    if control.startswith(_TCP):
+        _check_keys(control, keys)
+    elif keys is not None:
+        raise ConfigError(f"control is {control}, which needs no keys; leave out --control-keys, or give a tcp:// one")
+    elif control.startswith(_IPC):
+        _check_socket_path(control)
+    elif control != AUTO and not _NAME.match(control):
+        raise ConfigError(
+            f"control is {control!r}; expected a name such as left, ipc://FILE, tcp://HOST:PORT with --control-keys, "
+            "or none"
+        )
+
+
+def take_address(
+    control: str, rules_name: str, keys: Path | None = None, *, unix: bool = UNIX_SOCKETS
+) -> ControlAddress:
+    """Return where to take orders, and keep others from taking the same place.
+
+    ``control`` is AUTO, a name, or an endpoint. AUTO is called as the rules are, with a number behind it where
+    such a process runs already. Raises ConfigError.
+    """
+    check_control(control, keys)
+    if control.startswith(_TCP):
+        return ControlAddress(control, None if keys is None else read_server_keys(keys))
+    if control.startswith(_IPC):
+        return _take_path(Path(control.removeprefix(_IPC)), control)
+    folder = control_folder()
+    name = _plain(rules_name) if control == AUTO else control
+    if not unix:
+        return _make_keys(folder, name)
+    numbered = [name, *(f"{name}-{n}" for n in range(2, 100))]
+    for one in numbered if control == AUTO else [name]:
+        with suppress(BlockingIOError):
+            return _lock(folder / f"{one}{_SOCKET}")
+    raise ConfigError(f"a trigger process called {name} runs already; give another name with --control")
+
+
+def find_address(control: str, rules_name: str | None = None, keys: Path | None = None) -> Target:
+    """Return where the trigger process that is meant takes orders. Raises ConfigError, and SinkError without one."""
+    if control.startswith(_TCP):
+        if keys is None:
+            raise ConfigError(f"{control} takes orders with a key alone; give --control-keys NAME.key_secret")
+        return Target(control, read_client_keys(keys))
+    if control.startswith(_IPC):
+        return Target(control)
+    folder = control_folder()
+    running = _running(folder)
+    wanted = rules_name and _plain(rules_name) if control == AUTO else control
+    found = [name for name in running if wanted is None or name == wanted]
+    if not found:
+        others = f"; there are {', '.join(running)}" if running else ""
+        called = f"trigger process called {wanted}" if wanted else "trigger process"
+        raise SinkError(
+            f"no {called} takes orders in {folder}{others}; start one with 'cropzoom trigger RULES.yaml' as this user"
+        )
+    if len(found) > 1:
+        raise ConfigError(f"{len(found)} trigger processes run: {', '.join(found)}; give one with --control NAME")
+    return running[found[0]]
+
+
+def control_folder() -> Path:
+    """Return the folder of this user's sockets, made if it is not there. Raises ConfigError where it is not private."""
+    for parent in _runtime_folders():
+        if _why_not_private(parent) is None and len(os.fsencode(parent)) + _LONGEST_NAME + 20 < _LONGEST_PATH:
+            return _private(parent / "cropzoom")
+    if os.name != "posix":
+        return _private(Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "cropzoom")
+    return _private(Path(tempfile.gettempdir()) / f"cropzoom-{os.getuid()}")
+
+
+def _runtime_folders() -> list[Path]:
+    if os.name != "posix":
+        return []
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    return [Path(path) for path in (given, f"/run/user/{os.getuid()}") if os.path.isabs(path)]
+
+
+def _private(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=os.name != "posix", exist_ok=True)
+    except FileExistsError:
+        pass  # something else than a folder: said below
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make {folder}, the folder for orders: {error.strerror}; make it, or give --control none"
+        ) from error
+    if why := _why_not_private(folder):
+        raise ConfigError(f"{folder}, the folder for orders, {why}; remove it, or give --control none")
+    return folder
+
+
+def _why_not_private(folder: Path) -> str | None:
+    """What is wrong with a folder that nobody else may reach; None where it is right."""
+    try:
+        status = folder.lstat()
+    except OSError as error:
+        return f"cannot be used ({error.strerror})"
+    if not stat.S_ISDIR(status.st_mode):
+        return "is a link or a file, but expected a folder"
+    if os.name != "posix":  # the user's own folder is, by its access list
+        return None
+    if status.st_uid != os.getuid():
+        return "belongs to another user"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"is open to others (mode {mode:04o}; expected 0700)" if mode & _OTHERS else None
+
+
+def _check_keys(control: str, keys: Path | None) -> None:
+    if keys is None:
+        raise ConfigError(
+            f"control is {control}, where a web page or another user could give orders; leave out --control to take "
+            "them from your user alone, or give --control-keys FOLDER, made by 'cropzoom keys'"
+        )
+    read_server_keys(keys)
+    check_reach("control", control, keys=True, insecure=False)
+
+
+def _check_socket_path(control: str) -> None:
+    path = Path(control.removeprefix(_IPC))
+    if not UNIX_SOCKETS:
+        raise ConfigError(f"control is {control}, but there are no Unix sockets here; leave out --control")
+    if not path.name or str(path)[0] in "@*":
+        raise ConfigError(f"control is {control}; expected the path of a file, such as ipc://orders/left.sock")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ConfigError(f"control is {control}, which is too long; expected at most {_LONGEST_PATH} bytes")
+    if why := _why_not_private(Path(os.path.realpath(path.parent))):
+        raise ConfigError(f"control is {control}, but its folder {why}; make one with 'mkdir -m 700 FOLDER'")
+    if os.path.lexists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
+        raise ConfigError(f"control is {control}, but that file is there and is no socket; give another path")
+
+
+def _take_path(path: Path, control: str) -> ControlAddress:
+    try:
+        return _lock(path)
+    except BlockingIOError:
+        raise ConfigError(
+            f"another trigger process takes orders at {control}; give another one with --control"
+        ) from None
+
+
+def _lock(path: Path) -> ControlAddress:
+    """Take the socket's path for as long as this process lives. Raises BlockingIOError where another one has it.
+
+    The lock goes with its process, so that a socket file that was left behind is in nobody's way.
+    """
+    import fcntl
+
+    lock = path.with_name(path.name + _LOCK)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"cannot open {lock}: {error.strerror}; give another --control") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return ControlAddress(f"{_IPC}{path}", _lock=descriptor, _files=[path])
+
+
+def _make_keys(folder: Path, name: str) -> ControlAddress:
+    """Make keys for this process alone, where there are no Unix sockets; its number makes the name its own."""
+    name = f"{name}-{os.getpid()}"
+    keys, port = folder / f"{name}.keys", folder / f"{name}{_PORT}"
+    shutil.rmtree(keys, ignore_errors=True)  # of a process that had the same number
+    port.unlink(missing_ok=True)
+    make_server_keys(keys)
+    make_client_keys(keys, "local")
+    return ControlAddress("tcp://127.0.0.1:*", read_server_keys(keys), None, [keys, port], port)
+
+
+def _running(folder: Path) -> dict[str, Target]:
+    """Name → address of each process that answers; what was left behind by others is passed over."""
+    found = {}
+    for path in sorted(folder.glob(f"*{_SOCKET}")):
+        if _answers(str(path)):
+            found[path.stem] = Target(f"{_IPC}{path}")
+    for path in sorted(folder.glob(f"*{_PORT}")):
+        with suppress(OSError, ValueError, KeyError, ConfigError):
+            endpoint = json.loads(path.read_text(encoding="ascii"))["endpoint"]
+            if _answers(int(endpoint.rpartition(":")[2])):
+                found[path.stem] = Target(endpoint, read_client_keys(folder / f"{path.stem}.keys" / "local.key_secret"))
+    return found
+
+
+def _answers(where: str | int) -> bool:
+    """Whether a process listens at a path or at a port of this machine."""
+    family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe, suppress(OSError):
+        probe.settimeout(0.5)
+        probe.connect(where if isinstance(where, str) else ("127.0.0.1", where))
+        return True
+    return False
+
+
+def _plain(name: str) -> str:
+    """Return the name of a rules file as one of a socket: short, of letters, digits, dots, dashes."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_LONGEST_NAME]
+    return plain if _NAME.match(plain) else f"_{plain}"
