@@ -429,10 +429,18 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
         training={"train_prob": 0.8, "val_prob": 0.2, "train_batch_size": 8, "imgaug_hflip": True},
         cropzoom={"crop_size": 64, "jitter": 2, "views_per_epoch": 64},
     )
-    seen = []
+    seen, steps, lines = [], [], []
     overrides = ["training.max_epochs=6", "cropzoom.arena_share=0.1", "cropzoom.arena_frames=2"]
     out = tmp_path / "out"
-    report = train(path, out, detector_model=None, overrides=overrides, progress=seen.append)
+    report = train(
+        path, out, detector_model=None, overrides=overrides, progress=seen.append, step=steps.append, say=lines.append
+    )
+    assert [step.done for step in steps] == list(range(1, 6 * 8 + 1))
+    assert {step.of for step in steps} == {6 * 8}
+    assert steps[0].seconds_left > 0
+    assert steps[-1].seconds_left == 0
+    assert lines[0] == "reading the labelled frames"
+    assert "preparing 10 frames to train on and 2 held-out frames" in lines
 
     assert [epoch.number for epoch in seen] == [1, 2, 3, 4, 5, 6]
     assert seen[-1].loss < 0.7 * seen[0].loss
@@ -442,6 +450,8 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
     assert np.isfinite([report.mean_error_px, report.median_error_px]).all()
     assert report.epochs == tuple(seen)
     assert "10 frames trained on; 2 held out, error mean " in str(report)
+    assert report.verdict.split()[0] in {"good:", "usable", "poor:"}
+    assert "\nverdict: " in str(report)
 
     assert report.model == out / "exports_onnx/cropzoom_small_fp32.onnx"
     assert yaml.safe_load((out / "config.yaml").read_text())["training"]["max_epochs"] == 6

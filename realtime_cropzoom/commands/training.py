@@ -10,9 +10,17 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from realtime_cropzoom.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.train import Epoch, Step
+
+_LINE_EVERY_S = 10.0
+"""Between two lines of progress where stderr is no terminal."""
 
 OUR_CHECKPOINT = "cropzoom_small.pt"
 
@@ -43,19 +51,76 @@ def register(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    _say_on_terminal("loading PyTorch …")
     with _extra("train"):
         from realtime_cropzoom.train import train
 
-    report = train(
-        arguments.config,
-        arguments.output_dir or Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S"),
-        detector_model=arguments.detector_model,
-        overrides=arguments.overrides,
-        progress=lambda line: print(line, file=sys.stderr),
-        overwrite=arguments.overwrite,
-    )
+    with _Progress() as progress:
+        report = train(
+            arguments.config,
+            arguments.output_dir or Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S"),
+            detector_model=arguments.detector_model,
+            overrides=arguments.overrides,
+            progress=progress.epoch,
+            step=progress.step,
+            say=_say_on_terminal,
+            overwrite=arguments.overwrite,
+        )
     print(report)
     return 0
+
+
+class _Progress:
+    """Shows how far a training is: a bar with the time left on a terminal, elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._line_due_s = 0.0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, step: Step) -> None:
+        """Show that a batch is done."""
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=step.of, desc="training", unit=" batches", dynamic_ncols=True)
+            self._bar.update(step.done - self._bar.n)
+        elif step.seconds >= self._line_due_s:
+            self._line_due_s = step.seconds + _LINE_EVERY_S
+            _say(f"batch {step.done} of {step.of}, about {_duration(step.seconds_left)} left")
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Show what an epoch has reached."""
+        if self._bar is not None:
+            error = "" if epoch.held_out_px != epoch.held_out_px else f", held-out error {epoch.held_out_px:.2f} px"
+            self._bar.set_postfix_str(f"loss {epoch.loss:.4f}{error}")
+        else:
+            _say(str(epoch))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _say_on_terminal(line: str) -> None:
+    """Say what takes its time before the first batch; elsewhere an error is to be the only line."""
+    if sys.stderr.isatty():
+        _say(line)
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_cropzoom.train.checkpoint import export_checkpoint
-    from realtime_cropzoom.train.loop import Epoch, TrainReport, train
+    from realtime_cropzoom.train.loop import Epoch, Step, TrainReport, train
 
-__all__ = ["Epoch", "TrainReport", "export_checkpoint", "train"]
+__all__ = ["Epoch", "Step", "TrainReport", "export_checkpoint", "train"]
 
 _HOMES = {
     "export_checkpoint": "realtime_cropzoom.train.checkpoint",
-    **dict.fromkeys(("Epoch", "TrainReport", "train"), "realtime_cropzoom.train.loop"),
+    **dict.fromkeys(("Epoch", "Step", "TrainReport", "train"), "realtime_cropzoom.train.loop"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from realtime_cropzoom.train.files import (
     write_predictions,
 )
 from realtime_cropzoom.train.trainer import Trainer
+from realtime_cropzoom.train.verdict import HeldOut, animal_length, verdict
+from realtime_cropzoom.types import Float32
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,31 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """How far a training is, after a batch."""
+
+    done: int
+    """Batches trained on."""
+    of: int
+    """Batches of all epochs."""
+    seconds: float
+    """Since the first batch began."""
+
+    @property
+    def seconds_left(self) -> float:
+        """At the speed so far."""
+        return self.seconds / self.done * (self.of - self.done)
+
+
+def _no_say(_line: str) -> None:
+    """Say nothing."""
+
+
+def _no_step(_step: Step) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainReport:
     """What a training left."""
 
@@ -70,12 +98,17 @@ class TrainReport:
     median_error_px: float
     epochs: tuple[Epoch, ...]
     seconds: float
+    verdict: str
+    """In words, whether the model can be used."""
 
     def __str__(self) -> str:
-        """One line for a command line."""
+        """Two lines for a command line: what there is, and what it is worth."""
         held_out = f"mean {self.mean_error_px:.2f} px, median {self.median_error_px:.2f} px"
         held_out = "" if np.isnan(self.mean_error_px) else f"; {self.held_out_frames} held out, error {held_out}"
-        return f"{self.role} model: {self.model}; {self.train_frames} frames trained on{held_out}; {self.seconds:.0f} s"
+        return (
+            f"{self.role} model: {self.model}; {self.train_frames} frames trained on{held_out}; {self.seconds:.0f} s\n"
+            f"verdict: {self.verdict}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +132,8 @@ def train(
     detector_model: Path | None,
     overrides: Sequence[str],
     progress: Callable[[Epoch], None],
+    step: Callable[[Step], None] = _no_step,
+    say: Callable[[str], None] = _no_say,
     overwrite: bool = False,
 ) -> TrainReport:
     """Train a model as ``config_path`` says and leave it in ``output_dir``.
@@ -106,7 +141,8 @@ def train(
     With ``detector_model``, a model directory, it is a pose model trained on that detector's
     cropped images; where ``cropzoom.crop_size`` is set, one trained on crops of its own, and
     its held-out error is measured in the boxes of ``detector_model`` (a directory or an .onnx
-    file), or in the labels' boxes where that is None. ``progress`` is called after each epoch.
+    file), or in the labels' boxes where that is None. ``progress`` is called after each epoch, ``step`` after
+    each batch, and ``say`` with a line on what is done before the first batch and after the last.
     Nothing is written before training has ended; a model that is there already is kept unless
     ``overwrite``. Seeds the global random generator of torch. Raises ConfigError, DataError and
     ModelError before training begins.
@@ -115,27 +151,35 @@ def train(
     config, tree = load_config(config_path, overrides, detector_model)
     claim(output_dir, overwrite=overwrite)
     detector = Model(detector_model, "detector") if detector_model and config.cropzoom.crop_size else None
+    say("reading the labelled frames")
     data = _labelled(config)
     torch.manual_seed(config.training.rng_seed_model_pt)
+    say(f"preparing {len(data.train())} frames to train on and {len(data.held_out())} held-out frames")
     trainer = Trainer(config, data.train(), data.held_out())
-    epochs = _run(trainer, config.training.max_epochs, started, progress)
+    epochs = _run(trainer, config.training.max_epochs, started, progress, step)
 
+    say("exporting the model and measuring its error")
     remove_exports(output_dir)
     save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, _metadata(config, data.frames)))
     model = export_checkpoint(output_dir, "fp32")
     write_config(tree, output_dir)
     write_curves(epochs, output_dir)
-    mean, median = _measure(Model(model, config.role), config, data, detector, output_dir)
+    errors = _measure(Model(model, config.role), config, data, detector, output_dir)
+    held_out = HeldOut(errors, animal_length([frame.xy for frame in data.frames]))
+    mean = float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
     return TrainReport(
-        output_dir, model, config.role, len(data.train()), len(data.held_out()), mean, median, tuple(epochs),
-        time.monotonic() - started,
+        output_dir, model, config.role, len(data.train()), len(data.held_out()), mean, held_out.median_px,
+        tuple(epochs), time.monotonic() - started, verdict(held_out),
     )  # fmt: skip
 
 
-def _run(trainer: Trainer, count: int, started: float, progress: Callable[[Epoch], None]) -> list[Epoch]:
+def _run(
+    trainer: Trainer, count: int, started: float, progress: Callable[[Epoch], None], step: Callable[[Step], None]
+) -> list[Epoch]:
     epochs: list[Epoch] = []
+    steps, done, begun = trainer.steps_per_epoch * count, itertools.count(1), time.monotonic()
     for number in range(1, count + 1):
-        loss = trainer.epoch()
+        loss = trainer.epoch(lambda: step(Step(next(done), steps, time.monotonic() - begun)))
         epochs.append(Epoch(number, count, loss, trainer.held_out_px(), time.monotonic() - started))
         logger.info("%s", epochs[-1])
         progress(epochs[-1])
@@ -171,12 +215,10 @@ def _metadata(config: TrainConfig, frames: Sequence[LabelledFrame]) -> Metadata:
     )
 
 
-def _measure(
-    model: Model, config: TrainConfig, data: _Data, detector: Model | None, output_dir: Path
-) -> tuple[float, float]:
-    """Predict all labelled frames with the exported file; returns mean and median error on the held-out ones."""
+def _measure(model: Model, config: TrainConfig, data: _Data, detector: Model | None, output_dir: Path) -> Float32:
+    """Predict all labelled frames with the exported file; returns the errors on the held-out ones, (N, K) in px."""
     if config.data.csv_file is None:
-        return float("nan"), float("nan")
+        return np.empty((0, len(config.data.keypoint_names)), np.float32)
     predictions = predict_frames(
         model, data.frames, crop_size=config.cropzoom.crop_size, detector=detector, resize="cubic"
     )
@@ -186,7 +228,4 @@ def _measure(
     write_predictions(folder, data.frames, predictions, errors, sets, config.data.keypoint_names)
     if config.cropzoom.crop_size is not None:
         write_boxes(folder, data.frames, predictions)
-    held_out = errors[[name in ("validation", "test") for name in sets]]
-    if not np.isfinite(held_out).any():
-        return float("nan"), float("nan")
-    return float(np.nanmean(held_out)), float(np.nanmedian(held_out))
+    return errors[[name in ("validation", "test") for name in sets]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -54,10 +54,18 @@ class Trainer:
             self._optimizer, rate, total_steps=self._steps * training.max_epochs + 1, pct_start=0.1
         )
 
-    def epoch(self) -> float:
-        """Train on one epoch's views; returns the mean loss."""
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches in an epoch."""
+        return self._steps
+
+    def epoch(self, after_step: Callable[[], None]) -> float:
+        """Train on one epoch's views, and call ``after_step`` after each batch; returns the mean loss."""
         self._network.train()
-        losses = [self._train_on(*self._batch()) for _ in range(self._steps)]
+        losses = []
+        for _ in range(self._steps):
+            losses.append(self._train_on(*self._batch()))
+            after_step()
         return float(np.mean(losses))
 
     def held_out_px(self) -> float:

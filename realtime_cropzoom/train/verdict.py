@@ -1,0 +1,69 @@
+"""The error on held-out frames in words: whether a trained model can be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime_cropzoom.types import Float32, Float64
+
+GOOD, USABLE = 0.05, 0.10
+"""Largest median error, as a part of the animal's length, of a model that is called good, or usable."""
+FAR = 0.25
+"""A keypoint further off than this part of the animal's length is on the wrong part of the animal, or beside it."""
+GOOD_FAR_SHARE, USABLE_FAR_SHARE = 0.02, 0.10
+"""Largest share of such keypoints."""
+FEW_FRAMES = 10
+"""With fewer held-out frames the error is a rough figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Errors of the exported model on frames that it was not trained on."""
+
+    errors_px: Float32 | Float64
+    """(N, K) distances in pixels of the images trained on; NaN where a keypoint has no label."""
+    animal_px: float
+    """The animal's length in those pixels, ``animal_length``; NaN if unknown."""
+
+    @property
+    def median_px(self) -> float:
+        """NaN if nothing was held out."""
+        return float(np.nanmedian(self.errors_px)) if np.isfinite(self.errors_px).any() else float("nan")
+
+    @property
+    def far_share(self) -> float:
+        """Share of keypoints further off than ``FAR`` of the animal's length."""
+        known = self.errors_px[np.isfinite(self.errors_px)]
+        return float((known > FAR * self.animal_px).mean())
+
+
+def animal_length(labels_xy: list[Float32]) -> float:
+    """Return the median over frames of the largest distance between two labelled keypoints, in pixels.
+
+    ``labels_xy`` holds a (K, 2) array per frame. NaN if no frame has two labelled keypoints.
+    """
+    with_two = [xy[np.isfinite(xy).all(axis=1)] for xy in labels_xy]
+    lengths = [np.linalg.norm(xy[:, None] - xy[None], axis=2).max() for xy in with_two if len(xy) > 1]
+    return float(np.median(lengths)) if lengths else float("nan")
+
+
+def verdict(held_out: HeldOut) -> str:
+    """Return one to three sentences that begin with "good", "usable", "poor" or "unknown"."""
+    frames = int(np.isfinite(held_out.errors_px).any(axis=1).sum()) if held_out.errors_px.size else 0
+    if not frames:
+        return "unknown: no labelled frame was held out. Set training.train_prob below 1 to measure the error"
+    if not held_out.animal_px > 0:
+        return f"unknown: off by {held_out.median_px:.1f} px in the median, but the labels do not give a body length"
+    part, far = held_out.median_px / held_out.animal_px, held_out.far_share
+    figures = (
+        f"on {frames} held-out frame{'s' * (frames > 1)} the keypoints are off by {held_out.median_px:.1f} px in the "
+        f"median, {part:.1%} of the animal's length; {far:.0%} are on the wrong place"
+    )
+    rough = f". {frames} frames are few: the figures are rough" if frames < FEW_FRAMES else ""
+    if part <= GOOD and far <= GOOD_FAR_SHARE:
+        return f"good: {figures}{rough}"
+    word = "usable with care" if part <= USABLE and far <= USABLE_FAR_SHARE else "poor"
+    advice = "Label more frames like those with the largest errors in predictions_pixel_error.csv, and train again"
+    return f"{word}: {figures}{rough}. {advice}"
