@@ -36,8 +36,8 @@ def test_the_same_error_is_worse_on_a_smaller_animal() -> None:
 
 
 def test_a_model_that_is_not_good_comes_with_advice_and_a_good_one_without() -> None:
-    assert "Label more frames" in verdict(held_out(12.0))
-    assert "Label more frames" not in verdict(held_out(2.0))
+    assert "label more frames" in verdict(held_out(12.0))
+    assert "label more frames" not in verdict(held_out(2.0))
 
 
 def test_few_frames_are_said_to_be_few() -> None:

@@ -65,5 +65,5 @@ def verdict(held_out: HeldOut) -> str:
     if part <= GOOD and far <= GOOD_FAR_SHARE:
         return f"good: {figures}{rough}"
     word = "usable with care" if part <= USABLE and far <= USABLE_FAR_SHARE else "poor"
-    advice = "Label more frames like those with the largest errors in predictions_pixel_error.csv, and train again"
+    advice = "Train longer, or label more frames like those with the largest errors in predictions_pixel_error.csv"
     return f"{word}: {figures}{rough}. {advice}"
