@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_cropzoom.heatmaps import decode
@@ -120,7 +120,11 @@ bumps = st.lists(
 )
 
 
-@given(st.integers(4, 48), st.integers(4, 48), bumps, st.floats(0, 1), st.integers(1, 2))
+# Keypoints within a thousandth of a pixel of a whole number, where the likelihood jumps.
+@example(height=24, width=45, parts=[(22.249986766186698, 10.8, 2.8, 1.0)], floor=0.0, levels=1)  # 0.819, 0.885
+@example(height=43, width=20, parts=[(9.874999043905516, 21.9, 2.4, 1.0)], floor=0.0, levels=2)  # 0.595, 0.641
+@example(height=41, width=21, parts=[(10.374994329426041, 11.7, 2.1, 1.0)], floor=0.0, levels=2)  # 0.748, 0.813
+@given(st.integers(4, 48), st.integers(4, 48), bumps, st.floats(0, 1), st.integers(1, 3))
 def test_fast_is_reference_on_any_mixture_of_bumps(
     height: int, width: int, parts: list[tuple[float, float, float, float]], floor: float, levels: int
 ) -> None:
@@ -128,10 +132,13 @@ def test_fast_is_reference_on_any_mixture_of_bumps(
     mixture = floor * rough(height, width, 3).astype(np.float64) + 1e-9
     for x, y, sigma, weight in parts:
         mixture += weight * np.exp(-((cols - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-    maps = stack(mixture / mixture.sum())
+    assert_fast_is_reference(stack(mixture / mixture.sum()), levels)
+
+
+def assert_fast_is_reference(maps: np.ndarray, levels: int = 2) -> None:
     fast, reference = decode(maps, levels, "fast"), decode(maps, levels, "reference")
-    assert fast.xy == pytest.approx(reference.xy, abs=0.02)
-    assert fast.likelihood == pytest.approx(reference.likelihood, abs=1e-3)
+    assert fast.xy == pytest.approx(reference.xy, abs=1e-3)
+    assert fast.likelihood == pytest.approx(reference.likelihood, abs=1e-5)
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
