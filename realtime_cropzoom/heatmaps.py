@@ -92,7 +92,7 @@ def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
         corners.append((left, top))
     highest = upsampled.max(axis=(1, 2))
     xy, likelihood = _expectation(upsampled, "fast")
-    unsure = (np.abs(xy - np.rint(xy)) < _NEARLY_WHOLE).any(axis=1)
+    unsure = np.any(np.abs(xy - np.rint(xy)) < _NEARLY_WHOLE, axis=1).tolist()
     xy += np.array(corners, np.float32) * np.float32(1 << levels) - np.float32(GRID_OFFSET[levels])
 
     # A cell under the floor cannot become a pixel that weighs anything beside the highest one here.
