@@ -13,8 +13,11 @@ BIN := .venv/bin
 demo: .venv/.run
 	$(BIN)/cropzoom demo
 
+# Two workers a core, as many tests wait; no more than 16, because each of them reads all the tests.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? 2 * cores : 16)))
+
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
