@@ -45,7 +45,7 @@ from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.copier import PacketRecorder
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
-from realtime_cropzoom.sinks.recorder import Recorder, check_copy, make_recorders
+from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
@@ -215,6 +215,7 @@ class Pipeline:
         pose = PoseStage(
             models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart,
             pose_filter=s.pose_filter(len(models.pose.keypoint_names)),
+            on_box=next((recorder.show for recorder in recorders if isinstance(recorder, CropRecorder)), None),
         )  # fmt: skip
         detect = None
         if models.detector is not None and rule is not None:

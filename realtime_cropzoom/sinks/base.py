@@ -13,7 +13,7 @@ class Sink(Stage):
     """A thread that takes records off a bounded queue.
 
     When the queue is full, a sink with ``wait_when_full`` makes the pose stage wait
-    (lockstep); any other drops the oldest record and counts it in ``dropped``.
+    (lockstep), as long as the run goes on; any other drops the oldest record and counts it in ``dropped``.
     """
 
     def __init__(self, name: str, control: Control, *, limit: int, wait_when_full: bool) -> None:
@@ -31,13 +31,16 @@ class Sink(Stage):
     def put(self, record: Record) -> None:
         """Take in the next record."""
         with self._changed:
-            while self._wait_when_full and len(self._queue) >= self._limit and self.is_alive():
+            while self._wait_when_full and len(self._queue) >= self._limit and self._is_worth_waiting_for():
                 self._changed.wait(POLL_S)
-            if len(self._queue) >= self._limit:
+            if len(self._queue) >= self._limit and not self._wait_when_full:
                 self._queue.popleft()
                 self.dropped += 1
             self._queue.append(record)
             self._changed.notify_all()
+
+    def _is_worth_waiting_for(self) -> bool:
+        return self.is_alive() and not self.control.stop.is_set()
 
     def end(self) -> None:
         """Learn that no record will come; what is queued is still worked off."""

@@ -20,7 +20,7 @@ from realtime_cropzoom.boxes import even
 from realtime_cropzoom.config import COPY, NONE, Settings
 from realtime_cropzoom.crop import Edge, cut
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.records import Record
+from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Ring, TrailingReader
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.copier import PacketRecorder
@@ -31,7 +31,7 @@ from realtime_cropzoom.sinks.videofile import NO_BOX, RUN_ENDED, TOO_SLOW, Copie
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.coded import Coding
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, BoxInForce, Stamp, UInt8
 
 _QUEUE = 1 << 16
 _GIVE_WAY_S = 0.02
@@ -114,6 +114,17 @@ class CropRecorder(Sink):
         self._reader = TrailingReader(ring, lockstep=lockstep)
         self._last_moments = LastMoments(control)
         self._edge: Edge = edge
+        self._heard_of = -1
+
+    def show(self, stamp: Stamp, in_force: BoxInForce) -> None:
+        """Learn the box of a frame before its record, which may wait for frames that come after it."""
+        self.put(Record(stamp, Fate.PROCESSED, in_force))
+
+    def put(self, record: Record) -> None:
+        """Take in the next record, unless its box is known already."""
+        if record.stamp.index > self._heard_of:
+            self._heard_of = record.stamp.index
+            super().put(record)
 
     def work(self) -> None:
         """Record until the last record has come."""

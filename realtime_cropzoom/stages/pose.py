@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Protocol
@@ -82,7 +82,13 @@ class PoseStage(Stage):
         edge: Edge,
         restart: bool = False,
         pose_filter: PoseFilter | None = None,
+        on_box: Callable[[Stamp, BoxInForce], None] | None = None,
     ) -> None:
+        """``on_box`` is told the box of each frame that waits for its answer, when it begins to.
+
+        A frame may wait for its answer longer than the ring holds its pixels: who needs those must not wait for
+        the record. In lockstep such a wait would never end, because the ring waits for its readers.
+        """
         super().__init__("pose", control, restart=restart)
         self._model = model
         self._ring = ring
@@ -91,6 +97,7 @@ class PoseStage(Stage):
         self._sinks = sinks
         self._edge = edge
         self._filter = pose_filter
+        self._on_box = on_box
         self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
@@ -191,6 +198,10 @@ class PoseStage(Stage):
             model_input = next(self._inputs)
             used = self._model.prepare(lease.frame.image, in_force.box, self._edge, model_input)
             lease.release()
+            if (
+                self._model.reach
+            ):  # any other model's record leaves a moment later, and its core is not shared till then
+                self._tell_box(stamp, in_force)
             self._take_in(_Cropped(stamp, in_force, used, model_input, taken_ns, now_ns()))
 
     def _take_in(self, cropped: _Cropped) -> None:
@@ -252,8 +263,13 @@ class PoseStage(Stage):
             record = Record(stamp, Fate.SKIPPED, NO_BOX)
             if self._held:
                 self._held.append(record)
+                self._tell_box(stamp, NO_BOX)
             else:
                 self._settle(record)
+
+    def _tell_box(self, stamp: Stamp, in_force: BoxInForce) -> None:
+        if self._on_box is not None:
+            self._on_box(stamp, in_force)
 
     def _settle(self, record: Record) -> None:
         with self._fates:
