@@ -19,6 +19,7 @@ from realtime_cropzoom.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from realtime_cropzoom.train import Epoch, Step
 
+_BAR = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left{postfix}"
 _LINE_EVERY_S = 10.0
 """Between two lines of progress where stderr is no terminal."""
 
@@ -51,11 +52,11 @@ def register(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    _say_on_terminal("loading PyTorch …")
-    with _extra("train"):
-        from realtime_cropzoom.train import train
-
     with _Progress() as progress:
+        progress.say("loading PyTorch")
+        with _extra("train"):
+            from realtime_cropzoom.train import train
+
         report = train(
             arguments.config,
             arguments.output_dir or Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S"),
@@ -63,7 +64,7 @@ def _train(arguments: argparse.Namespace) -> int:
             overrides=arguments.overrides,
             progress=progress.epoch,
             step=progress.step,
-            say=_say_on_terminal,
+            say=progress.say,
             overwrite=arguments.overwrite,
         )
     print(report)
@@ -81,36 +82,39 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._close_bar()
+
+    def say(self, line: str) -> None:
+        """Say what takes its time before or after the batches; elsewhere an error is to be the only line."""
+        self._close_bar()
+        if sys.stderr.isatty():
+            _say(f"{line} …")
 
     def step(self, step: Step) -> None:
         """Show that a batch is done."""
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=step.of, desc="training", unit=" batches", dynamic_ncols=True)
+                self._bar = tqdm(total=step.of, desc="training", bar_format=_BAR, dynamic_ncols=True)
             self._bar.update(step.done - self._bar.n)
         elif step.seconds >= self._line_due_s:
             self._line_due_s = step.seconds + _LINE_EVERY_S
             _say(f"batch {step.done} of {step.of}, about {_duration(step.seconds_left)} left")
 
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
     def epoch(self, epoch: Epoch) -> None:
         """Show what an epoch has reached."""
         if self._bar is not None:
-            error = "" if epoch.held_out_px != epoch.held_out_px else f", held-out error {epoch.held_out_px:.2f} px"
-            self._bar.set_postfix_str(f"loss {epoch.loss:.4f}{error}")
+            error = "" if epoch.held_out_px != epoch.held_out_px else f", held-out {epoch.held_out_px:.1f} px"
+            self._bar.set_postfix_str(f"loss {epoch.loss:.2f}{error}")
         else:
             _say(str(epoch))
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _say_on_terminal(line: str) -> None:
-    """Say what takes its time before the first batch; elsewhere an error is to be the only line."""
-    if sys.stderr.isatty():
-        _say(line)
 
 
 def _duration(seconds: float) -> str:
