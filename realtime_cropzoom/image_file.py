@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.types import UInt8
@@ -14,14 +16,50 @@ from realtime_cropzoom.types import UInt8
 def read_image(path: Path) -> UInt8:
     """Read an image as (H, W, 3) RGB, as it is stored: a note to turn it is for viewers. Raises DataError.
 
-    Lightning Pose does not turn images either, and labels were made on them as they are stored.
+    Lightning Pose does not turn images either, and labels were made on them as they are stored. Of 16 bits
+    the upper eight count, as they do for OpenCV; ``depth_note`` says where that leaves next to nothing.
     """
+    image = _decoded(path, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_as_it_is(path: Path) -> npt.NDArray[np.integer[Any]]:
+    """Read an image with its own channels, in OpenCV's order, and its own depth. Raises DataError."""
+    image: npt.NDArray[np.integer[Any]] = _decoded(path, cv2.IMREAD_UNCHANGED)
+    return image
+
+
+def depth_note(path: Path) -> str:
+    """Say so where an image of 16 bits uses only the lower ones, and so is next to black; nothing otherwise."""
+    try:
+        image = read_as_it_is(path)
+    except DataError:  # whoever reads it says so
+        return ""
+    return bits_note(path, image)
+
+
+def bits_note(path: Path, values: npt.NDArray[np.integer[Any]]) -> str:
+    """Say so where 16-bit values use only the lower bits; nothing otherwise."""
+    if values.dtype != np.uint16 or values.size == 0:
+        return ""
+    bits = int(values.max()).bit_length()
+    if not 8 < bits <= 14:
+        return ""
+    return (
+        f"{path} has 16 bits a pixel but uses {bits} of them, as cameras of 10, 12 or 14 bits leave it: its "
+        f"brightest pixel is {int(values.max()) >> 8} of 255 here; multiply such images to 16 bits, or save 8 bits"
+    )
+
+
+def _decoded(path: Path, how: int) -> Any:
     try:
         content = np.fromfile(path, np.uint8)  # OpenCV's own reader knows no names beyond ASCII on Windows
-    except OSError:
-        content = np.empty(0, np.uint8)
-    how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(content, how) if content.size else None
+    except OSError as error:
+        raise DataError(f"cannot read the image {path}: {error.strerror or error}") from error
+    try:
+        image = cv2.imdecode(content, how | cv2.IMREAD_IGNORE_ORIENTATION) if content.size else None
+    except cv2.error as error:  # sizes beyond OpenCV's limits
+        raise DataError(f"cannot read the image {path}: OpenCV refuses it") from error
     if image is None:
         raise DataError(f"cannot read the image {path}")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return image

@@ -99,9 +99,6 @@ class LiveFilm:
     def problems(self) -> list[str]:
         return []
 
-    def missing(self) -> str:
-        return ""
-
     def close(self) -> None:
         pass
 

@@ -396,9 +396,6 @@ class Flaky:
     def problems(self) -> list[str]:
         return []
 
-    def missing(self) -> str:
-        return ""
-
     def close(self) -> None:
         self.closed += 1
 

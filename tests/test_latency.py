@@ -138,9 +138,6 @@ class Lamp:
     def problems(self) -> list[str]:
         return []
 
-    def missing(self) -> str:
-        return ""
-
     def close(self) -> None:
         pass
 

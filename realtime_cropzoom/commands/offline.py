@@ -6,6 +6,7 @@ Arguments and flags are those of ``litpose``, so that a script may put our word 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
+    EXIT_INCOMPLETE,
     add_settings,
     settings_given,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from realtime_cropzoom.session import Provider
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 OF_PIPELINE = (
     *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
@@ -138,9 +141,10 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.inputs import gather
 
-    inputs = gather(arguments.input_path, images=True)
-    with _predictor(arguments) as predictor:
-        return _each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir))
+    batch = _Batch()
+    inputs = gather(arguments.input_path, batch.refuse, images=True)
+    with _predictor(arguments, batch) as predictor:
+        return batch.each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir))
 
 
 def _create_bbox(arguments: argparse.Namespace) -> int:
@@ -156,7 +160,8 @@ def _create_bbox(arguments: argparse.Namespace) -> int:
         create_bbox(files, flags)
         return files.boxes
 
-    return _each(gather(arguments.input_path), create)
+    batch = _Batch()
+    return batch.each(gather(arguments.input_path, batch.refuse), create)
 
 
 def _smooth_bbox(arguments: argparse.Namespace) -> int:
@@ -172,17 +177,19 @@ def _crop(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.directory import ModelDirectory
     from realtime_cropzoom.offline.inputs import gather
 
-    inputs = gather(arguments.input_path)
+    batch = _Batch()
+    inputs = gather(arguments.input_path, batch.refuse)
     flags = _box_flags(arguments)
     cropper = Cropper(
         ModelDirectory.open(arguments.model_dir),
         flags,
-        lambda: _predictor(arguments),
+        lambda: _predictor(arguments, batch),
         bbox_dir=arguments.bbox_dir,
         overwrite=arguments.overwrite,
         say=_say,
+        warn=batch.warn,
     )
-    return _each(inputs, cropper.crop)
+    return batch.each(inputs, cropper.crop)
 
 
 def _remap(arguments: argparse.Namespace) -> int:
@@ -200,20 +207,22 @@ def _pipeline(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.offline.pipeline import OfflinePipeline, load_models, sources_of
         from realtime_cropzoom.offline.workers import worker_pool
 
-    sources = sources_of(arguments.input_path)
+    batch = _Batch()
+    sources = sources_of(arguments.input_path, batch.refuse)
     folder = arguments.folder or _default_folder(settings.pose)
     models = load_models(settings)
     workers = _workers(arguments, models.pose)
     with worker_pool(workers) as pool:
-        pipeline = OfflinePipeline(settings, models, pool, workers, _options(arguments, models.pose), _say)
-        return _each(sources, lambda source: pipeline.run(source, folder))
+        options = _options(arguments, models.pose)
+        pipeline = OfflinePipeline(settings, models, pool, workers, options, _say, batch.warn)
+        return batch.each(sources, lambda source: pipeline.run(source, folder))
 
 
 # -- what they share -------------------------------------------------------------------------------
 
 
 @contextmanager
-def _predictor(arguments: argparse.Namespace) -> Iterator[Predictor]:
+def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predictor]:
     """Load the model, and give it all cores."""
     with signals_held_back():
         from realtime_cropzoom.model import Model
@@ -227,7 +236,7 @@ def _predictor(arguments: argparse.Namespace) -> Iterator[Predictor]:
     model = Model(arguments.model_dir, provider=provider, precision=arguments.onnx_precision, method="reference")
     workers = _workers(arguments, model)
     with worker_pool(workers) as pool:
-        yield Predictor(model, directory, pool, workers, _options(arguments, model), _say)
+        yield Predictor(model, directory, pool, workers, _options(arguments, model), _say, batch.warn)
 
 
 def _options(arguments: argparse.Namespace, model: Model) -> Any:
@@ -275,16 +284,52 @@ def _say_what_does_not_apply(arguments: argparse.Namespace) -> None:
         _say("--compile does not apply: the model's ONNX export runs")
 
 
-def _each(inputs: Sequence[T], do: Callable[[T], Path]) -> int:
-    """Do one input after the other; one that fails says so and lets the others go on."""
-    code = 0
-    for given in inputs:
-        try:
-            print(do(given))
-        except CropzoomError as error:
-            _say("; ".join([str(error), *getattr(error, "__notes__", ())]))
-            code = EXIT_BAD_INPUT
-    return code
+class _Batch:
+    """Inputs that are done one after the other. One that fails says so and lets the others go on."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._lacking = False
+
+    def warn(self, text: str) -> None:
+        """Say what is missing from an input that is done all the same."""
+        _say(text)
+        self._lacking = True
+
+    def refuse(self, error: Exception) -> None:
+        """Say why an input is not done."""
+        self.warn("; ".join([str(error), *getattr(error, "__notes__", ())]))
+
+    def each(self, inputs: Sequence[T], do: Callable[[T], Path]) -> int:
+        """Do the inputs and return the exit code: 2 if none could be done, 3 if something is missing."""
+        for given in inputs:
+            try:
+                path = do(given)
+            except CropzoomError as error:
+                self.refuse(error)
+            except Exception as error:  # whatever is wrong with one file, the night's other files are done
+                logger.debug("%s failed", _name_of(given), exc_info=True)
+                self.refuse(_unexpected(given, error))
+            else:
+                print(path)
+                self._done += 1
+        if not self._lacking:
+            return 0
+        return EXIT_INCOMPLETE if self._done else EXIT_BAD_INPUT
+
+
+def _unexpected(given: object, error: Exception) -> CropzoomError:
+    """Word what no part of the program has foreseen."""
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return CropzoomError(f"{_name_of(given)}: {error.filename or 'a file'}: {error.strerror or error}")
+    if isinstance(error, BrokenPipeError):
+        raise error
+    what = " ".join(str(error).split())
+    return CropzoomError(f"{_name_of(given)} failed: {type(error).__name__}: {what}; please report it")
+
+
+def _name_of(given: object) -> str:
+    return str(getattr(given, "path", None) or getattr(given, "name", None) or given)
 
 
 def _say(text: str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from realtime_cropzoom.crop import cut
 from realtime_cropzoom.csv_text import named_rows
 from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.image_file import read_as_it_is
 from realtime_cropzoom.offline.boxfile import read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.directory import ModelDirectory
@@ -45,8 +46,13 @@ class Cropper:
         bbox_dir: Path | None,
         overwrite: bool,
         say: Say,
+        warn: Say | None = None,
     ) -> None:
-        """``predictor`` gives what predicts an input that has not been predicted yet."""
+        """``predictor`` gives what predicts an input that has not been predicted yet.
+
+        ``warn`` is told what is missing from a video that was cropped all the same.
+        """
+        self._warn = warn or say
         self._directory, self._flags, self._predictor = directory, flags, predictor
         self._bbox_dir, self._overwrite, self._say = bbox_dir, overwrite, say
 
@@ -58,7 +64,7 @@ class Cropper:
         boxes = self._boxes(given)
         if isinstance(given, Video):
             output = self._directory.cropped_videos / f"cropped_{given.path.stem}.mp4"
-            crop_video(given.path, boxes, output)
+            crop_video(given.path, boxes, output, self._say, self._warn)
             return output
         assert isinstance(given, LabelFile)
         name = given.path.name
@@ -84,11 +90,16 @@ class Cropper:
         return files.boxes
 
 
-def crop_video(video: Path, box_file: Path, output: Path) -> None:
-    """Write ``video`` cut to its boxes. Raises SourceError, DataError or SinkError; then nothing is left behind."""
+def crop_video(video: Path, box_file: Path, output: Path, say: Say, warn: Say) -> None:
+    """Write ``video`` cut to its boxes; ``warn`` is told what the video lacks.
+
+    Raises SourceError, DataError or SinkError; then nothing is left behind.
+    """
     boxes = read_video_boxes(box_file)
     size = boxes.cropped_size()
     with FrameReader(str(video)) as reader:
+        for note in reader.info.notes:
+            say(note)
         boxes.check_promised(reader.info.frame_count, video)
         count = 0
         with VideoWriter(output, size, reader.info.fps) as writer, progress(output.name, len(boxes)) as bar:
@@ -100,6 +111,8 @@ def crop_video(video: Path, box_file: Path, output: Path) -> None:
                 bar.update()
             boxes.check_length(count, video)
             writer.commit()
+    for problem in reader.problems:
+        warn(problem)
 
 
 def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
@@ -139,9 +152,7 @@ def crop_labels(csv: Path, box_file: Path, data_dir: Path | None, images_dir: Pa
 
 
 def _crop_image(source: Path, box: Box, target: Path) -> None:
-    image = cv2.imread(str(source), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise DataError(f"cannot read the image {source}")
+    image = read_as_it_is(source)
     planes = image if image.ndim == 3 else image[:, :, None]
     pixels = np.zeros((box.h, box.w, planes.shape[2]), planes.dtype)
     left, top = max(0, box.x), max(0, box.y)

@@ -61,9 +61,9 @@ class FrameReader:
         return self._info
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Yield every frame from number ``first`` on.
+        """Yield every frame from number ``first`` on. What a source promises beyond them is in ``problems``.
 
-        Raises SourceError where reading fails, and at the end where the source had promised more frames.
+        Raises SourceError where reading fails.
         """
         self._first = first
         self._begin.set()
@@ -105,9 +105,6 @@ class FrameReader:
                     return
                 self._hand_over(index, captured)
             self.problems = source.problems()
-            missing = source.missing()
-            if missing:
-                raise SourceError(f"{name} ends early: it promises {missing}; copy it again, or cut it anew")
             self._put(None)
         except BaseException as error:
             self._put(error)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"})
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_in, is_image, is_video
+from realtime_cropzoom.sources.video import VideoFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +35,40 @@ class Images:
 
 
 Input = Video | LabelFile | Images
+Refuse = Callable[[DataError], None]
+"""Takes what is wrong with one of several inputs."""
 
 
-def gather(given: Sequence[Path], *, images: bool = False) -> list[Input]:
+def gather(given: Sequence[Path], refuse: Refuse | None = None, *, images: bool = False) -> list[Input]:
     """Return what is to be done, folders expanded, in the order given. Raises DataError before anything is done.
 
-    A folder stands for the videos in it, and, with ``images``, for the images in it as one set.
+    A folder stands for the videos in it, and, with ``images``, for the images in it as one set. With
+    ``refuse``, what is no input is handed to it, as long as there is another that is one.
     """
+    found: list[Input] = []
+    refused: list[DataError] = []
+    for path in given:
+        try:
+            found += _expand(path, images=images)
+        except DataError as error:
+            refused.append(error)
+    if refused and (refuse is None or not found):
+        raise refused[0] if len(refused) == 1 else DataError("; ".join(map(str, refused)))
+    if refuse is not None:
+        for wrong in refused:
+            refuse(wrong)
+    return _without_repeats(found)
+
+
+def _without_repeats(found: Sequence[Input]) -> list[Input]:
     inputs: list[Input] = []
     seen: dict[tuple[type, str], Path] = {}
-    for found in (found for path in given for found in _expand(path, images=images)):
-        name, path = _writes(found)
-        other = seen.get((type(found), name))
+    for given in found:
+        name, path = _writes(given)
+        other = seen.get((type(given), name))
         if other is None:
-            seen[type(found), name] = path
-            inputs.append(found)
+            seen[type(given), name] = path
+            inputs.append(given)
         elif other.resolve() != path.resolve():  # else it was given twice, as a file and in its folder
             raise DataError(f"{other} and {path} would both write {name}; rename one of them")
     return inputs
@@ -65,25 +83,38 @@ def _writes(given: Input) -> tuple[str, Path]:
     return f"{given.name}/predictions.csv", given.paths[0] if len(given.paths) == 1 else given.paths[0].parent
 
 
-def _expand(path: Path, *, images: bool) -> Iterable[Input]:
-    if not path.exists():
-        raise DataError(f"no file at {path}; expected a video, a label file or a folder")
-    if path.is_dir():
+def _expand(path: Path, *, images: bool) -> Sequence[Input]:
+    try:
+        if not path.exists():
+            raise DataError(f"no file at {path}; expected a video, a label file or a folder")
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if is_folder:
         return _folder(path, images=images)
-    suffix = path.suffix.lower()
-    known = VIDEO_SUFFIXES | {".csv"} | (IMAGE_SUFFIXES if images else set())
-    if suffix not in known:
-        raise DataError(f"{path} is neither a video nor a label file; expected one of {', '.join(sorted(known))}")
-    if suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return [LabelFile(path)]
-    return [Video(path)] if suffix in VIDEO_SUFFIXES else [Images(path.name, (path,))]
+    if images and is_image(path):
+        return [Images(path.name, (path,))]
+    if is_video(path) or (not is_image(path) and _holds_a_video(path)):
+        return [Video(path)]
+    known = sorted(VIDEO_SUFFIXES | {".csv"} | (IMAGE_SUFFIXES if images else set()))
+    raise DataError(f"{path} is neither a video nor a label file; expected one of {', '.join(known)}")
+
+
+def _holds_a_video(path: Path) -> bool:
+    """Whether FFmpeg finds one in a file of any ending."""
+    try:
+        VideoFile(path).close()
+    except SourceError:
+        return False
+    return True
 
 
 def _folder(folder: Path, *, images: bool) -> list[Input]:
-    # Hidden files are no one's recordings: macOS leaves a ._clip.mp4 beside each clip.mp4 on a foreign disk.
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found: list[Input] = [Video(path) for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    pictures = tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = files_in(folder)
+    found: list[Input] = [Video(path) for path in files if is_video(path)]
+    pictures = tuple(path for path in files if is_image(path))
     if images and pictures:
         found.append(Images(folder.resolve().name, pictures))
     if not found:

@@ -24,7 +24,7 @@ from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frames import FrameReader, count_frames
-from realtime_cropzoom.offline.inputs import LabelFile, Video, gather
+from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
 from realtime_cropzoom.offline.lane import Answer, Lane
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
@@ -56,10 +56,10 @@ def load_models(settings: Settings) -> Models:
     return Models(detector, load(settings.pose, "pose"))
 
 
-def sources_of(given: Sequence[Path]) -> list[str]:
-    """Return the sources that were given, folders expanded. Raises DataError."""
+def sources_of(given: Sequence[Path], refuse: Refuse | None = None) -> list[str]:
+    """Return the sources that were given, folders expanded. Raises DataError; see ``gather`` for ``refuse``."""
     synthetic = [str(path) for path in given if str(path).startswith(SYNTHETIC)]
-    inputs = gather([path for path in given if not str(path).startswith(SYNTHETIC)])
+    inputs = gather([path for path in given if not str(path).startswith(SYNTHETIC)], refuse)
     labels = [i.path for i in inputs if isinstance(i, LabelFile)]
     if labels:
         raise DataError(f"{labels[0]} is no video; for labelled images use cropzoom predict --bbox_dir")
@@ -70,9 +70,20 @@ class OfflinePipeline:
     """Runs over one video after the other."""
 
     def __init__(
-        self, settings: Settings, models: Models, pool: ThreadPoolExecutor, workers: int, options: Options, say: Say
+        self,
+        settings: Settings,
+        models: Models,
+        pool: ThreadPoolExecutor,
+        workers: int,
+        options: Options,
+        say: Say,
+        warn: Say | None = None,
     ) -> None:
-        """Raises ConfigError where the settings do not fit the models."""
+        """``warn`` is told what is missing from a video that was done all the same.
+
+        Raises ConfigError where the settings do not fit the models.
+        """
+        self._warn = warn or say
         self._settings, self._models = settings, models
         self._pool, self._workers, self._options, self._say = pool, workers, options, say
         self._rule: BoxRule | None = None
@@ -91,13 +102,15 @@ class OfflinePipeline:
                 self._say(f"skipping {source}: {final} exists (--overwrite does it anew)")
             else:
                 self._refuse_boxes_of_others(final)
+                for note in reader.info.notes:
+                    self._say(note)
                 schedule = self._schedule(reader.info, source)
                 with self._rows_file(final, source) as poses, self._boxes_file(final, source) as boxes:
                     _Pass(self, reader, schedule, poses, boxes).run()
                     boxes.commit()
                     poses.commit()
         for problem in reader.problems:
-            self._say(problem)
+            self._warn(problem)
         if not is_done or self._options.resume:
             self._write_beside(final, source, anew=not is_done)
         return final

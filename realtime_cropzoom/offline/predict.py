@@ -9,6 +9,7 @@ are trained on; either way the keypoints come out in frame space.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 
 from realtime_cropzoom.context import REACH, Question
 from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.image_file import depth_note
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
@@ -65,10 +67,12 @@ class Predictor:
         workers: int,
         options: Options,
         say: Say,
+        warn: Say | None = None,
     ) -> None:
+        """``warn`` is told what is missing from an input that was done all the same."""
         self._model, self._directory = model, directory
         self._pool, self._workers = pool, workers
-        self._options, self._say = options, say
+        self._options, self._say, self._warn = options, say, warn or say
 
     def predict(self, given: Input, bbox_dir: Path | None) -> Path:
         """Predict one input and return the file. Raises SourceError, DataError or SinkError."""
@@ -90,13 +94,15 @@ class Predictor:
     def _predict_video(self, final: Path, video: Path, bbox_dir: Path | None) -> None:
         boxes = None if bbox_dir is None else read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv")
         with FrameReader(str(video)) as reader:
+            for note in reader.info.notes:
+                self._say(note)
             if boxes is not None:
                 boxes.check_promised(reader.info.frame_count, video)
             with self._rows_file(final, video, boxes) as file:
                 self._fill(file, reader, boxes, video)
                 file.commit()
         for problem in reader.problems:
-            self._say(problem)
+            self._warn(problem)
 
     def _write_beside(self, final: Path, video: Path, *, anew: bool) -> None:
         """Write what is made of the predictions, or what an interrupted command has not come to."""
@@ -161,6 +167,8 @@ class Predictor:
         # Boxes are of whole frames, and the crops that a pose model was trained on have the same names.
         data_dir = self._directory.data_dir() if bbox_dir is None else self._directory.frames_dir()
         images = ImageFolder.of_labels(csv, labels.images, data_dir)
+        if note := depth_note(images.paths[0]):
+            self._say(note)
         boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(labels.images)
         sets = self._directory.sets(csv, len(labels.images))
         found = self._look_at(csv.name, images, boxes)
@@ -178,6 +186,8 @@ class Predictor:
         if self._is_done(final, given.paths[0] if len(given.paths) == 1 else given.paths[0].parent):
             return final
         images = ImageFolder(tuple(path.name for path in given.paths), given.paths)
+        if note := depth_note(given.paths[0]):
+            self._say(note)
         boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(images.names)
         found = self._look_at(given.name, images, boxes)
         self._write_images(final, images.names, found, None)
@@ -224,10 +234,11 @@ class Predictor:
     def _draw(self, folder: Path, images: ImageFolder, found: Sequence[Keypoints], labels: Float64 | None) -> None:
         if self._options.skip_viz:
             return
+        stems = _stems(images.names)
         for row, name in enumerate(images.names):
             # Whatever the image is called, its picture stays in the folder.
             parts = [part for part in Path(name).parts[:-1] if part not in (Path(name).anchor, "..")]
-            path = folder.joinpath(*parts, f"{Path(name).stem}_labeled.png")
+            path = folder.joinpath(*parts, f"{stems[row]}_labeled.png")
             truth = None if labels is None else labels[row]
             picture = images.read(images.paths[row])
             annotate_image(picture, self._model.keypoint_names, found[row], truth, path, self._shown_above)
@@ -263,3 +274,11 @@ class Predictor:
             return keypoints
         zeros: Float32 = np.zeros(len(keypoints.likelihood), np.float32)
         return Keypoints(keypoints.xy, zeros)
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """Return what pictures are called after: the name without its ending, unless another image has that too."""
+    shared = Counter(str(Path(name).with_suffix("")).lower() for name in names)
+    return [
+        Path(name).name if shared[str(Path(name).with_suffix("")).lower()] > 1 else Path(name).stem for name in names
+    ]

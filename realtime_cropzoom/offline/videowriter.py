@@ -12,7 +12,7 @@ import av
 
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.offline.outputs import partial_of
-from realtime_cropzoom.sources.video import words
+from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.types import UInt8
 
 _TICKS = 90_000

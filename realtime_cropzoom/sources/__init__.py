@@ -113,10 +113,6 @@ class Source(Protocol):
         """
         ...
 
-    def missing(self) -> str:
-        """What the source had promised beyond the frames that were there, in words; nothing if it is all there."""
-        ...
-
     def close(self) -> None:
         """Release everything; may be called twice."""
         ...

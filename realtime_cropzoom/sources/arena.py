@@ -186,10 +186,6 @@ class Arena:
         """Nothing can go wrong here."""
         return []
 
-    def missing(self) -> str:
-        """Never anything."""
-        return ""
-
     def close(self) -> None:
         """Nothing is held open."""
 

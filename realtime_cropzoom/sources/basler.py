@@ -92,10 +92,6 @@ class BaslerCamera:
         """Say what was lost, and what pylon gave as the reason."""
         return [*self._tally.problems(self.info.name), *([f"{self.info.name}: {self._why}"] if self._why else [])]
 
-    def missing(self) -> str:
-        """Never anything: a camera promises nothing."""
-        return ""
-
     def execute(self, command: str) -> None:
         """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError."""
         with _in_words(self.info.name):

@@ -18,8 +18,8 @@ import av
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import SourceInfo, SourceOptions, v4l2
+from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo
-from realtime_cropzoom.sources.video import words
 
 logger = logging.getLogger(__name__)
 

@@ -86,10 +86,6 @@ class GenicamCamera:
         """Say what was lost."""
         return self._tally.problems(self.info.name)
 
-    def missing(self) -> str:
-        """Never anything: a camera promises nothing."""
-        return ""
-
     def execute(self, command: str) -> None:
         """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError."""
         self._camera.call("execute_command", command.encode())

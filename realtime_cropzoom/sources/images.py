@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.image_file import read_image
+from realtime_cropzoom.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
+from realtime_cropzoom.image_file import depth_note, read_image
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm")
 DEFAULT_FPS = 30.0
 
 
@@ -25,9 +24,7 @@ class ImageFolder:
     def __init__(self, path: Path, fps: float | None = None, start_s: float = 0.0) -> None:
         """List them, and read the first. Raises SourceError where there is none."""
         self._fps = fps or DEFAULT_FPS
-        found = sorted((p for p in path.iterdir() if p.suffix.lower() in SUFFIXES), key=_natural)
-        if not found:
-            raise SourceError(f"{path} is a folder without images; expected {', '.join(SUFFIXES)}, or one video file")
+        found = _images_in(path)
         self._paths = found[math.ceil(start_s * self._fps - 1e-6) :]
         if not self._paths:
             raise SourceError(f"{path}: {len(found)} images at {self._fps:g} fps end before start_s = {start_s:g} s")
@@ -37,12 +34,11 @@ class ImageFolder:
         if first is None:
             raise SourceError(f"{path}: none of its {len(self._paths)} images can be read")
         height, width = first.shape[:2]
-        notes = (
-            ()
-            if fps
-            else (f"{path} is played at {DEFAULT_FPS:g} fps: images have no times (--camera-fps sets another)",)
-        )
-        self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=notes)
+        notes = [depth_note(self._paths[0])]
+        if not fps:
+            notes.append(f"{path} is played at {DEFAULT_FPS:g} fps: images have no times (--camera-fps sets another)")
+        said = tuple(note for note in notes if note)
+        self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=said)
 
     def frames(self) -> Iterator[Captured]:
         """Yield the images that can be read; one that cannot leaves its place in time empty."""
@@ -60,18 +56,22 @@ class ImageFolder:
             return []
         return [f"{self._path}: {len(self._unreadable)} images cannot be read, the first is {self._unreadable[0]}"]
 
-    def missing(self) -> str:
-        """Nothing beyond what ``problems`` says."""
-        return ""
-
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Put img2 before img10."""
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        files = files_in(folder)
+    except DataError as error:
+        raise SourceError(str(error)) from error
+    found = [path for path in files if is_image(path)]
+    if not found:
+        videos = [path.name for path in files if is_video(path)]
+        held = f" (it has videos, such as {videos[0]}: give one of them)" if videos else ""
+        expected = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise SourceError(f"{folder} is a folder without images{held}; expected {expected}, or one video file")
+    return found
 
 
 def _read(path: Path) -> UInt8 | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.sources.livevideo import Address, LiveVideo
-from realtime_cropzoom.sources.video import words
 
 
 def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:

@@ -20,10 +20,12 @@ from av.video.stream import VideoStream
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
+from realtime_cropzoom.sources.container import words
+from realtime_cropzoom.sources.display import TURNED, turn_of
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
 from realtime_cropzoom.sources.recovery import LEANING, Recovery
 from realtime_cropzoom.sources.trail import PacketTrail
-from realtime_cropzoom.sources.video import copy_rgb, words
+from realtime_cropzoom.sources.video import copy_rgb
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +104,11 @@ class LiveVideo:
             if fresh.is_old(received_ns, waited_ns, own_ns):
                 lost_before += 1
                 continue
+            turn = turn_of(frame)
+            width, height = turn.size(frame.width, frame.height)
             yield Captured(
-                clock.frame_time_ns(own_ns, received_ns), own_ns, frame.width, frame.height,
-                partial(copy_rgb, self._reformatter, frame), lost_before, coded=self._trail.take,
+                clock.frame_time_ns(own_ns, received_ns), own_ns, width, height,
+                partial(copy_rgb, self._reformatter, frame, turn=turn), lost_before, coded=self._trail.take,
             )  # fmt: skip
             lost_before = 0
 
@@ -113,10 +117,6 @@ class LiveVideo:
         if not self._damaged:
             return []
         return [f"{self._address.shown}: {self._damaged} frames came damaged or not at all, and were left out"]
-
-    def missing(self) -> str:
-        """Never anything: it promises nothing."""
-        return ""
 
     def close(self) -> None:
         """Close the camera or connection."""
@@ -140,10 +140,12 @@ class LiveVideo:
             rate = stream.average_rate
             self.pixel_format = frame.format.name if context.name in ("rawvideo", "wrapped_avframe") else context.name
             self._waited_ns = self._left_out = 0
+            turn = turn_of(frame)
+            width, height = turn.size(frame.width, frame.height)
             return SourceInfo(
-                self._address.name, frame.width, frame.height, float(rate) if rate else None, None, live=True,
+                self._address.name, width, height, float(rate) if rate else None, None, live=True,
                 notes=(self._describe(frame, rate),), asked_fps=self._address.asked_fps,
-                coding=self._trail.coding(frame.width, frame.height),
+                coding=self._trail.coding(width, height) if turn.is_none else TURNED,
             )  # fmt: skip
         raise SourceError(f"{shown} was not waited for any longer: the run has ended")
 

@@ -40,10 +40,6 @@ class Looping:
         """Say what went wrong, once however often it did."""
         return list(self._problems | dict.fromkeys(self._source.problems()))
 
-    def missing(self) -> str:
-        """Never anything: it has no end."""
-        return ""
-
     def close(self) -> None:
         """Close the file."""
         self._source.close()

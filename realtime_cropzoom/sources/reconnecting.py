@@ -67,10 +67,6 @@ class Reconnecting:
         """Say what all segments had to say. That it broke off is none: it came back, and ``segment`` tells."""
         return self._problems + (self._source.problems() if self._source else [])
 
-    def missing(self) -> str:
-        """Never anything: a live source promises nothing."""
-        return ""
-
     def close(self) -> None:
         """Release what is open."""
         if self._source is not None:

@@ -22,6 +22,11 @@ class RecordedTimes:
         """``pts_ns`` increases."""
         self._pts_ns = pts_ns
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there are any."""
+        return len(self._pts_ns) > 0
+
     def exactly(self, time_ns: int) -> int:
         """Return the recorded time that the container has rounded to ``time_ns``; that itself where there is none."""
         at = bisect_left(self._pts_ns, time_ns)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -14,41 +15,60 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.recording import left_out_numbers
+from realtime_cropzoom.recording import left_out_numbers, recording_table
 from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.container import (
+    end_of_all_s,
+    has_times,
+    main_stream,
+    open_container,
+    other_videos,
+    promised_length_s,
+    words,
+)
+from realtime_cropzoom.sources.display import AS_IT_IS, TURNED, Turn, turn_of
+from realtime_cropzoom.sources.frametimes import DecodingOrder, FrameTimes
+from realtime_cropzoom.sources.gaps import Gaps
 from realtime_cropzoom.sources.times import recorded_times
 from realtime_cropzoom.sources.trail import PacketTrail
 from realtime_cropzoom.types import UInt8
 
 _ONE_THREAD_PIXELS = 1280 * 1024
 """Up to this size one decoding thread is enough, and more of them only take the core from the models."""
+_USUAL_FPS = 30.0
+_SOUND_AFTER_S = 1.0
+"""Sound that goes on for longer after the last frame was recorded without a picture."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Decoded(NamedTuple):
+    """A frame, and when it is in the file: s since its beginning, None where it does not say."""
+
+    frame: av.VideoFrame
+    seconds: float | None
 
 
 class VideoFile:
     """A video file. Frames are what ``rgb24`` conversion gives, turned as the file's display matrix says.
 
-    Of a run's own recording, those that had not been captured are left out.
+    What decodes is the recording; what its header counts beyond that is a problem to report. Of a run's
+    own recording, frames that had not been captured are left out.
     """
 
     def __init__(self, path: Path, start_s: float = 0.0, *, keep_packets: bool = False) -> None:
         """Open ``path``; its first frame is the first at ``start_s`` or later. Raises SourceError."""
-        if not path.exists():
-            raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
-        if path.is_dir():
-            raise SourceError(f"{path} is a folder; expected one video file")
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path} is empty; expected a video file")
+        check_is_file(path)
         self._path = path
         self._keep_packets = keep_packets
         self._not_captured = left_out_numbers(path)
         self._open()
         self._reformatter = VideoReformatter()
-        self._undecodable = 0
-        self._damaged = 0
+        self._undecodable = _Count()
+        self._damaged = _Count()
         self._packets = 0
-        self._end_s: float | None = None
+        self._end_s = 0.0
+        self._ended = False
         self._start_s = start_s
         self._decoded = self._decode_from(start_s)
         # The display matrix, and whether anything decodes at all, is only known once a frame is there.
@@ -59,86 +79,134 @@ class VideoFile:
                 f"{path} ends before start_s = {start_s:g} s" if start_s and self._packets else
                 f"{path} has no frame that decodes; expected a video file"
             )  # fmt: skip
-        self.info = self._describe(self._first)
-        self._times = recorded_times(path, self._stream.frames)
+        self.info = self._describe(self._first.frame)
+        self._recorded = recorded_times(path, self._stream.frames)
+        self._times = FrameTimes(round(1e9 / (self.info.fps or _USUAL_FPS)))
 
     def frames(self) -> Iterator[Captured]:
         """Yield every frame that decodes, in presentation order."""
         first_ns: int | None = None
-        index, last_ns, seconds = 0, -1, 0.0
-        for frame in chain([self._first], self._decoded):
-            assert frame is not None
-            seconds = frame.time if frame.time is not None else index / (self.info.fps or 30.0)
-            time_ns = self._times.exactly(round((seconds - self._begins_s()) * 1e9))
+        for index, decoded in enumerate(chain([self._first], self._decoded)):
+            assert decoded is not None
+            frame, seconds = decoded
+            own_ns = None if seconds is None else self._recorded.exactly(round(seconds * 1e9))
+            time_ns = self._times.time(index, own_ns)
+            self._watch_times(index, own_ns)
             first_ns = time_ns if first_ns is None else first_ns
-            pts_ns = max(time_ns - first_ns, last_ns + 1)
-            turned = frame.rotation % 180 != 0
-            width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
+            turn = turn_of(frame)
+            width, height = turn.size(frame.width, frame.height)
             device_ns = None if frame.time is None else round(frame.time * 1e9)
             yield Captured(
-                pts_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame),
+                time_ns - first_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame, turn=turn),
                 coded=self._trail.take,
             )  # fmt: skip
-            self._damaged += frame.is_corrupt
-            index, last_ns = index + 1, pts_ns
-        self._end_s = seconds
+            if frame.is_corrupt:
+                self._damaged.add(seconds)
+        self._ended = True
 
     def problems(self) -> list[str]:
-        """Say how many packets did not decode or are damaged, and whether the file ends before its header says so."""
+        """Say what did not decode or is damaged, which frames are missing, and what the header promises beyond them."""
         problems = []
-        if self._undecodable:
-            problems.append(f"{self._path}: {self._undecodable} packets did not decode and were left out")
-        if self._damaged:
-            problems.append(f"{self._path}: {self._damaged} frames are damaged; the decoder has patched them up")
-        if missing := self.missing():
-            problems.append(f"{self._path} is cut short: its header promises {missing}")
+        if self._undecodable.count:
+            problems.append(
+                f"{self._path}: {self._undecodable.count} packets did not decode and were left out"
+                f"{self._undecodable.where}"
+            )
+        if self._damaged.count:
+            problems.append(
+                f"{self._path}: {self._damaged.count} frames are damaged; the decoder has patched them up"
+                f"{self._damaged.where}"
+            )
+        promised, lost = self._promised(), self._lost()
+        if promised:
+            how = "has frames missing" if lost else "is cut short, or its header counts too many"
+            problems.append(f"{self._path} {how}: its header promises {promised}{'; ' if lost else ''}{lost}")
+        elif lost:
+            problems.append(f"{self._path} is damaged, or its recorder lost frames: {lost}")
         return problems
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def missing(self) -> str:
+    def _promised(self) -> str:
         """Return what the header promises beyond the frames that were there; nothing before their end."""
-        promised, end_s = self._stream.frames, self._end_s
-        if end_s is None:
+        promised = self._stream.frames
+        if not self._ended:
             return ""
         if promised and not self._start_s:
             return f"{promised} frames, {self._packets} are there" if self._packets < promised else ""
-        if self._container.duration is None:
+        # Only a length in seconds, as in Matroska, of all its streams together.
+        length_s = promised_length_s(self._container)
+        tolerance_s = max(0.2, 3 / (self.info.fps or _USUAL_FPS))
+        if length_s is None or length_s - self._end_s <= tolerance_s:
             return ""
-        # Only a length in seconds, as in Matroska; sound may go on a little longer than the picture.
-        length_s = self._container.duration / av.time_base
-        tolerance_s = max(0.2, 3 / (self.info.fps or 30.0))
-        return f"{length_s:.2f} s, the last frame is at {end_s:.2f} s" if length_s - end_s > tolerance_s else ""
+        if len(self._container.streams) > 1:
+            end_s = end_of_all_s(self._path, max(0.0, self._end_s - 1))
+            if length_s - end_s <= tolerance_s or end_s - self._end_s > _SOUND_AFTER_S:
+                return ""  # it is all there: sound goes on after the picture
+        return f"{length_s:.2f} s, the last frame is at {self._end_s:.2f} s"
+
+    def _lost(self) -> str:
+        """Return which frames are missing between others, beyond those that did not decode."""
+        own = recording_table(self._path).is_file() or self._recorded.are_known
+        gaps = self._gaps.lost(own=own) if self._ended else []
+        if self._gaps.frames_in(gaps) <= self._undecodable.count:
+            return ""
+        return self._gaps.describe(gaps)
+
+    def _watch_times(self, index: int, own_ns: int | None) -> None:
+        """Look for gaps, and say at once where times do not go on."""
+        before = self._times.last_corrected
+        if own_ns is not None:
+            self._gaps.frame(index, own_ns)
+        if self._times.corrected == 1 and before is not None and before[0] == index:
+            _, own, last = before
+            what = "stand still" if own == last else "go back"
+            logger.warning(
+                "%s: the times of its frames %s after frame %d (%.2f s, then %.2f s), as in files that were joined; "
+                "they are counted on, %.4g frames a second",
+                self._path, what, index - 1, last / 1e9, own / 1e9, self.info.fps or _USUAL_FPS,
+            )  # fmt: skip
 
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
-        stream = self._stream
+        stream, turn = self._stream, turn_of(first)
         rate = stream.average_rate or stream.guessed_rate
-        width, height = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
+        width, height = turn.size(first.width, first.height)
         count = stream.frames if stream.frames > 0 and not self._start_s else None
-        coding = "its pictures are turned" if first.rotation else self._trail.coding(width, height)
-        return SourceInfo(self._path.stem, width, height, float(rate) if rate else None, count, coding=coding)
+        coding = self._trail.coding(width, height) if turn.is_none else TURNED
+        return SourceInfo(
+            self._path.stem, width, height, float(rate) if rate else None, count,
+            notes=tuple(self._notes(turn)), coding=coding,
+        )  # fmt: skip
+
+    def _notes(self, turn: Turn) -> Iterator[str]:
+        if others := other_videos(self._container, self._stream, self._path):
+            yield others
+        if turn.left_out:
+            yield f"{self._path} asks for {turn.left_out}, which is left out; expected quarter turns and mirrors"
+        if self._order is not None:
+            yield f"{self._path}: AVI keeps no times of B-frames; its frames are taken as evenly spaced"
 
     def _begins_s(self) -> float:
         """When the file's first frame is, in the file's own time."""
         start, base = self._stream.start_time, self._stream.time_base
         return float(start * base) if start is not None and base is not None else 0.0
 
-    def _decode_from(self, start_s: float) -> Iterator[av.VideoFrame]:
+    def _decode_from(self, start_s: float) -> Iterator[_Decoded]:
         """Decode from the key frame before ``start_s``, and hand on what comes then or later."""
         if not start_s:
             yield from self._decode()
             return
         # What is left out is counted from the beginning, and so nothing is skipped there.
         frames = self._decode() if self._not_captured else self._decode_from_key_frame(start_s)
-        rate, tick_s = float(self._stream.average_rate or 30), float(self._stream.time_base or 0)
-        for index, frame in enumerate(frames):
-            seconds = index / rate if frame.time is None else frame.time - self._begins_s()
+        rate, tick_s = float(self._stream.average_rate or _USUAL_FPS), float(self._stream.time_base or 0)
+        for index, decoded in enumerate(frames):
+            seconds = index / rate if decoded.seconds is None else decoded.seconds
             if seconds > start_s - 0.51 * tick_s - 1e-6:  # what the container has rounded is not before
-                yield frame
+                yield decoded
 
-    def _decode_from_key_frame(self, start_s: float) -> Iterator[av.VideoFrame]:
+    def _decode_from_key_frame(self, start_s: float) -> Iterator[_Decoded]:
         """Seek; where that lands too late, as MPEG-TS does, or there are no times, all is decoded instead."""
         try:
             self._container.seek(round((start_s + self._begins_s()) * av.time_base))
@@ -147,35 +215,36 @@ class VideoFile:
         except av.FFmpegError as error:
             logger.debug("%s: no seeking, decoded from its beginning: %s", self._path, words(error))
             first = None
-        if first is not None and first.time is not None and first.time - self._begins_s() <= start_s:
+        if first is not None and first.seconds is not None and first.seconds <= start_s:
             return chain([first], frames)
         self._container.close()
         self._open()
         return self._decode()
 
     def _open(self) -> None:
-        path = self._path
+        self._container = open_container(self._path)
         try:
-            self._container = av.open(str(path))
-        except (av.FFmpegError, OSError) as error:
-            raise SourceError(
-                f"{path} cannot be read as a video ({words(error)}); "
-                "it may be another kind of file, or a recording that was cut off before its index was written"
-            ) from error
-        if not self._container.streams.video:
+            self._stream = main_stream(self._container, self._path)
+        except SourceError:
             self._container.close()
-            raise SourceError(f"{path} has no video in it; expected a video file")
-        self._stream = self._container.streams.video[0]
-        if self._stream.codec_context.width * self._stream.codec_context.height <= _ONE_THREAD_PIXELS:
-            self._stream.codec_context.thread_count = 1
+            raise
+        context = self._stream.codec_context
+        if context.width * context.height <= _ONE_THREAD_PIXELS:
+            context.thread_count = 1
         self._trail = PacketTrail(self._stream, keep=self._keep_packets)
+        container = self._container.format.name
+        jumbled = container == "avi" and context.name in ("h264", "hevc") and context.has_b_frames
+        self._order = DecodingOrder() if jumbled else None
+        self._has_times = has_times(self._container)
+        self._gaps = Gaps(float(self._stream.time_base or 0) * 1e9)
+        self._places_are_known = container.startswith("matroska") and len(self._container.streams) == 1
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        for number, frame in enumerate(self._decode_all()):
+    def _decode(self) -> Iterator[_Decoded]:
+        for number, decoded in enumerate(self._decode_all()):
             if number not in self._not_captured:
-                yield frame
+                yield decoded
 
-    def _decode_all(self) -> Iterator[av.VideoFrame]:
+    def _decode_all(self) -> Iterator[_Decoded]:
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -184,33 +253,81 @@ class VideoFile:
                 return
             except av.FFmpegError as error:
                 logger.warning("%s: reading ends early: %s", self._path, words(error))
-                self._undecodable += 1
+                self._undecodable.add(self._end_s)
                 return
-            yield from self._decode_packet(packet)
+            for frame in self._decode_packet(packet):
+                yield _Decoded(frame, self._seconds(frame))
             self._packets += packet.size > 0
 
     def _decode_packet(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        seconds = self._since_beginning(packet.pts)
+        if packet.size and packet.pts is not None and packet.time_base is not None:
+            self._end_s = max(self._end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if self._places_are_known:
+                self._gaps.packet(packet.pos, packet.size, None if seconds is None else round(seconds * 1e9))
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
             logger.debug("%s: a packet does not decode: %s", self._path, words(error))
-            self._undecodable += 1
+            self._undecodable.add(seconds)
             self._trail.spoil()
             return []
         if packet.size:
             self._trail.add(packet, frames)
+            if self._order is not None:
+                self._order.add(packet)
         return frames
 
+    def _seconds(self, frame: av.VideoFrame) -> float | None:
+        """When a frame is, in s since the file's beginning."""
+        if not self._has_times:
+            return None
+        return self._since_beginning(frame.pts if self._order is None else self._order.next())
 
-def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8) -> None:
-    """Write a frame's RGB pixels, turned as its display matrix says, into (H, W, 3) uint8."""
+    def _since_beginning(self, ticks: int | None) -> float | None:
+        base = self._stream.time_base
+        return None if ticks is None or base is None else float(ticks * base) - self._begins_s()
+
+
+class _Count:
+    """How many there were, and when the first was."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first_s: float | None = None
+
+    def add(self, seconds: float | None) -> None:
+        self._first_s = seconds if self.count == 0 else self._first_s
+        self.count += 1
+
+    @property
+    def where(self) -> str:
+        """Where to look, to be put at the end of a sentence."""
+        return (
+            "" if self._first_s is None else f" ({'at' if self.count == 1 else 'the first at'} {self._first_s:.2f} s)"
+        )
+
+
+def check_is_file(path: Path) -> None:
+    """Raise SourceError, in one line, unless something can be read from ``path``."""
+    try:
+        if not path.exists():
+            raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder; expected one video file")
+        if not path.is_file():
+            raise SourceError(f"{path} is no regular file (a pipe, or a device); expected a video file")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty; expected a video file")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8, turn: Turn = AS_IT_IS) -> None:
+    """Write a frame's RGB pixels, turned as it is to be shown, into (H, W, 3) uint8."""
     rgb = reformatter.reformat(frame, format="rgb24")
     plane = rgb.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
-    pixels = rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)
-    np.copyto(out, np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels)
-
-
-def words(error: Exception) -> str:
-    """What FFmpeg says of an error, without the path that we name ourselves."""
-    return getattr(error, "strerror", None) or str(error)
+    np.copyto(out, turn.of(rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)))

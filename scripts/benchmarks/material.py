@@ -127,10 +127,6 @@ class MemorySource:
         """Nothing can go wrong here."""
         return []
 
-    def missing(self) -> str:
-        """Never anything."""
-        return ""
-
     def close(self) -> None:
         """Nothing is held open."""
 
