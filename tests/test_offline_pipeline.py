@@ -239,7 +239,7 @@ def test_one_bad_video_of_three_does_not_keep_the_others_from_being_done(work: W
     videos = [film(work.folder / f"{name}.mp4", 5) for name in "abc"]
     videos[1].write_text("no video")
     done = work.run("pipeline", *videos, *pipeline_flags(work), "--skip_viz")
-    assert done.code == 2
+    assert done.code == 3, "some are done"
     assert len(done.lines) == 1
     assert {path.stem for path in (work.folder / "out").glob("?.csv")} == {"a", "c"}
 
@@ -274,15 +274,8 @@ BAD_INPUT: dict[str, tuple[Any, str]] = {
         "clip_bbox.csv exists; give another folder with --out, or --overwrite",
     ),
     "an output below a file": (lambda w: [w.video(), "--out", w.folder / "clip.mp4/out"], "cannot write"),
-    "a cut video": (lambda w: [cut_off(w)], "ends early: it promises 60 frames"),
     "no cores": (lambda w: [w.video(), "--workers", 0], "workers is 0"),
 }
-
-
-def cut_off(work: Workplace) -> Path:
-    video = work.video("cut.mp4", 60, container_options={"movflags": "faststart"})
-    video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
-    return video
 
 
 @pytest.mark.parametrize("wrong", BAD_INPUT)

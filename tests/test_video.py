@@ -303,7 +303,7 @@ def test_a_spoilt_packet_is_left_out_and_counted(make_video: Write, footage: obj
     found = [footage.index_of(image) for image in images]
     (lost,) = set(range(30)) - set(found)
     assert found == [index for index in range(30) if index != lost]
-    assert problems == [f"{path}: 1 packets did not decode and were left out"]
+    assert problems == [f"{path}: 1 packets did not decode and were left out (at {lost / 30:.2f} s)"]
 
 
 def test_an_intact_file_has_no_problems_to_report(make_video: Write) -> None:

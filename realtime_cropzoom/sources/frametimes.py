@@ -46,7 +46,7 @@ class FrameTimes:
         self.corrected += 1
         self.last_corrected = (index, own_ns, self._own_before_ns)
         time_ns = last_ns + self._interval_ns
-        if last_ns - own_ns - self._shift_ns > _REORDERED * self._interval_ns:
+        if self._own_before_ns - own_ns > _REORDERED * self._interval_ns:
             self._shift_ns = time_ns - own_ns  # all that follows goes on from here
         return time_ns
 
