@@ -103,8 +103,9 @@ def _make(
 ) -> int:
     from realtime_cropzoom.calibration import calibration_yaml, read_lens
     from realtime_cropzoom.calibration_picture import draw_grid
+    from realtime_cropzoom.first_frame import first_frame
 
-    image = _frame(arguments.source, arguments.start_s)
+    image = first_frame(arguments.source, arguments.start_s)
     size = (image.shape[1], image.shape[0])
     lens: Lens | None = None
     if arguments.lens is not None:
@@ -129,6 +130,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.calibration import lens_yaml
     from realtime_cropzoom.calibration_picture import draw_straightened
     from realtime_cropzoom.chessboard import find_boards, fit_lens
+    from realtime_cropzoom.first_frame import first_frame
 
     sides = _numbers(_SIDES, "--board", arguments.board, "inner corners such as 9x6")
     if not all(side.is_integer() and side > 2 for side in sides):
@@ -136,7 +138,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     board = (int(sides[0]), int(sides[1]))
     corners, size, looked_at = find_boards(arguments.source, board)
     lens = fit_lens(corners, board, size)
-    _write(arguments.out, lens_yaml(lens, size), draw_straightened(_frame(arguments.source, 0.0), lens))
+    _write(arguments.out, lens_yaml(lens, size), draw_straightened(first_frame(arguments.source), lens))
     print(f"the board was found in {len(corners)} of {looked_at} frames")
     print(f"its corners are off by {lens.residual_px:.2f} px (root mean square); above 1 px, take better pictures")
     return 0
@@ -153,25 +155,6 @@ def _write(path: Path, text: str, picture: UInt8) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror}; give another file with --out") from error
     write_png(path.with_suffix(".png"), picture)
     print(f"{path}\n{path.with_suffix('.png')}")
-
-
-def _frame(source: str, start_s: float) -> UInt8:
-    """The first frame of a source from ``start_s`` on. Raises SourceError."""
-    import numpy as np
-
-    from realtime_cropzoom.errors import SourceError
-    from realtime_cropzoom.sources import SourceOptions
-    from realtime_cropzoom.sources.opening import open_source
-
-    opened = open_source(source, SourceOptions(start_s=start_s))
-    try:
-        image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
-        for captured in opened.frames():
-            captured.copy_to(image)
-            return image
-    finally:
-        opened.close()
-    raise SourceError(f"{source} gives no frame")
 
 
 def _point(flag: str, text: str) -> Point:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon as Patch
 
-from realtime_cropzoom.errors import ConfigError, SourceError
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.overlay import figure_palette
-from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.trigger import zones
 from realtime_cropzoom.trigger.rules import Rules, ZoneShape
 from realtime_cropzoom.types import Float64, UInt8
@@ -44,25 +42,6 @@ class Fired:
     x: float
     """Frame pixels."""
     y: float
-
-
-def first_frame(source: str, at_s: float = 0.0) -> UInt8:
-    """Return one (H, W, 3) frame of an image, a recording or a camera. Raises SourceError."""
-    import cv2
-
-    path = Path(source).expanduser()
-    if path.is_file() and (image := cv2.imread(str(path), cv2.IMREAD_COLOR)) is not None:
-        return np.asarray(image[:, :, ::-1], np.uint8)
-    opened = open_source(source)
-    try:
-        frame = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
-        for captured in opened.frames():
-            if captured.pts_ns >= at_s * 1e9:
-                captured.copy_to(frame)
-                return frame
-    finally:
-        opened.close()
-    raise SourceError(f"{source} has no frame at {at_s:g} s; give an earlier time with --at")
 
 
 def outline(shape: ZoneShape, arena: FrameMap | None) -> Float64:

@@ -11,12 +11,13 @@ import numpy as np
 
 from realtime_cropzoom.draw import footage, write_figure
 from realtime_cropzoom.errors import CropzoomError, DataError
+from realtime_cropzoom.first_frame import first_frame
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.decision_log import decisions_text
 from realtime_cropzoom.trigger.events import Decision, Tick, Verdict
 from realtime_cropzoom.trigger.input_log import read_inputs
-from realtime_cropzoom.trigger.picture import ZONES_DPI, Fired, draw_zones, first_frame
+from realtime_cropzoom.trigger.picture import ZONES_DPI, Fired, draw_zones
 from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
 from realtime_cropzoom.trigger.rules import Rules, keypoints_of
 from realtime_cropzoom.types import Float64

@@ -1,0 +1,35 @@
+"""One frame of an image, a recording or a camera: what zones and calibrations are drawn on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.image_file import read_image
+from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources.images import SUFFIXES
+from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
+from realtime_cropzoom.types import UInt8
+
+
+def first_frame(source: str, start_s: float = 0.0) -> UInt8:
+    """Return the (H, W, 3) RGB frame of ``source`` at ``start_s`` seconds, as a run sees it.
+
+    An image is read as a run reads it: its EXIF orientation is ignored. Raises SourceError or DataError.
+    """
+    path = Path(source).expanduser()
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return read_image(path)
+    rendered = source.startswith(SYNTHETIC)  # the arena knows no start but its first frame
+    opened = open_source(source, SourceOptions(start_s=0.0 if rendered else start_s))
+    try:
+        frame = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
+        for captured in opened.frames():
+            if not rendered or (captured.pts_ns or 0) >= start_s * 1e9:
+                captured.copy_to(frame)
+                return frame
+    finally:
+        opened.close()
+    raise SourceError(f"{source} has no frame at {start_s:g} s; give an earlier time")

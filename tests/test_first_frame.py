@@ -1,0 +1,50 @@
+"""The frame that zones and calibrations are drawn on is the frame that is tracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.first_frame import first_frame
+from realtime_cropzoom.sources.opening import open_source
+
+
+def tracked(source: str) -> np.ndarray:
+    """The first frame that a run would see."""
+    opened = open_source(source)
+    try:
+        frame = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
+        next(iter(opened.frames())).copy_to(frame)
+        return frame
+    finally:
+        opened.close()
+
+
+def test_a_photo_with_an_orientation_tag_is_not_turned(tmp_path: Path) -> None:
+    """A run ignores the tag: zones drawn on a turned photo would lie elsewhere in the tracked frames."""
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn by 90 degrees to look at it"
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    assert cv2.imread(str(tmp_path / "photo.png"), cv2.IMREAD_COLOR).shape == (60, 40, 3), "OpenCV turns it"
+    frame = first_frame(str(tmp_path / "photo.png"))
+    np.testing.assert_array_equal(frame, pixels)
+    np.testing.assert_array_equal(frame, tracked(str(tmp_path)))
+
+
+def test_a_time_of_the_arena_is_taken_from_there() -> None:
+    source = "synthetic:arena,size=160x120,fps=30,seconds=2,seed=3"
+    assert (first_frame(source) != first_frame(source, 1.0)).any()
+
+
+@pytest.mark.parametrize("name", ["missing.png", "missing.mp4", "folder"])
+def test_what_has_no_frame_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CropzoomError) as refused:
+        first_frame(str(tmp_path / name))
+    assert "\n" not in str(refused.value)
