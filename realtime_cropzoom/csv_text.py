@@ -6,14 +6,16 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.types import Float64
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None")
 """What a cell without a number may hold."""
@@ -104,7 +106,9 @@ def numbers(
         values: Float64 = chosen.to_numpy(dtype=np.float64, na_value=np.nan)
         is_bad = np.isinf(values)
     except (ValueError, TypeError):
-        as_numbers = chosen.apply(pd.to_numeric, errors="coerce")
+        from pandas import to_numeric  # a live run reads boxes here, and does not need pandas
+
+        as_numbers = chosen.apply(to_numeric, errors="coerce")
         is_bad = (as_numbers.isna() & chosen.notna()).to_numpy()
     if is_bad.any():
         row, column = (int(i) for i in np.argwhere(is_bad)[0])
