@@ -11,7 +11,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 PURE = [
-    *("boxes", "calibration", "clock", "config_file", "context", "crop", "drift", "echo", "endpoints", "errors"),
+    *(
+        "boxes",
+        "calibration",
+        "clock",
+        "config_file",
+        "context",
+        "crop",
+        "csv_text",
+        "drift",
+        "echo",
+        "endpoints",
+        "errors",
+    ),
     *("heatmaps", "homography", "inbox", "lens", "message", "overrides", "records", "report", "schedule", "split"),
     *("stats", "types"),
 ]
