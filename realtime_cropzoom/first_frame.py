@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.formats import is_image
 from realtime_cropzoom.image_file import read_image
 from realtime_cropzoom.sources import SourceOptions
-from realtime_cropzoom.formats import is_image
 from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
 from realtime_cropzoom.types import UInt8
 
