@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,14 +133,19 @@ def _listen(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.demo import SOURCE, demo
+    with signals_held_back():
+        from realtime_cropzoom.demo import SOURCE, demo, make_pipeline
 
-    stopped_by: list[int] = []
-
-    def watch(pipeline: Pipeline) -> None:
-        nonlocal stopped_by
-        stopped_by = stop_on_signals(pipeline.stop)
-        _watch(pipeline, quiet=False)
-
-    print(demo(arguments.out, arguments.source or SOURCE, say=terminal.say, watch=watch))
+    source = arguments.source or SOURCE
+    pipeline = make_pipeline(arguments.out, source)
+    stopped_by = stop_on_signals(pipeline.stop)
+    columns = terminal.columns(sys.stdout)
+    try:
+        text = demo(pipeline, source, say=terminal.say, watch=partial(_watch, quiet=False), columns=columns)
+    except CropzoomError:
+        if not stopped_by:
+            raise
+        terminal.say("cropzoom: stopped")
+    else:
+        print(terminal.fold(text, columns))
     return 128 + stopped_by[0] if stopped_by else 0
