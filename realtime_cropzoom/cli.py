@@ -31,9 +31,12 @@ from realtime_cropzoom.commands import (
     trigger,
     zones,
 )
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
+
+_IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
+"""Commands whose result is in files; of the others it is what they print."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _run(argv)
     terminal.install()
-    code = _written(_run(argv))
+    code = _written(_run(argv), sys.argv[1:2])
     if any(t.name.startswith("cropzoom-") for t in threading.enumerate()):
         # Left behind in native code, by a source that waits for its network: all is written, and the
         # interpreter's own end would take from under that thread what it stands on.
@@ -49,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _written(code: int) -> int:
-    """Wait until all is written; return the exit code, which says whether the output is whole."""
+def _written(code: int, command: Sequence[str]) -> int:
+    """Wait until all is written; return the exit code, which says whether the result is whole."""
     error = terminal.finish()
     if error is not None and error.errno != errno.EPIPE:  # a reader that leaves, such as head, has read enough
         terminal.say(f"cropzoom: the output cannot be written to the end: {error.strerror}; write it to another place")
         terminal.finish()
+        return code if {*command} & _IN_FILES else code or EXIT_INCOMPLETE
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -17,6 +18,7 @@ from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.reception import Reception
 from realtime_cropzoom.report import fit
+from realtime_cropzoom.signals import Terminated
 from realtime_cropzoom.stats import Histogram, Rate
 
 _REFRESH_NS = 100_000_000
@@ -142,11 +144,15 @@ def listen(
     keys: Path | None = None,
     out: TextIO | None = None,
 ) -> None:
-    """Show the poses of ``endpoint`` until its run ends, nobody reads ``out``, or Ctrl-C; with ``follow`` for ever."""
+    """Show the poses of ``endpoint`` until its run ends, nobody reads ``out``, or Ctrl-C; with ``follow`` for ever.
+
+    Raises Terminated where another signal than Ctrl-C ended it, once all is said.
+    """
     out = sys.stdout if out is None else out
     listener = Listener(endpoint)
     live = out.isatty() and not as_json
     next_ns = 0
+    stopped: KeyboardInterrupt | None = None
     with Subscriber(endpoint, camera, keys=keys) as subscriber:
         try:
             while not terminal.reader_gone(out):
@@ -160,10 +166,13 @@ def listen(
                     next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
                 if isinstance(message, EndMessage) and not follow:
                     break
-        except KeyboardInterrupt:
-            terminal.hurry()
+        except KeyboardInterrupt as interrupt:
+            stopped = interrupt
         terminal.keep(out)
-        print(json.dumps(listener.summary(subscriber)) if as_json else listener.goodbye(subscriber), file=out)
+        last = json.dumps(listener.summary(subscriber)) if as_json else listener.goodbye(subscriber)
+        print(last if as_json else terminal.fold(last, terminal.columns(out)), file=out)
+    if isinstance(stopped, Terminated) and stopped.number != signal.SIGINT:  # Ctrl-C is how one usually leaves
+        raise stopped
 
 
 def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> list[str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from live import LONG_S, _environment
@@ -27,6 +27,8 @@ class Screen:
         self.columns = columns
         self.rows: list[str] = [""]
         self.row = self.column = 0
+        self.wrapped = False
+        """Whether any line was longer than a row."""
 
     @property
     def text(self) -> str:
@@ -66,6 +68,7 @@ class Screen:
                 self.rows.append("")
         else:
             if self.column == self.columns:  # one too many: the terminal wraps
+                self.wrapped = True
                 self._put("\r")
                 self._put("\n")
             row = self.rows[self.row].ljust(self.column)
@@ -76,14 +79,28 @@ class Screen:
 class Terminal:
     """``cropzoom ARGUMENTS`` on a terminal of its own."""
 
-    def __init__(self, *arguments: object, columns: int = 80, rows: int = 24, cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        columns: int = 80,
+        rows: int = 24,
+        cwd: Path | None = None,
+        program: Sequence[str] = ("-m", "realtime_cropzoom"),
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``before`` is called in the new process, ahead of the program."""
+
+        def prepare() -> None:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            before()
+
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.screen = Screen(columns)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "realtime_cropzoom", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=cwd, env=_environment(),
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=prepare,
         )  # fmt: skip
         os.close(slave)
 
@@ -112,11 +129,14 @@ class Terminal:
 
     def close(self) -> None:
         """Close the window."""
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
         self._master = -1
 
     def finish(self) -> int:
         """Read to the end and return the exit code."""
         while self.read():
             pass
-        return self.process.wait(LONG_S)
+        code = self.process.wait(LONG_S)
+        self.close()
+        return code

@@ -21,6 +21,8 @@ from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
 
+_SIGPIPE = 13
+"""Windows has no name for it."""
 RUN_EXPLAINED = """\
 cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by frame.
 
@@ -129,7 +131,7 @@ def _listen(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
         keys=arguments.keys,
     )
-    return 0
+    return 128 + _SIGPIPE if terminal.reader_gone(sys.stdout) else 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:
