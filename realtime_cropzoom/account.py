@@ -116,6 +116,7 @@ class Account:
             recorded=sum(r.recording.recorded for r in recorders if not isinstance(r, CropRecorder)),
             unrecorded=sum(r.recording.dropped_count() for r in recorders),
             refused=stages.publish.refusals.count if stages and stages.publish else 0,
+            cut_off=stages.publish.refusals.cut_off if stages and stages.publish else 0,
         )
 
     def stream(self) -> StreamState:
@@ -147,6 +148,7 @@ class Account:
             "clock_drift": _rounded(stages.capture.drift.result()),
             "too_old": stages.publish.too_old if stages.publish else 0,
             "refused": stages.publish.refusals.count if stages.publish else 0,
+            "cut_off": stages.publish.refusals.cut_off if stages.publish else 0,
             "refused_keys": dict(stages.publish.refusals.keys) if stages.publish else {},
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "restarts": {stage.stage: stage.restarts.count for stage in _with_models(stages)},

@@ -170,6 +170,8 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Frames that should be in a recording, of frames or of crops, and are not."""
     refused: Count = 0
     """Connections that were not let in: without a key, with an unknown one, or for another run."""
+    cut_off: Count = 0
+    """Connections that were ended because they sent far more than a listener does, or were too many."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):

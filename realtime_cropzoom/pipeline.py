@@ -31,6 +31,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.keys import read_server_keys
+from realtime_cropzoom.limits import check_open_files
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
@@ -137,6 +138,7 @@ class Pipeline:
         Raises ConfigError, SourceError, ModelError, ScheduleError or SinkError before the first
         frame is taken; nothing is left running then. Raises StateError if it was started before.
         """
+        check_open_files()
         with self._changing:
             if self._state is not RunState.BUILT:
                 raise StateError(
@@ -204,7 +206,7 @@ class Pipeline:
                 recorder.start()
                 if_refused.callback(_end, recorder)
             for recorder in recorders:
-                recorder.recording.wait_open()
+                recorder.recording.wait_open(self.control.stop.is_set)
             write = self._writer(info, models.pose, self.folder, publish)
             if_refused.pop_all()
         if tracked:
@@ -270,7 +272,7 @@ class Pipeline:
         try:
             sink.wait_bound()
         except SinkError as error:
-            sink.join()
+            sink.join(_SINKS_END_WITHIN_S)
             if not s.publish_optional:
                 raise
             logger.warning("%s; going on with files alone", error)

@@ -3,7 +3,8 @@
 A ``Guard`` stands at all sockets that are bound in one context. With keys, each connection is encrypted, and
 lasts only if the client knows the run's public key and its own is in the folder of clients *now*: the
 folder is read anew for each of them. Without keys it only sees to it that nothing but this machine
-can reach the endpoints, unless that was asked for.
+can reach the endpoints, unless that was asked for. With or without, it cuts off who sends more than it should,
+and takes no connection of ZMTP before version 3, which a web page can imitate.
 """
 
 from __future__ import annotations
@@ -19,16 +20,25 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.connections import SUBSCRIPTIONS, Allowance, Connections
 from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.keys import ClientKeys, ServerKeys, allowed_clients
+from realtime_cropzoom.limits import connections_allowed
 
 logger = logging.getLogger(__name__)
 
 _ZAP = "inproc://zeromq.zap.01"
 _DOMAIN = b"cropzoom"
-_POLL_MS = 100
+_POLL_MS = 50
+_HANDSHAKE_MS = 10_000
+"""Who has not said by then who it is is dropped."""
 _KEYS_REMEMBERED = 64
+_LONGEST_SUBSCRIPTION = 512
+_SUBSCRIPTIONS_WAITING = 16
+_RECEIVE_BUFFER = 1 << 15
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+_WATCHED = _FAILED | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _MECHANISM_MISMATCH = 0x11000002
 _TRIES = 3
 """One connection that breaks off while it is made may have other reasons than a key."""
@@ -42,16 +52,30 @@ class Refusals:
         """Connections that were refused, or broke off before it was known whose they were."""
         self.keys: dict[str, int] = {}
         """Public key → how often it was refused because it is no client's; the first 64 of them."""
-        self._said = False
+        self.cut_off = 0
+        """Connections that were ended because they sent too much, or were too many."""
+        self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, *, without_key: bool) -> None:
         """Count a connection."""
         with self._lock:
             self.count += 1
-            first, self._said = without_key and not self._said, self._said or without_key
+        if without_key:
+            self._say("refused a client that has no key, or knows another run's; further ones are only counted")
+
+    def add_cut_off(self, name: str, why: str) -> None:
+        """Count a connection to the endpoint ``name`` that was ended."""
+        with self._lock:
+            self.cut_off += 1
+        self._say(f"{name}: a connection was cut off: {why}; further ones are only counted")
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            first = text not in self._said
+            self._said.add(text)
         if first:
-            logger.warning("refused a client that has no key, or knows another run's; further ones are only counted")
+            logger.warning("%s", text)
 
     def add_key(self, key: str, address: str, folder: Path) -> None:
         """Remember a key, of a connection that is counted besides."""
@@ -84,7 +108,7 @@ class Guard:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], security: Security) -> None:
         self._context, self._security, self._keys = context, security, security.keys
         self._guarded: list[zmq.Socket[bytes]] = []
-        self._monitors: list[zmq.Socket[bytes]] = []
+        self._monitors: dict[zmq.Socket[bytes], tuple[str, Connections]] = {}
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._door: zmq.Socket[bytes] | None = None
@@ -92,8 +116,10 @@ class Guard:
             self._door = context.socket(zmq.REP)
             self._door.bind(_ZAP)
 
-    def bind(self, socket: zmq.Socket[bytes], name: str, endpoint: str) -> str:
+    def bind(self, socket: zmq.Socket[bytes], name: str, endpoint: str, allowance: Allowance = SUBSCRIPTIONS) -> str:
         """Bind a socket to the setting ``name`` and return the endpoint it got. Before ``start``.
+
+        A connection that sends more than ``allowance`` is cut off.
 
         Raises ConfigError where others could reach it though nobody has said so, zmq.ZMQError where it cannot be bound.
         """
@@ -105,16 +131,17 @@ class Guard:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, self._keys.secret)
             socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # where nobody answers for the keys, nobody comes in
-            self._monitors.append(monitor(self._context, socket, _FAILED))
-            self._guarded.append(socket)
+        socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        connections = Connections(allowance, connections_allowed())
+        self._monitors[monitor(self._context, socket, _WATCHED)] = name, connections
+        self._guarded.append(socket)
         socket.bind(endpoint)
         return bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
 
     def start(self) -> None:
         """Let clients in from here on; until then they wait."""
-        if self._keys is not None:
-            self._thread = threading.Thread(target=self._watch, name="cropzoom-guard", daemon=True)
-            self._thread.start()
+        self._thread = threading.Thread(target=self._watch, name="cropzoom-guard", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Let nobody in any more; who is in stays. May be called twice."""
@@ -134,7 +161,7 @@ class Guard:
         self.close()
 
     def _watched(self) -> list[zmq.Socket[bytes]]:
-        return self._monitors if self._door is None else [self._door, *self._monitors]
+        return [*self._monitors] if self._door is None else [self._door, *self._monitors]
 
     def _watch(self) -> None:
         poller = zmq.Poller()
@@ -145,7 +172,10 @@ class Guard:
                 if socket is self._door:
                     self._answer(socket)
                 else:
-                    self._count(socket)
+                    self._note(socket, self._monitors[socket][1])
+            for name, connections in self._monitors.values():
+                for why in connections.cut_off(now_ns()):
+                    self._security.refusals.add_cut_off(name, why)
 
     def _answer(self, door: zmq.Socket[bytes]) -> None:
         """Say whether a client may come in: ZeroMQ's authentication protocol, RFC 27."""
@@ -164,9 +194,26 @@ class Guard:
             self._security.refusals.add_key(key.decode(), address, self._keys.clients)
         return name
 
-    def _count(self, events: zmq.Socket[bytes]) -> None:
-        event, _ = parse_event(events.recv_multipart())
-        self._security.refusals.add(without_key=event != zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+    def _note(self, events: zmq.Socket[bytes], connections: Connections) -> None:
+        """Take in all that ZeroMQ says of a socket's connections: descriptors are given again at once."""
+        while events.poll(0):
+            event, value = parse_event(events.recv_multipart())
+            if event == zmq.EVENT_ACCEPTED:
+                connections.accepted(value, now_ns())
+            elif event == zmq.EVENT_DISCONNECTED:
+                connections.ended(value)
+            elif self._keys is not None:
+                self._security.refusals.add(without_key=event != zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+
+
+def take_subscriptions_only(socket: zmq.Socket[bytes]) -> None:
+    """Bound what a publishing socket takes in: subscriptions, which are short, and few at a time. Before it is bound.
+
+    ZeroMQ works off all that waits in one go, while the thread sends: with little room nothing else waits for long.
+    """
+    socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
+    socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
+    socket.set(zmq.RCVBUF, _RECEIVE_BUFFER)
 
 
 def use_client_keys(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
@@ -186,8 +233,6 @@ class Handshake:
         self._endpoint, self._with_keys = endpoint, with_keys
         self._socket = socket
         self._broke_off = 0
-        self.succeeded = False
-        """Whether a handshake has come to its end, the last time that one did."""
         self.events = monitor(context, socket, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         """Readable when there is something to ``judge``."""
 
@@ -200,7 +245,7 @@ class Handshake:
         while self.events.poll(0):
             event, value = parse_event(self.events.recv_multipart())
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                why, self._broke_off, self.succeeded = None, 0, True
+                why, self._broke_off = None, 0
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 self._count_broken_off()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:

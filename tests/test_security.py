@@ -344,7 +344,6 @@ def test_without_keys_the_loopback_needs_nothing() -> None:
     server = Server(None)
     with Subscriber(server.endpoint) as subscriber:
         assert server.hears(subscriber)
-    assert "cropzoom-guard" not in cropzoom_threads()
     server.close()
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_INCOMPLETE,
@@ -21,8 +19,6 @@ from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
 
-_SIGPIPE = 13
-"""Windows has no name for it."""
 RUN_EXPLAINED = """\
 cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by frame.
 
@@ -79,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_cameras(cameras, quiet=arguments.quiet)
     settings = load_settings(given, arguments.config)
     if settings.source is None:
-        terminal.say(RUN_EXPLAINED)
+        print(RUN_EXPLAINED, file=sys.stderr)
         return EXIT_BAD_INPUT
     with signals_held_back():
         from realtime_cropzoom.pipeline import Pipeline
@@ -92,19 +88,18 @@ def _run(arguments: argparse.Namespace) -> int:
     except CropzoomError:
         if not stopped_by:
             raise
-        terminal.say("cropzoom: stopped")
+        print("cropzoom: stopped", file=sys.stderr)
         return 128 + stopped_by[0]
     if not arguments.quiet:
-        terminal.say("\n".join(pipeline.notes))
+        print("\n".join(pipeline.notes), file=sys.stderr)
     _watch(pipeline, quiet=arguments.quiet)
     try:
         summary = pipeline.join()
     finally:
         if pipeline.summary and not arguments.quiet:
-            columns = terminal.columns(sys.stdout)
-            print(terminal.fold(report(pipeline.summary, columns=columns), columns))
+            print(report(pipeline.summary))
     for problem in summary["problems"]:
-        terminal.say(f"cropzoom: {problem}")
+        print(f"cropzoom: {problem}", file=sys.stderr)
     if stopped_by:
         return 128 + stopped_by[0]
     return EXIT_INCOMPLETE if summary["problems"] else 0
@@ -114,11 +109,14 @@ def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress a second until the run ends; on a terminal, over the last one."""
     from realtime_cropzoom.report import progress_line
 
+    live = sys.stderr.isatty()
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
-        if not quiet:
-            line = progress_line(pipeline.progress(), pipeline.info.frame_count, terminal.columns())
-            terminal.show([line])
-    terminal.keep()
+        if quiet:
+            continue
+        line = progress_line(pipeline.progress(), pipeline.info.frame_count)
+        print(f"\r{line}\x1b[K" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+    if live and not quiet:
+        print(file=sys.stderr)
 
 
 def _listen(arguments: argparse.Namespace) -> int:
@@ -131,23 +129,18 @@ def _listen(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
         keys=arguments.keys,
     )
-    return 128 + _SIGPIPE if terminal.reader_gone(sys.stdout) else 0
+    return 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    with signals_held_back():
-        from realtime_cropzoom.demo import SOURCE, demo, make_pipeline
+    from realtime_cropzoom.demo import SOURCE, demo
 
-    source = arguments.source or SOURCE
-    pipeline = make_pipeline(arguments.out, source)
-    stopped_by = stop_on_signals(pipeline.stop)
-    columns = terminal.columns(sys.stdout)
-    try:
-        text = demo(pipeline, source, say=terminal.say, watch=partial(_watch, quiet=False), columns=columns)
-    except CropzoomError:
-        if not stopped_by:
-            raise
-        terminal.say("cropzoom: stopped")
-    else:
-        print(terminal.fold(text, columns))
+    stopped_by: list[int] = []
+
+    def watch(pipeline: Pipeline) -> None:
+        nonlocal stopped_by
+        stopped_by = stop_on_signals(pipeline.stop)
+        _watch(pipeline, quiet=False)
+
+    print(demo(arguments.out, arguments.source or SOURCE, say=lambda s: print(s, file=sys.stderr), watch=watch))
     return 128 + stopped_by[0] if stopped_by else 0

@@ -10,11 +10,15 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
+from realtime_cropzoom.connections import REQUESTS
 from realtime_cropzoom.echo import MARK_BYTES, EchoReply
-from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.security import Guard, Security
+from realtime_cropzoom.started import Started
 
 _POLL_MS = 50
+_ANSWERS_AT_ONCE = 32
+_REST_S = 0.02
+"""After so many answers without a pause: who asks without end must not take the interpreter from the tracking."""
 _ENDS_WITHIN_S = 2.0
 _LARGEST_FRAME = 1024
 _QUEUE = 64
@@ -42,17 +46,20 @@ class EchoServer:
         self.endpoint = endpoint
         """The endpoint really bound, once started (a port 0 or * becomes a number)."""
         self._clock, self._now = clock or clock_id(), now
-        self._bound, self._stop = threading.Event(), threading.Event()
-        self._error: zmq.ZMQError | ConfigError | None = None
+        self._started, self._stop = Started(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cropzoom-echo", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer. Raises zmq.ZMQError where the endpoint cannot be bound, ConfigError where it must not."""
+        """Begin to answer.
+
+        Raises zmq.ZMQError where the endpoint cannot be bound, ConfigError where it must not, SinkError after a while.
+        """
         self._thread.start()
-        self._bound.wait()
-        if self._error is not None:
+        try:
+            self._started.wait("the clock's echo")
+        except BaseException:
             self.stop()
-            raise self._error
+            raise
 
     def stop(self) -> None:
         """End, and free the endpoint; may be called twice."""
@@ -61,24 +68,28 @@ class EchoServer:
             self._thread.join(_ENDS_WITHIN_S)
 
     def _run(self) -> None:
-        with zmq.Context() as context, context.socket(zmq.ROUTER) as socket, Guard(context, self._security) as guard:
-            try:
-                self._bind(guard, socket)
-            except (zmq.ZMQError, ConfigError) as error:
-                self._error = error
-                return
-            finally:
-                self._bound.set()
+        with (
+            self._started.reporting(),
+            zmq.Context() as context,
+            context.socket(zmq.ROUTER) as socket,
+            Guard(context, self._security) as guard,
+        ):
+            self._bind(guard, socket)
+            self._started.ready()
             while not self._stop.is_set():
-                if socket.poll(_POLL_MS):
+                answered = 0
+                while answered < _ANSWERS_AT_ONCE and socket.poll(0 if answered else _POLL_MS):
                     self._answer(socket, self._now())
+                    answered += 1
+                if answered == _ANSWERS_AT_ONCE:
+                    self._stop.wait(_REST_S)
 
     def _bind(self, guard: Guard, socket: zmq.Socket[bytes]) -> None:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
         socket.set(zmq.RCVHWM, _QUEUE)
         socket.set(zmq.SNDHWM, _QUEUE)
-        self.endpoint = guard.bind(socket, "publish_echo", self.endpoint)
+        self.endpoint = guard.bind(socket, "publish_echo", self.endpoint, REQUESTS)
         guard.start()
 
     def _answer(self, socket: zmq.Socket[bytes], received_ns: int) -> None:

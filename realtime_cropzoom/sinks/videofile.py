@@ -8,21 +8,22 @@ numbers may be left out: those of frames that were not captured, and from which 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import CropzoomError, SinkError
 from realtime_cropzoom.recording import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.ring import Lease
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
 from realtime_cropzoom.sinks.files import RowFile
 from realtime_cropzoom.sinks.packetfile import PacketFile
 from realtime_cropzoom.sources.coded import CodedFrames, Coding
+from realtime_cropzoom.stages.base import in_a_line
+from realtime_cropzoom.started import Started
 from realtime_cropzoom.types import Stamp, UInt8
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,7 @@ class Recording(Generic[_File]):
         self.recorded = 0
         self.dropped: Counter[str] = Counter()
         self._codec = codec
-        self._opened = threading.Event()
-        self._refused: SinkError | None = None
+        self._started = Started()
         self._file: _File | None = None
         self._table: RowFile | None = None
         self._failed = False
@@ -90,22 +90,22 @@ class Recording(Generic[_File]):
 
     def open(self) -> bool:
         """Make the files; return whether that could be done."""
-        try:
+        with self._started.reporting():
             self._file = self.open_video()
             self._table = RowFile(recording_table(self.video), RECORDING_COLUMNS + "\n")
-        except SinkError as error:
-            self._refused = error
-        finally:
-            self._opened.set()
-        if self._refused is not None and self._file is not None:
+            self._started.ready()
+        if self._started.error is not None and self._file is not None:
             self._file.close()
-        return self._refused is None
+        return self._started.error is None
 
-    def wait_open(self) -> None:
-        """Wait for ``open`` in the other thread. Raises SinkError where it could not be done."""
-        self._opened.wait()
-        if self._refused is not None:
-            raise self._refused
+    def wait_open(self, stopped: Callable[[], object] = lambda: False) -> None:
+        """Wait for ``open`` in the other thread. Raises SinkError where that failed, after a while, and ``stopped``."""
+        try:
+            self._started.wait(f"the recording {self.video.name}", stopped=stopped)
+        except CropzoomError:
+            raise
+        except Exception as error:
+            raise SinkError(f"cannot record {self.video.name}: {in_a_line(error)}") from error
 
     def leave_out(self, stamps: Sequence[Stamp], why: str) -> None:
         """Mark frames that are not recorded."""

@@ -8,7 +8,7 @@ socket and sees it in the gaps of ``seq``.
 
 from __future__ import annotations
 
-import threading
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -27,18 +27,20 @@ from realtime_cropzoom.message import (
     topic,
 )
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
-from realtime_cropzoom.security import Guard, Security
+from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.echo import EchoServer
 from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.started import Started
 from realtime_cropzoom.stats import Histogram
 from realtime_cropzoom.types import StreamState
 
 _QUEUE = 64
 _HIGH_WATER_MARK = 256
-_LATEST_QUEUE = 2
 _HEARTBEAT_NS = 1_000_000_000
 _GREET_NS = 50_000_000
+_LINGER_MS = 500
+_SUBSCRIPTIONS_AT_ONCE = 1000
 
 
 class Speaker(Protocol):
@@ -95,8 +97,7 @@ class ZmqSink(Sink):
         self._security = security or Security()
         self._echo = None if echo_endpoint is None else EchoServer(echo_endpoint, security=self._security)
         self._encoding: Encoding = encoding
-        self._bound = threading.Event()
-        self._error: SinkError | None = None
+        self._binding = Started()
         self._max_age_ns = None if max_age_ms is None else round(max_age_ms * 1e6)
         self.too_old = 0
         """Poses that were not sent because of their age."""
@@ -119,56 +120,51 @@ class ZmqSink(Sink):
 
     def wait_bound(self) -> None:
         """Wait until the sockets are bound. Raises SinkError where an endpoint is in use or is none."""
-        self._bound.wait()
-        if self._error is not None:
-            raise self._error
+        try:
+            self._binding.wait("what is published", stopped=self.control.stop.is_set)
+        except zmq.ZMQError as error:
+            raise SinkError(f"cannot publish ({error.strerror}); look at how many files are open") from error
 
     def work(self) -> None:
-        """Publish until the last record is out."""
-        context = zmq.Context()
-        guard = Guard(context, self._security)
-        poses = context.socket(zmq.XPUB)
-        latest = context.socket(zmq.PUB)
-        try:
-            if self._bind(guard, poses, latest):
-                self._publish_all(poses, latest)
-        finally:
-            if self._echo is not None:
-                self._echo.stop()
-            guard.close()
-            poses.close(linger=500)
-            latest.close(linger=500)
-            context.term()
+        """Publish until the last record is out; a start that fails is what ``wait_bound`` raises."""
+        with self._binding.reporting(), zmq.Context() as context:
+            context.setsockopt(zmq.LINGER, _LINGER_MS)
+            with (
+                context.socket(zmq.XPUB) as poses,
+                context.socket(zmq.PUB) as latest,
+                Guard(context, self._security) as guard,  # closed before the sockets are
+            ):
+                try:
+                    self._bind(guard, poses, latest)
+                    self._start_echo()
+                    self._binding.ready()
+                    self._publish_all(poses, latest)
+                finally:
+                    if self._echo is not None:
+                        self._echo.stop()
 
-    def finish(self) -> None:
-        """Let whoever waits for the sockets go on."""
-        self._bound.set()
-
-    def _bind(self, guard: Guard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> bool:
-        poses.set(zmq.XPUB_VERBOSER, 1)
+    def _bind(self, guard: Guard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
+        poses.set(zmq.XPUB_VERBOSE, 1)
         poses.set(zmq.SNDHWM, _HIGH_WATER_MARK)
         latest.set(zmq.CONFLATE, 1)
         for socket, name, endpoint in zip((poses, latest), ("publish", "publish_latest"), self._endpoints, strict=True):
+            take_subscriptions_only(socket)
             if endpoint is None:
                 continue
             try:
                 self.bound_to.append(guard.bind(socket, name, endpoint))
             except (zmq.ZMQError, ConfigError) as error:
-                self._error = SinkError(_why_not(endpoint, error))
-                return False
+                raise SinkError(_why_not(endpoint, error)) from error
         guard.start()
-        return self._start_echo()
 
-    def _start_echo(self) -> bool:
-        if self._echo is not None:
-            try:
-                self._echo.start()
-            except (zmq.ZMQError, ConfigError) as error:
-                self._error = SinkError(_why_not(self._echo.endpoint, error))
-                return False
-            self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
-        self._bound.set()
-        return True
+    def _start_echo(self) -> None:
+        if self._echo is None:
+            return
+        try:
+            self._echo.start()
+        except (zmq.ZMQError, ConfigError) as error:
+            raise SinkError(_why_not(self._echo.endpoint, error)) from error
+        self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
 
     def _publish_all(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         self._send(poses, self._hello)
@@ -188,7 +184,7 @@ class ZmqSink(Sink):
                     latest.send(payload, zmq.NOBLOCK)
                 record.published_ns = published_ns
                 self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
-            if not records or now_ns() >= greet_ns:
+            if now_ns() >= greet_ns:
                 self._greet(poses)
                 greet_ns = now_ns() + _GREET_NS
             if now_ns() >= beat_ns or self._speaker.stream() is not stream:  # that frames stay away is said at once
@@ -200,8 +196,9 @@ class ZmqSink(Sink):
     def _greet(self, poses: zmq.Socket[bytes]) -> None:
         """Say hello again if somebody has subscribed."""
         subscribed = False
-        while poses.poll(0):
-            subscribed |= poses.recv()[:1] == b"\x01"
+        with suppress(zmq.Again):  # what there are more than that waits for the next time
+            for _ in range(_SUBSCRIPTIONS_AT_ONCE):
+                subscribed |= poses.recv(zmq.NOBLOCK)[:1] == b"\x01"
         if subscribed:
             self._send(poses, self._hello)
 

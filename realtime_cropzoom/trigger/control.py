@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import msgspec
 import zmq
 
+from realtime_cropzoom.connections import REQUESTS
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.security import Guard, Security, use_client_keys
 from realtime_cropzoom.started import Started
@@ -126,7 +127,7 @@ class Control:
             socket.set(zmq.MAXMSGSIZE, _LARGEST_BYTES)
             socket.set(zmq.RCVHWM, _QUEUE)
             socket.set(zmq.SNDHWM, _QUEUE)
-            self._address.bound(guard.bind(socket, "control", self.endpoint))
+            self._address.bound(guard.bind(socket, "control", self.endpoint, REQUESTS))
             guard.start()
             self._started.ready()
             while not self._over.is_set():

@@ -11,7 +11,8 @@ from pydantic import Field
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, TooLate, Written
+from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
 
 _LINGER_MS = 200
 
@@ -46,28 +47,24 @@ class ZmqPublish(Output):
         """Bind. Raises SinkError."""
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PUB)
-        self._socket.set(zmq.IPV6, int("[" in self._endpoint))
+        take_subscriptions_only(self._socket)
+        self._guard = Guard(self._context, Security())
         try:
-            self._socket.bind(self._endpoint)
+            self.bound_to = self._guard.bind(self._socket, "zmq_publish", self._endpoint)
         except zmq.ZMQError as error:
             raise SinkError(f"cannot publish at {self._endpoint} ({error.strerror})") from error
-        self.bound_to = bytes(self._socket.get(zmq.LAST_ENDPOINT)).decode()
+        self._guard.start()
 
     def perform(self, job: Job) -> Written:
         """Send it; a subscriber that does not keep up loses messages."""
         body = json.dumps(job.fields()).encode()
-        self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)
-        try:  # the second part is what counts: the process may be held up between both
-            self.check(job)
-        except TooLate:
-            self._socket.send(json.dumps(job.fields() | {"act": "late"}).encode(), zmq.NOBLOCK)
-            raise
-        self._socket.send(body, zmq.NOBLOCK)
+        self._socket.send_multipart([f"trigger/{job.action.output}".encode(), body], zmq.NOBLOCK)
         return Written(now_ns())
 
     def close(self) -> None:
         """Unbind."""
         if self._context is not None:
+            self._guard.close()
             self._socket.close(linger=_LINGER_MS)
             self._context.term()
             self._context = None

@@ -116,9 +116,7 @@ class ZmqRequest(Output):
 
     def perform(self, job: Job) -> Written:
         """Send it and wait for the reply."""
-        request = json.dumps(job.fields()).encode()
-        self.check(job)
-        written_ns = self._requester.send(request)
+        written_ns = self._requester.send(json.dumps(job.fields()).encode())
         if self._requester.reply(self._timeout_s, self) is None:
             why = f"{self._requester.endpoint} did not reply within {self._timeout_s * 1000:.0f} ms"
             return Written(written_ns, None, why)

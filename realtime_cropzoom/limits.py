@@ -1,0 +1,66 @@
+"""How many files and connections a process may have open: raised as far as it goes, and checked before it matters.
+
+Libraries end the whole process, or wait for ever, where they cannot open a file. So it is looked at first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from realtime_cropzoom.errors import ConfigError
+
+if sys.platform != "win32":  # it has no such limit
+    import resource
+
+NEEDED = 128
+"""Files that a run or a trigger process may open at once, with every output and recording: sockets, pipes, files."""
+_ENOUGH = 1 << 16
+_MOST_CONNECTIONS = 500
+_FEWEST_CONNECTIONS = 16
+
+
+def check_open_files(needed: int = NEEDED) -> None:
+    """Let this process open as many files as the system allows. Raises ConfigError where it can open too few."""
+    if sys.platform == "win32":
+        return
+    raise_limit()
+    limit, open_now = _soft_limit(), _open_files()
+    if limit - open_now < needed:
+        expected = open_now + needed
+        raise ConfigError(
+            f"open files: this process may have {limit}, and has {open_now}; expected at least {expected}. Run "
+            "'ulimit -n 1024' first, or ask who looks after this machine"
+        )
+
+
+def raise_limit() -> None:
+    """Raise the limit of open files to what this user may have, within reason."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):  # macOS allows less than it says
+            return
+
+
+def connections_allowed() -> int:
+    """Return how many connections one endpoint may have, so that files are left for everything else."""
+    return max(_FEWEST_CONNECTIONS, min(_MOST_CONNECTIONS, (_soft_limit() - NEEDED) // 4))
+
+
+def _soft_limit() -> int:
+    if sys.platform == "win32":
+        return _ENOUGH
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _ENOUGH if soft == resource.RLIM_INFINITY else soft
+
+
+def _open_files() -> int:
+    try:
+        return len(os.listdir("/dev/fd")) - 1  # the listing itself is one of them
+    except OSError:
+        return 0
