@@ -1,5 +1,6 @@
 # make demo   track the built-in arena live, with a subscriber, a report and a picture
 # make test   run the tests
+# make fast   run those that start no process and no pipeline, for every change
 # make lint   linters and type checker
 # make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
 # make soak   track for ten minutes, publish for five under load, and print what grows; MINUTES=60 for six times as long
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test fast lint bench soak clean
 
 demo: .venv/.run
 	$(BIN)/cropzoom demo
@@ -18,6 +19,9 @@ WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? 2
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+fast: .venv/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not whole and not slow'
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ with everything closed.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import errno
 import logging
 import os
 import signal
@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from realtime_cropzoom import __version__
+from realtime_cropzoom import __version__, terminal
 from realtime_cropzoom.commands import (
     calibration,
     keys,
@@ -31,24 +31,34 @@ from realtime_cropzoom.commands import (
     trigger,
     zones,
 )
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
-_SIGPIPE = 13
-"""Windows has no name for it."""
+_IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
+"""Commands whose result is in files; of the others it is what they print."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    code = _run(argv)
-    if argv is None and any(t.name.startswith("cropzoom-") for t in threading.enumerate()):
+    if argv is not None:
+        return _run(argv)
+    terminal.install()
+    code = _written(_run(argv), sys.argv[1:2])
+    if any(t.name.startswith("cropzoom-") for t in threading.enumerate()):
         # Left behind in native code, by a source that waits for its network: all is written, and the
         # interpreter's own end would take from under that thread what it stands on.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
         os._exit(code)
+    return code
+
+
+def _written(code: int, command: Sequence[str]) -> int:
+    """Wait until all is written; return the exit code, which says whether the result is whole."""
+    error = terminal.finish()
+    if error is not None and error.errno != errno.EPIPE:  # a reader that leaves, such as head, has read enough
+        terminal.say(f"cropzoom: the output cannot be written to the end: {error.strerror}; write it to another place")
+        terminal.finish()
+        return code if {*command} & _IN_FILES else code or EXIT_INCOMPLETE
     return code
 
 
@@ -66,9 +76,6 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as stopped:
         print("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]), file=sys.stderr)
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 128 + _SIGPIPE
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 
 from realtime_cropzoom.config import load_settings
 from realtime_cropzoom.draw import contact_sheet, write_png
+from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.report import report
 from realtime_cropzoom.session_table import read_session
@@ -20,42 +22,85 @@ from realtime_cropzoom.sources.arena import Arena, parse_arena
 
 SOURCE = "synthetic:arena,size=640x480,fps=60,seconds=15,seed=7"
 PICTURE = "demo.png"
+_HEARS_THE_END_WITHIN_S = 3.0
+_ENDS_WITHIN_S = 5.0
 
 
-def demo(out: Path, source: str = SOURCE, *, say: Callable[[str], None], watch: Callable[[Pipeline], None]) -> str:
-    """Track the arena live and return the report. ``watch`` shows progress until the run ends.
+def make_pipeline(out: Path, source: str = SOURCE) -> Pipeline:
+    """Return the pipeline of a demo, not started yet.
 
     Raises ConfigError where ``source`` is no arena: there is no truth to compare with then.
     """
     parse_arena(source)
-    pipeline = Pipeline(
-        load_settings(
-            {"source": source, "out": out, "publish": "tcp://127.0.0.1:*", "publish_latest": "tcp://127.0.0.1:*"}
-        )
-    )
+    any_port = "tcp://127.0.0.1:*"
+    return Pipeline(load_settings({"source": source, "out": out, "publish": any_port, "publish_latest": any_port}))
+
+
+def demo(
+    pipeline: Pipeline,
+    source: str = SOURCE,
+    *,
+    say: Callable[[str], None],
+    watch: Callable[[Pipeline], None],
+    columns: int = 80,
+) -> str:
+    """Track the arena live and return the report. ``watch`` shows progress until the run ends, or is stopped."""
     pipeline.start()
     for note in pipeline.notes:
         say(note)
-    with subprocess.Popen(
-        [sys.executable, "-m", "realtime_cropzoom", "listen", pipeline.endpoints[0], "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as subscriber:
-        watch(pipeline)
+    with _subscriber(pipeline.endpoints[0]) as subscriber:
         try:
+            watch(pipeline)
             summary = pipeline.join()
-            printed, _ = subscriber.communicate(timeout=10)
+            received = _received(subscriber)
         finally:
             subscriber.kill()
+    if received is None:
+        say("the subscriber process had not begun when the run ended")
     folder = Path(summary["folder"])
-    say("drawing …")
-    write_png(folder / PICTURE, contact_sheet(read_session(folder)))
-    text = f"{report(summary, json.loads(printed))}\npicture: {folder / PICTURE}"
-    return f"{text}\n\n{error_report(truth_error(folder, source))}"
+    lines = [report(summary, received, columns)]
+    if summary["counts"]["processed"]:
+        say("drawing …")
+        lines += _results(folder, source)
+    return "\n".join(lines)
+
+
+def _subscriber(endpoint: str) -> subprocess.Popen[str]:
+    """Start ``cropzoom listen``, in a group of its own: Ctrl-C is for the run, whose end ends the subscriber too."""
+    command = [sys.executable, "-m", "realtime_cropzoom", "listen", endpoint, "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _received(subscriber: subprocess.Popen[str]) -> dict[str, Any] | None:
+    """Return what the subscriber has counted; None where it had not begun when the run ended."""
+    printed = ""
+    for patience_s in (_HEARS_THE_END_WITHIN_S, _ENDS_WITHIN_S):
+        try:
+            printed, _ = subscriber.communicate(timeout=patience_s)
+            break
+        except subprocess.TimeoutExpired:  # it joined after the end message had gone out
+            subscriber.send_signal(signal.SIGINT)
+    try:
+        received: dict[str, Any] = json.loads(printed)
+    except ValueError:
+        return None
+    return received if received["received"] else None
+
+
+def _results(folder: Path, source: str) -> list[str]:
+    try:
+        write_png(folder / PICTURE, contact_sheet(read_session(folder)))
+        error = truth_error(folder, source)
+    except DataError as why:  # stopped before the animal was found
+        return ["", str(why)]
+    return [f"picture: {folder / PICTURE}", "", error_report(error)]
 
 
 def truth_error(folder: Path, source: str) -> dict[str, Any]:
-    """Compare the poses of a session with the arena's own keypoints: pixels, over all keypoints with a pose."""
+    """Compare the poses of a session with the arena's own keypoints: pixels, over all keypoints with a pose.
+
+    Raises DataError where no frame has one.
+    """
     tables = read_session(folder)
     arena = Arena(parse_arena(source))
     truth = np.stack([arena.truth(i) for i in range(len(tables.poses))])
@@ -65,6 +110,8 @@ def truth_error(folder: Path, source: str) -> dict[str, Any]:
     inside: Any = ((truth >= boxes[..., :2]) & (truth < boxes[..., :2] + boxes[..., 2:])).all(axis=(1, 2))
     with_box = np.isfinite(tables.boxes).all(axis=1)
     errors = distance[tracked]
+    if len(errors) == 0:
+        raise DataError(f"{folder} has no frame with a pose; there is nothing to compare")
     return {
         "frames_with_pose": int(tracked.any(axis=1).sum()),
         "mean": float(errors.mean()),

@@ -71,6 +71,8 @@ class Inbox:
         """What arrived and was no message of this schema version."""
         self.oversize = 0
         """What arrived and was larger than any message."""
+        self.others: dict[str, None] = {}
+        """The cameras whose messages were passed over, in the order in which they were heard of first."""
 
     def take_parts(self, parts: Sequence[bytes], received_ns: int) -> Message | None:
         """Take in what a socket gave: topic and payload, or a payload alone. As ``take``."""
@@ -86,6 +88,7 @@ class Inbox:
             return None
         message = _decoded(payload)
         if message is not None and self._only not in (None, message.camera):
+            _kept(self.others, message.camera, None, _CAMERAS_KEPT)
             return None
         if message is None or not self._note(message):
             self.malformed += 1

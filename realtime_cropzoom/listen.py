@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, TextIO
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.message import EndMessage, HelloMessage, PoseMessage
+from realtime_cropzoom.echo import SAME_CLOCK
+from realtime_cropzoom.endpoints import is_local
+from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.reception import Reception
+from realtime_cropzoom.report import fit
+from realtime_cropzoom.signals import Terminated
 from realtime_cropzoom.stats import Histogram, Rate
 
 _REFRESH_NS = 100_000_000
 _LINE_NS = 1_000_000_000
+_PATIENCE_NS = 3_000_000_000
+"""A heartbeat comes once a second."""
+_ANY_WIDTH = 1000
 
 
 class Listener:
@@ -29,6 +39,7 @@ class Listener:
         self.rate = Rate()
         self.newest: PoseMessage | None = None
         self.end: EndMessage | None = None
+        self._began_ns = now_ns()
 
     def take(self, message: PoseMessage, received_ns: int, age_ms: float) -> None:
         """Count one pose, as old as ``age_ms`` when it came; infinite where that cannot be told."""
@@ -39,6 +50,18 @@ class Listener:
         if math.isfinite(age_ms):
             self.latency.add(age_ms)
         self.rate.add(received_ns)
+
+    def hear(self, message: Message | None, subscriber: Reception) -> None:
+        """Take in whatever has come."""
+        if isinstance(message, PoseMessage):
+            self.take(message, now_ns(), self._age_ms(subscriber, message))
+        elif isinstance(message, EndMessage):
+            self.end = message
+
+    def goodbye(self, subscriber: Reception) -> str:
+        """Return the last line: what came, and how the run ended."""
+        ended = f"; the run ended: {self.end.reason}" if self.end else ""
+        return f"{self.received} poses received, {', '.join(_losses(subscriber))}{ended}"
 
     def summary(self, subscriber: Reception) -> dict[str, Any]:
         """Return what was seen, for ``--json``."""
@@ -53,19 +76,63 @@ class Listener:
             "end": None if self.end is None else self.end.reason,
         }
 
-    def lines(self, subscriber: Reception) -> list[str]:
-        """Return the picture of now: one line of figures, then a line a keypoint."""
+    def lines(self, subscriber: Reception, columns: int) -> list[str]:
+        """Return the picture of now, no wider than ``columns``: figures, then a line a keypoint."""
         message = self.newest
         if message is None:
-            return [f"waiting for poses at {self.endpoint}{_losses(subscriber)}"]
+            return textwrap.wrap(self._waiting(subscriber), columns - 1)
+        head = [
+            f"{message.camera}  frame {message.frame}",
+            message.state if subscriber.stream == "live" else subscriber.stream,
+            f"{self.rate.per_second(now_ns()):.0f} poses/s",
+            self._age(subscriber, message),
+            *_losses(subscriber),
+        ]
         p50, p99 = self.latency.percentile(50) or 0.0, self.latency.percentile(99) or 0.0
-        box_age = "no box" if message.box is None else f"box age {message.box.age_ms:.0f} ms"
-        head = (
-            f"{message.camera}  frame {message.frame}  {message.state}/{subscriber.stream}  "
-            f"{self.rate.per_second(now_ns()):.0f} poses/s  {_age(subscriber, message)}  {box_age}  "
-            f"captured→received {p50:.2f} ms (p99 {p99:.2f}){_losses(subscriber)}"
-        )
-        return [head, *(f"  {name:>12}  {_keypoint(*values)}" for name, values in message.keypoints.items())]
+        more = [
+            f"  captured → received {p50:.1f} ms (p99 {p99:.1f})",
+            "no box" if message.box is None else f"box age {message.box.age_ms:.0f} ms",
+        ]
+        return [
+            fit([part for part in head if part], columns),
+            fit(more, columns),
+            *(fit([f"  {name:>12}", *_keypoint(*values)], columns) for name, values in message.keypoints.items()),
+        ]
+
+    def line(self, subscriber: Reception) -> str:
+        """Return what a log file gets each second: all figures in one line."""
+        return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
+
+    def _waiting(self, subscriber: Reception) -> str:
+        """Why there is no pose yet, as far as that can be known, and what to do."""
+        if subscriber.others:
+            heard = ", ".join(subscriber.others)
+            return f"no pose of camera {subscriber.camera}; {self.endpoint} has {heard}: give one of them to --camera"
+        if subscriber.malformed or subscriber.oversize:
+            return f"what comes from {self.endpoint} are no poses: give the endpoint that 'cropzoom run' names at start"
+        if subscriber.hello is not None or subscriber.last_status is not None:
+            return f"a run is at {self.endpoint} and has sent no pose yet"
+        if now_ns() - self._began_ns < _PATIENCE_NS:
+            return f"waiting for poses at {self.endpoint}"
+        if subscriber.connected:
+            return f"nothing comes from {self.endpoint}, though it answers: is it the endpoint that the run names?"
+        return f"nobody publishes at {self.endpoint}: start 'cropzoom run SOURCE', or give the endpoint that it names"
+
+    def _age(self, subscriber: Reception, message: PoseMessage) -> str:
+        """How old a pose is, and how sure that is on another machine; nothing while that cannot be told."""
+        age_ms, clock = self._age_ms(subscriber, message), subscriber.clock or SAME_CLOCK
+        if subscriber.hello is not None and subscriber.clock is None:
+            return "age not known yet: the clock there is being measured"
+        if not math.isfinite(age_ms):
+            return ""
+        uncertain_ms = clock.uncertainty_at_ns(now_ns()) / 1e6
+        return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")
+
+    def _age_ms(self, subscriber: Reception, message: PoseMessage) -> float:
+        """As ``Reception.age_ms``; where no hello comes, as at the endpoint of the newest pose, by this clock."""
+        if subscriber.hello is None and is_local(self.endpoint):
+            return (now_ns() - message.time.captured_ns) / 1e6
+        return subscriber.age_ms(message)
 
 
 def listen(
@@ -75,54 +142,43 @@ def listen(
     follow: bool,
     as_json: bool,
     keys: Path | None = None,
-    out: TextIO = sys.stdout,
+    out: TextIO | None = None,
 ) -> None:
-    """Show the poses of ``endpoint`` until its run ends (with ``follow``, until Ctrl-C)."""
+    """Show the poses of ``endpoint`` until its run ends, nobody reads ``out``, or Ctrl-C; with ``follow`` for ever.
+
+    Raises Terminated where another signal than Ctrl-C ended it, once all is said.
+    """
+    out = sys.stdout if out is None else out
     listener = Listener(endpoint)
     live = out.isatty() and not as_json
-    shown, next_ns = 0, 0
+    next_ns = 0
+    stopped: KeyboardInterrupt | None = None
     with Subscriber(endpoint, camera, keys=keys) as subscriber:
         try:
-            while True:
+            while not terminal.reader_gone(out):
                 message = subscriber.receive(0.1)
-                if isinstance(message, PoseMessage):
-                    listener.take(message, now_ns(), subscriber.age_ms(message))
-                elif isinstance(message, HelloMessage) and not as_json and not live:
+                listener.hear(message, subscriber)
+                if isinstance(message, HelloMessage) and not as_json and not live:
                     print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
-                elif isinstance(message, EndMessage):
-                    listener.end = message
                 if not as_json and now_ns() >= next_ns:
-                    lines = listener.lines(subscriber)
-                    shown = _show(lines if live else lines[:1], shown if live else 0, out)
+                    shown = listener.lines(subscriber, terminal.columns(out)) if live else [listener.line(subscriber)]
+                    terminal.show(shown, out)
                     next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
                 if isinstance(message, EndMessage) and not follow:
                     break
-        except KeyboardInterrupt:
-            pass
-        if as_json:
-            print(json.dumps(listener.summary(subscriber)), file=out)
-        else:
-            _say_goodbye(listener, subscriber, out)
+        except KeyboardInterrupt as interrupt:
+            stopped = interrupt
+        terminal.keep(out)
+        last = json.dumps(listener.summary(subscriber)) if as_json else listener.goodbye(subscriber)
+        print(last if as_json else terminal.fold(last, terminal.columns(out)), file=out)
+    if isinstance(stopped, Terminated) and stopped.number != signal.SIGINT:  # Ctrl-C is how one usually leaves
+        raise stopped
 
 
-def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> str:
+def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> list[str]:
     if x is None or y is None:
-        return "-"
-    return f"x {x:7.1f}  y {y:7.1f}" + ("" if likelihood is None else f"  likelihood {likelihood:.2f}")
-
-
-def _show(lines: list[str], replace: int, out: TextIO) -> int:
-    if replace:
-        out.write(f"\x1b[{replace}F")
-    out.write("".join(f"{line}\x1b[K\n" if out.isatty() else f"{line}\n" for line in lines))
-    out.flush()
-    return len(lines)
-
-
-def _say_goodbye(listener: Listener, subscriber: Reception, out: TextIO) -> None:
-    ended = f"; the run ended: {listener.end.reason}" if listener.end else ""
-    losses = _losses(subscriber).strip().replace("  ", ", ")
-    print(f"{listener.received} poses received, {losses}{ended}", file=out)
+        return ["-"]
+    return [f"x {x:7.1f}  y {y:7.1f}", "" if likelihood is None else f"likelihood {likelihood:.2f}"]
 
 
 def _counters(subscriber: Reception) -> dict[str, int]:
@@ -130,15 +186,6 @@ def _counters(subscriber: Reception) -> dict[str, int]:
     return {name: getattr(subscriber, name) for name in names}
 
 
-def _losses(subscriber: Reception) -> str:
+def _losses(subscriber: Reception) -> list[str]:
     """What has not arrived, or not as it should; all but the missed ones only where there are any."""
-    return "".join(f"  {name} {n}" for name, n in _counters(subscriber).items() if n or name == "missed")
-
-
-def _age(subscriber: Reception, message: PoseMessage) -> str:
-    """How old a pose is, and how sure that is on another machine."""
-    age_ms, clock = subscriber.age_ms(message), subscriber.clock
-    if not math.isfinite(age_ms) or clock is None:
-        return "age unknown: this clock is not measured"
-    uncertain_ms = clock.uncertainty_at_ns(now_ns()) / 1e6
-    return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")
+    return [f"{name} {n}" for name, n in _counters(subscriber).items() if n or name == "missed"]

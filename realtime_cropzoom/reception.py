@@ -42,6 +42,8 @@ class Reception:
         """Where it listens."""
         self._context, self._sub = context, socket
         self._handshake = Handshake(context, socket, endpoint, with_keys=keys is not None)
+        self.camera = camera
+        """The only camera that is listened to; None for all."""
         self._inbox = Inbox(camera)
         try:
             client_keys = None if keys is None else read_client_keys(Path(keys))
@@ -92,6 +94,16 @@ class Reception:
     def oversize(self) -> int:
         """What arrived and was larger than any message: 1 MiB."""
         return self._inbox.oversize
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The cameras that publish at the endpoint and are passed over, because ``camera`` is another one."""
+        return tuple(self._inbox.others)
+
+    @property
+    def connected(self) -> bool:
+        """Whether something that speaks as a run does has answered at the endpoint."""
+        return self._handshake.succeeded
 
     @property
     def stream(self) -> str:

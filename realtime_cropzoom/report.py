@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from realtime_cropzoom.message import StatusMessage
@@ -16,24 +17,49 @@ _ROWS = (
     ("published", "handed over → published"),
     ("received", "handed over → received"),
     ("detect", "one detection"),
+    ("box age", "box age"),
 )
+_WIDE = 65
+"""Columns of the whole table."""
 
 
-def progress_line(status: StatusMessage, frame_count: int | None) -> str:
-    """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown."""
+def progress_line(status: StatusMessage, frame_count: int | None, columns: int = 80) -> str:
+    """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown.
+
+    What matters most comes first, and what does not fit into ``columns`` is left out.
+    """
     total = f"/{frame_count}" if frame_count else ""
     latency = status.latency_ms["total"].p50 if "total" in status.latency_ms else None
     # While no frames come, the state is still that of the last one.
     doing = status.state if status.stream == StreamState.LIVE else status.stream
-    return (
-        f"frame {status.counts.captured}{total}  {doing}  {status.fps:.0f} fps, "
-        f"{status.detector_fps:.0f} detections/s  handed over → pose {latency or 0:.1f} ms  "
-        f"skipped {status.counts.skipped}"
+    return fit(
+        [
+            f"frame {status.counts.captured}{total}",
+            doing,
+            f"{status.fps:.0f} fps",
+            f"skipped {status.counts.skipped}",
+            f"pose after {latency or 0:.1f} ms",
+            f"{status.detector_fps:.0f} boxes/s",
+        ],
+        columns,
     )
 
 
-def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> str:
-    """Return the report of a run; ``received`` is what a subscriber process saw of it."""
+def fit(parts: Sequence[str], columns: int) -> str:
+    """Join as many of ``parts`` as fit into a line of ``columns``; of the first one, what fits."""
+    line = parts[0][: columns - 1]
+    for part in parts[1:]:
+        if part and len(line) + 2 + len(part) >= columns:
+            break
+        line += f"  {part}" if part else ""
+    return line
+
+
+def report(summary: dict[str, Any], received: dict[str, Any] | None = None, columns: int = _WIDE) -> str:
+    """Return the report of a run; ``received`` is what a subscriber process saw of it.
+
+    Its table fits into ``columns``, down to 40.
+    """
     counts = summary["counts"]
     lines = [
         f"{counts['captured']} frames in {summary['seconds']:.1f} s ({summary['fps'] or 0:.1f} fps): "
@@ -63,9 +89,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None) -> s
             f"a subscriber process received {received['received']} poses from frame {received['first_frame']} on, "
             f"{received['missed']} missed"
         )
-    lines += ["", f"{'ms':<28}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"]
-    lines += [_row(label, latencies[name]) for name, label in _ROWS if name in latencies]
-    lines.append(_row("box age", summary["box_age_ms"]))
+    latencies["box age"] = summary["box_age_ms"]
+    lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in latencies}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
 
@@ -84,6 +109,14 @@ def _drift_line(drift: dict[str, float]) -> str:
     )
 
 
-def _row(label: str, percentiles: dict[str, float | None]) -> str:
-    cells = "".join(f"{'-' if v is None else format(v, '.2f'):>9}" for v in percentiles.values())
-    return f"{label:<28}{cells}"
+def _table(rows: dict[str, dict[str, float | None]], columns: int) -> list[str]:
+    """Return percentiles in ms, a row each; a narrow terminal gets fewer of them."""
+    names = ("p50", "p95", "p99", "max") if columns >= _WIDE else ("p50", "max")
+    width = min(28, columns - 1 - 9 * len(names))
+    lines = [f"{'ms':<{width}}" + "".join(f"{name:>9}" for name in names)]
+    for label, percentiles in rows.items():
+        cells = [percentiles.get(name) for name in names]
+        lines.append(
+            f"{label[:width]:<{width}}" + "".join(f"{'-' if v is None else format(v, '.2f'):>9}" for v in cells)
+        )
+    return lines

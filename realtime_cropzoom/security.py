@@ -233,6 +233,8 @@ class Handshake:
         self._endpoint, self._with_keys = endpoint, with_keys
         self._socket = socket
         self._broke_off = 0
+        self.succeeded = False
+        """Whether a handshake has come to its end, the last time that one did."""
         self.events = monitor(context, socket, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         """Readable when there is something to ``judge``."""
 
@@ -245,7 +247,7 @@ class Handshake:
         while self.events.poll(0):
             event, value = parse_event(self.events.recv_multipart())
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                why, self._broke_off = None, 0
+                why, self._broke_off, self.succeeded = None, 0, True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 self._count_broken_off()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:

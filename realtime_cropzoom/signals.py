@@ -18,6 +18,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from realtime_cropzoom import terminal
+
 _NAMES = (
     *("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGABRT", "SIGBREAK", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM"),
     *("SIGPROF", "SIGPIPE", "SIGXCPU", "SIGXFSZ", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT", "SIGEMT", "SIGTRAP"),
@@ -77,6 +79,7 @@ def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
 
     def stopped(number: int, _: types.FrameType | None) -> None:
         received.append(number)
+        terminal.hurry()
         stop(f"stopped by {signal_name(number)}")
 
     _handle(stopped)
@@ -99,6 +102,7 @@ def interrupts() -> Iterator[None]:
         nonlocal raised
         if number == signal.SIGINT or not raised:
             raised = True
+            terminal.hurry()
             raise Terminated(number)
 
     before = _handle(raise_it)

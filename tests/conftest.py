@@ -15,7 +15,7 @@ import onnx
 import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
-from suite import pytest_collection_modifyitems  # noqa: F401, which is a hook
+from suite import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401, which are hooks
 
 from realtime_cropzoom.types import UInt8
 

@@ -1,29 +1,58 @@
-"""How the suite is run: in parallel, with what is costly to make made once."""
+"""How the suite is run: in parallel, with what is costly made once, and with an account of what was skipped."""
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import re
+import subprocess
+import types
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+HERE = Path(__file__).parent
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("account")
+    group.addoption("--account", type=Path, metavar="FILE", help="write how many passed and what was skipped, and why")
+    group.addoption("--only-skipped", type=Path, metavar="FILE", help="run what was skipped according to an account")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    account = config.getoption("--account")
+    if account is not None and not hasattr(config, "workerinput"):  # with workers, theirs is not the whole story
+        config.pluginmanager.register(Account(account))
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep tests that share something costly on one worker; begin with the slow ones, so that none is left alone."""
+    if config.getoption("--only-skipped") is not None:
+        skipped = json.loads(config.getoption("--only-skipped").read_text())["skipped"]
+        items[:] = [item for item in items if item.nodeid in skipped or item.nodeid.partition("::")[0] in skipped]
     for item in items:
         if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
+        if any(_starts(function, set()) for function in _functions(item)):
+            item.add_marker(pytest.mark.whole)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+# -- what shares a worker ----------------------------------------------------------------------------
 
 
 def _group(item: pytest.Item) -> str | None:
     """Name what a test shares with others of its module; None where it shares nothing."""
-    found: dict[str, Any] = {name: made[-1] for name, made in _fixtures(item).items() if made}
+    found = _fixtures(item)
     shared = {name for name, fixture in found.items() if fixture.scope == "module" and not fixture._autouse}
     first = sorted(name for name in shared if not shared & set(found[name].argnames))
     given = getattr(item, "callspec", None)
@@ -33,4 +62,74 @@ def _group(item: pytest.Item) -> str | None:
 
 def _fixtures(item: pytest.Item) -> dict[str, Any]:
     information = getattr(item, "_fixtureinfo", None)
-    return {} if information is None else information.name2fixturedefs
+    return {} if information is None else {name: made[-1] for name, made in information.name2fixturedefs.items()}
+
+
+# -- what is no unit test ----------------------------------------------------------------------------
+
+
+def _functions(item: pytest.Item) -> Iterator[Any]:
+    yield getattr(item, "function", None)
+    yield from (fixture.func for fixture in _fixtures(item).values())
+
+
+def _starts(thing: Any, seen: set[int]) -> bool:
+    """Whether a function or class of the tests, or one that it names, starts processes or a whole pipeline."""
+    from realtime_cropzoom import cli, pipeline
+
+    starters = (subprocess, multiprocessing, cli.main, pipeline.Pipeline, pipeline.track)
+    if any(thing is starter for starter in starters):
+        return True
+    if id(thing) in seen or not _is_of_the_tests(thing):
+        return False
+    seen.add(id(thing))
+    if isinstance(thing, type):
+        return any(_starts(value, seen) for value in vars(thing).values())
+    function = thing.hypothesis.inner_test if hasattr(thing, "hypothesis") else thing
+    named = (function.__globals__.get(name) for name in _names(function.__code__))
+    return any(_starts(value, seen) for value in named)
+
+
+def _is_of_the_tests(thing: Any) -> bool:
+    if isinstance(thing, types.FunctionType):
+        return Path(thing.__code__.co_filename).parent == HERE or hasattr(thing, "hypothesis")
+    return isinstance(thing, type) and (HERE / f"{thing.__module__}.py").exists()
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+# -- the account -------------------------------------------------------------------------------------
+
+
+class Account:
+    """Counts what passed and failed, and keeps the reason of each skip."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._passed, self._failed = path, 0, set[str]()
+        self._skipped: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = re.sub(r"@[^\]]*$", "", report.nodeid)  # the group that pytest-xdist has added
+        self._passed += report.passed and report.when == "call"
+        if report.failed:
+            self._failed.add(name)
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._skipped[name] = _reason(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self._skipped[report.nodeid] = _reason(report)
+
+    def pytest_sessionfinish(self) -> None:
+        account = {"passed": self._passed, "failed": sorted(self._failed), "skipped": self._skipped}
+        self._path.write_text(json.dumps(account, indent=1))
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")

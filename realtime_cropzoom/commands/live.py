@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_INCOMPLETE,
@@ -19,6 +21,8 @@ from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
 
+_SIGPIPE = 13
+"""Windows has no name for it."""
 RUN_EXPLAINED = """\
 cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by frame.
 
@@ -75,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_cameras(cameras, quiet=arguments.quiet)
     settings = load_settings(given, arguments.config)
     if settings.source is None:
-        print(RUN_EXPLAINED, file=sys.stderr)
+        terminal.say(RUN_EXPLAINED)
         return EXIT_BAD_INPUT
     with signals_held_back():
         from realtime_cropzoom.pipeline import Pipeline
@@ -88,18 +92,19 @@ def _run(arguments: argparse.Namespace) -> int:
     except CropzoomError:
         if not stopped_by:
             raise
-        print("cropzoom: stopped", file=sys.stderr)
+        terminal.say("cropzoom: stopped")
         return 128 + stopped_by[0]
     if not arguments.quiet:
-        print("\n".join(pipeline.notes), file=sys.stderr)
+        terminal.say("\n".join(pipeline.notes))
     _watch(pipeline, quiet=arguments.quiet)
     try:
         summary = pipeline.join()
     finally:
         if pipeline.summary and not arguments.quiet:
-            print(report(pipeline.summary))
+            columns = terminal.columns(sys.stdout)
+            print(terminal.fold(report(pipeline.summary, columns=columns), columns))
     for problem in summary["problems"]:
-        print(f"cropzoom: {problem}", file=sys.stderr)
+        terminal.say(f"cropzoom: {problem}")
     if stopped_by:
         return 128 + stopped_by[0]
     return EXIT_INCOMPLETE if summary["problems"] else 0
@@ -109,14 +114,11 @@ def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress a second until the run ends; on a terminal, over the last one."""
     from realtime_cropzoom.report import progress_line
 
-    live = sys.stderr.isatty()
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
-        if quiet:
-            continue
-        line = progress_line(pipeline.progress(), pipeline.info.frame_count)
-        print(f"\r{line}\x1b[K" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
-    if live and not quiet:
-        print(file=sys.stderr)
+        if not quiet:
+            line = progress_line(pipeline.progress(), pipeline.info.frame_count, terminal.columns())
+            terminal.show([line])
+    terminal.keep()
 
 
 def _listen(arguments: argparse.Namespace) -> int:
@@ -129,18 +131,23 @@ def _listen(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
         keys=arguments.keys,
     )
-    return 0
+    return 128 + _SIGPIPE if terminal.reader_gone(sys.stdout) else 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.demo import SOURCE, demo
+    with signals_held_back():
+        from realtime_cropzoom.demo import SOURCE, demo, make_pipeline
 
-    stopped_by: list[int] = []
-
-    def watch(pipeline: Pipeline) -> None:
-        nonlocal stopped_by
-        stopped_by = stop_on_signals(pipeline.stop)
-        _watch(pipeline, quiet=False)
-
-    print(demo(arguments.out, arguments.source or SOURCE, say=lambda s: print(s, file=sys.stderr), watch=watch))
+    source = arguments.source or SOURCE
+    pipeline = make_pipeline(arguments.out, source)
+    stopped_by = stop_on_signals(pipeline.stop)
+    columns = terminal.columns(sys.stdout)
+    try:
+        text = demo(pipeline, source, say=terminal.say, watch=partial(_watch, quiet=False), columns=columns)
+    except CropzoomError:
+        if not stopped_by:
+            raise
+        terminal.say("cropzoom: stopped")
+    else:
+        print(terminal.fold(text, columns))
     return 128 + stopped_by[0] if stopped_by else 0

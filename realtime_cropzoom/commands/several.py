@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from typing import Any
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
 from realtime_cropzoom.report import progress_line, report
@@ -17,21 +17,22 @@ _LOOK_EVERY_S = 0.1
 
 def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
     """Run all cameras to their end and return the exit code."""
-    group, board = CameraGroup(cameras), _Board()
+    group = CameraGroup(cameras)
     received = stop_on_signals(lambda why: group.stop(why, 128 + received[-1]))
     try:
         group.start()
         shown_at = time.monotonic()
         while group.running:
             group.supervise()
-            board.say(_news(group, quiet=quiet))
+            _say(_news(group, quiet=quiet))
             if not quiet and time.monotonic() - shown_at >= 1.0:
                 shown_at = time.monotonic()
-                board.show([_line(run, cameras) for run in group.runs if run.process.poll() is None])
+                terminal.show([_line(run, cameras) for run in group.runs if run.process.poll() is None])
             time.sleep(_LOOK_EVERY_S)
     finally:
         summary = group.close()
-        board.say(_news(group, quiet=quiet))
+        terminal.show([])
+        _say(_news(group, quiet=quiet))
     if not quiet:
         print(_report(summary))
     return int(summary["exit"])
@@ -54,8 +55,14 @@ def _taken(lines: deque[str]) -> list[str]:
 
 def _line(run: CameraRun, cameras: Cameras) -> str:
     width = max(map(len, cameras.settings))
-    doing = "starting" if run.status is None else progress_line(run.status, run.frame_count)
+    room = terminal.columns() - width - 2
+    doing = "starting" if run.status is None else progress_line(run.status, run.frame_count, room)
     return f"{run.name:<{width}}  {doing}"
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        terminal.say(line)
 
 
 def _report(summary: dict[str, Any]) -> str:
@@ -64,27 +71,3 @@ def _report(summary: dict[str, Any]) -> str:
         text = report(camera["summary"]) if camera["summary"] else "it left no summary"
         parts.append(f"{name}: {camera['reason']}\n{text}\n")
     return "\n".join([*parts, f"all of the session in {summary['folder']}"])
-
-
-class _Board:
-    """Lines on stderr; on a terminal, progress is written over the last progress."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._shown = 0
-
-    def say(self, lines: list[str]) -> None:
-        """Show lines that stay."""
-        if lines:
-            self._write(lines)
-            self._shown = 0
-
-    def show(self, lines: list[str]) -> None:
-        """Show progress in the place of the last progress."""
-        if lines:
-            self._write(lines)
-        self._shown = len(lines) if self._live else 0
-
-    def _write(self, lines: list[str]) -> None:
-        back = f"\x1b[{self._shown}F\x1b[J" if self._shown else ""
-        print(back + "\n".join(lines), file=sys.stderr, flush=True)

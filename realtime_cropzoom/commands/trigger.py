@@ -106,7 +106,9 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     process = TriggerProcess(rules, arguments.rules, seed, options)
     stopped_by = stop_on_signals(process.stop)
     show = _Board(process, quiet=arguments.quiet)
-    process.open(_log_folder(arguments, arguments.rules.stem))
+    if not process.open(_log_folder(arguments, arguments.rules.stem)):
+        print("cropzoom: stopped", file=sys.stderr)
+        return 128 + stopped_by[0]
     problems: list[str] = []
     try:
         write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
@@ -239,9 +241,14 @@ def _shown(value: Any) -> str:
 
 
 def _test(rules: Rules, arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.testpulse import test_pulse
+    from realtime_cropzoom.trigger.testpulse import fire_test_pulse
 
-    done = test_pulse(rules, arguments.test)
+    stopped_by = stop_on_signals(lambda why: None)
+    done = fire_test_pulse(rules, arguments.test, lambda: bool(stopped_by))
+    if stopped_by:
+        print("cropzoom: stopped", file=sys.stderr)
+        return 128 + stopped_by[0]
+    assert done is not None
     if done.error or done.written_ns is None:
         raise SinkError(f"output {arguments.test}: {done.error or 'nothing was written'}")
     waited = (done.written_ns - done.queued_ns) / 1e6

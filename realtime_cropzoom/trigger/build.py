@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from realtime_cropzoom.calibration import Calibration, read_calibration
 from realtime_cropzoom.trigger.engine import Engine
+from realtime_cropzoom.trigger.events import Decision
 from realtime_cropzoom.trigger.rules import Rules
 from realtime_cropzoom.trigger.smoothing import smoothing_of
 
 
-def build_engine(rules: Rules, seed: int, calibration: Calibration | None) -> Engine:
-    """Return the engine of rules that name this calibration."""
-    return Engine(rules, seed, calibration, smoothing_of(rules))
+def build_engine(
+    rules: Rules,
+    seed: int,
+    calibration: Calibration | None,
+    clock: Callable[[], int] | None = None,
+    hand_over: Callable[[Decision], None] | None = None,
+) -> Engine:
+    """Return the engine of rules that name this calibration; ``clock`` and ``hand_over`` as in ``Engine``."""
+    return Engine(rules, seed, calibration, smoothing_of(rules), clock=clock, hand_over=hand_over)
 
 
 def calibration_of(rules: Rules, rules_path: Path) -> Calibration | None:

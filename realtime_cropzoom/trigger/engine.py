@@ -1,7 +1,8 @@
-"""Events in, decisions out: all rules on the stream of one camera. Pure: no clock, no files, no threads.
+"""Events in, decisions out: all rules on the stream of one camera. No files, no threads.
 
 A live loop hands every message, order and tick to ``take`` and waits no longer than ``deadline_ns``; then it
-hands over a tick. The same events give the same decisions, byte for byte.
+hands over a tick. Right before a rule fires, the engine asks the loop's clock how old the pose is by then; what the
+clock showed is in ``asked_ns``, and belongs to the event. The same events give the same decisions, byte for byte.
 
 An engine begins disarmed. Nothing that comes from the wire makes it raise: what is old, twice there or of
 another camera is passed over and counted in ``ignored``.
@@ -10,10 +11,11 @@ another camera is passed over and counted in ``ignored``.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.trigger.compiling import Compiler
-from realtime_cropzoom.trigger.events import Act, Action, Command, Decision, Event, Order, Received, Verdict
+from realtime_cropzoom.trigger.events import Act, Action, Command, Decision, Event, Order, Received, Verdict, Withheld
 from realtime_cropzoom.trigger.gates import Allowance, Gates
 from realtime_cropzoom.trigger.look import ArenaMap, Look, Smoother
 from realtime_cropzoom.trigger.rules import Rule, Rules
@@ -21,6 +23,7 @@ from realtime_cropzoom.trigger.watcher import Terms, Watcher
 
 _LIVE = "live"
 _REMEMBERED_RUNS = 16
+_REMEMBERED_FIRINGS = 4096
 _LATEST_NS = 1 << 62
 """No monotonic clock shows more."""
 
@@ -29,9 +32,20 @@ class Engine:
     """The rules of one session."""
 
     def __init__(
-        self, rules: Rules, seed: int, arena: ArenaMap | None = None, smoother: Smoother | None = None
+        self,
+        rules: Rules,
+        seed: int,
+        arena: ArenaMap | None = None,
+        smoother: Smoother | None = None,
+        *,
+        clock: Callable[[], int] | None = None,
+        hand_over: Callable[[Decision], None] | None = None,
     ) -> None:
-        """``arena`` where something is in cm, ``smoother`` where the rules name a filter; else ValueError."""
+        """``arena`` where something is in cm, ``smoother`` where the rules name a filter; else ValueError.
+
+        ``clock`` says what time it is for the publisher; without it, it is what the event says. ``hand_over`` is given
+        each decision as soon as it is made, before the other rules are evaluated.
+        """
         if (rules.filter != "none") != (smoother is not None):
             raise ValueError(
                 f"the rules say filter: {rules.filter}, but {'no' if smoother is None else 'a'} filter is given"
@@ -41,11 +55,18 @@ class Engine:
         self._rules = rules
         self._smoother = smoother
         self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
+        self._clock, self._hand_over = clock, hand_over
+        self._given: deque[int] = deque()
+        self._asked: list[int] = []
+        self._fired_by: dict[int, str] = {}
+        """Decision that an output may still withhold → its rule."""
         self._session = Allowance("session", rules.limits.max_fired, rules.limits.max_on_s)
         compiler = Compiler(rules, arena)
         self._watchers = [self._watcher(compiler, name, rule, seed) for name, rule in rules.rules.items()]
         self._tracks = compiler.tracks
         self._max_age_ms = max(watcher.terms.max_age_ms for watcher in self._watchers)
+        self.hold_max_age_ms = max(watcher.terms.hold_max_age_ns for watcher in self._watchers) / 1e6
+        """No rule holds its outputs on for longer without a pose."""
         self._decisions: list[Decision] = []
         self._number = 0
         self._looks = 0
@@ -83,7 +104,8 @@ class Engine:
             minutes=rule.minutes or rules.minutes,
             allowance=Allowance("rule", rule.max_fired, rule.max_on_s),
         )
-        return Watcher(name, compiler.condition(rule.when, rule), terms, gates, self._session, self._tell, self._off_of)
+        condition = compiler.condition(rule.when, rule)
+        return Watcher(name, condition, terms, gates, self._session, self._tell, self._off_of, self._ask)
 
     # -- what a loop sees --
 
@@ -91,16 +113,24 @@ class Engine:
         """Return what follows from an event, in order. Once stopped, nothing does."""
         if self._stopped:
             return []
-        self._decisions = []
+        self._decisions, self._asked = [], []
         self._pose = self._age_ms = None
         if isinstance(event, Received):
+            self._given = deque(event.asked_ns)
             self._pass_time(event.received_ns)
             self._received(event)
         else:
             self._pass_time(event.now_ns)
             if isinstance(event, Command):
                 self._ordered(event)
+            elif isinstance(event, Withheld):
+                self._learn(event)
         return self._decisions
+
+    @property
+    def asked_ns(self) -> tuple[int, ...]:
+        """What the clock showed when it was asked on the last event: it belongs into the event's ``asked_ns``."""
+        return tuple(self._asked)
 
     @property
     def deadline_ns(self) -> int | None:
@@ -223,7 +253,7 @@ class Engine:
         else:
             self._fresh_ns = self._now_ns
             self._told_stale = False
-        self._look(message, at_ns, usable)
+        self._look(message, at_ns, usable, event.uncertainty_ns)
 
     def _doubts(self, message: PoseMessage) -> str:
         if self._age_ms is not None and self._age_ms < 0:
@@ -236,10 +266,10 @@ class Engine:
             self._told_stale = True
             self._tell(Verdict.REFUSED, "", why, ())
 
-    def _look(self, message: PoseMessage, at_ns: int, usable: str) -> None:
+    def _look(self, message: PoseMessage, at_ns: int, usable: str, uncertainty_ns: int) -> None:
         assert self._age_ms is not None
         self._looks += 1
-        look = Look(self._looks, at_ns, self._age_ms, message.state, message.keypoints)
+        look = Look(self._looks, at_ns, self._age_ms, message.state, message.keypoints, uncertainty_ns=uncertainty_ns)
         if self._smoother is not None:
             look.moving = self._smoother.update(at_ns, message.keypoints)
             if self._rules.predict:
@@ -287,14 +317,42 @@ class Engine:
             self._session.on_ns += pulse_ns
             self._tell(Verdict.TEST, "", f"by {command.by}", (Action(output, Act.PULSE, pulse_ms),))
 
+    # -- what outputs did not do --
+
+    def _learn(self, event: Withheld) -> None:
+        if event.number >= 0:
+            rule, which = self._fired_by.get(event.number, ""), f"decision {event.number}, {event.output}"
+            self._tell(Verdict.REFUSED, rule, f"{event.reason}: {which}", ())
+        for watcher in self._watchers:
+            if event.output in watcher.terms.outputs and event.number in (-1, watcher.fired_number):
+                watcher.release(f"{event.output} is off: {event.reason}", self._now_ns)
+
     # -- decisions --
+
+    def _ask(self) -> int:
+        """What time it is by now, for the publisher."""
+        if self._given:
+            at_ns = self._given.popleft()
+        elif self._clock is not None:
+            at_ns = self._clock()
+        else:
+            return self._now_ns
+        self._asked.append(at_ns)
+        return at_ns
 
     def _off_of(self, watcher: Watcher) -> tuple[Action, ...]:
         """Switch off what no other rule holds on."""
         held = {output for other in self._watchers if other.holding for output in other.terms.outputs}
         return tuple(Action(output, Act.OFF) for output in watcher.terms.outputs if output not in held)
 
-    def _tell(self, verdict: Verdict, rule: str, reason: str, actions: tuple[Action, ...]) -> None:
+    def _tell(
+        self,
+        verdict: Verdict,
+        rule: str,
+        reason: str,
+        actions: tuple[Action, ...],
+        fresh_until_ns: int | None = None,
+    ) -> int:
         pose = self._pose
         known = {} if pose is None else {"run": pose.run, "camera": pose.camera, "seq": pose.seq, "frame": pose.frame}
         times = (None, None) if pose is None else (pose.time.captured_ns, pose.time.published_ns)
@@ -308,7 +366,15 @@ class Engine:
             captured_ns=times[0],
             published_ns=times[1],
             age_ms=self._age_ms,
+            fresh_until_ns=fresh_until_ns,
             **known,  # type: ignore[arg-type]
         )
+        if self._hand_over is not None:
+            self._hand_over(decision)
+        if fresh_until_ns is not None:
+            self._fired_by[decision.number] = rule
+            if len(self._fired_by) > _REMEMBERED_FIRINGS:
+                del self._fired_by[next(iter(self._fired_by))]
         self._number += 1
         self._decisions.append(decision)
+        return decision.number

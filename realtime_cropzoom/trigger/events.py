@@ -7,7 +7,7 @@ another machine the subscriber's times were converted before, and ``uncertainty_
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from realtime_cropzoom.message import Message
 
@@ -20,6 +20,8 @@ class Received:
     received_ns: int
     uncertainty_ns: int = 0
     """How far off ``received_ns`` may be; age is judged as if it were all against us."""
+    asked_ns: tuple[int, ...] = ()
+    """In a replay: what the clock showed each time that a rule was about to fire on this message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,18 @@ class Command:
     """The rule to arm or disarm, None for all; for a test the output."""
 
 
-Event = Received | Tick | Command
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """An output was not given what a decision had ordered, or ended it by itself."""
+
+    number: int
+    """Of the decision; -1: whatever held the output."""
+    output: str
+    reason: str
+    now_ns: int
+
+
+Event = Received | Tick | Command | Withheld
 
 
 class Act(enum.StrEnum):
@@ -75,6 +88,8 @@ class Action:
     act: Act
     ms: float = 0.0
     """Length of a pulse."""
+    max_on_ms: float | None = field(default=None, compare=False)
+    """Of an on: how long the limits allow it to last at most."""
 
 
 class Verdict(enum.StrEnum):
@@ -121,6 +136,25 @@ class Decision:
     published_ns: int | None = None
     age_ms: float | None = None
     """``now_ns`` less ``captured_ns``, with the clocks' uncertainty added."""
+    fresh_until_ns: int | None = field(default=None, compare=False)
+    """When its pose becomes too old for an output to be switched on; None where it rests on no pose."""
+
+
+class Outcome(enum.Enum):
+    """What became of an action."""
+
+    DONE = enum.auto()
+    FAILED = enum.auto()
+    """Not written, or not answered as it should be."""
+    LATE = enum.auto()
+    """Not given: it had waited too long, or its pose had become too old."""
+    OVERTAKEN = enum.auto()
+    """Not given, because safe came."""
+    STILL_ON = enum.auto()
+    """An off that was not written, because somebody else needs the output on."""
+    DRY_RUN = enum.auto()
+    SILENT = enum.auto()
+    """The output went to its safe level by itself: the rule loop gave no sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +173,5 @@ class Done:
     """The device answered; None where it does not, or did not."""
     error: str
     """Empty where all went well."""
+    outcome: Outcome = field(default=Outcome.DONE, compare=False)
+    """The same, for programs."""

@@ -25,7 +25,7 @@ from realtime_cropzoom.message import (
     StatusMessage,
     TimeField,
 )
-from realtime_cropzoom.trigger.events import Command, Event, Order, Received, Tick
+from realtime_cropzoom.trigger.events import Command, Event, Order, Received, Tick, Withheld
 from realtime_cropzoom.trigger.outputs.row_log import RowLog
 from realtime_cropzoom.trigger.rules import Rules, parse_rules
 
@@ -54,6 +54,12 @@ class _Command(_Line, tag="command"):
     target: str | None = None
 
 
+class _Withheld(_Line, tag="withheld"):
+    number: int
+    output: str
+    reason: str
+
+
 class _FromWire(_Line):
     run: str
     camera: str
@@ -68,6 +74,7 @@ class _Pose(_FromWire, tag="pose", kw_only=True):
     captured_ns: int
     published_ns: int
     segment: int = 0
+    asked_ns: tuple[int, ...] = ()
     keypoints: dict[str, tuple[float | None, float | None, float | None]]
 
 
@@ -83,7 +90,7 @@ class _End(_FromWire, tag="end", kw_only=True):
     reason: str
 
 
-_decode = msgspec.json.Decoder(_Tick | _Command | _Pose | _Status | _Hello | _End).decode
+_decode = msgspec.json.Decoder(_Tick | _Command | _Withheld | _Pose | _Status | _Hello | _End).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -145,6 +152,8 @@ def _line(event: Event) -> _Line:
         return _Tick(event.now_ns)
     if isinstance(event, Command):
         return _Command(event.now_ns, str(event.order), event.by, event.target)
+    if isinstance(event, Withheld):
+        return _Withheld(event.now_ns, event.number, event.output, event.reason)
     message = event.message
     head = (event.received_ns, message.run, message.camera, event.uncertainty_ns)
     if isinstance(message, PoseMessage):
@@ -157,6 +166,7 @@ def _line(event: Event) -> _Line:
             captured_ns=message.time.captured_ns,
             published_ns=message.time.published_ns,
             segment=message.segment,
+            asked_ns=event.asked_ns,
             keypoints=message.keypoints,
         )
     if isinstance(message, StatusMessage):
@@ -181,7 +191,10 @@ def _event(path: Path, number: int, text: bytes) -> Event:
             return Tick(line.now_ns)
         if isinstance(line, _Command):
             return Command(Order(line.order), line.now_ns, line.by, line.target)
-        return Received(_message(line), line.now_ns, line.uncertainty_ns)
+        if isinstance(line, _Withheld):
+            return Withheld(line.number, line.output, line.reason, line.now_ns)
+        asked_ns = line.asked_ns if isinstance(line, _Pose) else ()
+        return Received(_message(line), line.now_ns, line.uncertainty_ns, asked_ns)
     except (msgspec.DecodeError, ValueError) as error:
         raise DataError(f"{path}, line {number}: {error}") from None
 

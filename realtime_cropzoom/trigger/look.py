@@ -57,6 +57,8 @@ class Look:
     """From the filter, if one is set."""
     ahead_s: float | None = None
     """How far positions are predicted: age and output delay; None where they are not."""
+    uncertainty_ns: int = 0
+    """Of the clocks; it is part of ``age_ms``."""
 
 
 class Spot:

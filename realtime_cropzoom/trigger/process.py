@@ -15,10 +15,11 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
+import sys
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,18 @@ from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.control import Control, Orders
 from realtime_cropzoom.trigger.control_address import check_control, take_address
 from realtime_cropzoom.trigger.decision_log import DecisionLog
-from realtime_cropzoom.trigger.events import Command, Decision, Done, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.events import (
+    Command,
+    Decision,
+    Done,
+    Event,
+    Order,
+    Outcome,
+    Received,
+    Tick,
+    Verdict,
+    Withheld,
+)
 from realtime_cropzoom.trigger.input_log import InputLog
 from realtime_cropzoom.trigger.outputs import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.done_log import DoneLog
@@ -46,6 +58,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.02
 """So long an order waits at most while no pose comes."""
+_SWITCH_INTERVAL_S = 0.0005
+"""An output's thread that has to wait for the rules is late by up to so much; Python's own choice is ten times that."""
 _PENDING = 4096
 """Decisions whose outputs have not answered, for the statistics."""
 
@@ -77,7 +91,7 @@ class TriggerProcess:
         if options.control is not None:
             check_control(options.control, options.control_keys)
         self._seed, self._calibration = seed, calibration_of(rules, rules_path)
-        self.engine = build_engine(rules, seed, self._calibration)
+        self.engine = build_engine(rules, seed, self._calibration, self._publisher_ns, self._hand_over)
         self.orders = Orders()
         self.decided: Counter[str] = Counter()
         """Decisions by verdict."""
@@ -96,10 +110,16 @@ class TriggerProcess:
         if rules.sync is not None:
             self._sync_settings = parse_sync(rules.sync, set(rules.outputs))
             _check_sync_line(rules, self._sync_settings.output)
-        self._outputs = Outputs(self._settings, self._done, dry_run=options.dry_run)
+        self._outputs = Outputs(
+            self._settings, self._done, dry_run=options.dry_run, silent_after_ms=self.engine.hold_max_age_ms
+        )
         self._sync: SyncLine | None = None
         self._opened = ExitStack()
         self._received: OrderedDict[int, int] = OrderedDict()
+        self._offset_ns = 0
+        """The publisher's clock less this machine's."""
+        self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_PENDING)
+        """What outputs did not do though they were told to: number of the decision, output, reason."""
         self._arm_when_live = options.armed or rules.armed
         self._clock: str | None = None
         self._event_ns = 0
@@ -107,21 +127,27 @@ class TriggerProcess:
 
     # -- begin and end --
 
-    def open(self, folder: Path) -> None:
+    def open(self, folder: Path) -> bool:
         """Open logs in a new ``folder``, outputs, control and subscription, in this order.
 
-        Raises SinkError or ConfigError; the folder is gone again then.
+        Returns False where it was stopped before all were open. Raises SinkError or ConfigError. The folder is gone
+        again in both cases.
         """
         self.folder = folder
+        opened = False
         try:
             check_open_files()
-            self._open_all()
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)  # made a moment ago, with nothing in it
-            raise
-        gc.freeze()  # what is there now stays: nobody needs to look through it again
+            opened = self._open_all()
+        finally:
+            if not opened:
+                shutil.rmtree(folder, ignore_errors=True)  # made a moment ago, with nothing in it
+        if opened:
+            gc.freeze()  # what is there now stays: nobody needs to look through it again
+            self._switch_interval_s = sys.getswitchinterval()
+            sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        return opened
 
-    def _open_all(self) -> None:
+    def _open_all(self) -> bool:
         with ExitStack() as stack:
             self._decisions = DecisionLog(self.folder, self._name)
             stack.callback(self._decisions.close)
@@ -130,7 +156,8 @@ class TriggerProcess:
             self._done_log = DoneLog(self.folder, self._name)
             stack.callback(self._done_log.close)
             self._sync_log = self._open_sync(stack)
-            self._outputs.open()
+            if not self._outputs.open(lambda: bool(self.over)):
+                return False
             stack.callback(self._close_outputs)
             if self._sync_settings is not None:
                 levels = self._outputs.levels(self._sync_settings.output)
@@ -145,12 +172,14 @@ class TriggerProcess:
             self._subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
             stack.callback(self._subscriber.close)
             self._opened = stack.pop_all()
+        return True
 
     def close(self) -> list[str]:
         """Take all outputs to their safe level, close everything, and say what is not in the files."""
         self._take(Command(Order.STOP, self._event_ns, self.over or "an error"))
         self._opened.close()
         gc.unfreeze()
+        sys.setswitchinterval(self._switch_interval_s)
         logs = (self._decisions, self._inputs, self._done_log, self._sync_log)
         return [problem for log in logs if log is not None for problem in log.problems()]
 
@@ -199,15 +228,17 @@ class TriggerProcess:
             self._greet(message)
         offset = self._subscriber.clock
         if offset is not None:
+            self._offset_ns = offset.offset_ns
             at_ns = received_ns + offset.offset_ns
+            decisions += self._learn_what_was_withheld()
             if message is not None:
-                decisions += self._take(Received(message, at_ns, offset.uncertainty_at_ns(received_ns)), offset)
+                decisions += self._take(Received(message, at_ns, offset.uncertainty_at_ns(received_ns)))
                 self._note(message, offset, received_ns)
             elif self._is_due(at_ns):
-                decisions += self._take(Tick(at_ns), offset)
+                decisions += self._take(Tick(at_ns))
             if self._arm_when_live and isinstance(message, PoseMessage):
                 self._arm_when_live = False
-                decisions += self._take(Command(Order.ARM, at_ns, "start"), offset)
+                decisions += self._take(Command(Order.ARM, at_ns, "start"))
         decisions += self._obey(offset)
         self._outputs.alive()
         if isinstance(message, EndMessage) and not self.options.follow:
@@ -223,14 +254,12 @@ class TriggerProcess:
     def _is_due(self, at_ns: int) -> bool:
         return self.engine.deadline_ns is not None and at_ns >= self.engine.deadline_ns
 
-    def _take(self, event: Event, offset: ClockOffset | None = None) -> list[Decision]:
-        """Let the engine decide, tell the outputs, and only then write it down."""
+    def _take(self, event: Event) -> list[Decision]:
+        """Let the engine decide and tell the outputs, and only then write it down."""
         begun_ns = now_ns()
         decisions = self.engine.take(event)
-        for decision in decisions:
-            if decision.actions:
-                self._remember(decision)
-                self._outputs.submit(decision, 0 if offset is None else offset.offset_ns)
+        if isinstance(event, Received) and self.engine.asked_ns:
+            event = replace(event, asked_ns=self.engine.asked_ns)
         if isinstance(event, Received) and isinstance(event.message, PoseMessage):
             self.rule_us.add((now_ns() - begun_ns) / 1e3)
         if any(decision.actions for decision in decisions):
@@ -240,6 +269,22 @@ class TriggerProcess:
         for decision in decisions:
             self.decided[decision.verdict.value] += 1
             self._decisions.add(decision)
+        return decisions
+
+    def _hand_over(self, decision: Decision) -> None:
+        """Tell the outputs; called by the engine for each decision as soon as it is made."""
+        if decision.actions:
+            self._remember(decision)
+            self._outputs.submit(decision, self._offset_ns)
+
+    def _publisher_ns(self) -> int:
+        """Now, in the publisher's clock."""
+        return now_ns() + self._offset_ns
+
+    def _learn_what_was_withheld(self) -> list[Decision]:
+        decisions: list[Decision] = []
+        while self._withheld:
+            decisions += self._take(Withheld(*self._withheld.popleft(), self._publisher_ns()))
         return decisions
 
     def _note(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
@@ -270,7 +315,7 @@ class TriggerProcess:
                 self._arm_when_live = order is Order.ARM
             else:
                 command = Command(order, now_ns() + offset.offset_ns, by, target)
-                decisions += self._take(command, offset)
+                decisions += self._take(command)
         return decisions
 
     def _refusal(self, order: Order, target: str | None) -> str:
@@ -308,6 +353,9 @@ class TriggerProcess:
         if self._sync is not None and self._sync.take(done):
             return
         self._done_log.add(done)
+        if done.outcome in (Outcome.LATE, Outcome.SILENT):
+            reason = done.error or "the rule loop was silent, so that the output went to its safe level"
+            self._withheld.append((done.number, done.action.output, reason))
         received_ns = self._received.pop(done.number, None)
         if received_ns is not None and done.written_ns is not None:
             self.written_ms.add((done.written_ns - received_ns) / 1e6)

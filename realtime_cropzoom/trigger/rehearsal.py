@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from realtime_cropzoom.first_frame import first_frame
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.decision_log import decisions_text
-from realtime_cropzoom.trigger.events import Decision, Tick, Verdict
+from realtime_cropzoom.trigger.events import Decision, Event, Received, Tick, Verdict, Withheld
 from realtime_cropzoom.trigger.input_log import read_inputs
 from realtime_cropzoom.trigger.picture import ZONES_DPI, Fired, draw_zones
 from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
@@ -67,9 +67,15 @@ def rehearse(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float |
     engine = build_engine(rules, seed, calibration_of(rules, rules_path))
     inputs = find_inputs(path)
     if inputs is not None:
-        events = (event for event in read_inputs(inputs).events if not isinstance(event, Tick))
+        # Other rules ask for other ticks and fire at other times; what outputs did then is not theirs.
+        logged = read_inputs(inputs).events
+        events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld))
         return Rehearsal(list(replay(engine, events)), None)
     return Rehearsal(list(replay(engine, session_events(path, fps=fps))), path)
+
+
+def _without_times(event: Event) -> Event:
+    return replace(event, asked_ns=()) if isinstance(event, Received) else event
 
 
 def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path: Path) -> list[str]:

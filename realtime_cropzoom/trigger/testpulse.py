@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import time
+from collections.abc import Callable
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
@@ -11,22 +13,50 @@ from realtime_cropzoom.trigger.outputs import Outputs, parse_output
 from realtime_cropzoom.trigger.rules import Rules
 
 _ANSWERS_WITHIN_S = 5.0
+_POLL_S = 0.05
+_MARGIN_S = 0.05
+"""So much later than the pulse's own end comes the safe level: a receiver that times the pulse began it later."""
 
 
-def test_pulse(rules: Rules, name: str) -> Done:
-    """Fire a pulse of ``test_pulse_ms`` and return what became of it. Raises ConfigError or SinkError."""
+def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambda: False) -> Done | None:
+    """Fire a pulse of ``test_pulse_ms``, wait until it is over, and return what became of it.
+
+    None where it was ``stopped`` before it was written. Raises ConfigError or SinkError.
+    """
     if name not in rules.outputs:
         raise ConfigError(f"there is no output {name}; there are {', '.join(rules.outputs)}")
     answers: queue.SimpleQueue[Done] = queue.SimpleQueue()
     outputs = Outputs({name: parse_output(name, rules.outputs[name])}, answers.put)
-    outputs.open()
+    if not outputs.open(stopped):
+        return None
     try:
         pulse = Action(name, Act.PULSE, rules.test_pulse_ms)
         outputs.submit(Decision(0, Verdict.TEST, "", "by --test", (pulse,), now_ns()))
-        while (done := answers.get(timeout=_ANSWERS_WITHIN_S)).number != 0:
-            pass
+        done = _answer(answers, name, stopped)
+        if done is not None and done.written_ns is not None:
+            began_ns = done.acknowledged_ns or done.written_ns
+            _wait_until(began_ns / 1e9 + rules.test_pulse_ms / 1000 + _MARGIN_S, stopped)
         return done
-    except queue.Empty:
-        raise SinkError(f"output {name} did nothing for {_ANSWERS_WITHIN_S:g} s") from None
     finally:
         outputs.close()
+
+
+def _answer(answers: queue.SimpleQueue[Done], name: str, stopped: Callable[[], bool]) -> Done | None:
+    """Return what became of the pulse. Raises SinkError where nothing did."""
+    deadline = time.monotonic() + _ANSWERS_WITHIN_S
+    while time.monotonic() < deadline:
+        if stopped():
+            return None
+        try:
+            done = answers.get(timeout=_POLL_S)
+        except queue.Empty:
+            continue
+        if done.number == 0:
+            return done
+    raise SinkError(f"output {name} did nothing for {_ANSWERS_WITHIN_S:g} s")
+
+
+def _wait_until(at_s: float, stopped: Callable[[], bool]) -> None:
+    """Wait until a time of the monotonic clock, or until it is stopped."""
+    while (left_s := at_s - time.monotonic()) > 0 and not stopped():
+        time.sleep(min(left_s, _POLL_S))

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from realtime_cropzoom.trigger.conditions import Condition
 from realtime_cropzoom.trigger.events import Act, Action, Verdict
 from realtime_cropzoom.trigger.gates import Allowance, Gates
 from realtime_cropzoom.trigger.look import Look
 
-Tell = Callable[[Verdict, str, str, tuple[Action, ...]], None]
-"""Takes verdict, rule, reason, actions."""
+
+class Tell(Protocol):
+    """Makes a decision of it, and returns its number."""
+
+    def __call__(
+        self,
+        verdict: Verdict,
+        rule: str,
+        reason: str,
+        actions: tuple[Action, ...],
+        fresh_until_ns: int | None = None,
+    ) -> int:
+        """``fresh_until_ns`` is when the pose becomes too old for these actions."""
+        ...
+
 
 Release = Callable[["Watcher"], tuple[Action, ...]]
 """Gives the actions that let go of a rule's outputs, but for those that others hold."""
@@ -66,17 +80,28 @@ class Watcher:
     """Watches poses for one rule."""
 
     def __init__(
-        self, name: str, condition: Condition, terms: Terms, gates: Gates, session: Allowance, tell: Tell, off: Release
+        self,
+        name: str,
+        condition: Condition,
+        terms: Terms,
+        gates: Gates,
+        session: Allowance,
+        tell: Tell,
+        off: Release,
+        ask: Callable[[], int],
     ) -> None:
+        """``ask`` says what time it is by now."""
         self.name = name
         self.terms = terms
         self.gates = gates
         self.armed_ns: int | None = None
         """When it was armed; None while it is not."""
         self.holding = False
+        self.fired_number: int | None = None
+        """Of the decision that switched its outputs on last."""
         self._condition = condition
         self._session = session
-        self._tell, self._off = tell, off
+        self._tell, self._off, self._ask = tell, off, ask
         self._episode: _Episode | None = None
         self._doubt: _Doubt | None = None
         self._accounted_ns = 0
@@ -156,6 +181,8 @@ class Watcher:
         if refusal := self._refusal(now_ns):
             self._refuse(episode, refusal)
             return
+        if self._is_late(episode, look):
+            return
         episode.fired = True
         episode.told = ()
         self.gates.passed(now_ns)
@@ -167,15 +194,32 @@ class Watcher:
         for allowance in (self.gates.allowance, self._session):
             allowance.fired += 1
             allowance.on_ns += self.terms.pulse_ns or 0
-        self._tell(Verdict.FIRED, self.name, reason, self._on(look, now_ns))
+        self._fire(Verdict.FIRED, reason, look, now_ns)
 
     def _resume(self, episode: _Episode, look: Look, now_ns: int) -> None:
         """A short doubt let go of the outputs; the episode and its draw are the same."""
         refusal = self._refusal(now_ns, only_lasting=True)
         if refusal:
             self._refuse(episode, refusal)
-        else:
-            self._tell(Verdict.RESUMED, self.name, self._condition.words(), self._on(look, now_ns))
+        elif not self._is_late(episode, look):
+            self._fire(Verdict.RESUMED, self._condition.words(), look, now_ns)
+
+    def _fire(self, verdict: Verdict, reason: str, look: Look, now_ns: int) -> None:
+        actions = self._on(look, now_ns)
+        self.fired_number = self._tell(verdict, self.name, reason, actions, self._fresh_until_ns(look))
+
+    def _fresh_until_ns(self, look: Look) -> int:
+        """When the pose becomes too old to switch anything on."""
+        return look.captured_ns - look.uncertainty_ns + round(self.terms.max_age_ms * 1e6)
+
+    def _is_late(self, episode: _Episode, look: Look) -> bool:
+        """Whether the pose has become too old since it was received: rules take time, and a process may be held up."""
+        late_ns = self._ask() - self._fresh_until_ns(look)
+        if late_ns > 0:
+            age_ms = late_ns / 1e6 + self.terms.max_age_ms
+            why = f"stale at the hand-over: older than {self.terms.max_age_ms:g} ms"
+            self._refuse(episode, why, f" ({age_ms:.1f} ms)")
+        return late_ns > 0
 
     def _refusal(self, now_ns: int, *, only_lasting: bool = False) -> str:
         if self.armed_ns is None:
@@ -186,10 +230,10 @@ class Watcher:
             return "outside its minutes"
         return next((a.time_used_up() for a in (self.gates.allowance, self._session) if a.time_used_up()), "")
 
-    def _refuse(self, episode: _Episode, why: str) -> None:
+    def _refuse(self, episode: _Episode, why: str, more: str = "") -> None:
         if why not in episode.told:
             episode.told += (why,)
-            self._tell(Verdict.REFUSED, self.name, f"{why}: {self._condition.words()}", ())
+            self._tell(Verdict.REFUSED, self.name, f"{why}{more}: {self._condition.words()}", ())
 
     def _on(self, look: Look, now_ns: int) -> tuple[Action, ...]:
         if self.terms.pulse_ms is not None:
@@ -197,7 +241,9 @@ class Watcher:
         self.holding = True
         self._accounted_ns = now_ns
         self._stand_on(look, now_ns)
-        return tuple(Action(output, Act.ON) for output in self.terms.outputs)
+        lefts_ns = (self.gates.allowance.left_ns(), self._session.left_ns())
+        max_on_ms = min((round(left_ns / 1e6, 3) for left_ns in lefts_ns if left_ns is not None), default=None)
+        return tuple(Action(output, Act.ON, max_on_ms=max_on_ms) for output in self.terms.outputs)
 
     # -- holding --
 

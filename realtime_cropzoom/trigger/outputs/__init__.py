@@ -24,7 +24,7 @@ from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.events import Decision, Done
 from realtime_cropzoom.trigger.outputs.base import Job, OutputSettings, jobs_of
 from realtime_cropzoom.trigger.outputs.dry_run import DryRun
-from realtime_cropzoom.trigger.outputs.thread import OutputThread
+from realtime_cropzoom.trigger.outputs.thread import LOOP_SILENT_NS, OutputThread
 
 _KINDS = {
     "serial": ("serial_line", "SerialSettings"),
@@ -37,6 +37,8 @@ _KINDS = {
     "shell": ("shell", "ShellSettings"),
 }
 _CLOSE_WITHIN_S = 1.5
+_GIVE_UP_WITHIN_S = 0.8
+"""The same where they were still being opened: what is stuck there has switched nothing."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +70,17 @@ class Outputs:
     """All outputs of a rules file. ``report`` is called with each ``Done``, from any thread; it must not block."""
 
     def __init__(
-        self, settings: Mapping[str, OutputSettings], report: Callable[[Done], None], *, dry_run: bool = False
+        self,
+        settings: Mapping[str, OutputSettings],
+        report: Callable[[Done], None],
+        *,
+        dry_run: bool = False,
+        silent_after_ms: float = LOOP_SILENT_NS / 1e6,
     ) -> None:
-        """With ``dry_run`` nothing is opened and nothing written. Raises ConfigError where a library is missing."""
+        """With ``dry_run`` nothing is opened and nothing written. Raises ConfigError where a library is missing.
+
+        What is held goes off ``silent_after_ms`` after the last ``alive``, a second at most.
+        """
         self._seen_ns = now_ns()
         shared: dict[str, Any] = {}
         self._threads = {
@@ -80,6 +90,7 @@ class Outputs:
                 report,
                 late_after_ms=one.late_after_ms,
                 loop_seen_ns=lambda: self._seen_ns,
+                silent_after_ns=min(LOOP_SILENT_NS, round(silent_after_ms * 1e6)),
             )
             for name, one in settings.items()
         }
@@ -93,20 +104,26 @@ class Outputs:
         """Whether an output is on or off, and not one message a job."""
         return self._threads[name].levels
 
-    def open(self) -> None:
-        """Open all of them. Raises SinkError that names each which cannot be opened; then all are closed again."""
+    def open(self, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Open all of them; returns False where it is ``given_up`` before they are open, and has closed all then.
+
+        Raises SinkError that names each which cannot be opened; then all are closed, too.
+        """
         for thread in self._threads.values():
             thread.start()
         problems = []
         for thread in self._threads.values():
             try:
-                thread.wait_open()
+                if not thread.wait_open(given_up=given_up):
+                    self.close(_GIVE_UP_WITHIN_S)
+                    return False
             except SinkError as error:
                 problems.append(str(error))
         if problems:
             self.close()
             raise SinkError("; ".join(problems))
         self.alive()
+        return True
 
     def submit(self, decision: Decision, offset_ns: int = 0) -> None:
         """Hand over what a decision asks for; ``offset_ns`` is the publisher's clock less this machine's."""
@@ -119,14 +136,14 @@ class Outputs:
         self._threads[job.action.output].submit(job)
 
     def alive(self) -> None:
-        """Say that the rule loop is alive; what is held goes off a second after the last time."""
+        """Say that the rule loop is alive; what is held goes off ``silent_after_ms`` after the last time."""
         self._seen_ns = now_ns()
 
-    def close(self) -> list[str]:
+    def close(self, within_s: float = _CLOSE_WITHIN_S) -> list[str]:
         """Take all to their safe level and end; returns the names of those that hang."""
         for thread in self._threads.values():
             thread.finish()
-        deadline = time.monotonic() + _CLOSE_WITHIN_S
+        deadline = time.monotonic() + within_s
         return [
             name for name, thread in self._threads.items() if not thread.close(max(0.0, deadline - time.monotonic()))
         ]

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.trigger.events import Act, Action, Decision, Outcome, Verdict
 
 
 class OutputSettings(BaseModel):
@@ -48,6 +48,8 @@ class Job:
     """``test`` marks a test pulse."""
     offset_ns: int = 0
     """The publisher's clock less this machine's; 0 on the same machine."""
+    fresh_until_ns: int | None = None
+    """When its pose becomes too old for a pulse or an on; None where it rests on no pose."""
 
     @property
     def act(self) -> Act:
@@ -61,6 +63,7 @@ class Job:
 
     def fields(self) -> dict[str, Any]:
         """What receivers are told of it, as JSON knows it."""
+        limit = {"max_on_ms": self.action.max_on_ms} if self.act is Act.ON else {}
         return {
             "number": self.number,
             "frame": self.frame,
@@ -70,11 +73,13 @@ class Job:
             "act": str(self.act),
             "ms": self.ms,
             "test": self.verdict is Verdict.TEST,
+            **limit,
         }
 
 
 def jobs_of(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]:
     """Return what a decision asks of the outputs, one job an action."""
+    fresh_until_ns = None if decision.fresh_until_ns is None else decision.fresh_until_ns - offset_ns
     return [
         Job(
             action,
@@ -85,6 +90,7 @@ def jobs_of(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]
             decision.rule,
             decision.verdict,
             offset_ns,
+            fresh_until_ns,
         )
         for action in decision.actions
     ]
@@ -99,6 +105,12 @@ class Written(NamedTuple):
     """The device answered; None where it does not, or did not."""
     error: str = ""
     """What went wrong although it was written, such as a missing answer."""
+    outcome: Outcome | None = None
+    """None: done, or failed where there is an error."""
+
+
+class TooLate(SinkError):
+    """A pulse or an on must not be written any more."""
 
 
 class Output(ABC):
@@ -112,6 +124,8 @@ class Output(ABC):
     def __init__(self) -> None:
         self.hurry: Callable[[], bool] = lambda: False
         """Whether something more urgent waits: ``perform`` then stops waiting for an answer."""
+        self.check: Callable[[Job], None] = lambda job: None
+        """``perform`` calls it right before it writes. Raises TooLate."""
 
     @abstractmethod
     def open(self) -> None:
@@ -124,6 +138,13 @@ class Output(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of everything; also where ``open`` failed."""
+
+    beat_every_s: float | None = None
+    """How often the receiver hears that the program is alive, while an order holds it on; None: never."""
+
+    def beat(self, job: Job) -> None:
+        """Say that the program is alive, and that the order of ``job`` still holds. Raises SinkError."""
+        raise NotImplementedError
 
 
 def needs(library: str, package: str, error: ImportError) -> ConfigError:

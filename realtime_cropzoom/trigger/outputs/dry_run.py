@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from realtime_cropzoom.trigger.events import Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
-from realtime_cropzoom.trigger.outputs.thread import DRY_RUN
 
 
 class DryRun(Output):
@@ -14,7 +14,7 @@ class DryRun(Output):
 
     def perform(self, job: Job) -> Written:
         """Nothing."""
-        return Written(None, None, DRY_RUN)
+        return Written(None, None, "dry run", Outcome.DRY_RUN)
 
     def close(self) -> None:
         """Nothing."""

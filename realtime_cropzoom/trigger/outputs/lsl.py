@@ -57,6 +57,7 @@ class Lsl(Output):
         test = "test " if job.fields()["test"] else ""
         marker = f"{test}{job.rule} {job.act}".strip()
         sample = [marker, str(job.number), "" if job.frame is None else str(job.frame)]
+        self.check(job)
         self._outlet.push_sample(sample, captured_ns / 1e9)
         return Written(now_ns())
 

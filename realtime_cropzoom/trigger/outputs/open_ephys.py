@@ -58,7 +58,7 @@ class OpenEphys(Output):
         endpoint = self._requester.endpoint
         try:
             self._requester.send(b"IsAcquiring")
-            reply = self._requester.reply(_OPENS_WITHIN_S)
+            reply = self._requester.reply(_OPENS_WITHIN_S, self)
         except SinkError:
             reply = None
         if reply is None:
@@ -72,6 +72,7 @@ class OpenEphys(Output):
 
     def perform(self, job: Job) -> Written:
         """Switch the line; the thread makes pulses of on and off."""
+        self.check(job)
         return self._set(job.act in (Act.ON, Act.PULSE))
 
     def close(self) -> None:

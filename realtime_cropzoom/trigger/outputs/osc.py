@@ -55,6 +55,7 @@ class Osc(Output):
     def perform(self, job: Job) -> Written:
         """Send one message; a frame or number that there is not is -1, because OSC has no null everywhere."""
         frame = -1 if job.frame is None else job.frame
+        self.check(job)
         try:
             self._client.send_message(self._settings.address, [str(job.act), job.ms, job.rule, job.number, frame])
         except OSError as error:

@@ -53,6 +53,7 @@ class PythonCallable(Output):
     def perform(self, job: Job) -> Written:
         """Call it: written is when it was called, acknowledged when it returned."""
         assert self._call is not None
+        self.check(job)
         called_ns = now_ns()
         try:
             self._call(job)

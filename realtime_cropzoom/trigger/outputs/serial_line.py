@@ -50,12 +50,13 @@ class SerialOutput(Output):
 
     def open(self) -> None:
         """Connect. Raises SinkError where no board answers, or it has no such channel."""
-        self._link.open()
+        self._link.open(self.hurry)
         if self._channel > self._link.channels:
             raise SinkError(f"channel {self._channel}: the board at {self._link.port} has {self._link.channels}")
 
     def perform(self, job: Job) -> Written:
         """Write the line and wait for the acknowledgement."""
+        self.check(job)
         return Written(*self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry))
 
     def close(self) -> None:

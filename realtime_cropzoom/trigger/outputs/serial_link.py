@@ -13,6 +13,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from realtime_cropzoom.clock import now_ns
@@ -41,6 +42,7 @@ _ASK_S = 0.2
 _ANSWERS_WITHIN_S = 4.0
 """An Arduino begins anew when its port is opened, and spends two seconds in its bootloader."""
 _WRITE_S = 0.2
+_HURRY_POLL_S = 0.05
 _BEATS_PER_WATCHDOG = 5
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _SILENT_BEATS = 4
@@ -75,12 +77,17 @@ class SerialLink:
         self._first_error: SinkError | None = None
         self._thread = threading.Thread(target=self._run, name=f"cropzoom-serial-{os.path.basename(port)}", daemon=True)
 
-    def open(self) -> None:
-        """Connect, the first time; later calls do nothing. Raises SinkError where no board answers."""
+    def open(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Connect, the first time; later calls do nothing. A ``hurry`` breaks it off.
+
+        Raises SinkError where no board answers.
+        """
         with self._changed:
             if self._thread.ident is None:
                 self._thread.start()
-        self._first.wait(_ANSWERS_WITHIN_S + 2)
+        deadline = time.monotonic() + _ANSWERS_WITHIN_S + 2
+        while not self._first.wait(_HURRY_POLL_S) and time.monotonic() < deadline and not hurry():
+            pass
         if self._first_error is not None:
             raise self._first_error
         if self._device is None:

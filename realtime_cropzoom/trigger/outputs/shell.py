@@ -72,6 +72,7 @@ class Shell(Output):
         self._end_all()
 
     def _start(self, job: Job) -> None:
+        self.check(job)
         told = {f"TRIGGER_{key.upper()}": "" if value is None else str(value) for key, value in job.fields().items()}
         try:
             process = subprocess.Popen(

@@ -12,7 +12,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, TooLate, Written
 
 _LINGER_MS = 200
 
@@ -58,7 +58,13 @@ class ZmqPublish(Output):
     def perform(self, job: Job) -> Written:
         """Send it; a subscriber that does not keep up loses messages."""
         body = json.dumps(job.fields()).encode()
-        self._socket.send_multipart([f"trigger/{job.action.output}".encode(), body], zmq.NOBLOCK)
+        self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)
+        try:  # the second part is what counts: the process may be held up between both
+            self.check(job)
+        except TooLate:
+            self._socket.send(json.dumps(job.fields() | {"act": "late"}).encode(), zmq.NOBLOCK)
+            raise
+        self._socket.send(body, zmq.NOBLOCK)
         return Written(now_ns())
 
     def close(self) -> None:

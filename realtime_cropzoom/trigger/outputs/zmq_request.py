@@ -116,7 +116,9 @@ class ZmqRequest(Output):
 
     def perform(self, job: Job) -> Written:
         """Send it and wait for the reply."""
-        written_ns = self._requester.send(json.dumps(job.fields()).encode())
+        request = json.dumps(job.fields()).encode()
+        self.check(job)
+        written_ns = self._requester.send(request)
         if self._requester.reply(self._timeout_s, self) is None:
             why = f"{self._requester.endpoint} did not reply within {self._timeout_s * 1000:.0f} ms"
             return Written(written_ns, None, why)

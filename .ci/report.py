@@ -1,0 +1,52 @@
+"""Say what the tests came to: ``report.py FIRST.json SECOND.json [LACKING…]``, two accounts of tests/suite.py.
+
+Fails where a test was skipped in both runs for a reason that this machine could have met. ``LACKING`` names what it
+could not: ``data``, ``apt``, ``npm``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+NOT_HERE = {
+    "FULL_PARITY=1": "takes minutes, and is run by hand",
+    "root may write everywhere|this user may read everything": "root cannot fail this",
+    "this onnxruntime has (CUDA|TensorRT)": "is about a machine without",
+    "there is a camera": "is about a machine without",
+    "pypylon is not installed": "Basler's emulator crashes under load; run by hand",
+}
+"""Reasons of a skip that no machine has to meet, as patterns, and why."""
+LACKING = {
+    "data": "the golden data is not at",
+    "apt": "aravis|RTSP server|compiler|g\\+\\+|Octave|cc\\)",
+    "npm": "Node.js",
+}
+
+
+def main(first_path: str, second_path: str, *lacking: str) -> int:
+    """Print the counts, and return 1 where something was skipped that need not be."""
+    first, second = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (first_path, second_path))
+    excused = {**NOT_HERE, **{LACKING[what]: f"this machine has no {what}" for what in lacking}}
+    for reason, count in Counter(second["skipped"].values()).most_common():
+        print(f"{count} skipped: {reason} ({_excuse(reason, excused) or 'WHICH THIS MACHINE COULD HAVE MET'})")
+    unmet = {name: reason for name, reason in second["skipped"].items() if _excuse(reason, excused) is None}
+    for name, reason in unmet.items():
+        print(f"SKIPPED TWICE {name}: {reason}")
+    print(
+        f"{first['passed']} passed at first, then {second['passed']} of the {len(first['skipped'])} that were skipped"
+    )
+    failed = len(first["failed"]) + len(second["failed"])
+    print(f"{first['passed'] + second['passed']} passed, {failed} failed, {len(second['skipped'])} skipped for good")
+    return 1 if unmet or failed else 0
+
+
+def _excuse(reason: str, excused: dict[str, str]) -> str | None:
+    return next((why for pattern, why in excused.items() if re.search(pattern, reason)), None)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
