@@ -32,7 +32,7 @@ from realtime_cropzoom.commands import (
     zones,
 )
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
-from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.errors import CropzoomError, shortened
 from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
@@ -76,6 +76,11 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as stopped:
         print("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]), file=sys.stderr)
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}. Give a shorter one", file=sys.stderr)
+        return EXIT_BAD_INPUT
     return code
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -26,7 +26,7 @@ from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.endpoints import check_reach
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.model_file import SHIPPED
 from realtime_cropzoom.schedule import StateLimits
@@ -40,10 +40,15 @@ CAMERAS = "cameras"
 """What a config file has in it that is about several of them; no setting of a run."""
 
 
-class Settings(BaseSettings):
-    """All there is to set about a run."""
+_DAY_MS = 86_400_000.0
+_DAYS_S = 1e7
+"""Four months. Beyond such limits lies what nobody means, and what clocks and waits cannot count."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+class Settings(BaseSettings):
+    """All there is to set about a run. Raises ConfigError where two settings contradict each other."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, allow_inf_nan=False)
 
     source: str | None = Field(
         None,
@@ -60,7 +65,7 @@ class Settings(BaseSettings):
     crop_size: int | None = Field(None, gt=0, le=MAX_SIDE, description="side of the box in frame pixels (made even)")
     crop_ratio: float | None = Field(
         None,
-        gt=0,
+        ge=0.01,
         le=20,
         description="side of the box as a multiple of the larger keypoint span; if neither is set, the size that the "
         "pose model says it was trained for, else a ratio of 2.0",
@@ -75,39 +80,46 @@ class Settings(BaseSettings):
     )
 
     camera_size: str | None = Field(
-        None, pattern=r"^[1-9]\d*x[1-9]\d*$", description="frame size to ask of a camera, as in 1280x720"
+        None, pattern=r"^[1-9]\d{0,5}x[1-9]\d{0,5}$", description="frame size to ask of a camera, as in 1280x720"
     )
-    camera_fps: float | None = Field(None, gt=0, description="frames a second to ask of a camera")
+    camera_fps: float | None = Field(None, ge=0.001, le=1e6, description="frames a second to ask of a camera")
     pixel_format: str | None = Field(None, description="pixel format to ask of a camera, as its driver names it")
-    exposure_ms: float | None = Field(None, gt=0, description="exposure to ask of a camera")
-    gain: float | None = Field(None, description="gain to ask of a camera, in its own units")
+    exposure_ms: float | None = Field(None, ge=0.001, le=_DAY_MS, description="exposure to ask of a camera")
+    gain: float | None = Field(None, ge=-1e6, le=1e6, description="gain to ask of a camera, in its own units")
     roi: str | None = Field(
-        None, pattern=r"^\d+,\d+,[1-9]\d*,[1-9]\d*$", description="part of the sensor to read out, as x,y,w,h"
+        None,
+        pattern=r"^\d{1,6},\d{1,6},[1-9]\d{0,5},[1-9]\d{0,5}$",
+        description="part of the sensor to read out, as x,y,w,h",
     )
     trigger: bool = Field(False, description="each frame waits for a pulse on the camera's trigger line")
-    open_timeout_s: float = Field(10.0, gt=0, description="how long a stream may take to open")
-    read_timeout_s: float = Field(5.0, gt=0, description="a stream from which nothing comes for so long has broken off")
+    open_timeout_s: float = Field(10.0, ge=0.001, le=_DAYS_S, description="how long a stream may take to open")
+    read_timeout_s: float = Field(
+        5.0, ge=0.001, le=_DAYS_S, description="a stream from which nothing comes for so long has broken off"
+    )
     reconnect_for_s: float | None = Field(
-        None, gt=0, description="a camera or stream gone for so long ends the run; if not given, it is waited for"
+        None,
+        ge=0.001,
+        le=_DAYS_S,
+        description="a camera or stream gone for so long ends the run; if not given, it is waited for",
     )
     changed: Literal["refuse", "adapt"] = Field(
         "refuse", description="a camera that comes back with another frame size ends the run, or is scaled to the first"
     )
     stall_after_ms: float = Field(
-        500.0, gt=0, le=1000, description="live: so long (or three frames) without a frame is a stall"
+        500.0, ge=0.001, le=1000, description="live: so long (or three frames) without a frame is a stall"
     )
-    start_s: float = Field(0.0, ge=0, description="files: where to begin")
+    start_s: float = Field(0.0, ge=0, le=_DAYS_S, description="files: where to begin")
     loop: bool = Field(False, description="files: begin anew when the end is reached")
-    speed: float = Field(1.0, gt=0, le=1000, description="files: how much faster than recorded they play")
+    speed: float = Field(1.0, ge=0.001, le=1000, description="files: how much faster than recorded they play")
 
     pace: Literal["realtime", "fast"] = Field(
         "realtime", description="play by the recording's own time as a camera would, or in lockstep, nothing dropped"
     )
-    detector_every: int = Field(1, ge=1, description="lockstep: detect on every N-th frame")
-    detector_max_fps: float = Field(30.0, gt=0, description="live: detections a second at most")
+    detector_every: int = Field(1, ge=1, le=1_000_000_000, description="lockstep: detect on every N-th frame")
+    detector_max_fps: float = Field(30.0, ge=0.001, le=1e6, description="live: detections a second at most")
     max_lag: int = Field(8, ge=0, le=512, description="live: frames the pose may lag before it jumps to the newest")
     schedule: Path | None = Field(None, description="replay the boxes of this _bbox.csv; no detector runs")
-    frames: int | None = Field(None, gt=0, description="stop after so many frames")
+    frames: int | None = Field(None, gt=0, le=1_000_000_000_000, description="stop after so many frames")
 
     decoder: Literal["fast", "reference"] = Field(
         "fast", description="decode heatmaps where the mass is, or exactly as Lightning Pose does"
@@ -122,14 +134,21 @@ class Settings(BaseSettings):
     pose_threads: int = Field(1, ge=1, le=256, description="CPU threads of the pose model")
 
     max_age_ms: float = Field(
-        1000.0, gt=0, description="live: the pose of an older frame is not sent; its row is in the files"
+        1000.0,
+        ge=0.001,
+        le=_DAY_MS,
+        description="live: the pose of an older frame is not sent; its row is in the files",
     )
-    hang_after_s: float = Field(10.0, gt=0, description="live: a model that takes so long for one frame ends the run")
+    hang_after_s: float = Field(
+        10.0, ge=0.001, le=_DAYS_S, description="live: a model that takes so long for one frame ends the run"
+    )
     on_failure: Literal["end", "restart"] = Field(
         "end", description="live: a detector or pose stage that fails ends the run, or begins anew, 3 times a minute"
     )
-    coast_after_ms: float = Field(250.0, gt=0, description="a box older than this makes the state coasting")
-    lost_after_ms: float = Field(1000.0, gt=0, description="a box older than this makes the state lost")
+    coast_after_ms: float = Field(
+        250.0, ge=0.001, le=_DAY_MS, description="a box older than this makes the state coasting"
+    )
+    lost_after_ms: float = Field(1000.0, ge=0.001, le=_DAY_MS, description="a box older than this makes the state lost")
 
     record: Literal["none", "h264", "ffv1", "copy"] = Field(
         "none",
@@ -149,27 +168,40 @@ class Settings(BaseSettings):
     )
     filter_hold_ms: float = Field(
         150.0,
-        gt=0,
+        ge=0.001,
+        le=_DAY_MS,
         description="filter: so long a keypoint goes on as it was going, where it is not measured or not believed",
     )
     kalman_noise_px: float = Field(
-        1.0, gt=0, description="how far off the pose model is: standard deviation of a sure keypoint, a coordinate"
+        1.0,
+        ge=1e-6,
+        le=1e6,
+        description="how far off the pose model is: standard deviation of a sure keypoint, a coordinate",
     )
     kalman_agility_px_s: float = Field(
-        1000.0, gt=0, description="by how much a velocity changes within a second, as a standard deviation"
+        1000.0, ge=1e-6, le=1e9, description="by how much a velocity changes within a second, as a standard deviation"
     )
     kalman_gate: float = Field(
-        5.0, gt=0, description="a keypoint so many standard deviations from where it is expected is not believed"
+        5.0,
+        ge=1e-3,
+        le=1e6,
+        description="a keypoint so many standard deviations from where it is expected is not believed",
     )
-    one_euro_min_cutoff_hz: float = Field(8.0, gt=0, description="cutoff at rest in Hz: lower is calmer, and lags more")
-    one_euro_beta: float = Field(0.2, ge=0, description="by how many Hz the cutoff grows with each pixel a second")
-    one_euro_velocity_cutoff_hz: float = Field(10.0, gt=0, description="cutoff of the velocity in Hz")
+    one_euro_min_cutoff_hz: float = Field(
+        8.0, ge=1e-6, le=1e6, description="cutoff at rest in Hz: lower is calmer, and lags more"
+    )
+    one_euro_beta: float = Field(
+        0.2, ge=0, le=1e6, description="by how many Hz the cutoff grows with each pixel a second"
+    )
+    one_euro_velocity_cutoff_hz: float = Field(10.0, ge=1e-6, le=1e6, description="cutoff of the velocity in Hz")
     calibration: Path | None = Field(
         None, description="pixels to cm: a file of cropzoom calibrate; messages and tables then have both"
     )
 
     out: Path = Field(Path("sessions"), description="folder in which the run's own new folder is made")
-    camera: str = Field("cam0", pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages")
+    camera: str = Field(
+        "cam0", max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages"
+    )
     publish: str = Field("tcp://127.0.0.1:5660", description="endpoint of the poses, or 'none'")
     publish_latest: str = Field(
         "tcp://127.0.0.1:5661", description="endpoint that keeps only the newest pose (single-frame), or 'none'"
@@ -200,6 +232,30 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        """Refuse what no field can know alone; however the settings were made."""
+        if self.crop_size is not None and self.crop_ratio is not None:
+            raise ConfigError(
+                f"both crop_size ({self.crop_size}) and crop_ratio ({self.crop_ratio}) are set; give one of them"
+            )
+        if self.lost_after_ms <= self.coast_after_ms:
+            raise ConfigError(
+                f"lost_after_ms is {self.lost_after_ms}; expected more than coast_after_ms ({self.coast_after_ms})"
+            )
+        self._check_endpoints()
+        return self
+
+    def _check_endpoints(self) -> None:
+        for one, other in combinations(("publish", "publish_latest", "publish_echo"), 2):
+            endpoint = getattr(self, one)
+            if endpoint == getattr(self, other) and endpoint != NONE and not endpoint.endswith((":*", ":0")):
+                raise ConfigError(f"{one} and {other} are both {endpoint}; give them different ports")
+        if self.key_folder is not None and self.insecure:
+            raise ConfigError(f"both key_folder ({self.key_folder}) and insecure are set; give one of them")
+        for name, endpoint in self.endpoints().items():
+            check_reach(name, endpoint, keys=self.key_folder is not None, insecure=self.insecure)
 
     def box_rule(self, detector_keypoints: tuple[str, ...], trained_crop_size: int | None) -> BoxRule:
         """Return how detections become boxes. Raises ConfigError where an anchor is no keypoint of the detector.
@@ -305,42 +361,29 @@ def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path
         settings = WithFile(**dict(flags))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
-    _check_together(settings)
     return Settings.model_construct(**dict(settings))
-
-
-def _check_together(settings: Settings) -> None:
-    if settings.crop_size is not None and settings.crop_ratio is not None:
-        raise ConfigError(
-            f"both crop_size ({settings.crop_size}) and crop_ratio ({settings.crop_ratio}) are set; give one of them"
-        )
-    if settings.lost_after_ms <= settings.coast_after_ms:
-        raise ConfigError(
-            f"lost_after_ms is {settings.lost_after_ms}; expected more than coast_after_ms ({settings.coast_after_ms})"
-        )
-    for one, other in combinations(("publish", "publish_latest", "publish_echo"), 2):
-        endpoint = getattr(settings, one)
-        if endpoint == getattr(settings, other) and endpoint != NONE and not endpoint.endswith((":*", ":0")):
-            raise ConfigError(f"{one} and {other} are both {endpoint}; give them different ports")
-    if settings.key_folder is not None and settings.insecure:
-        raise ConfigError(f"both key_folder ({settings.key_folder}) and insecure are set; give one of them")
-    for name, endpoint in settings.endpoints().items():
-        check_reach(name, endpoint, keys=settings.key_folder is not None, insecure=settings.insecure)
 
 
 def _check_environment() -> None:
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
     if unknown:
-        raise ConfigError(f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/settings.md")
+        likely = did_you_mean(unknown[0], known)
+        raise ConfigError(
+            f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/settings.md"
+            + (f".{likely}" if likely else "")
+        )
 
 
 def _explain(error: Any, config: Path | None) -> str:
     name = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] == "extra_forbidden":
         where = f"{config}: " if config is not None else ""
-        return f"{where}{name} is no setting; see docs/settings.md for their names"
-    return f"{name}: given {error['input']!r}, but {error['msg'][0].lower()}{error['msg'][1:]}"
+        likely = did_you_mean(name, Settings.model_fields)
+        return f"{where}{name[:100]} is no setting; see docs/settings.md for their names" + (
+            f".{likely}" if likely else ""
+        )
+    return f"{name}: given {shortened(error['input'])}, but {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def settings_table() -> str:

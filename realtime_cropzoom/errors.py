@@ -16,6 +16,11 @@ The text says what was given, what was expected and what to do, in one line: the
 command line prints it as it is and exits with 2.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class CropzoomError(Exception):
     """Base of all errors raised on purpose."""
@@ -51,3 +56,20 @@ class StageError(CropzoomError):
 
 class StateError(CropzoomError):
     """A run was asked for what it cannot do before its start, or after its end."""
+
+
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """Return the end of an error's line about a name that is not among ``names``: the likeliest one, or nothing."""
+    likely = difflib.get_close_matches(given[:100], list(names), n=1)
+    return f" Did you mean {likely[0]!r}?" if likely else ""
+
+
+def shortened(value: object, limit: int = 60) -> str:
+    """Return a value as it is written, cut where it is too long for a line."""
+    text = repr(value[:limit] if isinstance(value, str | bytes) else value)
+    whole = len(text) <= limit + 2 and not (isinstance(value, str | bytes) and len(value) > limit)
+    return text if whole else f"{text[:limit]}… ({type(value).__name__} of {_size(value)})"
+
+
+def _size(value: object) -> str:
+    return f"{len(value)} items" if isinstance(value, list | tuple | dict) else f"{len(str(value))} characters"

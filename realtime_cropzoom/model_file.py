@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.config_file import read_yaml
+from realtime_cropzoom.errors import ConfigError, ModelError
 
 Role = Literal["detector", "pose"]
 Precision = Literal["fp32", "fp16"]
@@ -94,12 +93,14 @@ def with_metadata(file: ModelFile, metadata: dict[str, str]) -> ModelFile:
 
 def _from_config(config_path: Path, onnx: Path) -> ModelFile:
     try:
-        config: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        config: dict[str, Any] = read_yaml(config_path)
         data, model = config["data"], config["model"]
         names = tuple(str(name) for name in data["keypoint_names"])
         size = (int(data["image_resize_dims"]["width"]), int(data["image_resize_dims"]["height"]))
         kind = _known_kind(config_path, model["model_type"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except ConfigError as error:
+        raise ModelError(f"{config_path} is no Lightning Pose config ({error})") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
     _check_names(config_path, names)
     # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.

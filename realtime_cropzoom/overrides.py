@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import yaml
-
+from realtime_cropzoom.config_file import parse_yaml
 from realtime_cropzoom.errors import ConfigError
 
 
@@ -22,8 +21,8 @@ def apply_override(tree: dict[str, Any], override: str, is_read: Callable[[Seque
     if not (override.startswith("+") or _in_file(tree, parts) or is_read(parts)):
         raise ConfigError(f"override {override!r}: there is no setting {name}; expected one of the file's, or of ours")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ConfigError:
         raise ConfigError(f"override {override!r}: {text!r} is not a value YAML can read") from None
     node = tree
     for part in parts[:-1]:

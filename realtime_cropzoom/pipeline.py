@@ -41,7 +41,14 @@ from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.schedule import LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.security import Security
-from realtime_cropzoom.session_folder import CALIBRATION, make_given_folder, make_session_folder, to_json, write_text
+from realtime_cropzoom.session_folder import (
+    CALIBRATION,
+    file_stem,
+    make_given_folder,
+    make_session_folder,
+    to_json,
+    write_text,
+)
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.copier import PacketRecorder
 from realtime_cropzoom.sinks.files import CsvSink
@@ -175,6 +182,7 @@ class Pipeline:
     def _build(self, info: SourceInfo, tracked: bool) -> None:
         """First all that can be refused, then what leaves something behind, then the threads."""
         s = self.settings
+        info = replace(info, name=file_stem(info.name))
         if info.live and self._lockstep:
             raise ConfigError(f"{info.name} is a live source and waits for nobody; leave out --pace fast")
         check_copy(s, info)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.csv_text import frame_number, frame_numbers
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.tables import Predictions, complete_lines
 from realtime_cropzoom.types import Float64
@@ -117,9 +117,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return the settings that a run had, or nothing where the file is not there or not whole."""
     try:
-        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        logger.warning("%s cannot be read (%s); going on without it", folder / "config.yaml", type(error).__name__)
+        settings = read_yaml(folder / "config.yaml")
+    except ConfigError as error:
+        logger.warning("%s; going on without it", error)
         return {}
     return settings if isinstance(settings, dict) else {}
 
@@ -128,9 +128,9 @@ def read_source(folder: Path) -> str | None:
     """Return the recording that a run was told, or None where it was given frames by a script."""
     path = folder / "config.yaml"
     try:
-        source = yaml.safe_load(path.read_text(encoding="utf-8"))["source"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        logger.warning("%s does not say what was recorded (%s)", path, type(error).__name__)
+        source = read_yaml(path)["source"]
+    except (ConfigError, KeyError, TypeError) as error:
+        logger.warning("%s does not say what was recorded (%s)", path, error or type(error).__name__)
         return None
     return None if source is None else str(source)
 

@@ -11,11 +11,18 @@ from realtime_cropzoom.errors import SinkError
 
 CALIBRATION = "calibration.yaml"
 """The copy of the calibration that a run was given."""
+_LONGEST_STEM_BYTES = 180
+
+
+def file_stem(name: str) -> str:
+    """Return a name that leaves room for the endings and dates of a run's files: systems allow 255 bytes in all."""
+    encoded = name.encode(errors="surrogateescape")
+    return name if len(encoded) <= _LONGEST_STEM_BYTES else encoded[:_LONGEST_STEM_BYTES].decode(errors="ignore")
 
 
 def make_session_folder(parent: Path, name: str) -> Path:
     """Make and return ``parent/<name>_<date>-<time>[-n]``; never one that is there already. Raises SinkError."""
-    stem = f"{name}_{datetime.now():%Y%m%d-%H%M%S}"
+    stem = f"{file_stem(name)}_{datetime.now():%Y%m%d-%H%M%S}"
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         folder = parent / (stem + suffix)
         try:

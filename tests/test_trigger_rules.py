@@ -42,8 +42,8 @@ def test_all_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None
         "        - {not: {state: lost}}\n    fire: laser\n    pulse_ms: 5\n"
     )
     assert problems(tmp_path, text) == [
-        ", line 8: rules.a.fire: no output 'lasr'; there are laser",
-        ", line 7: rules.a.when.inside: no zone 'korner'; there are corner",
+        ", line 8: rules.a.fire: no output 'lasr'; there are laser. Did you mean 'laser'?",
+        ", line 7: rules.a.when.inside: no zone 'korner'; there are corner. Did you mean 'corner'?",
         ", line 13: rules.b.when.all.0.speed_cm_per_s: needs a calibration:; give the file, or use speed_px_per_s",
         ", line 14: rules.b.when.all.1.not.state: never holds, since the rule goes by states: [tracking] only; "
         "give it states: [lost]",
@@ -72,11 +72,11 @@ def test_all_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None
         ("{when: {speed_px_per_s: s}, fire: laser, hold: true}", "expected above:, below:, both of them, or between:"),
         ("{when: {speed_px_per_s: s, above: 9, below: 3}, fire: laser, hold: true}", "nothing is above 9 and below 3"),
         ("{when: {speed_px_per_s: s, above: .nan}, fire: laser, hold: true}", "finite"),
-        ("{when: {speed_px_per_s: s, above: 1, over_ms: 0}, fire: laser, hold: true}", "greater than 0"),
+        ("{when: {speed_px_per_s: s, above: 1, over_ms: 0}, fire: laser, hold: true}", "greater than or equal to 0.01"),
         ("{when: {distance_px: [s, s], above: 1}, fire: laser, hold: true}", "the same keypoint is there twice"),
         ("{when: {distance_px: [[1, 2], [2, 3]], above: 1}, fire: laser, hold: true}", "none of them is a keypoint"),
         ("{when: {heading_deg: [a, b], above: 1}, fire: laser, hold: true}", "a heading needs between"),
-        ("{when: {state: tracking}, fire: laser, pulse_ms: -1}", "given -1, but input should be greater than 0"),
+        ("{when: {state: tracking}, fire: laser, pulse_ms: -1}", "given -1, but input should be greater than"),
         ("{when: {state: tracking}, fire: laser, pulse_ms: 10, repeat: true}", "repeat needs pulse_ms and"),
         ("{when: {state: tracking}, fire: laser, pulse_ms: 10, max_on_s: 0.001}", "is more than max_on_s"),
         ("{when: {state: tracking}, fire: [laser, laser], hold: true}", "names an output twice"),
@@ -107,7 +107,7 @@ def test_a_wrong_rule_gets_one_line(tmp_path: Path, rule: str, said: str) -> Non
             HEAD.replace("laser", "la ser") + "  r: {when: {state: tracking}, fire: laser, hold: true}",
             "a name has up to 60 letters",
         ),
-        ("a: &a [*a]\n", "outputs"),
+        ("a: &a [*a]\n", "what it is itself in"),
         ("a: [\n", "is no YAML"),
         (HEAD + "  r: {when: {state: tracking}, fire: laser, hold: true}\n  r: {}", "line 7: r is there twice"),
     ],
@@ -139,7 +139,7 @@ def test_keypoints_are_held_against_what_the_model_has() -> None:
         built.check_stream(["snout", "tailbase"], 5.0)
     assert str(raised.value).splitlines() == [
         "rules.a: no keypoint 'nose'; the model has snout, tailbase",
-        "rules.b: no keypoint 'tail'; the model has snout, tailbase",
+        "rules.b: no keypoint 'tail'; the model has snout, tailbase. Did you mean 'tailbase'?",
         "bridge_ms is 100, but poses are 200 ms apart, so that nothing could last; give at least 400",
     ]
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.config_file import read_yaml
+from realtime_cropzoom.errors import ConfigError, ModelError
 from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.split import split_frames
 
@@ -41,11 +40,11 @@ class ModelDirectory:
                 "(cropzoom pipeline takes a bare .onnx)"
             )
         try:
-            config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"{path} has no config.yaml; expected a Lightning Pose model directory") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ModelError(f"{path / 'config.yaml'} is no YAML: {' '.join(str(error).split())}") from error
+            config = read_yaml(path / "config.yaml")
+        except ConfigError as error:
+            if isinstance(error.__cause__, OSError):
+                raise ModelError(f"{path} has no config.yaml; expected a Lightning Pose model directory") from error
+            raise ModelError(str(error)) from error
         if not isinstance(config, dict):
             raise ModelError(f"{path / 'config.yaml'} holds no sections; expected a Lightning Pose config")
         for override in overrides:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError
+from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shortened
 from realtime_cropzoom.sources import Source, SourceOptions
 
 SYNTHETIC = "synthetic:"
@@ -37,7 +37,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     options = options or SourceOptions()
     path = Path(spec).expanduser()
     matched = _SCHEME.fullmatch(spec)
-    if matched is None or path.exists():
+    if _exists(path, is_address=matched is not None) or matched is None:
         return _open_path(path, options)
     scheme, rest = matched[1].lower(), matched[2]
     if spec.startswith(SYNTHETIC):
@@ -53,6 +53,18 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         opener: Opener = getattr(importlib.import_module(f"realtime_cropzoom.sources.{module}"), name)
         return opener(rest, options)
     return _open_registered(spec, scheme, rest, options)
+
+
+def _exists(path: Path, *, is_address: bool) -> bool:
+    """Whether there is such a file or folder. Raises SourceError where the system does not even look for it."""
+    try:
+        return path.exists()
+    except OSError as error:  # such as a name of more than 255 characters
+        if is_address:
+            return False
+        raise SourceError(
+            f"cannot open {shortened(str(path))}: {error.strerror}; expected a file or a folder"
+        ) from None
 
 
 def _open_path(path: Path, options: SourceOptions) -> Source:

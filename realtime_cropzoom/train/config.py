@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.tables import read_header
@@ -204,9 +204,9 @@ def load_config(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the training configuration {path}: {' '.join(str(error).split())}") from None
+        tree = read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"cannot read the training configuration {path}: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no sections; expected a Lightning Pose config.yaml")
     return tree

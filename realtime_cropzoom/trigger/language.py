@@ -14,10 +14,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Positive = Annotated[float, Field(gt=0, le=1e9)]
+LONGEST_MS = 86_400_000.0
+"""A day: nobody means a longer time in milliseconds."""
+FARTHEST = 1e6
+"""No frame has so many pixels, and no arena so many cm; sums and products of larger numbers lose their digits."""
+
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]
-Milliseconds = NotNegative
-Spot = str | tuple[float, float]
+Milliseconds = Annotated[float, Field(ge=0, le=LONGEST_MS)]
+Duration = Annotated[float, Field(ge=0.01, le=LONGEST_MS)]
+"""In ms; a shorter one would be none."""
+Window = Annotated[float, Field(ge=0.01, le=60_000)]
+"""In ms: what is looked back at, and how old a pose may be."""
+Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST)]
+Extent = Annotated[float, Field(ge=1e-3, le=FARTHEST)]
+Margin = Annotated[float, Field(ge=0, le=10_000)]
+KeypointName = Annotated[str, Field(min_length=1, max_length=255)]
+Spot = KeypointName | tuple[Coordinate, Coordinate]
 """A keypoint's name, or a fixed place [x, y]."""
 
 
@@ -34,15 +46,15 @@ def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
-Pair = Annotated[tuple[str, str], AfterValidator(_distinct)]
+Pair = Annotated[tuple[KeypointName, KeypointName], AfterValidator(_distinct)]
 
 
 class InZone(Strict):
     """What all conditions on zones have."""
 
-    keypoint: str
-    margin_px: NotNegative = 0.0
-    margin_cm: NotNegative = 0.0
+    keypoint: KeypointName
+    margin_px: Margin = 0.0
+    margin_cm: Margin = 0.0
 
 
 class Inside(InZone):
@@ -73,7 +85,7 @@ class Dwelt(InZone):
     """A keypoint has been in a zone for a time."""
 
     dwelt: str
-    for_ms: Positive
+    for_ms: Duration
 
 
 class Limits(Strict):
@@ -108,56 +120,66 @@ class Limits(Strict):
         return False
 
 
-class SpeedPx(Limits):
+class NeverBelowZero(Limits):
+    """Limits on what has no sign."""
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> NeverBelowZero:
+        if self.range()[1] <= 0:
+            raise ValueError("never holds: there is nothing below 0")
+        return self
+
+
+class SpeedPx(NeverBelowZero):
     """Speed of a keypoint."""
 
-    speed_px_per_s: str
-    over_ms: Positive = 50.0
+    speed_px_per_s: KeypointName
+    over_ms: Window = 50.0
 
 
-class SpeedCm(Limits):
+class SpeedCm(NeverBelowZero):
     """Speed of a keypoint, calibrated."""
 
-    speed_cm_per_s: str
-    over_ms: Positive = 50.0
+    speed_cm_per_s: KeypointName
+    over_ms: Window = 50.0
 
 
 class AccelerationPx(Limits):
     """Change of speed."""
 
-    acceleration_px_per_s2: str
-    over_ms: Positive = 100.0
+    acceleration_px_per_s2: KeypointName
+    over_ms: Window = 100.0
 
 
 class AccelerationCm(Limits):
     """Change of speed, calibrated."""
 
-    acceleration_cm_per_s2: str
-    over_ms: Positive = 100.0
+    acceleration_cm_per_s2: KeypointName
+    over_ms: Window = 100.0
 
 
-class DistancePx(Limits):
+class DistancePx(NeverBelowZero):
     """Between two keypoints, or a keypoint and a place."""
 
     distance_px: Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
 
 
-class DistanceCm(Limits):
+class DistanceCm(NeverBelowZero):
     """Between two keypoints, or a keypoint and a place in cm."""
 
     distance_cm: Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
 
 
-class LengthPx(Limits):
+class LengthPx(NeverBelowZero):
     """Along a chain of keypoints."""
 
-    length_px: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
+    length_px: Annotated[tuple[KeypointName, ...], Field(min_length=2, max_length=100), AfterValidator(_distinct)]
 
 
-class LengthCm(Limits):
+class LengthCm(NeverBelowZero):
     """Along a chain of keypoints, calibrated."""
 
-    length_cm: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
+    length_cm: Annotated[tuple[KeypointName, ...], Field(min_length=2, max_length=100), AfterValidator(_distinct)]
 
 
 class Heading(Limits):
@@ -179,8 +201,8 @@ class Heading(Limits):
 class AngleBetween(Strict):
     """The angle at ``from`` between ``to`` and ``target``."""
 
-    from_: str = Field(alias="from")
-    to: str
+    from_: KeypointName = Field(alias="from")
+    to: KeypointName
     target: Spot
     """A zone (its centre), a keypoint, or a place [x, y]."""
 
@@ -196,13 +218,20 @@ class Turning(Limits):
 
     turning_deg_per_s: Pair
     direction: Literal["either", "left", "right"] = "either"
-    over_ms: Positive = 50.0
+    over_ms: Window = 50.0
 
 
 class Likelihood(Limits):
     """How sure the model is of a keypoint."""
 
-    likelihood: str
+    likelihood: KeypointName
+
+    @model_validator(mode="after")
+    def _of_a_probability(self) -> Likelihood:
+        low, high = self.range()
+        if low >= 1 or high <= 0:
+            raise ValueError("never holds: a likelihood lies between 0 and 1")
+        return self
 
 
 StateName = Literal["searching", "tracking", "coasting", "lost"]

@@ -14,6 +14,9 @@ from typing import Protocol
 _FAR = 1e6
 """No frame has so many pixels, and no arena so many cm: a coordinate beyond is a fault, and sums of such overflow."""
 
+_MOST_LIKELY = 1.001
+"""Sums of 32-bit numbers come out a little over 1; anything above that is no likelihood, and its pose no pose."""
+
 ToArena = Callable[[float, float], tuple[float, float]]
 
 Moving = tuple[float, float, float, float]
@@ -96,6 +99,9 @@ class Spot:
 
     def _locate(self, look: Look) -> bool:
         x, y, likelihood = look.keypoints.get(self.name, (None, None, None))
+        if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
+            self.why = f"{self.name} has likelihood {likelihood:g}, which is no probability"
+            return False
         if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
             self.why = f"no {self.name}"
             return False
@@ -135,6 +141,11 @@ class FixedSpot:
 
 
 AnySpot = Spot | FixedSpot
+
+
+def is_probability(likelihood: float) -> bool:
+    """Whether a likelihood can be one: what is NaN, infinite, below 0 or above 1 is a fault of whoever sent it."""
+    return 0.0 <= likelihood <= _MOST_LIKELY
 
 
 def _likelihood_words(likelihood: float | None) -> str:

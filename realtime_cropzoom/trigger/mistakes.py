@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.config_file import compose_yaml
+from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 
 Place = tuple[str | int, ...]
 """Where in the file, key by key."""
@@ -22,8 +24,11 @@ class RulesError(ConfigError):
         self.problems = problems
 
 
-def explained(error: Any, content: Any) -> tuple[Place, str]:
-    """Return where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file."""
+def explained(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, str]:
+    """Return where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file.
+
+    ``names`` are those of all settings, for one that is misspelt.
+    """
     place: list[str | int] = []
     at = content
     for part in error["loc"]:
@@ -37,17 +42,17 @@ def explained(error: Any, content: Any) -> tuple[Place, str]:
     if error["type"] == "no_condition" and isinstance(error["input"], dict):
         return tuple(place), f"given {', '.join(map(str, error['input'])) or 'nothing'}, but {error['msg']}"
     if error["type"] == "extra_forbidden":
-        return tuple(place), "no such setting; see docs/rules.md for their names"
+        return tuple(place), f"no such setting; see docs/rules.md for their names.{did_you_mean(str(place[-1]), names)}"
     text = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], dict | list) else f"given {error['input']!r}, but "
+    given = "" if isinstance(error["input"], dict | list) else f"given {shortened(error['input'])}, but "
     return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
 
 
 def located(path: Path, place: Place, text: str) -> str:
     """Return a line with the file, the line in it, the place, and what is wrong there."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        node = compose_yaml(path)
+    except ConfigError:
         node = None
     line = None
     for part in place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from realtime_cropzoom.trigger.look import AnySpot, Look, Spot
+from realtime_cropzoom.trigger.look import AnySpot, Look, Spot, is_probability
 from realtime_cropzoom.trigger.tracks import HeadingTrack, Track, direction_deg, slope, turned_deg
 
 
@@ -45,7 +45,7 @@ class Likelihood(Quantity):
     def compute(self, look: Look) -> float | None:
         """Return it as it is."""
         likelihood = look.keypoints.get(self._name, (None, None, None))[2]
-        if likelihood is None or not math.isfinite(likelihood):
+        if likelihood is None or not is_probability(likelihood):
             self.why = f"no likelihood of {self._name}"
             return None
         return likelihood

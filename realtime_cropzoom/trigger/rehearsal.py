@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from realtime_cropzoom.draw import footage, write_figure
 from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.first_frame import first_frame
+from realtime_cropzoom.message import HelloMessage, PoseMessage
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.decision_log import decisions_text
@@ -63,15 +64,39 @@ def repeat_exactly(inputs: Path) -> tuple[Rehearsal, bool]:
 
 
 def rehearse(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float | None) -> Rehearsal:
-    """Decide by ``rules`` on a session, or on what a trigger session was given. Raises DataError or ConfigError."""
+    """Decide by ``rules`` on a session, or on what a trigger session was given.
+
+    Raises DataError, or ConfigError where the rules could never run on these poses: live they would be refused, too.
+    """
     engine = build_engine(rules, seed, calibration_of(rules, rules_path))
     inputs = find_inputs(path)
     if inputs is not None:
         # Other rules ask for other ticks and fire at other times; what outputs did then is not theirs.
         logged = read_inputs(inputs).events
         events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld))
-        return Rehearsal(list(replay(engine, events)), None)
-    return Rehearsal(list(replay(engine, session_events(path, fps=fps))), path)
+        return Rehearsal(list(replay(engine, _checked(events, rules))), None)
+    tables = read_session(path, fps=fps)
+    rules.check_stream(tables.keypoint_names, _rate(tables))
+    return Rehearsal(list(replay(engine, session_events(path, fps=fps, tables=tables))), path)
+
+
+def _checked(events: Iterable[Event], rules: Rules) -> Iterator[Event]:
+    """Hold the rules against the first message that says which keypoints there are. Raises ConfigError."""
+    known = False
+    for event in events:
+        message = event.message if isinstance(event, Received) else None
+        if not known and isinstance(message, PoseMessage | HelloMessage):
+            known = True
+            names = message.keypoints if isinstance(message, PoseMessage) else message.keypoint_names
+            rules.check_stream(list(names), None)
+        yield event
+
+
+def _rate(tables: SessionTables) -> float | None:
+    """Frames a second; None where the times do not say."""
+    steps = np.diff(np.asarray(tables.seconds, np.float64))
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    return float(1 / np.median(steps)) if len(steps) else None
 
 
 def _without_times(event: Event) -> Event:

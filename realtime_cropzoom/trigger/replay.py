@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.config_file import read_yaml
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, PoseMessage, StatusMessage, TimeField
 from realtime_cropzoom.session_files import find_files
 from realtime_cropzoom.session_table import SessionTables, read_session
@@ -49,16 +48,22 @@ def replay(engine: Engine, events: Iterable[Event]) -> Iterator[Decision]:
 
 
 def session_events(
-    path: Path, *, latency_ms: float = 5.0, fps: float | None = None, arm: bool = True
+    path: Path,
+    *,
+    latency_ms: float = 5.0,
+    fps: float | None = None,
+    arm: bool = True,
+    tables: SessionTables | None = None,
 ) -> Iterator[Event]:
     """Yield what a trigger session beside a run would have been given, from the files the run left.
 
     ``path`` is a session folder or a file of poses. Of a live run the poses that were published come at the
     times at which they were; where there are no such times, as after ``--pace fast`` or in predictions of
     Lightning Pose (then give ``fps``), by frame time, ``latency_ms`` later. With ``arm`` all rules are armed
-    at the start. Raises DataError where there are no times at all.
+    at the start. ``tables`` are those of ``path`` where they have been read. Raises DataError where there are no
+    times at all.
     """
-    tables = read_session(path, fps=fps)
+    tables = read_session(path, fps=fps) if tables is None else tables
     moments = _moments(path, tables, latency_ms)
     first = next((moment for moment in moments if moment is not None), None)
     if first is None:
@@ -141,6 +146,6 @@ def _camera(path: Path) -> str:
 def _setting(folder: Path, name: str) -> Any:
     """What the run's settings say; None where there are none."""
     try:
-        return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))[name]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return read_yaml(folder / "config.yaml")[name]
+    except (ConfigError, KeyError, TypeError):
         return None

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_cropzoom.config_file import read_config
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.trigger import language, zones
-from realtime_cropzoom.trigger.language import AnyCondition, Milliseconds, NotNegative, Positive, StateName, Strict
+from realtime_cropzoom.trigger.language import (
+    AnyCondition,
+    Coordinate,
+    Duration,
+    Extent,
+    Milliseconds,
+    StateName,
+    Strict,
+    Window,
+)
 from realtime_cropzoom.trigger.mistakes import Place, RulesError, explained, located
+
+_MOST_SHOWN = 20
+"""Lines of mistakes: each takes a look at the file, and nobody reads more of them."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -26,7 +38,10 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
-PointPair = tuple[float, float]
+Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MOST_CORNERS)]
+Span = tuple[float, float]
+OnSeconds = Annotated[float, Field(gt=0, le=604_800)]
+"""A week at most: a limit beyond that limits nothing."""
 
 
 def _spans(given: Any) -> Any:
@@ -34,36 +49,42 @@ def _spans(given: Any) -> Any:
     return [given] if isinstance(given, list) and given and not isinstance(given[0], list) else given
 
 
-def _in_order(spans: tuple[PointPair, ...]) -> tuple[PointPair, ...]:
+def _in_order(spans: tuple[Span, ...]) -> tuple[Span, ...]:
     for begin, end in spans:
-        if not 0 <= begin < end:
+        if not 0 <= begin < end <= _LAST_MINUTE:
             raise ValueError(f"[{begin:g}, {end:g}] is no span of minutes; expected [begin, end]")
     return spans
 
 
+_LAST_MINUTE = 1e6
+"""Two years."""
+
 Minutes = Annotated[
-    tuple[PointPair, ...], BeforeValidator(_spans), AfterValidator(_in_order), Field(min_length=1, max_length=1000)
+    tuple[Span, ...], BeforeValidator(_spans), AfterValidator(_in_order), Field(min_length=1, max_length=1000)
 ]
 
 
 class ZoneShape(Strict):
     """One of six ways to say where a zone is."""
 
-    rectangle_px: tuple[float, float, Positive, Positive] | None = None
-    rectangle_cm: tuple[float, float, Positive, Positive] | None = None
-    circle_px: tuple[float, float, Positive] | None = None
-    circle_cm: tuple[float, float, Positive] | None = None
-    polygon_px: tuple[PointPair, ...] | None = None
-    polygon_cm: tuple[PointPair, ...] | None = None
+    rectangle_px: tuple[Coordinate, Coordinate, Extent, Extent] | None = None
+    rectangle_cm: tuple[Coordinate, Coordinate, Extent, Extent] | None = None
+    circle_px: tuple[Coordinate, Coordinate, Extent] | None = None
+    circle_cm: tuple[Coordinate, Coordinate, Extent] | None = None
+    polygon_px: Corners | None = None
+    polygon_cm: Corners | None = None
 
     @model_validator(mode="after")
     def _one_shape(self) -> ZoneShape:
         if len(self.model_fields_set) != 1:
             raise ValueError(f"expected one of {', '.join(ZoneShape.model_fields)}")
-        corners = self.polygon_px or self.polygon_cm
-        outline = None if corners is None else zones.polygon(corners).problem()
-        if outline is not None or corners == ():
-            raise ValueError(f"the polygon {outline or 'has no corners'}")
+        (kind,) = self.model_fields_set
+        given = getattr(self, kind)
+        if given is None:
+            raise ValueError(f"{kind} is empty; expected numbers")
+        outline = zones.polygon(given).problem() if kind.startswith("polygon") else None
+        if outline is not None:
+            raise ValueError(f"the polygon {outline}")
         return self
 
     @property
@@ -83,8 +104,8 @@ class ZoneShape(Strict):
 class SessionLimits(Strict):
     """Of all rules together, from the start of the trigger process to its end."""
 
-    max_fired: Annotated[int, Field(ge=0)] = 500
-    max_on_s: NotNegative = 300.0
+    max_fired: Annotated[int, Field(ge=0, le=1_000_000)] = 500
+    max_on_s: Annotated[float, Field(ge=0, le=604_800)] = 300.0
 
 
 class Rule(Strict):
@@ -96,18 +117,18 @@ class Rule(Strict):
     fire: Annotated[tuple[str, ...], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = (
         Field(min_length=1)
     )
-    pulse_ms: Positive | None = None
+    pulse_ms: Duration | None = None
     hold: bool = False
     repeat: bool = False
     """Fire again while the condition goes on holding, as often as ``refractory_ms`` allows."""
     refractory_ms: Milliseconds = 0.0
     """From one firing to the next; of a hold, from its release."""
     probability: Probability = 1.0
-    max_per_minute: Annotated[int, Field(gt=0)] | None = None
-    max_fired: Annotated[int, Field(gt=0)] | None = None
-    max_on_s: Positive | None = None
+    max_per_minute: Annotated[int, Field(gt=0, le=60_000)] | None = None
+    max_fired: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    max_on_s: OnSeconds | None = None
     minutes: Minutes | None = None
-    max_age_ms: Positive | None = None
+    max_age_ms: Window | None = None
     min_likelihood: Probability | None = None
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] | None = None
 
@@ -142,18 +163,18 @@ class Rules(Strict):
     armed: bool = False
     seed: int | None = None
     """Of the sham trials; None draws one for each session, which the log keeps."""
-    max_age_ms: Positive = 50.0
+    max_age_ms: Window = 50.0
     min_likelihood: Probability = 0.6
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] = ("tracking",)
-    bridge_ms: Positive = 100.0
+    bridge_ms: Window = 100.0
     """Unknown for longer resets durations and sides, in frame time."""
-    hold_max_age_ms: Positive = 100.0
+    hold_max_age_ms: Window = 100.0
     """What holds its outputs on lets go when the newest pose is so old."""
-    stream_lost_after_ms: Positive = 500.0
+    stream_lost_after_ms: Window = 500.0
     minutes: Minutes | None = None
-    test_pulse_ms: Positive = 10.0
+    test_pulse_ms: Annotated[float, Field(ge=0.01, le=10_000)] = 10.0
     limits: SessionLimits = SessionLimits()
-    zones: dict[Name, ZoneShape] = Field(default_factory=dict)
+    zones: Annotated[dict[Name, ZoneShape], Field(max_length=200)] = Field(default_factory=dict)
     outputs: dict[Name, dict[str, Any]]
     sync: dict[str, Any] | None = None
     rules: Annotated[dict[Name, Rule], Field(min_length=1)]
@@ -161,7 +182,7 @@ class Rules(Strict):
     def unknown_keypoints(self, names: Sequence[str]) -> list[str]:
         """Return a line for each keypoint that a rule names and the model has not."""
         return [
-            f"rules.{rule}: no keypoint {name!r}; the model has {', '.join(names)}"
+            f"rules.{rule}: no keypoint {shortened(name)}; the model has {_with_the_likeliest(name, names)}"
             for rule, settings in self.rules.items()
             for name in sorted(keypoints_of(settings.when, self.zones))
             if name not in names
@@ -184,7 +205,10 @@ def load_rules(path: Path) -> Rules:
     try:
         return parse_rules(read_config(path))
     except RulesError as error:
-        raise ConfigError("\n".join(located(path, place, text) for place, text in error.problems)) from None
+        lines = [located(path, place, text) for place, text in error.problems[:_MOST_SHOWN]]
+        if (more := len(error.problems) - len(lines)) > 0:
+            lines.append(f"{path}: {more} more lines are wrong")
+        raise ConfigError("\n".join(lines)) from None
     except RecursionError:
         raise ConfigError(f"{path}: conditions within conditions without end") from None
 
@@ -195,10 +219,16 @@ def parse_rules(content: dict[str, Any]) -> Rules:
         rules = Rules.model_validate(content)
     except ValidationError as error:
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]  # its parts are wrong
-        raise RulesError([explained(e, content) for e in found]) from None
+        found = [e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))]  # a place
+        raise RulesError([explained(e, content, _every_name()) for e in found]) from None
     if problems := list(_contradictions(rules)):
         raise RulesError(problems)
     return rules
+
+
+def _every_name() -> set[str]:
+    models: list[type[Strict]] = [Rules, Rule, ZoneShape, SessionLimits, *language.KINDS.values()]
+    return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
 
 def walk(condition: Any, place: Place = ()) -> Iterator[tuple[str, Any, Place]]:
@@ -244,7 +274,7 @@ def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
     for name, rule in rules.rules.items():
         for output in rule.fire:
             if output not in rules.outputs:
-                yield ("rules", name, "fire"), f"no output {output!r}; there are {_listed(rules.outputs)}"
+                yield ("rules", name, "fire"), f"no output {_absent(output, rules.outputs)}"
         states = frozenset(rule.states or rules.states)
         for kind, condition, place in walk(rule.when, ("rules", name, "when")):
             for text in _wrong_in(kind, condition, rules, states):
@@ -255,7 +285,7 @@ def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -
     if isinstance(condition, language.InZone):
         zone = rules.zones.get(getattr(condition, kind))
         if zone is None:
-            yield f"no zone {getattr(condition, kind)!r}; there are {_listed(rules.zones)}"
+            yield f"no zone {_absent(getattr(condition, kind), rules.zones)}"
         elif (zone.in_cm and condition.margin_px) or (not zone.in_cm and condition.margin_cm):
             yield f"the zone is in {'cm' if zone.in_cm else 'px'}, so its margin must be, too"
     if isinstance(condition, language.StateIs) and not condition.names() & states:
@@ -267,5 +297,10 @@ def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -
         yield f"needs a calibration:; give the file, or use {kind.replace('_cm', '_px')}"
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(names) or "none"
+def _absent(name: str, names: Collection[str]) -> str:
+    return f"{shortened(name)}; there are {_with_the_likeliest(name, names)}"
+
+
+def _with_the_likeliest(name: str, names: Collection[str]) -> str:
+    likely = did_you_mean(name, names)
+    return (", ".join(names) or "none") + (f".{likely}" if likely else "")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from realtime_cropzoom.filters import PoseFilter, make_filter
-from realtime_cropzoom.trigger.look import Moving
+from realtime_cropzoom.trigger.look import Moving, is_probability
 from realtime_cropzoom.trigger.rules import Rules
 
 _NOTHING = (math.nan, math.nan, math.nan)
@@ -47,5 +47,7 @@ def _measured(point: tuple[float | None, float | None, float | None]) -> tuple[f
     """A keypoint as numbers; NaN all over where there is none, or none that a filter could be fed."""
     x, y, likelihood = point
     if x is None or y is None or not (abs(x) < 1e6 and abs(y) < 1e6):
+        return _NOTHING
+    if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
         return _NOTHING
     return x, y, math.nan if likelihood is None else likelihood

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Point = tuple[float, float]
+Side = tuple[Point, Point]
+
+MOST_CORNERS = 500
+"""Every side is held against every other, and every pose against every side."""
+_LEAST_AREA = 1e-3
 
 
 class Zone(Protocol):
@@ -127,17 +132,21 @@ class Polygon:
         """Return what keeps this from being a zone, in words; None where nothing does."""
         if len(set(self.corners)) < 3:
             return f"has {len(set(self.corners))} different corners; expected 3 or more"
-        sides = self._sides()
-        for i, (a, b) in enumerate(sides):
-            for c, d in sides[i + 1 :]:
-                if _cross_each_other(a, b, c, d):
-                    return f"crosses itself between {_text(a)}–{_text(b)} and {_text(c)}–{_text(d)}"
-        (ox, oy), *others = self.corners
-        if all(abs((x - ox) * (v - oy) - (u - ox) * (y - oy)) < 1e-9 for x, y in others for u, v in others):
-            return "has all its corners on one line"
+        crossing = _first_crossing(self._sides())
+        if crossing is not None:
+            (a, b), (c, d) = crossing
+            return f"crosses itself between {_text(a)}–{_text(b)} and {_text(c)}–{_text(d)}"
+        if self.area < _LEAST_AREA:
+            return "has no area: all its corners are on one line, or it goes back on itself"
         return None
 
-    def _sides(self) -> list[tuple[Point, Point]]:
+    @property
+    def area(self) -> float:
+        """The area that the outline encloses, in its own unit squared."""
+        ox, oy = self.corners[0]
+        return abs(sum((ax - ox) * (by - oy) - (bx - ox) * (ay - oy) for (ax, ay), (bx, by) in self._sides())) / 2
+
+    def _sides(self) -> list[Side]:
         return list(zip(self.corners, (*self.corners[1:], self.corners[0]), strict=True))
 
 
@@ -153,8 +162,25 @@ def _distance_to_side(x: float, y: float, ax: float, ay: float, bx: float, by: f
     return math.hypot(x - ax - along * dx, y - ay - along * dy)
 
 
+def _first_crossing(sides: Sequence[Side]) -> tuple[Side, Side] | None:
+    """Return two sides that cross in their middles; touching ends do not count.
+
+    Only sides that are beside each other in x and in y are held against each other.
+    """
+    ordered = sorted(sides, key=lambda side: min(side[0][0], side[1][0]))
+    for i, (a, b) in enumerate(ordered):
+        right, low, high = max(a[0], b[0]), min(a[1], b[1]), max(a[1], b[1])
+        for c, d in ordered[i + 1 :]:
+            if c[0] > right and d[0] > right:
+                break
+            if (c[1] < low and d[1] < low) or (c[1] > high and d[1] > high):
+                continue
+            if _cross_each_other(a, b, c, d):
+                return (a, b), (c, d)
+    return None
+
+
 def _cross_each_other(a: Point, b: Point, c: Point, d: Point) -> bool:
-    """Whether two sides cross in their middles; touching ends do not count."""
     return _turn(a, b, c) * _turn(a, b, d) < 0 and _turn(c, d, a) * _turn(c, d, b) < 0
 
 
