@@ -19,6 +19,7 @@ import yaml
 from conftest import Footage, onnx_model
 
 from realtime_cropzoom.cli import main
+from realtime_cropzoom.offline.origins import ENDING
 from realtime_cropzoom.types import UInt8
 
 KEYPOINTS = ("middle", "right", "low")
@@ -213,16 +214,18 @@ def first_packets(source: Path, target: Path, frames: int, *, skip: int = 0) -> 
     return target
 
 
-def files_below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+def files_below(folder: Path, *, notes: bool = False) -> set[str]:
+    """All files; those that say what others were made of, only with ``notes``."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)) for path in files if notes or not path.name.endswith(ENDING)}
 
 
 @contextmanager
 def nothing_changes_in(folder: Path) -> Iterator[None]:
     """Whatever happens inside leaves every file below a folder as it was."""
-    before = {name: (folder / name).read_bytes() for name in files_below(folder)}
+    before = {name: (folder / name).read_bytes() for name in files_below(folder, notes=True)}
     yield
-    assert {name: (folder / name).read_bytes() for name in files_below(folder)} == before
+    assert {name: (folder / name).read_bytes() for name in files_below(folder, notes=True)} == before
 
 
 def full_disk(limit: int) -> str:

@@ -228,7 +228,8 @@ def test_a_model_directory_takes_its_own_predictions(work: Workplace) -> None:
 def test_what_is_done_is_done_again_only_if_asked(work: Workplace) -> None:
     video = film(work.folder / "clip.mp4", 5)
     work.did("pipeline", video, *pipeline_flags(work))
-    (work.folder / "out/clip.csv").write_text("mine")
+    poses = work.folder / "out/clip.csv"
+    poses.write_text("".join(poses.read_text().splitlines(keepends=True)[:4]))
     with nothing_changes_in(work.folder / "out"):
         assert "skipping" in work.did("pipeline", video, *pipeline_flags(work)).err
     work.did("pipeline", video, "--overwrite", *pipeline_flags(work))

@@ -54,6 +54,7 @@ def register(commands: Any) -> None:
     _add_model_dir(create)
     _add_inputs(create, "videos, label files (CSV), or folders of videos, that have been predicted")
     _add_box_rule(create)
+    _add_overwrite(create)
     create.set_defaults(command=_create_bbox)
 
     smooth = commands.add_parser("smooth_bbox", help="smooth the boxes of a folder")
@@ -61,6 +62,7 @@ def register(commands: Any) -> None:
     smooth.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="another folder")
     smooth.add_argument("--method", default="median", help="median")
     smooth.add_argument("--window", type=int, default=5, metavar="N", help="frames (5)")
+    _add_overwrite(smooth)
     smooth.set_defaults(command=_smooth_bbox)
 
     crop = commands.add_parser("crop", help="cut videos or labelled images to their boxes")
@@ -69,7 +71,7 @@ def register(commands: Any) -> None:
     crop.add_argument("--bbox-dir", type=Path, metavar="DIR", help="boxes from elsewhere: VIDEO_bbox.csv, bbox.csv")
     _add_box_rule(crop)
     _add_inference(crop)
-    crop.add_argument("--overwrite", action="store_true", help="make boxes anew")
+    _add_overwrite(crop)
     crop.add_argument("--resume", action="store_true", help="go on predicting where an interrupted command has stopped")
     crop.set_defaults(command=_crop)
 
@@ -79,6 +81,7 @@ def register(commands: Any) -> None:
     )
     remap.add_argument("bbox_file", type=Path, metavar="BBOX", help="the boxes they were cropped with")
     remap.add_argument("--cropped-video", type=Path, metavar="FILE", help="where it is not where crop has left it")
+    _add_overwrite(remap)
     remap.set_defaults(command=_remap)
 
     pipeline = commands.add_parser("pipeline", help="detector, boxes and pose in one pass over each video")
@@ -129,8 +132,12 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="of litpose's eager runtime; does not apply")
 
 
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
+
+
 def _add_writing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--overwrite", action="store_true", help="do anew what has been done")
+    _add_overwrite(parser)
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted command has stopped")
     parser.add_argument("--skip-viz", action="store_true", help="draw no labelled video or images")
 
@@ -157,7 +164,7 @@ def _create_bbox(arguments: argparse.Namespace) -> int:
 
     def create(given: Any) -> Path:
         files = box_files(directory, given)
-        create_bbox(files, flags)
+        create_bbox(files, flags, given.path, overwrite=arguments.overwrite, say=_say)
         return files.boxes
 
     batch = _Batch()
@@ -165,11 +172,10 @@ def _create_bbox(arguments: argparse.Namespace) -> int:
 
 
 def _smooth_bbox(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.offline.create_bbox import smooth_bbox
+    from realtime_cropzoom.offline.create_bbox import Smoothing
 
-    for path in smooth_bbox(arguments.bbox_dir, arguments.output_dir, method=arguments.method, window=arguments.window):
-        print(path)
-    return 0
+    smoothing = Smoothing(arguments.output_dir, arguments.method, arguments.window, arguments.overwrite)
+    return _Batch().each(smoothing.files(arguments.bbox_dir), lambda path: smoothing.smooth(path, _say))
 
 
 def _crop(arguments: argparse.Namespace) -> int:
@@ -195,7 +201,15 @@ def _crop(arguments: argparse.Namespace) -> int:
 def _remap(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.remap import remap
 
-    print(remap(arguments.preds_file, arguments.bbox_file, arguments.cropped_video))
+    print(
+        remap(
+            arguments.preds_file,
+            arguments.bbox_file,
+            arguments.cropped_video,
+            overwrite=arguments.overwrite,
+            say=_say,
+        )
+    )
     return 0
 
 

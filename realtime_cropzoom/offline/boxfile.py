@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.frames import count_frames
+from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of
 from realtime_cropzoom.types import Box, Float64
 
 COLUMNS = ("x", "y", "h", "w")
@@ -36,6 +38,24 @@ class Boxes:
     def __getitem__(self, row: int) -> Box:
         x, y, h, w = self.xyhw[row].tolist()
         return Box(x, y, w, h)
+
+    @property
+    def sha256(self) -> str:
+        """What tells these boxes from others, however the file spells them."""
+        return hashlib.sha256("\n".join(self.index).encode() + self.xyhw.tobytes()).hexdigest()
+
+    def entry(self) -> dict[str, object]:
+        """Return the boxes as an input, for the note of what is made of them."""
+        return input_entry(self.path, self.sha256)
+
+    def check_made_of(self, kind: str, path: Path) -> None:
+        """Raise DataError where the boxes were made of another video (or labels, as ``kind``) than ``path`` is now."""
+        of = input_of(self.entry(), "predictions", kind)
+        if of is not None and of["sha256"] != fingerprint(path):
+            raise DataError(
+                f"{self.path} has the boxes of another {path.name} than {path} is now; "
+                "run predict and create_bbox again, with --overwrite"
+            )
 
     def of_images(self, images: Sequence[str]) -> list[Box]:
         """Return the box of each image. Raises DataError where the file has none for one, or two."""

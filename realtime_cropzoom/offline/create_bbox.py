@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.offline.boxfile import COLUMNS, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
-from realtime_cropzoom.offline.outputs import replacing
+from realtime_cropzoom.offline.origins import check_input, input_entry, is_there, write_origin
+from realtime_cropzoom.offline.outputs import Say, replacing
 from realtime_cropzoom.pose_rows import text_cell
 from realtime_cropzoom.tables import chunks_of_frames, chunks_of_predictions, read_header
 from realtime_cropzoom.types import Box, Float64, Keypoints
 
+COMMAND = "create_bbox"
 METHODS = ("median",)
 
 
@@ -41,6 +44,15 @@ class BoxFlags:
     def given(self) -> bool:
         """Whether anything was said."""
         return self != BoxFlags()
+
+    def described(self) -> dict[str, object]:
+        """Return how boxes are made, for a note."""
+        ratio = DEFAULT_CROP_RATIO if self.crop_size is None and self.crop_ratio is None else self.crop_ratio
+        return {
+            "crop_size": self.crop_size,
+            "crop_ratio": ratio,
+            "anchor_keypoints": sorted(self.anchor_keypoints) or None,
+        }
 
     def rule(self, predictions: Path) -> BoxRule:
         """Return the rule for the keypoints of these predictions. Raises ConfigError or DataError."""
@@ -73,59 +85,103 @@ def box_files(directory: ModelDirectory, given: Input) -> BoxFiles:
     return BoxFiles(folder / "predictions.csv", folder / "bbox.csv", of_video=False)
 
 
-def create_bbox(files: BoxFiles, flags: BoxFlags) -> None:
-    """Write the box of every row of the predictions; of a video, in the order of its frames.
+def create_bbox(files: BoxFiles, flags: BoxFlags, source: Path, *, overwrite: bool, say: Say) -> None:
+    """Write the box of every row of the predictions of ``source``; of a video, in the order of its frames.
 
     Where no keypoint is a number, the box of the row before counts (the first such rows get the
-    first box there is). Raises DataError where there is none at all.
+    first box there is). Boxes that were made of the same are left as they are. Raises DataError where there is
+    none at all, or there are boxes that were made of something else.
     """
     predictions, boxes = files.predictions, files.boxes
     if not predictions.exists():
         raise DataError(f"no predictions at {predictions}; run cropzoom predict first")
-    rule = flags.rule(predictions)
+    kind = "video" if files.of_video else "labels"
+    check_input(predictions, kind, source, "run cropzoom predict again, with --overwrite")
+    flags.rule(predictions)  # refuses names that are no keypoints
+    made_of = {"predictions": input_entry(predictions), **flags.described()}
+
+    def fits() -> bool:
+        return boxes.read_text(encoding="utf-8") == "".join(_lines(files, flags))
+
+    if is_there(boxes, COMMAND, made_of, overwrite=overwrite, say=say, fits=fits):
+        return
+    with replacing(boxes) as file:
+        file.writelines(_lines(files, flags))
+    write_origin(boxes, COMMAND, made_of)
+
+
+def _lines(files: BoxFiles, flags: BoxFlags) -> Iterator[str]:
+    """Yield the lines of the box file, once all boxes are known."""
+    rule = flags.rule(files.predictions)
     index: list[str] = []
     found: list[Box | None] = []
     read = chunks_of_frames if files.of_video else chunks_of_predictions
-    for chunk in read(predictions):
+    for chunk in read(files.predictions):
         index += chunk.index
         found += [_box(row, rule) for row in chunk.xy]
     last = next((box for box in found if box is not None), None)
     if last is None:
-        raise DataError(f"{predictions} has no keypoint in any row; there is nothing to make a box of")
-    with replacing(boxes) as file:
-        file.write(f",{','.join(COLUMNS)}\n")
-        for name, box in zip(index, found, strict=True):
-            last = box or last
-            file.write(f"{text_cell(name)},{last.x},{last.y},{last.h},{last.w}\n")
+        raise DataError(f"{files.predictions} has no keypoint in any row; there is nothing to make a box of")
+    yield f",{','.join(COLUMNS)}\n"
+    for name, box in zip(index, found, strict=True):
+        last = box or last
+        yield f"{text_cell(name)},{last.x},{last.y},{last.h},{last.w}\n"
 
 
 def _box(xy: Float64, rule: BoxRule) -> Box | None:
     return rule.box(Keypoints(xy, np.ones(len(xy))))  # type: ignore[arg-type]  # float64, as in the file
 
 
-def smooth_bbox(folder: Path, output: Path, *, method: str, window: int) -> list[Path]:
-    """Smooth every ``*_bbox.csv`` of ``folder`` into ``output`` and return the files.
+@dataclass(frozen=True, slots=True)
+class Smoothing:
+    """How boxes are smoothed. Raises ConfigError where that makes no sense.
 
-    Source: Lightning Pose, ``utils/cropzoom.py``, ``smooth_bbox``: a centred rolling median,
-    shorter at the ends, rounded to whole pixels. Raises ConfigError or DataError.
+    Source: Lightning Pose, ``utils/cropzoom.py``, ``smooth_bbox``: a centred rolling median, shorter at the
+    ends, rounded to whole pixels.
     """
-    if method not in METHODS:
-        raise ConfigError(f"method is {method}; expected one of {', '.join(METHODS)}")
-    if window < 1:
-        raise ConfigError(f"window is {window}; expected a number of frames, 1 or more")
-    if output.resolve() == folder.resolve():
-        raise ConfigError(f"output_dir is {output}, where the boxes come from; give another folder")
-    files = sorted(folder.glob("*_bbox.csv"))
-    if not files:
-        raise DataError(f"{folder} has no *_bbox.csv; expected a folder that create_bbox has written to")
-    smoothed = []
-    for path in files:
+
+    output: Path
+    """Folder of the smoothed boxes."""
+    method: str
+    window: int
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"method is {self.method}; expected one of {', '.join(METHODS)}")
+        if self.window < 1:
+            raise ConfigError(f"window is {self.window}; expected a number of frames, 1 or more")
+
+    def files(self, folder: Path) -> list[Path]:
+        """Return the ``*_bbox.csv`` of ``folder``. Raises ConfigError or DataError."""
+        if self.output.resolve() == folder.resolve():
+            raise ConfigError(f"output_dir is {self.output}, where the boxes come from; give another folder")
+        files = sorted(folder.glob("*_bbox.csv"))
+        if not files:
+            raise DataError(f"{folder} has no *_bbox.csv; expected a folder that create_bbox has written to")
+        return files
+
+    def smooth(self, path: Path, say: Say) -> Path:
+        """Smooth one box file and return the new one. Raises DataError or SinkError."""
         boxes = read_video_boxes(path)
+        final = self.output / path.name
+        made_of = {"boxes": boxes.entry(), "method": self.method, "window": self.window}
         table = pd.DataFrame(boxes.xyhw, index=list(boxes.index), columns=list(COLUMNS))
-        table = table.rolling(window=window, center=True, min_periods=1).median().round(0).astype(int)
-        with replacing(output / path.name) as file:
-            table.to_csv(file, lineterminator="\n")
-        smoothed.append(output / path.name)
-    with replacing(output / "metadata.json") as file:
-        file.write(json.dumps({"method": method, "window": window, "source": str(folder.resolve())}, indent=2))
-    return smoothed
+        table = table.rolling(window=self.window, center=True, min_periods=1).median().round(0).astype(int)
+        text = table.to_csv(lineterminator="\n")
+
+        def fits() -> bool:
+            return final.read_text(encoding="utf-8") == text
+
+        if not is_there(final, "smooth_bbox", made_of, overwrite=self.overwrite, say=say, fits=fits):
+            with replacing(final) as file:
+                file.write(text)
+            write_origin(final, "smooth_bbox", made_of)
+            self._describe(path.parent)
+        return final
+
+    def _describe(self, folder: Path) -> None:
+        """Write ``metadata.json``, as Lightning Pose does."""
+        described = {"method": self.method, "window": self.window, "source": str(folder.resolve())}
+        with replacing(self.output / "metadata.json") as file:
+            file.write(json.dumps(described, indent=2))

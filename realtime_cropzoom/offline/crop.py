@@ -20,18 +20,22 @@ from realtime_cropzoom.crop import cut
 from realtime_cropzoom.csv_text import named_rows
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.image_file import read_as_it_is
-from realtime_cropzoom.offline.boxfile import read_boxes, read_video_boxes
+from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.frames import FrameReader
-from realtime_cropzoom.offline.images import ImageFolder, below, context_images, has_frame_number
+from realtime_cropzoom.offline.images import ImageFolder, below, context_images, has_frame_number, images_sha256
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
-from realtime_cropzoom.offline.outputs import Say, make_folder, replacing, write_image
+from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
+from realtime_cropzoom.offline.outputs import Say, is_same_image, make_folder, replacing, write_image
 from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.sources.video import VideoFile
 from realtime_cropzoom.tables import chunks_of_rows, header_text, read_header, read_labels
 from realtime_cropzoom.types import Box, UInt8
+
+COMMAND = "crop"
 
 
 class Cropper:
@@ -64,38 +68,84 @@ class Cropper:
         boxes = self._boxes(given)
         if isinstance(given, Video):
             output = self._directory.cropped_videos / f"cropped_{given.path.stem}.mp4"
-            crop_video(given.path, boxes, output, self._say, self._warn)
+            self._crop_video(given.path, read_video_boxes(boxes), output)
             return output
         assert isinstance(given, LabelFile)
         name = given.path.name
         output = self._directory.image_preds(name) / f"cropped_{name}"
-        crop_labels(given.path, boxes, self._directory.data_dir(), self._directory.cropped_images, output)
+        self._crop_labels(given.path, read_boxes(boxes), output)
         return output
 
+    def _crop_video(self, video: Path, boxes: Boxes, output: Path) -> None:
+        boxes.check_made_of("video", video)
+        size = boxes.cropped_size()
+        made_of = {"video": input_entry(video), "boxes": boxes.entry()}
+
+        def fits() -> bool:
+            return video_size(output) == size
+
+        if not self._is_there(output, made_of, fits):
+            crop_video(video, boxes, output, self._say, self._warn)
+            write_origin(output, COMMAND, made_of, size=size)
+
+    def _crop_labels(self, csv: Path, boxes: Boxes, output: Path) -> None:
+        boxes.check_made_of("labels", csv)
+        labels = read_labels(csv)
+        images = ImageFolder.of_labels(csv, labels.images, self._directory.data_dir())
+        boxes_in_order = boxes.of_images(labels.images)
+        made_of = {"labels": input_entry(csv), "boxes": boxes.entry()}
+
+        def fits() -> bool:
+            return output.read_text(encoding="utf-8") == moved_labels(csv, boxes_in_order)
+
+        if self._is_there(output, made_of, fits):
+            return
+        crops = crop_images(csv, images, boxes_in_order, self._directory.cropped_images, overwrite=self._overwrite)
+        with replacing(output) as file:
+            file.write(moved_labels(csv, boxes_in_order))
+        entry = {"paths": [str(path.resolve()) for path in crops], "sha256": images_sha256(crops)}
+        write_origin(output, COMMAND, made_of, images=entry)
+
+    def _is_there(self, output: Path, made_of: MadeOf, fits: Callable[[], bool]) -> bool:
+        return is_there(output, COMMAND, made_of, overwrite=self._overwrite, say=self._say, fits=fits)
+
     def _boxes(self, given: Input) -> Path:
+        """Return the box file, made if it is not there; boxes that are there must be those that were asked for."""
+        assert isinstance(given, Video | LabelFile)
         files = box_files(self._directory, given)
         if self._bbox_dir is not None:
             if self._flags.given:
                 raise ConfigError("both --bbox_dir and how to make boxes were given; give one of them")
             return self._bbox_dir / files.boxes.name
-        if files.boxes.exists() and not self._overwrite:
-            if self._flags.given:
-                self._say(f"using the boxes in {files.boxes}, however they were made (--overwrite makes them anew)")
+        if files.boxes.exists() and not self._flags.given:
             return files.boxes
         if not files.predictions.exists():
+            if files.boxes.exists() and not self._overwrite:
+                raise DataError(
+                    f"{files.boxes} is there, but the predictions that boxes are made of are not; leave out how to "
+                    "make boxes to use these, or add --overwrite to make others"
+                )
             with self._predictor() as predictor:
                 predictor.predict(given, None)
-        create_bbox(files, self._flags)
-        self._say(f"made the boxes {files.boxes}")
+        made = not files.boxes.exists() or self._overwrite
+        create_bbox(files, self._flags, given.path, overwrite=self._overwrite, say=self._say)
+        if made:
+            self._say(f"made the boxes {files.boxes}")
         return files.boxes
 
 
-def crop_video(video: Path, box_file: Path, output: Path, say: Say, warn: Say) -> None:
+def video_size(path: Path) -> tuple[int, int]:
+    """Return (W, H) of a video. Raises SourceError."""
+    video = VideoFile(path)
+    video.close()
+    return video.info.width, video.info.height
+
+
+def crop_video(video: Path, boxes: Boxes, output: Path, say: Say, warn: Say) -> None:
     """Write ``video`` cut to its boxes; ``warn`` is told what the video lacks.
 
     Raises SourceError, DataError or SinkError; then nothing is left behind.
     """
-    boxes = read_video_boxes(box_file)
     size = boxes.cropped_size()
     with FrameReader(str(video)) as reader:
         for note in reader.info.notes:
@@ -105,7 +155,7 @@ def crop_video(video: Path, box_file: Path, output: Path, say: Say, warn: Say) -
         with VideoWriter(output, size, reader.info.fps) as writer, progress(output.name, len(boxes)) as bar:
             for frame in reader.frames():
                 if frame.stamp.index >= len(boxes):
-                    raise DataError(f"{box_file} has {len(boxes)} rows, but {video} has a frame {frame.stamp.index}")
+                    raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {frame.stamp.index}")
                 writer.write(cut_to(frame.image, boxes[frame.stamp.index], size), frame.stamp.pts_ns)
                 count += 1
                 bar.update()
@@ -123,18 +173,16 @@ def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
     return np.asarray(cv2.resize(pixels, size), np.uint8)
 
 
-def crop_labels(csv: Path, box_file: Path, data_dir: Path | None, images_dir: Path, output: Path) -> None:
-    """Write the images of a label file cut to their boxes, the frames around them too, and the labels moved along.
+def crop_images(
+    csv: Path, images: ImageFolder, boxes: Sequence[Box], images_dir: Path, *, overwrite: bool
+) -> list[Path]:
+    """Write the images of a label file cut to their boxes, and the frames around them; return the labelled crops.
 
-    Raises DataError or SinkError.
+    Without ``overwrite``, crops that are there must be the same. Raises DataError or SinkError.
     """
-    boxes = read_boxes(box_file)
-    labels = read_labels(csv)
-    images = ImageFolder.of_labels(csv, labels.images, data_dir)
     jobs: dict[Path, tuple[Path, Box]] = {}
-    boxes_in_order = boxes.of_images(labels.images)
-    of_labelled = dict(zip(images.paths, boxes_in_order, strict=True))
-    for name, path in zip(labels.images, images.paths, strict=True):
+    of_labelled = dict(zip(images.paths, boxes, strict=True))
+    for name, path in zip(images.names, images.paths, strict=True):
         folder = below(images_dir, name, csv).parent
         around = set(context_images(path)) if has_frame_number(path) else {path}
         for source in around:
@@ -144,14 +192,14 @@ def crop_labels(csv: Path, box_file: Path, data_dir: Path | None, images_dir: Pa
     pool = ThreadPoolExecutor()
     try:
         with progress(images_dir.name, len(jobs), unit="images") as bar:
-            for _ in pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0]), jobs.items()):
+            for _ in pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0], overwrite=overwrite), jobs.items()):
                 bar.update()
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
-    _move_labels(csv, boxes_in_order, output)
+    return [below(images_dir, name, csv) for name in images.names]
 
 
-def _crop_image(source: Path, box: Box, target: Path) -> None:
+def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> None:
     image = read_as_it_is(source)
     planes = image if image.ndim == 3 else image[:, :, None]
     pixels = np.zeros((box.h, box.w, planes.shape[2]), planes.dtype)
@@ -159,10 +207,17 @@ def _crop_image(source: Path, box: Box, target: Path) -> None:
     right, bottom = min(planes.shape[1], box.x + box.w), min(planes.shape[0], box.y + box.h)
     if left < right and top < bottom:
         pixels[top - box.y : bottom - box.y, left - box.x : right - box.x] = planes[top:bottom, left:right]
-    write_image(target, pixels if image.ndim == 3 else pixels[:, :, 0])
+    pixels = pixels if image.ndim == 3 else pixels[:, :, 0]
+    if overwrite or not target.exists():
+        write_image(target, pixels)
+    elif not is_same_image(target, pixels):
+        raise DataError(
+            f"{target} is there already, cropped to another box, as for another label file; "
+            "add --overwrite to replace it, and then train and predict again what was made of it"
+        )
 
 
-def _move_labels(csv: Path, boxes: Sequence[Box], output: Path) -> None:
+def moved_labels(csv: Path, boxes: Sequence[Box]) -> str:
     """Labels less the corner of their box, written as pandas writes them, as Lightning Pose does."""
     header = read_header(csv)
     (table,) = chunks_of_rows(csv, header, 1 << 40)
@@ -171,6 +226,4 @@ def _move_labels(csv: Path, boxes: Sequence[Box], output: Path) -> None:
     for position, (_, coord) in enumerate(header.columns, header.index_columns):
         if coord in ("x", "y"):
             table[position] = table[position] - corners[:, "xy".index(coord)]
-    with replacing(output) as file:
-        file.write(header_text(csv))
-        table.to_csv(file, header=False, index=False, lineterminator="\n")
+    return header_text(csv) + str(table.to_csv(header=False, index=False, lineterminator="\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.image_file import read_image
+from realtime_cropzoom.offline.origins import fingerprint, origin_of
 from realtime_cropzoom.types import UInt8
 
 
@@ -61,6 +63,26 @@ class ImageFolder:
                 f"{path} is {size[0]}x{size[1]}, but {other.name} beside it is {expected[0]}x{expected[1]}; "
                 "expected images of one size in a folder"
             )
+
+
+def images_sha256(paths: Sequence[Path]) -> str:
+    """Return what tells these images from others: names and contents. Raises DataError."""
+    text = "\n".join(f"{path.name} {fingerprint(path)}" for path in paths)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_images(csv: Path) -> None:
+    """Raise DataError where a cropped label file's images were cropped again since, as for another label file."""
+    note = origin_of(csv)
+    images = None if note is None else note.get("images")
+    if not isinstance(images, dict):
+        return
+    paths = [Path(path) for path in images["paths"]]
+    if all(path.exists() for path in paths) and images_sha256(paths) != images["sha256"]:
+        raise DataError(
+            f"the images of {csv} were cropped again since, with other boxes; run cropzoom crop with the label file "
+            "that it was made of, and --overwrite"
+        )
 
 
 def below(folder: Path, name: str, csv: Path) -> Path:

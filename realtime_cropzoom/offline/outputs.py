@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ class RowsFile:
     """A CSV file that grows row by row, and gets its name when it is complete."""
 
     def __init__(
-        self, final: Path, header: str, made_of: dict[str, object], *, resume: bool, announce: bool = True
+        self, final: Path, header: str, made_of: Mapping[str, object], *, resume: bool, announce: bool = True
     ) -> None:
         """Begin ``final``, or go on with what is there of it. Raises SinkError or DataError.
 
@@ -134,7 +134,7 @@ class RowsFile:
             goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
             error.add_note(f"{rows} frames are in {self._partial}{how if goes_on else ''}")
 
-    def _take_up(self, made_of: dict[str, object]) -> int:
+    def _take_up(self, made_of: Mapping[str, object]) -> int:
         """Count what is there and return where it ends; a row that was cut off is written anew."""
         self.rows, size = self._complete_rows()
         if self.rows == 0:
@@ -190,19 +190,31 @@ def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
 
     OpenCV only encodes it: on a full disk it leaves half a file of some kinds, and says that all is well.
     """
-    try:
-        _, data = cv2.imencode(final.suffix, pixels)
-    except cv2.error as error:
-        raise SinkError(f"cannot write {final}: no picture of {pixels.shape} can be {final.suffix}") from error
+    data = _encoded(final, pixels)
     partial = partial_of(final)
     with _words_for(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_bytes(data.tobytes())
+            partial.write_bytes(data)
             os.replace(partial, final)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def is_same_image(path: Path, pixels: npt.NDArray[np.integer[Any]]) -> bool:
+    """Whether a file is what ``write_image`` would write, or holds the same pixels."""
+    if path.read_bytes() == _encoded(path, pixels):
+        return True
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    return found is not None and np.array_equal(found, pixels)
+
+
+def _encoded(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> bytes:
+    try:
+        return bytes(cv2.imencode(final.suffix, pixels)[1].tobytes())
+    except cv2.error as error:
+        raise SinkError(f"cannot write {final}: no picture of {pixels.shape} can be {final.suffix}") from error
 
 
 def make_folder(folder: Path) -> None:

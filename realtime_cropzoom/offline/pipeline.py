@@ -7,7 +7,6 @@ takes all cores for the models, and leaves files as ``predict`` and ``create_bbo
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from realtime_cropzoom.offline.frames import FrameReader, count_frames
 from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
 from realtime_cropzoom.offline.lane import Answer, Lane
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
+from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
@@ -35,8 +35,10 @@ from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.schedule import PASSED_OVER, LockstepSchedule, Schedule
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.opening import SYNTHETIC
+from realtime_cropzoom.tables import read_header
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp
 
+COMMAND = "pipeline"
 _CHANGES_NUMBERS = {
     *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_every", "frames"),
     *("decoder", "coast_after_ms", "lost_after_ms"),
@@ -97,18 +99,18 @@ class OfflinePipeline:
         """
         with FrameReader(source) as reader:
             final = folder / f"{reader.info.name}.csv"
-            is_done = final.exists() and not self._options.overwrite
-            if is_done:
-                self._say(f"skipping {source}: {final} exists (--overwrite does it anew)")
-            else:
+            made_of = self._made_of(source)
+            is_done = self._is_done(final, made_of)
+            if not is_done:
                 self._refuse_boxes_of_others(final)
                 for note in reader.info.notes:
                     self._say(note)
                 schedule = self._schedule(reader.info, source)
-                with self._rows_file(final, source) as poses, self._boxes_file(final, source) as boxes:
+                with self._rows_file(final, made_of) as poses, self._boxes_file(final, made_of) as boxes:
                     _Pass(self, reader, schedule, poses, boxes).run()
                     boxes.commit()
                     poses.commit()
+                write_origin(final, COMMAND, made_of)
         for problem in reader.problems:
             self._warn(problem)
         if not is_done or self._options.resume:
@@ -143,23 +145,32 @@ class OfflinePipeline:
                 )
         return schedule
 
-    def _rows_file(self, final: Path, source: str) -> RowsFile:
+    def _is_done(self, final: Path, made_of: MadeOf) -> bool:
+        def fits() -> bool:
+            return read_header(final).keypoint_names == self._models.pose.keypoint_names
+
+        return is_there(final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits)
+
+    def _rows_file(self, final: Path, made_of: MadeOf) -> RowsFile:
         pose = self._models.pose
         header = pose_header(pose.keypoint_names, pose.file.scorer)
-        return RowsFile(final, header, self._made_of(source), resume=self._options.resume)
+        return RowsFile(final, header, self._with_provider(made_of), resume=self._options.resume)
 
-    def _boxes_file(self, final: Path, source: str) -> RowsFile:
-        path = _boxes_beside(final)
-        return RowsFile(path, BBOX_COLUMNS + "\n", self._made_of(source), resume=self._options.resume, announce=False)
+    def _boxes_file(self, final: Path, made_of: MadeOf) -> RowsFile:
+        path, header = _boxes_beside(final), BBOX_COLUMNS + "\n"
+        return RowsFile(path, header, self._with_provider(made_of), resume=self._options.resume, announce=False)
+
+    def _with_provider(self, made_of: MadeOf) -> dict[str, object]:
+        """What half a file must have been made of: another provider may round otherwise."""
+        return {**made_of, "provider": self._models.pose.session.provider}
 
     def _made_of(self, source: str) -> dict[str, object]:
         detector, path, schedule = self._models.detector, Path(source), self._settings.schedule
         return {
-            "source": [path.resolve(), path.stat().st_size] if path.exists() else source,
+            "source": input_entry(path) if path.is_file() else source,
             "detector": None if detector is None else detector.sha256,
             "pose": self._models.pose.sha256,
-            "provider": self._models.pose.session.provider,
-            "schedule": None if schedule is None else hashlib.sha256(schedule.read_bytes()).hexdigest(),
+            "schedule": None if schedule is None else _schedule_entry(schedule),
             **self._settings.model_dump(mode="json", include=_CHANGES_NUMBERS),
         }
 
@@ -293,6 +304,13 @@ class _Pass:
 def _box_in(cells: Sequence[str]) -> Box:
     x, y, h, w = (int(cell) for cell in cells[1:5])
     return Box(x, y, w, h)
+
+
+def _schedule_entry(path: Path) -> dict[str, object]:
+    try:
+        return input_entry(path)
+    except DataError as error:
+        raise ScheduleError(str(error).replace("cannot read", "cannot read the schedule", 1)) from None
 
 
 def _boxes_beside(poses: Path) -> Path:

@@ -8,7 +8,6 @@ are trained on; either way the keypoints come out in frame space.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.frames import FrameReader
-from realtime_cropzoom.offline.images import ImageFolder, context_images
+from realtime_cropzoom.offline.images import ImageFolder, check_images, context_images, images_sha256
 from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
 from realtime_cropzoom.offline.lane import Item, Lane
 from realtime_cropzoom.offline.metrics import (
@@ -35,11 +34,14 @@ from realtime_cropzoom.offline.metrics import (
     write_pixel_errors,
     write_temporal_norm,
 )
+from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
-from realtime_cropzoom.tables import Labels, read_labels
+from realtime_cropzoom.tables import Labels, read_header, read_labels
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints
+
+COMMAND = "predict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +86,25 @@ class Predictor:
 
     def _video(self, video: Path, bbox_dir: Path | None) -> Path:
         final = self._directory.video_preds / f"{video.stem}.csv"
-        is_done = self._is_done(final, video)
+        if not video.exists():
+            raise SourceError(f"no file at {video}")
+        boxes = None if bbox_dir is None else read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv")
+        made_of = self._made_of(video=input_entry(video), boxes=self._checked(boxes, "video", video))
+        is_done = self._is_done(final, made_of)
         if not is_done:
-            self._predict_video(final, video, bbox_dir)
+            self._predict_video(final, video, boxes, made_of)
+            write_origin(final, COMMAND, made_of)
         if not is_done or self._options.resume:
             self._write_beside(final, video, anew=not is_done)
         return final
 
-    def _predict_video(self, final: Path, video: Path, bbox_dir: Path | None) -> None:
-        boxes = None if bbox_dir is None else read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv")
+    def _predict_video(self, final: Path, video: Path, boxes: Boxes | None, made_of: MadeOf) -> None:
         with FrameReader(str(video)) as reader:
             for note in reader.info.notes:
                 self._say(note)
             if boxes is not None:
                 boxes.check_promised(reader.info.frame_count, video)
-            with self._rows_file(final, video, boxes) as file:
+            with self._rows_file(final, made_of) as file:
                 self._fill(file, reader, boxes, video)
                 file.commit()
         for problem in reader.problems:
@@ -112,19 +118,23 @@ class Predictor:
         if not self._options.skip_viz and (anew or not labelled.exists()):
             annotate_video(str(video), final, labelled, self._shown_above)
 
-    def _rows_file(self, final: Path, video: Path, boxes: Boxes | None) -> RowsFile:
-        made_of: dict[str, object] = {
-            "model": self._model.sha256,
-            "video": [video.resolve(), video.stat().st_size],
-            "boxes": None if boxes is None else hashlib.sha256(boxes.xyhw.tobytes()).hexdigest(),
-            "decoder": self._model.method,
-            "provider": self._model.session.provider,
-        }
+    def _made_of(self, **inputs: object) -> dict[str, object]:
+        return {**inputs, "model": self._model.sha256, "decoder": self._model.method}
+
+    def _checked(self, boxes: Boxes | None, kind: str, path: Path) -> dict[str, object] | None:
+        """Return boxes as an input. Raises DataError where they were made of another file than ``path`` is now."""
+        if boxes is None:
+            return None
+        boxes.check_made_of(kind, path)
+        return boxes.entry()
+
+    def _rows_file(self, final: Path, made_of: MadeOf) -> RowsFile:
         partial_before = partial_of(final)
         if partial_before.exists() and not self._options.resume:
             self._say(f"{partial_before} is of an interrupted command; starting over (--resume goes on)")
         header = pose_header(self._model.keypoint_names, self._model.file.scorer)
-        return RowsFile(final, header, made_of, resume=self._options.resume)
+        provider = self._model.session.provider  # another one may round otherwise
+        return RowsFile(final, header, {**made_of, "provider": provider}, resume=self._options.resume)
 
     def _fill(self, file: RowsFile, reader: FrameReader, boxes: Boxes | None, video: Path) -> None:
         begin = file.rows
@@ -155,7 +165,10 @@ class Predictor:
     def _labels(self, csv: Path, bbox_dir: Path | None) -> Path:
         folder = self._directory.image_preds(csv.name)
         final = folder / "predictions.csv"
-        if self._is_done(final, csv):
+        boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv")
+        check_images(csv)
+        made_of = self._made_of(labels=input_entry(csv), boxes=self._checked(boxes_file, "labels", csv))
+        if self._is_done(final, made_of):
             return final
         labels = read_labels(csv)
         names = self._model.keypoint_names
@@ -169,13 +182,14 @@ class Predictor:
         images = ImageFolder.of_labels(csv, labels.images, data_dir)
         if note := depth_note(images.paths[0]):
             self._say(note)
-        boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(labels.images)
+        boxes = None if boxes_file is None else boxes_file.of_images(labels.images)
         sets = self._directory.sets(csv, len(labels.images))
         found = self._look_at(csv.name, images, boxes)
         xy = np.stack([keypoints.xy for keypoints in found]).astype(np.float64)
         errors = pixel_errors(labels.xy, xy)
         write_pixel_errors(folder / "predictions_pixel_error.csv", labels.images, names, errors, sets)
         self._write_images(final, labels.images, found, sets)  # last: once it is there, it counts as done
+        write_origin(final, COMMAND, made_of)
         self._report(csv, labels, errors)
         self._draw(folder, images, found, labels.xy)
         return final
@@ -183,14 +197,19 @@ class Predictor:
     def _images(self, given: Images, bbox_dir: Path | None) -> Path:
         folder = self._directory.image_preds(given.name)
         final = folder / "predictions.csv"
-        if self._is_done(final, given.paths[0] if len(given.paths) == 1 else given.paths[0].parent):
+        boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv")
+        made_of = self._made_of(
+            images=images_sha256(given.paths), boxes=None if boxes_file is None else boxes_file.entry()
+        )
+        if self._is_done(final, made_of):
             return final
         images = ImageFolder(tuple(path.name for path in given.paths), given.paths)
         if note := depth_note(given.paths[0]):
             self._say(note)
-        boxes = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv").of_images(images.names)
+        boxes = None if boxes_file is None else boxes_file.of_images(images.names)
         found = self._look_at(given.name, images, boxes)
         self._write_images(final, images.names, found, None)
+        write_origin(final, COMMAND, made_of)
         self._draw(folder, images, found, None)
         return final
 
@@ -260,13 +279,11 @@ class Predictor:
         """From which likelihood on a keypoint is sure; of a regression model, which knows none, every one."""
         return -1.0 if self._model.file.kind == "regression" else self._directory.shown_above
 
-    def _is_done(self, final: Path, source: Path) -> bool:
-        if not source.exists():
-            raise SourceError(f"no file at {source}")
-        if final.exists() and not self._options.overwrite:
-            self._say(f"skipping {source}: {final} exists (--overwrite predicts it anew)")
-            return True
-        return False
+    def _is_done(self, final: Path, made_of: MadeOf) -> bool:
+        def fits() -> bool:
+            return set(read_header(final).keypoint_names) == set(self._model.keypoint_names)
+
+        return is_there(final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits)
 
     def _with_likelihood(self, keypoints: Keypoints) -> Keypoints:
         """A regression model knows no likelihood; Lightning Pose writes 0 into its files."""

@@ -8,7 +8,9 @@ scale out; where every box is as large as the video, both give the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,8 @@ import pandas as pd
 from realtime_cropzoom.csv_text import frame_number, frame_numbers, named_rows, numbers
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
-from realtime_cropzoom.offline.outputs import replacing
+from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of, is_there, origin_of, write_origin
+from realtime_cropzoom.offline.outputs import Say, replacing
 from realtime_cropzoom.sources.video import VideoFile
 from realtime_cropzoom.tables import Header, chunks_of_rows, frames_of_rows, header_text, read_header
 
@@ -25,28 +28,66 @@ _ALL_ROWS = 1 << 40
 _ADVICE = "expected the boxes that these crops were made with, one a row"
 
 
-def remap(predictions: Path, box_file: Path, cropped_video: Path | None = None) -> Path:
+def remap(
+    predictions: Path,
+    box_file: Path,
+    cropped_video: Path | None = None,
+    *,
+    overwrite: bool = False,
+    say: Say = lambda _: None,
+) -> Path:
     """Write ``remapped_<predictions>`` beside the predictions and return it.
 
-    The size of the cropped video is that of ``cropped_video``, of the one that ``crop`` has left
-    beside the boxes, or, where there is none, the one that ``crop`` would make. Raises DataError.
+    The size of the cropped video is that of ``cropped_video``, that which the notes say, that of the video that
+    ``crop`` has left beside the boxes, or, where there is none, of the one that ``crop`` would make. Raises
+    DataError, as where the notes say that these boxes are not those of the crops.
     """
     header = read_header(predictions)
     boxes = read_boxes(box_file)
     of_images = ("", "") in header.columns or frame_number(boxes.index[0]) is None
     if not of_images:
         boxes = boxes.in_frame_order()
+    _check_boxes(predictions, boxes)
     size = None if of_images else cropped_size(boxes, predictions, cropped_video)
-    rows_of = _RowsOf(predictions, boxes, of_images=of_images)
     output = predictions.with_name(f"remapped_{predictions.name}")
-    with replacing(output) as file:
+    made_of = {"predictions": input_entry(predictions), "boxes": boxes.entry(), "cropped_size": size and list(size)}
+
+    def write(file: IO[str]) -> None:
+        rows_of = _RowsOf(predictions, boxes, of_images=of_images)
         file.write(header_text(predictions))
         for table in _tables(predictions, header, of_images=of_images):
             names, table = named_rows(predictions, table, header.index_columns)
             _move(table, header, boxes.xyhw[rows_of.find(names)], size)
             table.to_csv(file, header=False, index=False, lineterminator="\n")
         rows_of.check_all()
+
+    def fits() -> bool:
+        text = StringIO()
+        write(text)
+        return output.read_text(encoding="utf-8") == text.getvalue()
+
+    if not is_there(output, "remap", made_of, overwrite=overwrite, say=say, fits=fits):
+        with replacing(output) as file:
+            write(file)
+        write_origin(output, "remap", made_of)
     return output
+
+
+def _check_boxes(predictions: Path, boxes: Boxes) -> None:
+    """Raise DataError where the notes say that the predictions are of other crops than those of these boxes."""
+    note = origin_of(predictions)
+    if input_of(note, "boxes") is not None:
+        raise DataError(
+            f"{predictions} was predicted with --bbox_dir, so that it is of the whole frame already; there is nothing "
+            "to remap"
+        )
+    for kind in ("video", "labels"):
+        cut_with = input_of(note, kind, "boxes")
+        if cut_with is not None and cut_with["sha256"] != boxes.sha256:
+            raise DataError(
+                f"{predictions} is of crops that were cut with other boxes than {boxes.path} has now; give the boxes "
+                "they were cut with, or run crop and predict again, with --overwrite"
+            )
 
 
 class _RowsOf:
@@ -104,15 +145,24 @@ def _sorted(predictions: Path, table: pd.DataFrame, header: Header) -> pd.DataFr
 
 
 def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) -> tuple[int, int]:
-    """Return (W, H) of the video that was predicted on."""
+    """Return (W, H) of the video that was predicted on. Raises DataError where it has been made again since."""
+    given = cropped_video is not None
     if cropped_video is None:
         name = f"{predictions.stem}.mp4"
         candidates = (parent / "cropped_videos" / name for parent in boxes.path.resolve().parents)
         cropped_video = next((path for path in candidates if path.exists()), None)
+    predicted_on = input_of(origin_of(predictions), "video")
+    if input_of(predicted_on, "boxes") is not None and not given:
+        return boxes.cropped_size()  # the notes say that crop has made it with these boxes
     if cropped_video is None:
         return boxes.cropped_size()
     video = VideoFile(cropped_video)
     video.close()
+    if predicted_on is not None and predicted_on["sha256"] != fingerprint(cropped_video):
+        raise DataError(
+            f"{predictions} is of another {cropped_video.name} than {cropped_video} is now; "
+            "run cropzoom predict again, with --overwrite"
+        )
     return video.info.width, video.info.height
 
 

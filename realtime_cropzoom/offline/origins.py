@@ -1,0 +1,154 @@
+"""What a file was made of, in a note beside it, so that files which do not belong together are not put together.
+
+The note of ``clip.csv`` is ``clip.csv.made_of.json``. It names each input with the SHA-256 of its content and the
+input's own note, and the settings. A note counts as long as its file is the one it was written for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom import __version__
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.offline.outputs import Say, replacing
+
+ENDING = ".made_of.json"
+_WHOLE_BYTES, _PIECE_BYTES = 64 << 20, 8 << 20
+"""Of larger files than the first only pieces of the second size are read: their beginning, middle and end."""
+
+MadeOf = Mapping[str, object]
+"""Inputs and settings, by name; an input is what ``input_entry`` returns."""
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a file's content from any other: its SHA-256, or of a large file that of pieces and size.
+
+    Raises DataError.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= _WHOLE_BYTES:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(str(size).encode())
+            for begin in (0, size // 2, size - _PIECE_BYTES):
+                file.seek(begin)
+                digest.update(file.read(_PIECE_BYTES))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    return digest.hexdigest()
+
+
+def input_entry(path: Path, sha256: str | None = None) -> dict[str, object]:
+    """Return an input for a note: where it is, its content, and what it was made of itself, as far as that is known."""
+    note = origin_of(path)
+    return {
+        "path": str(path.resolve()),
+        "sha256": fingerprint(path) if sha256 is None else sha256,
+        "made_of": None if note is None else note["made_of"],
+    }
+
+
+def write_origin(final: Path, command: str, made_of: MadeOf, **further: object) -> None:
+    """Write the note of a file that has just been made. ``further`` is kept, but not compared. Raises SinkError."""
+    note = {"file": fingerprint(final), "command": command, "version": __version__, "made_of": made_of, **further}
+    with replacing(_note(final)) as file:
+        file.write(json.dumps(note, indent=1, default=str))
+
+
+def origin_of(final: Path) -> dict[str, Any] | None:
+    """Return the note of a file, or None where there is none, or the file has become another one since."""
+    try:
+        note = json.loads(_note(final).read_text(encoding="utf-8"))
+        if isinstance(note["made_of"], dict) and note["file"] == fingerprint(final):
+            return dict(note)
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        return None
+    return None
+
+
+def forget_origin(final: Path) -> None:
+    """Take the note away, before the file is made again."""
+    with contextlib.suppress(OSError):
+        _note(final).unlink()
+
+
+def input_of(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | None:
+    """Return an input's entry, or that of an input's input; None where the notes do not reach so far."""
+    found: Any = note
+    for name in names:
+        made_of = found.get("made_of") if isinstance(found, dict) else None
+        found = made_of.get(name) if isinstance(made_of, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def is_there(
+    final: Path, command: str, made_of: MadeOf, *, overwrite: bool, say: Say, fits: Callable[[], bool]
+) -> bool:
+    """Return whether a file is there already, made of the same; then a line says that it is left as it is.
+
+    This is the one rule of all commands. ``fits`` is asked about a file without a note, such as one of Lightning
+    Pose: whether it can be what would be made. Raises DataError where the file was made of something else.
+    """
+    if overwrite or not final.exists():
+        return False
+    note = origin_of(final)
+    if note is None:
+        if not fits():
+            raise DataError(
+                f"{final} is there already and is not what would be made now; --overwrite replaces it, or move it away"
+            )
+        say(f"skipping {final}: it exists, without a note of what it was made of (--overwrite makes it again)")
+        return True
+    changed = _changed(note, command, json.loads(json.dumps(made_of, default=str)))
+    if changed:
+        raise DataError(f"{final} was made with {'; '.join(changed)}: add --overwrite to make it again")
+    say(f"skipping {final}: it exists, made of the same (--overwrite makes it again)")
+    return True
+
+
+def check_input(of: Path, name: str, path: Path, advice: str) -> None:
+    """Raise DataError where the note of ``of`` says that its input ``name`` was another file than ``path`` is now."""
+    entry = input_of(origin_of(of), name)
+    if entry is not None and entry["sha256"] != fingerprint(path):
+        raise DataError(f"{of} was made of another {path.name} than {path} is now; {advice}")
+
+
+def _changed(note: Mapping[str, Any], command: str, now: Mapping[str, Any]) -> list[str]:
+    if note.get("command") != command:
+        return [f"cropzoom {note.get('command')}, not cropzoom {command}"]
+    before = note["made_of"]
+    return [_words(name, before.get(name), now.get(name)) for name in {**before, **now} if _differs(before, now, name)]
+
+
+def _differs(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
+    return bool(_identity(before.get(name)) != _identity(now.get(name)))
+
+
+def _identity(value: Any) -> Any:
+    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
+
+
+def _words(name: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return f"another {name} than {now.get('path')} is now"
+    if isinstance(before, dict) or isinstance(now, dict):
+        return f"{name}, now without" if isinstance(before, dict) else f"no {name}, now with"
+    if isinstance(before, str) and len(before) == 64:
+        return f"another {name}"
+    return f"{name} {_or_none(before)}, now {_or_none(now)}"
+
+
+def _or_none(value: Any) -> str:
+    return "not given" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _note(final: Path) -> Path:
+    return final.with_name(final.name + ENDING)
