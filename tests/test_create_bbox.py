@@ -133,7 +133,7 @@ def test_without_predictions_there_are_no_boxes(work: Workplace) -> None:
 def test_one_input_that_fails_does_not_keep_the_others_from_their_boxes(work: Workplace) -> None:
     model, video = predicted_video(work, FRAMES)
     done = work.run("create_bbox", model, work.video("other.mp4", 3), video, "--crop_size", 20)
-    assert done.code == 2
+    assert done.code == 3
     assert len(done.lines) == 1
     assert done.out.strip() == str(model / "video_preds/clip_bbox.csv")
 
