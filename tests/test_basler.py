@@ -21,7 +21,7 @@ from realtime_cropzoom.sources import Captured, SourceOptions
 from realtime_cropzoom.sources.basler import BaslerCamera, list_cameras, open_basler
 from realtime_cropzoom.types import UInt8
 
-SOON_S = 10.0
+SOON_S = 30.0
 
 
 @pytest.fixture(autouse=True)

@@ -160,7 +160,7 @@ def test_a_model_that_hangs_ends_the_run_with_the_reason(
         assert run.end.reason == str(run.error) == reason
         files = check_complete(run.folder)
         assert len(files.timing) == camera.given, "also the frames that came meanwhile have a row"
-        assert len(files.timing) > 30
+        assert len(files.timing) > 10
         if role == "pose":
             assert files.timing["fate"].tolist().count("failed") == 1
         before = files.rows("_timing")

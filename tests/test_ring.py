@@ -18,7 +18,7 @@ from realtime_cropzoom.types import Stamp
 
 NOW = 0.0
 """Do not wait."""
-SOON = 10.0
+SOON = 30.0
 """A wait that another thread will end; only a failing test waits so long."""
 
 

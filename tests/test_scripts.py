@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 def run(script: str, *flags: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "scripts" / script, *flags]
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
 
 
 def test_the_closed_loop_is_measured_row_by_row(tmp_path: Path) -> None:

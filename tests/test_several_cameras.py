@@ -27,7 +27,7 @@ from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.message import EndMessage, PoseMessage
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-SOON_S = 10.0
+SOON_S = 30.0
 """What must end within 3 s on an idle machine has ended by then on a busy one."""
 SHORT = "synthetic:arena,size=160x120,fps=60,seconds=0.5"
 ENDLESS = "synthetic:arena,size=160x120,fps=60,seconds=endless"

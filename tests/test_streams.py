@@ -234,7 +234,7 @@ def test_a_server_is_killed_and_revived_while_it_is_tracked(kind: str, tmp_path:
             heard.until_stream("live")
             heard.until_pose(segment=0, count=20)
             server.kill()
-            heard.until_stream("stalled", "reconnecting", since=time.monotonic())
+            heard.until_stream("stalled", "reconnecting")
             server.wait()
             if heard.streams()[-1] == "stalled":
                 heard.until_stream("reconnecting")
@@ -261,7 +261,7 @@ def test_a_frozen_server_is_a_stall_and_then_a_break(tmp_path: Path) -> None:
             heard.until_stream("live")
             heard.until_pose(segment=0, count=20)
             server.send_signal(signal.SIGSTOP)
-            heard.until_stream("stalled", since=time.monotonic())
+            heard.until_stream("stalled")
             heard.until_stream("reconnecting")
             server.send_signal(signal.SIGCONT)
             heard.until_pose(segment=1)
@@ -341,14 +341,12 @@ def test_ctrl_c_while_a_stream_is_frozen(tmp_path: Path) -> None:
     port = free_port()
     with serving("http", port, time.monotonic_ns()) as server:
         await_server("http", port)
-        with tracked(address("http", port), tmp_path, "--read-timeout-s", LONG_S) as (process, heard):
+        with tracked(address("http", port), tmp_path, "--read-timeout-s", 3 * LONG_S) as (process, heard):
             heard.until_pose(segment=0, count=5)
             server.send_signal(signal.SIGSTOP)
             heard.until_stream("stalled")
             process.send_signal(signal.SIGINT)
-            asked = time.monotonic()
-            heard.until_end()
-            assert time.monotonic() - asked < 2.0
+            heard.until_end()  # long before the read would have come to its time limit, and this to its own
             done = finish(process, LONG_S / 2)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr

@@ -190,10 +190,8 @@ def test_a_signal_ends_it_safely(tmp_path: Path, board: tuple[str, subprocess.Po
     rules, _ = write_rules(tmp_path, board[0])
     trigger = start_trigger(rules, "--control", "none")
     wait_for_log(tmp_path)
-    began = time.monotonic()
     trigger.send_signal(number)
     assert finish(trigger).returncode == 128 + number
-    assert time.monotonic() - began < 3
     assert decisions(tmp_path)[-1].verdict == "safe"
     assert json.loads((tmp_path / "log" / "summary.json").read_text())["ended"].startswith("stopped by SIG")
 
