@@ -32,7 +32,7 @@ from realtime_cropzoom.commands import (
     zones,
 )
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
-from realtime_cropzoom.errors import CropzoomError, shortened
+from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
 from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
@@ -71,15 +71,20 @@ def _run(argv: Sequence[str] | None) -> int:
             arguments = parser.parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
             code: int = arguments.command(arguments)
     except CropzoomError as error:
-        print(f"cropzoom: {error}", file=sys.stderr)
+        terminal.say(f"cropzoom: {error}")
+        return EXIT_BAD_INPUT
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("realtime_cropzoom"):
+            raise
+        terminal.say(f"cropzoom: {how_to_install(error.name)}")
         return EXIT_BAD_INPUT
     except KeyboardInterrupt as stopped:
-        print("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]), file=sys.stderr)
+        terminal.say("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]))
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        print(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}. Give a shorter one", file=sys.stderr)
+        terminal.say(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}. Give a shorter one")
         return EXIT_BAD_INPUT
     return code
 

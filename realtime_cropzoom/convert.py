@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from realtime_cropzoom.errors import ConfigError, DataError, SinkError
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError, how_to_install
 from realtime_cropzoom.session_files import find_files
 from realtime_cropzoom.session_table import SessionTables, read_session, tidy
 
@@ -55,12 +55,12 @@ def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
     """Return what writes a format, once its libraries are known to be there."""
     if to not in _WRITERS:
         raise ConfigError(f"no format {to}; expected one of {', '.join(_WRITERS)}")
-    extra, modules = _NEEDS.get(to, ("", ()))
+    _, modules = _NEEDS.get(to, ("", ()))
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise ConfigError(f"{to} needs {module} ({error}); pip install 'realtime-cropzoom[{extra}]'") from None
+            raise ConfigError(f"{to}: {how_to_install(error.name or module)}") from None
     return _WRITERS[to]
 
 

@@ -73,3 +73,27 @@ def shortened(value: object, limit: int = 60) -> str:
 
 def _size(value: object) -> str:
     return f"{len(value)} items" if isinstance(value, list | tuple | dict) else f"{len(str(value))} characters"
+
+
+_EXTRAS = {
+    "cpu": ("onnxruntime",),
+    "train": ("torch", "kornia", "onnx", "onnxscript"),
+    "basler": ("pypylon",),
+    "outputs": ("pylsl", "serial", "pythonosc"),
+    "nwb": ("pynwb", "ndx_pose"),
+    "tables": ("tables", "pyarrow"),
+}
+"""Which optional libraries come with which extra of this package."""
+
+
+def how_to_install(module: str) -> str:
+    """Return the sentence about a library that is not installed: what is missing, and the command that brings it."""
+    library = module.partition(".")[0]
+    extra = next((extra for extra, modules in _EXTRAS.items() if library in modules), None)
+    if extra is None:
+        return f"{library} is not installed; run: pip install -e . (in a clone) or pip install realtime-cropzoom"
+    gpu = "; with CUDA, gpu in place of cpu" if extra == "cpu" else ""
+    return (
+        f"{library} is not installed; run: pip install -e '.[{extra}]' in a clone, "
+        f"or pip install 'realtime-cropzoom[{extra}]'{gpu}"
+    )

@@ -7,15 +7,27 @@ core that the other one needs.
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime as ort
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, how_to_install
 from realtime_cropzoom.types import Float32
+
+REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of them"
+
+try:
+    import onnxruntime as ort
+except ModuleNotFoundError as missing:
+    raise ModelError(how_to_install(missing.name or "onnxruntime")) from None
+except ImportError as broken:
+    raise ModelError(f"onnxruntime cannot be loaded ({broken}); install it again: {REINSTALL}") from broken
+if not hasattr(ort, "InferenceSession"):  # onnxruntime-gpu was there, too, and one of them was taken away
+    raise ModelError(f"onnxruntime is installed in part only; install it again: {REINSTALL}")
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 
@@ -58,8 +70,17 @@ class Session:
         return self.input_type in _DTYPES
 
 
+@cache
+def warn_of_both() -> None:
+    """Say once where onnxruntime and onnxruntime-gpu are both installed: one has written over the other's files."""
+    names = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions()}
+    if {"onnxruntime", "onnxruntime-gpu"} <= names:
+        logger.warning("onnxruntime and onnxruntime-gpu are both installed, and spoil each other: %s", REINSTALL)
+
+
 def resolve_provider(provider: Provider) -> str:
     """Return the short name of the provider to use. Raises ModelError where it is not installed."""
+    warn_of_both()
     available = ort.get_available_providers()
     if provider == "auto":
         return "cuda" if _NAMES["cuda"] in available else "cpu"
@@ -84,7 +105,7 @@ def _open(path: Path, provider: str, threads: int) -> Any:
     try:
         session = ort.InferenceSession(str(path), options, providers=_provider_list(provider))
     except Exception as error:  # onnxruntime's exceptions have no common base but this
-        first_line = str(error).strip().splitlines()[0]
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
     if _NAMES[provider] not in session.get_providers():
         raise ModelError(

@@ -364,3 +364,49 @@ def test_listen_refuses_an_endpoint_that_is_none(capfd: pytest.CaptureFixture[st
     err = capfd.readouterr().err
     assert err.startswith("cropzoom: cannot listen to nonsense")
     assert err.count("\n") == 1
+
+
+WITHOUT = "import sys; sys.modules[{!r}] = None; from realtime_cropzoom.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "arguments"),
+    [
+        ("onnxruntime", "cpu", ["run", ARENA]),
+        ("onnxruntime", "cpu", ["check", ARENA]),
+        ("onnxruntime", "cpu", ["demo"]),
+        ("onnxruntime", "cpu", ["pipeline", ARENA]),
+        ("torch", "train", ["train", "config.yaml"]),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_one_line(
+    library: str, extra: str, arguments: list[str], tmp_path: Path
+) -> None:
+    done = finish(start_process(*arguments, code=WITHOUT.format(library), cwd=tmp_path))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{extra}]'" in line
+    assert line.startswith("cropzoom: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_comes_with_every_installation_is_one_line_too(tmp_path: Path) -> None:
+    done = finish(start_process("draw", "x.csv", code=WITHOUT.format("pandas"), cwd=tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cropzoom: pandas is not installed; run: pip install -e . (in a clone) or pip install realtime-cropzoom\n"
+    )
+
+
+def test_both_runtimes_at_once_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    from realtime_cropzoom import session
+
+    named = [type("Distribution", (), {"metadata": {"Name": n}})() for n in ("onnxruntime", "onnxruntime-gpu")]
+    monkeypatch.setattr(session.importlib.metadata, "distributions", lambda: named)
+    session.warn_of_both.cache_clear()
+    session.warn_of_both()
+    session.warn_of_both()
+    assert [record.message for record in caplog.records] == [
+        "onnxruntime and onnxruntime-gpu are both installed, and spoil each other: pip uninstall onnxruntime "
+        "onnxruntime-gpu, then pip install one of them"
+    ]

@@ -310,7 +310,7 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     assert main(["convert", str(write_poses(tmp_path / "clip.csv", {0: 1.0})), "--to", to]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"cropzoom: {to} needs {module} (")
+    assert err.startswith(f"cropzoom: {to}: {module} is not installed")
     assert err.endswith(f"pip install 'realtime-cropzoom[{extra}]'\n")
 
 

@@ -112,7 +112,7 @@ def test_an_endpoint_that_others_reach_is_refused(endpoint):
 )
 def test_a_missing_library_is_said_with_its_command(monkeypatch, library, mapping, package):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ConfigError, match=rf"needs {package} .*pip install 'realtime-cropzoom\[outputs\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {package}: .*pip install -e '\.\[outputs\]'"):
         Outputs({"x": parse_output("x", mapping)}, print)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import SourceError, how_to_install
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.basler_nodes import Nodes
 from realtime_cropzoom.sources.camera_spec import CameraSpec, buffers, differs, parse_camera, place_region, run_name
@@ -20,7 +20,7 @@ from realtime_cropzoom.sources.pixels import choose_format
 from realtime_cropzoom.sources.tally import Tally
 from realtime_cropzoom.types import UInt8
 
-INSTALL = "Basler cameras need pypylon: pip install 'realtime-cropzoom[basler]'"
+INSTALL = f"Basler cameras need pypylon: {how_to_install('pypylon')}"
 _POLL_MS = 100
 _NO_ID = 2**64 - 1
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError, how_to_install
 from realtime_cropzoom.trigger.events import Act, Action, Decision, Outcome, Verdict
 
 
@@ -147,9 +147,8 @@ class Output(ABC):
         raise NotImplementedError
 
 
-def needs(library: str, package: str, error: ImportError) -> ConfigError:
-    """The one line about a library that is not there."""
-    return ConfigError(f"this output needs {library} ({error}); pip install '{package}'")
-
-
-OUTPUTS_EXTRA = "realtime-cropzoom[outputs]"
+def needs(library: str, module: str, error: ImportError) -> ConfigError:
+    """Return the error about a ``library`` that is not there, or whose ``module`` cannot be loaded."""
+    if isinstance(error, ModuleNotFoundError):
+        return ConfigError(f"this output needs {library}: {how_to_install(module)}")
+    return ConfigError(f"this output needs {library}, which cannot be loaded: {error}")

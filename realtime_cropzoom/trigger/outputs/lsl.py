@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.trigger.outputs.base import OUTPUTS_EXTRA, Job, Output, OutputSettings, Written, needs
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written, needs
 
 CHANNELS = ("marker", "number", "frame")
 
@@ -28,7 +28,8 @@ class LslSettings(OutputSettings):
         try:
             import pylsl
         except (ImportError, RuntimeError) as error:  # it raises RuntimeError where its library is not found
-            raise needs("pylsl", OUTPUTS_EXTRA, ImportError(" ".join(str(error).split()))) from None
+            why = error if isinstance(error, ImportError) else ImportError(" ".join(str(error).split()))
+            raise needs("pylsl", "pylsl", why) from None
         return Lsl(self, name, pylsl)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.outputs.base import OUTPUTS_EXTRA, Job, Output, OutputSettings, Written, needs
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written, needs
 
 
 class OscSettings(OutputSettings):
@@ -32,7 +32,7 @@ class OscSettings(OutputSettings):
         try:
             from pythonosc import udp_client
         except ImportError as error:
-            raise needs("python-osc", OUTPUTS_EXTRA, error) from None
+            raise needs("python-osc", "pythonosc", error) from None
         return Osc(self, udp_client)
 
 

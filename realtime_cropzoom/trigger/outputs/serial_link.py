@@ -19,7 +19,7 @@ from typing import Any
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.events import Act
-from realtime_cropzoom.trigger.outputs.base import OUTPUTS_EXTRA, needs
+from realtime_cropzoom.trigger.outputs.base import needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,
     IDENTIFY,
@@ -57,7 +57,7 @@ class SerialLink:
         try:
             import serial
         except ImportError as error:
-            raise needs("pyserial", OUTPUTS_EXTRA, error) from None
+            raise needs("pyserial", "serial", error) from None
         self._serial = serial
         self.port, self.baud, self.watchdog_ms = port, baud, watchdog_ms
         self.channels = 0
