@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,6 +61,7 @@ class Account:
         self.identity = RunIdentity(
             secrets.token_hex(6), settings.camera, models.pose.keypoint_names, anchor_ns, calibration
         )
+        self._started_unix_s = round(time.time(), 3)
         self.stages: Stages | None = None
         """Set once they are built; until then there is nothing to count."""
         self._control = control
@@ -139,6 +141,7 @@ class Account:
             "version": __version__,
             "source": without_password(self.settings.source or self.info.name),
             "unix_offset_ns": self.identity.unix_offset_ns,
+            "started_unix_s": self._started_unix_s,
             "reason": self._why_ended() if ended else "running",
             "problems": self._problems(stages),
             "seconds": round(seconds, 3),

@@ -157,7 +157,7 @@ class CameraGroup:
         self.notes: deque[str] = deque(maxlen=_LINES_KEPT)
         """What a user may want to know of them."""
         self._anchor_ns = unix_offset_ns()
-        self._began_ns = time.monotonic_ns()
+        self._began_ns, self._started_unix_s = time.monotonic_ns(), round(time.time(), 3)
         self._ended: set[str] = set()
         self._stop: tuple[str, int] | None = None
         self._told_to_stop = self._at_once = False
@@ -233,6 +233,7 @@ class CameraGroup:
             "reason": reason,
             "exit": self._worst(),
             "unix_offset_ns": self._anchor_ns,
+            "started_unix_s": self._started_unix_s,
             "seconds": round((time.monotonic_ns() - self._began_ns) / 1e9, 3),
             "totals": {name: sum(c[name] for c in counts) for name in (counts[0] if counts else ())},
             "cameras": cameras,

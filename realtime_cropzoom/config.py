@@ -28,6 +28,7 @@ from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
+from realtime_cropzoom.latest import find_boxes
 from realtime_cropzoom.model_file import SHIPPED
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
@@ -233,6 +234,11 @@ class Settings(BaseSettings):
     def _split_names(cls, value: Any) -> Any:
         return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
 
+    @field_validator("schedule", mode="after")
+    @classmethod
+    def _find_boxes(cls, value: Path | None) -> Path | None:
+        return None if value is None else find_boxes(value)
+
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
         """Refuse what no field can know alone; however the settings were made."""
@@ -325,9 +331,25 @@ class Settings(BaseSettings):
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all settings as they may be written down."""
+        """Return all settings as they may be written down: paths are absolute, so that they hold from any folder."""
         content = self.model_dump(mode="json")
-        return content if self.source is None else {**content, "source": without_password(self.source)}
+        for name in _PATHS & content.keys():
+            content[name] = _absolute(content[name])
+        return content if self.source is None else {**content, "source": without_password(content["source"])}
+
+
+_PATHS = {"source", "detector", "pose", "schedule", "calibration", "key_folder"}
+
+
+def _absolute(text: str | None) -> str | None:
+    """Return a path that is there as an absolute one, and any other text, such as ``camera:0``, as it is."""
+    if text is None or text == SHIPPED:
+        return text
+    path = Path(text).expanduser()
+    try:
+        return str(path.absolute()) if path.exists() else text
+    except (OSError, ValueError):  # a name too long for a path is none
+        return text
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:

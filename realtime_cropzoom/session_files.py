@@ -19,6 +19,7 @@ import pandas as pd
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.csv_text import frame_number, frame_numbers
 from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.latest import find_session
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.tables import Predictions, complete_lines
 from realtime_cropzoom.types import Float64
@@ -50,6 +51,7 @@ class SessionFiles:
 
 def find_files(path: Path) -> SessionFiles:
     """Return the files of a session folder, or those beside a pose file. Raises DataError."""
+    path = find_session(path)
     poses = _pose_file(path) if path.is_dir() else path
     if not poses.is_file():
         raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _make(
         print(f"the points are off by {calibration.residual_cm:.3g} cm (root mean square)")
     elif len(given) == 4:
         print("four points always fit: look whether the lines in the picture are right, or give more points")
+    say_next("run", arguments.source, "--calibration", arguments.out)
     return 0
 
 
@@ -141,6 +143,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     _write(arguments.out, lens_yaml(lens, size), draw_straightened(first_frame(arguments.source), lens))
     print(f"the board was found in {len(corners)} of {looked_at} frames")
     print(f"its corners are off by {lens.residual_px:.2f} px (root mean square); above 1 px, take better pictures")
+    say_next("calibrate", "rectangle", "SOURCE", "--lens", arguments.out, "--help")
     return 0
 
 

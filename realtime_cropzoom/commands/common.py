@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
+import shutil
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.errors import ConfigError
 
 EXIT_BAD_INPUT = 2
 EXIT_INCOMPLETE = 3
 _ALONE = {"record": "h264"}
 """Flags that need no value, and which one they stand for then."""
+
+
+def say_next(*words: object) -> None:
+    """Say what to do next: ``cropzoom WORDS``, and how to make that command known where the shell does not know it."""
+    command = shlex.join(["cropzoom", *map(str, words)])
+    if shutil.which("cropzoom") is None:
+        activate = Path(sys.prefix) / "bin" / "activate"
+        here = Path.cwd()
+        shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
+        command = f". {shlex.quote(str(shown))}   then   {command}" if activate.is_file() else command
+    terminal.say(f"Next: {command}")
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_INCOMPLETE,
     add_settings,
+    say_next,
     settings_given,
 )
 from realtime_cropzoom.errors import CropzoomError
@@ -105,6 +106,8 @@ def _run(arguments: argparse.Namespace) -> int:
             print(terminal.fold(report(pipeline.summary, columns=columns), columns))
     for problem in summary["problems"]:
         terminal.say(f"cropzoom: {problem}")
+    if not arguments.quiet:
+        say_next("draw", pipeline.folder)
     if stopped_by:
         return 128 + stopped_by[0]
     return EXIT_INCOMPLETE if summary["problems"] else 0
@@ -150,4 +153,5 @@ def _demo(arguments: argparse.Namespace) -> int:
         terminal.say("cropzoom: stopped")
     else:
         print(terminal.fold(text, columns))
+        say_next("draw", pipeline.folder)
     return 128 + stopped_by[0] if stopped_by else 0

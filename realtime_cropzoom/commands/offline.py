@@ -17,6 +17,7 @@ from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_INCOMPLETE,
     add_settings,
+    say_next,
     settings_given,
 )
 from realtime_cropzoom.errors import ConfigError, CropzoomError
@@ -150,8 +151,14 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     batch = _Batch()
     inputs = gather(arguments.input_path, batch.refuse, images=True)
+    first = arguments.input_path[0]
+
+    def then(path: Path) -> Sequence[object]:
+        boxes_known = arguments.bbox_dir is not None
+        return ("draw", path, "--source", first) if boxes_known else ("create_bbox", arguments.model_dir, first)
+
     with _predictor(arguments, batch) as predictor:
-        return batch.each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir))
+        return batch.each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir), then)
 
 
 def _create_bbox(arguments: argparse.Namespace) -> int:
@@ -168,7 +175,8 @@ def _create_bbox(arguments: argparse.Namespace) -> int:
         return files.boxes
 
     batch = _Batch()
-    return batch.each(gather(arguments.input_path, batch.refuse), create)
+    then = ("crop", arguments.model_dir, arguments.input_path[0])
+    return batch.each(gather(arguments.input_path, batch.refuse), create, lambda _: then)
 
 
 def _smooth_bbox(arguments: argparse.Namespace) -> int:
@@ -195,7 +203,7 @@ def _crop(arguments: argparse.Namespace) -> int:
         say=_say,
         warn=batch.warn,
     )
-    return batch.each(inputs, cropper.crop)
+    return batch.each(inputs, cropper.crop, lambda path: ("predict", "POSE_DIR", path))
 
 
 def _remap(arguments: argparse.Namespace) -> int:
@@ -229,7 +237,8 @@ def _pipeline(arguments: argparse.Namespace) -> int:
     with worker_pool(workers) as pool:
         options = _options(arguments, models.pose)
         pipeline = OfflinePipeline(settings, models, pool, workers, options, _say, batch.warn)
-        return batch.each(sources, lambda source: pipeline.run(source, folder))
+        then = ("--source", arguments.input_path[0])
+        return batch.each(sources, lambda source: pipeline.run(source, folder), lambda path: ("draw", path, *then))
 
 
 # -- what they share -------------------------------------------------------------------------------
@@ -314,8 +323,12 @@ class _Batch:
         """Say why an input is not done."""
         self.warn("; ".join([str(error), *getattr(error, "__notes__", ())]))
 
-    def each(self, inputs: Sequence[T], do: Callable[[T], Path]) -> int:
-        """Do the inputs and return the exit code: 2 if none could be done, 3 if something is missing."""
+    def each(self, inputs: Sequence[T], do: Callable[[T], Path], then: Callable[[Path], Sequence[object]]) -> int:
+        """Do the inputs and return the exit code: 2 if none could be done, 3 if something is missing.
+
+        ``then`` gives the command that comes next, for the result of the last input that was done.
+        """
+        last: Path | None = None
         for given in inputs:
             try:
                 path = do(given)
@@ -326,7 +339,10 @@ class _Batch:
                 self.refuse(_unexpected(given, error))
             else:
                 print(path)
+                last = path
                 self._done += 1
+        if last is not None:
+            say_next(*then(last))
         if not self._lacking:
             return 0
         return EXIT_INCOMPLETE if self._done else EXIT_BAD_INPUT

@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, say_next
+from realtime_cropzoom.latest import find_session
 
+_SESSION = "the folder that a run has left, 'latest' for the newest one, or a pose file"
 FORMATS = ("nwb", "h5", "parquet", "csv")
 
 
 def register(commands: Any) -> None:
     """Add the commands to the parser."""
     draw = commands.add_parser("draw", help="draw a session: frames with box, keypoints and trail, or traces over time")
-    draw.add_argument("session", type=Path, metavar="SESSION", help="the folder that a run has left, or a pose file")
+    draw.add_argument("session", type=find_session, metavar="SESSION", help=_SESSION)
     draw.add_argument("--traces", action="store_true", help="draw x, y and likelihood over time instead of frames")
     draw.add_argument("--source", help="the recording, where it is not where the run found it")
     draw.add_argument("--frames", type=int, default=6, help="how many frames (6)")
@@ -23,7 +25,7 @@ def register(commands: Any) -> None:
     draw.set_defaults(command=_draw)
 
     convert = commands.add_parser("convert", help="write a session in another format, a row a frame of the video")
-    convert.add_argument("run", type=Path, metavar="RUN", help="the folder that a run has left, or a pose file")
+    convert.add_argument("run", type=find_session, metavar="SESSION", help=_SESSION)
     convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, DeepLabCut's H5, or one tidy table")
     convert.add_argument("--out", type=Path, help="the file to write (beside the poses)")
     convert.add_argument("--video", type=Path, help="the recording: its frames, and their times, are the rows")
@@ -32,8 +34,8 @@ def register(commands: Any) -> None:
     convert.set_defaults(command=_convert)
 
     compare = commands.add_parser("compare", help="by how much the poses of two runs over the same frames differ")
-    compare.add_argument("a", type=Path, metavar="A", help="the folder that a run has left, or a pose file")
-    compare.add_argument("b", type=Path, metavar="B", help="another, such as the replay of its recording")
+    compare.add_argument("a", type=find_session, metavar="A", help=_SESSION)
+    compare.add_argument("b", type=find_session, metavar="B", help="another, such as the replay of its recording")
     compare.add_argument("--out", type=Path, metavar="PNG", help="the picture, with a CSV beside it (B/compare.png)")
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
     compare.add_argument("--fail-above", type=float, metavar="PX", help="exit with 3 where a keypoint is further off")
@@ -54,6 +56,7 @@ def _draw(arguments: argparse.Namespace) -> int:
     else:
         write_png(path, contact_sheet(tables, arguments.frames, source=arguments.source))
     print(path)
+    say_next(*(("convert", session, "--to", "csv") if arguments.traces else ("draw", session, "--traces")))
     return 0
 
 

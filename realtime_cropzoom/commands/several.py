@@ -9,6 +9,7 @@ from typing import Any
 from realtime_cropzoom import terminal
 from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
+from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.report import progress_line, report
 from realtime_cropzoom.signals import stop_on_signals
 
@@ -35,6 +36,10 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
         _say(_news(group, quiet=quiet))
     if not quiet:
         print(_report(summary))
+        for name, camera in summary["cameras"].items():
+            if camera["folder"] is not None:
+                say_next("draw", f"{summary['folder']}/{name}")
+                break
     return int(summary["exit"])
 
 

@@ -8,6 +8,7 @@ import json
 import sys
 from typing import Any
 
+from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.signals import signals_held_back
 
@@ -48,6 +49,8 @@ def _cameras(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         print(table(found) if found else NOTHING)
+        if found:
+            say_next("check", found[0]["source"])
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
 from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 from realtime_cropzoom.trigger import AUTO
 
@@ -65,7 +66,9 @@ def register(commands: Any) -> None:
     trigger.add_argument("--log", type=Path, help="exactly this new folder for the log, in place of --out")
     trigger.add_argument("--quiet", action="store_true", help="no progress, no report")
     trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked pulse on this output, and end")
-    trigger.add_argument("--replay", type=Path, metavar="SESSION", help="the folder of a run, or a trigger log")
+    trigger.add_argument(
+        "--replay", type=Path, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
+    )
     trigger.add_argument("--fps", type=float, help="frames a second, to replay poses that have no times")
     trigger.add_argument("--send", nargs="+", metavar=("ORDER", "TARGET"),
                          help="arm, disarm, test OUTPUT, stop or state, to the one that runs")  # fmt: skip
@@ -75,6 +78,8 @@ def register(commands: Any) -> None:
 def _trigger(arguments: argparse.Namespace) -> int:
     if arguments.send:
         return _send(arguments)
+    if arguments.replay is not None:
+        arguments.replay = find_session(arguments.replay, TRIGGERS if arguments.rules is None else SESSIONS)
     if arguments.rules is None and arguments.replay is not None:
         return _replay_exactly(arguments)
     if arguments.rules is None:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom.commands.common import say_next
+
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
@@ -41,4 +43,5 @@ def _zones(arguments: argparse.Namespace) -> int:
     print(out)
     for line in check_inside(rules, calibration, image.shape[1], image.shape[0]):
         print(f"WARNING: {line}", file=sys.stderr)
+    say_next("trigger", arguments.rules, "--dry-run")
     return 0
