@@ -17,13 +17,13 @@ _STAMP = re.compile(r".*_(\d{8}-\d{6})(?:-(\d+))?$")
 _SUMMARY = "summary.json"
 
 
-def find_session(path: Path, kind: str = SESSIONS) -> Path:
+def find_session(path: Path | str, kind: str = SESSIONS) -> Path:
     """Return ``path``, with ``latest`` in it replaced by the newest session there.
 
     ``latest`` alone is looked for in ./sessions (or ./triggers, as ``kind`` says), in the folder one stands in, and
     beside a session that one stands in; FOLDER/latest in FOLDER. Raises DataError where there is no session.
     """
-    path = path.expanduser()
+    path = Path(path).expanduser()
     if LATEST not in path.parts or path.exists():
         return path
     at = path.parts.index(LATEST)

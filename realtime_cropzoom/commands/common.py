@@ -27,7 +27,7 @@ def say_next(*words: object) -> None:
         activate = Path(sys.prefix) / "bin" / "activate"
         here = Path.cwd()
         shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
-        command = f". {shlex.quote(str(shown))}   then   {command}" if activate.is_file() else command
+        command = f". {shlex.quote(str(shown))} && {command}" if activate.is_file() else command
     terminal.say(f"Next: {command}")
 
 
