@@ -51,7 +51,7 @@ class Done:
 
     @property
     def lines(self) -> list[str]:
-        return self.err.splitlines()
+        return [line for line in self.err.splitlines() if not line.startswith("Next: ")]
 
 
 class Workplace:
