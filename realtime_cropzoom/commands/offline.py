@@ -326,10 +326,12 @@ class _Batch:
         """Say why an input is not done."""
         self.warn("; ".join([str(error), *getattr(error, "__notes__", ())]))
 
-    def each(self, inputs: Sequence[T], do: Callable[[T], Path], then: Callable[[T, Path], Sequence[object]]) -> int:
+    def each(
+        self, inputs: Sequence[T], do: Callable[[T], Path], then: Callable[[T, Path], Sequence[object]] | None = None
+    ) -> int:
         """Do the inputs and return the exit code: 2 if none could be done, 3 if something is missing.
 
-        ``then`` gives the command that comes next, for the last input and its result.
+        ``then`` gives the command that comes next, for the last input and its result, if there is one.
         """
         words: Sequence[object] = ()
         for given in inputs:
@@ -342,7 +344,7 @@ class _Batch:
                 self.refuse(_unexpected(given, error))
             else:
                 print(path)
-                words = then(given, path)
+                words = () if then is None else then(given, path)
                 self._done += 1
         if not self._lacking:
             if words:
