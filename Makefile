@@ -36,9 +36,25 @@ MINUTES ?= 10
 soak: .venv/.dev
 	$(BIN)/python scripts/soak.py --minutes $(MINUTES)
 
+# An environment that cannot be this folder's (the folder was moved, or its Python is gone) is made again.
+MADE_FOR := $(shell sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg 2>/dev/null)
+ifneq ($(wildcard .venv),)
+STALE := $(shell .venv/bin/python -c pass 2>/dev/null && [ -z "$(MADE_FOR)" -o "$(MADE_FOR)" = "$(CURDIR)/.venv" ] || echo yes)
+endif
+ifeq ($(STALE),yes)
+.PHONY: .venv/.python
+endif
+
+# Each check says in one line what is missing, and what to do.
 .venv/.python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name yours: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$("$(PYTHON)" --version 2>&1) is too old, 3.11 or newer is needed. Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv. Install it (Debian, Ubuntu: sudo apt install python3-venv) and try again" >&2; exit 1; }
+	@[ -z "$(STALE)" ] || { echo "The environment in .venv was made in another place: it is made again"; rm -rf .venv; }
+	"$(PYTHON)" -m venv .venv
 	touch $@
 
 .venv/.run: pyproject.toml .venv/.python
