@@ -113,7 +113,7 @@ def test_the_rule_engine_has_no_clock_and_opens_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("path", modules("trigger/outputs"), ids=lambda p: p.stem)
 def test_outputs_know_no_more_of_triggers_than_events(path: Path) -> None:
-    known = ("trigger.events", "trigger.outputs", "clock", "endpoints", "errors", "sinks.files")
+    known = ("trigger.events", "trigger.outputs", "clock", "endpoints", "errors", "loopback", "security", "sinks.files")
     assert not {name for name in ours(path) if not name.startswith(known) and name not in ("trigger", "sinks")}
     optional = {"serial", "pylsl", "pythonosc"}
     at_import = {name for node in ast.parse(path.read_text()).body for name in _imports(node)}

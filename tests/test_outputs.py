@@ -332,6 +332,42 @@ print(outputs.close())
     assert (kind, label, hung) == ("Markers", "marker", "[]")
 
 
+LISTENING = """
+import os, socket, sys
+from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+outputs = Outputs({"lsl": parse_output("lsl", {"lsl": "x", "network": sys.argv[1] == "network"})}, lambda done: None)
+outputs.open()
+for number in os.listdir("/proc/self/fd"):
+    try:
+        one = socket.socket(fileno=os.dup(int(number)))
+    except OSError:
+        continue
+    if one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1]:
+        device = one.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).strip(b"\\0").decode()
+        print(one.type.name, one.getsockname()[0], device or "any")
+outputs.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep a socket on this machine once it is bound")
+@pytest.mark.parametrize("reach", ["this machine", "network"])
+def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine, reach):
+    pytest.importorskip("pylsl")
+    done = subprocess.run([sys.executable, "-c", LISTENING, reach], capture_output=True, text=True, timeout=60)
+    sockets = [line.split() for line in done.stdout.splitlines()]
+    assert {kind for kind, *_ in sockets} == {"SOCK_STREAM", "SOCK_DGRAM"}, done.stderr
+    open_to_all = [one for one in sockets if one[1] not in ("127.0.0.1", "::1") and one[2] != "lo"]
+    assert bool(open_to_all) is (reach == "network"), sockets
+
+
+def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch):
+    pytest.importorskip("pylsl")
+    monkeypatch.setattr("realtime_cropzoom.trigger.outputs.lsl.CAN_KEEP", False)
+    with pytest.raises(ConfigError, match="LSL cannot be kept on this machine here"):
+        parse_output("marks", {"lsl": "markers"}).make("marks", {})
+    parse_output("marks", {"lsl": "markers", "network": True}).make("marks", {})
+
+
 def test_osc_arrives_at_a_real_server(rig):
     from pythonosc.dispatcher import Dispatcher
     from pythonosc.osc_server import ThreadingOSCUDPServer

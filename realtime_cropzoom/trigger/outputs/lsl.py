@@ -1,17 +1,23 @@
 """Markers on Lab Streaming Layer, each with the time at which its frame was captured.
 
-LSL's clock is the monotonic clock of the machine, in seconds, which is ours too.
+LSL's clock is the monotonic clock of the machine, in seconds, which is ours too. LSL itself always listens on all
+networks of the machine, whatever its configuration says; this output keeps its sockets on the loopback, unless asked.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.loopback import CAN_KEEP, keep_on_this_machine
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written, needs
 
+_DISCOVERY_PORT = 16571
+_PORT = re.compile(r"<v[46](?:data|service)_port>(\d+)<")
 CHANNELS = ("marker", "number", "frame")
 
 
@@ -22,9 +28,16 @@ class LslSettings(OutputSettings):
     """Name of the stream."""
     time: Literal["captured", "written"] = "captured"
     """What a marker's time is: when its frame was captured, or when the marker was written."""
+    network: bool = False
+    """Whether other machines may receive the markers."""
 
     def make(self, name: str, shared: dict[str, Any]) -> Lsl:
-        """Return the output. Raises ConfigError where pylsl is missing."""
+        """Return the output. Raises ConfigError where pylsl is missing, or LSL cannot be kept on this machine."""
+        if not self.network and not CAN_KEEP:
+            raise ConfigError(
+                f"outputs.{name}: LSL cannot be kept on this machine here, so that every machine of the network could "
+                "receive the markers; where that is meant, add network: true"
+            )
         try:
             import pylsl
         except (ImportError, RuntimeError) as error:  # it raises RuntimeError where its library is not found
@@ -42,13 +55,24 @@ class Lsl(Output):
         self._outlet: Any = None
 
     def open(self) -> None:
-        """Announce the stream."""
+        """Announce the stream. Raises SinkError where it cannot be kept on this machine."""
         source_id = f"realtime-cropzoom/{self._settings.lsl}/{self._name}"
         info = self._pylsl.StreamInfo(self._settings.lsl, "Markers", len(CHANNELS), 0.0, "string", source_id)
         channels = info.desc().append_child("channels")
         for label in CHANNELS:
             channels.append_child("channel").append_child_value("label", label)
         self._outlet = self._pylsl.StreamOutlet(info)
+        if not self._settings.network:
+            self._keep()
+
+    def _keep(self) -> None:
+        ports = {int(port) for port in _PORT.findall(self._outlet.get_info().as_xml())} - {0}
+        try:
+            keep_on_this_machine({*ports, _DISCOVERY_PORT})
+        except OSError as error:
+            raise SinkError(
+                f"cannot keep LSL on this machine ({error.strerror}); with network: true all of the network receives it"
+            ) from error
 
     def perform(self, job: Job) -> Written:
         """Push one marker; LSL keeps it for whoever listens."""
