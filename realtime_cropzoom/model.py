@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom import crop, heatmaps
+from realtime_cropzoom.box_size import ExpectedSide
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
@@ -65,6 +66,11 @@ class Model:
     def trained_crop_size(self) -> int | None:
         """The side of the boxes the model was trained on, None where it does not say."""
         return self.file.crop_size
+
+    @property
+    def expected_side(self) -> ExpectedSide:
+        """How large the boxes are that the model was trained on, as far as that can be known."""
+        return ExpectedSide.of(self.file, self.size)
 
     @property
     def reach(self) -> int:

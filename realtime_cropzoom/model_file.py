@@ -7,9 +7,11 @@ Our metadata is one entry ``cropzoom`` in the file's metadata properties, a JSON
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, get_args
 
 from realtime_cropzoom.config_file import read_yaml
@@ -39,6 +41,8 @@ class ModelFile:
     """What it was trained to be, where that can be told."""
     crop_size: int | None = None
     """The side of the boxes it was trained on, in frame pixels, where it says so."""
+    trained_side: int | None = None
+    """About the same: the median of the boxes that its training images were cut to, where their file is there."""
 
 
 def model_path(given: str, role: Role) -> Path:
@@ -105,7 +109,28 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
     _check_names(config_path, names)
     # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
     role = "pose" if Path(str(data.get("data_dir", ""))).name == "cropped_images" else None
-    return ModelFile(onnx, kind, names, int(data.get("downsample_factor", 2)), size, f"{kind}_tracker", role)
+    factor, side = int(data.get("downsample_factor", 2)), _trained_side(config_path, data.get("csv_file"))
+    return ModelFile(onnx, kind, names, factor, size, f"{kind}_tracker", role, trained_side=side)
+
+
+def _trained_side(config_path: Path, csv_file: Any) -> int | None:
+    """Return the median side of the boxes beside a cropped label file, as the config names it; None without.
+
+    Lightning Pose gives the path as seen from where the training was started, some folder above the model's.
+    """
+    csv_path = Path(str(csv_file[0] if isinstance(csv_file, list) and csv_file else csv_file)).expanduser()
+    if not csv_path.name.startswith("cropped_"):
+        return None
+    folder = config_path.resolve().parent
+    side_by_side = folder.parent / "/".join(csv_path.parts[-4:-1])  # detector and pose model in one folder
+    for place in (side_by_side, *(above / csv_path.parent for above in (Path(), *folder.parents))):
+        try:
+            with (place / "bbox.csv").open(newline="", encoding="utf-8-sig") as file:
+                sides = [max(float(row["w"]), float(row["h"])) for row in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            continue
+        return round(median(sides)) if sides else None
+    return None
 
 
 def _check_names(described_by: Path, names: tuple[str, ...]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from realtime_cropzoom.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.keys import ServerKeys, allowed_clients
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.model_file import Role
+from realtime_cropzoom.schedule import FileSchedule, Schedule
 
 
 def model_notes(role: Role, model: Model, settings: Settings, fps: float | None) -> list[str]:
@@ -22,6 +24,18 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
         so = "null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to its keypoints"
         notes.append(f"the {role} model is a regression model and knows no likelihood: {so}")
     return notes
+
+
+def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = None) -> list[str]:
+    """Return what is wrong with the size of the boxes, as far as that is known before the first frame."""
+    expected = pose.expected_side
+    if rule is None:
+        note = expected.warning(schedule.sides()) if isinstance(schedule, FileSchedule) else None
+    elif rule.crop_size is not None:
+        note = expected.warning([rule.crop_size])
+    else:
+        note = expected.unsaid(DEFAULT_CROP_RATIO, rule.min_box) if rule.crop_ratio is None else None
+    return [] if note is None else [note]
 
 
 def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:

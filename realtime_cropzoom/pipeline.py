@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom.account import Account, Stages
+from realtime_cropzoom.box_size import BoxSizes
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
@@ -35,7 +36,7 @@ from realtime_cropzoom.limits import check_open_files
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
-from realtime_cropzoom.notes import listener_notes, model_notes
+from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
 from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
@@ -196,7 +197,9 @@ class Pipeline:
         if models.detector is not None:
             self.notes += model_notes("detector", models.detector, s, info.fps)
             rule = s.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
-        slot = BoxSlot(self._schedule())
+        schedule = self._schedule()
+        self.notes += box_notes(models.pose, rule, schedule)
+        slot = BoxSlot(schedule)
         self._account = account = Account(s, info, models, self.control, self._anchor_ns, calibration)
 
         slots = _LOCKSTEP_SLOTS if self._lockstep else s.max_lag + 6 + (s.record_buffer + 2) * s.recording
@@ -229,7 +232,7 @@ class Pipeline:
         )  # fmt: skip
         detect = None
         if models.detector is not None and rule is not None:
-            detect = self._detect_stage(models.detector, rule, ring, slot)
+            detect = self._detect_stage(models, rule, ring, slot)
         self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write, recorders)
         self._save("summary.json", to_json(account.summary(str(self.folder), ended=False)))
 
@@ -252,14 +255,16 @@ class Pipeline:
             return LockstepSchedule(s.state_limits(), s.detector_every)
         return LatestSchedule(s.state_limits())
 
-    def _detect_stage(self, detector: Model, rule: BoxRule, ring: Ring, slot: BoxSlot) -> DetectStage:
+    def _detect_stage(self, models: Models, rule: BoxRule, ring: Ring, slot: BoxSlot) -> DetectStage:
         s = self.settings
+        assert models.detector is not None
         return DetectStage(
-            detector,
+            models.detector,
             OrderedReader(ring, None) if self._lockstep else NewestReader(ring),
             slot,
             self.control,
             rule=rule,
+            sizes=BoxSizes(models.pose.expected_side) if rule.crop_size is None else None,
             every=s.detector_every if self._lockstep else 1,
             max_fps=None if self._lockstep else s.detector_max_fps,
             restart=self._restart,

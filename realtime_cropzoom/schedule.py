@@ -153,6 +153,10 @@ class FileSchedule:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def sides(self) -> list[int]:
+        """Return the larger side of each box, in frame pixels."""
+        return [max(row.box.w, row.box.h) for row in self._rows if row.box is not None]
+
     def offer(self, detection: Detection) -> None:
         """Ignore it: the file has said it all."""
 

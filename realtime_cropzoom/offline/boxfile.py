@@ -40,6 +40,11 @@ class Boxes:
         return Box(x, y, w, h)
 
     @property
+    def sides(self) -> list[int]:
+        """The larger side of each box."""
+        return [int(side) for side in self.xyhw[:, 2:].max(axis=1)]
+
+    @property
     def sha256(self) -> str:
         """What tells these boxes from others, however the file spells them."""
         return hashlib.sha256("\n".join(self.index).encode() + self.xyhw.tobytes()).hexdigest()

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from realtime_cropzoom.box_size import tiny_warning
 from realtime_cropzoom.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.offline.boxfile import COLUMNS, read_video_boxes
+from realtime_cropzoom.offline.boxfile import COLUMNS, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.origins import check_input, input_entry, is_there, write_origin
@@ -108,6 +109,8 @@ def create_bbox(files: BoxFiles, flags: BoxFlags, source: Path, *, overwrite: bo
     with replacing(boxes) as file:
         file.writelines(_lines(files, flags))
     write_origin(boxes, COMMAND, made_of)
+    if warning := tiny_warning(read_boxes(boxes).sides, flags.crop_size):
+        say(f"{boxes}: {warning}")
 
 
 def _lines(files: BoxFiles, flags: BoxFlags) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from realtime_cropzoom.box_size import tiny_warning
 from realtime_cropzoom.crop import cut
 from realtime_cropzoom.csv_text import named_rows
 from realtime_cropzoom.errors import ConfigError, DataError
@@ -79,6 +80,8 @@ class Cropper:
     def _crop_video(self, video: Path, boxes: Boxes, output: Path) -> None:
         boxes.check_made_of("video", video)
         size = boxes.cropped_size()
+        if warning := tiny_warning(boxes.sides, None):
+            self._say(f"{boxes.path}: {warning}")
         made_of = {"video": input_entry(video), "boxes": boxes.entry()}
 
         def fits() -> bool:

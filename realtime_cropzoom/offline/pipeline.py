@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from realtime_cropzoom.box_size import BoxSizes
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
+from realtime_cropzoom.notes import box_notes
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frames import FrameReader, count_frames
 from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
@@ -106,6 +108,8 @@ class OfflinePipeline:
                 for note in reader.info.notes:
                     self._say(note)
                 schedule = self._schedule(reader.info, source)
+                for note in box_notes(self._models.pose, self._rule, schedule):
+                    self._say(note)
                 with self._rows_file(final, made_of) as poses, self._boxes_file(final, made_of) as boxes:
                     _Pass(self, reader, schedule, poses, boxes).run()
                     boxes.commit()
@@ -194,6 +198,9 @@ class _Pass:
         s = self._settings = pipeline._settings
         self._reader, self._poses, self._boxes = reader, poses, boxes
         self._rule = pipeline._rule
+        by_ratio = self._rule is not None and self._rule.crop_size is None
+        self._sizes = BoxSizes(pipeline._models.pose.expected_side) if by_ratio else None
+        self._say = pipeline._say
         self._schedule = schedule
         lane = partial(Lane, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
         self._pose: Lane[_Row] = lane(pipeline._models.pose, edge=s.edge)
@@ -226,6 +233,8 @@ class _Pass:
                 self._advance(self._detector.take() if self._detector else ())
             self._advance(self._detector.finish() if self._detector else ())
             self._write(self._pose.finish())
+        if self._sizes is not None and (warning := self._sizes.end()):
+            self._say(warning)
 
     def _is_detected(self, stamp: Stamp) -> bool:
         return stamp.index % self._settings.detector_every == 0
@@ -233,7 +242,10 @@ class _Pass:
     def _advance(self, detections: Iterable[Answer[Stamp]]) -> None:
         """Give their boxes to all frames whose detection is there."""
         for answer in detections:
-            self._schedule.offer(Detection(answer.tag, self._detected(answer), detected_ns=0))
+            box = self._detected(answer)
+            if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w)):
+                self._say(warning)
+            self._schedule.offer(Detection(answer.tag, box, detected_ns=0))
         while self._waiting:
             in_force = self._schedule.choose(self._waiting[0].stamp)
             if in_force is None:

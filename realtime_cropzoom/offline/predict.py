@@ -126,6 +126,8 @@ class Predictor:
         if boxes is None:
             return None
         boxes.check_made_of(kind, path)
+        if warning := self._model.expected_side.warning(boxes.sides):
+            self._say(f"{boxes.path}: {warning}")
         return boxes.entry()
 
     def _rows_file(self, final: Path, made_of: MadeOf) -> RowsFile:

@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.model import Model
@@ -126,9 +127,22 @@ def _boxes(models: CheckedModels) -> Iterator[Line]:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
         if detector is not None:
-            models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size if pose else None)
+            rule = models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size if pose else None)
+            if pose is not None and (warning := _box_warning(detector, pose, rule, models.image)):
+                yield bad("box", warning)
     except CropzoomError as error:
         yield bad("box", str(error))
+
+
+def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> str | None:
+    """Say where boxes are far from those that the pose model was trained on, as that of the frame at hand."""
+    if rule.crop_size is not None:
+        return pose.expected_side.warning([rule.crop_size])
+    whole = Box(0, 0, image.shape[1], image.shape[0])
+    model_input = detector.new_input()
+    detector.prepare(image, whole, "pad", model_input)
+    box = rule.box(detector.decode(detector.infer(*[model_input] * (2 * detector.reach + 1)), whole))
+    return None if box is None else pose.expected_side.warning([box.w])
 
 
 def _speed(models: CheckedModels) -> Iterator[Line]:

@@ -7,12 +7,14 @@ the recording, and only the answers that are wanted are asked for.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
 import numpy as np
 
+from realtime_cropzoom.box_size import BoxSizes
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.context import ContextWindow, Question
@@ -22,6 +24,8 @@ from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram, Rate
 from realtime_cropzoom.types import Box, Detection, Float32, Stamp
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +51,10 @@ class DetectStage(Stage):
         rule: BoxRule,
         every: int,
         max_fps: float | None,
+        sizes: BoxSizes | None = None,
         restart: bool = False,
     ) -> None:
+        """``sizes`` judges the first boxes."""
         super().__init__("detect", control, restart=restart)
         self._model = model
         # As many as the window holds: by the time one is filled again, its frame has left the window.
@@ -58,7 +64,7 @@ class DetectStage(Stage):
         """The last one there was, whether or not a frame wanted its answer."""
         self._reader = reader
         self._slot = slot
-        self._rule = rule
+        self._rule, self._sizes = rule, sizes
         self._every = every
         self._min_interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
         self.latency = Histogram()
@@ -133,6 +139,8 @@ class DetectStage(Stage):
         outputs = self._model.infer(*(frame.model_input for frame in question.window))
         keypoints = self._model.decode(outputs, question.middle.whole)
         box = self._rule.box(keypoints)
+        if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w)):
+            logger.warning("%s", warning)
         done_ns = now_ns()
         for frame in wanted:
             self._slot.offer(Detection(frame.stamp, box, done_ns))
