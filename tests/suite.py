@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
 import re
@@ -77,6 +78,7 @@ def _starts(thing: Any, seen: set[int]) -> bool:
     """Whether a function or class of the tests, or one that it names, starts processes or a whole pipeline."""
     from realtime_cropzoom import cli, pipeline
 
+    thing = inspect.unwrap(thing) if callable(thing) else thing  # of what contextlib or functools have wrapped
     starters = (subprocess, multiprocessing, cli.main, pipeline.Pipeline, pipeline.track)
     if any(thing is starter for starter in starters):
         return True

@@ -69,7 +69,7 @@ def test_a_cropped_video_is_as_large_as_the_median_box(
     [
         pytest.param(("", "", "", ""), "has no box in row 1 .*x nan, y nan", id="empty cells"),
         pytest.param((1, 2, "nan", 4), "has no box in row 1 .*h nan", id="not a number"),
-        pytest.param((1, 2, "inf", 4), "has no box in row 1 .*h inf", id="endless"),
+        pytest.param((1, 2, "inf", 4), "no number.*inf", id="endless"),
         pytest.param((1, 2, -30, 40), "a box of 40x-30 pixels in row 1", id="negative"),
         pytest.param((1, 2, 30, 0), "a box of 0x30 pixels in row 1", id="zero"),
         pytest.param((1, 2, 30, 0.5), "a box of 0.5x30 pixels in row 1", id="less than a pixel"),
@@ -87,7 +87,7 @@ def test_a_row_without_a_box_is_named(tmp_path: Path, row: tuple[object, ...], w
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "cannot read the box file"),
+        ("", "no column x, y, h, w; expected a box file"),
         (",x,y,h,w\n", "has no boxes, only its header"),
         (",x,y,width,height\n0,1,2,3,4\n", "no column h, w; expected a box file with x, y, h, w"),
         (",x,y,h,w\n0,1,2,3,4\n1,1,2,3,4,5,6\n", "cannot read the box file.*line 3"),

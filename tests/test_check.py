@@ -236,7 +236,7 @@ class Busy(LiveFilm):
 
     def frames(self) -> Iterator[Captured]:
         for captured in super().frames():
-            until = time.thread_time() + 0.1
+            until = time.thread_time() + 0.02
             while time.thread_time() < until:
                 pass
             yield captured
@@ -244,7 +244,7 @@ class Busy(LiveFilm):
 
 def test_what_reads_the_frames_counts_among_the_cores(wrong: Wrong) -> None:
     wrong.patch.setattr("realtime_cropzoom.preflight.source.open_source", lambda *_: Busy(fps=1000))
-    wrong.chosen["camera_fps"] = 2
+    wrong.chosen["camera_fps"] = 10
     (line,) = [line for line in wrong.lines() if line.check == "cores"]
     assert float(line.values["needed"] or 0) > 0.1, "where the tiny models take a hundredth"
 

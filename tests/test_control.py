@@ -151,7 +151,7 @@ def cropzoom_running(runtime: Path) -> list[str]:
     [
         ("tcp://127.0.0.1:5690", "a web page or another user could give orders"),
         ("tcp://0.0.0.0:5690", "a web page or another user could give orders"),
-        ("ipc:///tmp/orders.sock", "its folder is open to others"),
+        ("ipc:///tmp/orders.sock", "its folder (is open to others|belongs to another user)"),
         ("ipc://@orders", "expected the path of a file"),
         ("inproc://orders", "expected a name such as left"),
         ("../orders", "expected a name such as left"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import socket
 import subprocess
 import sys
@@ -519,7 +520,8 @@ def test_an_output_that_hangs_is_left_behind_in_time(lab, caplog):
 def test_a_command_gets_its_values_by_environment_and_no_shell(rig, tmp_path):
     script = tmp_path / "write.py"
     script.write_text("import os, sys; open(sys.argv[1], 'w').write(os.environ['TRIGGER_FRAME'] + sys.argv[2])")
-    outputs = rig(bell={"shell": f"{sys.executable} {script} {tmp_path}/out '; touch {tmp_path}/injected $HOME'"})
+    python = shlex.quote(sys.executable)
+    outputs = rig(bell={"shell": f"{python} {script} {tmp_path}/out '; touch {tmp_path}/injected $HOME'"})
     outputs.do("bell", Act.PULSE, 10)
     assert outputs.wait().written_ns is not None
     wait_for(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text())
