@@ -21,7 +21,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 fast: .venv/.dev
-	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) -m 'not whole and not slow'
+	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --hypothesis-profile fast -m 'not whole and not slow'
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

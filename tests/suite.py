@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("suite")
 
 

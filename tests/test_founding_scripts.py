@@ -21,6 +21,8 @@ import yaml
 
 from realtime_cropzoom.sources.video import VideoFile
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "offline.md"
 NAMES = ["snout", "leftear", "rightear", "tailbase"]

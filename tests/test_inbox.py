@@ -182,6 +182,7 @@ def is_message(payload: bytes) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_of_100_000_random_and_spoilt_messages_none_upsets_it(seed: int) -> None:
     """Every hundredth one is good, and of a camera of its own: all of those come out, and nothing else is counted."""

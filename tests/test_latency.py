@@ -26,6 +26,8 @@ from realtime_cropzoom.trigger.outputs import parse_output
 from realtime_cropzoom.trigger.outputs.simulated_board import Board, serve
 from realtime_cropzoom.types import UInt8
 
+pytestmark = pytest.mark.slow
+
 MS = 1_000_000
 
 

@@ -19,6 +19,8 @@ from offline_fixtures import first_packets, poses_in, run_here
 from realtime_cropzoom.offline.frames import count_frames
 from realtime_cropzoom.sources.video import VideoFile
 
+pytestmark = pytest.mark.slow
+
 FRAMES, MORE, WHOLE = 40, 6, 2330
 VIDEO = "m3v1mp4"
 MAX_PX, MAX_LIKELIHOOD = 1e-3, 1e-4

@@ -21,6 +21,8 @@ from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources.video import VideoFile
 from realtime_cropzoom.types import Box, Keypoints
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 75
 FRAMES_AGAIN = 25
 SAMPLED_EVERY = 113

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Footage
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from offline_fixtures import Workplace, files_below, image_name, nothing_changes_in, poses_in, write_boxes
 
@@ -45,7 +45,6 @@ Boxes = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(boxes=Boxes, seed=st.integers(0, 2**32 - 1))
 def test_remap_undoes_crop_for_boxes_of_any_size(boxes: list[tuple[int, int, int, int]], seed: int) -> None:
     """Crop moves by the corner and scales to the size of the video, which is that of the median box."""
@@ -60,7 +59,6 @@ def test_remap_undoes_crop_for_boxes_of_any_size(boxes: list[tuple[int, int, int
         np.testing.assert_allclose(poses_in(remapped)[..., :2], in_frame, rtol=1e-9, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(boxes=Boxes, seed=st.integers(0, 2**32 - 1))
 def test_crops_of_images_were_not_resized(boxes: list[tuple[int, int, int, int]], seed: int) -> None:
     in_crop = np.random.default_rng(seed).uniform(-100, 900, (len(boxes), 2, 2))

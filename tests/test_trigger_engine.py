@@ -535,6 +535,7 @@ def with_ticks(engine: Engine, events: list[Event]) -> list[tuple[Event, list[De
     return taken
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(streams())
 def test_whatever_comes_the_rules_of_safety_hold(events: list[Event]) -> None:
@@ -592,6 +593,7 @@ def test_whatever_comes_the_rules_of_safety_hold(events: list[Event]) -> None:
 # -- fuzz --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_message_that_decodes_stops_the_engine() -> None:
     """100 000 messages, most of them with something absurd in it, some cut and spliced; ticks and orders between."""
     chance = random.Random(7)

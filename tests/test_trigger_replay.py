@@ -22,6 +22,8 @@ from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_even
 from realtime_cropzoom.trigger.rules import Rules
 from realtime_cropzoom.trigger.smoothing import smoothing_of
 
+pytestmark = pytest.mark.slow
+
 ARENA_RULES = """
 crossed: {when: {entered: left_half, keypoint: snout}, fire: marks, pulse_ms: 10}
 left_side: {when: {inside: left_half, keypoint: snout, margin_px: 10}, fire: laser, hold: true, probability: 0.5}

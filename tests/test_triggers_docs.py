@@ -15,6 +15,8 @@ from test_docs import ROOT, code_blocks
 from realtime_cropzoom.trigger.decision_log import read_decisions
 from realtime_cropzoom.trigger.events import Decision
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "triggers.md"
 FIRST = 566
 """The frame on which the page says that the rule fires first."""
