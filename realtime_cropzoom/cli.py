@@ -8,7 +8,6 @@ with everything closed.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import logging
 import os
@@ -32,6 +31,7 @@ from realtime_cropzoom.commands import (
     zones,
 )
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
+from realtime_cropzoom.commands.parser import Parser, complete
 from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
 from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
@@ -68,7 +68,11 @@ def _run(argv: Sequence[str] | None) -> int:
         with interrupts():
             with signals_held_back():
                 parser = _parser()
-            arguments = parser.parse_args(_hyphenated(sys.argv[1:] if argv is None else argv))
+            complete(parser)
+            if not (sys.argv[1:] if argv is None else argv):
+                parser.print_help(sys.stderr)
+                return EXIT_BAD_INPUT
+            arguments = parser.parse(_hyphenated(sys.argv[1:] if argv is None else argv))
             code: int = arguments.command(arguments)
     except CropzoomError as error:
         terminal.say(f"cropzoom: {error}")
@@ -99,8 +103,8 @@ def _hyphenate(flag: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
+def _parser() -> Parser:
+    parser = Parser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (live, trigger, zones, latency, preflight, sources, keys, offline, training, calibration, session):

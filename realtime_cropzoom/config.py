@@ -408,6 +408,35 @@ def _explain(error: Any, config: Path | None) -> str:
     return f"{name}: given {shortened(error['input'])}, but {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "models": ("detector", "pose", "decoder", "provider", "precision", "detector_threads", "pose_threads"),
+    "box": (
+        *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_max_fps"),
+        *("coast_after_ms", "lost_after_ms", "schedule"),
+    ),
+    "camera": (
+        *("camera", "camera_size", "camera_fps", "pixel_format", "exposure_ms", "gain", "roi", "trigger"),
+        *("open_timeout_s", "read_timeout_s", "reconnect_for_s", "changed", "stall_after_ms"),
+    ),
+    "file": ("start_s", "loop", "speed", "pace", "detector_every", "frames"),
+    "recording": ("out", "record", "record_crops", "record_buffer", "calibration"),
+    "filter": (),
+    "network": (
+        *("publish", "publish_latest", "publish_echo", "publish_optional", "key_folder", "insecure", "encoding"),
+        "max_age_ms",
+    ),
+    "advanced": (),
+}
+"""The headings under which the help shows the settings, in its order; ``group_of`` knows the rest."""
+
+
+def group_of(name: str) -> str:
+    """Return the heading under which the help shows a setting."""
+    if name.startswith(("filter", "kalman", "one_euro")):
+        return "filter"
+    return next((title for title, names in GROUPS.items() if name in names), "advanced")
+
+
 def settings_table() -> str:
     """Return all settings as a Markdown table; ``docs/settings.md`` holds it."""
     rows = ["| setting | default | what |", "|---|---|---|"]

@@ -186,6 +186,8 @@ class Pipeline:
         info = replace(info, name=file_stem(info.name))
         if info.live and self._lockstep:
             raise ConfigError(f"{info.name} is a live source and waits for nobody; leave out --pace fast")
+        if info.live and s.speed != 1:
+            raise ConfigError(f"{info.name} is a live source, but speed is for recordings. Leave it out")
         check_copy(s, info)
         self.notes += info.notes
         models = Models(pose=load_model(s, "pose"), detector=None if s.schedule else load_model(s, "detector"))

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from live import Files, Film, check_complete, cropzoom, finish, model_flags, start_process, the_session, tiny_models
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli import _parser, main
+from realtime_cropzoom.commands.parser import GROUPS
 from realtime_cropzoom.config import Settings
 
 ARENA = "synthetic:arena,size=160x120,fps=60,seconds=0.3"
@@ -118,6 +119,14 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         lambda c: [ARENA, "--config", c.folder / "none.yaml"],
         "cannot read .*none.yaml",
     ),
+    "a camera's number": (lambda c: ["0"], "0: there is no file of that name. A camera is camera:0"),
+    "a webcam": (lambda c: ["webcam"], "A camera is camera:0; 'cropzoom cameras' lists them"),
+    "a camera's setting for a recording": (
+        lambda c: [text_file(c.folder), "--exposure-ms", 3, "--roi", "0,0,2,2"],
+        "text.mp4 is a recording, but exposure_ms, roi are for cameras. Leave it out",
+    ),
+    "a camera's setting for the arena": (lambda c: [ARENA, "--gain", 3], "is the built-in arena"),
+    "a recording's setting for a camera": (lambda c: ["camera:99", "--loop"], "but loop is for recordings"),
     "missing model": (lambda c: [ARENA, "--pose", c.folder / "none.onnx"], "no pose model at .*none.onnx"),
     "a model that is no ONNX": (lambda c: [ARENA, "--pose", text_file(c.folder)], "cannot be loaded as an ONNX model"),
     "an empty model": (lambda c: [ARENA, "--pose", empty_file(c.folder)], "cannot be loaded as an ONNX model"),
@@ -189,12 +198,72 @@ def test_without_a_source_it_explains_itself(commands: Commands) -> None:
     assert "synthetic:arena" in err
 
 
-@pytest.mark.parametrize("arguments", [["run", ARENA, "--crop-sizes", "3"], ["fly"], [], ["run", "a.mp4", "b.mp4"]])
-def test_what_argparse_refuses(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", ARENA, "--crop-sizes", "3"], "run has no --crop-sizes. Did you mean '--crop-size'?"),
+        (["run", ARENA, "--crop_sise=3"], "run has no --crop-sise. Did you mean '--crop-size'?"),
+        (["fly"], "command: got 'fly', which is none. See: cropzoom --help"),
+        (["lisen"], "command: got 'lisen', which is none. Did you mean 'listen'?"),
+        (["run", "a.mp4", "b.mp4"], "run: got 'b.mp4', which is one argument too many"),
+        (["draw"], "SESSION is missing. See: cropzoom draw --help"),
+        (["draw", ".", "--frames", "six"], "argument --frames: invalid int value: 'six'"),
+        (["calibrate", "rectangel"], "Did you mean 'rectangle'?"),
+        (["convert", ".", "--to", "nbw"], "--to: got 'nbw', which is none; expected one of nwb, h5, parquet, csv."),
+    ],
+)
+def test_a_typo_is_one_line_that_says_what_was_meant(
+    arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("cropzoom: ")
+    assert words in line
+    assert "See: cropzoom" in line
+
+
+def test_without_a_command_all_of_them_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
     assert "usage: cropzoom" in capfd.readouterr().err
+
+
+def help_of(capfd: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main([*command, "--help"])
+    assert exit_.value.code == 0
+    return capfd.readouterr().out
+
+
+def test_every_command_is_in_a_group_of_the_help(capfd: pytest.CaptureFixture[str]) -> None:
+    shown = help_of(capfd)
+    (commands,) = (a for a in _parser()._actions if a.metavar == "COMMAND")
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(commands.choices or ())
+    for title, names in GROUPS.items():
+        assert f"{title}:" in shown
+        assert all(f"\n  {name} " in shown for name in names)
+    assert "register-python-argcomplete cropzoom" in shown
+
+
+@pytest.mark.parametrize("name", [name for names in GROUPS.values() for name in names])
+def test_the_help_of_each_command_has_an_example(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert f"cropzoom {name} " in help_of(capfd, name).partition("\n\n")[2] or name in ("cameras",)
+
+
+def test_the_settings_are_in_groups_with_their_defaults(capfd: pytest.CaptureFixture[str]) -> None:
+    shown = help_of(capfd, "run")
+    titles = ("models", "box", "camera", "file", "recording", "filter", "network", "advanced")
+    places = [shown.index(f"\n{title}:\n") for title in titles]
+    assert places == sorted(places)
+    assert "(default: 0.1)" in shown
+
+
+def test_the_shell_can_complete() -> None:
+    """As the shell does it: the answer comes on descriptor 8."""
+    code = "import os; os.dup2(1, 8); from realtime_cropzoom.cli import main; main()"
+    line = "cropzoom run --decoder "
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    done = finish(start_process(code=code, env=asked))
+    assert done.stdout.split() == ["fast", "reference"]
 
 
 def test_help_lists_every_setting(capfd: pytest.CaptureFixture[str]) -> None:

@@ -33,11 +33,13 @@ def say_next(*words: object) -> None:
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
     """One flag a setting, from the one documented set; with ``names`` only these."""
-    from realtime_cropzoom.config import Settings, literals
+    from realtime_cropzoom.config import GROUPS, Settings, group_of, literals
 
-    for name, field in Settings.model_fields.items():
-        if name == "source" or (names is not None and name not in names):
-            continue
+    chosen = [name for name in Settings.model_fields if name != "source" and (names is None or name in names)]
+    present = {group_of(name) for name in chosen}
+    groups = {title: parser.add_argument_group(title) for title in GROUPS if title in present}
+    for name in chosen:
+        field = Settings.model_fields[name]
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name}
         if field.annotation is bool:
             options["action"] = argparse.BooleanOptionalAction
@@ -45,9 +47,11 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
             options["metavar"] = "|".join(literals(field.annotation)) or name.split("_")[-1].upper()
         if name in _ALONE:
             options.update(nargs="?", const=_ALONE[name])
-        default = "" if field.default in (None, False) else f" ({field.default})"
+        default = "" if field.default in (None, False) else f" (default: {field.default})"
         text = f"{field.description}{default}".replace("%", "%%")
-        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **options)
+        action = groups[group_of(name)].add_argument(f"--{name.replace('_', '-')}", help=text, **options)
+        if words := literals(field.annotation):
+            action.completer = lambda words=words, **_: words  # type: ignore[attr-defined]
 
 
 def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def register(commands: Any) -> None:
     run.set_defaults(command=_run)
 
     listen = commands.add_parser("listen", help="show the live pose in the terminal")
-    listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT")
+    listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT",
+                        help="what the run names at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
     listen.add_argument("--camera", help="only this camera")
     listen.add_argument("--keys", type=Path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
     listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")

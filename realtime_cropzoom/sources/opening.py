@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shortened
-from realtime_cropzoom.sources import Source, SourceOptions
+from realtime_cropzoom.sources import Source, SourceOptions, without_password
 
 SYNTHETIC = "synthetic:"
 ENTRY_POINTS = "realtime_cropzoom.sources"
@@ -35,6 +36,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)
 def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open a video file, a folder of images, or ``SCHEME:REST``. Raises SourceError or ConfigError, in one line."""
     options = options or SourceOptions()
+    _check_options(spec, options)
     path = Path(spec).expanduser()
     matched = _SCHEME.fullmatch(spec)
     if _exists(path, is_address=matched is not None) or matched is None:
@@ -55,6 +57,52 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     return _open_registered(spec, scheme, rest, options)
 
 
+_OF_CAMERAS = {
+    "size": "camera_size", "fps": "camera_fps", "pixel_format": "pixel_format", "exposure_ms": "exposure_ms",
+    "gain": "gain", "roi": "roi", "trigger": "trigger",
+}  # fmt: skip
+_OF_FILES = {"loop": "loop", "start_s": "start_s"}
+_CAMERAS = ("camera", "genicam", "basler")
+
+
+def _check_options(spec: str, options: SourceOptions) -> None:
+    """Raise ConfigError where something is set that this kind of source does not have, and would pass over."""
+    matched, path = _SCHEME.fullmatch(spec), Path(spec).expanduser()
+    scheme = "" if matched is None or _exists(path, is_address=True) else matched[1].lower()
+    if not scheme and _is_device(spec):
+        raise ConfigError(f"{spec}: got a device, expected camera:{spec}. Run: cropzoom run camera:{spec}")
+    if scheme in (*_CAMERAS, *_ADDRESSES):
+        _refuse(spec, options, _OF_FILES, "recordings", "a camera or stream")
+    elif scheme == "synthetic":
+        _refuse(spec, options, _OF_CAMERAS, "cameras", "the built-in arena, which has size=… and fps=… of its own")
+    elif not scheme and not path.is_dir():
+        _refuse(spec, options, _OF_CAMERAS, "cameras", "a recording")
+
+
+def _refuse(spec: str, options: SourceOptions, names: dict[str, str], of: str, what: str) -> None:
+    unset = SourceOptions()
+    wrong = [setting for name, setting in names.items() if getattr(options, name) != getattr(unset, name)]
+    if wrong:
+        verb = "is" if len(wrong) == 1 else "are"
+        raise ConfigError(f"{without_password(spec)} is {what}, but {', '.join(wrong)} {verb} for {of}. Leave it out")
+
+
+def _is_device(spec: str) -> bool:
+    try:
+        return stat.S_ISCHR(Path(spec).stat().st_mode) and spec.startswith("/dev/video")
+    except (OSError, ValueError):
+        return False
+
+
+def _not_there(spec: str) -> str:
+    """What a source that is no file was probably meant to be; nothing where that cannot be guessed."""
+    word = spec.lower()
+    if spec.isdecimal() or word in ("camera", "webcam", "cam", "usb") or word.startswith("/dev/video"):
+        number = spec if spec.isdecimal() else "0"
+        return f"{spec}: there is no file of that name. A camera is camera:{number}; 'cropzoom cameras' lists them"
+    return ""
+
+
 def _exists(path: Path, *, is_address: bool) -> bool:
     """Whether there is such a file or folder. Raises SourceError where the system does not even look for it."""
     try:
@@ -68,6 +116,8 @@ def _exists(path: Path, *, is_address: bool) -> bool:
 
 
 def _open_path(path: Path, options: SourceOptions) -> Source:
+    if not _exists(path, is_address=True) and (meant := _not_there(str(path))):
+        raise SourceError(meant)
     from realtime_cropzoom.sources.looping import Looping
 
     def opened() -> Source:

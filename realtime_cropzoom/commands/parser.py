@@ -1,0 +1,122 @@
+"""The argument parser: commands and settings in groups, an example each, and "did you mean" for what is misspelt."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from realtime_cropzoom.errors import ConfigError, did_you_mean
+
+GROUPS = {
+    "track live": ("run", "listen", "trigger", "demo"),
+    "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
+    "look at what a run has left": ("draw", "convert", "compare"),
+    "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
+    "train models": ("train", "export"),
+}
+_EXAMPLES = {
+    "listen": "cropzoom listen tcp://127.0.0.1:5660 --camera cam0",
+    "demo": "cropzoom demo --source synthetic:arena,fps=100,seed=3",
+    "cameras": "cropzoom cameras",
+    "calibrate": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",
+    "rectangle": "cropzoom calibrate rectangle recording.mp4 --corners 60,60 570,50 590,430 45,440 --size-cm 50x38 "
+    "--out arena.yaml",
+    "points": "cropzoom calibrate points recording.mp4 --point 60,60=0,0 --point 570,50=50,0 --point 590,430=50,38 "
+    "--point 45,440=0,38 --out arena.yaml",
+    "scale": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",
+    "lens": "cropzoom calibrate lens chessboard.mp4 --board 9x6 --out lens.yaml",
+    "zones": "cropzoom zones rules.yaml recording.mp4",
+    "draw": "cropzoom draw latest --traces",
+    "convert": "cropzoom convert latest --to nwb",
+    "compare": "cropzoom compare sessions/recording_20261122-101500 latest",
+    "pipeline": "cropzoom pipeline recordings/*.mp4 --detector DETECTOR_DIR --pose POSE_DIR --crop-size 240",
+    "predict": "cropzoom predict DETECTOR_DIR recordings/*.mp4",
+    "create_bbox": "cropzoom create_bbox DETECTOR_DIR recordings/*.mp4 --crop-size 240",
+    "smooth_bbox": "cropzoom smooth_bbox DETECTOR_DIR/video_preds --output-dir smooth",
+    "crop": "cropzoom crop DETECTOR_DIR recordings/*.mp4 --crop-size 240",
+    "remap": "cropzoom remap POSE_DIR/video_preds/cropped_a.csv DETECTOR_DIR/video_preds/a_bbox.csv",
+    "train": "cropzoom train config.yaml --output-dir DETECTOR_DIR --overrides model.backbone=cropzoom_small",
+    "export": "cropzoom export POSE_DIR",
+}
+_COMPLETION = 'Tab completion, in bash or zsh:  eval "$(register-python-argcomplete cropzoom)"'
+_PROBABLY_A_FLAG = re.compile(r"--?[A-Za-z]")
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line, as all others of the command line are, and name what was probably meant."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        example = _EXAMPLES.get((self.prog or "").split()[-1])
+        if example is not None:
+            self.epilog = f"example: {example}"
+            self.formatter_class = _EpilogAsItIs
+        self.set_defaults(parser=self)
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Return the arguments. Raises ConfigError, in one line, where they make no sense."""
+        parsed, unknown = self.parse_known_args(list(arguments))
+        if unknown:
+            raise ConfigError(_unknown(getattr(parsed, "parser", self), unknown))
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError in place of what argparse does: print the usage, which says nothing of the error."""
+        choice = re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
+        if choice is not None:
+            names = [name.strip(" '") for name in choice[3].split(",")]
+            what = "command" if choice[1] == "COMMAND" else choice[1]
+            likely = did_you_mean(choice[2], names)
+            known = "" if choice[1] == "COMMAND" else f"; expected one of {', '.join(names)}."
+            raise ConfigError(f"{what}: got {choice[2]!r}, which is none{known or '.'}{likely} {self._more()}")
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message:
+            raise ConfigError(f"{missing} is missing. {self._more()}")
+        raise ConfigError(f"{message}. {self._more()}")
+
+    def format_help(self) -> str:
+        """As argparse, but the commands are in groups."""
+        text = super().format_help()
+        commands = next((a for a in self._actions if isinstance(a, argparse._SubParsersAction)), None)
+        if commands is None or commands.metavar != "COMMAND":
+            return text
+        helps = {action.dest: action.help for action in commands._choices_actions}
+        lines = []
+        for title, names in GROUPS.items():
+            lines += [f"{title}:", *(f"  {name:<13}{helps[name]}" for name in names), ""]
+        head = text[: text.index("positional arguments:")]
+        options = text[text.index("options:") :]
+        return f"{head}{chr(10).join(lines)}\n{options}\ncropzoom COMMAND --help explains one.\n{_COMPLETION}\n"
+
+    def _more(self) -> str:
+        return f"See: {self.prog} --help"
+
+    @property
+    def command(self) -> str:
+        """What it parses, as in ``calibrate lens``."""
+        return self.prog.removeprefix("cropzoom").strip() or "cropzoom"
+
+
+class _EpilogAsItIs(argparse.RawDescriptionHelpFormatter):
+    """An example can be copied only if it is not folded."""
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell where it asks for completions; this ends the process then."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+def _unknown(parser: Parser, unknown: Sequence[str]) -> str:
+    """Return what is wrong with arguments that nobody takes."""
+    flag = next((word for word in unknown if _PROBABLY_A_FLAG.match(word)), None)
+    if flag is None:
+        return f"{parser.command}: got {unknown[0]!r}, which is one argument too many. See: {parser.prog} --help"
+    name = flag.partition("=")[0]
+    flags = [option for option in parser._option_string_actions if option.startswith("--")]
+    return f"{parser.command} has no {name}.{did_you_mean(name, flags)} See: {parser.prog} --help"
