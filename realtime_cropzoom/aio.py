@@ -60,8 +60,8 @@ class AsyncSubscriber(Reception):
                 return message
         return None
 
-    async def newest(self, max_age_ms: float, timeout_s: float = 0.0) -> PoseMessage | None:
-        """Return the newest pose no older than ``max_age_ms``, or None if there is none in time."""
+    async def newest(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> PoseMessage | None:
+        """Return the newest pose if it is no older than ``max_age_ms``, or None; as ``Subscriber.newest``."""
         deadline = time.monotonic() + timeout_s
         while True:
             pose = self._newest([message async for message in self._all_waiting()], max_age_ms)
@@ -70,7 +70,7 @@ class AsyncSubscriber(Reception):
             if self._socket not in dict(await self._poller.poll(ms_until(deadline))):
                 self._check_handshake()  # before it is given up: who never waits must learn of a refusal as well
             if time.monotonic() >= deadline:
-                return None
+                return self._still_young(max_age_ms)
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield the messages of all kinds, for ever: through ends and restarts."""

@@ -4,11 +4,14 @@
 
     from realtime_cropzoom import Subscriber
 
-    with Subscriber() as poses:
-        while True:
-            message = poses.newest(max_age_ms=20, timeout_s=0.02)
-            x = message.keypoints["snout"][0] if message and message.state == "tracking" else None
-            laser.set(x is not None and x > 320)
+    try:
+        with Subscriber() as poses:
+            while poses.stream != "ended":
+                message = poses.newest(timeout_s=0.02)
+                x = message.keypoints["snout"][0] if message and message.state == "tracking" else None
+                laser.set(x is not None and x > 320)
+    finally:
+        laser.set(False)
 
 Imports pyzmq and msgspec, nothing heavy. ``AsyncSubscriber`` is the same for asyncio.
 """
@@ -72,11 +75,15 @@ class Subscriber(Reception):
                 return message
         return None
 
-    def newest(self, max_age_ms: float, timeout_s: float = 0.0) -> PoseMessage | None:
-        """Return the newest pose no older than ``max_age_ms``, or None if there is none in time.
+    def newest(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> PoseMessage | None:
+        """Return the newest pose if it is no older than ``max_age_ms``, or None.
 
-        Everything that waits is received first. The age is that of ``age_ms``: None, too, while it cannot be told.
-        Raises as ``receive`` does.
+        Everything that waits is received first. If there is nothing new, this waits up to ``timeout_s`` for a pose,
+        and then gives the last one again, while that is young enough and the stream is live (its ``seq`` is the same).
+
+        Without a number the age follows the stream, see ``usual_age_ms``. A number shorter than the time between two
+        poses gives None between them, and is warned of once. The age is that of ``age_ms``: None, too, while it cannot
+        be told. Raises as ``receive`` does.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -86,7 +93,7 @@ class Subscriber(Reception):
             if self._socket not in dict(self._poller.poll(ms_until(deadline))):
                 self._check_handshake()  # before it is given up: who never waits must learn of a refusal as well
             if time.monotonic() >= deadline:
-                return None
+                return self._still_young(max_age_ms)
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages of all kinds, for ever: through ends and restarts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,13 +18,18 @@ from realtime_cropzoom.filters.prediction import MAX_HORIZON_MS, predict
 from realtime_cropzoom.inbox import LARGEST_BYTES, Inbox
 from realtime_cropzoom.keys import read_client_keys
 from realtime_cropzoom.message import HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.pose_rate import PoseRate
 from realtime_cropzoom.security import Handshake, use_client_keys
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
 AT_ONCE = 4096
 """So many messages are looked through in one go, at most: a flood must not keep anybody for ever."""
 _HIGH_WATER_MARK = 1000
+_CAMERAS_KEPT = 64
+_LIVE = "live"
 _FAR_TOO_LARGE = 16 * LARGEST_BYTES
+
+logger = logging.getLogger(__name__)
 
 
 class Reception:
@@ -45,6 +51,11 @@ class Reception:
         self.camera = camera
         """The only camera that is listened to; None for all."""
         self._inbox = Inbox(camera)
+        self._rates: dict[str, PoseRate] = {}
+        self._last: PoseMessage | None = None
+        """The newest pose."""
+        self._last_is_new = False
+        self._warned = False
         try:
             client_keys = None if keys is None else read_client_keys(Path(keys))
             self._clocks = ClockKeeper(endpoint, client_keys)
@@ -135,6 +146,15 @@ class Reception:
         age_ns = at_ns + offset.offset_ns - message.time.captured_ns + offset.uncertainty_at_ns(at_ns)
         return age_ns / 1e6 if age_ns >= 0 else math.inf
 
+    def usual_age_ms(self, camera: str | None = None) -> float:
+        """Return the age up to which ``newest`` takes a pose if it is given none: 2.5 intervals and the usual latency.
+
+        Of the newest pose's camera if none is named. 50 ms at least, 2.75 s at most, 100 ms while nothing is known.
+        """
+        if camera is None and self._last is not None:
+            camera = self._last.camera
+        return self._rates.get(camera or "", PoseRate()).usual_age_ms
+
     def predict(
         self, message: PoseMessage, keypoint: str, at_ns: int | None = None, max_horizon_ms: float = MAX_HORIZON_MS
     ) -> tuple[float, float] | None:
@@ -159,12 +179,48 @@ class Reception:
         message = self._inbox.take_parts(parts, now_ns())
         if isinstance(message, HelloMessage):
             self._clocks.attend(message)
+            self._rate(message.camera).nominal_fps = message.fps
+        elif isinstance(message, PoseMessage):
+            self._rate(message.camera).note(message.run, message.time.captured_ns, self.age_ms(message))
+            last = self._last
+            if last is None or message.run != last.run or message.time.captured_ns >= last.time.captured_ns:
+                self._last, self._last_is_new = message, True
         return message
 
-    def _newest(self, messages: Iterable[Message | None], max_age_ms: float) -> PoseMessage | None:
-        """The newest pose among ``messages`` that is no older than ``max_age_ms``."""
-        poses = [m for m in messages if isinstance(m, PoseMessage) and self.age_ms(m) <= max_age_ms]
-        return max(poses, key=lambda pose: pose.time.captured_ns, default=None)
+    def _rate(self, camera: str) -> PoseRate:
+        if camera not in self._rates and len(self._rates) >= _CAMERAS_KEPT:
+            del self._rates[next(iter(self._rates))]
+        return self._rates.setdefault(camera, PoseRate())
+
+    def _newest(self, messages: Iterable[Message | None], max_age_ms: float | None) -> PoseMessage | None:
+        """The newest pose, if it is new with ``messages`` and young enough."""
+        for _ in messages:  # taking them has told which one is the newest
+            pass
+        is_new, self._last_is_new = self._last_is_new, False
+        return self._young(max_age_ms) if is_new else None
+
+    def _still_young(self, max_age_ms: float | None) -> PoseMessage | None:
+        """The newest pose again, unless it has become too old, or nothing may follow it."""
+        return self._young(max_age_ms) if self._inbox.stream(0) == _LIVE else None
+
+    def _young(self, max_age_ms: float | None) -> PoseMessage | None:
+        pose = self._last
+        if pose is None:
+            return None
+        limit_ms = self.usual_age_ms(pose.camera) if max_age_ms is None else max_age_ms
+        if max_age_ms is not None:
+            self._warn_if_short(pose.camera, max_age_ms)
+        return pose if self.age_ms(pose) <= limit_ms else None
+
+    def _warn_if_short(self, camera: str, max_age_ms: float) -> None:
+        interval_ms = self._rate(camera).interval_ms
+        if not self._warned and interval_ms is not None and max_age_ms < interval_ms:
+            self._warned = True
+            logger.warning(
+                "newest(max_age_ms=%g): poses come every %.0f ms, so that there is none between two of them; leave "
+                "max_age_ms out, or give at least %.0f",
+                *(max_age_ms, interval_ms, self.usual_age_ms(camera)),
+            )
 
     def _waiting(self) -> bool:
         """Whether a message waits to be received."""
