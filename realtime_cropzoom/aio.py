@@ -21,6 +21,7 @@ import zmq
 import zmq.asyncio
 
 from realtime_cropzoom.client import ms_until
+from realtime_cropzoom.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.message import EndMessage, Message, PoseMessage
 from realtime_cropzoom.reception import AT_ONCE, DEFAULT_ENDPOINT, Reception
 
@@ -37,6 +38,7 @@ class AsyncSubscriber(Reception):
         keys: str | Path | None = None,
     ) -> None:
         """Connect, as ``Subscriber`` does. Raises ConfigError where ``endpoint`` or ``keys`` are none."""
+        check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ would end the whole process
         context = zmq.Context()
         self._socket = zmq.asyncio.Context.shadow(context).socket(zmq.SUB)
         super().__init__(context, self._socket, endpoint, camera, keys)

@@ -33,6 +33,7 @@ from realtime_cropzoom.commands import (
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.commands.parser import Parser, complete
 from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
+from realtime_cropzoom.limits import NEEDED_BY_ANY, check_open_files, raise_limit
 from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
@@ -73,6 +74,8 @@ def _run(argv: Sequence[str] | None) -> int:
                 parser.print_help(sys.stderr)
                 return EXIT_BAD_INPUT
             arguments = parser.parse(_hyphenated(sys.argv[1:] if argv is None else argv))
+            raise_limit()
+            check_open_files(NEEDED_BY_ANY)
             code: int = arguments.command(arguments)
     except CropzoomError as error:
         terminal.say(f"cropzoom: {error}")

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import zmq
 
+from realtime_cropzoom.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.message import EndMessage, Message, PoseMessage
 from realtime_cropzoom.reception import AT_ONCE, DEFAULT_ENDPOINT, Reception
 
@@ -52,6 +53,7 @@ class Subscriber(Reception):
         when one has ended. ``keys`` is the file that ``cropzoom keys`` has made for this client, where the run has
         keys. Raises ConfigError where ``endpoint`` is none, or the file cannot be used.
         """
+        check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ would end the whole process
         context = zmq.Context()
         self._socket = context.socket(zmq.SUB)
         super().__init__(context, self._socket, endpoint, camera, keys)

@@ -66,6 +66,8 @@ class Connections:
 
     def accepted(self, descriptor: int, now_ns: int) -> None:
         """Learn of a connection; the descriptor may be another's by now."""
+        if os.name != "posix":  # sockets are no files there
+            return
         with suppress(OSError), _held(descriptor) as (socket, inode):
             measurable = MEASURABLE and socket.family != sockets.AF_UNIX
             self._open[descriptor] = _Connection(inode, now_ns, measurable)

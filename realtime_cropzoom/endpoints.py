@@ -1,17 +1,20 @@
-"""Who can reach an endpoint: this machine alone, or others too; and what it takes to bind one that others can reach.
-
-Pure: nothing is resolved or opened.
-"""
+"""Who can reach an endpoint: this machine alone, or others too; and what it takes to bind it."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+import socket as sockets
+import stat
+from contextlib import suppress
 
 from realtime_cropzoom.errors import ConfigError
 
 _TCP = re.compile(r"^tcp://(?P<host>.+):(?P<port>\d+|\*)$")
-_LOCAL_TRANSPORTS = ("ipc://", "inproc://")
+_IPC = "ipc://"
+_LOCAL_TRANSPORTS = (_IPC, "inproc://")
+_ANSWERS_WITHIN_S = 0.5
 _TRANSPORTS_WITH_KEYS = ("tcp://", *_LOCAL_TRANSPORTS)
 
 
@@ -50,3 +53,29 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
         raise ConfigError(
             f"{name} is {endpoint}, where keys protect nothing; expected something like tcp://0.0.0.0:5660"
         )
+
+
+def check_free(name: str, endpoint: str) -> None:
+    """Raise ConfigError where an ``ipc://`` endpoint, the setting ``name``, would take a file from somebody.
+
+    ZeroMQ removes what is at the path before it binds, be it another program's socket or a file with data.
+    """
+    if not endpoint.startswith(_IPC) or not hasattr(sockets, "AF_UNIX"):
+        return
+    path = endpoint.removeprefix(_IPC)
+    if path[:1] in ("@", "*") or not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise ConfigError(f"{name} is {endpoint}, but that file is there and is no socket; give another path")
+    if answers(path):
+        raise ConfigError(f"{name} is {endpoint}, which is in use by another program; give another path")
+
+
+def answers(where: str | int) -> bool:
+    """Return whether a program listens at the path of a Unix socket, or at a port of this machine."""
+    family = sockets.AF_UNIX if isinstance(where, str) else sockets.AF_INET
+    with sockets.socket(family, sockets.SOCK_STREAM) as probe, suppress(OSError):
+        probe.settimeout(_ANSWERS_WITHIN_S)
+        probe.connect(where if isinstance(where, str) else ("127.0.0.1", where))
+        return True
+    return False

@@ -15,16 +15,20 @@ if sys.platform != "win32":  # it has no such limit
 
 NEEDED = 128
 """Files that a run or a trigger process may open at once, with every output and recording: sockets, pipes, files."""
+NEEDED_BY_ANY = 48
+"""The same of a command that reads or listens."""
+NEEDED_TO_LISTEN = 24
+"""The same of one subscriber, in a script."""
 _ENOUGH = 1 << 16
-_MOST_CONNECTIONS = 500
+_MOST_CONNECTIONS = 250
+"""A few endpoints of so many, and descriptors still fit below 1024, where ``select`` ends."""
 _FEWEST_CONNECTIONS = 16
 
 
 def check_open_files(needed: int = NEEDED) -> None:
-    """Let this process open as many files as the system allows. Raises ConfigError where it can open too few."""
+    """Raise ConfigError where this process can open too few files."""
     if sys.platform == "win32":
         return
-    raise_limit()
     limit, open_now = _soft_limit(), _open_files()
     if limit - open_now < needed:
         expected = open_now + needed

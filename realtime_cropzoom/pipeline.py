@@ -32,7 +32,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.keys import read_server_keys
-from realtime_cropzoom.limits import check_open_files
+from realtime_cropzoom.limits import check_open_files, raise_limit
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
@@ -146,6 +146,7 @@ class Pipeline:
         Raises ConfigError, SourceError, ModelError, ScheduleError or SinkError before the first
         frame is taken; nothing is left running then. Raises StateError if it was started before.
         """
+        raise_limit()
         check_open_files()
         with self._changing:
             if self._state is not RunState.BUILT:

@@ -22,7 +22,7 @@ from zmq.utils import z85
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.connections import SUBSCRIPTIONS, Allowance, Connections
-from realtime_cropzoom.endpoints import check_reach
+from realtime_cropzoom.endpoints import check_free, check_reach
 from realtime_cropzoom.keys import ClientKeys, ServerKeys, allowed_clients
 from realtime_cropzoom.limits import connections_allowed
 
@@ -124,6 +124,7 @@ class Guard:
         Raises ConfigError where others could reach it though nobody has said so, zmq.ZMQError where it cannot be bound.
         """
         check_reach(name, endpoint, keys=self._keys is not None, insecure=self._security.insecure)
+        check_free(name, endpoint)
         socket.set(zmq.IPV6, int("[" in endpoint))
         # With a domain ZeroMQ takes no connection without a version: an HTTP request would be read as messages.
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)

@@ -19,6 +19,7 @@ from live import LONG_S, finish, free_port, start_process, wait_for
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.connections import MEASURABLE, SENDS_TOO_MUCH, Allowance, Connections, bytes_received
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.echo import EchoServer
@@ -297,3 +298,26 @@ def test_a_descriptor_that_is_another_ones_by_now_is_left_alone() -> None:
         assert connections.cut_off(0) == []
         other.sendall(b"x")
         assert other_peer.recv(1) == b"x"
+
+
+# -- files that an endpoint would take -------------------------------------------------------------
+
+
+def bind(endpoint: str) -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as socket, Guard(context, Security()) as guard:
+        guard.bind(socket, "publish", endpoint)
+
+
+@pytest.mark.skipif(not zmq.has("ipc"), reason="there are no Unix sockets here")
+def test_an_endpoint_takes_no_file_from_anybody(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.write_text("precious")
+    with pytest.raises(ConfigError, match="is no socket; give another path"):
+        bind(f"ipc://{data}")
+    assert data.read_text() == "precious"
+    with sockets.socket(sockets.AF_UNIX) as other:
+        other.bind(str(tmp_path / "socket"))
+        other.listen()
+        with pytest.raises(ConfigError, match="in use by another program"):
+            bind(f"ipc://{tmp_path}/socket")
+    bind(f"ipc://{tmp_path}/socket")  # nobody is there any more

@@ -51,7 +51,7 @@ def test_with_few_files_a_command_ends_with_one_line(tmp_path: Path, command: tu
 def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     code = (
-        "import resource\nfrom realtime_cropzoom.limits import check_open_files\ncheck_open_files()\n"
+        "import resource\nfrom realtime_cropzoom.limits import raise_limit\nraise_limit()\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -112,3 +112,20 @@ def test_what_goes_wrong_later_is_not_the_starts() -> None:
     with pytest.raises(OSError, match="no device"):
         work()
     started.wait("it")
+
+
+@pytest.mark.parametrize("command", [("listen", "tcp://127.0.0.1:9"), ("check", "synthetic:arena")])
+def test_every_command_looks_first(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = with_files(20, *command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("cropzoom: open files: this process may have 20, and has ")
+
+
+def test_a_subscriber_in_a_script_says_it_too(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    done = subprocess.run(
+        [sys.executable, "-c", "from realtime_cropzoom import Subscriber\nSubscriber()"],
+        capture_output=True, text=True, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)),
+    )  # fmt: skip
+    assert "ConfigError: open files: this process may have 12" in done.stderr

@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import stat
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from pathlib import Path
 
 import zmq
 
-from realtime_cropzoom.endpoints import check_reach
+from realtime_cropzoom.endpoints import answers, check_reach
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.keys import (
     ClientKeys,
@@ -262,24 +261,14 @@ def _running(folder: Path) -> dict[str, Target]:
     """Name → address of each process that answers; what was left behind by others is passed over."""
     found = {}
     for path in sorted(folder.glob(f"*{_SOCKET}")):
-        if _answers(str(path)):
+        if answers(str(path)):
             found[path.stem] = Target(f"{_IPC}{path}")
     for path in sorted(folder.glob(f"*{_PORT}")):
         with suppress(OSError, ValueError, KeyError, ConfigError):
             endpoint = json.loads(path.read_text(encoding="ascii"))["endpoint"]
-            if _answers(int(endpoint.rpartition(":")[2])):
+            if answers(int(endpoint.rpartition(":")[2])):
                 found[path.stem] = Target(endpoint, read_client_keys(folder / f"{path.stem}.keys" / "local.key_secret"))
     return found
-
-
-def _answers(where: str | int) -> bool:
-    """Whether a process listens at a path or at a port of this machine."""
-    family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe, suppress(OSError):
-        probe.settimeout(0.5)
-        probe.connect(where if isinstance(where, str) else ("127.0.0.1", where))
-        return True
-    return False
 
 
 def _plain(name: str) -> str:

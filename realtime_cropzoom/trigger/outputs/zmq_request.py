@@ -16,6 +16,8 @@ from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, 
 _SLICE_MS = 5
 """So often it is looked whether something more urgent waits."""
 _CONNECT_S = 0.5
+_LARGEST_REPLY = 1 << 20
+"""Bytes."""
 
 
 class ZmqRequestSettings(OutputSettings):
@@ -52,6 +54,7 @@ class Requester:
         self._socket.set(zmq.IMMEDIATE, 1)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
         self._socket.set(zmq.IPV6, int("[" in self.endpoint))
+        self._socket.set(zmq.MAXMSGSIZE, _LARGEST_REPLY)
         try:
             self._socket.connect(self.endpoint)
         except zmq.ZMQError as error:
