@@ -29,7 +29,8 @@ from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.latest import find_boxes
-from realtime_cropzoom.model_file import SHIPPED
+from realtime_cropzoom.model_file import SHIPPED, Role
+from realtime_cropzoom.presence import PoseJudge, Presence
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
 
@@ -150,6 +151,37 @@ class Settings(BaseSettings):
         250.0, ge=0.001, le=_DAY_MS, description="a box older than this makes the state coasting"
     )
     lost_after_ms: float = Field(1000.0, ge=0.001, le=_DAY_MS, description="a box older than this makes the state lost")
+
+    detector_min_sharpness: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="a detection counts where enough of its heatmaps lie around one point: so much of each; what the "
+        "detector says of itself if not given, 0 asks nothing",
+    )
+    pose_min_sharpness: float | None = Field(
+        None, ge=0, le=1, description="the same of a pose: a less sharp one is not plausible, and never tracking"
+    )
+    pose_min_likelihood: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="a pose is plausible where enough of its keypoints have this likelihood; what the pose model says "
+        "of itself if not given, else 0.1 for half of them",
+    )
+    shape_tolerance: float = Field(
+        0.4,
+        ge=0,
+        le=1e6,
+        description="a pose is plausible where the distances between its keypoints lie no further than this share "
+        "beyond those of the pose model's training; 1000 asks nothing",
+    )
+    jump_limit: float = Field(
+        8.0,
+        ge=0.01,
+        le=1e6,
+        description="a pose is not plausible where most keypoints have moved faster than so many box sides a second",
+    )
 
     record: Literal["none", "h264", "ffv1", "copy"] = Field(
         "none",
@@ -298,6 +330,21 @@ class Settings(BaseSettings):
             loop=self.loop,
             start_s=self.start_s,
             keep_packets=self.record == COPY,
+        )
+
+    def presence(self, role: Role, of_model: Presence) -> Presence:
+        """Return what a model's answer looks like where there is an animal, as the settings leave it."""
+        if role == "detector":
+            return of_model.with_limits(self.detector_min_sharpness)
+        return of_model.with_limits(self.pose_min_sharpness, self.pose_min_likelihood)
+
+    def pose_judge(self, presence: Presence) -> PoseJudge:
+        """Return who judges the poses of a model with this ``presence``."""
+        return PoseJudge(
+            presence,
+            lost_after_ms=self.lost_after_ms,
+            shape_tolerance=self.shape_tolerance,
+            jump_limit=self.jump_limit,
         )
 
     def state_limits(self) -> StateLimits:

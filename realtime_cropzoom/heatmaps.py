@@ -37,6 +37,8 @@ _LANES = 16
 """Float32 numbers in a vector of the machines that torch is fastest on."""
 _PATCH = 12
 """Side of the fast path's window, in cells."""
+_NEAR = 5
+"""Side of the window in which the mass of a sharp heatmap lies, in cells."""
 _MARGIN = 3
 """Cells between the mass and the window's edge, so that the filters see all that matters."""
 _NEGLIGIBLE = 0.025
@@ -61,6 +63,28 @@ def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoin
         found = Keypoints(np.stack([xy for xy, _ in results]), np.stack([likelihood for _, likelihood in results]))
     found.xy[spoilt], found.likelihood[spoilt] = np.nan, 0
     return found
+
+
+def sharpness(heatmaps: Float32) -> Float32:
+    """Return how much of each (K, h, w) heatmap lies in the 5×5 cells around its highest one, (K,).
+
+    Runs for every frame. NaN where a map has values that are not finite.
+    """
+    count, height, width = heatmaps.shape
+    if min(height, width) < _NEAR:
+        return np.ones(count, np.float32)
+    flat = heatmaps.reshape(count, -1)
+    peak = flat.argmax(axis=1)
+    top = np.minimum(np.maximum(peak // width - _NEAR // 2, 0), height - _NEAR)
+    left = np.minimum(np.maximum(peak % width - _NEAR // 2, 0), width - _NEAR)
+    cells = (top * width + left)[:, None] + _near_cells(width)
+    near: Float32 = flat[np.arange(count)[:, None], cells].sum(axis=1, dtype=np.float32)
+    return near
+
+
+@cache
+def _near_cells(width: int) -> np.ndarray:
+    return (np.arange(_NEAR)[:, None] * width + np.arange(_NEAR)).ravel()
 
 
 def _decode_map(heatmap: Float32, levels: int) -> tuple[Float32, np.float32]:

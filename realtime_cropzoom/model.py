@@ -55,6 +55,8 @@ class Model:
         _check(self.file, self.session)
         self.size = (int(self.session.input_shape[-1]), int(self.session.input_shape[-2]))
         self.method = method
+        self.presence = self.file.presence
+        """What its answer looks like where there is an animal; settings may replace it before the first frame."""
         self._warm_up()
 
     @property
@@ -113,7 +115,9 @@ class Model:
             other = self._decode_maps(outputs[1])
             better = other.likelihood > found.likelihood
             found.xy[better], found.likelihood[better] = other.xy[better], other.likelihood[better]
-        return Keypoints(crop.remap(found.xy, box, self.size), found.likelihood)
+            if found.sharpness is not None and other.sharpness is not None:
+                found.sharpness[better] = other.sharpness[better]
+        return Keypoints(crop.remap(found.xy, box, self.size), found.likelihood, found.sharpness)
 
     @cached_property
     def sha256(self) -> str:
@@ -125,7 +129,10 @@ class Model:
         return digest.hexdigest()
 
     def _decode_maps(self, maps: Float32) -> Keypoints:
-        return heatmaps.decode(maps, self.file.downsample_factor, self.method)
+        found = heatmaps.decode(maps, self.file.downsample_factor, self.method)
+        if self.presence.min_sharpness > 0:
+            return Keypoints(found.xy, found.likelihood, heatmaps.sharpness(maps))
+        return found
 
     def _warm_up(self, runs: int = 3) -> None:
         black = [self.new_input()] * (2 * self.reach + 1)

@@ -2,20 +2,22 @@
 
 Our metadata is one entry ``cropzoom`` in the file's metadata properties, a JSON object:
 ``keypoint_names``, ``downsample_factor``, ``kind`` ("heatmap"), ``role`` ("detector" or
-"pose"), and whatever else its maker wants to say.
+"pose"), ``presence`` (what its answer looks like where there is an animal), and whatever else its maker wants to say.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
 
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.presence import Presence, presence_of
 
 Role = Literal["detector", "pose"]
 Precision = Literal["fp32", "fp16"]
@@ -43,6 +45,8 @@ class ModelFile:
     """The side of the boxes it was trained on, in frame pixels, where it says so."""
     trained_side: int | None = None
     """About the same: the median of the boxes that its training images were cut to, where their file is there."""
+    presence: Presence = field(default_factory=Presence)
+    """What its answer looks like where there is an animal."""
 
 
 def model_path(given: str, role: Role) -> Path:
@@ -92,7 +96,15 @@ def with_metadata(file: ModelFile, metadata: dict[str, str]) -> ModelFile:
         described = json.loads(metadata["cropzoom"])
     except (KeyError, ValueError):  # an export of Lightning Pose has none
         return file
-    return replace(file, role=described.get("role", file.role), crop_size=described.get("crop_size"))
+    presence = _presence(file.onnx, described, file.keypoint_names)
+    return replace(file, role=described.get("role", file.role), crop_size=described.get("crop_size"), presence=presence)
+
+
+def _presence(onnx: Path, described: dict[str, Any], names: Sequence[str]) -> Presence:
+    try:
+        return presence_of(described, names)
+    except ValueError as error:
+        raise ModelError(f"{onnx}: {error}; export it again") from None
 
 
 def _from_config(config_path: Path, onnx: Path) -> ModelFile:
@@ -162,5 +174,6 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
     kind = _known_kind(path, described.get("kind", "heatmap"))
     _check_names(path, names)
     return ModelFile(
-        path, kind, names, factor, None, "cropzoom_tracker", described.get("role"), described.get("crop_size")
-    )
+        path, kind, names, factor, None, "cropzoom_tracker", described.get("role"), described.get("crop_size"),
+        presence=_presence(path, described, names),
+    )  # fmt: skip

@@ -230,7 +230,7 @@ class Pipeline:
         sinks = [sink for sink in (publish, write, self._tracked, *recorders) if sink is not None]
         pose = PoseStage(
             models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart,
-            pose_filter=s.pose_filter(len(models.pose.keypoint_names)),
+            judge=s.pose_judge(models.pose.presence), pose_filter=s.pose_filter(len(models.pose.keypoint_names)),
             on_box=next((recorder.show for recorder in recorders if isinstance(recorder, CropRecorder)), None),
         )  # fmt: skip
         detect = None
@@ -460,7 +460,7 @@ def _end(thread: Sink | Recorder) -> None:
 def load_model(settings: Settings, role: Role) -> Model:
     """Load one of the two models as the settings say. Raises ModelError."""
     given = settings.pose if role == "pose" else settings.detector
-    return Model(
+    model = Model(
         model_path(given, role),
         role,
         provider=settings.provider,
@@ -468,6 +468,8 @@ def load_model(settings: Settings, role: Role) -> Model:
         threads=settings.pose_threads if role == "pose" else settings.detector_threads,
         method=settings.decoder,
     )
+    model.presence = settings.presence(role, model.presence)
+    return model
 
 
 def check_filter(settings: Settings, info: SourceInfo) -> None:

@@ -16,6 +16,7 @@ from realtime_cropzoom.message import (
     TimeField,
     finite_or_none,
 )
+from realtime_cropzoom.presence import Doubt
 from realtime_cropzoom.types import BoxInForce, Keypoints, Stamp, StreamState
 
 
@@ -32,7 +33,7 @@ class Fate(enum.StrEnum):
 
 @dataclass(slots=True)
 class Record:
-    """One captured frame and what was made of it. Read-only but for ``published_ns``."""
+    """One captured frame and what was made of it. Once it has its fate, read-only but for ``published_ns``."""
 
     stamp: Stamp
     fate: Fate
@@ -49,6 +50,8 @@ class Record:
     """Set once by the publishing thread; 0 until then, and for good if the message was dropped."""
     filtered: FilteredPose | None = None
     """What the filter makes of this and all earlier poses; None without a filter."""
+    doubt: Doubt | None = None
+    """What speaks against the pose; None where nothing does, and without a pose."""
 
 
 @dataclass(frozen=True, slots=True)

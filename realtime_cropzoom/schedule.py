@@ -195,10 +195,8 @@ def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, st
 
 
 def _read_row(index: int, row: dict[str, str]) -> BoxInForce:
-    if row.get("state") == State.SEARCHING:
-        return NO_BOX
     if row["x"] == "":
-        return PASSED_OVER
+        return NO_BOX if row.get("state") == State.SEARCHING else PASSED_OVER
     box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
     if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
         raise ValueError(f"row {index} has a box of {box.w}x{box.h} pixels")

@@ -22,13 +22,13 @@ class State(enum.StrEnum):
     """Whether the animal is found: what a consumer may trust."""
 
     SEARCHING = "searching"
-    """No detection has been usable yet; there is no box and no pose."""
+    """The animal has not been seen yet. Without a box there is no pose; with one, the pose is of something else."""
     TRACKING = "tracking"
-    """The box comes from a recent detection."""
+    """The box comes from a recent detection, and its pose looks like the animal."""
     COASTING = "coasting"
-    """The box is older than ``coast_after_ms``; the animal may have left it."""
+    """The box is older than ``coast_after_ms``, or the pose does not look like the animal."""
     LOST = "lost"
-    """The box is older than ``lost_after_ms``; do not act on the pose."""
+    """The box, or the last sight of the animal, is older than ``lost_after_ms``; do not act on the pose."""
 
 
 class StreamState(enum.StrEnum):
@@ -86,6 +86,8 @@ class Keypoints:
     """(K, 2), pixels in the space the holder names; NaN where there is none."""
     likelihood: Float32
     """(K,), in [0, 1]."""
+    sharpness: Float32 | None = None
+    """(K,), in [0, 1]: how much of each heatmap lies around its highest cell; None where nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)

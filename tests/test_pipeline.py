@@ -247,9 +247,9 @@ def vanishing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Film, Files]:
 
 
 def test_the_state_says_what_a_pose_may_be_trusted_for(vanishing: tuple[Film, Files]) -> None:
-    """The limits are 250 and 1000 ms of frame time; frame 29 is the last one with an animal."""
+    """Frame 29 is the last one with an animal; 1000 ms of frame time later it counts as lost."""
     _, files = vanishing
-    expected = ["searching"] * 5 + ["tracking"] * 32 + ["coasting"] * 23 + ["lost"] * 10 + ["tracking"] * 20
+    expected = ["searching"] * 5 + ["tracking"] * 25 + ["coasting"] * 30 + ["lost"] * 10 + ["tracking"] * 20
     assert files.bbox["state"].tolist() == expected
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from array import array
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -43,8 +44,8 @@ class FrameReader:
         self._info: SourceInfo | None = None
         self.problems: list[str] = []
         """What went wrong without ending the stream, once it has ended."""
-        self.before: Stamp | None = None
-        """The last of the frames left out at the beginning."""
+        self.before = array("q")
+        """The frame times, ns, of those left out at the beginning."""
         self._thread = threading.Thread(target=self._read, args=(source,), name="cropzoom-decode", daemon=True)
         self._thread.start()
         while not self._opened.wait(_POLL_S):
@@ -114,7 +115,7 @@ class FrameReader:
     def _hand_over(self, index: int, captured: Captured) -> None:
         stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
         if index < self._first:
-            self.before = stamp
+            self.before.append(stamp.pts_ns)
             return
         info = self.info
         if (captured.width, captured.height) != (info.width, info.height):

@@ -84,6 +84,12 @@ class RowsFile:
         with self._partial.open(encoding="utf-8") as file:
             return next(islice(file, self._header_rows + number, None)).rstrip("\n")
 
+    def earlier_rows(self, count: int) -> Iterator[str]:
+        """Yield the first rows that an earlier command has left, ``count`` at most."""
+        with self._partial.open(encoding="utf-8") as file:
+            for line in islice(file, self._header_rows, self._header_rows + count):
+                yield line.rstrip("\n")
+
     def add(self, line: str) -> None:
         """Add a row."""
         self._pending.append(line)

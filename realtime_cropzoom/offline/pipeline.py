@@ -33,17 +33,19 @@ from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
+from realtime_cropzoom.presence import Presence, judged
 from realtime_cropzoom.recording import schedule_for
 from realtime_cropzoom.schedule import PASSED_OVER, LockstepSchedule, Schedule
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.opening import SYNTHETIC
 from realtime_cropzoom.tables import read_header
-from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp
+from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp, State
 
 COMMAND = "pipeline"
 _CHANGES_NUMBERS = {
     *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_every", "frames"),
-    *("decoder", "coast_after_ms", "lost_after_ms"),
+    *("decoder", "coast_after_ms", "lost_after_ms", "detector_min_sharpness", "pose_min_sharpness"),
+    *("pose_min_likelihood", "shape_tolerance"),
 }
 """Settings that what an interrupted pass has left must have been made with."""
 
@@ -54,7 +56,9 @@ def load_models(settings: Settings) -> Models:
     def load(given: str, role: Role) -> Model:
         path = model_path(given, role)
         # One thread a frame, as live: another number of threads adds up in another order.
-        return Model(path, role, provider=settings.provider, precision=settings.precision, method=settings.decoder)
+        model = Model(path, role, provider=settings.provider, precision=settings.precision, method=settings.decoder)
+        model.presence = settings.presence(role, model.presence)
+        return model
 
     detector = None if settings.schedule else load(settings.detector, "detector")
     return Models(detector, load(settings.pose, "pose"))
@@ -201,12 +205,14 @@ class _Pass:
         by_ratio = self._rule is not None and self._rule.crop_size is None
         self._sizes = BoxSizes(pipeline._models.pose.expected_side) if by_ratio else None
         self._say = pipeline._say
+        self._finder = Presence() if pipeline._models.detector is None else pipeline._models.detector.presence
         self._schedule = schedule
         lane = partial(Lane, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
         self._pose: Lane[_Row] = lane(pipeline._models.pose, edge=s.edge)
         self._detector: Lane[Stamp] | None = None
         if pipeline._models.detector is not None:
             self._detector = lane(pipeline._models.detector, wanted=self._is_detected)
+        self._judge = s.pose_judge(pipeline._models.pose.presence)
         self._keypoints = len(pipeline._models.pose.keypoint_names)
         self._every_frame = pipeline._models.detector is not None and pipeline._models.detector.reach > 0
         self._waiting: deque[Frame] = deque()
@@ -227,6 +233,7 @@ class _Pass:
                     break
                 if frame.stamp.index == self._first and self._first > 0:
                     self._take_up_box()
+                    self._take_up_state()
                 if self._detector is not None and (self._every_frame or self._is_detected(frame.stamp)):
                     self._detector.put(frame.stamp, partial(np.asarray, frame.image))
                 self._waiting.append(frame)
@@ -270,13 +277,22 @@ class _Pass:
         while self._rows and self._rows[0].done:
             row = self._rows.popleft()
             if row.stamp.index < self._begin:  # it was only needed for what comes after it
+                self._take_up_row(row.stamp)
                 continue
             index, found = row.stamp.index, row.keypoints
-            failed = found is None or not np.isfinite(found.xy).all()
-            cells = blank_cells(self._keypoints) if failed or found is None else pose_cells(found)
-            self._boxes.add(f"{index}{box_cells(None if row.in_force is PASSED_OVER else row.in_force)}\n")
+            if found is not None and not np.isfinite(found.xy).all():
+                found = None
+            cells = blank_cells(self._keypoints) if found is None else pose_cells(found)
+            in_force = None if row.in_force is PASSED_OVER else self._in_the_end(row, found)
+            self._boxes.add(f"{index}{box_cells(in_force)}\n")
             self._poses.add(f"{index}{cells}\n")
             self._bar.update()
+
+    def _in_the_end(self, row: _Row, found: Keypoints | None) -> BoxInForce:
+        """Return the box with the state that the pose leaves it, as the pose stage does."""
+        stamp, in_force = row.stamp, row.in_force
+        doubt = None if found is None or in_force.box is None else self._judge.doubt(stamp, in_force.box, found)
+        return judged(in_force, self._judge.state(stamp, in_force, doubt, posed=found is not None))
 
     # -- going on where an interrupted command has stopped -------------------------------------
 
@@ -293,11 +309,21 @@ class _Pass:
     def _take_up_box(self) -> None:
         """Tell the schedule of the last usable detection: there may be none again for a while."""
         cells = self._boxes.row(self._first - 1).split(",")
-        before = self._reader.before
-        if cells[1] == "" or before is None:
-            return
-        pts_ns = before.pts_ns - round(float(cells[6]) * 1e6)
-        self._schedule.offer(Detection(Stamp(int(cells[5]), pts_ns, None, 0), _box_in(cells), detected_ns=0))
+        if cells[1] != "" and cells[5] != "":
+            frame = int(cells[5])
+            stamp = Stamp(frame, self._reader.before[frame], None, 0)
+            self._schedule.offer(Detection(stamp, _box_in(cells), detected_ns=0))
+
+    def _take_up_state(self) -> None:
+        """Tell the judge when the animal was last seen."""
+        states = (row.rpartition(",")[2] for row in self._boxes.earlier_rows(self._first))
+        seen = [frame for frame, state in enumerate(states) if state == State.TRACKING]
+        self._judge.take_up(self._reader.before[seen[-1]] if seen else None)
+
+    def _take_up_row(self, stamp: Stamp) -> None:
+        """The same of a frame that is read again: without those before it, its pose may be another."""
+        if self._boxes.row(stamp.index).endswith(f",{State.TRACKING}"):
+            self._judge.take_up(stamp.pts_ns)
 
     def _detected(self, answer: Answer[Stamp]) -> Box | None:
         """Return the box of a detection, or None.
@@ -310,7 +336,7 @@ class _Pass:
         if self._first <= frame < self._first + self._recorded:
             cells = self._boxes.row(frame).split(",")
             return _box_in(cells) if cells[5] == str(frame) else None
-        return self._rule.box(answer.keypoints)
+        return self._rule.box(answer.keypoints) if self._finder.is_sharp(answer.keypoints) else None
 
 
 def _box_in(cells: Sequence[str]) -> Box:

@@ -138,7 +138,7 @@ class DetectStage(Stage):
             return
         outputs = self._model.infer(*(frame.model_input for frame in question.window))
         keypoints = self._model.decode(outputs, question.middle.whole)
-        box = self._rule.box(keypoints)
+        box = self._rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
         if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w)):
             logger.warning("%s", warning)
         done_ns = now_ns()

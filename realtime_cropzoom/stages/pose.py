@@ -25,6 +25,7 @@ from realtime_cropzoom.crop import Edge
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.filters import FilteredPose, PoseFilter
 from realtime_cropzoom.model import Model
+from realtime_cropzoom.presence import PoseJudge, judged
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Lease, OrderedReader, Ring
 from realtime_cropzoom.schedule import NO_BOX, PASSED_OVER
@@ -81,6 +82,7 @@ class PoseStage(Stage):
         *,
         edge: Edge,
         restart: bool = False,
+        judge: PoseJudge,
         pose_filter: PoseFilter | None = None,
         on_box: Callable[[Stamp, BoxInForce], None] | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class PoseStage(Stage):
         self._slot = slot
         self._sinks = sinks
         self._edge = edge
+        self._judge = judge
         self._filter = pose_filter
         self._on_box = on_box
         self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
@@ -277,6 +280,8 @@ class PoseStage(Stage):
                 self._give_fate(record)
 
     def _give_fate(self, record: Record) -> None:
+        if record.fate is not Fate.SKIPPED:
+            self._form_opinion(record)
         settled = self._settled
         settled[0] += 1
         settled[(Fate.PROCESSED, Fate.SKIPPED, Fate.FAILED).index(record.fate) + 1] += 1
@@ -288,6 +293,14 @@ class PoseStage(Stage):
             self.last = record
         for sink in self._sinks:
             sink.put(record)
+
+    def _form_opinion(self, record: Record) -> None:
+        """Say what speaks against the pose, and the state that follows; in frame time, so that a replay says it too."""
+        stamp, in_force, found = record.stamp, record.in_force, record.keypoints
+        if found is not None and in_force.box is not None:
+            record.doubt = self._judge.doubt(stamp, in_force.box, found)
+        state = self._judge.state(stamp, in_force, record.doubt, posed=found is not None)
+        record.in_force = judged(in_force, state)
 
     def _filtered(self, record: Record) -> FilteredPose | None:
         """Filter in frame time, so that a replay, and who reads the files, gets the same numbers."""

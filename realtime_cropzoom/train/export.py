@@ -35,6 +35,8 @@ class Metadata:
     """Its data, in words."""
     license: str
     """Its licence, in words."""
+    presence: dict[str, Any] | None = None
+    """What its answer looks like where there is an animal; None where nobody has measured."""
     version: int = 1
     kind: str = "heatmap"
     downsample_factor: int = DOWNSAMPLE_FACTOR
@@ -68,10 +70,22 @@ def export_onnx(
         )
     proto = program.model_proto
     _strip(proto)
-    proto.metadata_props.add(key="cropzoom", value=json.dumps(asdict(metadata)))
+    _describe(proto, metadata)
     proto.producer_name = metadata.created_with
     onnx.checker.check_model(proto)
     onnx.save_model(proto, path, save_as_external_data=False)
+
+
+def describe(path: Path, metadata: Metadata) -> None:
+    """Replace what the exported file at ``path`` says about itself."""
+    proto = onnx.load(path)
+    del proto.metadata_props[:]
+    _describe(proto, metadata)
+    onnx.save_model(proto, path, save_as_external_data=False)
+
+
+def _describe(proto: Any, metadata: Metadata) -> None:
+    proto.metadata_props.add(key="cropzoom", value=json.dumps(asdict(metadata)))
 
 
 def _strip(proto: Any) -> None:

@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from realtime_cropzoom.split import Split, split_frames
 from realtime_cropzoom.train.checkpoint import Checkpoint, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.config import TrainConfig, load_config
 from realtime_cropzoom.train.crops import common_side
-from realtime_cropzoom.train.dataset import LabelledFrame, read_frames
+from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames
 from realtime_cropzoom.train.evaluate import pixel_errors, predict_frames
-from realtime_cropzoom.train.export import Metadata
+from realtime_cropzoom.train.export import Metadata, describe
 from realtime_cropzoom.train.files import (
     claim,
     remove_exports,
@@ -29,11 +29,15 @@ from realtime_cropzoom.train.files import (
     write_curves,
     write_predictions,
 )
+from realtime_cropzoom.train.presence import MeasuredPresence, measure_presence
 from realtime_cropzoom.train.trainer import Trainer
 from realtime_cropzoom.train.verdict import HeldOut, animal_length, verdict
 from realtime_cropzoom.types import Float32
 
 logger = logging.getLogger(__name__)
+
+_ARENA_FRAMES = 80
+"""Synthetic frames on which the presence of an animal is measured, too, where they are trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,8 @@ def train(
 
     say("exporting the model and measuring its error")
     remove_exports(output_dir)
-    save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, _metadata(config, data.frames)))
-    model = export_checkpoint(output_dir, "fp32")
+    model, presence = _export(trainer, config, data, output_dir)
+    say(str(presence))
     write_config(tree, output_dir)
     write_curves(epochs, output_dir)
     errors = _measure(Model(model, config.role), config, data, detector, output_dir)
@@ -171,6 +175,21 @@ def train(
         output_dir, model, config.role, len(data.train()), len(data.held_out()), mean, held_out.median_px,
         tuple(epochs), time.monotonic() - started, verdict(held_out),
     )  # fmt: skip
+
+
+def _export(trainer: Trainer, config: TrainConfig, data: _Data, output_dir: Path) -> tuple[Path, MeasuredPresence]:
+    """Leave checkpoint and export, both with what the exported file gives with and without an animal."""
+    metadata, names = _metadata(config, data.frames), config.data.keypoint_names
+    save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, metadata))
+    model = export_checkpoint(output_dir, "fp32")
+    frames, seed = data.train(), config.training.rng_seed_data_pt
+    if config.cropzoom.arena_share > 0 or not frames:
+        frames += arena_frames(_ARENA_FRAMES, names, seed)
+    measured = measure_presence(Model(model), frames, config.role, config.cropzoom.crop_size, seed)
+    metadata = replace(metadata, presence=measured.presence.to_metadata(names))
+    describe(model, metadata)
+    save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, metadata))
+    return model, measured
 
 
 def _run(

@@ -1,0 +1,145 @@
+"""What a trained model's answer looks like with an animal in the picture, and without one.
+
+Measured on the exported file, on the labelled frames, and on pictures made of them in which there is no
+animal of the training: backgrounds, scrambled frames, inverted frames, noise and bars.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import cv2
+import numpy as np
+
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.presence import Presence
+from realtime_cropzoom.train.dataset import LabelledFrame, with_backgrounds
+from realtime_cropzoom.train.evaluate import predict, whole_frame
+from realtime_cropzoom.train.views import labelled_box
+from realtime_cropzoom.types import Box, Float64, UInt8
+
+logger = logging.getLogger(__name__)
+
+_FRAMES = 200
+"""Frames looked at, at most; as many pictures without an animal."""
+_FEWEST = 20
+"""With fewer frames in which both are labelled, nothing is known of a distance."""
+_SHARES = {"detector": 0.5, "pose": 0.75}
+"""So many keypoints must be sharp: half an animal in a shelter still gives a box, but no pose to act on."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPresence:
+    """The limits, and how well they tell an animal from none on what they were measured on."""
+
+    presence: Presence
+    seen: float
+    """Share of the labelled frames that are within the sharpness asked for."""
+    mistaken: float
+    """The same share of the pictures without an animal."""
+
+    def __str__(self) -> str:
+        return (
+            f"heatmaps are sharp enough in {100 * self.seen:.0f} % of frames with the animal, "
+            f"in {100 * self.mistaken:.0f} % of pictures without it"
+        )
+
+
+def measure_presence(
+    model: Model, frames: Sequence[LabelledFrame], role: str, crop_size: int | None, seed: int = 0
+) -> MeasuredPresence:
+    """Measure a heatmap ``model`` on labelled ``frames``; ``crop_size`` is that of its boxes, None for whole images."""
+    rng = np.random.default_rng(seed)
+    share = _SHARES.get(role, 0.5)
+    model.presence = Presence(min_sharpness=1e-6)  # has it say how sharp its heatmaps are
+    labelled = [frame for frame in frames if frame.is_labelled]
+    chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_FRAMES]]
+    boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_frame(f.image) for f in chosen]
+    present = np.array([_sharpness(model, f.image, b, share) for f, b in zip(chosen, boxes, strict=True)])
+    absent = np.array([_sharpness(model, p, b, share) for p, b in _without_animal(chosen, boxes, rng)])
+    limit = _limit(present, absent)
+    presence = Presence(
+        min_sharpness=round(limit, 3),
+        share=share,
+        distances=_distances(labelled, crop_size) if role == "pose" else (),
+    )
+    return MeasuredPresence(presence, float((present >= limit).mean()), float((absent >= limit).mean()))
+
+
+def _limit(present: Float64, absent: Float64) -> float:
+    """As high as it must be to refuse what is no animal, and never so high as to refuse animals."""
+    usual = float(np.quantile(present, 0.01))
+    return min(0.93 * usual, max(0.75 * usual, float(np.quantile(absent, 0.99))))
+
+
+def _sharpness(model: Model, image: UInt8, box: Box, share: float) -> float:
+    """The sharpness that ``share`` of the keypoints reach."""
+    sharpness = predict(model, image, box).sharpness
+    assert sharpness is not None
+    return float(np.sort(sharpness)[len(sharpness) - int(np.ceil(share * len(sharpness)))])
+
+
+def _without_animal(
+    frames: Sequence[LabelledFrame], boxes: Sequence[Box], rng: np.random.Generator
+) -> Iterator[tuple[UInt8, Box]]:
+    """One picture a frame, of all kinds in turn, each with a box of the frame's size."""
+    backgrounds = [frame.background for frame in with_backgrounds(frames)]
+    for number, (frame, box, background) in enumerate(zip(frames, boxes, backgrounds, strict=True)):
+        image = frame.image
+        kinds = [_inverted(image), _noise(image, rng), _scrambled(image, rng), _inverted(image), _bars(image, rng)]
+        kinds += [] if background is None else [background]
+        yield kinds[number % len(kinds)], box
+
+
+def _inverted(image: UInt8) -> UInt8:
+    return np.asarray(255 - image, np.uint8)
+
+
+def _noise(image: UInt8, rng: np.random.Generator) -> UInt8:
+    """Noise of any grain, from a pixel up."""
+    height, width = image.shape[:2]
+    grain = int(rng.choice([1, 2, 4, 8, 16, 32]))
+    coarse = rng.integers(0, 256, (-(-height // grain), -(-width // grain), 1), np.uint8)
+    fine = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.repeat(fine[:, :, None], 3, axis=2)
+
+
+def _scrambled(image: UInt8, rng: np.random.Generator) -> UInt8:
+    """The same picture, its small tiles in another order: the same light and texture, no animal."""
+    side = max(8, min(image.shape[:2]) // 20)
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    tiles = image[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    mixed = tiles.reshape(-1, side, side, 3)[rng.permutation(rows * columns)]
+    picture = image.copy()
+    picture[: rows * side, : columns * side] = (
+        mixed.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    )
+    return picture
+
+
+def _bars(image: UInt8, rng: np.random.Generator) -> UInt8:
+    """Coloured bars across the picture, or along it."""
+    height, width = image.shape[:2]
+    count = int(rng.integers(3, 12))
+    colours = rng.integers(0, 256, (count, 3)).astype(np.uint8)
+    across = np.broadcast_to(colours[np.arange(width) * count // width], (height, width, 3))
+    along = np.broadcast_to(colours[np.arange(height) * count // height][:, None], (height, width, 3))
+    return np.ascontiguousarray(across if rng.random() < 0.5 else along)
+
+
+def _distances(frames: Sequence[LabelledFrame], crop_size: int | None) -> tuple[tuple[int, int, float, float], ...]:
+    """The least and largest distance of each two keypoints, in sides of the box, without the rarest."""
+    distances = []
+    for one, other in combinations(range(len(frames[0].xy)), 2):
+        apart = [
+            float(np.linalg.norm(frame.xy[one] - frame.xy[other])) / (crop_size or max(frame.image.shape[:2]))
+            for frame in frames
+        ]
+        known = np.array([distance for distance in apart if np.isfinite(distance)])
+        if len(known) >= _FEWEST:
+            least, most = np.quantile(known, (0.005, 0.995))
+            distances.append((one, other, round(float(least), 4), round(float(most), 4)))
+    return tuple(distances)
