@@ -24,7 +24,8 @@ PURE = [
         "endpoints",
         "errors",
     ),
-    *("heatmaps", "homography", "inbox", "lens", "message", "overrides", "records", "report", "schedule", "split"),
+    *("heatmaps", "homography", "inbox", "lens", "message", "overrides", "pose_quality", "presence", "records"),
+    *("report", "schedule", "split"),
     *("stats", "types"),
 ]
 BELOW_STAGES = [

@@ -1,0 +1,1 @@
+"""How well the poses of a run look like an animal, in words."""
