@@ -52,7 +52,7 @@ from realtime_cropzoom.session_folder import (
 )
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.copier import PacketRecorder
-from realtime_cropzoom.sinks.files import CsvSink
+from realtime_cropzoom.sinks.files import NO_ANSWER, CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders
 from realtime_cropzoom.sinks.zmq import ZmqSink
@@ -71,6 +71,7 @@ logger = logging.getLogger(__name__)
 
 _STAGES_END_WITHIN_S = 1.0
 _SINKS_END_WITHIN_S = 0.7
+_SAVED_WITHIN_S = 1.0
 _LOCKSTEP_SLOTS = 8
 
 
@@ -126,6 +127,8 @@ class Pipeline:
         self._stages: Stages | None = None
         self._watchdog: Watchdog | None = None
         self._tracked: QueueSink | None = None
+        self._unsaved: list[str] = []
+        """Small files that could not be written, and why."""
         self._restore: Callable[[], None] = lambda: None
         self._state = RunState.BUILT
         self._started_in = 0
@@ -245,7 +248,7 @@ class Pipeline:
             detect.start()
         if not self._lockstep:  # there a stage may have to wait for a disk
             models_at_work = [stage for stage in (detect, pose) if stage is not None]
-            self._watchdog = Watchdog(models_at_work, s.hang_after_s, self._capture.stream, self.control)
+            self._watchdog = Watchdog(models_at_work, s.hang_after_s, self._capture.stream, self.control, write)
             self._watchdog.start()
         copier = next((recorder for recorder in recorders if isinstance(recorder, PacketRecorder)), None)
         self._capture.begin(ring, None if copier is None else copier.offer)
@@ -385,11 +388,30 @@ class Pipeline:
         stuck = self._end_threads(stages)
         self._state = RunState.JOINED
         self.control.stop.set()
+        held_up = [t for t in (stages.write, *stages.recorders) if t.is_alive()]  # by a disk that does not answer
+        stuck = [name for name in stuck if name not in {thread.stage for thread in held_up}]
         if stuck:
             self.control.fail(stuck[0], StageError(f"left behind, stuck in native code: {', '.join(stuck)}"))
         self._restore()
         self.summary = account.summary(str(self.folder))
-        self._save("summary.json", to_json(self.summary))
+        self.summary["problems"] += self._unsaved
+        captured = account.counts().captured
+        for thread in held_up:
+            if isinstance(thread, CsvSink):
+                self.summary["problems"] += thread.left_behind()
+            else:
+                self.summary["problems"] += thread.recording.left_behind(captured)
+        self._save_in_time("summary.json", to_json(self.summary))
+
+    def _save_in_time(self, name: str, text: str) -> None:
+        """Write a small file; where the disk does not answer, say so and leave that to a thread of its own."""
+        thread = threading.Thread(target=self._save, args=(name, text), name="cropzoom-save", daemon=True)
+        before = len(self._unsaved)
+        thread.start()
+        thread.join(_SAVED_WITHIN_S)
+        if thread.is_alive():
+            self._unsaved.append(f"{self.folder}/{name}: {NO_ANSWER}; it is not written, and says 'running'")
+        self.summary["problems"] += self._unsaved[before:]
 
     def __enter__(self) -> Pipeline:
         self.start()
@@ -428,6 +450,7 @@ class Pipeline:
         problem = write_text(self.folder / name, text)
         if problem is not None:
             logger.error("%s", problem)
+            self._unsaved.append(problem)
 
 
 def track(source: str | Path | None = None, *, config: Path | None = None, **settings: Any) -> Iterator[PoseMessage]:

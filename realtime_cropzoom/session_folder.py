@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime
 from pathlib import Path
@@ -49,10 +50,14 @@ def make_given_folder(folder: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> str | None:
-    """Write a small file; return what went wrong instead of raising, because a run goes on without it."""
+    """Write a small file, whole or not at all; return what went wrong instead of raising: a run goes on without it."""
+    part = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         return f"{path}: {error.strerror}"
     return None
 

@@ -6,6 +6,7 @@
 
 A full disk stops nothing: what could not be written is kept and tried again, up to
 ``_PENDING_BYTES`` a file; what is beyond that is lost, counted, and said at the end.
+Nor does a disk that does not answer: the rows wait in the queue, and are written when it does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from threading import Thread
 
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
@@ -25,8 +27,10 @@ from realtime_cropzoom.stages.base import Control
 logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
-_FLUSH_S = 0.25
+_FLUSH_S = 0.1
 _PENDING_BYTES = 16 << 20
+
+NO_ANSWER = "the disk does not answer"
 
 TIMING_COLUMNS = (
     "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment"
@@ -77,12 +81,21 @@ class CsvSink(Sink):
                 for record in waiting:
                     self._format(record)
                     time.sleep(0)  # lets the pose stage have the interpreter between two rows
+                self.busy_since_ns = now_ns()
                 for file in self._files:
                     file.flush()
+                self.busy_since_ns = 0
                 waiting, ended = self._take_all(0)
         finally:
+            self.busy_since_ns = now_ns()
             for file in self._files:
                 file.close()
+
+    def left_behind(self) -> list[str]:
+        """Say what is not in the files of a sink that a disk holds up, which nobody waits for any more."""
+        queued = len(self._queue)
+        missing = [(file, file.waiting_rows() + queued) for file in self._files]
+        return [f"{file.path}: {NO_ANSWER}; its last {rows} rows are not in it" for file, rows in missing if rows]
 
     def problems(self) -> list[str]:
         """Say which files could not be written, and how many rows are not in them."""
@@ -139,6 +152,10 @@ class RowFile:
                 logger.warning("%s: %s; its rows are kept and tried again", self.path, error.strerror or error)
             self.error = error.strerror or str(error)
 
+    def waiting_rows(self) -> int:
+        """Return how many rows are not handed to the operating system yet."""
+        return self._pending.count(b"\n")
+
     def _write_pending(self) -> None:
         while self._pending:  # a disk that fills up takes the first part of it, and raises only for the next
             written = self._file.write(self._pending)
@@ -147,5 +164,5 @@ class RowFile:
     def close(self) -> None:
         """Try the rest once more, count what is lost, and close."""
         self.flush()
-        self.lost_rows += self._pending.count(b"\n")
+        self.lost_rows += self.waiting_rows()
         self._file.close()

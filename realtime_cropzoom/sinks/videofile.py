@@ -19,7 +19,7 @@ from realtime_cropzoom.errors import CropzoomError, SinkError
 from realtime_cropzoom.recording import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.ring import Lease
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
-from realtime_cropzoom.sinks.files import RowFile
+from realtime_cropzoom.sinks.files import NO_ANSWER, RowFile
 from realtime_cropzoom.sinks.packetfile import PacketFile
 from realtime_cropzoom.sources.coded import CodedFrames, Coding
 from realtime_cropzoom.stages.base import in_a_line
@@ -123,6 +123,11 @@ class Recording(Generic[_File]):
     def dropped_count(self) -> int:
         """Return how many frames should be in the recording and are not."""
         return sum(count for why, count in self.dropped.items() if why != NO_BOX)
+
+    def left_behind(self, captured: int) -> list[str]:
+        """Say what is not in a recording that a disk holds up, which nobody waits for any more."""
+        missing = captured - self.recorded - self.dropped.total()
+        return [f"{self.video}: {NO_ANSWER}; its last {missing} frames are not in it for certain, and it is not closed"]
 
     def summary(self) -> dict[str, Any]:
         """Return what ``summary.json`` says of it."""

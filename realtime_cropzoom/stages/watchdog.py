@@ -15,19 +15,31 @@ from realtime_cropzoom.types import StreamState
 
 logger = logging.getLogger(__name__)
 
+_DISK_ANSWERS_WITHIN_NS = 2_000_000_000
+
 
 class Watchdog(Stage):
     """Looks ten times a second."""
 
     def __init__(
-        self, watched: Sequence[Stage], limit_s: float, stream: Callable[[int], StreamState], control: Control
+        self,
+        watched: Sequence[Stage],
+        limit_s: float,
+        stream: Callable[[int], StreamState],
+        control: Control,
+        writer: Stage | None = None,
     ) -> None:
-        """``watched`` may be busy with one frame for ``limit_s``; ``stream`` says whether frames arrive at a time."""
+        """``watched`` may be busy with one frame for ``limit_s``; ``stream`` says whether frames arrive at a time.
+
+        The ``writer`` may be held up by a disk for as long as that takes; it is only said.
+        """
         super().__init__("watchdog", control)
         self._watched = watched
         self._limit_ns = round(limit_s * 1e9)
         self._stream = stream
         self._last_stream = StreamState.LIVE
+        self._writer = writer
+        self._disk_is_slow = False
 
     def work(self) -> None:
         """Watch until all are through, or the run stops."""
@@ -37,6 +49,7 @@ class Watchdog(Stage):
                 at_ns = now_ns()
                 self.look_for_hangs(at_ns)
                 self.look_for_stalls(at_ns)
+                self.look_for_slow_disks(at_ns)
 
     def look_for_hangs(self, at_ns: int) -> None:
         """End the run if a stage has been at its frame for longer than the limit: nothing else can be done."""
@@ -54,3 +67,13 @@ class Watchdog(Stage):
             logger.warning("frames stay away, but the source has not broken off")
         elif stream is StreamState.LIVE and before is StreamState.STALLED:
             logger.warning("frames come again")
+
+    def look_for_slow_disks(self, at_ns: int) -> None:
+        """Say it when the disk does not take the rows, and when it does again; they are kept meanwhile."""
+        since_ns = 0 if self._writer is None else self._writer.busy_since_ns
+        slow = bool(since_ns) and at_ns - since_ns > _DISK_ANSWERS_WITHIN_NS
+        if slow and not self._disk_is_slow:
+            logger.warning("the disk does not answer; the rows of the session are kept in memory until it does")
+        elif self._disk_is_slow and not slow:
+            logger.warning("the disk answers again")
+        self._disk_is_slow = slow
