@@ -307,6 +307,22 @@ def test_each_way_writes_a_file_and_a_picture(
     assert ("the points are off by" in said) == (way[0] == "points")
 
 
+@pytest.mark.parametrize("there", ["arena.yaml", "arena.png"])
+def test_a_calibration_is_replaced_only_if_asked(
+    there: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The picture, too: it may be the very frame that the corners were read from."""
+    (tmp_path / there).write_text("somebody's")
+    command = ["calibrate", "scale", SOURCE, "--px-per-cm", "12.5", "--out", str(tmp_path / "arena.yaml")]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert f"{there} is there already; add --overwrite to replace it" in error
+    assert error.count("\n") == 1
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {there: "somebody's"}
+    assert main([*command, "--overwrite"]) == 0
+    assert read_calibration(tmp_path / "arena.yaml").px_per_cm() == pytest.approx(12.5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

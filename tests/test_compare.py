@@ -84,6 +84,17 @@ def test_it_fails_above_a_limit_only_if_there_is_one(tmp_path: Path, poses: np.n
     assert (tmp_path / "x.csv").exists()
 
 
+def test_a_picture_never_takes_the_place_of_poses(
+    tmp_path: Path, poses: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table goes beside the picture, under its name."""
+    a, b = write_poses(tmp_path / "a.csv", poses), write_poses(tmp_path / "b.csv", poses + 1)
+    before = b.read_bytes()
+    assert main(["compare", str(a), str(b), "--out", str(tmp_path / "b.png")]) == 2
+    assert f"{b} is there already; add --overwrite" in capsys.readouterr().err
+    assert b.read_bytes() == before
+
+
 def test_frames_and_keypoints_of_one_alone_are_said(tmp_path: Path, poses: np.ndarray) -> None:
     missing = poses.copy()
     missing[[0, 5]] = np.nan

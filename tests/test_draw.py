@@ -108,6 +108,9 @@ def test_the_command_writes_a_picture(session: Path, tmp_path: Path, capsys: pyt
     picture = cv2.imread(str(path))
     assert picture is not None
     np.testing.assert_array_equal(picture[:, :, ::-1], contact_sheet(read_session(session), 3))
+    assert main(["draw", str(session), "--out", str(path)]) == 2
+    assert "sheet.png is there already; add --overwrite to replace it" in capsys.readouterr().err
+    np.testing.assert_array_equal(cv2.imread(str(path)), picture)
 
 
 def test_what_is_no_session_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

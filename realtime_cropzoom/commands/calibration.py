@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.commands.common import say_next
+from realtime_cropzoom.commands.common import add_overwrite, check_free
 from realtime_cropzoom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def register(commands: Any) -> None:
     lens.add_argument("source", metavar="SOURCE", help="a video or a folder of images, the board all over the frame")
     lens.add_argument("--board", required=True, metavar="NxM", help="inner corners along its sides, as in 9x6")
     lens.add_argument("--out", type=Path, required=True, metavar="YAML", help="the file, for --lens of the other ways")
+    add_overwrite(lens)
     lens.set_defaults(command=_lens)
 
 
@@ -57,6 +59,7 @@ def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], wha
     parser.add_argument("--start-s", type=float, default=0.0, metavar="S", help="recordings: the frame to draw on (0)")
     parser.add_argument("--lens", type=Path, metavar="YAML", help="what 'cropzoom calibrate lens' has made")
     parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="the file; the picture goes beside it")
+    add_overwrite(parser)
     parser.set_defaults(command=command)
     return parser
 
@@ -138,6 +141,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     if not all(side.is_integer() and side > 2 for side in sides):
         raise ConfigError(f"--board: given {arguments.board!r}; expected two whole numbers above 2, such as 9x6")
     board = (int(sides[0]), int(sides[1]))
+    _check_out(arguments)
     corners, size, looked_at = find_boards(arguments.source, board)
     lens = fit_lens(corners, board, size)
     _write(arguments.out, lens_yaml(lens, size), draw_straightened(first_frame(arguments.source), lens))
@@ -147,11 +151,17 @@ def _lens(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_out(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError or SinkError where what is to be written cannot be, or is there already."""
+    path: Path = arguments.out
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out: given {path}; expected a YAML file such as arena.yaml")
+    check_free(path, path.with_suffix(".png"), overwrite=arguments.overwrite)
+
+
 def _write(path: Path, text: str, picture: UInt8) -> None:
     from realtime_cropzoom.draw import write_png
 
-    if path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--out: given {path}; expected a YAML file such as arena.yaml")
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom import terminal
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, SinkError
 
 EXIT_BAD_INPUT = 2
 EXIT_INCOMPLETE = 3
@@ -29,6 +29,18 @@ def say_next(*words: object) -> None:
         shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
         command = f". {shlex.quote(str(shown))} && {command}" if activate.is_file() else command
     terminal.say(f"Next: {command}")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that lets a command replace the files it is told to write."""
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there already")
+
+
+def check_free(*paths: Path | None, overwrite: bool) -> None:
+    """Raise SinkError where a file that the user has named is there already: it may be anything."""
+    there = next((path for path in paths if path is not None and path.exists()), None)
+    if there is not None and not overwrite:
+        raise SinkError(f"{there} is there already; add --overwrite to replace it, or give another file with --out")
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, say_next
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, add_overwrite, check_free, say_next
 from realtime_cropzoom.latest import find_session
 
 _SESSION = "the folder that a run has left, 'latest' for the newest one, or a pose file"
@@ -22,6 +22,7 @@ def register(commands: Any) -> None:
     draw.add_argument("--source", help="the recording, where it is not where the run found it")
     draw.add_argument("--frames", type=int, default=6, help="how many frames (6)")
     draw.add_argument("--out", type=Path, help="the PNG (SESSION/frames.png or traces.png)")
+    add_overwrite(draw)
     draw.set_defaults(command=_draw)
 
     convert = commands.add_parser("convert", help="write a session in another format, a row a frame of the video")
@@ -39,6 +40,7 @@ def register(commands: Any) -> None:
     compare.add_argument("--out", type=Path, metavar="PNG", help="the picture, with a CSV beside it (B/compare.png)")
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
     compare.add_argument("--fail-above", type=float, metavar="PX", help="exit with 3 where a keypoint is further off")
+    add_overwrite(compare)
     compare.set_defaults(command=_compare)
 
 
@@ -47,6 +49,7 @@ def _draw(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.session_table import read_session
 
     session, name = arguments.session, "traces.png" if arguments.traces else "frames.png"
+    check_free(arguments.out, overwrite=arguments.overwrite)
     path = arguments.out or (session / name if session.is_dir() else session.with_name(f"{session.stem}_{name}"))
     tables = read_session(session)
     if arguments.traces:
@@ -79,12 +82,14 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.compare import compare, describe, write_comparison
 
-    b: Path = arguments.b
+    b, out = arguments.b, arguments.out
+    if out is not None:  # the table beside it would be the poses of b, where both have one name
+        check_free(out, out.with_suffix(".csv"), overwrite=arguments.overwrite)
     comparison = compare(arguments.a, b)
     summary = comparison.summary()
     print(json.dumps(summary, indent=2) if arguments.json else describe(summary))
     if not comparison.identical:
-        png = arguments.out or (b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png"))
+        png = out or (b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png"))
         csv = write_comparison(png, comparison)
         if not arguments.json:
             print(f"\n{png}\n{csv}")

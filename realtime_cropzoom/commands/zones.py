@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.commands.common import say_next
+from realtime_cropzoom.commands.common import add_overwrite, check_free, say_next
 
 
 def register(commands: Any) -> None:
@@ -18,6 +18,7 @@ def register(commands: Any) -> None:
     zones.add_argument("--at", type=float, default=0.0, metavar="S", help="the frame at this time of a recording (0)")
     zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
     zones.add_argument("--out", type=Path, help="the picture (zones.png beside the rules)")
+    add_overwrite(zones)
     zones.set_defaults(command=_zones)
 
 
@@ -33,6 +34,7 @@ def _zones(arguments: argparse.Namespace) -> int:
 
         print(draw_by_hand(first_frame(arguments.frame, arguments.at)))
         return 0
+    check_free(arguments.out, overwrite=arguments.overwrite)
     rules = load_rules(arguments.rules)
     image = first_frame(arguments.frame, arguments.at)
     calibration = calibration_of(rules, arguments.rules)
