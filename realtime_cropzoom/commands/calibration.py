@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import say_next
-from realtime_cropzoom.commands.common import add_overwrite, check_free
+from realtime_cropzoom.commands.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.errors import ConfigError
 
 if TYPE_CHECKING:
