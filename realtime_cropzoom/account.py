@@ -65,6 +65,8 @@ class Account:
         self.stages: Stages | None = None
         """Set once they are built; until then there is nothing to count."""
         self._control = control
+        self.lacking: list[str] = []
+        """What was known to be missing before the first frame."""
 
     def hello(self) -> HelloMessage:
         """Return what a subscriber must know to read the poses."""
@@ -178,7 +180,7 @@ class Account:
         return {name: histogram.summary() for name, histogram in histograms.items()}
 
     def _problems(self, stages: Stages) -> list[str]:
-        problems = [*stages.capture.problems, *stages.write.problems()]
+        problems = [*self.lacking, *stages.capture.problems, *stages.write.problems()]
         problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
         failed = {"frames": stages.pose.counts[3], "detections": stages.detect.failed if stages.detect else 0}
         problems += [

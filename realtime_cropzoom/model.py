@@ -151,6 +151,11 @@ class Models:
     """None where the boxes come from a file."""
     pose: Model
 
+    @property
+    def reach(self) -> int:
+        """How many frames either of them sees on both sides of the one it is asked about."""
+        return max(self.pose.reach, 0 if self.detector is None else self.detector.reach)
+
 
 def _batch(windows: Sequence[Sequence[Float32]], reach: int) -> Float32:
     """(N, 3, H, W), or (N, 5, 3, H, W) for a context model."""

@@ -37,10 +37,10 @@ from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
-from realtime_cropzoom.recording import schedule_for
+from realtime_cropzoom.recording import gaps_in, schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
-from realtime_cropzoom.schedule import LatestSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.security import Security
 from realtime_cropzoom.session_folder import (
     CALIBRATION,
@@ -207,6 +207,10 @@ class Pipeline:
         self.notes += box_notes(models.pose, rule, schedule)
         slot = BoxSlot(schedule)
         self._account = account = Account(s, info, models, self.control, self._anchor_ns, calibration)
+        from_begin = s.start_s == 0 and not s.loop
+        gaps = gaps_in(s.source, schedule) if models.reach and from_begin else Gaps()
+        if problem := gaps.problem(str(s.source)):
+            account.lacking.append(problem)
 
         slots = _LOCKSTEP_SLOTS if self._lockstep else s.max_lag + 6 + (s.record_buffer + 2) * s.recording
         ring = Ring(slots, info.height, info.width)
@@ -234,11 +238,12 @@ class Pipeline:
         pose = PoseStage(
             models.pose, ring, reader, slot, sinks, self.control, edge=s.edge, restart=self._restart,
             judge=s.pose_judge(models.pose.presence), pose_filter=s.pose_filter(len(models.pose.keypoint_names)),
+            gaps=gaps,
             on_box=next((recorder.show for recorder in recorders if isinstance(recorder, CropRecorder)), None),
         )  # fmt: skip
         detect = None
         if models.detector is not None and rule is not None:
-            detect = self._detect_stage(models, rule, ring, slot)
+            detect = self._detect_stage(models, rule, ring, slot, gaps)
         self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write, recorders)
         self._save("summary.json", to_json(account.summary(str(self.folder), ended=False)))
 
@@ -261,7 +266,7 @@ class Pipeline:
             return LockstepSchedule(s.state_limits(), s.detector_every)
         return LatestSchedule(s.state_limits())
 
-    def _detect_stage(self, models: Models, rule: BoxRule, ring: Ring, slot: BoxSlot) -> DetectStage:
+    def _detect_stage(self, models: Models, rule: BoxRule, ring: Ring, slot: BoxSlot, gaps: Gaps) -> DetectStage:
         s = self.settings
         assert models.detector is not None
         return DetectStage(
@@ -271,6 +276,7 @@ class Pipeline:
             self.control,
             rule=rule,
             sizes=BoxSizes(models.pose.expected_side) if rule.crop_size is None else None,
+            gaps=gaps if self._lockstep else None,
             every=s.detector_every if self._lockstep else 1,
             max_fps=None if self._lockstep else s.detector_max_fps,
             restart=self._restart,

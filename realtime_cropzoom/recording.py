@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.schedule import FileSchedule
+from realtime_cropzoom.schedule import FileSchedule, Gaps, Schedule
 
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
 
@@ -58,6 +58,22 @@ def is_recording_of(video: str | Path, poses: Path) -> bool:
     """Whether ``video`` is the recording that stands beside the pose file of its run, with its table."""
     table = recording_table(poses)
     return table.is_file() and recording_table(Path(video)).resolve() == table.resolve()
+
+
+def gaps_in(source: str | None, schedule: Schedule | None = None) -> Gaps:
+    """Return what a recording of ours lacks; nothing of any other source.
+
+    With a recorded schedule, frames that the run has passed over are not missed.
+    """
+    if isinstance(schedule, FileSchedule):
+        return schedule.gaps
+    if source is None or "://" in source:
+        return Gaps()
+    try:
+        frames = captured_frames(Path(source).expanduser())
+    except DataError:  # a table of something else
+        return Gaps()
+    return Gaps() if frames is None else Gaps.between(frames, ())
 
 
 def schedule_for(path: Path, source: str | None) -> FileSchedule:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,12 +114,45 @@ class LockstepSchedule:
         return self._limits.in_force(self._after[0][1], stamp)
 
 
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """What a recording lacks of the frames that a model has seen, or would have."""
+
+    before: tuple[int, ...] = ()
+    """Frames of the recording right before which some are missing, in order."""
+    missing: int = 0
+    """How many frames are missing, those after the last included."""
+
+    @classmethod
+    def between(cls, frames: Sequence[int], seen: Sequence[bool]) -> Gaps:
+        """Return the gaps of a recording whose frame i is captured frame ``frames[i]``; ``seen`` is by captured frame.
+
+        Frames beyond ``seen`` count as seen.
+        """
+        recorded = set(frames)
+        lacks = [n for n in range(max(len(seen), max(frames, default=-1) + 1)) if n not in recorded]
+        lacks = [n for n in lacks if n >= len(seen) or seen[n]]
+        places = sorted({bisect_left(frames, n) for n in lacks})
+        return cls(tuple(i for i in places if i < len(frames)), len(lacks))
+
+    def problem(self, source: str) -> str | None:
+        """Return a line for a context model, which sees the frames around each; None where nothing is missing."""
+        if not self.missing:
+            return None
+        return (
+            f"{source} lacks {self.missing} frames that were captured; a context model sees two frames on either side, "
+            f"so that the poses next to them are not those that the whole recording would give"
+        )
+
+
 class FileSchedule:
     """Recorded: the boxes that a run wrote down, frame by frame; no detector runs."""
 
-    def __init__(self, rows: list[BoxInForce], path: Path) -> None:
+    def __init__(self, rows: list[BoxInForce], path: Path, gaps: Gaps | None = None) -> None:
         self._rows = rows
         self._path = path
+        self.gaps = gaps or Gaps()
+        """Where the recording lacks frames that the run has made something of."""
 
     @classmethod
     def read(cls, path: Path) -> FileSchedule:
@@ -148,7 +182,8 @@ class FileSchedule:
     def of_frames(self, frames: Sequence[int]) -> FileSchedule:
         """Return the schedule of a recording whose frame i is frame ``frames[i]`` of the run that wrote this one."""
         kept = [self._rows[frame] for frame in frames if frame < len(self._rows)]
-        return FileSchedule(kept, self._path)
+        seen = [row is not PASSED_OVER for row in self._rows]
+        return FileSchedule(kept, self._path, Gaps.between([f for f in frames if f < len(seen)], seen))
 
     def __len__(self) -> int:
         return len(self._rows)

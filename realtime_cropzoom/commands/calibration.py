@@ -108,6 +108,7 @@ def _make(
     from realtime_cropzoom.calibration_picture import draw_grid
     from realtime_cropzoom.first_frame import first_frame
 
+    _check_out(arguments)
     image = first_frame(arguments.source, arguments.start_s)
     size = (image.shape[1], image.shape[0])
     lens: Lens | None = None

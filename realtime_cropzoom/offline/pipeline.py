@@ -34,8 +34,8 @@ from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.presence import Presence, judged
-from realtime_cropzoom.recording import schedule_for
-from realtime_cropzoom.schedule import PASSED_OVER, LockstepSchedule, Schedule
+from realtime_cropzoom.recording import gaps_in, schedule_for
+from realtime_cropzoom.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.opening import SYNTHETIC
 from realtime_cropzoom.tables import read_header
@@ -114,8 +114,11 @@ class OfflinePipeline:
                 schedule = self._schedule(reader.info, source)
                 for note in box_notes(self._models.pose, self._rule, schedule):
                     self._say(note)
+                gaps = gaps_in(source, schedule) if self._models.reach else Gaps()
+                if problem := gaps.problem(source):
+                    self._warn(problem)
                 with self._rows_file(final, made_of) as poses, self._boxes_file(final, made_of) as boxes:
-                    _Pass(self, reader, schedule, poses, boxes).run()
+                    _Pass(self, reader, schedule, gaps, poses, boxes).run()
                     boxes.commit()
                     poses.commit()
                 write_origin(final, COMMAND, made_of)
@@ -197,7 +200,13 @@ class _Pass:
     """One pass over one video."""
 
     def __init__(
-        self, pipeline: OfflinePipeline, reader: FrameReader, schedule: Schedule, poses: RowsFile, boxes: RowsFile
+        self,
+        pipeline: OfflinePipeline,
+        reader: FrameReader,
+        schedule: Schedule,
+        gaps: Gaps,
+        poses: RowsFile,
+        boxes: RowsFile,
     ) -> None:
         s = self._settings = pipeline._settings
         self._reader, self._poses, self._boxes = reader, poses, boxes
@@ -206,6 +215,7 @@ class _Pass:
         self._sizes = BoxSizes(pipeline._models.pose.expected_side) if by_ratio else None
         self._say = pipeline._say
         self._finder = Presence() if pipeline._models.detector is None else pipeline._models.detector.presence
+        self._gaps = frozenset(gaps.before)
         self._schedule = schedule
         lane = partial(Lane, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
         self._pose: Lane[_Row] = lane(pipeline._models.pose, edge=s.edge)
@@ -234,6 +244,8 @@ class _Pass:
                 if frame.stamp.index == self._first and self._first > 0:
                     self._take_up_box()
                     self._take_up_state()
+                if self._detector is not None and self._every_frame and frame.stamp.index in self._gaps:
+                    self._detector.end_sequence()
                 if self._detector is not None and (self._every_frame or self._is_detected(frame.stamp)):
                     self._detector.put(frame.stamp, partial(np.asarray, frame.image))
                 self._waiting.append(frame)
@@ -263,6 +275,8 @@ class _Pass:
     def _crop(self, frame: Frame, in_force: BoxInForce) -> None:
         row = _Row(frame.stamp, in_force)
         self._rows.append(row)
+        if frame.stamp.index in self._gaps:  # what a context model sees does not reach over frames that are missing
+            self._pose.end_sequence()
         if in_force.box is not None:
             self._pose.put(row, partial(np.asarray, frame.image), in_force.box)
             return

@@ -38,6 +38,8 @@ from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, wri
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
+from realtime_cropzoom.recording import gaps_in
+from realtime_cropzoom.schedule import Gaps
 from realtime_cropzoom.tables import Labels, read_header, read_labels
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints
 
@@ -142,6 +144,10 @@ class Predictor:
         begin = file.rows
         lane: Lane[int] = self._lane(edge_of_videos=True)
         count = 0
+        gaps = gaps_in(str(video)) if self._model.reach else Gaps()
+        if problem := gaps.problem(str(video)):
+            self._warn(problem)
+        ends_before = frozenset(gaps.before)
         with progress(video.name, reader.info.frame_count, begin) as bar:
 
             def write(frame: int, keypoints: Keypoints) -> None:
@@ -154,6 +160,8 @@ class Predictor:
                 count = index + 1
                 if boxes is not None and index >= len(boxes):
                     raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {index}")
+                if index in ends_before:
+                    lane.end_sequence()
                 lane.put(index, partial(np.asarray, image), None if boxes is None else boxes[index])
                 for answer in lane.take():
                     write(answer.tag, answer.keypoints)

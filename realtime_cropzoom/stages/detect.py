@@ -8,6 +8,7 @@ the recording, and only the answers that are wanted are asked for.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -20,6 +21,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.context import ContextWindow, Question
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader
+from realtime_cropzoom.schedule import Gaps
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram, Rate
@@ -52,9 +54,10 @@ class DetectStage(Stage):
         every: int,
         max_fps: float | None,
         sizes: BoxSizes | None = None,
+        gaps: Gaps | None = None,
         restart: bool = False,
     ) -> None:
-        """``sizes`` judges the first boxes."""
+        """``sizes`` judges the first boxes; at ``gaps`` what a context model sees begins again."""
         super().__init__("detect", control, restart=restart)
         self._model = model
         # As many as the window holds: by the time one is filled again, its frame has left the window.
@@ -65,6 +68,7 @@ class DetectStage(Stage):
         self._reader = reader
         self._slot = slot
         self._rule, self._sizes = rule, sizes
+        self._gaps = deque(gaps.before if gaps is not None and model.reach else ())
         self._every = every
         self._min_interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
         self.latency = Histogram()
@@ -114,6 +118,10 @@ class DetectStage(Stage):
         """Take a frame, and detect what can be detected now."""
         begun_ns = now_ns()
         stamp, image = lease.frame.stamp, lease.frame.image
+        while self._gaps and self._gaps[0] <= stamp.index:
+            self._gaps.popleft()
+            self._end_sequence()
+            self._question = None
         whole = Box(0, 0, image.shape[1], image.shape[0])
         model_input = next(self._inputs)
         self._model.prepare(image, whole, "pad", model_input)

@@ -28,7 +28,7 @@ from realtime_cropzoom.model import Model
 from realtime_cropzoom.presence import PoseJudge, judged
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Lease, OrderedReader, Ring
-from realtime_cropzoom.schedule import NO_BOX, PASSED_OVER
+from realtime_cropzoom.schedule import NO_BOX, PASSED_OVER, Gaps
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram
@@ -85,8 +85,11 @@ class PoseStage(Stage):
         judge: PoseJudge,
         pose_filter: PoseFilter | None = None,
         on_box: Callable[[Stamp, BoxInForce], None] | None = None,
+        gaps: Gaps | None = None,
     ) -> None:
-        """``on_box`` is told the box of each frame that waits for its answer, when it begins to.
+        """``gaps`` says where frames are missing: there what a context model sees ends, and begins again.
+
+        ``on_box`` is told the box of each frame that waits for its answer, when it begins to.
 
         A frame may wait for its answer longer than the ring holds its pixels: who needs those must not wait for
         the record. In lockstep such a wait would never end, because the ring waits for its readers.
@@ -101,6 +104,7 @@ class PoseStage(Stage):
         self._judge = judge
         self._filter = pose_filter
         self._on_box = on_box
+        self._gaps = deque(gaps.before if gaps is not None and model.reach else ())
         self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
@@ -188,6 +192,9 @@ class PoseStage(Stage):
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()
         stamp = lease.frame.stamp
+        while self._gaps and self._gaps[0] <= stamp.index:  # a window does not reach over frames that are missing
+            self._gaps.popleft()
+            self._end_sequence()
         in_force = self._box_for(stamp)
         if in_force is None:  # stopped while waiting: the frame is left
             return
