@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket as sockets
 import subprocess
 import sys
@@ -298,6 +299,22 @@ def test_a_descriptor_that_is_another_ones_by_now_is_left_alone() -> None:
         assert connections.cut_off(0) == []
         other.sendall(b"x")
         assert other_peer.recv(1) == b"x"
+
+
+@pytest.mark.parametrize("bound", [poses_published, echoed, marks_published])
+def test_whatever_bytes_come_an_endpoint_stays_there(bound: Callable[[], AbstractContextManager[int]]) -> None:
+    draw = random.Random(7)
+    ready = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
+    with bound() as port:
+        for number in range(150):
+            start = (b"", GREETING, GREETING + ready)[number % 3]
+            spoilt = bytearray(start)
+            if spoilt and number % 2:
+                spoilt[draw.randrange(len(spoilt))] = draw.randrange(256)
+            with suppress(OSError), sockets.create_connection(("127.0.0.1", port), timeout=LONG_S) as peer:
+                peer.sendall(bytes(spoilt) + draw.randbytes(draw.randrange(200)))
+        with raw_subscriber(port) as peer:
+            assert peer.recv(1)
 
 
 # -- files that an endpoint would take -------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket as sockets
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -223,3 +225,30 @@ def test_without_unix_sockets_the_process_makes_the_keys(runtime: Path) -> None:
         assert b"ok" not in http(int(address.endpoint.rpartition(":")[2]))
         assert given(orders) == []
     assert not list(control_folder().iterdir())
+
+
+def test_idle_connections_do_not_keep_orders_away(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_cropzoom.security.connections_allowed", lambda: 20)
+    address = take_address(AUTO, "rules")
+    idle = []
+    with taking(address) as orders:
+        for _ in range(100):
+            idle.append(sockets.socket(sockets.AF_UNIX))
+            idle[-1].connect(address.endpoint.removeprefix("ipc://"))
+        assert give_order("arm")["ok"]
+        assert given(orders) == ["arm"]
+    for one in idle:
+        one.close()
+
+
+def test_who_asks_without_end_keeps_no_order_away(runtime: Path) -> None:
+    address = take_address(AUTO, "rules")
+    asker = "import sys, zmq\ns = zmq.Context().socket(zmq.DEALER)\ns.connect(sys.argv[1])\n"
+    asker += "while True: s.send_multipart([b'', b'{\"order\": \"state\"}'])"
+    with taking(address) as orders, subprocess.Popen([sys.executable, "-c", asker, address.endpoint]) as process:
+        try:
+            for _ in range(5):
+                assert give_order("arm")["ok"]
+            assert given(orders) == ["arm"] * 5
+        finally:
+            process.kill()
