@@ -188,4 +188,7 @@ def _counters(subscriber: Reception) -> dict[str, int]:
 
 def _losses(subscriber: Reception) -> list[str]:
     """What has not arrived, or not as it should; all but the missed ones only where there are any."""
-    return [f"{name} {n}" for name, n in _counters(subscriber).items() if n or name == "missed"]
+    counted = _counters(subscriber)
+    if (status := subscriber.last_status) is not None:  # what the run itself did not get, or passed over
+        counted |= {"skipped": status.counts.skipped, "frames lost": status.lost, "frames old": status.stale}
+    return [f"{name} {n}" for name, n in counted.items() if n or name == "missed"]

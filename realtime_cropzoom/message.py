@@ -172,6 +172,8 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Connections that were not let in: without a key, with an unknown one, or for another run."""
     cut_off: Count = 0
     """Connections that were ended because they sent far more than a listener does, or were too many."""
+    stale: Count = 0
+    """Frames left out because they were old when they came: after the start of a stream, or after it stood still."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):

@@ -253,7 +253,9 @@ class Pipeline:
             detect.start()
         if not self._lockstep:  # there a stage may have to wait for a disk
             models_at_work = [stage for stage in (detect, pose) if stage is not None]
-            self._watchdog = Watchdog(models_at_work, s.hang_after_s, self._capture.stream, self.control, write)
+            self._watchdog = Watchdog(
+                models_at_work, s.hang_after_s, self._capture.stream, self.control, write, pose.progress
+            )
             self._watchdog.start()
         copier = next((recorder for recorder in recorders if isinstance(recorder, PacketRecorder)), None)
         self._capture.begin(ring, None if copier is None else copier.offer)

@@ -23,6 +23,17 @@ _WIDE = 65
 """Columns of the whole table."""
 
 
+TOO_SLOW = "take a smaller pose model, more pose_threads, or a GPU"
+"""What to do where poses take longer than frames."""
+_TOO_MANY = 0.05
+
+
+def share_skipped(captured: int, skipped: int) -> float:
+    """Return which part of the frames was skipped, 0 where it is too small to speak of."""
+    share = skipped / captured if captured else 0.0
+    return share if share > _TOO_MANY else 0.0
+
+
 def progress_line(status: StatusMessage, frame_count: int | None, columns: int = 80) -> str:
     """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown.
 
@@ -66,6 +77,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         f"{counts['processed']} processed, {counts['skipped']} skipped, {counts['failed']} failed, "
         f"{counts['unsent']} unsent",
     ]
+    if share_skipped(counts["captured"], counts["skipped"]):
+        lines.append(_too_slow(summary))
     if summary["detector"] is not None:
         detector = summary["detector"]
         lines.append(f"{detector['detections']} detections, {detector['unusable']} of them without a usable box")
@@ -74,6 +87,11 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
     if summary["lost"]:
         lines.append(f"{summary['lost']} frames were lost on the way from the camera")
+    if summary["stale"]:
+        lines.append(
+            f"{summary['stale']} frames were old when they came, as after a start or a break, and were left out; "
+            "none of them is lost"
+        )
     if summary["too_old"]:
         lines.append(f"{summary['too_old']} poses were too old to be sent; they are in the files")
     if summary["refused"]:
@@ -93,6 +111,15 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
     lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in latencies}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
+
+
+def _too_slow(summary: dict[str, Any]) -> str:
+    counts, total = summary["counts"], summary["latency_ms"].get("total", {}).get("p50")
+    age = "" if total is None else f", and poses were {total:.0f} ms old (median)"
+    return (
+        f"WARNING: {counts['skipped']} of {counts['captured']} frames were skipped{age}: this machine does not keep up "
+        f"with {summary['fps'] or 0:.0f} frames a second; {TOO_SLOW}"
+    )
 
 
 def _keys_of(refused: dict[str, int]) -> str:

@@ -30,6 +30,8 @@ class Segment:
     fps: float = 60.0
     lost: dict[int, int] = field(default_factory=dict)
     """Frame → how many the camera lost ahead of it."""
+    stale: dict[int, int] = field(default_factory=dict)
+    """Frame → how many came too late to be of use ahead of it."""
     refused: int = 0
     """How many attempts to open it fail before one succeeds."""
 
@@ -86,7 +88,10 @@ class LiveFilm:
             due = max(due, time.monotonic()) + 1 / segment.fps  # after a pause they do not come in a burst
             image = self._film.draw(camera.given)
             pts_ns = round(index * 1e9 / segment.fps)
-            yield Captured(pts_ns, self._device_ns(), *segment.size, partial(_copy, image), segment.lost.get(index, 0))
+            yield Captured(
+                pts_ns, self._device_ns(), *segment.size, partial(_copy, image), segment.lost.get(index, 0),
+                stale_before=segment.stale.get(index, 0),
+            )  # fmt: skip
             camera.given += 1
             index += 1
         raise SourceError("the cable is out")

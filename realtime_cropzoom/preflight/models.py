@@ -16,6 +16,7 @@ from realtime_cropzoom.model_file import Role
 from realtime_cropzoom.pipeline import check_crop_size, load_model
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.source import Measured
+from realtime_cropzoom.report import TOO_SLOW
 from realtime_cropzoom.schedule import FileSchedule
 from realtime_cropzoom.tuning import tuned
 from realtime_cropzoom.types import Box, UInt8
@@ -158,7 +159,7 @@ def _speed(models: CheckedModels) -> Iterator[Line]:
         )
     text = ", ".join(parts)
     if fps is not None and pose_ms > _ROOM * 1000 / fps:
-        yield bad("speed", f"{text}: frames will be skipped; take a smaller pose model, more pose_threads, or a GPU")
+        yield bad("speed", f"{text}: frames will be skipped; {TOO_SLOW}")
     elif fps is not None and detector_ms is not None and detector_ms + 1000 / fps > models.settings.coast_after_ms:
         limit = f"coast_after_ms is {models.settings.coast_after_ms:g}"
         yield bad("speed", f"{text}, but {limit}: the state will never be tracking; take a smaller detector, or a GPU")

@@ -55,6 +55,8 @@ class Captured:
     coded: Callable[[], CodedFrames | None] | None = None
     """Gives the frame as it came, compressed, and None where what it is made from is missing; called at most
     once, before the next frame is asked for."""
+    stale_before: int = 0
+    """Frames left out ahead of this one: they had been waiting somewhere, and were old when they came."""
 
 
 def never() -> bool:

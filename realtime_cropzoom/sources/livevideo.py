@@ -94,7 +94,7 @@ class LiveVideo:
         fresh = Freshness(self.info.fps)
         has_clock = self._container.format.name not in _NO_CLOCK
         clock = FrameClock()
-        lost_before = 0
+        lost_before = stale_before = 0
         for frame in self._whole_frames():
             received_ns, waited_ns = now_ns(), self._waited_ns
             self._waited_ns = 0
@@ -102,15 +102,16 @@ class LiveVideo:
             self._left_out = 0
             own_ns = round(frame.time * 1e9) if has_clock and frame.time is not None else None
             if fresh.is_old(received_ns, waited_ns, own_ns):
-                lost_before += 1
+                stale_before += 1
                 continue
             turn = turn_of(frame)
             width, height = turn.size(frame.width, frame.height)
             yield Captured(
                 clock.frame_time_ns(own_ns, received_ns), own_ns, width, height,
                 partial(copy_rgb, self._reformatter, frame, turn=turn), lost_before, coded=self._trail.take,
+                stale_before=stale_before,
             )  # fmt: skip
-            lost_before = 0
+            lost_before = stale_before = 0
 
     def problems(self) -> list[str]:
         """Say how many frames came damaged, or were missed."""

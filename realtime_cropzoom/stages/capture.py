@@ -53,6 +53,8 @@ class CaptureStage(Stage):
         self._last_ns = 0
         self.lost = 0
         """Frames that the camera says it has taken and that never came."""
+        self.stale = 0
+        """Frames that had been waiting somewhere, were old when they came, and were left out."""
         self.drift = DriftFit()
         """Of the clock of a live source that has one; a file's plays by ours."""
         self._opened = threading.Event()
@@ -192,6 +194,7 @@ class CaptureStage(Stage):
             if info.live and stamp.device_ns is not None:
                 self.drift.add(stamp.device_ns, stamp.captured_ns, stamp.segment)
             self.lost += captured.lost_before
+            self.stale += captured.stale_before
             slot = self._claim(ring)
             if slot is None:
                 return

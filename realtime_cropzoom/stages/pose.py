@@ -131,6 +131,12 @@ class PoseStage(Stage):
         self._end_sequence()
         self.busy_since_ns = 0
 
+    def progress(self) -> tuple[int, int, float]:
+        """Return the frames captured, those skipped of them, and how old the newest pose was at its making, in ms."""
+        last = self.last
+        age_ms = 0.0 if last is None else (last.inferred_ns - last.stamp.captured_ns) / 1e6
+        return self.counts[0], self.counts[2], max(0.0, age_ms)
+
     def recover(self) -> None:
         """Fail the frames in hand; those that come are a new sequence."""
         in_hand = self._in_hand()

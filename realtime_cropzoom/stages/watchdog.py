@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
+from realtime_cropzoom.stages.lag import LagWatch
 from realtime_cropzoom.types import StreamState
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,12 @@ class Watchdog(Stage):
         stream: Callable[[int], StreamState],
         control: Control,
         writer: Stage | None = None,
+        progress: Callable[[], tuple[int, int, float]] = lambda: (0, 0, 0.0),
     ) -> None:
         """``watched`` may be busy with one frame for ``limit_s``; ``stream`` says whether frames arrive at a time.
 
-        The ``writer`` may be held up by a disk for as long as that takes; it is only said.
+        The ``writer`` may be held up by a disk for as long as that takes; it is only said. ``progress`` gives the
+        frames captured, those skipped of them, and how old the newest pose was, in ms.
         """
         super().__init__("watchdog", control)
         self._watched = watched
@@ -40,6 +43,7 @@ class Watchdog(Stage):
         self._last_stream = StreamState.LIVE
         self._writer = writer
         self._disk_is_slow = False
+        self._progress, self._lag = progress, LagWatch()
 
     def work(self) -> None:
         """Watch until all are through, or the run stops."""
@@ -50,6 +54,7 @@ class Watchdog(Stage):
                 self.look_for_hangs(at_ns)
                 self.look_for_stalls(at_ns)
                 self.look_for_slow_disks(at_ns)
+                self.look_for_lag(at_ns)
 
     def look_for_hangs(self, at_ns: int) -> None:
         """End the run if a stage has been at its frame for longer than the limit: nothing else can be done."""
@@ -58,6 +63,12 @@ class Watchdog(Stage):
             if busy_since_ns and at_ns - busy_since_ns > self._limit_ns:
                 what = f"the {stage.stage} stage has been busy with one frame for more than {self._limit_ns / 1e9:g} s"
                 self.control.fail(stage.stage, StageError(what))
+
+    def look_for_lag(self, at_ns: int) -> None:
+        """Say it when frames come faster than poses can be made."""
+        text = self._lag.look(at_ns, *self._progress())
+        if text is not None:
+            logger.warning("%s", text)
 
     def look_for_stalls(self, at_ns: int) -> None:
         """Say it when frames stay away although the connection is there, and when they come again."""
