@@ -15,6 +15,7 @@ from realtime_cropzoom.config import NONE, Settings
 from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, HelloMessage, Percentiles, StatusMessage
 from realtime_cropzoom.model import Models
+from realtime_cropzoom.paths import as_text
 from realtime_cropzoom.records import RunIdentity
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sinks.files import CsvSink
@@ -75,7 +76,7 @@ class Account:
             schema=SCHEMA_VERSION,
             run=self.identity.run,
             camera=self.identity.camera,
-            source=without_password(self.settings.source or info.name),
+            source=as_text(without_password(self.settings.source or info.name)),
             keypoint_names=list(models.pose.keypoint_names),
             width=info.width,
             height=info.height,
@@ -131,7 +132,7 @@ class Account:
     def last_word(self) -> EndMessage:
         """Return the end message."""
         return EndMessage(
-            SCHEMA_VERSION, self.identity.run, self.identity.camera, self._why_ended(), self.counts(), now_ns()
+            SCHEMA_VERSION, self.identity.run, self.identity.camera, as_text(self._why_ended()), self.counts(), now_ns()
         )
 
     def summary(self, folder: str, *, ended: bool = True) -> dict[str, Any]:

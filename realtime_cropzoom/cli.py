@@ -88,17 +88,19 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as stopped:
         terminal.say("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]))
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+    except OSError as error:  # a folder that may not be entered, a name too long, a disk that is gone
+        if error.filename is None:
             raise
-        terminal.say(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}. Give a shorter one")
+        hint = ". Give a shorter one" if error.errno == errno.ENAMETOOLONG else ""
+        terminal.say(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}{hint}")
         return EXIT_BAD_INPUT
     return code
 
 
 def _hyphenated(argv: Sequence[str]) -> list[str]:
-    """Flags may be written with underscores, as Lightning Pose writes them."""
-    return [_hyphenate(a) if a.startswith("--") else a for a in argv]
+    """Flags may be written with underscores, as Lightning Pose writes them. What comes after -- is no flag."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [*(_hyphenate(a) if a.startswith("--") else a for a in argv[:end]), *argv[end:]]
 
 
 def _hyphenate(flag: str) -> str:

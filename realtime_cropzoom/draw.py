@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
+from realtime_cropzoom.paths import is_there, user_path
 from realtime_cropzoom.recording import captured_frames, is_recording_of
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
@@ -56,7 +57,7 @@ def footage(tables: SessionTables) -> str:
     Raises DataError where they cannot.
     """
     played = tables.source
-    if played is not None and (played.startswith(SYNTHETIC) or Path(played).expanduser().exists()):
+    if played is not None and (played.startswith(SYNTHETIC) or is_there(user_path(played))):
         return played
     recording = next((p for p in (tables.path.with_suffix(s) for s in (".mp4", ".mkv")) if p.exists()), None)
     if recording is None:

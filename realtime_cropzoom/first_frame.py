@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.formats import is_image
 from realtime_cropzoom.image_file import read_image
+from realtime_cropzoom.paths import is_file, user_path
 from realtime_cropzoom.sources import SourceOptions
 from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
 from realtime_cropzoom.types import UInt8
@@ -19,8 +18,8 @@ def first_frame(source: str, start_s: float = 0.0) -> UInt8:
 
     An image is read as a run reads it: its EXIF orientation is ignored. Raises SourceError or DataError.
     """
-    path = Path(source).expanduser()
-    if is_image(path) and path.is_file():
+    path = user_path(source)
+    if is_image(path) and is_file(path):
         return read_image(path)
     rendered = source.startswith(SYNTHETIC)  # the arena knows no start but its first frame
     opened = open_source(source, SourceOptions(start_s=0.0 if rendered else start_s))

@@ -43,10 +43,10 @@ def bits_note(path: Path, values: npt.NDArray[np.integer[Any]]) -> str:
     if values.dtype != np.uint16 or values.size == 0:
         return ""
     bits = int(values.max()).bit_length()
-    if not 8 < bits <= 14:
+    if not 0 < bits <= 14:
         return ""
     return (
-        f"{path} has 16 bits a pixel but uses {bits} of them, as cameras of 10, 12 or 14 bits leave it: its "
+        f"{path} has 16 bits a pixel but uses only {bits} of them, as cameras of 10, 12 or 14 bits leave it: its "
         f"brightest pixel is {int(values.max()) >> 8} of 255 here; multiply such images to 16 bits, or save 8 bits"
     )
 

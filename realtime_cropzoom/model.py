@@ -16,6 +16,7 @@ from realtime_cropzoom.context import REACH
 from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.model_file import ModelFile, Precision, Role, find_in_directory, from_metadata, with_metadata
+from realtime_cropzoom.paths import is_folder, is_there
 from realtime_cropzoom.session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
@@ -37,13 +38,13 @@ class Model:
         method: Method = "fast",
     ) -> None:
         """Load, check and warm up the model at ``path``. Raises ModelError, in words."""
-        if not path.exists():
+        if not is_there(path):
             raise ModelError(
                 f"no {role or 'model'}{' model' if role else ''} at {path}; "
                 "expected a Lightning Pose model directory or an .onnx file"
             )
         resolved = resolve_provider(provider)
-        directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if path.is_dir() else None
+        directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if is_folder(path) else None
         self.path = path
         self.session = Session(directory.onnx if directory else path, resolved, threads)
         metadata = self.session.metadata

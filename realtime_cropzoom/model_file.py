@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any, Literal, get_args
 
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.formats import natural
+from realtime_cropzoom.paths import is_there, user_path
 from realtime_cropzoom.presence import Presence, presence_of
 
 Role = Literal["detector", "pose"]
@@ -47,11 +50,13 @@ class ModelFile:
     """About the same: the median of the boxes that its training images were cut to, where their file is there."""
     presence: Presence = field(default_factory=Presence)
     """What its answer looks like where there is an animal."""
+    chosen: str = ""
+    """Which export of several in its directory it is, in words."""
 
 
 def model_path(given: str, role: Role) -> Path:
     """Return where the model is that a setting names: a path, or ``shipped``."""
-    return shipped_model(role) if given == SHIPPED else Path(given).expanduser()
+    return shipped_model(role) if given == SHIPPED else user_path(given)
 
 
 def shipped_model(role: Role) -> Path:
@@ -65,13 +70,14 @@ def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: b
     """Find the ONNX export in a Lightning Pose model directory.
 
     Of several precisions fp32 counts on the CPU and fp16 elsewhere, unless ``precision``
-    says otherwise; of several checkpoints the newest file. Raises ModelError.
+    says otherwise; of several checkpoints the one called -best, else the last by name (epoch=9 before
+    epoch=10). When a file was copied says nothing. Raises ModelError.
     """
     config_path = directory / "config.yaml"
-    if not config_path.exists():
+    if not is_there(config_path):
         raise ModelError(f"{directory} has no config.yaml; expected a Lightning Pose model directory")
     wanted = precision or ("fp16" if on_gpu else "fp32")
-    exports = sorted(directory.glob("exports_onnx/*.onnx"), key=lambda p: p.stat().st_mtime)
+    exports = _exports(directory)
     matching = [p for p in exports if p.stem.endswith(f"_{wanted}")]
     if not matching and precision is not None and exports:
         raise ModelError(
@@ -80,7 +86,23 @@ def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: b
         )
     if not (matching or exports):
         raise ModelError(f"{directory} has no ONNX export in exports_onnx/; run: {_export_command(directory, wanted)}")
-    return _from_config(config_path, (matching or exports)[-1])
+    candidates = matching or exports
+    best = [p for p in candidates if re.sub(r"_fp\d+$", "", p.stem).endswith("-best")]
+    onnx = (best or candidates)[-1]
+    chosen = f"{directory} has {len(candidates)} exports; {onnx.name} is taken" if len(candidates) > 1 else ""
+    return replace(_from_config(config_path, onnx), chosen=chosen)
+
+
+def _exports(directory: Path) -> list[Path]:
+    """The ONNX files of a model directory, in natural order. Raises ModelError where nobody may look."""
+    folder = directory / "exports_onnx"
+    try:
+        names = [path for path in folder.iterdir() if path.suffix == ".onnx" and not path.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read: {error.strerror or error}") from error
+    return sorted(names, key=natural)
 
 
 def _export_command(directory: Path, precision: Precision) -> str:

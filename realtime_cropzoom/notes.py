@@ -18,6 +18,8 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
         f"{role} model: {given} on {model.session.provider}, {model.size[0]}x{model.size[1]}, "
         f"keypoints {', '.join(model.keypoint_names)}"
     ]
+    if model.file.chosen:
+        notes.append(model.file.chosen)
     if model.reach and settings.pace == "realtime":
         notes.append(_says_when(role, model.reach, settings, fps))
     if model.file.kind == "regression":

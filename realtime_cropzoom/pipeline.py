@@ -37,6 +37,7 @@ from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
+from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.recording import gaps_in, schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
@@ -518,7 +519,7 @@ def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None
     path = settings.calibration
     if path is None:
         return None
-    calibration = read_calibration(path.expanduser())
+    calibration = read_calibration(user_path(path))
     calibration.check_frame(info.width, info.height, str(path))
     return calibration
 

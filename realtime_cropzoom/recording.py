@@ -11,6 +11,7 @@ import csv
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.schedule import FileSchedule, Gaps, Schedule
 
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
@@ -85,8 +86,8 @@ def schedule_for(path: Path, source: str | None) -> FileSchedule:
     schedule = FileSchedule.read(path)
     if source is None or "://" in source:
         return schedule
-    video = Path(source).expanduser()
-    if path.expanduser().resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
+    video = user_path(source)
+    if user_path(path).resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
         return schedule
     frames = captured_frames(video)
     return schedule if frames is None else schedule.of_frames(frames)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from realtime_cropzoom.errors import ModelError, how_to_install
+from realtime_cropzoom.paths import why_not_readable
 from realtime_cropzoom.types import Float32
 
 REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of them"
@@ -102,6 +103,8 @@ def _open(path: Path, provider: str, threads: int) -> Any:
     options.log_severity_level = 3
     if provider != "cpu":
         ort.preload_dlls()
+    if why := why_not_readable(path):
+        raise ModelError(f"{path} cannot be read: {why}")
     try:
         session = ort.InferenceSession(str(path), options, providers=_provider_list(provider))
     except Exception as error:  # onnxruntime's exceptions have no common base but this

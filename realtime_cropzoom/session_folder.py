@@ -53,7 +53,8 @@ def write_text(path: Path, text: str) -> str | None:
     """Write a small file, whole or not at all; return what went wrong instead of raising: a run goes on without it."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        # A file name need not be UTF-8: what of it is not is written as JSON and YAML write it.
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

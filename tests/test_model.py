@@ -189,8 +189,13 @@ def test_weights_missing_beside_the_export_are_a_model_error(make_litpose_direct
         pytest.param(["a_fp16", "a_fp32"], "fp16", False, "a_fp16", id="as asked for, on the CPU"),
         pytest.param(["a_fp16"], None, False, "a_fp16", id="the only one there is, on the CPU"),
         pytest.param(["a_fp32"], None, True, "a_fp32", id="the only one there is, on a GPU"),
-        pytest.param(["a_fp32", "b_fp32"], None, False, "b_fp32", id="of two checkpoints the newer"),
-        pytest.param(["b_fp32", "a_fp32"], None, False, "a_fp32", id="newer by its time, not by its name"),
+        pytest.param(["b_fp32", "a_fp32"], None, False, "b_fp32", id="of two the last by name, not by its time"),
+        pytest.param(
+            ["epoch=10-step=5_fp32", "epoch=9-step=7_fp32"], None, False, "epoch=10-step=5_fp32", id="the last epoch"
+        ),
+        pytest.param(
+            ["epoch=1-step=2-best_fp32", "epoch=9-step=9_fp32"], None, False, "epoch=1-step=2-best_fp32", id="the best"
+        ),
     ],
 )
 def test_which_export_counts(

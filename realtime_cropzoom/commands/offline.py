@@ -21,6 +21,7 @@ from realtime_cropzoom.commands.common import (
     settings_given,
 )
 from realtime_cropzoom.errors import ConfigError, CropzoomError
+from realtime_cropzoom.paths import is_folder, user_path
 from realtime_cropzoom.signals import signals_held_back
 
 if TYPE_CHECKING:
@@ -233,6 +234,8 @@ def _pipeline(arguments: argparse.Namespace) -> int:
     sources = sources_of(arguments.input_path, batch.refuse)
     folder = arguments.folder or _default_folder(settings.pose)
     models = load_models(settings)
+    for model in (models.detector, models.pose):
+        _say_which(model)
     workers = _workers(arguments, models.pose)
     with worker_pool(workers) as pool:
         options = _options(arguments, models.pose)
@@ -260,9 +263,15 @@ def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predict
     directory = ModelDirectory.open(arguments.model_dir, getattr(arguments, "overrides", ()))
     provider: Provider = "tensorrt" if arguments.runtime == "tensorrt" else arguments.provider
     model = Model(arguments.model_dir, provider=provider, precision=arguments.onnx_precision, method="reference")
+    _say_which(model)
     workers = _workers(arguments, model)
     with worker_pool(workers) as pool:
         yield Predictor(model, directory, pool, workers, _options(arguments, model), _say, batch.warn)
+
+
+def _say_which(model: Model | None) -> None:
+    if model is not None and model.file.chosen:
+        _say(model.file.chosen)
 
 
 def _options(arguments: argparse.Namespace, model: Model) -> Any:
@@ -295,8 +304,8 @@ def _box_flags(arguments: argparse.Namespace) -> Any:
 
 
 def _default_folder(pose: str) -> Path:
-    path = Path(pose).expanduser()
-    return path / "video_preds" if path.is_dir() else Path("predictions")
+    path = user_path(pose)
+    return path / "video_preds" if is_folder(path) else Path("predictions")
 
 
 def _say_what_does_not_apply(arguments: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError
 from realtime_cropzoom.overrides import apply_override
+from realtime_cropzoom.paths import is_file, is_there, user_path
 from realtime_cropzoom.split import split_frames
 
 _READ = {
@@ -32,9 +33,9 @@ class ModelDirectory:
 
         Raises ModelError or ConfigError.
         """
-        if not path.exists():
+        if not is_there(path):
             raise ModelError(f"no model directory at {path}; expected one with a config.yaml and exports_onnx/")
-        if not path.is_dir():
+        if is_file(path):
             raise ModelError(
                 f"{path} is a file; expected a model directory, where the predictions go "
                 "(cropzoom pipeline takes a bare .onnx)"
@@ -42,7 +43,7 @@ class ModelDirectory:
         try:
             config = read_yaml(path / "config.yaml")
         except ConfigError as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 raise ModelError(f"{path} has no config.yaml; expected a Lightning Pose model directory") from error
             raise ModelError(str(error)) from error
         if not isinstance(config, dict):
@@ -78,7 +79,7 @@ class ModelDirectory:
     def data_dir(self) -> Path | None:
         """The folder that the model's label files are relative to, None where the configuration names none."""
         named = self._get("data", "data_dir")
-        return None if named is None else Path(str(named)).expanduser()
+        return None if named is None else user_path(str(named))
 
     def frames_dir(self) -> Path | None:
         """The folder that the label files of whole frames are relative to, None where nothing names one.

@@ -12,7 +12,7 @@ import av
 
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.offline.outputs import partial_of
-from realtime_cropzoom.sources.container import words
+from realtime_cropzoom.sources.container import file_url, words
 from realtime_cropzoom.types import UInt8
 
 _TICKS = 90_000
@@ -30,7 +30,7 @@ class VideoWriter:
         self._last_pts = -1
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self._partial), "w", format="mp4")
+            self._container = av.open(file_url(self._partial), "w", format="mp4")
             rate = Fraction(fps or 30.0).limit_denominator(1001)
             self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(quality)})
         except (av.FFmpegError, OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shortened
+from realtime_cropzoom.paths import is_folder, user_path
 from realtime_cropzoom.sources import Source, SourceOptions, without_password
 
 SYNTHETIC = "synthetic:"
@@ -37,7 +38,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open a video file, a folder of images, or ``SCHEME:REST``. Raises SourceError or ConfigError, in one line."""
     options = options or SourceOptions()
     _check_options(spec, options)
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     matched = _SCHEME.fullmatch(spec)
     if _exists(path, is_address=matched is not None) or matched is None:
         return _open_path(path, options)
@@ -121,7 +122,7 @@ def _open_path(path: Path, options: SourceOptions) -> Source:
     from realtime_cropzoom.sources.looping import Looping
 
     def opened() -> Source:
-        if path.is_dir():
+        if is_folder(path):
             from realtime_cropzoom.sources.images import ImageFolder
 
             return ImageFolder(path, options.fps, options.start_s)

@@ -11,6 +11,8 @@ from array import array
 from bisect import bisect_left
 from pathlib import Path
 
+from realtime_cropzoom.paths import is_file
+
 _TOLERANCE_NS = 1_000_000
 """Matroska's tick."""
 
@@ -42,7 +44,7 @@ def recorded_times(video: Path, frames: int) -> RecordedTimes:
     """
     path = video.with_name(f"{video.stem}_timing.csv")
     nothing = RecordedTimes(array("q"))
-    if not path.is_file():
+    if not is_file(path):
         return nothing
     try:
         with path.open(newline="") as file:

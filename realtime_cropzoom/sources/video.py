@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.paths import is_file
 from realtime_cropzoom.recording import left_out_numbers, recording_table
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.container import (
@@ -149,7 +150,7 @@ class VideoFile:
 
     def _lost(self) -> str:
         """Return which frames are missing between others, beyond those that did not decode."""
-        own = recording_table(self._path).is_file() or self._recorded.are_known
+        own = is_file(recording_table(self._path)) or self._recorded.are_known
         gaps = self._gaps.lost(own=own) if self._ended else []
         if self._gaps.frames_in(gaps) <= self._undecodable.count:
             return ""
