@@ -20,7 +20,7 @@ from odd_files import (
     with_sound,
     without_a_cluster,
 )
-from offline_fixtures import Workplace, frames_of, poses_in, write_boxes
+from offline_fixtures import Workplace, first_packets, frames_of, poses_in, write_boxes
 
 from realtime_cropzoom.sources.display import turn_by
 from realtime_cropzoom.sources.video import VideoFile
@@ -141,6 +141,14 @@ def test_a_variable_rate_with_bytes_that_nobody_can_read_is_a_loss(work: Workpla
     images, _, (problem,), _ = read(path)
     assert len(images) < len(times)
     assert "missing" in problem
+
+
+def test_a_cut_between_b_frames_is_no_loss(work: Workplace) -> None:
+    """As ``ffmpeg -c copy -t 2`` cuts: the last frames lack those that are stored after them."""
+    whole = work.video("whole.mp4", 60, codec="libx264", options={"bf": "3", "b_strategy": "0"})
+    for packets in range(30, 40):
+        cut = first_packets(whole, work.folder / f"cut{packets}.mp4", packets)
+        assert read(cut)[2] == []
 
 
 # -- times that do not go on -------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 _PLACES = 200
 """Of so many gaps it is kept where they are."""
 _CONSTANT_SHARE = 0.95
+_REORDERED = 16
+"""No codec stores frames further from where they are shown."""
 _FEWEST = 10
 """Intervals from which a rate can be told to be constant."""
 _SKIPPED_BYTES = 1024
@@ -61,9 +63,11 @@ class Gaps:
             self._skipped.append(time_ns)
         self._end = position + size
 
-    def lost(self, *, own: bool) -> list[Gap]:
+    def lost(self, *, own: bool, reordered: bool) -> list[Gap]:
         """Return the gaps in which frames are lost, in order.
 
+        With ``reordered``, of a file with B-frames that was cut without coding it anew, the last frames lack those
+        that were stored after the cut: nobody has lost them.
         With ``own``, the recorder's own files know of what it had not captured, and only damage counts.
         """
         usual_ns = self._usual_ns()
@@ -71,6 +75,9 @@ class Gaps:
             return []
         limit_ns = 1.5 * usual_ns + self._rounding_ns(usual_ns)
         gaps = sorted((g for g in self._longest if g.ns > limit_ns), key=lambda g: g.at_ns)
+        if reordered and self._before is not None:
+            last = self._before[0]
+            gaps = [g for g in gaps if last - g.after > _REORDERED or g.ns > _REORDERED * usual_ns]
         if not own and self._is_constant(usual_ns):
             return gaps
         return [g for g in gaps if any(g.at_ns < t <= g.at_ns + g.ns + usual_ns for t in self._skipped)]

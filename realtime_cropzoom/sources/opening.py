@@ -68,7 +68,7 @@ _CAMERAS = ("camera", "genicam", "basler")
 
 def _check_options(spec: str, options: SourceOptions) -> None:
     """Raise ConfigError where something is set that this kind of source does not have, and would pass over."""
-    matched, path = _SCHEME.fullmatch(spec), Path(spec).expanduser()
+    matched, path = _SCHEME.fullmatch(spec), user_path(spec)
     scheme = "" if matched is None or _exists(path, is_address=True) else matched[1].lower()
     if not scheme and _is_device(spec):
         raise ConfigError(f"{spec}: got a device, expected camera:{spec}. Run: cropzoom run camera:{spec}")
@@ -76,7 +76,7 @@ def _check_options(spec: str, options: SourceOptions) -> None:
         _refuse(spec, options, _OF_FILES, "recordings", "a camera or stream")
     elif scheme == "synthetic":
         _refuse(spec, options, _OF_CAMERAS, "cameras", "the built-in arena, which has size=… and fps=… of its own")
-    elif not scheme and not path.is_dir():
+    elif not scheme and not is_folder(path):
         _refuse(spec, options, _OF_CAMERAS, "cameras", "a recording")
 
 

@@ -151,7 +151,7 @@ class VideoFile:
     def _lost(self) -> str:
         """Return which frames are missing between others, beyond those that did not decode."""
         own = is_file(recording_table(self._path)) or self._recorded.are_known
-        gaps = self._gaps.lost(own=own) if self._ended else []
+        gaps = self._gaps.lost(own=own, reordered=self._stream.codec_context.has_b_frames) if self._ended else []
         if self._gaps.frames_in(gaps) <= self._undecodable.count:
             return ""
         return self._gaps.describe(gaps)
