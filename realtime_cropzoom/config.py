@@ -30,6 +30,7 @@ from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.latest import find_boxes
 from realtime_cropzoom.model_file import SHIPPED, Role
+from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.presence import PoseJudge, Presence
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
@@ -392,7 +393,7 @@ def _absolute(text: str | None) -> str | None:
     """Return a path that is there as an absolute one, and any other text, such as ``camera:0``, as it is."""
     if text is None or text == SHIPPED:
         return text
-    path = Path(text).expanduser()
+    path = user_path(text)
     try:
         return str(path.absolute()) if path.exists() else text
     except (OSError, ValueError):  # a name too long for a path is none

@@ -23,6 +23,7 @@ import zmq
 from zmq.utils import z85
 
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.paths import user_path
 
 _SERVER, _CLIENTS = "server", "clients"
 _SECRET, _PUBLIC = ".key_secret", ".key"
@@ -56,7 +57,7 @@ class ClientKeys:
 
 def read_server_keys(folder: Path) -> ServerKeys:
     """Return the keys of a run from the folder that ``cropzoom keys`` has made. Raises ConfigError."""
-    folder = folder.expanduser()
+    folder = user_path(folder)
     if not has_server_keys(folder):
         raise ConfigError(f"{folder} holds no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
     public, secret, _ = _read_secret(folder / (_SERVER + _SECRET))
@@ -68,7 +69,7 @@ def read_server_keys(folder: Path) -> ServerKeys:
 
 def read_client_keys(path: Path) -> ClientKeys:
     """Return a client's keys from its one file, ``NAME.key_secret``. Raises ConfigError."""
-    path = path.expanduser()
+    path = user_path(path)
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; expected the file of one client, such as {path}/NAME{_SECRET}")
     public, secret, server = _read_secret(path)

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.paths import user_path
 
 LATEST = "latest"
 SESSIONS, TRIGGERS = "sessions", "triggers"
@@ -23,7 +24,7 @@ def find_session(path: Path | str, kind: str = SESSIONS) -> Path:
     ``latest`` alone is looked for in ./sessions (or ./triggers, as ``kind`` says), in the folder one stands in, and
     beside a session that one stands in; FOLDER/latest in FOLDER. Raises DataError where there is no session.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if LATEST not in path.parts or path.exists():
         return path
     at = path.parts.index(LATEST)

@@ -152,7 +152,7 @@ def _trained_side(config_path: Path, csv_file: Any) -> int | None:
 
     Lightning Pose gives the path as seen from where the training was started, some folder above the model's.
     """
-    csv_path = Path(str(csv_file[0] if isinstance(csv_file, list) and csv_file else csv_file)).expanduser()
+    csv_path = user_path(str(csv_file[0] if isinstance(csv_file, list) and csv_file else csv_file))
     if not csv_path.name.startswith("cropped_"):
         return None
     folder = config_path.resolve().parent

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.errors import DataError, SourceError, shortened
 from realtime_cropzoom.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_in, is_image, is_video
 from realtime_cropzoom.sources.video import VideoFile
 
@@ -89,7 +90,8 @@ def _expand(path: Path, *, images: bool) -> Sequence[Input]:
             raise DataError(f"no file at {path}; expected a video, a label file or a folder")
         is_folder = path.is_dir()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        shown = shortened(str(path)) if error.errno == errno.ENAMETOOLONG else path
+        raise DataError(f"{shown} cannot be read: {error.strerror or error}") from error
     if is_folder:
         return _folder(path, images=images)
     if path.suffix.lower() == ".csv":

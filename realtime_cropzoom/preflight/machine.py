@@ -18,6 +18,7 @@ from realtime_cropzoom.config import AUTO, NONE, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.keys import allowed_clients, read_server_keys
 from realtime_cropzoom.notes import listener_notes
+from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.tuning import usable_cores
 
@@ -147,7 +148,7 @@ def _synchronised() -> bool | None:
 
 def _existing(path: Path) -> Path:
     """The path itself, or the nearest above it that is there."""
-    path = path.expanduser().absolute()
+    path = user_path(path).absolute()
     return next(p for p in (path, *path.parents) if p.exists())
 
 

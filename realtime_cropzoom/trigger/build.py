@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realtime_cropzoom.calibration import Calibration, read_calibration
+from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Decision
 from realtime_cropzoom.trigger.rules import Rules
@@ -27,4 +28,4 @@ def calibration_of(rules: Rules, rules_path: Path) -> Calibration | None:
     """Return the calibration that rules name, relative to their file. Raises ConfigError."""
     if rules.calibration is None:
         return None
-    return read_calibration(rules_path.parent / Path(rules.calibration).expanduser())
+    return read_calibration(rules_path.parent / user_path(rules.calibration))
