@@ -22,6 +22,7 @@ from realtime_cropzoom.lens import Lens
 from realtime_cropzoom.types import Float64
 
 UNIT = "cm"
+_LARGEST_SIDE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,8 @@ def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:
     lens = _lens(fields)
     if lens is None:
         raise ConfigError(f"{path} has no lens; make one with 'cropzoom calibrate lens'")
+    if not lens.undoes(*fields.frame_size):
+        raise ConfigError(f"{path}: the lens folds the frame over at its edges; make it with 'cropzoom calibrate lens'")
     return lens, fields.frame_size
 
 
@@ -220,8 +223,8 @@ def _read(path: Path) -> _FileFields:
         fields = msgspec.convert(read_config(path), _FileFields)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path} is no calibration: {error}; make one with 'cropzoom calibrate'") from None
-    numbers = [*fields.frame_size, *(v for row in fields.homography or () for v in row)]
-    if not all(map(math.isfinite, numbers)) or min(fields.frame_size) < 1:
+    numbers = [v for row in fields.homography or () for v in row] + [fields.residual_cm or 0.0]
+    if not all(map(math.isfinite, numbers)) or not all(1 <= side <= _LARGEST_SIDE for side in fields.frame_size):
         raise ConfigError(f"{path} is no calibration: its numbers make no sense; make one with 'cropzoom calibrate'")
     return fields
 

@@ -236,12 +236,15 @@ class Settings(BaseSettings):
     camera: str = Field(
         "cam0", max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages"
     )
-    publish: str = Field("tcp://127.0.0.1:5660", description="endpoint of the poses, or 'none'")
+    publish: str = Field("tcp://127.0.0.1:5660", max_length=300, description="endpoint of the poses, or 'none'")
     publish_latest: str = Field(
-        "tcp://127.0.0.1:5661", description="endpoint that keeps only the newest pose (single-frame), or 'none'"
+        "tcp://127.0.0.1:5661",
+        max_length=300,
+        description="endpoint that keeps only the newest pose (single-frame), or 'none'",
     )
     publish_echo: str = Field(
         AUTO,
+        max_length=300,
         description="endpoint that tells subscribers on other machines the time, so that they can judge how old a pose "
         "is: on the host of publish at a port that the system chooses ('auto'), or where you say, or 'none'",
     )
@@ -283,6 +286,9 @@ class Settings(BaseSettings):
             raise ConfigError(
                 f"lost_after_ms is {self.lost_after_ms}; expected more than coast_after_ms ({self.coast_after_ms})"
             )
+        for name, value in self:
+            if isinstance(value, str | Path) and "\0" in str(value):
+                raise ConfigError(f"{name}: given {shortened(str(value))}, which has a NUL in it; expected a name")
         self._check_endpoints()
         return self
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
 
+from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.config_file import read_yaml
-from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.errors import ConfigError, ModelError, shortened
 from realtime_cropzoom.formats import natural
 from realtime_cropzoom.paths import is_there, user_path
 from realtime_cropzoom.presence import Presence, presence_of
@@ -27,6 +28,7 @@ Precision = Literal["fp32", "fp16"]
 Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
 """As Lightning Pose calls them; ``heatmap_mhcrnn`` is the context model, which sees five frames at once."""
 SHIPPED = "shipped"
+_LONGEST_NAME = 255
 """In place of a path: the model that comes with the package."""
 
 
@@ -136,14 +138,20 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
         names = tuple(str(name) for name in data["keypoint_names"])
         size = (int(data["image_resize_dims"]["width"]), int(data["image_resize_dims"]["height"]))
         kind = _known_kind(config_path, model["model_type"])
+        factor = int(data.get("downsample_factor", 2))
     except ConfigError as error:
         raise ModelError(f"{config_path} is no Lightning Pose config ({error})") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
     _check_names(config_path, names)
+    if not all(1 <= pixels <= MAX_SIDE for pixels in size) or factor not in (1, 2, 3):
+        raise ModelError(
+            f"{config_path}: image_resize_dims are {shortened(size)} and downsample_factor is {shortened(factor)}; "
+            f"expected 1 to {MAX_SIDE} pixels, and 1, 2 or 3"
+        )
     # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
     role = "pose" if Path(str(data.get("data_dir", ""))).name == "cropped_images" else None
-    factor, side = int(data.get("downsample_factor", 2)), _trained_side(config_path, data.get("csv_file"))
+    side = _trained_side(config_path, data.get("csv_file"))
     return ModelFile(onnx, kind, names, factor, size, f"{kind}_tracker", role, trained_side=side)
 
 
@@ -171,13 +179,17 @@ def _check_names(described_by: Path, names: tuple[str, ...]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ModelError(f"{described_by}: two keypoints have the name {twice}; rename one of them in keypoint_names")
+    if not names or any(len(name) > _LONGEST_NAME for name in names):
+        raise ModelError(f"{described_by}: expected keypoint_names of 1 to {_LONGEST_NAME} characters each")
     if not all(name.strip() for name in names):
         raise ModelError(f"{described_by}: a keypoint has no name; give it one in keypoint_names")
 
 
 def _known_kind(described_by: Path, kind: Any) -> Kind:
     if kind not in get_args(Kind):
-        raise ModelError(f"{described_by} says model_type {kind}; expected one of {', '.join(get_args(Kind))}")
+        raise ModelError(
+            f"{described_by} says model_type {shortened(str(kind))}; expected one of {', '.join(get_args(Kind))}"
+        )
     known: Kind = kind
     return known
 

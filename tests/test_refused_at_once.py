@@ -12,7 +12,7 @@ import pytest
 from live import Film, make_settings, run_to_end, tiny_models
 from trigger_stream import START_NS, one_rule, pose, received
 
-from realtime_cropzoom.calibration import read_calibration
+from realtime_cropzoom.calibration import read_calibration, read_lens
 from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import Settings, load_settings
@@ -71,7 +71,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", list(READERS))
 @pytest.mark.parametrize("text", ODD_YAML.values(), ids=ODD_YAML.keys())
 def test_no_reader_is_overrun(file: Path, text: str, reader: str) -> None:
     file.write_text(text)
@@ -81,6 +81,52 @@ def test_no_reader_is_overrun(file: Path, text: str, reader: str) -> None:
     assert time.monotonic() - began < AT_ONCE_S
     (line,) = str(raised.value).splitlines()
     assert str(file) in line
+    assert len(line) < 400 + len(str(file))
+
+
+DIGITS = "9" * 400
+EYE = "[[1, 0, 0], [0, 1, 0], [0, 0, 1]]"
+RULE = 'outputs: {l: {zmq_publish: "tcp://127.0.0.1:*"}}\nrules: {r: {when: {state: tracking}, fire: l, pulse_ms: 5}}\n'
+MODEL = (
+    "data: {{keypoint_names: {}, image_resize_dims: {{width: {}, height: 64}}, downsample_factor: {}}}\n"
+    "model: {{model_type: {}}}\n"
+)
+ODD_VALUES = {
+    "calibration": [
+        f"{{frame_size: [{DIGITS}, 9], unit: cm, homography: {EYE}}}",
+        f"{{frame_size: [1000000000000, 9], unit: cm, homography: {EYE}}}",
+        f"{{frame_size: [9, 9], unit: cm, homography: {EYE.replace('1, 0, 0', '.nan, 0, 0')}}}",
+        f"{{frame_size: [9, 9], unit: cm, homography: {EYE}, residual_cm: .inf}}",
+        "{frame_size: [9, 9], unit: cm, homography: [[0, 0, 0], [0, 0, 0], [0, 0, 0]]}",
+    ],
+    "lens": [
+        "{frame_size: [9, 9], lens: {focal_px: [0, 0], centre_px: [1, 1], distortion: [0, 0, 0, 0, 0]}}",
+        "{frame_size: [9, 9], lens: {focal_px: [.nan, 1], centre_px: [1, 1], distortion: [0, 0, 0, 0, 0]}}",
+    ],
+    "rules": [f"seed: {DIGITS}\n{RULE}", f"endpoint: {'x' * 50_000}\n{RULE}", f"calibration: {'x' * 50_000}\n{RULE}"],
+    "settings": [
+        *(f"{name}: {DIGITS}" for name in ("crop_size", "min_likelihood", "frames", "camera_size", "roi")),
+        *(f"{name}: {'x' * 50_000}" for name in ("camera", "publish", "publish_echo", "edge")),
+        *(f'{name}: "a\\0b"' for name in ("source", "out", "pose", "schedule", "calibration")),
+        "crop_size: [1, 2]", "source: {a: 1}", "schedule: 5",
+    ],
+    "cameras": [f"cameras: {{{'x' * 101}: {{source: a}}}}", f"cameras: {{a: {'x' * 50_000}}}", "cameras: [1]"],
+    "export": [
+        *(MODEL.format("[a]", 64, factor, "heatmap") for factor in ("x", ".inf", "-1", DIGITS, "[1]")),
+        *(MODEL.format("[a]", width, 2, "heatmap") for width in ("0", "-5", ".nan", DIGITS, "x")),
+        *(MODEL.format(names, 64, 2, "heatmap") for names in ("[]", "5", "null", f"[{'x' * 300}]")),
+        *(MODEL.format("[a]", 64, 2, kind) for kind in ("x" * 50_000, "[1]", "null")),
+    ],
+}  # fmt: skip
+READERS["lens"] = read_lens
+
+
+@pytest.mark.parametrize(("reader", "text"), [(name, text) for name, texts in ODD_VALUES.items() for text in texts])
+def test_an_odd_value_is_refused_in_one_line(file: Path, reader: str, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(CropzoomError) as raised:
+        READERS[reader](file)
+    (line,) = str(raised.value).splitlines()
     assert len(line) < 400 + len(str(file))
 
 
@@ -111,6 +157,9 @@ def test_plain_aliases_and_marks_at_the_beginning_are_read(file: Path) -> None:
 NUMBERS = [name for name, field in Settings.model_fields.items() if "float" in str(field.annotation)]
 
 
+NO_DIVISORS = ("likelihood", "gain", "beta", "start_s", "sharpness", "tolerance")
+
+
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300, "inf", ".inf", "1e999"], ids=str)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_no_setting_is_infinite(name: str, value: object) -> None:
@@ -118,9 +167,7 @@ def test_no_setting_is_infinite(name: str, value: object) -> None:
         load_settings({name: value})
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NUMBERS if not name.endswith(("likelihood", "gain", "beta", "start_s"))]
-)
+@pytest.mark.parametrize("name", [name for name in NUMBERS if not name.endswith(NO_DIVISORS)])
 def test_no_setting_is_next_to_nothing(name: str) -> None:
     """It would be infinite once it is divided by."""
     with pytest.raises(ConfigError, match=f"^{name}: given 1e-300"):

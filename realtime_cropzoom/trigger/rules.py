@@ -153,15 +153,15 @@ class Rule(Strict):
 class Rules(Strict):
     """A whole rules file."""
 
-    endpoint: str = "tcp://127.0.0.1:5660"
-    camera: str | None = None
-    calibration: str | None = None
+    endpoint: Annotated[str, Field(max_length=300)] = "tcp://127.0.0.1:5660"
+    camera: Annotated[str, Field(max_length=100)] | None = None
+    calibration: Annotated[str, Field(max_length=4000)] | None = None
     """File, relative to the rules file."""
     filter: Literal["none", "one_euro", "kalman"] = "none"
     predict: bool = False
     output_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
     armed: bool = False
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
     """Of the sham trials; None draws one for each session, which the log keeps."""
     max_age_ms: Window = 50.0
     min_likelihood: Probability = 0.6
