@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Footage
 from offline_fixtures import (
     Workplace,
     frames_of,
     image_name,
+    model_directory,
     nothing_changes_in,
     poses_in,
+    run_here,
     touch_later,
     write_boxes,
 )
@@ -32,11 +34,11 @@ def work(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Workplace:
     return Workplace(tmp_path, capfd)
 
 
-def chain(work: Workplace, size: int, *flags: object) -> Callable[[], list[tuple[object, ...]]]:
+def chain(folder: Path, size: int, *flags: object) -> list[tuple[object, ...]]:
     """The commands of the page, one after the other, with boxes of a size."""
-    detector, pose, video = work.folder / "detector", work.folder / "pose", work.folder / "clip.mp4"
+    detector, pose, video = folder / "detector", folder / "pose", folder / "clip.mp4"
     preds = detector / "video_preds"
-    return lambda: [
+    return [
         ("predict", detector, video, "--skip_viz", *flags),
         ("create_bbox", detector, video, "--crop_size", size, *flags),
         ("smooth_bbox", preds, "--output_dir", preds / "smooth", "--window", 3, *flags),
@@ -47,27 +49,35 @@ def chain(work: Workplace, size: int, *flags: object) -> Callable[[], list[tuple
     ]
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all commands were run with boxes of 60 pixels."""
+    folder = tmp_path_factory.mktemp("once")
+    for name, options in {"detector": {}, "pose": {"size": (96, 96)}}.items():
+        model_directory(folder / name, data_dir=folder, **options)
+    Footage((160, 96)).write(folder / "clip.mp4", COUNT)
+    for command in chain(folder, 60):
+        assert run_here(*command) == 0
+    return folder
+
+
 @pytest.fixture
-def made(work: Workplace) -> Workplace:
-    """A workplace where all commands were run with boxes of 60 pixels."""
-    work.model("detector")
-    work.model("pose", size=(96, 96))
-    work.video(frames=COUNT)
-    for command in chain(work, 60)():
-        work.did(*command)
+def made(once: Path, work: Workplace) -> Workplace:
+    """A copy of it: only content counts."""
+    shutil.copytree(once, work.folder, dirs_exist_ok=True)
     return work
 
 
 def test_the_same_again_leaves_every_file_as_it_is(made: Workplace) -> None:
     with nothing_changes_in(made.folder):
-        for command in chain(made, 60)():
+        for command in chain(made.folder, 60):
             done = made.did(*command)
             assert "skipping" in done.err, command
             assert "made of the same (--overwrite makes it again)" in done.err
 
 
 def test_other_boxes_are_refused_and_leave_every_file_as_it_is(made: Workplace) -> None:
-    predict, create, _, crop, predict_crops, *_ = chain(made, 40)()
+    predict, create, _, crop, predict_crops, *_ = chain(made.folder, 40)
     with nothing_changes_in(made.folder):
         made.did(*predict)
         assert "was made with crop_size 60, now 40: add --overwrite to make it again" in made.refused(*create)
@@ -79,16 +89,16 @@ def test_other_boxes_are_refused_and_leave_every_file_as_it_is(made: Workplace) 
         assert re.search(
             "cropped_clip.mp4 was made with another boxes than .*clip_bbox.csv is now", made.refused(*crop)
         )
-        assert "cut with other boxes than" in made.refused(*chain(made, 40)()[5])
+        assert "cut with other boxes than" in made.refused(*chain(made.folder, 40)[5])
     made.did(*crop, "--overwrite")
     with nothing_changes_in(made.folder):
         assert "was made with another video than" in made.refused(*predict_crops)
-        assert "cut with other boxes than" in made.refused(*chain(made, 40)()[5])
+        assert "cut with other boxes than" in made.refused(*chain(made.folder, 40)[5])
 
 
 def test_with_overwrite_the_keypoints_are_right(made: Workplace) -> None:
     """Both ways of the page agree: the crops are as large as the model's input, but for the codec."""
-    for command in chain(made, 96, "--overwrite")():
+    for command in chain(made.folder, 96, "--overwrite"):
         made.did(*command)
     preds = made.folder / "pose/video_preds"
     remapped, direct = (poses_in(preds / name)[:, 0, :2] for name in ("remapped_cropped_clip.csv", "clip.csv"))
@@ -100,31 +110,37 @@ def test_with_overwrite_the_keypoints_are_right(made: Workplace) -> None:
     )
 
 
-def test_the_script_of_the_page_twice_with_two_sizes(work: Workplace) -> None:
+def commands_of_the_page(folder: Path, **variables: str) -> list[list[str]]:
+    """The commands that the page's script for videos gives, each as words, without running them."""
+    sections = re.split(r"^### ", PAGE.read_text(), flags=re.MULTILINE)
+    script = next(s for s in sections if s.startswith("Prediction on videos")).split("```bash\n")[1].split("```")[0]
+    say = "cropzoom() { printf '%s\\n' \"$*\"; }\n"
+    done = subprocess.run(
+        ["bash"], cwd=folder, input=say + script, env={**os.environ, **variables}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_the_script_of_the_page_twice_with_two_sizes(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     work.model("outputs/detector_0")
     work.model("outputs/pose_0", size=(96, 96))
     work.video(frames=COUNT)
-    sections = re.split(r"^### ", PAGE.read_text(), flags=re.MULTILINE)
-    script = next(s for s in sections if s.startswith("Prediction on videos")).split("```bash\n")[1].split("```")[0]
-    (work.folder / "predict_video.sh").write_text(script)
+    monkeypatch.chdir(work.folder)
 
-    def run(size: int, **variables: str) -> subprocess.CompletedProcess[str]:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        given = {"VIDEO": "clip.mp4", "MODEL_DIR": "outputs", "BOX": f"--crop_size {size}", "PATH": path, **variables}
-        return subprocess.run(
-            ["bash", "predict_video.sh"], cwd=work.folder, env={**os.environ, **given}, capture_output=True, text=True
-        )  # fmt: skip
+    def commands(size: int, **variables: str) -> list[list[str]]:
+        given = {"VIDEO": "clip.mp4", "MODEL_DIR": "outputs", "BOX": f"--crop_size {size}", **variables}
+        return commands_of_the_page(work.folder, **given)
 
-    first = run(60)
-    assert first.returncode == 0, first.stderr
+    for command in commands(60):
+        work.did(*command)
     with nothing_changes_in(work.folder):
-        second = run(40)
-    assert second.returncode == 2
-    assert second.stderr.splitlines()[-1].endswith(
-        "was made with crop_size 60, now 40: add --overwrite to make it again"
-    )
-    third = run(40, OVERWRITE="--overwrite")
-    assert third.returncode == 0, third.stderr
+        predict, create_bbox, *_ = commands(40)
+        work.did(*predict)
+        line = work.refused(*create_bbox)  # here the script ends
+    assert line.rstrip().endswith("was made with crop_size 60, now 40: add --overwrite to make it again")
+    for command in commands(40, OVERWRITE="--overwrite"):
+        work.did(*command)
     preds = work.folder / "outputs/pose_0/video_preds"
     assert frames_of(work.folder / "outputs/detector_0/cropped_videos/cropped_clip.mp4")[0].shape == (40, 40, 3)
     cropped, remapped = (poses_in(preds / f"{name}cropped_clip.csv")[..., :2] for name in ("", "remapped_"))
@@ -134,12 +150,12 @@ def test_the_script_of_the_page_twice_with_two_sizes(work: Workplace) -> None:
 
 def test_a_video_that_was_replaced_is_another(made: Workplace) -> None:
     made.footage.write(made.folder / "clip.mp4", COUNT - 1)
-    predict, create, *_ = chain(made, 60)()
+    predict, create, *_ = chain(made.folder, 60)
     with nothing_changes_in(made.folder):
         assert "was made with another video" in made.refused(*predict)
         assert "was made of another clip.mp4" in made.refused(*create)
-        assert "has the boxes of another clip.mp4" in made.refused(*chain(made, 60)()[3])
-        assert "has the boxes of another clip.mp4" in made.refused(*chain(made, 60)()[6])
+        assert "has the boxes of another clip.mp4" in made.refused(*chain(made.folder, 60)[3])
+        assert "has the boxes of another clip.mp4" in made.refused(*chain(made.folder, 60)[6])
 
 
 def test_a_folder_may_move(made: Workplace) -> None:
@@ -149,7 +165,7 @@ def test_a_folder_may_move(made: Workplace) -> None:
         (made.folder / name).rename(made.folder / "all" / name)
     touch_later(made.folder / "all/clip.mp4")
     made.folder = made.folder / "all"
-    for command in chain(made, 60)():
+    for command in chain(made.folder, 60):
         assert "made of the same" in made.did(*command).err
 
 
@@ -159,7 +175,7 @@ def test_another_model_is_said(made: Workplace) -> None:
         target = made.folder / "detector" / part
         target.rename(made.folder / f"old_{part}")
         (made.folder / "other" / part).rename(target)
-    assert "was made with another model: add --overwrite" in made.refused(*chain(made, 60)()[0])
+    assert "was made with another model: add --overwrite" in made.refused(*chain(made.folder, 60)[0])
 
 
 def test_files_without_a_note_are_judged_by_what_they_hold(made: Workplace) -> None:
@@ -167,9 +183,9 @@ def test_files_without_a_note_are_judged_by_what_they_hold(made: Workplace) -> N
     for note in made.folder.rglob("*.made_of.json"):
         note.unlink()
     with nothing_changes_in(made.folder):
-        for command in chain(made, 60)():
+        for command in chain(made.folder, 60):
             assert "without a note" in made.did(*command).err
-        assert "is not what would be made now" in made.refused(*chain(made, 40)()[1])
+        assert "is not what would be made now" in made.refused(*chain(made.folder, 40)[1])
     write_boxes(made.folder / "b/clip_bbox.csv", [(5, 5, 50, 50)] * COUNT)
     line = made.refused("crop", made.folder / "detector", made.folder / "clip.mp4", "--bbox_dir", made.folder / "b")
     assert "is not what would be made now" in line
@@ -220,3 +236,13 @@ def test_crops_of_two_label_files_are_not_mixed(work: Workplace) -> None:
     assert "were cropped again since, with other boxes" in line
     work.did("crop", detector, first, "--overwrite")
     work.did("predict", pose, cropped, "--skip_viz")
+
+
+def test_boxes_of_images_go_by_their_names(work: Workplace) -> None:
+    """Labels that were corrected, or are some of those that the boxes were made of, are as well."""
+    detector, pose, labels = work.model("detector"), work.model("pose"), work.labels((5, 12, 30))
+    work.did("crop", detector, labels, "--crop_size", 60)
+    work.labels((12, 30), "Labels.csv")
+    folder = detector / "image_preds/Labels.csv"
+    work.did("predict", pose, labels, "--bbox_dir", folder, "--skip_viz")
+    assert "made with another labels than" in work.refused("crop", detector, labels)

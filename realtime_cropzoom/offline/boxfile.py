@@ -53,12 +53,15 @@ class Boxes:
         """Return the boxes as an input, for the note of what is made of them."""
         return input_entry(self.path, self.sha256)
 
-    def check_made_of(self, kind: str, path: Path) -> None:
-        """Raise DataError where the boxes were made of another video (or labels, as ``kind``) than ``path`` is now."""
-        of = input_of(self.entry(), "predictions", kind)
-        if of is not None and of["sha256"] != fingerprint(path):
+    def check_video(self, video: Path) -> None:
+        """Raise DataError where the boxes were made of another video than ``video`` is now.
+
+        Boxes of images need no such check: they go by the images' names.
+        """
+        of = input_of(self.entry(), "predictions", "video")
+        if of is not None and of["sha256"] != fingerprint(video):
             raise DataError(
-                f"{self.path} has the boxes of another {path.name} than {path} is now; "
+                f"{self.path} has the boxes of another {video.name} than {video} is now; "
                 "run predict and create_bbox again, with --overwrite"
             )
 

@@ -96,8 +96,8 @@ def create_bbox(files: BoxFiles, flags: BoxFlags, source: Path, *, overwrite: bo
     predictions, boxes = files.predictions, files.boxes
     if not predictions.exists():
         raise DataError(f"no predictions at {predictions}; run cropzoom predict first")
-    kind = "video" if files.of_video else "labels"
-    check_input(predictions, kind, source, "run cropzoom predict again, with --overwrite")
+    if files.of_video:
+        check_input(predictions, "video", source, "run cropzoom predict again, with --overwrite")
     flags.rule(predictions)  # refuses names that are no keypoints
     made_of = {"predictions": input_entry(predictions), **flags.described()}
 

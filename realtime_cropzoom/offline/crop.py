@@ -78,7 +78,7 @@ class Cropper:
         return output
 
     def _crop_video(self, video: Path, boxes: Boxes, output: Path) -> None:
-        boxes.check_made_of("video", video)
+        boxes.check_video(video)
         size = boxes.cropped_size()
         if warning := tiny_warning(boxes.sides, None):
             self._say(f"{boxes.path}: {warning}")
@@ -92,7 +92,6 @@ class Cropper:
             write_origin(output, COMMAND, made_of, size=size)
 
     def _crop_labels(self, csv: Path, boxes: Boxes, output: Path) -> None:
-        boxes.check_made_of("labels", csv)
         labels = read_labels(csv)
         images = ImageFolder.of_labels(csv, labels.images, self._directory.data_dir())
         boxes_in_order = boxes.of_images(labels.images)

@@ -91,7 +91,7 @@ class Predictor:
         if not video.exists():
             raise SourceError(f"no file at {video}")
         boxes = None if bbox_dir is None else read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv")
-        made_of = self._made_of(video=input_entry(video), boxes=self._checked(boxes, "video", video))
+        made_of = self._made_of(video=input_entry(video), boxes=self._checked(boxes, video))
         is_done = self._is_done(final, made_of)
         if not is_done:
             self._predict_video(final, video, boxes, made_of)
@@ -123,11 +123,12 @@ class Predictor:
     def _made_of(self, **inputs: object) -> dict[str, object]:
         return {**inputs, "model": self._model.sha256, "decoder": self._model.method}
 
-    def _checked(self, boxes: Boxes | None, kind: str, path: Path) -> dict[str, object] | None:
-        """Return boxes as an input. Raises DataError where they were made of another file than ``path`` is now."""
+    def _checked(self, boxes: Boxes | None, video: Path | None = None) -> dict[str, object] | None:
+        """Return boxes as an input. Raises DataError where they were made of another video than ``video`` is now."""
         if boxes is None:
             return None
-        boxes.check_made_of(kind, path)
+        if video is not None:
+            boxes.check_video(video)
         if warning := self._model.expected_side.warning(boxes.sides):
             self._say(f"{boxes.path}: {warning}")
         return boxes.entry()
@@ -177,7 +178,7 @@ class Predictor:
         final = folder / "predictions.csv"
         boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv")
         check_images(csv)
-        made_of = self._made_of(labels=input_entry(csv), boxes=self._checked(boxes_file, "labels", csv))
+        made_of = self._made_of(labels=input_entry(csv), boxes=self._checked(boxes_file))
         if self._is_done(final, made_of):
             return final
         labels = read_labels(csv)
