@@ -72,6 +72,12 @@ class Connections:
             measurable = MEASURABLE and socket.family != sockets.AF_UNIX
             self._open[descriptor] = _Connection(inode, now_ns, measurable)
 
+    def sent(self, descriptor: int, size: int) -> None:
+        """Count bytes that came from a connection, where the kernel does not. Any thread may say so."""
+        connection = self._open.get(descriptor)
+        if connection is not None and not connection.measurable:
+            connection.received += size
+
     def ended(self, descriptor: int) -> None:
         """Learn that a connection is over."""
         self._open.pop(descriptor, None)
@@ -84,9 +90,10 @@ class Connections:
 
     def _sends_too_much(self, descriptor: int, now_ns: int) -> bool:
         connection, may = self._open[descriptor], self._allowance
-        if connection.cut or not connection.measurable:
+        if connection.cut:
             return False
-        connection.received = bytes_received(descriptor)
+        if connection.measurable:
+            connection.received = bytes_received(descriptor)
         allowed = may.at_once + may.per_second * (now_ns - connection.since_ns) // 1_000_000_000
         return connection.received > min(allowed, may.in_all)
 

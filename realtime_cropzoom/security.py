@@ -139,6 +139,15 @@ class Guard:
         socket.bind(endpoint)
         return bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
 
+    def sent(self, frame: zmq.Frame) -> None:
+        """Count a subscription that a bound socket has handed up, where the kernel does not count what comes."""
+        try:
+            descriptor = int(frame.get(zmq.SRCFD))
+        except zmq.ZMQError:  # nobody has sent it: ZeroMQ unsubscribes for who has gone
+            return
+        for _, connections in self._monitors.values():
+            connections.sent(descriptor, len(frame))
+
     def start(self) -> None:
         """Let clients in from here on; until then they wait."""
         self._thread = threading.Thread(target=self._watch, name="cropzoom-guard", daemon=True)

@@ -301,6 +301,32 @@ def test_a_descriptor_that_is_another_ones_by_now_is_left_alone() -> None:
         assert other_peer.recv(1) == b"x"
 
 
+def test_what_comes_over_a_unix_socket_is_counted_by_hand() -> None:
+    ours, peer = sockets.socketpair()
+    with ours, peer:
+        connections = Connections(Allowance(100, 0, 1000), 10)
+        connections.accepted(ours.fileno(), 0)
+        connections.sent(ours.fileno(), 100)
+        assert connections.cut_off(0) == []
+        connections.sent(ours.fileno(), 1)
+        connections.sent(99999, 1)  # a connection that is over
+        assert connections.cut_off(0) == [SENDS_TOO_MUCH]
+        assert peer.recv(1) == b""
+
+
+def test_who_leaves_is_no_sender() -> None:
+    """ZeroMQ hands up an unsubscription for it, which came from nobody."""
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, Guard(context, Security()) as guard:
+        port = port_of(guard.bind(socket, "publish", "tcp://127.0.0.1:*"))
+        guard.start()
+        with raw_subscriber(port) as peer:
+            peer.sendall(b"\x00\x02\x01x")
+            guard.sent(socket.recv(copy=False))
+        left = socket.recv(copy=False)
+        assert left.bytes == b"\x00x"
+        guard.sent(left)
+
+
 @pytest.mark.parametrize("bound", [poses_published, echoed, marks_published])
 def test_whatever_bytes_come_an_endpoint_stays_there(bound: Callable[[], AbstractContextManager[int]]) -> None:
     draw = random.Random(7)

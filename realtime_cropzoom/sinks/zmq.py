@@ -138,7 +138,7 @@ class ZmqSink(Sink):
                     self._bind(guard, poses, latest)
                     self._start_echo()
                     self._binding.ready()
-                    self._publish_all(poses, latest)
+                    self._publish_all(guard, poses, latest)
                 finally:
                     if self._echo is not None:
                         self._echo.stop()
@@ -166,7 +166,7 @@ class ZmqSink(Sink):
             raise SinkError(_why_not(self._echo.endpoint, error)) from error
         self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
 
-    def _publish_all(self, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
+    def _publish_all(self, guard: Guard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         self._send(poses, self._hello)
         beat_ns, greet_ns = now_ns() + _HEARTBEAT_NS, 0
         stream, ended = self._speaker.stream(), False
@@ -185,7 +185,7 @@ class ZmqSink(Sink):
                 record.published_ns = published_ns
                 self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
             if now_ns() >= greet_ns:
-                self._greet(poses)
+                self._greet(guard, poses)
                 greet_ns = now_ns() + _GREET_NS
             if now_ns() >= beat_ns or self._speaker.stream() is not stream:  # that frames stay away is said at once
                 self._send(poses, self._speaker.status())
@@ -193,12 +193,14 @@ class ZmqSink(Sink):
         self._send(poses, self._speaker.status())
         self._send(poses, self._speaker.last_word())
 
-    def _greet(self, poses: zmq.Socket[bytes]) -> None:
+    def _greet(self, guard: Guard, poses: zmq.Socket[bytes]) -> None:
         """Say hello again if somebody has subscribed."""
         subscribed = False
         with suppress(zmq.Again):  # what there are more than that waits for the next time
             for _ in range(_SUBSCRIPTIONS_AT_ONCE):
-                subscribed |= poses.recv(zmq.NOBLOCK)[:1] == b"\x01"
+                frame = poses.recv(zmq.NOBLOCK, copy=False)
+                guard.sent(frame)
+                subscribed |= frame.bytes[:1] == b"\x01"
         if subscribed:
             self._send(poses, self._hello)
 
