@@ -109,6 +109,26 @@ class Written(NamedTuple):
     """None: done, or failed where there is an error."""
 
 
+class Beats(OutputSettings):
+    """An output whose receiver keeps the level, and hears while it is held on that this program is alive."""
+
+    watchdog_ms: int = Field(500, ge=50, le=60_000)
+    """A receiver that heard nothing for so long goes off by itself; it hears something five times as often."""
+
+
+BEATS_PER_WATCHDOG = 5
+
+
+def order_fields(job: Job, watchdog_ms: int) -> dict[str, Any]:
+    """What a receiver that watches is told of a job, as JSON knows it."""
+    return job.fields() | ({"watchdog_ms": watchdog_ms} if job.act is Act.ON else {})
+
+
+def alive_fields(job: Job, watchdog_ms: int) -> dict[str, Any]:
+    """What it is told while the order of ``job`` holds."""
+    return order_fields(job, watchdog_ms) | {"act": "alive"}
+
+
 class TooLate(SinkError):
     """A pulse or an on must not be written any more."""
 

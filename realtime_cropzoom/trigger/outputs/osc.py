@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written, needs
+from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, Job, Output, OutputSettings, Written, needs
 
 
 class OscSettings(OutputSettings):
@@ -18,6 +18,8 @@ class OscSettings(OutputSettings):
     """Host and port of the receiver."""
     address: str = Field("/cropzoom", pattern=r"^/[^\s#*,?\[\]{}]*$")
     """Of the messages."""
+    watchdog_ms: int | None = Field(None, ge=50, le=60_000)
+    """If given: while it is held on, five messages to ``<address>/alive`` in this time."""
 
     @field_validator("osc")
     @classmethod
@@ -42,6 +44,8 @@ class Osc(Output):
     def __init__(self, settings: OscSettings, udp_client: Any) -> None:
         super().__init__()
         self._settings, self._udp_client = settings, udp_client
+        if settings.watchdog_ms is not None:
+            self.beat_every_s = settings.watchdog_ms / 1000 / BEATS_PER_WATCHDOG
         self._client: Any = None
 
     def open(self) -> None:
@@ -54,13 +58,20 @@ class Osc(Output):
 
     def perform(self, job: Job) -> Written:
         """Send one message; a frame or number that there is not is -1, because OSC has no null everywhere."""
-        frame = -1 if job.frame is None else job.frame
         self.check(job)
+        self._send(self._settings.address, str(job.act), job)
+        return Written(now_ns())
+
+    def beat(self, job: Job) -> None:
+        """Say that the order holds. Raises SinkError."""
+        self._send(f"{self._settings.address}/alive", "alive", job)
+
+    def _send(self, address: str, act: str, job: Job) -> None:
+        frame = -1 if job.frame is None else job.frame
         try:
-            self._client.send_message(self._settings.address, [str(job.act), job.ms, job.rule, job.number, frame])
+            self._client.send_message(address, [act, job.ms, job.rule, job.number, frame])
         except OSError as error:
             raise SinkError(f"cannot send OSC to {self._settings.osc}: {error.strerror or error}") from error
-        return Written(now_ns())
 
     def close(self) -> None:
         """Close the socket."""

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import Field, field_validator
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.outputs import guardian
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
 
 _ENDS_WITHIN_S = 0.5
@@ -50,9 +52,21 @@ class Shell(Output):
         super().__init__()
         self._command, self._at_once = command, at_once
         self._running: list[subprocess.Popen[bytes]] = []
+        self._guardian: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
-        """Nothing: each job is a process of its own."""
+        """Start the guardian that ends what runs if this program is killed. Raises SinkError."""
+        if os.name != "posix":
+            return
+        try:
+            self._guardian = subprocess.Popen(
+                [sys.executable, "-I", "-S", guardian.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SinkError(f"cannot start the guardian of {self._command[0]}: {error.strerror}") from error
 
     def perform(self, job: Job) -> Written:
         """Start or end it. Raises SinkError where that does not work."""
@@ -68,8 +82,11 @@ class Shell(Output):
         return Written(now_ns())
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs, and the guardian."""
         self._end_all()
+        if self._guardian is not None:
+            self._guardian.communicate()
+            self._guardian = None
 
     def _start(self, job: Job) -> None:
         self.check(job)
@@ -85,10 +102,14 @@ class Shell(Output):
         except OSError as error:
             raise SinkError(f"cannot run {self._command[0]}: {error.strerror}") from error
         self._running.append(process)
+        self._tell_guardian(b"+%d\n" % process.pid)
 
     def _reap(self) -> int:
         """Forget the processes that have ended; return the last exit code that was not 0."""
         codes = [code for process in self._running if (code := process.poll()) is not None]
+        for process in self._running:
+            if process.returncode is not None:
+                self._tell_guardian(b"-%d\n" % process.pid)
         self._running = [process for process in self._running if process.returncode is None]
         return next((code for code in reversed(codes) if code), 0)
 
@@ -102,7 +123,14 @@ class Shell(Output):
             except subprocess.TimeoutExpired:
                 _signal(process, signal.SIGKILL)
                 process.wait()
+            self._tell_guardian(b"-%d\n" % process.pid)
         self._running.clear()
+
+    def _tell_guardian(self, line: bytes) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(OSError):  # somebody has ended it; what runs is ended by ourselves all the same
+                self._guardian.stdin.write(line)
+                self._guardian.stdin.flush()
 
 
 def _signal(process: subprocess.Popen[bytes], which: signal.Signals) -> None:

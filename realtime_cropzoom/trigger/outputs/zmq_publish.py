@@ -1,4 +1,7 @@
-"""Jobs → a ZeroMQ PUB socket: topic ``trigger/<output>``, then JSON. Nobody acknowledges."""
+"""Jobs → a ZeroMQ PUB socket: topic ``trigger/<output>``, then JSON. Nobody acknowledges.
+
+While it is held on, ``alive/<output>`` says so again and again: a receiver goes off when that stops.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,21 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, TooLate, Written
+from realtime_cropzoom.trigger.outputs.base import (
+    BEATS_PER_WATCHDOG,
+    Beats,
+    Job,
+    Output,
+    TooLate,
+    Written,
+    alive_fields,
+    order_fields,
+)
 
 _LINGER_MS = 200
 
 
-class ZmqPublishSettings(OutputSettings):
+class ZmqPublishSettings(Beats):
     """``marks: {zmq_publish: "tcp://127.0.0.1:5670"}``."""
 
     zmq_publish: str = Field(min_length=1)
@@ -30,15 +42,16 @@ class ZmqPublishSettings(OutputSettings):
                 f"outputs.{name}: {self.zmq_publish} would be open to others; expected this machine alone, such as "
                 "tcp://127.0.0.1:5670"
             )
-        return ZmqPublish(self.zmq_publish)
+        return ZmqPublish(self.zmq_publish, self.watchdog_ms)
 
 
 class ZmqPublish(Output):
     """A PUB socket of its own."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, watchdog_ms: int) -> None:
         super().__init__()
-        self._endpoint = endpoint
+        self._endpoint, self._watchdog_ms = endpoint, watchdog_ms
+        self.beat_every_s = watchdog_ms / 1000 / BEATS_PER_WATCHDOG
         self.bound_to = endpoint
         """The endpoint really bound (a port * becomes a number)."""
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
@@ -57,7 +70,7 @@ class ZmqPublish(Output):
 
     def perform(self, job: Job) -> Written:
         """Send it; a subscriber that does not keep up loses messages."""
-        body = json.dumps(job.fields()).encode()
+        body = json.dumps(order_fields(job, self._watchdog_ms)).encode()
         self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)
         try:  # the second part is what counts: the process may be held up between both
             self.check(job)
@@ -66,6 +79,11 @@ class ZmqPublish(Output):
             raise
         self._socket.send(body, zmq.NOBLOCK)
         return Written(now_ns())
+
+    def beat(self, job: Job) -> None:
+        """Say that the order holds."""
+        body = json.dumps(alive_fields(job, self._watchdog_ms)).encode()
+        self._socket.send_multipart([f"alive/{job.action.output}".encode(), body], zmq.NOBLOCK)
 
     def close(self) -> None:
         """Unbind."""

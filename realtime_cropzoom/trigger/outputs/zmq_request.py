@@ -11,7 +11,15 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.base import (
+    BEATS_PER_WATCHDOG,
+    Beats,
+    Job,
+    Output,
+    Written,
+    alive_fields,
+    order_fields,
+)
 
 _SLICE_MS = 5
 """So often it is looked whether something more urgent waits."""
@@ -20,7 +28,7 @@ _LARGEST_REPLY = 1 << 20
 """Bytes."""
 
 
-class ZmqRequestSettings(OutputSettings):
+class ZmqRequestSettings(Beats):
     """``store: {zmq_request: "tcp://127.0.0.1:5671"}``."""
 
     zmq_request: str = Field(min_length=1)
@@ -30,7 +38,7 @@ class ZmqRequestSettings(OutputSettings):
 
     def make(self, name: str, shared: dict[str, Any]) -> ZmqRequest:
         """Return the output."""
-        return ZmqRequest(self.zmq_request, self.acknowledge_ms / 1000)
+        return ZmqRequest(self.zmq_request, self.acknowledge_ms / 1000, self.watchdog_ms)
 
 
 class Requester:
@@ -108,9 +116,10 @@ class Requester:
 class ZmqRequest(Output):
     """Sends JSON and waits for the reply."""
 
-    def __init__(self, endpoint: str, timeout_s: float) -> None:
+    def __init__(self, endpoint: str, timeout_s: float, watchdog_ms: int) -> None:
         super().__init__()
-        self._requester, self._timeout_s = Requester(endpoint), timeout_s
+        self._requester, self._timeout_s, self._watchdog_ms = Requester(endpoint), timeout_s, watchdog_ms
+        self.beat_every_s = watchdog_ms / 1000 / BEATS_PER_WATCHDOG
 
     def open(self) -> None:
         """Connect; it is no error if nobody is there yet. Raises SinkError."""
@@ -119,13 +128,18 @@ class ZmqRequest(Output):
 
     def perform(self, job: Job) -> Written:
         """Send it and wait for the reply."""
-        request = json.dumps(job.fields()).encode()
+        request = json.dumps(order_fields(job, self._watchdog_ms)).encode()
         self.check(job)
         written_ns = self._requester.send(request)
         if self._requester.reply(self._timeout_s, self) is None:
             why = f"{self._requester.endpoint} did not reply within {self._timeout_s * 1000:.0f} ms"
             return Written(written_ns, None, why)
         return Written(written_ns, now_ns())
+
+    def beat(self, job: Job) -> None:
+        """Say that the order holds, and take the reply. Raises SinkError where nobody is there."""
+        self._requester.send(json.dumps(alive_fields(job, self._watchdog_ms)).encode())
+        self._requester.reply(self._timeout_s, self)
 
     def close(self) -> None:
         """Disconnect."""

@@ -1,0 +1,83 @@
+"""A laser that rules switch over ZeroMQ, and that goes off by itself when ``cropzoom trigger`` is gone.
+
+    python laser_receiver.py tcp://127.0.0.1:5670 laser
+
+beside a rules file with ``laser: {zmq_publish: "tcp://127.0.0.1:5670"}``. Put your device into ``switch``. It needs
+pyzmq and nothing of ours. Where it runs on another machine, set ``LATE_MS`` to None, because the clocks differ.
+"""
+
+import json
+import sys
+import time
+
+import zmq
+
+LATE_MS = 100
+"""An order that rests on an older frame is not obeyed: it was held up on its way."""
+
+
+def switch(on):
+    """Switch the device; here it only says so."""
+    sys.stdout.write(f"{time.monotonic():.6f} {'on' if on else 'off'}\n")
+    sys.stdout.flush()
+
+
+class Laser:
+    """On while an order holds it and the sender is heard, or while a pulse lasts. Times are of the monotonic clock."""
+
+    def __init__(self):
+        self.on = False
+        self.watchdog_s = 0.5
+        self.held_until = self.limit = self.pulse_until = self.heard = 0.0
+
+    def obey(self, message, now):
+        """Take in a message."""
+        act = message["act"]
+        if act in ("on", "pulse") and is_late(message):
+            return
+        self.heard = now
+        if act == "on":
+            self.watchdog_s = message["watchdog_ms"] / 1000
+            self.limit = now + (message["max_on_ms"] or float("inf")) / 1000
+        elif act == "pulse":
+            self.pulse_until = max(self.pulse_until, now + message["ms"] / 1000)
+        elif act == "off":
+            self.limit = 0.0
+        elif act == "safe":
+            self.limit = self.pulse_until = 0.0
+
+    def update(self, now):
+        """Switch where it is time to; return the seconds until that may be so again."""
+        self.held_until = min(self.limit, self.heard + self.watchdog_s)
+        on = now < max(self.held_until, self.pulse_until)
+        if on != self.on:
+            self.on = on
+            switch(on)
+        return max(self.held_until, self.pulse_until) - now if on else 1.0
+
+
+def is_late(message):
+    """Whether an order rests on a frame that is too old; a test pulse rests on none."""
+    if LATE_MS is None or message["captured_ns"] is None:
+        return False
+    return time.monotonic_ns() - message["captured_ns"] > LATE_MS * 1e6
+
+
+def main(endpoint, output):
+    """Receive for ever."""
+    socket = zmq.Context().socket(zmq.SUB)
+    socket.connect(endpoint)
+    socket.subscribe(f"trigger/{output}")  # on, off, pulse, safe
+    socket.subscribe(f"alive/{output}")  # while it is held on, five times within watchdog_ms
+    laser = Laser()
+    try:
+        while True:
+            wait_s = laser.update(time.monotonic())
+            if socket.poll(max(1, round(wait_s * 1000))):
+                laser.obey(json.loads(socket.recv_multipart()[1]), time.monotonic())
+    finally:
+        switch(False)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Ends the commands of a shell output when the program that started them is gone, however it went.
+
+A process of its own: it reads ``+PID`` and ``-PID`` lines of process groups, and ends those that are left when its
+input ends. That happens when the program is killed, too. Run as a file, so that it needs nothing of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+_ENDS_WITHIN_S = 0.5
+
+
+def main() -> int:
+    """Read until the input ends, then end what is left."""
+    left: set[int] = set()
+    for line in sys.stdin:
+        pid = int(line[1:])
+        if line.startswith("+"):
+            left.add(pid)
+        else:
+            left.discard(pid)
+    _end(left, signal.SIGTERM)
+    if left:
+        time.sleep(_ENDS_WITHIN_S)
+        _end(left, signal.SIGKILL)
+    return 0
+
+
+def _end(groups: set[int], how: signal.Signals) -> None:
+    for pid in sorted(groups):
+        try:
+            os.killpg(pid, how)
+        except (ProcessLookupError, PermissionError):
+            groups.discard(pid)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
