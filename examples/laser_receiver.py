@@ -1,9 +1,10 @@
 """A laser that rules switch over ZeroMQ, and that goes off by itself when ``cropzoom trigger`` is gone.
 
-    python laser_receiver.py tcp://127.0.0.1:5670 laser
+    python laser_receiver.py tcp://127.0.0.1:5670 laser [LATE_MS]
 
 beside a rules file with ``laser: {zmq_publish: "tcp://127.0.0.1:5670"}``. Put your device into ``switch``. It needs
-pyzmq and nothing of ours. Where it runs on another machine, set ``LATE_MS`` to None, because the clocks differ.
+pyzmq and nothing of ours. An order that rests on a frame older than LATE_MS (100) is not obeyed: it was held up on its
+way. On another machine the clocks differ: give inf.
 """
 
 import json
@@ -11,9 +12,6 @@ import sys
 import time
 
 import zmq
-
-LATE_MS = 100
-"""An order that rests on an older frame is not obeyed: it was held up on its way."""
 
 
 def switch(on):
@@ -25,7 +23,8 @@ def switch(on):
 class Laser:
     """On while an order holds it and the sender is heard, or while a pulse lasts. Times are of the monotonic clock."""
 
-    def __init__(self):
+    def __init__(self, late_ms=100.0):
+        self.late_ms = late_ms
         self.on = False
         self.watchdog_s = 0.5
         self.held_until = self.limit = self.pulse_until = self.heard = 0.0
@@ -33,7 +32,7 @@ class Laser:
     def obey(self, message, now):
         """Take in a message."""
         act = message["act"]
-        if act in ("on", "pulse") and is_late(message):
+        if act in ("on", "pulse") and self.is_late(message):
             return
         self.heard = now
         if act == "on":
@@ -46,6 +45,11 @@ class Laser:
         elif act == "safe":
             self.limit = self.pulse_until = 0.0
 
+    def is_late(self, message):
+        """Whether an order rests on a frame that is too old; a test pulse rests on none."""
+        captured_ns = message["captured_ns"]
+        return captured_ns is not None and time.monotonic_ns() - captured_ns > self.late_ms * 1e6
+
     def update(self, now):
         """Switch where it is time to; return the seconds until that may be so again."""
         self.held_until = min(self.limit, self.heard + self.watchdog_s)
@@ -56,20 +60,13 @@ class Laser:
         return max(self.held_until, self.pulse_until) - now if on else 1.0
 
 
-def is_late(message):
-    """Whether an order rests on a frame that is too old; a test pulse rests on none."""
-    if LATE_MS is None or message["captured_ns"] is None:
-        return False
-    return time.monotonic_ns() - message["captured_ns"] > LATE_MS * 1e6
-
-
-def main(endpoint, output):
+def main(endpoint, output, late_ms="100"):
     """Receive for ever."""
     socket = zmq.Context().socket(zmq.SUB)
     socket.connect(endpoint)
     socket.subscribe(f"trigger/{output}")  # on, off, pulse, safe
     socket.subscribe(f"alive/{output}")  # while it is held on, five times within watchdog_ms
-    laser = Laser()
+    laser = Laser(float(late_ms))
     try:
         while True:
             wait_s = laser.update(time.monotonic())

@@ -51,14 +51,16 @@ class Said:
 @contextlib.contextmanager
 def receiver(endpoint: str, output: str) -> Iterator[Said]:
     """The example, as a process; it says on and off."""
-    command = [sys.executable, EXAMPLE, endpoint, output]
+    command = [sys.executable, EXAMPLE, endpoint, output, "10000"]  # of a busy machine
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         words = iter(process.stdout.readline, "")
         said = Said(lambda: line.split()[1] if (line := next(words, "")) else time.sleep(0.01))  # type: ignore[func-returns-value]
-        yield said
-        process.kill()
-        said.end()
+        try:
+            yield said
+        finally:
+            process.kill()
+            said.end()
 
 
 @contextlib.contextmanager
@@ -73,8 +75,10 @@ def answering(server: zmq.Socket[bytes]) -> Iterator[Said]:
         return act
 
     said = Said(answer)
-    yield said
-    said.end()
+    try:
+        yield said
+    finally:
+        said.end()
 
 
 @contextlib.contextmanager
@@ -88,8 +92,10 @@ def osc_receiver(receiver: socket.socket) -> Iterator[Said]:
         return None
 
     said = Said(receive)
-    yield said
-    said.end()
+    try:
+        yield said
+    finally:
+        said.end()
 
 
 def write_rules(folder: Path, endpoint: str, outputs: dict[str, Any]) -> None:
@@ -106,6 +112,15 @@ def start_trigger(folder: Path) -> subprocess.Popen[str]:
     return start_process(
         "trigger", "rules.yaml", "--arm", "--control", "none", "--log", "log", "--quiet", cwd=folder
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def killed_at_last(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    try:
+        yield process
+    finally:
+        process.kill()
+        finish(process)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal, and kill -9")
@@ -163,13 +178,13 @@ def test_the_example_goes_off_when_the_sender_is_gone(tmp_path: Path, number: in
     def x_of(_: int) -> float:
         return 400.0 if visible.is_set() else 100.0
 
-    with receiver(endpoint, "laser") as laser, Feed(x_of=x_of) as feed:
+    with contextlib.ExitStack() as stack, receiver(endpoint, "laser") as laser, Feed(x_of=x_of) as feed:
         write_rules(tmp_path, feed.endpoint, {"laser": {"zmq_publish": endpoint, "watchdog_ms": 1000}})
         rules = yaml.safe_load((tmp_path / "rules.yaml").read_text())
         rules["zones"] = {"right": {"rectangle_px": [300, 0, 300, 300]}}
         rules["rules"]["there"]["when"] = {"inside": "right", "keypoint": "snout"}
         (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
-        trigger = start_trigger(tmp_path)
+        trigger = stack.enter_context(killed_at_last(start_trigger(tmp_path)))
         wait_for((tmp_path / "log" / "rules_inputs.jsonl").exists, "the trigger process's log")
         log = tmp_path / "log" / "rules_outputs.csv"
         for _ in range(20):  # until the receiver is subscribed
@@ -182,11 +197,9 @@ def test_the_example_goes_off_when_the_sender_is_gone(tmp_path: Path, number: in
             time.sleep(0.1)
         began = feed.sent
         wait_for(lambda: feed.sent > began + 150, "more than a watchdog time")
-        assert laser.lines[-1] == "on"
+        wait_for(lambda: laser.lines[-1] == "on", "the heartbeats")
         trigger.send_signal(number)
         wait_for(lambda: laser.lines[-1] == "off", "the receiver's watchdog")
-        trigger.kill()
-        finish(trigger)
 
 
 def test_the_command_of_a_shell_output_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
@@ -234,8 +247,7 @@ def laser(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[bool]]:
     spec.loader.exec_module(module)
     switched: list[bool] = []
     monkeypatch.setattr(module, "switch", switched.append)
-    monkeypatch.setattr(module, "LATE_MS", None)
-    return module.Laser(), switched
+    return module.Laser(late_ms=float("inf")), switched
 
 
 ON = {"act": "on", "watchdog_ms": 500, "max_on_ms": 2000.0, "captured_ns": 1}
