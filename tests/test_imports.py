@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,52 @@ def test_what_an_import_pulls_in(statement: str, unwanted: set[str]) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert not unwanted & set(done.stdout.split())
+
+
+TESTS = Path(__file__).parent
+NOT_INSTALLED = {"torch", "kornia", "movement", "pypylon", "lightning", "onnxscript"}
+"""What ``make test`` does not install."""
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def at_import(path: Path) -> set[str]:
+    """Dotted names of all that is imported when a file is, by itself."""
+    found: set[str] = set()
+    for node in parsed(path).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def file_of(dotted: str) -> list[Path]:
+    """The files of ours that an import of this name runs."""
+    parts = dotted.split(".")
+    if parts[0] != "realtime_cropzoom":
+        return [TESTS / f"{parts[0]}.py"]
+    folders = [PACKAGE.parent.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+    return [path for folder in folders for path in (folder / "__init__.py", folder.with_suffix(".py"))]
+
+
+def closure(path: Path, seen: set[Path]) -> set[str]:
+    """All that is imported when a file is, by whatever file of ours."""
+    seen.add(path)
+    names = at_import(path)
+    inner = [file for name in names for file in file_of(name) if file.exists()]
+    return names.union(*(closure(file, seen) for file in inner if file not in seen))
+
+
+def is_skipped_whole(path: Path) -> bool:
+    statements = [node for node in parsed(path).body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return any("importorskip" in ast.unparse(node) for node in statements)
+
+
+def test_what_make_test_does_not_install_is_no_condition_for_collecting() -> None:
+    files = [path for path in sorted(TESTS.glob("test_*.py")) if not is_skipped_whole(path)]
+    assert [path.name for path in files if {name.split(".")[0] for name in closure(path, set())} & NOT_INSTALLED] == []
