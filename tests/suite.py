@@ -57,9 +57,7 @@ def _group(item: pytest.Item) -> str | None:
     found = _fixtures(item)
     shared = {name for name, fixture in found.items() if fixture.scope == "module" and not fixture._autouse}
     first = sorted(name for name in shared if not shared & set(found[name].argnames))
-    given = getattr(item, "callspec", None)
-    chosen = [] if given is None else [str(value) for name, value in given.params.items() if name in shared]
-    return " ".join([item.path.stem, *first, *chosen]) if shared else None
+    return " ".join([item.path.stem, *first]) if shared else None
 
 
 def _fixtures(item: pytest.Item) -> dict[str, Any]:
