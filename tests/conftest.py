@@ -15,7 +15,12 @@ import onnx
 import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
-from suite import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401, which are hooks
+from suite import (  # noqa: F401, which are hooks
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_xdist_make_scheduler,
+)
 
 from realtime_cropzoom.types import UInt8
 

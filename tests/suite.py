@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import inspect
 import json
 import multiprocessing
-import re
 import subprocess
 import types
 from collections.abc import Iterator
@@ -37,13 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep tests that share something costly on one worker; begin with the slow ones, so that none is left alone."""
+    """Run what was skipped, where that is asked for; begin with the slow ones, so that none is left alone."""
     if config.getoption("--only-skipped") is not None:
         skipped = json.loads(config.getoption("--only-skipped").read_text())["skipped"]
         items[:] = [item for item in items if item.nodeid in skipped or item.nodeid.partition("::")[0] in skipped]
     for item in items:
-        if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
-            item.add_marker(pytest.mark.xdist_group(group))
         if any(_starts(function, set()) for function in _functions(item)):
             item.add_marker(pytest.mark.whole)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
@@ -52,20 +51,58 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # -- what shares a worker ----------------------------------------------------------------------------
 
 
-def _group(item: pytest.Item) -> str | None:
-    """Name what a test shares with others of its module; None where it shares nothing."""
-    found = _fixtures(item)
-    shared = {name for name, fixture in found.items() if fixture.scope == "module" and not fixture._autouse}
-    first = sorted(name for name in shared if not shared & set(found[name].argnames))
-    return " ".join([item.path.stem, *first]) if shared else None
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a module that share something costly on one worker, so that it is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class SharedOnce(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return SharedOnce(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """The test itself, or its module and what it shares with others there."""
+    file, _, test = nodeid.partition("::")
+    shared = _shared(HERE / Path(file).name).get(test.partition("[")[0], set())
+    return " ".join([file, *sorted(shared)]) if shared else nodeid
+
+
+@functools.cache
+def _shared(path: Path) -> dict[str, set[str]]:
+    """For each test of a module, the module's fixtures that it stands on and that are made once.
+
+    Read from the text: who hands out the tests has not imported them.
+    """
+    functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+    asks = {function.name: _asked_for(function) for function in functions}
+    once = {function.name for function in functions if _is_made_once(function)}
+
+    def below(name: str) -> set[str]:
+        deeper = set().union(*(below(asked) for asked in asks.get(name, ()) if asked != name))
+        return deeper or ({name} & once)
+
+    return {name: below(name) for name in asks}
+
+
+def _asked_for(function: ast.FunctionDef) -> set[str]:
+    by_name = [word for word in ast.walk(function) if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+    return {argument.arg for argument in function.args.args} | {str(word.value) for word in by_name}
+
+
+def _is_made_once(function: ast.FunctionDef) -> bool:
+    said = " ".join(ast.unparse(decorator) for decorator in function.decorator_list)
+    return "fixture(" in said and "scope='module'" in said and "autouse" not in said
+
+
+# -- what is no unit test ----------------------------------------------------------------------------
 
 
 def _fixtures(item: pytest.Item) -> dict[str, Any]:
     information = getattr(item, "_fixtureinfo", None)
     return {} if information is None else {name: made[-1] for name, made in information.name2fixturedefs.items()}
-
-
-# -- what is no unit test ----------------------------------------------------------------------------
 
 
 def _functions(item: pytest.Item) -> Iterator[Any]:
@@ -115,12 +152,11 @@ class Account:
         self._skipped: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = re.sub(r"@[^\]]*$", "", report.nodeid)  # the group that pytest-xdist has added
         self._passed += report.passed and report.when == "call"
         if report.failed:
-            self._failed.add(name)
+            self._failed.add(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):
-            self._skipped[name] = _reason(report)
+            self._skipped[report.nodeid] = _reason(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:

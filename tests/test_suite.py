@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import suite
 
 HERE = Path(__file__).parent
-HOOKS = "pytest_addoption, pytest_collection_modifyitems, pytest_configure"
+HOOKS = "pytest_addoption, pytest_collection_modifyitems, pytest_configure, pytest_xdist_make_scheduler"
 TESTS = """
 import os, subprocess, sys
 import pytest
@@ -50,7 +51,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> tuple[str, dict[str,
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTEST_ADDOPTS": "", **variables}
     done = subprocess.run(
-        [*command, "--dist=loadgroup", "-n1", "--account", str(account), *arguments],
+        [*command, "-n1", "--account", str(account), *arguments],
         cwd=folder, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,3 +73,16 @@ def test_what_starts_a_process_is_not_among_the_fast(small_suite: Path) -> None:
     said, account = run(small_suite, "-m", "not whole")
     assert account["passed"] == 1, said
     assert "test_a_process" not in said
+
+
+@pytest.mark.parametrize(
+    ("test", "group"),
+    [
+        ("test_parity.py::test_the_header_rows_are_those_of_litpose", "reference_run"),
+        ("test_founding_scripts.py::test_video_script_leaves_boxes_smooth_boxes_and_videos[trained]", "make_project"),
+        ("test_boxes.py::test_any", None),
+    ],
+)
+def test_what_a_module_shares_is_made_on_one_worker(test: str, group: str | None) -> None:
+    file = f"tests/{test.partition('::')[0]}"
+    assert suite.group_of(f"tests/{test}") == (f"tests/{test}" if group is None else f"{file} {group}")
