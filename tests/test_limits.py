@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import SinkError, SourceError
+from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.sources import Source
+from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.started import Started
 
 RULES = """
@@ -129,3 +133,25 @@ def test_a_subscriber_in_a_script_says_it_too(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)),
     )  # fmt: skip
     assert "ConfigError: open files: this process may have 12" in done.stderr
+
+
+def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+
+    def hang(*_: object) -> Source:
+        let_go.wait(60)
+        raise SourceError("late")
+
+    monkeypatch.setattr("realtime_cropzoom.stages.capture._OPENS_WITHIN_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.offline.frames._OPENS_WITHIN_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.offline.frames.open_source", hang)
+    capture = CaptureStage(hang, Control(), realtime=True, frames=None)
+    capture.start()
+    try:
+        with pytest.raises(SourceError, match="the source was not open within 0 s; is the camera plugged in"):
+            capture.wait_open()
+        with pytest.raises(SourceError, match=r"clip\.mp4 was not open within 0 s"):
+            FrameReader("clip.mp4")
+    finally:
+        let_go.set()
+        capture.join(10)

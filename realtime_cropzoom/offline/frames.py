@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from array import array
 from collections.abc import Iterator
 from types import TracebackType
@@ -20,6 +21,8 @@ from realtime_cropzoom.types import Frame, Stamp
 _AHEAD = 8
 """Frames decoded before they are asked for."""
 _POLL_S = 0.2
+_OPENS_WITHIN_S = 600.0
+"""A long video without an index may be read as a whole first; a disk that hangs takes for ever."""
 
 
 def count_frames(source: str) -> int:
@@ -48,8 +51,10 @@ class FrameReader:
         """The frame times, ns, of those left out at the beginning."""
         self._thread = threading.Thread(target=self._read, args=(source,), name="cropzoom-decode", daemon=True)
         self._thread.start()
+        deadline = time.monotonic() + _OPENS_WITHIN_S
         while not self._opened.wait(_POLL_S):
-            pass
+            if time.monotonic() > deadline:
+                raise SourceError(f"{source} was not open within {_OPENS_WITHIN_S:g} s; is the disk there?")
         if self._info is None:
             error = self._queue.get()
             assert isinstance(error, BaseException)

@@ -19,6 +19,8 @@ from realtime_cropzoom.types import Stamp, StreamState
 
 logger = logging.getLogger(__name__)
 
+_OPENS_WITHIN_S = 120.0
+"""Sources have time limits of their own, much shorter; a driver or a disk that hangs has none."""
 _LEFT_AFTER_S = 0.5
 """How long a live source that waits for its next frame may hold up the end of a run."""
 _REST_OF_INTERVAL = 0.25
@@ -69,9 +71,12 @@ class CaptureStage(Stage):
 
     def wait_open(self) -> SourceInfo:
         """Wait until the source is open. Raises what went wrong instead."""
+        deadline_ns = now_ns() + round(_OPENS_WITHIN_S * 1e9)
         while not self._opened.wait(POLL_S):
             if self.control.stop.is_set():  # a source may hang while it is opened: nobody waits for it then
                 break
+            if now_ns() > deadline_ns:
+                raise SourceError(f"the source was not open within {_OPENS_WITHIN_S:g} s; is the camera plugged in?")
         if self.info is None:
             raise self.control.error or SourceError("stopped before the source was open")
         return self.info
