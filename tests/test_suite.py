@@ -51,7 +51,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> tuple[str, dict[str,
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTEST_ADDOPTS": "", **variables}
     done = subprocess.run(
-        [*command, "-n1", "--account", str(account), *arguments],
+        [*command, "--account", str(account), *arguments],
         cwd=folder, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -59,7 +59,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> tuple[str, dict[str,
 
 
 def test_what_was_skipped_is_accounted_for_and_run_again_alone(small_suite: Path) -> None:
-    _, first = run(small_suite)
+    _, first = run(small_suite, "-n1")
     later = {f"test_small.py::test_later[{given}]": f"nothing is there for {given}" for given in ("a@b", "c")}
     assert first == {"passed": 2, "failed": [], "skipped": {**later, "test_none.py": "no package"}}
 
