@@ -21,16 +21,15 @@ needs_models = pytest.mark.skipif(
 
 @needs_models
 def test_the_demo_tracks_reports_and_draws(tmp_path: Path) -> None:
-    source = "synthetic:arena,size=640x480,fps=30,seconds=2,seed=5"
+    source = "synthetic:arena,size=640x480,fps=30,seconds=6,seed=5"
     done = cropzoom("demo", "--source", source, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     folder = the_session(tmp_path / "out")
     files = check_complete(folder)
-    assert len(files.timing) == 60
+    assert len(files.timing) == 180
 
-    assert "60 frames in" in done.stdout
-    if "the subscriber process had not begun" not in done.stderr:  # as it may on a very busy machine
-        assert re.search(r"a subscriber process received \d+ poses from frame \d+ on, 0 missed", done.stdout)
+    assert "180 frames in" in done.stdout
+    assert re.search(r"a subscriber process received \d+ poses from frame \d+ on, 0 missed", done.stdout)
     assert re.search(r"p50 +p95 +p99 +max", done.stdout)
     for row in ("handed over → pose", "handed over → published", "handed over → received", "box age"):
         assert row in done.stdout
