@@ -29,10 +29,12 @@ def convert(
     video: Path | None = None,
     fps: float | None = None,
     overwrite: bool = False,
+    calibration: Path | None = None,
 ) -> Path:
     """Write a session folder, or a file of predictions, as ``to`` (nwb, h5, parquet, csv) and return the new file.
 
     Its rows are the frames of ``video`` if that is given, else all up to the last one with a row.
+    With a calibration, the run's own or that of the file ``calibration``, the tidy tables have cm, too.
     The file is there whole or not at all. Raises DataError where ``run`` cannot be read or lacks
     what the format needs, SinkError where the file is there already or cannot be written, and
     ConfigError where a library is missing.
@@ -44,7 +46,7 @@ def convert(
     if path.exists() and (not overwrite or path.samefile(poses)):
         advice = "it is what is converted; give another" if path.samefile(poses) else "add --overwrite, or give another"
         raise SinkError(f"{path} is there already; {advice} with --out")
-    tables = read_session(run, video=video, fps=fps)
+    tables = read_session(run, video=video, fps=fps, calibration=calibration)
     if not len(tables.poses):
         raise DataError(f"{tables.path} has no frames; there is nothing to convert")
     _write_whole(path, lambda partial: write(partial, path, tables))

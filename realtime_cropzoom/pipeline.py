@@ -229,7 +229,7 @@ class Pipeline:
                 if_refused.callback(_end, recorder)
             for recorder in recorders:
                 recorder.recording.wait_open(self.control.stop.is_set)
-            write = self._writer(info, models.pose, self.folder, publish)
+            write = self._writer(info, models.pose, self.folder, publish, calibration)
             if_refused.pop_all()
         if tracked:
             self._tracked = QueueSink(self.control, lockstep=self._lockstep)
@@ -315,10 +315,12 @@ class Pipeline:
             return make_session_folder(self.settings.out, info.name)
         return make_given_folder(self._given_folder)
 
-    def _writer(self, info: SourceInfo, pose: Model, folder: Path, publish: ZmqSink | None) -> CsvSink:
+    def _writer(
+        self, info: SourceInfo, pose: Model, folder: Path, publish: ZmqSink | None, calibration: Calibration | None
+    ) -> CsvSink:
         sink = CsvSink(
             folder, info.name, pose.keypoint_names, pose.file.scorer, self.control,
-            lockstep=self._lockstep, publisher=publish,
+            lockstep=self._lockstep, publisher=publish, calibration=calibration,
         )  # fmt: skip
         self._save("config.yaml", self.settings.to_yaml())
         return sink

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.types import BoxInForce, Keypoints
 
+CM = "_cm"
+"""Ends the name of a file of poses in cm, in the format of those in pixels."""
 BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
 
 
@@ -22,8 +25,12 @@ def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = Fals
 
 def pose_cells(keypoints: Keypoints) -> str:
     """Return the cells of a row after its index, each with the comma before it."""
-    rows = zip(keypoints.xy.tolist(), keypoints.likelihood.tolist(), strict=True)
-    return "".join(f",{_cell(x)},{_cell(y)},{_cell(p)}" for (x, y), p in rows)
+    return _cells(keypoints.xy.tolist(), keypoints.likelihood.tolist())
+
+
+def cm_cells(calibration: Calibration, keypoints: Keypoints) -> str:
+    """Return the cells of a row after its index with the keypoints in cm; NaN where there is no floor."""
+    return _cells(calibration.to_arena(keypoints.xy).tolist(), keypoints.likelihood.tolist())
 
 
 def blank_cells(keypoints: int) -> str:
@@ -48,6 +55,10 @@ def box_cells(in_force: BoxInForce | None) -> str:
 def text_cell(text: str) -> str:
     """Return a cell of text, such as an image's name; in quotes where it needs them."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+
+
+def _cells(xy: Sequence[Sequence[float]], likelihood: Sequence[float]) -> str:
+    return "".join(f",{_cell(x)},{_cell(y)},{_cell(p)}" for (x, y), p in zip(xy, likelihood, strict=True))
 
 
 def _cell(number: float) -> str:

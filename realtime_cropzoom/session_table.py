@@ -113,9 +113,17 @@ def tidy(tables: SessionTables) -> pd.DataFrame:
 
 
 def read_session(
-    path: Path, *, video: str | Path | None = None, fps: float | None = None, filter: str | None = None
+    path: Path,
+    *,
+    video: str | Path | None = None,
+    fps: float | None = None,
+    filter: str | None = None,
+    calibration: Path | None = None,
 ) -> SessionTables:
-    """Read a session into arrays; the arguments, and what is raised, are those of ``load_session``."""
+    """Read a session into arrays; the arguments, and what is raised, are those of ``load_session``.
+
+    ``calibration`` takes the place of the run's own, or gives one to a file of predictions.
+    """
     files = find_files(path)
     if files.live and fps is not None:
         raise DataError(f"{path} has the frame times of the run; leave fps away")
@@ -140,7 +148,9 @@ def read_session(
     poses = _poses_by_frame(predictions, numbers, complete, count)
     settings = read_settings(files.poses.parent) if files.live else {}
     pose_filter = chosen_filter(settings if filter is None else {**settings, "filter": filter}, poses.shape[1])
-    calibration = files.poses.with_name(CALIBRATION)
+    own_calibration = files.poses.with_name(CALIBRATION)
+    if calibration is None and files.live and own_calibration.exists():
+        calibration = own_calibration
     return SessionTables(
         path=files.poses,
         source=str(video) if video is not None else read_source(files.poses.parent) if files.live else None,
@@ -151,7 +161,7 @@ def read_session(
         live=files.live,
         summary=summary,
         filtered=None if pose_filter is None else _filtered(files.poses, poses, frames, timing, pose_filter),
-        calibration=read_calibration(calibration) if files.live and calibration.exists() else None,
+        calibration=None if calibration is None else read_calibration(calibration),
     )
 
 

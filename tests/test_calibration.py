@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -393,6 +394,27 @@ def test_messages_and_tables_have_the_same_cm(arena: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(table[["x_cm", "y_cm"]].to_numpy(), np.array(published, np.float64))
     assert np.isnan(table["x_cm"]).tolist() == [frame < 5 for frame in table["frame"]]
     assert table["x_cm"].between(-5, 35).sum() == 75
+    in_cm = pd.read_csv(pipeline.folder / "film_cm.csv", header=[0, 1, 2], index_col=0)
+    in_px = pd.read_csv(pipeline.folder / "film.csv", header=[0, 1, 2], index_col=0)
+    assert list(in_cm.columns) == list(in_px.columns)
+    coords = in_cm.to_numpy().reshape(30, 3, 3)
+    np.testing.assert_array_equal(coords[..., :2].reshape(-1, 2), table[["x_cm", "y_cm"]].to_numpy())
+    np.testing.assert_array_equal(coords[..., 2], in_px.to_numpy().reshape(30, 3, 3)[..., 2])
+
+
+def test_an_offline_pass_has_the_same_cm_as_the_run(arena: Path, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, pace="fast", calibration=arena, record="ffv1")
+    live = run_to_end(settings, Film(12)).folder
+    assert live is not None
+    command = ["pipeline", str(live / "film.mkv"), "--pose", settings.pose, "--schedule", str(live / "film_bbox.csv")]
+    command += ["--out", str(tmp_path / "out"), "--skip-viz", "--calibration", str(arena)]
+    assert main(command) == 0
+    assert (tmp_path / "out/film_cm.csv").read_text() == (live / "film_cm.csv").read_text()
+    assert main(command) == 0, "the same again is skipped"
+    poses, table = str(tmp_path / "out/film.csv"), tmp_path / "out/film_table.csv"
+    assert main(["convert", poses, "--to", "csv", "--fps", "60", "--calibration", str(arena)]) == 0
+    expected = load_session(live)[["x_cm", "y_cm"]].to_numpy()
+    np.testing.assert_allclose(pd.read_csv(table)[["x_cm", "y_cm"]].to_numpy(), expected)
 
 
 def test_without_a_calibration_there_are_no_cm(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 OF_PIPELINE = (
     *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
     *("detector_every", "schedule", "frames", "decoder", "provider", "precision", "coast_after_ms", "lost_after_ms"),
+    "calibration",
 )
 """The settings of a run that an offline run obeys."""
 

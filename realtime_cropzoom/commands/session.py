@@ -31,6 +31,7 @@ def register(commands: Any) -> None:
     convert.add_argument("--out", type=Path, help="the file to write (beside the poses)")
     convert.add_argument("--video", type=Path, help="the recording: its frames, and their times, are the rows")
     convert.add_argument("--fps", type=float, help="frames a second, where there is neither a run nor a video")
+    convert.add_argument("--calibration", type=Path, help="pixels to cm, where the run had none: csv and parquet")
     convert.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     convert.set_defaults(command=_convert)
 
@@ -74,6 +75,7 @@ def _convert(arguments: argparse.Namespace) -> int:
             video=arguments.video,
             fps=arguments.fps,
             overwrite=arguments.overwrite,
+            calibration=arguments.calibration,
         )
     )
     return 0

@@ -18,6 +18,7 @@ import numpy as np
 
 from realtime_cropzoom.box_size import BoxSizes
 from realtime_cropzoom.boxes import BoxRule
+from realtime_cropzoom.calibration import read_calibration
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.model import Model, Models
@@ -25,6 +26,7 @@ from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.notes import box_notes
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frames import FrameReader, count_frames
+from realtime_cropzoom.offline.in_cm import write_cm
 from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
 from realtime_cropzoom.offline.lane import Answer, Lane
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
@@ -105,6 +107,8 @@ class OfflinePipeline:
         """
         with FrameReader(source) as reader:
             final = folder / f"{reader.info.name}.csv"
+            if (path := self._settings.calibration) is not None:
+                read_calibration(path).check_frame(reader.info.width, reader.info.height, str(path))
             made_of = self._made_of(source)
             is_done = self._is_done(final, made_of)
             if not is_done:
@@ -126,6 +130,9 @@ class OfflinePipeline:
             self._warn(problem)
         if not is_done or self._options.resume:
             self._write_beside(final, source, anew=not is_done)
+        if self._settings.calibration is not None:
+            overwrite = self._options.overwrite or not is_done
+            write_cm(final, self._settings.calibration, overwrite=overwrite, say=self._say)
         return final
 
     def _write_beside(self, final: Path, source: str, *, anew: bool) -> None:

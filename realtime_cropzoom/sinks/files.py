@@ -1,7 +1,8 @@
 """Records → the CSV files of a run, complete up to the last flush whatever happens.
 
 ``<name>.csv`` as DeepLabCut and Lightning Pose write it, ``<name>_bbox.csv`` and
-``<name>_timing.csv``: one row a captured frame in each. Rows are written every
+``<name>_timing.csv``: one row a captured frame in each, and with a calibration
+``<name>_cm.csv``, the poses in cm. Rows are written every
 ``_FLUSH_S`` seconds, straight to the operating system, so kill -9 costs no more than that.
 
 A full disk stops nothing: what could not be written is kept and tried again, up to
@@ -17,12 +18,14 @@ import time
 from pathlib import Path
 from threading import Thread
 
+from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
+from realtime_cropzoom.pose_rows import BBOX_COLUMNS, CM, blank_cells, box_cells, cm_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.types import Keypoints
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ TIMING_COLUMNS = (
 
 
 class CsvSink(Sink):
-    """Writes one row a record to each of the three files."""
+    """Writes one row a record to each of the files."""
 
     def __init__(
         self,
@@ -50,19 +53,23 @@ class CsvSink(Sink):
         *,
         lockstep: bool,
         publisher: Thread | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
-        """Create the files with their headers. Raises SinkError where that cannot be done.
+        """Create the files with their headers; with a calibration also ``<name>_cm.csv``. Raises SinkError.
 
         ``publisher`` leaves in a record when it was published; the last ones are its as long as it runs.
         """
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
         self._publisher = publisher
         self._blank_pose = blank_cells(len(keypoint_names))
-        headers = (pose_header(keypoint_names, scorer), BBOX_COLUMNS + "\n", TIMING_COLUMNS + "\n")
-        suffixes = ("", "_bbox", "_timing")
+        self._calibration = calibration
+        poses = pose_header(keypoint_names, scorer)
+        files = {"": poses, "_bbox": BBOX_COLUMNS + "\n", "_timing": TIMING_COLUMNS + "\n"}
+        if calibration is not None:
+            files[CM] = poses
         self._files: list[RowFile] = []
         try:
-            for suffix, header in zip(suffixes, headers, strict=True):
+            for suffix, header in files.items():
                 self._files.append(RowFile(folder / f"{name}{suffix}.csv", header))
         except SinkError:
             for file in self._files:
@@ -106,9 +113,11 @@ class CsvSink(Sink):
 
     def _format(self, record: Record) -> None:
         stamp, in_force = record.stamp, record.in_force
-        poses, boxes, timing = self._files
+        poses, boxes, timing, *cm = self._files
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{stamp.index}{pose}\n")
+        for file in cm:
+            file.add(f"{stamp.index}{self._in_cm(record.keypoints)}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
         boxes.add(f"{stamp.index}{box_cells(None if record.fate is Fate.SKIPPED else in_force)}\n")
         box_frame = "" if in_force.frame < 0 else in_force.frame
@@ -118,6 +127,11 @@ class CsvSink(Sink):
             f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
             f"{record.published_ns or ''},{stamp.segment}\n"
         )
+
+    def _in_cm(self, keypoints: Keypoints | None) -> str:
+        if keypoints is None or self._calibration is None:
+            return self._blank_pose
+        return cm_cells(self._calibration, keypoints)
 
 
 class RowFile:

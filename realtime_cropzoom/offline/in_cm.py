@@ -1,0 +1,37 @@
+"""Poses of an offline pass in cm: a second file beside them, in the same format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from realtime_cropzoom.calibration import Calibration, read_calibration
+from realtime_cropzoom.offline.origins import input_entry, is_there, write_origin
+from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.pose_rows import CM, cm_cells
+from realtime_cropzoom.tables import chunks_of_predictions, header_text
+from realtime_cropzoom.types import Keypoints
+
+
+def write_cm(poses: Path, calibration: Path, *, overwrite: bool, say: Say) -> Path:
+    """Write ``<poses>_cm.csv`` beside the poses and return it. Raises ConfigError, DataError or SinkError."""
+    final = poses.with_name(f"{poses.stem}{CM}.csv")
+    made_of = {"poses": input_entry(poses), "calibration": input_entry(calibration)}
+    arena = read_calibration(calibration)
+
+    def fits() -> bool:
+        return final.read_text(encoding="utf-8") == "".join(_lines(poses, arena))
+
+    if not is_there(final, "pipeline", made_of, overwrite=overwrite, say=say, fits=fits):
+        with replacing(final) as file:
+            file.writelines(_lines(poses, arena))
+        write_origin(final, "pipeline", made_of)
+    return final
+
+
+def _lines(poses: Path, calibration: Calibration) -> Iterator[str]:
+    yield header_text(poses)
+    for chunk in chunks_of_predictions(poses):
+        for name, xy, likelihood in zip(chunk.index, chunk.xy, chunk.likelihood, strict=True):
+            keypoints = Keypoints(xy, likelihood)  # float64, as in the file
+            yield f"{name}{cm_cells(calibration, keypoints)}\n"
