@@ -107,6 +107,8 @@ class _Output:
         with self._changed:
             deadline = None if wait else time.monotonic() + _SHOWN_WITHIN_S
             self._wait_until(self._is_done, deadline)
+            if not self._is_done():  # it was waited for, once
+                self.gone = True
 
     def _is_done(self) -> bool:
         return not self._queue and not self._writing and not self._must_paint()
