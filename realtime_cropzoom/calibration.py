@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from realtime_cropzoom.config_file import read_config
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, in_words
 from realtime_cropzoom.homography import Nine, facing, fit_homography, inverse, nine, project, project_all
 from realtime_cropzoom.lens import Lens
 from realtime_cropzoom.types import Float64
@@ -185,7 +185,7 @@ def read_calibration(path: Path) -> Calibration:
     try:
         return Calibration(*fields.frame_size, nine(fields.homography), _lens(fields), fields.residual_cm)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {in_words(error)}") from None
 
 
 def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from realtime_cropzoom.errors import DataError, SinkError
+from realtime_cropzoom.errors import DataError, SinkError, in_words
 from realtime_cropzoom.overlay import figure_palette
 from realtime_cropzoom.recording import captured_frames
 from realtime_cropzoom.session_table import SessionTables, read_session
@@ -213,7 +213,9 @@ def write_comparison(png: Path, comparison: Comparison) -> Path:
         comparison.table().to_csv(csv, index=False)
         draw_comparison(comparison).savefig(png, dpi=150)
     except (OSError, ValueError) as error:
-        raise SinkError(f"cannot write {png} or {csv.name} ({error}); give another file with --out") from error
+        raise SinkError(
+            f"cannot write {png} or {csv.name} ({in_words(error)}); give another file with --out"
+        ) from error
     return csv
 
 

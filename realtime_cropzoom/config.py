@@ -234,7 +234,10 @@ class Settings(BaseSettings):
 
     out: Path = Field(Path("sessions"), description="folder in which the run's own new folder is made")
     camera: str = Field(
-        "cam0", max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="name of the camera, in topics and messages"
+        "cam0",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="name of the camera in topics and messages: letters, digits, and _ . -",
     )
     publish: str = Field("tcp://127.0.0.1:5660", max_length=300, description="endpoint of the poses, or 'none'")
     publish_latest: str = Field(
@@ -459,7 +462,31 @@ def _explain(error: Any, config: Path | None) -> str:
         return f"{where}{name[:100]} is no setting; see docs/settings.md for their names" + (
             f".{likely}" if likely else ""
         )
-    return f"{name}: given {shortened(error['input'])}, but {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{name}: given {shortened(error['input'])}, but expected {_expected(error)}"
+
+
+_BOUNDS = {
+    "greater_than": "a number greater than {gt}", "greater_than_equal": "{ge} or more",
+    "less_than": "a number less than {lt}", "less_than_equal": "{le} or less",
+}  # fmt: skip
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "path": "a path", "string": "a text"}
+
+
+def _expected(error: Any) -> str:
+    """Return what would have been right, in plain words."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**context)
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind == "string_pattern_mismatch":
+        field = Settings.model_fields.get(str(error["loc"][0]))
+        return f"another form: {field.description if field is not None else context['pattern']}"
+    if kind == "finite_number":
+        return "a number that is not infinite"
+    plain = _KINDS.get(kind.partition("_")[0])
+    said = error["msg"].removeprefix("Value error, ")
+    return plain or f"{said[0].lower()}{said[1:]}"
 
 
 GROUPS: dict[str, tuple[str, ...]] = {

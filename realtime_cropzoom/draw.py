@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.paths import is_there, user_path
 from realtime_cropzoom.recording import captured_frames, is_recording_of
@@ -154,4 +154,4 @@ def write_figure(path: Path, figure: Figure, instead: str = "another file with -
     try:
         figure.savefig(path, dpi=dpi)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot write the picture {path} ({error}); give {instead}") from None
+        raise DataError(f"cannot write the picture {path} ({in_words(error)}); give {instead}") from None

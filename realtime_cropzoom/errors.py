@@ -58,6 +58,13 @@ class StateError(CropzoomError):
     """A run was asked for what it cannot do before its start, or after its end."""
 
 
+def in_words(error: BaseException) -> str:
+    """Return what an error says as part of a line: without its number, and without the repeated file name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
 def did_you_mean(given: str, names: Iterable[str]) -> str:
     """Return the end of an error's line about a name that is not among ``names``: the likeliest one, or nothing."""
     likely = difflib.get_close_matches(given[:100], list(names), n=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.schedule import FileSchedule, Gaps, Schedule
 
@@ -47,7 +47,7 @@ def _recorded(table: Path) -> dict[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {table}: {error}") from error
+        raise DataError(f"cannot read {table}: {in_words(error)}") from error
     rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
     try:
         return {int(row["frame"]): int(row["recorded"]) for row in rows if row["recorded"]}

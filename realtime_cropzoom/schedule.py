@@ -19,7 +19,7 @@ from typing import Protocol
 
 from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.csv_text import check_separator, frame_numbers
-from realtime_cropzoom.errors import DataError, ScheduleError
+from realtime_cropzoom.errors import DataError, ScheduleError, in_words
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
 
 NO_BOX = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
@@ -166,7 +166,9 @@ class FileSchedule:
                 reader = csv.DictReader(file)
                 columns, table = reader.fieldnames or (), list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ScheduleError(f"cannot read the schedule {path}: {error}; expected a run's _bbox.csv") from error
+            raise ScheduleError(
+                f"cannot read the schedule {path}: {in_words(error)}; expected a run's _bbox.csv"
+            ) from error
         try:
             check_separator(path, ",".join(columns) if len(columns) > 1 else "".join(columns))
             if missing := {"x", "y", "h", "w"} - set(columns):

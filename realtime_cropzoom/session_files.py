@@ -18,7 +18,7 @@ import pandas as pd
 
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.csv_text import frame_number, frame_numbers
-from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.errors import ConfigError, DataError, in_words
 from realtime_cropzoom.latest import find_session
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.tables import Predictions, complete_lines
@@ -92,7 +92,7 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
         cells, table = cells[kept], table.loc[kept].iloc[:, 1:]
         table = table.astype({name: np.float64 for name in table.columns if name not in text})
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+        raise DataError(f"cannot read {path}: {in_words(error)}") from None
     return table.set_index(_checked(path, cells.tolist()))
 
 

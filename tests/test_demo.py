@@ -70,3 +70,16 @@ def test_the_demo_can_be_stopped(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode == 130, done.stderr
     check_complete(the_session(tmp_path / "out"))
+
+
+@needs_models
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_stopped_at_once_ends_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    """Before its subscriber has joined, and before any frame has a pose."""
+    process = start_process("demo", "--out", tmp_path / "out")
+    assert process.stderr is not None
+    process.stderr.readline()  # the first note: the run has begun
+    process.send_signal(number)
+    done = finish(process, LONG_S)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 128 + number

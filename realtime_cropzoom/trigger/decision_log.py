@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.pose_rows import text_cell
 from realtime_cropzoom.tables import complete_lines
 from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
@@ -40,7 +40,7 @@ def read_decisions(path: Path) -> list[Decision]:
             raise DataError(f"{path} is no log of triggers; expected the columns {', '.join(COLUMNS)}")
         return [_decision(row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(f"cannot read {path}: {in_words(error)}") from None
 
 
 def decisions_text(decisions: Iterable[Decision]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from realtime_cropzoom.config_file import read_yaml
-from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.errors import ConfigError, DataError, in_words
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, PoseMessage, StatusMessage, TimeField
 from realtime_cropzoom.session_files import find_files
 from realtime_cropzoom.session_table import SessionTables, read_session
@@ -135,7 +135,7 @@ def _published(timing: Path, count: int) -> list[_Moment | None]:
                 captured_ns, published_ns, seq = (int(row[name]) for name in ("captured_ns", "published_ns", "seq"))
                 moments[frame] = _Moment(captured_ns, published_ns, seq, int(row.get("segment") or 0))
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"cannot read {timing}: {error}") from None
+        raise DataError(f"cannot read {timing}: {in_words(error)}") from None
     return moments
 
 
