@@ -71,7 +71,7 @@ def gaps_in(source: str | None, schedule: Schedule | None = None) -> Gaps:
     if source is None or "://" in source:
         return Gaps()
     try:
-        frames = captured_frames(Path(source).expanduser())
+        frames = captured_frames(user_path(source))
     except DataError:  # a table of something else
         return Gaps()
     return Gaps() if frames is None else Gaps.between(frames, ())

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import Footage
@@ -234,6 +235,39 @@ def test_an_odd_angle_is_said_and_left_out(degrees: float, work: Workplace) -> N
 def test_a_shear_is_said() -> None:
     assert "shear" in turn_by(1, 0, 0.5, 1).left_out
     assert turn_by(1, 0.01, 0, 1).left_out == ""
+
+
+# -- odd pictures ------------------------------------------------------------------------------------
+
+
+def test_a_video_that_changes_its_size_is_done_up_to_there(work: Workplace) -> None:
+    video = work.video("small.ts", 12, codec="libx264")
+    larger = Footage((320, 240)).write(work.folder / "large.ts", 12, codec="libx264")
+    video.write_bytes(video.read_bytes() + larger.read_bytes())
+    model = work.model()
+    done = work.run("predict", model, video, "--skip_viz")
+    assert done.code == 3
+    assert "frame 12 of small is 320x240, but the video began as 160x96; the result ends before it" in done.err
+    assert len(poses_in(model / "video_preds/small.csv")) == 12
+
+
+@pytest.mark.parametrize(("factor", "said"), [(16, True), (256, False)])
+def test_a_video_of_12_bits_in_16_is_said_to_be_black(factor: int, said: bool, work: Workplace) -> None:
+    path = work.folder / "deep.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "gray16le"
+        for index in range(3):
+            values = work.footage.draw(index)[..., 0].astype(np.uint16) * factor
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(values, format="gray16le")))
+        container.mux(stream.encode(None))
+    notes = read(path)[3]
+    assert any("uses only 12 of them" in note for note in notes) is said
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_very_short_videos_are_whole(frames: int, work: Workplace) -> None:
+    is_done_everywhere(work, work.video("short.mp4", frames, codec="libx264"), frames, None)
 
 
 # -- several videos in a file ------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from types import TracebackType
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Frame, Stamp
@@ -106,28 +105,36 @@ class FrameReader:
             self._info = source.info
             self._opened.set()
             self._begin.wait()
+            ended: list[str] = []
             for index, captured in enumerate(source.frames()):
                 if self._stop.is_set():
                     return
+                if other := self._another_size(index, captured):
+                    ended.append(other)
+                    break
                 self._hand_over(index, captured)
-            self.problems = source.problems()
+            self.problems = [*source.problems(), *ended]
             self._put(None)
         except BaseException as error:
             self._put(error)
         finally:
             source.close()
 
+    def _another_size(self, index: int, captured: Captured) -> str:
+        """Say so where a frame has another size than those before: what was decoded up to there is the result."""
+        info = self.info
+        if (captured.width, captured.height) == (info.width, info.height):
+            return ""
+        return (
+            f"frame {index} of {info.name} is {captured.width}x{captured.height}, but the video began as "
+            f"{info.width}x{info.height}; the result ends before it"
+        )
+
     def _hand_over(self, index: int, captured: Captured) -> None:
         stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
         if index < self._first:
             self.before.append(stamp.pts_ns)
             return
-        info = self.info
-        if (captured.width, captured.height) != (info.width, info.height):
-            raise SourceError(
-                f"frame {index} of {info.name} is {captured.width}x{captured.height}, but the video began as "
-                f"{info.width}x{info.height}"
-            )
         image = np.empty((captured.height, captured.width, 3), np.uint8)
         captured.copy_to(image)
         self._put(Frame(stamp, image))

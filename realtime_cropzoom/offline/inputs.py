@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, SourceError, shortened
-from realtime_cropzoom.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_in, is_image, is_video
+from realtime_cropzoom.formats import files_in, is_image, is_video
 from realtime_cropzoom.sources.video import VideoFile
 
 
@@ -100,8 +100,8 @@ def _expand(path: Path, *, images: bool) -> Sequence[Input]:
         return [Images(path.name, (path,))]
     if is_video(path) or (not is_image(path) and _holds_a_video(path)):
         return [Video(path)]
-    known = sorted(VIDEO_SUFFIXES | {".csv"} | (IMAGE_SUFFIXES if images else set()))
-    raise DataError(f"{path} is neither a video nor a label file; expected one of {', '.join(known)}")
+    expected = f"a video (.mp4, .avi, .mkv, .ts, .h264, …), {'an image, ' if images else ''}a label file (.csv)"
+    raise DataError(f"{path} is neither a video nor a label file; expected {expected} or a folder")
 
 
 def _holds_a_video(path: Path) -> bool:

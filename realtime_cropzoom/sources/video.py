@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.image_file import bits_note
 from realtime_cropzoom.paths import is_file
 from realtime_cropzoom.recording import left_out_numbers, recording_table
 from realtime_cropzoom.sources import Captured, SourceInfo
@@ -178,10 +179,12 @@ class VideoFile:
         coding = self._trail.coding(width, height) if turn.is_none else TURNED
         return SourceInfo(
             self._path.stem, width, height, float(rate) if rate else None, count,
-            notes=tuple(self._notes(turn)), coding=coding,
+            notes=tuple(self._notes(first, turn)), coding=coding,
         )  # fmt: skip
 
-    def _notes(self, turn: Turn) -> Iterator[str]:
+    def _notes(self, first: av.VideoFrame, turn: Turn) -> Iterator[str]:
+        if depth := _depth_note(self._path, first):
+            yield depth
         if others := other_videos(self._container, self._stream, self._path):
             yield others
         if turn.left_out:
@@ -288,6 +291,14 @@ class VideoFile:
     def _since_beginning(self, ticks: int | None) -> float | None:
         base = self._stream.time_base
         return None if ticks is None or base is None else float(ticks * base) - self._begins_s()
+
+
+def _depth_note(path: Path, frame: av.VideoFrame) -> str:
+    """Say so where a video of 16 bits uses only the lower ones, as lossless recordings of cameras do."""
+    if not frame.format.name.startswith(("gray16", "rgb48", "bgr48", "gbrp16")):
+        return ""
+    values: Any = frame.to_ndarray()
+    return bits_note(path, values)
 
 
 class _Count:
