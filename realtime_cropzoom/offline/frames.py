@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Frame, Stamp
