@@ -86,6 +86,13 @@ def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
     return received
 
 
+def ignore_suspension() -> None:
+    """Ignore Ctrl-Z, and what stops a program in the background that reads keys or writes: it could not switch off."""
+    for name in ("SIGTSTP", "SIGTTIN", "SIGTTOU"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def interrupts() -> Iterator[None]:
     """Raise ``Terminated`` in the main thread on a signal that ends a process; KeyboardInterrupt on Ctrl-C.

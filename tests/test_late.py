@@ -293,3 +293,19 @@ def test_a_process_that_was_stopped_fires_on_nothing_old(tmp_path: Path) -> None
     )
     in_time = of_fired[of_fired["error"].isna()]
     assert ((in_time["written_ns"] - in_time["at"]) <= 171 * MS).all()
+
+
+# -- how long an on may last -----------------------------------------------------------------------
+
+
+def test_an_on_says_how_long_the_limits_let_it_last() -> None:
+    bench = Bench(one_rule(INSIDE, hold=True, max_on_s=5, limits={"max_on_s": 6}))
+    (fired,) = bench.see(100.0)
+    assert [action.max_on_ms for action in fired.actions] == [5000.0]
+    bench.see_all([100.0] * 100)
+    (_, resumed) = bench.see(100.0, state="lost"), bench.see(100.0)
+    (action,) = resumed[-1].actions
+    assert action.max_on_ms == pytest.approx(5000 - 1010)
+    job = Job(action, 0)
+    assert job.fields()["max_on_ms"] == action.max_on_ms
+    assert "max_on_ms" not in Job(Action("laser", Act.PULSE, 10.0), 0).fields()

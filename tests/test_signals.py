@@ -159,6 +159,15 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(
     assert child.told == ["on", "safe", "close"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU], ids=signal_name)
+def test_ctrl_z_does_not_stop_what_holds_an_output_on(forge: Forge, feed: Feed, tmp_path: Path, number: int) -> None:
+    child = holding(forge, feed, tmp_path)
+    os.kill(child.pid, number)
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.ends() == 143
+    assert child.told == ["on", "safe", "close"]
+
+
 def test_the_first_of_two_signals_counts(forge: Forge, feed: Feed, tmp_path: Path) -> None:
     """A terminal that closes sends more than one."""
     child = holding(forge, feed, tmp_path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.latest import SESSIONS, TRIGGERS, find_session
-from realtime_cropzoom.signals import signals_held_back, stop_on_signals
+from realtime_cropzoom.signals import ignore_suspension, signals_held_back, stop_on_signals
 from realtime_cropzoom.trigger import AUTO
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
     process = TriggerProcess(rules, arguments.rules, seed, options)
     stopped_by = stop_on_signals(process.stop)
+    ignore_suspension()
     show = _Board(process, quiet=arguments.quiet)
     if not process.open(_log_folder(arguments, arguments.rules.stem)):
         print("cropzoom: stopped", file=sys.stderr)
@@ -249,6 +250,7 @@ def _test(rules: Rules, arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.trigger.testpulse import fire_test_pulse
 
     stopped_by = stop_on_signals(lambda why: None)
+    ignore_suspension()
     done = fire_test_pulse(rules, arguments.test, lambda: bool(stopped_by))
     if stopped_by:
         print("cropzoom: stopped", file=sys.stderr)
