@@ -38,8 +38,8 @@ class Allowance:
     """Bytes, however slowly they come."""
 
 
-SUBSCRIPTIONS = Allowance(1 << 16, 256, 1 << 22)
-"""For who only subscribes: thousands of topics at once, and ten changes a second."""
+SUBSCRIPTIONS = Allowance(1 << 16, 256, 1 << 26)
+"""For who only subscribes: thousands of topics at once, ten changes a second, and heartbeats for weeks."""
 REQUESTS = Allowance(1 << 16, 1 << 14, 1 << 40)
 """For who asks: some hundred small requests a second."""
 
