@@ -26,7 +26,7 @@ from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.echo import EchoServer
 from realtime_cropzoom.trigger.events import Act, Action
 from realtime_cropzoom.trigger.outputs.base import Job
-from realtime_cropzoom.trigger.outputs.zmq_publish import ZmqPublish
+from realtime_cropzoom.trigger.outputs.zmq_publish import ZmqPublish, ZmqPublishSettings
 
 measurable = pytest.mark.skipif(not MEASURABLE, reason="only Linux says how much has come on a connection")
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
@@ -180,7 +180,7 @@ def echoed() -> Iterator[int]:
 
 @contextmanager
 def marked() -> Iterator[tuple[int, ZmqPublish]]:
-    output = ZmqPublish("tcp://127.0.0.1:*")
+    output = ZmqPublishSettings(zmq_publish="tcp://127.0.0.1:*").make("marks", {})
     output.open()
     try:
         yield port_of(output.bound_to), output
