@@ -158,13 +158,19 @@ class Account:
             "refused": stages.publish.refusals.count if stages.publish else 0,
             "cut_off": stages.publish.refusals.cut_off if stages.publish else 0,
             "refused_keys": dict(stages.publish.refusals.keys) if stages.publish else {},
+            "animal": stages.write.quality.summary() if ended else None,
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "restarts": {stage.stage: stage.restarts.count for stage in _with_models(stages)},
             "latency_ms": self._latencies(stages),
             "box_age_ms": stages.pose.box_age.summary(),
             "recordings": [recorder.recording.summary() for recorder in stages.recorders],
             "models": {
-                role: {"path": str(m.file.onnx), "sha256": m.sha256, "provider": m.session.provider}
+                role: {
+                    "path": str(m.file.onnx),
+                    "shipped": m.is_shipped,
+                    "sha256": m.sha256,
+                    "provider": m.session.provider,
+                }
                 for role, m in (("detector", self.models.detector), ("pose", self.models.pose))
                 if m is not None
             },

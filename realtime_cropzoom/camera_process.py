@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.pose_quality import nothing_found
 from realtime_cropzoom.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ class CameraProcess:
             self._tell(problem=problem)
         if self._stopped is not None:
             return self._stopped[1], str(summary["reason"])
-        return (EXIT_INCOMPLETE if summary["problems"] else 0), str(summary["reason"])
+        return (EXIT_INCOMPLETE if summary["problems"] or nothing_found(summary["animal"]) else 0), str(
+            summary["reason"]
+        )
 
     def _watch(self, pipeline: Pipeline) -> None:
         from msgspec import to_builtins

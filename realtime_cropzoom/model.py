@@ -15,7 +15,15 @@ from realtime_cropzoom.box_size import ExpectedSide
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.model_file import ModelFile, Precision, Role, find_in_directory, from_metadata, with_metadata
+from realtime_cropzoom.model_file import (
+    ModelFile,
+    Precision,
+    Role,
+    find_in_directory,
+    from_metadata,
+    shipped_model,
+    with_metadata,
+)
 from realtime_cropzoom.paths import is_folder, is_there
 from realtime_cropzoom.session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
@@ -59,6 +67,11 @@ class Model:
         self.presence = self.file.presence
         """What its answer looks like where there is an animal; settings may replace it before the first frame."""
         self._warm_up()
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it comes with the package."""
+        return self.path in (shipped_model("detector"), shipped_model("pose"))
 
     @property
     def keypoint_names(self) -> tuple[str, ...]:

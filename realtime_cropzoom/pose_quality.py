@@ -1,1 +1,181 @@
-"""How well the poses of a run look like an animal, in words."""
+"""Do the poses of a run look like an animal? Counted while it runs, and said in words at its end.
+
+Pure. What is kept does not grow with the run: counts, and histograms of likelihoods and body lengths.
+Live and offline count in the same way. Rows are taken in one by one and counted many at a time, which
+costs a microsecond or two a frame.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from realtime_cropzoom.presence import Doubt
+from realtime_cropzoom.types import Float32, Float64, Keypoints, State
+
+FOUND_LEAST = 0.5
+"""An animal that is found in fewer of the frames is probably not what the models were trained on."""
+JUMPS_MOST = 0.05
+"""Share of frames with a jump beyond which something else is tracked, or two things in turn."""
+SPREAD_MOST = 1.0
+"""The middle 80 % of the body lengths of an animal differ by less than this share of their median."""
+SHIPPED_ARE_FOR = "The shipped models are for one dark mouse on a light floor, seen from above."
+NOT_FOUND = "the animal was found in no frame"
+DO_NOT_FIT = "these models probably do not fit this video"
+
+_AT_ONCE = 128
+_LIKELIHOODS = 101
+_LENGTHS: Float64 = np.geomspace(0.5, 20_000, 700)
+"""Edges of the bins of body lengths in px, each 1.5 % above the last."""
+
+
+class PoseQuality:
+    """Counts the frames of a run. Use it from one thread at a time."""
+
+    def __init__(self, keypoint_names: Sequence[str]) -> None:
+        self._names = tuple(keypoint_names)
+        self._states: Counter[str] = Counter()
+        self._doubts: Counter[str] = Counter()
+        self._waiting: list[Keypoints] = []
+        self._likelihoods = np.zeros((len(self._names), _LIKELIHOODS), np.int64)
+        self._lengths = np.zeros(len(_LENGTHS) + 1, np.int64)
+
+    def add(self, state: State, found: Keypoints | None, doubt: Doubt | None) -> None:
+        """Take in a processed frame; ``found`` is None without a pose."""
+        self._states[state.value] += 1
+        if doubt is not None:
+            self._doubts[doubt.value] += 1
+        if found is not None:
+            self._waiting.append(found)
+            if len(self._waiting) == _AT_ONCE:
+                self._count()
+
+    def summary(self) -> dict[str, Any]:
+        """Return it for ``summary.json``: shares from 0 to 1, lengths in px, null where nothing is known."""
+        self._count()
+        frames, poses = sum(self._states.values()), int(self._lengths.sum())
+        low, middle, high = (_quantile(self._lengths, share) for share in (0.1, 0.5, 0.9))
+        return {
+            "frames": frames,
+            "poses": poses,
+            "found": round(self._states[State.TRACKING.value] / frames, 4) if frames else None,
+            "states": {state.value: self._states[state.value] for state in State},
+            "doubts": {doubt.value: self._doubts[doubt.value] for doubt in Doubt},
+            "likelihood": {name: _likely(counts) for name, counts in zip(self._names, self._likelihoods, strict=True)},
+            "jumps": round(self._doubts[Doubt.JUMP.value] / poses, 4) if poses else None,
+            "length_px": middle,
+            "length_px_10_90": [low, high],
+        }
+
+    def _count(self) -> None:
+        if not self._waiting:
+            return
+        xy = np.stack([found.xy for found in self._waiting])
+        likelihood = np.stack([found.likelihood for found in self._waiting])
+        self._waiting = []
+        np.add.at(self._lengths, np.searchsorted(_LENGTHS, _lengths(xy)), 1)
+        known = np.isfinite(likelihood)
+        bins = np.clip(np.nan_to_num(likelihood) * (_LIKELIHOODS - 1), 0, _LIKELIHOODS - 1).round().astype(int)
+        for keypoint, counts in enumerate(self._likelihoods):
+            counts += np.bincount(bins[known[:, keypoint], keypoint], minlength=_LIKELIHOODS)
+
+
+def quality_lines(summary: Mapping[str, Any], *, shipped: bool) -> list[str]:
+    """Say what ``PoseQuality.summary`` holds, a line each, and whether that looks like an animal."""
+    if not summary["frames"]:
+        return []
+    share = summary["found"]
+    lines = [f"animal found in {_percent(share)} of {summary['frames']} frames"] if share else []
+    if summary["poses"]:
+        known = {name: value for name, value in summary["likelihood"].items() if value is not None}
+        each = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
+        lines += [f"likelihood (median): {each}" if known else "likelihood: this model knows none"]
+        low, high = summary["length_px_10_90"]
+        lines.append(
+            f"body length {summary['length_px']:.0f} px (80 % of frames: {low:.0f} to {high:.0f} px), "
+            f"jumps in {_percent(summary['jumps'])} of frames"
+        )
+    return lines + misfit_lines(summary, shipped=shipped)
+
+
+def misfit_lines(summary: Mapping[str, Any], *, shipped: bool) -> list[str]:
+    """Say what speaks against the models, and what to do; nothing where they fit."""
+    why = misfit(summary)
+    if not why:
+        return []
+    first = f"{NOT_FOUND}: {DO_NOT_FIT}" if nothing_found(summary) else f"{DO_NOT_FIT}: {why}"
+    return [
+        first + (f". {SHIPPED_ARE_FOR}" if shipped else ""),
+        "Is the animal in the picture? Look with 'cropzoom draw'. Then give models for such videos with --detector and "
+        "--pose, or label frames of this video and train your own: cropzoom train",
+    ]
+
+
+def say_quality(
+    name: str, quality: PoseQuality, *, shipped: bool, say: Callable[[str], None], warn: Callable[[str], None]
+) -> None:
+    """Say how the poses of a file look; nothing found in any frame is a warning."""
+    summary = quality.summary()
+    lines = quality_lines(summary, shipped=shipped)
+    if nothing_found(summary):
+        warn(f"{name}: {misfit_lines(summary, shipped=shipped)[0]}")
+        lines = lines[:-2] + lines[-1:]
+    for line in lines:
+        say(f"{name}: {line}")
+
+
+def nothing_found(summary: Mapping[str, Any]) -> bool:
+    """Whether there were frames, and no animal in any of them."""
+    return bool(summary["frames"]) and not summary["found"]
+
+
+def misfit(summary: Mapping[str, Any]) -> str:
+    """Say in a few words why it does not look like an animal; nothing where it does."""
+    if not summary["frames"]:
+        return ""
+    if nothing_found(summary):
+        return NOT_FOUND
+    if summary["found"] < FOUND_LEAST:
+        return f"the animal was found in only {_percent(summary['found'])} of the frames"
+    if summary["jumps"] is not None and summary["jumps"] > JUMPS_MOST:
+        return f"the pose jumps in {_percent(summary['jumps'])} of the frames"
+    low, high = summary["length_px_10_90"]
+    if summary["length_px"] and (high - low) / summary["length_px"] > SPREAD_MOST:
+        return f"the body is between {low:.0f} and {high:.0f} px long"
+    return ""
+
+
+def _lengths(xy: Float32) -> Float64:
+    """(N,) the largest distance between two keypoints of each of (N, K, 2) poses, px."""
+    longest = np.zeros(len(xy))
+    for other in range(1, xy.shape[1]):
+        apart = np.linalg.norm(xy[:, other:] - xy[:, :-other], axis=2).max(axis=1)
+        longest = np.fmax(longest, apart)
+    return longest
+
+
+def _quantile(counts: np.ndarray, share: float) -> float | None:
+    """The middle of the bin in which so much of ``counts`` is reached, px; None where nothing was counted."""
+    total = counts.sum()
+    if total == 0:
+        return None
+    index = min(max(1, int(np.searchsorted(counts.cumsum(), share * total))), len(_LENGTHS) - 1)
+    return round(float(_LENGTHS[index - 1] + _LENGTHS[index]) / 2, 1)
+
+
+def _likely(counts: np.ndarray) -> float | None:
+    total = counts.sum()
+    if total == 0:
+        return None
+    return int(np.searchsorted(counts.cumsum(), 0.5 * total)) / (_LIKELIHOODS - 1)
+
+
+def _percent(share: float) -> str:
+    """So that neither 0 nor 100 % is said of what is not quite that."""
+    percent = 100 * share
+    if 0 < percent < 1 or 99 < percent < 100:
+        return f"{min(max(percent, 0.1), 99.9):.1f} %"
+    return f"{percent:.0f} %"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime_cropzoom.message import StatusMessage
+from realtime_cropzoom.pose_quality import quality_lines
 from realtime_cropzoom.types import StreamState
 
 _ROWS = (
@@ -81,7 +82,10 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines.append(_too_slow(summary))
     if summary["detector"] is not None:
         detector = summary["detector"]
-        lines.append(f"{detector['detections']} detections, {detector['unusable']} of them without a usable box")
+        with_box = detector["detections"] - detector["unusable"]
+        lines.append(f"{detector['detections']} detections, of which {with_box} gave a box")
+    if summary.get("animal") is not None:
+        lines += quality_lines(summary["animal"], shipped=of_shipped_models(summary["models"]))
     for recording in summary["recordings"]:
         dropped = sum(recording["dropped"].values())
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
@@ -120,6 +124,11 @@ def _too_slow(summary: dict[str, Any]) -> str:
         f"WARNING: {counts['skipped']} of {counts['captured']} frames were skipped{age}: this machine does not keep up "
         f"with {summary['fps'] or 0:.0f} frames a second; {TOO_SLOW}"
     )
+
+
+def of_shipped_models(models: dict[str, Any]) -> bool:
+    """Whether one of the models is one that comes with the package."""
+    return any(model["shipped"] for model in models.values())
 
 
 def _keys_of(refused: dict[str, int]) -> str:

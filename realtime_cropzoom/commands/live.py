@@ -85,6 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_BAD_INPUT
     with signals_held_back():
         from realtime_cropzoom.pipeline import Pipeline
+        from realtime_cropzoom.pose_quality import DO_NOT_FIT, NOT_FOUND, nothing_found
         from realtime_cropzoom.report import report
 
     pipeline = Pipeline(settings)
@@ -111,6 +112,10 @@ def _run(arguments: argparse.Namespace) -> int:
         say_next("draw", pipeline.folder)
     if stopped_by:
         return 128 + stopped_by[0]
+    if nothing_found(summary["animal"]):
+        if arguments.quiet:  # else the report has said it
+            terminal.say(f"cropzoom: {NOT_FOUND}: {DO_NOT_FIT}")
+        return EXIT_INCOMPLETE
     return EXIT_INCOMPLETE if summary["problems"] else 0
 
 

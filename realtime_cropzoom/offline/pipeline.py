@@ -34,6 +34,7 @@ from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, wri
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.pose_quality import PoseQuality, say_quality
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.presence import Presence, judged
 from realtime_cropzoom.recording import gaps_in, schedule_for
@@ -122,10 +123,12 @@ class OfflinePipeline:
                 if problem := gaps.problem(source):
                     self._warn(problem)
                 with self._rows_file(final, made_of) as poses, self._boxes_file(final, made_of) as boxes:
-                    _Pass(self, reader, schedule, gaps, poses, boxes).run()
+                    this_pass = _Pass(self, reader, schedule, gaps, poses, boxes)
+                    this_pass.run()
                     boxes.commit()
                     poses.commit()
                 write_origin(final, COMMAND, made_of)
+                self._say_quality(reader.info.name, this_pass.quality)
         for problem in reader.problems:
             self._warn(problem)
         if not is_done or self._options.resume:
@@ -134,6 +137,11 @@ class OfflinePipeline:
             overwrite = self._options.overwrite or not is_done
             write_cm(final, self._settings.calibration, overwrite=overwrite, say=self._say)
         return final
+
+    def _say_quality(self, name: str, quality: PoseQuality) -> None:
+        models = (self._models.detector, self._models.pose)
+        shipped = any(model is not None and model.is_shipped for model in models)
+        say_quality(name, quality, shipped=shipped, say=self._say, warn=self._warn)
 
     def _write_beside(self, final: Path, source: str, *, anew: bool) -> None:
         """Write what is made of the poses, or what an interrupted command has not come to."""
@@ -230,6 +238,7 @@ class _Pass:
         if pipeline._models.detector is not None:
             self._detector = lane(pipeline._models.detector, wanted=self._is_detected)
         self._judge = s.pose_judge(pipeline._models.pose.presence)
+        self.quality = PoseQuality(pipeline._models.pose.keypoint_names)
         self._keypoints = len(pipeline._models.pose.keypoint_names)
         self._every_frame = pipeline._models.detector is not None and pipeline._models.detector.reach > 0
         self._waiting: deque[Frame] = deque()
@@ -313,7 +322,9 @@ class _Pass:
         """Return the box with the state that the pose leaves it, as the pose stage does."""
         stamp, in_force = row.stamp, row.in_force
         doubt = None if found is None or in_force.box is None else self._judge.doubt(stamp, in_force.box, found)
-        return judged(in_force, self._judge.state(stamp, in_force, doubt, posed=found is not None))
+        state = self._judge.state(stamp, in_force, doubt, posed=found is not None)
+        self.quality.add(state, found, doubt)
+        return judged(in_force, state)
 
     # -- going on where an interrupted command has stopped -------------------------------------
 

@@ -8,6 +8,7 @@ are trained on; either way the keypoints come out in frame space.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,11 +38,13 @@ from realtime_cropzoom.offline.metrics import (
 from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.pose_quality import PoseQuality, say_quality
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
+from realtime_cropzoom.presence import Doubt, PoseJudge
 from realtime_cropzoom.recording import gaps_in
 from realtime_cropzoom.schedule import Gaps
 from realtime_cropzoom.tables import Labels, read_header, read_labels
-from realtime_cropzoom.types import Box, Float32, Float64, Keypoints
+from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, Stamp, State
 
 COMMAND = "predict"
 
@@ -144,6 +147,7 @@ class Predictor:
     def _fill(self, file: RowsFile, reader: FrameReader, boxes: Boxes | None, video: Path) -> None:
         begin = file.rows
         lane: Lane[int] = self._lane(edge_of_videos=True)
+        look, stamps = _Look(self._model), dict[int, tuple[Stamp, Box]]()
         count = 0
         gaps = gaps_in(str(video)) if self._model.reach else Gaps()
         if problem := gaps.problem(str(video)):
@@ -152,7 +156,9 @@ class Predictor:
         with progress(video.name, reader.info.frame_count, begin) as bar:
 
             def write(frame: int, keypoints: Keypoints) -> None:
+                stamp, box = stamps.pop(frame)
                 if frame >= begin:  # those before were only context
+                    look.take(stamp, box, keypoints)
                     file.add(f"{frame}{pose_cells(self._with_likelihood(keypoints))}\n")
                     bar.update()
 
@@ -161,6 +167,7 @@ class Predictor:
                 count = index + 1
                 if boxes is not None and index >= len(boxes):
                     raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {index}")
+from realtime_cropzoom.presence import Doubt, PoseJudge
                 if index in ends_before:
                     lane.end_sequence()
                 lane.put(index, partial(np.asarray, image), None if boxes is None else boxes[index])
@@ -170,6 +177,7 @@ class Predictor:
                 write(answer.tag, answer.keypoints)
         if boxes is not None:
             boxes.check_length(max(count, begin), video)
+        look.say(video.name, self._say, self._warn)
 
     # -- images --------------------------------------------------------------------------------
 
@@ -310,3 +318,28 @@ def _stems(names: Sequence[str]) -> list[str]:
     return [
         Path(name).name if shared[str(Path(name).with_suffix("")).lower()] > 1 else Path(name).stem for name in names
     ]
+
+
+class _Look:
+    """Looks at the poses of a file as they are written, and says how well they look like an animal."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._judge = PoseJudge(model.presence, lost_after_ms=math.inf)
+        self._quality = PoseQuality(model.keypoint_names)
+
+    def take(self, stamp: Stamp, box: Box, found: Keypoints) -> None:
+        """Take in the pose of a frame."""
+        if not np.isfinite(found.xy).all():
+            self._quality.add(State.SEARCHING, None, None)
+            return
+        doubt = self._judge.doubt(stamp, box, found)
+        self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
+
+    def say(self, name: str, say: Say, warn: Say) -> None:
+        """Say it, once all have been taken in."""
+        say_quality(name, self._quality, shipped=self._model.is_shipped, say=say, warn=warn)
+
+
+def _whole(shape: Sequence[int]) -> Box:
+    return Box(0, 0, shape[1], shape[0])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import Settings
+from realtime_cropzoom.preflight.animal import check_animal
 from realtime_cropzoom.preflight.calibration import check_calibration
 from realtime_cropzoom.preflight.line import Line
 from realtime_cropzoom.preflight.machine import check_clock, check_cores, check_disk, check_endpoints, check_output
@@ -35,6 +36,9 @@ def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2
         models = CheckedModels(settings, measured)
         for line in check_models(models):
             yield line.of(name)
+        animal = check_animal(models)
+        if animal is not None:
+            yield animal.of(name)
         recording, rate = check_recording(models)
         if recording is not None:
             yield recording.of(name)

@@ -21,6 +21,7 @@ from threading import Thread
 from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.pose_quality import PoseQuality
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, CM, blank_cells, box_cells, cm_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.base import Sink
@@ -60,6 +61,8 @@ class CsvSink(Sink):
         ``publisher`` leaves in a record when it was published; the last ones are its as long as it runs.
         """
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
+        self.quality = PoseQuality(keypoint_names)
+        """How much the poses look like an animal: counted here, as nobody waits for this thread."""
         self._publisher = publisher
         self._blank_pose = blank_cells(len(keypoint_names))
         self._calibration = calibration
@@ -114,6 +117,8 @@ class CsvSink(Sink):
     def _format(self, record: Record) -> None:
         stamp, in_force = record.stamp, record.in_force
         poses, boxes, timing, *cm = self._files
+        if record.fate is Fate.PROCESSED:
+            self.quality.add(in_force.state, record.keypoints, record.doubt)
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{stamp.index}{pose}\n")
         for file in cm:

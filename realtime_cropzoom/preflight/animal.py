@@ -1,0 +1,57 @@
+"""Do the models find their animal in the frames at hand?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.model import Model
+from realtime_cropzoom.pose_quality import PoseQuality, misfit_lines, quality_lines
+from realtime_cropzoom.preflight.line import Line, bad, good
+from realtime_cropzoom.preflight.models import CheckedModels
+from realtime_cropzoom.presence import PoseJudge
+from realtime_cropzoom.types import Box, Keypoints, Stamp, State, UInt8
+
+_FRAMES = 12
+"""As many are looked at; a model may take half a second for each."""
+
+
+def check_animal(models: CheckedModels) -> Line | None:
+    """Look for the animal in some of the frames that were measured; None where models or frames are missing."""
+    detector, pose, samples = models.loaded.get("detector"), models.loaded.get("pose"), models.measured.samples
+    if detector is None or pose is None or not samples:
+        return None
+    try:
+        rule = models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size)
+    except ConfigError:  # there is a line about it already
+        return None
+    quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
+    for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
+        seen = _infer(detector, image, Box(0, 0, image.shape[1], image.shape[0]))
+        box = rule.box(seen) if detector.presence.is_sharp(seen) else None
+        found = None if box is None else _infer(pose, image, box)
+        if box is None or found is None or not np.isfinite(found.xy).all():
+            quality.add(State.SEARCHING, None, None)
+            continue
+        doubt = judge.doubt(Stamp(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out
+        quality.add(State.TRACKING if doubt is None else State.SEARCHING, found, doubt)
+    return _line(quality, shipped=detector.is_shipped or pose.is_shipped)
+
+
+def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
+    model_input = model.new_input()
+    used = model.prepare(image, box, "pad", model_input)
+    return model.decode(model.infer(*[model_input] * (2 * model.reach + 1)), used)
+
+
+def _line(quality: PoseQuality, *, shipped: bool) -> Line:
+    summary = quality.summary()
+    wrong = misfit_lines(summary, shipped=shipped)
+    said = quality_lines(summary, shipped=shipped)
+    values = {"found": summary["found"], "length_px": summary["length_px"]}
+    text = "; ".join(said[: len(said) - len(wrong)])
+    if wrong:
+        return bad("animal", ". ".join([*([text] if text else []), *wrong]), **values)
+    return good("animal", text, **values)
