@@ -123,8 +123,8 @@ def say_quality(
     if nothing_found(summary):
         warn(f"{name}: {misfit_lines(summary, shipped=shipped)[0]}")
         lines = lines[:-2] + lines[-1:]
-    for line in lines:
-        say(f"{name}: {line}")
+    if lines:
+        say(f"{name}: {'; '.join(lines)}")
 
 
 def nothing_found(summary: Mapping[str, Any]) -> bool:

@@ -195,7 +195,7 @@ def test_all_is_well_with_a_camera_that_gives_what_it_says(wrong: Wrong) -> None
     lines = {line.check: line for line in wrong.lines()}
     assert [line.text for line in lines.values() if not line.ok] == []
     assert list(lines) == [
-        *("source", "pose", "detector", "speed", "recording", "endpoints"),
+        *("source", "pose", "detector", "speed", "animal", "recording", "endpoints"),
         *("output", "disk", "cores", "clock"),
     ]
     assert lines["source"].values["wanted_fps"] == 10
@@ -261,7 +261,11 @@ def two_cameras(folder: Path, **of_side: Any) -> Path:
     }  # fmt: skip
     cameras["side"] |= of_side
     path = folder / "two.yaml"
-    path.write_text(yaml.safe_dump({**tiny_models(folder / "models"), "out": str(folder / "out"), "cameras": cameras}))
+    path.write_text(
+        yaml.safe_dump(
+            {**tiny_models(folder / "models"), "pose_min_likelihood": 0, "out": str(folder / "out"), "cameras": cameras}
+        )
+    )
     return path
 
 
@@ -272,9 +276,9 @@ def test_two_cameras_are_checked_a_line_each_and_nothing_is_left(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 * 5 + 4
+    assert len(lines) == 2 * 6 + 4
     assert all(line.startswith("ok    ") for line in lines)
-    assert [sum(f"  {name}  " in line for line in lines) for name in ("top     ", "side    ")] == [5, 5]
+    assert [sum(f"  {name}  " in line for line in lines) for name in ("top     ", "side    ")] == [6, 6]
     assert " for 2 h, " in done.stdout
     assert sorted(tmp_path.rglob("*")) == before
 

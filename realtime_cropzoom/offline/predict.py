@@ -110,8 +110,9 @@ class Predictor:
             if boxes is not None:
                 boxes.check_promised(reader.info.frame_count, video)
             with self._rows_file(final, made_of) as file:
-                self._fill(file, reader, boxes, video)
+                look = self._fill(file, reader, boxes, video)
                 file.commit()
+        look.say(video.name, self._say, self._warn)
         for problem in reader.problems:
             self._warn(problem)
 
@@ -144,7 +145,7 @@ class Predictor:
         provider = self._model.session.provider  # another one may round otherwise
         return RowsFile(final, header, {**made_of, "provider": provider}, resume=self._options.resume)
 
-    def _fill(self, file: RowsFile, reader: FrameReader, boxes: Boxes | None, video: Path) -> None:
+    def _fill(self, file: RowsFile, reader: FrameReader, boxes: Boxes | None, video: Path) -> _Look:
         begin = file.rows
         lane: Lane[int] = self._lane(edge_of_videos=True)
         look, stamps = _Look(self._model), dict[int, tuple[Stamp, Box]]()
@@ -177,7 +178,7 @@ from realtime_cropzoom.presence import Doubt, PoseJudge
                 write(answer.tag, answer.keypoints)
         if boxes is not None:
             boxes.check_length(max(count, begin), video)
-        look.say(video.name, self._say, self._warn)
+        return look
 
     # -- images --------------------------------------------------------------------------------
 

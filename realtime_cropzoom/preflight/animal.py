@@ -8,6 +8,7 @@ import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.model import Model
+from realtime_cropzoom.pipeline import check_crop_size
 from realtime_cropzoom.pose_quality import PoseQuality, misfit_lines, quality_lines
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.models import CheckedModels
@@ -24,6 +25,8 @@ def check_animal(models: CheckedModels) -> Line | None:
     if detector is None or pose is None or not samples:
         return None
     try:
+        if models.measured.info is not None:
+            check_crop_size(models.settings, models.measured.info)
         rule = models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size)
     except ConfigError:  # there is a line about it already
         return None
