@@ -168,7 +168,7 @@ class Predictor:
                 count = index + 1
                 if boxes is not None and index >= len(boxes):
                     raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {index}")
-from realtime_cropzoom.presence import Doubt, PoseJudge
+                stamps[index] = frame.stamp, boxes[index] if boxes is not None else _whole(image.shape)
                 if index in ends_before:
                     lane.end_sequence()
                 lane.put(index, partial(np.asarray, image), None if boxes is None else boxes[index])
