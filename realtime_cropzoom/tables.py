@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +128,27 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labe
     xy = xy.reshape(len(images), len(names), 2)
     xy[np.isnan(xy).any(axis=2)] = np.nan
     return Labels(path, images, names, xy)
+
+
+def labels_outside(
+    path: Path,
+    images: Sequence[str],
+    keypoint_names: Sequence[str],
+    xy: npt.NDArray[np.floating[Any]],
+    sizes: Sequence[tuple[int, int]],
+) -> str | None:
+    """Return a line where labels, (N, K, 2), lie outside pictures of ``sizes``, (W, H) each; None where none do."""
+    limits = np.array(sizes, np.float64).reshape(len(images), 1, 2)
+    outside = ((xy < -1) | (xy > limits)).any(axis=2)
+    if not outside.any():
+        return None
+    row, k = (int(i) for i in np.argwhere(outside)[0])
+    (width, height), (x, y) = sizes[row], xy[row, k]
+    return (
+        f"{path}: {int(outside.sum())} of {int(np.isfinite(xy).all(axis=2).sum())} labels lie outside their picture; "
+        f"the first is {keypoint_names[k]} of {images[row]}, at {x:.1f}, {y:.1f} in {width}x{height} pixels. "
+        "They are taken as they are"
+    )
 
 
 def read_predictions(path: Path, *, live: bool = False) -> Predictions:

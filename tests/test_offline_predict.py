@@ -614,3 +614,12 @@ def test_help_and_no_arguments_in_a_real_process(tmp_path: Path) -> None:
     done = cropzoom("predict", tmp_path / "none", tmp_path / "none.mp4")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"cropzoom: no file at {tmp_path / 'none.mp4'}; expected a video, a label file or a folder\n"
+
+
+def test_labels_outside_their_picture_are_said(work: Workplace) -> None:
+    directory, labels = work.model(), work.labels((5, 12, 30))
+    points = [(20.0, 30.0), (400.0, 30.0), (20.0, -50.0)]
+    write_labels(labels, {image_name(5): [(20.0, 30.0)] * 3, image_name(12): points})
+    done = work.did("predict", directory, labels, "--skip_viz")
+    assert "2 of 6 labels lie outside their picture; the first is right of" in done.err
+    assert f"{image_name(12)}, at 400.0, 30.0 in 160x96 pixels" in done.err

@@ -189,7 +189,7 @@ def test_a_label_file_that_cannot_be_used_is_refused(tmp_path, text, message):
 
 def test_a_missing_image_is_named(tmp_path):
     (tmp_path / "labels.csv").write_text(ONE_COLUMN)
-    with pytest.raises(DataError, match=r"cannot read the image .*1\.png that .*labels\.csv names"):
+    with pytest.raises(DataError, match=r"labels\.csv labels .*1\.png, which is not in .* \(\d of \d are missing\)"):
         read_frames(tmp_path, tmp_path / "labels.csv", ["snout"])
 
 

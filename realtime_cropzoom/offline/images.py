@@ -21,6 +21,8 @@ class ImageFolder:
 
     names: tuple[str, ...]
     paths: tuple[Path, ...]
+    sizes: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)
+    """(W, H) of each image that has been looked at, by its place in ``names``."""
     _sizes: dict[Path, tuple[tuple[int, int], Path]] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -34,9 +36,12 @@ class ImageFolder:
         if csv.parent.parent.name == "image_preds":
             roots.append(csv.parents[2] / "cropped_images")
         roots = list(dict.fromkeys(roots))
-        root = next((root for root in roots if (root / names[0]).exists()), None)
+        root = next((root for root in roots if any((root / name).exists() for name in names)), None)
         if root is None:
-            raise DataError(f"{csv} labels {names[0]}, which is not in {' nor in '.join(map(str, roots))}")
+            raise DataError(
+                f"{csv} labels {names[0]}, which is not in {' nor in '.join(map(str, roots))} "
+                f"({len(names)} of {len(names)} are missing)"
+            )
         paths = tuple(root / name for name in names)
         missing = [path for path in paths if not path.exists()]
         if missing:
@@ -55,6 +60,7 @@ class ImageFolder:
         The images that ``crop`` leaves are as large as their boxes, each of its own size.
         """
         path = self.paths[row]
+        self.sizes[row] = size
         if "cropped_images" in path.parts:
             return
         expected, other = self._sizes.setdefault(path.parent, (size, path))

@@ -43,7 +43,7 @@ from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.presence import Doubt, PoseJudge
 from realtime_cropzoom.recording import gaps_in
 from realtime_cropzoom.schedule import Gaps
-from realtime_cropzoom.tables import Labels, read_header, read_labels
+from realtime_cropzoom.tables import Labels, labels_outside, read_header, read_labels
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, Stamp, State
 
 COMMAND = "predict"
@@ -210,6 +210,9 @@ class Predictor:
         write_pixel_errors(folder / "predictions_pixel_error.csv", labels.images, names, errors, sets)
         self._write_images(final, labels.images, found, sets)  # last: once it is there, it counts as done
         write_origin(final, COMMAND, made_of)
+        sizes = [images.sizes[row] for row in range(len(labels.images))]
+        if line := labels_outside(csv, labels.images, names, labels.xy, sizes):
+            self._say(line)
         self._report(csv, labels, errors)
         self._draw(folder, images, found, labels.xy)
         return final

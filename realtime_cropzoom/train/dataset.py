@@ -55,6 +55,12 @@ class LabelledFrame:
 def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -> list[LabelledFrame]:
     """Read the label file ``csv_file`` and its images, whose paths are relative to ``data_dir``. Raises DataError."""
     labels = read_labels(csv_file, keypoint_names)
+    missing = [name for name in labels.images if not (data_dir / name).exists()]
+    if missing:
+        raise DataError(
+            f"{csv_file} labels {missing[0]}, which is not in {data_dir} "
+            f"({len(missing)} of {len(labels.images)} are missing)"
+        )
     frames = []
     for name, keypoints in zip(labels.images, labels.xy.astype(np.float32), strict=True):
         try:

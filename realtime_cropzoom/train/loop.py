@@ -15,6 +15,7 @@ import torch
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.split import Split, split_frames
+from realtime_cropzoom.tables import labels_outside
 from realtime_cropzoom.train.checkpoint import Checkpoint, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.config import TrainConfig, load_config
 from realtime_cropzoom.train.crops import common_side
@@ -218,6 +219,10 @@ def _labelled(config: TrainConfig) -> _Data:
     empty = [frame.name for frame in frames if not frame.is_labelled]
     if empty:
         logger.warning("%d of %d frames have no label and teach nothing, %s first", len(empty), len(frames), empty[0])
+    images, sizes = [f.name for f in frames], [(f.image.shape[1], f.image.shape[0]) for f in frames]
+    xy = np.stack([frame.xy for frame in frames])
+    if outside := labels_outside(section.labels(), images, section.keypoint_names, xy, sizes):
+        logger.warning("%s", outside)
     if not data.train():
         raise DataError(f"{section.labels()} labels none of {', '.join(section.keypoint_names)} in what is trained on")
     return data
