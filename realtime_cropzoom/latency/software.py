@@ -115,7 +115,7 @@ def _rules(arena: Arena, arrival: int, endpoint: str, port: str) -> dict[str, An
         "armed": True,
         "max_age_ms": 1000,  # late answers are what is measured here
         "hold_max_age_ms": 1000,
-        "limits": {"max_fired": 1_000_000, "max_on_s": 1_000_000},
+        "limits": {"max_fired": 1_000_000, "max_on_s": 600_000},
         "zones": {"there": {"circle_px": [x, y, _ZONE_PX]}},
         "outputs": {"board": {"serial": port}},
         "rules": {"arrived": {"when": {"entered": "there", "keypoint": "snout"}, "fire": "board", "pulse_ms": 5}},
