@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from offline_fixtures import Workplace
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
@@ -241,3 +243,18 @@ def test_text_that_is_not_utf8_is_said_so(tmp_path: Path) -> None:
     for name in ("latin.csv", "wide.csv"):
         with pytest.raises(DataError, match="is not UTF-8 text; save it as CSV in UTF-8"):
             read_labels(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(("ear", "ear", "c"), "two keypoints have the name ear; rename one"), (("a", " ", "c"), "no name")],
+)
+def test_keypoints_that_cannot_be_told_apart_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], names: tuple[str, ...], words: str
+) -> None:
+    work = Workplace(tmp_path, capfd)
+    model = work.model()
+    config = yaml.safe_load((model / "config.yaml").read_text())
+    config["data"]["keypoint_names"] = list(names)
+    (model / "config.yaml").write_text(yaml.safe_dump(config))
+    assert words in work.refused("predict", model, work.video(frames=2))
