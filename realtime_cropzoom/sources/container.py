@@ -19,6 +19,23 @@ _SAYS_ITS_LENGTH = ("matroska", "mov", "flv", "asf", "avi")
 """Containers whose length stands in a header. Of all others FFmpeg measures it, or estimates it from the bit rate."""
 
 
+def check_is_file(path: Path) -> None:
+    """Raise SourceError, in one line, unless something can be read from ``path``."""
+    try:
+        if not path.exists():
+            raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder; expected one video file")
+        if not path.is_file():
+            raise SourceError(f"{path} is no regular file (a pipe, or a device); expected a video file")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty; expected a video file")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def open_container(path: Path) -> InputContainer:
     """Open ``path``. Raises SourceError, in one line."""
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.types import UInt8
 
@@ -77,3 +78,11 @@ def turn_by(a: float, b: float, c: float, d: float) -> Turn:
     if transposed:
         return Turn(True, c < 0, b < 0, left_out)
     return Turn(False, a < 0, d < 0, left_out)
+
+
+def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8, turn: Turn = AS_IT_IS) -> None:
+    """Write a frame's RGB pixels, turned as it is to be shown, into (H, W, 3) uint8."""
+    rgb = reformatter.reformat(frame, format="rgb24")
+    plane = rgb.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
+    np.copyto(out, turn.of(rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)))

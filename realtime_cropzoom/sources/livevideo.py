@@ -21,11 +21,10 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.container import words
-from realtime_cropzoom.sources.display import TURNED, turn_of
+from realtime_cropzoom.sources.display import TURNED, copy_rgb, turn_of
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
 from realtime_cropzoom.sources.recovery import LEANING, Recovery
 from realtime_cropzoom.sources.trail import PacketTrail
-from realtime_cropzoom.sources.video import copy_rgb
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import numpy as np
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
@@ -20,6 +19,7 @@ from realtime_cropzoom.paths import is_file
 from realtime_cropzoom.recording import left_out_numbers, recording_table
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.container import (
+    check_is_file,
     end_of_all_s,
     has_times,
     main_stream,
@@ -28,12 +28,11 @@ from realtime_cropzoom.sources.container import (
     promised_length_s,
     words,
 )
-from realtime_cropzoom.sources.display import AS_IT_IS, TURNED, Turn, turn_of
+from realtime_cropzoom.sources.display import TURNED, Turn, copy_rgb, turn_of
 from realtime_cropzoom.sources.frametimes import DecodingOrder, FrameTimes
 from realtime_cropzoom.sources.gaps import Gaps
 from realtime_cropzoom.sources.times import recorded_times
 from realtime_cropzoom.sources.trail import PacketTrail
-from realtime_cropzoom.types import UInt8
 
 _ONE_THREAD_PIXELS = 1280 * 1024
 """Up to this size one decoding thread is enough, and more of them only take the core from the models."""
@@ -318,28 +317,3 @@ class _Count:
         return (
             "" if self._first_s is None else f" ({'at' if self.count == 1 else 'the first at'} {self._first_s:.2f} s)"
         )
-
-
-def check_is_file(path: Path) -> None:
-    """Raise SourceError, in one line, unless something can be read from ``path``."""
-    try:
-        if not path.exists():
-            raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
-        if path.is_dir():
-            raise SourceError(f"{path} is a folder; expected one video file")
-        if not path.is_file():
-            raise SourceError(f"{path} is no regular file (a pipe, or a device); expected a video file")
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path} is empty; expected a video file")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8, turn: Turn = AS_IT_IS) -> None:
-    """Write a frame's RGB pixels, turned as it is to be shown, into (H, W, 3) uint8."""
-    rgb = reformatter.reformat(frame, format="rgb24")
-    plane = rgb.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
-    np.copyto(out, turn.of(rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)))
