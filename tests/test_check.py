@@ -274,7 +274,8 @@ def test_two_cameras_are_checked_a_line_each_and_nothing_is_left(tmp_path: Path)
     before = sorted(tmp_path.rglob("*"))
     done = cropzoom("check", config, "--hours", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
+    assert done.stderr.startswith("Next: ")
+    assert done.stderr.endswith(f"cropzoom run --config {config}\n")
     lines = done.stdout.splitlines()
     assert len(lines) == 2 * 6 + 4
     assert all(line.startswith("ok    ") for line in lines)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, settings_given
+from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, say_next, settings_given
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.signals import signals_held_back
 
@@ -58,7 +58,13 @@ def _check(arguments: argparse.Namespace) -> int:
 
     for line in check(cameras, hours=hours):
         board.show(line, several=len(cameras) > 1)
-    return board.finish()
+    code = board.finish()
+    if code == 0 and not arguments.json:
+        is_config = arguments.what is not None and arguments.what.endswith((".yaml", ".yml"))
+        given = ("--config", arguments.what) if is_config else (arguments.what,) if arguments.what else ()
+        further = ("--config", arguments.config) if arguments.config is not None else ()
+        say_next("run", *given, *further)
+    return code
 
 
 def _hours(text: str) -> float:

@@ -12,7 +12,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_INCOMPLETE
+from realtime_cropzoom import terminal
+from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, say_next
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.signals import ignore_suspension, signals_held_back, stop_on_signals
@@ -148,7 +149,6 @@ class _Board:
 
     def __init__(self, process: TriggerProcess, *, quiet: bool) -> None:
         self._process, self._quiet = process, quiet
-        self._live = sys.stderr.isatty()
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._state = ""
         self._next_s = 0.0
@@ -192,6 +192,7 @@ class _Board:
             if figures["p50"] is not None:
                 print(f"{what}: p50 {figures['p50']:.2f}  p99 {figures['p99']:.2f}  max {figures['max']:.2f}")
         print(self._process.folder)
+        say_next("trigger", "--replay", self._process.folder)
 
     def _state_line(self) -> str:
         process = self._process
@@ -207,19 +208,17 @@ class _Board:
             while not self._over.wait(0.1):
                 self._show_news()
             self._show_news()
-            self._say("")
+            terminal.keep()
 
     def _show_news(self) -> None:
         while self._lines:
             self._say(self._lines.popleft())
         state, self._state = self._state, ""
-        if state and self._live:
-            print(f"\r{state}\x1b[K", end="", file=sys.stderr, flush=True)
-        elif state:
-            self._say(state)
+        if state:
+            terminal.show([state])
 
     def _say(self, line: str) -> None:
-        print(f"\r{line}\x1b[K" if self._live else line, file=sys.stderr)
+        terminal.say(line)
 
 
 def _decision_line(decision: Decision) -> str:
