@@ -120,7 +120,10 @@ def with_metadata(file: ModelFile, metadata: dict[str, str]) -> ModelFile:
         described = json.loads(metadata["cropzoom"])
     except (KeyError, ValueError):  # an export of Lightning Pose has none
         return file
-    presence = _presence(file.onnx, described, file.keypoint_names)
+    # The metadata go by the names of the training; a configuration may have given the keypoints others since.
+    names = described.get("keypoint_names")
+    same_order = isinstance(names, list) and len(names) == len(file.keypoint_names)
+    presence = _presence(file.onnx, described, names if same_order else file.keypoint_names)
     return replace(file, role=described.get("role", file.role), crop_size=described.get("crop_size"), presence=presence)
 
 

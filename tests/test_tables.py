@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from offline_fixtures import Workplace
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.model_file import shipped_model
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.tables import (
     chunks_of_predictions,
@@ -258,3 +260,22 @@ def test_keypoints_that_cannot_be_told_apart_are_refused(
     config["data"]["keypoint_names"] = list(names)
     (model / "config.yaml").write_text(yaml.safe_dump(config))
     assert words in work.refused("predict", model, work.video(frames=2))
+
+
+def test_a_configuration_may_give_the_keypoints_of_a_shipped_model_other_names(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With a comma, too: the files of the pass can be read."""
+    work = Workplace(tmp_path, capfd)
+    model = work.model(keypoints=("paw, left", "b", "c", "d"))
+    (export,) = (model / "exports_onnx").iterdir()
+    shutil.copy(shipped_model("pose"), export)
+    boxes = work.folder / "clip_bbox.csv"
+    boxes.write_text(",x,y,h,w\n0,0,0,96,96\n1,0,0,96,96\n")
+    config = yaml.safe_load((model / "config.yaml").read_text())
+    config["data"]["image_resize_dims"] = {"height": 192, "width": 192}
+    (model / "config.yaml").write_text(yaml.safe_dump(config))
+    flags = ("--schedule", boxes, "--out", work.folder / "out", "--skip-viz")
+    done = work.run("pipeline", work.video(frames=2), "--pose", model, *flags)
+    assert done.code in (0, 3), done.err
+    assert read_predictions(work.folder / "out/clip.csv").keypoint_names == ("paw, left", "b", "c", "d")
