@@ -11,7 +11,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom import terminal
 from realtime_cropzoom.errors import ConfigError, SinkError
 
 EXIT_BAD_INPUT = 2
@@ -28,7 +27,7 @@ def say_next(*words: object) -> None:
         here = Path.cwd()
         shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
         command = f". {shlex.quote(str(shown))} && {command}" if activate.is_file() else command
-    terminal.say(f"Next: {command}")
+    print(f"Next: {command}", file=sys.stderr)  # in one piece, so that it can be copied
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
