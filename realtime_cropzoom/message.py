@@ -115,6 +115,10 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     """Name → filtered position and velocity at ``time.captured_ns``; null where no filter is set."""
     arena: dict[str, tuple[float | None, float | None]] | None = None
     """Name → [x, y] in arena space, in ``arena_unit`` of the hello; null where no calibration is set."""
+    plausible: bool | None = None
+    """Whether the pose looks like an animal that moves as one does; null where there is no pose."""
+    doubt: str | None = None
+    """What speaks against it: likelihood, sharpness, shape or jump; null where nothing does."""
 
     def xy(self) -> NDArray[np.float64]:
         """Return the keypoints, (K, 2) in frame pixels, in the order of ``keypoints``; NaN where there is none."""

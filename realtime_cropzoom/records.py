@@ -96,6 +96,8 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         segment=stamp.segment,
         filtered=_filtered_fields(record.filtered, identity.keypoint_names),
         arena=_arena_fields(record.keypoints, identity),
+        plausible=None if record.keypoints is None else record.doubt is None,
+        doubt=None if record.doubt is None else record.doubt.value,
     )
 
 

@@ -26,6 +26,7 @@ from realtime_cropzoom.message import (
     json_schema,
     topic,
 )
+from realtime_cropzoom.presence import Doubt
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
 from realtime_cropzoom.schedule import NO_BOX
 from realtime_cropzoom.types import Box, BoxInForce, Keypoints, Stamp, State
@@ -166,7 +167,17 @@ def test_a_pose_becomes_its_message() -> None:
         box=BoxField(-1, 2, 30, 40, 8, 33.5),
         time=TimeField(12, 1000, 900, 1100, 1300, 1400, 500),
         counts=COUNTS,
+        plausible=True,
     )
+
+
+def test_a_pose_that_is_no_animal_says_so() -> None:
+    found = Keypoints(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32), np.array([0.5, 0.25], np.float32))
+    of = record(BoxInForce(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900), found)
+    of.doubt = Doubt.SHAPE
+    message = pose_message(of, IDENTITY, 1400, unsent=3)
+    assert (message.plausible, message.doubt) == (False, "shape")
+    assert decode(encode(message)) == message
 
 
 def test_before_the_first_box_all_keypoints_are_null_and_so_is_the_box() -> None:

@@ -61,6 +61,26 @@ def test_a_pulse_says_all_that_it_rests_on() -> None:
     assert decision.age_ms == 5.0
 
 
+def see_implausible(bench: Bench) -> None:
+    """Out of the zone, in it by a jump that no animal makes, and in it."""
+    for frame, (x, doubt) in enumerate([(OUT, None), (IN, "jump"), (IN, None)]):
+        message = pose(frame, 10.0 * frame, {"snout": (x, 100.0, 0.9)})
+        bench.take(received(msgspec.structs.replace(message, plausible=doubt is None, doubt=doubt)))
+
+
+def test_an_implausible_pose_fires_nothing_and_the_reason_says_why() -> None:
+    bench = Bench(one_rule(INSIDE))
+    see_implausible(bench)
+    assert fired_frames(bench.decisions) == [2]
+    assert ("refused", "implausible: jump") in told(bench.decisions)
+
+
+def test_implausible_poses_count_where_the_rules_allow_them() -> None:
+    bench = Bench(one_rule(INSIDE, implausible="allow"))
+    see_implausible(bench)
+    assert fired_frames(bench.decisions) == [1]
+
+
 def test_what_lasts_fires_once_until_it_has_ended() -> None:
     bench = Bench(one_rule(INSIDE))
     bench.see_all([IN, IN, IN, OUT, IN, IN])

@@ -37,7 +37,8 @@ _PENDING_BYTES = 16 << 20
 NO_ANSWER = "the disk does not answer"
 
 TIMING_COLUMNS = (
-    "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment"
+    "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
+    "plausible"
 )
 
 
@@ -130,13 +131,20 @@ class CsvSink(Sink):
             f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
             f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
             f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
-            f"{record.published_ns or ''},{stamp.segment}\n"
+            f"{record.published_ns or ''},{stamp.segment},{_plausible_cell(record)}\n"
         )
 
     def _in_cm(self, keypoints: Keypoints | None) -> str:
         if keypoints is None or self._calibration is None:
             return self._blank_pose
         return cm_cells(self._calibration, keypoints)
+
+
+def _plausible_cell(record: Record) -> str:
+    """``yes``, what speaks against the pose, or nothing where there is none."""
+    if record.keypoints is None:
+        return ""
+    return "yes" if record.doubt is None else record.doubt.value
 
 
 class RowFile:

@@ -95,6 +95,7 @@ class Engine:
             hold_max_age_ns=round(max(rules.hold_max_age_ms, max_age_ms) * 1e6),
             states=frozenset(rule.states or rules.states),
             bridge_ns=round(rules.bridge_ms * 1e6),
+            refuses_implausible=(rule.implausible or rules.implausible) == "refuse",
         )
         gates = Gates(
             f"{seed}:{name}",
@@ -270,6 +271,8 @@ class Engine:
         assert self._age_ms is not None
         self._looks += 1
         look = Look(self._looks, at_ns, self._age_ms, message.state, message.keypoints, uncertainty_ns=uncertainty_ns)
+        if message.plausible is False:
+            look.implausible = message.doubt or "unknown"
         if self._smoother is not None:
             look.moving = self._smoother.update(at_ns, message.keypoints)
             if self._rules.predict:

@@ -76,6 +76,8 @@ class _Pose(_FromWire, tag="pose", kw_only=True):
     segment: int = 0
     asked_ns: tuple[int, ...] = ()
     keypoints: dict[str, tuple[float | None, float | None, float | None]]
+    plausible: bool | None = None
+    doubt: str | None = None
 
 
 class _Status(_FromWire, tag="status", kw_only=True):
@@ -166,6 +168,8 @@ def _line(event: Event) -> _Line:
             captured_ns=message.time.captured_ns,
             published_ns=message.time.published_ns,
             segment=message.segment,
+            plausible=message.plausible,
+            doubt=message.doubt,
             asked_ns=event.asked_ns,
             keypoints=message.keypoints,
         )
@@ -205,8 +209,9 @@ def _message(line: Any) -> PoseMessage | StatusMessage | HelloMessage | EndMessa
     if isinstance(line, _Pose):
         times = TimeField(None, line.captured_ns, None, None, line.published_ns, line.published_ns, 0)
         return PoseMessage(
-            *head, line.seq, line.frame, line.state, line.stream, line.keypoints, None, times, _COUNTS, line.segment
-        )
+            *head, line.seq, line.frame, line.state, line.stream, line.keypoints, None, times, _COUNTS, line.segment,
+            plausible=line.plausible, doubt=line.doubt,
+        )  # fmt: skip
     if isinstance(line, _Status):
         return StatusMessage(*head, "", line.stream, _COUNTS, 0, 0.0, 0.0, {}, 0, 0)
     if isinstance(line, _Hello):

@@ -58,6 +58,8 @@ class Look:
     keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
     moving: Mapping[str, Moving] | None = None
     """From the filter, if one is set."""
+    implausible: str = ""
+    """What speaks against the pose, in a word; nothing where nothing does, or nobody has judged."""
     ahead_s: float | None = None
     """How far positions are predicted: age and output delay; None where they are not."""
     uncertainty_ns: int = 0

@@ -97,6 +97,8 @@ def _pose(tables: SessionTables, frame: int, moment: _Moment, run: str, camera: 
         time=times,
         counts=_COUNTS,
         segment=moment.segment,
+        plausible=moment.plausible == "yes" if moment.plausible else None,
+        doubt=None if moment.plausible in ("", "yes") else moment.plausible,
     )
 
 
@@ -107,6 +109,8 @@ class _Moment(NamedTuple):
     published_ns: int
     seq: int
     segment: int
+    plausible: str = ""
+    """As in the timing table: ``yes``, or what speaks against the pose."""
 
 
 def _moments(path: Path, tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
@@ -133,7 +137,8 @@ def _published(timing: Path, count: int) -> list[_Moment | None]:
             frame = int(row["frame"])
             if row["published_ns"] and frame < count:
                 captured_ns, published_ns, seq = (int(row[name]) for name in ("captured_ns", "published_ns", "seq"))
-                moments[frame] = _Moment(captured_ns, published_ns, seq, int(row.get("segment") or 0))
+                plausible = row.get("plausible") or ""
+                moments[frame] = _Moment(captured_ns, published_ns, seq, int(row.get("segment") or 0), plausible)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"cannot read {timing}: {in_words(error)}") from None
     return moments

@@ -131,6 +131,7 @@ class Rule(Strict):
     max_age_ms: Window | None = None
     min_likelihood: Probability | None = None
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] | None = None
+    implausible: Literal["refuse", "allow"] | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Rule:
@@ -166,6 +167,8 @@ class Rules(Strict):
     max_age_ms: Window = 50.0
     min_likelihood: Probability = 0.6
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] = ("tracking",)
+    implausible: Literal["refuse", "allow"] = "refuse"
+    """What is done with a pose that the tracker itself calls not plausible."""
     bridge_ms: Window = 100.0
     """Unknown for longer resets durations and sides, in frame time."""
     hold_max_age_ms: Window = 100.0

@@ -49,6 +49,7 @@ class Terms:
     hold_max_age_ns: int
     states: frozenset[str]
     bridge_ns: int
+    refuses_implausible: bool = True
 
     @property
     def pulse_ns(self) -> int | None:
@@ -112,8 +113,7 @@ class Watcher:
 
     def take(self, look: Look, now_ns: int, usable: str) -> None:
         """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
-        terms = self.terms
-        trusted = not usable and look.state in terms.states and look.age_ms <= terms.max_age_ms
+        trusted = not usable and not self._distrust(look)
         value = self._condition.value(look) if trusted else None
         if value is None:
             why = self._condition.why if trusted else usable or self._distrust(look)
@@ -127,9 +127,14 @@ class Watcher:
             self._ends(now_ns)
 
     def _distrust(self, look: Look) -> str:
+        """Say why this rule does not go by a pose; nothing where it does."""
         if look.state not in self.terms.states:
             return f"state {look.state}"
-        return f"stale: older than {self.terms.max_age_ms:g} ms"
+        if not look.age_ms <= self.terms.max_age_ms:
+            return f"stale: older than {self.terms.max_age_ms:g} ms"
+        if look.implausible and self.terms.refuses_implausible:
+            return f"implausible: {look.implausible}"
+        return ""
 
     def _unknown(self, why: str, at_ns: int, now_ns: int) -> None:
         self.release(why, now_ns)
