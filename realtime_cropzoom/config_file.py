@@ -84,7 +84,7 @@ class _UniqueKeys(_Loader):
 def parse_yaml(text: str, *, unique_keys: bool = False) -> Any:
     """Return what a text of YAML stands for. Raises ConfigError, one line that begins with the place."""
     try:
-        return yaml.load(text, _UniqueKeys if unique_keys else _Loader)
+        return yaml.load(text, _UniqueKeys) if unique_keys else yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(" ".join(str(error).split())) from error
     except (ValueError, OverflowError, RecursionError) as error:  # numbers of 5000 digits, the 30th of February

@@ -6,12 +6,15 @@ Libraries end the whole process, or wait for ever, where they cannot open a file
 from __future__ import annotations
 
 import os
-import sys
 
 from realtime_cropzoom.errors import ConfigError
 
-if sys.platform != "win32":  # it has no such limit
+try:
     import resource
+
+    _IS_LIMITED = True
+except ImportError:  # Windows
+    _IS_LIMITED = False
 
 NEEDED = 128
 """Files that a run or a trigger process may open at once, with every output and recording: sockets, pipes, files."""
@@ -27,7 +30,7 @@ _FEWEST_CONNECTIONS = 16
 
 def check_open_files(needed: int = NEEDED) -> None:
     """Raise ConfigError where this process can open too few files."""
-    if sys.platform == "win32":
+    if not _IS_LIMITED:
         return
     limit, open_now = _soft_limit(), _open_files()
     if limit - open_now < needed:
@@ -40,7 +43,7 @@ def check_open_files(needed: int = NEEDED) -> None:
 
 def raise_limit() -> None:
     """Raise the limit of open files to what this user may have, within reason."""
-    if sys.platform == "win32":
+    if not _IS_LIMITED:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
@@ -57,7 +60,7 @@ def connections_allowed() -> int:
 
 
 def _soft_limit() -> int:
-    if sys.platform == "win32":
+    if not _IS_LIMITED:
         return _ENOUGH
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return _ENOUGH if soft == resource.RLIM_INFINITY else soft

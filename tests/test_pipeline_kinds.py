@@ -368,7 +368,7 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
         assert b"null" in encode(message)
         listener.take(message, message.time.published_ns, 1.0)
     with Subscriber() as subscriber:
-        assert f"x {x:7.1f}  y {y:7.1f}" in listener.lines(subscriber)[1]
+        assert f"x {x:7.1f}  y {y:7.1f}" in "\n".join(listener.lines(subscriber, 80))
 
 
 # -- what is said at the start -------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_an_endpoint_in_the_environment_is_for_all(tmp_path: Path, monkeypatch: 
 
 
 def test_all_settings_written_as_yaml_are_read_back_equal(tmp_path: Path) -> None:
-    cameras = load(tmp_path, {**TWO, "crop_size": 96, "detector_max_fps": float("inf"), "stop_together": True})
+    cameras = load(tmp_path, {**TWO, "crop_size": 96, "detector_max_fps": 12.5, "stop_together": True})
     assert load(tmp_path, cameras.to_yaml()) == cameras
 
 
