@@ -30,7 +30,9 @@ def dangers(source: str) -> list[str]:
     """What in a module's source runs, or unpickles, what it is given."""
     tree = ast.parse(source)
     safe = {"SafeLoader", "CSafeLoader"}
-    safe |= {n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and safe & set(map(_last_name, n.bases))}
+    for node in ast.walk(tree):  # a class comes after its base
+        if isinstance(node, ast.ClassDef) and safe & set(map(_last_name, node.bases)):
+            safe.add(node.name)
     return [text for node in ast.walk(tree) for text in _danger(node, safe)]
 
 
