@@ -172,7 +172,7 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, name: str, timeout_s: 
 def _timing(out: Path) -> pd.DataFrame:
     (path,) = out.glob("*/*_timing.csv")
     table = pd.read_csv(path, index_col="frame")
-    return table.drop(columns="fate").astype(np.float64)
+    return table.select_dtypes("number").astype(np.float64)
 
 
 def _free_port() -> int:
