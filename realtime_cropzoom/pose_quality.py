@@ -124,7 +124,7 @@ def say_quality(
         warn(f"{name}: {misfit_lines(summary, shipped=shipped)[0]}")
         lines = lines[:-2] + lines[-1:]
     if lines:
-        say(f"{name}: {'; '.join(lines)}")
+        say(f"{name}: {'. '.join(line[0].upper() + line[1:] for line in lines)}")
 
 
 def nothing_found(summary: Mapping[str, Any]) -> bool:
