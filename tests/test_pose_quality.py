@@ -105,7 +105,7 @@ def test_run_and_pipeline_say_the_same_of_the_built_in_arena(tmp_path: Path) -> 
     assert lines[0] == "animal found in 100 % of 30 frames"
     assert lines[2].startswith("body length 1")
     for line in lines:
-        assert line in offline.stderr
+        assert line[0].upper() + line[1:] in offline.stderr
         assert line in " ".join(live.stdout.split())
     assert "do not fit" not in live.stdout + offline.stderr
 

@@ -75,7 +75,8 @@ def test_every_command_gives_a_frame_its_own_box(work: Workplace, order: list[in
         ]
         crops[name] = np.stack(frames_of(model / "cropped_videos/cropped_clip.mp4"))
     assert results["right"] == results["other"]
-    np.testing.assert_array_equal(crops["right"], crops["other"])
+    apart = np.abs(crops["right"].astype(int) - crops["other"])
+    assert apart.max() <= 8, "FFmpeg's conversion differs in the last bits with where memory lies; a shift is far more"
 
 
 @pytest.mark.parametrize(
