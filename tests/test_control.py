@@ -8,6 +8,7 @@ import socket as sockets
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,19 +46,39 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @contextmanager
-def taking(address: ControlAddress) -> Iterator[Orders]:
+def taking(address: ControlAddress) -> Iterator[Taken]:
     """Take orders there; all are as they should be."""
-    orders = Orders()
+    orders, over = Taken(), threading.Event()
     control = Control(address, orders, lambda order, target: "", lambda: {"armed": []})
+    loop = threading.Thread(target=orders.take_until, args=(over,))
+    loop.start()
     control.start()
     try:
         yield orders
     finally:
         control.close()
+        over.set()
+        loop.join()
 
 
-def given(orders: Orders) -> list[str]:
-    return [asked.order.value for asked in orders.take()]
+class Taken(Orders):
+    """Orders, and a rule loop that takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[str] = []
+
+    def take_until(self, over: threading.Event) -> None:
+        while not over.wait(0.005):
+            for asked in self.take():
+                self.all.append(asked.order.value)
+                asked.done()
+
+
+def given(orders: Taken) -> list[str]:
+    """What was ordered since this was asked last."""
+    orders.all, new = [], orders.all
+    return new
 
 
 def test_an_order_finds_the_one_process_that_runs_by_itself(runtime: Path) -> None:

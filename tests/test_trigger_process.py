@@ -142,13 +142,13 @@ def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, s
             "error": "there is no rule nobody; there are came, there",
         }
         assert send(control, "dance")["ok"] is False
-        assert send(control, "arm", "came")["ok"]
+        assert send(control, "arm", "came")["armed"] == ["came"]  # the state after the order, at once
         wait_for(lambda: send(control, "state")["fired"] >= 2, "triggers")
         assert send(control, "state")["armed"] == ["came"]
         assert send(control, "test", "lamp")["ok"]
-        armed = cropzoom("trigger", "--send", "disarm", "--control", control)
-        assert armed.returncode == 0
-        wait_for(lambda: send(control, "state")["armed"] == [], "disarming")
+        disarmed = cropzoom("trigger", "--send", "disarm", "--control", control)
+        assert disarmed.returncode == 0
+        assert disarmed.stdout.startswith("armed: none, ")
         fired = send(control, "state")["fired"]
         time.sleep(1.2)
         assert send(control, "state")["fired"] == fired
@@ -163,6 +163,21 @@ def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, s
     assert test.reason == "by control"
     assert decisions(tmp_path, "disarmed")[0].reason == "by control"
     assert decisions(tmp_path)[-1].verdict == "safe"
+
+
+def test_an_order_before_the_first_pose_says_that_it_waits_and_who_gave_it(tmp_path: Path) -> None:
+    rules, endpoint = write_rules(tmp_path, "nowhere")
+    control = f"ipc://{tmp_path}/orders.sock"
+    trigger = start_trigger(rules, "--dry-run", "--control", control)
+    wait_for_log(tmp_path)
+    waits = cropzoom("trigger", "--send", "arm", "--control", control)
+    assert waits.stdout.startswith("armed: none, pending: will arm with the first pose, ")
+    assert "pending" not in send(control, "disarm")
+    assert send(control, "arm")["pending"] == "will arm with the first pose"
+    run_arena(tmp_path, endpoint, 2)
+    ended = finish(trigger)
+    assert "DISARMED, will arm with the first pose" in ended.stderr
+    assert [d.reason for d in decisions(tmp_path, "armed")] == ["by control"] * 2
 
 
 def test_a_publisher_that_is_killed_makes_outputs_safe_and_its_successor_is_found(

@@ -197,6 +197,8 @@ class _Board:
     def _state_line(self) -> str:
         process = self._process
         armed, count = process.engine.armed, len(process.rules.rules)
+        if process.arms_by:
+            return "DISARMED, will arm with the first pose"
         rules = "armed" if len(armed) == count else f"{len(armed)} armed" if armed else "DISARMED"
         age = process.age_ms()
         shown = "no pose yet" if process.last is None else f"age {age:.1f} ms  {process.last.state}/{process.stream}"

@@ -6,8 +6,8 @@ A script asks on a REQ socket, in JSON, and is answered at once::
     {"order": "disarm", "target": "RULE"}   {"ok": true, …}
     {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
 
-``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue, so that
-neither ever waits for the other. ``control_address`` says where the socket is, and who can reach it.
+``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue: the loop never
+waits for who asks, and the answer is given when the loop has taken the order, so that it tells the state after it. ``control_address`` says where the socket is, and who can reach it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,8 +42,19 @@ _REST_S = 0.001
 """Between two answers: a script that asks in a loop must not take the interpreter from the rules."""
 _WAITING = 64
 """Orders that wait for the rule loop at most; what comes on top is refused."""
+_TAKEN_WITHIN_S = 1.5
+"""So long an answer waits for the rule loop, which takes orders every 20 ms where nothing holds it up."""
 _KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
 KEYS_EXPLAINED = "keys: a arms, d disarms, q ends"
+
+
+class Receipt:
+    """How who asked learns that the rule loop has taken the order."""
+
+    def __init__(self) -> None:
+        self.taken = threading.Event()
+        self.problem = ""
+        """Why the rules refused it; empty where they did not."""
 
 
 class Asked(NamedTuple):
@@ -52,6 +64,13 @@ class Asked(NamedTuple):
     target: str | None
     by: str
     """key or control."""
+    receipt: Receipt | None = None
+
+    def done(self, problem: str = "") -> None:
+        """Tell who asked that the rule loop has taken it; ``problem`` says why it was refused."""
+        if self.receipt is not None:
+            self.receipt.problem = problem
+            self.receipt.taken.set()
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -152,7 +171,20 @@ class Control:
             return f"there is no order {request.order}; expected one of {', '.join(Order)}, state"
         if problem := self._refuse(order, request.target):
             return problem
-        return "" if self._orders.put(Asked(order, request.target, "control")) else "too many orders wait"
+        receipt = Receipt()
+        if not self._orders.put(Asked(order, request.target, "control", receipt)):
+            return "too many orders wait"
+        return self._wait_for(receipt)
+
+    def _wait_for(self, receipt: Receipt) -> str:
+        """Wait until the rule loop has taken an order; return what is wrong with it, or nothing."""
+        until_s = time.monotonic() + _TAKEN_WITHIN_S
+        while not receipt.taken.wait(0.05):
+            if self._over.is_set():
+                return "the trigger process ends; the order was not taken"
+            if time.monotonic() >= until_s:
+                return f"the rules are held up and have not taken the order for {_TAKEN_WITHIN_S:g} s; it still waits"
+        return receipt.problem
 
 
 def give_order(

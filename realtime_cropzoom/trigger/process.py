@@ -120,7 +120,8 @@ class TriggerProcess:
         """The publisher's clock less this machine's."""
         self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_PENDING)
         """What outputs did not do though they were told to: number of the decision, output, reason."""
-        self._arm_when_live = options.armed or rules.armed
+        self.arms_by = "start" if options.armed or rules.armed else ""
+        """Who has ordered to arm the rules with the first pose; empty where nobody has, or it has come."""
         self._clock: str | None = None
         self._event_ns = 0
         """The time of the last event, in the publisher's clock."""
@@ -236,9 +237,9 @@ class TriggerProcess:
                 self._note(message, offset, received_ns)
             elif self._is_due(at_ns):
                 decisions += self._take(Tick(at_ns))
-            if self._arm_when_live and isinstance(message, PoseMessage):
-                self._arm_when_live = False
-                decisions += self._take(Command(Order.ARM, at_ns, "start"))
+            if self.arms_by and isinstance(message, PoseMessage):
+                by, self.arms_by = self.arms_by, ""
+                decisions += self._take(Command(Order.ARM, at_ns, by))
         decisions += self._obey(offset)
         self._outputs.alive()
         if isinstance(message, EndMessage) and not self.options.follow:
@@ -308,14 +309,17 @@ class TriggerProcess:
 
     def _obey(self, offset: ClockOffset | None) -> list[Decision]:
         decisions: list[Decision] = []
-        for order, target, by in self.orders.take():
-            if order is Order.STOP:
-                self.stop(f"stopped by {by}")
+        for asked in self.orders.take():
+            follows: list[Decision] = []
+            if asked.order is Order.STOP:
+                self.stop(f"stopped by {asked.by}")
             elif offset is None:  # no pose has come yet: there is no time to arm at
-                self._arm_when_live = order is Order.ARM
+                self.arms_by = asked.by if asked.order is Order.ARM else ""
             else:
-                command = Command(order, now_ns() + offset.offset_ns, by, target)
-                decisions += self._take(command)
+                self.arms_by = ""
+                follows = self._take(Command(asked.order, now_ns() + offset.offset_ns, asked.by, asked.target))
+            asked.done("; ".join(d.reason for d in follows if d.verdict is Verdict.REFUSED))
+            decisions += follows
         return decisions
 
     def _refusal(self, order: Order, target: str | None) -> str:
@@ -331,9 +335,11 @@ class TriggerProcess:
         return ""
 
     def _state(self) -> dict[str, Any]:
-        """What every answer to an order tells; called by the control thread, so that it may be a step behind."""
+        """What every answer to an order tells; called by the control thread."""
+        waits = {"pending": "will arm with the first pose"} if self.arms_by else {}
         return {
             "armed": list(self.engine.armed),
+            **waits,
             "holding": list(self.engine.holding),
             "live": self.engine.live,
             "fired": self.decided[Verdict.FIRED.value],
