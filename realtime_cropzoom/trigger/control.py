@@ -6,8 +6,9 @@ A script asks on a REQ socket, in JSON, and is answered at once::
     {"order": "disarm", "target": "RULE"}   {"ok": true, …}
     {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
 
-``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue: the loop never
-waits for who asks, and the answer is given when the loop has taken the order, so that it tells the state after it. ``control_address`` says where the socket is, and who can reach it.
+``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue. The loop never
+waits for who asks. The answer is given when the loop has taken the order, so that it tells the state after it.
+``control_address`` says where the socket is, and who can reach it.
 """
 
 from __future__ import annotations
