@@ -147,6 +147,7 @@ class Account:
             "unix_offset_ns": self.identity.unix_offset_ns,
             "started_unix_s": self._started_unix_s,
             "reason": self._why_ended() if ended else "running",
+            "pace": self.settings.pace,
             "problems": self._problems(stages),
             "seconds": round(seconds, 3),
             "fps": round((counts.captured - 1) / seconds, 2) if seconds else None,

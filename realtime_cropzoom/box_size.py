@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from realtime_cropzoom.model_file import ModelFile
+from realtime_cropzoom.types import Keypoints
 
 _TRAINED, _INPUT = (0.5, 2.0), (0.25, 4.0)
 """From so much to so much of the side that is known, or of the model's input, boxes are taken for well."""
 TINY = 16
 """Boxes of a smaller side show no animal to any model."""
+_FILLED = 0.8
+"""An animal that spans more of its box than this is partly outside of it as soon as the box is a little off."""
 _SEEN = 10
 """After so many boxes their size is judged."""
 
@@ -61,21 +66,43 @@ class ExpectedSide:
 class BoxSizes:
     """Looks at the first boxes of a pass, and says once what is wrong with their size."""
 
-    def __init__(self, expected: ExpectedSide) -> None:
+    def __init__(self, expected: ExpectedSide | None) -> None:
+        """``expected`` is None where it is known to be right, or said to be wrong already."""
         self._expected = expected
         self._sides: list[int] | None = []
+        self._spans: list[float] = []
 
-    def see(self, side: int) -> str | None:
-        """Take the side of a box; return a sentence where the first of them are far from what is expected."""
+    def see(self, side: int, seen: Keypoints) -> str | None:
+        """Take the side of a box and what it is made around; return a sentence where the first are far from well."""
         if self._sides is None:
             return None
         self._sides.append(side)
+        self._spans.append(_longest(seen))
         return self.end() if len(self._sides) == _SEEN else None
 
     def end(self) -> str | None:
         """Judge those that were seen, however few; after that nothing more is said."""
         sides, self._sides = self._sides, None
-        return self._expected.warning(sides) if sides else None
+        if not sides:
+            return None
+        expected = None if self._expected is None else self._expected.warning(sides)
+        return expected or too_large_warning(median(sides), median(self._spans))
+
+
+def _longest(seen: Keypoints) -> float:
+    """The largest distance between two keypoints, px; 0 where there are none."""
+    apart = np.linalg.norm(seen.xy[:, None] - seen.xy[None], axis=2)
+    return float(np.nan_to_num(apart).max(initial=0.0))
+
+
+def too_large_warning(side: float, span: float) -> str | None:
+    """Return a sentence where an animal whose keypoints span so many px fills its box; None where it has room."""
+    if span <= _FILLED * side:
+        return None
+    return (
+        f"the animal is about {span:.0f} px long, and its box only {side:.0f} px wide: it fills the box, and keypoints "
+        f"will be off. Give --crop-size {max(10, round(span / 5) * 10)}"
+    )
 
 
 def tiny_warning(sides: Sequence[int], crop_size: int | None) -> str | None:

@@ -278,7 +278,7 @@ class Pipeline:
             slot,
             self.control,
             rule=rule,
-            sizes=BoxSizes(models.pose.expected_side) if rule.crop_size is None else None,
+            sizes=BoxSizes(models.pose.expected_side if rule.crop_size is None else None),
             gaps=gaps if self._lockstep else None,
             every=s.detector_every if self._lockstep else 1,
             max_fps=None if self._lockstep else s.detector_max_fps,

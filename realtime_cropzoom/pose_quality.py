@@ -83,12 +83,15 @@ class PoseQuality:
             counts += np.bincount(bins[known[:, keypoint], keypoint], minlength=_LIKELIHOODS)
 
 
-def quality_lines(summary: Mapping[str, Any], *, shipped: bool) -> list[str]:
-    """Say what ``PoseQuality.summary`` holds, a line each, and whether that looks like an animal."""
+def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False) -> list[str]:
+    """Say what ``PoseQuality.summary`` holds, a line each, and whether that looks like an animal.
+
+    Where many frames were ``skipped``, the models are not to blame for what does not.
+    """
     if not summary["frames"]:
         return []
     share = summary["found"]
-    lines = [f"animal found in {_percent(share)} of {summary['frames']} frames"] if share else []
+    lines = [f"animal found in {_percent(share)} of {summary['frames']} processed frames"] if share else []
     if summary["poses"]:
         known = {name: value for name, value in summary["likelihood"].items() if value is not None}
         each = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
@@ -98,19 +101,27 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool) -> list[str]:
             f"body length {summary['length_px']:.0f} px (80 % of frames: {low:.0f} to {high:.0f} px), "
             f"jumps in {_percent(summary['jumps'])} of frames"
         )
+    why = misfit(summary)
+    if skipped and why:
+        return [*lines, f"{why}; that so many frames were skipped may be the cause"]
     return lines + misfit_lines(summary, shipped=shipped)
 
 
-def misfit_lines(summary: Mapping[str, Any], *, shipped: bool) -> list[str]:
-    """Say what speaks against the models, and what to do; nothing where they fit."""
+def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True) -> list[str]:
+    """Say what speaks against the models, and what to do; nothing where they fit.
+
+    ``drawable`` is whether there is a session to look at.
+    """
     why = misfit(summary)
     if not why:
         return []
+    look = " Look with 'cropzoom draw'." if drawable else ""
     first = f"{NOT_FOUND}: {DO_NOT_FIT}" if nothing_found(summary) else f"{DO_NOT_FIT}: {why}"
     return [
         first + (f". {SHIPPED_ARE_FOR}" if shipped else ""),
-        "Is the animal in the picture? Look with 'cropzoom draw'. Then give models for such videos with --detector and "
-        "--pose, or label frames of this video and train your own: cropzoom train",
+        f"Is the animal in the picture?{look} Does it fill its box, or only a small part? Give --crop-size, about "
+        "twice its length in pixels. Else give models for such videos with --detector and --pose, or label frames of "
+        "this video and train your own: cropzoom train",
     ]
 
 
@@ -124,7 +135,12 @@ def say_quality(
         warn(f"{name}: {misfit_lines(summary, shipped=shipped)[0]}")
         lines = lines[:-2] + lines[-1:]
     if lines:
-        say(f"{name}: {'. '.join(line[0].upper() + line[1:] for line in lines)}")
+        say(f"{name}: {as_sentences(lines)}")
+
+
+def as_sentences(lines: Sequence[str]) -> str:
+    """Join lines into sentences, with one full stop between any two."""
+    return " ".join(f"{line[0].upper()}{line[1:].rstrip('.')}." for line in lines).removesuffix(".")
 
 
 def nothing_found(summary: Mapping[str, Any]) -> bool:

@@ -24,7 +24,10 @@ _WIDE = 65
 """Columns of the whole table."""
 
 
-TOO_SLOW = "take a smaller pose model, more pose_threads, or a GPU"
+TOO_SLOW = (
+    "take a smaller pose model, more pose_threads, or a GPU; of a recording, --pace fast or 'cropzoom pipeline' takes "
+    "every frame"
+)
 """What to do where poses take longer than frames."""
 _TOO_MANY = 0.05
 
@@ -35,8 +38,13 @@ def share_skipped(captured: int, skipped: int) -> float:
     return share if share > _TOO_MANY else 0.0
 
 
-def progress_line(status: StatusMessage, frame_count: int | None, columns: int = 80) -> str:
+_SINCE_HANDED_OVER = ("wait", "total", "published", "received")
+
+
+def progress_line(status: StatusMessage, frame_count: int | None, columns: int = 80, *, lockstep: bool = False) -> str:
     """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown.
+
+    In ``lockstep`` frames wait for the models, so that how old poses are says nothing, and is left out.
 
     What matters most comes first, and what does not fit into ``columns`` is left out.
     """
@@ -50,7 +58,7 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
             doing,
             f"{status.fps:.0f} fps",
             f"skipped {status.counts.skipped}",
-            f"pose after {latency or 0:.1f} ms",
+            "" if lockstep else f"pose after {latency or 0:.1f} ms",
             f"{status.detector_fps:.0f} boxes/s",
         ],
         columns,
@@ -85,7 +93,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         with_box = detector["detections"] - detector["unusable"]
         lines.append(f"{detector['detections']} detections, of which {with_box} gave a box")
     if summary.get("animal") is not None:
-        lines += quality_lines(summary["animal"], shipped=of_shipped_models(summary["models"]))
+        skipped = share_skipped(counts["captured"], counts["skipped"]) > 0
+        lines += quality_lines(summary["animal"], shipped=of_shipped_models(summary["models"]), skipped=skipped)
     for recording in summary["recordings"]:
         dropped = sum(recording["dropped"].values())
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
@@ -112,6 +121,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
             f"{received['missed']} missed"
         )
     latencies["box age"] = summary["box_age_ms"]
+    if summary["pace"] == "fast":  # frames wait for the models there: how old they are says nothing
+        latencies = {name: row for name, row in latencies.items() if name not in _SINCE_HANDED_OVER}
     lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in latencies}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from live import cropzoom
 from offline_fixtures import Workplace, write_boxes
 
 from realtime_cropzoom.box_size import BoxSizes, ExpectedSide, tiny_warning
 from realtime_cropzoom.model_file import find_in_directory
+from realtime_cropzoom.types import Keypoints
+
+SEEN = Keypoints(np.zeros((2, 2), np.float32), np.ones(2, np.float32))
 
 
 @pytest.fixture
@@ -47,9 +52,9 @@ def test_sides_are_held_against_what_the_model_was_trained_on(side: int, known: 
 
 def test_the_first_boxes_are_judged_once() -> None:
     sizes = BoxSizes(ExpectedSide(240, True))
-    assert [sizes.see(side) for side in [240] * 4 + [32] * 5] == [None] * 9
-    assert "boxes are 32 px" in str(sizes.see(32))
-    assert [sizes.see(32), sizes.end()] == [None, None]
+    assert [sizes.see(side, SEEN) for side in [240] * 4 + [32] * 5] == [None] * 9
+    assert "boxes are 32 px" in str(sizes.see(32, SEEN))
+    assert [sizes.see(32, SEEN), sizes.end()] == [None, None]
 
 
 def test_a_model_directory_knows_the_boxes_of_its_training(work: Workplace) -> None:
@@ -106,3 +111,21 @@ def test_boxes_that_show_nothing_are_said_where_they_are_made(work: Workplace) -
     )
     assert "px wide" not in work.did("create_bbox", model, video, "--crop_size", 40, "--overwrite").err
     assert tiny_warning([16, 16, 2], None) is None
+
+
+def test_an_animal_that_fills_its_box_is_said_with_the_side_to_give() -> None:
+    large = Keypoints(np.array([[0, 0], [236, 20]], np.float32), np.ones(2, np.float32))
+    sizes = BoxSizes(None)
+    assert [sizes.see(240, large) for _ in range(9)] == [None] * 9
+    assert "the animal is about 237 px long" in str(said := sizes.see(240, large))
+    assert str(said).endswith("Give --crop-size 470")
+    assert BoxSizes(None).end() is None
+
+
+def test_the_larger_arena_of_the_docs_is_tracked_and_without_its_crop_size_that_is_asked_for(tmp_path: Path) -> None:
+    arena = "synthetic:arena,size=1280x960,seconds=1,seed=3"
+    given = ("run", arena, "--pace", "fast", "--publish", "none", "--out", tmp_path)
+    without, with_size = cropzoom(*given), cropzoom(*given, "--crop-size", "480")
+    assert "Give --crop-size 4" in " ".join(without.stderr.split())
+    assert (with_size.returncode, "Give --crop-size" in with_size.stdout + with_size.stderr) == (0, False)
+    assert "animal found in 100 % of 30 processed frames" in with_size.stdout

@@ -55,7 +55,7 @@ def test_counts_become_words() -> None:
     assert summary["likelihood"] == {"a": 0.9, "b": 0.9, "c": 0.9}
     assert summary["length_px"] == pytest.approx(100, rel=0.02)
     assert quality_lines(summary, shipped=True) == [
-        "animal found in 99 % of 300 frames",
+        "animal found in 99 % of 300 processed frames",
         "likelihood (median): a 0.90, b 0.90, c 0.90",
         "body length 100 px (80 % of frames: 100 to 100 px), jumps in 1 % of frames",
     ]
@@ -102,7 +102,7 @@ def test_run_and_pipeline_say_the_same_of_the_built_in_arena(tmp_path: Path) -> 
     assert (live.returncode, offline.returncode) == (0, 0)
     summary = json.loads((the_session(tmp_path / "live") / "summary.json").read_text())["animal"]
     lines = quality_lines(summary, shipped=True)
-    assert lines[0] == "animal found in 100 % of 30 frames"
+    assert lines[0] == "animal found in 100 % of 30 processed frames"
     assert lines[2].startswith("body length 1")
     for line in lines:
         assert line[0].upper() + line[1:] in offline.stderr

@@ -125,7 +125,9 @@ def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
 
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
         if not quiet:
-            line = progress_line(pipeline.progress(), pipeline.info.frame_count, terminal.columns())
+            counts = [count for count in (pipeline.info.frame_count, pipeline.settings.frames) if count is not None]
+            lockstep = pipeline.settings.pace == "fast"
+            line = progress_line(pipeline.progress(), min(counts, default=None), terminal.columns(), lockstep=lockstep)
             terminal.show([line])
     terminal.keep()
 

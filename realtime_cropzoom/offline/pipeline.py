@@ -227,7 +227,7 @@ class _Pass:
         self._reader, self._poses, self._boxes = reader, poses, boxes
         self._rule = pipeline._rule
         by_ratio = self._rule is not None and self._rule.crop_size is None
-        self._sizes = BoxSizes(pipeline._models.pose.expected_side) if by_ratio else None
+        self._sizes = BoxSizes(pipeline._models.pose.expected_side if by_ratio else None)
         self._say = pipeline._say
         self._finder = Presence() if pipeline._models.detector is None else pipeline._models.detector.presence
         self._gaps = frozenset(gaps.before)
@@ -268,7 +268,7 @@ class _Pass:
                 self._advance(self._detector.take() if self._detector else ())
             self._advance(self._detector.finish() if self._detector else ())
             self._write(self._pose.finish())
-        if self._sizes is not None and (warning := self._sizes.end()):
+        if warning := self._sizes.end():
             self._say(warning)
 
     def _is_detected(self, stamp: Stamp) -> bool:
@@ -278,7 +278,7 @@ class _Pass:
         """Give their boxes to all frames whose detection is there."""
         for answer in detections:
             box = self._detected(answer)
-            if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w)):
+            if box is not None and (warning := self._sizes.see(box.w, answer.keypoints)):
                 self._say(warning)
             self._schedule.offer(Detection(answer.tag, box, detected_ns=0))
         while self._waiting:

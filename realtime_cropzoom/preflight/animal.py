@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from realtime_cropzoom.box_size import BoxSizes
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.model import Model
 from realtime_cropzoom.pipeline import check_crop_size
-from realtime_cropzoom.pose_quality import PoseQuality, misfit_lines, quality_lines
+from realtime_cropzoom.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.models import CheckedModels
 from realtime_cropzoom.presence import PoseJudge
@@ -31,16 +32,19 @@ def check_animal(models: CheckedModels) -> Line | None:
     except ConfigError:  # there is a line about it already
         return None
     quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
+    sizes, too_large = BoxSizes(None), None
     for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
         seen = _infer(detector, image, Box(0, 0, image.shape[1], image.shape[0]))
         box = rule.box(seen) if detector.presence.is_sharp(seen) else None
+        if box is not None:
+            too_large = sizes.see(box.w, seen) or too_large
         found = None if box is None else _infer(pose, image, box)
         if box is None or found is None or not np.isfinite(found.xy).all():
             quality.add(State.SEARCHING, None, None)
             continue
         doubt = judge.doubt(Stamp(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out
         quality.add(State.TRACKING if doubt is None else State.SEARCHING, found, doubt)
-    return _line(quality, shipped=detector.is_shipped or pose.is_shipped)
+    return _line(quality, too_large or sizes.end(), shipped=detector.is_shipped or pose.is_shipped)
 
 
 def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
@@ -49,12 +53,14 @@ def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
     return model.decode(model.infer(*[model_input] * (2 * model.reach + 1)), used)
 
 
-def _line(quality: PoseQuality, *, shipped: bool) -> Line:
+def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool) -> Line:
     summary = quality.summary()
-    wrong = misfit_lines(summary, shipped=shipped)
+    wrong = misfit_lines(summary, shipped=shipped, drawable=False)
     said = quality_lines(summary, shipped=shipped)
     values = {"found": summary["found"], "length_px": summary["length_px"]}
     text = "; ".join(said[: len(said) - len(wrong)])
     if wrong:
-        return bad("animal", ". ".join([*([text] if text else []), *wrong]), **values)
+        return bad(
+            "animal", as_sentences([*([text] if text else []), *([too_large] if too_large else []), *wrong]), **values
+        )
     return good("animal", text, **values)

@@ -106,7 +106,7 @@ class ZmqSink(Sink):
         self.refusals = self._security.refusals
         """Connections that were not let in."""
         self.latency = Histogram()
-        """Captured → handed to the socket, in ms."""
+        """Captured → handed to the socket, of frames with a pose, in ms."""
 
     @property
     def echo(self) -> str | None:
@@ -183,7 +183,8 @@ class ZmqSink(Sink):
                 if self._endpoints[1] is not None:
                     latest.send(payload, zmq.NOBLOCK)
                 record.published_ns = published_ns
-                self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
+                if record.keypoints is not None:  # a frame without a box is through at once, and is no pose
+                    self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
             if now_ns() >= greet_ns:
                 self._greet(guard, poses)
                 greet_ns = now_ns() + _GREET_NS

@@ -147,7 +147,7 @@ class DetectStage(Stage):
         outputs = self._model.infer(*(frame.model_input for frame in question.window))
         keypoints = self._model.decode(outputs, question.middle.whole)
         box = self._rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
-        if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w)):
+        if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w, keypoints)):
             logger.warning("%s", warning)
         done_ns = now_ns()
         for frame in wanted:
