@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SKETCHES = ROOT / "examples" / "arduino"
 KINDS = ("sketch", "simulated")
-LONG_S = 20.0
+LONG_S = 60.0
 
 
 class Change(NamedTuple):

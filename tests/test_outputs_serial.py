@@ -239,18 +239,22 @@ def test_a_board_that_is_unplugged_comes_back_safe(board, connect, caplog):
 
 
 def test_no_acknowledgement_is_said_and_logged(sketch, connect, caplog):
-    host = connect(sketch, acknowledge_ms=20, watchdog_ms=60_000)
+    host = connect(sketch, acknowledge_ms=100, watchdog_ms=60_000)
     sketch.hang()
     for _ in range(2):
         host.do(Act.ON)
     silent = host.wait(2)
     assert silent.written_ns is not None
     assert silent.acknowledged_ns is None
-    assert "did not acknowledge within 20 ms" in silent.error
+    assert "did not acknowledge within 100 ms" in silent.error
     assert caplog.text.count("did not acknowledge") == 1
     sketch.go_on()
     host.do(Act.OFF)
-    assert host.wait(3).error == ""
+    wait_for(
+        lambda: not host.done[-1].error, "an off that is acknowledged"
+    )  # it is tried again where the board is slow
+    assert host.done[-1].action.act is Act.OFF
+    assert host.done[-1].acknowledged_ns is not None
     wait_for(lambda: sketch.of() == [True, False])
 
 

@@ -591,13 +591,30 @@ def start_run(tmp_path: Path, *flags: object) -> tuple[subprocess.Popen[str], st
     return run, on_this_machine(note.split()[2].rstrip(";"))
 
 
+LISTEN = """
+import sys
+from realtime_cropzoom.cli import main
+from realtime_cropzoom.listen import Listener
+
+take = Listener.take
+
+def say_the_first(self, *pose):
+    take(self, *pose)
+    if self.received == 1:
+        print("heard", file=sys.stderr, flush=True)
+
+Listener.take = say_the_first
+sys.exit(main())
+"""
+"""``cropzoom``, and what listens says when the first pose has come."""
+
+
 def listen_and_stop(run: subprocess.Popen[str], endpoint: str, *flags: object) -> dict[str, Any]:
-    """What a listening process has heard of a run that is stopped after a while."""
-    listen = start_process("listen", endpoint, "--json", *flags)
+    """What a listening process has heard of a run that is stopped once it has heard something."""
+    listen = start_process("listen", endpoint, "--json", *flags, code=LISTEN)
     try:
-        with Subscriber(endpoint, keys=flags[-1] if flags else None) as subscriber:  # type: ignore[arg-type]
-            for _ in zip(range(120), subscriber, strict=False):
-                pass
+        assert listen.stderr is not None
+        assert any(line == "heard\n" for line in listen.stderr)
         run.terminate()
         heard: dict[str, Any] = json.loads(finish(listen).stdout)
     finally:

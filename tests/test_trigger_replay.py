@@ -12,7 +12,7 @@ from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import load_settings
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.message import EndMessage, PoseMessage
+from realtime_cropzoom.message import EndMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.trigger.decision_log import DecisionLog, decisions_text, read_decisions
 from realtime_cropzoom.trigger.engine import Engine
@@ -184,6 +184,15 @@ def test_a_live_session_is_decided_again_from_its_inputs(live_session: Session) 
     _, inputs, decisions = live_session
     assert {"fired", "safe"} <= {str(d.verdict) for d in decisions}
     assert decisions_text(replay_inputs(inputs)) == decisions_text(decisions)
+
+
+def test_the_end_of_the_stream_is_said_after_the_last_pose(live_session: Session) -> None:
+    """The source ends while poses are still computed: outputs must not go safe, and fire again on the last ones."""
+    _, inputs, _ = live_session
+    messages = [event.message for event in read_inputs(inputs).events if isinstance(event, Received)]
+    streams = [message.stream for message in messages if isinstance(message, PoseMessage | StatusMessage)]
+    assert streams[-1] == "ended"
+    assert set(streams[:-1]) == {"live"}
 
 
 def test_a_live_session_is_decided_again_from_the_files_of_the_run(live_session: Session) -> None:

@@ -188,11 +188,17 @@ class ZmqSink(Sink):
             if now_ns() >= greet_ns:
                 self._greet(guard, poses)
                 greet_ns = now_ns() + _GREET_NS
-            if now_ns() >= beat_ns or self._speaker.stream() is not stream:  # that frames stay away is said at once
-                self._send(poses, self._speaker.status())
-                stream, beat_ns = self._speaker.stream(), now_ns() + _HEARTBEAT_NS
+            before, stream = stream, self._stream(stream)
+            if now_ns() >= beat_ns or stream is not before:  # that frames stay away is said at once
+                self._send(poses, msgspec.structs.replace(self._speaker.status(), stream=stream.value))
+                beat_ns = now_ns() + _HEARTBEAT_NS
         self._send(poses, self._speaker.status())
         self._send(poses, self._speaker.last_word())
+
+    def _stream(self, before: StreamState) -> StreamState:
+        """Whether frames arrive. The end is said after the last pose: nobody is to take the last poses for old ones."""
+        stream = self._speaker.stream()
+        return before if stream is StreamState.ENDED else stream
 
     def _greet(self, guard: Guard, poses: zmq.Socket[bytes]) -> None:
         """Say hello again if somebody has subscribed."""
