@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
-from realtime_cropzoom.paths import is_there, user_path
 from realtime_cropzoom.recording import captured_frames, is_recording_of
+from realtime_cropzoom.session_files import footage_of
 from realtime_cropzoom.session_table import SessionTables
-from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
+from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 _SCALE = 2
@@ -56,13 +56,13 @@ def footage(tables: SessionTables) -> str:
 
     Raises DataError where they cannot.
     """
-    played = tables.source
-    if played is not None and (played.startswith(SYNTHETIC) or is_there(user_path(played))):
-        return played
-    recording = next((p for p in (tables.path.with_suffix(s) for s in (".mp4", ".mkv")) if p.exists()), None)
-    if recording is None:
-        raise DataError(f"the frames of {tables.path} are not to be had again; give the recording with --source")
-    return str(recording)
+    found = footage_of(tables.source, tables.path)
+    if found is None:
+        raise DataError(
+            f"{tables.path}: its source was not recorded, or is not where it was. Give the recording with --source, or "
+            "draw the coordinates over time with --traces"
+        )
+    return found
 
 
 def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:

@@ -20,7 +20,8 @@ from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.csv_text import frame_number, frame_numbers
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
 from realtime_cropzoom.latest import find_session
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.paths import is_there, user_path
+from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
 from realtime_cropzoom.tables import Predictions, complete_lines
 from realtime_cropzoom.types import Float64
 
@@ -60,6 +61,14 @@ def find_files(path: Path) -> SessionFiles:
     return SessionFiles(poses, *(path if path.is_file() else None for path in (boxes, timing, recording)))
 
 
+def footage_of(source: str | None, poses: Path) -> str | None:
+    """Return where the frames of a session are: what was played, or the run's own recording; None for nowhere."""
+    if source is not None and (source.startswith(SYNTHETIC) or is_there(user_path(source))):
+        return source
+    recording = next((p for p in (poses.with_suffix(s) for s in (".mp4", ".mkv")) if p.exists()), None)
+    return None if recording is None else str(recording)
+
+
 def _pose_file(folder: Path) -> Path:
     """A live run has a timing file beside its poses, an offline one only boxes."""
     for suffix in ("_timing.csv", "_bbox.csv"):
@@ -71,7 +80,10 @@ def _pose_file(folder: Path) -> Path:
     if below := sorted({path.parent.name for path in folder.glob("*/*_timing.csv")}):
         what = "cameras" if (folder / "summary.json").is_file() else "sessions"
         names = ", ".join(below[:_NAMED]) + (", …" if len(below) > _NAMED else "")
-        raise DataError(f"{folder} holds {len(below)} {what}; give the folder of one: {names}")
+        raise DataError(
+            f"{folder} holds {len(below)} {what}: {names}. Give the folder of one, as in "
+            f"'cropzoom draw {folder / below[0]}'"
+        )
     raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
 
 

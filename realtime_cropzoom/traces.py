@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,6 +18,7 @@ from realtime_cropzoom.overlay import figure_palette
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.types import Float64
 
+Bools = npt.NDArray[np.bool_]
 _PANELS = ("x (px)", "y (px), downwards", "likelihood")
 _COLUMNS = 1000
 """Parts that a long trace is divided into: about as many as can be told apart."""
@@ -71,6 +73,16 @@ def _plot(panel: Any, times: Float64, trace: Float64, colour: Any) -> None:
         panel.fill_between(thin.index, thin["low"], thin["high"], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
         times, trace = thin.index.to_numpy(), thin["middle"].to_numpy()
     panel.plot(times, trace, color=colour, linewidth=0.9)
+    lone = lone_values(trace)
+    if lone.any():  # a line has no length there
+        panel.plot(times[lone], trace[lone], color=colour, linestyle="", marker=".", markersize=3)
+
+
+def lone_values(trace: Float64) -> Bools:
+    """Return which values have none before and none behind them."""
+    known: Bools = np.concatenate([[False], np.isfinite(trace), [False]])
+    lone: Bools = known[1:-1] & ~known[:-2] & ~known[2:]
+    return lone
 
 
 def _time_axis(tables: SessionTables) -> tuple[Float64, str]:
@@ -91,13 +103,27 @@ def _shade_states(panel: Any, tables: SessionTables, times: Float64) -> None:
     for state, spans in bars.items():
         shade = {"facecolor": _STATE_COLOURS.get(state, _UNKNOWN), "linewidth": 0, "zorder": 0}
         panel.broken_barh(spans, (0, 1), transform=panel.get_xaxis_transform(), **shade)
+    skipped = np.flatnonzero(_skipped(tables))
+    if len(skipped):  # what the state was then, nobody knows
+        ends = times[np.minimum(skipped + 1, len(times) - 1)]
+        spans = list(zip(times[skipped], ends - times[skipped], strict=True))
+        panel.broken_barh(
+            spans, (0, 1), transform=panel.get_xaxis_transform(), facecolor="white", linewidth=0, zorder=0.5
+        )
+
+
+def _skipped(tables: SessionTables) -> Bools:
+    skipped: Bools = np.array(tables.frames["fate"].eq("skipped").fillna(False), np.bool_)  # offline, fates are missing
+    return skipped
 
 
 def _title(tables: SessionTables) -> str:
-    with_pose = np.isfinite(tables.poses[:, :, 0]).any(axis=1).mean()
-    skipped = int((tables.frames["fate"] == "skipped").sum())
-    parts = [tables.path.stem, f"{len(tables.poses)} frames", f"{with_pose:.1%} with a pose"]
-    return "   ".join(parts + ([f"{skipped} skipped"] if skipped else []))
+    skipped = _skipped(tables)
+    posed: Bools = np.any(np.isfinite(tables.poses[:, :, 0]), axis=1)
+    with_pose = posed[~skipped]
+    share = f"{with_pose.mean():.1%}" if len(with_pose) else "none"
+    left_out, of = (f", {skipped.sum()} of them skipped", " of the others") if skipped.any() else ("", "")
+    return f"{tables.path.stem}   {len(skipped)} frames{left_out}   {share}{of} with a pose"
 
 
 def _add_legends(figure: Figure, tables: SessionTables, colours: list[Any]) -> None:
@@ -106,5 +132,7 @@ def _add_legends(figure: Figure, tables: SessionTables, colours: list[Any]) -> N
     patches = [Patch(color=_STATE_COLOURS.get(state, _UNKNOWN), label=state) for state in seen]
     style: dict[str, Any] = {"frameon": False, "alignment": "left"}
     figure.legend(handles=lines, title="keypoint", loc="outside right upper", **style)
+    if _skipped(tables).any():
+        patches.append(Patch(facecolor="white", edgecolor="#b0b0b0", label="skipped"))
     if patches:
         figure.legend(handles=patches, title="state", loc="outside right lower", **style)

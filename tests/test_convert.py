@@ -325,5 +325,5 @@ def test_other_mistakes_are_named(tmp_path: Path) -> None:
         convert(header, "xlsx")
     with pytest.raises(DataError, match="no session folder"):
         convert(tmp_path / "empty", "csv")
-    with pytest.raises(DataError, match=f"holds 1 sessions; give the folder of one: {tmp_path.name}"):
+    with pytest.raises(DataError, match=f"holds 1 sessions: {tmp_path.name}. Give the folder of one, as in"):
         convert(Path(shutil.copytree(tmp_path, tmp_path / "all" / tmp_path.name)).parent, "csv")

@@ -119,7 +119,8 @@ def test_crop_predict_and_remap_are_predict_with_boxes(work: Workplace, sides: t
         boxes.append((int(x - side * 0.4), int(y - side * 0.7), side, side))
     path = write_boxes(detector / "video_preds/clip_bbox.csv", boxes)
     work.did("crop", detector, video)
-    work.did("predict", pose, detector / "cropped_videos/cropped_clip.mp4", "--skip_viz")
+    predicted = work.did("predict", pose, detector / "cropped_videos/cropped_clip.mp4", "--skip_viz")
+    assert f"cropzoom remap {pose / 'video_preds/cropped_clip.csv'} {path}" in predicted.err
     work.did("remap", pose / "video_preds/cropped_clip.csv", path)
     work.did("predict", pose, video, "--bbox_dir", path.parent, "--skip_viz")
     remapped = poses_in(pose / "video_preds/remapped_cropped_clip.csv")[:, 0, :2]

@@ -260,7 +260,9 @@ def test_two_cameras_are_tracked_at_once_each_with_its_subscriber(tmp_path: Path
         files = check_complete(session.folder / name)
         assert [m.frame for m in poses] == sorted({m.frame for m in poses})
         assert len(load_session(session.folder / name)) == 3 * files.summary["counts"]["captured"]
-    with pytest.raises(DataError, match=r"holds 2 cameras; give the folder of one: side, top$"):
+    with pytest.raises(
+        DataError, match=r"holds 2 cameras: side, top\. Give the folder of one, as in 'cropzoom draw .*side'$"
+    ):
         load_session(session.folder)
     summary = session.summary
     assert (summary["reason"], summary["exit"]) == ("finished", 0)

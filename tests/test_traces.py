@@ -14,7 +14,7 @@ from test_session_table import write_poses
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.session_table import SessionTables, read_session
-from realtime_cropzoom.traces import draw_traces, envelope
+from realtime_cropzoom.traces import draw_traces, envelope, lone_values
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,11 @@ def test_a_model_without_likelihood_is_said_to_have_none(tmp_path: Path) -> None
     assert text.get_text() == "the model gives no likelihood"
 
 
+def test_a_pose_between_two_skipped_frames_is_a_dot() -> None:
+    trace = np.array([1, np.nan, 2, np.nan, 3, 4, np.nan, 5])
+    assert lone_values(trace).tolist() == [True, False, True, False, False, False, False, True]
+
+
 def test_the_command_draws_sessions_and_pose_files(
     session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,7 +120,9 @@ def test_the_command_draws_sessions_and_pose_files(
     assert main(["draw", str(path), "--traces"]) == 0
     assert (tmp_path / "clip_traces.png").stat().st_size > 1000
     assert main(["draw", str(path)]) == 2
-    assert "are not to be had again; give the recording with --source" in capsys.readouterr().err
+    assert (
+        "Give the recording with --source, or draw the coordinates over time with --traces" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("where", ["no/such/folder/traces.png", "traces.unknown"])

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError
 
 EXIT_BAD_INPUT = 2
 EXIT_INCOMPLETE = 3
@@ -28,6 +28,17 @@ def say_next(*words: object) -> None:
         shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
         command = f". {shlex.quote(str(shown))} && {command}" if activate.is_file() else command
     print(f"Next: {command}", file=sys.stderr)  # in one piece, so that it can be copied
+
+
+def say_draw(folder: Path, source: str | None) -> None:
+    """Say how to look at a session: at its frames, or, where they were not recorded, at its coordinates over time."""
+    from realtime_cropzoom.session_files import find_files, footage_of
+
+    try:
+        has_frames = footage_of(source, find_files(folder).poses) is not None
+    except DataError:  # no pose was written
+        return
+    say_next("draw", folder, *(() if has_frames else ("--traces",)))
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:

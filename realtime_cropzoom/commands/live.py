@@ -13,6 +13,7 @@ from realtime_cropzoom.commands.common import (
     EXIT_BAD_INPUT,
     EXIT_INCOMPLETE,
     add_settings,
+    say_draw,
     say_next,
     settings_given,
 )
@@ -109,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for problem in summary["problems"]:
         terminal.say(f"cropzoom: {problem}")
     if not arguments.quiet:
-        say_next("draw", pipeline.folder)
+        say_draw(Path(summary["folder"]), summary["source"])
     if stopped_by:
         return 128 + stopped_by[0]
     if nothing_found(summary["animal"]):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+_CROPPED = ("video", "labels")
+"""What ``crop`` cuts, as the notes of predictions call it."""
 OF_PIPELINE = (
     *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
     *("detector_every", "schedule", "frames", "decoder", "provider", "precision", "coast_after_ms", "lost_after_ms"),
@@ -156,11 +158,23 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     def then(given: Any, path: Path) -> Sequence[object]:
         if arguments.bbox_dir is None:
-            return "create_bbox", arguments.model_dir, *arguments.input_path
+            return _to_frames(given, path) or ("create_bbox", arguments.model_dir, *arguments.input_path)
         return ("draw", path, "--source", given.path) if isinstance(given, Video) else ()
 
     with _predictor(arguments, batch) as predictor:
         return batch.each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir), then)
+
+
+def _to_frames(given: Any, predictions: Path) -> Sequence[object]:
+    """Return how predictions on crops get back into the whole frame; nothing where they are of whole frames."""
+    from realtime_cropzoom.offline.origins import input_of, origin_of
+
+    note = origin_of(predictions)
+    boxes = next((found for kind in _CROPPED if (found := input_of(note, kind, "boxes")) is not None), None)
+    if boxes is not None:
+        return "remap", predictions, boxes["path"]
+    cropped = Path(_name_of(given)).name.startswith("cropped_")
+    return ("remap", predictions, "BOXES_bbox.csv") if cropped else ()
 
 
 def _create_bbox(arguments: argparse.Namespace) -> int:

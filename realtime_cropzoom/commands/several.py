@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom import terminal
 from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
-from realtime_cropzoom.commands.common import say_next
+from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.report import progress_line, report
 from realtime_cropzoom.signals import stop_on_signals
 
@@ -38,7 +39,7 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
         print(_report(summary))
         for name, camera in summary["cameras"].items():
             if camera["folder"] is not None:
-                say_next("draw", f"{summary['folder']}/{name}")
+                say_draw(Path(summary["folder"]) / name, str(cameras.settings[name].source))
                 break
     return int(summary["exit"])
 
