@@ -165,7 +165,7 @@ def test_one_bad_video_of_three_does_not_keep_the_others_from_being_done(work: W
     videos[1].write_bytes(videos[1].read_bytes()[:200])
     done = work.run("predict", directory, *videos, "--skip_viz")
     assert done.code == 3, "some are done"
-    assert sum("animal found in" in line for line in done.lines) == 2
+    assert sum("Animal found in" in line for line in done.lines) == 2
     assert len(done.lines) == 3
     assert "b.mp4 cannot be read as a video" in done.err
     assert files_below(directory / "video_preds") == {
