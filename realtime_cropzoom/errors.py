@@ -104,3 +104,8 @@ def how_to_install(module: str) -> str:
         f"{library} is not installed; run: pip install -e '.[{extra}]' in a clone, "
         f"or pip install 'realtime-cropzoom[{extra}]'{gpu}"
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 rule``, ``2 rules``: a number, and the thing in its right form."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -546,10 +547,27 @@ def _runs(pid: int) -> bool:
     return status.exists() and status.read_text().split()[2] != "Z"
 
 
-def test_a_command_that_is_not_there_is_said(rig):
-    outputs = rig(bell={"shell": "no-such-command-at-all"})
+@pytest.mark.parametrize("command", ["no-such-command-at-all", "./no-such-file --flag", __file__])
+def test_a_command_that_is_not_there_is_said_at_the_start(rig, command):
+    with pytest.raises(SinkError, match=f"output bell: there is no command {command.split()[0]} that can be run"):
+        rig(bell={"shell": command})
+
+
+def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it_did(rig, tmp_path, caplog):
+    bell = tmp_path / "bell"
+    bell.write_text("#!/bin/sh\n")
+    bell.chmod(0o755)
+    outputs = rig(bell={"shell": str(bell)})
+    bell.rename(tmp_path / "away")
     outputs.do("bell", Act.PULSE, 10)
-    assert outputs.wait().error == "cannot run no-such-command-at-all: No such file or directory"
+    assert outputs.wait().error == f"cannot run {bell}: No such file or directory"
+    outputs.do("bell", Act.OFF)
+    outputs.wait(2)
+    assert "works again" not in caplog.text  # there was nothing to end
+    (tmp_path / "away").rename(bell)
+    outputs.do("bell", Act.PULSE, 10)
+    assert outputs.wait(3).error == ""
+    assert "output bell works again, after 1 error\n" in caplog.text
 
 
 # -- dry run, the clock, the log -------------------------------------------------------------------
@@ -716,6 +734,18 @@ def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):
     said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == ["output lamp: broken", "output lamp works again, after 5 errors"]
     assert thread.errors == 5
+
+
+def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp, caplog):
+    _, thread, done = lamp
+    for _ in range(3):
+        thread.submit(replace(job(Act.ON), fresh_until_ns=now_ns() - 1))
+    wait_for(lambda: len(done) == 3)
+    thread.submit(job(Act.ON))
+    wait_for(lambda: len(done) == 4)
+    (said,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said.startswith("output lamp: late: its pose became too old")
+    assert thread.errors == 3
 
 
 def test_a_closed_output_takes_no_more(lamp):

@@ -107,6 +107,8 @@ class Written(NamedTuple):
     """What went wrong although it was written, such as a missing answer."""
     outcome: Outcome | None = None
     """None: done, or failed where there is an error."""
+    idle: bool = False
+    """There was nothing to do, so that this says nothing of whether the output works."""
 
 
 class Beats(OutputSettings):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +56,14 @@ class Shell(Output):
         self._guardian: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
-        """Start the guardian that ends what runs if this program is killed. Raises SinkError."""
+        """Start the guardian that ends what runs if this program is killed.
+
+        Raises SinkError, too where there is no such command.
+        """
+        if shutil.which(self._command[0]) is None:
+            raise SinkError(
+                f"there is no command {self._command[0]} that can be run; give its whole path, or install it"
+            )
         if os.name != "posix":
             return
         try:
@@ -70,8 +78,9 @@ class Shell(Output):
 
     def perform(self, job: Job) -> Written:
         """Start or end it. Raises SinkError where that does not work."""
-        failed = self._reap()
+        failed, idle = self._reap(), False
         if job.act in (Act.OFF, Act.SAFE):
+            idle = not self._running
             self._end_all()
         elif len(self._running) >= self._at_once:
             raise SinkError(f"{len(self._running)} of {self._command[0]} still run; not started")
@@ -79,7 +88,7 @@ class Shell(Output):
             self._start(job)
         if failed:
             logger.warning("%s ended with exit code %d", self._command[0], failed)
-        return Written(now_ns())
+        return Written(now_ns(), idle=idle)
 
     def close(self) -> None:
         """End what still runs, and the guardian."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import SinkError, counted
 from realtime_cropzoom.trigger.events import Act, Action, Done, Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, Output, TooLate, Written
 
@@ -69,7 +69,7 @@ class OutputThread(threading.Thread):
         self._closing = False
         self._last_act: Act | None = None
         """What was asked for last; what is safe already need not be made so again at the end."""
-        self._failing = 0
+        self._failing = self._refused = 0
         self._holders: dict[str, Job] = {}
         """Rules that hold it on, each with its order."""
         self._off: tuple[int, Job] | None = None
@@ -321,14 +321,17 @@ class OutputThread(threading.Thread):
         """Report a job; of errors in a row only the first is said, and the end of them."""
         outcome = written.outcome or (Outcome.FAILED if written.error else Outcome.DONE)
         failed = outcome not in _NOT_WRONG
+        late = outcome is Outcome.LATE  # what is refused for its age says nothing of whether the output works
+        works = not written.error and not written.idle
         with self._changed:  # whoever submits a job that is left out counts too
-            before = self._failing
             self.errors += failed
-            self._failing = before + 1 if failed else (0 if not written.error else before)
-        if failed and before == 0:
+            failing, refused = self._failing, self._refused
+            self._failing = 0 if works else failing + (failed and not late)
+            self._refused = 0 if works else refused + late
+        if failed and not (refused if late else failing):
             logger.warning("output %s: %s", self.output_name, written.error)
-        elif before and not written.error:
-            logger.warning("output %s works again, after %d errors", self.output_name, before)
+        elif failing and works:
+            logger.warning("output %s works again, after %s", self.output_name, counted(failing, "error"))
         self._report(_done(job, written, outcome))
 
 
