@@ -17,13 +17,18 @@ from realtime_cropzoom.types import Float64, UInt8
 _LINES = 10
 """About as many lines a side as the frame is to have."""
 _SHIFT = 4
+_STRIP = 56
+"""Height of the legend below the picture, in its pixels."""
 _STEPS = 64
 """Points of a line: one that a lens has bent is drawn bent."""
 _GRID, _AXIS, _MARK, _DARK = (64, 214, 255), (255, 96, 64), (255, 64, 200), (15, 15, 15)
 
 
 def draw_grid(image: UInt8, calibration: Calibration, given: Sequence[tuple[float, float]] = ()) -> UInt8:
-    """Return the frame at twice its size with lines of whole cm, numbered, and a mark at each point ``given``."""
+    """Return the frame at twice its size with lines of whole cm, numbered, and a mark at each point ``given``.
+
+    A legend is in a strip below it.
+    """
     canvas: Any = _doubled(image)
     x, y = np.meshgrid(np.linspace(0, calibration.width - 1, 33), np.linspace(0, calibration.height - 1, 33))
     seen = calibration.to_arena(np.stack([x, y], axis=-1)).reshape(-1, 2)
@@ -38,7 +43,9 @@ def draw_grid(image: UInt8, calibration: Calibration, given: Sequence[tuple[floa
     for point in given:
         cv2.drawMarker(canvas, _pixel(point), _DARK, cv2.MARKER_TILTED_CROSS, 30, 7, cv2.LINE_AA)
         cv2.drawMarker(canvas, _pixel(point), _MARK, cv2.MARKER_TILTED_CROSS, 30, 3, cv2.LINE_AA)
-    draw_caption(canvas, f"{calibration.unit}, every {step:g}", (18, canvas.shape[0] - 22), 0.9)
+    height = canvas.shape[0]
+    canvas = np.pad(canvas, ((0, _STRIP), (0, 0), (0, 0)))  # below the frame, where it covers no number
+    draw_caption(canvas, f"{calibration.unit}, every {step:g}", (18, height + _STRIP - 18), 0.9)
     return np.asarray(canvas, np.uint8)
 
 

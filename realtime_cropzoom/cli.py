@@ -65,7 +65,9 @@ def _written(code: int, command: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+        log = logging.StreamHandler()
+        log.setFormatter(_Folded("%(levelname)s: %(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[log])
         with interrupts():
             with signals_held_back():
                 parser = _parser()
@@ -115,3 +117,10 @@ def _parser() -> Parser:
     for group in (live, trigger, zones, latency, preflight, sources, keys, offline, training, calibration, session):
         group.register(commands)
     return parser
+
+
+class _Folded(logging.Formatter):
+    """Warnings are folded where the terminal is narrower, as all other messages are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return terminal.fold(super().format(record), terminal.columns())

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import SymmetricalLogLocator
 
 from realtime_cropzoom.errors import DataError, SinkError, in_words
 from realtime_cropzoom.overlay import figure_palette
@@ -194,10 +195,10 @@ def describe(summary: dict[str, Any]) -> str:
     rows = {**summary["keypoints"], "all": summary["all"]}
     width = max(map(len, (*rows, "px")))
     titles = ("median", "95 %", "99 %", "max", "at frame", "likelihood ±")
-    lines += ["", f"{'px':<{width}}" + "".join(f"{title:>13}" for title in titles)]
+    lines += ["", f"{'px':<{width}}" + "".join(f"{title:>14}" for title in titles)]
     for name, row in rows.items():
         cells = [row[key] for key in (*_QUANTILES, "max", "at_frame", "likelihood_max")]
-        lines.append(f"{name:<{width}}" + "".join(f"{_cell(cell):>13}" for cell in cells))
+        lines.append(f"{name:<{width}}" + "".join(f"{_cell(cell):>14}" for cell in cells))
     worst = ", ".join(f"{w['frame']} ({w['px']:.3g} px, {w['keypoint']})" for w in summary["worst_frames"])
     return "\n".join(lines + (["", f"worst frames: {worst}"] if worst else []))
 
@@ -236,9 +237,10 @@ def draw_comparison(comparison: Comparison) -> Figure:
         known = np.sort(trace[np.isfinite(trace)])
         share.plot(100 * (np.arange(len(known)) + 1) / max(len(known), 1), known, color=colour, linewidth=1.2)
     over_time.set_yscale("symlog", linthresh=0.1)  # most deviations are small, and the few large ones matter
+    over_time.yaxis.set_major_locator(SymmetricalLogLocator(linthresh=0.1, base=10, subs=[1, 2, 5]))
     over_time.yaxis.set_major_formatter("{x:g}")
     over_time.set(xlabel="time (s)" if timed else "frame", ylabel="deviation (px)", ylim=(0, None))
-    share.set(xlabel="of the frames (%), at most so much", xlim=(0, 100))
+    share.set(xlabel="frames (%) with at most this deviation", xlim=(0, 100))
     over_time.set_title(f"{comparison.paths[1].name} against {comparison.paths[0].name}", loc="left")
     for panel in (over_time, share):
         panel.spines[["top", "right"]].set_visible(False)

@@ -302,7 +302,7 @@ def test_each_way_writes_a_file_and_a_picture(
     assert main(["calibrate", way[0], SOURCE, *way[1:], "--out", str(out)]) == 0
     np.testing.assert_allclose(read_calibration(out).to_arena(where), cm, atol=1e-6)
     picture = cv2.imread(str(tmp_path / "arena.png"))
-    assert picture.shape == (960, 1280, 3)
+    assert picture.shape == (960 + 56, 1280, 3)
     said = capsys.readouterr().out
     assert "the middle of the frame is at" in said
     assert ("the points are off by" in said) == (way[0] == "points")

@@ -244,6 +244,18 @@ def test_every_command_is_in_a_group_of_the_help(capfd: pytest.CaptureFixture[st
     assert "register-python-argcomplete cropzoom" in shown
 
 
+@pytest.mark.parametrize(
+    "words", ["", *(name for names in GROUPS.values() for name in names), "calibrate rectangle", "calibrate points"]
+)
+def test_the_help_fits_eighty_columns(
+    words: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*words.split(), "--help"])
+    assert [line for line in capfd.readouterr().out.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("name", [name for names in GROUPS.values() for name in names])
 def test_the_help_of_each_command_has_an_example(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert f"cropzoom {name} " in help_of(capfd, name).partition("\n\n")[2] or name in ("cameras",)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -53,7 +55,8 @@ class Parser(argparse.ArgumentParser):
         example = _EXAMPLES.get((self.prog or "").split()[-1])
         if example is not None:
             self.epilog = f"example: {example}"
-            self.formatter_class = _EpilogAsItIs
+        if example is not None or self.formatter_class is argparse.RawDescriptionHelpFormatter:
+            self.formatter_class = _LinesAsTheyAre
         self.set_defaults(parser=self)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
@@ -84,9 +87,9 @@ class Parser(argparse.ArgumentParser):
         if commands is None or commands.metavar != "COMMAND":
             return text
         helps = {action.dest: action.help for action in commands._choices_actions}
-        lines = []
+        lines, columns = [], shutil.get_terminal_size().columns
         for title, names in GROUPS.items():
-            lines += [f"{title}:", *(f"  {name:<13}{helps[name]}" for name in names), ""]
+            lines += [f"{title}:", *(_folded(f"  {name:<13}{helps[name]}", columns) for name in names), ""]
         head = text[: text.index("positional arguments:")]
         options = text[text.index("options:") :]
         return f"{head}{chr(10).join(lines)}\n{options}\ncropzoom COMMAND --help explains one.\n{_COMPLETION}\n"
@@ -100,8 +103,24 @@ class Parser(argparse.ArgumentParser):
         return self.prog.removeprefix("cropzoom").strip() or "cropzoom"
 
 
-class _EpilogAsItIs(argparse.RawDescriptionHelpFormatter):
-    """An example can be copied only if it is not folded."""
+class _LinesAsTheyAre(argparse.RawDescriptionHelpFormatter):
+    """Lines stay lines; what is wider than the terminal is folded, a command so that it can still be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        columns = width + 2  # argparse leaves two columns free
+        return "\n".join(_folded(f"{indent}{line}", columns) for line in text.splitlines())
+
+
+def _folded(line: str, columns: int) -> str:
+    if len(line) <= columns:
+        return line
+    gap = re.match(r"\s*\S.*?\S {2,}(?=\S)", line)  # what stands in a second column stays there
+    command = gap is None and line.startswith(("  cropzoom ", "example: "))
+    own = len(line) - len(line.lstrip())
+    hanging = own + 4 if command else own if gap is None else len(gap[0])
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * hanging}
+    kept = textwrap.wrap(line, columns - 2 * command, **options)  # type: ignore[arg-type]
+    return (" \\\n" if command else "\n").join(kept)
 
 
 def complete(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, say_next, settings_given
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.signals import signals_held_back
@@ -24,8 +25,9 @@ cropzoom check CONFIG tries what 'cropzoom run --config CONFIG' will need: one l
   cropzoom check configs/openfield.yaml --hours 2
   cropzoom check camera:0 --camera-fps 60           the flags of run work as well
 
-It measures every source for two seconds, loads and times the models, and tries endpoints, output,
-disk and clock. Exit code 0 if all is well, 2 if not. It leaves nothing behind.
+It measures every source for two seconds, loads and times the models, and
+tries endpoints, output, disk and clock. Exit code 0 if all is well, 2 if not.
+It leaves nothing behind.
 """
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
@@ -130,6 +132,7 @@ class _Board:
         if self._as_json:
             return
         mark = "ok  " if line["ok"] else "FAIL"
+        text = terminal.fold(f"{mark}  {text}", terminal.columns(sys.stdout))
         if self._coloured:
-            mark = f"{_GREEN if line['ok'] else _RED}{mark}{_PLAIN}"
-        print(f"{mark}  {text}", flush=True)
+            text = text.replace(mark, f"{_GREEN if line['ok'] else _RED}{mark}{_PLAIN}", 1)
+        print(text, flush=True)

@@ -8,6 +8,7 @@ import json
 import sys
 from typing import Any
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.signals import signals_held_back
@@ -48,7 +49,7 @@ def _cameras(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(table(found) if found else NOTHING)
+        print(terminal.fold(table(found) if found else NOTHING, terminal.columns(sys.stdout)))
         if found:
             say_next("check", found[0]["source"])
     return 0
@@ -59,7 +60,7 @@ def _machine_vision(kind: str) -> list[dict[str, Any]]:
     try:
         listed = importlib.import_module(f"realtime_cropzoom.sources.{kind}").list_cameras()
     except (CropzoomError, ImportError) as error:
-        print(f"cropzoom: {kind} cameras were not looked for: {error}", file=sys.stderr)
+        terminal.say(f"cropzoom: {kind} cameras were not looked for: {error}")
         return []
     return [
         {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import add_overwrite, check_free, say_next
 
 
@@ -44,6 +44,6 @@ def _zones(arguments: argparse.Namespace) -> int:
     write_figure(out, draw_zones(image, rules, calibration), dpi=ZONES_DPI)
     print(out)
     for line in check_inside(rules, calibration, image.shape[1], image.shape[0]):
-        print(f"WARNING: {line}", file=sys.stderr)
+        terminal.say(f"WARNING: {line}")
     say_next("trigger", arguments.rules, "--dry-run")
     return 0

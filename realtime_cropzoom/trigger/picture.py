@@ -78,9 +78,11 @@ def draw_zones(
     if path is not None:
         x, y = path.T
         axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
-        axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9)
+        axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9, label="path of the animal")
     _draw_outlines(axes, {name: outline(shape, arena) for name, shape in rules.zones.items()})
     _draw_fired(axes, fired)
+    if path is not None or fired:
+        axes.legend(loc="upper right", framealpha=0.85)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (px)", ylabel="y (px)")
     return figure
 
@@ -99,9 +101,7 @@ def _draw_fired(axes: Axes, fired: Sequence[Fired]) -> None:
         places = np.array([(f.x, f.y) for f in fired if f.rule == rule])
         x, y = places.T
         label = f"{rule} fired ({len(places)})"
-        axes.scatter(x, y, s=70, marker=marker, color="#d55e00", edgecolors="white", zorder=3, label=label)
-    if rules:
-        axes.legend(loc="upper right", framealpha=0.85)
+        axes.scatter(x, y, s=70, marker=marker, color="#d55e00", edgecolors="white", alpha=0.6, zorder=3, label=label)
 
 
 def _corners(zone: zones.Zone) -> Iterator[tuple[float, float]]:
