@@ -73,7 +73,7 @@ def test_the_same_again_leaves_every_file_as_it_is(made: Workplace) -> None:
         for command in chain(made.folder, 60):
             done = made.did(*command)
             assert "skipping" in done.err, command
-            assert "made of the same (--overwrite makes it again)" in done.err
+            assert "made of the same inputs and settings (--overwrite makes it again)" in done.err
 
 
 def test_other_boxes_are_refused_and_leave_every_file_as_it_is(made: Workplace) -> None:

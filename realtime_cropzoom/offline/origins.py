@@ -110,7 +110,7 @@ def is_there(
     changed = _changed(note, command, json.loads(json.dumps(made_of, default=str)))
     if changed:
         raise DataError(f"{final} was made with {'; '.join(changed)}: add --overwrite to make it again")
-    say(f"skipping {final}: it exists, made of the same (--overwrite makes it again)")
+    say(f"skipping {final}: it is there already, made of the same inputs and settings (--overwrite makes it again)")
     return True
 
 
