@@ -312,7 +312,8 @@ def test_settings_that_are_wrong_are_red_lines_too(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert main(["check", *arguments]) == 2
-    lines = capfd.readouterr().out.splitlines()
-    assert len(lines) == (2 if "wrap" in arguments else 1)
-    assert lines[0].startswith("\x1b[31mFAIL\x1b[0m  config     ")
-    assert words in lines[0]
+    shown = capfd.readouterr().out
+    assert max(len(line.replace("\x1b[31m", "").replace("\x1b[0m", "")) for line in shown.splitlines()) <= 80
+    assert shown.count("\x1b[31mFAIL\x1b[0m  config     ") == (2 if "wrap" in arguments else 1)
+    assert shown.startswith("\x1b[31mFAIL\x1b[0m  config     ")
+    assert words in " ".join(shown.split())
