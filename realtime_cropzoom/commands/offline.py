@@ -199,7 +199,9 @@ def _smooth_bbox(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.create_bbox import Smoothing
 
     smoothing = Smoothing(arguments.output_dir, arguments.method, arguments.window, arguments.overwrite)
-    return _Batch().each(smoothing.files(arguments.bbox_dir), lambda path: smoothing.smooth(path, _say))
+    then = ("predict", "POSE_DIR", "VIDEO", "--bbox_dir", arguments.output_dir)
+    files = smoothing.files(arguments.bbox_dir)
+    return _Batch().each(files, lambda path: smoothing.smooth(path, _say), lambda given, path: then)
 
 
 def _crop(arguments: argparse.Namespace) -> int:
@@ -225,15 +227,11 @@ def _crop(arguments: argparse.Namespace) -> int:
 def _remap(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.remap import remap
 
-    print(
-        remap(
-            arguments.preds_file,
-            arguments.bbox_file,
-            arguments.cropped_video,
-            overwrite=arguments.overwrite,
-            say=_say,
-        )
+    path = remap(
+        arguments.preds_file, arguments.bbox_file, arguments.cropped_video, overwrite=arguments.overwrite, say=_say
     )
+    print(path)
+    say_next("draw", path, "--traces")
     return 0
 
 

@@ -67,17 +67,17 @@ def _draw(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.convert import convert
 
-    print(
-        convert(
-            arguments.run,
-            arguments.to,
-            arguments.out,
-            video=arguments.video,
-            fps=arguments.fps,
-            overwrite=arguments.overwrite,
-            calibration=arguments.calibration,
-        )
+    path = convert(
+        arguments.run,
+        arguments.to,
+        arguments.out,
+        video=arguments.video,
+        fps=arguments.fps,
+        overwrite=arguments.overwrite,
+        calibration=arguments.calibration,
     )
+    print(path)
+    say_next("draw", arguments.run, "--traces")
     return 0
 
 
@@ -95,5 +95,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         csv = write_comparison(png, comparison)
         if not arguments.json:
             print(f"\n{png}\n{csv}")
+            say_next("draw", b, "--traces")
     above = arguments.fail_above is not None and comparison.max_px > arguments.fail_above
     return EXIT_INCOMPLETE if above else 0

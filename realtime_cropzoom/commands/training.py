@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _train(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
         )
     print(report)
+    say_next("run", "VIDEO", f"--{report.role}", report.output_dir)
     return 0
 
 
@@ -138,8 +140,10 @@ def _export(arguments: argparse.Namespace) -> int:
         with _extra("export"):
             from realtime_cropzoom.train import export_checkpoint
         print(export_checkpoint(directory, precision))
+        say_next("predict", directory, "VIDEO")
     elif (directory / "config.yaml").is_file() and next(directory.rglob("*.ckpt"), None) is not None:
         print(_export_by_litpose(directory, precision))
+        say_next("predict", directory, "VIDEO")
     else:
         raise ModelError(
             f"{directory} has nothing to export; expected {OUR_CHECKPOINT}, as cropzoom train leaves it, "

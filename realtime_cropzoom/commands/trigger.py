@@ -288,4 +288,5 @@ def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
         print(f"WARNING: {problem}", file=sys.stderr)
     print(rehearsal.report())
     print(folder)
+    say_next("trigger", arguments.rules, "--dry-run")
     return 0
