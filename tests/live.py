@@ -165,8 +165,9 @@ def at_least(seconds: float) -> Callable[[int], None]:
 
 def make_settings(folder: Path, **chosen: Any) -> Settings:
     """Settings of a run with the tiny models that writes below ``folder`` and publishes nothing."""
+    quiet = {"publish": "none", "publish_latest": "none"}  # the default port is there once, for all tests at a time
     return load_settings(
-        {"publish": "none", "out": folder / "sessions", "crop_size": 64, **tiny_models(folder / "models"), **chosen}
+        {**quiet, "out": folder / "sessions", "crop_size": 64, **tiny_models(folder / "models"), **chosen}
     )
 
 

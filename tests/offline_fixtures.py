@@ -51,7 +51,9 @@ class Done:
 
     @property
     def lines(self) -> list[str]:
-        return [line for line in self.err.splitlines() if not line.startswith("Next: ")]
+        """What was said, without how the poses look and what comes next."""
+        said = self.err.splitlines()
+        return [line for line in said if not line.startswith("Next: ") and ": animal found in " not in line]
 
 
 class Workplace:

@@ -109,7 +109,8 @@ def test_predict_a_video_with_boxes(
 ) -> None:
     folder, video = tmp_path / "boxes", video_of(shared_data, tmp_path, frames)
     head(litpose / boxes / f"video_preds/{VIDEO}_bbox.csv", folder / f"{VIDEO}_bbox.csv", count_frames(str(video)))
-    did("predict", pose, video, "--bbox_dir", folder, "--skip_viz")
+    code = run_here("predict", pose, video, "--bbox_dir", folder, "--skip_viz")
+    assert code in (0, 3), "3: this weak detector's boxes show the animal in none of the first frames"
     golden = litpose / boxes.replace("detector", "pose") / f"video_preds/{VIDEO}.csv"
     assert_close(pose / f"video_preds/{VIDEO}.csv", golden, frames)
 

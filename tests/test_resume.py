@@ -139,7 +139,8 @@ def test_ctrl_c_while_it_draws_leaves_the_numbers_and_resume_draws(work: Workpla
     wait_for(lambda: partial.exists() or process.poll() is not None, "a drawing")
     process.send_signal(signal.SIGINT)
     done = finish(process)
-    assert (done.returncode, done.stderr) == (130, "cropzoom: stopped\n")
+    assert done.returncode == 130
+    assert [line for line in done.stderr.splitlines() if "animal found in" not in line] == ["cropzoom: stopped"]
     assert files_below(model / "video_preds") == {"clip.csv", "clip_temporal_norm.csv"}
     with nothing_changes_in(model / "video_preds"):
         work.did("predict", model, long_video)
@@ -260,7 +261,7 @@ def test_a_replay_of_a_live_run_resumes_too(work: Workplace) -> None:
     models = tiny_models(work.folder / "models", pose="heatmap_mhcrnn")
     out = work.folder / "out"
     command = ["pipeline", video, "--schedule", work.folder / "live_bbox.csv", "--pose", models["pose"]]
-    command += ["--out", out, "--skip_viz"]
+    command += ["--out", out, "--skip_viz", "--pose-min-likelihood", 0]
     stopped = Interrupted(work, command, [(out / "clip.csv", 3), (out / "clip_bbox.csv", 1)])
     for rows in (1, 5, 9, 11, 14, 23):
         stopped.resumes_from(rows, rows)
