@@ -53,7 +53,7 @@ class Done:
     def lines(self) -> list[str]:
         """What was said, without how the poses look and what comes next."""
         said = self.err.splitlines()
-        return [line for line in said if not line.startswith("Next: ") and ": animal found in " not in line]
+        return [line for line in said if not line.startswith("Next: ") and ": Animal found in " not in line]
 
 
 class Workplace:

@@ -140,7 +140,7 @@ def test_ctrl_c_while_it_draws_leaves_the_numbers_and_resume_draws(work: Workpla
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert done.returncode == 130
-    assert [line for line in done.stderr.splitlines() if "animal found in" not in line] == ["cropzoom: stopped"]
+    assert [line for line in done.stderr.splitlines() if "Animal found in" not in line] == ["cropzoom: stopped"]
     assert files_below(model / "video_preds") == {"clip.csv", "clip_temporal_norm.csv"}
     with nothing_changes_in(model / "video_preds"):
         work.did("predict", model, long_video)
@@ -259,9 +259,10 @@ def test_a_replay_of_a_live_run_resumes_too(work: Workplace) -> None:
         lines.append(f"{i},{10 + i},20,64,64,{i},0.0,tracking" if i % 5 != 3 and i not in (9, 10) else blank)
     (work.folder / "live_bbox.csv").write_text("\n".join(lines) + "\n")
     models = tiny_models(work.folder / "models", pose="heatmap_mhcrnn")
-    out = work.folder / "out"
+    out, unsure = work.folder / "out", work.folder / "unsure.yaml"
+    unsure.write_text("pose_min_likelihood: 0\n")
     command = ["pipeline", video, "--schedule", work.folder / "live_bbox.csv", "--pose", models["pose"]]
-    command += ["--out", out, "--skip_viz", "--pose-min-likelihood", 0]
+    command += ["--out", out, "--skip_viz", "--config", unsure]
     stopped = Interrupted(work, command, [(out / "clip.csv", 3), (out / "clip_bbox.csv", 1)])
     for rows in (1, 5, 9, 11, 14, 23):
         stopped.resumes_from(rows, rows)

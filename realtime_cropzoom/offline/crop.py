@@ -102,7 +102,9 @@ class Cropper:
 
         if self._is_there(output, made_of, fits):
             return
-        crops = crop_images(csv, images, boxes_in_order, self._directory.cropped_images, overwrite=self._overwrite)
+        crops = crop_images(
+            csv, images, boxes_in_order, self._directory.cropped_images, overwrite=self._overwrite, say=self._say
+        )
         with replacing(output) as file:
             file.write(moved_labels(csv, boxes_in_order))
         entry = {"paths": [str(path.resolve()) for path in crops], "sha256": images_sha256(crops)}
@@ -176,11 +178,12 @@ def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
 
 
 def crop_images(
-    csv: Path, images: ImageFolder, boxes: Sequence[Box], images_dir: Path, *, overwrite: bool
+    csv: Path, images: ImageFolder, boxes: Sequence[Box], images_dir: Path, *, overwrite: bool, say: Say
 ) -> list[Path]:
     """Write the images of a label file cut to their boxes, and the frames around them; return the labelled crops.
 
-    Without ``overwrite``, crops that are there must be the same. Raises DataError or SinkError.
+    Without ``overwrite``, labelled crops that are there must be the same. A frame around one may be labelled in
+    another file, and then keeps that file's box: only a context model sees it. Raises DataError or SinkError.
     """
     jobs: dict[Path, tuple[Path, Box]] = {}
     of_labelled = dict(zip(images.paths, boxes, strict=True))
@@ -191,17 +194,30 @@ def crop_images(
             # A labelled frame near another keeps its own box; one near two labelled frames, the first's.
             box = of_labelled.get(source, of_labelled[path])
             jobs.setdefault(folder / source.name, (source, box))
+    kept_neighbours = 0
     pool = ThreadPoolExecutor()
     try:
         with progress(images_dir.name, len(jobs), unit="images") as bar:
-            for _ in pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0], overwrite=overwrite), jobs.items()):
+            done = pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0], overwrite=overwrite), jobs.items())
+            for (target, (source, _)), matches in zip(jobs.items(), done, strict=True):
+                if not matches and source in of_labelled:
+                    raise DataError(
+                        f"{target} is there already, cropped to another box, as for another label file; "
+                        "add --overwrite to replace it, and then train and predict again what was made of it"
+                    )
+                kept_neighbours += not matches
                 bar.update()
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
+    if kept_neighbours:
+        say(
+            f"{kept_neighbours} frames around labelled ones keep the box of another label file; --overwrite replaces it"
+        )
     return [below(images_dir, name, csv) for name in images.names]
 
 
-def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> None:
+def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> bool:
+    """Write what a box shows of an image; return False, and write nothing, if another crop is there."""
     image = read_as_it_is(source)
     planes = image if image.ndim == 3 else image[:, :, None]
     pixels = np.zeros((box.h, box.w, planes.shape[2]), planes.dtype)
@@ -212,11 +228,8 @@ def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> Non
     pixels = pixels if image.ndim == 3 else pixels[:, :, 0]
     if overwrite or not target.exists():
         write_image(target, pixels)
-    elif not is_same_image(target, pixels):
-        raise DataError(
-            f"{target} is there already, cropped to another box, as for another label file; "
-            "add --overwrite to replace it, and then train and predict again what was made of it"
-        )
+        return True
+    return is_same_image(target, pixels)
 
 
 def moved_labels(csv: Path, boxes: Sequence[Box]) -> str:

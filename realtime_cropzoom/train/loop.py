@@ -155,7 +155,9 @@ def train(
     started = time.monotonic()
     config, tree = load_config(config_path, overrides, detector_model)
     claim(output_dir, overwrite=overwrite)
-    detector = Model(detector_model, "detector") if detector_model and config.cropzoom.crop_size else None
+    detector = (
+        Model(detector_model, "detector", method="reference") if detector_model and config.cropzoom.crop_size else None
+    )
     say("reading the labelled frames")
     data = _labelled(config)
     torch.manual_seed(config.training.rng_seed_model_pt)
@@ -169,7 +171,8 @@ def train(
     say(str(presence))
     write_config(tree, output_dir)
     write_curves(epochs, output_dir)
-    errors = _measure(Model(model, config.role), config, data, detector, output_dir)
+    exported = Model(model, config.role, method="reference")  # the numbers that predict gives, so that boxes agree
+    errors = _measure(exported, config, data, detector, output_dir)
     held_out = HeldOut(errors, animal_length([frame.xy for frame in data.frames]))
     mean = float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
     return TrainReport(
