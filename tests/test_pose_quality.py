@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from live import cropzoom, the_session
 
-from realtime_cropzoom.pose_quality import PoseQuality, misfit, nothing_found, quality_lines
+from realtime_cropzoom.pose_quality import PoseQuality, as_sentences, misfit, nothing_found, quality_lines
 from realtime_cropzoom.presence import Doubt
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.types import Keypoints, State
@@ -79,6 +79,19 @@ def test_what_does_not_look_like_an_animal(quality: PoseQuality, words: str) -> 
     assert bool(words) == bool(said)
 
 
+def test_models_are_not_blamed_where_many_frames_were_skipped() -> None:
+    summary = counted(4, 6).summary()
+    assert "do not fit" in " ".join(quality_lines(summary, shipped=True))
+    said = " ".join(quality_lines(summary, shipped=True, skipped=True))
+    assert "that so many frames were skipped may be the cause" in said
+    assert "do not fit" not in said
+    assert quality_lines(counted(9).summary(), shipped=True, skipped=True)[-1].startswith("body length")
+
+
+def test_sentences_have_one_full_stop() -> None:
+    assert as_sentences(["one", "two. Three.", "four"]) == "One. Two. Three. Four"
+
+
 def test_what_is_kept_does_not_grow() -> None:
     quality = counted(1000)
     assert len(quality._waiting) < 128
@@ -108,6 +121,7 @@ def test_run_and_pipeline_say_the_same_of_the_built_in_arena(tmp_path: Path) -> 
         assert line[0].upper() + line[1:] in offline.stderr
         assert line in " ".join(live.stdout.split())
     assert "do not fit" not in live.stdout + offline.stderr
+    assert "handed over" not in live.stdout, "frames wait for the models: how old they are says nothing"
 
 
 def test_run_says_that_the_models_do_not_fit(tmp_path: Path, white_mouse: Path) -> None:

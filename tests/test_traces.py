@@ -12,6 +12,7 @@ from live import Film, make_settings, run_to_end
 from test_session_table import write_poses
 
 from realtime_cropzoom.cli import main
+from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.traces import draw_traces, envelope, lone_values
@@ -105,6 +106,14 @@ def test_a_model_without_likelihood_is_said_to_have_none(tmp_path: Path) -> None
 def test_a_pose_between_two_skipped_frames_is_a_dot() -> None:
     trace = np.array([1, np.nan, 2, np.nan, 3, 4, np.nan, 5])
     assert lone_values(trace).tolist() == [True, False, True, False, False, False, False, True]
+
+
+def test_what_was_not_recorded_is_drawn_over_time(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say_draw(session, None)
+    say_draw(session, "synthetic:arena")
+    without, with_frames = capsys.readouterr().err.splitlines()
+    assert without.endswith(f"cropzoom draw {session} --traces")
+    assert with_frames.endswith(f"cropzoom draw {session}")
 
 
 def test_the_command_draws_sessions_and_pose_files(
