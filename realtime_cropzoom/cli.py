@@ -38,6 +38,8 @@ from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
 """Commands whose result is in files; of the others it is what they print."""
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""Nothing more can be written: the disk or what one may use of it is full."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,7 +94,10 @@ def _run(argv: Sequence[str] | None) -> int:
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
     except OSError as error:  # a folder that may not be entered, a name too long, a disk that is gone
         if error.filename is None:
-            raise
+            if error.errno not in _FULL:
+                raise
+            terminal.say(f"cropzoom: a file cannot be written: {error.strerror}; free some space, then start again")
+            return EXIT_BAD_INPUT
         hint = ". Give a shorter one" if error.errno == errno.ENAMETOOLONG else ""
         terminal.say(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}{hint}")
         return EXIT_BAD_INPUT

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import DataError, SinkError
 
 CALIBRATION = "calibration.yaml"
 """The copy of the calibration that a run was given."""
@@ -61,6 +61,12 @@ def write_text(path: Path, text: str) -> str | None:
             part.unlink(missing_ok=True)
         return f"{path}: {error.strerror}"
     return None
+
+
+def must_write_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all. Raises DataError: what the command is for is in it."""
+    if (problem := write_text(path, text)) is not None:
+        raise DataError(f"cannot write {problem}; free some space, or give another folder")
 
 
 def to_json(summary: dict[str, Any]) -> str:

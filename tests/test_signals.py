@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 from feeding import Feed
-from live import LONG_S, wait_for
+from live import LONG_S, finish, start_process, wait_for
 
 from realtime_cropzoom.signals import Terminated, ending_signals, interrupts, signal_name, stop_on_signals
 from realtime_cropzoom.trigger.decision_log import read_decisions
@@ -243,3 +243,30 @@ def test_another_thread_cannot_handle_signals_and_need_not() -> None:
     thread.start()
     thread.join(LONG_S)
     assert done
+
+
+EARLY = """
+import importlib.abc, os, signal, sys
+
+module, number = sys.argv.pop(1), int(sys.argv.pop())
+
+class Signalled(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), number)
+
+sys.meta_path.insert(0, Signalled())
+from realtime_cropzoom.entry import main
+sys.exit(main())
+"""
+"""``cropzoom`` with its first argument the module at whose import a signal comes, and its last the signal."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=signal_name)
+@pytest.mark.parametrize("module", ["signals", "cli", "commands.trigger", "trigger.rules"])
+def test_a_signal_during_the_imports_is_no_traceback(tmp_path: Path, module: str, number: int) -> None:
+    (tmp_path / "rules.yaml").write_text("rules: {}\n")
+    arguments = (f"realtime_cropzoom.{module}", "trigger", tmp_path / "rules.yaml", int(number))
+    ended = finish(start_process(*arguments, code=EARLY))
+    assert ended.stderr == ("" if module == "signals" else "cropzoom: stopped\n")
+    assert ended.returncode == (-number if module == "signals" else 128 + number)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from live import finish, start_process
+from offline_fixtures import full_disk
 from trigger_stream import Bench, end, hello, one_rule, order, pose, received, rules, status, tick
 
 from realtime_cropzoom.calibration import from_scale
@@ -222,3 +225,13 @@ def test_rules_can_be_tried_out_on_predictions_of_lightning_pose(litpose: Path) 
     assert any(d.verdict is Verdict.FIRED for d in decisions)
     with pytest.raises(DataError, match="--fps"):
         list(session_events(path))
+
+
+def test_a_full_disk_is_a_line(live_session: Session, tmp_path: Path) -> None:
+    folder, _, _ = live_session
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(patient_rules().model_dump(by_alias=True, exclude_unset=True, mode="json")))
+    done = finish(start_process("trigger", path, "--replay", folder, "--log", tmp_path / "log", code=full_disk(10)))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cropzoom: cannot write {tmp_path}/log/rules_decisions.csv: ")
+    assert done.stderr.count("\n") == 1

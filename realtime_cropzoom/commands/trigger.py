@@ -118,7 +118,8 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
         return 128 + stopped_by[0]
     problems: list[str] = []
     try:
-        write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
+        problem = write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
+        problems += [problem] if problem else []
         with keyboard(process.orders) as has_keys:
             show.begin(seed, KEYS_EXPLAINED if has_keys else "")
             while not process.over:
@@ -126,7 +127,8 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     finally:
         problems += process.close()
         summary = {"seed": seed, **process.summary(), "problems": problems}
-        write_text(process.folder / "summary.json", to_json(summary))
+        problem = write_text(process.folder / "summary.json", to_json(summary))
+        problems += [problem] if problem else []
     show.end(summary)
     for problem in problems:
         print(f"cropzoom: {problem}", file=sys.stderr)

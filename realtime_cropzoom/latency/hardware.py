@@ -20,7 +20,7 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, SourceError
 from realtime_cropzoom.latency.report import LatencyReport
-from realtime_cropzoom.session_folder import to_json, write_text
+from realtime_cropzoom.session_folder import must_write_text, to_json
 from realtime_cropzoom.sources import Source, without_password
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.trigger.events import Act, Action
@@ -101,9 +101,9 @@ def measure_and_report(
         opened.close()
     figures = {"source": without_password(source), "board": board, "trials": trials, "missed": blinks.missed,
                "fps": opened.info.fps, "latency_ms": blinks.percentiles()}  # fmt: skip
-    write_text(folder / "report.json", to_json(figures))
+    must_write_text(folder / "report.json", to_json(figures))
     rows = "".join(f"{trial},{ms:.3f}\n" for trial, ms in enumerate(blinks.latency_ms))
-    write_text(folder / "trials.csv", f"trial,latency_ms\n{rows}")
+    must_write_text(folder / "trials.csv", f"trial,latency_ms\n{rows}")
     p = blinks.percentiles()
     found = ", ".join(f"{name} {value:.1f}" for name, value in p.items()) + " ms" if p else "no trial was seen"
     text = f"light switched on → frame handed over: {found}; {trials} trials, {blinks.missed} missed"

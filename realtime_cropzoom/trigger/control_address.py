@@ -36,6 +36,7 @@ from realtime_cropzoom.keys import (
     read_client_keys,
     read_server_keys,
 )
+from realtime_cropzoom.session_folder import write_text
 from realtime_cropzoom.trigger import AUTO
 
 UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")
@@ -61,8 +62,8 @@ class ControlAddress:
     def bound(self, endpoint: str) -> None:
         """Learn the endpoint really bound, so that others find it."""
         self.endpoint = endpoint
-        if self._port is not None:
-            self._port.write_text(json.dumps({"endpoint": endpoint}), encoding="ascii")
+        if self._port is not None and (problem := write_text(self._port, json.dumps({"endpoint": endpoint}))):
+            raise SinkError(f"cannot write where orders are taken: {problem}")
 
     def close(self) -> None:
         """Let another process have the name; may be called twice."""

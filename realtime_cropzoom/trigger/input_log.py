@@ -25,6 +25,7 @@ from realtime_cropzoom.message import (
     StatusMessage,
     TimeField,
 )
+from realtime_cropzoom.session_folder import must_write_text
 from realtime_cropzoom.trigger.events import Command, Event, Order, Received, Tick, Withheld
 from realtime_cropzoom.trigger.outputs.row_log import RowLog
 from realtime_cropzoom.trigger.rules import Rules, parse_rules
@@ -224,5 +225,5 @@ def _calibration(text: str | None) -> Calibration | None:
         return None
     with TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.yaml"
-        path.write_text(text, encoding="utf-8")
+        must_write_text(path, text)
         return read_calibration(path)
