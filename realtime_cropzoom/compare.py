@@ -16,7 +16,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 
-from realtime_cropzoom.errors import DataError, SinkError, in_words
+from realtime_cropzoom.draw import encode_figure
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.offline.outputs import write_all
 from realtime_cropzoom.overlay import figure_palette
 from realtime_cropzoom.recording import captured_frames
 from realtime_cropzoom.session_table import SessionTables, read_session
@@ -210,13 +212,7 @@ def _cell(value: float | int | None) -> str:
 def write_comparison(png: Path, comparison: Comparison) -> Path:
     """Draw the picture, write the table beside it, and return the table's path. Raises SinkError."""
     csv = png.with_suffix(".csv")
-    try:
-        comparison.table().to_csv(csv, index=False)
-        draw_comparison(comparison).savefig(png, dpi=150)
-    except (OSError, ValueError) as error:
-        raise SinkError(
-            f"cannot write {png} or {csv.name} ({in_words(error)}); give another file with --out"
-        ) from error
+    write_all({csv: comparison.table().to_csv(index=False), png: encode_figure(png, draw_comparison(comparison))})
     return csv
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from realtime_cropzoom.errors import DataError, in_words
+from realtime_cropzoom.errors import DataError, SinkError, in_words
+from realtime_cropzoom.offline.outputs import encode_image, write_whole
 from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.recording import captured_frames, is_recording_of
 from realtime_cropzoom.session_files import footage_of
@@ -24,6 +26,9 @@ _SCALE = 2
 """Pictures are drawn at twice the frame's size, for smooth lines."""
 _SHIFT = 4
 _TRAIL_S = 2.0
+_PANEL_WIDTH = 800
+MOST_FRAMES = 300
+"""More would be a picture that few programs open."""
 _LEGEND_SCALE = 2.0
 
 
@@ -40,7 +45,7 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
         for index, captured in zip(recorded or itertools.count(), opened.frames(), strict=False):
             if index in wanted:
                 captured.copy_to(image)
-                panels.append(draw_frame(image, tables, index))
+                panels.append(_small(draw_frame(image, tables, index)))
             if len(panels) == len(wanted):
                 break
     finally:
@@ -92,7 +97,8 @@ def _trail_start(seconds: Float64, index: int) -> int:
 
 def _spread(tables: SessionTables, count: int) -> set[int]:
     with_pose = np.flatnonzero(np.isfinite(tables.poses[:, :, 0]).any(axis=1))
-    if len(with_pose) == 0:
+    count = min(count, len(with_pose), MOST_FRAMES)
+    if count < 1:
         return set()
     return set(with_pose[np.linspace(0, len(with_pose) - 1, count + 1).round().astype(int)[1:]].tolist())
 
@@ -128,30 +134,37 @@ def _draw_keypoint(canvas: UInt8, x: float, y: float, colour: Sequence[int], *, 
         cv2.circle(canvas, _point(x, y), radius << _SHIFT, edge, -1 if sure else 2, cv2.LINE_AA, _SHIFT)
 
 
-def _tile(panels: list[UInt8], columns: int, gap: int = 12, panel_width: int = 800) -> UInt8:
-    height = round(panels[0].shape[0] * panel_width / panels[0].shape[1])
-    small = [cv2.resize(p, (panel_width, height), interpolation=cv2.INTER_AREA) for p in panels]
-    rows = -(-len(small) // columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (panel_width + gap) + gap, 3), 24, np.uint8)
-    for k, panel in enumerate(small):
-        y, x = gap + k // columns * (height + gap), gap + k % columns * (panel_width + gap)
-        sheet[y : y + height, x : x + panel_width] = panel
+def _small(panel: UInt8) -> UInt8:
+    """At once, for memory's sake: frames at twice their size are large."""
+    size = (_PANEL_WIDTH, max(1, round(panel.shape[0] * _PANEL_WIDTH / panel.shape[1])))
+    return np.asarray(cv2.resize(panel, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _tile(panels: list[UInt8], columns: int, gap: int = 12) -> UInt8:
+    height, width = panels[0].shape[:2]
+    rows = -(-len(panels) // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 24, np.uint8)
+    for k, panel in enumerate(panels):
+        y, x = gap + k // columns * (height + gap), gap + k % columns * (width + gap)
+        sheet[y : y + height, x : x + width] = panel
     return sheet
 
 
 def write_png(path: Path, image: UInt8) -> None:
-    """Write an RGB picture. Raises DataError where that cannot be done."""
-    try:
-        written = cv2.imwrite(str(path), image[:, :, ::-1])
-    except cv2.error:  # no writer for such a name
-        written = False
-    if not written:
-        raise DataError(f"cannot write the picture {path}; give another file, such as frames.png, with --out")
+    """Write an RGB picture, whole or not at all. Raises SinkError where that cannot be done."""
+    write_whole(path, encode_image(path, image[:, :, ::-1]))
 
 
-def write_figure(path: Path, figure: Figure, instead: str = "another file with --out", *, dpi: int = 150) -> None:
-    """Write a figure. Raises DataError where that cannot be done; ``instead`` is what to give then."""
+def write_figure(path: Path, figure: Figure, *, dpi: int = 150) -> None:
+    """Write a figure, whole or not at all. Raises SinkError where that cannot be done."""
+    write_whole(path, encode_figure(path, figure, dpi=dpi))
+
+
+def encode_figure(path: Path, figure: Figure, *, dpi: int = 150) -> bytes:
+    """Return a figure as the kind of file that the name ``path`` says. Raises SinkError where it says none."""
+    encoded = BytesIO()
     try:
-        figure.savefig(path, dpi=dpi)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot write the picture {path} ({in_words(error)}); give {instead}") from None
+        figure.savefig(encoded, dpi=dpi, format=path.suffix[1:].lower() or "png")
+    except ValueError as error:
+        raise SinkError(f"cannot write {path}: {in_words(error)}; give a name such as picture.png") from None
+    return encoded.getvalue()

@@ -29,7 +29,7 @@ _MINUTES_FROM_S = 180.0
 
 def write_traces(path: Path, tables: SessionTables) -> None:
     """Draw the traces of a session into a file. Raises DataError where there are none, or it cannot be written."""
-    write_figure(path, draw_traces(tables), "another file, such as traces.png")
+    write_figure(path, draw_traces(tables))
 
 
 def draw_traces(tables: SessionTables) -> Figure:

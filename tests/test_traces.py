@@ -139,7 +139,7 @@ def test_a_picture_that_cannot_be_written_is_an_error(
     session: Path, tmp_path: Path, where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["draw", str(session), "--traces", "--out", str(tmp_path / where)]) == 2
-    assert "cannot write the picture" in capsys.readouterr().err
+    assert "cannot write " in capsys.readouterr().err
 
 
 def test_a_run_of_no_frames_has_no_traces(tmp_path: Path) -> None:

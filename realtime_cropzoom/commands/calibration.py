@@ -160,14 +160,11 @@ def _check_out(arguments: argparse.Namespace) -> None:
 
 
 def _write(path: Path, text: str, picture: UInt8) -> None:
-    from realtime_cropzoom.draw import write_png
+    from realtime_cropzoom.offline.outputs import encode_image, write_all
 
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; give another file with --out") from error
-    write_png(path.with_suffix(".png"), picture)
-    print(f"{path}\n{path.with_suffix('.png')}")
+    png = path.with_suffix(".png")
+    write_all({path: text, png: encode_image(png, picture[:, :, ::-1])})
+    print(f"{path}\n{png}")
 
 
 def _point(flag: str, text: str) -> Point:

@@ -86,7 +86,7 @@ def methods(conditions: Mapping[str, Trials], machine: Mapping[str, Any], fps: f
 
 
 def write_histograms(path: Path, conditions: Mapping[str, Trials], title: str) -> None:
-    """Draw the distributions below each other over one axis. Raises DataError where it cannot be written."""
+    """Draw the distributions below each other over one axis. Raises SinkError where it cannot be written."""
     figure = Figure(figsize=(9, 1.2 + 1.6 * len(conditions)), layout="constrained")
     panels = figure.subplots(len(conditions), 1, sharex=True, squeeze=False)[:, 0]
     totals = [trials.latency_ms["total"].to_numpy(np.float64) for trials in conditions.values()]
@@ -101,7 +101,7 @@ def write_histograms(path: Path, conditions: Mapping[str, Trials], title: str) -
         panel.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("frame handed over → trigger output written (ms); lines: p50, p95, p99, max")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    write_figure(path, figure, "another folder with --out")
+    write_figure(path, figure)
 
 
 def _caption(name: str, trials: Trials) -> str:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from realtime_cropzoom.errors import DataError, SinkError
 
 _FLUSH_S = 0.5
+_ADVICE = "; give another file with --out"
 
 Say = Callable[[str], None]
 """Tells the user something, in a line."""
@@ -196,31 +197,68 @@ def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
 
     OpenCV only encodes it: on a full disk it leaves half a file of some kinds, and says that all is well.
     """
-    data = _encoded(final, pixels)
-    partial = partial_of(final)
+    data = encode_image(final, pixels)
+    make_folder(final.parent)
+    write_whole(final, data, advice="")
+
+
+def write_whole(final: Path, content: bytes | str, advice: str = _ADVICE) -> None:
+    """Write a small file, whole or not at all. Raises SinkError, which ends with ``advice``."""
+    write_all({final: content}, advice)
+
+
+def write_all(contents: Mapping[Path, bytes | str], advice: str = _ADVICE) -> None:
+    """Write small files that belong together: all of them, or none. Raises SinkError, which ends with ``advice``.
+
+    Where it fails nothing is left under their names, so that the same command can be tried again. What a
+    link points at is replaced, and not the link.
+    """
+    targets = {final: _target(final) for final in contents}
+    try:
+        for final, content in contents.items():
+            with _words_for(final, advice):
+                # A file name in a text need not be UTF-8: what of it is not is written as JSON and YAML write it.
+                data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+                partial_of(targets[final]).write_bytes(data)
+        for final, target in targets.items():
+            with _words_for(final, advice):
+                os.replace(partial_of(target), target)
+    finally:
+        for target in targets.values():
+            with contextlib.suppress(OSError):
+                partial_of(target).unlink(missing_ok=True)
+
+
+def _target(final: Path) -> Path:
+    """Return what is to be replaced. Raises SinkError where it is something else than a file."""
     with _words_for(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, final)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        target = Path(os.path.realpath(final))
+        if target.exists() and not target.is_file():
+            kind = "a folder" if target.is_dir() else "a device"
+            raise SinkError(f"cannot write {final}: got {kind}, expected a file; give another with --out")
+    return target
 
 
 def is_same_image(path: Path, pixels: npt.NDArray[np.integer[Any]]) -> bool:
     """Whether a file is what ``write_image`` would write, or holds the same pixels."""
-    if path.read_bytes() == _encoded(path, pixels):
+    if path.read_bytes() == encode_image(path, pixels):
         return True
     found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     return found is not None and np.array_equal(found, pixels)
 
 
-def _encoded(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> bytes:
+def encode_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> bytes:
+    """Return a picture, in OpenCV's order of colours, as the kind of file that its name says. Raises SinkError."""
     try:
+        if not final.suffix.isascii():  # OpenCV ends the process where a name is no text
+            raise ValueError
         return bytes(cv2.imencode(final.suffix, pixels)[1].tobytes())
-    except cv2.error as error:
-        raise SinkError(f"cannot write {final}: no picture of {pixels.shape} can be {final.suffix}") from error
+    except (cv2.error, ValueError) as error:
+        height, width = pixels.shape[:2]
+        raise SinkError(
+            f"cannot write {final}: a picture of {width}x{height} cannot be {final.suffix or 'without an ending'}; "
+            "give a name such as frames.png"
+        ) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -230,8 +268,8 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _words_for(final: Path) -> Iterator[None]:
+def _words_for(final: Path, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SinkError(f"cannot write {final}: {error.strerror or error}") from error
+        raise SinkError(f"cannot write {final}: {error.strerror or error}{advice}") from error

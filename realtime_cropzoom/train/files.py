@@ -11,7 +11,9 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
+from realtime_cropzoom.draw import encode_figure
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.offline.outputs import write_whole
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.evaluate import Prediction
 from realtime_cropzoom.types import Float32
@@ -56,14 +58,14 @@ def remove_exports(output_dir: Path) -> None:
 
 def write_config(tree: dict[str, Any], output_dir: Path) -> None:
     """Write ``config.yaml`` as it was used, overrides applied."""
-    (output_dir / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    _write(output_dir / "config.yaml", yaml.safe_dump(tree, sort_keys=False))
 
 
 def write_curves(epochs: Sequence[_Epoch], output_dir: Path) -> None:
     """Write ``loss.csv`` and ``loss.png``."""
     rows = [(e.number, e.loss, e.held_out_px, e.seconds) for e in epochs]
     table = pd.DataFrame(rows, columns=["epoch", "loss", "held_out_px", "seconds"])
-    table.to_csv(output_dir / "loss.csv", index=False)
+    _write(output_dir / "loss.csv", table.to_csv(index=False))
     figure = Figure(figsize=(7, 4), layout="constrained")
     loss_axes = figure.add_subplot()
     loss_axes.semilogy(table["epoch"], table["loss"], color="tab:blue")
@@ -72,7 +74,7 @@ def write_curves(epochs: Sequence[_Epoch], output_dir: Path) -> None:
         error_axes = loss_axes.twinx()
         error_axes.semilogy(table["epoch"], table["held_out_px"], color="tab:orange")
         error_axes.set_ylabel("held-out error (frame pixels)", color="tab:orange")
-    figure.savefig(output_dir / "loss.png", dpi=120)
+    _write(output_dir / "loss.png", encode_figure(output_dir / "loss.png", figure, dpi=120))
 
 
 def write_predictions(
@@ -96,14 +98,18 @@ def write_predictions(
     rows = [np.column_stack([p.keypoints.xy, p.keypoints.likelihood]).ravel() for p in predictions]
     table = pd.DataFrame(np.stack(rows).astype(np.float64), index=index, columns=columns)
     table["set", "", ""] = list(sets)
-    table.to_csv(folder / "predictions.csv")
+    _write(folder / "predictions.csv", table.to_csv())
     by_keypoint = pd.DataFrame(errors.astype(np.float64), index=index, columns=list(keypoint_names))
     by_keypoint["set"] = list(sets)
-    by_keypoint.to_csv(folder / "predictions_pixel_error.csv")
+    _write(folder / "predictions_pixel_error.csv", by_keypoint.to_csv())
 
 
 def write_boxes(folder: Path, frames: Sequence[LabelledFrame], predictions: Sequence[Prediction]) -> None:
     """Write ``bbox.csv``: what the model saw of each frame."""
     index = [frame.name for frame in frames]
     boxes = [(p.box.x, p.box.y, p.box.h, p.box.w) for p in predictions]
-    pd.DataFrame(boxes, index=index, columns=["x", "y", "h", "w"]).to_csv(folder / "bbox.csv")
+    _write(folder / "bbox.csv", pd.DataFrame(boxes, index=index, columns=["x", "y", "h", "w"]).to_csv())
+
+
+def _write(path: Path, content: bytes | str) -> None:
+    write_whole(path, content, advice="; give another --output-dir")
