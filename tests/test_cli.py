@@ -207,7 +207,7 @@ def test_without_a_source_it_explains_itself(commands: Commands) -> None:
         (["lisen"], "command: got 'lisen', which is none. Did you mean 'listen'?"),
         (["run", "a.mp4", "b.mp4"], "run: got 'b.mp4', which is one argument too many"),
         (["draw"], "SESSION is missing. See: cropzoom draw --help"),
-        (["draw", ".", "--frames", "six"], "argument --frames: invalid int value: 'six'"),
+        (["draw", ".", "--frames", "six"], "--frames: got 'six', expected a whole number"),
         (["calibrate", "rectangel"], "Did you mean 'rectangle'?"),
         (["convert", ".", "--to", "nbw"], "--to: got 'nbw', which is none; expected one of nwb, h5, parquet, csv."),
     ],

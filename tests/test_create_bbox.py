@@ -108,10 +108,10 @@ def test_several_videos_and_folders_at_once(work: Workplace) -> None:
     [
         (["--crop_size", 20, "--crop_ratio", 2], "both crop_size and crop_ratio were given"),
         (["--crop_ratio", 1], "crop_ratio is 1; expected more than 1"),
-        (["--crop_ratio", -2], "crop_ratio is -2"),
-        (["--crop_ratio", "nan"], "crop_ratio is nan"),
-        (["--crop_size", 0], "crop_size is 0"),
-        (["--crop_size", -20], "crop_size is -20"),
+        (["--crop_ratio", -2], "--crop-ratio: got '-2'"),
+        (["--crop_ratio", "nan"], "--crop-ratio: got 'nan'"),
+        (["--crop_size", 0], "--crop-size: got '0'"),
+        (["--crop_size", -20], "--crop-size: got '-20'"),
         (["--anchor_keypoints", "nose,paw"], "no paw; it has nose, ear, tail"),
     ],
 )
@@ -167,7 +167,7 @@ def test_every_box_file_of_a_folder_is_smoothed(work: Workplace) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--window", 0], "window is 0"),
+        (["--window", 0], "--window: got '0'"),
         (["--method", "mean"], "method is mean; expected one of median"),
         (["--output_dir", "boxes"], "where the boxes come from"),
     ],

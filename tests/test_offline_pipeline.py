@@ -275,7 +275,7 @@ BAD_INPUT: dict[str, tuple[Any, str]] = {
         "clip_bbox.csv exists; give another folder with --out, or --overwrite",
     ),
     "an output below a file": (lambda w: [w.video(), "--out", w.folder / "clip.mp4/out"], "cannot write"),
-    "no cores": (lambda w: [w.video(), "--workers", 0], "workers is 0"),
+    "no cores": (lambda w: [w.video(), "--workers", 0], "--workers: got '0'"),
 }
 
 

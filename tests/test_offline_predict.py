@@ -527,8 +527,8 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         lambda w, m: [m, write_labels(w.folder / "L.csv", {"stuff/a.png": [None] * 3}), folder_of(w, "a.png")][:2],
         "cannot read the image .*a.png",
     ),
-    "batches of nothing": (lambda w, m: [m, w.video(frames=3), "--batch_size", 0], "batch_size is 0"),
-    "no cores": (lambda w, m: [m, w.video(frames=3), "--workers", -1], "workers is -1"),
+    "batches of nothing": (lambda w, m: [m, w.video(frames=3), "--batch_size", 0], "--batch-size: got '0'"),
+    "no cores": (lambda w, m: [m, w.video(frames=3), "--workers", -1], "--workers: got '-1'"),
     "an override of nothing": (lambda w, m: [m, w.video(frames=3), "--overrides", "colormap"], "override 'colormap'"),
     "an override of a section": (lambda w, m: [m, w.video(frames=3), "--overrides", "data=3"], "data is a section"),
     "an override of what there is not": (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.commands.common import add_overwrite, check_free, say_next
+from realtime_cropzoom.commands.values import a_path, number, seconds, some_text
 from realtime_cropzoom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,25 +40,38 @@ def register(commands: Any) -> None:
 
     scale = _way(ways, "scale", _scale, "from one length, for a camera that looks straight down")
     length = scale.add_mutually_exclusive_group(required=True)
-    length.add_argument("--px-per-cm", type=float, metavar="PX", help="pixels a cm")
+    length.add_argument("--px-per-cm", type=number(1e-6, 1e6, "pixels"), metavar="PX", help="pixels a cm")
     length.add_argument("--line", nargs=2, metavar="X,Y", help="two points in pixels, --length-cm from each other")
-    scale.add_argument("--length-cm", type=float, metavar="CM", help="how far from each other the points of --line are")
+    scale.add_argument(
+        "--length-cm",
+        type=number(1e-6, 1e6, "cm"),
+        metavar="CM",
+        help="how far from each other the points of --line are",
+    )
     scale.add_argument("--origin", default="0,0", metavar="X,Y", help="the pixel that is 0,0 in cm (0,0)")
 
     lens = ways.add_parser("lens", help="from pictures of a chessboard: what the lens bends")
-    lens.add_argument("source", metavar="SOURCE", help="a video or a folder of images, the board all over the frame")
+    lens.add_argument(
+        "source", type=some_text, metavar="SOURCE", help="a video or a folder of images, the board all over the frame"
+    )
     lens.add_argument("--board", required=True, metavar="NxM", help="inner corners along its sides, as in 9x6")
-    lens.add_argument("--out", type=Path, required=True, metavar="YAML", help="the file, for --lens of the other ways")
+    lens.add_argument(
+        "--out", type=a_path, required=True, metavar="YAML", help="the file, for --lens of the other ways"
+    )
     add_overwrite(lens)
     lens.set_defaults(command=_lens)
 
 
 def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = ways.add_parser(name, help=what)
-    parser.add_argument("source", metavar="SOURCE", help="what shows the arena, as it will be tracked")
-    parser.add_argument("--start-s", type=float, default=0.0, metavar="S", help="recordings: the frame to draw on (0)")
-    parser.add_argument("--lens", type=Path, metavar="YAML", help="what 'cropzoom calibrate lens' has made")
-    parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="the file; the picture goes beside it")
+    parser.add_argument("source", type=some_text, metavar="SOURCE", help="what shows the arena, as it will be tracked")
+    parser.add_argument(
+        "--start-s", type=seconds, default=0.0, metavar="S", help="recordings: the frame to draw on (0)"
+    )
+    parser.add_argument("--lens", type=a_path, metavar="YAML", help="what 'cropzoom calibrate lens' has made")
+    parser.add_argument(
+        "--out", type=a_path, required=True, metavar="YAML", help="the file; the picture goes beside it"
+    )
     add_overwrite(parser)
     parser.set_defaults(command=command)
     return parser

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.signals import signals_held_back
 
@@ -27,7 +28,7 @@ def register(commands: Any) -> None:
         "keys", help="make keys, so that other machines may listen", description=KEYS_EXPLAINED, formatter_class=raw
     )
     keys.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="folder of this machine's keys; made if it is not there"
+        "folder", type=a_path, metavar="FOLDER", help="folder of this machine's keys; made if it is not there"
     )
     keys.add_argument(
         "--client",

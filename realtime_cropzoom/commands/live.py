@@ -17,6 +17,7 @@ from realtime_cropzoom.commands.common import (
     say_next,
     settings_given,
 )
+from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 
@@ -50,7 +51,7 @@ def register(commands: Any) -> None:
         metavar="SOURCE",
         help="a video, a folder of images, camera:0, rtsp://…, or synthetic:arena[,key=value…]",
     )
-    run.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
+    run.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
     run.add_argument("--quiet", action="store_true", help="no progress, no report")
     add_settings(run)
     run.set_defaults(command=_run)
@@ -59,13 +60,13 @@ def register(commands: Any) -> None:
     listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT",
                         help="what the run names at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
     listen.add_argument("--camera", help="only this camera")
-    listen.add_argument("--keys", type=Path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
+    listen.add_argument("--keys", type=a_path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
     listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")
     listen.add_argument("--json", action="store_true", help="print nothing but a summary at the end, as JSON")
     listen.set_defaults(command=_listen)
 
     demo = commands.add_parser("demo", help="track the built-in arena, with a subscriber, a report and a picture")
-    demo.add_argument("--out", type=Path, default=Path("sessions"), help="folder for the session's own folder")
+    demo.add_argument("--out", type=a_path, default=Path("sessions"), help="folder for the session's own folder")
     demo.add_argument("--source", help="another arena, as in synthetic:arena,fps=100,seed=3")
     demo.set_defaults(command=_demo)
 

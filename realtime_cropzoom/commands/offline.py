@@ -20,6 +20,7 @@ from realtime_cropzoom.commands.common import (
     say_next,
     settings_given,
 )
+from realtime_cropzoom.commands.values import a_path, number, whole
 from realtime_cropzoom.errors import ConfigError, CropzoomError
 from realtime_cropzoom.paths import is_folder, user_path
 from realtime_cropzoom.signals import signals_held_back
@@ -49,7 +50,7 @@ def register(commands: Any) -> None:
     _add_inputs(predict, "videos, images, label files (CSV), or folders of videos or images")
     _add_inference(predict)
     predict.add_argument(
-        "--bbox-dir", type=Path, metavar="DIR", help="crop to the boxes there: VIDEO_bbox.csv, bbox.csv"
+        "--bbox-dir", type=a_path, metavar="DIR", help="crop to the boxes there: VIDEO_bbox.csv, bbox.csv"
     )
     predict.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="change the model's config")
     _add_writing(predict)
@@ -63,17 +64,17 @@ def register(commands: Any) -> None:
     create.set_defaults(command=_create_bbox)
 
     smooth = commands.add_parser("smooth_bbox", help="smooth the boxes of a folder")
-    smooth.add_argument("bbox_dir", type=Path, metavar="BBOX_DIR", help="folder with *_bbox.csv files")
-    smooth.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="another folder")
+    smooth.add_argument("bbox_dir", type=a_path, metavar="BBOX_DIR", help="folder with *_bbox.csv files")
+    smooth.add_argument("--output-dir", type=a_path, required=True, metavar="DIR", help="another folder")
     smooth.add_argument("--method", default="median", help="median")
-    smooth.add_argument("--window", type=int, default=5, metavar="N", help="frames (5)")
+    smooth.add_argument("--window", type=whole(1, 1_000_000, "frames"), default=5, metavar="N", help="frames (5)")
     _add_overwrite(smooth)
     smooth.set_defaults(command=_smooth_bbox)
 
     crop = commands.add_parser("crop", help="cut videos or labelled images to their boxes")
     _add_model_dir(crop)
     _add_inputs(crop, "videos, label files (CSV), or folders of videos")
-    crop.add_argument("--bbox-dir", type=Path, metavar="DIR", help="boxes from elsewhere: VIDEO_bbox.csv, bbox.csv")
+    crop.add_argument("--bbox-dir", type=a_path, metavar="DIR", help="boxes from elsewhere: VIDEO_bbox.csv, bbox.csv")
     _add_box_rule(crop)
     _add_inference(crop)
     _add_overwrite(crop)
@@ -82,45 +83,49 @@ def register(commands: Any) -> None:
 
     remap = commands.add_parser("remap", help="predictions on crops, back in the coordinates of the original image")
     remap.add_argument(
-        "preds_file", type=Path, metavar="PREDS", help="predictions on a cropped video or cropped images"
+        "preds_file", type=a_path, metavar="PREDS", help="predictions on a cropped video or cropped images"
     )
-    remap.add_argument("bbox_file", type=Path, metavar="BBOX", help="the boxes they were cropped with")
-    remap.add_argument("--cropped-video", type=Path, metavar="FILE", help="where it is not where crop has left it")
+    remap.add_argument("bbox_file", type=a_path, metavar="BBOX", help="the boxes they were cropped with")
+    remap.add_argument("--cropped-video", type=a_path, metavar="FILE", help="where it is not where crop has left it")
     _add_overwrite(remap)
     remap.set_defaults(command=_remap)
 
     pipeline = commands.add_parser("pipeline", help="detector, boxes and pose in one pass over each video")
     _add_inputs(pipeline, "videos, folders of videos, or synthetic:arena")
-    pipeline.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings from a file")
+    pipeline.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
     pipeline.add_argument(
-        "--out", type=Path, dest="folder", metavar="DIR", help="folder of the files (video_preds of the pose model)"
+        "--out", type=a_path, dest="folder", metavar="DIR", help="folder of the files (video_preds of the pose model)"
     )
     add_settings(pipeline, OF_PIPELINE)
-    pipeline.add_argument("--batch-size", type=int, metavar="N", help="frames that go to a model at once")
-    pipeline.add_argument("--workers", type=int, metavar="N", help="cores to use (all)")
+    pipeline.add_argument(
+        "--batch-size", type=whole(1, 100_000, "frames"), metavar="N", help="frames that go to a model at once"
+    )
+    pipeline.add_argument("--workers", type=whole(1, 10_000, "cores"), metavar="N", help="cores to use (all)")
     _add_writing(pipeline)
     pipeline.set_defaults(command=_pipeline)
 
 
 def _add_model_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model_dir", type=Path, metavar="MODEL_DIR", help="a model directory")
+    parser.add_argument("model_dir", type=a_path, metavar="MODEL_DIR", help="a model directory")
 
 
 def _add_inputs(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("input_path", type=Path, nargs="+", metavar="INPUT", help=what)
+    parser.add_argument("input_path", type=a_path, nargs="+", metavar="INPUT", help=what)
 
 
 def _add_box_rule(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--crop-ratio", type=float, metavar="R", help="side of the box, times the keypoints' span (2.0)"
+        "--crop-ratio", type=number(0.001, 1000), metavar="R", help="side of the box, times the keypoints' span (2.0)"
     )
-    parser.add_argument("--crop-size", type=int, metavar="PX", help="side of the box in pixels")
+    parser.add_argument("--crop-size", type=whole(1, 8192, "pixels"), metavar="PX", help="side of the box in pixels")
     parser.add_argument("--anchor-keypoints", default="", metavar="A,B", help="keypoints that make the box (all)")
 
 
 def _add_inference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-size", type=int, metavar="N", help="frames that go to the model at once")
-    parser.add_argument("--workers", type=int, metavar="N", help="cores to use (all)")
+    parser.add_argument(
+        "--batch-size", type=whole(1, 100_000, "frames"), metavar="N", help="frames that go to the model at once"
+    )
+    parser.add_argument("--workers", type=whole(1, 10_000, "cores"), metavar="N", help="cores to use (all)")
     parser.add_argument(
         "--provider", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto", help="what runs the model"
     )

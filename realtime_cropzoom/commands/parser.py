@@ -78,7 +78,7 @@ class Parser(argparse.ArgumentParser):
         missing = message.removeprefix("the following arguments are required: ")
         if missing != message:
             raise ConfigError(f"{missing} is missing. {self._more()}")
-        raise ConfigError(f"{message}. {self._more()}")
+        raise ConfigError(f"{message.removeprefix('argument ')}. {self._more()}")
 
     def format_help(self) -> str:
         """As argparse, but the commands are in groups."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, add_settings, say_next, settings_given
+from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.signals import signals_held_back
 
@@ -39,7 +40,7 @@ def register(commands: Any) -> None:
     check = commands.add_parser("check", help=try_out, description=CHECK_EXPLAINED, formatter_class=raw)
     check.add_argument("what", nargs="?", metavar="CONFIG", help="a config file (.yaml), or a source")
     check.add_argument(
-        "--config", type=Path, metavar="FILE.yaml", help="settings from a file, where CONFIG is a source"
+        "--config", type=a_path, metavar="FILE.yaml", help="settings from a file, where CONFIG is a source"
     )
     check.add_argument("--hours", default="1", help="how long the run is to be, for the disk (1)")
     check.add_argument("--json", action="store_true", help="print the lines as JSON")

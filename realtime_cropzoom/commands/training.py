@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from realtime_cropzoom.commands.common import say_next
+from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ OUR_CHECKPOINT = "cropzoom_small.pt"
 def register(commands: Any) -> None:
     """Add the commands to the parser."""
     train = commands.add_parser("train", help="train a detector or pose model (needs the extra 'train')")
-    train.add_argument("config", type=Path, metavar="CONFIG.yaml", help="a Lightning Pose config")
+    train.add_argument("config", type=a_path, metavar="CONFIG.yaml", help="a Lightning Pose config")
     train.add_argument(
-        "--output-dir", type=Path, help="the new model directory (./outputs/YYYY-MM-DD/HH-MM-SS)", metavar="DIR"
+        "--output-dir", type=a_path, help="the new model directory (./outputs/YYYY-MM-DD/HH-MM-SS)", metavar="DIR"
     )
     train.add_argument(
-        "--detector-model", type=Path, metavar="DIR",
+        "--detector-model", type=a_path, metavar="DIR",
         help="train a pose model on the images that 'crop' has cropped in this detector's directory; where the config "
         "sets cropzoom.crop_size, crops are cut while training, and the held-out error is measured in its boxes",
     )  # fmt: skip
@@ -43,7 +44,7 @@ def register(commands: Any) -> None:
     train.add_argument("--overwrite", action="store_true", help="replace the model that is in the output directory")
     train.set_defaults(command=_train)
     export = commands.add_parser("export", help="write a trained model as ONNX, which is what runs")
-    export.add_argument("model_dir", type=Path, metavar="MODEL_DIR", help="a directory that train has left")
+    export.add_argument("model_dir", type=a_path, metavar="MODEL_DIR", help="a directory that train has left")
     export.add_argument("--runtime", choices=["onnx", "tensorrt"], default="onnx", help="onnx serves every provider")
     export.add_argument(
         "--onnx-precision", choices=["fp32", "fp16"], default="fp32",

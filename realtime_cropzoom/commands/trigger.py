@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, say_next
+from realtime_cropzoom.commands.values import a_path, frame_rate, whole
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.signals import ignore_suspension, signals_held_back, stop_on_signals
@@ -49,28 +50,30 @@ def register(commands: Any) -> None:
     trigger = commands.add_parser("trigger", help="switch outputs by rules, on the poses of a run",
                                   description=_EXPLAINED,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    trigger.add_argument("rules", nargs="?", type=Path, metavar="RULES.yaml")
+    trigger.add_argument("rules", nargs="?", type=a_path, metavar="RULES.yaml")
     trigger.add_argument("--endpoint", help="where the poses are published, in place of what the rules say")
     trigger.add_argument("--camera", help="only this camera, in place of what the rules say")
-    trigger.add_argument("--keys", type=Path, metavar="FILE", help="this client's key, where the run has keys")
+    trigger.add_argument("--keys", type=a_path, metavar="FILE", help="this client's key, where the run has keys")
     trigger.add_argument("--arm", action="store_true", help="arm all rules with the first pose")
     trigger.add_argument("--dry-run", action="store_true", help="decide and log, and switch nothing")
     trigger.add_argument("--follow", action="store_true", help="go on with the next run when one has ended")
-    trigger.add_argument("--seed", type=int, help="of the sham trials, in place of what the rules say")
+    trigger.add_argument(
+        "--seed", type=whole(0, (1 << 63) - 1), help="of the sham trials, in place of what the rules say"
+    )
     trigger.add_argument("--control", default=AUTO, metavar="NAME",
                          help="name of the socket for orders (that of the rules), an endpoint, or none")  # fmt: skip
-    trigger.add_argument("--control-keys", type=Path, metavar="PATH",
+    trigger.add_argument("--control-keys", type=a_path, metavar="PATH",
                          help="for a tcp:// one: its folder of keys; with --send this client's key")  # fmt: skip
     trigger.add_argument(
-        "--out", type=Path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
+        "--out", type=a_path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
     )
-    trigger.add_argument("--log", type=Path, help="exactly this new folder for the log, in place of --out")
+    trigger.add_argument("--log", type=a_path, help="exactly this new folder for the log, in place of --out")
     trigger.add_argument("--quiet", action="store_true", help="no progress, no report")
     trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked pulse on this output, and end")
     trigger.add_argument(
-        "--replay", type=Path, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
+        "--replay", type=a_path, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
     )
-    trigger.add_argument("--fps", type=float, help="frames a second, to replay poses that have no times")
+    trigger.add_argument("--fps", type=frame_rate, help="frames a second, to replay poses that have no times")
     trigger.add_argument("--send", nargs="+", metavar=("ORDER", "TARGET"),
                          help="arm, disarm, test OUTPUT, stop or state, to the one that runs")  # fmt: skip
     trigger.set_defaults(command=_trigger)

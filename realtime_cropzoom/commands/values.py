@@ -1,0 +1,67 @@
+"""Values of flags: what makes no sense is one line, before anything is opened."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from realtime_cropzoom.errors import shortened
+from realtime_cropzoom.latest import find_session
+from realtime_cropzoom.paths import user_path
+
+_DAYS_S = 1e7
+T = TypeVar("T", int, float)
+
+
+def a_path(text: str) -> Path:
+    """Return the file or folder that is meant. Nothing is what a shell makes of a variable that is not set."""
+    return user_path(some_text(text, "a file or folder"))
+
+
+def a_session(text: str) -> Path:
+    """Return the session that is meant, which may be ``latest``. Raises DataError where there is none."""
+    return find_session(some_text(text, "a session's folder"))
+
+
+def some_text(text: str, what: str = "some text") -> str:
+    """Return ``text``, which must not be empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {what}; is a variable of the shell not set?")
+    return text
+
+
+def number(low: float, high: float, what: str = "a number") -> Callable[[str], float]:
+    """Return what makes a number from ``low`` to ``high`` of a text."""
+
+    def parse(text: str) -> float:
+        value = _converted(float, text)
+        if value is None or not low <= value <= high:  # nan is neither
+            raise argparse.ArgumentTypeError(f"got {shortened(text)}, expected {what} from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def whole(low: int, high: int, what: str = "a whole number") -> Callable[[str], int]:
+    """Return what makes a whole number from ``low`` to ``high`` of a text."""
+
+    def parse(text: str) -> int:
+        value = _converted(int, text)
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"got {shortened(text)}, expected {what} from {low} to {high}")
+        return value
+
+    return parse
+
+
+seconds = number(0, _DAYS_S, "seconds")
+frame_rate = number(0.001, 100_000, "frames a second")
+
+
+def _converted(kind: Callable[[str], T], text: str) -> T | None:
+    try:
+        return kind(text)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,79 @@
+"""Values of flags that make no sense: one line and exit code 2, for every flag of every command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from realtime_cropzoom import cli
+from realtime_cropzoom.commands.values import a_path, a_session, frame_rate, seconds, some_text, whole
+
+NUMBERS = ["nan", "inf", "1e400", "-1", "1e300", "99999999999999999999", ""]
+
+
+Leaf = tuple[tuple[str, ...], argparse.ArgumentParser]
+
+
+def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[Leaf]:
+    inner = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
+    if inner is None:
+        yield words, parser
+        return
+    for name, child in inner.choices.items():
+        yield from leaves(child, (*words, name))
+
+
+PARSER = cli._parser()
+COMMANDS = dict(leaves(PARSER))
+
+
+def required(parser: argparse.ArgumentParser, but: argparse.Action) -> list[str]:
+    """What else the command needs: names of nothing that is there."""
+    words: list[str] = []
+    either = [g for g in parser._mutually_exclusive_groups if g.required and but not in g._group_actions]
+    groups = [group._group_actions[0] for group in either]
+    for action in parser._actions:
+        if action is but or not (action.required or action in groups):
+            continue
+        value = str(action.choices[0]) if isinstance(action.choices, (list, tuple)) else "1"
+        values = [value] * (action.nargs if isinstance(action.nargs, int) else 1)
+        words += [*action.option_strings[:1], *values]
+    return words
+
+
+def attempts(command: tuple[str, ...]) -> Iterator[list[str]]:
+    parser = COMMANDS[command]
+    for action in parser._actions:
+        if not callable(action.type):
+            continue
+        for value in [""] if action.type in (a_path, a_session, some_text) else NUMBERS:
+            rest = required(parser, action)
+            first = [f"{action.option_strings[0]}={value}"] if action.option_strings else [value]
+            yield [*command, *first, *rest]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids="-".join)
+def test_what_makes_no_sense_is_one_line(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_parser", lambda: PARSER)  # to make it costs more than all else
+    parser = COMMANDS[command]
+    monkeypatch.setattr(parser, "_defaults", {**parser._defaults, "command": _started})
+    for words in attempts(command):
+        assert cli.main(words) == 2, words
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith("cropzoom: "), words
+        assert ": got " in line, line
+        assert ", expected " in line, line
+
+
+def _started(arguments: argparse.Namespace) -> int:
+    raise AssertionError(f"started with {arguments}")
+
+
+def test_what_makes_sense_is_taken() -> None:
+    assert (seconds("1.5"), frame_rate("29.97"), whole(1, 10)("7")) == (1.5, 29.97, 7)
+    assert a_path("sessions/x") == Path("sessions/x")
