@@ -98,8 +98,8 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
         lines += [f"likelihood (median): {each}" if known else "likelihood: this model knows none"]
         low, high = summary["length_px_10_90"]
         lines.append(
-            f"body length {summary['length_px']:.0f} px (80 % of frames: {low:.0f} to {high:.0f} px), "
-            f"jumps in {_percent(summary['jumps'])} of frames"
+            f"body length {summary['length_px']:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px), "
+            f"jumps in {_percent(summary['jumps'])} of poses"
         )
     why = misfit(summary)
     if skipped and why:

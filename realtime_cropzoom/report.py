@@ -65,6 +65,11 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
     )
 
 
+def frames_to_come(*counts: int | None) -> int | None:
+    """Return the least of what a source has and what was asked for; None where neither is known."""
+    return min((count for count in counts if count is not None), default=None)
+
+
 def fit(parts: Sequence[str], columns: int) -> str:
     """Join as many of ``parts`` as fit into a line of ``columns``; of the first one, what fits."""
     line = parts[0][: columns - 1]

@@ -9,7 +9,7 @@ import pytest
 from live import ANY_PORT, Files, Film, at_least, hold_models, make_settings, run_to_end
 from livefilm import Camera, Segment, listen
 
-from realtime_cropzoom.report import TOO_SLOW, report
+from realtime_cropzoom.report import TOO_SLOW, frames_to_come, report
 from realtime_cropzoom.stages.lag import LagWatch
 
 S = 1_000_000_000
@@ -44,6 +44,11 @@ def test_a_run_that_falls_behind_says_so_and_its_report_too(
     (line,) = (line for line in report(summary).splitlines() if line.startswith("WARNING: "))
     assert f"{summary['counts']['skipped']} of 210 frames were skipped, and poses were " in line
     assert line.endswith(TOO_SLOW)
+
+
+def test_progress_counts_up_to_the_frames_that_will_come() -> None:
+    assert [frames_to_come(150, 100), frames_to_come(150, 200), frames_to_come(None, 100)] == [100, 150, 100]
+    assert frames_to_come(None, None) is None
 
 
 def test_frames_that_were_old_when_they_came_are_not_called_lost(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_counts_become_words() -> None:
     assert quality_lines(summary, shipped=True) == [
         "animal found in 99 % of 300 processed frames",
         "likelihood (median): a 0.90, b 0.90, c 0.90",
-        "body length 100 px (80 % of frames: 100 to 100 px), jumps in 1 % of frames",
+        "body length 100 px (80 % of poses: 100 to 100 px), jumps in 1 % of poses",
     ]
     assert json.loads(json.dumps(summary)) == summary
 

@@ -123,13 +123,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress a second until the run ends; on a terminal, over the last one."""
-    from realtime_cropzoom.report import progress_line
+    from realtime_cropzoom.report import frames_to_come, progress_line
 
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
         if not quiet:
-            counts = [count for count in (pipeline.info.frame_count, pipeline.settings.frames) if count is not None]
-            lockstep = pipeline.settings.pace == "fast"
-            line = progress_line(pipeline.progress(), min(counts, default=None), terminal.columns(), lockstep=lockstep)
+            settings = pipeline.settings
+            line = progress_line(
+                pipeline.progress(),
+                frames_to_come(pipeline.info.frame_count, settings.frames),
+                terminal.columns(),
+                lockstep=settings.pace == "fast",
+            )
             terminal.show([line])
     terminal.keep()
 

@@ -11,7 +11,8 @@ from realtime_cropzoom import terminal
 from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
 from realtime_cropzoom.commands.common import say_draw
-from realtime_cropzoom.report import progress_line, report
+from realtime_cropzoom.config import Settings
+from realtime_cropzoom.report import frames_to_come, progress_line, report
 from realtime_cropzoom.signals import stop_on_signals
 
 _LOOK_EVERY_S = 0.1
@@ -62,8 +63,14 @@ def _taken(lines: deque[str]) -> list[str]:
 def _line(run: CameraRun, cameras: Cameras) -> str:
     width = max(map(len, cameras.settings))
     room = terminal.columns() - width - 2
-    doing = "starting" if run.status is None else progress_line(run.status, run.frame_count, room)
+    doing = "starting" if run.status is None else _progress(run, cameras.settings[run.name], room)
     return f"{run.name:<{width}}  {doing}"
+
+
+def _progress(run: CameraRun, settings: Settings, room: int) -> str:
+    assert run.status is not None
+    total = frames_to_come(run.frame_count, settings.frames)
+    return progress_line(run.status, total, room, lockstep=settings.pace == "fast")
 
 
 def _say(lines: list[str]) -> None:
