@@ -78,7 +78,7 @@ def draw_zones(
     if path is not None:
         x, y = path.T
         axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
-        axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9, label="path of the animal")
+        axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9, label="mean of the keypoints")
     _draw_outlines(axes, {name: outline(shape, arena) for name, shape in rules.zones.items()})
     _draw_fired(axes, fired)
     if path is not None or fired:
