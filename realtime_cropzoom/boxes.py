@@ -18,6 +18,8 @@ from realtime_cropzoom.types import Box, Keypoints
 DEFAULT_CROP_RATIO = 2.0
 MAX_SIDE = 8192
 """No box is larger than this, whatever a detector or a file says."""
+FARTHEST = 1 << 20
+"""No box begins farther from a picture's corner than this, in pixels: no picture is as large."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from realtime_cropzoom.boxes import MAX_SIDE
+from realtime_cropzoom.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.csv_text import check_separator, frame_numbers
 from realtime_cropzoom.errors import DataError, ScheduleError, in_words
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
@@ -236,7 +236,9 @@ def _read_row(index: int, row: dict[str, str]) -> BoxInForce:
         return NO_BOX if row.get("state") == State.SEARCHING else PASSED_OVER
     box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
     if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
-        raise ValueError(f"row {index} has a box of {box.w}x{box.h} pixels")
+        raise ValueError(f"row {index} has a box of {box.w:.6g}x{box.h:.6g} pixels")
+    if abs(box.x) > FARTHEST or abs(box.y) > FARTHEST:
+        raise ValueError(f"row {index} has a box at {row['x']},{row['y']}, which is in no picture")
     if "state" not in row:
         return BoxInForce(box, index, 0.0, State.TRACKING, detected_ns=0)
     return BoxInForce(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)

@@ -30,7 +30,7 @@ def make_session_folder(parent: Path, name: str) -> Path:
             folder.mkdir(parents=True)
         except FileExistsError:
             if not parent.is_dir():
-                raise SinkError(f"{parent} is a file; give a folder with --out") from None
+                raise SinkError(f"{_what_is(parent)}; give a folder with --out") from None
             continue
         except OSError as error:
             raise SinkError(
@@ -38,6 +38,13 @@ def make_session_folder(parent: Path, name: str) -> Path:
             ) from error
         return folder
     raise SinkError(f"{parent} holds a thousand runs of {stem}; give another folder with --out")
+
+
+def _what_is(path: Path) -> str:
+    """Return what is in the place of a folder."""
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link to {path.readlink()}, which is not there"
+    return f"{path} is a file"
 
 
 def make_given_folder(folder: Path) -> Path:

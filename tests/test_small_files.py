@@ -15,8 +15,11 @@ from live import make_settings, run_to_end
 
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.draw import write_png
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
+from realtime_cropzoom.offline.boxfile import read_boxes
 from realtime_cropzoom.offline.outputs import write_whole
+from realtime_cropzoom.schedule import FileSchedule
+from realtime_cropzoom.session_folder import make_session_folder
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=0.3,seed=3"
 PICTURE = np.zeros((8, 8, 3), np.uint8)
@@ -98,3 +101,19 @@ def test_more_frames_than_there_are_is_all_of_them(session: Path, tmp_path: Path
     assert main(["draw", str(session), "--frames", "3000000000", "--out", str(out)]) == 0
     picture = cv2.imread(str(out))
     assert picture.shape[0] < 4 * 700
+
+
+def test_a_folder_that_is_a_link_to_nothing_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "dang").symlink_to("gone")
+    with pytest.raises(SinkError, match="dang is a link to gone, which is not there; give a folder with --out"):
+        make_session_folder(tmp_path / "dang", "x")
+
+
+@pytest.mark.parametrize("cells", ["1e300,5,64,64", "5,-1e300,64,64", "3000000,5,64,64", "5,5,1e300,64"])
+def test_a_box_in_no_picture_is_refused_with_its_row(tmp_path: Path, cells: str) -> None:
+    path = tmp_path / "clip_bbox.csv"
+    path.write_text(f",x,y,h,w\n0,5,5,64,64\n1,{cells}\n", encoding="utf-8")
+    with pytest.raises(ScheduleError, match=r"clip_bbox\.csv.*row 1"):
+        FileSchedule.read(path)
+    with pytest.raises(DataError, match=r"clip_bbox\.csv.*row 1"):
+        read_boxes(path)

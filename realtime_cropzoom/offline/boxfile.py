@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realtime_cropzoom.boxes import MAX_SIDE
+from realtime_cropzoom.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.frames import count_frames
@@ -159,7 +159,14 @@ def _check_rows(path: Path, index: Sequence[str], values: npt.NDArray[np.float64
             f"{path} has no box in row {row} ({index[row]}): {_cells(values[row])}; "
             "where an animal was not found, give the box of the frame before"
         )
-    sides = values[:, 2:].astype(np.int64)
+    far = (np.abs(values[:, :2]) > FARTHEST).any(axis=1)
+    if far.any():
+        row = int(far.argmax())
+        raise DataError(
+            f"{path} has a box at {values[row, 0]:g},{values[row, 1]:g} in row {row} ({index[row]}), "
+            "which is in no picture; expected x and y in pixels"
+        )
+    sides = np.minimum(values[:, 2:], MAX_SIDE + 1).astype(np.int64)
     bad = ((sides < 1) | (sides > MAX_SIDE)).any(axis=1)
     if bad.any():
         row = int(bad.argmax())
