@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+import zmq
 from live import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
 
 from realtime_cropzoom.trigger.control import send
@@ -178,6 +180,31 @@ def test_an_order_before_the_first_pose_says_that_it_waits_and_who_gave_it(tmp_p
     ended = finish(trigger)
     assert "DISARMED, will arm with the first pose" in ended.stderr
     assert [d.reason for d in decisions(tmp_path, "armed")] == ["by control"] * 2
+
+
+def test_messages_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as odd:
+        port = odd.bind_to_random_port("tcp://127.0.0.1")
+        rules, _ = write_rules(tmp_path, "nowhere")
+        flags = ("--dry-run", "--control", "none", "--endpoint", f"tcp://127.0.0.1:{port}")
+        trigger = start_trigger(rules, *flags)
+        assert trigger.stderr is not None
+        over = threading.Event()
+
+        def send_until_over() -> None:
+            while not over.wait(0.02):
+                odd.send_multipart([b"pose/cam0", b"no pose"])
+
+        sender = threading.Thread(target=send_until_over)
+        sender.start()
+        try:
+            said = next(line for line in trigger.stderr if "cannot be read" in line)
+        finally:
+            over.set()
+            sender.join()
+            trigger.send_signal(signal.SIGTERM)
+            finish(trigger)
+    assert f"from tcp://127.0.0.1:{port} cannot be read as poses: give the endpoint" in said
 
 
 def test_a_publisher_that_is_killed_makes_outputs_safe_and_its_successor_is_found(

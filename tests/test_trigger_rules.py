@@ -8,7 +8,8 @@ import pytest
 from trigger_stream import one_rule, rules
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.rules import Rules, load_rules
+from realtime_cropzoom.trigger.mistakes import RulesError
+from realtime_cropzoom.trigger.rules import Rules, load_rules, parse_rules
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +34,37 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     lines = str(raised.value).splitlines()
     assert all(line.startswith(str(tmp_path)) for line in lines), lines
     return [line.removeprefix(str(tmp_path / "rules.yaml")) for line in lines]
+
+
+def test_all_that_is_wrong_is_said_in_one_pass_and_in_plain_words() -> None:
+    content = {
+        "zones": {
+            "r": {"rectangle_px": [30, 30, 220]},
+            "s": {"rectangle_px": [30]},
+            "c": {"circle_px": [1, 2, 3, 4]},
+            "p": {"polygon_px": [[0, 0], [5], [5, 5]]},
+        },
+        "outputs": {"laser": {"serial": "x"}},
+        "rules": {
+            "a": {"when": {"entred": "r", "keypoint": "snout"}, "fire": "lasr", "pulse_ms": 5},
+            "b": {"when": {"state": "tracking"}, "fire": ["laser", "marks"], "pulse_ms": 5},
+        },
+    }
+    with pytest.raises(RulesError) as refused:
+        parse_rules(content)
+    said = str(refused.value).splitlines()
+    assert said[:4] == [
+        "zones.r.rectangle_px: expected 4 numbers: x, y, width, height; got 3 numbers",
+        "zones.s.rectangle_px: expected 4 numbers: x, y, width, height; got 1 number",
+        "zones.c.circle_px: expected 3 numbers: x, y, radius; got 4 numbers",
+        "zones.p.polygon_px.1: expected 2 numbers: x, y; got 1 number",
+    ]
+    assert said[4].startswith("rules.a.when: given entred, keypoint, but expected one condition: ")
+    assert said[4].endswith("Did you mean 'entered'?")
+    assert said[5:] == [
+        "rules.a.fire: no output 'lasr'; there are laser. Did you mean 'laser'?",
+        "rules.b.fire: no output 'marks'; there are laser",
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None:

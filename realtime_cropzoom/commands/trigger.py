@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, say_next
 from realtime_cropzoom.commands.values import a_path, frame_rate, whole
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError, counted
 from realtime_cropzoom.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.signals import ignore_suspension, signals_held_back, stop_on_signals
 from realtime_cropzoom.trigger import AUTO
@@ -167,7 +167,8 @@ class _Board:
         rules, options = self._process.rules, self._process.options
         dry = "; DRY RUN, nothing is switched" if options.dry_run else ""
         self._lines.append(
-            f"{len(rules.rules)} rules on {rules.endpoint}, {len(rules.outputs)} outputs, seed {seed}{dry}"
+            f"{counted(len(rules.rules), 'rule')} on {rules.endpoint}, {counted(len(rules.outputs), 'output')}, "
+            f"seed {seed}{dry}"
         )
         self._lines.append(f"log: {self._process.folder}")
         orders = self._process.endpoint
@@ -190,7 +191,7 @@ class _Board:
         self._over.set()
         self._thread.join(_SHOWN_WITHIN_S)
         decided = ", ".join(f"{n} {verdict}" for verdict, n in summary["decisions"].items()) or "nothing decided"
-        print(f"{summary['poses']} poses, {summary['missed']} missed: {decided}; {summary['ended']}")
+        print(f"{counted(summary['poses'], 'pose')}, {summary['missed']} missed: {decided}; {summary['ended']}")
         timed = {"received_to_written_ms": "message received → output written, ms", "rules_us": "rules, µs"}
         for name, what in timed.items():
             figures = summary[name]
@@ -202,13 +203,17 @@ class _Board:
     def _state_line(self) -> str:
         process = self._process
         armed, count = process.engine.armed, len(process.rules.rules)
-        if process.arms_by:
-            return "DISARMED, will arm with the first pose"
+        waits = "DISARMED, will arm with the first pose" if process.arms_by else ""
+        if process.last is None and process.unreadable:
+            came = f"{counted(process.unreadable, 'message')} from {process.rules.endpoint}"
+            return f"{came} cannot be read as poses: give the endpoint that 'cropzoom run' names at start"
+        if waits:
+            return waits
         rules = "armed" if len(armed) == count else f"{len(armed)} armed" if armed else "DISARMED"
         age = process.age_ms()
         shown = "no pose yet" if process.last is None else f"age {age:.1f} ms  {process.last.state}/{process.stream}"
         fired, holding = process.decided["fired"], ", ".join(process.engine.holding) or "-"
-        return f"{rules}  {process.poses} poses  {shown}  fired {fired}  holding {holding}"
+        return f"{rules}  {counted(process.poses, 'pose')}  {shown}  fired {fired}  holding {holding}"
 
     def _show(self) -> None:
         with contextlib.suppress(OSError):  # whoever looked on has gone; the rules go on
@@ -280,7 +285,7 @@ def _replay_exactly(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{arguments.replay} is no log of triggers; to replay a session, give the rules, too")
     rehearsal, same = repeat_exactly(inputs)
     print(rehearsal.report())
-    print(f"{len(rehearsal.decisions)} decisions, {'the same' if same else 'OTHERS'} as in the log")
+    print(f"{counted(len(rehearsal.decisions), 'decision')}, {'the same' if same else 'OTHERS'} as in the log")
     return 0 if same else EXIT_INCOMPLETE
 
 
@@ -292,6 +297,8 @@ def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
     for problem in write_rehearsal(folder, rehearsal, rules, arguments.rules):
         print(f"WARNING: {problem}", file=sys.stderr)
     print(rehearsal.report())
+    if (folder / "zones.png").exists():
+        print(f"where they would have fired: {folder / 'zones.png'}")
     print(folder)
     say_next("trigger", arguments.rules, "--dry-run")
     return 0

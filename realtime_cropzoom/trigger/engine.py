@@ -286,7 +286,8 @@ class Engine:
 
     def _ordered(self, command: Command) -> None:
         if command.order is Order.STOP:
-            self._safe(f"stopped by {command.by}")
+            ended = command.by.startswith("the run has ended")
+            self._safe(command.by if ended else f"stopped by {command.by}")
             self._stopped = True
         elif command.order is Order.TEST:
             self._test(command)

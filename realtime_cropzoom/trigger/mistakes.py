@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from realtime_cropzoom.config_file import compose_yaml
-from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
+from realtime_cropzoom.errors import ConfigError, counted, did_you_mean, shortened
+from realtime_cropzoom.trigger.language import KINDS
 
 Place = tuple[str | int, ...]
 """Where in the file, key by key."""
@@ -37,15 +38,29 @@ def explained(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, st
         else:
             continue  # a tag of pydantic's, or what is missing
         place.append(part)
+    if (numbers := _numbers_expected(place)) and (error["type"] in ("missing", "too_long") and isinstance(at, list)):
+        return tuple(place), f"expected {numbers}; got {counted(len(at), 'number')}"
     if error["type"] == "missing":
         return tuple(place), f"{error['loc'][-1]}: is missing"
     if error["type"] == "no_condition" and isinstance(error["input"], dict):
-        return tuple(place), f"given {', '.join(map(str, error['input'])) or 'nothing'}, but {error['msg']}"
+        keys = [str(key) for key in error["input"]]
+        likely = next((text for key in keys if (text := did_you_mean(key, KINDS))), "")
+        return tuple(place), f"given {', '.join(keys) or 'nothing'}, but {error['msg']}.{likely}".removesuffix(".")
     if error["type"] == "extra_forbidden":
         return tuple(place), f"no such setting; see docs/rules.md for their names.{did_you_mean(str(place[-1]), names)}"
     text = error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error["input"], dict | list) else f"given {shortened(error['input'])}, but "
     return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
+
+
+_NUMBERS = {"rectangle": "4 numbers: x, y, width, height", "circle": "3 numbers: x, y, radius"}
+
+
+def _numbers_expected(place: list[str | int]) -> str:
+    """What a zone's shape consists of; empty where the place is none."""
+    if len(place) > 1 and str(place[-2]).startswith("polygon_"):
+        return "2 numbers: x, y"
+    return next((text for shape, text in _NUMBERS.items() if place and str(place[-1]).startswith(f"{shape}_")), "")
 
 
 def located(path: Path, place: Place, text: str) -> str:

@@ -177,7 +177,8 @@ class TriggerProcess:
 
     def close(self) -> list[str]:
         """Take all outputs to their safe level, close everything, and say what is not in the files."""
-        self._take(Command(Order.STOP, self._event_ns, self.over or "an error"))
+        by = self.over.removeprefix("stopped by ") or "an error"
+        self._take(Command(Order.STOP, self._event_ns, by))
         self._opened.close()
         gc.unfreeze()
         sys.setswitchinterval(self._switch_interval_s)
@@ -208,6 +209,11 @@ class TriggerProcess:
     def stream(self) -> str:
         """Whether poses arrive."""
         return self._subscriber.stream
+
+    @property
+    def unreadable(self) -> int:
+        """How many messages came that are no poses of ours."""
+        return self._subscriber.malformed + self._subscriber.oversize
 
     def age_ms(self) -> float | None:
         """Return how old the newest pose is now; None without one."""

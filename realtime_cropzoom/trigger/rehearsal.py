@@ -44,7 +44,10 @@ class Rehearsal:
             frames = [str(d.frame) for d in self.decisions if d.rule == rule and d.verdict is Verdict.FIRED]
             shown = ", ".join(frames[:12]) + (" …" if len(frames) > 12 else "")
             lines.append(f"{rule}: {what}" + (f"; fired on frames {shown}" if frames else ""))
-        return "\n".join(lines) or "no rule would have done anything"
+        others = Counter(d.verdict for d in self.decisions if not d.rule)
+        what = ", ".join(f"{n} {verdict}" for verdict, n in others.items())
+        lines = lines or ["no rule would have done anything"]
+        return "\n".join([*lines, f"of no rule: {what}"] if what else lines)
 
 
 def find_inputs(path: Path) -> Path | None:

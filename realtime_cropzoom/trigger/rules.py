@@ -223,10 +223,23 @@ def parse_rules(content: dict[str, Any]) -> Rules:
     except ValidationError as error:
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]  # its parts are wrong
         found = [e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))]  # a place
-        raise RulesError([explained(e, content, _every_name()) for e in found]) from None
+        problems = [*(explained(e, content, _every_name()) for e in found), *_unknown_outputs(content)]
+        raise RulesError(list(dict.fromkeys(problems))) from None
     if problems := list(_contradictions(rules)):
         raise RulesError(problems)
     return rules
+
+
+def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Outputs that no rule can fire, in a file in which something else is wrong, too."""
+    outputs, rules = content.get("outputs"), content.get("rules")
+    if not isinstance(outputs, dict) or not isinstance(rules, dict):
+        return
+    for name, rule in rules.items():
+        fire = rule.get("fire") if isinstance(rule, dict) else None
+        for output in [fire] if isinstance(fire, str) else fire if isinstance(fire, list) else []:
+            if isinstance(output, str) and output not in outputs:
+                yield ("rules", name, "fire"), f"no output {_absent(output, outputs)}"
 
 
 def _every_name() -> set[str]:
