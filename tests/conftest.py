@@ -46,9 +46,12 @@ def _no_settings_from_the_environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _ctrl_c_is_heard() -> None:
-    """What a shell starts in the background is deaf to SIGINT, and every process of a test would inherit that."""
+def _signals_are_heard() -> None:
+    """Every process of a test inherits what is ignored: SIGINT in a shell's background, SIGHUP under nohup."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
