@@ -70,7 +70,10 @@ class _Output:
         self._painted_rows = 0
         self._at_line_start = True
         if not self.gone:
-            threading.Thread(target=self._run, name="terminal", daemon=True).start()
+            from realtime_cropzoom.signals import signals_held_back  # it imports this module
+
+            with signals_held_back():  # a thread keeps this mask: one that took signals would undo it for the imports
+                threading.Thread(target=self._run, name="terminal", daemon=True).start()
 
     def put(self, text: str, *, wait: bool) -> None:
         """Queue ``text``; with ``wait``, wait for room in the queue. Otherwise a full queue leaves it out."""
