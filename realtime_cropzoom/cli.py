@@ -34,7 +34,7 @@ from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.commands.parser import Parser, complete
 from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
 from realtime_cropzoom.limits import NEEDED_BY_ANY, check_open_files, raise_limit
-from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
+from realtime_cropzoom.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
 """Commands whose result is in files; of the others it is what they print."""
@@ -81,6 +81,8 @@ def _run(argv: Sequence[str] | None) -> int:
             raise_limit()
             check_open_files(NEEDED_BY_ANY)
             code: int = arguments.command(arguments)
+            if argv is None and code > 128:
+                ignore_further_signals()
     except CropzoomError as error:
         terminal.say(f"cropzoom: {error}")
         return EXIT_BAD_INPUT

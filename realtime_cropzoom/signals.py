@@ -117,7 +117,15 @@ def interrupts() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored for good
+                signal.signal(number, handler)
+
+
+def ignore_further_signals() -> None:
+    """Let no second signal, as a closing terminal sends it, change how a process ends that a signal has ended."""
+    for number in ending_signals():
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _handle(handler: _Handler) -> dict[int, Any]:
