@@ -246,5 +246,6 @@ def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        raise ConfigError(f"cannot listen to {endpoint} ({error.strerror}); expected {DEFAULT_ENDPOINT}") from error
+        why = f" ({error.strerror})" if error.errno == zmq.EMFILE else ", which is no endpoint"
+        raise ConfigError(f"cannot listen to {endpoint or 'nothing'}{why}; expected {DEFAULT_ENDPOINT}") from error
     socket.subscribe(b"")

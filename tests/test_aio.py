@@ -147,7 +147,7 @@ def test_of_thousands_of_spoilt_messages_none_upsets_it(publisher: Publisher) ->
 
 
 def test_an_endpoint_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot listen to nonsense .*expected tcp://127\.0\.0\.1:5660"):
+    with pytest.raises(ConfigError, match=r"cannot listen to nonsense, .*expected tcp://127\.0\.0\.1:5660"):
         AsyncSubscriber("nonsense")
 
 
