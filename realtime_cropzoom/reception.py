@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Iterable
@@ -246,6 +247,6 @@ def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        why = f" ({error.strerror})" if error.errno == zmq.EMFILE else ", which is no endpoint"
+        why = f" ({error.strerror})" if error.errno == errno.EMFILE else ", which is no endpoint"
         raise ConfigError(f"cannot listen to {endpoint or 'nothing'}{why}; expected {DEFAULT_ENDPOINT}") from error
     socket.subscribe(b"")
