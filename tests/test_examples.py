@@ -49,7 +49,7 @@ def test_a_reader_prints_the_poses_of_the_files_and_ends_with_the_run(program, t
         [*program(tmp_path), endpoint, "snout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        source = "synthetic:arena,fps=30,seconds=5,size=320x240,scale=0.6"
+        source = "synthetic:arena,fps=30,seconds=5"
         run = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
         assert cropzoom("run", source, *run).returncode == 0
         printed, said = reader.communicate(timeout=20)
