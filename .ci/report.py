@@ -39,7 +39,8 @@ def main(first_path: str, second_path: str, *lacking: str) -> int:
     for name, reason in unmet.items():
         print(f"SKIPPED TWICE {name}: {reason}")
     print(
-        f"{first['passed']} passed at first, then {second['passed']} of the {len(first['skipped'])} that were skipped"
+        f"{first['passed']} passed at first; {len(first['skipped'])} tests or files were skipped, "
+        f"of which {second['passed']} tests then passed"
     )
     failed = len(first["failed"]) + len(second["failed"])
     print(f"{first['passed'] + second['passed']} passed, {failed} failed, {len(second['skipped'])} skipped for good")
