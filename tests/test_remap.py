@@ -68,7 +68,7 @@ def test_crops_of_images_were_not_resized(boxes: list[tuple[int, int, int, int]]
         predictions = write_predictions(Path(folder) / "predictions.csv", in_crop, index=names, sets=True)
         remapped = remap(predictions, path)
         expected = in_crop + np.array(boxes, float)[:, None, :2]
-        np.testing.assert_array_equal(poses_in(remapped)[..., :2], expected)
+        np.testing.assert_allclose(poses_in(remapped)[..., :2], expected, rtol=0, atol=1e-9)
         assert all(line.endswith(",train") for line in remapped.read_text().splitlines()[3:])
 
 
@@ -80,7 +80,7 @@ def test_where_every_box_is_as_large_as_the_video_the_corner_is_added_and_nothin
     remapped = remap(write_predictions(tmp_path / "cropped_clip.csv", in_crop), path)
     assert remapped == tmp_path / "remapped_cropped_clip.csv"
     expected = in_crop + np.array(boxes)[:, None, :2]
-    np.testing.assert_array_equal(poses_in(remapped)[..., :2], expected)
+    np.testing.assert_allclose(poses_in(remapped)[..., :2], expected, rtol=0, atol=1e-9)
     assert (poses_in(remapped)[..., 2] == 0.5).all()
 
 

@@ -122,7 +122,7 @@ def _end_s(packet: Any) -> float:
 
 
 def _has(stream: VideoStream, name: str) -> bool:
-    return bool(int(stream.disposition) & int(av.stream.Disposition[name]))
+    return bool(stream.disposition & av.stream.Disposition[name])
 
 
 def words(error: Exception) -> str:
