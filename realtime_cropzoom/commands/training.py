@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError, ModelError
@@ -97,6 +95,8 @@ class _Progress:
         """Show that a batch is done."""
         if sys.stderr.isatty():
             if self._bar is None:
+                from tqdm import tqdm
+
                 self._bar = tqdm(total=step.of, desc="training", bar_format=_BAR, dynamic_ncols=True)
             self._bar.update(step.done - self._bar.n)
         elif step.seconds >= self._line_due_s:
