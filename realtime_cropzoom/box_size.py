@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.model_file import ModelFile
 from realtime_cropzoom.types import Keypoints
 
@@ -46,10 +47,10 @@ class ExpectedSide:
             return None
         size = "small" if side < self.side else "large"
         source = "the pose model was trained on boxes of" if self.known else "the input of the pose model has"
-        value = f" {self.side}" if self.known else " and the side that it was trained on"
+        value = f"{self.side}" if self.known else "and the side that it was trained on"
         return (
             f"boxes are {side} px wide, but {source} {self.side} px: they are too {size}, and keypoints will be off. "
-            f"Give --crop-size{value}"
+            + advised(f"Give --crop-size {value}", f"Make other boxes: 'cropzoom create_bbox … --crop-size' {value}")
         )
 
     def unsaid(self, crop_ratio: float, min_box: int) -> str | None:
@@ -57,7 +58,8 @@ class ExpectedSide:
         if self.known:
             return None
         return (
-            f"neither --crop-size nor --crop-ratio is given, and the pose model does not say what it was trained on: "
+            advised("neither --crop-size nor --crop-ratio is given", "no size of the boxes is given")
+            + ", and the pose model does not say what it was trained on: "
             f"boxes are {crop_ratio:g} times as wide as the keypoints' span, and at least {min_box} px. "
             "Give the one that it was trained with"
         )
@@ -101,7 +103,8 @@ def too_large_warning(side: float, span: float) -> str | None:
         return None
     return (
         f"the animal is about {span:.0f} px long, and its box only {side:.0f} px wide: it fills the box, and keypoints "
-        f"will be off. Give --crop-size {max(10, round(span / 5) * 10)}"
+        "will be off. "
+        + advised(f"Give --crop-size {max(10, round(span / 5) * 10)}", "Give a model that was trained on larger boxes")
     )
 
 
@@ -111,4 +114,5 @@ def tiny_warning(sides: Sequence[int], crop_size: int | None) -> str | None:
     if side >= TINY:
         return None
     why = "" if crop_size is not None else ", as keypoints lie together or there is only one"
-    return f"the boxes are {side} px wide{why}: no animal can be seen in them. Give --crop-size with a side in pixels"
+    advice = advised(". Give --crop-size with a side in pixels")
+    return f"the boxes are {side} px wide{why}: no animal can be seen in them{advice}"

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Sequence
 
 from realtime_cropzoom import __version__, terminal
+from realtime_cropzoom.advice import flags_of_command
 from realtime_cropzoom.commands import (
     calibration,
     keys,
@@ -80,7 +81,8 @@ def _run(argv: Sequence[str] | None) -> int:
             arguments = parser.parse(_hyphenated(sys.argv[1:] if argv is None else argv))
             raise_limit()
             check_open_files(NEEDED_BY_ANY)
-            code: int = arguments.command(arguments)
+            with flags_of_command(arguments.parser.flags):
+                code: int = arguments.command(arguments)
             if argv is None and code > 128:
                 ignore_further_signals()
     except CropzoomError as error:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import DataError, SinkError, in_words
 from realtime_cropzoom.offline.outputs import encode_image, write_whole
 from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
@@ -63,10 +64,8 @@ def footage(tables: SessionTables) -> str:
     """
     found = footage_of(tables.source, tables.path)
     if found is None:
-        raise DataError(
-            f"{tables.path}: its source was not recorded, or is not where it was. Give the recording with --source, or "
-            "draw the coordinates over time with --traces"
-        )
+        advice = advised(". Give the recording with --source, or draw the coordinates over time with --traces")
+        raise DataError(f"{tables.path}: its source was not recorded, or is not where it was{advice}")
     return found
 
 

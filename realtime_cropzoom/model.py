@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom import crop, heatmaps
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.box_size import ExpectedSide
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.crop import Edge, Method, Resize
@@ -59,7 +60,8 @@ class Model:
         self.file = with_metadata(directory, metadata) if directory else from_metadata(path, metadata)
         if role is not None and self.file.role not in (None, role):
             raise ModelError(
-                f"{path} is a {self.file.role} model, but was given as the {role}; swap --detector and --pose"
+                f"{path} is a {self.file.role} model, but was given as the {role}; "
+                + advised("swap --detector and --pose", f"give a {role}")
             )
         _check(self.file, self.session)
         self.size = (int(self.session.input_shape[-1]), int(self.session.input_shape[-2]))

@@ -7,12 +7,14 @@ costs a microsecond or two a frame.
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 
@@ -23,13 +25,29 @@ JUMPS_MOST = 0.05
 SPREAD_MOST = 1.0
 """The middle 80 % of the body lengths of an animal differ by less than this share of their median."""
 SHIPPED_ARE_FOR = "The shipped models are for one dark mouse on a light floor, seen from above."
-NOT_FOUND = "the animal was found in no frame"
-DO_NOT_FIT = "these models probably do not fit this video"
+DO_NOT_FIT = "these models probably do not fit"
 
 _AT_ONCE = 128
 _LIKELIHOODS = 101
 _LENGTHS: Float64 = np.geomspace(0.5, 20_000, 700)
 """Edges of the bins of body lengths in px, each 1.5 % above the last."""
+
+
+class Of(enum.StrEnum):
+    """What poses are of, as sentences call it."""
+
+    VIDEO = "this video"
+    IMAGES = "these images"
+
+    @property
+    def one(self) -> str:
+        """One of the pictures in it."""
+        return "frame" if self is Of.VIDEO else "image"
+
+    @property
+    def kind(self) -> str:
+        """Others of the kind."""
+        return "videos" if self is Of.VIDEO else "images"
 
 
 class PoseQuality:
@@ -83,56 +101,71 @@ class PoseQuality:
             counts += np.bincount(bins[known[:, keypoint], keypoint], minlength=_LIKELIHOODS)
 
 
-def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False) -> list[str]:
+def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False, of: Of = Of.VIDEO) -> list[str]:
     """Say what ``PoseQuality.summary`` holds, a line each, and whether that looks like an animal.
 
-    Where many frames were ``skipped``, the models are not to blame for what does not.
+    Where many frames were ``skipped``, the models are not to blame for what does not. ``of`` is what the poses are of.
     """
     if not summary["frames"]:
         return []
     share = summary["found"]
-    lines = [f"animal found in {_percent(share)} of {summary['frames']} processed frames"] if share else []
+    frames = "processed frames" if of is Of.VIDEO else "images"
+    lines = [f"animal found in {_percent(share)} of {summary['frames']} {frames}"] if share else []
     if summary["poses"]:
         known = {name: value for name, value in summary["likelihood"].items() if value is not None}
         each = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
         lines += [f"likelihood (median): {each}" if known else "likelihood: this model knows none"]
         low, high = summary["length_px_10_90"]
         lines.append(
-            f"body length {summary['length_px']:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px), "
-            f"jumps in {_percent(summary['jumps'])} of poses"
+            f"body length {summary['length_px']:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px)"
+            + (f", jumps in {_percent(summary['jumps'])} of poses" if of is Of.VIDEO else "")
         )
-    why = misfit(summary)
+    why = misfit(summary, of=of)
     if skipped and why:
         return [*lines, f"{why}; that so many frames were skipped may be the cause"]
-    return lines + misfit_lines(summary, shipped=shipped)
+    return lines + misfit_lines(summary, shipped=shipped, of=of, drawable=of is Of.VIDEO)
 
 
-def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True) -> list[str]:
+def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True, of: Of = Of.VIDEO) -> list[str]:
     """Say what speaks against the models, and what to do; nothing where they fit.
 
     ``drawable`` is whether there is a session to look at.
     """
-    why = misfit(summary)
+    why = misfit(summary, of=of)
     if not why:
         return []
+    doubt = f"{DO_NOT_FIT} {of}"
+    first = f"{why}: {doubt}" if nothing_found(summary) else f"{doubt}: {why}"
+    return [first + (f". {SHIPPED_ARE_FOR}" if shipped else ""), _what_to_do(of, drawable=drawable)]
+
+
+def _what_to_do(of: Of, *, drawable: bool) -> str:
+    """Return what may help; of flags, only those that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
-    first = f"{NOT_FOUND}: {DO_NOT_FIT}" if nothing_found(summary) else f"{DO_NOT_FIT}: {why}"
-    return [
-        first + (f". {SHIPPED_ARE_FOR}" if shipped else ""),
-        f"Is the animal in the picture?{look} Does it fill its box, or only a small part? Give --crop-size, about "
-        "twice its length in pixels. Else give models for such videos with --detector and --pose, or label frames of "
-        "this video and train your own: cropzoom train",
-    ]
+    size = "a box about twice as wide as the animal is long"
+    box = advised(" Give --crop-size, about twice its length in pixels.", f" It needs {size}.")
+    other = advised(
+        f"Else give models for such {of.kind} with --detector and --pose", f"Else take a model for such {of.kind}"
+    )
+    where = "frames of this video" if of is Of.VIDEO else "more images of this kind"
+    question = f"Is the animal in the picture?{look} Does it fill its box, or only a small part?"
+    return f"{question}{box} {other}, or label {where} and train your own: cropzoom train"
 
 
 def say_quality(
-    name: str, quality: PoseQuality, *, shipped: bool, say: Callable[[str], None], warn: Callable[[str], None]
+    name: str,
+    quality: PoseQuality,
+    *,
+    shipped: bool,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+    of: Of = Of.VIDEO,
 ) -> None:
     """Say how the poses of a file look; nothing found in any frame is a warning."""
     summary = quality.summary()
-    lines = quality_lines(summary, shipped=shipped)
+    lines = quality_lines(summary, shipped=shipped, of=of)
     if nothing_found(summary):
-        warn(f"{name}: {misfit_lines(summary, shipped=shipped)[0]}")
+        warn(f"{name}: {misfit_lines(summary, shipped=shipped, of=of)[0]}")
         lines = lines[:-2] + lines[-1:]
     if lines:
         say(f"{name}: {as_sentences(lines)}")
@@ -148,14 +181,14 @@ def nothing_found(summary: Mapping[str, Any]) -> bool:
     return bool(summary["frames"]) and not summary["found"]
 
 
-def misfit(summary: Mapping[str, Any]) -> str:
+def misfit(summary: Mapping[str, Any], *, of: Of = Of.VIDEO) -> str:
     """Say in a few words why it does not look like an animal; nothing where it does."""
     if not summary["frames"]:
         return ""
     if nothing_found(summary):
-        return NOT_FOUND
+        return f"the animal was found in no {of.one}"
     if summary["found"] < FOUND_LEAST:
-        return f"the animal was found in only {_percent(summary['found'])} of the frames"
+        return f"the animal was found in only {_percent(summary['found'])} of the {of.one}s"
     if summary["jumps"] is not None and summary["jumps"] > JUMPS_MOST:
         return f"the pose jumps in {_percent(summary['jumps'])} of the frames"
     low, high = summary["length_px_10_90"]

@@ -25,8 +25,8 @@ _WIDE = 65
 
 
 TOO_SLOW = (
-    "take a smaller pose model, more pose_threads, or a GPU; of a recording, --pace fast or 'cropzoom pipeline' takes "
-    "every frame"
+    "take a smaller pose model, more pose_threads, or a GPU; of a recording, 'cropzoom run --pace fast' or "
+    "'cropzoom pipeline' takes every frame"
 )
 """What to do where poses take longer than frames."""
 _TOO_MANY = 0.05

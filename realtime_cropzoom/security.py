@@ -285,7 +285,10 @@ class Handshake:
 
     def _why_mismatch(self) -> str:
         if self._with_keys:
-            return "it has no keys, so that anybody could be there; start it with --key-folder, or listen without"
+            return (
+                "it has no keys, so that anybody could be there; start it with 'cropzoom run --key-folder FOLDER', or "
+                "listen without"
+            )
         return (
             "it takes nobody without a key; give the file that 'cropzoom keys' has made for this client (keys, --keys)"
         )

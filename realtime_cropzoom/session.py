@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import ModelError, how_to_install
 from realtime_cropzoom.paths import why_not_readable
 from realtime_cropzoom.types import Float32
@@ -88,7 +89,7 @@ def resolve_provider(provider: Provider) -> str:
     if _NAMES[provider] not in available:
         raise ModelError(
             f"provider {provider} was asked for, but this onnxruntime has only {', '.join(available)}; "
-            "install onnxruntime-gpu instead of onnxruntime, or use --provider cpu"
+            "install onnxruntime-gpu instead of onnxruntime" + advised(", or use --provider cpu")
         )
     return provider
 
@@ -113,7 +114,7 @@ def _open(path: Path, provider: str, threads: int) -> Any:
     if _NAMES[provider] not in session.get_providers():
         raise ModelError(
             f"provider {provider} was asked for, but onnxruntime fell back to {', '.join(session.get_providers())}; "
-            "check the CUDA and cuDNN libraries it needs, or use --provider cpu"
+            "check the CUDA and cuDNN libraries it needs" + advised(", or use --provider cpu")
         )
     return session
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ import pytest
 from conftest import Footage, onnx_model
 from onnx import helper, numpy_helper
 
+from realtime_cropzoom.advice import FLAG
+from realtime_cropzoom.cli import _parser
 from realtime_cropzoom.config import Settings, load_settings
 from realtime_cropzoom.model import Model, Outputs
 from realtime_cropzoom.pipeline import Pipeline
@@ -283,7 +286,26 @@ def finish(process: subprocess.Popen[str], timeout_s: float = LONG_S) -> subproc
 
 def cropzoom(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run ``cropzoom ARGUMENTS`` as a process of its own to its end."""
-    return finish(start_process(*arguments, **options))
+    done = finish(start_process(*arguments, **options))
+    words = [str(argument) for argument in arguments]
+    assert not (foreign := foreign_flags(words, done.stderr)), f"{words[0]} has no {foreign}: {done.stderr}"
+    return done
+
+
+def foreign_flags(arguments: Sequence[str], said: str) -> set[str]:
+    """Flags that a command names in what it says, and does not have; those of ``'cropzoom OTHER --flag'`` are none."""
+    parser = _parser()
+    commands: dict[str, Any] = next(iter(parser._subparsers._group_actions)).choices  # type: ignore[union-attr,assignment]
+    if not arguments or arguments[0] not in commands:
+        return set()
+    ways = commands[arguments[0]]._subparsers  # those of ``calibrate``
+    inner = ways._group_actions[0].choices if ways else {}
+    known = set(inner.get(arguments[1], commands[arguments[0]]).flags if len(arguments) > 1 else ())
+    own = re.sub(
+        r"(cropzoom|litpose|run) [a-z_]+\b[^;.)\n]*", "", re.sub(r"(?m)^ .*$|^(usage|Next:|example:).*$", "", said)
+    )
+    given = {argument.partition("=")[0] for argument in arguments}
+    return {flag for flag in FLAG.findall(own) if flag.replace("_", "-") not in known} - given
 
 
 def model_flags(models: dict[str, str]) -> list[str]:

@@ -251,8 +251,8 @@ def test_keypoints_that_the_file_has_in_another_order_are_compared_by_name(work:
 def test_images_without_a_single_label_are_predicted_all_the_same(work: Workplace) -> None:
     directory, labels = work.model(), work.labels((5, 12))
     write_labels(labels, {image_name(i): [None] * 3 for i in (5, 12)})
-    done = work.did("predict", directory, labels, "--skip_viz")
-    assert [line for line in done.err.splitlines() if not line.startswith("Next: ")] == [], "there is no error"
+    done = work.went_through("predict", directory, labels, "--skip_viz")
+    assert done.lines == [], "there is no error"
     errors = (directory / "image_preds/Labels.csv/predictions_pixel_error.csv").read_text().splitlines()
     assert errors[1] == f"{image_name(5)},,,,unused"
 
@@ -381,7 +381,7 @@ def test_a_labelled_image_shows_dots_and_crosses(work: Workplace) -> None:
 def test_small_images_are_drawn_large_enough_to_look_at(work: Workplace, size: tuple[int, int]) -> None:
     write_image(work.folder / "small/img1.png", np.full((size[1], size[0], 3), 90, np.uint8))
     directory = work.model()
-    work.did("predict", directory, work.folder / "small")
+    work.went_through("predict", directory, work.folder / "small")
     drawn = cv2.imread(str(directory / "image_preds/small/img1_labeled.png"))
     scale, left = divmod(drawn.shape[1], size[0])
     assert left == 0
@@ -394,7 +394,7 @@ def test_more_names_than_fit_on_a_line_take_another(work: Workplace) -> None:
     names = tuple(f"keypoint_{i}" for i in range(20))
     directory = work.model(keypoints=names)
     write_image(work.folder / "img1.png", np.full((100, 400, 3), 90, np.uint8))
-    work.did("predict", directory, work.folder / "img1.png")
+    work.went_through("predict", directory, work.folder / "img1.png")
     drawn = cv2.imread(str(directory / "image_preds/img1.png/img1_labeled.png"))
     assert drawn.shape[0] > 100 + 5 * 20
     assert drawn.shape[0] % 20 == 0

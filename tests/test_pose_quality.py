@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from live import cropzoom, the_session
+from offline_fixtures import Workplace, write_image
 
 from realtime_cropzoom.pose_quality import PoseQuality, as_sentences, misfit, nothing_found, quality_lines
 from realtime_cropzoom.presence import Doubt
@@ -149,3 +150,29 @@ def test_check_is_not_green_where_the_models_do_not_fit(white_mouse: Path) -> No
     (line,) = [line for line in json.loads(done.stdout)["lines"] if line["check"] == "animal"]
     assert not line["ok"]
     assert UNFIT in line["text"].lower()
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["label file", "folder"])
+def test_predict_on_images_says_it_as_of_videos(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], labelled: bool
+) -> None:
+    work = Workplace(tmp_path, capfd)
+    model = work.model()
+    given = work.labels()
+    done = work.did("predict", model, given if labelled else given.parent / "labeled-data/film", "--skip_viz")
+    assert "Animal found in 100 % of 5 images. Likelihood (median): middle " in done.err
+    assert "Body length " in done.err
+    assert "jumps" not in done.err, "labelled images do not follow each other"
+
+
+def test_predict_on_images_without_an_animal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    work = Workplace(tmp_path, capfd)
+    folder = tmp_path / "empty"
+    for number in range(3):
+        write_image(folder / f"{number}.png", np.full((96, 160, 3), 120, np.uint8))
+    done = work.run("predict", work.model(), folder, "--skip_viz")
+    assert done.code == 3
+    assert "empty: the animal was found in no image: these models probably do not fit these images" in done.err
+    assert "Else take a model for such images, or label more images of this kind" in done.err
+    assert "--crop-size" not in done.err
+    assert (tmp_path / "model/image_preds/empty/predictions.csv").exists()

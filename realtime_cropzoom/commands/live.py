@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_BAD_INPUT
     with signals_held_back():
         from realtime_cropzoom.pipeline import Pipeline
-        from realtime_cropzoom.pose_quality import DO_NOT_FIT, NOT_FOUND, nothing_found
+        from realtime_cropzoom.pose_quality import misfit_lines, nothing_found
         from realtime_cropzoom.report import report
 
     pipeline = Pipeline(settings)
@@ -116,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 128 + stopped_by[0]
     if nothing_found(summary["animal"]):
         if arguments.quiet:  # else the report has said it
-            terminal.say(f"cropzoom: {NOT_FOUND}: {DO_NOT_FIT}")
+            terminal.say(f"cropzoom: {misfit_lines(summary['animal'], shipped=False)[0]}")
         return EXIT_INCOMPLETE
     return EXIT_INCOMPLETE if summary["problems"] else 0
 

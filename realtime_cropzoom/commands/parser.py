@@ -94,6 +94,11 @@ class Parser(argparse.ArgumentParser):
         options = text[text.index("options:") :]
         return f"{head}{chr(10).join(lines)}\n{options}\ncropzoom COMMAND --help explains one.\n{_COMPLETION}\n"
 
+    @property
+    def flags(self) -> list[str]:
+        """All of its flags."""
+        return [option for option in self._option_string_actions if option.startswith("--")]
+
     def _more(self) -> str:
         return f"See: {self.prog} --help"
 
@@ -137,5 +142,4 @@ def _unknown(parser: Parser, unknown: Sequence[str]) -> str:
     if flag is None:
         return f"{parser.command}: got {unknown[0]!r}, which is one argument too many. See: {parser.prog} --help"
     name = flag.partition("=")[0]
-    flags = [option for option in parser._option_string_actions if option.startswith("--")]
-    return f"{parser.command} has no {name}.{did_you_mean(name, flags)} See: {parser.prog} --help"
+    return f"{parser.command} has no {name}.{did_you_mean(name, parser.flags)} See: {parser.prog} --help"

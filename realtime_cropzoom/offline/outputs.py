@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import DataError, SinkError
 
 _FLUSH_S = 0.5
@@ -235,7 +236,8 @@ def _target(final: Path) -> Path:
         target = Path(os.path.realpath(final))
         if target.exists() and not target.is_file():
             kind = "a folder" if target.is_dir() else "a device"
-            raise SinkError(f"cannot write {final}: got {kind}, expected a file; give another with --out")
+            another = advised("; give another with --out", "; move it away")
+            raise SinkError(f"cannot write {final}: got {kind}, expected a file{another}")
     return target
 
 

@@ -38,7 +38,7 @@ from realtime_cropzoom.offline.metrics import (
 from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
-from realtime_cropzoom.pose_quality import PoseQuality, say_quality
+from realtime_cropzoom.pose_quality import Of, PoseQuality, say_quality
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.presence import Doubt, PoseJudge
 from realtime_cropzoom.recording import gaps_in
@@ -112,7 +112,7 @@ class Predictor:
             with self._rows_file(final, made_of) as file:
                 look = self._fill(file, reader, boxes, video)
                 file.commit()
-        look.say(video.name, self._say, self._warn)
+        look.say(video.name, self._say, self._warn, Of.VIDEO)
         for problem in reader.problems:
             self._warn(problem)
 
@@ -214,6 +214,7 @@ class Predictor:
         if line := labels_outside(csv, labels.images, names, labels.xy, sizes):
             self._say(line)
         self._report(csv, labels, errors)
+        self._say_quality(csv.name, images, boxes, found)
         self._draw(folder, images, found, labels.xy)
         return final
 
@@ -233,6 +234,7 @@ class Predictor:
         found = self._look_at(given.name, images, boxes)
         self._write_images(final, images.names, found, None)
         write_origin(final, COMMAND, made_of)
+        self._say_quality(given.name, images, boxes, found)
         self._draw(folder, images, found, None)
         return final
 
@@ -272,6 +274,17 @@ class Predictor:
                 if np.isfinite(column).any()
             )
             self._say(f"{csv.name}: mean pixel error {np.nanmean(errors):.2f} ({each})")
+
+    def _say_quality(
+        self, name: str, images: ImageFolder, boxes: Sequence[Box] | None, found: Sequence[Keypoints]
+    ) -> None:
+        look = _Look(self._model)
+        for row, keypoints in enumerate(found):
+            width, height = images.sizes[row]
+            # Images need not follow each other: each is a sequence of its own, in which nothing jumps.
+            stamp = Stamp(row, 0, None, 0, segment=row)
+            look.take(stamp, Box(0, 0, width, height) if boxes is None else boxes[row], keypoints)
+        look.say(name, self._say, self._warn, Of.IMAGES)
 
     def _draw(self, folder: Path, images: ImageFolder, found: Sequence[Keypoints], labels: Float64 | None) -> None:
         if self._options.skip_viz:
@@ -340,9 +353,9 @@ class _Look:
         doubt = self._judge.doubt(stamp, box, found)
         self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
 
-    def say(self, name: str, say: Say, warn: Say) -> None:
+    def say(self, name: str, say: Say, warn: Say, of: Of) -> None:
         """Say it, once all have been taken in."""
-        say_quality(name, self._quality, shipped=self._model.is_shipped, say=say, warn=warn)
+        say_quality(name, self._quality, shipped=self._model.is_shipped, say=say, warn=warn, of=of)
 
 
 def _whole(shape: Sequence[int]) -> Box:

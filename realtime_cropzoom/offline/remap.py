@@ -78,7 +78,7 @@ def _check_boxes(predictions: Path, boxes: Boxes) -> None:
     note = origin_of(predictions)
     if input_of(note, "boxes") is not None:
         raise DataError(
-            f"{predictions} was predicted with --bbox_dir, so that it is of the whole frame already; there is nothing "
+            f"{predictions} was predicted with boxes, so that it is of the whole frame already; there is nothing "
             "to remap"
         )
     for kind in ("video", "labels"):

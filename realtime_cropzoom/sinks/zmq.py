@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 import zmq
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.message import (
@@ -226,8 +227,9 @@ def _why_not(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
     if isinstance(error, ConfigError):
         return str(error)
     if error.errno == zmq.EADDRINUSE:
-        return (
-            f"the endpoint {endpoint} is in use, perhaps by another run; give another one with --publish, "
-            "--publish-latest and --publish-echo, 'none', or --publish-optional to go on with files alone"
+        return f"the endpoint {endpoint} is in use, perhaps by another run; " + advised(
+            "give another one with --publish, --publish-latest and --publish-echo, 'none', or --publish-optional to "
+            "go on with files alone",
+            "end that one first",
         )
     return f"cannot publish at {endpoint} ({error.strerror}); expected something like tcp://127.0.0.1:5660"

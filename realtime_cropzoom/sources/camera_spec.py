@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources import SourceOptions
 
@@ -33,8 +34,8 @@ def parse_camera(rest: str, scheme: str) -> CameraSpec:
         key, _, value = entry.partition("=")
         if key.strip() != "line" or not value.strip():
             raise ConfigError(
-                f"{scheme}:{rest}: {entry.strip()!r} is not understood; expected {scheme}:NAME, or with the line of "
-                f"--trigger {scheme}:NAME,line=Line1"
+                f"{scheme}:{rest}: {entry.strip()!r} is not understood; expected {scheme}:NAME, or with its trigger "
+                f"line, {scheme}:NAME,line=Line1"
             )
         line = value.strip()
     return CameraSpec(name.strip() or None, line)
@@ -95,7 +96,8 @@ def place_region(camera: Region, options: SourceOptions) -> list[str]:
         notes.append(f"asked for {size[0]}x{size[1]}, got {got_size[0]}x{got_size[1]}")
     if options.roi is None and got_size != whole:
         notes.append(
-            f"{got_size[0]}x{got_size[1]} is cut from the middle of {whole[0]}x{whole[1]}; --roi takes it elsewhere"
+            f"{got_size[0]}x{got_size[1]} is cut from the middle of {whole[0]}x{whole[1]}"
+            + advised("; --roi takes it elsewhere")
         )
     return notes
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import DataError, SourceError
 from realtime_cropzoom.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
 from realtime_cropzoom.image_file import depth_note, read_image
@@ -36,7 +37,8 @@ class ImageFolder:
         height, width = first.shape[:2]
         notes = [depth_note(self._paths[0])]
         if not fps:
-            notes.append(f"{path} is played at {DEFAULT_FPS:g} fps: images have no times (--camera-fps sets another)")
+            other = advised(" (--camera-fps sets another)")
+            notes.append(f"{path} is played at {DEFAULT_FPS:g} fps: images have no times{other}")
         said = tuple(note for note in notes if note)
         self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=said)
 

@@ -14,6 +14,7 @@ from threading import Event
 import cv2
 import numpy as np
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
@@ -131,7 +132,11 @@ class Reconnecting:
     def _welcome(self, info: SourceInfo) -> None:
         logger.warning("%s is back (segment %d)", self.info.name, self.reconnects)
         if (info.width, info.height) != (self.info.width, self.info.height):
-            how = "scaled to the size it began with" if self._policy.adapt else "refused; --changed adapt scales them"
+            how = (
+                "scaled to the size it began with"
+                if self._policy.adapt
+                else "refused" + advised("; --changed adapt scales them")
+            )
             logger.warning(
                 "%s came back as %dx%d instead of %dx%d; its frames are %s",
                 self.info.name, info.width, info.height, self.info.width, self.info.height, how,

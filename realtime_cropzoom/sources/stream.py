@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import av
 
+from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources import SourceOptions, without_password
 from realtime_cropzoom.sources.container import words
@@ -26,7 +27,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "udp": {"overrun_nonfatal": "1"},
 }
 _HINTS: tuple[tuple[str, str], ...] = (
-    ("ExitError", "nothing came in time; check that it sends, and the network between (--read-timeout-s)"),
+    ("ExitError", "nothing came in time; check that it sends, and the network between"),
     ("ConnectionRefusedError", "nobody answers at that port; check that the server runs, and the port"),
     ("HTTPUnauthorizedError", "it wants a user and a password, as in rtsp://USER:PASSWORD@HOST/…"),
     ("HTTPForbiddenError", "it refuses this user; check user and password"),
@@ -72,5 +73,5 @@ def address_of(spec: str, options: SourceOptions) -> Address:
 def _explain(error: Exception) -> str:
     for name, hint in _HINTS:
         if isinstance(error, getattr(av.error, name, ())):
-            return hint
+            return hint + (advised(" (--read-timeout-s)") if name == "ExitError" else "")
     return f"{words(error)}; check the address, and that this machine reaches it"
