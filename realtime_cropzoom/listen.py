@@ -33,7 +33,7 @@ class Listener:
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self.received = 0
+        self.received = self.implausible = 0
         self.first_frame: int | None = None
         self.latency = Histogram()
         self.rate = Rate()
@@ -47,6 +47,7 @@ class Listener:
         if self.first_frame is None:
             self.first_frame = message.frame
         self.newest = message
+        self.implausible += message.plausible is False
         if math.isfinite(age_ms):
             self.latency.add(age_ms)
         self.rate.add(received_ns)
@@ -61,7 +62,8 @@ class Listener:
     def goodbye(self, subscriber: Reception) -> str:
         """Return the last line: what came, and how the run ended."""
         ended = f"; the run ended: {self.end.reason}" if self.end else ""
-        return f"{self.received} poses received, {', '.join(_losses(subscriber))}{ended}"
+        doubtful = f", implausible {self.implausible}" if self.implausible else ""
+        return f"{self.received} poses received{doubtful}, {', '.join(_losses(subscriber))}{ended}"
 
     def summary(self, subscriber: Reception) -> dict[str, Any]:
         """Return what was seen, for ``--json``."""
@@ -70,6 +72,7 @@ class Listener:
             "endpoint": self.endpoint,
             "received": self.received,
             "first_frame": self.first_frame,
+            "implausible": self.implausible,
             **_counters(subscriber),
             "clock": clock and {"offset_ns": clock.offset_ns, "uncertainty_ns": clock.uncertainty_at_ns(now_ns())},
             "latency_ms": self.latency.summary(),
@@ -84,6 +87,7 @@ class Listener:
         head = [
             f"{message.camera}  frame {message.frame}",
             message.state if subscriber.stream == "live" else subscriber.stream,
+            "" if message.doubt is None else f"implausible: {message.doubt}",
             f"{self.rate.per_second(now_ns()):.0f} poses/s",
             self._age(subscriber, message),
             *_losses(subscriber),

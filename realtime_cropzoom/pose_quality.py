@@ -122,8 +122,13 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
         )
     why = misfit(summary, of=of)
     if skipped and why:
-        return [*lines, f"{why}; that so many frames were skipped may be the cause"]
+        return [*lines, skipped_line(summary)]
     return lines + misfit_lines(summary, shipped=shipped, of=of, drawable=of is Of.VIDEO)
+
+
+def skipped_line(summary: Mapping[str, Any]) -> str:
+    """Say why it does not look like an animal where many frames were skipped: the models need not be to blame."""
+    return f"{misfit(summary)}; that so many frames were skipped may be the cause"
 
 
 def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True, of: Of = Of.VIDEO) -> list[str]:

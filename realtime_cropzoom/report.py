@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime_cropzoom.message import StatusMessage
-from realtime_cropzoom.pose_quality import quality_lines
+from realtime_cropzoom.pose_quality import misfit_lines, nothing_found, quality_lines, skipped_line
 from realtime_cropzoom.types import StreamState
 
 _ROWS = (
@@ -140,6 +140,16 @@ def _too_slow(summary: dict[str, Any]) -> str:
         f"WARNING: {counts['skipped']} of {counts['captured']} frames were skipped{age}: this machine does not keep up "
         f"with {summary['fps'] or 0:.0f} frames a second; {TOO_SLOW}"
     )
+
+
+def nothing_found_line(summary: dict[str, Any]) -> str | None:
+    """Return why a run ends with exit code 3 where it found nothing; None where it found one."""
+    animal, counts = summary.get("animal"), summary["counts"]
+    if animal is None or not nothing_found(animal):
+        return None
+    if share_skipped(counts["captured"], counts["skipped"]):
+        return skipped_line(animal)
+    return misfit_lines(animal, shipped=of_shipped_models(summary["models"]))[0]
 
 
 def of_shipped_models(models: dict[str, Any]) -> bool:

@@ -234,6 +234,7 @@ def _frame_table(
             "captured_unix_s": (captured_ns + (np.nan if unix_offset_ns is None else unix_offset_ns)) / 1e9,
             "fate": _column(timing, "fate", "string"),
             "state": state,
+            **_plausible(timing),
             "event": _state_changes(state).reindex(state.index),
             **{f"box_{side}": _column(boxes, side) for side in _BOX},
             "box_frame": box_frame.astype("Int64"),
@@ -246,6 +247,12 @@ def _frame_table(
             "latency_publish_ms": since_ms("published_ns", captured_ns),
         }
     )
+
+
+def _plausible(timing: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+    """As in the messages: whether the pose of a frame is plausible, and what speaks against it."""
+    said = _column(timing, "plausible", "string").astype("string")  # rows that are not there have made it objects
+    return {"plausible": said.eq("yes").astype("boolean"), "doubt": said.where(said.ne("yes"))}
 
 
 def _column(table: pd.DataFrame, name: str, dtype: str = "float64") -> pd.Series[Any]:

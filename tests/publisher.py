@@ -38,7 +38,7 @@ def pose(seq: int, camera: str = "cam0", run: str = "r", schema: int = 1) -> Pos
     times = TimeField(None, now_ns(), None, None, now_ns(), now_ns(), 0)
     return PoseMessage(
         schema, run, camera, seq, seq, "tracking", "live", {"snout": (1.0, 2.0, 0.5)}, None, times,
-        Counts(seq + 1, seq + 1, 0, 0, 0),
+        Counts(seq + 1, seq + 1, 0, 0, 0), plausible=True,
     )  # fmt: skip
 
 

@@ -10,9 +10,11 @@ import time
 import xml.etree.ElementTree
 from pathlib import Path
 
+import msgspec
 import pytest
 from boards import compiled_sketch
-from live import Files, cropzoom, finish, free_port, the_session
+from live import LONG_S, Files, cropzoom, finish, free_port, the_session
+from publisher import end, hello, pose, publishing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -61,6 +63,43 @@ def test_a_reader_prints_the_poses_of_the_files_and_ends_with_the_run(program, t
     assert len(rows) > 30  # it was there for a second at least: Octave takes its time to start
     for frame, *values in rows:
         assert [float(v) for v in values[:2]] == pytest.approx(snout[int(frame)].tolist(), abs=6e-4)
+
+
+def _to_serial(folder: Path) -> list[str]:
+    """``poses_to_serial.py`` with a port that prints what is written to it."""
+    (folder / "serial.py").write_text(
+        "import sys\nfrom contextlib import contextmanager\n\n\n@contextmanager\ndef Serial(port, *_, **__):\n"
+        "    yield type('Port', (), {'write': lambda self, line: sys.stdout.buffer.write(line)})()\n"
+    )
+    argv = "sys.argv = ['example', 'port', '--endpoint', sys.argv[1]]"
+    script = f"runpy.run_path({str(EXAMPLES / 'poses_to_serial.py')!r}, run_name='__main__')"
+    return [sys.executable, "-c", f"import runpy, sys; sys.path.insert(0, {str(folder)!r}); {argv}; {script}"]
+
+
+@pytest.mark.parametrize("program", [_compiled, _javascript, _octave, _to_serial], ids=["c", "js", "octave", "serial"])
+def test_a_reader_acts_on_no_pose_that_is_not_plausible(program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    command = program(tmp_path)
+    with publishing() as publisher:
+        reader = subprocess.Popen(
+            [*command, publisher.endpoint, "snout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            while publisher.socket.poll(LONG_S * 1000) and not publisher.socket.recv().startswith(
+                (b"\x01end/", b"\x01\x00")
+            ):
+                pass  # the subscription to poses comes first
+            publisher.send(hello())
+            for seq in range(6):
+                doubt = "jump" if seq % 2 else None
+                publisher.send(msgspec.structs.replace(pose(seq), plausible=doubt is None, doubt=doubt))
+            publisher.send(end())
+            printed, said = reader.communicate(timeout=LONG_S)
+        finally:
+            reader.kill()
+            reader.wait()
+    assert reader.returncode == 0, said
+    acted = [line.split()[0] for line in printed.splitlines() if "nan" not in line]
+    assert acted == ["0", "2", "4"]
 
 
 def test_a_board_follows_the_poses_that_it_is_sent(tmp_path: Path) -> None:

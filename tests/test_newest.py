@@ -110,7 +110,11 @@ def test_one_visit_is_one_on_and_one_off(page: str, fps: float) -> None:
     assert laser.levels[-1] is False
 
 
-@pytest.mark.parametrize("how", ["lost", "stalls", "ends", "is killed", "the script is ended"])
+def test_both_pages_have_one_example() -> None:
+    assert example("README.md") == example("docs/client.md")
+
+
+@pytest.mark.parametrize("how", ["lost", "jumps", "stalls", "ends", "is killed", "the script is ended"])
 def test_the_laser_goes_off_when_nothing_is_known_any_more(how: str) -> None:
     laser = Laser()
     with publishing() as publisher:
@@ -120,10 +124,11 @@ def test_the_laser_goes_off_when_nothing_is_known_any_more(how: str) -> None:
         publisher.send(msgspec.structs.replace(hello(), fps=5.0))
         seq = 0
 
-        def send(state: str = "tracking") -> None:
+        def send(state: str = "tracking", doubt: str | None = None) -> None:
             nonlocal seq
             right = {"snout": (400.0, 2.0, 0.99)}
-            publisher.send(msgspec.structs.replace(pose(seq), keypoints=right, state=state))
+            worth = {"plausible": doubt is None, "doubt": doubt}
+            publisher.send(msgspec.structs.replace(pose(seq), keypoints=right, state=state, **worth))
             seq += 1
 
         for _ in range(3):
@@ -132,6 +137,8 @@ def test_the_laser_goes_off_when_nothing_is_known_any_more(how: str) -> None:
         wait_for(lambda: laser.levels == [True], "the laser to be on")
         if how == "lost":
             send("lost")
+        elif how == "jumps":
+            send(doubt="jump")
         elif how == "ends":
             publisher.send(end())
         elif how == "the script is ended":

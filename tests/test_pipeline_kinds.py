@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import ALONE, SEES
@@ -22,9 +23,11 @@ from live import (
     tiny_models,
 )
 from onnx import TensorProto
+from publisher import pose
 
 from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.listen import Listener
@@ -369,6 +372,21 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
         listener.take(message, message.time.published_ns, 1.0)
     with Subscriber() as subscriber:
         assert f"x {x:7.1f}  y {y:7.1f}" in "\n".join(listener.lines(subscriber, 80))
+
+
+def test_listen_shows_what_speaks_against_a_pose() -> None:
+    listener = Listener("here")
+    with Subscriber() as subscriber:
+        listener.take(pose(0), now_ns(), 5.0)
+        assert "implausible" not in "\n".join([*listener.lines(subscriber, 80), listener.goodbye(subscriber)])
+        doubtful = msgspec.structs.replace(pose(123_456), plausible=False, doubt="likelihood")
+        listener.take(doubtful, now_ns(), 5.0)
+        head = listener.lines(subscriber, 80)[0]
+        assert head.startswith("cam0  frame 123456  ")
+        assert "  implausible: likelihood  " in head
+        assert len(head) < 80
+        assert listener.goodbye(subscriber).startswith("2 poses received, implausible 1, missed ")
+        assert listener.summary(subscriber)["implausible"] == 1
 
 
 # -- what is said at the start -------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from offline_fixtures import Workplace, write_image
 
 from realtime_cropzoom.pose_quality import PoseQuality, as_sentences, misfit, nothing_found, quality_lines
 from realtime_cropzoom.presence import Doubt
+from realtime_cropzoom.report import nothing_found_line
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.types import Keypoints, State
 
@@ -123,6 +124,16 @@ def test_run_and_pipeline_say_the_same_of_the_built_in_arena(tmp_path: Path) -> 
         assert line in " ".join(live.stdout.split())
     assert "do not fit" not in live.stdout + offline.stderr
     assert "handed over" not in live.stdout, "frames wait for the models: how old they are says nothing"
+
+
+def test_where_frames_were_skipped_the_line_of_a_quiet_run_blames_no_models() -> None:
+    summary = {"animal": counted(0, 6).summary(), "models": {}, "counts": {"captured": 20, "skipped": 14}}
+    assert nothing_found_line(summary) == (
+        "the animal was found in no frame; that so many frames were skipped may be the cause"
+    )
+    summary["counts"] = {"captured": 6, "skipped": 0}
+    assert nothing_found_line(summary) == UNFIT
+    assert nothing_found_line({**summary, "animal": counted(6).summary()}) is None
 
 
 def test_run_says_that_the_models_do_not_fit(tmp_path: Path, white_mouse: Path) -> None:

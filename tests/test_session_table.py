@@ -29,7 +29,20 @@ from realtime_cropzoom.errors import DataError, SourceError
 from realtime_cropzoom.session_table import load_session, read_session
 
 COLUMNS = [
-    *("frame", "time_s", "captured_unix_s", "fate", "state", "event", "keypoint", "x", "y", "likelihood"),
+    *(
+        "frame",
+        "time_s",
+        "captured_unix_s",
+        "fate",
+        "state",
+        "plausible",
+        "doubt",
+        "event",
+        "keypoint",
+        "x",
+        "y",
+        "likelihood",
+    ),
     *("box_x", "box_y", "box_w", "box_h", "box_frame", "box_age_ms", "seq", "recorded"),
     *("latency_detect_ms", "latency_crop_ms", "latency_pose_ms", "latency_publish_ms"),
 ]
@@ -76,6 +89,19 @@ def test_it_is_one_tidy_table(session: Path) -> None:
     for side in "xywh":
         np.testing.assert_array_equal(of_frames[f"box_{side}"], boxes[side])
     assert of_frames["seq"].tolist() == list(range(90))
+
+
+def test_a_pose_that_is_not_plausible_says_what_speaks_against_it(session: Path) -> None:
+    timing = session / "film_timing.csv"
+    rows = timing.read_text().splitlines()
+    rows[1 + 30] = rows[1 + 30].rpartition(",")[0] + ",jump"
+    timing.write_text("\n".join(rows) + "\n")
+    said = pd.read_csv(timing, index_col=0)["plausible"]
+    table = load_session(session).drop_duplicates("frame").set_index("frame")
+    assert table["plausible"].fillna(False).tolist() == (said == "yes").tolist()
+    assert table["plausible"].isna().tolist() == said.isna().tolist()
+    assert (table["plausible"][30], table["doubt"][30]) == (False, "jump")
+    assert table["doubt"].dropna().tolist() == said[said.notna() & (said != "yes")].tolist()
 
 
 def test_events_are_where_the_state_changes(session: Path) -> None:

@@ -4,7 +4,7 @@
  *   cc -O2 -Wall -o subscriber subscriber.c -lzmq -lcjson
  *   ./subscriber tcp://127.0.0.1:5660 snout
  *
- * Prints a line for each pose of an animal that is found: frame, x, y, likelihood. Ends with the run.
+ * Prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. Ends with the run.
  * What to switch, and on which pose, goes into act(). A pose is old where the machine or the network
  * was busy: age_ms() is right on the machine that tracks.
  */
@@ -38,8 +38,9 @@ static void act(const cJSON *pose, const char *name)
         fprintf(stderr, "the pose has no keypoint %s\n", name);
         exit(2);
     }
-    if (state == NULL || strcmp(state, "tracking") != 0 || isnan(x) || age_ms(pose) > 1000)
-        return; /* not found, or too old: do nothing, or switch off */
+    int plausible = cJSON_IsTrue(cJSON_GetObjectItem(pose, "plausible")); /* else "doubt" says why not */
+    if (state == NULL || strcmp(state, "tracking") != 0 || !plausible || isnan(x) || age_ms(pose) > 1000)
+        return; /* not found, not believable, or too old: do nothing, or switch off */
     printf("%.0f %.3f %.3f %.3f\n", number(cJSON_GetObjectItem(pose, "frame")), x, y, likelihood);
     fflush(stdout);
 }

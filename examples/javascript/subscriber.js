@@ -3,7 +3,7 @@
 //   npm install
 //   node subscriber.js tcp://127.0.0.1:5660 snout
 //
-// Prints a line for each pose of an animal that is found: frame, x, y, likelihood. Ends with the run.
+// Prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. Ends with the run.
 // What to switch, and on which pose, goes into act().
 import { Subscriber } from "zeromq";
 
@@ -12,7 +12,8 @@ const [endpoint = "tcp://127.0.0.1:5660", name = "snout"] = process.argv.slice(2
 function act(pose) {
   if (!(name in pose.keypoints)) throw new Error(`the pose has no keypoint ${name}`);
   const [x, y, likelihood] = pose.keypoints[name];
-  if (pose.state !== "tracking" || x === null || ageMs(pose) > 1000) return; // do nothing, or switch off
+  if (pose.state !== "tracking" || !pose.plausible) return; // do nothing, or switch off; pose.doubt says why not
+  if (x === null || ageMs(pose) > 1000) return;
   const likely = likelihood === null ? "NaN" : likelihood.toFixed(3); // a regression model gives none
   console.log(`${pose.frame} ${x.toFixed(3)} ${y.toFixed(3)} ${likely}`);
 }

@@ -3,7 +3,7 @@ function cropzoom_subscriber(endpoint, keypoint)
 %
 %   cropzoom_subscriber('tcp://127.0.0.1:5660', 'snout')
 %
-% prints a line for each pose of an animal that is found: frame, x, y, likelihood. Ends with the
+% prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. Ends with the
 % run. What to switch, and on which pose, goes into act() below.
 %
 % Octave needs its package zeromq (Debian: octave-zeromq). MATLAB uses JeroMQ, ZeroMQ in Java, one
@@ -29,8 +29,8 @@ end
 
 function act(pose, keypoint)
   values = numbers(pose.keypoints.(keypoint));  % x, y, likelihood
-  if ~strcmp(pose.state, 'tracking') || isnan(values(1))
-    return  % do nothing, or switch off
+  if ~strcmp(pose.state, 'tracking') || ~isequal(pose.plausible, true) || isnan(values(1))
+    return  % not found, or not believable (pose.doubt says why): do nothing, or switch off
   end
   fprintf('%d %.3f %.3f %.3f\n', pose.frame, values);
   if is_octave(), fflush(stdout); end

@@ -52,7 +52,7 @@ def register(commands: Any) -> None:
         help="a video, a folder of images, camera:0, rtsp://…, or synthetic:arena[,key=value…]",
     )
     run.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
-    run.add_argument("--quiet", action="store_true", help="no progress, no report")
+    run.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
     add_settings(run)
     run.set_defaults(command=_run)
 
@@ -87,8 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_BAD_INPUT
     with signals_held_back():
         from realtime_cropzoom.pipeline import Pipeline
-        from realtime_cropzoom.pose_quality import misfit_lines, nothing_found
-        from realtime_cropzoom.report import report
+        from realtime_cropzoom.report import nothing_found_line, report
 
     pipeline = Pipeline(settings)
     stopped_by = stop_on_signals(pipeline.stop)
@@ -114,9 +113,9 @@ def _run(arguments: argparse.Namespace) -> int:
         say_draw(Path(summary["folder"]), summary["source"])
     if stopped_by:
         return 128 + stopped_by[0]
-    if nothing_found(summary["animal"]):
+    if (nothing := nothing_found_line(summary)) is not None:
         if arguments.quiet:  # else the report has said it
-            terminal.say(f"cropzoom: {misfit_lines(summary['animal'], shipped=False)[0]}")
+            terminal.say(f"cropzoom: {nothing}")
         return EXIT_INCOMPLETE
     return EXIT_INCOMPLETE if summary["problems"] else 0
 

@@ -12,7 +12,7 @@ from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
 from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.config import Settings
-from realtime_cropzoom.report import frames_to_come, progress_line, report
+from realtime_cropzoom.report import frames_to_come, nothing_found_line, progress_line, report
 from realtime_cropzoom.signals import stop_on_signals
 
 _LOOK_EVERY_S = 0.1
@@ -36,7 +36,9 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
         summary = group.close()
         terminal.show([])
         _say(_news(group, quiet=quiet))
-    if not quiet:
+    if quiet:
+        _say(_nothing_found(summary))
+    else:
         print(_report(summary))
         for name, camera in summary["cameras"].items():
             if camera["folder"] is not None:
@@ -71,6 +73,14 @@ def _progress(run: CameraRun, settings: Settings, room: int) -> str:
     assert run.status is not None
     total = frames_to_come(run.frame_count, settings.frames)
     return progress_line(run.status, total, room, lockstep=settings.pace == "fast")
+
+
+def _nothing_found(summary: dict[str, Any]) -> list[str]:
+    """Return a line for each camera that found nothing, which is why the exit code is not 0."""
+    found = {
+        name: nothing_found_line(camera["summary"]) for name, camera in summary["cameras"].items() if camera["summary"]
+    }
+    return [f"cropzoom: {name}: {line}" for name, line in found.items() if line is not None]
 
 
 def _say(lines: list[str]) -> None:

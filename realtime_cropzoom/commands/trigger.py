@@ -68,7 +68,7 @@ def register(commands: Any) -> None:
         "--out", type=a_path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
     )
     trigger.add_argument("--log", type=a_path, help="exactly this new folder for the log, in place of --out")
-    trigger.add_argument("--quiet", action="store_true", help="no progress, no report")
+    trigger.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
     trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked pulse on this output, and end")
     trigger.add_argument(
         "--replay", type=a_path, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
