@@ -18,8 +18,6 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from realtime_cropzoom import terminal
-
 _NAMES = (
     *("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGABRT", "SIGBREAK", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM"),
     *("SIGPROF", "SIGPIPE", "SIGXCPU", "SIGXFSZ", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT", "SIGEMT", "SIGTRAP"),
@@ -27,6 +25,9 @@ _NAMES = (
 )
 _ALWAYS = {"SIGINT", "SIGTERM"}
 """A shell script starts its background jobs with Ctrl-C ignored; a person who sends one of these means it."""
+
+before_ending: list[Callable[[], object]] = []
+"""Called first when a signal ends the process: the terminal waits no longer for its reader from then on."""
 
 _Handler = Callable[[int, types.FrameType | None], Any]
 
@@ -79,7 +80,7 @@ def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
 
     def stopped(number: int, _: types.FrameType | None) -> None:
         received.append(number)
-        terminal.hurry()
+        _tell_all()
         stop(f"stopped by {signal_name(number)}")
 
     _handle(stopped)
@@ -109,7 +110,7 @@ def interrupts() -> Iterator[None]:
         nonlocal raised
         if number == signal.SIGINT or not raised:
             raised = True
-            terminal.hurry()
+            _tell_all()
             raise Terminated(number)
 
     before = _handle(raise_it)
@@ -126,6 +127,11 @@ def ignore_further_signals() -> None:
     for number in ending_signals():
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _tell_all() -> None:
+    for call in before_ending:
+        call()
 
 
 def _handle(handler: _Handler) -> dict[int, Any]:

@@ -26,6 +26,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from realtime_cropzoom.signals import before_ending, signals_held_back
+
 _QUEUE_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 12
 _SHOWN_WITHIN_S = 1.0
@@ -70,8 +72,6 @@ class _Output:
         self._painted_rows = 0
         self._at_line_start = True
         if not self.gone:
-            from realtime_cropzoom.signals import signals_held_back  # it imports this module
-
             with signals_held_back():  # a thread keeps this mask: one that took signals would undo it for the imports
                 threading.Thread(target=self._run, name="terminal", daemon=True).start()
 
@@ -238,6 +238,7 @@ def install() -> None:
     err = _output_of(sys.stderr, out)
     sys.stdout = Stream(out, getattr(sys.stdout, "encoding", None) or "utf-8", is_result=True)
     sys.stderr = Stream(err, getattr(sys.stderr, "encoding", None) or "utf-8", is_result=False)
+    before_ending.append(hurry)
     atexit.register(finish)
 
 
