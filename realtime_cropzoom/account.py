@@ -204,7 +204,7 @@ class Account:
             for stage in _with_models(stages)
             if stage.restarts.count
         ]
-        return problems
+        return list(dict.fromkeys(problems))  # a folder that is gone is said once
 
 
 def _rounded(drift: ClockDrift | None) -> dict[str, float] | None:

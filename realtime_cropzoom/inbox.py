@@ -74,6 +74,10 @@ class Inbox:
         self.others: dict[str, None] = {}
         """The cameras whose messages were passed over, in the order in which they were heard of first."""
 
+    def keep_to(self, camera: str) -> None:
+        """Pass over the messages of other cameras from now on."""
+        self._only = camera
+
     def take_parts(self, parts: Sequence[bytes], received_ns: int) -> Message | None:
         """Take in what a socket gave: topic and payload, or a payload alone. As ``take``."""
         if len(parts) > _PARTS:

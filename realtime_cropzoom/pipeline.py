@@ -422,7 +422,8 @@ class Pipeline:
         thread.join(_SAVED_WITHIN_S)
         if thread.is_alive():
             self._unsaved.append(f"{self.folder}/{name}: {NO_ANSWER}; it is not written, and says 'running'")
-        self.summary["problems"] += self._unsaved[before:]
+        problems = [*self.summary["problems"], *self._unsaved[before:]]
+        self.summary["problems"] = list(dict.fromkeys(problems))  # a folder that is gone is said once
 
     def __enter__(self) -> Pipeline:
         self.start()

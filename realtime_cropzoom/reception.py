@@ -72,6 +72,11 @@ class Reception:
         self._clocks.close()
         self._disconnect()
 
+    def keep_to(self, camera: str) -> None:
+        """Listen to one camera alone from now on, as if it had been named at the start."""
+        self.camera = camera
+        self._inbox.keep_to(camera)
+
     @property
     def hello(self) -> HelloMessage | None:
         """The last hello: keypoint names, frame size, hashes. A new run at the endpoint says another."""

@@ -66,8 +66,15 @@ def write_text(path: Path, text: str) -> str | None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        if not path.parent.exists():
+            return moved_or_deleted(path.parent)
         return f"{path}: {error.strerror}"
     return None
+
+
+def moved_or_deleted(path: Path) -> str:
+    """Say that a folder or file is not there any more, though it is being written."""
+    return f"{path} was moved or deleted while it was written: what is written is there now, or lost"
 
 
 def must_write_text(path: Path, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from live import (
     run_to_end,
     start_process,
     tiny_models,
+    wait_for,
 )
 
 from realtime_cropzoom.errors import SinkError
@@ -177,3 +180,41 @@ def test_the_disk_is_full_from_the_start(tmp_path: Path) -> None:
     assert done.stderr.endswith("File too large; give another folder with --out\n")
     assert done.stderr.count("\n") == 1
     assert not list((tmp_path / "out").iterdir()), "half a session was left"
+
+
+def _replace(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_text("x")
+    other.replace(path)
+
+
+@pytest.mark.parametrize(
+    ("take_away", "said"),
+    [
+        (shutil.rmtree, " was moved or deleted while it was written"),
+        (lambda folder: folder.rename(folder.with_name("moved")), " was moved or deleted while it was written"),
+        (lambda folder: _replace(folder / "arena_timing.csv"), "/arena_timing.csv was replaced or cut short"),
+        (lambda folder: (folder / "arena.csv").write_text(""), "/arena.csv was replaced or cut short"),
+        (lambda folder: (folder / "arena.mkv").unlink(), "/arena.mkv was moved or deleted"),
+    ],
+    ids=["folder deleted", "folder moved", "file replaced", "file emptied", "recording deleted"],
+)
+def test_files_that_somebody_takes_away_are_said(
+    tmp_path: Path, take_away: Callable[[Path], object], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The system tells nobody who writes to a file that it is gone: a session would be lost, with exit code 0."""
+    models = tiny_models(tmp_path / "models")
+    settings = make_settings(tmp_path, source=ARENA.format(600), pace="realtime", record="ffv1", **models)
+    pipeline = Pipeline(settings)
+    pipeline.start()
+    folder = pipeline.folder
+    assert folder is not None
+    wait_for(lambda: (folder / "arena_timing.csv").stat().st_size > 1000, "rows")
+    take_away(folder)
+    if not (folder / "arena.csv").exists():
+        wait_for(lambda: "was moved or deleted" in caplog.text, "a warning while there is time")
+    pipeline.stop()
+    (problem,) = pipeline.join()["problems"]
+    assert problem.startswith(f"{folder}{said}")
+    if (folder / "arena.csv").exists():
+        assert b"\0" not in (folder / "arena.csv").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,9 @@ import pytest
 import yaml
 import zmq
 from live import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
+from publisher import end, hello, pose
 
+from realtime_cropzoom.message import encode
 from realtime_cropzoom.trigger.control import send
 from realtime_cropzoom.trigger.decision_log import read_decisions
 from realtime_cropzoom.trigger.events import Decision
@@ -205,6 +208,35 @@ def test_messages_that_cannot_be_read_are_said(tmp_path: Path) -> None:
             trigger.send_signal(signal.SIGTERM)
             finish(trigger)
     assert f"from tcp://127.0.0.1:{port} cannot be read as poses: give the endpoint" in said
+
+
+def test_another_camera_at_the_endpoint_changes_nothing(tmp_path: Path) -> None:
+    """Its end is not ours, nor are its clock and its keypoints: a session of ours would end in the middle."""
+    with zmq.Context() as context, context.socket(zmq.PUB) as both:
+        port = both.bind_to_random_port("tcp://127.0.0.1")
+        rules, _ = write_rules(tmp_path, "nowhere")
+        trigger = start_trigger(rules, "--dry-run", "--control", "none", "--endpoint", f"tcp://127.0.0.1:{port}")
+        inputs = tmp_path / "log" / "rules_inputs.jsonl"
+        numbers = itertools.count()
+
+        def send_until(seen: Callable[[], bool]) -> None:
+            def sent() -> bool:
+                for message in (hello(), pose(next(numbers))):
+                    both.send_multipart([b"cam0", encode(message)])
+                return seen()
+
+            wait_for(sent, "the poses of our camera")
+
+        send_until(lambda: inputs.exists() and inputs.read_text().count('"seq"') >= 3)
+        for message in (hello("other", "cam7", clock="of another machine"), end("cam7", "other")):
+            both.send_multipart([b"cam7", encode(message)])
+        so_far = inputs.read_text().count('"seq"')
+        send_until(lambda: inputs.read_text().count('"seq"') >= so_far + 3)
+        assert trigger.poll() is None
+        both.send_multipart([b"cam0", encode(end())])
+        ended = finish(trigger)
+    assert "the run has ended: finished" in ended.stdout, ended.stderr
+    assert "cam7" not in inputs.read_text()
 
 
 def test_a_publisher_that_is_killed_makes_outputs_safe_and_its_successor_is_found(

@@ -109,7 +109,7 @@ def _run(arguments: argparse.Namespace) -> int:
             print(terminal.fold(report(pipeline.summary, columns=columns), columns))
     for problem in summary["problems"]:
         terminal.say(f"cropzoom: {problem}")
-    if not arguments.quiet:
+    if not arguments.quiet and Path(summary["folder"]).exists():
         say_draw(Path(summary["folder"]), summary["source"])
     if stopped_by:
         return 128 + stopped_by[0]

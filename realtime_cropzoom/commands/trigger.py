@@ -133,7 +133,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
         problem = write_text(process.folder / "summary.json", to_json(summary))
         problems += [problem] if problem else []
     show.end(summary)
-    for problem in problems:
+    for problem in dict.fromkeys(problems):  # a folder that is gone is said once
         print(f"cropzoom: {problem}", file=sys.stderr)
     if stopped_by:
         return 128 + stopped_by[0]

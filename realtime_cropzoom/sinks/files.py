@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from pathlib import Path
 from threading import Thread
@@ -24,6 +25,7 @@ from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pose_quality import PoseQuality
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, CM, blank_cells, box_cells, cm_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
+from realtime_cropzoom.session_folder import moved_or_deleted
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.types import Keypoints
@@ -62,6 +64,7 @@ class CsvSink(Sink):
         ``publisher`` leaves in a record when it was published; the last ones are its as long as it runs.
         """
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
+        self._missing_said = False
         self.quality = PoseQuality(keypoint_names)
         """How much the poses look like an animal: counted here, as nobody waits for this thread."""
         self._publisher = publisher
@@ -95,6 +98,7 @@ class CsvSink(Sink):
                 self.busy_since_ns = now_ns()
                 for file in self._files:
                     file.flush()
+                self._say_what_is_missing()
                 self.busy_since_ns = 0
                 waiting, ended = self._take_all(0)
         finally:
@@ -110,10 +114,17 @@ class CsvSink(Sink):
 
     def problems(self) -> list[str]:
         """Say which files could not be written, and how many rows are not in them."""
-        problems = [f"{f.path}: {f.error}; {f.lost_rows} rows are lost" for f in self._files if f.lost_rows]
+        problems = [problem for file in self._files if (problem := file.problem())]
         if self.dropped:
             problems.append(f"{self.dropped} frames are in no file: the disk was too slow")
         return problems
+
+    def _say_what_is_missing(self) -> None:
+        """Warn once, while the run can still be begun again, that somebody takes its files away."""
+        missing = "" if self._missing_said else next(filter(None, (file.missing() for file in self._files)), "")
+        if missing:
+            self._missing_said = True
+            logger.warning("%s", missing)
 
     def _format(self, record: Record) -> None:
         stamp, in_force = record.stamp, record.in_force
@@ -147,6 +158,21 @@ def _plausible_cell(record: Record) -> str:
     return "yes" if record.doubt is None else record.doubt.value
 
 
+def taken_away(path: Path, written: int) -> str:
+    """Say so where somebody has taken away a file of which so many bytes are written; nothing where it is there.
+
+    Whoever writes to an open file does not learn of that: the rows go to where the file was moved, or nowhere.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        gone = path if path.parent.exists() else path.parent
+        return moved_or_deleted(gone)
+    except OSError:  # cannot be told
+        return ""
+    return f"{path} was replaced or cut short while it was written: rows are lost" if size < written else ""
+
+
 class RowFile:
     """A file of lines that survives a full disk."""
 
@@ -154,10 +180,13 @@ class RowFile:
         self.path = path
         self.error = ""
         self.lost_rows = 0
+        self._written = 0
+        """Bytes."""
+        self._missing = ""
         self._pending = bytearray(header.encode())
         with contextlib.ExitStack() as if_refused:
             try:
-                self._file = if_refused.enter_context(path.open("xb", buffering=0))
+                self._file = if_refused.enter_context(open(path, "xb", buffering=0, opener=_to_append))
                 self._write_pending()
             except OSError as error:
                 raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error
@@ -179,6 +208,16 @@ class RowFile:
                 logger.warning("%s: %s; its rows are kept and tried again", self.path, error.strerror or error)
             self.error = error.strerror or str(error)
 
+    def missing(self) -> str:
+        """Say so where the file is not where it was made, or shorter than what was written to it."""
+        self._missing = self._missing or taken_away(self.path, self._written)
+        return self._missing
+
+    def problem(self) -> str:
+        """Say what is not in the file; nothing where all is."""
+        lost = f"{self.path}: {self.error}; {self.lost_rows} rows are lost" if self.lost_rows else ""
+        return self._missing or lost
+
     def waiting_rows(self) -> int:
         """Return how many rows are not handed to the operating system yet."""
         return self._pending.count(b"\n")
@@ -187,9 +226,16 @@ class RowFile:
         while self._pending:  # a disk that fills up takes the first part of it, and raises only for the next
             written = self._file.write(self._pending)
             del self._pending[: written or 0]
+            self._written += written or 0
 
     def close(self) -> None:
         """Try the rest once more, count what is lost, and close."""
         self.flush()
         self.lost_rows += self.waiting_rows()
+        self.missing()
         self._file.close()
+
+
+def _to_append(path: str, flags: int) -> int:
+    """Open so that each row goes to the end, even where somebody has emptied the file: else it begins with zeros."""
+    return os.open(path, flags | os.O_APPEND, 0o666)

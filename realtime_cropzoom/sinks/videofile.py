@@ -19,7 +19,7 @@ from realtime_cropzoom.errors import CropzoomError, SinkError
 from realtime_cropzoom.recording import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.ring import Lease
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
-from realtime_cropzoom.sinks.files import NO_ANSWER, RowFile
+from realtime_cropzoom.sinks.files import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.sinks.packetfile import PacketFile
 from realtime_cropzoom.sources.coded import CodedFrames, Coding
 from realtime_cropzoom.stages.base import in_a_line
@@ -142,9 +142,10 @@ class Recording(Generic[_File]):
             reasons = ", ".join(f"{n} {_WORDS[why]}" for why, n in missing.items())
             error = f" ({self._file.error})" if self._file is not None and self._file.error else ""
             problems.append(f"{self.video}: {sum(missing.values())} frames are not in the recording: {reasons}{error}")
-        if self._table is not None and self._table.lost_rows:
-            table = self._table
-            problems.append(f"{table.path}: {table.error}; {table.lost_rows} rows are lost")
+        if self._file is not None and (gone := taken_away(self.video, 1)):
+            problems.append(gone)
+        if self._table is not None and (problem := self._table.problem()):
+            problems.append(problem)
         return problems
 
     def _gave(self, stamp: Stamp, frames: int = 1) -> None:

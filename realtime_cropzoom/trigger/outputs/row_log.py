@@ -43,8 +43,8 @@ class RowLog:
 
     def problems(self) -> list[str]:
         """Say what is not in the file; right after ``close``."""
-        lost = self._file.lost_rows + self.dropped
-        return [f"{self.path}: {self._file.error or 'the disk was too slow'}; {lost} rows are lost"] if lost else []
+        dropped = f"{self.path}: the disk was too slow; {self.dropped} rows are lost" if self.dropped else ""
+        return [problem for problem in (self._file.problem(), dropped) if problem]
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is queued and close the file; may be called twice."""
