@@ -123,7 +123,11 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
     "a webcam": (lambda c: ["webcam"], "A camera is camera:0; 'cropzoom cameras' lists them"),
     "a camera's setting for a recording": (
         lambda c: [text_file(c.folder), "--exposure-ms", 3, "--roi", "0,0,2,2"],
-        "text.mp4 is a recording, but exposure_ms, roi are for cameras. Leave it out",
+        "text.mp4 is a recording, but exposure_ms, roi are for cameras. Leave them out",
+    ),
+    "a camera's setting for a folder of images": (
+        lambda c: [c.folder, "--gain", 3, "--camera-fps", 50],
+        "is a folder of images, but gain is for cameras. Leave it out",
     ),
     "a camera's setting for the arena": (lambda c: [ARENA, "--gain", 3], "is the built-in arena"),
     "a recording's setting for a camera": (lambda c: ["camera:99", "--loop"], "but loop is for recordings"),

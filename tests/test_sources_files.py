@@ -69,6 +69,19 @@ def test_a_file_begins_where_it_is_told_to(
     assert frames[0][1] == 0
 
 
+def test_what_only_the_first_frame_says_is_known_after_a_start_later(shared_data: Path) -> None:
+    """The recording is 4:4:4 of an x264 of long ago, whose first frame alone names it; its key frame is at 6.07 s."""
+    path = shared_data / "openfield/videos/m3v1mp4.mp4"
+    images = []
+    for source, skipped in ((VideoFile(path), 185), (VideoFile(path, 185 / 30 - 0.01), 0)):
+        captured = next(islice(source.frames(), skipped, None))
+        images.append(np.zeros((captured.height, captured.width, 3), np.uint8))
+        captured.copy_to(images[-1])
+        assert source.problems() == []
+        source.close()
+    assert np.array_equal(*images)
+
+
 def test_a_file_that_ends_before_its_start_says_so(make_video: Write) -> None:
     with pytest.raises(SourceError, match="ends before start_s = 5 s"):
         VideoFile(make_video(), 5.0)

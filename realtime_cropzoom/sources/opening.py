@@ -76,7 +76,9 @@ def _check_options(spec: str, options: SourceOptions) -> None:
         _refuse(spec, options, _OF_FILES, "recordings", "a camera or stream")
     elif scheme == "synthetic":
         _refuse(spec, options, _OF_CAMERAS, "cameras", "the built-in arena, which has size=… and fps=… of its own")
-    elif not scheme and not is_folder(path):
+    elif not scheme and is_folder(path):  # images are played at the fps that is asked for
+        _refuse(spec, options, {k: v for k, v in _OF_CAMERAS.items() if k != "fps"}, "cameras", "a folder of images")
+    elif not scheme:
         _refuse(spec, options, _OF_CAMERAS, "cameras", "a recording")
 
 
@@ -84,8 +86,10 @@ def _refuse(spec: str, options: SourceOptions, names: dict[str, str], of: str, w
     unset = SourceOptions()
     wrong = [setting for name, setting in names.items() if getattr(options, name) != getattr(unset, name)]
     if wrong:
-        verb = "is" if len(wrong) == 1 else "are"
-        raise ConfigError(f"{without_password(spec)} is {what}, but {', '.join(wrong)} {verb} for {of}. Leave it out")
+        verb, them = ("is", "it") if len(wrong) == 1 else ("are", "them")
+        raise ConfigError(
+            f"{without_password(spec)} is {what}, but {', '.join(wrong)} {verb} for {of}. Leave {them} out"
+        )
 
 
 def _is_device(spec: str) -> bool:

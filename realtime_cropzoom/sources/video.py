@@ -212,6 +212,8 @@ class VideoFile:
     def _decode_from_key_frame(self, start_s: float) -> Iterator[_Decoded]:
         """Seek; where that lands too late, as MPEG-TS does, or there are no times, all is decoded instead."""
         try:
+            # x264 says in the first frame alone how it coded: without it FFmpeg decodes the 4:4:4 of old ones wrongly.
+            next(self._container.decode(self._stream), None)
             self._container.seek(round((start_s + self._begins_s()) * av.time_base))
             frames = self._decode()
             first = next(frames, None)
