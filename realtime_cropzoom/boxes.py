@@ -64,6 +64,29 @@ class BoxRule:
         return max(1, math.ceil(float(np.ptp(xy, axis=0).max()) * ratio))
 
 
+def anchors_among(given: Sequence[str], names: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return the places in ``names`` of the keypoints that are given, and those of the given that are none.
+
+    A list was perhaps split at its commas, and a name may have one: then neighbours are one name.
+    """
+    places = {_one_spelling(name): place for place, name in reversed(list(enumerate(names)))}
+    found, unknown, begin = [], [], 0
+    while begin < len(given):
+        ends = range(begin + 1, len(given) + 1)
+        end = next((end for end in ends if _one_spelling(",".join(given[begin:end])) in places), None)
+        if end is None:
+            unknown.append(given[begin])
+            begin += 1
+        else:
+            found.append(places[_one_spelling(",".join(given[begin:end]))])
+            begin = end
+    return found, unknown
+
+
+def _one_spelling(name: str) -> str:
+    return ",".join(part.strip() for part in name.split(","))
+
+
 def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] | None) -> np.ndarray:
     """Return the (n, 2) float64 keypoints that count: finite, likely enough, and anchors if named.
 

@@ -23,6 +23,8 @@ from realtime_cropzoom.types import Float64
 
 UNIT = "cm"
 _LARGEST_SIDE = 100_000
+_PX_PER_CM = (1e-3, 1e6)
+"""From a field of a hundred meters in a few pixels to a hundredth of a micrometer a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,20 @@ class Calibration:
             raise ConfigError(
                 "no pixel of the frame is on the floor; check the points, and the order they are given in"
             )
+        self._check_scale(xy[seen], arena[seen])
         # The way back counts the same side of the horizon as the floor.
         object.__setattr__(self, "_back", facing(back, *arena[seen][0].tolist()))
         if not np.abs(self.to_frame(arena[seen]) - xy[seen]).max() < 1e-3:
             raise ConfigError("the calibration does not lead back from cm to pixels; check the points")
+
+    def _check_scale(self, xy: Float64, arena: Float64) -> None:
+        """Raise ConfigError where a cm is so many, or so few, pixels as in no arena."""
+        px, cm = (np.linalg.norm(np.diff(points, axis=0), axis=1) for points in (xy, arena))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = float(np.median(px[px > 0] / cm[px > 0])) if (px > 0).any() else 1.0
+        least, most = _PX_PER_CM
+        if not least <= scale <= most:
+            raise ConfigError(f"a cm is {scale:.3g} pixels; expected {least:g} to {most:g}; check sizes and units")
 
     def to_arena(self, xy: Any) -> Float64:
         """Return frame pixels (…, 2) in cm; NaN stays NaN, and beyond the horizon there is nothing but NaN."""
@@ -142,8 +154,10 @@ def from_scale(
     px_per_cm: float, size: tuple[int, int], lens: Lens | None = None, origin: tuple[float, float] = (0.0, 0.0)
 ) -> Calibration:
     """Return the calibration of a camera that looks straight down; ``origin`` is a pixel. Raises ConfigError."""
-    if not 0 < px_per_cm < math.inf:
-        raise ConfigError(f"{px_per_cm:g} pixels a cm are given; expected a number above 0")
+    if not _PX_PER_CM[0] <= px_per_cm <= _PX_PER_CM[1]:
+        raise ConfigError(
+            f"{px_per_cm:g} pixels a cm are given; expected a number from {_PX_PER_CM[0]:g} to {_PX_PER_CM[1]:g}"
+        )
     x, y = origin if lens is None else lens.undistort(*origin)
     cm = 1 / px_per_cm
     return Calibration(*size, (cm, 0.0, -x * cm, 0.0, cm, -y * cm, 0.0, 0.0, 1.0), lens)

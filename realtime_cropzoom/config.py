@@ -22,7 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from realtime_cropzoom.boxes import MAX_SIDE, BoxRule
+from realtime_cropzoom.boxes import MAX_SIDE, BoxRule, anchors_among
 from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.endpoints import check_reach
@@ -310,14 +310,12 @@ class Settings(BaseSettings):
 
         Where neither size nor ratio is set, the size the pose model says it was trained for counts.
         """
-        unknown = [name for name in self.anchor_keypoints or () if name not in detector_keypoints]
+        places, unknown = anchors_among(self.anchor_keypoints or (), detector_keypoints)
         if unknown:
             raise ConfigError(
                 f"anchor_keypoints: the detector has no {', '.join(unknown)}; it has {', '.join(detector_keypoints)}"
             )
-        anchors = None
-        if self.anchor_keypoints is not None:
-            anchors = tuple(detector_keypoints.index(name) for name in self.anchor_keypoints)
+        anchors = None if self.anchor_keypoints is None else tuple(places)
         size = self.crop_size
         if size is None and self.crop_ratio is None:
             size = trained_crop_size

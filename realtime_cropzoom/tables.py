@@ -136,8 +136,12 @@ def labels_outside(
     keypoint_names: Sequence[str],
     xy: npt.NDArray[np.floating[Any]],
     sizes: Sequence[tuple[int, int]],
+    what: str = "picture",
 ) -> str | None:
-    """Return a line where labels, (N, K, 2), lie outside pictures of ``sizes``, (W, H) each; None where none do."""
+    """Return a line where labels, (N, K, 2), lie outside pictures of ``sizes``, (W, H) each; None where none do.
+
+    ``what`` is what these are called.
+    """
     limits = np.array(sizes, np.float64).reshape(len(images), 1, 2)
     outside = ((xy < -1) | (xy > limits)).any(axis=2)
     if not outside.any():
@@ -145,7 +149,7 @@ def labels_outside(
     row, k = (int(i) for i in np.argwhere(outside)[0])
     (width, height), (x, y) = sizes[row], xy[row, k]
     return (
-        f"{path}: {int(outside.sum())} of {int(np.isfinite(xy).all(axis=2).sum())} labels lie outside their picture; "
+        f"{path}: {int(outside.sum())} of {int(np.isfinite(xy).all(axis=2).sum())} labels lie outside their {what}; "
         f"the first is {keypoint_names[k]} of {images[row]}, at {x:.1f}, {y:.1f} in {width}x{height} pixels. "
         "They are taken as they are"
     )

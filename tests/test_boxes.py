@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from realtime_cropzoom.boxes import MAX_SIDE, BoxRule, centred_box
+from realtime_cropzoom.boxes import MAX_SIDE, BoxRule, anchors_among, centred_box
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.types import Box, Keypoints
 
@@ -242,3 +242,18 @@ def test_every_row_equals_litpose_create_bbox(rule: BoxRule, folder: str, litpos
     boxes = [rule.box(keypoints(row[:, :2], row[:, 2])) for row in table]
     assert len(boxes) == len(expected) == 2330
     assert boxes == [Box(r.x, r.y, r.w, r.h) for r in expected.itertuples()]
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "unknown"),
+    [
+        (["snout"], [0], []),
+        (["ear", "left", "snout"], [1, 0], []),
+        (["ear,left"], [1], []),
+        (["ear , left"], [1], []),
+        (["tail", "ear"], [2], ["ear"]),
+        (["nose"], [], ["nose"]),
+    ],
+)
+def test_a_keypoint_name_may_have_a_comma(given: list[str], found: list[int], unknown: list[str]) -> None:
+    assert anchors_among(given, ["snout", "ear, left", "tail"]) == (found, unknown)

@@ -623,3 +623,15 @@ def test_labels_outside_their_picture_are_said(work: Workplace) -> None:
     done = work.did("predict", directory, labels, "--skip_viz")
     assert "2 of 6 labels lie outside their picture; the first is right of" in done.err
     assert f"{image_name(12)}, at 400.0, 30.0 in 160x96 pixels" in done.err
+
+
+def test_crop_says_which_labels_its_crops_do_not_show(work: Workplace) -> None:
+    directory, labels = work.model(), work.labels((5, 12, 30))
+    at = {frame: work.footage.blob_at(frame) for frame in (5, 12, 30)}
+    x, y = at[12]
+    far = (x + 45.0 if x < 80 else x - 45.0, y)
+    write_labels(labels, {image_name(5): [at[5]] * 3, image_name(12): [at[12], far, (400.0, 30.0)]})
+    done = work.went_through("crop", directory, labels, "--crop-size", 48)
+    assert f"{labels}: 1 of 6 labels lie outside their picture; the first is low of {image_name(12)}" in done.err
+    assert f"{labels}: 2 of 6 labels lie outside their crop; the first is right of {image_name(12)}, at " in done.err
+    assert "in 48x48 pixels" in done.err

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from realtime_cropzoom.commands.common import say_next
+from realtime_cropzoom.commands.common import add_overwrite, say_next
 from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError, ModelError
 
@@ -48,6 +48,7 @@ def register(commands: Any) -> None:
         "--onnx-precision", choices=["fp32", "fp16"], default="fp32",
         help="of input and weights (fp32, which is what a CPU computes in; fp16 is for GPUs, and rounds)",
     )  # fmt: skip
+    add_overwrite(export)
     export.set_defaults(command=_export)
 
 
@@ -138,9 +139,7 @@ def _export(arguments: argparse.Namespace) -> int:
             "with --provider tensorrt, with which ONNX Runtime builds the engine itself"
         )
     if (directory / OUR_CHECKPOINT).is_file():
-        with _extra("export"):
-            from realtime_cropzoom.train import export_checkpoint
-        print(export_checkpoint(directory, precision))
+        print(_export_ours(directory, precision, overwrite=arguments.overwrite))
         say_next("predict", directory, "VIDEO")
     elif (directory / "config.yaml").is_file() and next(directory.rglob("*.ckpt"), None) is not None:
         print(_export_by_litpose(directory, precision))
@@ -151,6 +150,21 @@ def _export(arguments: argparse.Namespace) -> int:
             "or the config.yaml and the checkpoint (*.ckpt) of a Lightning Pose model"
         )
     return 0
+
+
+def _export_ours(directory: Path, precision: Literal["fp32", "fp16"], *, overwrite: bool) -> Path:
+    """Export our checkpoint where that has not been done, by the rule of all commands for what is there already."""
+    from realtime_cropzoom.offline.origins import input_entry, is_there, write_origin
+
+    path = directory / "exports_onnx" / f"{Path(OUR_CHECKPOINT).stem}_{precision}.onnx"
+    made_of = {"checkpoint": input_entry(directory / OUR_CHECKPOINT)}
+    if is_there(path, "export", made_of, overwrite=overwrite, say=_say, fits=lambda: False):
+        return path
+    with _extra("export"):
+        from realtime_cropzoom.train import export_checkpoint
+    path = export_checkpoint(directory, precision)
+    write_origin(path, "export", made_of)
+    return path
 
 
 def _export_by_litpose(directory: Path, precision: str) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.box_size import tiny_warning
-from realtime_cropzoom.boxes import DEFAULT_CROP_RATIO, BoxRule
+from realtime_cropzoom.boxes import DEFAULT_CROP_RATIO, BoxRule, anchors_among
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.offline.boxfile import COLUMNS, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
@@ -58,11 +58,10 @@ class BoxFlags:
     def rule(self, predictions: Path) -> BoxRule:
         """Return the rule for the keypoints of these predictions. Raises ConfigError or DataError."""
         names = read_header(predictions).keypoint_names
-        unknown = [name for name in self.anchor_keypoints if name not in names]
+        places, unknown = anchors_among(self.anchor_keypoints, names)
         if unknown:
             raise ConfigError(f"anchor_keypoints: {predictions} has no {', '.join(unknown)}; it has {', '.join(names)}")
-        anchors = tuple(names.index(name) for name in self.anchor_keypoints) or None
-        return BoxRule(self.crop_size, self.crop_ratio, anchors=anchors)
+        return BoxRule(self.crop_size, self.crop_ratio, anchors=tuple(places) or None)
 
 
 @dataclass(frozen=True, slots=True)

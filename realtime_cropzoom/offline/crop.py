@@ -33,7 +33,7 @@ from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
 from realtime_cropzoom.sources.video import VideoFile
-from realtime_cropzoom.tables import chunks_of_rows, header_text, read_header, read_labels
+from realtime_cropzoom.tables import Labels, chunks_of_rows, header_text, labels_outside, read_header, read_labels
 from realtime_cropzoom.types import Box, UInt8
 
 COMMAND = "crop"
@@ -105,10 +105,24 @@ class Cropper:
         crops = crop_images(
             csv, images, boxes_in_order, self._directory.cropped_images, overwrite=self._overwrite, say=self._say
         )
+        self._say_outside(csv, labels, images, boxes_in_order)
         with replacing(output) as file:
             file.write(moved_labels(csv, boxes_in_order))
         entry = {"paths": [str(path.resolve()) for path in crops], "sha256": images_sha256(crops)}
         write_origin(output, COMMAND, made_of, images=entry)
+
+    def _say_outside(self, csv: Path, labels: Labels, images: ImageFolder, boxes: Sequence[Box]) -> None:
+        """Say which labels a pose model would be trained on that it cannot see."""
+        corners = np.array([(box.x, box.y) for box in boxes], np.float64)[:, None]
+        sizes = [images.sizes[row] for row in range(len(boxes))]
+        sides = [(box.w, box.h) for box in boxes]
+        names = labels.keypoint_names
+        lines = (
+            labels_outside(csv, labels.images, names, labels.xy, sizes),
+            labels_outside(csv, labels.images, names, labels.xy - corners, sides, "crop"),
+        )
+        for line in filter(None, lines):
+            self._say(line)
 
     def _is_there(self, output: Path, made_of: MadeOf, fits: Callable[[], bool]) -> bool:
         return is_there(output, COMMAND, made_of, overwrite=self._overwrite, say=self._say, fits=fits)
@@ -187,6 +201,9 @@ def crop_images(
     """
     jobs: dict[Path, tuple[Path, Box]] = {}
     of_labelled = dict(zip(images.paths, boxes, strict=True))
+    rows: dict[Path, list[int]] = {}
+    for row, path in enumerate(images.paths):
+        rows.setdefault(path, []).append(row)
     for name, path in zip(images.names, images.paths, strict=True):
         folder = below(images_dir, name, csv).parent
         around = set(context_images(path)) if has_frame_number(path) else {path}
@@ -199,7 +216,8 @@ def crop_images(
     try:
         with progress(images_dir.name, len(jobs), unit="images") as bar:
             done = pool.map(lambda job: _crop_image(job[1][0], job[1][1], job[0], overwrite=overwrite), jobs.items())
-            for (target, (source, _)), matches in zip(jobs.items(), done, strict=True):
+            for (target, (source, _)), (matches, size) in zip(jobs.items(), done, strict=True):
+                images.sizes.update(dict.fromkeys(rows.get(source, ()), size))
                 if not matches and source in of_labelled:
                     raise DataError(
                         f"{target} is there already, cropped to another box, as for another label file; "
@@ -216,8 +234,8 @@ def crop_images(
     return [below(images_dir, name, csv) for name in images.names]
 
 
-def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> bool:
-    """Write what a box shows of an image; return False, and write nothing, if another crop is there."""
+def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> tuple[bool, tuple[int, int]]:
+    """Write what a box shows of an image; return False, and write nothing, if another crop is there; and its (W, H)."""
     image = read_as_it_is(source)
     planes = image if image.ndim == 3 else image[:, :, None]
     pixels = np.zeros((box.h, box.w, planes.shape[2]), planes.dtype)
@@ -226,10 +244,11 @@ def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> boo
     if left < right and top < bottom:
         pixels[top - box.y : bottom - box.y, left - box.x : right - box.x] = planes[top:bottom, left:right]
     pixels = pixels if image.ndim == 3 else pixels[:, :, 0]
+    size = (planes.shape[1], planes.shape[0])
     if overwrite or not target.exists():
         write_image(target, pixels)
-        return True
-    return is_same_image(target, pixels)
+        return True, size
+    return is_same_image(target, pixels), size
 
 
 def moved_labels(csv: Path, boxes: Sequence[Box]) -> str:

@@ -88,9 +88,9 @@ class TrainingSection(_LightningPose):
     max_epochs: int = Field(default=50, gt=0)
     imgaug_hflip: bool = False
     """Mirror half of the views; keypoints named left and right swap."""
-    rng_seed_data_pt: int = Field(default=0, ge=0)
+    rng_seed_data_pt: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of the split, which is Lightning Pose's, and of the views."""
-    rng_seed_model_pt: int = Field(default=0, ge=0)
+    rng_seed_model_pt: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of the first weights."""
     optimizer_params: OptimizerSection = OptimizerSection()
 

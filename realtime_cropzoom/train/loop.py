@@ -14,8 +14,10 @@ import torch
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.model import Model
+from realtime_cropzoom.offline.origins import input_entry, write_origin
 from realtime_cropzoom.split import Split, split_frames
 from realtime_cropzoom.tables import labels_outside
+from realtime_cropzoom.train.checkpoint import FILE as CHECKPOINT
 from realtime_cropzoom.train.checkpoint import Checkpoint, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.config import TrainConfig, load_config
 from realtime_cropzoom.train.crops import common_side
@@ -193,6 +195,7 @@ def _export(trainer: Trainer, config: TrainConfig, data: _Data, output_dir: Path
     metadata = replace(metadata, presence=measured.presence.to_metadata(names))
     describe(model, metadata)
     save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, metadata))
+    write_origin(model, "export", {"checkpoint": input_entry(output_dir / CHECKPOINT)})
     return model, measured
 
 
