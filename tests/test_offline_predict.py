@@ -635,3 +635,24 @@ def test_crop_says_which_labels_its_crops_do_not_show(work: Workplace) -> None:
     assert f"{labels}: 1 of 6 labels lie outside their picture; the first is low of {image_name(12)}" in done.err
     assert f"{labels}: 2 of 6 labels lie outside their crop; the first is right of {image_name(12)}, at " in done.err
     assert "in 48x48 pixels" in done.err
+
+
+@pytest.mark.parametrize("command", ["predict", "create_bbox", "crop", "pipeline"])
+def test_a_name_too_long_for_what_is_made_of_it_is_said_before_anything_is_done(work: Workplace, command: str) -> None:
+    video = work.video("x" * 251 + ".mp4", 2)
+    model = ["--out", work.folder / "out"] if command == "pipeline" else [work.model()]
+    with nothing_changes_in(work.folder):
+        line = work.refused(command, *model, video) if command != "pipeline" else work.refused(command, video, *model)
+    assert "xxx… (str of 251 characters): the name has 251 bytes, expected at most 210" in line
+    assert line.endswith("Rename it\n")
+
+
+def test_the_longest_name_that_is_taken_is_good_for_all_commands(work: Workplace) -> None:
+    video, name = work.video("y" * 210 + ".mp4", 2), "y" * 210
+    model = work.model()
+    work.went_through("crop", model, video, "--crop-size", 48)
+    work.went_through("predict", model, model / f"cropped_videos/cropped_{name}.mp4")
+    cropped = model / f"video_preds/cropped_{name}.csv"
+    work.went_through("remap", cropped, model / f"video_preds/{name}_bbox.csv")
+    assert (model / f"video_preds/remapped_cropped_{name}.csv").exists()
+    work.went_through("pipeline", video, "--detector", model, "--pose", model, "--out", work.folder / "out")

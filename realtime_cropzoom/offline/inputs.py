@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Images:
     paths: tuple[Path, ...]
 
 
+LONGEST_NAME = 210
+"""Bytes of a name without its ending. Systems allow 255, as in remapped_cropped_NAME.csv.made_of.json.partial."""
 Input = Video | LabelFile | Images
 Refuse = Callable[[DataError], None]
 """Takes what is wrong with one of several inputs."""
@@ -50,15 +53,33 @@ def gather(given: Sequence[Path], refuse: Refuse | None = None, *, images: bool 
     refused: list[DataError] = []
     for path in given:
         try:
-            found += _expand(path, images=images)
+            expanded = _expand(path, images=images)
         except DataError as error:
             refused.append(error)
+            continue
+        too_long = {id(one): problem for one in expanded if (problem := _name_problem(one)) is not None}
+        refused += too_long.values()
+        found += [one for one in expanded if id(one) not in too_long]
     if refused and (refuse is None or not found):
         raise refused[0] if len(refused) == 1 else DataError("; ".join(map(str, refused)))
     if refuse is not None:
         for wrong in refused:
             refuse(wrong)
     return _without_repeats(found)
+
+
+def _name_problem(given: Input) -> DataError | None:
+    """Say that what is made of an input would have a name too long for the system, before anything is done."""
+    name = (given.name if isinstance(given, Images) else given.path.stem).removeprefix("cropped_")
+    names = [name, *(path.stem for path in given.paths)] if isinstance(given, Images) else [name]
+    longest = max(names, key=lambda name: len(os.fsencode(name)))
+    size = len(os.fsencode(longest))
+    if size <= LONGEST_NAME:
+        return None
+    return DataError(
+        f"{shortened(longest)}: the name has {size} bytes, expected at most {LONGEST_NAME}: what is made of it gets a "
+        "longer one. Rename it"
+    )
 
 
 def _without_repeats(found: Sequence[Input]) -> list[Input]:

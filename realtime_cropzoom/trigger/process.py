@@ -29,6 +29,7 @@ from realtime_cropzoom.echo import ClockOffset
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.limits import check_open_files
 from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.session_folder import file_stem
 from realtime_cropzoom.stats import Histogram
 from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
@@ -104,7 +105,7 @@ class TriggerProcess:
         """A pose taken in → all rules decided and all outputs told, in µs."""
         self.written_ms = Histogram()
         """The message received → its output written, in ms."""
-        self._name = rules_path.stem
+        self._name = file_stem(rules_path.stem)
         self._settings = {name: parse_output(name, mapping) for name, mapping in rules.outputs.items()}
         self._sync_settings: SyncSettings | None = None
         if rules.sync is not None:

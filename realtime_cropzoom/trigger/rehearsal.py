@@ -13,7 +13,7 @@ from realtime_cropzoom.draw import footage, write_figure
 from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.first_frame import first_frame
 from realtime_cropzoom.message import HelloMessage, PoseMessage
-from realtime_cropzoom.session_folder import must_write_text
+from realtime_cropzoom.session_folder import file_stem, must_write_text
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.decision_log import decisions_text
@@ -109,7 +109,7 @@ def _without_times(event: Event) -> Event:
 
 def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path: Path) -> list[str]:
     """Leave log and picture in ``folder``; return what could not be drawn, and why. Raises DataError on a full disk."""
-    must_write_text(folder / f"{rules_path.stem}{_DECISIONS}", decisions_text(rehearsal.decisions))
+    must_write_text(folder / f"{file_stem(rules_path.stem)}{_DECISIONS}", decisions_text(rehearsal.decisions))
     if rehearsal.session is None:
         return []
     try:
