@@ -41,6 +41,16 @@ def avi_that_counts(path: Path, frames: int) -> Path:
     return path
 
 
+def avi_of_another_codec(path: Path) -> Path:
+    """Return a copy of an AVI that names a codec which nobody knows."""
+    data = bytearray(path.read_bytes())
+    for place in (data.find(b"strh") + 12, data.find(b"strf") + 24):
+        data[place : place + 4] = b"ZZZZ"
+    changed = path.with_name(f"unknown_{path.name}")
+    changed.write_bytes(data)
+    return changed
+
+
 def with_empty_chunks(path: Path, empty: Sequence[int]) -> Path:
     """Take the pixels from some frames of an AVI and leave their places, as recorders mark dropped frames."""
     content = path.read_bytes()

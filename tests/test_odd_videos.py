@@ -13,6 +13,7 @@ import pytest
 from conftest import Footage
 from live import make_settings, run_to_end, tiny_models
 from odd_files import (
+    avi_of_another_codec,
     avi_that_counts,
     mpeg_stream_that_says_it_is_long,
     two_videos,
@@ -23,6 +24,7 @@ from odd_files import (
 )
 from offline_fixtures import Workplace, first_packets, frames_of, poses_in, write_boxes
 
+from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.display import turn_by
 from realtime_cropzoom.sources.video import VideoFile
 
@@ -289,3 +291,24 @@ def test_of_two_videos_the_default_one_is_taken_and_said(default: int, work: Wor
         assert (done.code, note in done.err) == (0, True), done.err
     run = run_to_end(make_settings(work.folder, source=path, pace="fast"))
     assert note in run.notes
+
+
+def test_a_title_in_the_letters_of_a_country_is_no_obstacle(work: Workplace) -> None:
+    """Recorders write who made a film, and of what, without saying in which letters."""
+    video = work.video("title.mkv", 6, container_options={"metadata_header_padding": "64"})
+    with av.open(str(video)) as given, av.open(str(work.folder / "named.mkv"), "w") as named:
+        named.metadata["title"] = "Maeuse"
+        stream = named.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                named.mux(packet)
+    path = work.folder / "named.mkv"
+    path.write_bytes(path.read_bytes().replace(b"Maeuse", "Mäusé".encode("latin-1") + b"!"))
+    assert len(read(path)[0]) == 6
+
+
+def test_a_format_that_nobody_can_decode_is_one_line(work: Workplace) -> None:
+    video = avi_of_another_codec(work.video("known.avi", 6, codec="mpeg4"))
+    with pytest.raises(SourceError, match="is in a format that cannot be decoded; convert it"):
+        VideoFile(video)

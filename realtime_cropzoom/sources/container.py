@@ -19,6 +19,10 @@ _SAYS_ITS_LENGTH = ("matroska", "mov", "flv", "asf", "avi")
 """Containers whose length stands in a header. Of all others FFmpeg measures it, or estimates it from the bit rate."""
 
 
+ANY_LETTERS = "backslashreplace"
+"""A title or a comment need not be UTF-8: recorders write it in the letters of their country."""
+
+
 def check_is_file(path: Path) -> None:
     """Raise SourceError, in one line, unless something can be read from ``path``."""
     try:
@@ -39,7 +43,11 @@ def check_is_file(path: Path) -> None:
 def open_container(path: Path) -> InputContainer:
     """Open ``path``. Raises SourceError, in one line."""
     try:
-        container = av.open(file_url(path), options={"pattern_type": "none"})  # no image sequence for a % in a name
+        container = av.open(
+            file_url(path),
+            options={"pattern_type": "none"},  # no image sequence for a % in a name
+            metadata_errors=ANY_LETTERS,
+        )
     except (av.FFmpegError, OSError) as error:
         raise SourceError(
             f"{path} cannot be read as a video ({words(error)}); "
@@ -62,9 +70,18 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
     if not videos:
         held = "only the picture of its cover" if container.streams.video else "no video"
         raise SourceError(f"{path} has {held} in it; expected a video file")
+    videos = [stream for stream in videos if stream.codec_context is not None] or videos
     marked = [stream for stream in videos if _has(stream, "default")] or videos
     best = container.streams.best("video")
-    return next((stream for stream in marked if best is not None and stream.index == best.index), marked[0])
+    chosen = next((stream for stream in marked if best is not None and stream.index == best.index), marked[0])
+    return readable(chosen, str(path))
+
+
+def readable(stream: VideoStream, shown: str) -> VideoStream:
+    """Return the stream. Raises SourceError where nothing here can decode it."""
+    if stream.codec_context is None:
+        raise SourceError(f"{shown} is in a format that cannot be decoded; convert it to H.264, as with HandBrake")
+    return stream
 
 
 def videos_in(container: InputContainer) -> list[VideoStream]:
@@ -80,12 +97,14 @@ def other_videos(container: InputContainer, chosen: VideoStream, path: Path) -> 
     others = [s for s in videos_in(container) if s.index != chosen.index]
     if not others:
         return ""
-    sizes = ", ".join(f"{s.codec_context.width}x{s.codec_context.height}" for s in others)
+    sizes = ", ".join(map(_size, others))
     why = "the one marked as default" if _has(chosen, "default") else "the main one"
-    return (
-        f"{path} holds {len(others) + 1} videos; {why} is taken, "
-        f"{chosen.codec_context.width}x{chosen.codec_context.height} (not {sizes})"
-    )
+    return f"{path} holds {len(others) + 1} videos; {why} is taken, {_size(chosen)} (not {sizes})"
+
+
+def _size(stream: VideoStream) -> str:
+    context = stream.codec_context
+    return "one that cannot be decoded" if context is None else f"{context.width}x{context.height}"
 
 
 def has_times(container: InputContainer) -> bool:

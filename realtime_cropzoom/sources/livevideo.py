@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
-from realtime_cropzoom.sources.container import words
+from realtime_cropzoom.sources.container import ANY_LETTERS, readable, words
 from realtime_cropzoom.sources.display import TURNED, copy_rgb, turn_of
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
 from realtime_cropzoom.sources.recovery import LEANING, Recovery
@@ -78,7 +78,11 @@ class LiveVideo:
         self._reformatter = VideoReformatter()
         try:
             self._container = av.open(
-                address.url, format=address.format, options=address.options, timeout=address.timeout_s
+                address.url,
+                format=address.format,
+                options=address.options,
+                timeout=address.timeout_s,
+                metadata_errors=ANY_LETTERS,
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{address.shown} cannot be opened: {address.explain(error)}") from error
@@ -127,7 +131,7 @@ class LiveVideo:
         shown = self._address.shown
         if not self._container.streams.video:
             raise SourceError(f"{shown} has no picture in it; expected a camera or a video stream")
-        stream = self._stream = self._container.streams.video[0]
+        stream = self._stream = readable(self._container.streams.video[0], self._address.shown)
         context = stream.codec_context
         context.thread_type = "SLICE"  # threads that work on several frames at once would hold them back
         if context.name in LEANING:  # an error is an error, nothing to paint over
