@@ -19,7 +19,11 @@ command line prints it as it is and exits with 2.
 from __future__ import annotations
 
 import difflib
+import errno
+import logging
 from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
 
 
 class CropzoomError(Exception):
@@ -63,6 +67,66 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is no text in UTF-8"
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+_PLAIN = {
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.ENOENT: "there is nothing of that name",
+    errno.ENODEV: "there is no such device; is it plugged in?",
+    errno.ENXIO: "there is no such device; is it plugged in?",
+    errno.EBUSY: "another program uses it",
+    errno.EIO: "the disk, the device or the network failed, or the file is damaged",
+    errno.EINVAL: "it is refused as not valid",
+    errno.ENOTTY: "it is no device of that kind",
+    errno.ENOMEM: "there is not enough memory",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk is full for this user",
+    errno.EROFS: "the disk can only be read",
+    errno.EMFILE: "this process has too many files open; run 'ulimit -n 4096' first",
+    errno.ENFILE: "this machine has too many files open",
+    errno.EADDRINUSE: "the address is in use by another program",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+    errno.EAFNOSUPPORT: "this machine does not know addresses of that kind",
+    errno.EPROTONOSUPPORT: "the protocol is not known here",
+    errno.ECONNREFUSED: "nobody answers there",
+    errno.ECONNRESET: "the other side has closed the connection",
+    errno.EPIPE: "the other side has closed the connection",
+    errno.ETIMEDOUT: "no answer came in time",
+    errno.EHOSTUNREACH: "this machine does not reach that host",
+    errno.ENETUNREACH: "this machine does not reach that network",
+}
+_PLAIN_CLASSES = {  # of FFmpeg's errors, which have numbers of their own
+    "InvalidDataError": "it is damaged, or no video",
+    "EOFError": "it ends too early",
+    "DecoderNotFoundError": "there is no decoder for it here",
+    "EncoderNotFoundError": "there is no encoder for it here",
+    "DemuxerNotFoundError": "its format is not known here",
+    "MuxerNotFoundError": "its format is not known here",
+    "ProtocolNotFoundError": "the protocol is not known here",
+    "FilterNotFoundError": "it names a filter that is not known here",
+    "OptionNotFoundError": "it names an option that is not known here",
+    "StreamNotFoundError": "there is no video in it",
+    "PatchWelcomeError": "FFmpeg cannot read this kind of it",
+    "ExitError": "nothing came in time",
+    "HTTPError": "the server refuses it",
+    "gaierror": "there is no host of that name",
+    "SerialTimeoutException": "no answer came in time",
+}
+
+
+def plainly(error: BaseException) -> str:
+    """Return in plain words what a library means by an error; its own words go to the log.
+
+    For FFmpeg, ZeroMQ, sockets and serial ports. What is not known here is said in the library's words.
+    """
+    logger.debug("%s: %s", type(error).__name__, error)
+    number = getattr(error, "errno", None) or 0
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    if "ZMQError" in kinds and number == errno.ENODEV:  # ZeroMQ's for an address
+        number = errno.EADDRNOTAVAIL
+    known = next((_PLAIN_CLASSES[kind] for kind in kinds if kind in _PLAIN_CLASSES), None)
+    return known or _PLAIN.get(number) or in_words(error)
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:

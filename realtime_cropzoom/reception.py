@@ -14,7 +14,7 @@ import zmq
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.clockkeeper import ClockKeeper
 from realtime_cropzoom.echo import ClockOffset
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.filters.prediction import MAX_HORIZON_MS, predict
 from realtime_cropzoom.inbox import LARGEST_BYTES, Inbox
 from realtime_cropzoom.keys import read_client_keys
@@ -252,6 +252,6 @@ def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        why = f" ({error.strerror})" if error.errno == errno.EMFILE else ", which is no endpoint"
+        why = f": {plainly(error)}" if error.errno == errno.EMFILE else ", which is no endpoint"
         raise ConfigError(f"cannot listen to {endpoint or 'nothing'}{why}; expected {DEFAULT_ENDPOINT}") from error
     socket.subscribe(b"")

@@ -15,7 +15,7 @@ import zmq
 
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import AUTO, NONE, Settings
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.keys import allowed_clients, read_server_keys
 from realtime_cropzoom.notes import listener_notes
 from realtime_cropzoom.paths import user_path
@@ -73,7 +73,7 @@ def _bind(endpoint: str) -> str | None:
         except zmq.ZMQError as error:
             if error.errno == zmq.EADDRINUSE:
                 return _IN_USE
-            return f"cannot be bound ({error.strerror}), expected something like tcp://127.0.0.1:5660"
+            return f"cannot be bound ({plainly(error)}), expected something like tcp://127.0.0.1:5660"
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import av
 from av.video.reformatter import VideoReformatter
 
-from realtime_cropzoom.errors import SinkError, in_words
+from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.sinks.outputfile import OutputFile
 from realtime_cropzoom.types import UInt8
 
@@ -85,7 +85,7 @@ class VideoEncoder:
             stream.codec_context.open()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._file.close()
-            raise SinkError(f"cannot record to {path}: {in_words(error)}") from error
+            raise SinkError(f"cannot record to {path}: {plainly(error)}") from error
 
     @property
     def error(self) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from realtime_cropzoom.errors import SinkError, in_words
+from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.sinks.outputfile import OutputFile
 from realtime_cropzoom.sources.coded import CodedFrame, CodedFrames, Coding
 
@@ -41,7 +41,7 @@ class PacketFile:
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._file.close()
-            raise SinkError(f"cannot record to {path}: {in_words(error)}") from error
+            raise SinkError(f"cannot record to {path}: {plainly(error)}") from error
 
     @property
     def error(self) -> str | None:

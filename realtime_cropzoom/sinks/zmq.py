@@ -16,7 +16,7 @@ import zmq
 
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError, plainly
 from realtime_cropzoom.message import (
     Encoding,
     EndMessage,
@@ -124,7 +124,7 @@ class ZmqSink(Sink):
         try:
             self._binding.wait("what is published", stopped=self.control.stop.is_set)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot publish ({error.strerror}); look at how many files are open") from error
+            raise SinkError(f"cannot publish ({plainly(error)}); look at how many files are open") from error
 
     def work(self) -> None:
         """Publish until the last record is out; a start that fails is what ``wait_bound`` raises."""
@@ -232,4 +232,4 @@ def _why_not(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
             "go on with files alone",
             "end that one first",
         )
-    return f"cannot publish at {endpoint} ({error.strerror}); expected something like tcp://127.0.0.1:5660"
+    return f"cannot publish at {endpoint}: {plainly(error)}; expected something like tcp://127.0.0.1:5660"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import logging
 from collections.abc import Iterator
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from functools import cache
@@ -19,8 +20,21 @@ import numpy as np
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.types import UInt8
 
+logger = logging.getLogger(__name__)
+
 INSTALL = "GenICam cameras need the system library Aravis 0.8: apt install libaravis-0.8-0 (macOS: brew install aravis)"
 _LIBRARIES = ("libaravis-0.8.so.0", "libaravis-0.8.0.dylib", "/opt/homebrew/lib/libaravis-0.8.0.dylib")
+
+_PLAIN = {
+    "access-denied": "another program controls it",
+    "busy": "another program uses it",
+    "permission": "no permission",
+    "timeout": "it does not answer in time; look at its cable and its power",
+    "timed out": "it does not answer in time; look at its cable and its power",
+    "can't connect": "nothing answers at that address",
+    "no such device": "it is not there any more; look at its cable and its power",
+}
+"""What Aravis says of a camera, in part → what it means."""
 
 _UINT_OUT, _DOUBLE_OUT, _INT64_OUT = POINTER(c_uint), POINTER(c_double), POINTER(c_int64)
 
@@ -121,7 +135,7 @@ class Library:
         if error:
             message = error.contents.message or b"an unknown error"
             self._c.g_error_free(error)
-            raise SourceError(" ".join(message.decode(errors="replace").split()))
+            raise SourceError(_plain(" ".join(message.decode(errors="replace").split())))
         return result
 
     def strings(self, name: str, *arguments: Any) -> list[str]:
@@ -169,3 +183,9 @@ def buffer_data(arv: Library, buffer: int) -> UInt8:
     if not address or not size.value:
         return np.empty(0, np.uint8)
     return np.ctypeslib.as_array(ctypes.cast(address, POINTER(ctypes.c_uint8)), (size.value,))
+
+
+def _plain(said: str) -> str:
+    """Return in plain words what Aravis says; what is not known here in its own, as of a feature that it names."""
+    logger.debug("Aravis: %s", said)
+    return next((plain for part, plain in _PLAIN.items() if part in said.lower()), said)

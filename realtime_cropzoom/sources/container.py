@@ -9,7 +9,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import SourceError, plainly
 
 _NO_VIDEO = ("tty",)
 """FFmpeg paints text files, by their ending, as a terminal would."""
@@ -50,7 +50,7 @@ def open_container(path: Path) -> InputContainer:
         )
     except (av.FFmpegError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as a video ({words(error)}); "
+            f"{path} cannot be read as a video: {words(error)}; "
             "it may be another kind of file, or a recording that was cut off before its index was written"
         ) from error
     if container.format.name in _NO_VIDEO:
@@ -145,5 +145,5 @@ def _has(stream: VideoStream, name: str) -> bool:
 
 
 def words(error: Exception) -> str:
-    """What FFmpeg says of an error, without the path that we name ourselves."""
-    return getattr(error, "strerror", None) or str(error)
+    """What FFmpeg means by an error, in plain words."""
+    return plainly(error)

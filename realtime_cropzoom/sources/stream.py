@@ -6,6 +6,7 @@ options, which go before ours: ``rtsp://192.168.1.20/stream1#rtsp_transport=udp&
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
@@ -74,4 +75,6 @@ def _explain(error: Exception) -> str:
     for name, hint in _HINTS:
         if isinstance(error, getattr(av.error, name, ())):
             return hint + (advised(" (--read-timeout-s)") if name == "ExitError" else "")
-    return f"{words(error)}; check the address, and that this machine reaches it"
+    broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg's for a name that nobody knows, too
+    why = "there is no such host, or the network failed" if broken else words(error)
+    return f"{why}; check the address, and that this machine reaches it"

@@ -27,7 +27,7 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.connections import REQUESTS
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.security import Guard, Security, use_client_keys
 from realtime_cropzoom.started import Started
 from realtime_cropzoom.trigger import AUTO
@@ -126,7 +126,7 @@ class Control:
             self._started.wait("the socket for orders")
         except zmq.ZMQError as error:
             raise SinkError(
-                f"cannot take orders at {self.endpoint} ({error.strerror}); give another one with --control, or none"
+                f"cannot take orders at {self.endpoint}: {plainly(error)}; give another one with --control, or none"
             ) from error
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: 
         try:
             socket.connect(to.endpoint)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot connect to {to.endpoint} ({error.strerror})") from error
+            raise SinkError(f"cannot connect to {to.endpoint}: {plainly(error)}") from error
         socket.send(msgspec.json.encode(_Request(order, target)))
         if not socket.poll(round(timeout_s * 1000)):
             raise SinkError(f"nobody answers at {to.endpoint}; is 'cropzoom trigger' running, with this --control?")

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.endpoints import is_local
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError, plainly
 from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
@@ -65,7 +65,7 @@ class ZmqPublish(Output):
         try:
             self.bound_to = self._guard.bind(self._socket, "zmq_publish", self._endpoint)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot publish at {self._endpoint} ({error.strerror})") from error
+            raise SinkError(f"cannot publish at {self._endpoint}: {plainly(error)}") from error
         self._guard.start()
 
     def perform(self, job: Job) -> Written:

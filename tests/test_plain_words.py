@@ -1,0 +1,98 @@
+"""What libraries say of an error is said in plain words: over real files, sockets and hosts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+import zmq
+from live import free_port
+
+from realtime_cropzoom.errors import CropzoomError, plainly
+from realtime_cropzoom.preflight.machine import _bind
+from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources.aravis import _plain
+from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.trigger.control import send
+from realtime_cropzoom.trigger.control_address import Target
+
+RAW = (
+    "Invalid data found",
+    "Errno",
+    "errno",
+    "Address already",
+    "Invalid argument",
+    "Connection refused",
+    "Input/output",
+)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that something else has."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def said_of(spec: str) -> str:
+    with pytest.raises(CropzoomError) as caught:
+        open_source(spec, SourceOptions(open_timeout_s=5.0))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert not [words for words in RAW if words in line], line
+    return line
+
+
+def test_a_file_that_is_damaged_or_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"no video at all " * 1000)
+    assert f"{path} cannot be read as a video: it is damaged, or no video; it may be " in said_of(str(path))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("rtsp://127.0.0.1:{port}/live", "nobody answers at that port"),
+        ("rtsp://no-such-host.invalid/live", "there is no such host, or the network failed"),
+        ("lavfi:no_such_filter", "expected a filter graph"),
+    ],
+)
+def test_a_stream_that_cannot_be_opened(spec: str, words: str) -> None:
+    assert words in said_of(spec.format(port=free_port()))
+
+
+def test_an_address(taken: int) -> None:
+    assert _bind(f"tcp://127.0.0.1:{taken}") == "is in use, perhaps by another run"
+    assert "this machine does not have that address" in str(_bind("tcp://203.0.113.7:5660"))
+    assert "the protocol is not known here" in str(_bind("nonsense://127.0.0.1:5660"))
+    with pytest.raises(CropzoomError, match=r"cannot connect to nonsense://x: the protocol is not known here$"):
+        send(Target("nonsense://x"), "state", None, timeout_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "nobody answers there"),
+        (PermissionError(13, "Permission denied"), "no permission"),
+        (OSError(16, "Device or resource busy"), "another program uses it"),
+        (TimeoutError(110, "Connection timed out"), "no answer came in time"),
+        (socket.gaierror(-2, "Name or service not known"), "there is no host of that name"),
+        (zmq.ZMQError(zmq.EADDRINUSE), "the address is in use by another program"),
+        (av.error.EOFError(-541478725, "End of file"), "it ends too early"),
+        (av.error.DecoderNotFoundError(-1128613112, "Decoder not found"), "there is no decoder for it here"),
+        (ValueError("what nobody\nhas foreseen"), "what nobody has foreseen"),
+    ],
+)
+def test_each_kind(error: Exception, words: str) -> None:
+    assert plainly(error) == words
+
+
+def test_what_aravis_says() -> None:
+    assert _plain("GigEVision write_register error (access-denied)") == "another program controls it"
+    assert _plain("[GvDevice::new] Can't connect to device at address 1.2.3.4") == "nothing answers at that address"
+    assert _plain("[ArvGc] Node 'Gain' not found") == "[ArvGc] Node 'Gain' not found"
