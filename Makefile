@@ -17,6 +17,9 @@ demo: .venv/.run
 # Two workers a core, as many tests wait; no more than 16, because each of them reads all the tests.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? 2 * cores : 16)))
 
+# Without bytecode each of the many processes would compile the package again, and each worker all tests.
+test fast: export PYTHONDONTWRITEBYTECODE =
+
 test: .venv/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
 

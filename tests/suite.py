@@ -7,9 +7,11 @@ import functools
 import inspect
 import json
 import multiprocessing
+import os
 import subprocess
 import types
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,14 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("account")
-    group.addoption("--account", type=Path, metavar="FILE", help="write how many passed and what was skipped, and why")
+    group.addoption(
+        "--account", type=Path, metavar="FILE", help="write what passed, what was skipped and why, and costs"
+    )
     group.addoption("--only-skipped", type=Path, metavar="FILE", help="run what was skipped according to an account")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Spending(config))
     account = config.getoption("--account")
     if account is not None and not hasattr(config, "workerinput"):  # with workers, theirs is not the whole story
         config.pluginmanager.register(Account(account))
@@ -43,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         skipped = json.loads(config.getoption("--only-skipped").read_text())["skipped"]
         items[:] = [item for item in items if item.nodeid in skipped or item.nodeid.partition("::")[0] in skipped]
     for item in items:
-        if any(_starts(function, set()) for function in _functions(item)):
+        if any(_is_whole(function) for function in _functions(item)):
             item.add_marker(pytest.mark.whole)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
@@ -110,6 +115,19 @@ def _functions(item: pytest.Item) -> Iterator[Any]:
     yield from (fixture.func for fixture in _fixtures(item).values())
 
 
+_harmless: set[int] = set()
+"""What was looked through and starts nothing, all that it names included: most tests share most of what they name."""
+
+
+@functools.cache
+def _is_whole(function: Any) -> bool:
+    seen: set[int] = set()
+    if _starts(function, seen):
+        return True
+    _harmless.update(seen)
+    return False
+
+
 def _starts(thing: Any, seen: set[int]) -> bool:
     """Whether a function or class of the tests, or one that it names, starts processes or a whole pipeline."""
     from realtime_cropzoom import cli, pipeline
@@ -118,7 +136,7 @@ def _starts(thing: Any, seen: set[int]) -> bool:
     starters = (subprocess, multiprocessing, cli.main, pipeline.Pipeline, pipeline.track)
     if any(thing is starter for starter in starters):
         return True
-    if id(thing) in seen or not _is_of_the_tests(thing):
+    if id(thing) in seen or id(thing) in _harmless or not _is_of_the_tests(thing):
         return False
     seen.add(id(thing))
     if isinstance(thing, type):
@@ -144,15 +162,44 @@ def _names(code: types.CodeType) -> Iterator[str]:
 # -- the account -------------------------------------------------------------------------------------
 
 
+def processor_s() -> float:
+    """What this process has computed so far, with all processes that it started and has waited for."""
+    return sum(os.times()[:4])
+
+
+class Spending:
+    """Notes what each phase of a test costs in processor seconds, which other load does not change."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._before = config, 0.0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        self._before = processor_s()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        now = processor_s()
+        report.processor_s, self._before = now - self._before, now  # type: ignore[attr-defined]
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["processor_s"] = processor_s()
+
+
 class Account:
-    """Counts what passed and failed, and keeps the reason of each skip."""
+    """Counts what passed and failed, keeps the reason of each skip, and adds up what was computed."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._passed, self._failed = path, 0, set[str]()
         self._skipped: dict[str, str] = {}
+        self._workers_s, self._spent_s = 0.0, Counter[str]()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._passed += report.passed and report.when == "call"
+        self._spent_s[report.nodeid] += getattr(report, "processor_s", 0.0)
         if report.failed:
             self._failed.add(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):
@@ -162,9 +209,19 @@ class Account:
         if report.skipped:
             self._skipped[report.nodeid] = _reason(report)
 
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._workers_s += getattr(node, "workeroutput", {}).get("processor_s", 0.0)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        all_s = self._workers_s + sum(os.times()[:2])
+        spent_s = {test: round(seconds, 2) for test, seconds in self._spent_s.most_common()}
+        terminalreporter.section("processor seconds")
+        terminalreporter.line(f"{all_s:.1f} in all, {self._spent_s.total():.1f} in tests; most in")
+        for test, seconds in list(spent_s.items())[:20]:
+            terminalreporter.line(f"{seconds:7.2f} {test}")
         account = {"passed": self._passed, "failed": sorted(self._failed), "skipped": self._skipped}
-        self._path.write_text(json.dumps(account, indent=1))
+        self._path.write_text(json.dumps({**account, "processor_s": round(all_s, 1), "spent_s": spent_s}, indent=1))
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -26,7 +26,7 @@ def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iter
         yield from leaves(child, (*words, name))
 
 
-PARSER = cli._parser()
+PARSER = cli._parser().add_all()
 COMMANDS = dict(leaves(PARSER))
 
 

@@ -160,6 +160,11 @@ HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
         ("from realtime_cropzoom import Subscriber", {*HEAVY, "asyncio"}),
         ("from realtime_cropzoom import AsyncSubscriber", set(HEAVY)),
         ("import realtime_cropzoom.cli", {*HEAVY, "zmq"}),
+        (
+            "from realtime_cropzoom.cli import main; main(['trigger', 'none.yaml'])",
+            {"av", "pydantic_settings", "pandas"},
+        ),
+        ("from realtime_cropzoom.cli import main; main(['listen', 'nothing'])", {"av", "pydantic", "pandas"}),
         ("import realtime_cropzoom.listen", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
         ("import realtime_cropzoom.pipeline", {"torch", "pandas"}),
         ("import realtime_cropzoom.demo, realtime_cropzoom.draw", {"torch"}),

@@ -61,12 +61,26 @@ def run(folder: Path, *arguments: str, **variables: str) -> tuple[str, dict[str,
 def test_what_was_skipped_is_accounted_for_and_run_again_alone(small_suite: Path) -> None:
     _, first = run(small_suite, "-n1")
     later = {f"test_small.py::test_later[{given}]": f"nothing is there for {given}" for given in ("a@b", "c")}
-    assert first == {"passed": 2, "failed": [], "skipped": {**later, "test_none.py": "no package"}}
+    assert counts(first) == {"passed": 2, "failed": [], "skipped": {**later, "test_none.py": "no package"}}
 
     (small_suite / "first.json").write_text(json.dumps(first))
     said, second = run(small_suite, "--only-skipped", "first.json", THERE="1")
-    assert second == {"passed": 2, "failed": [], "skipped": {"test_none.py": "no package"}}
+    assert counts(second) == {"passed": 2, "failed": [], "skipped": {"test_none.py": "no package"}}
     assert "test_arithmetic" not in said
+
+
+def counts(account: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in account.items() if not name.endswith("_s")}
+
+
+def test_what_a_test_costs_is_noted_with_the_processes_that_it_starts(small_suite: Path) -> None:
+    said, account = run(small_suite, "-n1", "-k", "arithmetic or process")
+    spent_s = account["spent_s"]
+    assert isinstance(spent_s, dict)
+    assert next(iter(spent_s)) == "test_small.py::test_a_process"
+    assert f"{account['processor_s']} in all" in said
+    assert isinstance(account["processor_s"], float)
+    assert account["processor_s"] > sum(spent_s.values())
 
 
 def test_what_starts_a_process_is_not_among_the_fast(small_suite: Path) -> None:

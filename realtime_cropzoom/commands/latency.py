@@ -47,7 +47,7 @@ def register(commands: Any) -> None:
         "--channel", type=whole(0, 255), default=1, help="the board's channel that switches the light (1)"
     )
     latency.add_argument("--out", type=a_path, default=Path("latency"), help="folder for the measurement's own folder")
-    add_settings(latency, _SETTINGS)
+    latency.add_later(lambda: add_settings(latency, _SETTINGS))
     latency.set_defaults(command=_latency)
 
 

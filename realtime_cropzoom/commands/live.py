@@ -53,7 +53,7 @@ def register(commands: Any) -> None:
     )
     run.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
     run.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
-    add_settings(run)
+    run.add_later(lambda: add_settings(run))
     run.set_defaults(command=_run)
 
     listen = commands.add_parser("listen", help="show the live pose in the terminal")

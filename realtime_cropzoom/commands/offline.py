@@ -96,7 +96,7 @@ def register(commands: Any) -> None:
     pipeline.add_argument(
         "--out", type=a_path, dest="folder", metavar="DIR", help="folder of the files (video_preds of the pose model)"
     )
-    add_settings(pipeline, OF_PIPELINE)
+    pipeline.add_later(lambda: add_settings(pipeline, OF_PIPELINE))
     pipeline.add_argument(
         "--batch-size", type=whole(1, 100_000, "frames"), metavar="N", help="frames that go to a model at once"
     )

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from realtime_cropzoom.errors import ConfigError, did_you_mean
@@ -58,6 +58,28 @@ class Parser(argparse.ArgumentParser):
         if example is not None or self.formatter_class is argparse.RawDescriptionHelpFormatter:
             self.formatter_class = _LinesAsTheyAre
         self.set_defaults(parser=self)
+        self._to_add: list[Callable[[], None]] = []
+
+    def add_later(self, add: Callable[[], None]) -> None:
+        """Have ``add`` add arguments when this command is the one asked for: what it imports costs no other command."""
+        self._to_add.append(add)
+
+    def add_all(self) -> Parser:
+        """Add what was left for later, to the commands below, too; return itself."""
+        for action in self._actions:
+            for parser in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+                parser.add_all()
+        while self._to_add:
+            self._to_add.pop()()
+        return self
+
+    def parse_known_args(  # type: ignore[override]
+        self, *arguments: Any, **options: Any
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse, which calls this of the one command that is asked for."""
+        while self._to_add:
+            self._to_add.pop()()
+        return super().parse_known_args(*arguments, **options)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the arguments. Raises ConfigError, in one line, where they make no sense."""
@@ -128,12 +150,12 @@ def _folded(line: str, columns: int) -> str:
     return (" \\\n" if command else "\n").join(kept)
 
 
-def complete(parser: argparse.ArgumentParser) -> None:
+def complete(parser: Parser) -> None:
     """Answer the shell where it asks for completions; this ends the process then."""
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
-        argcomplete.autocomplete(parser)
+        argcomplete.autocomplete(parser.add_all())
 
 
 def _unknown(parser: Parser, unknown: Sequence[str]) -> str:
