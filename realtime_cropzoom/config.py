@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         500.0, ge=0.001, le=1000, description="live: so long (or three frames) without a frame is a stall"
     )
     start_s: float = Field(0.0, ge=0, le=_DAYS_S, description="files: where to begin")
-    loop: bool = Field(False, description="files: begin anew when the end is reached")
+    loop: bool = Field(False, description="files: begin again when the end is reached")
     speed: float = Field(1.0, ge=0.001, le=1000, description="files: how much faster than recorded they play")
 
     pace: Literal["realtime", "fast"] = Field(
@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         10.0, ge=0.001, le=_DAYS_S, description="live: a model that takes so long for one frame ends the run"
     )
     on_failure: Literal["end", "restart"] = Field(
-        "end", description="live: a detector or pose stage that fails ends the run, or begins anew, 3 times a minute"
+        "end", description="live: a detector or pose stage that fails ends the run, or begins again, 3 times a minute"
     )
     coast_after_ms: float = Field(
         250.0, ge=0.001, le=_DAY_MS, description="a box older than this makes the state coasting"

@@ -110,7 +110,7 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
         return []
     share = summary["found"]
     frames = "processed frames" if of is Of.VIDEO else "images"
-    lines = [f"animal found in {_percent(share)} of {summary['frames']} {frames}"] if share else []
+    lines = [f"animal found in {percent(share)} of {summary['frames']} {frames}"] if share else []
     if summary["poses"]:
         known = {name: value for name, value in summary["likelihood"].items() if value is not None}
         each = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
@@ -118,7 +118,7 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
         low, high = summary["length_px_10_90"]
         lines.append(
             f"body length {summary['length_px']:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px)"
-            + (f", jumps in {_percent(summary['jumps'])} of poses" if of is Of.VIDEO else "")
+            + (f", jumps in {percent(summary['jumps'])} of poses" if of is Of.VIDEO else "")
         )
     why = misfit(summary, of=of)
     if skipped and why:
@@ -193,9 +193,9 @@ def misfit(summary: Mapping[str, Any], *, of: Of = Of.VIDEO) -> str:
     if nothing_found(summary):
         return f"the animal was found in no {of.one}"
     if summary["found"] < FOUND_LEAST:
-        return f"the animal was found in only {_percent(summary['found'])} of the {of.one}s"
+        return f"the animal was found in only {percent(summary['found'])} of the {of.one}s"
     if summary["jumps"] is not None and summary["jumps"] > JUMPS_MOST:
-        return f"the pose jumps in {_percent(summary['jumps'])} of the frames"
+        return f"the pose jumps in {percent(summary['jumps'])} of the frames"
     low, high = summary["length_px_10_90"]
     if summary["length_px"] and (high - low) / summary["length_px"] > SPREAD_MOST:
         return f"the body is between {low:.0f} and {high:.0f} px long"
@@ -227,7 +227,7 @@ def _likely(counts: np.ndarray) -> float | None:
     return int(np.searchsorted(counts.cumsum(), 0.5 * total)) / (_LIKELIHOODS - 1)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """So that neither 0 nor 100 % is said of what is not quite that."""
     percent = 100 * share
     if 0 < percent < 1 or 99 < percent < 100:

@@ -149,6 +149,16 @@ def read_source(folder: Path) -> str | None:
     return None if source is None else str(source)
 
 
+def source_of_note(poses: Path) -> str | None:
+    """Return the video that an offline command has made a file of poses from, as the note beside it says."""
+    try:
+        made_of = json.loads(poses.with_name(f"{poses.name}.made_of.json").read_text(encoding="utf-8"))["made_of"]
+        source = (made_of.get("source") or made_of["video"])["path"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return str(source)
+
+
 def frame_times(video: str) -> Float64:
     """Return the time of each frame of a video in s since the first, by decoding it. Raises SourceError."""
     source = open_source(video)

@@ -17,6 +17,7 @@ from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.recording import is_recording_of
 from realtime_cropzoom.session_files import (
+    SessionFiles,
     find_files,
     frame_times,
     frames_of,
@@ -24,6 +25,7 @@ from realtime_cropzoom.session_files import (
     read_settings,
     read_source,
     read_summary,
+    source_of_note,
 )
 from realtime_cropzoom.session_folder import CALIBRATION
 from realtime_cropzoom.tables import Predictions, read_header, read_predictions
@@ -112,6 +114,13 @@ def tidy(tables: SessionTables) -> pd.DataFrame:
     return table
 
 
+def _source(files: SessionFiles, video: str | Path | None) -> str | None:
+    """Where the frames are: what was given, or what the run or the offline command says of itself."""
+    if video is not None:
+        return str(video)
+    return read_source(files.poses.parent) if files.live else source_of_note(files.poses)
+
+
 def read_session(
     path: Path,
     *,
@@ -153,7 +162,7 @@ def read_session(
         calibration = own_calibration
     return SessionTables(
         path=files.poses,
-        source=str(video) if video is not None else read_source(files.poses.parent) if files.live else None,
+        source=_source(files, video),
         scorer=read_header(files.poses).scorer,
         keypoint_names=predictions.keypoint_names,
         poses=poses,

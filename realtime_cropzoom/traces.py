@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from realtime_cropzoom.draw import write_figure
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.overlay import figure_palette
+from realtime_cropzoom.pose_quality import percent
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.types import Float64
 
@@ -121,7 +122,7 @@ def _title(tables: SessionTables) -> str:
     skipped = _skipped(tables)
     posed: Bools = np.any(np.isfinite(tables.poses[:, :, 0]), axis=1)
     with_pose = posed[~skipped]
-    share = f"{with_pose.mean():.1%}" if len(with_pose) else "none"
+    share = percent(float(with_pose.mean())) if len(with_pose) else "none"
     left_out, of = (f", {skipped.sum()} of them skipped", " of the others") if skipped.any() else ("", "")
     return f"{tables.path.stem}   {len(skipped)} frames{left_out}   {share}{of} with a pose"
 

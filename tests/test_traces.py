@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from test_session_table import write_poses
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.offline.origins import input_entry, write_origin
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.traces import draw_traces, envelope, lone_values
 
@@ -132,6 +134,18 @@ def test_the_command_draws_sessions_and_pose_files(
     assert (
         "Give the recording with --source, or draw the coordinates over time with --traces" in capsys.readouterr().err
     )
+
+
+def test_predictions_are_drawn_on_the_video_that_their_note_names(
+    make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, video = write_poses(tmp_path / "clip.csv", {0: 1.0, 1: 2.0}), make_video("film.mp4", 2)
+    write_origin(path, "pipeline", {"source": input_entry(video)})
+    assert main(["draw", str(path)]) == 0
+    assert (tmp_path / "clip_frames.png").exists()
+    video.unlink()
+    assert main(["draw", str(path)]) == 2
+    assert "is not where it was" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["no/such/folder/traces.png", "traces.unknown"])

@@ -48,7 +48,7 @@ def register(commands: Any) -> None:
         metavar="CM",
         help="how far from each other the points of --line are",
     )
-    scale.add_argument("--origin", default="0,0", metavar="X,Y", help="the pixel that is 0,0 in cm (0,0)")
+    scale.add_argument("--origin", default="0,0", metavar="X,Y", help="the pixel that is 0,0 in cm (default: 0,0)")
 
     lens = ways.add_parser("lens", help="from pictures of a chessboard: what the lens bends")
     lens.add_argument(
@@ -66,7 +66,7 @@ def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], wha
     parser: argparse.ArgumentParser = ways.add_parser(name, help=what)
     parser.add_argument("source", type=some_text, metavar="SOURCE", help="what shows the arena, as it will be tracked")
     parser.add_argument(
-        "--start-s", type=seconds, default=0.0, metavar="S", help="recordings: the frame to draw on (0)"
+        "--start-s", type=seconds, default=0.0, metavar="S", help="recordings: the frame to draw on (default: 0)"
     )
     parser.add_argument("--lens", type=a_path, metavar="YAML", help="what 'cropzoom calibrate lens' has made")
     parser.add_argument(

@@ -66,7 +66,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
         if field.annotation is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["metavar"] = "|".join(literals(field.annotation)) or name.split("_")[-1].upper()
+            options["metavar"] = "|".join(literals(field.annotation)) or _unit(name)
         if name in _ALONE:
             options.update(nargs="?", const=_ALONE[name])
         default = "" if field.default in (None, False) else f" (default: {field.default})"
@@ -74,6 +74,12 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
         action = groups[group_of(name)].add_argument(f"--{name.replace('_', '-')}", help=text, **options)
         if words := literals(field.annotation):
             action.completer = lambda words=words, **_: words  # type: ignore[attr-defined]
+
+
+def _unit(name: str) -> str:
+    """What stands for the value in the help: the unit at the end of the setting's name, or its last word."""
+    *_, before, last = ["", *name.split("_")]
+    return "PX/S" if (before, last) == ("px", "s") else last.upper()
 
 
 def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -35,16 +35,16 @@ def register(commands: Any) -> None:
     latency = commands.add_parser("latency", help="measure the loop, from frame to trigger output",
                                   description=_EXPLAINED,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    latency.add_argument("--trials", type=whole(1, 1_000_000), default=100, help="of each condition (100)")
-    latency.add_argument("--fps", type=frame_rate, default=100.0, help="frames a second (100)")
-    latency.add_argument("--size", default="640x480", help="frame size (640x480)")
+    latency.add_argument("--trials", type=whole(1, 1_000_000), default=100, help="of each condition (default: 100)")
+    latency.add_argument("--fps", type=frame_rate, default=100.0, help="frames a second (default: 100)")
+    latency.add_argument("--size", default="640x480", help="frame size (default: 640x480)")
     latency.add_argument("--busy", type=whole(0, 10_000),
                          help="processes that keep a core busy each, for the conditions under load "
-                         "(as many as there are cores); 0 leaves those away")  # fmt: skip
+                         "(default: as many as there are cores); 0 leaves those away")  # fmt: skip
     latency.add_argument("--serial", metavar="PORT", help="a trigger board, as in /dev/ttyACM0 or COM3")
     latency.add_argument("--led", metavar="SOURCE", help="measure the hardware, with a camera that sees a light")
     latency.add_argument(
-        "--channel", type=whole(0, 255), default=1, help="the board's channel that switches the light (1)"
+        "--channel", type=whole(0, 255), default=1, help="the board's channel that switches the light (default: 1)"
     )
     latency.add_argument("--out", type=a_path, default=Path("latency"), help="folder for the measurement's own folder")
     latency.add_later(lambda: add_settings(latency, _SETTINGS))

@@ -37,7 +37,7 @@ cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by
                                                     … with your own Lightning Pose models
   cropzoom run --config configs/openfield.yaml      all settings from a file
 
-Watch it with 'cropzoom listen' in a second terminal. All settings: cropzoom run --help
+Watch it with 'cropzoom listen' in a second terminal.
 """
 
 
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_cameras(cameras, quiet=arguments.quiet)
     settings = load_settings(given, arguments.config)
     if settings.source is None:
-        terminal.say(RUN_EXPLAINED)
+        terminal.say(f"{RUN_EXPLAINED}All settings: cropzoom run --help")
         return EXIT_BAD_INPUT
     with signals_held_back():
         from realtime_cropzoom.pipeline import Pipeline

@@ -65,9 +65,17 @@ def register(commands: Any) -> None:
 
     smooth = commands.add_parser("smooth_bbox", help="smooth the boxes of a folder")
     smooth.add_argument("bbox_dir", type=a_path, metavar="BBOX_DIR", help="folder with *_bbox.csv files")
-    smooth.add_argument("--output-dir", type=a_path, required=True, metavar="DIR", help="another folder")
-    smooth.add_argument("--method", default="median", help="median")
-    smooth.add_argument("--window", type=whole(1, 1_000_000, "frames"), default=5, metavar="N", help="frames (5)")
+    smooth.add_argument(
+        "--output-dir", type=a_path, required=True, metavar="DIR", help="folder for the smoothed boxes, not BBOX_DIR"
+    )
+    smooth.add_argument("--method", default="median", help="median, the only one (default: median)")
+    smooth.add_argument(
+        "--window",
+        type=whole(1, 1_000_000, "frames"),
+        default=5,
+        metavar="N",
+        help="frames around each that count (default: 5)",
+    )
     _add_overwrite(smooth)
     smooth.set_defaults(command=_smooth_bbox)
 
@@ -94,13 +102,17 @@ def register(commands: Any) -> None:
     _add_inputs(pipeline, "videos, folders of videos, or synthetic:arena")
     pipeline.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
     pipeline.add_argument(
-        "--out", type=a_path, dest="folder", metavar="DIR", help="folder of the files (video_preds of the pose model)"
+        "--out",
+        type=a_path,
+        dest="folder",
+        metavar="DIR",
+        help="folder of the files (default: video_preds of the pose model)",
     )
     pipeline.add_later(lambda: add_settings(pipeline, OF_PIPELINE))
     pipeline.add_argument(
         "--batch-size", type=whole(1, 100_000, "frames"), metavar="N", help="frames that go to a model at once"
     )
-    pipeline.add_argument("--workers", type=whole(1, 10_000, "cores"), metavar="N", help="cores to use (all)")
+    pipeline.add_argument("--workers", type=whole(1, 10_000, "cores"), metavar="N", help="cores to use (default: all)")
     _add_writing(pipeline)
     pipeline.set_defaults(command=_pipeline)
 
@@ -115,24 +127,36 @@ def _add_inputs(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_box_rule(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--crop-ratio", type=number(0.001, 1000), metavar="R", help="side of the box, times the keypoints' span (2.0)"
+        "--crop-ratio",
+        type=number(0.001, 1000),
+        metavar="R",
+        help="side of the box, times the keypoints' span (default: 2.0)",
     )
     parser.add_argument("--crop-size", type=whole(1, 8192, "pixels"), metavar="PX", help="side of the box in pixels")
-    parser.add_argument("--anchor-keypoints", default="", metavar="A,B", help="keypoints that make the box (all)")
+    parser.add_argument(
+        "--anchor-keypoints", default="", metavar="A,B", help="keypoints that make the box (default: all)"
+    )
 
 
 def _add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=whole(1, 100_000, "frames"), metavar="N", help="frames that go to the model at once"
     )
-    parser.add_argument("--workers", type=whole(1, 10_000, "cores"), metavar="N", help="cores to use (all)")
+    parser.add_argument("--workers", type=whole(1, 10_000, "cores"), metavar="N", help="cores to use (default: all)")
     parser.add_argument(
-        "--provider", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto", help="what runs the model"
+        "--provider",
+        choices=("auto", "cpu", "cuda", "tensorrt"),
+        default="auto",
+        help="what runs the model (default: auto)",
     )
     parser.add_argument(
-        "--runtime", choices=("eager", "onnx", "tensorrt"), help="the ONNX export runs, whatever is said here"
+        "--runtime",
+        choices=("eager", "onnx", "tensorrt"),
+        help="the ONNX export runs in any case; tensorrt runs it with TensorRT",
     )
-    parser.add_argument("--onnx-precision", choices=("fp16", "fp32"), help="which export")
+    parser.add_argument(
+        "--onnx-precision", choices=("fp16", "fp32"), help="which export (default: fp32 on a CPU, fp16 on a GPU)"
+    )
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "bf16"), help="of litpose's eager runtime; does not apply"
     )

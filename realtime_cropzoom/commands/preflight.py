@@ -42,7 +42,7 @@ def register(commands: Any) -> None:
     check.add_argument(
         "--config", type=a_path, metavar="FILE.yaml", help="settings from a file, where CONFIG is a source"
     )
-    check.add_argument("--hours", default="1", help="how long the run is to be, for the disk (1)")
+    check.add_argument("--hours", default="1", help="how long the run is to be, for the disk (default: 1)")
     check.add_argument("--json", action="store_true", help="print the lines as JSON")
     check.add_later(lambda: add_settings(check))
     check.set_defaults(command=_check)

@@ -19,15 +19,17 @@ def register(commands: Any) -> None:
     draw.add_argument("session", type=a_session, metavar="SESSION", help=_SESSION)
     draw.add_argument("--traces", action="store_true", help="draw x, y and likelihood over time instead of frames")
     draw.add_argument("--source", type=some_text, help="the recording, where it is not where the run found it")
-    draw.add_argument("--frames", type=whole(1, (1 << 63) - 1), default=6, help="how many frames (6)")
-    draw.add_argument("--out", type=a_path, help="the PNG (SESSION/frames.png or traces.png)")
+    draw.add_argument("--frames", type=whole(1, (1 << 63) - 1), default=6, help="how many frames (default: 6)")
+    draw.add_argument(
+        "--out", type=a_path, help="the PNG (default: SESSION/frames.png or traces.png, made again each time)"
+    )
     add_overwrite(draw)
     draw.set_defaults(command=_draw)
 
     convert = commands.add_parser("convert", help="write a session in another format, a row a frame of the video")
     convert.add_argument("run", type=a_session, metavar="SESSION", help=_SESSION)
     convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, DeepLabCut's H5, or one tidy table")
-    convert.add_argument("--out", type=a_path, help="the file to write (beside the poses)")
+    convert.add_argument("--out", type=a_path, help="the file to write (default: beside the poses)")
     convert.add_argument("--video", type=a_path, help="the recording: its frames, and their times, are the rows")
     convert.add_argument("--fps", type=frame_rate, help="frames a second, where there is neither a run nor a video")
     convert.add_argument("--calibration", type=a_path, help="pixels to cm, where the run had none: csv and parquet")
@@ -37,7 +39,9 @@ def register(commands: Any) -> None:
     compare = commands.add_parser("compare", help="by how much the poses of two runs over the same frames differ")
     compare.add_argument("a", type=a_session, metavar="A", help=_SESSION)
     compare.add_argument("b", type=a_session, metavar="B", help="another, such as the replay of its recording")
-    compare.add_argument("--out", type=a_path, metavar="PNG", help="the picture, with a CSV beside it (B/compare.png)")
+    compare.add_argument(
+        "--out", type=a_path, metavar="PNG", help="the picture, with a CSV beside it (default: B/compare.png)"
+    )
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
     compare.add_argument(
         "--fail-above", type=number(0, 1e9, "pixels"), metavar="PX", help="exit with 3 where a keypoint is further off"

@@ -31,7 +31,10 @@ def register(commands: Any) -> None:
     train = commands.add_parser("train", help="train a detector or pose model (needs the extra 'train')")
     train.add_argument("config", type=a_path, metavar="CONFIG.yaml", help="a Lightning Pose config")
     train.add_argument(
-        "--output-dir", type=a_path, help="the new model directory (./outputs/YYYY-MM-DD/HH-MM-SS)", metavar="DIR"
+        "--output-dir",
+        type=a_path,
+        help="the new model directory (default: ./outputs/YYYY-MM-DD/HH-MM-SS)",
+        metavar="DIR",
     )
     train.add_argument(
         "--detector-model", type=a_path, metavar="DIR",

@@ -38,7 +38,7 @@ cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run tha
   cropzoom trigger rules.yaml --replay sessions/recording_20261122-101500
                                             which triggers would have fired, and where
   cropzoom trigger --replay triggers/rules_20261122-101500
-                                            decides a trigger session anew, and compares
+                                            decides a trigger session again, and compares
   cropzoom trigger --send arm               arms the one that you run in another terminal
 
 docs/rules.md has the language of rules, docs/outputs.md what can be switched, docs/triggers.md the whole of it.
@@ -50,7 +50,9 @@ def register(commands: Any) -> None:
     trigger = commands.add_parser("trigger", help="switch outputs by rules, on the poses of a run",
                                   description=_EXPLAINED,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    trigger.add_argument("rules", nargs="?", type=a_path, metavar="RULES.yaml")
+    trigger.add_argument(
+        "rules", nargs="?", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/rules.md"
+    )
     trigger.add_argument("--endpoint", help="where the poses are published, in place of what the rules say")
     trigger.add_argument("--camera", help="only this camera, in place of what the rules say")
     trigger.add_argument("--keys", type=a_path, metavar="FILE", help="this client's key, where the run has keys")
@@ -61,11 +63,11 @@ def register(commands: Any) -> None:
         "--seed", type=whole(0, (1 << 63) - 1), help="of the sham trials, in place of what the rules say"
     )
     trigger.add_argument("--control", default=AUTO, metavar="NAME",
-                         help="name of the socket for orders (that of the rules), an endpoint, or none")  # fmt: skip
+                         help="socket for orders (default: named as the rules), as name, endpoint or none")  # fmt: skip
     trigger.add_argument("--control-keys", type=a_path, metavar="PATH",
                          help="for a tcp:// one: its folder of keys; with --send this client's key")  # fmt: skip
     trigger.add_argument(
-        "--out", type=a_path, default=Path("triggers"), help="folder for the log's own folder (triggers)"
+        "--out", type=a_path, default=Path("triggers"), help="folder for the log's own folder (default: triggers)"
     )
     trigger.add_argument("--log", type=a_path, help="exactly this new folder for the log, in place of --out")
     trigger.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
@@ -272,7 +274,7 @@ def _test(rules: Rules, arguments: argparse.Namespace) -> int:
     waited = (done.written_ns - done.queued_ns) / 1e6
     answered = ""
     if done.acknowledged_ns is not None:
-        answered = f", answered after {(done.acknowledged_ns - done.written_ns) / 1e6:.2f} ms"
+        answered = f", answered {(done.acknowledged_ns - done.written_ns) / 1e6:.2f} ms later"
     print(f"{arguments.test}: test pulse of {rules.test_pulse_ms:g} ms, written after {waited:.2f} ms{answered}")
     return 0
 

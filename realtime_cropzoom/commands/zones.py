@@ -13,13 +13,20 @@ from realtime_cropzoom.commands.values import a_path, seconds, some_text
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw new ones by hand")
-    zones.add_argument("rules", type=a_path, metavar="RULES.yaml")
+    zones.add_argument("rules", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/rules.md")
     zones.add_argument(
-        "frame", type=some_text, metavar="FRAME", help="an image, a recording, or a camera such as camera:0"
+        "frame",
+        type=some_text,
+        metavar="FRAME",
+        help="an image, a recording, synthetic:arena, or a camera such as camera:0",
     )
-    zones.add_argument("--at", type=seconds, default=0.0, metavar="S", help="the frame at this time of a recording (0)")
+    zones.add_argument(
+        "--at", type=seconds, default=0.0, metavar="S", help="the frame at this time of a recording (default: 0)"
+    )
     zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
-    zones.add_argument("--out", type=a_path, help="the picture (zones.png beside the rules)")
+    zones.add_argument(
+        "--out", type=a_path, help="the picture (default: zones.png beside the rules, made again each time)"
+    )
     add_overwrite(zones)
     zones.set_defaults(command=_zones)
 

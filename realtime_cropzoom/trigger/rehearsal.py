@@ -47,7 +47,7 @@ class Rehearsal:
         others = Counter(d.verdict for d in self.decisions if not d.rule)
         what = ", ".join(f"{n} {verdict}" for verdict, n in others.items())
         lines = lines or ["no rule would have done anything"]
-        return "\n".join([*lines, f"of no rule: {what}"] if what else lines)
+        return "\n".join([*lines, f"without a rule: {what}"] if what else lines)
 
 
 def find_inputs(path: Path) -> Path | None:

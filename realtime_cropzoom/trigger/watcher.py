@@ -154,7 +154,8 @@ class Watcher:
         if at_ns - doubt.last_ns > self.terms.bridge_ns:
             lasted_ms = (doubt.last_ns - doubt.since_ns) / 1e6
             self._doubt = None
-            self._tell(Verdict.ALLOWED, self.name, f"over: {doubt.why}; {doubt.poses} poses in {lasted_ms:.0f} ms", ())
+            poses = f"{doubt.poses} poses in {lasted_ms:.0f} ms" if doubt.poses > 1 else "1 pose"
+            self._tell(Verdict.ALLOWED, self.name, f"over: {doubt.why}; {poses}", ())
 
     def _holds(self, look: Look, now_ns: int) -> None:
         at_ns = look.captured_ns

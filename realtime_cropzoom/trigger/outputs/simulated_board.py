@@ -144,6 +144,10 @@ def main() -> int:
     tty.setraw(port)
     sys.stdout.write(f"{os.ttyname(port)}\n")
     sys.stdout.flush()
+    if sys.stdout.isatty():
+        sys.stdout.write(
+            "is the port of this simulated board: name it in the rules. Channels are shown here; Ctrl-C ends it\n"
+        )
     try:
         serve(terminal, Board(4, _show))
     except KeyboardInterrupt:
