@@ -52,7 +52,7 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     finally:
         opened.close()
     if not panels:
-        raise DataError("the session has no frame with a pose; there is nothing to draw")
+        raise DataError("the session has no frame; there is nothing to draw")
     sheet = _tile(panels, columns)
     return np.vstack([sheet, legend_strip(sheet.shape[1], tables.keypoint_names, _LEGEND_SCALE)])
 
@@ -95,11 +95,13 @@ def _trail_start(seconds: Float64, index: int) -> int:
 
 
 def _spread(tables: SessionTables, count: int) -> set[int]:
+    """Frames with a pose; where there is none, any frames: whoever looks wants to see why."""
     with_pose = np.flatnonzero(np.isfinite(tables.poses[:, :, 0]).any(axis=1))
-    count = min(count, len(with_pose), MOST_FRAMES)
+    frames = with_pose if len(with_pose) else np.arange(len(tables.poses))
+    count = min(count, len(frames), MOST_FRAMES)
     if count < 1:
         return set()
-    return set(with_pose[np.linspace(0, len(with_pose) - 1, count + 1).round().astype(int)[1:]].tolist())
+    return set(frames[np.linspace(0, len(frames) - 1, count + 1).round().astype(int)[1:]].tolist())
 
 
 def _point(x: float, y: float) -> tuple[int, int]:
