@@ -24,12 +24,12 @@ from realtime_cropzoom import __version__
 from realtime_cropzoom.cameras import Cameras
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config import Settings
+from realtime_cropzoom.exit_codes import EXIT_FAILED, EXIT_INCOMPLETE
 from realtime_cropzoom.message import StatusMessage
 from realtime_cropzoom.session_folder import make_session_folder, to_json, write_text
 from realtime_cropzoom.signals import ending_signals, signal_name
+from realtime_cropzoom.started import in_time
 
-EXIT_FAILED = 2
-EXIT_INCOMPLETE = 3
 _NO_FAILURE = (0, EXIT_INCOMPLETE, *(128 + number for number in ending_signals()))
 _END_WITHIN_S = 3.0
 """A pipeline ends within 2 s, whatever is stuck in it; what still runs then is killed."""
@@ -159,6 +159,8 @@ class CameraGroup:
         self._anchor_ns = unix_offset_ns()
         self._began_ns, self._started_unix_s = time.monotonic_ns(), round(time.time(), 3)
         self._ended: set[str] = set()
+        self._unsaved = False
+        """Whether a file of the session as a whole could not be written."""
         self._stop: tuple[str, int] | None = None
         self._told_to_stop = self._at_once = False
         self._deadline_ns = 0
@@ -170,9 +172,10 @@ class CameraGroup:
 
     def start(self) -> None:
         """Make the session folder and start all processes. Raises SinkError."""
-        self.folder = make_session_folder(self.cameras.out, self.cameras.name)
-        write_text(self.folder / "config.yaml", self.cameras.to_yaml())
-        write_text(self.folder / "summary.json", to_json(self._summary("running")))
+        out, name = self.cameras.out, self.cameras.name
+        self.folder = in_time(f"the folder {out}", lambda: make_session_folder(out, name))
+        self._save("config.yaml", self.cameras.to_yaml())
+        self._save("summary.json", to_json(self._summary("running")))
         for name, settings in self.cameras.settings.items():
             self.runs.append(CameraRun(name, settings, self.folder / name, self._anchor_ns))
 
@@ -209,10 +212,18 @@ class CameraGroup:
         summary = self._summary(self._stop[0] if self._stop else "finished")
         if self.folder is not None:
             if any(run.folder.is_dir() for run in self.runs):
-                write_text(self.folder / "summary.json", to_json(summary))
+                self._save("summary.json", to_json(summary))
+                summary["exit"] = self._worst()
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
         return summary
+
+    def _save(self, name: str, text: str) -> None:
+        """Write a small file of the session; one that cannot be written is said, and the exit code is 3."""
+        assert self.folder is not None
+        if (problem := write_text(self.folder / name, text)) is not None:
+            self._unsaved = True
+            self.said.append(f"cropzoom: {problem}")
 
     def _see_off(self, run: CameraRun) -> None:
         _, reason = run.outcome
@@ -245,4 +256,5 @@ class CameraGroup:
         codes = [run.outcome[0] for run in self.runs]
         if any(code not in _NO_FAILURE for code in codes):
             return EXIT_FAILED
-        return (self._stop[1] if self._stop else 0) or max(codes, default=0)
+        missing = EXIT_INCOMPLETE if self._unsaved else 0
+        return (self._stop[1] if self._stop else 0) or max([*codes, missing])

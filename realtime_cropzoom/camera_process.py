@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.exit_codes import EXIT_FAILED, EXIT_INCOMPLETE
 from realtime_cropzoom.pose_quality import nothing_found
 from realtime_cropzoom.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline
 
-EXIT_FAILED = 2
-EXIT_INCOMPLETE = 3
 _ORPHAN_ENDS_WITHIN_S = 5.0
 
 

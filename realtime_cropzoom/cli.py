@@ -31,9 +31,9 @@ from realtime_cropzoom.commands import (
     trigger,
     zones,
 )
-from realtime_cropzoom.commands.common import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.commands.parser import Parser, complete
 from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
+from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.limits import NEEDED_BY_ANY, check_open_files, raise_limit
 from realtime_cropzoom.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from realtime_cropzoom.account import Account, Stages
 from realtime_cropzoom.box_size import BoxSizes
@@ -66,9 +66,11 @@ from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
 from realtime_cropzoom.stages.watchdog import Watchdog
+from realtime_cropzoom.started import in_time
 from realtime_cropzoom.tuning import tune
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _STAGES_END_WITHIN_S = 1.0
 _SINKS_END_WITHIN_S = 0.7
@@ -182,8 +184,9 @@ class Pipeline:
         for thread in threads:
             if thread.is_alive():
                 thread.join(_STAGES_END_WITHIN_S)
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if (folder := self.folder) is not None:
+            with contextlib.suppress(SinkError):  # a disk that hangs keeps it
+                in_time(f"the folder {folder}", lambda: shutil.rmtree(folder, ignore_errors=True), _STAGES_END_WITHIN_S)
 
     def _build(self, info: SourceInfo, tracked: bool) -> None:
         """First all that can be refused, then what leaves something behind, then the threads."""
@@ -219,9 +222,10 @@ class Pipeline:
             publish = self._publisher(account)
             if publish is not None:
                 if_refused.callback(_end, publish)
-            self.folder = self._make_folder(info)
+            self.folder = self._on_disk(s.out, lambda: self._make_folder(info))
             if calibration is not None:
-                self._save(CALIBRATION, calibration_yaml(calibration))
+                text = calibration_yaml(calibration)
+                self._on_disk(self.folder, lambda: self._save(CALIBRATION, text))
             crop_size = models.pose.size if rule is None or rule.crop_size is None else (rule.crop_size,) * 2
             recorders = make_recorders(s, info, ring, crop_size, self.folder, self.control)
             for recorder in recorders:
@@ -229,7 +233,8 @@ class Pipeline:
                 if_refused.callback(_end, recorder)
             for recorder in recorders:
                 recorder.recording.wait_open(self.control.stop.is_set)
-            write = self._writer(info, models.pose, self.folder, publish, calibration)
+            folder = self.folder
+            write = self._on_disk(folder, lambda: self._writer(info, models.pose, folder, publish, calibration))
             if_refused.pop_all()
         if tracked:
             self._tracked = QueueSink(self.control, lockstep=self._lockstep)
@@ -246,7 +251,8 @@ class Pipeline:
         if models.detector is not None and rule is not None:
             detect = self._detect_stage(models, rule, ring, slot, gaps)
         self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write, recorders)
-        self._save("summary.json", to_json(account.summary(str(self.folder), ended=False)))
+        summary = to_json(account.summary(str(self.folder), ended=False))
+        self._on_disk(self.folder, lambda: self._save("summary.json", summary))
 
         write.start()
         pose.start()
@@ -309,6 +315,10 @@ class Pipeline:
         echo = "" if sink.echo is None else f"; clock echo at {sink.echo}"
         self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}{echo}")
         return sink
+
+    def _on_disk(self, where: Path, work: Callable[[], T]) -> T:
+        """Do what a disk that hangs would never let go of. Raises SinkError after some seconds."""
+        return in_time(f"the folder {where}", work, stopped=self.control.stop.is_set)
 
     def _make_folder(self, info: SourceInfo) -> Path:
         if self._given_folder is None:

@@ -13,8 +13,6 @@ from typing import Any
 
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError
 
-EXIT_BAD_INPUT = 2
-EXIT_INCOMPLETE = 3
 _ALONE = {"record": "h264"}
 """Flags that need no value, and which one they stand for then."""
 

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import EXIT_INCOMPLETE, add_settings, settings_given
+from realtime_cropzoom.commands.common import add_settings, settings_given
 from realtime_cropzoom.commands.values import a_path, frame_rate, whole
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
 
 if TYPE_CHECKING:
     from realtime_cropzoom.latency.report import LatencyReport

@@ -9,16 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom import terminal
-from realtime_cropzoom.commands.common import (
-    EXIT_BAD_INPUT,
-    EXIT_INCOMPLETE,
-    add_settings,
-    say_draw,
-    say_next,
-    settings_given,
-)
+from realtime_cropzoom.commands.common import add_settings, say_draw, say_next, settings_given
 from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.signals import signals_held_back, stop_on_signals
 
 if TYPE_CHECKING:
