@@ -294,7 +294,7 @@ def cropzoom(*arguments: object, **options: Any) -> subprocess.CompletedProcess[
 
 def foreign_flags(arguments: Sequence[str], said: str) -> set[str]:
     """Flags that a command names in what it says, and does not have; those of ``'cropzoom OTHER --flag'`` are none."""
-    parser = _parser()
+    parser = _parser().add_all()
     commands: dict[str, Any] = next(iter(parser._subparsers._group_actions)).choices  # type: ignore[union-attr,assignment]
     if not arguments or arguments[0] not in commands:
         return set()

@@ -55,7 +55,7 @@ def parsers() -> dict[str, Parser]:
                 found[inner.command] = inner
                 add(inner)
 
-    add(_parser())
+    add(_parser().add_all())
     return found
 
 

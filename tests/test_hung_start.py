@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from live import LONG_S, Film, cropzoom_threads, make_settings, wait_for
@@ -22,11 +23,13 @@ from realtime_cropzoom.started import in_time
 
 
 @pytest.fixture
-def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Folders cannot be made until this is set: mkdir does not come back, as on a mount whose server is gone."""
-    thaws = threading.Event()
+def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Folders of the test cannot be made until this is set: mkdir does not come back, as on a dead mount."""
+    thaws, mkdir = threading.Event(), Path.mkdir
 
-    def hang(path: Path, *_: object, **__: object) -> None:
+    def hang(path: Path, *given: Any, **flags: Any) -> None:
+        if not path.is_relative_to(tmp_path):
+            return mkdir(path, *given, **flags)
         thaws.wait(LONG_S)
         raise FileNotFoundError(2, "No such file or directory", str(path))
 

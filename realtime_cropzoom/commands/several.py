@@ -12,6 +12,7 @@ from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.cameras import Cameras
 from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.config import Settings
+from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
 from realtime_cropzoom.report import frames_to_come, nothing_found_line, progress_line, report
 from realtime_cropzoom.signals import stop_on_signals
 
@@ -76,10 +77,9 @@ def _progress(run: CameraRun, settings: Settings, room: int) -> str:
 
 
 def _nothing_found(summary: dict[str, Any]) -> list[str]:
-    """Return a line for each camera that found nothing, which is why the exit code is not 0."""
-    found = {
-        name: nothing_found_line(camera["summary"]) for name, camera in summary["cameras"].items() if camera["summary"]
-    }
+    """Return a line for each camera that found nothing, where that is why its exit code is not 0."""
+    incomplete = {name: camera for name, camera in summary["cameras"].items() if camera["exit"] == EXIT_INCOMPLETE}
+    found = {name: nothing_found_line(camera["summary"]) for name, camera in incomplete.items() if camera["summary"]}
     return [f"cropzoom: {name}: {line}" for name, line in found.items() if line is not None]
 
 

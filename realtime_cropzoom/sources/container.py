@@ -51,7 +51,8 @@ def open_container(path: Path) -> InputContainer:
     except (av.FFmpegError, OSError) as error:
         raise SourceError(
             f"{path} cannot be read as a video: {words(error)}; "
-            "it may be another kind of file, or a recording that was cut off before its index was written"
+            "it may be another kind of file, or a recording that is still being written or was cut off before its "
+            "index was written"
         ) from error
     if container.format.name in _NO_VIDEO:
         container.close()

@@ -31,6 +31,7 @@ from realtime_cropzoom.sources.container import (
 from realtime_cropzoom.sources.display import TURNED, Turn, copy_rgb, turn_of
 from realtime_cropzoom.sources.frametimes import DecodingOrder, FrameTimes
 from realtime_cropzoom.sources.gaps import Gaps
+from realtime_cropzoom.sources.joined import grown_problem, joined_problem
 from realtime_cropzoom.sources.times import recorded_times
 from realtime_cropzoom.sources.trail import PacketTrail
 
@@ -69,6 +70,9 @@ class VideoFile:
         self._damaged = _Count()
         self._packets = 0
         self._end_s = 0.0
+        self._read_to = 0
+        """The byte at which the last packet ends."""
+        self._size = path.stat().st_size
         self._ended = False
         self._start_s = start_s
         self._decoded = self._decode_from(start_s)
@@ -118,6 +122,9 @@ class VideoFile:
                 f"{self._path}: {self._damaged.count} frames are damaged; the decoder has patched them up"
                 f"{self._damaged.where}"
             )
+        if self._ended:
+            joined = joined_problem(self._path, self._container.format.name, self._read_to)
+            problems += filter(None, (joined, grown_problem(self._path, self._size)))
         promised, lost = self._promised(), self._lost()
         if promised:
             how = "has frames missing" if lost else "is cut short, or its header counts too many"
@@ -268,6 +275,8 @@ class VideoFile:
         seconds = self._since_beginning(packet.pts)
         if packet.size and packet.pts is not None and packet.time_base is not None:
             self._end_s = max(self._end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.pos is not None:
+                self._read_to = max(self._read_to, packet.pos + packet.size)
             if self._places_are_known:
                 self._gaps.packet(packet.pos, packet.size, None if seconds is None else round(seconds * 1e9))
         try:
