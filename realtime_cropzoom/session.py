@@ -75,8 +75,8 @@ class Session:
 @cache
 def warn_of_both() -> None:
     """Say once where onnxruntime and onnxruntime-gpu are both installed: one has written over the other's files."""
-    names = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions()}
-    if {"onnxruntime", "onnxruntime-gpu"} <= names:
+    both = ("onnxruntime", "onnxruntime-gpu")  # by name: to read the metadata of all that is installed takes long
+    if all(any(importlib.metadata.distributions(name=name)) for name in both):
         logger.warning("onnxruntime and onnxruntime-gpu are both installed, and spoil each other: %s", REINSTALL)
 
 

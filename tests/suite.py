@@ -26,6 +26,11 @@ hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("suite")
 
 
+def at_most(examples: int) -> int:
+    """As many examples as a costly test needs, or fewer where the profile asks for fewer of all tests."""
+    return min(examples, hypothesis.settings().max_examples)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("account")
     group.addoption(

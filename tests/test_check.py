@@ -35,6 +35,13 @@ def _plenty_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: 8)
 
 
+@pytest.fixture(autouse=True)
+def _brief_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of models and disk, too: what is wrong here is wrong by far."""
+    monkeypatch.setattr("realtime_cropzoom.preflight.models._RUNS", (3, 5))
+    monkeypatch.setattr("realtime_cropzoom.preflight.machine._TRIAL_BYTES", 1 << 20)
+
+
 class Wrong:
     """One camera whose settings are fine, and whatever a test makes wrong with it."""
 

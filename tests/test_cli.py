@@ -486,8 +486,8 @@ def test_a_library_that_comes_with_every_installation_is_one_line_too(tmp_path: 
 def test_both_runtimes_at_once_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     from realtime_cropzoom import session
 
-    named = [type("Distribution", (), {"metadata": {"Name": n}})() for n in ("onnxruntime", "onnxruntime-gpu")]
-    monkeypatch.setattr(session.importlib.metadata, "distributions", lambda: named)
+    installed = {"onnxruntime", "onnxruntime-gpu"}
+    monkeypatch.setattr(session.importlib.metadata, "distributions", lambda name: iter({name} & installed))
     session.warn_of_both.cache_clear()
     session.warn_of_both()
     session.warn_of_both()

@@ -36,7 +36,8 @@ BELOW_STAGES = [
 ]
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of all that a file imports, wherever in it; names of this package without its own."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -49,7 +50,7 @@ def imported(path: Path) -> set[str]:
             is_package = (PACKAGE.parent / module.replace(".", "/")).is_dir()
             names |= {name for name in inner if _is_module(name)} if is_package else {module}
             names.add(module)
-    return names
+    return frozenset(names)
 
 
 def _is_module(dotted: str) -> bool:
@@ -210,9 +211,13 @@ def file_of(dotted: str) -> list[Path]:
 def closure(path: Path, seen: set[Path]) -> set[str]:
     """All that is imported when a file is, by whatever file of ours."""
     seen.add(path)
-    names = at_import(path)
-    inner = [file for name in names for file in file_of(name) if file.exists()]
-    return names.union(*(closure(file, seen) for file in inner if file not in seen))
+    return at_import(path).union(*(closure(file, seen) for file in below(path) if file not in seen))
+
+
+@functools.cache
+def below(path: Path) -> list[Path]:
+    """The files of ours that are run when a file is imported, by itself."""
+    return [file for name in at_import(path) for file in file_of(name) if file.exists()]
 
 
 def is_skipped_whole(path: Path) -> bool:
@@ -220,6 +225,7 @@ def is_skipped_whole(path: Path) -> bool:
     return any("importorskip" in ast.unparse(node) for node in statements)
 
 
+@pytest.mark.slow
 def test_what_make_test_does_not_install_is_no_condition_for_collecting() -> None:
     files = [path for path in sorted(TESTS.glob("test_*.py")) if not is_skipped_whole(path)]
     assert [path.name for path in files if {name.split(".")[0] for name in closure(path, set())} & NOT_INSTALLED] == []
