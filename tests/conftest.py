@@ -54,6 +54,22 @@ def _signals_are_heard() -> None:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
+class _NoCollector:
+    """What a run asks of the garbage collector, left undone.
+
+    To look through all that the tests have imported takes longer than many a run does.
+    """
+
+    collect = freeze = unfreeze = get_freeze_count = staticmethod(lambda: 0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _runs_collect_no_garbage() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime_cropzoom.tuning.gc", _NoCollector)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the open-field recording and the files Lightning Pose made of it."""

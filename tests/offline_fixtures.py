@@ -25,20 +25,9 @@ from realtime_cropzoom.types import UInt8
 KEYPOINTS = ("middle", "right", "low")
 
 
-class _NoCollector:
-    """What a command asks of the garbage collector, left undone.
-
-    To look through all that the tests have imported, torch with it, takes longer than the commands do.
-    """
-
-    collect = freeze = unfreeze = get_freeze_count = staticmethod(lambda: 0)
-
-
 def run_here(*arguments: object) -> int:
     """Run a command in this process, and return its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime_cropzoom.tuning.gc", _NoCollector)
-        return main([str(argument) for argument in arguments])
+    return main([str(argument) for argument in arguments])
 
 
 @dataclass(frozen=True)

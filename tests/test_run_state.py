@@ -142,8 +142,9 @@ def tuned_now() -> tuple[float, int, bool]:
 
 
 @pytest.fixture
-def untuned() -> Iterator[tuple[float, int, bool]]:
-    """How the process is before; the test must leave it so."""
+def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[float, int, bool]]:
+    """How the process is before; the test must leave it so. The collector is the real one here."""
+    monkeypatch.setattr("realtime_cropzoom.tuning.gc", gc)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(3)
     before = tuned_now()

@@ -249,6 +249,7 @@ def test_box_files_of_lightning_pose_have_boxes_alone(tmp_path: Path) -> None:
     assert table[["state", "box_frame", "box_age_ms", "likelihood"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_predictions_of_lightning_pose_are_read(litpose: Path, shared_data: Path) -> None:
     path = litpose / "pose_0" / "video_preds" / "m3v1mp4.csv"
     table = load_session(path, video=shared_data / "openfield" / "videos" / "m3v1mp4.mp4")
