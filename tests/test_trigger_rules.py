@@ -148,6 +148,17 @@ def test_a_wrong_file_never_ends_in_a_traceback(tmp_path: Path, text: str, said:
     assert any(said in line for line in problems(tmp_path, text))
 
 
+def test_an_output_that_is_called_by_a_number_is_said(tmp_path: Path) -> None:
+    """YAML reads 1 as a number and no as false: neither is a name."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "outputs: {1: {zmq_publish: tcp://127.0.0.1:5670}, no: {zmq_publish: tcp://127.0.0.1:5671}}\n"
+        "rules: {a: {when: {state: tracking}, fire: laser, hold: true}}\n"
+    )
+    with pytest.raises(ConfigError, match="no output 'laser'; there are 1, False"):
+        load_rules(path)
+
+
 def test_conditions_without_end_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load(tmp_path, HEAD + "  r: {fire: laser, hold: true, when: &w {not: *w}}\n")

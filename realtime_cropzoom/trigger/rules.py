@@ -239,7 +239,7 @@ def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         fire = rule.get("fire") if isinstance(rule, dict) else None
         for output in [fire] if isinstance(fire, str) else fire if isinstance(fire, list) else []:
             if isinstance(output, str) and output not in outputs:
-                yield ("rules", name, "fire"), f"no output {_absent(output, outputs)}"
+                yield ("rules", name, "fire"), f"no output {_absent(output, [*map(str, outputs)])}"
 
 
 def _every_name() -> set[str]:
