@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -24,9 +25,13 @@ from live import Files, cropzoom, finish, free_port, start_process, the_session,
 from publisher import end, hello, pose
 
 from realtime_cropzoom.message import encode
+from realtime_cropzoom.session_folder import make_given_folder
 from realtime_cropzoom.trigger.control import send
 from realtime_cropzoom.trigger.decision_log import read_decisions
 from realtime_cropzoom.trigger.events import Decision
+from realtime_cropzoom.trigger.outputs.base import Job
+from realtime_cropzoom.trigger.process import Options, TriggerProcess
+from realtime_cropzoom.trigger.rules import parse_rules
 
 ARENA = "synthetic:arena,fps=60,size=320x240,seconds={seconds},jump_s=0.4,jump_px=120,seed=4"
 """The snout is at x ≈ 129 or 249."""
@@ -377,3 +382,27 @@ def test_a_terminal_that_is_held_up_holds_up_nothing(tmp_path: Path) -> None:
     trigger.stdout.close()
     assert len(decisions(tmp_path, "fired")) >= 3
     assert decisions(tmp_path)[-1].verdict == "safe"
+
+
+class _Line:
+    """An output of the experimenter's own."""
+
+    acts: ClassVar[list[str]] = []
+
+    def __call__(self, job: Job) -> None:
+        self.acts.append(str(job.act))
+
+
+def test_outputs_go_safe_even_where_the_rules_themselves_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = parse_rules(
+        {
+            "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},
+            "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
+        }
+    )
+    process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, Options(control=None))
+    assert process.open(make_given_folder(tmp_path / "log"))
+    monkeypatch.setattr(process.engine, "take", lambda event: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        process.close()
+    assert _Line.acts[-1] == "safe"

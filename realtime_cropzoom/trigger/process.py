@@ -179,10 +179,12 @@ class TriggerProcess:
     def close(self) -> list[str]:
         """Take all outputs to their safe level, close everything, and say what is not in the files."""
         by = self.over.removeprefix("stopped by ") or "an error"
-        self._take(Command(Order.STOP, self._event_ns, by))
-        self._opened.close()
-        gc.unfreeze()
-        sys.setswitchinterval(self._switch_interval_s)
+        try:
+            self._take(Command(Order.STOP, self._event_ns, by))
+        finally:  # whatever is wrong with the rules, the outputs go to their safe level
+            self._opened.close()
+            gc.unfreeze()
+            sys.setswitchinterval(self._switch_interval_s)
         logs = (self._decisions, self._inputs, self._done_log, self._sync_log)
         return [problem for log in logs if log is not None for problem in log.problems()]
 
