@@ -244,9 +244,10 @@ def test_a_depth_that_leaves_images_black_is_said(bits: int, said: bool, work: W
     for name in ("1.png", "2.tif"):
         assert cv2.imwrite(str(folder / name), values)
     notes = open_source(str(folder)).info.notes
-    err = work.did("predict", model, folder, "--skip_viz").err
+    done = work.run("predict", model, folder, "--skip_viz")
+    assert done.code == (3 if said else 0), "in black images nothing is found"
     assert any("uses only" in note for note in notes) is said
-    assert (f"uses only {bits} of them" in err) is said
+    assert (f"uses only {bits} of them" in done.err) is said
     assert (bits_note(Path("a.png"), values) != "") is said
 
 

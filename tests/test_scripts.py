@@ -40,7 +40,7 @@ def test_the_closed_loop_is_measured_row_by_row(tmp_path: Path) -> None:
     [
         (
             "load",
-            0.1,
+            0.05,
             (
                 *("memory", "handed over → published: p99 loaded / quiet", "missed by 20 fast subscribers"),
                 *("oldest pose at the conflating endpoint", "3 restarts counted, 3 new sessions"),
