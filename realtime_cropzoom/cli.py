@@ -94,8 +94,6 @@ def _run(argv: Sequence[str] | None) -> int:
         terminal.say(f"cropzoom: {how_to_install(error.name)}")
         return EXIT_BAD_INPUT
     except KeyboardInterrupt as stopped:
-        if argv is None:
-            ignore_further_signals()
         terminal.say("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]))
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
     except OSError as error:  # a folder that may not be entered, a name too long, a disk that is gone

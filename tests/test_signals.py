@@ -270,25 +270,3 @@ def test_a_signal_during_the_imports_is_no_traceback(tmp_path: Path, module: str
     ended = finish(start_process(*arguments, code=EARLY))
     assert ended.stderr == ("" if module == "signals" else "cropzoom: stopped\n")
     assert ended.returncode == (-number if module == "signals" else 128 + number)
-
-
-TWICE = """
-import os, signal, sys
-from realtime_cropzoom import cli, terminal
-
-def interrupt(*_):
-    os.kill(os.getpid(), signal.SIGINT)
-
-def say(text):
-    interrupt()
-    said(text)
-
-said, terminal.say = terminal.say, say
-cli.check_open_files = interrupt
-sys.exit(cli.main())
-"""
-
-
-def test_a_second_ctrl_c_while_the_first_is_answered_changes_nothing() -> None:
-    ended = finish(start_process("cameras", code=TWICE))
-    assert (ended.returncode, ended.stderr) == (130, "cropzoom: stopped\n")
