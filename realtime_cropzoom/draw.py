@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import DataError, SinkError, in_words
@@ -22,6 +21,9 @@ from realtime_cropzoom.session_files import footage_of
 from realtime_cropzoom.session_table import SessionTables
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Box, Float64, UInt8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # only plots pay for it, not pictures of frames
 
 _SCALE = 2
 """Pictures are drawn at twice the frame's size, for smooth lines."""
