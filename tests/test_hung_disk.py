@@ -28,30 +28,35 @@ from realtime_cropzoom.session_folder import write_text
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no such pipes")
 
 HUNG = """
-import os, sys, threading, time
+import builtins, sys, time
 from pathlib import Path
 from realtime_cropzoom.cli import main
 thaw, hung, sys.argv[1:3] = Path(sys.argv[1]), sys.argv[2], []
-real = Path.open
+real = builtins.open
 
-def copy(source, file):  # what is written to the pipe reaches the file once the disk answers; until then it blocks
-    while not thaw.exists():
-        time.sleep(0.01)
-    while data := os.read(source, 1 << 16):
-        file.write(data)
+class Hung:  # after the header, a write returns once the disk answers, and not before
+    def __init__(self, file):
+        self.file, self.headed = file, False
+    def write(self, data):
+        while self.headed and not thaw.exists():
+            time.sleep(0.01)
+        self.headed = True
+        return self.file.write(data)
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        self.file.close()
 
-def opened(self, mode="r", *more, **options):
-    file = real(self, mode, *more, **options)
-    if mode != "xb" or not self.name.endswith(hung):
-        return file
-    source, sink = os.pipe()
-    threading.Thread(target=copy, args=(source, file), daemon=True).start()
-    return os.fdopen(sink, "wb", buffering=0)
+def opened(path, mode="r", *more, **options):
+    file = real(path, mode, *more, **options)
+    return Hung(file) if mode == "xb" and str(path).endswith(hung) else file
 
-Path.open = opened
+builtins.open = opened
 sys.exit(main())
 """
-"""A run whose writes to some of its files block in the kernel, as those to a disk that hangs."""
+"""A run whose writes to some of its files block, as those to a disk that hangs."""
 
 
 class Run:
@@ -59,12 +64,12 @@ class Run:
 
     def __init__(self, tmp_path: Path, hung: str) -> None:
         self.thaw, self.out, self.said = tmp_path / "thaw", tmp_path / "out", list[str]()
-        source = "synthetic:arena,fps=400,size=160x120,seconds=600"  # fast: a pipe holds the rows of a second
+        source = "synthetic:arena,fps=400,size=160x120,seconds=600"
         flags = ["--out", self.out, *model_flags(tiny_models(tmp_path / "models")), "--publish", ANY_PORT]
         flags += ["--publish-latest", "none"]
         arguments = (self.thaw, hung, "run", source, *flags)
         self.process = start_process(*arguments, code=HUNG, stdout=subprocess.DEVNULL)
-        self._reader = Thread(target=self._read)
+        self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
