@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -28,6 +29,9 @@ _ALWAYS = {"SIGINT", "SIGTERM"}
 
 before_ending: list[Callable[[], object]] = []
 """Called first when a signal ends the process: the terminal waits no longer for its reader from then on."""
+
+_AGAIN_AFTER_S = 0.02
+"""Delay before a signal is raised again. The finaliser that swallowed it has ended by then."""
 
 _Handler = Callable[[int, types.FrameType | None], Any]
 
@@ -113,13 +117,33 @@ def interrupts() -> Iterator[None]:
             _tell_all()
             raise Terminated(number)
 
+    def raise_again(swallowed: sys.UnraisableHookArgs) -> None:
+        """Python prints and forgets what a handler raises inside a finaliser or a callback of an import."""
+        nonlocal raised
+        if not isinstance(swallowed.exc_value, Terminated):
+            show(swallowed)
+            return
+        raised = False
+        threading.Timer(_AGAIN_AFTER_S, _signal_main_thread, [swallowed.exc_value.number]).start()
+
     before = _handle(raise_it)
+    show, sys.unraisablehook = sys.unraisablehook, raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = show
         for number, handler in before.items():
             if signal.getsignal(number) is not signal.SIG_IGN:  # ignored for good
                 signal.signal(number, handler)
+
+
+def _signal_main_thread(number: int) -> None:
+    """Send a signal to the main thread, so that it interrupts what that thread waits for."""
+    thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and thread is not None:
+        signal.pthread_kill(thread, number)
+    else:
+        signal.raise_signal(number)
 
 
 def ignore_further_signals() -> None:

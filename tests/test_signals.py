@@ -245,6 +245,24 @@ def test_another_thread_cannot_handle_signals_and_need_not() -> None:
     assert done
 
 
+class Finalised:
+    """An object of which the end takes a while, as that of an import's lock does on a loaded machine."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):  # the handler runs in here, and Python forgets what it raises
+            pass
+
+
+def test_a_signal_that_comes_in_a_finaliser_is_not_lost() -> None:
+    def waits() -> None:
+        Finalised()
+        threading.Event().wait(LONG_S)
+
+    with pytest.raises(Terminated), interrupts():
+        waits()
+
+
 EARLY = """
 import importlib.abc, os, signal, sys
 
