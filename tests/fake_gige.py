@@ -76,7 +76,10 @@ def is_taken() -> bool:
 @contextlib.contextmanager
 def only_one() -> Iterator[FakeCamera]:
     """A fake camera that is not running yet. They all have one address, so two test runs take turns."""
-    with (Path(tempfile.gettempdir()) / "cropzoom-fake-gige.lock").open("w") as lock:
+    path = Path(tempfile.gettempdir()) / "cropzoom-fake-gige.lock"
+    if not path.exists():
+        path.touch()
+    with path.open() as lock:  # to read, so that the tests of two users can share it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_taken():
             pytest.skip(f"another program has port {_PORT} of {ADDRESS}")
