@@ -167,6 +167,7 @@ KINDS: dict[str, tuple[Callable[[Wrong], None], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_wrong_is_red_and_nothing_else(wrong: Wrong, kind: str) -> None:
     make_wrong, red, words = KINDS[kind]
@@ -229,6 +230,7 @@ def test_a_stream_that_cannot_be_copied(wrong: Wrong) -> None:
     assert (line.check, "give --record h264" in line.text) == ("recording", True)
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_for_nobody_needs_no_rate(wrong: Wrong) -> None:
     wrong.chosen["pace"] = "fast"
     hold(wrong, "pose", 0.04)

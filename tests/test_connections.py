@@ -100,6 +100,7 @@ def published(security: Security) -> Iterator[tuple[int, zmq.Socket[bytes]]]:
         yield port_of(endpoint), socket
 
 
+@pytest.mark.slow
 @measurable
 @pytest.mark.parametrize("blocks", FLOODS)
 def test_who_floods_subscriptions_is_cut_off_and_counted(blocks: Callable[[], Iterator[bytes]]) -> None:
@@ -201,6 +202,7 @@ def marks_published() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("request_bytes", [HTTP, HTTP.replace(b"GET", b"POST"), ZMTP_1])
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [poses_published, echoed, marks_published])
 def test_what_is_no_zmtp_of_version_3_gets_a_closed_connection(
     bound: Callable[[], AbstractContextManager[int]], request_bytes: bytes
@@ -327,6 +329,7 @@ def test_who_leaves_is_no_sender() -> None:
         guard.sent(left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [poses_published, echoed, marks_published])
 def test_whatever_bytes_come_an_endpoint_stays_there(bound: Callable[[], AbstractContextManager[int]]) -> None:
     draw = random.Random(7)

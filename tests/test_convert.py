@@ -176,6 +176,7 @@ def test_the_nwb_session_begins_when_the_first_frame_was_captured(session: Path)
     nwb_content(convert(session, "nwb", overwrite=True), named)
 
 
+@pytest.mark.slow
 def test_a_model_without_likelihood_has_no_confidence_in_nwb(tmp_path: Path) -> None:
     pynwb = pytest.importorskip("pynwb")
     path = write_poses(tmp_path / "clip.csv", {0: 1.0, 1: 2.0, 2: 4.0}, likelihood=None)

@@ -84,6 +84,7 @@ def visits(fps: float, first_s: float, each_s: float) -> object:
     return x_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
 @pytest.mark.parametrize("fps", [10, 30, 200])
 def test_one_visit_is_one_on_and_one_off(page: str, fps: float) -> None:

@@ -505,6 +505,7 @@ def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
     assert ["late: it had waited" in done.error for done in outputs.done] == [False, True, True, False]
 
 
+@pytest.mark.slow
 def test_an_output_that_hangs_is_left_behind_in_time(lab, caplog):
     outputs = Rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:Valve"})
     outputs.do("slow", Act.PULSE)

@@ -375,6 +375,7 @@ def test_an_outage_is_as_long_in_the_recording_and_one_beyond_the_format_is_cut(
     np.testing.assert_allclose(np.diff(seconds), [0.1, 3599.9, 0.1, (2**31 - 2) / 90_000, 0.1], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_memory_stays_while_frames_are_recorded(tmp_path: Path) -> None:
     encoder = VideoEncoder(tmp_path / "film.mp4", (320, 240), 30.0, "h264")
     image = np.zeros((240, 320, 3), np.uint8)

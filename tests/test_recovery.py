@@ -94,7 +94,8 @@ def lossy(path: Path, seed: int) -> Iterator[bytes]:
     return (packet for at, packet in enumerate(packets) if at >= start and at not in lost)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("sender", SENDERS)
 def test_all_that_is_handed_on_is_as_it_was_sent(tmp_path: Path, folder: Path, sender: str, seed: int) -> None:
     """Bit for bit; and the losses, all in the first half, do not cost the second.
