@@ -400,6 +400,7 @@ class Flaky:
         self.closed += 1
 
 
+@pytest.mark.slow
 def test_time_goes_on_over_a_break_and_the_segment_counts() -> None:
     sources = [Flaky(), Flaky(), Flaky()]
     rest = iter(sources[1:])

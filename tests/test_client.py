@@ -218,6 +218,7 @@ def test_a_pose_that_comes_in_time_is_waited_for(publisher: Publisher) -> None:
         assert message.seq == 3
 
 
+@pytest.mark.slow
 def test_no_pose_is_young_before_its_time_or_while_its_clock_is_not_known(publisher: Publisher) -> None:
     """The hello says whose clock it is: before it, and after one of another run, no age can be told."""
     with Subscriber(publisher.endpoint) as subscriber:

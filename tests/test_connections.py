@@ -159,6 +159,7 @@ def _next_status(poses: Subscriber) -> StatusMessage:
     pytest.fail("no heartbeat came")
 
 
+@pytest.mark.slow
 @measurable
 def test_an_output_that_publishes_cuts_off_too() -> None:
     with marked() as (port, output):

@@ -231,6 +231,7 @@ def test_an_echo_of_a_third_clock_is_not_believed(server: EchoServer, keeper: Cl
     assert wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
 
 
+@pytest.mark.slow
 def test_an_echo_that_talks_nonsense_is_not_believed_and_one_that_comes_late_is_found(keeper: ClockKeeper) -> None:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as liar:
         liar.set(zmq.LINGER, 0)

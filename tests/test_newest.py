@@ -192,6 +192,7 @@ def test_the_last_pose_is_given_again_while_it_is_young(publisher: Publisher) ->
         assert poses.stream == "ended"
 
 
+@pytest.mark.slow
 def test_both_flavours_are_the_same() -> None:
     """At 30 frames a second, looked at every 5 ms: never without a pose, each one in order."""
     with Feed(30) as feed:

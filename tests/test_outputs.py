@@ -153,6 +153,7 @@ def test_an_endpoint_in_use_is_said_at_the_beginning(rig, tmp_path):
         rig(x={"zmq_publish": f"tcp://127.0.0.1:{taken.getsockname()[1]}"}, y={"zmq_publish": f"ipc://{tmp_path}/y"})
 
 
+@pytest.mark.slow
 def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, context, tmp_path):
     endpoint = f"ipc://{tmp_path}/store"
     outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 150})
@@ -462,6 +463,7 @@ def test_what_cannot_be_called_is_said_at_the_beginning(rig, lab, target, why):
         rig(mine={"python": target})
 
 
+@pytest.mark.slow
 def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
     outputs = rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:fire"})
     outputs.do("slow", Act.PULSE, 1, number=0)
