@@ -23,7 +23,7 @@ import zmq
 from zmq.utils import z85
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.paths import user_path
+from realtime_cropzoom.files.paths import user_path
 
 _SERVER, _CLIENTS = "server", "clients"
 _SECRET, _PUBLIC = ".key_secret", ".key"

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.paths import user_path
+from realtime_cropzoom.files.paths import user_path
 
 LATEST = "latest"
 SESSIONS, TRIGGERS = "sessions", "triggers"

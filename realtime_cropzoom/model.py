@@ -16,6 +16,7 @@ from realtime_cropzoom.box_size import ExpectedSide
 from realtime_cropzoom.context import REACH
 from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.model_file import (
     ModelFile,
     Precision,
@@ -25,7 +26,6 @@ from realtime_cropzoom.model_file import (
     shipped_model,
     with_metadata,
 )
-from realtime_cropzoom.paths import is_folder, is_there
 from realtime_cropzoom.session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 

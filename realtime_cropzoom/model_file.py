@@ -19,8 +19,8 @@ from typing import Any, Literal, get_args
 from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError, shortened
-from realtime_cropzoom.formats import natural
-from realtime_cropzoom.paths import is_there, user_path
+from realtime_cropzoom.files.formats import natural
+from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.presence import Presence, presence_of
 
 Role = Literal["detector", "pose"]

@@ -31,13 +31,13 @@ from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_ca
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
+from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.keys import read_server_keys
 from realtime_cropzoom.limits import check_open_files, raise_limit
 from realtime_cropzoom.message import PoseMessage, StatusMessage
 from realtime_cropzoom.model import Model, Models
 from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
-from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.recording import gaps_in, schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring

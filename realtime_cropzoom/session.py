@@ -17,7 +17,7 @@ import numpy as np
 
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import ModelError, how_to_install
-from realtime_cropzoom.paths import why_not_readable
+from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.types import Float32
 
 REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of them"

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realtime_cropzoom.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.types import Float64
 
 HEADER_ROWS = ("scorer", "bodyparts", "coords")

@@ -16,10 +16,10 @@ from live import cropzoom, make_settings, run_to_end, tiny_models
 from offline_fixtures import Workplace, files_below, index_of, poses_in, write_boxes
 
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.image_file import bits_note
 from realtime_cropzoom.offline.inputs import Images, Video, gather
-from realtime_cropzoom.paths import user_path
 from realtime_cropzoom.sources.opening import open_source
 
 NOT_UTF_8 = os.fsdecode(b"lat\xffin.mp4")

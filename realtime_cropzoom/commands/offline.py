@@ -17,7 +17,7 @@ from realtime_cropzoom.commands.common import add_settings, say_next, settings_g
 from realtime_cropzoom.commands.values import a_path, number, whole
 from realtime_cropzoom.errors import ConfigError, CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
-from realtime_cropzoom.paths import is_folder, user_path
+from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.signals import signals_held_back
 
 if TYPE_CHECKING:

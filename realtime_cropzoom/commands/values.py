@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from realtime_cropzoom.errors import shortened
+from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.latest import find_session
-from realtime_cropzoom.paths import user_path
 
 _DAYS_S = 1e7
 T = TypeVar("T", int, float)

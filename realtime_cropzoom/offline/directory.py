@@ -9,8 +9,8 @@ from typing import Any
 
 from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.files.paths import is_file, is_there, user_path
 from realtime_cropzoom.overrides import apply_override
-from realtime_cropzoom.paths import is_file, is_there, user_path
 from realtime_cropzoom.split import split_frames
 
 _READ = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, SourceError, shortened
-from realtime_cropzoom.formats import files_in, is_image, is_video
+from realtime_cropzoom.files.formats import files_in, is_image, is_video
 from realtime_cropzoom.sources.video import VideoFile
 
 

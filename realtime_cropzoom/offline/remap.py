@@ -15,8 +15,8 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from realtime_cropzoom.csv_text import frame_number, frame_numbers, named_rows, numbers
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.csv_text import frame_number, frame_numbers, named_rows, numbers
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
 from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of, is_there, origin_of, write_origin
 from realtime_cropzoom.offline.outputs import Say, replacing

@@ -11,7 +11,7 @@ import numpy as np
 
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
+from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
 from realtime_cropzoom.image_file import depth_note, read_image
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8

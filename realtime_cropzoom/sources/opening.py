@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shortened
-from realtime_cropzoom.paths import is_folder, user_path
+from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.sources import Source, SourceOptions, without_password
 
 SYNTHETIC = "synthetic:"

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 from pathlib import Path
 
-from realtime_cropzoom.paths import is_file
+from realtime_cropzoom.files.paths import is_file
 
 _TOLERANCE_NS = 1_000_000
 """Matroska's tick."""

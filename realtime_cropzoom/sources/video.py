@@ -14,8 +14,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.files.paths import is_file
 from realtime_cropzoom.image_file import bits_note
-from realtime_cropzoom.paths import is_file
 from realtime_cropzoom.recording import left_out_numbers, recording_table
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.container import (

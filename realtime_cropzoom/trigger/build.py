@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realtime_cropzoom.calibration import Calibration, read_calibration
-from realtime_cropzoom.paths import user_path
+from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Decision
 from realtime_cropzoom.trigger.rules import Rules
