@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 
 from realtime_cropzoom.config import AUTO, CAMERAS, ENV_PREFIX, NONE, Settings, resolve
-from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.yaml_file import read_config
 
 STOP_TOGETHER = "stop_together"
 _ENDPOINTS = ("publish", "publish_latest", "publish_echo")

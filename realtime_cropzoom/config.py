@@ -23,7 +23,6 @@ from pydantic_settings import (
 )
 
 from realtime_cropzoom.boxes import MAX_SIDE, BoxRule, anchors_among
-from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.echo import endpoint_beside
 from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
@@ -34,6 +33,7 @@ from realtime_cropzoom.model_file import SHIPPED, Role
 from realtime_cropzoom.presence import PoseJudge, Presence
 from realtime_cropzoom.schedule import StateLimits
 from realtime_cropzoom.sources import SourceOptions, without_password
+from realtime_cropzoom.yaml_file import read_config
 
 ENV_PREFIX = "CROPZOOM_"
 NONE = "none"

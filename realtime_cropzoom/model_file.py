@@ -17,11 +17,11 @@ from statistics import median
 from typing import Any, Literal, get_args
 
 from realtime_cropzoom.boxes import MAX_SIDE
-from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError, shortened
 from realtime_cropzoom.files.formats import natural
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.presence import Presence, presence_of
+from realtime_cropzoom.yaml_file import read_yaml
 
 Role = Literal["detector", "pose"]
 Precision = Literal["fp32", "fp16"]

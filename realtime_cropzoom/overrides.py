@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from realtime_cropzoom.config_file import parse_yaml
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.yaml_file import parse_yaml
 
 
 def apply_override(tree: dict[str, Any], override: str, is_read: Callable[[Sequence[str]], bool]) -> None:

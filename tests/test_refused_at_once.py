@@ -16,7 +16,6 @@ from realtime_cropzoom.calibration import read_calibration, read_lens
 from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import Settings, load_settings
-from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
 from realtime_cropzoom.model_file import find_in_directory
 from realtime_cropzoom.offline.directory import ModelDirectory
@@ -26,6 +25,7 @@ from realtime_cropzoom.trigger.build import build_engine
 from realtime_cropzoom.trigger.events import Command, Order, Verdict
 from realtime_cropzoom.trigger.rules import load_rules
 from realtime_cropzoom.trigger.zones import MOST_CORNERS, polygon
+from realtime_cropzoom.yaml_file import read_yaml
 
 AT_ONCE_S = 20.0
 """Far more than any of it takes; without a limit some of it takes hours, or all memory."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, ModelError
 from realtime_cropzoom.files.paths import is_file, is_there, user_path
 from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.split import split_frames
+from realtime_cropzoom.yaml_file import read_yaml
 
 _READ = {
     *("data.data_dir", "data.csv_file", "eval.confidence_thresh_for_vid"),

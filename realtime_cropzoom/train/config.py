@@ -25,13 +25,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.tables import read_header
 from realtime_cropzoom.train.crops import CROPPED_IMAGES, point_at_crops
 from realtime_cropzoom.train.litpose_only import refuse_what_needs_litpose
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, GRID
+from realtime_cropzoom.yaml_file import read_yaml
 
 
 def _only(csv_file: Any) -> Any:

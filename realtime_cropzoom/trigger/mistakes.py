@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from realtime_cropzoom.config_file import compose_yaml
 from realtime_cropzoom.errors import ConfigError, counted, did_you_mean, shortened
 from realtime_cropzoom.trigger.language import KINDS
+from realtime_cropzoom.yaml_file import compose_yaml
 
 Place = tuple[str | int, ...]
 """Where in the file, key by key."""

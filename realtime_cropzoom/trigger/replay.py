@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from realtime_cropzoom.config_file import read_yaml
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
 from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, PoseMessage, StatusMessage, TimeField
 from realtime_cropzoom.session_files import find_files
@@ -24,6 +23,7 @@ from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Re
 from realtime_cropzoom.trigger.input_log import read_inputs
 from realtime_cropzoom.trigger.smoothing import smoothing_of
 from realtime_cropzoom.types import StreamState
+from realtime_cropzoom.yaml_file import read_yaml
 
 _COUNTS = Counts(0, 0, 0, 0, 0)
 _BEGIN_NS = 1_000_000_000

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from realtime_cropzoom.config_file import read_config
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.trigger import language, zones
 from realtime_cropzoom.trigger.language import (
@@ -23,6 +22,7 @@ from realtime_cropzoom.trigger.language import (
     Window,
 )
 from realtime_cropzoom.trigger.mistakes import Place, RulesError, explained, located
+from realtime_cropzoom.yaml_file import read_config
 
 _MOST_SHOWN = 20
 """Lines of mistakes: each takes a look at the file, and nobody reads more of them."""
