@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_FAILED, EXIT_INCOMPLETE
-from realtime_cropzoom.pose_quality import nothing_found
+from realtime_cropzoom.inference.pose_quality import nothing_found
 from realtime_cropzoom.signals import stop_on_signals
 
 if TYPE_CHECKING:

@@ -25,23 +25,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from realtime_cropzoom.account import Account, Stages
-from realtime_cropzoom.box_size import BoxSizes
-from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.model import Model, Models
+from realtime_cropzoom.inference.model_spec import Role, model_path
+from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.keys import read_server_keys
 from realtime_cropzoom.limits import check_open_files, raise_limit
 from realtime_cropzoom.message import PoseMessage, StatusMessage
-from realtime_cropzoom.model import Model, Models
-from realtime_cropzoom.model_file import Role, model_path
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
 from realtime_cropzoom.recording import gaps_in, schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
-from realtime_cropzoom.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.security import Security
 from realtime_cropzoom.session_folder import (
     CALIBRATION,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.schedule import FileSchedule, Gaps, Schedule
+from realtime_cropzoom.inference.schedule import FileSchedule, Gaps, Schedule
 
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.filters import FilteredPose
+from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.message import (
     SCHEMA_VERSION,
     BoxField,
@@ -16,7 +17,6 @@ from realtime_cropzoom.message import (
     TimeField,
     finite_or_none,
 )
-from realtime_cropzoom.presence import Doubt
 from realtime_cropzoom.types import BoxInForce, Keypoints, Stamp, StreamState
 
 

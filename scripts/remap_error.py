@@ -28,7 +28,7 @@ import numpy as np
 import yaml
 
 from realtime_cropzoom.cli import main as cropzoom
-from realtime_cropzoom.model_file import shipped_model
+from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
 from realtime_cropzoom.offline.videowriter import VideoWriter
 from realtime_cropzoom.pose_rows import pose_cells, pose_header

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.split import split_frames
 from realtime_cropzoom.tables import read_labels
 from realtime_cropzoom.train import Epoch, TrainReport, train

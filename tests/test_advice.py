@@ -100,7 +100,7 @@ def test_shared_sentences_name_flags_through_advised_alone() -> None:
 
 @pytest.mark.parametrize("command", sorted(parsers()))
 def test_advice_of_each_command(command: str) -> None:
-    from realtime_cropzoom.pose_quality import Of, PoseQuality, misfit_lines
+    from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, misfit_lines
     from realtime_cropzoom.types import State
 
     quality = PoseQuality(("a", "b"))

@@ -10,8 +10,8 @@ import yaml
 from live import cropzoom
 from offline_fixtures import Workplace, write_boxes
 
-from realtime_cropzoom.box_size import BoxSizes, ExpectedSide, tiny_warning
-from realtime_cropzoom.model_file import find_in_directory
+from realtime_cropzoom.inference.box_size import BoxSizes, ExpectedSide, tiny_warning
+from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.types import Keypoints
 
 SEEN = Keypoints(np.zeros((2, 2), np.float32), np.ones(2, np.float32))

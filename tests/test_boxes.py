@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from realtime_cropzoom.boxes import MAX_SIDE, BoxRule, anchors_among, centred_box
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among, centred_box
 from realtime_cropzoom.types import Box, Keypoints
 
 

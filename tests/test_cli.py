@@ -484,13 +484,13 @@ def test_a_library_that_comes_with_every_installation_is_one_line_too(tmp_path: 
 
 
 def test_both_runtimes_at_once_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    from realtime_cropzoom import session
+    from realtime_cropzoom.inference import onnx_session
 
     installed = {"onnxruntime", "onnxruntime-gpu"}
-    monkeypatch.setattr(session.importlib.metadata, "distributions", lambda name: iter({name} & installed))
-    session.warn_of_both.cache_clear()
-    session.warn_of_both()
-    session.warn_of_both()
+    monkeypatch.setattr(onnx_session.importlib.metadata, "distributions", lambda name: iter({name} & installed))
+    onnx_session.warn_of_both.cache_clear()
+    onnx_session.warn_of_both()
+    onnx_session.warn_of_both()
     assert [record.message for record in caplog.records] == [
         "onnxruntime and onnxruntime-gpu are both installed, and spoil each other: pip uninstall onnxruntime "
         "onnxruntime-gpu, then pip install one of them"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_cropzoom.context import REACH, ContextWindow
+from realtime_cropzoom.inference.context_window import REACH, ContextWindow
 
 
 def answers(count: int, reach: int) -> list[tuple[int, tuple[int, ...]]]:

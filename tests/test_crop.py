@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from realtime_cropzoom.crop import IMAGENET_MEAN, IMAGENET_STD, cut, fill_input, remap, unmap
+from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, cut, fill_input, remap, unmap
 from realtime_cropzoom.types import Box
 
 boxes = st.builds(Box, st.integers(-3000, 3000), st.integers(-3000, 3000), st.integers(1, 3000), st.integers(1, 3000))

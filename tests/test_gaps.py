@@ -11,8 +11,8 @@ from live import Film, check_complete, cropzoom, make_settings, run_to_end, tiny
 from offline_fixtures import poses_in, run_here
 from test_compare import drop_from_recording
 
+from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.recording import gaps_in
-from realtime_cropzoom.schedule import Gaps
 
 CONTEXT, ALL = "heatmap_mhcrnn", (*SEES, ALONE)
 MISSING = {9, 10, 30}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from realtime_cropzoom.heatmaps import decode
+from realtime_cropzoom.inference.heatmaps import decode
 from realtime_cropzoom.types import Keypoints
 
 LEVELS = {1: 2, 2: 4, 3: 8}

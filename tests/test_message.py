@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from realtime_cropzoom.inference.presence import Doubt
+from realtime_cropzoom.inference.schedule import NO_BOX
 from realtime_cropzoom.message import (
     SCHEMA_VERSION,
     BoxField,
@@ -26,9 +28,7 @@ from realtime_cropzoom.message import (
     json_schema,
     topic,
 )
-from realtime_cropzoom.presence import Doubt
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
-from realtime_cropzoom.schedule import NO_BOX
 from realtime_cropzoom.types import Box, BoxInForce, Keypoints, Stamp, State
 
 COUNTS = Counts(captured=10, processed=7, skipped=2, failed=1, unsent=3)

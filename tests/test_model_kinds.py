@@ -12,7 +12,7 @@ from conftest import ALONE, SEES
 from onnx import TensorProto
 
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 Make = Callable[..., Path]

@@ -27,7 +27,7 @@ from offline_fixtures import (
 )
 from onnx import TensorProto
 
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Box, Keypoints
 
 FRAMES = 12

@@ -25,15 +25,15 @@ from live import (
 from onnx import TensorProto
 from publisher import pose
 
-from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import StageError
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.listen import Listener
 from realtime_cropzoom.message import PoseMessage, encode
-from realtime_cropzoom.model import Model
-from realtime_cropzoom.model_file import Role
 from realtime_cropzoom.notes import model_notes
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.types import Box, Keypoints

@@ -11,8 +11,8 @@ import pytest
 from live import cropzoom, the_session
 from offline_fixtures import Workplace, write_image
 
-from realtime_cropzoom.pose_quality import PoseQuality, as_sentences, misfit, nothing_found, quality_lines
-from realtime_cropzoom.presence import Doubt
+from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit, nothing_found, quality_lines
+from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.report import nothing_found_line
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.types import Keypoints, State

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from live import make_settings
 
-from realtime_cropzoom.heatmaps import sharpness
-from realtime_cropzoom.model import Model
-from realtime_cropzoom.model_file import shipped_model
+from realtime_cropzoom.inference.heatmaps import sharpness
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.presence import Doubt, PoseJudge, Presence
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, UInt8

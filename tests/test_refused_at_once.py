@@ -17,7 +17,7 @@ from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
-from realtime_cropzoom.model_file import find_in_directory
+from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.session_files import read_settings
 from realtime_cropzoom.session_folder import file_stem

@@ -42,7 +42,7 @@ LONG_VIDEO = 250
 SLOW = """
 import sys, time
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.model import Model
 infer_many = Model.infer_many
 
 def slowly(self, windows):

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_cropzoom.errors import ScheduleError
-from realtime_cropzoom.records import Fate, Record
-from realtime_cropzoom.schedule import (
+from realtime_cropzoom.inference.schedule import (
     NO_BOX,
     PASSED_OVER,
     FileSchedule,
@@ -20,6 +19,7 @@ from realtime_cropzoom.schedule import (
     LockstepSchedule,
     StateLimits,
 )
+from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Keypoints, Stamp, State

@@ -12,7 +12,7 @@ import yaml
 from offline_fixtures import Workplace
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.model_file import shipped_model
+from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.tables import (
     chunks_of_predictions,

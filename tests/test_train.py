@@ -16,10 +16,10 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not inst
 for name in ("kornia", "matplotlib"):
     pytest.importorskip(name, reason=f"{name} is not installed: training needs the train extra")
 
-from realtime_cropzoom.crop import cut, fill_input, remap, unmap  # noqa: E402
 from realtime_cropzoom.errors import ConfigError, DataError, ModelError  # noqa: E402
-from realtime_cropzoom.heatmaps import decode  # noqa: E402
-from realtime_cropzoom.model import Model  # noqa: E402
+from realtime_cropzoom.inference.crop import cut, fill_input, remap, unmap  # noqa: E402
+from realtime_cropzoom.inference.heatmaps import decode  # noqa: E402
+from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train import train  # noqa: E402
 from realtime_cropzoom.train.checkpoint import load_checkpoint  # noqa: E402

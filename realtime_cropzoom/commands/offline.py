@@ -21,9 +21,9 @@ from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.signals import signals_held_back
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.model import Model
+    from realtime_cropzoom.inference.model import Model
+    from realtime_cropzoom.inference.onnx_session import Provider
     from realtime_cropzoom.offline.predict import Predictor
-    from realtime_cropzoom.session import Provider
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -291,7 +291,7 @@ def _pipeline(arguments: argparse.Namespace) -> int:
 def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predictor]:
     """Load the model, and give it all cores."""
     with signals_held_back():
-        from realtime_cropzoom.model import Model
+        from realtime_cropzoom.inference.model import Model
         from realtime_cropzoom.offline.directory import ModelDirectory
         from realtime_cropzoom.offline.predict import Predictor
         from realtime_cropzoom.offline.workers import worker_pool

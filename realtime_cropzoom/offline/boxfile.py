@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realtime_cropzoom.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
+from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.offline.frames import count_frames
 from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of
 from realtime_cropzoom.types import Box, Float64

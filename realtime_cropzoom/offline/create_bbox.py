@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_cropzoom.box_size import tiny_warning
-from realtime_cropzoom.boxes import DEFAULT_CROP_RATIO, BoxRule, anchors_among
 from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.inference.box_size import tiny_warning
+from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule, anchors_among
 from realtime_cropzoom.offline.boxfile import COLUMNS, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video

@@ -16,11 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realtime_cropzoom.box_size import tiny_warning
-from realtime_cropzoom.crop import cut
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.csv_text import named_rows
 from realtime_cropzoom.image_file import read_as_it_is
+from realtime_cropzoom.inference.box_size import tiny_warning
+from realtime_cropzoom.inference.crop import cut
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.directory import ModelDirectory

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from realtime_cropzoom.context import ContextWindow, Question
-from realtime_cropzoom.crop import Edge, Resize
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.context_window import ContextWindow, Question
+from realtime_cropzoom.inference.crop import Edge, Resize
+from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 T = TypeVar("T")

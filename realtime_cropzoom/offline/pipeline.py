@@ -16,13 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.box_size import BoxSizes
-from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.calibration import read_calibration
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
-from realtime_cropzoom.model import Model, Models
-from realtime_cropzoom.model_file import Role, model_path
+from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.model import Model, Models
+from realtime_cropzoom.inference.model_spec import Role, model_path
+from realtime_cropzoom.inference.pose_quality import PoseQuality, say_quality
+from realtime_cropzoom.inference.presence import Presence, judged
+from realtime_cropzoom.inference.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
 from realtime_cropzoom.notes import box_notes
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frames import FrameReader, count_frames
@@ -34,11 +37,8 @@ from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, wri
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
-from realtime_cropzoom.pose_quality import PoseQuality, say_quality
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
-from realtime_cropzoom.presence import Presence, judged
 from realtime_cropzoom.recording import gaps_in, schedule_for
-from realtime_cropzoom.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.opening import SYNTHETIC
 from realtime_cropzoom.tables import read_header

@@ -22,7 +22,7 @@ from threading import Thread
 from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.pose_quality import PoseQuality
+from realtime_cropzoom.inference.pose_quality import PoseQuality
 from realtime_cropzoom.pose_rows import BBOX_COLUMNS, CM, blank_cells, box_cells, cm_cells, pose_cells, pose_header
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.session_folder import moved_or_deleted

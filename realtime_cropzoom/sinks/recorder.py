@@ -16,10 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realtime_cropzoom.boxes import even
 from realtime_cropzoom.config import COPY, NONE, Settings
-from realtime_cropzoom.crop import Edge, cut
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.boxes import even
+from realtime_cropzoom.inference.crop import Edge, cut
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Ring, TrailingReader
 from realtime_cropzoom.sinks.base import Sink

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from realtime_cropzoom.schedule import Schedule
+from realtime_cropzoom.inference.schedule import Schedule
 from realtime_cropzoom.types import BoxInForce, Detection, Stamp
 
 

@@ -15,13 +15,13 @@ from itertools import cycle
 
 import numpy as np
 
-from realtime_cropzoom.box_size import BoxSizes
-from realtime_cropzoom.boxes import BoxRule
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.context import ContextWindow, Question
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.context_window import ContextWindow, Question
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader
-from realtime_cropzoom.schedule import Gaps
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram, Rate

@@ -20,15 +20,15 @@ from typing import Protocol
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.context import ContextWindow, Question
-from realtime_cropzoom.crop import Edge
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.filters import FilteredPose, PoseFilter
-from realtime_cropzoom.model import Model
-from realtime_cropzoom.presence import PoseJudge, judged
+from realtime_cropzoom.inference.context_window import ContextWindow, Question
+from realtime_cropzoom.inference.crop import Edge
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.presence import PoseJudge, judged
+from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, Gaps
 from realtime_cropzoom.records import Fate, Record
 from realtime_cropzoom.ring import EndOfStream, Lease, OrderedReader, Ring
-from realtime_cropzoom.schedule import NO_BOX, PASSED_OVER, Gaps
 from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stats import Histogram

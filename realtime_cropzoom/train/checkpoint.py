@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.model_file import Precision
+from realtime_cropzoom.inference.model_spec import Precision
 from realtime_cropzoom.train.export import Metadata, export_onnx
 from realtime_cropzoom.train.network import BACKBONE, CropzoomSmall
 

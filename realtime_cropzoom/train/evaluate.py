@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_cropzoom.boxes import BoxRule
-from realtime_cropzoom.crop import Resize
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.crop import Resize
+from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 

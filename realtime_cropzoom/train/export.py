@@ -15,7 +15,7 @@ import onnx
 import torch
 
 import realtime_cropzoom
-from realtime_cropzoom.model_file import Precision
+from realtime_cropzoom.inference.model_spec import Precision
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, Heatmaps
 
 OPSET = 18

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.model import Model
+from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.origins import input_entry, write_origin
 from realtime_cropzoom.split import Split, split_frames
 from realtime_cropzoom.tables import labels_outside

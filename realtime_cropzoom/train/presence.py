@@ -14,8 +14,8 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from realtime_cropzoom.model import Model
-from realtime_cropzoom.presence import Presence
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.train.dataset import LabelledFrame, with_backgrounds
 from realtime_cropzoom.train.evaluate import predict, whole_frame
 from realtime_cropzoom.train.views import labelled_box

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime_cropzoom.crop import cut, fill_input, remap
-from realtime_cropzoom.heatmaps import decode
+from realtime_cropzoom.inference.crop import cut, fill_input, remap
+from realtime_cropzoom.inference.heatmaps import decode
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
 from realtime_cropzoom.train.evaluate import whole_frame

@@ -22,9 +22,9 @@ import torch
 from kornia import augmentation
 from torch import Tensor
 
-from realtime_cropzoom.boxes import BoxRule
-from realtime_cropzoom.crop import IMAGENET_MEAN, IMAGENET_STD, unmap
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, unmap
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
 

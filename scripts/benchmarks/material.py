@@ -13,8 +13,8 @@ import av
 import numpy as np
 
 from realtime_cropzoom.config import Settings, load_settings
-from realtime_cropzoom.model import Model, Outputs
-from realtime_cropzoom.model_file import shipped_model
+from realtime_cropzoom.inference.model import Model, Outputs
+from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.sources import Captured, SourceInfo
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
 from realtime_cropzoom.sources.video import VideoFile

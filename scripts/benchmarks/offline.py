@@ -19,7 +19,7 @@ import psutil
 from benchmarks.material import SHIPPED, Bench, Pair, prepare, write_arena
 from benchmarks.memory import measure, row_of
 from benchmarks.results import Row
-from realtime_cropzoom.model import Models
+from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.offline.pipeline import OfflinePipeline
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.workers import worker_pool

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from realtime_cropzoom.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.errors import DataError, ScheduleError, in_words
 from realtime_cropzoom.files.csv_text import check_separator, frame_numbers
+from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
 
 NO_BOX = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)

@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
 
-from realtime_cropzoom.boxes import MAX_SIDE
 from realtime_cropzoom.errors import ConfigError, ModelError, shortened
 from realtime_cropzoom.files.formats import natural
 from realtime_cropzoom.files.paths import is_there, user_path
-from realtime_cropzoom.presence import Presence, presence_of
+from realtime_cropzoom.inference.boxes import MAX_SIDE
+from realtime_cropzoom.inference.presence import Presence, presence_of
 from realtime_cropzoom.yaml_file import read_yaml
 
 Role = Literal["detector", "pose"]
@@ -63,7 +63,7 @@ def model_path(given: str, role: Role) -> Path:
 
 def shipped_model(role: Role) -> Path:
     """Return the path of a model that comes with the package."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     beside_package = package.parent / "models" / f"{role}.onnx"  # a clone, installed editable
     return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
 

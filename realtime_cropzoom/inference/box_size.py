@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from realtime_cropzoom.advice import advised
-from realtime_cropzoom.model_file import ModelFile
+from realtime_cropzoom.inference.model_spec import ModelFile
 from realtime_cropzoom.types import Keypoints
 
 _TRAINED, _INPUT = (0.5, 2.0), (0.25, 4.0)

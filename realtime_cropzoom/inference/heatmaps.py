@@ -26,7 +26,7 @@ from functools import cache
 
 import numpy as np
 
-from realtime_cropzoom.crop import Method
+from realtime_cropzoom.inference.crop import Method
 from realtime_cropzoom.types import Float32, Keypoints
 
 TEMPERATURE = np.float32(1000.0)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom import crop, heatmaps
 from realtime_cropzoom.advice import advised
-from realtime_cropzoom.box_size import ExpectedSide
-from realtime_cropzoom.context import REACH
-from realtime_cropzoom.crop import Edge, Method, Resize
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.paths import is_folder, is_there
-from realtime_cropzoom.model_file import (
+from realtime_cropzoom.inference import crop, heatmaps
+from realtime_cropzoom.inference.box_size import ExpectedSide
+from realtime_cropzoom.inference.context_window import REACH
+from realtime_cropzoom.inference.crop import Edge, Method, Resize
+from realtime_cropzoom.inference.model_spec import (
     ModelFile,
     Precision,
     Role,
@@ -26,7 +26,7 @@ from realtime_cropzoom.model_file import (
     shipped_model,
     with_metadata,
 )
-from realtime_cropzoom.session import Provider, Session, resolve_provider
+from realtime_cropzoom.inference.onnx_session import Provider, Session, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 Outputs = tuple[Float32, ...]
