@@ -15,7 +15,14 @@ from realtime_cropzoom.config import NONE, Settings
 from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.inference.model import Models
-from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, HelloMessage, Percentiles, StatusMessage
+from realtime_cropzoom.messaging.message import (
+    SCHEMA_VERSION,
+    Counts,
+    EndMessage,
+    HelloMessage,
+    Percentiles,
+    StatusMessage,
+)
 from realtime_cropzoom.records import RunIdentity
 from realtime_cropzoom.ring import Ring
 from realtime_cropzoom.sinks.files import CsvSink

@@ -22,8 +22,6 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from realtime_cropzoom.echo import endpoint_beside
-from realtime_cropzoom.endpoints import check_reach
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
@@ -32,6 +30,8 @@ from realtime_cropzoom.inference.model_spec import SHIPPED, Role
 from realtime_cropzoom.inference.presence import PoseJudge, Presence
 from realtime_cropzoom.inference.schedule import StateLimits
 from realtime_cropzoom.latest import find_boxes
+from realtime_cropzoom.messaging.endpoints import check_reach
+from realtime_cropzoom.messaging.time_sync import endpoint_beside
 from realtime_cropzoom.sources import SourceOptions, without_password
 from realtime_cropzoom.yaml_file import read_config
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     EndMessage,
     HelloMessage,

@@ -13,9 +13,9 @@ from typing import Any, TextIO
 from realtime_cropzoom import terminal
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.echo import SAME_CLOCK
-from realtime_cropzoom.endpoints import is_local
-from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.endpoints import is_local
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
 from realtime_cropzoom.reception import Reception
 from realtime_cropzoom.report import fit
 from realtime_cropzoom.signals import Terminated

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from realtime_cropzoom.config import Settings
-from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.schedule import FileSchedule, Schedule
-from realtime_cropzoom.keys import ServerKeys, allowed_clients
+from realtime_cropzoom.messaging.endpoints import is_local
+from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
 
 
 def model_notes(role: Role, model: Model, settings: Settings, fps: float | None) -> list[str]:

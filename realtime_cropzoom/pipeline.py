@@ -35,14 +35,14 @@ from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_spec import Role, model_path
 from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
-from realtime_cropzoom.keys import read_server_keys
-from realtime_cropzoom.limits import check_open_files, raise_limit
-from realtime_cropzoom.message import PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.keys import read_server_keys
+from realtime_cropzoom.messaging.limits import check_open_files, raise_limit
+from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
 from realtime_cropzoom.recording import gaps_in, schedule_for
 from realtime_cropzoom.records import pose_message
 from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
-from realtime_cropzoom.security import Security
 from realtime_cropzoom.session_folder import (
     CALIBRATION,
     file_stem,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from realtime_cropzoom.calibration import Calibration
 from realtime_cropzoom.filters import FilteredPose
 from realtime_cropzoom.inference.presence import Doubt
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     BoxField,
     Counts,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime_cropzoom.inference.pose_quality import misfit_lines, nothing_found, quality_lines, skipped_line
-from realtime_cropzoom.message import StatusMessage
+from realtime_cropzoom.messaging.message import StatusMessage
 from realtime_cropzoom.types import StreamState
 
 _ROWS = (

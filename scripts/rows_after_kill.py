@@ -21,7 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from realtime_cropzoom import Subscriber
-from realtime_cropzoom.message import PoseMessage
+from realtime_cropzoom.messaging.message import PoseMessage
 
 PORT = 42150
 _BUSY = "while True: pass"

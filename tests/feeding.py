@@ -10,7 +10,7 @@ import msgspec
 import zmq
 from publisher import hello, pose
 
-from realtime_cropzoom.message import HelloMessage, PoseMessage, encode, topic
+from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage, encode, topic
 
 
 class Feed(threading.Thread):

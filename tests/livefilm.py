@@ -15,7 +15,7 @@ from live import LONG_S, Film
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
-from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
 from realtime_cropzoom.types import UInt8

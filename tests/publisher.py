@@ -12,7 +12,7 @@ from garbage import garbage
 from live import LONG_S
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     Counts,
     EndMessage,
     HelloMessage,

@@ -14,9 +14,9 @@ from publisher import Publisher, end, hello, pose, publishing, send_garbage, use
 
 from realtime_cropzoom import AsyncSubscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.echo import SAME_CLOCK
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.message import EndMessage, HelloMessage, PoseMessage
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage
+from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
 from realtime_cropzoom.sinks.echo import EchoServer
 
 Script = Callable[[AsyncSubscriber], Coroutine[Any, Any, None]]

@@ -16,9 +16,8 @@ from publisher import Publisher, end, hello, old, pose, publishing, send_garbage
 
 from realtime_cropzoom import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.echo import SAME_CLOCK
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     Counts,
     EndMessage,
     FilteredKeypoint,
@@ -27,6 +26,7 @@ from realtime_cropzoom.message import (
     StatusMessage,
     encode,
 )
+from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
 from realtime_cropzoom.sinks.echo import EchoServer
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from publisher import Publisher, end, hello, pose, publishing
 
-from realtime_cropzoom.message import FilteredKeypoint
+from realtime_cropzoom.messaging.message import FilteredKeypoint
 from realtime_cropzoom.sinks.echo import EchoServer
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -19,10 +19,10 @@ from live import LONG_S, finish, free_port, start_process, wait_for
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.connections import MEASURABLE, SENDS_TOO_MUCH, Allowance, Connections, bytes_received
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.message import PoseMessage, StatusMessage
-from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.connections import MEASURABLE, SENDS_TOO_MUCH, Allowance, Connections, bytes_received
+from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.echo import EchoServer
 from realtime_cropzoom.trigger.events import Act, Action
 from realtime_cropzoom.trigger.outputs.base import Job
@@ -235,7 +235,7 @@ def test_a_flood_of_questions_is_answered_in_turns() -> None:
 
 
 def test_idle_connections_by_the_hundred_leave_room_for_who_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_cropzoom.security.connections_allowed", lambda: 20)
+    monkeypatch.setattr("realtime_cropzoom.messaging.security.connections_allowed", lambda: 20)
     security = Security()
     idle: list[sockets.socket] = []
     with published(security) as (port, socket), zmq.Context() as context, context.socket(zmq.SUB) as first:

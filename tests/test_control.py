@@ -17,7 +17,7 @@ import pytest
 from live import cropzoom, finish, free_port, start_process, wait_for
 
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.keys import make_client_keys, make_server_keys
+from realtime_cropzoom.messaging.keys import make_client_keys, make_server_keys
 from realtime_cropzoom.trigger import AUTO, control_address
 from realtime_cropzoom.trigger.control import Control, Orders, give_order, send
 from realtime_cropzoom.trigger.control_address import (
@@ -249,7 +249,7 @@ def test_without_unix_sockets_the_process_makes_the_keys(runtime: Path) -> None:
 
 
 def test_idle_connections_do_not_keep_orders_away(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_cropzoom.security.connections_allowed", lambda: 20)
+    monkeypatch.setattr("realtime_cropzoom.messaging.security.connections_allowed", lambda: 20)
     address = take_address(AUTO, "rules")
     idle = []
     with taking(address) as orders:

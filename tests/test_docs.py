@@ -8,7 +8,7 @@ import pytest
 
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import settings_table
-from realtime_cropzoom.message import PoseMessage, decode, json_schema
+from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "models" / "README.md"]

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from live import LONG_S, wait_for
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.clockkeeper import ClockKeeper
-from realtime_cropzoom.echo import (
+from realtime_cropzoom.messaging.clock_sync import ClockKeeper
+from realtime_cropzoom.messaging.message import HelloMessage
+from realtime_cropzoom.messaging.time_sync import (
     SAME_CLOCK,
     ClockOffset,
     EchoReply,
@@ -28,7 +29,6 @@ from realtime_cropzoom.echo import (
     endpoint_seen_from,
     estimate,
 )
-from realtime_cropzoom.message import HelloMessage
 from realtime_cropzoom.sinks.echo import EchoServer
 
 AHEAD_NS = 5 * 3600 * 10**9

@@ -16,7 +16,7 @@ from livefilm import Camera, Hold, Run, Segment, listen
 
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.message import Message, StatusMessage
+from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources.pacing import Pacing
 from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.filters import FILTERS, MAX_HORIZON_MS, FilteredPoint, PoseFilter, make_filter, predict
-from realtime_cropzoom.message import FilteredKeypoint
+from realtime_cropzoom.messaging.message import FilteredKeypoint
 
 MS = 1_000_000
 both = pytest.mark.parametrize("name", FILTERS)

@@ -9,7 +9,7 @@ import pytest
 from garbage import garbage
 
 from realtime_cropzoom.inbox import LARGEST_BYTES, SILENT_AFTER_NS, Inbox
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     BoxField,
     Counts,
     EndMessage,

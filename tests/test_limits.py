@@ -55,7 +55,7 @@ def test_with_few_files_a_command_ends_with_one_line(tmp_path: Path, command: tu
 def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     code = (
-        "import resource\nfrom realtime_cropzoom.limits import raise_limit\nraise_limit()\n"
+        "import resource\nfrom realtime_cropzoom.messaging.limits import raise_limit\nraise_limit()\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

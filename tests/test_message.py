@@ -11,7 +11,7 @@ import pytest
 
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.inference.schedule import NO_BOX
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     BoxField,
     Counts,

@@ -21,7 +21,7 @@ from live import LONG_S, wait_for
 from publisher import Publisher, end, hello, pose, publishing
 
 from realtime_cropzoom import AsyncSubscriber, Subscriber
-from realtime_cropzoom.message import PoseMessage
+from realtime_cropzoom.messaging.message import PoseMessage
 from realtime_cropzoom.pose_rate import PoseRate
 
 ROOT = Path(__file__).parents[1]

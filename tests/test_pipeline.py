@@ -30,7 +30,7 @@ from realtime_cropzoom import track
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import ConfigError, ScheduleError, SourceError, StageError
-from realtime_cropzoom.message import EndMessage, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.stages.detect import DetectStage
 

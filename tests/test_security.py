@@ -38,9 +38,9 @@ from live import (
 from realtime_cropzoom import AsyncSubscriber, Subscriber
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import Settings, load_settings
-from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.keys import (
+from realtime_cropzoom.messaging.endpoints import is_local
+from realtime_cropzoom.messaging.keys import (
     ClientKeys,
     allowed_clients,
     make_client_keys,
@@ -48,10 +48,10 @@ from realtime_cropzoom.keys import (
     read_client_keys,
     read_server_keys,
 )
-from realtime_cropzoom.message import Counts, EndMessage, encode
+from realtime_cropzoom.messaging.message import Counts, EndMessage, encode
+from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.report import report
-from realtime_cropzoom.security import Guard, Security, use_client_keys
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 EVERYWHERE = "tcp://0.0.0.0:*"
@@ -498,7 +498,7 @@ def test_a_refusal_is_said_once_and_a_flood_of_keys_is_only_counted(
 
 UNREAD = """
 import sys, zmq
-from realtime_cropzoom.security import monitor
+from realtime_cropzoom.messaging.security import monitor
 with zmq.Context() as context, context.socket(zmq.PUB) as socket:
     events = monitor(context, socket, zmq.EVENT_ALL)
     for _ in range(1500):  # two events each or more; 2000 go into what ZeroMQ gives unasked

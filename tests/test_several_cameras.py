@@ -24,7 +24,7 @@ from realtime_cropzoom.cli import main
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.config import load_settings
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.message import EndMessage, PoseMessage
+from realtime_cropzoom.messaging.message import EndMessage, PoseMessage
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SOON_S = 30.0

@@ -27,7 +27,7 @@ from trigger_stream import (
     verdicts,
 )
 
-from realtime_cropzoom.message import decode, encode
+from realtime_cropzoom.messaging.message import decode, encode
 from realtime_cropzoom.trigger.decision_log import decisions_text
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Act, Command, Decision, Event, Order, Received, Tick, Verdict

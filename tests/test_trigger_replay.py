@@ -15,7 +15,7 @@ from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import load_settings
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.message import EndMessage, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.trigger.decision_log import DecisionLog, decisions_text, read_decisions
 from realtime_cropzoom.trigger.engine import Engine

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from realtime_cropzoom.message import Counts, EndMessage, HelloMessage, PoseMessage, StatusMessage, TimeField
+from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, PoseMessage, StatusMessage, TimeField
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Received, Tick, Verdict
 from realtime_cropzoom.trigger.rules import Rules, parse_rules

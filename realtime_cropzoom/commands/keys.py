@@ -43,7 +43,7 @@ def register(commands: Any) -> None:
 
 def _keys(arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.keys import check_client, has_server_keys, make_client_keys, make_server_keys
+        from realtime_cropzoom.messaging.keys import check_client, has_server_keys, make_client_keys, make_server_keys
 
     folder, clients = arguments.folder, list(dict.fromkeys(arguments.client))
     if has_server_keys(folder) and not clients:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.message import FilteredKeypoint
+from realtime_cropzoom.messaging.message import FilteredKeypoint
 
 MAX_HORIZON_MS = 100.0
 """No prediction goes further: an animal that is asked about later than that may have turned."""

@@ -10,9 +10,9 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.connections import REQUESTS
-from realtime_cropzoom.echo import MARK_BYTES, EchoReply
-from realtime_cropzoom.security import Guard, Security
+from realtime_cropzoom.messaging.connections import REQUESTS
+from realtime_cropzoom.messaging.security import Guard, Security
+from realtime_cropzoom.messaging.time_sync import MARK_BYTES, EchoReply
 from realtime_cropzoom.started import Started
 
 _POLL_MS = 50

@@ -17,7 +17,7 @@ import zmq
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, plainly
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     Encoding,
     EndMessage,
     HelloMessage,
@@ -27,8 +27,8 @@ from realtime_cropzoom.message import (
     encode,
     topic,
 )
+from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
-from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.echo import EchoServer
 from realtime_cropzoom.stages.base import Control

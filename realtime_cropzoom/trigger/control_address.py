@@ -26,9 +26,9 @@ from pathlib import Path
 
 import zmq
 
-from realtime_cropzoom.endpoints import answers, check_reach
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.keys import (
+from realtime_cropzoom.messaging.endpoints import answers, check_reach
+from realtime_cropzoom.messaging.keys import (
     ClientKeys,
     ServerKeys,
     make_client_keys,

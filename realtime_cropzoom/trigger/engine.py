@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.trigger.compiling import Compiler
 from realtime_cropzoom.trigger.events import Act, Action, Command, Decision, Event, Order, Received, Verdict, Withheld
 from realtime_cropzoom.trigger.gates import Allowance, Gates

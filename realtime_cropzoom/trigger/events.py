@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from realtime_cropzoom.message import Message
+from realtime_cropzoom.messaging.message import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import msgspec
 
 from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.message import (
+from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     Counts,
     EndMessage,

@@ -25,10 +25,10 @@ from typing import Any
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.echo import ClockOffset
 from realtime_cropzoom.errors import ConfigError, StageError
-from realtime_cropzoom.limits import check_open_files
-from realtime_cropzoom.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.limits import check_open_files
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.session_folder import file_stem
 from realtime_cropzoom.stats import Histogram
 from realtime_cropzoom.trigger import AUTO

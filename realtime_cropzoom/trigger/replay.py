@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
-from realtime_cropzoom.message import SCHEMA_VERSION, Counts, EndMessage, PoseMessage, StatusMessage, TimeField
+from realtime_cropzoom.messaging.message import (
+    SCHEMA_VERSION,
+    Counts,
+    EndMessage,
+    PoseMessage,
+    StatusMessage,
+    TimeField,
+)
 from realtime_cropzoom.session_files import find_files
 from realtime_cropzoom.session_table import SessionTables, read_session
 from realtime_cropzoom.tables import complete_lines

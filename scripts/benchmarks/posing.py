@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
-from realtime_cropzoom.message import Counts, EndMessage, HelloMessage, StatusMessage
+from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, StatusMessage
 from realtime_cropzoom.records import Fate, Record, RunIdentity
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings

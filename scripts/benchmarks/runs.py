@@ -18,7 +18,7 @@ import zmq
 from benchmarks.material import Bench, MemorySource, Pair
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.message import EndMessage, HelloMessage, PoseMessage
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.types import UInt8
 

@@ -18,7 +18,7 @@ import zmq
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.message import PoseMessage, decode
+from realtime_cropzoom.messaging.message import PoseMessage, decode
 
 READ_EVERY_S = 0.2
 """So slowly the one at the conflating endpoint reads: a queue would give it poses that are older than this."""

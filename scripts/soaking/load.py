@@ -15,7 +15,7 @@ from benchmarks.results import Row
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.message import PoseMessage
+from realtime_cropzoom.messaging.message import PoseMessage
 from soaking.growth import Aim, Samples
 from soaking.guests import READ_EVERY_S, Fast, Guest, ages, be_fast, be_ordinary, be_restless, be_slow
 

@@ -23,7 +23,7 @@ import zmq
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.message import EndMessage, PoseMessage
+from realtime_cropzoom.messaging.message import EndMessage, PoseMessage
 from soaking.growth import Aim, Samples
 from soaking.guests import join_every_second
 

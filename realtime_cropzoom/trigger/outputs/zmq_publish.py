@@ -12,9 +12,9 @@ import zmq
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.endpoints import is_local
 from realtime_cropzoom.errors import ConfigError, SinkError, plainly
-from realtime_cropzoom.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.endpoints import is_local
+from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
     Beats,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from realtime_cropzoom.message import Ns
+from realtime_cropzoom.messaging.message import Ns
 
 MARK_BYTES = 64
 """A request longer than this is not answered."""

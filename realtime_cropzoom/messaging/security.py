@@ -21,10 +21,10 @@ import zmq
 from zmq.utils import z85
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.connections import SUBSCRIPTIONS, Allowance, Connections
-from realtime_cropzoom.endpoints import check_free, check_reach
-from realtime_cropzoom.keys import ClientKeys, ServerKeys, allowed_clients
-from realtime_cropzoom.limits import connections_allowed
+from realtime_cropzoom.messaging.connections import SUBSCRIPTIONS, Allowance, Connections
+from realtime_cropzoom.messaging.endpoints import check_free, check_reach
+from realtime_cropzoom.messaging.keys import ClientKeys, ServerKeys, allowed_clients
+from realtime_cropzoom.messaging.limits import connections_allowed
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,10 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.echo import (
+from realtime_cropzoom.messaging.keys import ClientKeys
+from realtime_cropzoom.messaging.message import HelloMessage
+from realtime_cropzoom.messaging.security import use_client_keys
+from realtime_cropzoom.messaging.time_sync import (
     SAME_CLOCK,
     ClockOffset,
     EchoReply,
@@ -24,9 +27,6 @@ from realtime_cropzoom.echo import (
     endpoint_seen_from,
     estimate,
 )
-from realtime_cropzoom.keys import ClientKeys
-from realtime_cropzoom.message import HelloMessage
-from realtime_cropzoom.security import use_client_keys
 
 _EXCHANGES = 16
 _EVERY_S = 2.0
