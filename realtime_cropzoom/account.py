@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from realtime_cropzoom import __version__
-from realtime_cropzoom.calibration import Calibration
+from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.config import NONE, Settings
 from realtime_cropzoom.drift import ClockDrift

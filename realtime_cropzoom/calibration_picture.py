@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realtime_cropzoom.calibration import Calibration
-from realtime_cropzoom.lens import Lens
+from realtime_cropzoom.calibration.calibration import Calibration
+from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.overlay import draw_caption
 from realtime_cropzoom.types import Float64, UInt8
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.lens import Lens
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.types import Float32, UInt8
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from realtime_cropzoom.account import Account, Stages
-from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError

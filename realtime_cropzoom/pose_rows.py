@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from realtime_cropzoom.calibration import Calibration
+from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.types import BoxInForce, Keypoints
 
 CM = "_cm"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from realtime_cropzoom.calibration import Calibration
+from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.filters import FilteredPose
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.messaging.message import (

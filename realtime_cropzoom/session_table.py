@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from realtime_cropzoom.calibration import Calibration, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.recording import is_recording_of

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from live import ANY_PORT, Film, cropzoom, make_settings, run_to_end
 
 from realtime_cropzoom import load_session
-from realtime_cropzoom.calibration import (
+from realtime_cropzoom.calibration.calibration import (
     Calibration,
     calibration_yaml,
     from_points,
@@ -26,12 +26,12 @@ from realtime_cropzoom.calibration import (
     read_calibration,
     read_lens,
 )
+from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.calibration_picture import draw_grid, spacing
 from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.chessboard import find_board, fit_lens
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.lens import Lens
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.preflight import check
 from realtime_cropzoom.types import Float64, UInt8
@@ -460,6 +460,6 @@ def test_each_camera_has_its_own(tmp_path: Path) -> None:
 
 
 def test_the_arithmetic_needs_no_opencv() -> None:
-    code = "import sys, realtime_cropzoom.calibration; print(*sys.modules)"
+    code = "import sys, realtime_cropzoom.calibration.calibration; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert not {"cv2", "pandas", "av", "zmq"} & set(done.stdout.split())

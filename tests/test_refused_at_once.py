@@ -12,7 +12,7 @@ import pytest
 from live import Film, make_settings, run_to_end, tiny_models
 from trigger_stream import START_NS, one_rule, pose, received
 
-from realtime_cropzoom.calibration import read_calibration, read_lens
+from realtime_cropzoom.calibration.calibration import read_calibration, read_lens
 from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config import Settings, load_settings

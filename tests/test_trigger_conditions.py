@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trigger_stream import Bench, fired_frames, one_rule, pose, received, verdicts
 
-from realtime_cropzoom.calibration import from_rectangle, from_scale
+from realtime_cropzoom.calibration.calibration import from_rectangle, from_scale
 from realtime_cropzoom.trigger.conditions import All, Condition, Not
 from realtime_cropzoom.trigger.conditions import Any as AnyOf
 from realtime_cropzoom.trigger.look import Look

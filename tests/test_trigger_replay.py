@@ -10,7 +10,7 @@ from live import finish, start_process
 from offline_fixtures import full_disk
 from trigger_stream import Bench, end, hello, one_rule, order, pose, received, rules, status, tick
 
-from realtime_cropzoom.calibration import from_scale
+from realtime_cropzoom.calibration.calibration import from_scale
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import load_settings

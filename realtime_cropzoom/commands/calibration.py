@@ -14,8 +14,8 @@ from realtime_cropzoom.commands.values import a_path, number, seconds, some_text
 from realtime_cropzoom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.calibration import Calibration
-    from realtime_cropzoom.lens import Lens
+    from realtime_cropzoom.calibration.calibration import Calibration
+    from realtime_cropzoom.calibration.lens import Lens
     from realtime_cropzoom.types import UInt8
 
 Point = tuple[float, float]
@@ -78,7 +78,7 @@ def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], wha
 
 
 def _rectangle(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.calibration import from_rectangle
+    from realtime_cropzoom.calibration.calibration import from_rectangle
 
     corners = [_point("--corners", text) for text in arguments.corners]
     width_cm, height_cm = _numbers(_SIDES, "--size-cm", arguments.size_cm, "a size such as 60x40")
@@ -86,7 +86,7 @@ def _rectangle(arguments: argparse.Namespace) -> int:
 
 
 def _points(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.calibration import from_points
+    from realtime_cropzoom.calibration.calibration import from_points
 
     pairs = []
     for text in arguments.point:
@@ -98,7 +98,7 @@ def _points(arguments: argparse.Namespace) -> int:
 
 
 def _scale(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.calibration import from_scale
+    from realtime_cropzoom.calibration.calibration import from_scale
 
     origin, ends = _point("--origin", arguments.origin), [_point("--line", text) for text in arguments.line or ()]
     length_cm = 0.0 if arguments.length_cm is None else arguments.length_cm
@@ -118,7 +118,7 @@ def _make(
     given: Sequence[Point],
     make: Callable[[tuple[int, int], Lens | None], Calibration],
 ) -> int:
-    from realtime_cropzoom.calibration import calibration_yaml, read_lens
+    from realtime_cropzoom.calibration.calibration import calibration_yaml, read_lens
     from realtime_cropzoom.calibration_picture import draw_grid
     from realtime_cropzoom.first_frame import first_frame
 
@@ -146,7 +146,7 @@ def _make(
 
 
 def _lens(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.calibration import lens_yaml
+    from realtime_cropzoom.calibration.calibration import lens_yaml
     from realtime_cropzoom.calibration_picture import draw_straightened
     from realtime_cropzoom.chessboard import find_boards, fit_lens
     from realtime_cropzoom.first_frame import first_frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from realtime_cropzoom.calibration import Calibration, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.offline.origins import input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import Say, replacing
 from realtime_cropzoom.pose_rows import CM, cm_cells

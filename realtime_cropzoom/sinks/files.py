@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from threading import Thread
 
-from realtime_cropzoom.calibration import Calibration
+from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.inference.pose_quality import PoseQuality

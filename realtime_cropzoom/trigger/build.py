@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from realtime_cropzoom.calibration import Calibration, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Decision

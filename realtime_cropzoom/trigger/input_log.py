@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from realtime_cropzoom.calibration import Calibration, calibration_yaml, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,

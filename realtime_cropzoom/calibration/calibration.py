@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import yaml
 
+from realtime_cropzoom.calibration.homography import Nine, facing, fit_homography, inverse, nine, project, project_all
+from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.errors import ConfigError, in_words
-from realtime_cropzoom.homography import Nine, facing, fit_homography, inverse, nine, project, project_all
-from realtime_cropzoom.lens import Lens
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_config
 

@@ -1,0 +1,1 @@
+"""Frame pixels and centimetres on the floor of the arena."""
