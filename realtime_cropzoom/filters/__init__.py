@@ -6,7 +6,7 @@ same numbers, live and from the files of a run, and a pose of few keypoints cost
 """
 
 from realtime_cropzoom.filters.choice import chosen_filter
-from realtime_cropzoom.filters.make import FILTERS, make_filter
+from realtime_cropzoom.filters.factory import FILTERS, make_filter
 from realtime_cropzoom.filters.pose_filter import FilteredPoint, FilteredPose, PoseFilter
 from realtime_cropzoom.filters.prediction import MAX_HORIZON_MS, predict
 

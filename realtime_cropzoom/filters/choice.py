@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from realtime_cropzoom.filters.make import make_filter
+from realtime_cropzoom.filters.factory import make_filter
 from realtime_cropzoom.filters.pose_filter import PoseFilter
 
 NONE = "none"
