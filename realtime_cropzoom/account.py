@@ -23,13 +23,13 @@ from realtime_cropzoom.messaging.message import (
     Percentiles,
     StatusMessage,
 )
-from realtime_cropzoom.records import RunIdentity
-from realtime_cropzoom.ring import Ring
+from realtime_cropzoom.runtime.records import RunIdentity
+from realtime_cropzoom.runtime.ring import Ring
+from realtime_cropzoom.runtime.worker import Control, Stage
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import SourceInfo, without_password
-from realtime_cropzoom.stages.base import Control, Stage
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage

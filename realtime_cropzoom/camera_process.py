@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_FAILED, EXIT_INCOMPLETE
 from realtime_cropzoom.inference.pose_quality import nothing_found
-from realtime_cropzoom.signals import stop_on_signals
+from realtime_cropzoom.runtime.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline

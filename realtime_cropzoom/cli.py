@@ -35,7 +35,7 @@ from realtime_cropzoom.commands.parser import Parser, complete
 from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, raise_limit
-from realtime_cropzoom.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
+from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
 """Commands whose result is in files; of the others it is what they print."""

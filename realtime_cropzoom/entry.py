@@ -10,7 +10,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 def main() -> int:
     """Run the command of the command line and return its exit code."""
-    from realtime_cropzoom.signals import Terminated, interrupts, signals_held_back
+    from realtime_cropzoom.runtime.signals import Terminated, interrupts, signals_held_back
 
     try:
         with interrupts():

@@ -18,8 +18,8 @@ from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Messag
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
 from realtime_cropzoom.reception import Reception
 from realtime_cropzoom.report import fit
-from realtime_cropzoom.signals import Terminated
-from realtime_cropzoom.stats import Histogram, Rate
+from realtime_cropzoom.runtime.signals import Terminated
+from realtime_cropzoom.runtime.stats import Histogram, Rate
 
 _REFRESH_NS = 100_000_000
 _LINE_NS = 1_000_000_000

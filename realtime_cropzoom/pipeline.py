@@ -41,8 +41,12 @@ from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
 from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
 from realtime_cropzoom.recording import gaps_in, schedule_for
-from realtime_cropzoom.records import pose_message
-from realtime_cropzoom.ring import NewestReader, OrderedReader, Ring
+from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.records import pose_message
+from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
+from realtime_cropzoom.runtime.started import in_time
+from realtime_cropzoom.runtime.tuning import tune
+from realtime_cropzoom.runtime.worker import Control, Stage
 from realtime_cropzoom.session_folder import (
     CALIBRATION,
     file_stem,
@@ -60,14 +64,10 @@ from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources import Source, SourceInfo
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.sources.reconnecting import Policy
-from realtime_cropzoom.stages.base import Control, Stage
-from realtime_cropzoom.stages.boxslot import BoxSlot
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage
 from realtime_cropzoom.stages.watchdog import Watchdog
-from realtime_cropzoom.started import in_time
-from realtime_cropzoom.tuning import tune
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

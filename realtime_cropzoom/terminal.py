@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from realtime_cropzoom.signals import before_ending, signals_held_back
+from realtime_cropzoom.runtime.signals import before_ending, signals_held_back
 
 _QUEUE_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 12

@@ -66,7 +66,7 @@ class _NoCollector:
 @pytest.fixture(autouse=True, scope="session")
 def _runs_collect_no_garbage() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime_cropzoom.tuning.gc", _NoCollector)
+        patch.setattr("realtime_cropzoom.runtime.tuning.gc", _NoCollector)
         yield
 
 

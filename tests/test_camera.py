@@ -20,13 +20,13 @@ from live import LONG_S, check_complete, cropzoom, make_settings, run_to_end, wa
 
 from realtime_cropzoom.commands.sources import table
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.ring import EndOfStream, OrderedReader, Ring
+from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
+from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, camera, v4l2
 from realtime_cropzoom.sources.freshness import FrameClock, Freshness
 from realtime_cropzoom.sources.opening import open_source
 from realtime_cropzoom.sources.ratecheck import RateCheck
 from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
-from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.stages.capture import CaptureStage
 
 MS, S = 1_000_000, 1_000_000_000

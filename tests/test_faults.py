@@ -18,9 +18,9 @@ from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources.pacing import Pacing
 from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
-from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.types import StreamState
 

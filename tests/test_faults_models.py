@@ -30,7 +30,7 @@ from realtime_cropzoom import track
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import ScheduleError, StageError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.stages.base import Restarts
+from realtime_cropzoom.runtime.worker import Restarts
 from realtime_cropzoom.types import UInt8
 
 STAGE = {"pose": "pose", "detector": "detect"}

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from live import LONG_S, Film, cropzoom_threads, make_settings, wait_for
 
-from realtime_cropzoom import started
 from realtime_cropzoom.camera_group import CameraGroup
 from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.started import in_time
+from realtime_cropzoom.runtime import started
+from realtime_cropzoom.runtime.started import in_time
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 
 from realtime_cropzoom.errors import SinkError, SourceError
 from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.runtime.started import Started
+from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources import Source
-from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.stages.capture import CaptureStage
-from realtime_cropzoom.started import Started
 
 RULES = """
 endpoint: tcp://127.0.0.1:1

@@ -28,7 +28,7 @@ from realtime_cropzoom.messaging.message import (
     json_schema,
     topic,
 )
-from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity, pose_message
 from realtime_cropzoom.types import Box, BoxInForce, Keypoints, Stamp, State
 
 COUNTS = Counts(captured=10, processed=7, skipped=2, failed=1, unsent=3)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_cropzoom import ring as ring_module
-from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader, Ring, TrailingReader
+from realtime_cropzoom.runtime import ring as ring_module
+from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader, Ring, TrailingReader
 from realtime_cropzoom.types import Stamp
 
 NOW = 0.0

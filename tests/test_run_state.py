@@ -14,7 +14,7 @@ from live import ANY_PORT, Film, check_complete, make_settings, wait_for
 
 from realtime_cropzoom.errors import CropzoomError, StateError
 from realtime_cropzoom.pipeline import Pipeline, RunState
-from realtime_cropzoom.tuning import tune
+from realtime_cropzoom.runtime.tuning import tune
 
 ENDLESS = 10**6
 
@@ -144,7 +144,7 @@ def tuned_now() -> tuple[float, int, bool]:
 @pytest.fixture
 def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[float, int, bool]]:
     """How the process is before; the test must leave it so. The collector is the real one here."""
-    monkeypatch.setattr("realtime_cropzoom.tuning.gc", gc)
+    monkeypatch.setattr("realtime_cropzoom.runtime.tuning.gc", gc)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(3)
     before = tuned_now()

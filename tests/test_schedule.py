@@ -19,9 +19,9 @@ from realtime_cropzoom.inference.schedule import (
     LockstepSchedule,
     StateLimits,
 )
-from realtime_cropzoom.records import Fate, Record
+from realtime_cropzoom.runtime.records import Fate, Record
+from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sinks.files import CsvSink
-from realtime_cropzoom.stages.base import Control
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Keypoints, Stamp, State
 
 LIMITS = StateLimits(coast_after_ms=250, lost_after_ms=1000)

@@ -261,7 +261,7 @@ from live import Film, make_settings
 from realtime_cropzoom.commands.live import _watch
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.signals import stop_on_signals
+from realtime_cropzoom.runtime.signals import stop_on_signals
 
 def get_stuck(index):
     if index == 10:

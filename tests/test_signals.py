@@ -18,7 +18,7 @@ import yaml
 from feeding import Feed
 from live import LONG_S, finish, start_process, wait_for
 
-from realtime_cropzoom.signals import Terminated, ending_signals, interrupts, signal_name, stop_on_signals
+from realtime_cropzoom.runtime.signals import Terminated, ending_signals, interrupts, signal_name, stop_on_signals
 from realtime_cropzoom.trigger.decision_log import read_decisions
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_cropzoom.stats import Histogram, Rate
+from realtime_cropzoom.runtime.stats import Histogram, Rate
 
 milliseconds = st.lists(st.floats(0.002, 1e6), min_size=1, max_size=200)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.signals import signals_held_back
+from realtime_cropzoom.runtime.signals import signals_held_back
 
 KEYS_EXPLAINED = """\
 cropzoom keys FOLDER --client NAME makes the keys with which another machine may listen to this one's runs.

@@ -70,7 +70,7 @@ def _latency(arguments: argparse.Namespace) -> int:
         board = {"serial": arguments.serial, "channel": arguments.channel}
         return _print(measure_hardware(arguments.led, board, arguments.trials, folder, say))
     from realtime_cropzoom.latency.software import Plan, measure_and_report
-    from realtime_cropzoom.tuning import usable_cores
+    from realtime_cropzoom.runtime.tuning import usable_cores
 
     size = _size(arguments.size)
     given = {name: value for name, value in settings_given(arguments).items() if name in _SETTINGS}

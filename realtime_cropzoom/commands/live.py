@@ -13,7 +13,7 @@ from realtime_cropzoom.commands.common import add_settings, say_draw, say_next, 
 from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
-from realtime_cropzoom.signals import signals_held_back, stop_on_signals
+from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline import Pipeline

@@ -18,7 +18,7 @@ from realtime_cropzoom.commands.values import a_path, number, whole
 from realtime_cropzoom.errors import ConfigError, CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.files.paths import is_folder, user_path
-from realtime_cropzoom.signals import signals_held_back
+from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
     from realtime_cropzoom.inference.model import Model
@@ -325,7 +325,7 @@ def _options(arguments: argparse.Namespace, model: Model) -> Any:
 
 
 def _workers(arguments: argparse.Namespace, model: Model) -> int:
-    from realtime_cropzoom.tuning import usable_cores
+    from realtime_cropzoom.runtime.tuning import usable_cores
 
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"workers is {arguments.workers}; expected a number of cores, 1 or more")

@@ -15,7 +15,7 @@ from realtime_cropzoom.commands.common import add_settings, say_next, settings_g
 from realtime_cropzoom.commands.values import a_path
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT
-from realtime_cropzoom.signals import signals_held_back
+from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
     from realtime_cropzoom.config import Settings

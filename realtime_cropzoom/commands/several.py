@@ -14,7 +14,7 @@ from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
 from realtime_cropzoom.report import frames_to_come, nothing_found_line, progress_line, report
-from realtime_cropzoom.signals import stop_on_signals
+from realtime_cropzoom.runtime.signals import stop_on_signals
 
 _LOOK_EVERY_S = 0.1
 

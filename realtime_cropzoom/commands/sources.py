@@ -11,7 +11,7 @@ from typing import Any
 from realtime_cropzoom import terminal
 from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.signals import signals_held_back
+from realtime_cropzoom.runtime.signals import signals_held_back
 
 _MACHINE_VISION = ("genicam", "basler")
 NOTHING = """\

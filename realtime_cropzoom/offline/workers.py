@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from realtime_cropzoom.tuning import tuned
+from realtime_cropzoom.runtime.tuning import tuned
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys
 from realtime_cropzoom.notes import listener_notes
 from realtime_cropzoom.preflight.line import Line, bad, good
-from realtime_cropzoom.tuning import usable_cores
+from realtime_cropzoom.runtime.tuning import usable_cores
 
 _TRIAL_BYTES = 32 << 20
 _LEAVE_FREE_BYTES = 200_000_000

@@ -18,7 +18,7 @@ from realtime_cropzoom.pipeline import check_crop_size, load_model
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.source import Measured
 from realtime_cropzoom.report import TOO_SLOW
-from realtime_cropzoom.tuning import tuned
+from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.types import Box, UInt8
 
 _TIME_S = 1.0

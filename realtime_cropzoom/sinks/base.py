@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from realtime_cropzoom.records import Record
-from realtime_cropzoom.stages.base import POLL_S, Control, Stage
+from realtime_cropzoom.runtime.records import Record
+from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 
 
 class Sink(Stage):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 
-from realtime_cropzoom.records import Record
-from realtime_cropzoom.ring import Ring
+from realtime_cropzoom.runtime.records import Record
+from realtime_cropzoom.runtime.ring import Ring
+from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.sinks.lastmoments import LastMoments
 from realtime_cropzoom.sinks.packetqueue import DropToKeyFrameQueue, QueuedFrame
 from realtime_cropzoom.sinks.videofile import RUN_ENDED, TOO_SLOW, CopiedRecording
 from realtime_cropzoom.sources import Captured
-from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.types import Stamp
 
 

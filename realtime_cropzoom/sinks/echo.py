@@ -13,7 +13,7 @@ from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.connections import REQUESTS
 from realtime_cropzoom.messaging.security import Guard, Security
 from realtime_cropzoom.messaging.time_sync import MARK_BYTES, EchoReply
-from realtime_cropzoom.started import Started
+from realtime_cropzoom.runtime.started import Started
 
 _POLL_MS = 50
 _ANSWERS_AT_ONCE = 32

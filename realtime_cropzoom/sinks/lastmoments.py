@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from realtime_cropzoom.stages.base import Control
+from realtime_cropzoom.runtime.worker import Control
 
 _LAST_S = 0.4
 """So long a run that was stopped goes on recording what was captured before."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from realtime_cropzoom.records import Fate, Record
+from realtime_cropzoom.runtime.records import Fate, Record
+from realtime_cropzoom.runtime.worker import POLL_S, Control
 from realtime_cropzoom.sinks.base import Sink
-from realtime_cropzoom.stages.base import POLL_S, Control
 
 _ENDS_WITHIN_S = 1.0
 """A pose stage that has not said its last word so long after the stop is stuck, and nobody waits for it."""

@@ -20,8 +20,9 @@ from realtime_cropzoom.config import COPY, NONE, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import even
 from realtime_cropzoom.inference.crop import Edge, cut
-from realtime_cropzoom.records import Fate, Record
-from realtime_cropzoom.ring import EndOfStream, Ring, TrailingReader
+from realtime_cropzoom.runtime.records import Fate, Record
+from realtime_cropzoom.runtime.ring import EndOfStream, Ring, TrailingReader
+from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.copier import PacketRecorder
 from realtime_cropzoom.sinks.encoder import Codec, suffix_of
@@ -30,7 +31,6 @@ from realtime_cropzoom.sinks.packetfile import SUFFIX
 from realtime_cropzoom.sinks.videofile import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
 from realtime_cropzoom.sources import SourceInfo
 from realtime_cropzoom.sources.coded import Coding
-from realtime_cropzoom.stages.base import POLL_S, Control, Stage
 from realtime_cropzoom.types import Box, BoxInForce, Stamp, UInt8
 
 _QUEUE = 1 << 16

@@ -28,12 +28,12 @@ from realtime_cropzoom.messaging.message import (
     topic,
 )
 from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
-from realtime_cropzoom.records import Fate, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.started import Started
+from realtime_cropzoom.runtime.stats import Histogram
+from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.echo import EchoServer
-from realtime_cropzoom.stages.base import Control
-from realtime_cropzoom.started import Started
-from realtime_cropzoom.stats import Histogram
 from realtime_cropzoom.types import StreamState
 
 _QUEUE = 64

@@ -10,11 +10,11 @@ from dataclasses import replace
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.drift import DriftFit
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.ring import Ring
+from realtime_cropzoom.runtime.ring import Ring
+from realtime_cropzoom.runtime.stats import Rate
+from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.sources import Captured, Source, SourceInfo
 from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
-from realtime_cropzoom.stages.base import POLL_S, Control, Stage
-from realtime_cropzoom.stats import Rate
 from realtime_cropzoom.types import Stamp, StreamState
 
 logger = logging.getLogger(__name__)

@@ -21,10 +21,10 @@ from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.context_window import ContextWindow, Question
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import Gaps
-from realtime_cropzoom.ring import EndOfStream, Lease, NewestReader, OrderedReader
-from realtime_cropzoom.stages.base import POLL_S, Control, Stage
-from realtime_cropzoom.stages.boxslot import BoxSlot
-from realtime_cropzoom.stats import Histogram, Rate
+from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
+from realtime_cropzoom.runtime.stats import Histogram, Rate
+from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.types import Box, Detection, Float32, Stamp
 
 logger = logging.getLogger(__name__)

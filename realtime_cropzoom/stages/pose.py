@@ -27,11 +27,11 @@ from realtime_cropzoom.inference.crop import Edge
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import PoseJudge, judged
 from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, Gaps
-from realtime_cropzoom.records import Fate, Record
-from realtime_cropzoom.ring import EndOfStream, Lease, OrderedReader, Ring
-from realtime_cropzoom.stages.base import POLL_S, Control, Stage
-from realtime_cropzoom.stages.boxslot import BoxSlot
-from realtime_cropzoom.stats import Histogram
+from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.records import Fate, Record
+from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader, Ring
+from realtime_cropzoom.runtime.stats import Histogram
+from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ import zmq
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.messaging.connections import REQUESTS
 from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
-from realtime_cropzoom.started import Started
+from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.control_address import ControlAddress, Target, find_address
 from realtime_cropzoom.trigger.events import Order

@@ -13,12 +13,12 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, StatusMessage
-from realtime_cropzoom.records import Fate, Record, RunIdentity
+from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity
+from realtime_cropzoom.runtime.stats import Histogram
+from realtime_cropzoom.runtime.tuning import tuned
+from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sinks.zmq import ZmqSink
 from realtime_cropzoom.sources.arena import Arena, ArenaSettings
-from realtime_cropzoom.stages.base import Control
-from realtime_cropzoom.stats import Histogram
-from realtime_cropzoom.tuning import tuned
 from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, StreamState
 
 ANY_PORT = "tcp://127.0.0.1:*"
