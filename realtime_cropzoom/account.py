@@ -29,7 +29,7 @@ from realtime_cropzoom.runtime.worker import Control, Stage
 from realtime_cropzoom.sinks.files import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder
 from realtime_cropzoom.sinks.zmq import ZmqSink
-from realtime_cropzoom.sources import SourceInfo, without_password
+from realtime_cropzoom.sources.base import SourceInfo, without_password
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage

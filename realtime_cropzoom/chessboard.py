@@ -9,7 +9,7 @@ import numpy as np
 
 from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import Float32, UInt8
 
 _LOOKED_AT = 60

@@ -32,7 +32,7 @@ from realtime_cropzoom.inference.schedule import StateLimits
 from realtime_cropzoom.latest import find_boxes
 from realtime_cropzoom.messaging.endpoints import check_reach
 from realtime_cropzoom.messaging.time_sync import endpoint_beside
-from realtime_cropzoom.sources import SourceOptions, without_password
+from realtime_cropzoom.sources.base import SourceOptions, without_password
 from realtime_cropzoom.yaml_file import read_config
 
 ENV_PREFIX = "CROPZOOM_"

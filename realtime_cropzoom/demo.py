@@ -18,7 +18,7 @@ from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.report import report
 from realtime_cropzoom.session_table import read_session
-from realtime_cropzoom.sources.arena import Arena, parse_arena
+from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
 SOURCE = "synthetic:arena,size=640x480,fps=60,seconds=15,seed=7"
 PICTURE = "demo.png"

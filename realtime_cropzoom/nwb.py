@@ -20,7 +20,7 @@ from pynwb.image import ImageSeries
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.session_table import SessionTables
-from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
+from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.types import Float64
 
 _FRAME = "pixels of the video's frame; (0, 0) is the middle of the top left pixel, x goes right, y goes down"

@@ -40,7 +40,6 @@ from realtime_cropzoom.messaging.limits import check_open_files, raise_limit
 from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
 from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
-from realtime_cropzoom.recording import gaps_in, schedule_for
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.records import pose_message
 from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
@@ -61,9 +60,10 @@ from realtime_cropzoom.sinks.files import NO_ANSWER, CsvSink
 from realtime_cropzoom.sinks.queue import QueueSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders
 from realtime_cropzoom.sinks.zmq import ZmqSink
-from realtime_cropzoom.sources import Source, SourceInfo
-from realtime_cropzoom.sources.opening import open_source
-from realtime_cropzoom.sources.reconnecting import Policy
+from realtime_cropzoom.sources.base import Source, SourceInfo
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.live.reconnect import Policy
+from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage
 from realtime_cropzoom.stages.pose import PoseStage

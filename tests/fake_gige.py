@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.aravis import library
+from realtime_cropzoom.sources.machine_vision.aravis import library
 
 ADDRESS = "127.0.0.1"
 _COMMAND = "arv-fake-gv-camera-0.8"

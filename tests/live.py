@@ -28,7 +28,7 @@ from realtime_cropzoom.cli import _parser
 from realtime_cropzoom.config import Settings, load_settings
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Float32, UInt8
 
 LONG_S = 60.0

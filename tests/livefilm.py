@@ -17,7 +17,7 @@ from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
 from realtime_cropzoom.types import UInt8
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from suite import at_most
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources.arena import Arena, ArenaSettings, parse_arena
+from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings, parse_arena
 from realtime_cropzoom.types import UInt8
 
 SNOUT, LEFT, RIGHT, TAIL = range(4)

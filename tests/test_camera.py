@@ -22,11 +22,12 @@ from realtime_cropzoom.commands.sources import table
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, camera, v4l2
-from realtime_cropzoom.sources.freshness import FrameClock, Freshness
-from realtime_cropzoom.sources.opening import open_source
-from realtime_cropzoom.sources.ratecheck import RateCheck
-from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
+from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.live import camera, v4l2
+from realtime_cropzoom.sources.live.rate_check import RateCheck
+from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
+from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
 from realtime_cropzoom.stages.capture import CaptureStage
 
 MS, S = 1_000_000, 1_000_000_000

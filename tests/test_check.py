@@ -21,7 +21,7 @@ from live import Film, at_least, cropzoom, free_port, hold_models, make_settings
 
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.preflight import Line, check
-from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=2"

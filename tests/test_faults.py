@@ -19,8 +19,8 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sources.pacing import Pacing
-from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
+from realtime_cropzoom.sources.live.pacing import Pacing
+from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.types import StreamState
 
@@ -83,7 +83,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, camera: Camera, policy: Policy, s
         tries.append(clock)
         return camera.open()
 
-    monkeypatch.setattr("realtime_cropzoom.sources.reconnecting.now_ns", lambda: round(clock * 1e9))
+    monkeypatch.setattr("realtime_cropzoom.sources.live.reconnect.now_ns", lambda: round(clock * 1e9))
     for _ in Reconnecting(camera.open(), reopen, policy, Stop()).frames():
         pass
     return tries

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.first_frame import first_frame
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.first_frame import first_frame
 
 
 def tracked(source: str) -> np.ndarray:

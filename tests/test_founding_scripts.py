@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.slow
 

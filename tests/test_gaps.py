@@ -12,7 +12,7 @@ from offline_fixtures import poses_in, run_here
 from test_compare import drop_from_recording
 
 from realtime_cropzoom.inference.schedule import Gaps
-from realtime_cropzoom.recording import gaps_in
+from realtime_cropzoom.sources.recording_table import gaps_in
 
 CONTEXT, ALL = "heatmap_mhcrnn", (*SEES, ALONE)
 MISSING = {9, 10, 30}

@@ -16,8 +16,9 @@ from live import LONG_S, check_complete, cropzoom_threads, make_settings, wait_f
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources import Captured, SourceOptions, aravis
-from realtime_cropzoom.sources.genicam import GenicamCamera, list_cameras, open_genicam
+from realtime_cropzoom.sources.base import Captured, SourceOptions
+from realtime_cropzoom.sources.machine_vision import aravis
+from realtime_cropzoom.sources.machine_vision.genicam import GenicamCamera, list_cameras, open_genicam
 from realtime_cropzoom.types import StreamState, UInt8
 
 SOON_S = 30.0

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.image_file import read_image
 from realtime_cropzoom.offline.images import ImageFolder as LabelledImages
-from realtime_cropzoom.sources.images import ImageFolder as PlayedImages
+from realtime_cropzoom.sources.image_file import read_image
+from realtime_cropzoom.sources.image_folder import ImageFolder as PlayedImages
 from realtime_cropzoom.train.dataset import read_frames
 
 QUARTER_TURN = 6

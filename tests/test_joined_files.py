@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from live import cropzoom
 
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 FRAMES = 20
 

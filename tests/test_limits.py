@@ -14,7 +14,7 @@ from realtime_cropzoom.errors import SinkError, SourceError
 from realtime_cropzoom.offline.frames import FrameReader
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sources import Source
+from realtime_cropzoom.sources.base import Source
 from realtime_cropzoom.stages.capture import CaptureStage
 
 RULES = """

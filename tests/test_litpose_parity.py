@@ -17,7 +17,7 @@ import yaml
 from offline_fixtures import first_packets, poses_in, run_here
 
 from realtime_cropzoom.offline.frames import count_frames
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.slow
 

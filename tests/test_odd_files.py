@@ -18,9 +18,9 @@ from offline_fixtures import Workplace, files_below, index_of, poses_in, write_b
 from realtime_cropzoom.errors import DataError, SourceError
 from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.image_file import bits_note
 from realtime_cropzoom.offline.inputs import Images, Video, gather
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.image_file import bits_note
 
 NOT_UTF_8 = os.fsdecode(b"lat\xffin.mp4")
 

@@ -26,7 +26,7 @@ from offline_fixtures import Workplace, first_packets, frames_of, poses_in, writ
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.display import turn_by
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
 
@@ -173,7 +173,7 @@ def test_joined_files_go_on_where_the_first_has_ended(
 
 def test_stamps_of_whole_seconds_are_spread(work: Workplace, caplog: pytest.LogCaptureFixture) -> None:
     """As video recorders of cameras that watch over a shop write them."""
-    from realtime_cropzoom.sources.frametimes import FrameTimes
+    from realtime_cropzoom.sources.frame_times import FrameTimes
 
     times = FrameTimes(40_000_000)
     got = [times.time(i, i // 25 * 1_000_000_000) / 1e9 for i in range(100)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.pixels import choose_format, pixel_format
+from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format, pixel_format
 from realtime_cropzoom.types import UInt8
 
 SIZES = [(8, 6), (7, 5), (1, 1), (5, 3)]

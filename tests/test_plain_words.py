@@ -13,9 +13,9 @@ from live import free_port
 
 from realtime_cropzoom.errors import CropzoomError, plainly
 from realtime_cropzoom.preflight.machine import _bind
-from realtime_cropzoom.sources import SourceOptions
-from realtime_cropzoom.sources.aravis import _plain
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.base import SourceOptions
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.machine_vision.aravis import _plain
 from realtime_cropzoom.trigger.control import send
 from realtime_cropzoom.trigger.control_address import Target
 

@@ -17,8 +17,8 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources import Captured, SourceInfo
-from realtime_cropzoom.sources.arena import Arena, ArenaSettings
+from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
+from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, UInt8
 
 OPENFIELD = Path(__file__).parents[1].parent / "shared/data/openfield/videos/m3v1mp4.mp4"

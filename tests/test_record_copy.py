@@ -46,10 +46,10 @@ from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sinks import lastmoments, packetqueue
 from realtime_cropzoom.sinks.packetfile import PacketFile
 from realtime_cropzoom.sinks.packetqueue import DropToKeyFrameQueue, QueuedFrame
-from realtime_cropzoom.sources import Captured, Source
-from realtime_cropzoom.sources.coded import CodedFrame, CodedFrames, Coding
-from realtime_cropzoom.sources.trail import PacketTrail
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.base import Captured, Source
+from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
+from realtime_cropzoom.sources.packet_buffer import PacketTrail
+from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import Stamp
 
 NO_B_FRAMES = {"bf": "0", "g": "10", "preset": "ultrafast"}
@@ -181,7 +181,7 @@ def test_a_stream_without_key_frames_does_not_fill_the_memory(
     make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_video("clip.mp4", 24, codec="libx264", options={**NO_B_FRAMES, "g": "100"})
-    monkeypatch.setattr("realtime_cropzoom.sources.trail._LONGEST_BYTES", clip.stat().st_size // 2)
+    monkeypatch.setattr("realtime_cropzoom.sources.packet_buffer._LONGEST_BYTES", clip.stat().st_size // 2)
     *_, last = trailed(clip)
     assert last.take() is None
 

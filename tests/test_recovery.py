@@ -15,9 +15,10 @@ from conftest import Footage
 from servers import FPS, noisy
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import h264, recovery
+from realtime_cropzoom.sources import h264
 from realtime_cropzoom.sources.h264 import PictureReader
-from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo
+from realtime_cropzoom.sources.live import decode_recovery
+from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo
 from realtime_cropzoom.types import UInt8
 
 FRAMES = 160
@@ -153,7 +154,7 @@ def test_where_nothing_says_that_the_picture_is_whole_again_it_breaks_off(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opened anew, most senders begin with a key frame."""
-    monkeypatch.setattr(recovery, "_PATIENCE_NS", (0, 0))
+    monkeypatch.setattr(decode_recovery, "_PATIENCE_NS", (0, 0))
     whole = send(folder / "one key frame.ts", g="1000")
     damaged = tmp_path / "damaged.ts"
     damaged.write_bytes(b"".join(lossy(whole, 0)))
@@ -164,8 +165,8 @@ def test_where_nothing_says_that_the_picture_is_whole_again_it_breaks_off(
 
 
 def test_a_longer_time_between_key_frames_is_waited_for_longer() -> None:
-    def after(interval_s: int) -> recovery.Recovery:
-        followed = recovery.Recovery("mpeg4", b"")
+    def after(interval_s: int) -> decode_recovery.Recovery:
+        followed = decode_recovery.Recovery("mpeg4", b"")
         for number in range(3):
             assert followed.is_whole(True, None, number * interval_s * 10**9)
         followed.damaged(0)
@@ -178,7 +179,7 @@ def test_a_longer_time_between_key_frames_is_waited_for_longer() -> None:
 
 
 def test_a_codec_whose_frames_stand_alone_is_always_whole() -> None:
-    followed = recovery.Recovery("mjpeg", b"")
+    followed = decode_recovery.Recovery("mjpeg", b"")
     followed.damaged(0)
     assert followed.is_whole(False, 0, 0)
     assert not followed.is_given_up(10**12)

@@ -19,11 +19,11 @@ from live import make_settings, run_to_end
 
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources import Captured, Source, SourceOptions
-from realtime_cropzoom.sources.images import ImageFolder
-from realtime_cropzoom.sources.opening import open_source
-from realtime_cropzoom.sources.times import recorded_times
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.base import Captured, Source, SourceOptions
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.image_folder import ImageFolder
+from realtime_cropzoom.sources.recorded_times import recorded_times
+from realtime_cropzoom.sources.video_file import VideoFile
 
 Write = Callable[..., Path]
 DOCS = Path(__file__).parents[1] / "docs"

@@ -35,10 +35,10 @@ from servers import FPS, RTSP_PYTHON, WRAP, behind, serving
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources import Captured, Source, SourceOptions
-from realtime_cropzoom.sources.opening import open_source
-from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
-from realtime_cropzoom.sources.stream import address_of
+from realtime_cropzoom.sources.base import Captured, Source, SourceOptions
+from realtime_cropzoom.sources.factory import open_source
+from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
+from realtime_cropzoom.sources.live.stream import address_of
 
 OLD = FPS
 """A frame so many frames behind the clock is old: a second, on a machine however busy."""

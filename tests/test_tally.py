@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources import SourceOptions
-from realtime_cropzoom.sources.camera_spec import CameraSpec, buffers, differs, parse_camera, place_region, run_name
-from realtime_cropzoom.sources.tally import Tally
+from realtime_cropzoom.sources.base import SourceOptions
+from realtime_cropzoom.sources.machine_vision.frame_loss import Tally
+from realtime_cropzoom.sources.machine_vision.spec import (
+    CameraSpec,
+    buffers,
+    differs,
+    parse_camera,
+    place_region,
+    run_name,
+)
 
 MS = 1_000_000
 GOOD, INCOMPLETE, NEVER = "good", "incomplete", "never came"

@@ -20,7 +20,7 @@ from realtime_cropzoom.errors import ConfigError, DataError, ModelError  # noqa:
 from realtime_cropzoom.inference.crop import cut, fill_input, remap, unmap  # noqa: E402
 from realtime_cropzoom.inference.heatmaps import decode  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
-from realtime_cropzoom.sources.arena import Arena, ArenaSettings  # noqa: E402
+from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train import train  # noqa: E402
 from realtime_cropzoom.train.checkpoint import load_checkpoint  # noqa: E402
 from realtime_cropzoom.train.config import load_config  # noqa: E402

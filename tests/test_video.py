@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 Write = Callable[..., Path]
 

@@ -120,7 +120,7 @@ def _make(
 ) -> int:
     from realtime_cropzoom.calibration.calibration import calibration_yaml, read_lens
     from realtime_cropzoom.calibration_picture import draw_grid
-    from realtime_cropzoom.first_frame import first_frame
+    from realtime_cropzoom.sources.first_frame import first_frame
 
     _check_out(arguments)
     image = first_frame(arguments.source, arguments.start_s)
@@ -149,7 +149,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.calibration.calibration import lens_yaml
     from realtime_cropzoom.calibration_picture import draw_straightened
     from realtime_cropzoom.chessboard import find_boards, fit_lens
-    from realtime_cropzoom.first_frame import first_frame
+    from realtime_cropzoom.sources.first_frame import first_frame
 
     sides = _numbers(_SIDES, "--board", arguments.board, "inner corners such as 9x6")
     if not all(side.is_integer() and side > 2 for side in sides):

@@ -30,7 +30,7 @@ def register(commands: Any) -> None:
 
 def _cameras(arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.sources import camera
+        from realtime_cropzoom.sources.live import camera
 
     found: list[dict[str, Any]] = [
         {

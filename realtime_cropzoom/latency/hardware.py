@@ -21,8 +21,8 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, SourceError
 from realtime_cropzoom.latency.report import LatencyReport
 from realtime_cropzoom.session_folder import must_write_text, to_json
-from realtime_cropzoom.sources import Source, without_password
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.base import Source, without_password
+from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.trigger.events import Act, Action
 from realtime_cropzoom.trigger.outputs import parse_output
 from realtime_cropzoom.trigger.outputs.base import Job, Output

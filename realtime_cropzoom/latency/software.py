@@ -27,7 +27,7 @@ from realtime_cropzoom.latency.report import LatencyReport, methods, numbers, ta
 from realtime_cropzoom.latency.trials import Trials, match, read_fired
 from realtime_cropzoom.runtime.tuning import usable_cores
 from realtime_cropzoom.session_folder import must_write_text, to_json
-from realtime_cropzoom.sources.arena import Arena, parse_arena
+from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
 JUMP_S = 0.4
 """Between two jumps; every second one is a trial."""

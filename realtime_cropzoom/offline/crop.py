@@ -18,7 +18,6 @@ import numpy as np
 
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.csv_text import named_rows
-from realtime_cropzoom.image_file import read_as_it_is
 from realtime_cropzoom.inference.box_size import tiny_warning
 from realtime_cropzoom.inference.crop import cut
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
@@ -32,7 +31,8 @@ from realtime_cropzoom.offline.outputs import Say, is_same_image, make_folder, r
 from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.image_file import read_as_it_is
+from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.tables import Labels, chunks_of_rows, header_text, labels_outside, read_header, read_labels
 from realtime_cropzoom.types import Box, UInt8
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Captured, SourceInfo
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import Frame, Stamp
 
 _AHEAD = 8

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, SourceError, shortened
 from realtime_cropzoom.files.formats import files_in, is_image, is_video
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.image_file import depth_note
 from realtime_cropzoom.inference.context_window import REACH, Question
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, say_quality
@@ -42,7 +41,8 @@ from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, wri
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
-from realtime_cropzoom.recording import gaps_in
+from realtime_cropzoom.sources.image_file import depth_note
+from realtime_cropzoom.sources.recording_table import gaps_in
 from realtime_cropzoom.tables import Labels, labels_outside, read_header, read_labels
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, Stamp, State
 

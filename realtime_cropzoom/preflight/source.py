@@ -12,8 +12,8 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.preflight.line import Line, bad, good
-from realtime_cropzoom.sources import Captured, Source, SourceInfo, without_password
-from realtime_cropzoom.sources.opening import open_source
+from realtime_cropzoom.sources.base import Captured, Source, SourceInfo, without_password
+from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import UInt8
 
 SHORTFALL = 0.1

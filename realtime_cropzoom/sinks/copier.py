@@ -15,7 +15,7 @@ from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.sinks.lastmoments import LastMoments
 from realtime_cropzoom.sinks.packetqueue import DropToKeyFrameQueue, QueuedFrame
 from realtime_cropzoom.sinks.videofile import RUN_ENDED, TOO_SLOW, CopiedRecording
-from realtime_cropzoom.sources import Captured
+from realtime_cropzoom.sources.base import Captured
 from realtime_cropzoom.types import Stamp
 
 

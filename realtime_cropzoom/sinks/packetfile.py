@@ -14,7 +14,7 @@ import av
 
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.sinks.outputfile import OutputFile
-from realtime_cropzoom.sources.coded import CodedFrame, CodedFrames, Coding
+from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
 
 SUFFIX = ".mkv"
 _TICK = Fraction(1, 1000)

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from realtime_cropzoom.sources.coded import CodedFrames
+from realtime_cropzoom.sources.encoded import CodedFrames
 from realtime_cropzoom.types import Stamp
 
 _FRAMES = 1 << 13

@@ -29,8 +29,8 @@ from realtime_cropzoom.sinks.encoder import Codec, suffix_of
 from realtime_cropzoom.sinks.lastmoments import LastMoments
 from realtime_cropzoom.sinks.packetfile import SUFFIX
 from realtime_cropzoom.sinks.videofile import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
-from realtime_cropzoom.sources import SourceInfo
-from realtime_cropzoom.sources.coded import Coding
+from realtime_cropzoom.sources.base import SourceInfo
+from realtime_cropzoom.sources.encoded import Coding
 from realtime_cropzoom.types import Box, BoxInForce, Stamp, UInt8
 
 _QUEUE = 1 << 16

@@ -16,14 +16,14 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from realtime_cropzoom.errors import CropzoomError, SinkError
-from realtime_cropzoom.recording import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.runtime.ring import Lease
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import in_a_line
 from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
 from realtime_cropzoom.sinks.files import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.sinks.packetfile import PacketFile
-from realtime_cropzoom.sources.coded import CodedFrames, Coding
+from realtime_cropzoom.sources.encoded import CodedFrames, Coding
+from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.types import Stamp, UInt8
 
 logger = logging.getLogger(__name__)

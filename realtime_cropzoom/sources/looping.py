@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Captured, Source
+from realtime_cropzoom.sources.base import Captured, Source
 
 
 class Looping:

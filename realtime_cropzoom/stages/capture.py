@@ -13,8 +13,8 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.stats import Rate
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.sources import Captured, Source, SourceInfo
-from realtime_cropzoom.sources.reconnecting import Policy, Reconnecting
+from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
 from realtime_cropzoom.types import Stamp, StreamState
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ import numpy as np
 from realtime_cropzoom.config import Settings, load_settings
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.model_spec import shipped_model
-from realtime_cropzoom.sources import Captured, SourceInfo
-from realtime_cropzoom.sources.arena import Arena, ArenaSettings
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
+from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import Box, Keypoints, UInt8
 
 WIDTH, HEIGHT = 640, 480

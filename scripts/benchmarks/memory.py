@@ -14,7 +14,7 @@ import psutil
 from benchmarks.material import SHIPPED, Bench, MemorySource, arena_frames
 from benchmarks.results import Row
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 TITLE = "Memory: resident set after the first tenth and at the end"
 _SIZES = ((640, 480), (1280, 1024), (1920, 1080))

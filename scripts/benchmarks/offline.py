@@ -24,7 +24,7 @@ from realtime_cropzoom.offline.pipeline import OfflinePipeline
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.workers import worker_pool
 from realtime_cropzoom.runtime.tuning import tuned, usable_cores
-from realtime_cropzoom.sources.video import VideoFile
+from realtime_cropzoom.sources.video_file import VideoFile
 
 TITLE = "Offline: one pass over a recording, files written"
 _AIM = 0.9

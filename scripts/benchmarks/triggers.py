@@ -23,7 +23,7 @@ from benchmarks.receivers import RECEIVERS
 from benchmarks.results import Row, percentiles
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.message import Counts, PoseMessage, TimeField
-from realtime_cropzoom.sources.arena import Arena
+from realtime_cropzoom.sources.arena.source import Arena
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Command, Order, Received
 from realtime_cropzoom.trigger.rules import parse_rules

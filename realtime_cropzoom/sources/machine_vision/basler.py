@@ -13,11 +13,18 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError, how_to_install
-from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
-from realtime_cropzoom.sources.basler_nodes import Nodes
-from realtime_cropzoom.sources.camera_spec import CameraSpec, buffers, differs, parse_camera, place_region, run_name
-from realtime_cropzoom.sources.pixels import choose_format
-from realtime_cropzoom.sources.tally import Tally
+from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.machine_vision.basler_nodes import Nodes
+from realtime_cropzoom.sources.machine_vision.frame_loss import Tally
+from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
+from realtime_cropzoom.sources.machine_vision.spec import (
+    CameraSpec,
+    buffers,
+    differs,
+    parse_camera,
+    place_region,
+    run_name,
+)
 from realtime_cropzoom.types import UInt8
 
 INSTALL = f"Basler cameras need pypylon: {how_to_install('pypylon')}"

@@ -8,12 +8,19 @@ from functools import partial
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions
-from realtime_cropzoom.sources.aravis import buffer_data, devices, library
-from realtime_cropzoom.sources.aravis_camera import open_camera
-from realtime_cropzoom.sources.camera_spec import CameraSpec, buffers, differs, parse_camera, place_region, run_name
-from realtime_cropzoom.sources.pixels import choose_format
-from realtime_cropzoom.sources.tally import Tally
+from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.machine_vision.aravis import buffer_data, devices, library
+from realtime_cropzoom.sources.machine_vision.aravis_camera import open_camera
+from realtime_cropzoom.sources.machine_vision.frame_loss import Tally
+from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
+from realtime_cropzoom.sources.machine_vision.spec import (
+    CameraSpec,
+    buffers,
+    differs,
+    parse_camera,
+    place_region,
+    run_name,
+)
 from realtime_cropzoom.types import UInt8
 
 _POLL_US = 100_000

@@ -17,9 +17,9 @@ import numpy as np
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Captured, Source, SourceInfo
-from realtime_cropzoom.sources.pacing import Pacing
-from realtime_cropzoom.sources.ratecheck import RateCheck
+from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.live.pacing import Pacing
+from realtime_cropzoom.sources.live.rate_check import RateCheck
 from realtime_cropzoom.types import StreamState, UInt8
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from realtime_cropzoom.sources import SourceInfo
+from realtime_cropzoom.sources.base import SourceInfo
 
 logger = logging.getLogger(__name__)
 

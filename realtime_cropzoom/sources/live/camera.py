@@ -17,9 +17,10 @@ from pathlib import Path
 import av
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import SourceInfo, SourceOptions, v4l2
+from realtime_cropzoom.sources.base import SourceInfo, SourceOptions
 from realtime_cropzoom.sources.container import words
-from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo
+from realtime_cropzoom.sources.live import v4l2
+from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo
 
 logger = logging.getLogger(__name__)
 

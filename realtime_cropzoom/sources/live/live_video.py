@@ -19,12 +19,12 @@ from av.video.stream import VideoStream
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources import Captured, SourceInfo, SourceOptions, never
+from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.container import ANY_LETTERS, readable, words
 from realtime_cropzoom.sources.display import TURNED, copy_rgb, turn_of
-from realtime_cropzoom.sources.freshness import FrameClock, Freshness
-from realtime_cropzoom.sources.recovery import LEANING, Recovery
-from realtime_cropzoom.sources.trail import PacketTrail
+from realtime_cropzoom.sources.live.decode_recovery import LEANING, Recovery
+from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
+from realtime_cropzoom.sources.packet_buffer import PacketTrail
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.aravis import library
+from realtime_cropzoom.sources.machine_vision.aravis import library
 
 _AUTO_OFF = 0
 _POLL_S = 0.1

@@ -13,7 +13,7 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
-from realtime_cropzoom.sources.coded import PIXELS, CodedFrame, CodedFrames, Coding
+from realtime_cropzoom.sources.encoded import PIXELS, CodedFrame, CodedFrames, Coding
 
 _CODECS = ("h264", "hevc", "mjpeg")
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")

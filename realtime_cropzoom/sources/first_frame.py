@@ -7,9 +7,9 @@ import numpy as np
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.files.formats import is_image
 from realtime_cropzoom.files.paths import is_file, user_path
-from realtime_cropzoom.image_file import read_image
-from realtime_cropzoom.sources import SourceOptions
-from realtime_cropzoom.sources.opening import SYNTHETIC, open_source
+from realtime_cropzoom.sources.base import SourceOptions
+from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
+from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import UInt8
 
 

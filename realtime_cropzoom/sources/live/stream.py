@@ -15,9 +15,9 @@ import av
 
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources import SourceOptions, without_password
+from realtime_cropzoom.sources.base import SourceOptions, without_password
 from realtime_cropzoom.sources.container import words
-from realtime_cropzoom.sources.livevideo import LOW_DELAY, Address, LiveVideo, of_cameras_only
+from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo, of_cameras_only
 
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
 """How much is read to find out what it is: so many bytes, so many µs. It is kept and decoded, although it may be

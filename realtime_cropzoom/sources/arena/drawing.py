@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.sources.arena_paint import Look, Sprite, paint_body, paint_head
-from realtime_cropzoom.sources.arena_posture import BODY_LENGTH, FLANK, SNOUT, Posture
+from realtime_cropzoom.sources.arena.painting import Look, Sprite, paint_body, paint_head
+from realtime_cropzoom.sources.arena.posture import BODY_LENGTH, FLANK, SNOUT, Posture
 from realtime_cropzoom.types import Float64, UInt8
 
 _SHADOW_STRENGTH = 0.5

@@ -15,9 +15,7 @@ from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.files.paths import is_file
-from realtime_cropzoom.image_file import bits_note
-from realtime_cropzoom.recording import left_out_numbers, recording_table
-from realtime_cropzoom.sources import Captured, SourceInfo
+from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.sources.container import (
     check_is_file,
     end_of_all_s,
@@ -29,11 +27,13 @@ from realtime_cropzoom.sources.container import (
     words,
 )
 from realtime_cropzoom.sources.display import TURNED, Turn, copy_rgb, turn_of
-from realtime_cropzoom.sources.frametimes import DecodingOrder, FrameTimes
+from realtime_cropzoom.sources.frame_times import DecodingOrder, FrameTimes
 from realtime_cropzoom.sources.gaps import Gaps
+from realtime_cropzoom.sources.image_file import bits_note
 from realtime_cropzoom.sources.joined import grown_problem, joined_problem
-from realtime_cropzoom.sources.times import recorded_times
-from realtime_cropzoom.sources.trail import PacketTrail
+from realtime_cropzoom.sources.packet_buffer import PacketTrail
+from realtime_cropzoom.sources.recorded_times import recorded_times
+from realtime_cropzoom.sources.recording_table import left_out_numbers, recording_table
 
 _ONE_THREAD_PIXELS = 1280 * 1024
 """Up to this size one decoding thread is enough, and more of them only take the core from the models."""

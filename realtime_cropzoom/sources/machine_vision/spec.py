@@ -8,7 +8,7 @@ from typing import Protocol
 
 from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources.base import SourceOptions
 
 _CLOSE = 0.005
 """A camera rounds what it is asked for to its own steps; so much of it is not worth a word."""

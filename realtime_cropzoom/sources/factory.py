@@ -16,7 +16,7 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shortened
 from realtime_cropzoom.files.paths import is_folder, user_path
-from realtime_cropzoom.sources import Source, SourceOptions, without_password
+from realtime_cropzoom.sources.base import Source, SourceOptions, without_password
 
 SYNTHETIC = "synthetic:"
 ENTRY_POINTS = "realtime_cropzoom.sources"
@@ -24,10 +24,10 @@ ENTRY_POINTS = "realtime_cropzoom.sources"
 Opener = Callable[[str, SourceOptions], Source]
 
 _BUILT_IN = {
-    "camera": "camera:open_camera",
-    "genicam": "genicam:open_genicam",
-    "basler": "basler:open_basler",
-    "lavfi": "lavfi:open_lavfi",
+    "camera": "live.camera:open_camera",
+    "genicam": "machine_vision.genicam:open_genicam",
+    "basler": "machine_vision.basler:open_basler",
+    "lavfi": "live.lavfi:open_lavfi",
 }
 _ADDRESSES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtp", "rtmp")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)
@@ -44,11 +44,11 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         return _open_path(path, options)
     scheme, rest = matched[1].lower(), matched[2]
     if spec.startswith(SYNTHETIC):
-        from realtime_cropzoom.sources.arena import Arena, parse_arena
+        from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
         return Arena(parse_arena(spec))
     if scheme in _ADDRESSES and rest.startswith("//"):
-        from realtime_cropzoom.sources.stream import open_stream
+        from realtime_cropzoom.sources.live.stream import open_stream
 
         return open_stream(spec, options)
     if scheme in _BUILT_IN:
@@ -127,10 +127,10 @@ def _open_path(path: Path, options: SourceOptions) -> Source:
 
     def opened() -> Source:
         if is_folder(path):
-            from realtime_cropzoom.sources.images import ImageFolder
+            from realtime_cropzoom.sources.image_folder import ImageFolder
 
             return ImageFolder(path, options.fps, options.start_s)
-        from realtime_cropzoom.sources.video import VideoFile
+        from realtime_cropzoom.sources.video_file import VideoFile
 
         return VideoFile(path, options.start_s, keep_packets=options.keep_packets)
 

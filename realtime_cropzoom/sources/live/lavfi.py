@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources import SourceOptions
+from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.container import words
-from realtime_cropzoom.sources.livevideo import Address, LiveVideo
+from realtime_cropzoom.sources.live.live_video import Address, LiveVideo
 
 
 def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:

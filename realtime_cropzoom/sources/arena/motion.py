@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from realtime_cropzoom.sources.arena_posture import (
+from realtime_cropzoom.sources.arena.posture import (
     EAR_AHEAD,
     EAR_ASIDE,
     FLANK,

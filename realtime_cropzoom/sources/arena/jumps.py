@@ -10,7 +10,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from realtime_cropzoom.sources.arena_posture import Posture, Rect
+from realtime_cropzoom.sources.arena.posture import Posture, Rect
 
 _TAIL = (math.pi,) * 5
 _JITTER = 0.25

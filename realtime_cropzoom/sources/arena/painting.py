@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from realtime_cropzoom.sources.arena_posture import BODY_LENGTH, EAR_AHEAD, EAR_ASIDE, SNOUT
+from realtime_cropzoom.sources.arena.posture import BODY_LENGTH, EAR_AHEAD, EAR_ASIDE, SNOUT
 from realtime_cropzoom.types import Float32, UInt8
 
 _BODY_PROFILE = (

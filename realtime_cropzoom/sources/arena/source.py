@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources import Captured, SourceInfo
-from realtime_cropzoom.sources.arena_draw import MouseBrush
-from realtime_cropzoom.sources.arena_jumps import Jumps
-from realtime_cropzoom.sources.arena_motion import Trajectory
-from realtime_cropzoom.sources.arena_paint import look_of, paint_arena
-from realtime_cropzoom.sources.arena_posture import Posture, Rect
+from realtime_cropzoom.sources.arena.drawing import MouseBrush
+from realtime_cropzoom.sources.arena.jumps import Jumps
+from realtime_cropzoom.sources.arena.motion import Trajectory
+from realtime_cropzoom.sources.arena.painting import look_of, paint_arena
+from realtime_cropzoom.sources.arena.posture import Posture, Rect
+from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
 
 _BODY_PX = 118.0

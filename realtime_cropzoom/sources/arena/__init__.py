@@ -1,0 +1,1 @@
+"""The synthetic arena: a rendered mouse with exact keypoints."""

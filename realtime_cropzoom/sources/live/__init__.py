@@ -1,0 +1,1 @@
+"""Sources that do not wait: cameras of the operating system and network streams."""

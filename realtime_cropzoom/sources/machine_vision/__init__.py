@@ -1,0 +1,1 @@
+"""Industrial cameras: GenICam through Aravis, and Basler through pypylon."""
