@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from realtime_cropzoom.aio import AsyncSubscriber
     from realtime_cropzoom.client import Subscriber
     from realtime_cropzoom.pipeline import track
-    from realtime_cropzoom.session_table import load_session
+    from realtime_cropzoom.sessions.table import load_session
 
 __version__ = "0.1.0"
 __all__ = ["AsyncSubscriber", "Subscriber", "__version__", "load_session", "track"]
@@ -22,7 +22,7 @@ _HOMES = {
     "track": "realtime_cropzoom.pipeline",
     "Subscriber": "realtime_cropzoom.client",
     "AsyncSubscriber": "realtime_cropzoom.aio",
-    "load_session": "realtime_cropzoom.session_table",
+    "load_session": "realtime_cropzoom.sessions.table",
 }
 
 

@@ -17,7 +17,7 @@ from realtime_cropzoom.draw import contact_sheet, write_png
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.report import report
-from realtime_cropzoom.session_table import read_session
+from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
 SOURCE = "synthetic:arena,size=640x480,fps=60,seconds=15,seed=7"

@@ -16,8 +16,8 @@ from realtime_cropzoom.advice import advised
 from realtime_cropzoom.errors import DataError, SinkError, in_words
 from realtime_cropzoom.offline.outputs import encode_image, write_whole
 from realtime_cropzoom.overlay import draw_caption, legend_strip, palette
-from realtime_cropzoom.session_files import footage_of
-from realtime_cropzoom.session_table import SessionTables
+from realtime_cropzoom.sessions.files import footage_of
+from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.recording_table import captured_frames, is_recording_of
 from realtime_cropzoom.types import Box, Float64, UInt8

@@ -46,7 +46,7 @@ from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.runtime.tuning import tune
 from realtime_cropzoom.runtime.worker import Control, Stage
-from realtime_cropzoom.session_folder import (
+from realtime_cropzoom.sessions.folder import (
     CALIBRATION,
     file_stem,
     make_given_folder,

@@ -16,7 +16,7 @@ from realtime_cropzoom.draw import write_figure
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.pose_quality import percent
 from realtime_cropzoom.overlay import figure_palette
-from realtime_cropzoom.session_table import SessionTables
+from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.types import Float64
 
 Bools = npt.NDArray[np.bool_]

@@ -31,9 +31,9 @@ from realtime_cropzoom.cli import main as cropzoom
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
 from realtime_cropzoom.offline.videowriter import VideoWriter
-from realtime_cropzoom.pose_rows import pose_cells, pose_header
+from realtime_cropzoom.sessions.dlc_csv import Labels, read_labels, read_predictions
+from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header
 from realtime_cropzoom.sources.video_file import VideoFile
-from realtime_cropzoom.tables import Labels, read_labels, read_predictions
 from realtime_cropzoom.types import Float64, Keypoints
 
 CROP_RATIO = 2.0

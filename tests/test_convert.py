@@ -19,9 +19,9 @@ from live import at_least, hold_models, make_settings, run_to_end
 from test_session_table import write_poses
 
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.convert import convert
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError
-from realtime_cropzoom.session_table import load_session, read_session
+from realtime_cropzoom.sessions.convert import convert
+from realtime_cropzoom.sessions.table import load_session, read_session
 
 FRAMES = 60
 FORMATS = ["nwb", "h5", "parquet", "csv"]

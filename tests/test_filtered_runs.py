@@ -13,7 +13,7 @@ from realtime_cropzoom import load_session, track
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.messaging.message import PoseMessage
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.session_table import FILTERED
+from realtime_cropzoom.sessions.table import FILTERED
 
 NAMES = ["middle", "right", "low"]
 

@@ -13,7 +13,7 @@ from live import Files, make_settings, run_to_end, the_session
 
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.latest import find_boxes, find_session
+from realtime_cropzoom.sessions.latest import find_boxes, find_session
 
 
 def session(parent: Path, name: str, started: float | None = None) -> Path:

@@ -35,7 +35,7 @@ from live import (
 from realtime_cropzoom.draw import contact_sheet
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.session_table import load_session, read_session
+from realtime_cropzoom.sessions.table import load_session, read_session
 from realtime_cropzoom.sinks import lastmoments
 from realtime_cropzoom.sinks.encoder import VideoEncoder
 from realtime_cropzoom.types import UInt8

@@ -19,8 +19,8 @@ from realtime_cropzoom.config import Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
 from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.directory import ModelDirectory
-from realtime_cropzoom.session_files import read_settings
-from realtime_cropzoom.session_folder import file_stem
+from realtime_cropzoom.sessions.files import read_settings
+from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger.build import build_engine
 from realtime_cropzoom.trigger.events import Command, Order, Verdict
 from realtime_cropzoom.trigger.rules import load_rules

@@ -26,7 +26,7 @@ from live import (
 
 import realtime_cropzoom
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.session_table import load_session, read_session
+from realtime_cropzoom.sessions.table import load_session, read_session
 
 COLUMNS = [
     *(

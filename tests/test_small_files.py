@@ -19,7 +19,7 @@ from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.inference.schedule import FileSchedule
 from realtime_cropzoom.offline.boxfile import read_boxes
 from realtime_cropzoom.offline.outputs import write_whole
-from realtime_cropzoom.session_folder import make_session_folder
+from realtime_cropzoom.sessions.folder import make_session_folder
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=0.3,seed=3"
 PICTURE = np.zeros((8, 8, 3), np.uint8)

@@ -13,14 +13,14 @@ from offline_fixtures import Workplace
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.model_spec import shipped_model
-from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
-from realtime_cropzoom.tables import (
+from realtime_cropzoom.sessions.dlc_csv import (
     chunks_of_predictions,
     header_text,
     read_header,
     read_labels,
     read_predictions,
 )
+from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.types import Keypoints
 
 HEADER = ["scorer,s,s,s,s", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]

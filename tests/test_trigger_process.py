@@ -25,7 +25,7 @@ from live import Files, cropzoom, finish, free_port, start_process, the_session,
 from publisher import end, hello, pose
 
 from realtime_cropzoom.messaging.message import encode
-from realtime_cropzoom.session_folder import make_given_folder
+from realtime_cropzoom.sessions.folder import make_given_folder
 from realtime_cropzoom.trigger.control import send
 from realtime_cropzoom.trigger.decision_log import read_decisions
 from realtime_cropzoom.trigger.events import Decision

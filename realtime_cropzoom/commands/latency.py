@@ -53,7 +53,7 @@ def register(commands: Any) -> None:
 
 
 def _latency(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.session_folder import make_session_folder
+    from realtime_cropzoom.sessions.folder import make_session_folder
 
     if arguments.trials < 1:
         raise ConfigError(f"--trials is {arguments.trials}; expected 1 or more")

@@ -53,7 +53,7 @@ def register(commands: Any) -> None:
 
 def _draw(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.draw import contact_sheet, write_png
-    from realtime_cropzoom.session_table import read_session
+    from realtime_cropzoom.sessions.table import read_session
 
     session, name = arguments.session, "traces.png" if arguments.traces else "frames.png"
     check_free(arguments.out, overwrite=arguments.overwrite)
@@ -71,7 +71,7 @@ def _draw(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.convert import convert
+    from realtime_cropzoom.sessions.convert import convert
 
     path = convert(
         arguments.run,
@@ -88,7 +88,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.compare import compare, describe, write_comparison
+    from realtime_cropzoom.sessions.compare import compare, describe, write_comparison
 
     b, out = arguments.b, arguments.out
     if out is not None:  # the table beside it would be the poses of b, where both have one name

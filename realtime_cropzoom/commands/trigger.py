@@ -17,8 +17,8 @@ from realtime_cropzoom.commands.common import say_next
 from realtime_cropzoom.commands.values import a_path, frame_rate, whole
 from realtime_cropzoom.errors import ConfigError, SinkError, counted
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
-from realtime_cropzoom.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.runtime.signals import ignore_suspension, signals_held_back, stop_on_signals
+from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.trigger import AUTO
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _trigger(arguments: argparse.Namespace) -> int:
 
 def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.session_folder import to_json, write_text
+        from realtime_cropzoom.sessions.folder import to_json, write_text
         from realtime_cropzoom.trigger.control import KEYS_EXPLAINED, keyboard
         from realtime_cropzoom.trigger.process import Options, TriggerProcess
 
@@ -145,7 +145,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
 
 def _log_folder(arguments: argparse.Namespace, name: str) -> Path:
     from realtime_cropzoom.runtime.started import in_time
-    from realtime_cropzoom.session_folder import make_given_folder, make_session_folder
+    from realtime_cropzoom.sessions.folder import make_given_folder, make_session_folder
 
     if arguments.log:
         return in_time(f"the folder {arguments.log}", lambda: make_given_folder(arguments.log))

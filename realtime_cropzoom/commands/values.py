@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from realtime_cropzoom.errors import shortened
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.latest import find_session
+from realtime_cropzoom.sessions.latest import find_session
 
 _DAYS_S = 1e7
 T = TypeVar("T", int, float)

@@ -18,8 +18,8 @@ from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.origins import check_input, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import Say, replacing
-from realtime_cropzoom.pose_rows import text_cell
-from realtime_cropzoom.tables import chunks_of_frames, chunks_of_predictions, read_header
+from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, chunks_of_predictions, read_header
+from realtime_cropzoom.sessions.pose_rows import text_cell
 from realtime_cropzoom.types import Box, Float64, Keypoints
 
 COMMAND = "create_bbox"

@@ -31,9 +31,16 @@ from realtime_cropzoom.offline.outputs import Say, is_same_image, make_folder, r
 from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.sessions.dlc_csv import (
+    Labels,
+    chunks_of_rows,
+    header_text,
+    labels_outside,
+    read_header,
+    read_labels,
+)
 from realtime_cropzoom.sources.image_file import read_as_it_is
 from realtime_cropzoom.sources.video_file import VideoFile
-from realtime_cropzoom.tables import Labels, chunks_of_rows, header_text, labels_outside, read_header, read_labels
 from realtime_cropzoom.types import Box, UInt8
 
 COMMAND = "crop"

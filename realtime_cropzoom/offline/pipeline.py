@@ -37,11 +37,11 @@ from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, wri
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
-from realtime_cropzoom.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
+from realtime_cropzoom.sessions.dlc_csv import read_header
+from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.factory import SYNTHETIC
 from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
-from realtime_cropzoom.tables import read_header
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp, State
 
 COMMAND = "pipeline"

@@ -40,10 +40,10 @@ from realtime_cropzoom.offline.metrics import (
 from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.offline.progress import progress
-from realtime_cropzoom.pose_rows import pose_cells, pose_header, text_cell
+from realtime_cropzoom.sessions.dlc_csv import Labels, labels_outside, read_header, read_labels
+from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.sources.image_file import depth_note
 from realtime_cropzoom.sources.recording_table import gaps_in
-from realtime_cropzoom.tables import Labels, labels_outside, read_header, read_labels
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, Stamp, State
 
 COMMAND = "predict"

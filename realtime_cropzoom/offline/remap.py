@@ -20,8 +20,8 @@ from realtime_cropzoom.files.csv_text import frame_number, frame_numbers, named_
 from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
 from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of, is_there, origin_of, write_origin
 from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.sessions.dlc_csv import Header, chunks_of_rows, frames_of_rows, header_text, read_header
 from realtime_cropzoom.sources.video_file import VideoFile
-from realtime_cropzoom.tables import Header, chunks_of_rows, frames_of_rows, header_text, read_header
 
 _ROWS = 10_000
 _ALL_ROWS = 1 << 40

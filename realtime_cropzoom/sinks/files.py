@@ -23,10 +23,18 @@ from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.inference.pose_quality import PoseQuality
-from realtime_cropzoom.pose_rows import BBOX_COLUMNS, CM, blank_cells, box_cells, cm_cells, pose_cells, pose_header
 from realtime_cropzoom.runtime.records import Fate, Record
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.session_folder import moved_or_deleted
+from realtime_cropzoom.sessions.folder import moved_or_deleted
+from realtime_cropzoom.sessions.pose_rows import (
+    BBOX_COLUMNS,
+    CM,
+    blank_cells,
+    box_cells,
+    cm_cells,
+    pose_cells,
+    pose_header,
+)
 from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.types import Keypoints
 

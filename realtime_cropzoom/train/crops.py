@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.tables import read_labels
+from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.types import UInt8
 
 CROPPED_IMAGES = "cropped_images"

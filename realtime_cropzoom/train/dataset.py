@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.sources.image_file import read_image
-from realtime_cropzoom.tables import read_labels
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
 FRAMES_PER_ARENA = 4

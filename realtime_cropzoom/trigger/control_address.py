@@ -36,7 +36,7 @@ from realtime_cropzoom.messaging.keys import (
     read_client_keys,
     read_server_keys,
 )
-from realtime_cropzoom.session_folder import write_text
+from realtime_cropzoom.sessions.folder import write_text
 from realtime_cropzoom.trigger import AUTO
 
 UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")

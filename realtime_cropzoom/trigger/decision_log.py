@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, in_words
-from realtime_cropzoom.pose_rows import text_cell
-from realtime_cropzoom.tables import complete_lines
+from realtime_cropzoom.sessions.dlc_csv import complete_lines
+from realtime_cropzoom.sessions.pose_rows import text_cell
 from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
 from realtime_cropzoom.trigger.outputs.row_log import RowLog
 

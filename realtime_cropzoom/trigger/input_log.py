@@ -25,7 +25,7 @@ from realtime_cropzoom.messaging.message import (
     StatusMessage,
     TimeField,
 )
-from realtime_cropzoom.session_folder import must_write_text
+from realtime_cropzoom.sessions.folder import must_write_text
 from realtime_cropzoom.trigger.events import Command, Event, Order, Received, Tick, Withheld
 from realtime_cropzoom.trigger.outputs.row_log import RowLog
 from realtime_cropzoom.trigger.rules import Rules, parse_rules

@@ -30,7 +30,7 @@ from realtime_cropzoom.messaging.limits import check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.runtime.stats import Histogram
-from realtime_cropzoom.session_folder import file_stem
+from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.control import Control, Orders

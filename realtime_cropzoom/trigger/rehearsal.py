@@ -12,8 +12,8 @@ import numpy as np
 from realtime_cropzoom.draw import footage, write_figure
 from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage
-from realtime_cropzoom.session_folder import file_stem, must_write_text
-from realtime_cropzoom.session_table import SessionTables, read_session
+from realtime_cropzoom.sessions.folder import file_stem, must_write_text
+from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.first_frame import first_frame
 from realtime_cropzoom.trigger.build import build_engine, calibration_of
 from realtime_cropzoom.trigger.decision_log import decisions_text

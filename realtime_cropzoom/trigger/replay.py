@@ -22,9 +22,9 @@ from realtime_cropzoom.messaging.message import (
     StatusMessage,
     TimeField,
 )
-from realtime_cropzoom.session_files import find_files
-from realtime_cropzoom.session_table import SessionTables, read_session
-from realtime_cropzoom.tables import complete_lines
+from realtime_cropzoom.sessions.dlc_csv import complete_lines
+from realtime_cropzoom.sessions.files import find_files
+from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine import Engine
 from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Received, Tick
 from realtime_cropzoom.trigger.input_log import read_inputs

@@ -20,7 +20,7 @@ from realtime_cropzoom.draw import encode_figure
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.outputs import write_all
 from realtime_cropzoom.overlay import figure_palette
-from realtime_cropzoom.session_table import SessionTables, read_session
+from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.recording_table import captured_frames
 from realtime_cropzoom.traces import envelope
 from realtime_cropzoom.types import Float64

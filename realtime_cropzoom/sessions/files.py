@@ -19,9 +19,9 @@ import pandas as pd
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
 from realtime_cropzoom.files.csv_text import frame_number, frame_numbers
 from realtime_cropzoom.files.paths import is_there, user_path
-from realtime_cropzoom.latest import find_session
+from realtime_cropzoom.sessions.dlc_csv import Predictions, complete_lines
+from realtime_cropzoom.sessions.latest import find_session
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
-from realtime_cropzoom.tables import Predictions, complete_lines
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_yaml
 

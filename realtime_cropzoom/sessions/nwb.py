@@ -19,7 +19,7 @@ from pynwb.epoch import TimeIntervals
 from pynwb.image import ImageSeries
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.session_table import SessionTables
+from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.types import Float64
 

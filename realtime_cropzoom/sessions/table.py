@@ -15,7 +15,8 @@ import pandas as pd
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
-from realtime_cropzoom.session_files import (
+from realtime_cropzoom.sessions.dlc_csv import Predictions, read_header, read_predictions
+from realtime_cropzoom.sessions.files import (
     SessionFiles,
     find_files,
     frame_times,
@@ -26,9 +27,8 @@ from realtime_cropzoom.session_files import (
     read_summary,
     source_of_note,
 )
-from realtime_cropzoom.session_folder import CALIBRATION
+from realtime_cropzoom.sessions.folder import CALIBRATION
 from realtime_cropzoom.sources.recording_table import is_recording_of
-from realtime_cropzoom.tables import Predictions, read_header, read_predictions
 from realtime_cropzoom.types import Float64
 
 _BOX = ("x", "y", "w", "h")

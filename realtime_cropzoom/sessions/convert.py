@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError, how_to_install
-from realtime_cropzoom.session_files import find_files
-from realtime_cropzoom.session_table import SessionTables, read_session, tidy
+from realtime_cropzoom.sessions.files import find_files
+from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
 
 _NEEDS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
 """The extra of each format, and the modules that come with it."""
@@ -97,7 +97,7 @@ def _write_h5(partial: Path, _: Path, tables: SessionTables) -> None:
 
 
 def _write_nwb(partial: Path, path: Path, tables: SessionTables) -> None:
-    from realtime_cropzoom.nwb import write_nwb
+    from realtime_cropzoom.sessions.nwb import write_nwb
 
     write_nwb(partial, tables, relative_to=path.parent)
 

@@ -1,0 +1,1 @@
+"""The folder that one run leaves: written, read, compared and converted."""
