@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from realtime_cropzoom.config import load_settings
-from realtime_cropzoom.draw import contact_sheet, write_png
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.plots.session_pictures import contact_sheet, write_png
 from realtime_cropzoom.report import report
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena

@@ -32,9 +32,9 @@ from live import (
     wait_for,
 )
 
-from realtime_cropzoom.draw import contact_sheet
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.table import load_session, read_session
 from realtime_cropzoom.sinks import lastmoments
 from realtime_cropzoom.sinks.encoder import VideoEncoder
@@ -205,7 +205,7 @@ def test_a_recorder_that_is_too_slow_is_not_in_the_way(tmp_path: Path, monkeypat
         drawn.append((film.footage.index_of(image), index))
         return image
 
-    monkeypatch.setattr("realtime_cropzoom.draw.draw_frame", draw)
+    monkeypatch.setattr("realtime_cropzoom.plots.session_pictures.draw_frame", draw)
     contact_sheet(read_session(files.folder), 6, source=str(video))
     assert drawn
     assert all(shown == index for shown, index in drawn)

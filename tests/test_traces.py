@@ -16,8 +16,8 @@ from realtime_cropzoom.cli import main
 from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.origins import input_entry, write_origin
+from realtime_cropzoom.plots.traces import draw_traces, envelope, lone_values
 from realtime_cropzoom.sessions.table import SessionTables, read_session
-from realtime_cropzoom.traces import draw_traces, envelope, lone_values
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ def _make(
     make: Callable[[tuple[int, int], Lens | None], Calibration],
 ) -> int:
     from realtime_cropzoom.calibration.calibration import calibration_yaml, read_lens
-    from realtime_cropzoom.calibration_picture import draw_grid
+    from realtime_cropzoom.plots.calibration_picture import draw_grid
     from realtime_cropzoom.sources.first_frame import first_frame
 
     _check_out(arguments)
@@ -147,8 +147,8 @@ def _make(
 
 def _lens(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.calibration.calibration import lens_yaml
-    from realtime_cropzoom.calibration_picture import draw_straightened
     from realtime_cropzoom.chessboard import find_boards, fit_lens
+    from realtime_cropzoom.plots.calibration_picture import draw_straightened
     from realtime_cropzoom.sources.first_frame import first_frame
 
     sides = _numbers(_SIDES, "--board", arguments.board, "inner corners such as 9x6")

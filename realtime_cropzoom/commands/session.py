@@ -52,7 +52,7 @@ def register(commands: Any) -> None:
 
 
 def _draw(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.draw import contact_sheet, write_png
+    from realtime_cropzoom.plots.session_pictures import contact_sheet, write_png
     from realtime_cropzoom.sessions.table import read_session
 
     session, name = arguments.session, "traces.png" if arguments.traces else "frames.png"
@@ -60,7 +60,7 @@ def _draw(arguments: argparse.Namespace) -> int:
     path = arguments.out or (session / name if session.is_dir() else session.with_name(f"{session.stem}_{name}"))
     tables = read_session(session)
     if arguments.traces:
-        from realtime_cropzoom.traces import write_traces
+        from realtime_cropzoom.plots.traces import write_traces
 
         write_traces(path, tables)
     else:

@@ -16,13 +16,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 
-from realtime_cropzoom.draw import encode_figure
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.outputs import write_all
-from realtime_cropzoom.overlay import figure_palette
+from realtime_cropzoom.plots.overlay import figure_palette
+from realtime_cropzoom.plots.session_pictures import encode_figure
+from realtime_cropzoom.plots.traces import envelope
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.recording_table import captured_frames
-from realtime_cropzoom.traces import envelope
 from realtime_cropzoom.types import Float64
 
 _QUANTILES = {"median": 0.5, "p95": 0.95, "p99": 0.99}

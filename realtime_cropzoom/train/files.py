@@ -11,9 +11,9 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from realtime_cropzoom.draw import encode_figure
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.offline.outputs import write_whole
+from realtime_cropzoom.plots.session_pictures import encode_figure
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.evaluate import Prediction
 from realtime_cropzoom.types import Float32

@@ -11,7 +11,7 @@ import numpy as np
 
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.calibration.lens import Lens
-from realtime_cropzoom.overlay import draw_caption
+from realtime_cropzoom.plots.overlay import draw_caption
 from realtime_cropzoom.types import Float64, UInt8
 
 _LINES = 10

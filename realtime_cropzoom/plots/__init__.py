@@ -1,0 +1,1 @@
+"""Pictures: overlays, traces, and comparisons of sessions."""
