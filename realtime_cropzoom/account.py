@@ -11,7 +11,7 @@ from typing import Any
 from realtime_cropzoom import __version__
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
-from realtime_cropzoom.config import NONE, Settings
+from realtime_cropzoom.config.settings import NONE, Settings
 from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.inference.model import Models

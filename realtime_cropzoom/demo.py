@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.config import load_settings
+from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.plots.session_pictures import contact_sheet, write_png

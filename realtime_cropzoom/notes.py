@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role

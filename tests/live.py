@@ -25,7 +25,7 @@ from onnx import helper, numpy_helper
 
 from realtime_cropzoom.advice import FLAG
 from realtime_cropzoom.cli import _parser
-from realtime_cropzoom.config import Settings, load_settings
+from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, SourceInfo

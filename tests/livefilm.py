@@ -13,7 +13,7 @@ import numpy as np
 from live import LONG_S, Film
 
 from realtime_cropzoom.client import Subscriber
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline

@@ -27,9 +27,9 @@ from realtime_cropzoom.calibration.calibration import (
     read_lens,
 )
 from realtime_cropzoom.calibration.lens import Lens
-from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.chessboard import find_board, fit_lens
 from realtime_cropzoom.cli import main
+from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.plots.calibration_picture import draw_grid, spacing

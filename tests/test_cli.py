@@ -14,7 +14,7 @@ from live import Files, Film, check_complete, cropzoom, finish, model_flags, sta
 
 from realtime_cropzoom.cli import _parser, main
 from realtime_cropzoom.commands.parser import GROUPS
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 
 ARENA = "synthetic:arena,size=160x120,fps=60,seconds=0.3"
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from realtime_cropzoom.config import Settings, load_settings
+from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.errors import ConfigError
 
 

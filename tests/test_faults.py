@@ -14,7 +14,7 @@ from conftest import Footage
 from live import ANY_PORT, LONG_S, Film, at_least, check_complete, hold_models, make_settings, run_to_end, wait_for
 from livefilm import Camera, Hold, Run, Segment, listen
 
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline

@@ -14,8 +14,8 @@ import pytest
 from live import LONG_S, Film, cropzoom_threads, make_settings, wait_for
 
 from realtime_cropzoom.camera_group import CameraGroup
-from realtime_cropzoom.cameras import load_cameras
 from realtime_cropzoom.cli import main
+from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.runtime import started

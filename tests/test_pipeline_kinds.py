@@ -27,7 +27,7 @@ from publisher import pose
 
 from realtime_cropzoom.client import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model

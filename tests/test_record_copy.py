@@ -39,7 +39,7 @@ from live import (
 from servers import FPS, RTSP_PYTHON, serving
 from test_recorder import FULL_DISK, check_recording, read_table, read_video, recorded_rows, same_poses
 
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sessions.compare import compare

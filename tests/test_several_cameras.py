@@ -19,10 +19,10 @@ import yaml
 from live import LONG_S, check_complete, check_counts, cropzoom, finish, free_port, start_process, tiny_models, wait_for
 
 from realtime_cropzoom import load_session
-from realtime_cropzoom.cameras import Cameras, load_cameras
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.client import Subscriber
-from realtime_cropzoom.config import load_settings
+from realtime_cropzoom.config.multi_camera import Cameras, load_cameras
+from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage
 

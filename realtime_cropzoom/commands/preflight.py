@@ -18,7 +18,7 @@ from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.config import Settings
+    from realtime_cropzoom.config.settings import Settings
     from realtime_cropzoom.preflight import Line
 
 CHECK_EXPLAINED = """\
@@ -83,8 +83,8 @@ def _hours(text: str) -> float:
 
 def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
     """The settings of all cameras by name. Raises ConfigError."""
-    from realtime_cropzoom.cameras import load_cameras
-    from realtime_cropzoom.config import load_settings
+    from realtime_cropzoom.config.multi_camera import load_cameras
+    from realtime_cropzoom.config.settings import load_settings
 
     given, config = settings_given(arguments), arguments.config
     if arguments.what is not None and arguments.what.endswith((".yaml", ".yml")):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.calibration.calibration import read_calibration
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule

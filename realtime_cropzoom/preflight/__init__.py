@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from realtime_cropzoom.clock import unix_offset_ns
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.preflight.animal import check_animal
 from realtime_cropzoom.preflight.calibration import check_calibration
 from realtime_cropzoom.preflight.line import Line

@@ -14,7 +14,7 @@ from pathlib import Path
 import zmq
 
 from realtime_cropzoom.clock import unix_offset_ns
-from realtime_cropzoom.config import AUTO, NONE, Settings
+from realtime_cropzoom.config.settings import AUTO, NONE, Settings
 from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys

@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from realtime_cropzoom.config import Settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model

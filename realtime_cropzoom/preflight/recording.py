@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from realtime_cropzoom.config import COPY, NONE
+from realtime_cropzoom.config.settings import COPY, NONE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.models import CheckedModels

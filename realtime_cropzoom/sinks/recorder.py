@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realtime_cropzoom.config import COPY, NONE, Settings
+from realtime_cropzoom.config.settings import COPY, NONE, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import even
 from realtime_cropzoom.inference.crop import Edge, cut

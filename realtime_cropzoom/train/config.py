@@ -25,8 +25,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.overrides import apply_override
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.train.crops import CROPPED_IMAGES, point_at_crops
 from realtime_cropzoom.train.litpose_only import refuse_what_needs_litpose
