@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.aio import AsyncSubscriber
-    from realtime_cropzoom.client import Subscriber
+    from realtime_cropzoom.client.async_subscriber import AsyncSubscriber
+    from realtime_cropzoom.client.subscriber import Subscriber
     from realtime_cropzoom.pipeline import track
     from realtime_cropzoom.sessions.table import load_session
 
@@ -20,8 +20,8 @@ __all__ = ["AsyncSubscriber", "Subscriber", "__version__", "load_session", "trac
 
 _HOMES = {
     "track": "realtime_cropzoom.pipeline",
-    "Subscriber": "realtime_cropzoom.client",
-    "AsyncSubscriber": "realtime_cropzoom.aio",
+    "Subscriber": "realtime_cropzoom.client.subscriber",
+    "AsyncSubscriber": "realtime_cropzoom.client.async_subscriber",
     "load_session": "realtime_cropzoom.sessions.table",
 }
 

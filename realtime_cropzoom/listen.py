@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from realtime_cropzoom import terminal
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.base import Reception
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
-from realtime_cropzoom.reception import Reception
 from realtime_cropzoom.report import fit
 from realtime_cropzoom.runtime.signals import Terminated
 from realtime_cropzoom.runtime.stats import Histogram, Rate

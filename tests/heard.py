@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from live import LONG_S
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage, StatusMessage
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from live import LONG_S, Film
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage

@@ -11,6 +11,7 @@ import zmq
 from garbage import garbage
 from live import LONG_S
 
+from realtime_cropzoom.client.base import Reception
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import (
     Counts,
@@ -22,7 +23,6 @@ from realtime_cropzoom.messaging.message import (
     encode,
     topic,
 )
-from realtime_cropzoom.reception import Reception
 
 _TOPICS = [0, 1, 1, 1, 1, 2, 9]
 """How many frames come before the payload."""

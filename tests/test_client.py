@@ -300,7 +300,7 @@ def test_the_stream_is_silent_unless_something_waits(publisher: Publisher, monke
         publisher.send(pose(0))
         assert subscriber.receive(LONG_S) is not None
         assert subscriber.stream == "live"
-        monkeypatch.setattr("realtime_cropzoom.reception.now_ns", lambda: now_ns() + 3_100_000_000)
+        monkeypatch.setattr("realtime_cropzoom.client.base.now_ns", lambda: now_ns() + 3_100_000_000)
         assert subscriber.stream == "silent"
         publisher.send(pose(1))
         wait_for(subscriber._waiting, "the message")

@@ -17,7 +17,7 @@ import pytest
 import zmq
 from live import LONG_S, finish, free_port, start_process, wait_for
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.connections import MEASURABLE, SENDS_TOO_MUCH, Allowance, Connections, bytes_received

@@ -157,7 +157,7 @@ HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
     ("statement", "unwanted"),
     [
         ("import realtime_cropzoom", {*HEAVY, "zmq"}),
-        ("import realtime_cropzoom.client", {*HEAVY, "asyncio"}),
+        ("import realtime_cropzoom.client.subscriber", {*HEAVY, "asyncio"}),
         ("from realtime_cropzoom import Subscriber", {*HEAVY, "asyncio"}),
         ("from realtime_cropzoom import AsyncSubscriber", set(HEAVY)),
         ("import realtime_cropzoom.cli", {*HEAVY, "zmq"}),

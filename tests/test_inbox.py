@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from garbage import garbage
 
-from realtime_cropzoom.inbox import LARGEST_BYTES, SILENT_AFTER_NS, Inbox
+from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, SILENT_AFTER_NS, Inbox
 from realtime_cropzoom.messaging.message import (
     BoxField,
     Counts,

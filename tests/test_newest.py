@@ -21,8 +21,8 @@ from live import LONG_S, wait_for
 from publisher import Publisher, end, hello, pose, publishing
 
 from realtime_cropzoom import AsyncSubscriber, Subscriber
+from realtime_cropzoom.client.pose_rate import PoseRate
 from realtime_cropzoom.messaging.message import PoseMessage
-from realtime_cropzoom.pose_rate import PoseRate
 
 ROOT = Path(__file__).parents[1]
 MS = 1_000_000

@@ -27,7 +27,7 @@ from live import (
 )
 
 from realtime_cropzoom import track
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, ScheduleError, SourceError, StageError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage

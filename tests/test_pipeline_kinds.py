@@ -25,7 +25,7 @@ from live import (
 from onnx import TensorProto
 from publisher import pose
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import StageError

@@ -35,7 +35,7 @@ from live import (
     wait_for,
 )
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, json_schema
 from realtime_cropzoom.pipeline import Pipeline

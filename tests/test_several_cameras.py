@@ -20,7 +20,7 @@ from live import LONG_S, check_complete, check_counts, cropzoom, finish, free_po
 
 from realtime_cropzoom import load_session
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.multi_camera import Cameras, load_cameras
 from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.errors import ConfigError, DataError

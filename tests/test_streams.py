@@ -32,7 +32,7 @@ from live import (
 )
 from servers import FPS, RTSP_PYTHON, WRAP, behind, serving
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, Source, SourceOptions

@@ -11,7 +11,7 @@ from offline_fixtures import full_disk
 from trigger_stream import Bench, end, hello, one_rule, order, pose, received, rules, status, tick
 
 from realtime_cropzoom.calibration.calibration import from_scale
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.errors import DataError

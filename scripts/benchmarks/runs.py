@@ -16,7 +16,7 @@ import numpy as np
 import zmq
 
 from benchmarks.material import Bench, MemorySource, Pair
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage
 from realtime_cropzoom.pipeline import Pipeline

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import PoseMessage, decode
 

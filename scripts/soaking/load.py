@@ -13,7 +13,7 @@ import psutil
 from benchmarks.posing import ANY_PORT, Phase, PosePublisher
 from benchmarks.results import Row
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import PoseMessage
 from soaking.growth import Aim, Samples

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 import zmq
 
-from realtime_cropzoom.client import Subscriber
+from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage
 from soaking.growth import Aim, Samples

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import zmq
 
+from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, Reception
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
-from realtime_cropzoom.reception import AT_ONCE, DEFAULT_ENDPOINT, Reception
 
 __all__ = ["DEFAULT_ENDPOINT", "Subscriber"]
 

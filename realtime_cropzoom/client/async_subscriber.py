@@ -20,10 +20,10 @@ from pathlib import Path
 import zmq
 import zmq.asyncio
 
-from realtime_cropzoom.client import ms_until
+from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, Reception
+from realtime_cropzoom.client.subscriber import ms_until
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
-from realtime_cropzoom.reception import AT_ONCE, DEFAULT_ENDPOINT, Reception
 
 
 class AsyncSubscriber(Reception):

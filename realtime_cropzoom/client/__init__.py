@@ -1,0 +1,1 @@
+"""The receiving end: what the script of an experiment imports."""
