@@ -26,9 +26,9 @@ from realtime_cropzoom.messaging.message import (
 from realtime_cropzoom.runtime.records import RunIdentity
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import Control, Stage
-from realtime_cropzoom.sinks.files import CsvSink
+from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder
-from realtime_cropzoom.sinks.zmq import ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.base import SourceInfo, without_password
 from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.stages.detect import DetectStage

@@ -55,11 +55,11 @@ from realtime_cropzoom.sessions.folder import (
     write_text,
 )
 from realtime_cropzoom.sinks.base import Sink
-from realtime_cropzoom.sinks.copier import PacketRecorder
-from realtime_cropzoom.sinks.files import NO_ANSWER, CsvSink
+from realtime_cropzoom.sinks.csv_writer import NO_ANSWER, CsvSink
+from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.queue import QueueSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders
-from realtime_cropzoom.sinks.zmq import ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.base import Source, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live.reconnect import Policy

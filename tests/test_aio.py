@@ -17,7 +17,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
-from realtime_cropzoom.sinks.echo import EchoServer
+from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
 Script = Callable[[AsyncSubscriber], Coroutine[Any, Any, None]]
 

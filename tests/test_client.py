@@ -27,7 +27,7 @@ from realtime_cropzoom.messaging.message import (
     encode,
 )
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
-from realtime_cropzoom.sinks.echo import EchoServer
+from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
 
 @pytest.fixture

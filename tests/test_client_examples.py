@@ -13,7 +13,7 @@ import pytest
 from publisher import Publisher, end, hello, pose, publishing
 
 from realtime_cropzoom.messaging.message import FilteredKeypoint
-from realtime_cropzoom.sinks.echo import EchoServer
+from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCKS = [

@@ -29,7 +29,7 @@ from realtime_cropzoom.messaging.time_sync import (
     endpoint_seen_from,
     estimate,
 )
-from realtime_cropzoom.sinks.echo import EchoServer
+from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
 AHEAD_NS = 5 * 3600 * 10**9
 """How far the clock of these tests' other machine is ahead."""

@@ -28,7 +28,7 @@ from live import (
 from livefilm import Camera, Segment, listen
 
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.sinks.files import CsvSink
+from realtime_cropzoom.sinks.csv_writer import CsvSink
 
 ENDLESS = "synthetic:arena,size=160x120,fps=60,seconds=endless"
 

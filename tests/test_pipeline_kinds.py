@@ -48,7 +48,7 @@ NEAR_PX = 6.0
 def _files_written_at_once() -> Iterator[None]:
     """Half a second a run is spent on rows that wait for their turn; none of these runs is about that."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime_cropzoom.sinks.files._FLUSH_S", 0.01)
+        patch.setattr("realtime_cropzoom.sinks.csv_writer._FLUSH_S", 0.01)
         yield
 
 

@@ -36,8 +36,8 @@ from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline import Pipeline
 from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.table import load_session, read_session
-from realtime_cropzoom.sinks import lastmoments
-from realtime_cropzoom.sinks.encoder import VideoEncoder
+from realtime_cropzoom.sinks import shutdown_grace
+from realtime_cropzoom.sinks.video_encoder import VideoEncoder
 from realtime_cropzoom.types import UInt8
 
 CODECS = {"h264": ("film.mp4", 1 / 90_000), "ffv1": ("film.mkv", 1e-3)}
@@ -174,7 +174,7 @@ class SlowEncoder(VideoEncoder):
 
 @pytest.fixture
 def slow_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_cropzoom.sinks.videofile.VideoEncoder", SlowEncoder)
+    monkeypatch.setattr("realtime_cropzoom.sinks.recording.VideoEncoder", SlowEncoder)
 
 
 @pytest.mark.usefixtures("slow_encoder")
@@ -247,7 +247,7 @@ class Breaking(VideoEncoder):
 def test_an_encoder_that_fails_ends_the_recording_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pace: str
 ) -> None:
-    monkeypatch.setattr("realtime_cropzoom.sinks.videofile.VideoEncoder", Breaking)
+    monkeypatch.setattr("realtime_cropzoom.sinks.recording.VideoEncoder", Breaking)
     files = check_complete(run_to_end(make_settings(tmp_path, record="h264", pace=pace, max_lag=64), Film(60)).folder)
     assert files.summary["counts"]["processed"] == 60
     assert check_recording(files, files.folder / "film.mp4") == list(range(19)), "those that were whole on the disk"
@@ -330,7 +330,7 @@ def test_ctrl_c_closes_the_recording(tmp_path: Path) -> None:
 def test_a_run_that_is_stopped_does_not_wait_for_what_is_not_recorded_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lastmoments, "_LAST_S", 0.0)
+    monkeypatch.setattr(shutdown_grace, "_LAST_S", 0.0)
     there = threading.Event()
     film = Film(10**6, 200, before=lambda i: there.set() if i == 60 else None)
     pipeline = Pipeline(make_settings(tmp_path, record="ffv1", record_buffer=200), lambda: film)
@@ -350,7 +350,7 @@ def test_a_recording_that_cannot_be_made_is_refused_before_the_start(
     def refuse(*_: object) -> None:
         raise SinkError("cannot record to film.mp4: no encoder")
 
-    monkeypatch.setattr("realtime_cropzoom.sinks.videofile.VideoEncoder", refuse)
+    monkeypatch.setattr("realtime_cropzoom.sinks.recording.VideoEncoder", refuse)
     with pytest.raises(SinkError, match="no encoder"):
         Pipeline(make_settings(tmp_path, record="h264", record_crops=True), Film).start()
     assert not cropzoom_threads()

@@ -21,7 +21,7 @@ PASSED_OVER = "b" + "-" * 14 + "bb" + "-" * 9 + "s" + "-" * 8 + "bbbbb"
 @pytest.fixture(autouse=True, scope="module")
 def _files_written_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime_cropzoom.sinks.files._FLUSH_S", 0.01)
+        patch.setattr("realtime_cropzoom.sinks.csv_writer._FLUSH_S", 0.01)
         yield
 
 

@@ -21,7 +21,7 @@ from realtime_cropzoom.inference.schedule import (
 )
 from realtime_cropzoom.runtime.records import Fate, Record
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sinks.files import CsvSink
+from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.types import Box, BoxInForce, Detection, Keypoints, Stamp, State
 
 LIMITS = StateLimits(coast_after_ms=250, lost_after_ms=1000)

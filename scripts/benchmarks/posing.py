@@ -17,7 +17,7 @@ from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sinks.zmq import ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, StreamState
 

@@ -17,7 +17,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.sinks.outputfile import OutputFile
+from realtime_cropzoom.sinks.muxer_file import OutputFile
 from realtime_cropzoom.types import UInt8
 
 Codec = Literal["h264", "ffv1"]

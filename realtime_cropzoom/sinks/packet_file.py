@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 
 from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.sinks.outputfile import OutputFile
+from realtime_cropzoom.sinks.muxer_file import OutputFile
 from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
 
 SUFFIX = ".mkv"

@@ -33,7 +33,7 @@ from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sinks.base import Sink
-from realtime_cropzoom.sinks.echo import EchoServer
+from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.types import StreamState
 
 _QUEUE = 64

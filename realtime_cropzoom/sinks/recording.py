@@ -19,9 +19,9 @@ from realtime_cropzoom.errors import CropzoomError, SinkError
 from realtime_cropzoom.runtime.ring import Lease
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import in_a_line
-from realtime_cropzoom.sinks.encoder import Codec, VideoEncoder
-from realtime_cropzoom.sinks.files import NO_ANSWER, RowFile, taken_away
-from realtime_cropzoom.sinks.packetfile import PacketFile
+from realtime_cropzoom.sinks.csv_writer import NO_ANSWER, RowFile, taken_away
+from realtime_cropzoom.sinks.packet_file import PacketFile
+from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder
 from realtime_cropzoom.sources.encoded import CodedFrames, Coding
 from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS, recording_table
 from realtime_cropzoom.types import Stamp, UInt8

@@ -12,9 +12,9 @@ import threading
 from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.sinks.lastmoments import LastMoments
-from realtime_cropzoom.sinks.packetqueue import DropToKeyFrameQueue, QueuedFrame
-from realtime_cropzoom.sinks.videofile import RUN_ENDED, TOO_SLOW, CopiedRecording
+from realtime_cropzoom.sinks.packet_queue import DropToKeyFrameQueue, QueuedFrame
+from realtime_cropzoom.sinks.recording import RUN_ENDED, TOO_SLOW, CopiedRecording
+from realtime_cropzoom.sinks.shutdown_grace import LastMoments
 from realtime_cropzoom.sources.base import Captured
 from realtime_cropzoom.types import Stamp
 
