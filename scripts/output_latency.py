@@ -12,9 +12,9 @@ import time
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.trigger.events import Act, Action, Done
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action, Done
 from realtime_cropzoom.trigger.outputs.base import Job
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 
 PULSES = 2000
 EVERY_S = 0.004

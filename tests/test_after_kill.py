@@ -207,7 +207,7 @@ def test_the_command_of_a_shell_output_is_ended_with_all_that_it_started(tmp_pat
         pytest.skip("process groups are of POSIX")
     code = (
         "import sys, time\n"
-        "from realtime_cropzoom.trigger.events import Act, Action\n"
+        "from realtime_cropzoom.trigger.engine.events import Act, Action\n"
         "from realtime_cropzoom.trigger.outputs.base import Job\n"
         "from realtime_cropzoom.trigger.outputs.shell import Shell\n"
         "shell = Shell(['sh', '-c', f'sleep 300 & echo $! > {sys.argv[1]}/pid; wait'], 4)\n"

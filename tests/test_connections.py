@@ -24,7 +24,7 @@ from realtime_cropzoom.messaging.connections import MEASURABLE, SENDS_TOO_MUCH, 
 from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
 from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
-from realtime_cropzoom.trigger.events import Act, Action
+from realtime_cropzoom.trigger.engine.events import Act, Action
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.zmq_publish import ZmqPublish, ZmqPublishSettings
 

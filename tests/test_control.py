@@ -18,15 +18,16 @@ from live import cropzoom, finish, free_port, start_process, wait_for
 
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.messaging.keys import make_client_keys, make_server_keys
-from realtime_cropzoom.trigger import AUTO, control_address
-from realtime_cropzoom.trigger.control import Control, Orders, give_order, send
-from realtime_cropzoom.trigger.control_address import (
+from realtime_cropzoom.trigger import AUTO
+from realtime_cropzoom.trigger.process import command_address
+from realtime_cropzoom.trigger.process.command_address import (
     ControlAddress,
     check_control,
     control_folder,
     find_address,
     take_address,
 )
+from realtime_cropzoom.trigger.process.commands import Control, Orders, give_order, send
 
 RULES = """
 endpoint: tcp://127.0.0.1:1
@@ -166,7 +167,7 @@ def test_what_a_kill_leaves_behind_is_in_nobodys_way(runtime: Path, tmp_path: Pa
 
 def cropzoom_running(runtime: Path) -> list[str]:
     """The names of the processes that take orders."""
-    return list(control_address._running(runtime / "cropzoom"))
+    return list(command_address._running(runtime / "cropzoom"))
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,23 @@ from live import cropzoom, finish, start_process
 from trigger_stream import MS, START_NS, Bench, one_rule, pose, received, rules, verdicts
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.trigger.decision_log import decisions_text, read_decisions
-from realtime_cropzoom.trigger.engine import Engine
-from realtime_cropzoom.trigger.events import Act, Action, Command, Decision, Done, Event, Order, Outcome, Withheld
-from realtime_cropzoom.trigger.input_log import InputLog
+from realtime_cropzoom.trigger.engine.engine import Engine
+from realtime_cropzoom.trigger.engine.events import (
+    Act,
+    Action,
+    Command,
+    Decision,
+    Done,
+    Event,
+    Order,
+    Outcome,
+    Withheld,
+)
 from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
-from realtime_cropzoom.trigger.outputs.thread import OutputThread
-from realtime_cropzoom.trigger.replay import replay_inputs
+from realtime_cropzoom.trigger.outputs.runner import OutputThread
+from realtime_cropzoom.trigger.process.decision_log import decisions_text, read_decisions
+from realtime_cropzoom.trigger.process.input_log import InputLog
+from realtime_cropzoom.trigger.process.replay import replay_inputs
 
 INSIDE = "{inside: left_half, keypoint: snout}"
 AT = {"snout": (100.0, 100.0, 0.9)}

@@ -22,7 +22,7 @@ from realtime_cropzoom.latency.hardware import find_light, measure_light
 from realtime_cropzoom.latency.report import numbers, table
 from realtime_cropzoom.latency.trials import STAGES, match
 from realtime_cropzoom.sources.base import Captured, SourceInfo
-from realtime_cropzoom.trigger.outputs import parse_output
+from realtime_cropzoom.trigger.outputs.factory import parse_output
 from realtime_cropzoom.trigger.outputs.simulated_board import Board, serve
 from realtime_cropzoom.types import UInt8
 

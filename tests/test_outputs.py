@@ -21,11 +21,11 @@ from boards import LONG_S, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.events import Act, Action, Decision, Done, Verdict
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Done, Verdict
 from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
-from realtime_cropzoom.trigger.outputs.done_log import COLUMNS, DoneLog
-from realtime_cropzoom.trigger.outputs.thread import OutputThread
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.output_log import COLUMNS, DoneLog
+from realtime_cropzoom.trigger.outputs.runner import OutputThread
 
 
 def decision(*actions: Action, number: int = 7, verdict: Verdict = Verdict.FIRED) -> Decision:
@@ -311,8 +311,8 @@ def lsl_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_lsl_markers_carry_the_time_of_their_frame(lsl_on_this_machine):
     script = """
 import subprocess, sys
-from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 outputs = Outputs({"lsl": parse_output("lsl", {"lsl": "cropzoom_test"})}, lambda done: None)
 outputs.open()
 inlet = subprocess.Popen([sys.executable, "-c", sys.argv[1], "cropzoom_test"], stdout=subprocess.PIPE, text=True)
@@ -337,7 +337,7 @@ print(outputs.close())
 
 LISTENING = """
 import os, socket, sys
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 outputs = Outputs({"lsl": parse_output("lsl", {"lsl": "x", "network": sys.argv[1] == "network"})}, lambda done: None)
 outputs.open()
 for number in os.listdir("/proc/self/fd"):

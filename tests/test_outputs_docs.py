@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from realtime_cropzoom.trigger.events import Act, Action
-from realtime_cropzoom.trigger.outputs import parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action
 from realtime_cropzoom.trigger.outputs.barcode import code_value, edges
 from realtime_cropzoom.trigger.outputs.base import Job
-from realtime_cropzoom.trigger.outputs.done_log import COLUMNS as DONE_COLUMNS
-from realtime_cropzoom.trigger.outputs.sync import COLUMNS as SYNC_COLUMNS
-from realtime_cropzoom.trigger.outputs.sync import parse_sync
+from realtime_cropzoom.trigger.outputs.factory import parse_output
+from realtime_cropzoom.trigger.outputs.output_log import COLUMNS as DONE_COLUMNS
+from realtime_cropzoom.trigger.outputs.sync_line import COLUMNS as SYNC_COLUMNS
+from realtime_cropzoom.trigger.outputs.sync_line import parse_sync
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")

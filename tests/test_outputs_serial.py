@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.events import Act, Action, Done
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action, Done
 from realtime_cropzoom.trigger.outputs import serial_protocol as protocol
 from realtime_cropzoom.trigger.outputs.base import Job
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.simulated_board import Board as SimulatedBoard
 
 
@@ -268,8 +268,8 @@ def test_a_board_that_hangs_is_opened_anew(sketch, connect, caplog):
 
 HOLDS_FOR_EVER = """
 import sys, time
-from realtime_cropzoom.trigger.events import Act, Action
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.clock import now_ns
 laser = {"serial": sys.argv[1], "watchdog_ms": 400, "late_after_ms": 20_000, "acknowledge_ms": 1000}

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.events import Done
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
+from realtime_cropzoom.trigger.engine.events import Done
 from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, Code, Edge, code_value, decode, edges, levels
-from realtime_cropzoom.trigger.outputs.sync import COLUMNS, SyncLine, open_sync_log, parse_sync
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.sync_line import COLUMNS, SyncLine, open_sync_log, parse_sync
 
 VALUES = st.integers(0, 2**BITS - 1)
 

@@ -16,8 +16,8 @@ from realtime_cropzoom.preflight.machine import _bind
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.machine_vision.aravis import _plain
-from realtime_cropzoom.trigger.control import send
-from realtime_cropzoom.trigger.control_address import Target
+from realtime_cropzoom.trigger.process.command_address import Target
+from realtime_cropzoom.trigger.process.commands import send
 
 RAW = (
     "Invalid data found",

@@ -21,10 +21,10 @@ from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.directory import ModelDirectory
 from realtime_cropzoom.sessions.files import read_settings
 from realtime_cropzoom.sessions.folder import file_stem
-from realtime_cropzoom.trigger.build import build_engine
-from realtime_cropzoom.trigger.events import Command, Order, Verdict
-from realtime_cropzoom.trigger.rules import load_rules
-from realtime_cropzoom.trigger.zones import MOST_CORNERS, polygon
+from realtime_cropzoom.trigger.engine.events import Command, Order, Verdict
+from realtime_cropzoom.trigger.engine.factory import build_engine
+from realtime_cropzoom.trigger.rules.rules import load_rules
+from realtime_cropzoom.trigger.rules.zones import MOST_CORNERS, polygon
 from realtime_cropzoom.yaml_file import read_yaml
 
 AT_ONCE_S = 20.0

@@ -19,13 +19,13 @@ from feeding import Feed
 from live import LONG_S, finish, start_process, wait_for
 
 from realtime_cropzoom.runtime.signals import Terminated, ending_signals, interrupts, signal_name, stop_on_signals
-from realtime_cropzoom.trigger.decision_log import read_decisions
+from realtime_cropzoom.trigger.process.decision_log import read_decisions
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
 
 FORGE = """
 import json, os, signal, sys
-import realtime_cropzoom.trigger.outputs.python_callable, realtime_cropzoom.trigger.process
+import realtime_cropzoom.trigger.outputs.python_callable, realtime_cropzoom.trigger.process.process
 from realtime_cropzoom.cli import main
 
 for line in sys.stdin:

@@ -21,8 +21,8 @@ import zmq
 from boards import KINDS, Board, wait_for
 from live import finish, start_process
 
-from realtime_cropzoom.trigger.rules import Rules, parse_rules
-from realtime_cropzoom.trigger.testpulse import fire_test_pulse
+from realtime_cropzoom.trigger.process.pulse_test import fire_test_pulse
+from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
 
 PULSE_MS = 120.0
 Heard = list[tuple[float, str]]

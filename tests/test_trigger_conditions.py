@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from trigger_stream import Bench, fired_frames, one_rule, pose, received, verdicts
 
 from realtime_cropzoom.calibration.calibration import from_rectangle, from_scale
-from realtime_cropzoom.trigger.conditions import All, Condition, Not
-from realtime_cropzoom.trigger.conditions import Any as AnyOf
-from realtime_cropzoom.trigger.look import Look
-from realtime_cropzoom.trigger.smoothing import smoothing_of
-from realtime_cropzoom.trigger.tracks import turned_deg
+from realtime_cropzoom.trigger.engine.conditions import All, Condition, Not
+from realtime_cropzoom.trigger.engine.conditions import Any as AnyOf
+from realtime_cropzoom.trigger.engine.pose_sample import Look
+from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.trajectory import turned_deg
 
 SURE = 0.9
 

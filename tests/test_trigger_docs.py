@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from realtime_cropzoom.trigger.decision_log import COLUMNS
-from realtime_cropzoom.trigger.events import Verdict
-from realtime_cropzoom.trigger.language import KINDS
-from realtime_cropzoom.trigger.outputs import parse_output
-from realtime_cropzoom.trigger.rules import Rule, Rules, keypoints_of, load_rules, parse_rules, walk
+from realtime_cropzoom.trigger.engine.events import Verdict
+from realtime_cropzoom.trigger.outputs.factory import parse_output
+from realtime_cropzoom.trigger.process.decision_log import COLUMNS
+from realtime_cropzoom.trigger.rules.rules import Rule, Rules, keypoints_of, load_rules, parse_rules, walk
+from realtime_cropzoom.trigger.rules.schema import KINDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")

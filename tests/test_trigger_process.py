@@ -26,12 +26,12 @@ from publisher import end, hello, pose
 
 from realtime_cropzoom.messaging.message import encode
 from realtime_cropzoom.sessions.folder import make_given_folder
-from realtime_cropzoom.trigger.control import send
-from realtime_cropzoom.trigger.decision_log import read_decisions
-from realtime_cropzoom.trigger.events import Decision
+from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.outputs.base import Job
-from realtime_cropzoom.trigger.process import Options, TriggerProcess
-from realtime_cropzoom.trigger.rules import parse_rules
+from realtime_cropzoom.trigger.process.commands import send
+from realtime_cropzoom.trigger.process.decision_log import read_decisions
+from realtime_cropzoom.trigger.process.process import Options, TriggerProcess
+from realtime_cropzoom.trigger.rules.rules import parse_rules
 
 ARENA = "synthetic:arena,fps=60,size=320x240,seconds={seconds},jump_s=0.4,jump_px=120,seed=4"
 """The snout is at x ≈ 129 or 249."""

@@ -17,13 +17,13 @@ from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.trigger.decision_log import DecisionLog, decisions_text, read_decisions
-from realtime_cropzoom.trigger.engine import Engine
-from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Received, Tick, Verdict
-from realtime_cropzoom.trigger.input_log import InputLog, read_inputs
-from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
-from realtime_cropzoom.trigger.rules import Rules
-from realtime_cropzoom.trigger.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.engine import Engine
+from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.process.decision_log import DecisionLog, decisions_text, read_decisions
+from realtime_cropzoom.trigger.process.input_log import InputLog, read_inputs
+from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events
+from realtime_cropzoom.trigger.rules.rules import Rules
 
 pytestmark = pytest.mark.slow
 

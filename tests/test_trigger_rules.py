@@ -8,8 +8,8 @@ import pytest
 from trigger_stream import one_rule, rules
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.mistakes import RulesError
-from realtime_cropzoom.trigger.rules import Rules, load_rules, parse_rules
+from realtime_cropzoom.trigger.rules.rules import Rules, load_rules, parse_rules
+from realtime_cropzoom.trigger.rules.validation_errors import RulesError
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.drawing import draw_by_hand, show, zone_line
-from realtime_cropzoom.trigger.rules import ZoneShape
-from realtime_cropzoom.trigger.zones import Circle, Polygon, Rectangle, Zone, polygon
+from realtime_cropzoom.trigger.process.zone_editor import draw_by_hand, show, zone_line
+from realtime_cropzoom.trigger.rules.rules import ZoneShape
+from realtime_cropzoom.trigger.rules.zones import Circle, Polygon, Rectangle, Zone, polygon
 
 numbers = st.floats(-700, 700, width=32)
 sizes = st.floats(1, 500, width=32)

@@ -12,8 +12,8 @@ import pytest
 from live import cropzoom, finish, free_port, start_process, the_session, wait_for
 from test_docs import ROOT, code_blocks
 
-from realtime_cropzoom.trigger.decision_log import read_decisions
-from realtime_cropzoom.trigger.events import Decision
+from realtime_cropzoom.trigger.engine.events import Decision
+from realtime_cropzoom.trigger.process.decision_log import read_decisions
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, PoseMessage, StatusMessage, TimeField
-from realtime_cropzoom.trigger.engine import Engine
-from realtime_cropzoom.trigger.events import Command, Decision, Event, Order, Received, Tick, Verdict
-from realtime_cropzoom.trigger.rules import Rules, parse_rules
+from realtime_cropzoom.trigger.engine.engine import Engine
+from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
 
 MS = 1_000_000
 START_NS = 1_000_000_000

@@ -22,9 +22,9 @@ from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.trigger import AUTO
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.trigger.events import Decision
-    from realtime_cropzoom.trigger.process import TriggerProcess
-    from realtime_cropzoom.trigger.rules import Rules
+    from realtime_cropzoom.trigger.engine.events import Decision
+    from realtime_cropzoom.trigger.process.process import TriggerProcess
+    from realtime_cropzoom.trigger.rules.rules import Rules
 
 _SEEDS = 1 << 32
 _LINES_KEPT = 1000
@@ -92,7 +92,7 @@ def _trigger(arguments: argparse.Namespace) -> int:
     if arguments.rules is None:
         raise ConfigError("no rules; give a file such as configs/triggers.yaml, see 'cropzoom trigger --help'")
     with signals_held_back():
-        from realtime_cropzoom.trigger.rules import load_rules
+        from realtime_cropzoom.trigger.rules.rules import load_rules
 
     rules = load_rules(arguments.rules)
     given = {"endpoint": arguments.endpoint, "camera": arguments.camera, "seed": arguments.seed}
@@ -107,8 +107,8 @@ def _trigger(arguments: argparse.Namespace) -> int:
 def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.sessions.folder import to_json, write_text
-        from realtime_cropzoom.trigger.control import KEYS_EXPLAINED, keyboard
-        from realtime_cropzoom.trigger.process import Options, TriggerProcess
+        from realtime_cropzoom.trigger.process.commands import KEYS_EXPLAINED, keyboard
+        from realtime_cropzoom.trigger.process.process import Options, TriggerProcess
 
     control = None if arguments.control == "none" else arguments.control
     options = Options(
@@ -247,8 +247,8 @@ def _decision_line(decision: Decision) -> str:
 
 
 def _send(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.control import send
-    from realtime_cropzoom.trigger.control_address import find_address
+    from realtime_cropzoom.trigger.process.command_address import find_address
+    from realtime_cropzoom.trigger.process.commands import send
 
     order, target = (*arguments.send, None)[:2]
     rules_name = None if arguments.rules is None else arguments.rules.stem
@@ -264,7 +264,7 @@ def _shown(value: Any) -> str:
 
 
 def _test(rules: Rules, arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.testpulse import fire_test_pulse
+    from realtime_cropzoom.trigger.process.pulse_test import fire_test_pulse
 
     stopped_by = stop_on_signals(lambda why: None)
     ignore_suspension()
@@ -284,7 +284,7 @@ def _test(rules: Rules, arguments: argparse.Namespace) -> int:
 
 
 def _replay_exactly(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.rehearsal import find_inputs, repeat_exactly
+    from realtime_cropzoom.trigger.process.replay_report import find_inputs, repeat_exactly
 
     inputs = find_inputs(arguments.replay)
     if inputs is None:
@@ -296,7 +296,7 @@ def _replay_exactly(arguments: argparse.Namespace) -> int:
 
 
 def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.rehearsal import rehearse, write_rehearsal
+    from realtime_cropzoom.trigger.process.replay_report import rehearse, write_rehearsal
 
     rehearsal = rehearse(rules, arguments.rules, arguments.replay, rules.seed or 0, arguments.fps)
     folder = _log_folder(arguments, f"{arguments.rules.stem}_replay")

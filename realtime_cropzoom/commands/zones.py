@@ -34,12 +34,12 @@ def register(commands: Any) -> None:
 def _zones(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.plots.session_pictures import write_figure
     from realtime_cropzoom.sources.first_frame import first_frame
-    from realtime_cropzoom.trigger.build import calibration_of
-    from realtime_cropzoom.trigger.picture import ZONES_DPI, check_inside, draw_zones
-    from realtime_cropzoom.trigger.rules import load_rules
+    from realtime_cropzoom.trigger.engine.factory import calibration_of
+    from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, check_inside, draw_zones
+    from realtime_cropzoom.trigger.rules.rules import load_rules
 
     if arguments.draw:
-        from realtime_cropzoom.trigger.drawing import draw_by_hand
+        from realtime_cropzoom.trigger.process.zone_editor import draw_by_hand
 
         print(draw_by_hand(first_frame(arguments.frame, arguments.at)))
         return 0

@@ -23,9 +23,9 @@ from realtime_cropzoom.latency.report import LatencyReport
 from realtime_cropzoom.sessions.folder import must_write_text, to_json
 from realtime_cropzoom.sources.base import Source, without_password
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.trigger.events import Act, Action
-from realtime_cropzoom.trigger.outputs import parse_output
+from realtime_cropzoom.trigger.engine.events import Act, Action
 from realtime_cropzoom.trigger.outputs.base import Job, Output
+from realtime_cropzoom.trigger.outputs.factory import parse_output
 from realtime_cropzoom.types import Float32, UInt8
 
 _LEARN_S = 1.0

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.trigger.decision_log import read_decisions
-from realtime_cropzoom.trigger.events import Verdict
+from realtime_cropzoom.trigger.engine.events import Verdict
+from realtime_cropzoom.trigger.process.decision_log import read_decisions
 from realtime_cropzoom.types import Float64
 
 MOMENTS = (

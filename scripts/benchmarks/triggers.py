@@ -24,9 +24,9 @@ from benchmarks.results import Row, percentiles
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.message import Counts, PoseMessage, TimeField
 from realtime_cropzoom.sources.arena.source import Arena
-from realtime_cropzoom.trigger.engine import Engine
-from realtime_cropzoom.trigger.events import Command, Order, Received
-from realtime_cropzoom.trigger.rules import parse_rules
+from realtime_cropzoom.trigger.engine.engine import Engine
+from realtime_cropzoom.trigger.engine.events import Command, Order, Received
+from realtime_cropzoom.trigger.rules.rules import parse_rules
 
 TITLE = "The closed loop: rules on poses of four keypoints, 500 a second"
 _FPS = 500

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from realtime_cropzoom.errors import ConfigError, SinkError, how_to_install
-from realtime_cropzoom.trigger.events import Act, Action, Decision, Outcome, Verdict
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Outcome, Verdict
 
 
 class OutputSettings(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.trigger.events import Outcome
+from realtime_cropzoom.trigger.engine.events import Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
 
 

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, plainly
-from realtime_cropzoom.loopback import CAN_KEEP, keep_on_this_machine
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written, needs
+from realtime_cropzoom.trigger.outputs.loopback import CAN_KEEP, keep_on_this_machine
 
 _DISCOVERY_PORT = 16571
 _PORT = re.compile(r"<v[46](?:data|service)_port>(\d+)<")

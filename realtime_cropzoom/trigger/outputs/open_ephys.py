@@ -16,7 +16,7 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.engine.events import Act
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
 from realtime_cropzoom.trigger.outputs.zmq_request import Requester
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.engine.events import Act
 from realtime_cropzoom.trigger.outputs.base import needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.engine.events import Act
 
 NAME = "cropzoom_trigger"
 VERSION = 1

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.events import Act
+from realtime_cropzoom.trigger.engine.events import Act
 from realtime_cropzoom.trigger.outputs import guardian
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.widgets import PolygonSelector
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger import zones
+from realtime_cropzoom.trigger.rules import zones
 from realtime_cropzoom.types import UInt8
 
 _HOW = "click the corners, the first one again to close; drag them to move; close the window when done"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.events import Act, Action, Decision, Done, Verdict
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
-from realtime_cropzoom.trigger.rules import Rules
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Done, Verdict
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.rules.rules import Rules
 
 _ANSWERS_WITHIN_S = 5.0
 _POLL_S = 0.05

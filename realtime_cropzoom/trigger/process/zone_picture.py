@@ -14,8 +14,8 @@ from matplotlib.patches import Polygon as Patch
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.plots.overlay import figure_palette
-from realtime_cropzoom.trigger import zones
-from realtime_cropzoom.trigger.rules import Rules, ZoneShape
+from realtime_cropzoom.trigger.rules import zones
+from realtime_cropzoom.trigger.rules.rules import Rules, ZoneShape
 from realtime_cropzoom.types import Float64, UInt8
 
 ZONES_DPI = 130

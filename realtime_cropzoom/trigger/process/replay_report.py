@@ -15,13 +15,13 @@ from realtime_cropzoom.plots.session_pictures import footage, write_figure
 from realtime_cropzoom.sessions.folder import file_stem, must_write_text
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.first_frame import first_frame
-from realtime_cropzoom.trigger.build import build_engine, calibration_of
-from realtime_cropzoom.trigger.decision_log import decisions_text
-from realtime_cropzoom.trigger.events import Decision, Event, Received, Tick, Verdict, Withheld
-from realtime_cropzoom.trigger.input_log import read_inputs
-from realtime_cropzoom.trigger.picture import ZONES_DPI, Fired, draw_zones
-from realtime_cropzoom.trigger.replay import replay, replay_inputs, session_events
-from realtime_cropzoom.trigger.rules import Rules, keypoints_of
+from realtime_cropzoom.trigger.engine.events import Decision, Event, Received, Tick, Verdict, Withheld
+from realtime_cropzoom.trigger.engine.factory import build_engine, calibration_of
+from realtime_cropzoom.trigger.process.decision_log import decisions_text
+from realtime_cropzoom.trigger.process.input_log import read_inputs
+from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events
+from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, Fired, draw_zones
+from realtime_cropzoom.trigger.rules.rules import Rules, keypoints_of
 from realtime_cropzoom.types import Float64
 
 _INPUTS, _DECISIONS = "_inputs.jsonl", "_decisions.csv"

@@ -26,9 +26,9 @@ from realtime_cropzoom.messaging.message import (
     TimeField,
 )
 from realtime_cropzoom.sessions.folder import must_write_text
-from realtime_cropzoom.trigger.events import Command, Event, Order, Received, Tick, Withheld
-from realtime_cropzoom.trigger.outputs.row_log import RowLog
-from realtime_cropzoom.trigger.rules import Rules, parse_rules
+from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.engine.events import Command, Event, Order, Received, Tick, Withheld
+from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
 
 _FORMAT = "cropzoom trigger inputs 1"
 _COUNTS = Counts(0, 0, 0, 0, 0)

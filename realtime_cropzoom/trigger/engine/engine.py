@@ -14,12 +14,22 @@ from collections import deque
 from collections.abc import Callable
 
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
-from realtime_cropzoom.trigger.compiling import Compiler
-from realtime_cropzoom.trigger.events import Act, Action, Command, Decision, Event, Order, Received, Verdict, Withheld
-from realtime_cropzoom.trigger.gates import Allowance, Gates
-from realtime_cropzoom.trigger.look import ArenaMap, Look, Smoother
-from realtime_cropzoom.trigger.rules import Rule, Rules
-from realtime_cropzoom.trigger.watcher import Terms, Watcher
+from realtime_cropzoom.trigger.engine.compiler import Compiler
+from realtime_cropzoom.trigger.engine.events import (
+    Act,
+    Action,
+    Command,
+    Decision,
+    Event,
+    Order,
+    Received,
+    Verdict,
+    Withheld,
+)
+from realtime_cropzoom.trigger.engine.firing_limits import Allowance, Gates
+from realtime_cropzoom.trigger.engine.pose_sample import ArenaMap, Look, Smoother
+from realtime_cropzoom.trigger.engine.rule_runner import Terms, Watcher
+from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
 _LIVE = "live"
 _REMEMBERED_RUNS = 16

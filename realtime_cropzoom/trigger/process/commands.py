@@ -31,8 +31,8 @@ from realtime_cropzoom.messaging.connections import REQUESTS
 from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.trigger import AUTO
-from realtime_cropzoom.trigger.control_address import ControlAddress, Target, find_address
-from realtime_cropzoom.trigger.events import Order
+from realtime_cropzoom.trigger.engine.events import Order
+from realtime_cropzoom.trigger.process.command_address import ControlAddress, Target, find_address
 
 _POLL_MS = 100
 _LARGEST_BYTES = 4096

@@ -13,7 +13,7 @@ from collections import deque
 from operator import itemgetter, sub
 from typing import NamedTuple
 
-from realtime_cropzoom.trigger.look import AnySpot, Look, Spot
+from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, Look, Spot
 
 Sums = tuple[int, int, int, int, int, int]
 """Of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FINE``.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realtime_cropzoom.trigger.look import Look, Spot
-from realtime_cropzoom.trigger.motion import Quantity
-from realtime_cropzoom.trigger.zones import Zone
+from realtime_cropzoom.trigger.engine.pose_sample import Look, Spot
+from realtime_cropzoom.trigger.engine.quantities import Quantity
+from realtime_cropzoom.trigger.rules.zones import Zone
 
 
 class Condition:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.trigger.engine import Engine
-from realtime_cropzoom.trigger.events import Decision
-from realtime_cropzoom.trigger.rules import Rules
-from realtime_cropzoom.trigger.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.engine import Engine
+from realtime_cropzoom.trigger.engine.events import Decision
+from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.rules.rules import Rules
 
 
 def build_engine(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from realtime_cropzoom.trigger.look import AnySpot, Look, Spot, is_probability
-from realtime_cropzoom.trigger.tracks import HeadingTrack, Track, direction_deg, slope, turned_deg
+from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, Look, Spot, is_probability
+from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, direction_deg, slope, turned_deg
 
 
 class Quantity:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from realtime_cropzoom.filters import PoseFilter, make_filter
-from realtime_cropzoom.trigger.look import Moving, is_probability
-from realtime_cropzoom.trigger.rules import Rules
+from realtime_cropzoom.trigger.engine.pose_sample import Moving, is_probability
+from realtime_cropzoom.trigger.rules.rules import Rules
 
 _NOTHING = (math.nan, math.nan, math.nan)
 

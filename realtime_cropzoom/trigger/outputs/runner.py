@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, counted
-from realtime_cropzoom.trigger.events import Act, Action, Done, Outcome
+from realtime_cropzoom.trigger.engine.events import Act, Action, Done, Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, Output, TooLate, Written
 
 _LIMIT = 256

@@ -10,8 +10,8 @@ import csv
 import io
 from pathlib import Path
 
-from realtime_cropzoom.trigger.events import Done
-from realtime_cropzoom.trigger.outputs.row_log import RowLog
+from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.engine.events import Done
 
 COLUMNS = "number,frame,output,act,ms,queued_ns,written_ns,acknowledged_ns,error"
 

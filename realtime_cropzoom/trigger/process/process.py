@@ -32,11 +32,8 @@ from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger import AUTO
-from realtime_cropzoom.trigger.build import build_engine, calibration_of
-from realtime_cropzoom.trigger.control import Control, Orders
-from realtime_cropzoom.trigger.control_address import check_control, take_address
-from realtime_cropzoom.trigger.decision_log import DecisionLog
-from realtime_cropzoom.trigger.events import (
+from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.engine.events import (
     Command,
     Decision,
     Done,
@@ -48,12 +45,15 @@ from realtime_cropzoom.trigger.events import (
     Verdict,
     Withheld,
 )
-from realtime_cropzoom.trigger.input_log import InputLog
-from realtime_cropzoom.trigger.outputs import Outputs, parse_output
-from realtime_cropzoom.trigger.outputs.done_log import DoneLog
-from realtime_cropzoom.trigger.outputs.row_log import RowLog
-from realtime_cropzoom.trigger.outputs.sync import SyncLine, SyncSettings, open_sync_log, parse_sync
-from realtime_cropzoom.trigger.rules import Rules
+from realtime_cropzoom.trigger.engine.factory import build_engine, calibration_of
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.output_log import DoneLog
+from realtime_cropzoom.trigger.outputs.sync_line import SyncLine, SyncSettings, open_sync_log, parse_sync
+from realtime_cropzoom.trigger.process.command_address import check_control, take_address
+from realtime_cropzoom.trigger.process.commands import Control, Orders
+from realtime_cropzoom.trigger.process.decision_log import DecisionLog
+from realtime_cropzoom.trigger.process.input_log import InputLog
+from realtime_cropzoom.trigger.rules.rules import Rules
 
 logger = logging.getLogger(__name__)
 

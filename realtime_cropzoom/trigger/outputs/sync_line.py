@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.events import Act, Action, Done
+from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.engine.events import Act, Action, Done
 from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, code_value, edges
 from realtime_cropzoom.trigger.outputs.base import Job
-from realtime_cropzoom.trigger.outputs.row_log import RowLog
 
 RULE = "sync"
 COLUMNS = "frame,captured_ns,kind,value,queued_ns,written_ns,acknowledged_ns,error"

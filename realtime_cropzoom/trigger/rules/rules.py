@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
-from realtime_cropzoom.trigger import language, zones
-from realtime_cropzoom.trigger.language import (
+from realtime_cropzoom.trigger.rules import schema, zones
+from realtime_cropzoom.trigger.rules.schema import (
     AnyCondition,
     Coordinate,
     Duration,
@@ -21,7 +21,7 @@ from realtime_cropzoom.trigger.language import (
     Strict,
     Window,
 )
-from realtime_cropzoom.trigger.mistakes import Place, RulesError, explained, located
+from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explained, located
 from realtime_cropzoom.yaml_file import read_config
 
 _MOST_SHOWN = 20
@@ -243,19 +243,19 @@ def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
 
 
 def _every_name() -> set[str]:
-    models: list[type[Strict]] = [Rules, Rule, ZoneShape, SessionLimits, *language.KINDS.values()]
+    models: list[type[Strict]] = [Rules, Rule, ZoneShape, SessionLimits, *schema.KINDS.values()]
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
 
 def walk(condition: Any, place: Place = ()) -> Iterator[tuple[str, Any, Place]]:
     """Yield the kind, the model and the place of a condition and of all within it."""
-    kind = language.kind_of(condition)
+    kind = schema.kind_of(condition)
     if kind is None:
         return
     yield kind, condition, place
-    if isinstance(condition, language.NotThis):
+    if isinstance(condition, schema.NotThis):
         yield from walk(condition.not_, (*place, "not"))
-    elif isinstance(condition, language.AllOf | language.AnyOf):
+    elif isinstance(condition, schema.AllOf | schema.AnyOf):
         for i, part in enumerate(getattr(condition, kind)):
             yield from walk(part, (*place, kind, i))
 
@@ -264,14 +264,14 @@ def keypoints_of(condition: Any, named_zones: dict[str, ZoneShape]) -> set[str]:
     """Return the keypoints that a condition and all within it name."""
     names: set[str] = set()
     for kind, model, _ in walk(condition):
-        if isinstance(model, language.InZone):
+        if isinstance(model, schema.InZone):
             names.add(model.keypoint)
-        elif isinstance(model, language.Angle):
+        elif isinstance(model, schema.Angle):
             angle = model.angle_deg
             names |= {angle.from_, angle.to}
             if isinstance(angle.target, str) and angle.target not in named_zones:
                 names.add(angle.target)
-        elif isinstance(model, language.Limits):
+        elif isinstance(model, schema.Limits):
             named = getattr(model, kind)
             names |= {named} if isinstance(named, str) else {name for name in named if isinstance(name, str)}
     return names
@@ -298,13 +298,13 @@ def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
 
 
 def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -> Iterator[str]:
-    if isinstance(condition, language.InZone):
+    if isinstance(condition, schema.InZone):
         zone = rules.zones.get(getattr(condition, kind))
         if zone is None:
             yield f"no zone {_absent(getattr(condition, kind), rules.zones)}"
         elif (zone.in_cm and condition.margin_px) or (not zone.in_cm and condition.margin_cm):
             yield f"the zone is in {'cm' if zone.in_cm else 'px'}, so its margin must be, too"
-    if isinstance(condition, language.StateIs) and not condition.names() & states:
+    if isinstance(condition, schema.StateIs) and not condition.names() & states:
         yield (
             f"never holds, since the rule goes by states: [{', '.join(sorted(states))}] only; "
             f"give it states: [{', '.join(sorted(condition.names()))}]"

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime_cropzoom.trigger.conditions import Condition
-from realtime_cropzoom.trigger.events import Act, Action, Verdict
-from realtime_cropzoom.trigger.gates import Allowance, Gates
-from realtime_cropzoom.trigger.look import Look
+from realtime_cropzoom.trigger.engine.conditions import Condition
+from realtime_cropzoom.trigger.engine.events import Act, Action, Verdict
+from realtime_cropzoom.trigger.engine.firing_limits import Allowance, Gates
+from realtime_cropzoom.trigger.engine.pose_sample import Look
 
 
 class Tell(Protocol):

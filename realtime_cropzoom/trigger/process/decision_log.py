@@ -9,8 +9,8 @@ from pathlib import Path
 from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.sessions.dlc_csv import complete_lines
 from realtime_cropzoom.sessions.pose_rows import text_cell
-from realtime_cropzoom.trigger.events import Act, Action, Decision, Verdict
-from realtime_cropzoom.trigger.outputs.row_log import RowLog
+from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
 
 COLUMNS = (
     *("number", "verdict", "rule", "reason", "actions", "now_ns", "run", "camera", "seq", "frame"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from realtime_cropzoom.trigger import conditions, language, motion, tracks
-from realtime_cropzoom.trigger.look import AnySpot, ArenaMap, FixedSpot, Spot
-from realtime_cropzoom.trigger.rules import Rule, Rules
+from realtime_cropzoom.trigger.engine import conditions, quantities, trajectory
+from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, ArenaMap, FixedSpot, Spot
+from realtime_cropzoom.trigger.rules import schema
+from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
 _TURN_SIGN = {"right": 1, "left": -1, "either": 0}
 
@@ -21,27 +22,27 @@ class Compiler:
         self._arena = arena
         self._bridge_ns = round(rules.bridge_ms * 1e6)
         self._shared: dict[tuple[Any, ...], Any] = {}
-        self.tracks: list[tracks.Track] = []
+        self.tracks: list[trajectory.Track] = []
 
     def condition(self, model: Any, rule: Rule) -> conditions.Condition:
         """Return what asks ``model`` of a look, with the likelihood that ``rule`` demands."""
         least = self._rules.min_likelihood if rule.min_likelihood is None else rule.min_likelihood
-        if isinstance(model, language.AllOf):
+        if isinstance(model, schema.AllOf):
             return conditions.All([self.condition(part, rule) for part in model.all])
-        if isinstance(model, language.AnyOf):
+        if isinstance(model, schema.AnyOf):
             return conditions.Any([self.condition(part, rule) for part in model.any])
-        if isinstance(model, language.NotThis):
+        if isinstance(model, schema.NotThis):
             return conditions.Not(self.condition(model.not_, rule))
-        if isinstance(model, language.StateIs):
+        if isinstance(model, schema.StateIs):
             return conditions.StateIs(model.names())
-        if isinstance(model, language.InZone):
+        if isinstance(model, schema.InZone):
             return self._on_zone(model, least)
         low, high = model.range()
         return conditions.Threshold(
             self._quantity(model, least), low, high, model.hysteresis, self._bridge_ns, circular=model.circular()
         )
 
-    def _on_zone(self, model: language.InZone, least: float) -> conditions.Condition:
+    def _on_zone(self, model: schema.InZone, least: float) -> conditions.Condition:
         kind = next(kind for kind in ("inside", "outside", "entered", "left", "dwelt") if hasattr(model, kind))
         name = getattr(model, kind)
         zone = self._rules.zones[name]
@@ -53,28 +54,28 @@ class Compiler:
             self._bridge_ns,
             inside=kind in ("inside", "entered", "dwelt"),
         )
-        if isinstance(model, language.Entered | language.Left):
+        if isinstance(model, schema.Entered | schema.Left):
             return conditions.Crossing(side, kind, self._bridge_ns)
-        if isinstance(model, language.Dwelt):
+        if isinstance(model, schema.Dwelt):
             return conditions.Lasting(side, round(model.for_ms * 1e6), self._bridge_ns)
         return side
 
-    def _quantity(self, model: Any, least: float) -> motion.Quantity:
-        kind = language.kind_of(model) or ""
+    def _quantity(self, model: Any, least: float) -> quantities.Quantity:
+        kind = schema.kind_of(model) or ""
         key = (kind, repr(getattr(model, kind)), getattr(model, "over_ms", 0), getattr(model, "direction", ""), least)
         if key not in self._shared:
             self._shared[key] = self._make_quantity(kind, model, least)
-        found: motion.Quantity = self._shared[key]
+        found: quantities.Quantity = self._shared[key]
         return found
 
-    def _make_quantity(self, kind: str, model: Any, least: float) -> motion.Quantity:
+    def _make_quantity(self, kind: str, model: Any, least: float) -> quantities.Quantity:
         given = getattr(model, kind)
         cm = "_cm" in kind
         unit = "cm" if cm else "px"
         if kind == "likelihood":
-            return motion.Likelihood(given)
+            return quantities.Likelihood(given)
         if kind.startswith(("distance", "length")):
-            return motion.Length(tuple(self._any_spot(spot, least, cm=cm) for spot in given), unit)
+            return quantities.Length(tuple(self._any_spot(spot, least, cm=cm) for spot in given), unit)
         if kind == "heading_deg":
             return self._heading(self._spot(given[0], least), self._spot(given[1], least))
         if kind == "angle_deg":
@@ -84,10 +85,10 @@ class Compiler:
             return self._turning(given, least, over_ns, _TURN_SIGN[model.direction])
         spot = self._spot(given, least, cm=cm)
         if kind.startswith("speed"):
-            return motion.Speed(spot, self._track(spot), over_ns, f"{unit}/s")
-        return motion.Acceleration(spot, self._track(spot), over_ns, f"{unit}/s²")
+            return quantities.Speed(spot, self._track(spot), over_ns, f"{unit}/s")
+        return quantities.Acceleration(spot, self._track(spot), over_ns, f"{unit}/s²")
 
-    def _angle(self, given: language.AngleBetween, least: float) -> motion.Quantity:
+    def _angle(self, given: schema.AngleBetween, least: float) -> quantities.Quantity:
         """In frame pixels; in cm where the target is a zone in cm."""
         zone = self._rules.zones.get(given.target) if isinstance(given.target, str) else None
         cm = zone is not None and zone.in_cm
@@ -97,28 +98,28 @@ class Compiler:
             x, y = zone.shape().centre
             target = self._place(x, y, str(given.target))
         base, tip = self._spot(given.from_, least, cm=cm), self._spot(given.to, least, cm=cm)
-        return motion.Angle(self._heading(base, tip), self._heading(base, target), target.name)
+        return quantities.Angle(self._heading(base, tip), self._heading(base, target), target.name)
 
-    def _heading(self, base: AnySpot, tip: AnySpot) -> motion.Heading:
+    def _heading(self, base: AnySpot, tip: AnySpot) -> quantities.Heading:
         key = ("heading", base, tip)
         if key not in self._shared:
-            self._shared[key] = motion.Heading(base, tip)
-        heading: motion.Heading = self._shared[key]
+            self._shared[key] = quantities.Heading(base, tip)
+        heading: quantities.Heading = self._shared[key]
         return heading
 
-    def _turning(self, names: tuple[str, str], least: float, over_ns: int, sign: int) -> motion.Quantity:
+    def _turning(self, names: tuple[str, str], least: float, over_ns: int, sign: int) -> quantities.Quantity:
         base, tip = (self._spot(name, least) for name in names)
         key = ("heading track", base, tip)
         if key not in self._shared:
-            self._shared[key] = tracks.HeadingTrack(base, tip, self._bridge_ns)
+            self._shared[key] = trajectory.HeadingTrack(base, tip, self._bridge_ns)
             self.tracks.append(self._shared[key])
-        return motion.Turning(self._heading(base, tip), self._shared[key], over_ns, sign)
+        return quantities.Turning(self._heading(base, tip), self._shared[key], over_ns, sign)
 
-    def _track(self, spot: Spot) -> tracks.Track:
+    def _track(self, spot: Spot) -> trajectory.Track:
         if (spot,) not in self._shared:
-            self._shared[(spot,)] = tracks.Track(spot, self._bridge_ns)
+            self._shared[(spot,)] = trajectory.Track(spot, self._bridge_ns)
             self.tracks.append(self._shared[(spot,)])
-        track: tracks.Track = self._shared[(spot,)]
+        track: trajectory.Track = self._shared[(spot,)]
         return track
 
     def _any_spot(self, given: Any, least: float, *, cm: bool = False) -> AnySpot:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from realtime_cropzoom.errors import ConfigError, counted, did_you_mean, shortened
-from realtime_cropzoom.trigger.language import KINDS
+from realtime_cropzoom.trigger.rules.schema import KINDS
 from realtime_cropzoom.yaml_file import compose_yaml
 
 Place = tuple[str | int, ...]

@@ -1,0 +1,1 @@
+"""The rule engine: events in, decisions out. No clock, no files, no threads."""

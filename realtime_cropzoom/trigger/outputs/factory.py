@@ -1,0 +1,151 @@
+"""Everything a rule can switch: each output on its own thread, none of them in the rule loop's way.
+
+::
+
+    outputs = Outputs({"laser": parse_output("laser", {"serial": "/dev/ttyACM0"})}, log.add)
+    outputs.open()              # says what cannot be opened
+    outputs.submit(decision)    # returns at once
+    outputs.alive()             # at least every half second, or what is held goes off
+    outputs.close()             # the safe level, within two seconds
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.trigger.engine.events import Decision, Done
+from realtime_cropzoom.trigger.outputs.base import Job, OutputSettings, jobs_of
+from realtime_cropzoom.trigger.outputs.dry_run import DryRun
+from realtime_cropzoom.trigger.outputs.runner import LOOP_SILENT_NS, OutputThread
+
+_KINDS = {
+    "serial": ("serial_output", "SerialSettings"),
+    "zmq_publish": ("zmq_publish", "ZmqPublishSettings"),
+    "zmq_request": ("zmq_request", "ZmqRequestSettings"),
+    "open_ephys": ("open_ephys", "OpenEphysSettings"),
+    "lsl": ("lsl", "LslSettings"),
+    "osc": ("osc", "OscSettings"),
+    "python": ("python_callable", "PythonSettings"),
+    "shell": ("shell", "ShellSettings"),
+}
+_CLOSE_WITHIN_S = 1.5
+_GIVE_UP_WITHIN_S = 0.8
+"""The same where they were still being opened: what is stuck there has switched nothing."""
+
+logger = logging.getLogger(__name__)
+
+
+def parse_output(name: str, mapping: Any) -> OutputSettings:
+    """Check one entry of ``outputs:``. Raises ConfigError, one line with all that is wrong."""
+    kinds = [key for key in mapping if key in _KINDS] if isinstance(mapping, Mapping) else []
+    if len(kinds) != 1:
+        given = f"has {' and '.join(kinds)}" if kinds else f"is {mapping!r}"
+        raise ConfigError(f"outputs.{name} {given}; expected one of {', '.join(_KINDS)}, such as {{serial: PORT}}")
+    module, settings = _KINDS[kinds[0]]
+    model: type[OutputSettings] = getattr(
+        importlib.import_module(f"realtime_cropzoom.trigger.outputs.{module}"), settings
+    )
+    try:
+        return model.model_validate(dict(mapping))
+    except ValidationError as error:
+        there = ", ".join(model.model_fields)
+        wrong = [_line(f"outputs.{name}", problem, there) for problem in error.errors()]
+        raise ConfigError("; ".join(wrong)) from None
+
+
+def _line(where: str, problem: Any, there: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where} has no setting {key}; there are {there}"
+    return f"{where}.{key}: {problem['msg'].removeprefix('Value error, ')} (given: {problem['input']!r})"
+
+
+class Outputs:
+    """All outputs of a rules file. ``report`` is called with each ``Done``, from any thread; it must not block."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, OutputSettings],
+        report: Callable[[Done], None],
+        *,
+        dry_run: bool = False,
+        silent_after_ms: float = LOOP_SILENT_NS / 1e6,
+    ) -> None:
+        """With ``dry_run`` nothing is opened and nothing written. Raises ConfigError where a library is missing.
+
+        What is held goes off ``silent_after_ms`` after the last ``alive``, a second at most.
+        """
+        self._seen_ns = now_ns()
+        shared: dict[str, Any] = {}
+        self._threads = {
+            name: OutputThread(
+                name,
+                DryRun() if dry_run else one.make(name, shared),
+                report,
+                late_after_ms=one.late_after_ms,
+                loop_seen_ns=lambda: self._seen_ns,
+                silent_after_ns=min(LOOP_SILENT_NS, round(silent_after_ms * 1e6)),
+            )
+            for name, one in settings.items()
+        }
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Jobs of each output that did not go well."""
+        return {name: thread.errors for name, thread in self._threads.items()}
+
+    def levels(self, name: str) -> bool:
+        """Whether an output is on or off, and not one message a job."""
+        return self._threads[name].levels
+
+    def open(self, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Open all of them; returns False where it is ``given_up`` before they are open, and has closed all then.
+
+        Raises SinkError that names each which cannot be opened; then all are closed, too.
+        """
+        for thread in self._threads.values():
+            thread.start()
+        problems = []
+        for thread in self._threads.values():
+            try:
+                if not thread.wait_open(given_up=given_up):
+                    self.close(_GIVE_UP_WITHIN_S)
+                    return False
+            except SinkError as error:
+                problems.append(str(error))
+        if problems:
+            self.close()
+            raise SinkError("; ".join(problems))
+        self.alive()
+        return True
+
+    def submit(self, decision: Decision, offset_ns: int = 0) -> None:
+        """Hand over what a decision asks for; ``offset_ns`` is the publisher's clock less this machine's."""
+        queued_ns = now_ns()
+        for job in jobs_of(decision, queued_ns, offset_ns):
+            self.submit_job(job)
+
+    def submit_job(self, job: Job) -> None:
+        """Hand over one job, at once. Raises KeyError where there is no such output."""
+        self._threads[job.action.output].submit(job)
+
+    def alive(self) -> None:
+        """Say that the rule loop is alive; what is held goes off ``silent_after_ms`` after the last time."""
+        self._seen_ns = now_ns()
+
+    def close(self, within_s: float = _CLOSE_WITHIN_S) -> list[str]:
+        """Take all to their safe level and end; returns the names of those that hang."""
+        for thread in self._threads.values():
+            thread.finish()
+        deadline = time.monotonic() + within_s
+        return [
+            name for name, thread in self._threads.items() if not thread.close(max(0.0, deadline - time.monotonic()))
+        ]

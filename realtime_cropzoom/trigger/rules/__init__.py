@@ -1,0 +1,1 @@
+"""The rules file: its schema, its checks, and the zones it names."""
