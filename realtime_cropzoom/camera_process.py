@@ -26,7 +26,7 @@ from realtime_cropzoom.inference.pose_quality import nothing_found
 from realtime_cropzoom.runtime.signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.pipeline import Pipeline
+    from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 _ORPHAN_ENDS_WITHIN_S = 5.0
 
@@ -62,7 +62,7 @@ class CameraProcess:
 
     def _track(self, job: dict[str, Any]) -> tuple[int, str]:
         from realtime_cropzoom.config.settings import resolve
-        from realtime_cropzoom.pipeline import Pipeline
+        from realtime_cropzoom.pipeline.pipeline import Pipeline
 
         pipeline = Pipeline(resolve(job["settings"], {}), folder=Path(job["folder"]), anchor_ns=job["anchor_ns"])
         self._pipeline = pipeline

@@ -17,7 +17,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
-from realtime_cropzoom.report import fit
+from realtime_cropzoom.pipeline.report import fit
 from realtime_cropzoom.runtime.signals import Terminated
 from realtime_cropzoom.runtime.stats import Histogram, Rate
 

@@ -27,7 +27,7 @@ from realtime_cropzoom.advice import FLAG
 from realtime_cropzoom.cli import _parser
 from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.inference.model import Model, Outputs
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Float32, UInt8
 
@@ -155,7 +155,7 @@ class HeldModel(Model):
 def hold_models(monkeypatch: pytest.MonkeyPatch, **holds: Callable[[int], None]) -> None:
     """Call ``holds[role](k)`` ahead of the k-th inference of each role."""
     monkeypatch.setattr(HeldModel, "holds", holds)
-    monkeypatch.setattr("realtime_cropzoom.pipeline.Model", HeldModel)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.pipeline.Model", HeldModel)
 
 
 def at_least(seconds: float) -> Callable[[int], None]:

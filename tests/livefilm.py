@@ -16,7 +16,7 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
 from realtime_cropzoom.types import UInt8
 

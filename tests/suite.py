@@ -135,7 +135,8 @@ def _is_whole(function: Any) -> bool:
 
 def _starts(thing: Any, seen: set[int]) -> bool:
     """Whether a function or class of the tests, or one that it names, starts processes or a whole pipeline."""
-    from realtime_cropzoom import cli, pipeline
+    from realtime_cropzoom import cli
+    from realtime_cropzoom.pipeline import pipeline
 
     thing = inspect.unwrap(thing) if callable(thing) else thing  # of what contextlib or functools have wrapped
     starters = (subprocess, multiprocessing, cli.main, pipeline.Pipeline, pipeline.track)

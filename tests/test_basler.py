@@ -16,7 +16,7 @@ import pytest
 from live import check_complete, cropzoom_threads, make_settings, wait_for
 
 from realtime_cropzoom.errors import ConfigError, SourceError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, SourceOptions
 from realtime_cropzoom.sources.machine_vision.basler import BaslerCamera, list_cameras, open_basler
 from realtime_cropzoom.types import UInt8
@@ -240,8 +240,6 @@ def test_without_pypylon_a_line_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 def test_without_pypylon_nothing_else_is_missing() -> None:
     """Neither vendor's library is loaded before a camera of its kind is asked for."""
-    code = (
-        "import sys, realtime_cropzoom.pipeline, realtime_cropzoom.sources.machine_vision.basler; print(*sys.modules)"
-    )
+    code = "import sys, realtime_cropzoom.pipeline.pipeline, realtime_cropzoom.sources.machine_vision.basler; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert not {"pypylon", "realtime_cropzoom.sources.machine_vision.aravis"} & set(done.stdout.split())

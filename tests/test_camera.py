@@ -20,6 +20,7 @@ from live import LONG_S, check_complete, cropzoom, make_settings, run_to_end, wa
 
 from realtime_cropzoom.commands.sources import table
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
@@ -28,7 +29,6 @@ from realtime_cropzoom.sources.live import camera, v4l2
 from realtime_cropzoom.sources.live.rate_check import RateCheck
 from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
 from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
-from realtime_cropzoom.stages.capture import CaptureStage
 
 MS, S = 1_000_000, 1_000_000_000
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_cropzoom.drift import ClockDrift, DriftFit
+from realtime_cropzoom.pipeline.clock_drift import ClockDrift, DriftFit
 
 Times = Iterator[tuple[int, int]]
 

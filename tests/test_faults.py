@@ -17,11 +17,11 @@ from livefilm import Camera, Hold, Run, Segment, listen
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.messaging.message import Message, StatusMessage
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources.live.pacing import Pacing
 from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
-from realtime_cropzoom.stages.capture import CaptureStage
 from realtime_cropzoom.types import StreamState
 
 

@@ -29,7 +29,7 @@ from livefilm import Camera, Hold, Segment, listen
 from realtime_cropzoom import track
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ScheduleError, StageError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.worker import Restarts
 from realtime_cropzoom.types import UInt8
 

@@ -25,7 +25,7 @@ from live import (
 )
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 ARENA = "synthetic:arena,size=160x120,fps=60,seconds={}"
 

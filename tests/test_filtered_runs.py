@@ -12,7 +12,7 @@ from live import ANY_PORT, Files, Film, at_least, hold_models, make_settings, ru
 from realtime_cropzoom import load_session, track
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.messaging.message import PoseMessage
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sessions.table import FILTERED
 
 NAMES = ["middle", "right", "low"]

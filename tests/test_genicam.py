@@ -15,7 +15,7 @@ from fake_gige import ADDRESS, FakeCamera, only_one, why_not
 from live import LONG_S, check_complete, cropzoom_threads, make_settings, wait_for
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, SourceOptions
 from realtime_cropzoom.sources.machine_vision import aravis
 from realtime_cropzoom.sources.machine_vision.genicam import GenicamCamera, list_cameras, open_genicam

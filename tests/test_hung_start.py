@@ -17,7 +17,7 @@ from realtime_cropzoom.camera_group import CameraGroup
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime import started
 from realtime_cropzoom.runtime.started import in_time
 

@@ -167,7 +167,7 @@ HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
         ),
         ("from realtime_cropzoom.cli import main; main(['listen', 'nothing'])", {"av", "pydantic", "pandas"}),
         ("import realtime_cropzoom.listen", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
-        ("import realtime_cropzoom.pipeline", {"torch", "pandas"}),
+        ("import realtime_cropzoom.pipeline.pipeline", {"torch", "pandas"}),
         ("import realtime_cropzoom.demo, realtime_cropzoom.plots.session_pictures", {"torch", "matplotlib"}),
     ],
 )

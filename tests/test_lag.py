@@ -9,8 +9,8 @@ import pytest
 from live import ANY_PORT, Files, Film, at_least, hold_models, make_settings, run_to_end
 from livefilm import Camera, Segment, listen
 
-from realtime_cropzoom.report import TOO_SLOW, frames_to_come, report
-from realtime_cropzoom.stages.lag import LagWatch
+from realtime_cropzoom.pipeline.lag import LagWatch
+from realtime_cropzoom.pipeline.report import TOO_SLOW, frames_to_come, report
 
 S = 1_000_000_000
 

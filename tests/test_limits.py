@@ -12,10 +12,10 @@ import pytest
 
 from realtime_cropzoom.errors import SinkError, SourceError
 from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources.base import Source
-from realtime_cropzoom.stages.capture import CaptureStage
 
 RULES = """
 endpoint: tcp://127.0.0.1:1
@@ -142,7 +142,7 @@ def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.Monk
         let_go.wait(60)
         raise SourceError("late")
 
-    monkeypatch.setattr("realtime_cropzoom.stages.capture._OPENS_WITHIN_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPENS_WITHIN_S", 0.0)
     monkeypatch.setattr("realtime_cropzoom.offline.frames._OPENS_WITHIN_S", 0.0)
     monkeypatch.setattr("realtime_cropzoom.offline.frames.open_source", hang)
     capture = CaptureStage(hang, Control(), realtime=True, frames=None)

@@ -17,7 +17,7 @@ import pytest
 
 from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import Box, Keypoints
 

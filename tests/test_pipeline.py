@@ -31,8 +31,8 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, ScheduleError, SourceError, StageError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
-from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.stages.detect import DetectStage
+from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 NEAR_PX = 6.0
 """How close the tiny models come to the middle of the blob."""

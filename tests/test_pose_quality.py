@@ -13,7 +13,7 @@ from offline_fixtures import Workplace, write_image
 
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit, nothing_found, quality_lines
 from realtime_cropzoom.inference.presence import Doubt
-from realtime_cropzoom.report import nothing_found_line
+from realtime_cropzoom.pipeline.report import nothing_found_line
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import Keypoints, State
 

@@ -16,7 +16,7 @@ from realtime_cropzoom.inference.heatmaps import sharpness
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, UInt8

@@ -38,7 +38,7 @@ from live import (
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, json_schema
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 FRAMES = 200
 

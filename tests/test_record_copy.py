@@ -41,7 +41,7 @@ from test_recorder import FULL_DISK, check_recording, read_table, read_video, re
 
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, SourceError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sessions.compare import compare
 from realtime_cropzoom.sinks import packet_queue, shutdown_grace
 from realtime_cropzoom.sinks.packet_file import PacketFile

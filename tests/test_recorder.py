@@ -33,7 +33,7 @@ from live import (
 )
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.table import load_session, read_session
 from realtime_cropzoom.sinks import shutdown_grace

@@ -13,7 +13,7 @@ import pytest
 from live import ANY_PORT, Film, check_complete, make_settings, wait_for
 
 from realtime_cropzoom.errors import CropzoomError, StateError
-from realtime_cropzoom.pipeline import Pipeline, RunState
+from realtime_cropzoom.pipeline.pipeline import Pipeline, RunState
 from realtime_cropzoom.runtime.tuning import tune
 
 ENDLESS = 10**6
@@ -104,7 +104,7 @@ def test_a_start_that_fails_at_its_last_step_leaves_nothing(tmp_path: Path, monk
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("realtime_cropzoom.pipeline.DetectStage.start", refuse)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.pipeline.DetectStage.start", refuse)
     settings = make_settings(tmp_path, publish=ANY_PORT, record="h264")
     pipeline = Pipeline(settings, lambda: Film(ENDLESS))
     with pytest.raises(RuntimeError, match="new thread"):

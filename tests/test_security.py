@@ -50,8 +50,8 @@ from realtime_cropzoom.messaging.keys import (
 )
 from realtime_cropzoom.messaging.message import Counts, EndMessage, encode
 from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
-from realtime_cropzoom.pipeline import Pipeline
-from realtime_cropzoom.report import report
+from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.pipeline.report import report
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 EVERYWHERE = "tcp://0.0.0.0:*"

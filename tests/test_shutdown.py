@@ -32,7 +32,7 @@ from live import (
 )
 
 from realtime_cropzoom.errors import ModelError, SinkError, SourceError, StageError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 SOON_S = 30.0
 """What must end within 2 s on an idle machine has ended by then on a busy one, and long before ``LONG_S``."""
@@ -260,7 +260,7 @@ sys.path.insert(0, sys.argv[1])
 from live import Film, make_settings
 from realtime_cropzoom.commands.live import _watch
 from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.signals import stop_on_signals
 
 def get_stuck(index):

@@ -18,7 +18,7 @@ from conftest import Footage
 from live import make_settings, run_to_end
 
 from realtime_cropzoom.errors import ConfigError, SourceError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, Source, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.image_folder import ImageFolder

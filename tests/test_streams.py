@@ -34,7 +34,7 @@ from servers import FPS, RTSP_PYTHON, WRAP, behind, serving
 
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.errors import ConfigError, SourceError
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import Captured, Source, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting

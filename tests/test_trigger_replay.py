@@ -16,7 +16,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import load_settings
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick, Verdict
 from realtime_cropzoom.trigger.engine.smoothing import smoothing_of

@@ -16,7 +16,7 @@ from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.pipeline import Pipeline
+    from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 _SIGPIPE = 13
 """Windows has no name for it."""
@@ -80,8 +80,8 @@ def _run(arguments: argparse.Namespace) -> int:
         terminal.say(f"{RUN_EXPLAINED}All settings: cropzoom run --help")
         return EXIT_BAD_INPUT
     with signals_held_back():
-        from realtime_cropzoom.pipeline import Pipeline
-        from realtime_cropzoom.report import nothing_found_line, report
+        from realtime_cropzoom.pipeline.pipeline import Pipeline
+        from realtime_cropzoom.pipeline.report import nothing_found_line, report
 
     pipeline = Pipeline(settings)
     stopped_by = stop_on_signals(pipeline.stop)
@@ -116,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress a second until the run ends; on a terminal, over the last one."""
-    from realtime_cropzoom.report import frames_to_come, progress_line
+    from realtime_cropzoom.pipeline.report import frames_to_come, progress_line
 
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
         if not quiet:

@@ -26,7 +26,6 @@ from realtime_cropzoom.inference.model_spec import Role, model_path
 from realtime_cropzoom.inference.pose_quality import PoseQuality, say_quality
 from realtime_cropzoom.inference.presence import Presence, judged
 from realtime_cropzoom.inference.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
-from realtime_cropzoom.notes import box_notes
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frames import FrameReader, count_frames
 from realtime_cropzoom.offline.in_cm import write_cm
@@ -37,6 +36,7 @@ from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, wri
 from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.pipeline.startup import box_notes
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.sources.base import SourceInfo

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.pipeline import load_calibration
+from realtime_cropzoom.pipeline.pipeline import load_calibration
 from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.preflight.source import Measured
 

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.material import SHIPPED, Bench, MemorySource, arena_frames
 from benchmarks.results import Row
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.video_file import VideoFile
 
 TITLE = "Memory: resident set after the first tenth and at the end"

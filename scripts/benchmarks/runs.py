@@ -19,7 +19,7 @@ from benchmarks.material import Bench, MemorySource, Pair
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage
-from realtime_cropzoom.pipeline import Pipeline
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.types import UInt8
 
 _SILENCE_S = 20.0

@@ -12,7 +12,6 @@ from realtime_cropzoom import __version__
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.config.settings import NONE, Settings
-from realtime_cropzoom.drift import ClockDrift
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.messaging.message import (
@@ -23,6 +22,10 @@ from realtime_cropzoom.messaging.message import (
     Percentiles,
     StatusMessage,
 )
+from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.clock_drift import ClockDrift
+from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.pose import PoseStage
 from realtime_cropzoom.runtime.records import RunIdentity
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import Control, Stage
@@ -30,9 +33,6 @@ from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder
 from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.base import SourceInfo, without_password
-from realtime_cropzoom.stages.capture import CaptureStage
-from realtime_cropzoom.stages.detect import DetectStage
-from realtime_cropzoom.stages.pose import PoseStage
 from realtime_cropzoom.types import State, StreamState
 
 

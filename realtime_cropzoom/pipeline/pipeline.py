@@ -24,7 +24,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from realtime_cropzoom.account import Account, Stages
 from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import NONE, Settings, load_settings
@@ -39,7 +38,12 @@ from realtime_cropzoom.messaging.keys import read_server_keys
 from realtime_cropzoom.messaging.limits import check_open_files, raise_limit
 from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
 from realtime_cropzoom.messaging.security import Security
-from realtime_cropzoom.notes import box_notes, listener_notes, model_notes
+from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.pose import PoseStage
+from realtime_cropzoom.pipeline.startup import box_notes, listener_notes, model_notes
+from realtime_cropzoom.pipeline.status import Account, Stages
+from realtime_cropzoom.pipeline.watchdog import Watchdog
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.records import pose_message
 from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
@@ -64,10 +68,6 @@ from realtime_cropzoom.sources.base import Source, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live.reconnect import Policy
 from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
-from realtime_cropzoom.stages.capture import CaptureStage
-from realtime_cropzoom.stages.detect import DetectStage
-from realtime_cropzoom.stages.pose import PoseStage
-from realtime_cropzoom.stages.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
+from realtime_cropzoom.pipeline.lag import LagWatch
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.stages.lag import LagWatch
 from realtime_cropzoom.types import StreamState
 
 logger = logging.getLogger(__name__)

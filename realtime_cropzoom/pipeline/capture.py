@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.drift import DriftFit
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.pipeline.clock_drift import DriftFit
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.stats import Rate
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage

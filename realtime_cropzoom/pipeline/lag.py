@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.report import TOO_SLOW, share_skipped
+from realtime_cropzoom.pipeline.report import TOO_SLOW, share_skipped
 
 _WINDOW_NS = 3_000_000_000
 _AGAIN_NS = 60_000_000_000

@@ -1,0 +1,1 @@
+"""The live pipeline: capture, detect, pose, publish."""
