@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from realtime_cropzoom.offline.boxfile import read_boxes
+from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.types import Box, Float64
 
 SPARE = 4

@@ -29,8 +29,8 @@ import yaml
 
 from realtime_cropzoom.cli import main as cropzoom
 from realtime_cropzoom.inference.model_spec import shipped_model
-from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
-from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes
+from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.sessions.dlc_csv import Labels, read_labels, read_predictions
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header
 from realtime_cropzoom.sources.video_file import VideoFile

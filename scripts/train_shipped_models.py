@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.offline.train_split import split_frames
 from realtime_cropzoom.sessions.dlc_csv import read_labels
-from realtime_cropzoom.split import split_frames
 from realtime_cropzoom.train import Epoch, TrainReport, train
 from realtime_cropzoom.train.config import load_config
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames

@@ -19,7 +19,7 @@ import yaml
 from conftest import Footage, onnx_model
 
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.offline.origins import ENDING
+from realtime_cropzoom.offline.provenance import ENDING
 from realtime_cropzoom.types import UInt8
 
 KEYPOINTS = ("middle", "right", "low")

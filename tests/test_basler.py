@@ -240,6 +240,7 @@ def test_without_pypylon_a_line_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 def test_without_pypylon_nothing_else_is_missing() -> None:
     """Neither vendor's library is loaded before a camera of its kind is asked for."""
-    code = "import sys, realtime_cropzoom.pipeline.pipeline, realtime_cropzoom.sources.machine_vision.basler; print(*sys.modules)"
+    loaded = "realtime_cropzoom.pipeline.pipeline, realtime_cropzoom.sources.machine_vision.basler"
+    code = f"import sys, {loaded}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert not {"pypylon", "realtime_cropzoom.sources.machine_vision.aravis"} & set(done.stdout.split())

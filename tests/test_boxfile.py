@@ -10,7 +10,7 @@ from conftest import Footage
 from offline_fixtures import first_packets, frames_of, write_boxes
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.offline.boxfile import read_boxes
+from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.types import Box
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from realtime_cropzoom.errors import SinkError, SourceError
-from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.frame_reader import FrameReader
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import Control
@@ -143,8 +143,8 @@ def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.Monk
         raise SourceError("late")
 
     monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPENS_WITHIN_S", 0.0)
-    monkeypatch.setattr("realtime_cropzoom.offline.frames._OPENS_WITHIN_S", 0.0)
-    monkeypatch.setattr("realtime_cropzoom.offline.frames.open_source", hang)
+    monkeypatch.setattr("realtime_cropzoom.offline.frame_reader._OPENS_WITHIN_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.offline.frame_reader.open_source", hang)
     capture = CaptureStage(hang, Control(), realtime=True, frames=None)
     capture.start()
     try:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from offline_fixtures import first_packets, poses_in, run_here
 
-from realtime_cropzoom.offline.frames import count_frames
+from realtime_cropzoom.offline.frame_reader import count_frames
 from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.slow

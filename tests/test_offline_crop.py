@@ -26,7 +26,7 @@ from offline_fixtures import (
     write_labels,
 )
 
-from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.offline.video_writer import VideoWriter
 
 CODEC_LOSS = 6.0
 """Mean of the absolute difference in a frame, in grey levels: the tiny videos have sharp edges in colour."""

@@ -23,7 +23,7 @@ from offline_fixtures import (
     write_boxes,
 )
 
-from realtime_cropzoom.offline.origins import fingerprint, origin_of
+from realtime_cropzoom.offline.provenance import fingerprint, origin_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "offline.md"
 COUNT = 8

@@ -18,7 +18,7 @@ from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
 from realtime_cropzoom.inference.model_spec import find_in_directory
-from realtime_cropzoom.offline.directory import ModelDirectory
+from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.sessions.files import read_settings
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger.engine.events import Command, Order, Verdict

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from offline_fixtures import Workplace, files_below, image_name, nothing_changes_in, poses_in, write_boxes
 
-from realtime_cropzoom.offline.boxfile import read_boxes
+from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.offline.remap import remap
 
 

@@ -35,8 +35,8 @@ from test_offline_pipeline import film, flags_of
 from test_shutdown import ANNOUNCED
 
 from realtime_cropzoom.errors import DataError, SinkError
-from realtime_cropzoom.offline.lane import Lane
-from realtime_cropzoom.offline.outputs import RowsFile
+from realtime_cropzoom.files.atomic import RowsFile
+from realtime_cropzoom.offline.inference_pool import Lane
 
 LONG_VIDEO = 250
 SLOW = """

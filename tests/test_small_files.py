@@ -15,9 +15,9 @@ from live import make_settings, run_to_end
 
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
+from realtime_cropzoom.files.atomic import write_whole
 from realtime_cropzoom.inference.schedule import FileSchedule
-from realtime_cropzoom.offline.boxfile import read_boxes
-from realtime_cropzoom.offline.outputs import write_whole
+from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.plots.session_pictures import write_png
 from realtime_cropzoom.sessions.folder import make_session_folder
 

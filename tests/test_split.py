@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.split import _permutation, split_frames
+from realtime_cropzoom.offline.train_split import _permutation, split_frames
 
 FROM_TORCH_2 = {
     (10, 0): (4, 1, 7, 5, 3, 9, 0, 8, 6, 2),

@@ -12,7 +12,7 @@ from offline_fixtures import Workplace, frames_of, index_of, poses_in, write_box
 from realtime_cropzoom import load_session
 from realtime_cropzoom.errors import DataError, ScheduleError
 from realtime_cropzoom.inference.schedule import PASSED_OVER, FileSchedule
-from realtime_cropzoom.offline.boxfile import read_video_boxes
+from realtime_cropzoom.offline.bbox_csv import read_video_boxes
 from realtime_cropzoom.offline.metrics import write_temporal_norm
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames
 from realtime_cropzoom.types import Stamp

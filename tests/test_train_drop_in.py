@@ -21,9 +21,9 @@ import torch  # noqa: E402
 from realtime_cropzoom.cli import main  # noqa: E402
 from realtime_cropzoom.errors import ModelError  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
+from realtime_cropzoom.offline.train_split import split_frames  # noqa: E402
 from realtime_cropzoom.sessions.dlc_csv import read_labels, read_predictions  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
-from realtime_cropzoom.split import split_frames  # noqa: E402
 from realtime_cropzoom.train.crops import common_side  # noqa: E402
 from realtime_cropzoom.train.evaluate import predict, whole_frame  # noqa: E402
 

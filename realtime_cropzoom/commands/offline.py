@@ -191,7 +191,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _to_frames(given: Any, predictions: Path) -> Sequence[object]:
     """Return how predictions on crops get back into the whole frame; nothing where they are of whole frames."""
-    from realtime_cropzoom.offline.origins import input_of, origin_of
+    from realtime_cropzoom.offline.provenance import input_of, origin_of
 
     note = origin_of(predictions)
     boxes = next((found for kind in _CROPPED if (found := input_of(note, kind, "boxes")) is not None), None)
@@ -203,8 +203,8 @@ def _to_frames(given: Any, predictions: Path) -> Sequence[object]:
 
 def _create_bbox(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.create_bbox import box_files, create_bbox
-    from realtime_cropzoom.offline.directory import ModelDirectory
     from realtime_cropzoom.offline.inputs import gather
+    from realtime_cropzoom.offline.model_directory import ModelDirectory
 
     flags = _box_flags(arguments)
     directory = ModelDirectory.open(arguments.model_dir)
@@ -230,8 +230,8 @@ def _smooth_bbox(arguments: argparse.Namespace) -> int:
 
 def _crop(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.crop import Cropper
-    from realtime_cropzoom.offline.directory import ModelDirectory
     from realtime_cropzoom.offline.inputs import gather
+    from realtime_cropzoom.offline.model_directory import ModelDirectory
 
     batch = _Batch()
     inputs = gather(arguments.input_path, batch.refuse)
@@ -292,7 +292,7 @@ def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predict
     """Load the model, and give it all cores."""
     with signals_held_back():
         from realtime_cropzoom.inference.model import Model
-        from realtime_cropzoom.offline.directory import ModelDirectory
+        from realtime_cropzoom.offline.model_directory import ModelDirectory
         from realtime_cropzoom.offline.predict import Predictor
         from realtime_cropzoom.offline.workers import worker_pool
 

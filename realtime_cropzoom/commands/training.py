@@ -157,7 +157,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _export_ours(directory: Path, precision: Literal["fp32", "fp16"], *, overwrite: bool) -> Path:
     """Export our checkpoint where that has not been done, by the rule of all commands for what is there already."""
-    from realtime_cropzoom.offline.origins import input_entry, is_there, write_origin
+    from realtime_cropzoom.offline.provenance import input_entry, is_there, write_origin
 
     path = directory / "exports_onnx" / f"{Path(OUR_CHECKPOINT).stem}_{precision}.onnx"
     made_of = {"checkpoint": input_entry(directory / OUR_CHECKPOINT)}

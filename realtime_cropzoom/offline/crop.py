@@ -17,20 +17,20 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.files.atomic import Say, is_same_image, make_folder, replacing, write_image
 from realtime_cropzoom.files.csv_text import named_rows
 from realtime_cropzoom.inference.box_size import tiny_warning
 from realtime_cropzoom.inference.crop import cut
-from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
+from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
-from realtime_cropzoom.offline.directory import ModelDirectory
-from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.frame_reader import FrameReader
 from realtime_cropzoom.offline.images import ImageFolder, below, context_images, has_frame_number, images_sha256
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
-from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
-from realtime_cropzoom.offline.outputs import Say, is_same_image, make_folder, replacing, write_image
+from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.offline.predict import Predictor
 from realtime_cropzoom.offline.progress import progress
-from realtime_cropzoom.offline.videowriter import VideoWriter
+from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
+from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.sessions.dlc_csv import (
     Labels,
     chunks_of_rows,

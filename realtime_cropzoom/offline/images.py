@@ -10,7 +10,7 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.context_window import REACH
-from realtime_cropzoom.offline.origins import fingerprint, origin_of
+from realtime_cropzoom.offline.provenance import fingerprint, origin_of
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import UInt8
 

@@ -19,27 +19,27 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.files.atomic import RowsFile, Say, partial_of, replacing
 from realtime_cropzoom.inference.context_window import REACH, Question
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, say_quality
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
-from realtime_cropzoom.offline.boxfile import Boxes, read_boxes, read_video_boxes
-from realtime_cropzoom.offline.directory import ModelDirectory
-from realtime_cropzoom.offline.frames import FrameReader
+from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
+from realtime_cropzoom.offline.frame_reader import FrameReader
 from realtime_cropzoom.offline.images import ImageFolder, check_images, context_images, images_sha256
+from realtime_cropzoom.offline.inference_pool import Item, Lane
 from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
-from realtime_cropzoom.offline.lane import Item, Lane
 from realtime_cropzoom.offline.metrics import (
     pixel_errors,
     temporal_norm_path,
     write_pixel_errors,
     write_temporal_norm,
 )
-from realtime_cropzoom.offline.origins import MadeOf, input_entry, is_there, write_origin
-from realtime_cropzoom.offline.outputs import RowsFile, Say, partial_of, replacing
+from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.sessions.dlc_csv import Labels, labels_outside, read_header, read_labels
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.sources.image_file import depth_note

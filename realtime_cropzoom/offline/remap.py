@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.atomic import Say, replacing
 from realtime_cropzoom.files.csv_text import frame_number, frame_numbers, named_rows, numbers
-from realtime_cropzoom.offline.boxfile import Boxes, read_boxes
-from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of, is_there, origin_of, write_origin
-from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes
+from realtime_cropzoom.offline.provenance import fingerprint, input_entry, input_of, is_there, origin_of, write_origin
 from realtime_cropzoom.sessions.dlc_csv import Header, chunks_of_rows, frames_of_rows, header_text, read_header
 from realtime_cropzoom.sources.video_file import VideoFile
 

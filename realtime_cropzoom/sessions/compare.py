@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.offline.outputs import write_all
+from realtime_cropzoom.files.atomic import write_all
 from realtime_cropzoom.plots.overlay import figure_palette
 from realtime_cropzoom.plots.session_pictures import encode_figure
 from realtime_cropzoom.plots.traces import envelope

@@ -12,7 +12,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.offline.outputs import write_whole
+from realtime_cropzoom.files.atomic import write_whole
 from realtime_cropzoom.plots.session_pictures import encode_figure
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.evaluate import Prediction

@@ -14,9 +14,9 @@ import torch
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.offline.origins import input_entry, write_origin
+from realtime_cropzoom.offline.provenance import input_entry, write_origin
+from realtime_cropzoom.offline.train_split import Split, split_frames
 from realtime_cropzoom.sessions.dlc_csv import labels_outside
-from realtime_cropzoom.split import Split, split_frames
 from realtime_cropzoom.train.checkpoint import FILE as CHECKPOINT
 from realtime_cropzoom.train.checkpoint import Checkpoint, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.config import TrainConfig, load_config

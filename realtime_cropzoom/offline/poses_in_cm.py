@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
-from realtime_cropzoom.offline.origins import input_entry, is_there, write_origin
-from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.files.atomic import Say, replacing
+from realtime_cropzoom.offline.provenance import input_entry, is_there, write_origin
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_predictions, header_text
 from realtime_cropzoom.sessions.pose_rows import CM, cm_cells
 from realtime_cropzoom.types import Keypoints

@@ -11,7 +11,7 @@ from types import TracebackType
 import av
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.offline.outputs import partial_of
+from realtime_cropzoom.files.atomic import partial_of
 from realtime_cropzoom.sources.container import file_url, words
 from realtime_cropzoom.types import UInt8
 

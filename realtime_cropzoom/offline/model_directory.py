@@ -10,7 +10,7 @@ from typing import Any
 from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError, ModelError
 from realtime_cropzoom.files.paths import is_file, is_there, user_path
-from realtime_cropzoom.split import split_frames
+from realtime_cropzoom.offline.train_split import split_frames
 from realtime_cropzoom.yaml_file import read_yaml
 
 _READ = {

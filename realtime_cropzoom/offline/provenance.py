@@ -16,7 +16,7 @@ from typing import Any
 
 from realtime_cropzoom import __version__
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.offline.outputs import Say, replacing
+from realtime_cropzoom.files.atomic import Say, replacing
 
 ENDING = ".made_of.json"
 _WHOLE_BYTES, _PIECE_BYTES = 64 << 20, 8 << 20

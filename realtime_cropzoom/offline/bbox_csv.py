@@ -14,8 +14,8 @@ import pandas as pd
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
 from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
-from realtime_cropzoom.offline.frames import count_frames
-from realtime_cropzoom.offline.origins import fingerprint, input_entry, input_of
+from realtime_cropzoom.offline.frame_reader import count_frames
+from realtime_cropzoom.offline.provenance import fingerprint, input_entry, input_of
 from realtime_cropzoom.types import Box, Float64
 
 COLUMNS = ("x", "y", "h", "w")
