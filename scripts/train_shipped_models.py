@@ -27,10 +27,10 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.train_split import split_frames
 from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.train import Epoch, TrainReport, train
+from realtime_cropzoom.train.augmentation import labelled_box
 from realtime_cropzoom.train.config import load_config
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames
 from realtime_cropzoom.train.evaluate import Prediction, pixel_errors, predict, predict_frames, whole_frame
-from realtime_cropzoom.train.views import labelled_box
 from realtime_cropzoom.types import Box, UInt8
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,6 +22,7 @@ from realtime_cropzoom.inference.heatmaps import decode  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train import train  # noqa: E402
+from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, frame_to_model  # noqa: E402
 from realtime_cropzoom.train.checkpoint import load_checkpoint  # noqa: E402
 from realtime_cropzoom.train.config import load_config  # noqa: E402
 from realtime_cropzoom.train.dataset import (  # noqa: E402
@@ -35,7 +36,6 @@ from realtime_cropzoom.train.evaluate import predict, predict_frames  # noqa: E4
 from realtime_cropzoom.train.export import Metadata, export_onnx  # noqa: E402
 from realtime_cropzoom.train.network import CropzoomSmall, Heatmaps, targets  # noqa: E402
 from realtime_cropzoom.train.trainer import loss_of  # noqa: E402
-from realtime_cropzoom.train.views import Photometric, ViewRule, Views, batch, frame_to_model  # noqa: E402
 from realtime_cropzoom.types import Box  # noqa: E402
 
 NAMES = ["snout", "leftear", "rightear", "tailbase"]

@@ -16,9 +16,9 @@ import numpy as np
 
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import Presence
+from realtime_cropzoom.train.augmentation import labelled_box
 from realtime_cropzoom.train.dataset import LabelledFrame, with_backgrounds
 from realtime_cropzoom.train.evaluate import predict, whole_frame
-from realtime_cropzoom.train.views import labelled_box
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 logger = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from realtime_cropzoom.inference.crop import cut, fill_input, remap
 from realtime_cropzoom.inference.heatmaps import decode
+from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
 from realtime_cropzoom.train.evaluate import whole_frame
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, heatmaps_of, targets
-from realtime_cropzoom.train.views import Photometric, ViewRule, Views, batch, labelled_box, normalised
 
 
 class Trainer:
