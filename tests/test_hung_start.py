@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from live import LONG_S, Film, cropzoom_threads, make_settings, wait_for
 
-from realtime_cropzoom.camera_group import CameraGroup
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.multicamera.supervisor import CameraGroup
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime import started
 from realtime_cropzoom.runtime.started import in_time

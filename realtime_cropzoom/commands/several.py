@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom import terminal
-from realtime_cropzoom.camera_group import CameraGroup, CameraRun
 from realtime_cropzoom.commands.common import say_draw
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
+from realtime_cropzoom.multicamera.supervisor import CameraGroup, CameraRun
 from realtime_cropzoom.pipeline.report import frames_to_come, nothing_found_line, progress_line, report
 from realtime_cropzoom.runtime.signals import stop_on_signals
 

@@ -1,4 +1,4 @@
-"""One of several cameras, in its own process: ``python -m realtime_cropzoom.camera_process``, started by the group.
+"""One of several cameras, in its own process: ``python -m realtime_cropzoom.multicamera.worker``, started by the group.
 
 Lines of JSON. On stdin first the job, then perhaps ``{"stop": reason, "exit": code}``; the end of
 stdin means that the process which runs all cameras is gone, however it went, and this one ends too.

@@ -54,7 +54,7 @@ class CameraRun:
         self.gave_up = False
         """Whether it did not end in time and was killed for it."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "realtime_cropzoom.camera_process"],
+            [sys.executable, "-m", "realtime_cropzoom.multicamera.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
             start_new_session=True,  # Ctrl-C goes to all of a terminal's processes, but this one tells the others
         )  # fmt: skip

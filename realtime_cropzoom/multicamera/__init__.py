@@ -1,0 +1,1 @@
+"""Several cameras: one process each, started, watched and ended together."""
