@@ -27,13 +27,13 @@ from realtime_cropzoom.calibration.calibration import (
     read_lens,
 )
 from realtime_cropzoom.calibration.lens import Lens
+from realtime_cropzoom.checks.checks import check
 from realtime_cropzoom.chessboard import find_board, fit_lens
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.plots.calibration_picture import draw_grid, spacing
-from realtime_cropzoom.preflight import check
 from realtime_cropzoom.types import Float64, UInt8
 
 SIZE = (640, 480)

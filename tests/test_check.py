@@ -19,8 +19,8 @@ import yaml
 import zmq
 from live import Film, at_least, cropzoom, free_port, hold_models, make_settings, tiny_models
 
+from realtime_cropzoom.checks.checks import Line, check
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.preflight import Line, check
 from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8
 
@@ -32,14 +32,14 @@ SHORT_S = 0.2
 @pytest.fixture(autouse=True)
 def _plenty_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine has: only the test of it is about that."""
-    monkeypatch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: 8)
+    monkeypatch.setattr("realtime_cropzoom.checks.machine.usable_cores", lambda: 8)
 
 
 @pytest.fixture(autouse=True)
 def _brief_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of models and disk, too: what is wrong here is wrong by far."""
-    monkeypatch.setattr("realtime_cropzoom.preflight.models._RUNS", (3, 5))
-    monkeypatch.setattr("realtime_cropzoom.preflight.machine._TRIAL_BYTES", 1 << 20)
+    monkeypatch.setattr("realtime_cropzoom.checks.models._RUNS", (3, 5))
+    monkeypatch.setattr("realtime_cropzoom.checks.machine._TRIAL_BYTES", 1 << 20)
 
 
 class Wrong:
@@ -83,12 +83,12 @@ def _copy(image: UInt8, out: UInt8) -> None:
 
 
 def film(wrong: Wrong, **options: Any) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.source.open_source", lambda *_: LiveFilm(**options))
+    wrong.patch.setattr("realtime_cropzoom.checks.source.open_source", lambda *_: LiveFilm(**options))
 
 
 def hang(wrong: Wrong) -> None:
     never = threading.Event()
-    wrong.patch.setattr("realtime_cropzoom.preflight.source.open_source", lambda *_: never.wait(5))
+    wrong.patch.setattr("realtime_cropzoom.checks.source.open_source", lambda *_: never.wait(5))
     wrong.chosen |= {"open_timeout_s": 0.1, "read_timeout_s": 0.1}
 
 
@@ -110,28 +110,28 @@ def below_a_file(wrong: Wrong) -> None:
 
 
 def step_the_clock(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.machine.unix_offset_ns", lambda: time.time_ns())
+    wrong.patch.setattr("realtime_cropzoom.checks.machine.unix_offset_ns", lambda: time.time_ns())
 
 
 def encode_slowly(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.recording._encode", lambda *_: (50.0, 1000.0))
+    wrong.patch.setattr("realtime_cropzoom.checks.recording._encode", lambda *_: (50.0, 1000.0))
     wrong.chosen["record"] = "ffv1"
 
 
 def cores(wrong: Wrong, there: int) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.machine.usable_cores", lambda: there)
+    wrong.patch.setattr("realtime_cropzoom.checks.machine.usable_cores", lambda: there)
 
 
 def too_much_to_record(wrong: Wrong) -> None:
     """Fast enough for a thread of its own, but there is none."""
     cores(wrong, 1)
-    wrong.patch.setattr("realtime_cropzoom.preflight.recording._encode", lambda *_: (29.0, 1000.0))
+    wrong.patch.setattr("realtime_cropzoom.checks.recording._encode", lambda *_: (29.0, 1000.0))
     hold(wrong, "detector", 0.03)
     choose(wrong, record="h264")
 
 
 def slow_disk(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.machine._write_speed", lambda _: 100.0)
+    wrong.patch.setattr("realtime_cropzoom.checks.machine._write_speed", lambda _: 100.0)
 
 
 def for_ages(wrong: Wrong) -> None:
@@ -252,7 +252,7 @@ class Busy(LiveFilm):
 
 
 def test_what_reads_the_frames_counts_among_the_cores(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.preflight.source.open_source", lambda *_: Busy(fps=1000))
+    wrong.patch.setattr("realtime_cropzoom.checks.source.open_source", lambda *_: Busy(fps=1000))
     wrong.chosen["camera_fps"] = 10
     (line,) = [line for line in wrong.lines() if line.check == "cores"]
     assert float(line.values["needed"] or 0) > 0.1, "where the tiny models take a hundredth"

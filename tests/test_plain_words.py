@@ -11,8 +11,8 @@ import pytest
 import zmq
 from live import free_port
 
+from realtime_cropzoom.checks.machine import _bind
 from realtime_cropzoom.errors import CropzoomError, plainly
-from realtime_cropzoom.preflight.machine import _bind
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.machine_vision.aravis import _plain

@@ -18,8 +18,8 @@ from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
+    from realtime_cropzoom.checks.checks import Line
     from realtime_cropzoom.config.settings import Settings
-    from realtime_cropzoom.preflight import Line
 
 CHECK_EXPLAINED = """\
 cropzoom check CONFIG tries what 'cropzoom run --config CONFIG' will need: one line each, green or red.
@@ -58,7 +58,7 @@ def _check(arguments: argparse.Namespace) -> int:
         board.refuse(str(error))
         return board.finish()
     with signals_held_back():
-        from realtime_cropzoom.preflight import check
+        from realtime_cropzoom.checks.checks import check
 
     for line in check(cameras, hours=hours):
         board.show(line, several=len(cameras) > 1)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import zmq
 
+from realtime_cropzoom.checks.result import Line, bad, good
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.settings import AUTO, NONE, Settings
 from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys
 from realtime_cropzoom.pipeline.startup import listener_notes
-from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.runtime.tuning import usable_cores
 
 _TRIAL_BYTES = 32 << 20

@@ -8,6 +8,8 @@ from statistics import median
 
 import numpy as np
 
+from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.source import Measured
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import BoxRule
@@ -16,8 +18,6 @@ from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.schedule import FileSchedule
 from realtime_cropzoom.pipeline.pipeline import check_crop_size, load_model
 from realtime_cropzoom.pipeline.report import TOO_SLOW
-from realtime_cropzoom.preflight.line import Line, bad, good
-from realtime_cropzoom.preflight.source import Measured
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.types import Box, UInt8
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from statistics import median
 
+from realtime_cropzoom.checks.models import CheckedModels
+from realtime_cropzoom.checks.result import Line, bad, good
 from realtime_cropzoom.config.settings import COPY, NONE
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.preflight.line import Line, bad, good
-from realtime_cropzoom.preflight.models import CheckedModels
 from realtime_cropzoom.sinks.recorder import check_copy
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, suffix_of
 from realtime_cropzoom.types import UInt8

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
+from realtime_cropzoom.checks.models import CheckedModels
+from realtime_cropzoom.checks.result import Line, bad, good
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.inference.presence import PoseJudge
 from realtime_cropzoom.pipeline.pipeline import check_crop_size
-from realtime_cropzoom.preflight.line import Line, bad, good
-from realtime_cropzoom.preflight.models import CheckedModels
 from realtime_cropzoom.types import Box, Keypoints, Stamp, State, UInt8
 
 _FRAMES = 12

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.source import Measured
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline.pipeline import load_calibration
-from realtime_cropzoom.preflight.line import Line, bad, good
-from realtime_cropzoom.preflight.source import Measured
 
 
 def check_calibration(measured: Measured) -> Line | None:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from realtime_cropzoom.checks.result import Line, bad, good
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
-from realtime_cropzoom.preflight.line import Line, bad, good
 from realtime_cropzoom.sources.base import Captured, Source, SourceInfo, without_password
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import UInt8

@@ -1,0 +1,1 @@
+"""What ``cropzoom check`` tries before an experiment."""
