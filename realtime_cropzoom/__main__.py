@@ -2,7 +2,7 @@
 
 import sys
 
-from realtime_cropzoom.entry import main
+from realtime_cropzoom.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

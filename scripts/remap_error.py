@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 import yaml
 
-from realtime_cropzoom.cli import main as cropzoom
+from realtime_cropzoom.cli.main import main as cropzoom
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes
 from realtime_cropzoom.offline.video_writer import VideoWriter

@@ -24,7 +24,7 @@ from conftest import Footage, onnx_model
 from onnx import helper, numpy_helper
 
 from realtime_cropzoom.advice import FLAG
-from realtime_cropzoom.cli import _parser
+from realtime_cropzoom.cli.main import _parser
 from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline.pipeline import Pipeline

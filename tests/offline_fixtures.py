@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import Footage, onnx_model
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.offline.provenance import ENDING
 from realtime_cropzoom.types import UInt8
 
@@ -229,7 +229,7 @@ def full_disk(limit: int) -> str:
     """Code of a process in which no file can grow beyond ``limit`` bytes; its arguments are cropzoom's."""
     return (
         "import resource, sys\n"
-        "from realtime_cropzoom.cli import main\n"
+        "from realtime_cropzoom.cli.main import main\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "sys.exit(main())\n"
     )

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from live import LONG_S, check_complete, cropzoom, make_settings, run_to_end, wait_for
 
-from realtime_cropzoom.commands.sources import table
+from realtime_cropzoom.cli.cameras import table
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
@@ -203,12 +203,11 @@ def test_the_list_is_json_too() -> None:
 def test_no_camera_says_what_to_do_and_is_no_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from realtime_cropzoom import cli
-    from realtime_cropzoom.commands import sources
+    from realtime_cropzoom.cli import cameras, main
 
     monkeypatch.setattr(v4l2, "_SYSTEM", tmp_path)
-    monkeypatch.setattr(sources, "_MACHINE_VISION", ())
-    assert cli.main(["cameras"]) == 0
+    monkeypatch.setattr(cameras, "_MACHINE_VISION", ())
+    assert main.main(["cameras"]) == 0
     assert capsys.readouterr().out.startswith("no camera found. Plug one in")
 
 
@@ -403,13 +402,13 @@ class Flaky:
 
 @pytest.mark.slow
 def test_time_goes_on_over_a_break_and_the_segment_counts() -> None:
-    sources = [Flaky(), Flaky(), Flaky()]
-    rest = iter(sources[1:])
+    cameras = [Flaky(), Flaky(), Flaky()]
+    rest = iter(cameras[1:])
     stop = Event()
-    frames = list(islice(Reconnecting(sources[0], lambda: next(rest), Policy(), stop).frames(), 9))
+    frames = list(islice(Reconnecting(cameras[0], lambda: next(rest), Policy(), stop).frames(), 9))
     assert [c.segment for c in frames] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert all(a.pts_ns < b.pts_ns for a, b in pairwise(frames))
-    assert [s.closed for s in sources] == [1, 1, 0]
+    assert [s.closed for s in cameras] == [1, 1, 0]
 
 
 def test_the_limit_ends_it_and_says_how_long_it_was_gone() -> None:

@@ -20,7 +20,7 @@ import zmq
 from live import Film, at_least, cropzoom, free_port, hold_models, make_settings, tiny_models
 
 from realtime_cropzoom.checks.checks import Line, check
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import UInt8
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from live import Files, Film, check_complete, cropzoom, finish, model_flags, start_process, the_session, tiny_models
 
-from realtime_cropzoom.cli import _parser, main
-from realtime_cropzoom.commands.parser import GROUPS
+from realtime_cropzoom.cli.main import _parser, main
+from realtime_cropzoom.cli.parser import GROUPS
 from realtime_cropzoom.config.settings import Settings
 
 ARENA = "synthetic:arena,size=160x120,fps=60,seconds=0.3"
@@ -275,7 +275,7 @@ def test_the_settings_are_in_groups_with_their_defaults(capfd: pytest.CaptureFix
 
 def test_the_shell_can_complete() -> None:
     """As the shell does it: the answer comes on descriptor 8."""
-    code = "import os; os.dup2(1, 8); from realtime_cropzoom.cli import main; main()"
+    code = "import os; os.dup2(1, 8); from realtime_cropzoom.cli.main import main; main()"
     line = "cropzoom run --decoder "
     asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
     done = finish(start_process(code=code, env=asked))
@@ -421,7 +421,7 @@ for name in ("fork", "getuid", "geteuid", "sched_getaffinity", "killpg", "nice")
     delattr(os, name)
 for name in ("fcntl", "resource", "termios", "pwd", "grp"):
     sys.modules[name] = None
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 sys.exit(main())
 """
 
@@ -451,7 +451,7 @@ def test_listen_refuses_an_endpoint_that_is_none(capfd: pytest.CaptureFixture[st
     assert err.count("\n") == 1
 
 
-WITHOUT = "import sys; sys.modules[{!r}] = None; from realtime_cropzoom.cli import main; sys.exit(main())"
+WITHOUT = "import sys; sys.modules[{!r}] = None; from realtime_cropzoom.cli.main import main; sys.exit(main())"
 
 
 @pytest.mark.parametrize(

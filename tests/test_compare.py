@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from live import Files, Film, check_complete, cropzoom, make_settings, run_to_end
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError, SinkError
 from realtime_cropzoom.sessions.compare import compare, describe, write_comparison
 from realtime_cropzoom.sinks.video_encoder import VideoEncoder

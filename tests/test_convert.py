@@ -18,7 +18,7 @@ from conftest import Footage
 from live import at_least, hold_models, make_settings, run_to_end
 from test_session_table import write_poses
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError
 from realtime_cropzoom.sessions.convert import convert
 from realtime_cropzoom.sessions.table import load_session, read_session

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from live import LONG_S, check_complete, cropzoom, finish, start_process, the_session, wait_for
 
-from realtime_cropzoom.demo import truth_error
+from realtime_cropzoom.cli.demo_run import truth_error
 from realtime_cropzoom.inference.model_spec import shipped_model
 
 needs_models = pytest.mark.skipif(

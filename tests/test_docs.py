@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.settings import settings_table
 from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 

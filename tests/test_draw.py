@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from live import make_settings, run_to_end, tiny_models
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.offline.annotate import Drawing
 from realtime_cropzoom.plots.overlay import draw_caption, figure_palette, legend_strip, palette
 from realtime_cropzoom.plots.session_pictures import contact_sheet, draw_frame

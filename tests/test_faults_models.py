@@ -187,7 +187,7 @@ import sys, threading, time
 import numpy as np, onnxruntime
 from onnx import TensorProto, helper
 from realtime_cropzoom import pipeline
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 
 def endless():
     '''A loop in native code, which holds no lock of Python's and cannot be interrupted.'''

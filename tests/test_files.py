@@ -113,7 +113,7 @@ def test_an_output_folder_below_a_file_is_refused_before_the_start(tmp_path: Pat
 
 FULL_DISK = """
 import resource, sys
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 limit = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 sys.exit(main())
@@ -146,7 +146,7 @@ def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> No
 SPACE_AGAIN = """
 import resource, sys, threading, time
 from pathlib import Path
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
 

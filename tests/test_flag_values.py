@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime_cropzoom import cli
-from realtime_cropzoom.commands.values import a_path, a_session, frame_rate, seconds, some_text, whole
+from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, seconds, some_text, whole
 
 NUMBERS = ["nan", "inf", "1e400", "-1", "1e300", "99999999999999999999", ""]
 
@@ -26,7 +26,7 @@ def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iter
         yield from leaves(child, (*words, name))
 
 
-PARSER = cli._parser().add_all()
+PARSER = main._parser().add_all()
 COMMANDS = dict(leaves(PARSER))
 
 
@@ -59,11 +59,11 @@ def attempts(command: tuple[str, ...]) -> Iterator[list[str]]:
 def test_what_makes_no_sense_is_one_line(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "_parser", lambda: PARSER)  # to make it costs more than all else
+    monkeypatch.setattr(main, "_parser", lambda: PARSER)  # to make it costs more than all else
     parser = COMMANDS[command]
     monkeypatch.setattr(parser, "_defaults", {**parser._defaults, "command": _started})
     for words in attempts(command):
-        assert cli.main(words) == 2, words
+        assert main.main(words) == 2, words
         (line,) = capfd.readouterr().err.splitlines()
         assert line.startswith("cropzoom: "), words
         assert ": got " in line, line

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="
 HUNG = """
 import builtins, sys, time
 from pathlib import Path
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 thaw, hung, sys.argv[1:3] = Path(sys.argv[1]), sys.argv[2], []
 real = builtins.open
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from live import LONG_S, Film, cropzoom_threads, make_settings, wait_for
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.multicamera.supervisor import CameraGroup

@@ -160,15 +160,15 @@ HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
         ("import realtime_cropzoom.client.subscriber", {*HEAVY, "asyncio"}),
         ("from realtime_cropzoom import Subscriber", {*HEAVY, "asyncio"}),
         ("from realtime_cropzoom import AsyncSubscriber", set(HEAVY)),
-        ("import realtime_cropzoom.cli", {*HEAVY, "zmq"}),
+        ("import realtime_cropzoom.cli.main", {*HEAVY, "zmq"}),
         (
-            "from realtime_cropzoom.cli import main; main(['trigger', 'none.yaml'])",
+            "from realtime_cropzoom.cli.main import main; main(['trigger', 'none.yaml'])",
             {"av", "pydantic_settings", "pandas"},
         ),
-        ("from realtime_cropzoom.cli import main; main(['listen', 'nothing'])", {"av", "pydantic", "pandas"}),
-        ("import realtime_cropzoom.listen", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
+        ("from realtime_cropzoom.cli.main import main; main(['listen', 'nothing'])", {"av", "pydantic", "pandas"}),
+        ("import realtime_cropzoom.cli.listen_board", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
         ("import realtime_cropzoom.pipeline.pipeline", {"torch", "pandas"}),
-        ("import realtime_cropzoom.demo, realtime_cropzoom.plots.session_pictures", {"torch", "matplotlib"}),
+        ("import realtime_cropzoom.cli.demo_run, realtime_cropzoom.plots.session_pictures", {"torch", "matplotlib"}),
     ],
 )
 def test_what_an_import_pulls_in(statement: str, unwanted: set[str]) -> None:

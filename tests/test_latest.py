@@ -11,7 +11,7 @@ import pytest
 import yaml
 from live import Files, make_settings, run_to_end, the_session
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.sessions.latest import find_boxes, find_session
 

@@ -117,7 +117,7 @@ WITHOUT_RIGHTS = (
     "class Sets(ctypes.Structure): _fields_ = [(n, ctypes.c_uint32) for n in ('effective', 'allowed', 'inherited')]\n"
     "ctypes.CDLL(None).capset(ctypes.byref(Header(0x20080522, 0)), (Sets * 2)())\n"  # root may enter everywhere
     "import json\n"
-    "from realtime_cropzoom.cli import main\n"
+    "from realtime_cropzoom.cli.main import main\n"
     "for arguments in json.loads(sys.argv[1]):\n"
     "    print('exit', main(arguments), file=sys.stderr)\n"
 )

@@ -25,6 +25,7 @@ from live import (
 from onnx import TensorProto
 from publisher import pose
 
+from realtime_cropzoom.cli.listen_board import Listener
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
@@ -32,7 +33,6 @@ from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
-from realtime_cropzoom.listen import Listener
 from realtime_cropzoom.messaging.message import PoseMessage, encode
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.startup import model_notes

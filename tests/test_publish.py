@@ -411,7 +411,7 @@ import time
 import realtime_cropzoom.clock as clock
 clock.now_ns = lambda: time.monotonic_ns() + 3600 * 10**9
 clock.clock_id = lambda: "another machine's clock"
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 raise SystemExit(main())
 """
 

@@ -257,7 +257,7 @@ def test_an_encoder_that_fails_ends_the_recording_and_not_the_run(
 
 FULL_DISK = """
 import resource, sys
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 limit = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 sys.exit(main())

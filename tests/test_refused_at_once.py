@@ -13,7 +13,7 @@ from live import Film, make_settings, run_to_end, tiny_models
 from trigger_stream import START_NS, one_rule, pose, received
 
 from realtime_cropzoom.calibration.calibration import read_calibration, read_lens
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened

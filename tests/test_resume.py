@@ -41,7 +41,7 @@ from realtime_cropzoom.offline.inference_pool import Lane
 LONG_VIDEO = 250
 SLOW = """
 import sys, time
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.inference.model import Model
 infer_many = Model.infer_many
 

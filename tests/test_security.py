@@ -36,7 +36,7 @@ from live import (
 )
 
 from realtime_cropzoom import AsyncSubscriber, Subscriber
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.settings import Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.messaging.endpoints import is_local
@@ -593,8 +593,8 @@ def start_run(tmp_path: Path, *flags: object) -> tuple[subprocess.Popen[str], st
 
 LISTEN = """
 import sys
-from realtime_cropzoom.cli import main
-from realtime_cropzoom.listen import Listener
+from realtime_cropzoom.cli.main import main
+from realtime_cropzoom.cli.listen_board import Listener
 
 take = Listener.take
 

@@ -19,7 +19,7 @@ import yaml
 from live import LONG_S, check_complete, check_counts, cropzoom, finish, free_port, start_process, tiny_models, wait_for
 
 from realtime_cropzoom import load_session
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.multi_camera import Cameras, load_cameras
 from realtime_cropzoom.config.settings import load_settings

@@ -194,7 +194,7 @@ def test_a_stuck_thread_is_named_and_left_behind(tmp_path: Path) -> None:
 
 ANNOUNCED = """
 import sys
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 try:
     print("go", flush=True)
     sys.exit(main())
@@ -258,7 +258,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from live import Film, make_settings
-from realtime_cropzoom.commands.live import _watch
+from realtime_cropzoom.cli.live import _watch
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.signals import stop_on_signals

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has other si
 FORGE = """
 import json, os, signal, sys
 import realtime_cropzoom.trigger.outputs.python_callable, realtime_cropzoom.trigger.process.process
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 
 for line in sys.stdin:
     job = json.loads(line)
@@ -274,7 +274,7 @@ class Signalled(importlib.abc.MetaPathFinder):
             os.kill(os.getpid(), number)
 
 sys.meta_path.insert(0, Signalled())
-from realtime_cropzoom.entry import main
+from realtime_cropzoom.cli.entry import main
 sys.exit(main())
 """
 """``cropzoom`` with its first argument the module at whose import a signal comes, and its last the signal."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from live import make_settings, run_to_end
 
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.files.atomic import write_whole
 from realtime_cropzoom.inference.schedule import FileSchedule
@@ -25,7 +25,7 @@ ARENA = "synthetic:arena,size=160x120,fps=30,seconds=0.3,seed=3"
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 FULL_DISK = """
 import json, resource, sys
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 commands = json.loads(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 for command in commands:

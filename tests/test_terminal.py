@@ -14,7 +14,7 @@ import pytest
 from live import LONG_S, check_complete, free_port, model_flags, start_process, the_session, tiny_models, wait_for
 from terminals import Terminal
 
-from realtime_cropzoom import terminal
+from realtime_cropzoom.cli import terminal
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=2.5"
 ENDLESS = "synthetic:arena,size=160x120,fps=30,seconds=endless"

@@ -12,8 +12,8 @@ import pytest
 from live import Film, make_settings, run_to_end
 from test_session_table import write_poses
 
-from realtime_cropzoom.cli import main
-from realtime_cropzoom.commands.common import say_draw
+from realtime_cropzoom.cli.common import say_draw
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
 from realtime_cropzoom.plots.traces import draw_traces, envelope, lone_values

@@ -18,7 +18,7 @@ for name in ("torch", "onnx", "onnxruntime", "kornia", "matplotlib"):
 
 import torch  # noqa: E402
 
-from realtime_cropzoom.cli import main  # noqa: E402
+from realtime_cropzoom.cli.main import main  # noqa: E402
 from realtime_cropzoom.errors import ModelError  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.offline.train_split import split_frames  # noqa: E402
@@ -357,7 +357,7 @@ def test_what_cannot_be_exported_here_is_refused_in_a_line(tmp_path, capsys, mon
 
 
 def test_without_torch_the_extra_is_named(project, tmp_path):
-    code = "import sys; sys.modules['torch'] = None; from realtime_cropzoom.cli import main; sys.exit(main())"
+    code = "import sys; sys.modules['torch'] = None; from realtime_cropzoom.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-W", "error", "-c", code, "train", str(project / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2

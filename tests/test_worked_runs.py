@@ -34,7 +34,7 @@ from servers import RTSP_PYTHON, serving
 from test_recorder import check_recording, read_table, read_video, same_poses
 
 from realtime_cropzoom import load_session
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.settings import load_settings
 
@@ -301,7 +301,7 @@ def test_ctrl_c_while_a_gige_camera_does_not_answer(tmp_path: Path, gige: FakeCa
 FAILING = """
 import os, signal, sys
 os.environ["PYLON_CAMEMU"] = "1"
-from realtime_cropzoom.cli import main
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.sources import basler
 
 opened, open_basler = [], basler.open_basler

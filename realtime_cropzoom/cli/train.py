@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from realtime_cropzoom.commands.common import add_overwrite, say_next
-from realtime_cropzoom.commands.values import a_path
+from realtime_cropzoom.cli.common import add_overwrite, say_next
+from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:

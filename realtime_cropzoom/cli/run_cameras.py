@@ -7,8 +7,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom import terminal
-from realtime_cropzoom.commands.common import say_draw
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.common import say_draw
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE

@@ -16,22 +16,23 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from realtime_cropzoom import __version__, terminal
+from realtime_cropzoom import __version__
 from realtime_cropzoom.advice import flags_of_command
-from realtime_cropzoom.commands import (
-    calibration,
+from realtime_cropzoom.cli import (
+    calibrate,
+    cameras,
+    check,
     keys,
     latency,
     live,
     offline,
-    preflight,
     session,
-    sources,
-    training,
+    terminal,
+    train,
     trigger,
     zones,
 )
-from realtime_cropzoom.commands.parser import Parser, complete
+from realtime_cropzoom.cli.parser import Parser, complete
 from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, raise_limit
@@ -123,7 +124,7 @@ def _parser() -> Parser:
     parser = Parser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (live, trigger, zones, latency, preflight, sources, keys, offline, training, calibration, session):
+    for group in (live, trigger, zones, latency, check, cameras, keys, offline, train, calibrate, session):
         group.register(commands)
     return parser
 

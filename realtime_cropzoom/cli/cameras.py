@@ -8,8 +8,8 @@ import json
 import sys
 from typing import Any
 
-from realtime_cropzoom import terminal
-from realtime_cropzoom.commands.common import say_next
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from realtime_cropzoom import terminal
-from realtime_cropzoom.commands.common import add_overwrite, check_free, say_next
-from realtime_cropzoom.commands.values import a_path, seconds, some_text
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
+from realtime_cropzoom.cli.values import a_path, seconds, some_text
 
 
 def register(commands: Any) -> None:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import add_settings, settings_given
-from realtime_cropzoom.commands.values import a_path, frame_rate, whole
+from realtime_cropzoom.cli.common import add_settings, settings_given
+from realtime_cropzoom.cli.values import a_path, frame_rate, whole
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
 

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom import terminal
-from realtime_cropzoom.commands.common import add_settings, say_draw, say_next, settings_given
-from realtime_cropzoom.commands.values import a_path
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.common import add_settings, say_draw, say_next, settings_given
+from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     given = settings_given(arguments)
     cameras = None if arguments.config is None else load_cameras(given, arguments.config)
     if cameras is not None:
-        from realtime_cropzoom.commands.several import run_cameras
+        from realtime_cropzoom.cli.run_cameras import run_cameras
 
         return run_cameras(cameras, quiet=arguments.quiet)
     settings = load_settings(given, arguments.config)
@@ -132,7 +132,7 @@ def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
 
 
 def _listen(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.listen import listen
+    from realtime_cropzoom.cli.listen_board import listen
 
     listen(
         arguments.endpoint,
@@ -146,7 +146,7 @@ def _listen(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.demo import SOURCE, demo, make_pipeline
+        from realtime_cropzoom.cli.demo_run import SOURCE, demo, make_pipeline
 
     source = arguments.source or SOURCE
     pipeline = make_pipeline(arguments.out, source)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_cropzoom.commands.common import add_overwrite, check_free, say_next
-from realtime_cropzoom.commands.values import a_path, number, seconds, some_text
+from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
+from realtime_cropzoom.cli.values import a_path, number, seconds, some_text
 from realtime_cropzoom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _make(
 
 def _lens(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.calibration.calibration import lens_yaml
-    from realtime_cropzoom.chessboard import find_boards, fit_lens
+    from realtime_cropzoom.cli.chessboard import find_boards, fit_lens
     from realtime_cropzoom.plots.calibration_picture import draw_straightened
     from realtime_cropzoom.sources.first_frame import first_frame
 

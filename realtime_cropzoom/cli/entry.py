@@ -15,10 +15,10 @@ def main() -> int:
     try:
         with interrupts():
             with signals_held_back():
-                from realtime_cropzoom.cli import main as run
+                from realtime_cropzoom.cli.main import main as run
             return run()
     except KeyboardInterrupt as stopped:
-        from realtime_cropzoom import terminal
+        from realtime_cropzoom.cli import terminal
 
         terminal.say("cropzoom: stopped")
         terminal.finish()

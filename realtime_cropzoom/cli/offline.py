@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from realtime_cropzoom.commands.common import add_settings, say_next, settings_given
-from realtime_cropzoom.commands.values import a_path, number, whole
+from realtime_cropzoom.cli.common import add_settings, say_next, settings_given
+from realtime_cropzoom.cli.values import a_path, number, whole
 from realtime_cropzoom.errors import ConfigError, CropzoomError
 from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
 from realtime_cropzoom.files.paths import is_folder, user_path

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.commands.values import a_path
+from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.runtime.signals import signals_held_back
 

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, TextIO
 
-from realtime_cropzoom import terminal
+from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.client.base import Reception
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
