@@ -1,1 +1,0 @@
-"""The stages: one class, one thread, one run loop each."""
