@@ -21,9 +21,26 @@ from __future__ import annotations
 import difflib
 import errno
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 logger = logging.getLogger(__name__)
+
+EXIT_BAD_INPUT = 2
+"""Bad input, with one line that says what is wrong."""
+
+EXIT_FAILED = EXIT_BAD_INPUT
+"""It broke off; who looks at the code need not tell that from bad input."""
+
+EXIT_INCOMPLETE = 3
+"""It went to its end, but not all of it is there."""
+
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]*[a-z]")
+"""A flag in a sentence."""
+
+_flags: frozenset[str] | None = None
+"""The flags of the command that runs, with hyphens; None where none runs. Threads read it, too: no ContextVar."""
 
 
 class CropzoomError(Exception):
@@ -96,6 +113,7 @@ _PLAIN = {
     errno.EHOSTUNREACH: "this machine does not reach that host",
     errno.ENETUNREACH: "this machine does not reach that network",
 }
+
 _PLAIN_CLASSES = {  # of FFmpeg's errors, which have numbers of their own
     "InvalidDataError": "it is damaged, or no video",
     "EOFError": "it ends too early",
@@ -173,3 +191,20 @@ def how_to_install(module: str) -> str:
 def counted(number: int, thing: str) -> str:
     """Return ``1 rule``, ``2 rules``: a number, and the thing in its right form."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+@contextmanager
+def flags_of_command(flags: Collection[str]) -> Iterator[None]:
+    """While this is open, advice names none but these flags."""
+    global _flags
+    before, _flags = _flags, frozenset(flags)
+    try:
+        yield
+    finally:
+        _flags = before
+
+
+def advised(text: str, otherwise: str = "") -> str:
+    """Return ``text`` where the running command has all flags that it names, else ``otherwise``."""
+    named = {flag.replace("_", "-") for flag in FLAG.findall(text)}
+    return text if _flags is None or named <= _flags else otherwise

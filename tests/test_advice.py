@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from live import foreign_flags
 
-from realtime_cropzoom.advice import FLAG, advised, flags_of_command
 from realtime_cropzoom.cli.main import _parser
 from realtime_cropzoom.cli.parser import Parser
+from realtime_cropzoom.errors import FLAG, advised, flags_of_command
 
 PACKAGE = Path(__file__).parents[1] / "realtime_cropzoom"
 LIVE, MODELS = ("run", "check"), ("predict", "create_bbox", "smooth_bbox", "crop", "remap", "pipeline")

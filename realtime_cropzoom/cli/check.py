@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_settings, say_next, settings_given
 from realtime_cropzoom.cli.values import a_path
-from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT
+from realtime_cropzoom.errors import EXIT_BAD_INPUT, ConfigError
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:

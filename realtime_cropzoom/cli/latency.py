@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli.common import add_settings, settings_given
 from realtime_cropzoom.cli.values import a_path, frame_rate, whole
-from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError
 
 if TYPE_CHECKING:
     from realtime_cropzoom.latency.report import LatencyReport

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Sequence
 
 from realtime_cropzoom import __version__
-from realtime_cropzoom.advice import flags_of_command
 from realtime_cropzoom.cli import (
     calibrate,
     cameras,
@@ -33,8 +32,14 @@ from realtime_cropzoom.cli import (
     zones,
 )
 from realtime_cropzoom.cli.parser import Parser, complete
-from realtime_cropzoom.errors import CropzoomError, how_to_install, shortened
-from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
+from realtime_cropzoom.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INCOMPLETE,
+    CropzoomError,
+    flags_of_command,
+    how_to_install,
+    shortened,
+)
 from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, raise_limit
 from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 

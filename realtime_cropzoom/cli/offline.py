@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime_cropzoom.cli.common import add_settings, say_next, settings_given
 from realtime_cropzoom.cli.values import a_path, number, whole
-from realtime_cropzoom.errors import ConfigError, CropzoomError
-from realtime_cropzoom.exit_codes import EXIT_BAD_INPUT, EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, ConfigError, CropzoomError
 from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
 

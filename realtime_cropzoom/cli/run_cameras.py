@@ -11,7 +11,7 @@ from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_draw
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.multicamera.supervisor import CameraGroup, CameraRun
 from realtime_cropzoom.pipeline.report import frames_to_come, nothing_found_line, progress_line, report
 from realtime_cropzoom.runtime.signals import stop_on_signals

@@ -8,7 +8,7 @@ from typing import Any
 
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, number, some_text, whole
-from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE
 
 _SESSION = "the folder that a run has left, 'latest' for the newest one, or a pose file"
 FORMATS = ("nwb", "h5", "parquet", "csv")

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.cli.values import a_path, frame_rate, whole
-from realtime_cropzoom.errors import ConfigError, SinkError, counted
-from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError, counted
 from realtime_cropzoom.runtime.signals import ignore_suspension, signals_held_back, stop_on_signals
 from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, find_session
 from realtime_cropzoom.trigger import AUTO

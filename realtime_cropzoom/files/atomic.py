@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import DataError, SinkError
+from realtime_cropzoom.errors import DataError, SinkError, advised
 
 _FLUSH_S = 0.5
 _ADVICE = "; give another file with --out"

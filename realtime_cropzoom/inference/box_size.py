@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from realtime_cropzoom.advice import advised
+from realtime_cropzoom.errors import advised
 from realtime_cropzoom.inference.model_spec import ModelFile
 from realtime_cropzoom.types import Keypoints
 

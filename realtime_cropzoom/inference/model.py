@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, advised
 from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.box_size import ExpectedSide

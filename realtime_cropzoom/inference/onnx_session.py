@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import ModelError, how_to_install
+from realtime_cropzoom.errors import ModelError, advised, how_to_install
 from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.types import Float32
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.advice import advised
+from realtime_cropzoom.errors import advised
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 

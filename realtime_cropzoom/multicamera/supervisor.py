@@ -24,7 +24,7 @@ from realtime_cropzoom import __version__
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.exit_codes import EXIT_FAILED, EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.message import StatusMessage
 from realtime_cropzoom.runtime.signals import ending_signals, signal_name
 from realtime_cropzoom.runtime.started import in_time

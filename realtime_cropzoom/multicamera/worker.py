@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.exit_codes import EXIT_FAILED, EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE, CropzoomError
 from realtime_cropzoom.inference.pose_quality import nothing_found
 from realtime_cropzoom.runtime.signals import stop_on_signals
 

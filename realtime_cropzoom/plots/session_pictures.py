@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import DataError, SinkError, in_words
+from realtime_cropzoom.errors import DataError, SinkError, advised, in_words
 from realtime_cropzoom.files.atomic import encode_image, write_whole
 from realtime_cropzoom.plots.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.sessions.files import footage_of

@@ -14,9 +14,8 @@ from typing import Protocol
 import msgspec
 import zmq
 
-from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.errors import ConfigError, SinkError, plainly
+from realtime_cropzoom.errors import ConfigError, SinkError, advised, plainly
 from realtime_cropzoom.messaging.message import (
     Encoding,
     EndMessage,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import DataError, SourceError
+from realtime_cropzoom.errors import DataError, SourceError, advised
 from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
 from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.sources.image_file import depth_note, read_image

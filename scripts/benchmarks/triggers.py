@@ -21,7 +21,7 @@ from benchmarks.material import Bench
 from benchmarks.posing import PosePublisher, arena_poses
 from benchmarks.receivers import RECEIVERS
 from benchmarks.results import Row, percentiles
-from realtime_cropzoom.exit_codes import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.message import Counts, PoseMessage, TimeField
 from realtime_cropzoom.sources.arena.source import Arena
 from realtime_cropzoom.trigger.engine.engine import Engine

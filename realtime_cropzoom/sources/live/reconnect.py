@@ -14,9 +14,8 @@ from threading import Event
 import cv2
 import numpy as np
 
-from realtime_cropzoom.advice import advised
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import SourceError, advised
 from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
 from realtime_cropzoom.sources.live.pacing import Pacing
 from realtime_cropzoom.sources.live.rate_check import RateCheck

@@ -13,8 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import av
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, advised
 from realtime_cropzoom.sources.base import SourceOptions, without_password
 from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo, of_cameras_only

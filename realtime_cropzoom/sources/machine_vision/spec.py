@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime_cropzoom.advice import advised
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, advised
 from realtime_cropzoom.sources.base import SourceOptions
 
 _CLOSE = 0.005
