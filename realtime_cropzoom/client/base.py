@@ -15,7 +15,7 @@ from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, Inbox
 from realtime_cropzoom.client.pose_rate import PoseRate
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, plainly
-from realtime_cropzoom.filters.prediction import MAX_HORIZON_MS, predict
+from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
 from realtime_cropzoom.messaging.clock_sync import ClockKeeper
 from realtime_cropzoom.messaging.keys import read_client_keys
 from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage

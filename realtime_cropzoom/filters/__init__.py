@@ -5,10 +5,8 @@ later moment. All of it is plain arithmetic on floats: the same poses at the sam
 same numbers, live and from the files of a run, and a pose of few keypoints costs microseconds.
 """
 
-from realtime_cropzoom.filters.choice import chosen_filter
-from realtime_cropzoom.filters.factory import FILTERS, make_filter
-from realtime_cropzoom.filters.pose_filter import FilteredPoint, FilteredPose, PoseFilter
-from realtime_cropzoom.filters.prediction import MAX_HORIZON_MS, predict
+from realtime_cropzoom.filters.factory import FILTERS, chosen_filter, make_filter
+from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, FilteredPoint, FilteredPose, PoseFilter, predict
 
 __all__ = [
     "FILTERS",
