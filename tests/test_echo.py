@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from live import LONG_S, wait_for
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.messaging.clock_sync import ClockKeeper
 from realtime_cropzoom.messaging.message import HelloMessage
 from realtime_cropzoom.messaging.time_sync import (
     SAME_CLOCK,
+    ClockKeeper,
     ClockOffset,
     EchoReply,
     Exchange,

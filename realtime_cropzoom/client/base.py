@@ -16,11 +16,10 @@ from realtime_cropzoom.client.pose_rate import PoseRate
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
-from realtime_cropzoom.messaging.clock_sync import ClockKeeper
 from realtime_cropzoom.messaging.keys import read_client_keys
 from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.messaging.security import Handshake, use_client_keys
-from realtime_cropzoom.messaging.time_sync import ClockOffset
+from realtime_cropzoom.messaging.time_sync import ClockKeeper, ClockOffset
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
 AT_ONCE = 4096
