@@ -28,6 +28,7 @@ from realtime_cropzoom.calibration.calibration import Calibration, calibration_y
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import NONE, Settings, load_settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
+from realtime_cropzoom.files.append import NO_ANSWER
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
@@ -45,6 +46,7 @@ from realtime_cropzoom.pipeline.startup import box_notes, listener_notes, model_
 from realtime_cropzoom.pipeline.status import Account, Stages
 from realtime_cropzoom.pipeline.watchdog import Watchdog
 from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.queues import QueueSink, Sink
 from realtime_cropzoom.runtime.records import pose_message
 from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.started import in_time
@@ -58,10 +60,8 @@ from realtime_cropzoom.sessions.folder import (
     to_json,
     write_text,
 )
-from realtime_cropzoom.sinks.base import Sink
-from realtime_cropzoom.sinks.csv_writer import NO_ANSWER, CsvSink
+from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
-from realtime_cropzoom.sinks.queue import QueueSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders
 from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.base import Source, SourceInfo

@@ -12,9 +12,7 @@ Nor does a disk that does not answer: the rows wait in the queue, and are writte
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import time
 from pathlib import Path
 from threading import Thread
@@ -22,10 +20,11 @@ from threading import Thread
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.files.append import NO_ANSWER, RowFile
 from realtime_cropzoom.inference.pose_quality import PoseQuality
+from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import Fate, Record
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sessions.folder import moved_or_deleted
 from realtime_cropzoom.sessions.pose_rows import (
     BBOX_COLUMNS,
     CM,
@@ -35,16 +34,13 @@ from realtime_cropzoom.sessions.pose_rows import (
     pose_cells,
     pose_header,
 )
-from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.types import Keypoints
 
 logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
-_FLUSH_S = 0.1
-_PENDING_BYTES = 16 << 20
 
-NO_ANSWER = "the disk does not answer"
+_FLUSH_S = 0.1
 
 TIMING_COLUMNS = (
     "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
@@ -164,86 +160,3 @@ def _plausible_cell(record: Record) -> str:
     if record.keypoints is None:
         return ""
     return "yes" if record.doubt is None else record.doubt.value
-
-
-def taken_away(path: Path, written: int) -> str:
-    """Say so where somebody has taken away a file of which so many bytes are written; nothing where it is there.
-
-    Whoever writes to an open file does not learn of that: the rows go to where the file was moved, or nowhere.
-    """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        gone = path if path.parent.exists() else path.parent
-        return moved_or_deleted(gone)
-    except OSError:  # cannot be told
-        return ""
-    return f"{path} was replaced or cut short while it was written: rows are lost" if size < written else ""
-
-
-class RowFile:
-    """A file of lines that survives a full disk."""
-
-    def __init__(self, path: Path, header: str) -> None:
-        self.path = path
-        self.error = ""
-        self.lost_rows = 0
-        self._written = 0
-        """Bytes."""
-        self._missing = ""
-        self._pending = bytearray(header.encode())
-        with contextlib.ExitStack() as if_refused:
-            try:
-                self._file = if_refused.enter_context(open(path, "xb", buffering=0, opener=_to_append))
-                self._write_pending()
-            except OSError as error:
-                raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error
-            if_refused.pop_all()
-
-    def add(self, line: str) -> None:
-        """Queue a line; it is lost, and counted, if too much is waiting already."""
-        if len(self._pending) > _PENDING_BYTES:
-            self.lost_rows += 1
-        else:
-            self._pending += line.encode()
-
-    def flush(self) -> None:
-        """Hand what is queued to the operating system, as much as it takes."""
-        try:
-            self._write_pending()
-        except OSError as error:
-            if not self.error:
-                logger.warning("%s: %s; its rows are kept and tried again", self.path, error.strerror or error)
-            self.error = error.strerror or str(error)
-
-    def missing(self) -> str:
-        """Say so where the file is not where it was made, or shorter than what was written to it."""
-        self._missing = self._missing or taken_away(self.path, self._written)
-        return self._missing
-
-    def problem(self) -> str:
-        """Say what is not in the file; nothing where all is."""
-        lost = f"{self.path}: {self.error}; {self.lost_rows} rows are lost" if self.lost_rows else ""
-        return self._missing or lost
-
-    def waiting_rows(self) -> int:
-        """Return how many rows are not handed to the operating system yet."""
-        return self._pending.count(b"\n")
-
-    def _write_pending(self) -> None:
-        while self._pending:  # a disk that fills up takes the first part of it, and raises only for the next
-            written = self._file.write(self._pending)
-            del self._pending[: written or 0]
-            self._written += written or 0
-
-    def close(self) -> None:
-        """Try the rest once more, count what is lost, and close."""
-        self.flush()
-        self.lost_rows += self.waiting_rows()
-        self.missing()
-        self._file.close()
-
-
-def _to_append(path: str, flags: int) -> int:
-    """Open so that each row goes to the end, even where somebody has emptied the file: else it begins with zeros."""
-    return os.open(path, flags | os.O_APPEND, 0o666)

@@ -20,10 +20,10 @@ from realtime_cropzoom.config.settings import COPY, NONE, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import even
 from realtime_cropzoom.inference.crop import Edge, cut
+from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import Fate, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Ring, TrailingReader
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.packet_file import SUFFIX
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording

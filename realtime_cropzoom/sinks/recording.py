@@ -16,10 +16,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from realtime_cropzoom.errors import CropzoomError, SinkError
+from realtime_cropzoom.files.append import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.runtime.ring import Lease
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import in_a_line
-from realtime_cropzoom.sinks.csv_writer import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.sinks.packet_file import PacketFile
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder
 from realtime_cropzoom.sources.encoded import CodedFrames, Coding

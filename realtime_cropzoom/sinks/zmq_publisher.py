@@ -27,11 +27,11 @@ from realtime_cropzoom.messaging.message import (
     topic,
 )
 from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity, pose_message
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sinks.base import Sink
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.types import StreamState
 

@@ -7,7 +7,7 @@ import queue
 import threading
 from pathlib import Path
 
-from realtime_cropzoom.sinks.csv_writer import RowFile
+from realtime_cropzoom.files.append import RowFile
 
 _LIMIT = 1 << 16
 _RETRY_S = 0.5
