@@ -26,8 +26,7 @@ from realtime_cropzoom.runtime.worker import Control
 from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live import camera, v4l2
-from realtime_cropzoom.sources.live.rate_check import RateCheck
-from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
+from realtime_cropzoom.sources.live.reconnect import Policy, RateCheck, Reconnecting
 from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
 
 MS, S = 1_000_000, 1_000_000_000

@@ -20,8 +20,7 @@ from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sources.live.pacing import Pacing
-from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
+from realtime_cropzoom.sources.live.reconnect import Pacing, Policy, Reconnecting
 from realtime_cropzoom.types import StreamState
 
 

@@ -152,8 +152,8 @@ def test_a_process_whose_wall_clock_is_set_goes_on(tmp_path: Path, stepped_clock
 def test_a_camera_that_comes_and_goes_leaves_neither_threads_nor_files_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime_cropzoom.sources.live.pacing._DELAYS_S", (0.0,))
-    monkeypatch.setattr("realtime_cropzoom.sources.live.pacing._MINUTE_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.sources.live.reconnect._DELAYS_S", (0.0,))
+    monkeypatch.setattr("realtime_cropzoom.sources.live.reconnect._MINUTE_S", 0.0)
     seen: list[tuple[int, int]] = []
 
     def count(index: int) -> None:

@@ -27,7 +27,7 @@ _BUILT_IN = {
     "camera": "live.camera:open_camera",
     "genicam": "machine_vision.genicam:open_genicam",
     "basler": "machine_vision.basler:open_basler",
-    "lavfi": "live.lavfi:open_lavfi",
+    "lavfi": "live.stream:open_lavfi",
 }
 _ADDRESSES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtp", "rtmp")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)

@@ -7,6 +7,7 @@ pure function of the settings and ``i``: any frame can be asked for, in any orde
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
@@ -16,21 +17,57 @@ import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources.arena.drawing import MouseBrush
-from realtime_cropzoom.sources.arena.jumps import Jumps
 from realtime_cropzoom.sources.arena.motion import Trajectory
 from realtime_cropzoom.sources.arena.painting import look_of, paint_arena
 from realtime_cropzoom.sources.arena.posture import Posture, Rect
 from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
 
+_TAIL = (math.pi,) * 5
+
+_JITTER = 0.25
+"""Of the interval: jumps come at no fixed phase of the detector's own rate."""
+
 _BODY_PX = 118.0
 """Snout to tail base at 640x480, as in the open field recordings."""
+
 _MARGIN_PX = 24.0
 """Frame edge to floor at 640x480: the walls."""
+
 _JUMPER_LENGTH = 2.0
 """Room that a standing animal needs, its tail included, in body lengths."""
+
 _NOISE_ROOM = 64
 """The noise is one image, this much larger than the frame, laid at another offset in every frame."""
+
+
+class Jumps:
+    """To and fro between a place on the left and one on the right of the middle, ``distance`` apart."""
+
+    def __init__(self, floor: Rect, every_s: float, distance: float, seed: int) -> None:
+        """The first jump, to the right, comes after one interval; each is off by up to a quarter of one."""
+        self._y = (floor.y0 + floor.y1) / 2
+        middle = (floor.x0 + floor.x1) / 2
+        self._xs = (middle - distance / 2, middle + distance / 2)
+        self._every_s = every_s
+        self._draw = np.random.default_rng([seed, 7])
+        self._times_s: list[float] = []
+
+    def at(self, time_s: float) -> Posture:
+        """The posture at ``time_s`` ≥ 0."""
+        side = self._jumps_before(time_s) % 2
+        return Posture(self._xs[side], self._y, 0.0, 0.0, 0.0, 0.0, 0.0, _TAIL, 2 * math.pi * 2.3 * time_s)
+
+    def arrivals(self, seconds: float) -> list[float]:
+        """The times at which the animal appears on the right, up to ``seconds``."""
+        return self._times_s[: self._jumps_before(seconds)][::2]
+
+    def _jumps_before(self, time_s: float) -> int:
+        """How many jumps there were up to and at ``time_s``."""
+        while not self._times_s or self._times_s[-1] <= time_s:
+            number = len(self._times_s) + 1
+            self._times_s.append((number + _JITTER * float(self._draw.uniform(-1, 1))) * self._every_s)
+        return bisect_right(self._times_s, time_s)
 
 
 @dataclass(frozen=True)
@@ -87,6 +124,7 @@ _LIMITS = {
     "jump_s": (0.01, 3600),
     "jump_px": (1, 8192),
 }
+
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 

@@ -21,11 +21,13 @@ from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVi
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
 """How much is read to find out what it is: so many bytes, so many µs. It is kept and decoded, although it may be
 old by then: most senders begin with a key frame, and without it nothing can be shown before the next one."""
+
 _OPTIONS: dict[str, dict[str, str]] = {
     "rtsp": {"rtsp_transport": "tcp", "max_delay": "0"},  # over UDP, a picture that lost a packet is a spoilt one
     "rtsps": {"rtsp_transport": "tcp", "max_delay": "0"},
     "udp": {"overrun_nonfatal": "1"},
 }
+
 _HINTS: tuple[tuple[str, str], ...] = (
     ("ExitError", "nothing came in time; check that it sends, and the network between"),
     ("ConnectionRefusedError", "nobody answers at that port; check that the server runs, and the port"),
@@ -77,3 +79,24 @@ def _explain(error: Exception) -> str:
     broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg's for a name that nobody knows, too
     why = "there is no such host, or the network failed" if broken else words(error)
     return f"{why}; check the address, and that this machine reaches it"
+
+
+def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
+    """Open a filter graph, which plays in real time. Raises SourceError where FFmpeg does not understand it."""
+    if not graph:
+        raise ConfigError(
+            "lavfi: names no picture; expected a filter graph, such as lavfi:testsrc2=size=640x480:rate=30"
+        )
+    paced = graph if "realtime" in graph else f"{graph},realtime"
+    return LiveVideo(
+        Address(
+            paced,
+            f"lavfi:{graph}",
+            "lavfi",
+            lambda error: f"{words(error)}; expected a filter graph, such as testsrc2=size=640x480:rate=30",
+            format="lavfi",
+            timeout_s=(options.open_timeout_s, options.read_timeout_s),
+            asked_fps=options.fps,
+            stopped=options.stopped,
+        )
+    )
