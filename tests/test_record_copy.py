@@ -43,9 +43,8 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sessions.compare import compare
-from realtime_cropzoom.sinks import packet_queue, shutdown_grace
-from realtime_cropzoom.sinks.packet_file import PacketFile
-from realtime_cropzoom.sinks.packet_queue import DropToKeyFrameQueue, QueuedFrame
+from realtime_cropzoom.sinks import packet_file, packet_recorder
+from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, PacketFile, QueuedFrame
 from realtime_cropzoom.sources.base import Captured, Source
 from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
 from realtime_cropzoom.sources.packet_buffer import PacketTrail
@@ -331,7 +330,7 @@ def test_a_slow_disk_costs_frames_up_to_a_key_frame_and_the_tracking_nothing(
     tmp_path: Path, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", SlowFile)
-    monkeypatch.setattr(packet_queue, "_FRAMES", 4)
+    monkeypatch.setattr(packet_file, "_FRAMES", 4)
     played = make_video("clip.mp4", frames=200, fps=100, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, record="copy", max_lag=100)
     files = check_complete(run_to_end(settings).folder)
@@ -350,7 +349,7 @@ def test_in_lockstep_a_slow_disk_is_waited_for(
     tmp_path: Path, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", SlowFile)
-    monkeypatch.setattr(packet_queue, "_FRAMES", 4)
+    monkeypatch.setattr(packet_file, "_FRAMES", 4)
     played = make_video("clip.mp4", frames=60, codec="libx264", options=NO_B_FRAMES)
     files = check_complete(run_to_end(make_settings(tmp_path, source=played, record="copy", pace="fast")).folder)
     assert check_copy(files, tmp_path / "again") == list(range(60))
@@ -404,7 +403,7 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
             super().write(coded, pts_ns)
 
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", Stuck)
-    monkeypatch.setattr(shutdown_grace, "_LAST_S", 0.0)
+    monkeypatch.setattr(packet_recorder, "_LAST_S", 0.0)
     played = make_video("clip.mp4", frames=200, fps=100, codec="libx264", options=NO_B_FRAMES)
     pipeline = Pipeline(make_settings(tmp_path, source=played, record="copy"))
     pipeline.start()

@@ -8,15 +8,32 @@ tracking nothing.
 from __future__ import annotations
 
 import threading
+import time
 
 from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.sinks.packet_queue import DropToKeyFrameQueue, QueuedFrame
+from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, QueuedFrame
 from realtime_cropzoom.sinks.recording import RUN_ENDED, TOO_SLOW, CopiedRecording
-from realtime_cropzoom.sinks.shutdown_grace import LastMoments
 from realtime_cropzoom.sources.base import Captured
 from realtime_cropzoom.types import Stamp
+
+_LAST_S = 0.4
+"""So long a run that was stopped goes on recording what was captured before."""
+
+
+class LastMoments:
+    """Tells a recorder that a run was stopped so long ago that it must leave out what is left."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._over_at: float | None = None
+
+    def over(self) -> bool:
+        """Whether to leave out the rest."""
+        if self._over_at is None and self._control.stop.is_set():
+            self._over_at = time.monotonic() + _LAST_S
+        return self._over_at is not None and time.monotonic() > self._over_at
 
 
 class PacketRecorder(Stage):

@@ -25,9 +25,8 @@ from realtime_cropzoom.runtime.records import Fate, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Ring, TrailingReader
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 from realtime_cropzoom.sinks.packet_file import SUFFIX
-from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
+from realtime_cropzoom.sinks.packet_recorder import LastMoments, PacketRecorder
 from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
-from realtime_cropzoom.sinks.shutdown_grace import LastMoments
 from realtime_cropzoom.sinks.video_encoder import Codec, suffix_of
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.encoded import Coding
