@@ -263,8 +263,8 @@ def _pipeline(arguments: argparse.Namespace) -> int:
 
     settings = load_settings(settings_given(arguments), arguments.config)
     with signals_held_back():
+        from realtime_cropzoom.offline.inference_pool import worker_pool
         from realtime_cropzoom.offline.pipeline import OfflinePipeline, load_models, sources_of
-        from realtime_cropzoom.offline.workers import worker_pool
 
     batch = _Batch()
     sources = sources_of(arguments.input_path, batch.refuse)
@@ -291,9 +291,9 @@ def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predict
     """Load the model, and give it all cores."""
     with signals_held_back():
         from realtime_cropzoom.inference.model import Model
+        from realtime_cropzoom.offline.inference_pool import worker_pool
         from realtime_cropzoom.offline.model_directory import ModelDirectory
         from realtime_cropzoom.offline.predict import Predictor
-        from realtime_cropzoom.offline.workers import worker_pool
 
     _say_what_does_not_apply(arguments)
     directory = ModelDirectory.open(arguments.model_dir, getattr(arguments, "overrides", ()))

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.files.atomic import write_image
-from realtime_cropzoom.offline.frame_reader import FrameReader
-from realtime_cropzoom.offline.progress import progress
+from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.plots.overlay import Colour, legend_strip, palette, write_in_strip
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, read_header

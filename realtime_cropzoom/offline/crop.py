@@ -23,12 +23,11 @@ from realtime_cropzoom.inference.box_size import tiny_warning
 from realtime_cropzoom.inference.crop import cut
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
-from realtime_cropzoom.offline.frame_reader import FrameReader
+from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.images import ImageFolder, below, context_images, has_frame_number, images_sha256
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.offline.predict import Predictor
-from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.sessions.dlc_csv import (

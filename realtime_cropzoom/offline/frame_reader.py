@@ -8,9 +8,12 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
@@ -20,7 +23,9 @@ from realtime_cropzoom.types import Frame, Stamp
 
 _AHEAD = 8
 """Frames decoded before they are asked for."""
+
 _POLL_S = 0.2
+
 _OPENS_WITHIN_S = 600.0
 """A long video without an index may be read as a whole first; a disk that hangs takes for ever."""
 
@@ -145,3 +150,10 @@ class FrameReader:
             with contextlib.suppress(queue.Full):
                 self._queue.put(item, timeout=_POLL_S)
                 return
+
+
+@contextmanager
+def progress(what: str, total: int | None, done: int = 0, *, unit: str = "frames") -> Iterator[Any]:
+    """Show a bar on a terminal, and nothing elsewhere; call ``update`` on what this yields."""
+    with tqdm(desc=what, total=total, initial=done, unit=f" {unit}", disable=None, dynamic_ncols=True) as bar:
+        yield bar

@@ -10,15 +10,30 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from realtime_cropzoom.inference.context_window import ContextWindow, Question
 from realtime_cropzoom.inference.crop import Edge, Resize
 from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 T = TypeVar("T")
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, one a core. Left early, it drops what has not begun and waits for no one."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="cropzoom-worker")
+    try:
+        with tuned():
+            yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

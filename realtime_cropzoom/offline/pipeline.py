@@ -28,13 +28,12 @@ from realtime_cropzoom.inference.pose_quality import PoseQuality, say_quality
 from realtime_cropzoom.inference.presence import Presence, judged
 from realtime_cropzoom.inference.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
 from realtime_cropzoom.offline.annotate import annotate_video
-from realtime_cropzoom.offline.frame_reader import FrameReader, count_frames
+from realtime_cropzoom.offline.frame_reader import FrameReader, count_frames, progress
 from realtime_cropzoom.offline.inference_pool import Answer, Lane
 from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
 from realtime_cropzoom.offline.poses_in_cm import write_cm
 from realtime_cropzoom.offline.predict import Options
-from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.pipeline.startup import box_notes
 from realtime_cropzoom.sessions.dlc_csv import read_header

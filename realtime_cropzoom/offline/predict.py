@@ -27,7 +27,7 @@ from realtime_cropzoom.inference.presence import Doubt, PoseJudge
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
-from realtime_cropzoom.offline.frame_reader import FrameReader
+from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.images import ImageFolder, check_images, context_images, images_sha256
 from realtime_cropzoom.offline.inference_pool import Item, Lane
 from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
@@ -38,7 +38,6 @@ from realtime_cropzoom.offline.metrics import (
     write_temporal_norm,
 )
 from realtime_cropzoom.offline.model_directory import ModelDirectory
-from realtime_cropzoom.offline.progress import progress
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.sessions.dlc_csv import Labels, labels_outside, read_header, read_labels
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell

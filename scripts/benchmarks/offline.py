@@ -20,9 +20,9 @@ from benchmarks.material import SHIPPED, Bench, Pair, prepare, write_arena
 from benchmarks.memory import measure, row_of
 from benchmarks.results import Row
 from realtime_cropzoom.inference.model import Models
+from realtime_cropzoom.offline.inference_pool import worker_pool
 from realtime_cropzoom.offline.pipeline import OfflinePipeline
 from realtime_cropzoom.offline.predict import Options
-from realtime_cropzoom.offline.workers import worker_pool
 from realtime_cropzoom.runtime.tuning import tuned, usable_cores
 from realtime_cropzoom.sources.video_file import VideoFile
 
