@@ -23,7 +23,6 @@ from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train import train  # noqa: E402
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, frame_to_model  # noqa: E402
-from realtime_cropzoom.train.checkpoint import load_checkpoint  # noqa: E402
 from realtime_cropzoom.train.config import load_config  # noqa: E402
 from realtime_cropzoom.train.dataset import (  # noqa: E402
     LabelledFrame,
@@ -33,7 +32,11 @@ from realtime_cropzoom.train.dataset import (  # noqa: E402
     with_backgrounds,
 )
 from realtime_cropzoom.train.evaluate import predict, predict_frames  # noqa: E402
-from realtime_cropzoom.train.export import Metadata, export_onnx  # noqa: E402
+from realtime_cropzoom.train.export import (  # noqa: E402
+    Metadata,
+    export_onnx,
+    load_checkpoint,
+)
 from realtime_cropzoom.train.network import CropzoomSmall, Heatmaps, targets  # noqa: E402
 from realtime_cropzoom.train.trainer import loss_of  # noqa: E402
 from realtime_cropzoom.types import Box  # noqa: E402

@@ -24,7 +24,7 @@ from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.offline.train_split import split_frames  # noqa: E402
 from realtime_cropzoom.sessions.dlc_csv import read_labels, read_predictions  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
-from realtime_cropzoom.train.crops import common_side  # noqa: E402
+from realtime_cropzoom.train.dataset import common_side  # noqa: E402
 from realtime_cropzoom.train.evaluate import predict, whole_frame  # noqa: E402
 
 NAMES = ["snout", "leftear", "rightear", "tailbase"]

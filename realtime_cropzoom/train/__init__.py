@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.train.checkpoint import export_checkpoint
+    from realtime_cropzoom.train.export import export_checkpoint
     from realtime_cropzoom.train.loop import Epoch, Step, TrainReport, train
 
 __all__ = ["Epoch", "Step", "TrainReport", "export_checkpoint", "train"]
 
 _HOMES = {
-    "export_checkpoint": "realtime_cropzoom.train.checkpoint",
+    "export_checkpoint": "realtime_cropzoom.train.export",
     **dict.fromkeys(("Epoch", "Step", "TrainReport", "train"), "realtime_cropzoom.train.loop"),
 }
 

@@ -28,7 +28,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sessions.dlc_csv import read_header
-from realtime_cropzoom.train.crops import CROPPED_IMAGES, point_at_crops
+from realtime_cropzoom.train.dataset import CROPPED_IMAGES, point_at_crops
 from realtime_cropzoom.train.litpose_only import refuse_what_needs_litpose
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, GRID
 from realtime_cropzoom.yaml_file import read_yaml

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,45 @@ from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
+CROPPED_IMAGES = "cropped_images"
+"""A model whose ``data_dir`` is so named is a pose model."""
+
 FRAMES_PER_ARENA = 4
 """Frames rendered of one look and path."""
+
 FEWEST_FOR_BACKGROUND = 8
 """With fewer frames in a folder the median still shows the animal."""
+
+
+def point_at_crops(tree: dict[str, Any], labels: Path, detector_model: Path) -> None:
+    """Make the configuration ``tree`` train on the crops of ``labels`` in a detector's directory.
+
+    The paths are absolute. Raises DataError where the crops are not there. Source: Lightning
+    Pose, ``cli/commands/train.py``.
+    """
+    if not detector_model.is_dir():
+        raise DataError(f"no detector model directory at {detector_model}, of whose crops a pose model could learn")
+    directory = detector_model.absolute()
+    images, videos = directory / CROPPED_IMAGES, directory / "cropped_videos"
+    csv_file = directory / "image_preds" / labels.name / f"cropped_{labels.name}"
+    needed = [csv_file]
+    if csv_file.is_file():
+        needed += [images / name for name in read_labels(csv_file).images]
+    missing = next((path for path in needed if not path.is_file()), None)
+    if missing is not None:
+        raise DataError(f"there is no {missing}; run: cropzoom crop {detector_model} {labels}")
+    tree["data"].update(data_dir=str(images), video_dir=str(videos), csv_file=str(csv_file))
+    evaluation = tree.get("eval")
+    tree["eval"] = {**(evaluation if isinstance(evaluation, dict) else {}), "test_videos_directory": str(videos)}
+
+
+def common_side(images: Sequence[UInt8]) -> int | None:
+    """Return the side of the crops where all are squares of one size, else None."""
+    sizes = {image.shape[:2] for image in images}
+    if len(sizes) != 1:
+        return None
+    height, width = sizes.pop()
+    return height if height == width else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.train.crops import CROPPED_IMAGES
+from realtime_cropzoom.train.dataset import CROPPED_IMAGES
 from realtime_cropzoom.train.network import BACKBONE
 
 

@@ -17,13 +17,11 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
 from realtime_cropzoom.offline.train_split import Split, split_frames
 from realtime_cropzoom.sessions.dlc_csv import labels_outside
-from realtime_cropzoom.train.checkpoint import FILE as CHECKPOINT
-from realtime_cropzoom.train.checkpoint import Checkpoint, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.config import TrainConfig, load_config
-from realtime_cropzoom.train.crops import common_side
-from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames
+from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, common_side, read_frames
 from realtime_cropzoom.train.evaluate import pixel_errors, predict_frames
-from realtime_cropzoom.train.export import Metadata, describe
+from realtime_cropzoom.train.export import FILE as CHECKPOINT
+from realtime_cropzoom.train.export import Checkpoint, Metadata, describe, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.files import (
     claim,
     remove_exports,
