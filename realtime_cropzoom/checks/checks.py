@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from realtime_cropzoom.checks.animal import check_animal
-from realtime_cropzoom.checks.calibration import check_calibration
 from realtime_cropzoom.checks.machine import check_clock, check_cores, check_disk, check_endpoints, check_output
 from realtime_cropzoom.checks.models import CheckedModels, check_models
 from realtime_cropzoom.checks.recording import check_recording
 from realtime_cropzoom.checks.result import Line
-from realtime_cropzoom.checks.source import check_source, measure_all
+from realtime_cropzoom.checks.source import check_calibration, check_source, measure_all
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.settings import Settings
 

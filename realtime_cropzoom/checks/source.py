@@ -12,15 +12,19 @@ from realtime_cropzoom.checks.result import Line, bad, good
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
+from realtime_cropzoom.pipeline.pipeline import load_calibration
 from realtime_cropzoom.sources.base import Captured, Source, SourceInfo, without_password
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import UInt8
 
 SHORTFALL = 0.1
 """So much slower than it should be is too slow."""
+
 _SETTLE = 0.1
 """A live source may begin with frames it has kept: this part of the measurement comes before it."""
+
 _SAMPLE_BYTES = 64 << 20
+
 _SAMPLES = 30
 
 
@@ -159,3 +163,17 @@ def _check_size(captured: Captured, info: SourceInfo) -> None:
 
 def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 2)
+
+
+def check_calibration(measured: Measured) -> Line | None:
+    """Return a line where there is a calibration, and frames to hold it against."""
+    if measured.info is None:
+        return None
+    try:
+        calibration = load_calibration(measured.settings, measured.info)
+    except CropzoomError as error:
+        return bad("calibration", str(error))
+    if calibration is None:
+        return None
+    px_per_cm = calibration.px_per_cm()
+    return good("calibration", f"{px_per_cm:.2f} pixels a cm in the middle of the frame", px_per_cm=px_per_cm)
