@@ -13,8 +13,8 @@ from trigger_stream import Bench, fired_frames, one_rule, pose, received, verdic
 from realtime_cropzoom.calibration.calibration import from_rectangle, from_scale
 from realtime_cropzoom.trigger.engine.conditions import All, Condition, Not
 from realtime_cropzoom.trigger.engine.conditions import Any as AnyOf
+from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.engine.pose_sample import Look
-from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
 from realtime_cropzoom.trigger.engine.trajectory import turned_deg
 
 SURE = 0.9

@@ -30,7 +30,7 @@ from trigger_stream import (
 from realtime_cropzoom.messaging.message import decode, encode
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Act, Command, Decision, Event, Order, Received, Tick, Verdict
-from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 
 INSIDE = "{inside: left_half, keypoint: snout}"

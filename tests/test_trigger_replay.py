@@ -19,7 +19,7 @@ from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusM
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick, Verdict
-from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog, decisions_text, read_decisions
 from realtime_cropzoom.trigger.process.input_log import InputLog, read_inputs
 from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events

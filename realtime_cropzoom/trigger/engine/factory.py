@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.filters import PoseFilter, make_filter
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Decision
-from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.pose_sample import Moving, is_probability
 from realtime_cropzoom.trigger.rules.rules import Rules
+
+_NOTHING = (math.nan, math.nan, math.nan)
+
+
+class Smoothing:
+    """A ``Smoother`` made of one ``PoseFilter``; it begins when it sees which keypoints there are."""
+
+    def __init__(self, name: str) -> None:
+        """``name`` is one_euro or kalman. Raises ConfigError where it is none."""
+        self._name = name
+        self._keypoints: tuple[str, ...] = ()
+        self._filter: PoseFilter = make_filter(name, 0)
+
+    def update(
+        self, captured_ns: int, keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
+    ) -> Mapping[str, Moving]:
+        """Take the keypoints of a frame, and return those that the filter knows."""
+        if tuple(keypoints) != self._keypoints:
+            self._keypoints = tuple(keypoints)
+            self._filter = make_filter(self._name, len(keypoints))
+        points = [_measured(point) for point in keypoints.values()]
+        pose = self._filter.update(captured_ns, [(x, y) for x, y, _ in points], [p for _, _, p in points])
+        pairs = zip(self._keypoints, pose.points, strict=True)
+        return {name: point[:4] for name, point in pairs if math.isfinite(point.x)}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._filter.reset()
+
+
+def smoothing_of(rules: Rules) -> Smoothing | None:
+    """Return the filter that rules ask for; None where they want none."""
+    return None if rules.filter == "none" else Smoothing(rules.filter)
+
+
+def _measured(point: tuple[float | None, float | None, float | None]) -> tuple[float, float, float]:
+    """A keypoint as numbers; NaN all over where there is none, or none that a filter could be fed."""
+    x, y, likelihood = point
+    if x is None or y is None or not (abs(x) < 1e6 and abs(y) < 1e6):
+        return _NOTHING
+    if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
+        return _NOTHING
+    return x, y, math.nan if likelihood is None else likelihood
 
 
 def build_engine(

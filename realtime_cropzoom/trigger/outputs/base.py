@@ -174,3 +174,17 @@ def needs(library: str, module: str, error: ImportError) -> ConfigError:
     if isinstance(error, ModuleNotFoundError):
         return ConfigError(f"this output needs {library}: {how_to_install(module)}")
     return ConfigError(f"this output needs {library}, which cannot be loaded: {error}")
+
+
+class DryRun(Output):
+    """Stands in for any output; its rows in the log say so."""
+
+    def open(self) -> None:
+        """Nothing."""
+
+    def perform(self, job: Job) -> Written:
+        """Nothing."""
+        return Written(None, None, "dry run", Outcome.DRY_RUN)
+
+    def close(self) -> None:
+        """Nothing."""

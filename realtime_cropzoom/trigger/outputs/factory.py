@@ -22,8 +22,7 @@ from pydantic import ValidationError
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import Decision, Done
-from realtime_cropzoom.trigger.outputs.base import Job, OutputSettings, jobs_of
-from realtime_cropzoom.trigger.outputs.dry_run import DryRun
+from realtime_cropzoom.trigger.outputs.base import DryRun, Job, OutputSettings, jobs_of
 from realtime_cropzoom.trigger.outputs.runner import LOOP_SILENT_NS, OutputThread
 
 _KINDS = {

@@ -27,7 +27,7 @@ from realtime_cropzoom.sessions.files import find_files
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick
-from realtime_cropzoom.trigger.engine.smoothing import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.input_log import read_inputs
 from realtime_cropzoom.types import StreamState
 from realtime_cropzoom.yaml_file import read_yaml
