@@ -258,7 +258,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from live import Film, make_settings
-from realtime_cropzoom.cli.live import _watch
+from realtime_cropzoom.cli.run import _watch
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.signals import stop_on_signals

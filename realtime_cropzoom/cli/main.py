@@ -21,10 +21,12 @@ from realtime_cropzoom.cli import (
     calibrate,
     cameras,
     check,
+    demo,
     keys,
     latency,
-    live,
+    listen,
     offline,
+    run,
     session,
     terminal,
     train,
@@ -129,7 +131,7 @@ def _parser() -> Parser:
     parser = Parser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (live, trigger, zones, latency, check, cameras, keys, offline, train, calibrate, session):
+    for group in (run, listen, demo, trigger, zones, latency, check, cameras, keys, offline, train, calibrate, session):
         group.register(commands)
     return parser
 

@@ -1,15 +1,14 @@
-"""Live: ``run``, ``listen`` and ``demo``."""
+"""``cropzoom run``: track a source and publish its poses."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
-from realtime_cropzoom.cli.common import add_settings, say_draw, say_next, settings_given
+from realtime_cropzoom.cli.common import add_settings, say_draw, settings_given
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
@@ -17,8 +16,7 @@ from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline.pipeline import Pipeline
 
-_SIGPIPE = 13
-"""Windows has no name for it."""
+
 RUN_EXPLAINED = """\
 cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by frame.
 
@@ -35,7 +33,7 @@ Watch it with 'cropzoom listen' in a second terminal.
 
 
 def register(commands: Any) -> None:
-    """Add the commands to the parser."""
+    """Add the command to the parser."""
     run = commands.add_parser("run", help="track a source and publish its poses", description=RUN_EXPLAINED,
                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     run.add_argument(
@@ -48,20 +46,6 @@ def register(commands: Any) -> None:
     run.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
     run.add_later(lambda: add_settings(run))
     run.set_defaults(command=_run)
-
-    listen = commands.add_parser("listen", help="show the live pose in the terminal")
-    listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT",
-                        help="what the run names at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
-    listen.add_argument("--camera", help="only this camera")
-    listen.add_argument("--keys", type=a_path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
-    listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")
-    listen.add_argument("--json", action="store_true", help="print nothing but a summary at the end, as JSON")
-    listen.set_defaults(command=_listen)
-
-    demo = commands.add_parser("demo", help="track the built-in arena, with a subscriber, a report and a picture")
-    demo.add_argument("--out", type=a_path, default=Path("sessions"), help="folder for the session's own folder")
-    demo.add_argument("--source", help="another arena, as in synthetic:arena,fps=100,seed=3")
-    demo.set_defaults(command=_demo)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -93,7 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 128 + stopped_by[0]
     if not arguments.quiet:
         terminal.say("\n".join(pipeline.notes))
-    _watch(pipeline, quiet=arguments.quiet)
+    watch_pipeline(pipeline, quiet=arguments.quiet)
     try:
         summary = pipeline.join()
     finally:
@@ -113,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if summary["problems"] else 0
 
 
-def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
+def watch_pipeline(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress a second until the run ends; on a terminal, over the last one."""
     from realtime_cropzoom.pipeline.report import frames_to_come, progress_line
 
@@ -128,36 +112,3 @@ def _watch(pipeline: Pipeline, *, quiet: bool) -> None:
             )
             terminal.show([line])
     terminal.keep()
-
-
-def _listen(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.cli.listen_board import listen
-
-    listen(
-        arguments.endpoint,
-        camera=arguments.camera,
-        follow=arguments.follow,
-        as_json=arguments.json,
-        keys=arguments.keys,
-    )
-    return 128 + _SIGPIPE if terminal.reader_gone(sys.stdout) else 0
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    with signals_held_back():
-        from realtime_cropzoom.cli.demo_run import SOURCE, demo, make_pipeline
-
-    source = arguments.source or SOURCE
-    pipeline = make_pipeline(arguments.out, source)
-    stopped_by = stop_on_signals(pipeline.stop)
-    columns = terminal.columns(sys.stdout)
-    try:
-        text = demo(pipeline, source, say=terminal.say, watch=partial(_watch, quiet=False), columns=columns)
-    except CropzoomError:
-        if not stopped_by:
-            raise
-        terminal.say("cropzoom: stopped")
-    else:
-        print(terminal.fold(text, columns))
-        say_next("draw", pipeline.folder)
-    return 128 + stopped_by[0] if stopped_by else 0

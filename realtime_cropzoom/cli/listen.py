@@ -1,0 +1,42 @@
+"""``cropzoom listen``: show the live pose in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.values import a_path
+
+if TYPE_CHECKING:
+    pass
+
+
+_SIGPIPE = 13
+"""Windows has no name for it."""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    listen = commands.add_parser("listen", help="show the live pose in the terminal")
+    listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT",
+                        help="what the run names at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
+    listen.add_argument("--camera", help="only this camera")
+    listen.add_argument("--keys", type=a_path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
+    listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")
+    listen.add_argument("--json", action="store_true", help="print nothing but a summary at the end, as JSON")
+    listen.set_defaults(command=_listen)
+
+
+def _listen(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.cli.listen_board import listen
+
+    listen(
+        arguments.endpoint,
+        camera=arguments.camera,
+        follow=arguments.follow,
+        as_json=arguments.json,
+        keys=arguments.keys,
+    )
+    return 128 + _SIGPIPE if terminal.reader_gone(sys.stdout) else 0
