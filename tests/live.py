@@ -24,7 +24,8 @@ from conftest import Footage, onnx_model
 from onnx import helper, numpy_helper
 
 from realtime_cropzoom.cli.main import _parser
-from realtime_cropzoom.config.settings import Settings, load_settings
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import FLAG
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline.pipeline import Pipeline

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from realtime_cropzoom.config.settings import Settings, load_settings
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError
 
 

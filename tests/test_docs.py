@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from realtime_cropzoom.cli.main import main
-from realtime_cropzoom.config.settings import settings_table
+from realtime_cropzoom.config.description import settings_table
 from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 
 ROOT = Path(__file__).parents[1]

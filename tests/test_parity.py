@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realtime_cropzoom.config.settings import load_settings
+from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.video_file import VideoFile

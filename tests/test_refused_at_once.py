@@ -15,7 +15,8 @@ from trigger_stream import START_NS, one_rule, pose, received
 from realtime_cropzoom.calibration.calibration import read_calibration, read_lens
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.multi_camera import load_cameras
-from realtime_cropzoom.config.settings import Settings, load_settings
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
 from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.model_directory import ModelDirectory

@@ -37,7 +37,8 @@ from live import (
 
 from realtime_cropzoom import AsyncSubscriber, Subscriber
 from realtime_cropzoom.cli.main import main
-from realtime_cropzoom.config.settings import Settings, load_settings
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.keys import (

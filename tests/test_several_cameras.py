@@ -22,7 +22,7 @@ from realtime_cropzoom import load_session
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.multi_camera import Cameras, load_cameras
-from realtime_cropzoom.config.settings import load_settings
+from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage
 

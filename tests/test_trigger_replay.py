@@ -13,7 +13,7 @@ from trigger_stream import Bench, end, hello, one_rule, order, pose, received, r
 from realtime_cropzoom.calibration.calibration import from_scale
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.config.settings import load_settings
+from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline

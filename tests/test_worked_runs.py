@@ -36,7 +36,7 @@ from test_recorder import check_recording, read_table, read_video, same_poses
 from realtime_cropzoom import load_session
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.client.subscriber import Subscriber
-from realtime_cropzoom.config.settings import load_settings
+from realtime_cropzoom.config.resolve import load_settings
 
 POSES = 30
 """So many are heard before something is done to the source, and after."""

@@ -83,7 +83,7 @@ def _hours(text: str) -> float:
 def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
     """The settings of all cameras by name. Raises ConfigError."""
     from realtime_cropzoom.config.multi_camera import load_cameras
-    from realtime_cropzoom.config.settings import load_settings
+    from realtime_cropzoom.config.resolve import load_settings
 
     given, config = settings_given(arguments), arguments.config
     if arguments.what is not None and arguments.what.endswith((".yaml", ".yml")):

@@ -53,7 +53,8 @@ def check_free(*paths: Path | None, overwrite: bool) -> None:
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
     """One flag a setting, from the one documented set; with ``names`` only these."""
-    from realtime_cropzoom.config.settings import GROUPS, Settings, group_of, literals
+    from realtime_cropzoom.config.description import GROUPS, group_of, literals
+    from realtime_cropzoom.config.settings import Settings
 
     chosen = [name for name in Settings.model_fields if name != "source" and (names is None or name in names)]
     present = {group_of(name) for name in chosen}
@@ -93,7 +94,8 @@ def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check_swallowed(given: dict[str, Any]) -> None:
     """Raise ConfigError where a flag that needs no value has taken the source for it."""
-    from realtime_cropzoom.config.settings import Settings, literals
+    from realtime_cropzoom.config.description import literals
+    from realtime_cropzoom.config.settings import Settings
 
     for name in _ALONE.keys() & given:
         value, expected = given[name], literals(Settings.model_fields[name].annotation)

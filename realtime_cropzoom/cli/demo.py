@@ -6,7 +6,7 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
@@ -14,9 +14,6 @@ from realtime_cropzoom.cli.run import watch_pipeline
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(commands: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.config.settings import load_settings
+from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.report import report

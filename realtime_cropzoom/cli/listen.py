@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.values import a_path
-
-if TYPE_CHECKING:
-    pass
-
 
 _SIGPIPE = 13
 """Windows has no name for it."""

@@ -259,7 +259,7 @@ def _remap(arguments: argparse.Namespace) -> int:
 
 
 def _pipeline(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.config.settings import load_settings
+    from realtime_cropzoom.config.resolve import load_settings
 
     settings = load_settings(settings_given(arguments), arguments.config)
     with signals_held_back():

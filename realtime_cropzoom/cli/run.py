@@ -50,7 +50,7 @@ def register(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.config.multi_camera import load_cameras
-    from realtime_cropzoom.config.settings import load_settings
+    from realtime_cropzoom.config.resolve import load_settings
 
     given = settings_given(arguments)
     cameras = None if arguments.config is None else load_cameras(given, arguments.config)

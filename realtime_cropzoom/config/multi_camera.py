@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from realtime_cropzoom.config.settings import AUTO, CAMERAS, ENV_PREFIX, NONE, Settings, resolve
+from realtime_cropzoom.config.resolve import resolve
+from realtime_cropzoom.config.settings import AUTO, CAMERAS, ENV_PREFIX, NONE, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.yaml_file import read_config
 

@@ -6,23 +6,19 @@ from the fields below.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
+from realtime_cropzoom.errors import ConfigError, shortened
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.filters import PoseFilter, chosen_filter
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among
@@ -33,17 +29,20 @@ from realtime_cropzoom.messaging.endpoints import check_reach
 from realtime_cropzoom.messaging.time_sync import endpoint_beside
 from realtime_cropzoom.sessions.latest import find_boxes
 from realtime_cropzoom.sources.base import SourceOptions, without_password
-from realtime_cropzoom.yaml_file import read_config
 
 ENV_PREFIX = "CROPZOOM_"
+
 NONE = "none"
+
 COPY = "copy"
+
 AUTO = "auto"
+
 CAMERAS = "cameras"
 """What a config file has in it that is about several of them; no setting of a run."""
 
-
 _DAY_MS = 86_400_000.0
+
 _DAYS_S = 1e7
 """Four months. Beyond such limits lies what nobody means, and what clocks and waits cannot count."""
 
@@ -405,134 +404,3 @@ def _absolute(text: str | None) -> str | None:
         return str(path.absolute()) if path.exists() else text
     except (OSError, ValueError):  # a name too long for a path is none
         return text
-
-
-def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
-    """Gather the settings from ``flags``, the environment and the ``config`` file.
-
-    Raises ConfigError, one line for each thing that is wrong.
-    """
-    from_file = {} if config is None else read_config(config)
-    if CAMERAS in from_file:
-        raise ConfigError(f"{config} is about several cameras, and this takes one; 'cropzoom run --config' runs them")
-    return resolve(flags or {}, from_file, config)
-
-
-def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path | None = None) -> Settings:
-    """Return the settings where what a file says has been read already; ``config`` names it in errors."""
-    _check_environment()
-
-    class WithFile(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(from_file)))
-
-    try:
-        settings = WithFile(**dict(flags))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
-    return Settings.model_construct(**dict(settings))
-
-
-def _check_environment() -> None:
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
-    if unknown:
-        likely = did_you_mean(unknown[0], known)
-        raise ConfigError(
-            f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/settings.md"
-            + (f".{likely}" if likely else "")
-        )
-
-
-def _explain(error: Any, config: Path | None) -> str:
-    name = ".".join(str(part) for part in error["loc"]) or "settings"
-    if error["type"] == "extra_forbidden":
-        where = f"{config}: " if config is not None else ""
-        likely = did_you_mean(name, Settings.model_fields)
-        return f"{where}{name[:100]} is no setting; see docs/settings.md for their names" + (
-            f".{likely}" if likely else ""
-        )
-    return f"{name}: given {shortened(error['input'])}, but expected {_expected(error)}"
-
-
-_BOUNDS = {
-    "greater_than": "a number greater than {gt}", "greater_than_equal": "{ge} or more",
-    "less_than": "a number less than {lt}", "less_than_equal": "{le} or less",
-}  # fmt: skip
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "path": "a path", "string": "a text"}
-
-
-def _expected(error: Any) -> str:
-    """Return what would have been right, in plain words."""
-    kind, context = error["type"], error.get("ctx", {})
-    if kind in _BOUNDS:
-        return _BOUNDS[kind].format(**context)
-    if kind == "literal_error":
-        return str(context["expected"])
-    if kind == "string_pattern_mismatch":
-        field = Settings.model_fields.get(str(error["loc"][0]))
-        return f"another form: {field.description if field is not None else context['pattern']}"
-    if kind == "finite_number":
-        return "a number that is not infinite"
-    plain = _KINDS.get(kind.partition("_")[0])
-    said = error["msg"].removeprefix("Value error, ")
-    return plain or f"{said[0].lower()}{said[1:]}"
-
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "models": ("detector", "pose", "decoder", "provider", "precision", "detector_threads", "pose_threads"),
-    "box": (
-        *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_max_fps"),
-        *("coast_after_ms", "lost_after_ms", "schedule"),
-    ),
-    "camera": (
-        *("camera", "camera_size", "camera_fps", "pixel_format", "exposure_ms", "gain", "roi", "trigger"),
-        *("open_timeout_s", "read_timeout_s", "reconnect_for_s", "changed", "stall_after_ms"),
-    ),
-    "file": ("start_s", "loop", "speed", "pace", "detector_every", "frames"),
-    "recording": ("out", "record", "record_crops", "record_buffer", "calibration"),
-    "filter": (),
-    "network": (
-        *("publish", "publish_latest", "publish_echo", "publish_optional", "key_folder", "insecure", "encoding"),
-        "max_age_ms",
-    ),
-    "advanced": (),
-}
-"""The headings under which the help shows the settings, in its order; ``group_of`` knows the rest."""
-
-
-def group_of(name: str) -> str:
-    """Return the heading under which the help shows a setting."""
-    if name.startswith(("filter", "kalman", "one_euro")):
-        return "filter"
-    return next((title for title, names in GROUPS.items() if name in names), "advanced")
-
-
-def settings_table() -> str:
-    """Return all settings as a Markdown table; ``docs/settings.md`` holds it."""
-    rows = ["| setting | default | what |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = (
-            ""
-            if field.default is None
-            else f"`{str(field.default).lower() if field.default is False else field.default}`"
-        )
-        choices = literals(field.annotation)
-        allowed = f" ({', '.join(f'`{c}`' for c in choices)})" if choices else ""
-        rows.append(f"| `{name}` | {default} | {field.description}{allowed} |")
-    return "\n".join(rows) + "\n"
-
-
-def literals(annotation: Any) -> tuple[str, ...]:
-    """The words a setting may be, if it is one of a few words."""
-    if get_origin(annotation) is Literal:
-        return tuple(str(choice) for choice in get_args(annotation))
-    return tuple(choice for part in get_args(annotation) for choice in literals(part))

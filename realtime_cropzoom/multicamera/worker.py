@@ -60,7 +60,7 @@ class CameraProcess:
             self._pipeline.stop(reason)
 
     def _track(self, job: dict[str, Any]) -> tuple[int, str]:
-        from realtime_cropzoom.config.settings import resolve
+        from realtime_cropzoom.config.resolve import resolve
         from realtime_cropzoom.pipeline.pipeline import Pipeline
 
         pipeline = Pipeline(resolve(job["settings"], {}), folder=Path(job["folder"]), anchor_ns=job["anchor_ns"])

@@ -26,7 +26,8 @@ from typing import Any, TypeVar
 
 from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.config.settings import NONE, Settings, load_settings
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import NONE, Settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.files.append import NO_ANSWER
 from realtime_cropzoom.files.paths import user_path

@@ -12,7 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
-from realtime_cropzoom.config.settings import Settings, load_settings
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings

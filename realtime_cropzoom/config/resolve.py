@@ -1,0 +1,96 @@
+"""Resolve settings: flags > environment > YAML file > defaults, with one line for each thing that is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+
+from realtime_cropzoom.config.settings import CAMERAS, ENV_PREFIX, Settings
+from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
+from realtime_cropzoom.yaml_file import read_config
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
+    """Gather the settings from ``flags``, the environment and the ``config`` file.
+
+    Raises ConfigError, one line for each thing that is wrong.
+    """
+    from_file = {} if config is None else read_config(config)
+    if CAMERAS in from_file:
+        raise ConfigError(f"{config} is about several cameras, and this takes one; 'cropzoom run --config' runs them")
+    return resolve(flags or {}, from_file, config)
+
+
+def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """Return the settings where what a file says has been read already; ``config`` names it in errors."""
+    _check_environment()
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(from_file)))
+
+    try:
+        settings = WithFile(**dict(flags))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
+    return Settings.model_construct(**dict(settings))
+
+
+def _check_environment() -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+    if unknown:
+        likely = did_you_mean(unknown[0], known)
+        raise ConfigError(
+            f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/settings.md"
+            + (f".{likely}" if likely else "")
+        )
+
+
+def _explain(error: Any, config: Path | None) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] == "extra_forbidden":
+        where = f"{config}: " if config is not None else ""
+        likely = did_you_mean(name, Settings.model_fields)
+        return f"{where}{name[:100]} is no setting; see docs/settings.md for their names" + (
+            f".{likely}" if likely else ""
+        )
+    return f"{name}: given {shortened(error['input'])}, but expected {_expected(error)}"
+
+
+_BOUNDS = {
+    "greater_than": "a number greater than {gt}", "greater_than_equal": "{ge} or more",
+    "less_than": "a number less than {lt}", "less_than_equal": "{le} or less",
+}  # fmt: skip
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "path": "a path", "string": "a text"}
+
+
+def _expected(error: Any) -> str:
+    """Return what would have been right, in plain words."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**context)
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind == "string_pattern_mismatch":
+        field = Settings.model_fields.get(str(error["loc"][0]))
+        return f"another form: {field.description if field is not None else context['pattern']}"
+    if kind == "finite_number":
+        return "a number that is not infinite"
+    plain = _KINDS.get(kind.partition("_")[0])
+    said = error["msg"].removeprefix("Value error, ")
+    return plain or f"{said[0].lower()}{said[1:]}"
