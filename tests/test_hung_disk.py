@@ -23,7 +23,7 @@ from live import (
 )
 
 from realtime_cropzoom import Subscriber
-from realtime_cropzoom.sessions.folder import write_text
+from realtime_cropzoom.files.atomic import write_text
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no such pipes")
 

@@ -105,7 +105,7 @@ def _trigger(arguments: argparse.Namespace) -> int:
 
 def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.sessions.folder import to_json, write_text
+        from realtime_cropzoom.files.atomic import to_json, write_text
         from realtime_cropzoom.trigger.process.commands import KEYS_EXPLAINED, keyboard
         from realtime_cropzoom.trigger.process.process import Options, TriggerProcess
 

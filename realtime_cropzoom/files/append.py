@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.sessions.folder import moved_or_deleted
+from realtime_cropzoom.files.atomic import moved_or_deleted
 
 logger = logging.getLogger(__name__)
 

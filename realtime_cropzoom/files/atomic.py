@@ -25,6 +25,7 @@ import numpy.typing as npt
 from realtime_cropzoom.errors import DataError, SinkError, advised
 
 _FLUSH_S = 0.5
+
 _ADVICE = "; give another file with --out"
 
 Say = Callable[[str], None]
@@ -274,3 +275,35 @@ def _words_for(final: Path, advice: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise SinkError(f"cannot write {final}: {error.strerror or error}{advice}") from error
+
+
+def write_text(path: Path, text: str) -> str | None:
+    """Write a small file, whole or not at all; return what went wrong instead of raising: a run goes on without it."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        # A file name need not be UTF-8: what of it is not is written as JSON and YAML write it.
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if not path.parent.exists():
+            return moved_or_deleted(path.parent)
+        return f"{path}: {error.strerror}"
+    return None
+
+
+def moved_or_deleted(path: Path) -> str:
+    """Say that a folder or file is not there any more, though it is being written."""
+    return f"{path} was moved or deleted while it was written: what is written is there now, or lost"
+
+
+def must_write_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all. Raises DataError: what the command is for is in it."""
+    if (problem := write_text(path, text)) is not None:
+        raise DataError(f"cannot write {problem}; free some space, or give another folder")
+
+
+def to_json(summary: dict[str, Any]) -> str:
+    """Return a summary as indented JSON."""
+    return json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n"

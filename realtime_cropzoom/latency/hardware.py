@@ -19,8 +19,8 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, SourceError
+from realtime_cropzoom.files.atomic import must_write_text, to_json
 from realtime_cropzoom.latency.report import LatencyReport
-from realtime_cropzoom.sessions.folder import must_write_text, to_json
 from realtime_cropzoom.sources.base import Source, without_password
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.trigger.engine.events import Act, Action

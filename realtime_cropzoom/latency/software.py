@@ -23,10 +23,10 @@ import pandas as pd
 import yaml
 
 from realtime_cropzoom.errors import ConfigError, StageError
+from realtime_cropzoom.files.atomic import must_write_text, to_json
 from realtime_cropzoom.latency.report import LatencyReport, methods, numbers, table, unanswered, write_histograms
 from realtime_cropzoom.latency.trials import Trials, match, read_fired
 from realtime_cropzoom.runtime.tuning import usable_cores
-from realtime_cropzoom.sessions.folder import must_write_text, to_json
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
 JUMP_S = 0.4

@@ -25,10 +25,11 @@ from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE
+from realtime_cropzoom.files.atomic import to_json, write_text
 from realtime_cropzoom.messaging.message import StatusMessage
 from realtime_cropzoom.runtime.signals import ending_signals, signal_name
 from realtime_cropzoom.runtime.started import in_time
-from realtime_cropzoom.sessions.folder import make_session_folder, to_json, write_text
+from realtime_cropzoom.sessions.folder import make_session_folder
 
 _NO_FAILURE = (0, EXIT_INCOMPLETE, *(128 + number for number in ending_signals()))
 _END_WITHIN_S = 3.0

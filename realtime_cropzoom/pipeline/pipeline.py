@@ -30,6 +30,7 @@ from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import NONE, Settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.files.append import NO_ANSWER
+from realtime_cropzoom.files.atomic import to_json, write_text
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
@@ -53,14 +54,7 @@ from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.runtime.tuning import tune
 from realtime_cropzoom.runtime.worker import Control, Stage
-from realtime_cropzoom.sessions.folder import (
-    CALIBRATION,
-    file_stem,
-    make_given_folder,
-    make_session_folder,
-    to_json,
-    write_text,
-)
+from realtime_cropzoom.sessions.folder import CALIBRATION, file_stem, make_given_folder, make_session_folder
 from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from realtime_cropzoom.errors import DataError, SinkError
+from realtime_cropzoom.errors import SinkError
 
 CALIBRATION = "calibration.yaml"
 """The copy of the calibration that a run was given."""
+
 _LONGEST_STEM_BYTES = 180
 
 
@@ -54,35 +52,3 @@ def make_given_folder(folder: Path) -> Path:
     except OSError as error:
         raise SinkError(f"cannot make the folder {folder}: {error.strerror}") from error
     return folder
-
-
-def write_text(path: Path, text: str) -> str | None:
-    """Write a small file, whole or not at all; return what went wrong instead of raising: a run goes on without it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        # A file name need not be UTF-8: what of it is not is written as JSON and YAML write it.
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if not path.parent.exists():
-            return moved_or_deleted(path.parent)
-        return f"{path}: {error.strerror}"
-    return None
-
-
-def moved_or_deleted(path: Path) -> str:
-    """Say that a folder or file is not there any more, though it is being written."""
-    return f"{path} was moved or deleted while it was written: what is written is there now, or lost"
-
-
-def must_write_text(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all. Raises DataError: what the command is for is in it."""
-    if (problem := write_text(path, text)) is not None:
-        raise DataError(f"cannot write {problem}; free some space, or give another folder")
-
-
-def to_json(summary: dict[str, Any]) -> str:
-    """Return a summary as indented JSON."""
-    return json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n"

@@ -27,6 +27,7 @@ from pathlib import Path
 import zmq
 
 from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.files.atomic import write_text
 from realtime_cropzoom.messaging.endpoints import answers, check_reach
 from realtime_cropzoom.messaging.keys import (
     ClientKeys,
@@ -36,7 +37,6 @@ from realtime_cropzoom.messaging.keys import (
     read_client_keys,
     read_server_keys,
 )
-from realtime_cropzoom.sessions.folder import write_text
 from realtime_cropzoom.trigger import AUTO
 
 UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")

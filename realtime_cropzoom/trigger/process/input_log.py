@@ -16,6 +16,7 @@ import msgspec
 
 from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.atomic import must_write_text
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     Counts,
@@ -25,7 +26,6 @@ from realtime_cropzoom.messaging.message import (
     StatusMessage,
     TimeField,
 )
-from realtime_cropzoom.sessions.folder import must_write_text
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import Command, Event, Order, Received, Tick, Withheld
 from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
