@@ -13,7 +13,7 @@ from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.inference.presence import PoseJudge
-from realtime_cropzoom.pipeline.pipeline import check_crop_size
+from realtime_cropzoom.pipeline.startup import check_crop_size
 from realtime_cropzoom.types import Box, Keypoints, Stamp, State, UInt8
 
 _FRAMES = 12

@@ -16,8 +16,8 @@ from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.schedule import FileSchedule
-from realtime_cropzoom.pipeline.pipeline import check_crop_size, load_model
 from realtime_cropzoom.pipeline.report import TOO_SLOW
+from realtime_cropzoom.pipeline.startup import check_crop_size, load_model
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.types import Box, UInt8
 

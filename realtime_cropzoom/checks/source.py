@@ -12,7 +12,7 @@ from realtime_cropzoom.checks.result import Line, bad, good
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
-from realtime_cropzoom.pipeline.pipeline import load_calibration
+from realtime_cropzoom.pipeline.startup import load_calibration
 from realtime_cropzoom.sources.base import Captured, Source, SourceInfo, without_password
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import UInt8

@@ -24,18 +24,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import NONE, Settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.files.append import NO_ANSWER
 from realtime_cropzoom.files.atomic import to_json, write_text
-from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Models
-from realtime_cropzoom.inference.model_spec import Role, model_path
 from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.messaging.keys import read_server_keys
 from realtime_cropzoom.messaging.limits import check_open_files, raise_limit
@@ -44,7 +42,15 @@ from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.pose import PoseStage
-from realtime_cropzoom.pipeline.startup import box_notes, listener_notes, model_notes
+from realtime_cropzoom.pipeline.startup import (
+    box_notes,
+    check_crop_size,
+    check_filter,
+    listener_notes,
+    load_calibration,
+    load_model,
+    model_notes,
+)
 from realtime_cropzoom.pipeline.status import Account, Stages
 from realtime_cropzoom.pipeline.watchdog import Watchdog
 from realtime_cropzoom.runtime.box_slot import BoxSlot
@@ -65,11 +71,15 @@ from realtime_cropzoom.sources.live.reconnect import Policy
 from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
 
 logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _STAGES_END_WITHIN_S = 1.0
+
 _SINKS_END_WITHIN_S = 0.7
+
 _SAVED_WITHIN_S = 1.0
+
 _LOCKSTEP_SLOTS = 8
 
 
@@ -496,47 +506,3 @@ def _end(thread: Sink | Recorder) -> None:
     """Take back a thread that was started before something else was refused."""
     thread.end()
     thread.join(_SINKS_END_WITHIN_S)
-
-
-def load_model(settings: Settings, role: Role) -> Model:
-    """Load one of the two models as the settings say. Raises ModelError."""
-    given = settings.pose if role == "pose" else settings.detector
-    model = Model(
-        model_path(given, role),
-        role,
-        provider=settings.provider,
-        precision=settings.precision,
-        threads=settings.pose_threads if role == "pose" else settings.detector_threads,
-        method=settings.decoder,
-    )
-    model.presence = settings.presence(role, model.presence)
-    return model
-
-
-def check_filter(settings: Settings, info: SourceInfo) -> None:
-    """Raise ConfigError where frames come so slowly that the filter would begin anew with each."""
-    if settings.filter != NONE and info.fps and settings.filter_hold_ms * info.fps <= 1000:
-        interval_ms = 1000 / info.fps
-        raise ConfigError(
-            f"filter_hold_ms is {settings.filter_hold_ms:g}, but frames come every {interval_ms:.0f} ms: the filter "
-            f"would begin anew with each; give {3 * interval_ms:.0f} or more"
-        )
-
-
-def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None:
-    """Read the calibration of the camera, if there is one. Raises ConfigError where it is of other frames."""
-    path = settings.calibration
-    if path is None:
-        return None
-    calibration = read_calibration(user_path(path))
-    calibration.check_frame(info.width, info.height, str(path))
-    return calibration
-
-
-def check_crop_size(settings: Settings, info: SourceInfo) -> None:
-    """Raise ConfigError where boxes would be larger than any frame needs."""
-    limit = 2 * max(info.width, info.height)
-    if settings.crop_size is not None and settings.crop_size > limit:
-        raise ConfigError(
-            f"crop_size is {settings.crop_size}, but frames are {info.width}x{info.height}; expected at most {limit}"
-        )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
+from realtime_cropzoom.config.settings import NONE, Settings
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
+from realtime_cropzoom.inference.model_spec import Role, model_path
 from realtime_cropzoom.inference.schedule import FileSchedule, Schedule
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
+from realtime_cropzoom.sources.base import SourceInfo
 
 
 def model_notes(role: Role, model: Model, settings: Settings, fps: float | None) -> list[str]:
@@ -62,3 +66,47 @@ def _says_when(role: Role, reach: int, settings: Settings, fps: float | None) ->
         rate = min(fps or settings.detector_max_fps, settings.detector_max_fps)
     in_ms = f", at least {reach * 1000 / rate:.0f} ms at {rate:.4g} fps" if rate else ""
     return f"the {role} model is a context model: its {what} come {reach} {frames} late{in_ms}"
+
+
+def load_model(settings: Settings, role: Role) -> Model:
+    """Load one of the two models as the settings say. Raises ModelError."""
+    given = settings.pose if role == "pose" else settings.detector
+    model = Model(
+        model_path(given, role),
+        role,
+        provider=settings.provider,
+        precision=settings.precision,
+        threads=settings.pose_threads if role == "pose" else settings.detector_threads,
+        method=settings.decoder,
+    )
+    model.presence = settings.presence(role, model.presence)
+    return model
+
+
+def check_filter(settings: Settings, info: SourceInfo) -> None:
+    """Raise ConfigError where frames come so slowly that the filter would begin anew with each."""
+    if settings.filter != NONE and info.fps and settings.filter_hold_ms * info.fps <= 1000:
+        interval_ms = 1000 / info.fps
+        raise ConfigError(
+            f"filter_hold_ms is {settings.filter_hold_ms:g}, but frames come every {interval_ms:.0f} ms: the filter "
+            f"would begin anew with each; give {3 * interval_ms:.0f} or more"
+        )
+
+
+def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None:
+    """Read the calibration of the camera, if there is one. Raises ConfigError where it is of other frames."""
+    path = settings.calibration
+    if path is None:
+        return None
+    calibration = read_calibration(user_path(path))
+    calibration.check_frame(info.width, info.height, str(path))
+    return calibration
+
+
+def check_crop_size(settings: Settings, info: SourceInfo) -> None:
+    """Raise ConfigError where boxes would be larger than any frame needs."""
+    limit = 2 * max(info.width, info.height)
+    if settings.crop_size is not None and settings.crop_size > limit:
+        raise ConfigError(
+            f"crop_size is {settings.crop_size}, but frames are {info.width}x{info.height}; expected at most {limit}"
+        )
