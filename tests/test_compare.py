@@ -12,7 +12,8 @@ from live import Files, Film, check_complete, cropzoom, make_settings, run_to_en
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError, SinkError
-from realtime_cropzoom.sessions.compare import compare, describe, write_comparison
+from realtime_cropzoom.plots.comparison import write_comparison
+from realtime_cropzoom.sessions.compare import compare, describe
 from realtime_cropzoom.sinks.video_encoder import VideoEncoder
 
 NAMES = ("nose", "tail")

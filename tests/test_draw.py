@@ -11,10 +11,11 @@ from live import make_settings, run_to_end, tiny_models
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.offline.annotate import Drawing
+from realtime_cropzoom.plots.comparison import draw_comparison
 from realtime_cropzoom.plots.overlay import draw_caption, figure_palette, legend_strip, palette
 from realtime_cropzoom.plots.session_pictures import contact_sheet, draw_frame
 from realtime_cropzoom.plots.traces import draw_traces
-from realtime_cropzoom.sessions.compare import compare, draw_comparison
+from realtime_cropzoom.sessions.compare import compare
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 from realtime_cropzoom.types import UInt8

@@ -18,7 +18,7 @@ from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.files.atomic import write_whole
 from realtime_cropzoom.inference.schedule import FileSchedule
 from realtime_cropzoom.offline.bbox_csv import read_boxes
-from realtime_cropzoom.plots.session_pictures import write_png
+from realtime_cropzoom.plots.image_files import write_png
 from realtime_cropzoom.sessions.folder import make_session_folder
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=0.3,seed=3"

@@ -16,7 +16,8 @@ from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.report import report
-from realtime_cropzoom.plots.session_pictures import contact_sheet, write_png
+from realtime_cropzoom.plots.image_files import write_png
+from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 

@@ -52,7 +52,8 @@ def register(commands: Any) -> None:
 
 
 def _draw(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.plots.session_pictures import contact_sheet, write_png
+    from realtime_cropzoom.plots.image_files import write_png
+    from realtime_cropzoom.plots.session_pictures import contact_sheet
     from realtime_cropzoom.sessions.table import read_session
 
     session, name = arguments.session, "traces.png" if arguments.traces else "frames.png"
@@ -88,7 +89,8 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.sessions.compare import compare, describe, write_comparison
+    from realtime_cropzoom.plots.comparison import write_comparison
+    from realtime_cropzoom.sessions.compare import compare, describe
 
     b, out = arguments.b, arguments.out
     if out is not None:  # the table beside it would be the poses of b, where both have one name

@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
 
 
 def _zones(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.plots.session_pictures import write_figure
+    from realtime_cropzoom.plots.image_files import write_figure
     from realtime_cropzoom.sources.first_frame import first_frame
     from realtime_cropzoom.trigger.engine.factory import calibration_of
     from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, check_inside, draw_zones

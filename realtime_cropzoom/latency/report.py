@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from realtime_cropzoom import __version__
 from realtime_cropzoom.latency.trials import ACKNOWLEDGED, STAGES, Trials
-from realtime_cropzoom.plots.session_pictures import write_figure
+from realtime_cropzoom.plots.image_files import write_figure
 
 _FEW_ANSWERED = 0.5
 """A condition in which a smaller share of the trials was answered is reported as a problem."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from io import BytesIO
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from realtime_cropzoom.errors import DataError, SinkError, advised, in_words
-from realtime_cropzoom.files.atomic import encode_image, write_whole
+from realtime_cropzoom.errors import DataError, advised
 from realtime_cropzoom.plots.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.sessions.files import footage_of
 from realtime_cropzoom.sessions.table import SessionTables
@@ -22,15 +19,21 @@ from realtime_cropzoom.sources.recording_table import captured_frames, is_record
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure  # only plots pay for it, not pictures of frames
+    pass  # only plots pay for it, not pictures of frames
+
 
 _SCALE = 2
 """Pictures are drawn at twice the frame's size, for smooth lines."""
+
 _SHIFT = 4
+
 _TRAIL_S = 2.0
+
 _PANEL_WIDTH = 800
+
 MOST_FRAMES = 300
 """More would be a picture that few programs open."""
+
 _LEGEND_SCALE = 2.0
 
 
@@ -150,23 +153,3 @@ def _tile(panels: list[UInt8], columns: int, gap: int = 12) -> UInt8:
         y, x = gap + k // columns * (height + gap), gap + k % columns * (width + gap)
         sheet[y : y + height, x : x + width] = panel
     return sheet
-
-
-def write_png(path: Path, image: UInt8) -> None:
-    """Write an RGB picture, whole or not at all. Raises SinkError where that cannot be done."""
-    write_whole(path, encode_image(path, image[:, :, ::-1]))
-
-
-def write_figure(path: Path, figure: Figure, *, dpi: int = 150) -> None:
-    """Write a figure, whole or not at all. Raises SinkError where that cannot be done."""
-    write_whole(path, encode_figure(path, figure, dpi=dpi))
-
-
-def encode_figure(path: Path, figure: Figure, *, dpi: int = 150) -> bytes:
-    """Return a figure as the kind of file that the name ``path`` says. Raises SinkError where it says none."""
-    encoded = BytesIO()
-    try:
-        figure.savefig(encoded, dpi=dpi, format=path.suffix[1:].lower() or "png")
-    except ValueError as error:
-        raise SinkError(f"cannot write {path}: {in_words(error)}; give a name such as picture.png") from None
-    return encoded.getvalue()

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.pose_quality import percent
+from realtime_cropzoom.plots.image_files import write_figure
 from realtime_cropzoom.plots.overlay import figure_palette
-from realtime_cropzoom.plots.session_pictures import write_figure
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.types import Float64
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.atomic import write_whole
-from realtime_cropzoom.plots.session_pictures import encode_figure
+from realtime_cropzoom.plots.image_files import encode_figure
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.evaluate import Prediction
 from realtime_cropzoom.types import Float32

@@ -12,7 +12,8 @@ import numpy as np
 from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.files.atomic import must_write_text
 from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage
-from realtime_cropzoom.plots.session_pictures import footage, write_figure
+from realtime_cropzoom.plots.image_files import write_figure
+from realtime_cropzoom.plots.session_pictures import footage
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.first_frame import first_frame

@@ -1,0 +1,34 @@
+"""Pictures and figures as files: whole or absent."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime_cropzoom.errors import SinkError, in_words
+from realtime_cropzoom.files.atomic import encode_image, write_whole
+from realtime_cropzoom.types import UInt8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_png(path: Path, image: UInt8) -> None:
+    """Write an RGB picture, whole or not at all. Raises SinkError where that cannot be done."""
+    write_whole(path, encode_image(path, image[:, :, ::-1]))
+
+
+def write_figure(path: Path, figure: Figure, *, dpi: int = 150) -> None:
+    """Write a figure, whole or not at all. Raises SinkError where that cannot be done."""
+    write_whole(path, encode_figure(path, figure, dpi=dpi))
+
+
+def encode_figure(path: Path, figure: Figure, *, dpi: int = 150) -> bytes:
+    """Return a figure as the kind of file that the name ``path`` says. Raises SinkError where it says none."""
+    encoded = BytesIO()
+    try:
+        figure.savefig(encoded, dpi=dpi, format=path.suffix[1:].lower() or "png")
+    except ValueError as error:
+        raise SinkError(f"cannot write {path}: {in_words(error)}; give a name such as picture.png") from None
+    return encoded.getvalue()
