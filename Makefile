@@ -34,6 +34,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy realtime_cropzoom
+	$(BIN)/lint-imports --no-logo
 
 bench: .venv/.dev
 	$(BIN)/python scripts/bench.py

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import subprocess
+import sys
 import types
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -76,7 +77,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def group_of(nodeid: str) -> str:
     """The test itself, or its module and what it shares with others there."""
     file, _, test = nodeid.partition("::")
-    shared = _shared(HERE / Path(file).name).get(test.partition("[")[0], set())
+    shared = _shared(HERE.parent / file).get(test.partition("[")[0], set())
     return " ".join([file, *sorted(shared)]) if shared else nodeid
 
 
@@ -154,8 +155,11 @@ def _starts(thing: Any, seen: set[int]) -> bool:
 
 def _is_of_the_tests(thing: Any) -> bool:
     if isinstance(thing, types.FunctionType):
-        return Path(thing.__code__.co_filename).parent == HERE or hasattr(thing, "hypothesis")
-    return isinstance(thing, type) and (HERE / f"{thing.__module__}.py").exists()
+        return HERE in Path(thing.__code__.co_filename).parents or hasattr(thing, "hypothesis")
+    return (
+        isinstance(thing, type)
+        and HERE in Path(getattr(sys.modules.get(thing.__module__), "__file__", None) or "/").parents
+    )
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

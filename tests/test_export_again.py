@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from offline_fixtures import run_here
+from support.offline_fixtures import run_here
 
 import realtime_cropzoom.train
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import LONG_S, Film, cropzoom_threads, make_settings, wait_for
+from support.pipelines import LONG_S, Film, cropzoom_threads, make_settings, wait_for
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.multi_camera import load_cameras

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from live import cropzoom
+from support.pipelines import cropzoom
 
 from realtime_cropzoom.sources.video_file import VideoFile
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 import zmq
-from live import free_port
+from support.pipelines import free_port
 
 from realtime_cropzoom.checks.machine import _bind
 from realtime_cropzoom.errors import CropzoomError, plainly

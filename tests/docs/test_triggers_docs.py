@@ -1,0 +1,119 @@
+"""The worked example of docs/triggers.md, done as it says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.pages import code_blocks
+from support.pipelines import cropzoom, finish, free_port, start_process, the_session, wait_for
+from support.places import ROOT
+
+from realtime_cropzoom.trigger.engine.events import Decision
+from realtime_cropzoom.trigger.process.decision_log import read_decisions
+
+pytestmark = pytest.mark.slow
+
+PAGE = ROOT / "docs" / "triggers.md"
+FIRST = 566
+"""The frame on which the page says that the rule fires first."""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder in which the example was done, and what the board has said."""
+    folder = tmp_path_factory.mktemp("example")
+    command = [sys.executable, "-u", "-m", "realtime_cropzoom.trigger.outputs.simulated_board"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as board:
+        assert board.stdout is not None
+        port = board.stdout.readline().strip()
+        endpoint = f"tcp://127.0.0.1:{free_port()}"
+        control = f"ipc://{folder}/orders.sock"
+        (rules,) = code_blocks(PAGE, "yaml")
+        rules = f"endpoint: {endpoint}\nmax_age_ms: 1000\n{rules}".replace("/dev/pts/0", port)
+        (folder / "rules.yaml").write_text(rules)
+        flags = ["--control", control, "--log", folder / "triggers" / "rules_DATE"]
+        trigger = start_process("trigger", folder / "rules.yaml", *flags)
+        wait_for((folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl").exists, "the log")
+        order = code_blocks(PAGE, "python")[0].replace("ipc:///run/user/1000/cropzoom/rules.sock", control)
+        assert ast.literal_eval(_python(order, folder))["ok"]
+        publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "sessions", "--quiet"]
+        assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0
+        ended = finish(trigger)
+        assert ended.returncode == 0, ended.stderr
+        board.kill()
+        yield folder, board.stdout.read()
+
+
+def _python(script: str, folder: Path) -> str:
+    ran = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def _decisions(folder: Path) -> list[Decision]:
+    return read_decisions(folder / "triggers" / "rules_DATE" / "rules_decisions.csv")
+
+
+def test_it_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> None:
+    folder, board = done
+    (fired,) = (d for d in _decisions(folder) if d.verdict == "fired")
+    assert fired.frame is not None
+    assert abs(fired.frame - FIRST) <= 2  # live, a box may be of a frame earlier or later
+    assert f"frame {FIRST} " in PAGE.read_text(encoding="utf-8")
+    assert [line.split()[-1] for line in board.splitlines()] == ["on", "off"]
+
+
+def test_its_numbers_join(done: tuple[Path, str]) -> None:
+    folder, _ = done
+    session = the_session(folder / "sessions")
+    script = code_blocks(PAGE, "python")[1]
+    script = script.replace("sessions/SESSION/SESSION_timing.csv", f"sessions/{session.name}/arena_timing.csv")
+    (row,) = [line.split() for line in _python(script, folder).splitlines() if line[:1].isdigit()]
+    assert 0 < float(row[1]) < 1000
+
+
+def test_the_library_decides_as_the_command_does(done: tuple[Path, str]) -> None:
+    folder, _ = done
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    script = code_blocks(PAGE, "python")[2].replace("Subscriber()", f"Subscriber('{endpoint}')")
+    own = start_process(code=script, cwd=folder)
+    try:
+        publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "again", "--quiet"]
+        assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0
+        said = finish(own)
+    finally:
+        own.kill()
+    assert said.returncode == 0, said.stderr
+    (fired,) = (line.split() for line in said.stdout.splitlines() if line.startswith("fired snout_in_corner"))
+    assert abs(int(fired[2]) - FIRST) <= 2
+
+
+def test_the_zones_are_drawn_and_what_lies_outside_is_said(done: tuple[Path, str]) -> None:
+    folder, _ = done
+    drawn = cropzoom("zones", folder / "rules.yaml", "synthetic:arena,seed=5")
+    assert drawn.returncode == 0, drawn.stderr
+    assert (folder / "zones.png").stat().st_size > 10_000
+    assert "WARNING" not in drawn.stderr
+    small = cropzoom("zones", folder / "rules.yaml", "synthetic:arena,size=200x100", "--out", folder / "small.png")
+    assert small.stderr.startswith("WARNING: zone corner reaches beyond the frame, which is 200x100\n")
+    outside = cropzoom("zones", folder / "rules.yaml", folder / "nothing.mp4")
+    assert outside.returncode == 2
+    assert "nothing.mp4" in outside.stderr
+
+
+def test_what_the_page_on_rules_does_in_python_works(done: tuple[Path, str]) -> None:
+    folder, _ = done
+    again, earlier = code_blocks(ROOT / "docs" / "rules.md", "python")
+    log = folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl"
+    repeated = _python(again.replace("rules_inputs.jsonl", str(log)), folder)
+    assert [line.split()[0] for line in repeated.splitlines()] == [d.verdict for d in _decisions(folder)]
+    session = the_session(folder / "sessions")
+    earlier = earlier.replace("configs/triggers.yaml", "rules.yaml").replace(
+        "sessions/arena_20261122-181939", str(session)
+    )
+    assert "fired snout_in_corner" in _python(earlier, folder)

@@ -1,0 +1,56 @@
+"""The scripts that measure run to their end and say what they promise to say. What they measure is not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.pipelines import free_port
+from support.places import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, *flags: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / script, *flags]
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
+
+
+def test_the_closed_loop_is_measured_row_by_row(tmp_path: Path) -> None:
+    done = run("bench.py", "--quick", "--only", "triggers", "--data", tmp_path, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (part,) = json.loads((tmp_path / "results.json").read_text())["parts"]
+    rows = {row["name"]: row for row in part["rows"]}
+    assert [name for name in rows if name.startswith("engine alone")] == [
+        f"engine alone, {number} rule{'s' if number > 1 else ''}" for number in (1, 5, 20, 100)
+    ]
+    for kind in ("zmq_publish", "serial"):
+        written = rows[f"{kind}, 20 rules: received → written, median"]
+        assert int(written["n"].split()[0]) > 0
+        assert rows[f"{kind}: missed, late or failed"]["numbers"]["heard"] > 0
+    assert rows["engine alone, 20 rules"]["aim"] == "≤ 100 µs median"
+
+
+@pytest.mark.parametrize(
+    ("part", "minutes", "says"),
+    [
+        (
+            "load",
+            0.05,
+            (
+                *("memory", "handed over → published: p99 loaded / quiet", "missed by 20 fast subscribers"),
+                *("oldest pose at the conflating endpoint", "3 restarts counted, 3 new sessions"),
+            ),
+        ),
+        ("tracking", 0.05, ("captured → received", "'skipped'", "the run ended with exit code 0")),
+    ],
+)
+def test_a_soak_reads_everything_and_says_what_grew(part: str, minutes: float, says: tuple[str, ...]) -> None:
+    done = run("soak.py", "--only", part, "--minutes", minutes, "--port", free_port())
+    assert done.returncode in (0, 1), done.stderr  # 1: an aim is missed, as it may be in a few seconds
+    assert "Traceback" not in done.stderr
+    for words in says:
+        assert words in done.stdout, done.stdout

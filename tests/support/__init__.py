@@ -1,0 +1,1 @@
+"""What the tests share: films, models, runs, senders and boards under their control."""

@@ -1,0 +1,82 @@
+"""Films whose pixels say which frame they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from realtime_cropzoom.types import UInt8
+
+# -- videos ----------------------------------------------------------------------------------------
+
+
+class Footage:
+    """Draws frames, writes them as videos, and reads back which frame an image is.
+
+    Along the top edge ten blocks spell the frame's index in binary, dark for 0 and gray for 1, so
+    that no lossy codec loses it; below, a white blob moves on a gray floor.
+    """
+
+    BITS = 10
+    _DARK, _FLOOR, _GRAY = 30, 60, 110
+    _THRESHOLD = 70
+
+    def __init__(self, size: tuple[int, int] = (160, 96)) -> None:
+        self.size = size
+        self._strip = max(8, size[1] // 6)
+
+    def blob_at(self, index: int) -> tuple[float, float]:
+        """Where the middle of the blob is in a frame, in pixels: a slow path that stays inside."""
+        width, height = self.size
+        across, down = width * (0.5 + 0.3 * np.sin(index / 17)), height * (0.6 + 0.15 * np.cos(index / 11))
+        return float(across), float(down)
+
+    def draw(self, index: int) -> UInt8:
+        """Return frame ``index``, (H, W, 3) RGB."""
+        width, height = self.size
+        y, x = np.mgrid[:height, :width]
+        across, down = self.blob_at(index)
+        blob = np.exp(-((x - across) ** 2 + (y - down) ** 2) / (2 * 5.0**2))
+        image = self._FLOOR + (255 - self._FLOOR) * blob
+        for bit in range(self.BITS):
+            value = self._GRAY if index >> bit & 1 else self._DARK
+            image[: self._strip, width * bit // self.BITS : width * (bit + 1) // self.BITS] = value
+        return np.repeat(image[..., None].round().astype(np.uint8), 3, axis=2)
+
+    def index_of(self, image: np.ndarray) -> int:
+        """Return the index that the blocks of an image spell."""
+        width = image.shape[1]
+        row = image[self._strip // 2].reshape(width, -1).mean(axis=1)
+        middles = [width * (2 * bit + 1) // (2 * self.BITS) for bit in range(self.BITS)]
+        return sum(int(row[middle] > self._THRESHOLD) << bit for bit, middle in enumerate(middles))
+
+    def write(
+        self,
+        path: Path,
+        frames: int = 20,
+        *,
+        codec: str = "mpeg4",
+        pix_fmt: str = "yuv420p",
+        fps: int = 30,
+        times_ms: Sequence[int] | None = None,
+        options: dict[str, str] | None = None,
+        container_options: dict[str, str] | None = None,
+    ) -> Path:
+        """Write a video; with ``times_ms`` its frames have those times instead of a constant rate."""
+        base = Fraction(1, 1000) if times_ms is not None else Fraction(1, fps)
+        with av.open(str(path), "w", options=container_options or {}) as container:
+            stream = container.add_stream(codec, rate=1000 if times_ms is not None else fps, options=options or {})
+            stream.width, stream.height = self.size
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = base
+            for index in range(len(times_ms) if times_ms is not None else frames):
+                frame = av.VideoFrame.from_ndarray(self.draw(index), format="rgb24")
+                frame.time_base = base
+                frame.pts = index if times_ms is None else times_ms[index]
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path

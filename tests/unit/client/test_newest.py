@@ -1,0 +1,270 @@
+"""The laser example of the README and of the client's page, as pasted, at any rate; and what ``newest`` gives when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import msgspec
+import pytest
+from support.pipelines import LONG_S, wait_for
+from support.places import ROOT
+from support.pose_stream_process import Feed
+from support.publisher import Publisher, end, hello, pose, publishing
+
+from realtime_cropzoom import AsyncSubscriber, Subscriber
+from realtime_cropzoom.client.pose_rate import PoseRate
+from realtime_cropzoom.messaging.message import PoseMessage
+
+MS = 1_000_000
+
+
+def example(page: str) -> str:
+    """The first example of a page that has a laser."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    return next(block for block in blocks if "laser" in block)
+
+
+class Laser:
+    """Remembers when it was switched."""
+
+    def __init__(self) -> None:
+        self.edges: list[tuple[float, bool]] = []
+        self.last_s = 0.0
+        self.enough = threading.Event()
+        """Set it, and the script gets a Ctrl-C."""
+        self._interrupted = False
+
+    def set(self, on: bool) -> None:
+        self.last_s = time.monotonic()
+        if self.enough.is_set() and not self._interrupted:
+            self._interrupted = True
+            raise KeyboardInterrupt
+        if on is not (self.edges[-1][1] if self.edges else False):
+            self.edges.append((self.last_s, on))
+
+    @property
+    def levels(self) -> list[bool]:
+        return [on for _, on in self.edges]
+
+
+class Pasted(threading.Thread):
+    """An example as pasted into a file, with a laser of its own."""
+
+    def __init__(self, page: str, endpoint: str, laser: Laser) -> None:
+        super().__init__(daemon=True)
+        self._text = example(page).replace("Subscriber()", f'Subscriber("{endpoint}")')
+        self.laser = laser
+
+    def run(self) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            exec(compile(self._text, "example", "exec"), {"laser": self.laser})
+
+    def end(self) -> None:
+        self.laser.enough.set()
+        self.join(LONG_S)
+
+
+def visits(fps: float, first_s: float, each_s: float) -> object:
+    """Where the snout is: at the right half in visits of so long."""
+
+    def x_of(frame: int) -> float:
+        at_s = frame / fps - first_s
+        return 400.0 if at_s >= 0 and at_s % (2 * each_s) < each_s else 100.0
+
+    return x_of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
+@pytest.mark.parametrize("fps", [10, 30, 200])
+def test_one_visit_is_one_on_and_one_off(page: str, fps: float) -> None:
+    each_s = max(0.5, 8 / fps)
+    for attempt in range(5):  # a busy machine may hold up the publisher itself, and then an off is right
+        laser = Laser()
+        with Feed(fps, visits(fps, 3 * each_s, each_s)) as feed:  # type: ignore[arg-type]
+            sent, gaps = [(feed.sent, time.monotonic())], []
+            script = Pasted(page, feed.endpoint, laser)
+            script.start()
+            while feed.sent / fps < 8.6 * each_s and feed.is_alive():
+                time.sleep(0.002)
+                now = time.monotonic()
+                gaps.append(now - laser.last_s if laser.last_s else 0.0)
+                if feed.sent > sent[-1][0]:
+                    sent.append((feed.sent, now))
+            levels = laser.levels
+            script.end()
+        held_up_s = max(max(b[1] - a[1] for a, b in pairwise(sent)), max(gaps))
+        if held_up_s < max(1.7 / fps, 0.03) or attempt == 4:
+            break
+    assert levels == [True, False, True, False, True, False]
+    assert not script.is_alive()
+    assert laser.levels[-1] is False
+
+
+def test_both_pages_have_one_example() -> None:
+    assert example("README.md") == example("docs/client.md")
+
+
+@pytest.mark.parametrize("how", ["lost", "jumps", "stalls", "ends", "is killed", "the script is ended"])
+def test_the_laser_goes_off_when_nothing_is_known_any_more(how: str) -> None:
+    laser = Laser()
+    with publishing() as publisher:
+        script = Pasted("README.md", publisher.endpoint, laser)
+        script.start()
+        publisher.wait_for_subscriber()
+        publisher.send(msgspec.structs.replace(hello(), fps=5.0))
+        seq = 0
+
+        def send(state: str = "tracking", doubt: str | None = None) -> None:
+            nonlocal seq
+            right = {"snout": (400.0, 2.0, 0.99)}
+            worth = {"plausible": doubt is None, "doubt": doubt}
+            publisher.send(msgspec.structs.replace(pose(seq), keypoints=right, state=state, **worth))
+            seq += 1
+
+        for _ in range(3):
+            send()
+            time.sleep(0.05)
+        wait_for(lambda: laser.levels == [True], "the laser to be on")
+        if how == "lost":
+            send("lost")
+        elif how == "jumps":
+            send(doubt="jump")
+        elif how == "ends":
+            publisher.send(end())
+        elif how == "the script is ended":
+            laser.enough.set()
+        wait_for(lambda: laser.levels == [True, False], "the laser to be off")
+        if how in ("ends", "the script is ended"):
+            script.join(LONG_S)
+        script.end()
+        assert not script.is_alive()
+
+
+def test_a_run_that_is_killed_switches_the_laser_off() -> None:
+    """Over a real process that publishes, and is killed in the middle of a visit."""
+    code = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from support.pose_stream_process import Feed\n"
+        "with Feed(30, lambda frame: 400.0) as feed:\n    print(feed.endpoint, flush=True)\n    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code, str(ROOT / "tests")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        laser = Laser()
+        script = Pasted("README.md", process.stdout.readline().strip(), laser)
+        script.start()
+        wait_for(lambda: laser.levels and laser.levels[-1], "the laser to be on")
+        process.kill()
+        wait_for(lambda: time.monotonic() - laser.edges[-1][0] > 0.3 and not laser.levels[-1], "the laser to be off")
+        script.end()
+
+
+# -- what newest gives -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    with publishing() as publisher:
+        yield publisher
+
+
+def test_the_last_pose_is_given_again_while_it_is_young(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint) as poses:
+        publisher.wait_for_subscriber()
+        publisher.send(hello(), pose(0))
+        first = poses.newest(LONG_S * 1000, timeout_s=LONG_S)
+        assert first is not None
+        assert poses.newest(LONG_S * 1000) == first
+        assert poses.newest(LONG_S * 1000, timeout_s=0.01) == first
+        assert poses.newest(0.001) is None, "it is older"
+        publisher.send(end())
+        wait_for(lambda: poses.newest(LONG_S * 1000) is None, "the end")
+        assert poses.stream == "ended"
+
+
+@pytest.mark.slow
+def test_both_flavours_are_the_same() -> None:
+    """At 30 frames a second, looked at every 5 ms: never without a pose, each one in order."""
+    with Feed(30) as feed:
+
+        def sync() -> list[PoseMessage | None]:
+            with Subscriber(feed.endpoint) as poses:
+                wait_for(lambda: poses.newest(timeout_s=0.05), "a pose")
+                return [poses.newest(5000, timeout_s=0.005) for _ in range(60)]
+
+        async def asynchronous() -> list[PoseMessage | None]:
+            async with AsyncSubscriber(feed.endpoint) as poses:
+                while await poses.newest(timeout_s=0.05) is None:
+                    pass
+                return [await poses.newest(5000, timeout_s=0.005) for _ in range(60)]
+
+        for given in (sync(), asyncio.run(asynchronous())):
+            seqs = [message.seq for message in given if message is not None]
+            assert len(seqs) == 60
+            assert seqs == sorted(seqs)
+            assert 1 < len(set(seqs)) < 60
+
+
+@pytest.mark.parametrize(("asked", "said"), [(20.0, 1), (70.0, 0), (None, 0)])
+def test_an_age_shorter_than_the_time_between_two_frames_is_warned_of_once(
+    publisher: Publisher, caplog: pytest.LogCaptureFixture, asked: float | None, said: int
+) -> None:
+    with Subscriber(publisher.endpoint) as poses, caplog.at_level(logging.WARNING):
+        publisher.wait_for_subscriber()
+        publisher.send(msgspec.structs.replace(hello(), fps=30.0), pose(0))
+        wait_for(lambda: poses.newest(timeout_s=0.05) or poses.hello, "the hello")
+        for _ in range(3):
+            poses.newest(asked)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == said
+    if said:
+        assert lines[0].startswith("newest(max_age_ms=20): poses come every 33 ms, so that there is none between")
+
+
+# -- the age that follows the rate -----------------------------------------------------------------
+
+
+def rate_of(intervals_ms: list[float], *, fps: float | None = None, age_ms: float = 5.0) -> PoseRate:
+    rate, at_ns = PoseRate(), 1_000_000_000
+    rate.nominal_fps = fps
+    rate.note("r", at_ns, age_ms)
+    for interval_ms in intervals_ms:
+        at_ns += round(interval_ms * MS)
+        rate.note("r", at_ns, age_ms)
+    return rate
+
+
+@pytest.mark.parametrize(
+    ("rate", "age_ms"),
+    [
+        pytest.param(rate_of([]), 100.0, id="nothing known"),
+        pytest.param(rate_of([], fps=30.0), 2.5 * 1000 / 30 + 5, id="what the hello says"),
+        pytest.param(rate_of([5.0] * 20), 50.0, id="at 200 a second a computer's own hiccups count"),
+        pytest.param(rate_of([33.0] * 20, fps=30.0), 87.5, id="measured at 30"),
+        pytest.param(rate_of([33.0] * 20 + [66.0], fps=30.0), 87.5, id="a frame that is missing changes nothing"),
+        pytest.param(rate_of([33.0] * 20, age_ms=60.0), 142.5, id="a slow model"),
+        pytest.param(rate_of([33.0] * 20, age_ms=9000.0), 332.5, id="who reads late has no right to old poses"),
+        pytest.param(rate_of([500.0] * 20, fps=30.0), 2.5 * 4000 / 30 + 5, id="a stream in trouble"),
+        pytest.param(rate_of([500.0] * 20), 1255.0, id="two a second"),
+        pytest.param(rate_of([60_000.0] * 20), 2505.0, id="a bound"),
+        pytest.param(rate_of([33.0] * 20, age_ms=float("inf")), 82.5, id="no age known"),
+        pytest.param(rate_of([0.0, -5.0], fps=0.0), 100.0, id="nonsense"),
+    ],
+)
+def test_the_usual_age(rate: PoseRate, age_ms: float) -> None:
+    assert rate.usual_age_ms == pytest.approx(age_ms)
+
+
+def test_a_new_run_has_a_rate_of_its_own() -> None:
+    rate = rate_of([33.0] * 20)
+    rate.note("s", 5, 1.0)
+    assert rate.usual_age_ms == 100.0

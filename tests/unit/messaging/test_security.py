@@ -1,0 +1,651 @@
+"""Who can listen: this machine alone, those with a key, or everybody where that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+import zmq.auth
+from hypothesis import given
+from hypothesis import strategies as st
+from support.pipelines import (
+    ANY_PORT,
+    LONG_S,
+    Film,
+    check_complete,
+    cropzoom,
+    cropzoom_threads,
+    finish,
+    make_settings,
+    model_flags,
+    start_process,
+    the_session,
+    tiny_models,
+    wait_for,
+)
+from support.places import PACKAGE
+
+from realtime_cropzoom import AsyncSubscriber, Subscriber
+from realtime_cropzoom.cli.main import main
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.messaging.endpoints import is_local
+from realtime_cropzoom.messaging.keys import (
+    ClientKeys,
+    allowed_clients,
+    make_client_keys,
+    make_server_keys,
+    read_client_keys,
+    read_server_keys,
+)
+from realtime_cropzoom.messaging.message import Counts, EndMessage, encode
+from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
+from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.pipeline.report import report
+
+EVERYWHERE = "tcp://0.0.0.0:*"
+SOON_S = LONG_S / 3
+"""Within this a client must know why nothing comes; in fact it is a fraction of a second."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of keys, with a client bench."""
+    folder = tmp_path / "keys"
+    make_server_keys(folder)
+    make_client_keys(folder, "bench")
+    return folder
+
+
+def client_file(folder: Path, name: str = "bench") -> Path:
+    return folder / f"{name}.key_secret"
+
+
+# -- which endpoints are this machine's alone -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "local"),
+    [
+        ("tcp://127.0.0.1:5660", True),
+        ("tcp://127.0.0.1:*", True),
+        ("tcp://localhost:5660", True),
+        ("tcp://[::1]:5660", True),
+        ("ipc:///run/poses", True),
+        ("inproc://poses", True),
+        ("tcp://*:5660", False),
+        ("tcp://0.0.0.0:5660", False),
+        ("tcp://0:5660", False),
+        ("tcp://[::]:5660", False),
+        ("tcp://[::ffff:192.168.1.2]:5660", False),
+        ("tcp://192.168.1.2:5660", False),
+        ("tcp://eth0:5660", False),
+        ("tcp://localhost.example.org:5660", False),
+        ("tcp://127.0.0.1.example.org:5660", False),
+        ("tcp://127.0.0.1;0.0.0.0:5660", False),
+        ("tcp://0.0.0.0:5660 tcp://127.0.0.1:5660", False),
+        ("udp://127.0.0.1:5660", False),
+        ("pgm://lo;239.192.1.1:5660", False),
+        ("nonsense", False),
+        ("", False),
+    ],
+)
+def test_which_endpoints_nobody_else_can_reach(endpoint: str, local: bool) -> None:
+    assert is_local(endpoint) is local
+
+
+@given(st.ip_addresses(v=4))
+def test_of_addresses_those_of_the_loopback_net_are_local(address: Any) -> None:
+    assert is_local(f"tcp://{address}:5660") is (int(address) >> 24 == 127)
+
+
+@pytest.mark.parametrize("setting", ["publish", "publish_latest", "publish_echo"])
+def test_an_endpoint_that_others_reach_needs_keys_or_a_word(tmp_path: Path, setting: str) -> None:
+    given = {setting: "tcp://0.0.0.0:5990"}
+    with pytest.raises(ConfigError, match=rf"^{setting} is tcp://0\.0\.0\.0:5990, .*--key-folder, .*--insecure"):
+        load_settings(given)
+    assert load_settings({**given, "insecure": True}).endpoints()[setting] == given[setting]
+    assert load_settings({**given, "key_folder": tmp_path}).endpoints()[setting] == given[setting]
+    assert load_settings({**given, "publish": "none"}).endpoints() == {}
+
+
+def test_settings_that_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"both key_folder .* and insecure are set"):
+        load_settings({"key_folder": tmp_path, "insecure": True})
+    with pytest.raises(ConfigError, match="where keys protect nothing"):
+        load_settings({"key_folder": tmp_path, "publish": "pgm://eth0;239.192.1.1:5660"})
+
+
+def test_settings_that_nobody_has_checked_open_nothing(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, publish_latest="none")
+    unchecked = Settings.model_construct(**{**dict(settings), "publish": EVERYWHERE, "publish_echo": "none"})
+    with pytest.raises(SinkError, match=r"publish is tcp://0\.0\.0\.0:\*, which is not this machine's alone"):
+        Pipeline(unchecked, Film).start()
+    assert not cropzoom_threads()
+
+
+def test_several_cameras_are_held_to_the_same(tmp_path: Path) -> None:
+    config = tmp_path / "two.yaml"
+    cameras = {"top": {"source": "synthetic:arena"}, "side": {"source": "camera:0", "publish": "tcp://0.0.0.0:5999"}}
+    config.write_text(json.dumps({"out": str(tmp_path / "out"), "cameras": cameras}))
+    for command in (["run", "--config"], ["check"]):
+        done = cropzoom(*command, config)
+        assert done.returncode == 2
+        assert "camera side: publish is tcp://0.0.0.0:5999" in done.stdout + done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_says_who_can_listen(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def endpoints(*flags: object) -> dict[str, Any]:
+        flags = ("check", "synthetic:arena,seconds=1", *model_flags(tiny_models(tmp_path / "models"))[:-2], *flags)
+        main([str(flag) for flag in (*flags, "--json", "--out", tmp_path)])
+        lines = json.loads(capsys.readouterr().out)["lines"]
+        return next(line for line in lines if line["check"] in ("endpoints", "config"))
+
+    ports = ("--publish", EVERYWHERE, "--publish-latest", "none")
+    assert not endpoints(*ports)["ok"]
+    insecure = endpoints(*ports, "--insecure")
+    assert insecure["ok"]
+    assert insecure["text"].endswith("anybody who can reach this machine can listen (insecure)")
+    assert endpoints(*ports, "--key-folder", folder)["text"].endswith("only those with a key can listen: bench")
+    (folder / "clients" / "bench.key").unlink()
+    nobody = endpoints(*ports, "--key-folder", folder)
+    assert not nobody["ok"]
+    assert f"make one with 'cropzoom keys {folder} --client NAME'" in nobody["text"]
+    assert not endpoints(*ports, "--key-folder", tmp_path / "nowhere")["ok"]
+
+
+# -- cropzoom keys ---------------------------------------------------------------------------------
+
+
+def keys(*arguments: object) -> int:
+    return main(["keys", *map(str, arguments)])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_keys_makes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "lab" / "keys"
+    assert keys(folder, "--client", "bench", "rig2") == 0
+    said = capsys.readouterr().out
+    for name in ("bench", "rig2"):
+        assert f"made {folder}/{name}.key_secret" in said
+        assert f'keys="{name}.key_secret"' in said
+    assert list(contents(folder)) == [
+        "bench.key_secret", "clients/bench.key", "clients/rig2.key", "rig2.key_secret",
+        "server.key", "server.key_secret",
+    ]  # fmt: skip
+    for path in folder.rglob("*.key_secret"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    for path in (folder, folder / "clients"):
+        assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_secret_is_where_it_does_not_belong(folder: Path) -> None:
+    secret = read_client_keys(client_file(folder)).secret
+    assert [name for name, content in contents(folder).items() if secret in content] == ["bench.key_secret"]
+    assert secret.decode() not in repr(read_client_keys(client_file(folder)))
+    assert read_server_keys(folder).secret.decode() not in repr(read_server_keys(folder))
+
+
+def test_one_file_is_all_that_a_client_needs(folder: Path) -> None:
+    server, client = read_server_keys(folder), read_client_keys(client_file(folder))
+    assert client.server == server.public
+    assert allowed_clients(server.clients) == {client.public: "bench"}
+
+
+def test_other_programs_read_the_files(folder: Path) -> None:
+    server, client = read_server_keys(folder), read_client_keys(client_file(folder))
+    assert zmq.auth.load_certificate(folder / "server.key_secret") == (server.public, server.secret)
+    assert zmq.auth.load_certificate(folder / "server.key") == (server.public, None)
+    assert zmq.auth.load_certificate(client_file(folder)) == (client.public, client.secret)
+    assert zmq.auth.load_certificates(folder / "clients") == {client.public: True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "has its keys already"),
+        (["--client", "bench"], "bench.key_secret is there already, and is not written over"),
+        (["--client", "rig2", "bench"], "bench.key_secret is there already"),
+        (["--client", "server"], "given 'server'"),
+        (["--client", "../bench"], "given '../bench'"),
+        (["--client", ""], "given ''"),
+    ],
+)
+def test_keys_writes_nothing_over(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    before = contents(folder)
+    assert keys(folder, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert says in error
+    assert contents(folder) == before
+
+
+def test_a_client_whose_secret_was_carried_away_keeps_its_name(folder: Path) -> None:
+    client_file(folder).unlink()
+    assert keys(folder, "--client", "bench") == 2
+    assert keys(folder, "--client", "rig2") == 0
+    assert set(allowed_clients(folder / "clients").values()) == {"bench", "rig2"}
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert keys(tmp_path / "file" / "keys", "--client", "bench") == 2
+    assert "cannot make the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_secret_that_others_can_read_is_refused(folder: Path, mode: int) -> None:
+    for path in (client_file(folder), folder / "server.key_secret"):
+        path.chmod(mode)
+    with pytest.raises(
+        ConfigError, match=rf"others can read .*\(mode {mode:04o}\).*run 'chmod 600 .*server.key_secret'"
+    ):
+        read_server_keys(folder)
+    with pytest.raises(ConfigError, match=r"run 'chmod 600 .*bench\.key_secret'"):
+        Subscriber(keys=client_file(folder))
+
+
+def spoil(old: str, new: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda p: p.unlink(), "cannot read .*bench.key_secret: No such file"),
+        (lambda p: p.write_bytes(os.urandom(500)), "is no key file"),
+        (lambda p: p.write_text(""), "is no key file"),
+        (spoil("public-key", "public"), "is no key file"),
+        (spoil('    secret-key = "', '    secret-key = "x'), "is no key file"),
+        (spoil("secret-key", "other-key"), "holds no secret key"),
+        (lambda p: shutil.copy(p.parent / "server.key_secret", p), "is not the file of a client"),
+        (lambda p: (p.unlink(), p.mkdir()), "is a folder; expected the file of one client"),
+    ],
+)
+def test_files_that_are_no_keys_are_refused_in_a_line(folder: Path, wrong: Callable[[Path], Any], says: str) -> None:
+    wrong(client_file(folder))
+    with pytest.raises(ConfigError, match=says) as refused:
+        Subscriber(keys=client_file(folder))
+    assert "\n" not in str(refused.value)
+
+
+def test_two_halves_of_different_pairs_are_damaged(folder: Path) -> None:
+    make_client_keys(folder, "rig2")
+    mine, other = read_client_keys(client_file(folder)), read_client_keys(client_file(folder, "rig2"))
+    spoil(mine.secret.decode(), other.secret.decode())(client_file(folder))
+    with pytest.raises(ConfigError, match="its two keys are no pair"):
+        read_client_keys(client_file(folder))
+
+
+# -- at real sockets -------------------------------------------------------------------------------
+
+
+class Server:
+    """A guarded publisher that says hello to everyone, again and again."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.security = Security(None if folder is None else read_server_keys(folder))
+        self.context = zmq.Context()
+        self.guard = Guard(self.context, self.security)
+        self.socket = self.context.socket(zmq.XPUB)
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.set(zmq.XPUB_VERBOSER, 1)
+        self.endpoint = self.guard.bind(self.socket, "publish", ANY_PORT)
+        self.guard.start()
+
+    @property
+    def refused(self) -> int:
+        return self.security.refusals.count
+
+    def hears(self, subscriber: Subscriber) -> bool:
+        """Whether the subscriber gets something. Raises what it raises."""
+        deadline = time.monotonic() + LONG_S
+        while time.monotonic() < deadline:
+            self.socket.send_multipart([b"end/cam0", encode(EndMessage(1, "r", "cam0", "x", Counts(0, 0, 0, 0, 0), 0))])
+            if subscriber.receive(0.02) is not None:
+                return True
+        return False
+
+    def close(self) -> None:
+        self.guard.close()
+        self.socket.close()
+        self.context.term()
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Server]:
+    server = Server(folder)
+    yield server
+    server.close()
+    assert "cropzoom-guard" not in cropzoom_threads()
+
+
+def test_without_keys_the_loopback_needs_nothing() -> None:
+    server = Server(None)
+    with Subscriber(server.endpoint) as subscriber:
+        assert server.hears(subscriber)
+    server.close()
+
+
+def test_the_right_key_opens(server: Server, folder: Path) -> None:
+    with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
+        assert server.hears(subscriber)
+    with Subscriber(server.endpoint, keys=str(client_file(folder))) as subscriber:
+        assert server.hears(subscriber)
+    assert server.refused == 0
+
+
+def test_pyzmq_alone_gets_in_as_the_page_says(server: Server, folder: Path) -> None:
+    page = (PACKAGE.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "import zmq" in code]
+    example = example.replace("tcp://192.168.1.20:5660", server.endpoint).replace('b"pose/"', 'b"end/"')
+    client = start_process(code=f"{example}\nprint(socket.recv_multipart()[0])", cwd=folder)
+    while client.poll() is None:
+        server.socket.send_multipart([b"end/cam0", b"{}"])
+        time.sleep(0.02)
+    assert finish(client).stdout == "b'end/cam0'\n"
+
+
+def test_a_key_that_is_taken_from_the_list_is_refused_and_named(server: Server, folder: Path) -> None:
+    """Even though it was made for this very run; who is in already stays."""
+    make_client_keys(folder, "rig2")
+    public = read_client_keys(client_file(folder)).public.decode()
+    with Subscriber(server.endpoint, keys=client_file(folder)) as early:
+        assert server.hears(early)
+        (folder / "clients" / "bench.key").unlink()
+        with Subscriber(server.endpoint, keys=client_file(folder)) as late:
+            began = time.monotonic()
+            with pytest.raises(ConfigError, match=rf"refused at {server.endpoint}: it does not know this key"):
+                server.hears(late)
+            assert time.monotonic() - began < SOON_S
+        assert server.hears(early)
+    wait_for(lambda: server.refused, "the count")
+    assert server.security.refusals.keys == {public: 1}
+    with Subscriber(server.endpoint, keys=client_file(folder, "rig2")) as other:
+        assert server.hears(other)
+
+
+def test_who_only_ever_takes_the_newest_learns_of_a_refusal(server: Server, folder: Path) -> None:
+    (folder / "clients" / "bench.key").unlink()
+    with Subscriber(server.endpoint, keys=client_file(folder)) as poses, pytest.raises(ConfigError, match="not know"):
+        wait_for(lambda: poses.newest(max_age_ms=20), "a refusal")
+
+    async def ask_for_newest() -> None:
+        async with AsyncSubscriber(server.endpoint, keys=client_file(folder)) as poses:
+            while True:
+                assert await poses.newest(max_age_ms=20) is None
+
+    with pytest.raises(ConfigError, match="does not know this key"):
+        asyncio.run(ask_for_newest())
+
+
+def test_a_key_that_is_added_while_it_runs_opens(server: Server, folder: Path) -> None:
+    make_client_keys(folder, "rig2")
+    with Subscriber(server.endpoint, keys=client_file(folder, "rig2")) as subscriber:
+        assert server.hears(subscriber)
+
+
+def test_a_broken_file_among_the_clients_keeps_nobody_else_out(server: Server, folder: Path) -> None:
+    (folder / "clients" / "a.key").write_bytes(b"\xff\xfe")
+    (folder / "clients" / "b.key").mkdir()
+    with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
+        assert server.hears(subscriber)
+    with pytest.raises(ConfigError, match=r"a\.key is no key file"):
+        read_server_keys(folder)  # before a run it is said
+
+
+def test_without_a_list_nobody_comes_in(server: Server, folder: Path) -> None:
+    shutil.rmtree(folder / "clients")
+    with (
+        Subscriber(server.endpoint, keys=client_file(folder)) as subscriber,
+        pytest.raises(ConfigError, match="refused"),
+    ):
+        server.hears(subscriber)
+
+
+def gets_nothing(server: Server, subscriber: Subscriber, caplog: pytest.LogCaptureFixture) -> str:
+    """What a subscriber is told, by an error or a warning, who must not hear anything; soon."""
+    caplog.clear()
+    began = time.monotonic()
+    while time.monotonic() - began < LONG_S:
+        server.socket.send_multipart([b"pose/cam0", b"{}"])
+        try:
+            assert subscriber.receive(0.02) is None
+        except ConfigError as error:
+            said = str(error)
+            break
+        if texts := [r.getMessage() for r in caplog.records if "breaks off" in r.getMessage()]:
+            said = texts[0]
+            break
+    else:
+        pytest.fail("nothing was said")
+    assert time.monotonic() - began < SOON_S
+    assert server.socket.poll(0) == 0, "it has subscribed"
+    return said
+
+
+def test_without_a_key_nobody_comes_in(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with Subscriber(server.endpoint) as subscriber:
+        assert "keys" in gets_nothing(server, subscriber, caplog)
+        wait_for(lambda: server.refused, "the count")
+    assert server.security.refusals.keys == {}
+
+
+def test_a_client_of_another_run_is_refused(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_server_keys(tmp_path / "other")
+    file = make_client_keys(tmp_path / "other", "bench")
+    with Subscriber(server.endpoint, keys=file) as subscriber:
+        assert "others than this client's file was made with" in gets_nothing(server, subscriber, caplog)
+        wait_for(lambda: server.refused, "the count")
+
+
+def test_a_client_with_keys_does_not_listen_to_a_run_that_has_none(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(None)
+    with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
+        assert "no keys" in gets_nothing(server, subscriber, caplog)
+    server.close()
+
+
+def test_where_nobody_answers_for_keys_nobody_comes_in(server: Server, folder: Path) -> None:
+    """ZeroMQ lets everybody in who has any key at all when the thread that checks them is gone."""
+    server.guard.close()
+    with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
+        assert subscriber.receive(0.3) is None
+    assert server.socket.poll(0) == 0
+
+
+def test_a_refusal_is_said_once_and_a_flood_of_keys_is_only_counted(
+    server: Server, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with zmq.Context() as context:
+        sockets = []
+        for _ in range(70):
+            sockets.append(socket := context.socket(zmq.SUB))
+            socket.set(zmq.LINGER, 0)
+            public, secret = zmq.curve_keypair()
+            socket.set(zmq.CURVE_SERVERKEY, read_server_keys(folder).public)
+            socket.set(zmq.CURVE_PUBLICKEY, public)
+            socket.set(zmq.CURVE_SECRETKEY, secret)
+            socket.connect(server.endpoint)
+        wait_for(lambda: server.refused >= 70, "70 refusals")
+        for socket in sockets:
+            socket.close()
+    assert len(server.security.refusals.keys) == 64
+    assert sum("is not in" in record.getMessage() for record in caplog.records) == 64
+
+
+UNREAD = """
+import sys, zmq
+from realtime_cropzoom.messaging.security import monitor
+with zmq.Context() as context, context.socket(zmq.PUB) as socket:
+    events = monitor(context, socket, zmq.EVENT_ALL)
+    for _ in range(1500):  # two events each or more; 2000 go into what ZeroMQ gives unasked
+        socket.bind(sys.argv[1])
+        socket.unbind(sys.argv[1])
+    socket.disable_monitor()
+    events.close(linger=0)
+"""
+
+
+def test_events_that_nobody_reads_hold_nothing_up() -> None:
+    """ZeroMQ's own thread, which all messages go through, would wait where the queue of events is full."""
+    with tempfile.TemporaryDirectory(prefix="cz") as short:
+        assert finish(start_process(f"ipc://{short}/s", code=UNREAD), LONG_S / 2).returncode == 0
+
+
+def test_whoever_binds_asks_who_can_reach_it() -> None:
+    of_no_use_to_others = {"machine.py", "software.py"}  # they bind for a moment, to see whether a port is free
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if ".bind(" in text and path.name not in of_no_use_to_others:
+            assert any(word in text for word in ("guard.bind", "check_reach", "is_local")), path
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+def ask(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, keys: ClientKeys | None) -> Any:
+    """A socket that has asked an endpoint of a run for something."""
+    socket = context.socket(kind)
+    socket.set(zmq.LINGER, 0)
+    if keys is not None:
+        use_client_keys(socket, keys)
+    socket.connect(on_this_machine(endpoint))
+    if kind == zmq.SUB:
+        socket.subscribe(b"")
+    else:
+        socket.send(b"now?")
+    return socket
+
+
+def on_this_machine(endpoint: str) -> str:
+    return endpoint.replace("0.0.0.0", "127.0.0.1")
+
+
+def test_a_run_with_keys_guards_all_its_endpoints(tmp_path: Path, folder: Path) -> None:
+    """Bound to all addresses: the newest pose and the clock's echo as well."""
+    settings = make_settings(tmp_path, publish=EVERYWHERE, publish_latest=EVERYWHERE, key_folder=folder)
+    mine = read_client_keys(client_file(folder))
+    with zmq.Context() as context, Pipeline(settings, lambda: Film(10**6, 60)) as pipeline:
+        assert "only those with a key can listen: bench" in pipeline.notes
+        with Subscriber(on_this_machine(pipeline.endpoints[0]), keys=client_file(folder)) as subscriber:
+            hello = wait_for(lambda: subscriber.receive(1) and subscriber.hello, "the hello")
+            for kind, endpoint in ((zmq.SUB, pipeline.endpoints[1]), (zmq.DEALER, hello.echo)):
+                with ask(context, kind, endpoint, mine) as socket:
+                    assert socket.poll(LONG_S * 1000)
+                before = pipeline.progress().refused
+                with ask(context, kind, endpoint, None) as socket:
+                    wait_for(lambda before=before: pipeline.progress().refused > before, "the count")
+                    assert not socket.poll(0)
+            said = wait_for(lambda: getattr(subscriber.receive(1), "refused", 0), "a heartbeat that says so")
+        pipeline.stop()
+        summary = pipeline.join()
+    assert summary["refused"] >= said >= 2
+    assert summary["refused_keys"] == {}
+    assert f"{summary['refused']} connections were refused: they had no key" in report(summary)
+    files = check_complete(pipeline.folder)  # type: ignore[arg-type]
+    assert files.summary["refused"] == summary["refused"]
+    for secret in (mine.secret, read_server_keys(folder).secret):
+        assert not [p for p in files.folder.iterdir() if p.is_file() and secret in p.read_bytes()]
+
+
+def run_flags(tmp_path: Path) -> list[object]:
+    source = "synthetic:arena,size=160x120,fps=60,seconds=600"
+    return ["run", source, "--out", tmp_path / "out", *model_flags(tiny_models(tmp_path / "models"))[:-2]]
+
+
+def test_a_run_that_others_could_reach_is_refused_in_a_line(tmp_path: Path) -> None:
+    done = cropzoom(*run_flags(tmp_path), "--publish", EVERYWHERE)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def start_run(tmp_path: Path, *flags: object) -> tuple[subprocess.Popen[str], str]:
+    """A run bound to all addresses, and its endpoint seen from this machine."""
+    run = start_process(*run_flags(tmp_path), "--publish", EVERYWHERE, "--publish-latest", "none", *flags)
+    assert run.stderr is not None
+    note = next(line for line in run.stderr if "publishing at" in line)
+    return run, on_this_machine(note.split()[2].rstrip(";"))
+
+
+LISTEN = """
+import sys
+from realtime_cropzoom.cli.main import main
+from realtime_cropzoom.cli.listen_board import Listener
+
+take = Listener.take
+
+def say_the_first(self, *pose):
+    take(self, *pose)
+    if self.received == 1:
+        print("heard", file=sys.stderr, flush=True)
+
+Listener.take = say_the_first
+sys.exit(main())
+"""
+"""``cropzoom``, and what listens says when the first pose has come."""
+
+
+def listen_and_stop(run: subprocess.Popen[str], endpoint: str, *flags: object) -> dict[str, Any]:
+    """What a listening process has heard of a run that is stopped once it has heard something."""
+    listen = start_process("listen", endpoint, "--json", *flags, code=LISTEN)
+    try:
+        assert listen.stderr is not None
+        assert any(line == "heard\n" for line in listen.stderr)
+        run.terminate()
+        heard: dict[str, Any] = json.loads(finish(listen).stdout)
+    finally:
+        listen.kill()
+    return heard
+
+
+def test_a_run_with_keys_and_who_listens_to_it(tmp_path: Path, folder: Path) -> None:
+    """As two people would, in processes; who comes with a key that nobody has let in is told so, and counted."""
+    stranger = make_client_keys(folder, "stranger")
+    (folder / "clients" / "stranger.key").unlink()
+    run, endpoint = start_run(tmp_path, "--key-folder", folder)
+    try:
+        told = cropzoom("listen", endpoint, "--keys", stranger)
+        assert told.returncode == 2
+        assert "it does not know this key" in told.stderr
+        assert listen_and_stop(run, endpoint, "--keys", client_file(folder))["received"] > 0
+    finally:
+        run.terminate()
+        finish(run)
+    summary = check_complete(the_session(tmp_path / "out")).summary
+    assert summary["refused"] == 1
+    assert summary["refused_keys"] == {read_client_keys(stranger).public.decode(): 1}
+
+
+def test_an_insecure_run_and_who_listens_to_it(tmp_path: Path) -> None:
+    run, endpoint = start_run(tmp_path, "--insecure")
+    try:
+        assert listen_and_stop(run, endpoint)["received"] > 0
+    finally:
+        run.terminate()
+        finish(run)
+    assert check_complete(the_session(tmp_path / "out")).summary["refused"] == 0

@@ -1,0 +1,252 @@
+"""Another machine's clock: what an exchange says of it, and the echo that is asked."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+from support.corrupt_bytes import garbage
+from support.pipelines import LONG_S, wait_for
+
+from realtime_cropzoom.clock import clock_id, now_ns
+from realtime_cropzoom.messaging.message import HelloMessage
+from realtime_cropzoom.messaging.time_sync import (
+    SAME_CLOCK,
+    ClockKeeper,
+    ClockOffset,
+    EchoReply,
+    Exchange,
+    better,
+    endpoint_beside,
+    endpoint_seen_from,
+    estimate,
+)
+from realtime_cropzoom.sinks.time_sync_server import EchoServer
+
+AHEAD_NS = 5 * 3600 * 10**9
+"""How far the clock of these tests' other machine is ahead."""
+ELSEWHERE = "another machine's clock"
+
+# -- what an exchange says -------------------------------------------------------------------------
+
+ways = st.integers(0, 10**9)
+offsets = st.integers(-(2**62), 2**62)
+
+
+def exchange(offset_ns: int, there_ns: int, busy_ns: int, back_ns: int, sent_ns: int = 0) -> Exchange:
+    received_ns = sent_ns + there_ns + offset_ns
+    return Exchange(sent_ns, received_ns, received_ns + busy_ns, sent_ns + there_ns + busy_ns + back_ns)
+
+
+@given(offsets, st.lists(st.tuples(ways, ways, ways, ways), min_size=1, max_size=8))
+def test_the_truth_is_never_farther_than_the_uncertainty(offset_ns: int, durations: list[tuple[int, ...]]) -> None:
+    """However the ways there and back differ."""
+    estimated = estimate(exchange(offset_ns, *each) for each in durations)
+    assert estimated is not None
+    assert abs(estimated.offset_ns - offset_ns) <= estimated.uncertainty_ns
+    assert estimated.uncertainty_ns <= min((there + back) // 2 for there, _, back, _ in durations) + 1
+
+
+def test_what_cannot_have_been_says_nothing() -> None:
+    backwards = [Exchange(100, 0, 0, 50), Exchange(0, 10, 5, 20), Exchange(0, 10, 40, 20)]
+    assert estimate(backwards) is None
+    assert estimate([]) is None
+    assert estimate([*backwards, exchange(7, 10, 5, 10)]) == ClockOffset(7, 11, 25)
+
+
+def test_the_offset_becomes_less_certain_with_time() -> None:
+    offset = ClockOffset(7, 1000, 10**9)
+    assert offset.uncertainty_at_ns(10**9) == 1000
+    assert offset.uncertainty_at_ns(3 * 10**9) == 1000 + 1_000_000
+    assert SAME_CLOCK.uncertainty_at_ns(10**18) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        pytest.param(None, ClockOffset(7, 9, 0), "new", id="the first"),
+        pytest.param(ClockOffset(7, 900, 0), ClockOffset(9, 100, 1000), "new", id="a more certain one"),
+        pytest.param(ClockOffset(7, 100, 0), ClockOffset(9, 900, 1000), "old", id="a less certain one"),
+        pytest.param(ClockOffset(7, 100, 0), ClockOffset(9, 900, 10**9), "new", id="a fresh one"),
+        pytest.param(ClockOffset(7, 100, 0), ClockOffset(9000, 900, 1000), "new", id="a clock that has stepped"),
+    ],
+)
+def test_which_of_two_measurements_counts(old: ClockOffset | None, new: ClockOffset, counts: str) -> None:
+    assert better(old, new) == (old if counts == "old" else new)
+
+
+# -- where it is -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("publish", "beside"),
+    [
+        ("tcp://127.0.0.1:5660", "tcp://127.0.0.1:*"),
+        ("tcp://*:*", "tcp://*:*"),
+        ("tcp://[::1]:5660", "tcp://[::1]:*"),
+        ("tcp://eth0:5660", "tcp://eth0:*"),
+        ("ipc:///tmp/poses", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_echo_is_beside_the_poses(publish: str, beside: str | None) -> None:
+    assert endpoint_beside(publish) == beside
+
+
+@pytest.mark.parametrize(
+    ("subscribed", "echo", "seen"),
+    [
+        ("tcp://10.0.0.5:5660", "tcp://0.0.0.0:4711", "tcp://10.0.0.5:4711"),
+        ("tcp://[fe80::1]:5660", "tcp://[::]:4711", "tcp://[fe80::1]:4711"),
+        ("tcp://rig:5660", "tcp://127.0.0.1:65535", "tcp://rig:65535"),
+        ("tcp://rig:5660", None, None),
+        ("tcp://rig:5660", "tcp://rig:*", None),
+        ("tcp://rig:5660", "tcp://rig:0", None),
+        ("tcp://rig:5660", "tcp://rig:65536", None),
+        ("tcp://rig:5660", "tcp://rig:" + "9" * 500, None),
+        ("tcp://rig:5660", "tcp://rig:²", None),
+        ("tcp://rig:5660", "file:///etc", None),
+        ("ipc:///tmp/poses", "tcp://127.0.0.1:4711", None),
+    ],
+)
+def test_it_is_asked_on_the_host_that_the_poses_come_from(subscribed: str, echo: str | None, seen: str | None) -> None:
+    assert endpoint_seen_from(subscribed, echo) == seen
+
+
+# -- the server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[EchoServer]:
+    """On a machine whose clock is hours ahead."""
+    server = EchoServer("tcp://127.0.0.1:*", clock=ELSEWHERE, now=lambda: now_ns() + AHEAD_NS)
+    server.start()
+    yield server
+    server.stop()
+    server.stop()
+    assert "cropzoom-echo" not in {thread.name for thread in threading.enumerate()}
+
+
+def asked(endpoint: str, mark: bytes = b"hi") -> EchoReply:
+    """Ask as any language would: with a REQ socket."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as request:
+        request.set(zmq.LINGER, 0)
+        request.connect(endpoint)
+        request.send(mark)
+        assert request.poll(LONG_S * 1000), "no answer"
+        echoed, answer = request.recv_multipart()
+    assert echoed == mark
+    return msgspec.json.decode(answer, type=EchoReply)
+
+
+@pytest.mark.parametrize("mark", [b"", b"hi", b"\xff" * 64])
+def test_it_tells_the_time(server: EchoServer, mark: bytes) -> None:
+    before_ns = now_ns()
+    reply = asked(server.endpoint, mark)
+    assert reply.clock == ELSEWHERE
+    assert before_ns + AHEAD_NS <= reply.received_ns <= reply.answered_ns <= now_ns() + AHEAD_NS
+
+
+def test_without_being_told_it_has_this_machines_clock() -> None:
+    server = EchoServer("tcp://127.0.0.1:*")
+    server.start()
+    try:
+        reply = asked(server.endpoint)
+    finally:
+        server.stop()
+    assert reply.clock == clock_id()
+    assert reply.received_ns <= now_ns()
+
+
+def test_an_endpoint_in_use_is_an_error(server: EchoServer) -> None:
+    with pytest.raises(zmq.ZMQError, match="in use"):
+        EchoServer(server.endpoint).start()
+
+
+def test_whatever_it_is_sent_it_goes_on(server: EchoServer) -> None:
+    rng = random.Random(3)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as rude:
+        rude.set(zmq.LINGER, 0)
+        rude.set(zmq.SNDHWM, 0)
+        rude.connect(server.endpoint)
+        for payload in garbage([b'{"mark": 17}', b"x" * 65, b"y"], 3000, seed=4):
+            rude.send_multipart([payload] * rng.choice([1, 1, 1, 2, 3, 40]))  # and it never reads an answer
+        assert asked(server.endpoint).clock == ELSEWHERE
+    host, port = server.endpoint.removeprefix("tcp://").split(":")
+    for seed in range(20):
+        with socket.create_connection((host, int(port))) as plain:
+            plain.sendall(random.Random(seed).randbytes(2000))
+    assert asked(server.endpoint).clock == ELSEWHERE
+
+
+# -- the client's side -----------------------------------------------------------------------------
+
+
+def hello(clock: str | None, echo: str | None) -> HelloMessage:
+    return HelloMessage(1, "r", "cam0", "film", ["snout"], 160, 96, None, None, "p", "c", "0", 0, clock, echo)
+
+
+@pytest.fixture
+def keeper() -> Iterator[ClockKeeper]:
+    keeper = ClockKeeper("tcp://127.0.0.1:5660")
+    yield keeper
+    keeper.close()
+    keeper.close()
+    assert "cropzoom-clock" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_another_clock_is_measured_as_well_as_is_said(server: EchoServer, keeper: ClockKeeper) -> None:
+    """Both clocks are this machine's, so that the true offset is known to the nanosecond."""
+    keeper.attend(hello(ELSEWHERE, server.endpoint))
+    offset = wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
+    assert abs(offset.offset_ns - AHEAD_NS) <= offset.uncertainty_ns
+    assert keeper.offset_to("a third one") is None
+
+
+def test_the_same_clock_needs_no_echo_and_no_thread(keeper: ClockKeeper) -> None:
+    keeper.attend(hello(clock_id(), "tcp://127.0.0.1:1"))
+    assert keeper.offset_to(clock_id()) == SAME_CLOCK
+    assert "cropzoom-clock" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("clock", [None, ELSEWHERE])
+def test_without_a_clock_or_an_echo_nothing_is_known(keeper: ClockKeeper, clock: str | None) -> None:
+    keeper.attend(hello(clock, None))
+    assert keeper.offset_to(clock) is None
+
+
+def test_an_echo_of_a_third_clock_is_not_believed(server: EchoServer, keeper: ClockKeeper) -> None:
+    keeper.attend(hello("the one before it was restarted", server.endpoint))
+    time.sleep(0.2)
+    assert keeper.offset_to("the one before it was restarted") is None
+    keeper.attend(hello(ELSEWHERE, server.endpoint))
+    assert wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
+
+
+@pytest.mark.slow
+def test_an_echo_that_talks_nonsense_is_not_believed_and_one_that_comes_late_is_found(keeper: ClockKeeper) -> None:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as liar:
+        liar.set(zmq.LINGER, 0)
+        endpoint = f"tcp://127.0.0.1:{liar.bind_to_random_port('tcp://127.0.0.1')}"
+        keeper.attend(hello(ELSEWHERE, endpoint))
+        assert liar.poll(LONG_S * 1000)
+        identity, mark = liar.recv_multipart()
+        answer = msgspec.json.encode(EchoReply(ELSEWHERE, 10, 5))
+        for parts in ([mark], [b"other", answer], [mark, b"{"], [mark, b"\xff"], [mark, answer, b""], [mark, answer]):
+            liar.send_multipart([identity, *parts])
+        assert liar.poll(LONG_S * 1000), "it does not ask again"
+    assert keeper.offset_to(ELSEWHERE) is None
+    late = EchoServer(endpoint, clock=ELSEWHERE, now=lambda: now_ns() + AHEAD_NS)
+    late.start()
+    try:
+        assert wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset").offset_ns > AHEAD_NS / 2
+    finally:
+        late.stop()

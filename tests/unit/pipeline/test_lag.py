@@ -1,0 +1,62 @@
+"""A machine that cannot hold the rate: said while it runs, at the end, and by cropzoom check in the same words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from support.live_film import Camera, Segment, listen
+from support.pipelines import ANY_PORT, Files, Film, at_least, hold_models, make_settings, run_to_end
+
+from realtime_cropzoom.pipeline.lag import LagWatch
+from realtime_cropzoom.pipeline.report import TOO_SLOW, frames_to_come, report
+
+S = 1_000_000_000
+
+
+def test_it_is_said_once_a_minute_while_it_lasts() -> None:
+    watch = LagWatch()
+    said = [watch.look(second * S, 30 * second, 20 * second, 277.0) for second in range(130)]
+    assert [second for second, text in enumerate(said) if text] == [3, 63, 123]
+    assert said[3] == f"poses fall behind: 60 of the last 90 frames were skipped, and poses are 277 ms old; {TOO_SLOW}"
+
+
+@pytest.mark.parametrize("skipped", [0, 4], ids=["none", "a hiccup"])
+def test_a_machine_that_keeps_up_hears_nothing(skipped: int) -> None:
+    watch = LagWatch()
+    assert [watch.look(second * S, 30 * second, skipped * (second > 5), 5.0) for second in range(20)] == [None] * 20
+
+
+def test_no_frames_are_no_lag() -> None:
+    watch = LagWatch()
+    assert [watch.look(second * S, 0, 0, 0.0) for second in range(20)] == [None] * 20
+
+
+def test_a_run_that_falls_behind_says_so_and_its_report_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold_models(monkeypatch, pose=at_least(0.1))
+    with caplog.at_level(logging.WARNING):
+        summary = run_to_end(make_settings(tmp_path, max_lag=2), Film(210, fps=60.0)).summary
+    assert summary["counts"]["skipped"] > 100
+    assert any(text.startswith("poses fall behind: ") and text.endswith(TOO_SLOW) for text in caplog.messages)
+    (line,) = (line for line in report(summary).splitlines() if line.startswith("WARNING: "))
+    assert f"{summary['counts']['skipped']} of 210 frames were skipped, and poses were " in line
+    assert line.endswith(TOO_SLOW)
+
+
+def test_progress_counts_up_to_the_frames_that_will_come() -> None:
+    assert [frames_to_come(150, 100), frames_to_come(150, 200), frames_to_come(None, 100)] == [100, 150, 100]
+    assert frames_to_come(None, None) is None
+
+
+def test_frames_that_were_old_when_they_came_are_not_called_lost(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, frames=20)
+    run = listen(settings, Camera(Segment(20, lost={3: 2}, stale={5: 7})))
+    assert (run.statuses[-1].lost, run.statuses[-1].stale) == (2, 7)
+    summary = Files(run.folder).summary
+    assert (summary["lost"], summary["stale"]) == (2, 7)
+    said = report(summary)
+    assert "2 frames were lost on the way from the camera" in said
+    assert "7 frames were old when they came, as after a start or a break, and were left out" in said

@@ -1,0 +1,439 @@
+"""Whole runs of models that see more than one frame, or know no likelihood: windows, order, ends, replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from onnx import TensorProto
+from support.models import ALONE, SEES
+from support.pipelines import (
+    LONG_S,
+    Files,
+    Film,
+    at_least,
+    check_complete,
+    hold_models,
+    make_settings,
+    run_to_end,
+    tiny_models,
+)
+from support.publisher import pose
+
+from realtime_cropzoom.cli.listen_board import Listener
+from realtime_cropzoom.client.subscriber import Subscriber
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.errors import StageError
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.model_spec import Role
+from realtime_cropzoom.messaging.message import PoseMessage, encode
+from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.pipeline.startup import model_notes
+from realtime_cropzoom.types import Box, Keypoints
+
+CONTEXT = "heatmap_mhcrnn"
+ALL = (*SEES, ALONE)
+"""Keypoints that together say which five frames the model was shown, and in which order."""
+NEAR_PX = 6.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _files_written_at_once() -> Iterator[None]:
+    """Half a second a run is spent on rows that wait for their turn; none of these runs is about that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime_cropzoom.sinks.csv_writer._FLUSH_S", 0.01)
+        yield
+
+
+def zigzag(index: int) -> tuple[float, float]:
+    """12 px a frame, there and back: a frame taken for its neighbour shows."""
+    step = index % 16
+    return 32.0 + 12 * (step if step < 8 else 16 - step), 60.0
+
+
+def context_settings(folder: Path, *, detector: str = CONTEXT, **chosen: Any) -> Settings:
+    return make_settings(folder, **tiny_models(folder, pose=CONTEXT, detector=detector, keypoints=ALL), **chosen)
+
+
+def fates(files: Files) -> list[str]:
+    return files.timing["fate"].tolist()
+
+
+# -- what a run must give, in a plain loop -----------------------------------------------------------
+
+
+def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str) -> list[Keypoints]:
+    """The answers for a sequence: each from the frames around it, the ends as their neighbours."""
+    inputs = [model.new_input() for _ in images]
+    used = [
+        model.prepare(image, box, edge, out)  # type: ignore[arg-type]
+        for image, box, out in zip(images, boxes, inputs, strict=True)
+    ]
+    last, found = len(images) - 1, []
+    for i in range(len(images)):
+        middle = min(max(i, model.reach), last - model.reach) if last >= 2 * model.reach else len(images) // 2
+        around = range(middle - model.reach, middle + model.reach + 1)
+        found.append(model.decode(model.infer(*(inputs[min(max(k, 0), last)] for k in around)), used[middle]))
+    return found
+
+
+def sequences(files: Files) -> Iterator[list[int]]:
+    """The frames that have a pose, parted by those without a box; what was skipped is in none."""
+    sequence: list[int] = []
+    for index, fate in enumerate(fates(files)):
+        if fate == "processed" and np.isnan(files.bbox["x"][index]):
+            yield sequence
+            sequence = []
+        elif fate == "processed":
+            sequence.append(index)
+    yield sequence
+
+
+def assert_as_in_a_plain_loop(files: Files, film: Film, settings: Settings) -> None:
+    """Every number of the pose file, exactly; everything else in it is empty."""
+    model = Model(Path(settings.pose), "pose")
+    expected = np.full((len(files.timing), len(model.keypoint_names), 3), np.nan)
+    for frames in sequences(files):
+        boxes = [Box(*(int(files.bbox[name][i]) for name in "xywh")) for i in frames]
+        found = answers(model, [film.draw(i) for i in frames], boxes, settings.edge)
+        for index, keypoints in zip(frames, found, strict=True):
+            expected[index] = np.column_stack([keypoints.xy, keypoints.likelihood])
+    np.testing.assert_array_equal(files.pose.to_numpy(np.float64).reshape(expected.shape), expected)
+
+
+# -- every frame its own crop, every answer its own five -----------------------------------------------
+
+
+def jittery_boxes(path: Path, rows: str) -> Path:
+    """A recorded schedule: per letter a box (b), a frame that was searching (s) or that was skipped (-)."""
+    lines = [",x,y,h,w,box_frame,box_age_ms,state"]
+    for i, what in enumerate(rows):
+        x, y, side = 10 + 29 * i % 50, 5 + 7 * i % 20, 70 + 13 * i % 30
+        box = f"{x},{y},{side},{side},{i},0.0,tracking"
+        lines.append(f"{i},{ {'b': box, 's': ',,,,,,searching', '-': ',,,,,,'}[what] }")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("edge", ["pad", "clamp"])
+def test_a_frame_is_cropped_with_its_own_box_and_answered_from_the_five_around_it(tmp_path: Path, edge: str) -> None:
+    """With everything that may come between: frames skipped, sequences that end, and some too short for a window."""
+    rows = (
+        "-ss" + "bbbbbbbb" + "s" + "b-bb--bbb-bbb-" + "s" + "bbb" + "ss" + "-b-" + "s" + "bbbbb-" + "s" + "bbb-b-bb--"
+    )
+    film = Film(len(rows), blob_at=zigzag)
+    settings = context_settings(
+        tmp_path, pace="fast", edge=edge, schedule=jittery_boxes(tmp_path / "boxes_bbox.csv", rows)
+    )
+    files = check_complete(run_to_end(settings, film).folder)
+    assert fates(files) == ["skipped" if what == "-" else "processed" for what in rows]
+    assert files.bbox["state"].eq("searching").tolist() == [what == "s" for what in rows]
+    assert_as_in_a_plain_loop(files, film, settings)
+
+
+def test_the_ends_repeat_their_neighbours_keypoints_in_frame_space(tmp_path: Path) -> None:
+    boxes = jittery_boxes(tmp_path / "boxes_bbox.csv", "b" * 12)
+    settings = context_settings(tmp_path, pace="fast", schedule=boxes)
+    poses = check_complete(run_to_end(settings, Film(12, blob_at=zigzag)).folder).pose.to_numpy()
+    assert (poses[:3] == poses[2]).all()
+    assert (poses[-3:] == poses[-3]).all()
+    assert (poses[2] != poses[3]).any()
+    assert (poses[-4] != poses[-3]).any()
+
+
+# -- lockstep with a context detector ------------------------------------------------------------------
+
+
+def detected_boxes(film: Film, settings: Settings, every: int) -> list[Box]:
+    detector = Model(Path(settings.detector), "detector")
+    images = [film.draw(i) for i in range(film.info.frame_count or 0)]
+    whole = Box(0, 0, film.info.width, film.info.height)
+    rule = BoxRule(settings.crop_size, None, settings.min_likelihood, settings.min_box)
+    boxes = [rule.box(found) for found in answers(detector, images, [whole] * len(images), "pad")]
+    assert None not in boxes
+    return [boxes[i - i % every] for i in range(len(images))]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("frames", "every"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (4, 3), (5, 1), (5, 2), (40, 1), (40, 6)]
+)
+def test_two_context_models_in_lockstep(tmp_path: Path, frames: int, every: int) -> None:
+    """The pose waits for a detection that waits for frames that come after: nobody may wait for ever."""
+    film = Film(frames, blob_at=zigzag)
+    settings = context_settings(tmp_path, pace="fast", detector_every=every, max_lag=0)
+    files = check_complete(run_to_end(settings, film).folder)
+    assert fates(files) == ["processed"] * frames
+    assert files.bbox["box_frame"].tolist() == [i - i % every for i in range(frames)]
+    assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, every)
+    assert_as_in_a_plain_loop(files, film, settings)
+
+
+@pytest.mark.parametrize("frames", [38, 40], ids=lambda n: f"{n} frames")
+def test_only_the_detections_that_are_wanted_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    """Of 38 frames the last one wanted, 36, repeats an answer that its own frame did not need."""
+    calls: list[int] = []
+    hold_models(monkeypatch, detector=calls.append)
+    film = Film(frames, blob_at=zigzag)
+    settings = context_settings(tmp_path, pace="fast", detector_every=4)
+    files = check_complete(run_to_end(settings, film).folder)
+    assert len(calls) == files.summary["detector"]["detections"] == 10
+    assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, 4)
+
+
+# -- live ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class LiveRun:
+    film: Film
+    settings: Settings
+    files: Files
+    poses: list[PoseMessage]
+
+
+@pytest.fixture(scope="module")
+def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
+    """Two context models, the pose held up for 25 ms a frame at 120 frames a second."""
+    film = Film(150, 120, blob_at=zigzag)
+    settings = context_settings(tmp_path_factory.mktemp("dropping"), max_lag=2, crop_size=120, detector_max_fps=60)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        hold_models(monkeypatch, pose=at_least(0.025))
+        pipeline = Pipeline(settings, lambda: film)
+        pipeline.start(tracked=True)
+        poses = list(pipeline.messages())
+        assert pipeline.wait(LONG_S)
+        pipeline.join()
+    return LiveRun(film, settings, check_complete(pipeline.folder), poses)
+
+
+def test_live_every_number_is_that_of_a_plain_loop_over_the_frames_processed(dropping: LiveRun) -> None:
+    assert fates(dropping.files).count("skipped") > 30
+    assert dropping.files.pose.notna().all(axis=1).sum() > 20
+    assert_as_in_a_plain_loop(dropping.files, dropping.film, dropping.settings)
+
+
+def test_live_messages_leave_in_the_order_of_capture(dropping: LiveRun) -> None:
+    assert [m.seq for m in dropping.poses] == list(range(len(dropping.poses)))
+    processed = [i for i, fate in enumerate(fates(dropping.files)) if fate == "processed"]
+    assert [m.frame for m in dropping.poses] == processed
+    for message in dropping.poses:
+        counts = message.counts
+        assert counts.captured == message.frame + 1 == counts.processed + counts.skipped + counts.failed
+
+
+def test_the_ledger_says_that_a_pose_waited_for_the_frames_after_its_own(dropping: LiveRun) -> None:
+    with_pose = [m for m in dropping.poses if m.box is not None]
+    for message, two_later in zip(with_pose, with_pose[2:], strict=False):
+        assert message.time.captured_ns <= (message.time.cropped_ns or 0) < (two_later.time.cropped_ns or 0)
+        assert (two_later.time.cropped_ns or 0) <= message.time.inferred_ns <= message.time.published_ns
+
+
+def test_a_live_run_of_a_context_model_replayed_gives_the_same_numbers(dropping: LiveRun, tmp_path: Path) -> None:
+    settings = context_settings(tmp_path, pace="fast", schedule=dropping.files.bbox_path)
+    replayed = check_complete(run_to_end(settings, dropping.film).folder)
+    assert fates(replayed) == fates(dropping.files)
+    assert replayed.rows("")[1:] == dropping.files.rows("")[1:]
+    assert replayed.rows("_bbox")[1:] == dropping.files.rows("_bbox")[1:]
+
+
+def test_live_a_box_is_of_the_frame_it_names_and_its_age_counts_the_frames_waited_for(dropping: LiveRun) -> None:
+    boxes = dropping.files.bbox.dropna()
+    assert len(boxes) > 20
+    centres = (boxes[["x", "y"]] + 60).to_numpy()
+    truth = np.array([dropping.film.footage.blob_at(int(i)) for i in boxes["box_frame"]])
+    inner = boxes["box_frame"].isin(boxes["box_frame"].unique()[3:-2])  # the first and last repeat their neighbour's
+    assert np.abs(centres - truth)[inner].max() < NEAR_PX
+    ages = (boxes.index - boxes["box_frame"]).to_numpy().clip(min=0) / 120 * 1e3
+    np.testing.assert_allclose(boxes["box_age_ms"], ages, atol=1e-5)
+
+
+def test_a_context_model_loses_nothing_where_the_pose_keeps_up(tmp_path: Path) -> None:
+    film = Film(60, 60)
+    settings = context_settings(tmp_path, max_lag=100)
+    files = check_complete(run_to_end(settings, film).folder)
+    assert fates(files) == ["processed"] * 60
+    assert files.bbox["state"].iloc[0] == "searching"
+    assert_as_in_a_plain_loop(files, film, settings)
+
+
+# -- how a run ends ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop_at", [2, 25])
+@pytest.mark.parametrize("pace", ["fast", "realtime"])
+def test_a_run_stopped_in_the_middle_accounts_for_the_frames_that_waited(
+    tmp_path: Path, pace: str, stop_at: int
+) -> None:
+    def before(index: int) -> None:
+        if index == stop_at:
+            pipeline.stop("dinner")
+
+    film = Film(10_000, 60, before=before)
+    settings = context_settings(tmp_path, pace=pace, detector="heatmap")
+    pipeline = Pipeline(settings, lambda: film)
+    with pipeline:
+        assert pipeline.wait(LONG_S)
+    files = check_complete(pipeline.folder)
+    assert files.summary["reason"] == "dinner"
+    assert len(files.timing) == stop_at
+    assert_as_in_a_plain_loop(files, film, settings)
+
+
+@pytest.mark.parametrize("call", [0, 5])
+def test_when_the_pose_model_breaks_the_frames_that_waited_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    def hold(k: int) -> None:
+        if k == call:
+            raise RuntimeError("out of order")
+
+    hold_models(monkeypatch, pose=hold)
+    pipeline = Pipeline(context_settings(tmp_path, pace="fast"), lambda: Film(10_000))
+    pipeline.start()
+    with pytest.raises(StageError, match="out of order"):
+        pipeline.join()
+    answered = call + 2 if call else 0
+    files = check_complete(pipeline.folder)
+    assert fates(files)[:answered] == ["processed"] * answered
+    assert set(fates(files)[answered:]) == {"skipped"}
+
+
+def test_an_answer_that_is_not_a_number_fails_its_frames_and_a_replay_says_the_same(tmp_path: Path) -> None:
+    """The crop of a white frame spoils the five answers it is shown for; the last frames repeat a spoilt one."""
+    film = Film(40, white=[20, 37])
+    models = tiny_models(tmp_path, pose=CONTEXT, keypoints=ALL, nan_on_white=True)
+    settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, **models)
+    files = check_complete(run_to_end(settings, film).folder)
+    failed = [*range(18, 23), *range(35, 40)]
+    assert [i for i, fate in enumerate(fates(files)) if fate == "failed"] == failed
+    assert files.pose.isna().all(axis=1).tolist() == [i in failed for i in range(40)]
+    replay = settings.model_copy(update={"schedule": files.bbox_path})
+    replayed = check_complete(run_to_end(replay, film).folder)
+    assert fates(replayed) == fates(files)
+    assert replayed.rows("") == files.rows("")
+    assert replayed.rows("_bbox") == files.rows("_bbox")
+
+
+# -- every kind, precision and shape, through the pipeline ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "levels", "size", "precision"),
+    [
+        pytest.param("heatmap", 1, (64, 96), TensorProto.FLOAT16, id="heatmap"),
+        pytest.param("heatmap", 3, (96, 64), TensorProto.FLOAT, id="coarse heatmap"),
+        pytest.param("regression", 2, (96, 64), TensorProto.FLOAT16, id="regression"),
+        pytest.param(CONTEXT, 3, (64, 96), TensorProto.FLOAT16, id="context"),
+        pytest.param(CONTEXT, 1, (96, 64), TensorProto.FLOAT, id="fine context"),
+    ],
+)
+def test_both_models_of_any_kind(
+    kind: str, levels: int, size: tuple[int, int], precision: int, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    shape = {"kind": kind, "size": size, "input_type": precision}
+    models = {
+        "detector": str(make_model("detector", ["middle"], **shape)),
+        "pose": str(make_model("pose", ["middle"], levels=levels, **shape)),
+    }
+    film = Film(12)
+    settings = make_settings(tmp_path, pace="fast", detector_every=2, **models)
+    files = check_complete(run_to_end(settings, film).folder)
+    assert_as_in_a_plain_loop(files, film, settings)
+    assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, 2)
+    truth = np.array([film.footage.blob_at(i) for i in range(2, 10)])
+    assert np.abs(files.keypoint("middle")[2:10] - truth).max() < NEAR_PX + (1 << levels)
+
+
+def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tmp_path: Path) -> None:
+    models = tiny_models(tmp_path, pose="regression", detector="regression")
+    pipeline = Pipeline(make_settings(tmp_path, pace="fast", min_likelihood=0.9, **models), lambda: Film(8))
+    pipeline.start(tracked=True)
+    poses = list(pipeline.messages())
+    pipeline.join()
+    files = check_complete(pipeline.folder)
+    assert fates(files) == ["processed"] * 8
+    assert {row[3] for row in files.rows("")[3:]} == {"NaN"}
+    assert files.pose.xs("likelihood", axis=1, level=2).isna().all(axis=None)
+    listener = Listener("here")
+    for message in poses:
+        x, y, likelihood = message.keypoints["middle"]
+        assert [x, y] == files.keypoint("middle")[message.frame].tolist()
+        assert likelihood is None
+        assert b"null" in encode(message)
+        listener.take(message, message.time.published_ns, 1.0)
+    with Subscriber() as subscriber:
+        assert f"x {x:7.1f}  y {y:7.1f}" in "\n".join(listener.lines(subscriber, 80))
+
+
+def test_listen_shows_what_speaks_against_a_pose() -> None:
+    listener = Listener("here")
+    with Subscriber() as subscriber:
+        listener.take(pose(0), now_ns(), 5.0)
+        assert "implausible" not in "\n".join([*listener.lines(subscriber, 80), listener.goodbye(subscriber)])
+        doubtful = msgspec.structs.replace(pose(123_456), plausible=False, doubt="likelihood")
+        listener.take(doubtful, now_ns(), 5.0)
+        head = listener.lines(subscriber, 80)[0]
+        assert head.startswith("cam0  frame 123456  ")
+        assert "  implausible: likelihood  " in head
+        assert len(head) < 80
+        assert listener.goodbye(subscriber).startswith("2 poses received, implausible 1, missed ")
+        assert listener.summary(subscriber)["implausible"] == 1
+
+
+# -- what is said at the start -------------------------------------------------------------------------
+
+
+def said(folder: Path, kinds: dict[str, str], fps: float | None, **chosen: Any) -> list[str]:
+    """What is said of the models beyond their names, sizes and keypoints."""
+    settings = make_settings(folder, **tiny_models(folder, **kinds), **chosen)  # type: ignore[arg-type]
+    models: list[tuple[Role, Model]] = [
+        ("pose", Model(Path(settings.pose), "pose")),
+        ("detector", Model(Path(settings.detector), "detector")),
+    ]
+    return [note for role, model in models for note in model_notes(role, model, settings, fps)[1:]]
+
+
+@pytest.mark.parametrize(
+    ("fps", "pose_ms", "detector_ms"),
+    [
+        pytest.param(60, ", at least 33 ms at 60 fps", ", at least 67 ms at 30 fps", id="faster than the detector"),
+        pytest.param(20, ", at least 100 ms at 20 fps", ", at least 100 ms at 20 fps", id="slower than the detector"),
+        pytest.param(None, "", ", at least 67 ms at 30 fps", id="a rate that nobody knows"),
+    ],
+)
+def test_how_late_a_context_model_is_is_said_at_the_start(
+    tmp_path: Path, fps: float | None, pose_ms: str, detector_ms: str
+) -> None:
+    kinds = {"pose": CONTEXT, "detector": CONTEXT}
+    assert said(tmp_path, kinds, fps) == [
+        f"the pose model is a context model: its poses come 2 frames late{pose_ms}",
+        f"the detector model is a context model: its boxes come 2 frames that it takes late{detector_ms}",
+    ]
+    assert said(tmp_path, kinds, fps, pace="fast") == [], "in lockstep every stage waits, and nothing is late"
+
+
+def test_that_regression_models_know_no_likelihood_is_said_at_the_start(tmp_path: Path) -> None:
+    pose, detector = said(tmp_path, {"pose": "regression", "detector": "regression"}, 60)
+    assert pose == "the pose model is a regression model and knows no likelihood: null in messages and NaN in files"
+    assert detector.endswith("knows no likelihood: min_likelihood does not apply to its keypoints")
+
+
+def test_the_notes_of_a_run_are_those_of_its_two_models(tmp_path: Path) -> None:
+    notes = run_to_end(context_settings(tmp_path, frames=2), Film(3, 60)).notes
+    assert [note.split(":")[0] for note in notes] == [
+        "pose model", "the pose model is a context model", "detector model", "the detector model is a context model",
+    ]  # fmt: skip
+    assert "33 ms at 60 fps" in notes[1]
+
+
+def test_heatmap_models_need_no_words(tmp_path: Path) -> None:
+    assert said(tmp_path, {}, 60) == []

@@ -1,0 +1,290 @@
+"""Every signal that ends a process ends a command in order: outputs safe, logs closed, exit code 128 + its number."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from support.pipelines import LONG_S, finish, start_process, wait_for
+from support.pose_stream_process import Feed
+
+from realtime_cropzoom.runtime.signals import Terminated, ending_signals, interrupts, signal_name, stop_on_signals
+from realtime_cropzoom.trigger.process.decision_log import read_decisions
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
+
+FORGE = """
+import json, os, signal, sys
+import realtime_cropzoom.trigger.outputs.python_callable, realtime_cropzoom.trigger.process.process
+from realtime_cropzoom.cli.main import main
+
+for line in sys.stdin:
+    job = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        os.chdir(job["folder"])
+        for number in job["ignored"]:
+            signal.signal(number, signal.SIG_IGN)
+        for descriptor, name in enumerate([os.devnull, "stdout", "stderr"]):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
+        sys.argv = ["cropzoom", *job["argv"]]
+        os._exit(main())
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+"""Starts many processes of ours and imports only once."""
+
+LINE = """
+class Line:
+    def __call__(self, job):
+        with open("line", "a") as file:
+            file.write(f"{job.act}\\n")
+    def close(self):
+        with open("line", "a") as file:
+            file.write("close\\n")
+"""
+
+
+class Child(NamedTuple):
+    """A command that runs in ``folder``."""
+
+    forge: Forge
+    pid: int
+    folder: Path
+
+    def ends(self) -> int:
+        """Wait for its end and return its exit code."""
+        return int(self.forge.says())
+
+    @property
+    def told(self) -> list[str]:
+        """What its output was told."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "line").read_text().split()
+        return []
+
+
+class Forge:
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def says(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def start(self, folder: Path, *argv: object, ignored: tuple[int, ...] = ()) -> Child:
+        assert self._process.stdin is not None
+        job = {"folder": str(folder), "argv": [*map(str, argv)], "ignored": [*map(int, ignored)]}
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return Child(self, int(self.says()), folder)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[Forge]:
+    with contextlib.closing(Forge()) as forge:
+        yield forge
+
+
+@pytest.fixture(scope="module")
+def feed() -> Iterator[Feed]:
+    with Feed() as feed:
+        yield feed
+
+
+def holding(forge: Forge, feed: Feed, folder: Path, ignored: tuple[int, ...] = ()) -> Child:
+    """A trigger process that holds its output on."""
+    (folder / "my_line.py").write_text(LINE)
+    rules = {
+        "endpoint": feed.endpoint,
+        **{"max_age_ms": 2000, "hold_max_age_ms": 2000, "stream_lost_after_ms": 5000},  # of a busy machine
+        "outputs": {"mine": {"python": "my_line:Line", "levels": True, "late_after_ms": 5000}},
+        "rules": {"there": {"when": {"state": ["tracking"]}, "fire": "mine", "hold": True}},
+    }
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
+    child = forge.start(
+        folder, "trigger", "rules.yaml", "--arm", "--control", "none", "--log", "log", "--quiet", ignored=ignored
+    )
+    wait_for(lambda: child.told == ["on"], "the output to be on")
+    return child
+
+
+def _some() -> list[int]:
+    """All but the Python-ignored ones, and of the many real-time signals three."""
+    first, last = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
+    plain = [n for n in ending_signals() if not first <= n <= last and signal.getsignal(n) is not signal.SIG_IGN]
+    return [*plain, first, first + 3, last]
+
+
+@pytest.mark.parametrize("number", _some(), ids=signal_name)
+def test_a_signal_takes_outputs_to_safe_and_closes_the_logs(
+    forge: Forge, feed: Feed, tmp_path: Path, number: int
+) -> None:
+    child = holding(forge, feed, tmp_path)
+    os.kill(child.pid, number)
+    assert child.ends() == 128 + number, (tmp_path / "stderr").read_text()
+    assert child.told == ["on", "safe", "close"]
+    assert json.loads((tmp_path / "log" / "summary.json").read_text())["ended"] == f"stopped by {signal_name(number)}"
+    assert read_decisions(tmp_path / "log" / "rules_decisions.csv")[-1].verdict == "safe"
+    assert (tmp_path / "stderr").read_text() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE], ids=signal_name)
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(
+    forge: Forge, feed: Feed, tmp_path: Path, number: int
+) -> None:
+    child = holding(forge, feed, tmp_path, ignored=(number,))
+    os.kill(child.pid, number)
+    before = feed.sent
+    wait_for(lambda: feed.sent > before + 20, "poses")
+    assert child.told == ["on"]
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.ends() == 143
+    assert child.told == ["on", "safe", "close"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU], ids=signal_name)
+def test_ctrl_z_does_not_stop_what_holds_an_output_on(forge: Forge, feed: Feed, tmp_path: Path, number: int) -> None:
+    child = holding(forge, feed, tmp_path)
+    os.kill(child.pid, number)
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.ends() == 143
+    assert child.told == ["on", "safe", "close"]
+
+
+def test_the_first_of_two_signals_counts(forge: Forge, feed: Feed, tmp_path: Path) -> None:
+    """A terminal that closes sends more than one."""
+    child = holding(forge, feed, tmp_path)
+    os.kill(child.pid, signal.SIGHUP)
+    wait_for(lambda: "safe" in child.told, "the safe level")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, signal.SIGTERM)
+    assert child.ends() == 129
+    assert child.told == ["on", "safe", "close"]
+
+
+# -- in the process --------------------------------------------------------------------------------
+
+
+def test_all_that_end_a_process_are_handled() -> None:
+    """Against the system's own table: what ends a process by default, and neither is a fault nor cannot be handled."""
+    faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+    harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+    stops = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    expected = signal.valid_signals() - faults - harmless - stops - {signal.SIGKILL}
+    assert set(ending_signals()) == {int(number) for number in expected}
+
+
+def test_names() -> None:
+    assert signal_name(signal.SIGHUP) == "SIGHUP"
+    assert signal_name(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
+
+
+@pytest.fixture
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in ending_signals()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_a_handler_of_somebody_else_is_left_alone() -> None:
+    def theirs(number: int, frame: object) -> None:
+        pass
+
+    signal.signal(signal.SIGPROF, theirs)
+    stop_on_signals(lambda why: None)
+    assert signal.getsignal(signal.SIGPROF) is theirs
+    assert signal.getsignal(signal.SIGHUP) not in (signal.SIG_DFL, signal.SIG_IGN)
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_an_interrupt_is_raised_once_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def be_ended() -> None:
+        with interrupts():
+            try:
+                signal.raise_signal(signal.SIGUSR1)
+            finally:
+                signal.raise_signal(signal.SIGTERM)  # must not break off what closes things
+
+    with pytest.raises(Terminated) as raised:
+        be_ended()
+    assert raised.value.number == signal.SIGUSR1
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_another_thread_cannot_handle_signals_and_need_not() -> None:
+    done = []
+
+    def work() -> None:
+        with interrupts():
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(LONG_S)
+    assert done
+
+
+class Finalised:
+    """An object of which the end takes a while, as that of an import's lock does on a loaded machine."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):  # the handler runs in here, and Python forgets what it raises
+            pass
+
+
+def test_a_signal_that_comes_in_a_finaliser_is_not_lost() -> None:
+    def waits() -> None:
+        Finalised()
+        threading.Event().wait(LONG_S)
+
+    with pytest.raises(Terminated), interrupts():
+        waits()
+
+
+EARLY = """
+import importlib.abc, os, signal, sys
+
+module, number = sys.argv.pop(1), int(sys.argv.pop())
+
+class Signalled(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), number)
+
+sys.meta_path.insert(0, Signalled())
+from realtime_cropzoom.cli.entry import main
+sys.exit(main())
+"""
+"""``cropzoom`` with its first argument the module at whose import a signal comes, and its last the signal."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=signal_name)
+@pytest.mark.parametrize("module", ["signals", "cli", "commands.trigger", "trigger.rules"])
+def test_a_signal_during_the_imports_is_no_traceback(tmp_path: Path, module: str, number: int) -> None:
+    (tmp_path / "rules.yaml").write_text("rules: {}\n")
+    arguments = (f"realtime_cropzoom.{module}", "trigger", tmp_path / "rules.yaml", int(number))
+    ended = finish(start_process(*arguments, code=EARLY))
+    assert ended.stderr == ("" if module == "signals" else "cropzoom: stopped\n")
+    assert ended.returncode == (-number if module == "signals" else 128 + number)

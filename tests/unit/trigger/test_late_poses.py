@@ -1,0 +1,321 @@
+"""Nothing is fired on a pose older than ``max_age_ms``: judged when a rule fires, and again when an output writes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from support.pipelines import cropzoom, finish, start_process
+from support.pose_stream_process import Feed
+from support.pose_streams import MS, START_NS, Bench, one_rule, pose, received, rules, verdicts
+from support.serial_boards import wait_for
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.trigger.engine.engine import Engine
+from realtime_cropzoom.trigger.engine.events import (
+    Act,
+    Action,
+    Command,
+    Decision,
+    Done,
+    Event,
+    Order,
+    Outcome,
+    Withheld,
+)
+from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
+from realtime_cropzoom.trigger.outputs.runner import OutputThread
+from realtime_cropzoom.trigger.process.decision_log import decisions_text, read_decisions
+from realtime_cropzoom.trigger.process.input_log import InputLog
+from realtime_cropzoom.trigger.process.replay import replay_inputs
+
+INSIDE = "{inside: left_half, keypoint: snout}"
+AT = {"snout": (100.0, 100.0, 0.9)}
+
+
+class Loop:
+    """An engine as a live loop runs it: its clock shows ``takes_ms`` more than when the message was received."""
+
+    def __init__(self, **rule: Any) -> None:
+        self.takes_ms = 0.0
+        self.events: list[Event] = []
+        self.rules = one_rule(INSIDE, **rule)
+        self.handed: list[Decision] = []
+        self._received_ns = 0
+        self.engine = Engine(self.rules, 1, clock=self._clock, hand_over=self.handed.append)
+        self.take(Command(Order.ARM, START_NS, "start"))
+
+    def _clock(self) -> int:
+        return self._received_ns + round(self.takes_ms * MS)
+
+    def take(self, event: Event) -> list[Decision]:
+        decisions = self.engine.take(event)
+        self.events.append(replace(event, asked_ns=self.engine.asked_ns) if hasattr(event, "asked_ns") else event)
+        return decisions
+
+    def see(self, frame: int, takes_ms: float) -> list[Decision]:
+        """A pose 5 ms old when it is received; the rules take ``takes_ms``."""
+        event = received(pose(frame, frame * 10.0, AT))
+        self.takes_ms, self._received_ns = takes_ms, event.received_ns
+        return self.take(event)
+
+
+def test_rules_that_take_too_long_fire_nothing_and_say_why() -> None:
+    loop = Loop()
+    assert [d.reason for d in loop.see(0, 60.0)] == [
+        "stale at the hand-over: older than 50 ms (65.0 ms): snout inside left_half (100.0, 100.0)"
+    ]
+    assert loop.see(1, 60.0) == []  # said once
+    (fired,) = loop.see(2, 44.0)
+    assert (fired.verdict, fired.frame) == ("fired", 2)
+    assert fired.fresh_until_ns == START_NS + 20 * MS + 50 * MS
+    assert loop.handed[-1] is fired
+
+
+def test_a_rules_own_limit_and_the_clocks_uncertainty_count() -> None:
+    loop = Loop(max_age_ms=20)
+    event = replace(received(pose(0, 0.0, AT)), uncertainty_ns=10 * MS)
+    loop._received_ns = event.received_ns
+    assert verdicts(loop.take(event)) == ["fired"]
+    loop = Loop(max_age_ms=20)
+    loop._received_ns, loop.takes_ms = event.received_ns, 6.0
+    assert verdicts(loop.take(event)) == ["refused"]
+
+
+def test_each_decision_is_handed_over_before_the_next_rule_is_evaluated() -> None:
+    """A hundred slow rules must not make the first of them late."""
+    order: list[str] = []
+
+    def clock() -> int:
+        order.append("asked")
+        return START_NS
+
+    two = rules("""
+        {a: {when: {state: tracking}, fire: laser, pulse_ms: 1}, b: {when: {state: tracking}, fire: laser, pulse_ms: 1}}
+    """)
+    engine = Engine(two, 1, clock=clock, hand_over=lambda d: order.append(d.rule))
+    engine.take(Command(Order.ARM, START_NS, "start"))
+    order.clear()
+    engine.take(received(pose(0, 0.0, AT)))
+    assert order == ["asked", "a", "asked", "b"]
+
+
+def test_a_replay_is_byte_for_byte_the_same(tmp_path: Path) -> None:
+    loop = Loop(hold=True)
+    decisions = loop.see(0, 60.0) + loop.see(1, 1.0)
+    fired = decisions[-1]
+    decisions += loop.take(Withheld(fired.number, "laser", "late: it had waited for 120 ms", START_NS + 16 * MS))
+    decisions += loop.see(2, 1.0) + loop.see(3, 49.0)
+    log = InputLog(tmp_path, "x", loop.rules, 1)
+    for event in loop.events:
+        log.add(event)
+    log.close()
+    again = list(replay_inputs(log.path))
+    assert verdicts(again) == ["armed", "refused", "fired", "refused", "released", "resumed"]
+    assert decisions_text(again[1:]) == decisions_text(decisions)
+
+
+def test_a_hold_that_was_not_given_is_released_and_given_with_the_next_pose() -> None:
+    bench = Bench(one_rule(INSIDE, hold=True))
+    (fired,) = bench.see(100.0)
+    refused, released = bench.take(Withheld(fired.number, "laser", "late: too old", START_NS + 8 * MS))
+    assert refused.reason == f"late: too old: decision {fired.number}, laser"
+    assert (released.verdict, [(a.output, a.act) for a in released.actions]) == ("released", [("laser", Act.OFF)])
+    assert verdicts(bench.see(100.0)) == ["resumed"]
+    assert verdicts(bench.take(Withheld(-1, "laser", "the rule loop was silent", START_NS + 20 * MS))) == ["released"]
+    assert verdicts(bench.see(100.0)) == ["resumed"]
+
+
+def test_a_pulse_that_was_not_given_is_said() -> None:
+    bench = Bench(one_rule(INSIDE))
+    (fired,) = bench.see(100.0)
+    assert verdicts(bench.take(Withheld(fired.number, "laser", "late", START_NS + 8 * MS))) == ["refused"]
+    assert bench.see(100.0) == []
+
+
+# -- the output's thread ---------------------------------------------------------------------------
+
+
+class Clocked(Output):
+    """Writes at ``now``, which ``takes_ns`` moves on before the write is done."""
+
+    def __init__(self, *, levels: bool, times_pulses: bool = True) -> None:
+        super().__init__()
+        self.levels, self.times_pulses = levels, times_pulses  # type: ignore[misc]
+        self.now, self.takes_ns = START_NS, 0
+        self.acts: list[Act] = []
+
+    def open(self) -> None:
+        pass
+
+    def perform(self, job: Job) -> Written:
+        self.check(job)
+        self.now += self.takes_ns
+        self.takes_ns = 0
+        self.acts.append(job.act)
+        return Written(self.now)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(params=["level", "timed by the thread", "message"])
+def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThread, list[Done]]]:
+    done: list[Done] = []
+    output = Clocked(levels=request.param != "message", times_pulses=request.param != "timed by the thread")
+    thread = OutputThread("laser", output, done.append, now=lambda: output.now)
+    thread.start()
+    thread.wait_open()
+    yield output, thread, done
+    assert thread.close()
+
+
+def order(act: Act, fresh_ms: float | None = 50.0, rule: str = "a") -> Job:
+    fresh_until_ns = None if fresh_ms is None else START_NS + round(fresh_ms * MS)
+    return Job(Action("laser", act, 1000.0), START_NS, 3, 4, rule=rule, fresh_until_ns=fresh_until_ns)
+
+
+@pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
+def test_an_output_does_not_write_on_a_pose_that_became_too_old(clocked: Any, act: Act) -> None:
+    output, thread, done = clocked
+    output.now += 51 * MS
+    thread.submit(order(act))
+    wait_for(lambda: done)
+    assert (done[0].error, done[0].outcome) == ("late: its pose became too old 1.0 ms ago", Outcome.LATE)
+    assert output.acts == []
+
+
+@pytest.mark.parametrize("act", [Act.OFF, Act.SAFE])
+def test_what_makes_safe_is_never_too_late(clocked: Any, act: Act) -> None:
+    output, thread, done = clocked
+    output.now += 60_000 * MS
+    thread.submit(order(act))
+    wait_for(lambda: done)
+    assert (done[0].error, output.acts) == ("", [act])
+
+
+@pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
+def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: Act) -> None:
+    output, thread, done = clocked
+    output.now += 51 * MS
+    thread.submit(order(act, None))
+    wait_for(lambda: done)
+    assert done[0].error == ""
+
+
+@pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
+def test_what_was_held_up_while_it_wrote_is_ended_at_once(clocked: Any, act: Act) -> None:
+    output, thread, done = clocked
+    output.takes_ns = 400 * MS
+    thread.submit(order(act))
+    wait_for(lambda: len(done) == 2)
+    assert (done[0].error, done[0].outcome) == ("written late: its pose was too old for 350 ms", Outcome.LATE)
+    assert (done[1].action.act, output.acts[-1]) == (Act.SAFE, Act.SAFE)
+
+
+def test_but_not_what_another_rule_holds_on(clocked: Any) -> None:
+    output, thread, done = clocked
+    thread.submit(order(Act.ON, None, rule="b"))
+    wait_for(lambda: done)
+    output.takes_ns = 80 * MS
+    thread.submit(order(Act.ON))
+    wait_for(lambda: len(done) == 2)
+    assert done[1].outcome is Outcome.LATE
+    assert output.acts == [Act.ON, Act.ON]
+
+
+def test_a_loop_that_hangs_does_not_keep_any_kind_of_output_on(clocked: Any) -> None:
+    output, thread, done = clocked
+    thread._loop_seen_ns = lambda: START_NS
+    thread.submit(order(Act.ON))
+    wait_for(lambda: done)
+    output.now += 1001 * MS
+    wait_for(lambda: len(done) == 2)
+    assert (done[1].action.act, done[1].outcome, output.acts[-1]) == (Act.SAFE, Outcome.SILENT, Act.SAFE)
+
+
+# -- a process that is held up ---------------------------------------------------------------------
+
+LINE = """
+import time
+def line(job):
+    with open("line", "a") as file:
+        file.write(f"{job.act} {job.captured_ns} {time.monotonic_ns()}\\n")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows stops no process")
+def test_a_process_that_was_stopped_fires_on_nothing_old(tmp_path: Path) -> None:
+    (tmp_path / "my_line.py").write_text(LINE)
+    (tmp_path / "rules.yaml").write_text(
+        yaml.safe_dump(
+            {
+                **{"max_age_ms": 150, "limits": {"max_fired": 100_000, "max_on_s": 1000}},
+                "outputs": {"mine": {"python": "my_line:line", "late_after_ms": 10_000}},
+                "rules": {
+                    "often": {
+                        **{"when": {"state": ["tracking"]}, "fire": "mine", "pulse_ms": 1},
+                        **{"repeat": True, "refractory_ms": 5},
+                    }
+                },
+            }
+        )
+    )
+    line = tmp_path / "line"
+
+    def fired() -> list[tuple[int, int]]:
+        rows = [row.split() for row in line.read_text().splitlines()] if line.exists() else []
+        return [(int(captured), int(at)) for act, captured, at in rows if act == "pulse"]
+
+    with Feed(fps=200) as feed:
+        flags = ["--endpoint", feed.endpoint, "--arm", "--control", "none", "--log", tmp_path / "log", "--quiet"]
+        trigger = start_process("trigger", "rules.yaml", *flags, cwd=tmp_path)
+        try:
+            for _ in range(3):
+                count = len(fired())
+                wait_for(lambda count=count: len(fired()) > count + 3)
+                trigger.send_signal(signal.SIGSTOP)
+                stopped_ns, sent = now_ns(), feed.sent
+                wait_for(lambda sent=sent: feed.sent > sent + 100)
+                going_on_ns = now_ns()
+                trigger.send_signal(signal.SIGCONT)
+                wait_for(lambda at=going_on_ns: any(written > at for _, written in fired()))
+                after = [captured for captured, written in fired() if written > going_on_ns]
+                assert not [at for at in after if at < going_on_ns - 160 * MS], (stopped_ns, going_on_ns, after)
+        finally:
+            trigger.send_signal(signal.SIGCONT)
+            trigger.send_signal(signal.SIGINT)
+            assert finish(trigger).returncode in (130, 3)
+    assert all(written - captured < 160 * MS for captured, written in fired())
+    again = cropzoom("trigger", "--replay", tmp_path / "log")
+    assert "the same as in the log" in again.stdout
+    decided = read_decisions(tmp_path / "log" / "rules_decisions.csv")
+    assert {d.reason for d in decided if d.verdict == "refused"}
+    outputs = pd.read_csv(tmp_path / "log" / "rules_outputs.csv")
+    of_fired = outputs[outputs["act"] == "pulse"].merge(
+        pd.DataFrame([(d.number, d.captured_ns) for d in decided if d.verdict == "fired"], columns=["number", "at"])
+    )
+    in_time = of_fired[of_fired["error"].isna()]
+    assert ((in_time["written_ns"] - in_time["at"]) <= 171 * MS).all()
+
+
+# -- how long an on may last -----------------------------------------------------------------------
+
+
+def test_an_on_says_how_long_the_limits_let_it_last() -> None:
+    bench = Bench(one_rule(INSIDE, hold=True, max_on_s=5, limits={"max_on_s": 6}))
+    (fired,) = bench.see(100.0)
+    assert [action.max_on_ms for action in fired.actions] == [5000.0]
+    bench.see_all([100.0] * 100)
+    (_, resumed) = bench.see(100.0, state="lost"), bench.see(100.0)
+    (action,) = resumed[-1].actions
+    assert action.max_on_ms == pytest.approx(5000 - 1010)
+    job = Job(action, 0)
+    assert job.fields()["max_on_ms"] == action.max_on_ms
+    assert "max_on_ms" not in Job(Action("laser", Act.PULSE, 10.0), 0).fields()

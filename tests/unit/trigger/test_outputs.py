@@ -1,0 +1,759 @@
+"""Outputs over real sockets and processes, and the threads that run them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from support.serial_boards import LONG_S, wait_for
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Done, Verdict
+from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.output_log import COLUMNS, DoneLog
+from realtime_cropzoom.trigger.outputs.runner import OutputThread
+
+
+def decision(*actions: Action, number: int = 7, verdict: Verdict = Verdict.FIRED) -> Decision:
+    return Decision(
+        number, verdict, "corner", "in it", actions, now_ns(), frame=42, captured_ns=now_ns() - 5_000_000
+    )  # fmt: skip
+
+
+class Rig:
+    """Outputs from a rules file's section, and what they reported."""
+
+    def __init__(self, *, dry_run: bool = False, **section: dict[str, Any]) -> None:
+        self.done: list[Done] = []
+        settings = {name: parse_output(name, {"late_after_ms": 20_000} | mapping) for name, mapping in section.items()}
+        self.outputs = Outputs(settings, self.done.append, dry_run=dry_run)
+        self.outputs.open()
+
+    def do(self, output: str, act: Act, ms: float = 0.0, *, number: int = 7) -> None:
+        self.outputs.submit(decision(Action(output, act, ms), number=number))
+
+    def wait(self, count: int = 1, output: str | None = None) -> Done:
+        def done() -> list[Done]:
+            return [done for done in self.done if output in (None, done.action.output)]
+
+        wait_for(lambda: len(done()) >= count, f"{count} rows")
+        return done()[count - 1]
+
+
+@pytest.fixture
+def rig() -> Iterator[Callable[..., Rig]]:
+    rigs: list[Rig] = []
+
+    def make(**section: Any) -> Rig:
+        rigs.append(Rig(**section))
+        return rigs[-1]
+
+    threads = threading.active_count()
+    yield make
+    for made in rigs:
+        assert made.outputs.close() == []
+    wait_for(lambda: threading.active_count() <= threads, "the end of all threads")
+
+
+# -- the rules file --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mapping", "line"),
+    [
+        ({"serial": "/dev/ttyACM0", "chanel": 2}, "outputs.x has no setting chanel; there are late_after_ms, serial"),
+        ({"serial": "/dev/ttyACM0", "channel": 0}, "outputs.x.channel: .*greater than or equal to 1 .given: 0"),
+        ({"serial": "/dev/ttyACM0", "channel": "1"}, "outputs.x.channel: .*valid integer .given: '1'"),
+        ({"seriell": "/dev/ttyACM0"}, "outputs.x is .*; expected one of serial, zmq_publish,"),
+        ({"osc": "127.0.0.1:1", "shell": "true"}, "outputs.x has osc and shell; expected one of"),
+        ("laser", "outputs.x is 'laser'; expected one of"),
+        ({"osc": "9000"}, "outputs.x.osc: expected host:port, such as 127.0.0.1:9000"),
+        ({"osc": "127.0.0.1:9000", "address": "no slash"}, "outputs.x.address"),
+        ({"python": "no colon"}, "outputs.x.python"),
+        ({"shell": "  "}, "outputs.x.shell: expected a command"),
+        ({"shell": "unclosed 'quote"}, "outputs.x.shell"),
+        ({"open_ephys": "tcp://127.0.0.1:5556", "line": 257}, "outputs.x.line"),
+    ],
+)
+def test_what_is_wrong_in_the_rules_file_is_said_in_a_line(mapping, line):
+    with pytest.raises(ConfigError, match=line) as wrong:
+        parse_output("x", mapping)
+    assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["tcp://*:5670", "tcp://0.0.0.0:5670", "tcp://eth0:5670", "tcp://192.168.1.2:1", "5670", "udp://127.0.0.1"],
+)
+def test_an_endpoint_that_others_reach_is_refused(endpoint):
+    with pytest.raises(ConfigError, match="would be open to others"):
+        Outputs({"x": parse_output("x", {"zmq_publish": endpoint})}, print)
+
+
+@pytest.mark.parametrize(
+    ("library", "mapping", "package"),
+    [
+        ("serial", {"serial": "/dev/ttyACM0"}, "pyserial"),
+        ("pylsl", {"lsl": "markers"}, "pylsl"),
+        ("pythonosc", {"osc": "127.0.0.1:9000"}, "python-osc"),
+    ],
+)
+def test_a_missing_library_is_said_with_its_command(monkeypatch, library, mapping, package):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigError, match=rf"needs {package}: .*pip install -e '\.\[outputs\]'"):
+        Outputs({"x": parse_output("x", mapping)}, print)
+
+
+# -- ZeroMQ and Open Ephys -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    with zmq.Context() as context:
+        yield context
+
+
+def test_zmq_publish_sends_topic_and_json(rig, context, tmp_path):
+    endpoint = f"ipc://{tmp_path}/marks"
+    outputs = rig(marks={"zmq_publish": endpoint})
+    sent = 0
+    with context.socket(zmq.SUB) as subscriber:
+        subscriber.connect(endpoint)
+        subscriber.subscribe(b"trigger/")
+        while not subscriber.poll(20):  # until it is subscribed, nothing arrives
+            sent += 1
+            outputs.do("marks", Act.PULSE, 10, number=sent)
+        topic, body = subscriber.recv_multipart()
+    message = json.loads(body)
+    assert topic == b"trigger/marks"
+    assert message.pop("captured_ns") < now_ns()
+    assert message.pop("number") <= sent
+    assert message == {"frame": 42, "rule": "corner", "output": "marks", "act": "pulse", "ms": 10, "test": False}
+    assert outputs.wait().error == ""
+
+
+def test_an_endpoint_in_use_is_said_at_the_beginning(rig, tmp_path):
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    with taken, pytest.raises(SinkError, match=r"output x: cannot publish at .*in use"):
+        rig(x={"zmq_publish": f"tcp://127.0.0.1:{taken.getsockname()[1]}"}, y={"zmq_publish": f"ipc://{tmp_path}/y"})
+
+
+@pytest.mark.slow
+def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, context, tmp_path):
+    endpoint = f"ipc://{tmp_path}/store"
+    outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 150})
+    outputs.do("store", Act.PULSE, 10)
+    alone = outputs.wait(1)
+    assert (alone.written_ns, alone.error) == (None, f"nobody is there at {endpoint}")
+
+    def asked(act: Act) -> dict[str, Any]:
+        """What the server gets once it is connected."""
+        while not server.poll(20):
+            outputs.do("store", act)
+        return json.loads(server.recv())
+
+    with context.socket(zmq.REP) as server:
+        server.bind(endpoint)
+        assert asked(Act.PULSE)["frame"] == 42  # the server takes it and says nothing
+        wait_for(lambda: any("did not reply within 150 ms" in done.error for done in outputs.done))
+        server.send(b"much too late")
+        wait_for(lambda: (server.send(str(asked(Act.ON)).encode()), outputs.done[-1].acknowledged_ns)[1])
+    answered = next(done for done in outputs.done if done.acknowledged_ns)
+    assert answered.error == ""
+    assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
+
+
+def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig, context, tmp_path):
+    endpoint = f"ipc://{tmp_path}/store"
+    with context.socket(zmq.REP) as server:
+        server.bind(endpoint)
+        outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 1000})
+        outputs.do("store", Act.ON, number=0)
+        assert server.poll(LONG_S * 1000)
+        server.recv()
+        outputs.do("store", Act.SAFE, number=1)
+        assert outputs.wait(1).acknowledged_ns is None  # given up for what is urgent
+        server.send(b"late")
+        assert json.loads(server.recv())["act"] == "safe"
+        server.send(b"done")
+        safe = outputs.wait(2)
+    assert (safe.number, safe.error) == (1, "")
+    assert safe.acknowledged_ns is not None
+
+
+PLUGIN = """
+import sys, zmq
+words, acquiring = sys.argv[2].split(), sys.argv[3]
+server = zmq.Context().socket(zmq.REP)
+server.bind(sys.argv[1])
+while True:
+    command, *options = server.recv_string().split()
+    if command == "IsAcquiring":
+        server.send_string(acquiring)
+        continue
+    line, state = 1, 0  # what it takes where it does not know the words
+    for option in options:
+        key, value = option.split("=")
+        if key == words[0]:
+            line = int(value)
+        elif key == words[1]:
+            state = int(value)
+    print(line, state, flush=True)
+    server.send_string(f"TTLHandled: {words[0]}={line} {words[1]}={state}")
+"""
+"""Answers as Open Ephys' plugin does: of each version the words that it knows, all others ignored."""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[Callable[..., tuple[str, subprocess.Popen[str]]]]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(words: str = "Line State", acquiring: str = "1") -> tuple[str, subprocess.Popen[str]]:
+        endpoint = f"ipc://{tmp_path}/plugin"
+        command = [sys.executable, "-c", PLUGIN, endpoint, words, acquiring]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        wait_for((tmp_path / "plugin").exists)
+        return endpoint, processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("words", ["Line State", "Channel on"], ids=["GUI 0.6 and later", "before"])
+def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
+    endpoint, process = plugin(words)
+    outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
+    outputs.do("ephys", Act.PULSE, 20)
+    on, off = outputs.wait(1), outputs.wait(2)
+    assert [process.stdout.readline() for _ in range(3)] == ["3 0\n", "3 1\n", "3 0\n"]
+    assert (on.action.act, off.action.act, on.number, off.number) == (Act.PULSE, Act.OFF, 7, 7)
+    assert on.error == off.error == ""
+    assert off.written_ns - on.written_ns >= 20_000_000
+    assert on.acknowledged_ns >= on.written_ns
+
+
+def test_open_ephys_that_does_something_else_is_said(rig, plugin):
+    endpoint, _ = plugin("Other Words")
+    outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
+    outputs.do("ephys", Act.ON)
+    assert "Open Ephys replied 'TTLHandled: Other=1 Words=0'" in outputs.wait(1).error
+
+
+def test_open_ephys_that_does_not_acquire_is_said(rig, plugin, caplog):
+    endpoint, _ = plugin(acquiring="0")
+    rig(ephys={"open_ephys": endpoint})
+    assert "does not acquire yet" in caplog.text
+
+
+def test_open_ephys_that_is_not_there_is_said_at_the_beginning(rig, tmp_path):
+    with pytest.raises(SinkError, match=r"output ephys: Open Ephys does not answer at .*; start its GUI with"):
+        rig(ephys={"open_ephys": f"ipc://{tmp_path}/nothing"})
+
+
+def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig, plugin):
+    endpoint, process = plugin()
+    outputs = rig(ephys={"open_ephys": endpoint, "acknowledge_ms": 50})
+    outputs.do("ephys", Act.ON)
+    outputs.wait(1)
+    process.kill()
+    process.wait()
+    outputs.do("ephys", Act.OFF)
+    assert outputs.wait(2).error != ""
+    _, again = plugin()
+    assert again.stdout.readline() == "1 0\n"
+    assert outputs.wait(3).error == ""
+
+
+# -- LSL and OSC -----------------------------------------------------------------------------------
+
+INLET = """
+import sys, time, pylsl
+streams = pylsl.resolve_byprop("name", sys.argv[1], timeout=20)
+inlet = pylsl.StreamInlet(streams[0])
+inlet.open_stream(timeout=20)
+print("open", flush=True)
+sample, at = inlet.pull_sample(timeout=20)
+correction = inlet.time_correction(timeout=20)
+label = inlet.info().desc().child("channels").child("channel").child_value("label")
+print("|".join(sample), at + correction, inlet.info().type(), label, sep="|", flush=True)
+"""
+
+
+@pytest.fixture
+def lsl_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps LSL's discovery on the loopback; a session of its own, so that no other stream answers."""
+    config = tmp_path / "lsl_api.cfg"
+    config.write_text(
+        "[lab]\nSessionID = cropzoom-tests\nKnownPeers = {127.0.0.1}\n"
+        "[multicast]\nResolveScope = machine\n[ports]\nIPv6 = disable\n[log]\nlevel = -3\n"
+    )
+    monkeypatch.setenv("LSLAPICFG", str(config))
+
+
+def test_lsl_markers_carry_the_time_of_their_frame(lsl_on_this_machine):
+    script = """
+import subprocess, sys
+from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+outputs = Outputs({"lsl": parse_output("lsl", {"lsl": "cropzoom_test"})}, lambda done: None)
+outputs.open()
+inlet = subprocess.Popen([sys.executable, "-c", sys.argv[1], "cropzoom_test"], stdout=subprocess.PIPE, text=True)
+assert inlet.stdout.readline() == "open\\n"
+action = Action("lsl", Act.PULSE, 10)
+captured_ns = 123_456_789_000_000_500
+decision = Decision(7, Verdict.TEST, "corner", "in it", (action,), 0, frame=42, captured_ns=captured_ns)
+outputs.submit(decision, offset_ns=500)
+print(inlet.stdout.readline(), end="")
+inlet.wait()
+print(outputs.close())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, INLET], capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    marker, hung = done.stdout.splitlines() or ["", done.stderr]
+    *sample, at, kind, label = marker.split("|")
+    assert sample == ["test corner pulse", "7", "42"]
+    assert float(at) == pytest.approx(123_456_789.0, abs=1)  # the two processes measure the same clock
+    assert (kind, label, hung) == ("Markers", "marker", "[]")
+
+
+LISTENING = """
+import os, socket, sys
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+outputs = Outputs({"lsl": parse_output("lsl", {"lsl": "x", "network": sys.argv[1] == "network"})}, lambda done: None)
+outputs.open()
+for number in os.listdir("/proc/self/fd"):
+    try:
+        one = socket.socket(fileno=os.dup(int(number)))
+    except OSError:
+        continue
+    if one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1]:
+        device = one.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).strip(b"\\0").decode()
+        print(one.type.name, one.getsockname()[0], device or "any")
+outputs.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep a socket on this machine once it is bound")
+@pytest.mark.parametrize("reach", ["this machine", "network"])
+def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine, reach):
+    pytest.importorskip("pylsl")
+    done = subprocess.run([sys.executable, "-c", LISTENING, reach], capture_output=True, text=True, timeout=60)
+    sockets = [line.split() for line in done.stdout.splitlines()]
+    assert {kind for kind, *_ in sockets} == {"SOCK_STREAM", "SOCK_DGRAM"}, done.stderr
+    open_to_all = [one for one in sockets if one[1] not in ("127.0.0.1", "::1") and one[2] != "lo"]
+    assert bool(open_to_all) is (reach == "network"), sockets
+
+
+def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch):
+    pytest.importorskip("pylsl")
+    monkeypatch.setattr("realtime_cropzoom.trigger.outputs.lsl.CAN_KEEP", False)
+    with pytest.raises(ConfigError, match="LSL cannot be kept on this machine here"):
+        parse_output("marks", {"lsl": "markers"}).make("marks", {})
+    parse_output("marks", {"lsl": "markers", "network": True}).make("marks", {})
+
+
+def test_osc_arrives_at_a_real_server(rig):
+    from pythonosc.dispatcher import Dispatcher
+    from pythonosc.osc_server import ThreadingOSCUDPServer
+
+    got: list[tuple[Any, ...]] = []
+    dispatcher = Dispatcher()
+    dispatcher.map("/cropzoom", lambda *message: got.append(message))
+    with ThreadingOSCUDPServer(("127.0.0.1", 0), dispatcher) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        outputs = rig(osc={"osc": f"127.0.0.1:{server.server_address[1]}"})
+        outputs.do("osc", Act.PULSE, 12.5)
+        assert outputs.wait().error == ""
+        wait_for(lambda: got)
+        server.shutdown()
+        thread.join()
+    assert got == [("/cropzoom", "pulse", 12.5, "corner", 7, 42)]
+
+
+# -- Python and shell ------------------------------------------------------------------------------
+
+LAB = """
+import threading, time
+jobs, go_on = [], threading.Event()
+def fire(job):
+    jobs.append((str(job.act), job.ms, job.rule, job.frame, threading.current_thread().name))
+def slow(job):
+    jobs.append(("slow", job.number))
+    go_on.wait(20)
+def wrong(job):
+    raise ValueError("no such\\nvalve")
+class Valve:
+    opened = 0
+    def __init__(self):
+        Valve.opened += 1
+    def __call__(self, job):
+        jobs.append(str(job.act))
+    def close(self):
+        Valve.opened -= 1
+number = 5
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module of the experimenter's own, in the folder where the command runs."""
+    (tmp_path / "my_lab.py").write_text(LAB)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    import my_lab  # type: ignore[import-not-found]
+
+    yield my_lab
+    my_lab.go_on.set()
+    del sys.modules["my_lab"]
+
+
+def test_a_function_is_called_in_a_thread_of_its_own(rig, lab):
+    outputs = rig(mine={"python": "my_lab:fire"})
+    outputs.do("mine", Act.PULSE, 10)
+    done = outputs.wait()
+    assert lab.jobs == [("pulse", 10, "corner", 42, "cropzoom-output-mine")]
+    assert done.written_ns <= done.acknowledged_ns
+
+
+def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig, lab):
+    outputs = rig(mine={"python": "my_lab:Valve", "levels": True})
+    assert lab.Valve.opened == 1
+    outputs.do("mine", Act.PULSE, 5)
+    outputs.wait(2)
+    assert lab.jobs == ["on", "off"]
+    assert outputs.outputs.close() == []
+    assert (lab.jobs, lab.Valve.opened) == (["on", "off", "safe"], 0)
+
+
+def test_what_a_function_raises_is_logged_and_counted(rig, lab, caplog):
+    outputs = rig(mine={"python": "my_lab:wrong"})
+    for _ in range(3):
+        outputs.do("mine", Act.PULSE, 10)
+    assert outputs.wait(3).error == "my_lab:wrong raised ValueError: no such valve"
+    assert outputs.outputs.errors == {"mine": 3}
+    assert caplog.text.count("no such valve") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [("my_lab:absent", "AttributeError"), ("absent:fire", "No module named"), ("my_lab:number", "is a int; expected")],
+)
+def test_what_cannot_be_called_is_said_at_the_beginning(rig, lab, target, why):
+    with pytest.raises(SinkError, match=f"output mine: .*{why}"):
+        rig(mine={"python": target})
+
+
+@pytest.mark.slow
+def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
+    outputs = rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:fire"})
+    outputs.do("slow", Act.PULSE, 1, number=0)
+    wait_for(lambda: lab.jobs == [("slow", 0)])
+    for number in range(1, 301):
+        outputs.do("slow", Act.PULSE, 1, number=number)
+        outputs.do("quick", Act.PULSE, 1, number=number)
+        outputs.wait(number, "quick")
+    assert len([job for job in lab.jobs if job[0] == "pulse"]) == 300
+    dropped = [done for done in outputs.done if done.action.output == "slow"]
+    assert [done.number for done in dropped] == list(range(257, 301))  # one is at work, 256 wait
+    assert "256 jobs wait already" in dropped[0].error
+    lab.go_on.set()
+
+
+def test_safe_overtakes_the_queue(rig, lab):
+    outputs = rig(slow={"python": "my_lab:slow"})
+    outputs.do("slow", Act.PULSE, number=0)
+    wait_for(lambda: lab.jobs)
+    for number in (1, 2):
+        outputs.do("slow", Act.PULSE, number=number)
+    outputs.do("slow", Act.SAFE, number=3)
+    lab.go_on.set()
+    outputs.wait(4)
+    assert lab.jobs == [("slow", 0), ("slow", 3)]
+    assert {done.number: done.error for done in outputs.done} == {
+        0: "", 1: "overtaken by safe", 2: "overtaken by safe", 3: ""
+    }  # fmt: skip
+
+
+def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
+    outputs = rig(slow={"python": "my_lab:slow", "late_after_ms": 20})
+    outputs.do("slow", Act.PULSE, number=0)
+    wait_for(lambda: lab.jobs)
+    for number, act in enumerate((Act.PULSE, Act.ON, Act.OFF), start=1):
+        outputs.do("slow", act, number=number)
+    time.sleep(0.03)
+    lab.go_on.set()
+    outputs.wait(4)
+    assert lab.jobs == [("slow", 0), ("slow", 3)]
+    assert ["late: it had waited" in done.error for done in outputs.done] == [False, True, True, False]
+
+
+@pytest.mark.slow
+def test_an_output_that_hangs_is_left_behind_in_time(lab, caplog):
+    outputs = Rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:Valve"})
+    outputs.do("slow", Act.PULSE)
+    wait_for(lambda: lab.jobs)
+    began = time.monotonic()
+    assert outputs.outputs.close() == ["slow"]
+    assert time.monotonic() - began < LONG_S
+    assert "output slow hangs; its thread is left behind" in caplog.text
+    assert "safe" in lab.jobs
+    lab.go_on.set()
+    wait_for(lambda: not any("output-slow" in thread.name for thread in threading.enumerate()))
+
+
+def test_a_command_gets_its_values_by_environment_and_no_shell(rig, tmp_path):
+    script = tmp_path / "write.py"
+    script.write_text("import os, sys; open(sys.argv[1], 'w').write(os.environ['TRIGGER_FRAME'] + sys.argv[2])")
+    python = shlex.quote(sys.executable)
+    outputs = rig(bell={"shell": f"{python} {script} {tmp_path}/out '; touch {tmp_path}/injected $HOME'"})
+    outputs.do("bell", Act.PULSE, 10)
+    assert outputs.wait().written_ns is not None
+    wait_for(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text())
+    assert (tmp_path / "out").read_text() == f"42; touch {tmp_path}/injected $HOME"
+    assert not (tmp_path / "injected").exists()
+
+
+def test_commands_are_bounded_and_ended(rig, tmp_path):
+    outputs = rig(bell={"shell": f"sh -c 'sleep 60 & echo $! >> {tmp_path}/pids; wait'", "at_once": 2})
+    for _ in range(3):
+        outputs.do("bell", Act.PULSE, 10)
+    assert "2 of sh still run; not started" in outputs.wait(3).error
+    wait_for(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
+    outputs.do("bell", Act.SAFE)
+    assert outputs.wait(4).error == ""
+    for pid in (tmp_path / "pids").read_text().split():
+        wait_for(lambda pid=pid: not _runs(int(pid)))
+
+
+def _runs(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("command", ["no-such-command-at-all", "./no-such-file --flag", __file__])
+def test_a_command_that_is_not_there_is_said_at_the_start(rig, command):
+    with pytest.raises(SinkError, match=f"output bell: there is no command {command.split()[0]} that can be run"):
+        rig(bell={"shell": command})
+
+
+def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it_did(rig, tmp_path, caplog):
+    bell = tmp_path / "bell"
+    bell.write_text("#!/bin/sh\n")
+    bell.chmod(0o755)
+    outputs = rig(bell={"shell": str(bell)})
+    bell.rename(tmp_path / "away")
+    outputs.do("bell", Act.PULSE, 10)
+    assert outputs.wait().error == f"cannot run {bell}: No such file or directory"
+    outputs.do("bell", Act.OFF)
+    outputs.wait(2)
+    assert "works again" not in caplog.text  # there was nothing to end
+    (tmp_path / "away").rename(bell)
+    outputs.do("bell", Act.PULSE, 10)
+    assert outputs.wait(3).error == ""
+    assert "output bell works again, after 1 error\n" in caplog.text
+
+
+# -- dry run, the clock, the log -------------------------------------------------------------------
+
+
+def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig, tmp_path, caplog):
+    outputs = rig(
+        dry_run=True,
+        laser={"serial": str(tmp_path / "nowhere")},
+        mine={"python": "not.there:fire"},
+        bell={"shell": f"touch {tmp_path}/rung"},
+    )
+    for name in ("laser", "mine", "bell"):
+        outputs.do(name, Act.PULSE, 10)
+        done = outputs.wait(1, name)
+        assert (done.written_ns, done.acknowledged_ns, done.error) == (None, None, "dry run")
+    assert not (tmp_path / "rung").exists()
+    assert outputs.outputs.errors == {"laser": 0, "mine": 0, "bell": 0}
+    assert caplog.text == ""
+
+
+def test_rows_are_in_the_publishers_clock(rig, lab):
+    outputs = rig(mine={"python": "my_lab:fire"})
+    hour_ns = 3_600_000_000_000
+    before = now_ns()
+    outputs.outputs.submit(decision(Action("mine", Act.PULSE, 1)), offset_ns=hour_ns)
+    done = outputs.wait()
+    times = (done.queued_ns, done.written_ns, done.acknowledged_ns)
+    in_order = [before + hour_ns, *times, now_ns() + hour_ns]
+    assert in_order == sorted(in_order)
+
+
+def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
+    log = DoneLog(tmp_path, "arena")
+    path = tmp_path / "arena_outputs.csv"
+    assert path.read_text() == COLUMNS + "\n"
+    log.add(Done(7, 42, Action("laser", Act.PULSE, 10.0), 100, 200, 300, ""))
+    log.add(Done(-1, None, Action("laser", Act.SAFE), 400, None, None, 'a "reason", with a comma'))
+    wait_for(lambda: len(path.read_text().splitlines()) == 3)  # still open
+    log.close()
+    assert log.problems() == []
+    assert path.read_text().splitlines()[1:] == [
+        "7,42,laser,pulse,10,100,200,300,",
+        '-1,,laser,safe,0,400,,,"a ""reason"", with a comma"',
+    ]
+    with pytest.raises(SinkError, match=r"arena_outputs\.csv"):
+        DoneLog(tmp_path, "arena")
+
+
+def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
+    import resource
+
+    log = DoneLog(tmp_path, "arena")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(COLUMNS) + 10, limits[1]))
+    try:
+        for number in range(20):
+            log.add(Done(number, 0, Action("laser", Act.PULSE, 1.0), 1, 2, 3, ""))
+        wait_for(lambda: "cannot be written" in caplog.text)
+        log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    (problem,) = log.problems()
+    assert "rows are lost" in problem
+    assert caplog.text.count("cannot be written") == 1
+
+
+class Lamp(Output):
+    """An output whose off fails for a while, and the levels it had."""
+
+    levels, times_pulses = True, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts: list[Act] = []
+        self.broken = False
+
+    def open(self) -> None:
+        pass
+
+    def perform(self, job: Job) -> Written:
+        self.acts.append(job.act)
+        return Written(now_ns(), None, "broken" if self.broken else "")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def lamp() -> Iterator[tuple[Lamp, OutputThread, list[Done]]]:
+    done: list[Done] = []
+    lamp = Lamp()
+    thread = OutputThread("lamp", lamp, done.append, late_after_ms=20_000)
+    thread.start()
+    thread.wait_open()
+    yield lamp, thread, done
+    assert thread.close()
+    assert lamp.acts[-1] is Act.SAFE
+
+
+def job(act: Act, ms: float = 0.0, rule: str = "a") -> Job:
+    return Job(Action("lamp", act, ms), now_ns(), 1, 2, rule=rule)
+
+
+def test_pulses_that_overlap_end_with_the_later_one(lamp):
+    output, thread, done = lamp
+    for ms in (5, 60, 5):
+        thread.submit(job(Act.PULSE, ms))
+    wait_for(lambda: len(done) == 4)
+    assert output.acts == [Act.ON, Act.ON, Act.ON, Act.OFF]
+    assert done[3].written_ns - done[1].written_ns >= 60_000_000
+
+
+def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
+    output, thread, done = lamp
+    thread.submit(job(Act.ON))
+    thread.submit(job(Act.PULSE, 400, "b"))
+    thread.submit(job(Act.OFF))
+    wait_for(lambda: len(done) == 4)
+    assert output.acts == [Act.ON, Act.ON, Act.OFF]
+    assert [row.error for row in done] == ["", "", "on until its pulse ends", ""]
+    thread.submit(job(Act.ON))
+    thread.submit(job(Act.PULSE, 1, "b"))
+    wait_for(lambda: len(done) == 6)
+    time.sleep(0.02)
+    assert len(output.acts) == 5  # the hold goes on
+
+
+def test_an_off_after_an_off_that_failed_is_sent(lamp):
+    output, thread, done = lamp
+    output.broken = True
+    thread.submit(job(Act.OFF))
+    wait_for(lambda: len(done) == 1)
+    output.broken = False
+    thread.submit(job(Act.OFF))
+    wait_for(lambda: len(done) >= 2)
+    assert done[1].error == ""
+    assert done[1].written_ns is not None
+
+
+def test_safe_ends_a_pulse_and_its_end_is_forgotten(lamp):
+    output, thread, done = lamp
+    thread.submit(job(Act.PULSE, 300))
+    wait_for(lambda: len(done) == 1)
+    thread.submit(job(Act.SAFE))
+    wait_for(lambda: len(done) == 2)
+    time.sleep(0.35)
+    assert output.acts == [Act.ON, Act.SAFE]
+
+
+def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):
+    output, thread, done = lamp
+    output.broken = True
+    for _ in range(5):
+        thread.submit(job(Act.ON))
+    wait_for(lambda: len(done) == 5)
+    output.broken = False
+    thread.submit(job(Act.ON))
+    wait_for(lambda: len(done) == 6)
+    said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said == ["output lamp: broken", "output lamp works again, after 5 errors"]
+    assert thread.errors == 5
+
+
+def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp, caplog):
+    _, thread, done = lamp
+    for _ in range(3):
+        thread.submit(replace(job(Act.ON), fresh_until_ns=now_ns() - 1))
+    wait_for(lambda: len(done) == 3)
+    thread.submit(job(Act.ON))
+    wait_for(lambda: len(done) == 4)
+    (said,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said.startswith("output lamp: late: its pose became too old")
+    assert thread.errors == 3
+
+
+def test_a_closed_output_takes_no_more(lamp):
+    output, thread, done = lamp
+    assert thread.close()
+    thread.submit(job(Act.PULSE, 10))
+    assert done[-1].error == "the output is closed"
+    assert output.acts == [Act.SAFE]

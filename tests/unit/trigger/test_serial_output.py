@@ -1,0 +1,355 @@
+"""The trigger board: its protocol, the sketch and the simulated board, and the host's side against both."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import serial
+from hypothesis import given
+from hypothesis import strategies as st
+from support.serial_boards import KINDS, Board, wait_for
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.trigger.engine.events import Act, Action, Done
+from realtime_cropzoom.trigger.outputs import serial_protocol as protocol
+from realtime_cropzoom.trigger.outputs.base import Job
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.simulated_board import Board as SimulatedBoard
+
+
+@pytest.fixture(params=KINDS)
+def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Board]:
+    board = Board(request.param, tmp_path)
+    yield board
+    board.unplug()
+
+
+@pytest.fixture
+def sketch(tmp_path: Path) -> Iterator[Board]:
+    board = Board("sketch", tmp_path)
+    yield board
+    board.unplug()
+
+
+PATIENT = {"late_after_ms": 20_000, "acknowledge_ms": 1000, "watchdog_ms": 10_000}
+"""What a busy machine needs, so that tests find what is wrong and not what is slow."""
+
+
+class Host:
+    """Outputs on a board, and what they reported."""
+
+    def __init__(self, port: str, channels: int = 1, **options: object) -> None:
+        self.done: list[Done] = []
+        names = [f"c{channel}" for channel in range(1, channels + 1)]
+        options = PATIENT | options
+        settings = {
+            name: parse_output(name, {"serial": port, "channel": i + 1, **options}) for i, name in enumerate(names)
+        }
+        self.outputs = Outputs(settings, self.done.append)
+        self.outputs.open()
+
+    def do(self, act: Act, ms: float = 0.0, *, channel: int = 1, rule: str = "rule") -> None:
+        self.outputs.submit_job(Job(Action(f"c{channel}", act, ms), now_ns(), 7, 42, rule=rule))
+
+    def wait(self, count: int) -> Done:
+        wait_for(lambda: len(self.done) >= count, f"{count} rows")
+        return self.done[count - 1]
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., Host]]:
+    hosts: list[Host] = []
+
+    def connect(board: Board, **options: object) -> Host:
+        hosts.append(Host(board.port, **options))  # type: ignore[arg-type]
+        return hosts[-1]
+
+    yield connect
+    for host in hosts:
+        assert host.outputs.close() == []
+
+
+# -- the protocol ----------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=100))
+def test_whatever_a_board_sends_raises_nothing(data):
+    lines = protocol.Lines().feed(data)
+    for line in lines:
+        protocol.parse(line)
+
+
+@given(
+    st.lists(st.sampled_from([b"A 1 2", b"E 3 channel", b"X watchdog", b"I cropzoom_trigger 1 4"])), st.integers(1, 9)
+)
+def test_lines_come_out_whole_however_they_arrive(lines, size):
+    data, cutter = b"".join(line + b"\r\n" for line in lines), protocol.Lines()
+    got = [line for at in range(0, len(data), size) for line in cutter.feed(data[at : at + size])]
+    assert [protocol.parse(line) for line in got] == [protocol.parse(line) for line in lines]
+    assert None not in [protocol.parse(line) for line in got]
+
+
+ACTS = st.sampled_from(list(Act))
+REQUESTS = st.tuples(ACTS, st.integers(0, protocol.ID_RANGE - 1), st.integers(1, 4), st.floats(0.001, 1e9))
+
+
+@given(REQUESTS)
+def test_every_request_fits_a_line_and_is_acknowledged_by_its_id(request):
+    act, id, channel, ms = request
+    line = protocol.encode(act, id, channel, ms)
+    assert len(line) <= protocol.MAX_LINE
+    board = SimulatedBoard(4, lambda *_: None)
+    board.answer(b"W 0 500", 0)
+    assert protocol.parse(board.answer(line[:-1], 10).encode()) == protocol.Acknowledged(id, 10)
+
+
+@given(st.lists(st.tuples(REQUESTS, st.integers(0, 400_000)), max_size=20))
+def test_a_channel_is_on_while_it_is_held_or_pulsed(steps):
+    shown: dict[int, bool] = {}
+    board = SimulatedBoard(4, lambda channel, on, at: shown.update({channel: on}))
+    held, until, now = set[int](), dict[int, int](), 0
+    board.answer(b"W 0 500", 0)
+    for (act, id, channel, ms), wait_us in steps:
+        now += wait_us
+        board.pass_time(now)
+        board.answer(protocol.encode(act, id, channel, ms)[:-1], now)
+        if act is Act.PULSE:
+            us = min(max(1, round(ms * 1000)), protocol.MAX_US)
+            until[channel] = max(until.get(channel, 0), now + us)
+        elif act is Act.ON:
+            held.add(channel)
+        else:
+            held.discard(channel)
+        if act is Act.SAFE:
+            until[channel] = 0
+        board.pass_time(now)
+        assert {c for c, on in shown.items() if on} == {c for c in range(1, 5) if c in held or until.get(c, 0) > now}
+
+
+# -- both boards, and no library of ours in between ------------------------------------------------
+
+
+ANSWERS = [
+    (b"?", b"I cropzoom_trigger 1 4"),
+    (b"N 1 1", b"E 1 no watchdog"),
+    (b"H 2", b"E 2 no watchdog"),
+    (b"P 3 9 1000", b"E 3 channel"),
+    (b"F 4 0", b"E 4 channel"),
+    (b"P 5 1 0", b"E 5 what"),
+    (b"P 6 1 2000000001", b"E 6 what"),
+    (b"P 7 1", b"E 7 what"),
+    (b"P 8 1 -5", b"E 0 what"),
+    (b"P  9 1 5", b"E 0 what"),
+    (b"N 10 1 ", b"E 0 what"),
+    (b"N 99999999999 1", b"E 0 what"),
+    (b"laser on", b"E 0 what"),
+    (b"", b"E 0 what"),
+    (b"P " + b"1" * 60, b"E 0 long"),
+]
+
+
+def test_what_the_boards_answer(board):
+    with serial.Serial(board.port, timeout=10) as port:
+        for line, answer in ANSWERS:
+            port.write(line + b"\n")
+            assert (line, port.readline().strip()) == (line, answer)
+    assert board.changes == []
+
+
+# -- host and board --------------------------------------------------------------------------------
+
+
+def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board, connect):
+    host = connect(board)
+    host.do(Act.PULSE, 30)
+    done = host.wait(1)
+    assert (done.number, done.frame, done.error) == (7, 42, "")
+    assert done.queued_ns <= done.written_ns <= done.acknowledged_ns
+    wait_for(lambda: board.of() == [True, False])
+    length_s = board.changes[1].time_s - board.changes[0].time_s
+    assert 0.03 <= length_s < 5
+
+
+def test_two_channels_of_a_board_share_its_port(board, connect):
+    host = connect(board, channels=2)
+    host.do(Act.ON, channel=1)
+    host.do(Act.ON, channel=2)
+    host.wait(2)
+    host.do(Act.SAFE, channel=1)
+    host.wait(3)
+    wait_for(lambda: not board.on(1))
+    assert board.on(2)
+    assert host.outputs.close() == []
+    wait_for(lambda: not board.on(2))
+
+
+def test_a_hold_ends_with_the_last_rule_that_holds(board, connect):
+    host = connect(board)
+    for act, rule in [(Act.ON, "a"), (Act.ON, "b"), (Act.OFF, "a")]:
+        host.do(act, rule=rule)
+    still = host.wait(3)
+    assert (still.written_ns, still.error) == (None, "still on for b")
+    assert board.on()
+    host.do(Act.OFF, rule="b")
+    assert host.wait(4).error == ""
+    wait_for(lambda: not board.on())
+    assert board.of() == [True, False]
+    assert host.outputs.errors == {"c1": 0}
+
+
+def test_a_pulse_during_a_pulse_makes_it_longer_and_safe_ends_it(board, connect):
+    host = connect(board)
+    host.do(Act.PULSE, 20)
+    host.do(Act.PULSE, 60_000)
+    host.do(Act.PULSE, 10)
+    host.wait(3)
+    time.sleep(0.05)
+    assert board.of() == [True]
+    host.do(Act.SAFE)
+    wait_for(lambda: board.of() == [True, False])
+
+
+def test_a_board_that_is_unplugged_comes_back_safe(board, connect, caplog):
+    host = connect(board)
+    host.do(Act.ON)
+    host.wait(1)
+    board.unplug()
+    wait_for(lambda: "broke off" in caplog.text)
+    host.do(Act.PULSE, 10)
+    lost = host.wait(2)
+    assert lost.written_ns is None
+    assert "not connected" in lost.error
+    board.changes.clear()
+    board.plug_in()
+    wait_for(lambda: "is back" in caplog.text)
+    assert board.changes == []
+    host.do(Act.PULSE, 10)
+    assert host.wait(3).error == ""
+    wait_for(lambda: board.of() == [True, False])
+    assert host.outputs.errors == {"c1": 1}
+    assert caplog.text.count("broke off") == 1
+
+
+def test_no_acknowledgement_is_said_and_logged(sketch, connect, caplog):
+    host = connect(sketch, acknowledge_ms=100, watchdog_ms=60_000)
+    sketch.hang()
+    for _ in range(2):
+        host.do(Act.ON)
+    silent = host.wait(2)
+    assert silent.written_ns is not None
+    assert silent.acknowledged_ns is None
+    assert "did not acknowledge within 100 ms" in silent.error
+    assert caplog.text.count("did not acknowledge") == 1
+    sketch.go_on()
+    host.do(Act.OFF)
+    wait_for(
+        lambda: not host.done[-1].error, "an off that is acknowledged"
+    )  # it is tried again where the board is slow
+    assert host.done[-1].action.act is Act.OFF
+    assert host.done[-1].acknowledged_ns is not None
+    wait_for(lambda: sketch.of() == [True, False])
+
+
+def test_a_board_that_hangs_is_opened_anew(sketch, connect, caplog):
+    connect(sketch, watchdog_ms=100)
+    sketch.hang()
+    wait_for(lambda: "no answer to 4 heartbeats" in caplog.text)
+    sketch.go_on()
+    wait_for(lambda: "is back" in caplog.text)
+
+
+HOLDS_FOR_EVER = """
+import sys, time
+from realtime_cropzoom.trigger.engine.events import Act, Action
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.base import Job
+from realtime_cropzoom.clock import now_ns
+laser = {"serial": sys.argv[1], "watchdog_ms": 400, "late_after_ms": 20_000, "acknowledge_ms": 1000}
+outputs = Outputs({"laser": parse_output("laser", laser)}, print)
+outputs.open()
+if sys.argv[2] != "pulses":
+    outputs.submit_job(Job(Action("laser", Act.ON), now_ns(), 1, rule="rule"))
+while True:
+    if sys.argv[2] != "hangs":
+        outputs.alive()
+    if sys.argv[2] == "pulses":
+        outputs.submit_job(Job(Action("laser", Act.PULSE, 1), now_ns(), 1, rule="rule"))
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_the_firmware_goes_safe_when_our_process_dies(board, how):
+    process = subprocess.Popen([sys.executable, "-c", HOLDS_FOR_EVER, board.port, "lives"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(board.on)
+        time.sleep(0.9)  # twice the watchdog: what keeps it on are the heartbeats
+        assert board.on()
+        os.kill(process.pid, how)
+        wait_for(lambda: not board.on())
+    finally:
+        process.kill()
+        process.wait()
+    assert board.of() == [True, False]
+
+
+def test_a_hold_ends_when_the_rule_loop_hangs(board):
+    process = subprocess.Popen([sys.executable, "-c", HOLDS_FOR_EVER, board.port, "hangs"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: board.of() == [True, False])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_after_the_watchdog_the_board_can_be_used_again(board, tmp_path):
+    said = tmp_path / "stderr"
+    with said.open("w") as stderr:
+        command = [sys.executable, "-c", HOLDS_FOR_EVER, board.port, "pulses"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+    try:
+        wait_for(lambda: len(board.changes) > 4)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        before = len(board.changes)
+        process.send_signal(signal.SIGCONT)
+        wait_for(lambda: len(board.changes) > before + 4)
+    finally:
+        process.kill()
+        process.wait()
+    assert "went to its safe level: watchdog" in said.read_text()
+
+
+def test_what_is_no_board_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("realtime_cropzoom.trigger.outputs.serial_link._ANSWERS_WITHIN_S", 0.1)
+    terminal, port = os.openpty()
+    try:
+        with pytest.raises(
+            SinkError, match=r"output c1: nothing at .* answers as cropzoom_trigger does; upload"
+        ) as refused:
+            Host(os.ttyname(port))
+        assert "\n" not in str(refused.value)
+    finally:
+        os.close(terminal)
+        os.close(port)
+    with pytest.raises(SinkError, match=r"cannot open .*nowhere .*is the board plugged in\?"):
+        Host(str(tmp_path / "nowhere"))
+
+
+def test_channels_that_do_not_fit_are_refused(sketch):
+    with pytest.raises(SinkError, match=r"channel 5: the board at .* has 4"):
+        Host(sketch.port, channels=5)
+    same = {name: parse_output(name, {"serial": sketch.port}) for name in ("a", "b")}
+    with pytest.raises(ConfigError, match=r"outputs\.b: channel 1 of .* is another output's already"):
+        Outputs(same, print)
+    other = {"a": same["a"], "b": parse_output("b", {"serial": sketch.port, "channel": 2, "baud": 9600})}
+    with pytest.raises(ConfigError, match="need the same baud and watchdog_ms"):
+        Outputs(other, print)

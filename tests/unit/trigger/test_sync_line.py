@@ -1,0 +1,211 @@
+"""The sync line: its code, and what arrives at a board for every frame that is logged."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.serial_boards import Board, wait_for
+
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.trigger.engine.events import Done
+from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, Code, Edge, code_value, decode, edges, levels
+from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.sync_line import COLUMNS, SyncLine, open_sync_log, parse_sync
+
+VALUES = st.integers(0, 2**BITS - 1)
+
+
+def line(values: list[int], unit: float, gap: float, off: Callable[[], float] = lambda: 0.0) -> list[Edge]:
+    """What a recording sees of codes one after the other, each edge off by ``off()`` units."""
+    return [
+        Edge(((UNITS + gap) * i + edge.time + off()) * unit, edge.high)
+        for i, value in enumerate(values)
+        for edge in edges(value)
+    ]
+
+
+@given(st.lists(VALUES, max_size=4), st.floats(1e-3, 1e3), st.floats(3, 50))
+def test_codes_come_back_with_their_times(values, unit, gap):
+    codes = decode(line(values, unit, gap), unit)
+    assert [code.value for code in codes] == values
+    assert [code.time for code in codes] == pytest.approx([(UNITS + gap) * unit * i for i in range(len(values))])
+
+
+@given(VALUES, st.randoms(use_true_random=False))
+def test_edges_may_be_off_by_a_quarter_of_a_unit(value, random):
+    (code,) = decode(line([value], 1.0, 3.0, lambda: random.uniform(-0.24, 0.24)), 1.0)
+    assert code.value == value
+
+
+@given(st.lists(VALUES, min_size=2, max_size=2), st.integers(1, 40))
+def test_a_code_that_is_cut_is_passed_over_and_the_next_one_read(values, cut):
+    changes = line(values, 1.0, 9.0)
+    second = 9.0 + UNITS
+    codes = decode(changes[cut:], 1.0)
+    assert [code for code in codes if code.time >= second] == [Code(second, values[1])]
+    assert len(codes) == 1 or cut >= len(edges(values[0]))
+
+
+@given(VALUES, st.data())
+def test_a_code_that_lost_its_end_is_not_read(value, data):
+    changes = edges(value)
+    kept = data.draw(st.integers(0, len(changes) - 2))
+    assert decode(changes[:kept], 1.0) == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e4), st.booleans()), max_size=80))
+def test_noise_raises_nothing(noise):
+    decode([Edge(*edge) for edge in sorted(noise)], 1.0)
+
+
+@given(VALUES)
+def test_a_code_begins_with_what_occurs_nowhere_else(value):
+    shown = "".join("01"[level] for level in levels(value))
+    assert len(shown) == UNITS
+    assert shown.startswith("111100")
+    assert "111" not in shown[6:]
+
+
+def test_values_do_not_repeat_and_differ_in_many_bits():
+    values = [code_value(123, count) for count in range(10_000)]
+    assert len(set(values)) == len(values)
+    assert min((a ^ b).bit_count() for a, b in pairwise(values)) >= 8
+
+
+@pytest.mark.parametrize(
+    ("mapping", "why"),
+    [
+        ({"output": "ephys"}, "give either every: 1"),
+        ({"output": "ephys", "every": 1, "barcode": True}, "give either every: 1"),
+        ({"output": "ephys", "every": 0}, "sync: every: .*greater than or equal to 1"),
+        ({"output": "nothing", "every": 1}, "there is no output 'nothing'; there are ephys, laser"),
+        ({"output": "ephys", "evry": 1, "barcode": True}, "sync: evry"),
+        ({"output": "ephys", "barcode": True, "unit_ms": 20}, "a code lasts 70 x unit_ms = 1400 ms; expected at most"),
+        ({"every": 1}, "sync: output: Field required"),
+    ],
+)
+def test_what_is_wrong_in_the_sync_section_is_said(mapping, why):
+    with pytest.raises(ConfigError, match=why):
+        parse_sync(mapping, {"laser", "ephys"})
+
+
+class SyncRig:
+    """A sync line on an output, with its log."""
+
+    def __init__(self, folder: Path, output: dict[str, Any], **sync: Any) -> None:
+        self.others: list[Done] = []
+        self.outputs = Outputs({"ephys": parse_output("ephys", {"late_after_ms": 20_000} | output)}, self._report)
+        self.outputs.open()
+        self.log = open_sync_log(folder, "arena")
+        settings = parse_sync({"output": "ephys", **sync}, {"ephys"})
+        self.line = SyncLine(settings, self.outputs.submit_job, self.log, levels=self.outputs.levels("ephys"))
+        self.line.start()
+
+    def _report(self, done: Done) -> None:
+        if not self.line.take(done):
+            self.others.append(done)
+
+    def rows(self) -> list[dict[str, str]]:
+        text = self.log.path.read_text().splitlines()
+        assert text[0] == COLUMNS
+        return list(csv.DictReader(text))
+
+    def close(self) -> None:
+        self.line.close()
+        assert self.outputs.close() == []
+        self.log.close()
+        assert self.log.problems() == []
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Callable[..., SyncRig]]:
+    rigs: list[SyncRig] = []
+
+    def make(output: dict[str, Any], **sync: Any) -> SyncRig:
+        folder = tmp_path / str(len(rigs))
+        folder.mkdir()
+        rigs.append(SyncRig(folder, output, **sync))
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        made.close()
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    board = Board("sketch", tmp_path)
+    yield board
+    board.unplug()
+
+
+def test_every_second_frame_has_its_pulse_and_its_row(board, rig):
+    sync = rig({"serial": board.port, "acknowledge_ms": 1000, "watchdog_ms": 10_000}, every=2, pulse_ms=0.5)
+    captured_ns = now_ns()
+    for i, frame in enumerate([10, 11, 13, 14, 15]):
+        sync.line.frame(frame, captured_ns + i)
+        wait_for(lambda pulses=i // 2 + 1: board.of().count(False) == pulses)
+    wait_for(lambda: len(sync.rows()) == 3)
+    rows = sync.rows()
+    assert [(row["frame"], row["kind"], row["value"], row["error"]) for row in rows] == [
+        ("10", "pulse", "0", ""),
+        ("13", "pulse", "1", ""),
+        ("15", "pulse", "2", ""),
+    ]
+    assert [int(row["captured_ns"]) - captured_ns for row in rows] == [0, 2, 4]
+    rises = [change.time_s for change in board.changes if change.on]
+    for row, at_s in zip(rows, rises, strict=True):  # the board saw it between hand-over and acknowledgement
+        assert int(row["queued_ns"]) / 1e9 - 1e-6 <= at_s <= int(row["acknowledged_ns"]) / 1e9 + 1e-6
+    sync.close()
+    assert [done.action.act for done in sync.others] == ["safe"]
+
+
+def shown_and_logged(board: Board, sync: SyncRig, unit_ms: float, codes: int) -> list[tuple[Code, dict[str, str]]]:
+    """The codes that the board has seen and the log has; waits for one, or until so many were sent in vain."""
+    before = len(board.changes)
+
+    def both() -> list[tuple[Code, dict[str, str]]]:
+        changes = [Edge(change.time_s, change.on) for change in board.changes[before:]]
+        seen = decode(changes, unit_ms / 1000)
+        return [(code, row) for code in seen for row in sync.rows() if int(row["value"]) == code.value]
+
+    wait_for(lambda: both() or len(sync.rows()) >= codes)
+    return both()
+
+
+def test_the_codes_that_the_line_shows_are_those_of_the_log(board, rig):
+    """On a busy machine edges come late by more than a short unit allows: then with a longer one."""
+    for unit_ms in (8, 40, 160):
+        sync = rig(
+            {"serial": board.port, "acknowledge_ms": 1000, "watchdog_ms": 10_000},
+            barcode=True,
+            unit_ms=unit_ms,
+            each_s=unit_ms * 80 / 1000,
+        )
+        sync.line.frame(77, 123)
+        if found := shown_and_logged(board, sync, unit_ms, codes=3):
+            break
+        sync.close()
+    code, row = found[0]
+    assert (row["kind"], row["error"]) == ("barcode", "")
+    assert int(row["queued_ns"]) / 1e9 - 1e-6 <= code.time <= int(row["acknowledged_ns"]) / 1e9 + 1e-6
+
+
+def test_an_output_of_messages_gets_the_code_as_one(rig, tmp_path, monkeypatch):
+    (tmp_path / "marks.py").write_text("got = []\ndef take(job):\n    got.append(job.rule)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sync = rig({"python": "marks:take"}, barcode=True, unit_ms=0.1, each_s=0.02)
+    wait_for(lambda: len(sync.rows()) >= 3)
+    import marks  # type: ignore[import-not-found]
+
+    values = [row["value"] for row in sync.rows()[:3]]
+    assert marks.got[:3] == [f"barcode {value}" for value in values]
+    assert len(set(values)) == 3
