@@ -171,7 +171,7 @@ class HeldModel(Model):
 def hold_models(monkeypatch: pytest.MonkeyPatch, **holds: Callable[[int], None]) -> None:
     """Call ``holds[role](k)`` ahead of the k-th inference of each role."""
     monkeypatch.setattr(HeldModel, "holds", holds)
-    monkeypatch.setattr("realtime_cropzoom.pipeline.pipeline.Model", HeldModel)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.startup.Model", HeldModel)
 
 
 def at_least(seconds: float) -> Callable[[int], None]:
