@@ -69,15 +69,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class SharedOnce(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid)
+            return group_of(nodeid, config.rootpath)
 
     return SharedOnce(config, log)
 
 
-def group_of(nodeid: str) -> str:
+def group_of(nodeid: str, root: Path) -> str:
     """The test itself, or its module and what it shares with others there."""
     file, _, test = nodeid.partition("::")
-    shared = _shared(HERE.parent / file).get(test.partition("[")[0], set())
+    shared = _shared(root / file).get(test.partition("[")[0], set())
     return " ".join([file, *sorted(shared)]) if shared else nodeid
 
 

@@ -186,7 +186,7 @@ STUCK = """
 import sys, threading, time
 import numpy as np, onnxruntime
 from onnx import TensorProto, helper
-from realtime_cropzoom import pipeline
+from realtime_cropzoom.pipeline import startup
 from realtime_cropzoom.cli.main import main
 
 def endless():
@@ -209,7 +209,7 @@ def endless():
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     session.run(None, {"yes": np.array(True), "x0": np.zeros(1, np.float32)})
 
-class Stuck(pipeline.Model):
+class Stuck(startup.Model):
     calls = 0
     def infer(self, *window):
         Stuck.calls += 1
@@ -217,7 +217,7 @@ class Stuck(pipeline.Model):
             endless()
         return super().infer(*window)
 
-pipeline.Model = Stuck
+startup.Model = Stuck
 sys.exit(main())
 """
 

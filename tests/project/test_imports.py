@@ -9,17 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from support.places import PACKAGE, TESTS
 
 TOP = {"__init__", "__main__", "clock", "errors", "types", "yaml_file"}
 """All that the top level of the package holds beside its sub-packages."""
 ARITHMETIC = {"av", "onnxruntime", "zmq", "threading", "torch", "multiprocessing", "subprocess"}
 """What modules without input and output do not import."""
-PURE = ["filters", "calibration", "inference/boxes", "inference/box_size", "inference/context_window", "inference/crop",
-        "inference/heatmaps", "inference/presence", "inference/pose_quality", "messaging/message", "messaging/endpoints",
-        "client/message_tracker", "client/pose_rate", "runtime/records", "runtime/stats", "pipeline/clock_drift",
-        "pipeline/report", "trigger/engine", "trigger/rules/zones", "trigger/rules/schema"]  # fmt: skip
+PURE = [
+    *("filters", "calibration", "messaging/message", "messaging/endpoints", "runtime/records", "runtime/stats"),
+    *(f"inference/{name}" for name in ("boxes", "box_size", "context_window", "crop", "heatmaps", "presence")),
+    *("inference/pose_quality", "client/message_tracker", "client/pose_rate", "pipeline/clock_drift"),
+    *("pipeline/report", "trigger/engine", "trigger/rules/zones", "trigger/rules/schema"),
+]
 ENGINE_FREE_OF = {"time", "threading", "zmq", "os", "pathlib", "logging", "yaml"}
 HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
 NOT_INSTALLED = {"torch", "kornia", "movement", "pypylon", "lightning", "onnxscript"}

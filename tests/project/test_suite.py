@@ -92,11 +92,14 @@ def test_what_starts_a_process_is_not_among_the_fast(small_suite: Path) -> None:
 @pytest.mark.parametrize(
     ("test", "group"),
     [
-        ("test_parity.py::test_the_header_rows_are_those_of_litpose", "reference_run"),
-        ("test_founding_scripts.py::test_video_script_leaves_boxes_smooth_boxes_and_videos[trained]", "make_project"),
-        ("test_boxes.py::test_any", None),
+        ("parity/test_parity.py::test_the_header_rows_are_those_of_litpose", "reference_run"),
+        (
+            "parity/test_founding_scripts.py::test_video_script_leaves_boxes_smooth_boxes_and_videos[trained]",
+            "make_project",
+        ),
+        ("unit/inference/test_boxes.py::test_any", None),
     ],
 )
 def test_what_a_module_shares_is_made_on_one_worker(test: str, group: str | None) -> None:
     file = f"tests/{test.partition('::')[0]}"
-    assert suite.group_of(f"tests/{test}") == (f"tests/{test}" if group is None else f"{file} {group}")
+    assert suite.group_of(f"tests/{test}", HERE.parent) == (f"tests/{test}" if group is None else f"{file} {group}")

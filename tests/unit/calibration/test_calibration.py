@@ -28,7 +28,7 @@ from realtime_cropzoom.calibration.calibration import (
 )
 from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.checks.checks import check
-from realtime_cropzoom.cli.calibrate import find_board, fit_lens
+from realtime_cropzoom.cli.chessboard import find_board, fit_lens
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import ConfigError, DataError

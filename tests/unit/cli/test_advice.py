@@ -17,30 +17,31 @@ from realtime_cropzoom.errors import FLAG, advised, flags_of_command
 LIVE, MODELS = ("run", "check"), ("predict", "create_bbox", "smooth_bbox", "crop", "remap", "pipeline")
 SERVES = {
     "calibration.py": ("calibrate rectangle",),
-    "convert.py": ("convert",),
-    "draw.py": ("draw",),
-    "endpoints.py": LIVE,
+    "sessions/convert.py": ("convert",),
+    "plots/session_pictures.py": ("draw",),
+    "messaging/endpoints.py": LIVE,
+    "files/append.py": ("run", "demo", "trigger", "latency"),
     "latency/": ("latency",),
-    "listen.py": ("listen",),
-    "nwb.py": ("convert",),
-    "offline/boxfile.py": MODELS,
+    "cli/listen_board.py": ("listen",),
+    "sessions/nwb.py": ("convert",),
+    "offline/bbox_csv.py": MODELS,
     "offline/create_bbox.py": ("create_bbox",),
     "offline/crop.py": ("crop",),
     "offline/images.py": ("predict", "crop"),
-    "offline/origins.py": MODELS,
-    "offline/outputs.py": ("draw", "compare", "calibrate lens", "calibrate rectangle"),
+    "offline/provenance.py": MODELS,
+    "files/atomic.py": ("draw", "compare", "calibrate lens", "calibrate rectangle"),
     "offline/pipeline.py": ("pipeline",),
     "offline/predict.py": ("predict", "crop"),
     "offline/remap.py": ("remap",),
-    "pipeline.py": ("run",),
-    "security.py": ("listen", "trigger"),
-    "session_folder.py": ("run", "demo", "trigger", "latency"),
+    "pipeline/": ("run",),
+    "messaging/security.py": ("listen", "trigger"),
+    "sessions/folder.py": ("run", "demo", "trigger", "latency"),
     "sinks/": ("run",),
     "train/": ("train",),
     "trigger/": ("trigger",),
 }
 """Modules whose sentences name flags, and all commands that can say them. What serves others, too, uses ``advised``."""
-RESUMES = {"offline/outputs.py": {"--resume"}}
+RESUMES = {"files/atomic.py": {"--resume"}}
 """Said of half a file, which only commands leave that have it."""
 OTHER_COMMAND = re.compile(r"(cropzoom|litpose|run) [a-z_]+\b[^;.)]*")
 
@@ -85,7 +86,7 @@ def test_shared_sentences_name_flags_through_advised_alone() -> None:
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        if name.startswith("commands/") or name == "advice.py":
+        if name.startswith("cli/") or name == "errors.py":
             continue
         serves = next((serves for part, serves in SERVES.items() if name == part or name.startswith(part)), None)
         for line, text in sentences(path):

@@ -144,7 +144,7 @@ def test_a_stopped_terminal_does_not_hold_up_a_signal(models: dict[str, str], tm
 
 def piped(code: str, **options: Any) -> subprocess.Popen[bytes]:
     """A process with the streams of the command line, its stderr a pipe."""
-    prelude = "import sys, time; from realtime_cropzoom import terminal; terminal.install(); "
+    prelude = "import sys, time; from realtime_cropzoom.cli import terminal; terminal.install(); "
     return subprocess.Popen([sys.executable, "-c", prelude + code], stderr=subprocess.PIPE, **options)
 
 
@@ -175,7 +175,7 @@ def test_what_was_left_out_is_counted() -> None:
 
 
 def test_a_result_waits_for_its_reader() -> None:
-    code = "from realtime_cropzoom import terminal; terminal.install(); print('x' * 10**6)"
+    code = "from realtime_cropzoom.cli import terminal; terminal.install(); print('x' * 10**6)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         time.sleep(1.5)  # longer than a terminal that is held up is waited for
@@ -226,7 +226,7 @@ def test_a_log_file_gets_plain_lines(models: dict[str, str], tmp_path: Path) -> 
 
 def test_lines_that_are_said_stand_above_the_progress() -> None:
     code = (
-        "import time; from realtime_cropzoom import terminal; terminal.install()\n"
+        "import time; from realtime_cropzoom.cli import terminal; terminal.install()\n"
         "for k in range(3):\n"
         "    terminal.show([f'one {k}', f'two {k}']); time.sleep(0.2); terminal.say(f'said {k}')\n"
         "terminal.keep(); print('done')"

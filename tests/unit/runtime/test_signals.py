@@ -281,10 +281,10 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=signal_name)
-@pytest.mark.parametrize("module", ["signals", "cli", "commands.trigger", "trigger.rules"])
+@pytest.mark.parametrize("module", ["runtime.signals", "cli.main", "cli.trigger", "trigger.rules.rules"])
 def test_a_signal_during_the_imports_is_no_traceback(tmp_path: Path, module: str, number: int) -> None:
     (tmp_path / "rules.yaml").write_text("rules: {}\n")
     arguments = (f"realtime_cropzoom.{module}", "trigger", tmp_path / "rules.yaml", int(number))
     ended = finish(start_process(*arguments, code=EARLY))
-    assert ended.stderr == ("" if module == "signals" else "cropzoom: stopped\n")
-    assert ended.returncode == (-number if module == "signals" else 128 + number)
+    assert ended.stderr == ("" if module == "runtime.signals" else "cropzoom: stopped\n")
+    assert ended.returncode == (-number if module == "runtime.signals" else 128 + number)

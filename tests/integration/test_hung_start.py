@@ -34,7 +34,7 @@ def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.
         raise FileNotFoundError(2, "No such file or directory", str(path))
 
     monkeypatch.setattr(Path, "mkdir", hang)
-    for module in ("pipeline", "camera_group", "started"):
+    for module in ("pipeline.pipeline", "multicamera.supervisor", "runtime.started"):
         monkeypatch.setattr(f"realtime_cropzoom.{module}.in_time", partial(in_time, timeout_s=0.3))
     yield thaws
     thaws.set()
