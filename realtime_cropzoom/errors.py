@@ -13,7 +13,12 @@
     └── StateError       a run was asked for what it cannot do before its start, or after its end
 
 The text says what was given, what was expected and what to do, in one line: the
-command line prints it as it is and exits with 2.
+command line prints it as it is and exits with ``EXIT_BAD_INPUT``. Exit code 0 means done; a process that a signal has
+ended has 128 + the number of the signal. docs/files.md explains the codes to users.
+
+Much of the package serves several commands, and not all of them have the same flags. A sentence that names a flag
+therefore goes through ``advised``, which drops it if the running command lacks the flag. From Python there is no
+command, and flags stand for the settings of their names.
 """
 
 from __future__ import annotations
@@ -29,16 +34,12 @@ logger = logging.getLogger(__name__)
 
 EXIT_BAD_INPUT = 2
 """Bad input, with one line that says what is wrong."""
-
 EXIT_FAILED = EXIT_BAD_INPUT
 """It broke off; who looks at the code need not tell that from bad input."""
-
 EXIT_INCOMPLETE = 3
 """It went to its end, but not all of it is there."""
-
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]*[a-z]")
 """A flag in a sentence."""
-
 _flags: frozenset[str] | None = None
 """The flags of the command that runs, with hyphens; None where none runs. Threads read it, too: no ContextVar."""
 
@@ -113,7 +114,6 @@ _PLAIN = {
     errno.EHOSTUNREACH: "this machine does not reach that host",
     errno.ENETUNREACH: "this machine does not reach that network",
 }
-
 _PLAIN_CLASSES = {  # of FFmpeg's errors, which have numbers of their own
     "InvalidDataError": "it is damaged, or no video",
     "EOFError": "it ends too early",

@@ -19,12 +19,9 @@ from realtime_cropzoom.types import UInt8
 
 SHORTFALL = 0.1
 """So much slower than it should be is too slow."""
-
 _SETTLE = 0.1
 """A live source may begin with frames it has kept: this part of the measurement comes before it."""
-
 _SAMPLE_BYTES = 64 << 20
-
 _SAMPLES = 30
 
 

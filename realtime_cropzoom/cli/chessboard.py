@@ -14,7 +14,6 @@ from realtime_cropzoom.types import Float32, UInt8
 
 _LOOKED_AT = 60
 """Frames of a recording that are looked at: more take minutes, and add nothing."""
-
 _FEWEST = 5
 
 

@@ -75,7 +75,6 @@ _BOUNDS = {
     "greater_than": "a number greater than {gt}", "greater_than_equal": "{ge} or more",
     "less_than": "a number less than {lt}", "less_than_equal": "{le} or less",
 }  # fmt: skip
-
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "path": "a path", "string": "a text"}
 
 

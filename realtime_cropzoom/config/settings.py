@@ -31,18 +31,12 @@ from realtime_cropzoom.sessions.latest import find_boxes
 from realtime_cropzoom.sources.base import SourceOptions, without_password
 
 ENV_PREFIX = "CROPZOOM_"
-
 NONE = "none"
-
 COPY = "copy"
-
 AUTO = "auto"
-
 CAMERAS = "cameras"
 """What a config file has in it that is about several of them; no setting of a run."""
-
 _DAY_MS = 86_400_000.0
-
 _DAYS_S = 1e7
 """Four months. Beyond such limits lies what nobody means, and what clocks and waits cannot count."""
 

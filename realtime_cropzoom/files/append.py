@@ -13,7 +13,6 @@ from realtime_cropzoom.files.atomic import moved_or_deleted
 logger = logging.getLogger(__name__)
 
 _PENDING_BYTES = 16 << 20
-
 NO_ANSWER = "the disk does not answer"
 
 

@@ -25,9 +25,7 @@ import numpy.typing as npt
 from realtime_cropzoom.errors import DataError, SinkError, advised
 
 _FLUSH_S = 0.5
-
 _ADVICE = "; give another file with --out"
-
 Say = Callable[[str], None]
 """Tells the user something, in a line."""
 

@@ -13,9 +13,7 @@ from realtime_cropzoom.filters.pose_filter import HOLD_MS, MIN_LIKELIHOOD, Point
 
 FILTERS: dict[str, Callable[..., PointFilter]] = {"one_euro": OneEuroPoint, "kalman": KalmanPoint}
 """Name → what follows one keypoint; its arguments are the filter's own settings."""
-
 NONE = "none"
-
 _OF_ALL = {"filter_min_likelihood": "min_likelihood", "filter_hold_ms": "hold_ms"}
 
 

@@ -10,9 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from realtime_cropzoom.messaging.message import FilteredKeypoint
 
 MIN_LIKELIHOOD = 0.3
-
 HOLD_MS = 150.0
-
 MAX_HORIZON_MS = 100.0
 """No prediction goes further: an animal that is asked about later than that may have turned."""
 

@@ -1,4 +1,7 @@
-"""What an echo says of another machine's clock: how far it is from ours, and how sure that is.
+"""Time synchronisation: the offset of another machine's clock, and how sure it is.
+
+``ClockKeeper`` measures it in a thread of its own, so that no reader waits for an exchange. The thread runs only if
+the publisher has another clock than this machine. ``sinks.time_sync_server`` answers.
 
 An exchange gives four times: sent and back on our clock, received and answered on the other. Whatever the way
 there and the way back took, the other clock was ahead by no less than ``answered - back`` and by no more than
@@ -29,21 +32,14 @@ from realtime_cropzoom.messaging.security import use_client_keys
 
 MARK_BYTES = 64
 """A request longer than this is not answered."""
-
 DRIFT = 500e-6
 """How fast two clocks may part, at most: as fast as a system lets its clock be slewed while it is set right."""
-
 _TCP = re.compile(r"^tcp://(?P<host>[^;]+):(?P<port>[\d*]+)$")
-
 _EXCHANGES = 16
-
 _EVERY_S = 2.0
 """So that what clocks may part meanwhile stays near a millisecond."""
-
 _RETRY_S = 0.2
-
 _PATIENCE_S = 0.5
-
 _LARGEST_FRAME = 1024
 
 

@@ -23,9 +23,7 @@ from realtime_cropzoom.types import Frame, Stamp
 
 _AHEAD = 8
 """Frames decoded before they are asked for."""
-
 _POLL_S = 0.2
-
 _OPENS_WITHIN_S = 600.0
 """A long video without an index may be read as a whole first; a disk that hangs takes for ever."""
 

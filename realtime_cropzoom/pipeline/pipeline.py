@@ -73,13 +73,9 @@ from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
 _STAGES_END_WITHIN_S = 1.0
-
 _SINKS_END_WITHIN_S = 0.7
-
 _SAVED_WITHIN_S = 1.0
-
 _LOCKSTEP_SLOTS = 8
 
 

@@ -24,16 +24,11 @@ if TYPE_CHECKING:
 
 _SCALE = 2
 """Pictures are drawn at twice the frame's size, for smooth lines."""
-
 _SHIFT = 4
-
 _TRAIL_S = 2.0
-
 _PANEL_WIDTH = 800
-
 MOST_FRAMES = 300
 """More would be a picture that few programs open."""
-
 _LEGEND_SCALE = 2.0
 
 

@@ -20,7 +20,6 @@ from realtime_cropzoom.sources.recording_table import captured_frames
 from realtime_cropzoom.types import Float64
 
 _QUANTILES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
-
 _WORST = 5
 
 

@@ -9,7 +9,6 @@ from realtime_cropzoom.errors import SinkError
 
 CALIBRATION = "calibration.yaml"
 """The copy of the calibration that a run was given."""
-
 _LONGEST_STEM_BYTES = 180
 
 

@@ -39,9 +39,7 @@ from realtime_cropzoom.types import Keypoints
 logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
-
 _FLUSH_S = 0.1
-
 TIMING_COLUMNS = (
     "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
     "plausible"

@@ -21,13 +21,9 @@ from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
 from realtime_cropzoom.types import Stamp
 
 _FRAMES = 1 << 13
-
 _POLL_S = 0.1
-
 SUFFIX = ".mkv"
-
 _TICK = Fraction(1, 1000)
-
 _OPTIONS = {"cluster_time_limit": "0", "flush_packets": "1"}
 
 

@@ -1,6 +1,10 @@
 """Labelled frames: read from a CSV file with its images, or rendered by the synthetic arena.
 
 All are kept in memory, as they are: a thousand frames of 640×480 take 0.9 GB.
+
+A pose model can be trained on a detector's crops, as ``cropzoom crop`` leaves them in the directory of the detector:
+``cropped_images/`` holds the images under the names that they have in the label file, and
+``image_preds/NAME/cropped_NAME`` the labels in the pixels of the crops.
 """
 
 from __future__ import annotations
@@ -21,10 +25,8 @@ from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
 CROPPED_IMAGES = "cropped_images"
 """A model whose ``data_dir`` is so named is a pose model."""
-
 FRAMES_PER_ARENA = 4
 """Frames rendered of one look and path."""
-
 FEWEST_FOR_BACKGROUND = 8
 """With fewer frames in a folder the median still shows the animal."""
 

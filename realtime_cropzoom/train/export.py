@@ -1,4 +1,8 @@
-"""Network → one ONNX file that the runtime reads: input ``images``, output ``heatmaps``, metadata inside."""
+"""Network → one ONNX file that the runtime reads: input ``images``, output ``heatmaps``, metadata inside.
+
+``cropzoom_small.pt`` beside ``config.yaml`` is the checkpoint of a training: weights, input size, and what the exported
+files say of themselves. Every export is made from it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,6 @@ from realtime_cropzoom.inference.model_spec import Precision
 from realtime_cropzoom.train.network import BACKBONE, DOWNSAMPLE_FACTOR, CropzoomSmall, Heatmaps
 
 OPSET = 18
-
 FILE = f"{BACKBONE}.pt"
 
 

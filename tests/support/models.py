@@ -11,10 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 SHIFTS = {"middle": (0, 0), "right": (1, 0), "left": (-1, 0), "low": (0, 1), "high": (0, -1)}
 """Where the tiny models see each keypoint: so many cells (of 4 px) beside the middle of the bright blob."""
-
 SEES = {"before 2": 0, "before 1": 1, "middle": 2, "after 1": 3, "after 2": 4}
 """Which of its five frames a tiny context model looks at for each keypoint; any other: the middle one."""
-
 ALONE = "alone"
 """The keypoint of which a tiny context model is sure from the middle frame alone; of the others, from the five."""
 

@@ -35,7 +35,6 @@ from support.models import onnx_model
 
 LONG_S = 60.0
 """How long a test waits for what must happen, however busy the machine is."""
-
 ANY_PORT = "tcp://127.0.0.1:*"
 
 # -- processes -------------------------------------------------------------------------------------

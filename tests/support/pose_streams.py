@@ -18,7 +18,6 @@ START_NS = 1_000_000_000
 LATENCY_NS = 5 * MS
 """From captured to received."""
 COUNTS = Counts(0, 0, 0, 0, 0)
-
 Place = tuple[float | None, float | None, float | None]
 
 

@@ -2,6 +2,9 @@
 
 It is the demo, the test fixture, the latency instrument and a source of training frames. Frame ``i`` is a
 pure function of the settings and ``i``: any frame can be asked for, in any order.
+
+With ``jumps`` the animal stands still and is elsewhere from one frame to the next, at known times: ``cropzoom latency``
+measures with it. Units and directions are those of ``posture``.
 """
 
 from __future__ import annotations
@@ -24,19 +27,14 @@ from realtime_cropzoom.sources.base import Captured, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
 
 _TAIL = (math.pi,) * 5
-
 _JITTER = 0.25
 """Of the interval: jumps come at no fixed phase of the detector's own rate."""
-
 _BODY_PX = 118.0
 """Snout to tail base at 640x480, as in the open field recordings."""
-
 _MARGIN_PX = 24.0
 """Frame edge to floor at 640x480: the walls."""
-
 _JUMPER_LENGTH = 2.0
 """Room that a standing animal needs, its tail included, in body lengths."""
-
 _NOISE_ROOM = 64
 """The noise is one image, this much larger than the frame, laid at another offset in every frame."""
 
@@ -124,7 +122,6 @@ _LIMITS = {
     "jump_s": (0.01, 3600),
     "jump_px": (1, 8192),
 }
-
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 

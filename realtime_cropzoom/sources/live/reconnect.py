@@ -21,27 +21,18 @@ from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
 from realtime_cropzoom.types import StreamState, UInt8
 
 _AFTER_NS = 2_000_000_000
-
 _TOLERANCE = 0.1
-
 _LEAST_FRAMES = 2
-
 _STALL_NS = 500_000_000
-
 _STALL_INTERVALS = 3
 """A stall is what the capture stage calls one by default."""
-
 _CATCH_UP_NS = 1_000_000_000
 """So long after a stall frames may still come in a burst."""
-
 _STALLS = 4
 """More long pauses in a row are no stalls: the source is as slow as that."""
-
 _DELAYS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
 """Before the first tries; then the last of them again and again."""
-
 _PER_MINUTE = 5
-
 _MINUTE_S = 60.0
 
 logger = logging.getLogger(__name__)

@@ -21,13 +21,11 @@ from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVi
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
 """How much is read to find out what it is: so many bytes, so many µs. It is kept and decoded, although it may be
 old by then: most senders begin with a key frame, and without it nothing can be shown before the next one."""
-
 _OPTIONS: dict[str, dict[str, str]] = {
     "rtsp": {"rtsp_transport": "tcp", "max_delay": "0"},  # over UDP, a picture that lost a packet is a spoilt one
     "rtsps": {"rtsp_transport": "tcp", "max_delay": "0"},
     "udp": {"overrun_nonfatal": "1"},
 }
-
 _HINTS: tuple[tuple[str, str], ...] = (
     ("ExitError", "nothing came in time; check that it sends, and the network between"),
     ("ConnectionRefusedError", "nobody answers at that port; check that the server runs, and the port"),

@@ -27,11 +27,8 @@ from realtime_cropzoom.sources.machine_vision.spec import (
 from realtime_cropzoom.types import UInt8
 
 _RATES = ("ResultingFrameRate", "ResultingFrameRateAbs", "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
-
 INSTALL = f"Basler cameras need pypylon: {how_to_install('pypylon')}"
-
 _POLL_MS = 100
-
 _NO_ID = 2**64 - 1
 
 
