@@ -8,7 +8,6 @@ each: when this one is gone, however it went, they end.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,19 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE
 from realtime_cropzoom.files.atomic import to_json, write_text
 from realtime_cropzoom.messaging.message import StatusMessage
+from realtime_cropzoom.multicamera.messages import (
+    End,
+    FrameCount,
+    Heartbeat,
+    Job,
+    Note,
+    Order,
+    Problem,
+    Report,
+    Stop,
+    decode_report,
+    encode,
+)
 from realtime_cropzoom.runtime.signals import ending_signals, signal_name
 from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.sessions.folder import make_session_folder
@@ -35,6 +47,8 @@ _NO_FAILURE = (0, EXIT_INCOMPLETE, *(128 + number for number in ending_signals()
 _END_WITHIN_S = 3.0
 """A pipeline ends within 2 s, whatever is stuck in it; what still runs then is killed."""
 _LINES_KEPT = 1000
+_WORKER = [sys.executable, "-m", "realtime_cropzoom.multicamera.worker"]
+"""Command that runs one camera."""
 
 
 class CameraRun:
@@ -50,12 +64,12 @@ class CameraRun:
         self.status: StatusMessage | None = None
         """The last heartbeat."""
         self.frame_count: int | None = None
-        self.end: dict[str, Any] | None = None
-        """What it said last: exit, reason, summary; None if it could not."""
+        self.end: End | None = None
+        """Its last report; None if it could not send one."""
         self.gave_up = False
         """Whether it did not end in time and was killed for it."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "realtime_cropzoom.multicamera.worker"],
+            _WORKER,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
             start_new_session=True,  # Ctrl-C goes to all of a terminal's processes, but this one tells the others
         )  # fmt: skip
@@ -66,7 +80,7 @@ class CameraRun:
         for reader in self._readers:
             reader.start()
         settings_given = settings.model_dump(mode="json")
-        self._tell({"settings": settings_given, "folder": str(folder), "anchor_ns": anchor_ns})
+        self._tell(Job(settings_given, str(folder), anchor_ns))
 
     @property
     def running(self) -> bool:
@@ -78,7 +92,7 @@ class CameraRun:
         """Exit code and reason. Only once it has ended."""
         code = self.process.returncode
         if self.end is not None:
-            return self.end["exit"], self.end["reason"]
+            return self.end.exit, self.end.reason
         if self.gave_up:
             return 128 + 9, "did not end in time and was killed"
         if code < 0:
@@ -92,7 +106,7 @@ class CameraRun:
 
     def stop(self, reason: str, code: int) -> None:
         """Ask it to end."""
-        self._tell({"stop": reason, "exit": code})
+        self._tell(Stop(reason, code))
 
     def kill(self) -> None:
         """End it the hard way."""
@@ -112,34 +126,42 @@ class CameraRun:
     def account(self) -> dict[str, Any]:
         """Return what the summary says of this camera. Only once it has ended."""
         code, reason = self.outcome
-        summary = self.end and self.end["summary"]
+        summary = self.end and self.end.summary
         heard = self.status and msgspec.to_builtins(self.status.counts)
         counts = summary["counts"] if summary else heard  # of the last heartbeat, where it was killed
         folder = str(self.folder) if self.folder.is_dir() else None
         return {"exit": code, "reason": reason, "folder": folder, "counts": counts, "summary": summary or None}
 
-    def _tell(self, order: dict[str, Any]) -> None:
+    def _tell(self, order: Order) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended in this moment, which is seen next
-            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.write(encode(order))
             self.process.stdin.flush()
 
     def _read(self, stdout: TextIO) -> None:
+        """Take all reports to the end of the pipe: a worker whose pipe is full would wait for ever."""
         for line in stdout:
-            with contextlib.suppress(json.JSONDecodeError):  # half a line of a process that was killed
-                self._take(json.loads(line))
+            try:
+                self._take(decode_report(line))
+            except msgspec.ValidationError as error:
+                self.said.append(
+                    f"cropzoom: {self.name}: ignored an unknown message from the camera's process: {error}"
+                )
+            except ValueError:  # half a line of a process that was killed
+                continue
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if "note" in message:
-            self.notes.append(f"{self.name}: {message['note']}")
-        elif "problem" in message:
-            self.said.append(f"cropzoom: {self.name}: {message['problem']}")
-        elif "status" in message:
-            self.status = msgspec.convert(message["status"], StatusMessage)
-        elif "frame_count" in message:
-            self.frame_count = message["frame_count"]
-        else:
-            self.end = message["end"]
+    def _take(self, report: Report) -> None:
+        match report:
+            case Note(text):
+                self.notes.append(f"{self.name}: {text}")
+            case Problem(text):
+                self.said.append(f"cropzoom: {self.name}: {text}")
+            case Heartbeat(status):
+                self.status = status
+            case FrameCount(frames):
+                self.frame_count = frames
+            case End():
+                self.end = report
 
     def _read_stderr(self, stderr: TextIO) -> None:
         for line in stderr:

@@ -1,16 +1,13 @@
 """One of several cameras, in its own process: ``python -m realtime_cropzoom.multicamera.worker``, started by the group.
 
-Lines of JSON. On stdin first the job, then perhaps ``{"stop": reason, "exit": code}``; the end of
-stdin means that the process which runs all cameras is gone, however it went, and this one ends too.
-On stdout ``{"note": text}``, ``{"problem": text}``, ``{"frame_count": n}``, ``{"status": heartbeat}`` once
-a second and, last, ``{"end": {"exit", "reason", "summary"}}``.
+Orders come on stdin, reports go to stdout, as ``messages`` describes. The end of stdin means that the process which
+runs all cameras is gone, however it went, and this one ends too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import signal
@@ -22,11 +19,24 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE, CropzoomError
 from realtime_cropzoom.inference.pose_quality import nothing_found
+from realtime_cropzoom.multicamera.messages import (
+    End,
+    FrameCount,
+    Heartbeat,
+    Job,
+    Note,
+    Problem,
+    Report,
+    Stop,
+    decode_order,
+    encode,
+)
 from realtime_cropzoom.runtime.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from realtime_cropzoom.pipeline.pipeline import Pipeline
 
+logger = logging.getLogger(__name__)
 _ORPHAN_ENDS_WITHIN_S = 5.0
 
 
@@ -41,7 +51,9 @@ class CameraProcess:
 
     def run(self) -> int:
         """Run the pipeline to its end and return the exit code."""
-        job = json.loads(self._told.readline())
+        job = decode_order(self._told.readline())
+        if not isinstance(job, Job):
+            raise ValueError(f"first order: got {job}, expected a Job")
         received = stop_on_signals(lambda why: self.stop(why, 128 + received[-1]))
         threading.Thread(target=self._listen, name="cropzoom-group", daemon=True).start()
         try:
@@ -50,7 +62,7 @@ class CameraProcess:
             code, reason = EXIT_FAILED, str(error)
             if self._stopped is not None and not self._summary():  # stopped while it opened or loaded: no fault
                 reason, code = self._stopped
-        self._tell(end={"exit": code, "reason": reason, "summary": self._summary() or None})
+        self._tell(End(code, reason, self._summary() or None))
         return code
 
     def stop(self, reason: str, code: int) -> None:
@@ -59,23 +71,23 @@ class CameraProcess:
         if self._pipeline is not None:
             self._pipeline.stop(reason)
 
-    def _track(self, job: dict[str, Any]) -> tuple[int, str]:
+    def _track(self, job: Job) -> tuple[int, str]:
         from realtime_cropzoom.config.resolve import resolve
         from realtime_cropzoom.pipeline.pipeline import Pipeline
 
-        pipeline = Pipeline(resolve(job["settings"], {}), folder=Path(job["folder"]), anchor_ns=job["anchor_ns"])
+        pipeline = Pipeline(resolve(job.settings, {}), folder=Path(job.folder), anchor_ns=job.anchor_ns)
         self._pipeline = pipeline
         stopped = self._stopped
         if stopped is not None:
             return stopped[1], stopped[0]
         pipeline.start()
-        self._tell(frame_count=pipeline.info.frame_count)
+        self._tell(FrameCount(pipeline.info.frame_count))
         for note in pipeline.notes:
-            self._tell(note=note)
+            self._tell(Note(note))
         self._watch(pipeline)
         summary = pipeline.join()
         for problem in summary["problems"]:
-            self._tell(problem=problem)
+            self._tell(Problem(problem))
         if self._stopped is not None:
             return self._stopped[1], str(summary["reason"])
         return (EXIT_INCOMPLETE if summary["problems"] or nothing_found(summary["animal"]) else 0), str(
@@ -83,27 +95,36 @@ class CameraProcess:
         )
 
     def _watch(self, pipeline: Pipeline) -> None:
-        from msgspec import to_builtins
-
         while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
-            self._tell(status=to_builtins(pipeline.progress()))
+            self._tell(Heartbeat(pipeline.progress()))
 
     def _listen(self) -> None:
         for line in self._told:
-            order = json.loads(line)
-            self.stop(order["stop"], order["exit"])
+            self._obey(line)
         # Nobody reads what is said from here on. What is stuck while it opens or loads hears no stop.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         self.stop("stopped: the process that ran all cameras is gone", 128 + signal.SIGTERM)
         time.sleep(_ORPHAN_ENDS_WITHIN_S)
         os._exit(EXIT_FAILED)
 
+    def _obey(self, line: bytes) -> None:
+        """Do what a line orders; one that makes no sense ends nothing."""
+        try:
+            order = decode_order(line)
+        except ValueError as error:
+            logger.warning("ignored an unknown order: %s", error)
+            return
+        if isinstance(order, Stop):
+            self.stop(order.reason, order.exit)
+        else:
+            logger.warning("ignored a second job")
+
     def _summary(self) -> dict[str, Any]:
         return {} if self._pipeline is None else self._pipeline.summary
 
-    def _tell(self, **what: object) -> None:
+    def _tell(self, report: Report) -> None:
         with contextlib.suppress(OSError):  # nobody listens any more; ``_listen`` ends the run
-            self._telling.write(json.dumps(what, default=str) + "\n")
+            self._telling.write(encode(report))
             self._telling.flush()
 
 
