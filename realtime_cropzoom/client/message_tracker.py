@@ -43,7 +43,6 @@ class _Camera:
     """What was heard of a camera."""
 
     hello: HelloMessage | None = None
-    status: StatusMessage | None = None
     runs: dict[str, PoseMessage | None] = field(default_factory=dict)
     """Run → its last pose, in the order in which runs were heard of first."""
 
@@ -106,11 +105,6 @@ class Inbox:
         hello = None if camera is None else camera.hello
         return hello if hello is not None and hello.run == message.run else None
 
-    def status_of(self, camera: str) -> StatusMessage | None:
-        """Return the last status of a camera, None before the first."""
-        heard = self._cameras.get(camera)
-        return None if heard is None else heard.status
-
     def stream(self, at_ns: int) -> str:
         """Return what the last message said of the stream, or ``silent`` where nothing has come for long.
 
@@ -133,7 +127,7 @@ class Inbox:
             camera.runs[message.run] = message
             self._stream = message.stream
         elif isinstance(message, StatusMessage):
-            camera.status = self.last_status = message
+            self.last_status = message
             self._stream = message.stream
         elif isinstance(message, HelloMessage):
             camera.hello = self.hello = message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -138,9 +138,9 @@ class TooLate(SinkError):
 class Output(ABC):
     """Something that can be switched. After it was made, all of it happens in one thread."""
 
-    levels: ClassVar[bool] = False
+    levels: bool = False
     """It is on or off, and stays so. Without, each job is one message and the receiver does the timing."""
-    times_pulses: ClassVar[bool] = True
+    times_pulses: bool = True
     """A pulse is one job. With ``levels`` and without this, the thread makes it of an on and an off."""
 
     def __init__(self) -> None:
