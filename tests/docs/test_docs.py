@@ -11,7 +11,12 @@ from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.description import settings_table
 from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "models" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "models" / "README.md",
+]
 
 
 def test_settings_page_holds_the_table_made_from_the_settings():

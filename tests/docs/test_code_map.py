@@ -1,0 +1,63 @@
+"""The pages for developers name the modules, the layers and the definitions that the code has."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections import Counter
+
+import pytest
+from support.places import PACKAGE, ROOT
+
+DEVELOPMENT = ROOT / "docs" / "development"
+CODE_MAP = (DEVELOPMENT / "code-map.md").read_text(encoding="utf-8")
+REFERENCES = sorted(
+    set(re.findall(r"`([\w/]+\.py):([\w.]+)`", (DEVELOPMENT / "architecture.md").read_text(encoding="utf-8")))
+)
+
+
+def modules() -> set[str]:
+    """Return all modules of the package as ``folder/file.py``; an empty ``__init__`` explains nothing."""
+    paths = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    return {path for path in paths if not path.endswith("/__init__.py")}
+
+
+def names_in(body: list[ast.stmt], prefix: str = "") -> set[str]:
+    """Return the dotted names of functions, classes and methods."""
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(prefix + node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= names_in(node.body, f"{prefix}{node.name}.")
+    return found
+
+
+def test_code_map_names_each_module_once() -> None:
+    listed = Counter(re.findall(r"^\* `([\w/]+\.py)`", CODE_MAP, re.MULTILINE))
+    assert modules() - listed.keys() == set(), "modules without a line in docs/development/code-map.md"
+    assert listed.keys() - modules() == set(), "lines of docs/development/code-map.md about modules that do not exist"
+    assert [module for module, times in listed.items() if times > 1] == []
+
+
+def test_code_map_names_each_sub_package_once() -> None:
+    listed = re.findall(r"^#{2,3} `([\w/]+)/`", CODE_MAP, re.MULTILINE)
+    packages = [path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")]
+    assert sorted(listed) == sorted(package for package in packages if package != ".")
+
+
+def test_code_map_shows_the_layers_of_the_import_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (layers,) = (
+        contract["layers"]
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract.get("containers") == ["realtime_cropzoom"]
+    )
+    (block,) = re.findall(r"```layers\n(.*?)```", CODE_MAP, re.DOTALL)
+    assert block.split("\n")[:-1] == layers
+
+
+@pytest.mark.parametrize(("file", "name"), REFERENCES, ids=lambda value: str(value))
+def test_architecture_page_names_definitions_that_exist(file: str, name: str) -> None:
+    assert name in names_in(ast.parse((PACKAGE / file).read_text(encoding="utf-8")).body)
