@@ -250,10 +250,10 @@ class Engine:
             return
         self._pose = message
         self._age_ms = (event.received_ns + event.uncertainty_ns - at_ns) / 1e6
-        usable = self._doubts(message)
-        if usable.startswith("from the future"):  # its times would make all that follows look old
-            self._stale(usable)
+        if self._age_ms < 0:  # its times would make all that follows look old
+            self._stale("from the future: the clocks disagree")
             return
+        usable = "" if message.stream == _LIVE else f"the stream is {message.stream}"
         if message.segment != segment and self._fresh_ns is not None:
             self._lose("the source broke off and came back")
         self._last = (message.seq, at_ns, message.segment)
@@ -265,11 +265,6 @@ class Engine:
             self._fresh_ns = self._now_ns
             self._told_stale = False
         self._look(message, at_ns, usable, event.uncertainty_ns)
-
-    def _doubts(self, message: PoseMessage) -> str:
-        if self._age_ms is not None and self._age_ms < 0:
-            return "from the future: the clocks disagree"
-        return "" if message.stream == _LIVE else f"the stream is {message.stream}"
 
     def _stale(self, why: str) -> None:
         """While the stream is lost no rule looks at poses; say once why not."""
