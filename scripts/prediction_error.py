@@ -65,9 +65,6 @@ def main() -> None:
     draw(tracked, errors).savefig(args.out, dpi=120)
 
 
-# -- tracking --------------------------------------------------------------------------------------
-
-
 def tracked_arena(fps: int, truth: Truth) -> Tracked:
     """Track the arena at a rate; detections come 30 times a second, as live."""
     source = f"synthetic:arena,fps={fps},seconds={SECONDS},seed={SEED}"
@@ -107,9 +104,6 @@ def interpolated(times: Float64, path: Float64) -> Truth:
         return np.stack(columns, axis=1).reshape(len(seconds), *path.shape[1:])
 
     return at
-
-
-# -- errors ----------------------------------------------------------------------------------------
 
 
 def errors_px(tracked: Tracked, way: str) -> Float64:

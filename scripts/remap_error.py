@@ -89,9 +89,6 @@ def rows(data: Path, litpose: Path | None, scratch: Path) -> Iterator[Row]:
         yield compare_with_litpose(litpose, scratch / "golden")
 
 
-# -- a video of the labelled images ----------------------------------------------------------------
-
-
 def write_video(data: Path, labels: Labels, path: Path) -> None:
     """Write the labelled images as a video, in the order of the label file."""
     images = [cv2.imread(str(data / name))[:, :, ::-1] for name in labels.images]
@@ -119,9 +116,6 @@ def predict_shipped(video: Path, names: tuple[str, ...], directory: Path) -> Pat
     shutil.copyfile(shipped_model("pose"), directory / "exports_onnx" / "pose_fp32.onnx")
     run("predict", directory, video, "--skip_viz")
     return directory / "video_preds" / f"{video.stem}.csv"
-
-
-# -- moving keypoints ------------------------------------------------------------------------------
 
 
 def to_crop(xy: Float64, boxes: Boxes, size: tuple[int, int]) -> Float64:
@@ -172,9 +166,6 @@ def distances(xy: Float64, truth_xy: Float64) -> Float64:
 
 def _percentiles(px: Float64) -> str:
     return " / ".join(f"{value:.2f}" for value in np.percentile(px, [50, 95, 100]))
-
-
-# -- files -----------------------------------------------------------------------------------------
 
 
 def write_directory(directory: Path, names: tuple[str, ...]) -> None:

@@ -59,9 +59,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-# -- what shares a worker ----------------------------------------------------------------------------
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a module that share something costly on one worker, so that it is made once."""
@@ -106,9 +103,6 @@ def _asked_for(function: ast.FunctionDef) -> set[str]:
 def _is_made_once(function: ast.FunctionDef) -> bool:
     said = " ".join(ast.unparse(decorator) for decorator in function.decorator_list)
     return "fixture(" in said and "scope='module'" in said and "autouse" not in said
-
-
-# -- what is no unit test ----------------------------------------------------------------------------
 
 
 def _fixtures(item: pytest.Item) -> dict[str, Any]:
@@ -167,9 +161,6 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
-
-
-# -- the account -------------------------------------------------------------------------------------
 
 
 def processor_s() -> float:

@@ -107,8 +107,6 @@ class Calibration:
         return float(np.linalg.norm(around[:2] - around[2], axis=1).mean() * 10)
 
 
-# -- made from what is known of the arena ----------------------------------------------------------
-
 Pairs = Sequence[tuple[tuple[float, float], tuple[float, float]]]
 """(x, y) in frame pixels, and where that is in cm."""
 
@@ -169,9 +167,6 @@ def _convex(corners: Sequence[tuple[float, float]]) -> bool:
         (ax, ay), (bx, by), (cx, cy) = (corners[(k + n) % 4] for n in range(3))
         turns.append((bx - ax) * (cy - by) - (by - ay) * (cx - bx))
     return all(turn > 0 for turn in turns) or all(turn < 0 for turn in turns)
-
-
-# -- files -----------------------------------------------------------------------------------------
 
 
 class _LensFields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -170,9 +170,6 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-viz", action="store_true", help="draw no labelled video or images")
 
 
-# -- the commands ----------------------------------------------------------------------------------
-
-
 def _predict(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.inputs import Video, gather
 
@@ -281,9 +278,6 @@ def _pipeline(arguments: argparse.Namespace) -> int:
             lambda source: pipeline.run(source, folder),
             lambda source, path: ("draw", path, "--source", source),
         )
-
-
-# -- what they share -------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -325,8 +325,6 @@ class _Pass:
         self.quality.add(state, found, doubt)
         return judged(in_force, state)
 
-    # -- going on where an interrupted command has stopped -------------------------------------
-
     def _first_frame(self, models: Models) -> int:
         """Where to begin reading, so that the first row to be written is what it would have been."""
         if self._settings.schedule is not None:  # frames passed over do not count for a context model

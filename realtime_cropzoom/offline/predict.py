@@ -86,8 +86,6 @@ class Predictor:
             return self._video(given.path, bbox_dir)
         return self._labels(given.path, bbox_dir) if isinstance(given, LabelFile) else self._images(given, bbox_dir)
 
-    # -- videos --------------------------------------------------------------------------------
-
     def _video(self, video: Path, bbox_dir: Path | None) -> Path:
         final = self._directory.video_preds / f"{video.stem}.csv"
         if not video.exists():
@@ -178,8 +176,6 @@ class Predictor:
         if boxes is not None:
             boxes.check_length(max(count, begin), video)
         return look
-
-    # -- images --------------------------------------------------------------------------------
 
     def _labels(self, csv: Path, bbox_dir: Path | None) -> Path:
         folder = self._directory.image_preds(csv.name)
@@ -296,8 +292,6 @@ class Predictor:
             truth = None if labels is None else labels[row]
             picture = images.read(images.paths[row])
             annotate_image(picture, self._model.keypoint_names, found[row], truth, path, self._shown_above)
-
-    # -- both ----------------------------------------------------------------------------------
 
     def _lane(self, *, edge_of_videos: bool) -> Lane[int]:
         return Lane(

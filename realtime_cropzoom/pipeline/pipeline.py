@@ -139,8 +139,6 @@ class Pipeline:
         """The process it runs in: after a fork, its threads are there only."""
         self._changing, self._joining = threading.Lock(), threading.Lock()
 
-    # -- start ---------------------------------------------------------------------------------
-
     @property
     def state(self) -> RunState:
         """Where in its life the run is; one that has come to its end by itself is over once it is joined."""
@@ -336,8 +334,6 @@ class Pipeline:
         self._save("config.yaml", self.settings.to_yaml())
         return sink
 
-    # -- while it runs -------------------------------------------------------------------------
-
     @property
     def info(self) -> SourceInfo:
         """What is known of the source. Raises StateError before the start."""
@@ -367,8 +363,6 @@ class Pipeline:
             why = RunState.BUILT.value if self._state is RunState.BUILT else "could not be started"
             raise StateError(f"{what}: this run {why}; expected one that is. Call start() first, or use a 'with'")
         return self._account, self._stages
-
-    # -- end -----------------------------------------------------------------------------------
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the run to end by itself; return whether it has. Raises StateError before the start."""

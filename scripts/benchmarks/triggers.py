@@ -71,9 +71,6 @@ def mixed_rules(number: int, outputs: dict[str, dict[str, Any]]) -> dict[str, An
     return {**content, "outputs": outputs, "rules": rules}
 
 
-# -- the engine alone ------------------------------------------------------------------------------------
-
-
 def _time_engine(number: int, count: int) -> dict[str, float]:
     """Return how long it takes over each of ``count`` poses, in ms, in a loop that does nothing else."""
     engine = Engine(parse_rules(mixed_rules(number, {"out": {"serial": "none"}})), seed=1)
@@ -104,9 +101,6 @@ def _engine_row(number: int, alone: dict[int, dict[str, float]]) -> Row:
     name = f"engine alone, {number} rule{'s' if number > 1 else ''}"
     aim, met = (f"≤ {_RULES_US:g} µs median", p50_us <= _RULES_US) if aimed else ("", None)
     return Row(name, value, aim, met, f"{times['n']} poses", times)
-
-
-# -- the whole process -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,6 @@ class Guest:
         self.kill()
 
 
-# -- the fast ones ---------------------------------------------------------------------------------------
-
-
 @dataclass
 class Fast:
     """What one light subscriber has had."""
@@ -118,9 +115,6 @@ def be_fast(pipe: Connection, endpoint: str, count: int) -> None:
                 pipe.send(list(guests.values()))
 
 
-# -- the one at the conflating endpoint ------------------------------------------------------------------
-
-
 @dataclass
 class Newest:
     """What a slow reader of the conflating endpoint has had."""
@@ -162,9 +156,6 @@ def ages(newest: Newest) -> tuple[float, float]:
     if not newest.ages_ms:
         return float("nan"), float("nan")
     return float(np.median(newest.ages_ms)), max(newest.ages_ms)
-
-
-# -- the others ------------------------------------------------------------------------------------------
 
 
 def be_ordinary(pipe: Connection, endpoint: str) -> None:

@@ -115,9 +115,6 @@ def _rows(phases: dict[str, Phase], loaded: _Loaded) -> Iterator[Row]:
     yield Row(f"oldest pose at the conflating endpoint, read every {most_ms:g} ms", value, f"< {most_ms:g} ms; 0", met)
 
 
-# -- killed and started again ----------------------------------------------------------------------------
-
-
 def _restarts() -> Iterator[Row]:
     """Kill the publisher and start another one at the same endpoint, some times."""
     with ExitStack() as stack:

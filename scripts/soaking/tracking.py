@@ -63,9 +63,6 @@ def soak(minutes: float, source: str, out: Path | None, port: int) -> bool:
     return level and run.returncode == 0
 
 
-# -- subscribers, each kind in a process of its own -----------------------------------------------------
-
-
 def listen(endpoint: str, count: int, heard: Queue[tuple[float, float]] | None) -> None:
     """Receive everything with ``count`` sockets; tell the median latency of each second of the first one."""
     with ExitStack() as stack:
@@ -106,9 +103,6 @@ def subscriber_processes(endpoint: str, heard: Queue[tuple[float, float]]) -> It
         for process in processes.values():
             process.kill()
             process.join()
-
-
-# -- the run -------------------------------------------------------------------------------------------
 
 
 def start_run(source: str, minutes: float, endpoint: str, out: Path) -> subprocess.Popen[str]:

@@ -236,9 +236,6 @@ def _runs(pid: int) -> bool:
     return True
 
 
-# -- the example's own decisions -------------------------------------------------------------------
-
-
 @pytest.fixture
 def laser(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[bool]]:
     spec = importlib.util.spec_from_file_location("laser_receiver", EXAMPLE)

@@ -38,9 +38,6 @@ def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
     return make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, **chosen)
 
 
-# -- unplugged, and plugged in again ---------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def unplugged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Twenty frames, a camera that is not there at the first try to reach it again, and twenty more."""
@@ -135,9 +132,6 @@ def test_giving_up_ends_the_run_with_the_reason_and_all_files(tmp_path: Path) ->
     assert len(check_complete(run.folder).timing) == 20
 
 
-# -- back with another size or rate ----------------------------------------------------------------
-
-
 def test_another_size_is_refused_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = listen(settings_of(tmp_path), Camera(Segment(20), Segment(20, size=(192, 128))))
     assert "192x128 instead of 160x96; its frames are refused; --changed adapt scales them" in caplog.text
@@ -162,18 +156,12 @@ def test_another_rate_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert run.end.counts.processed == 30
 
 
-# -- frames that never came ------------------------------------------------------------------------
-
-
 def test_frames_lost_on_the_way_are_counted_and_nothing_is_made_up_for_them(tmp_path: Path) -> None:
     run = listen(settings_of(tmp_path, frames=20), Camera(Segment(20, lost={5: 3, 9: 1})))
     assert run.statuses[-1].lost == 4
     files = check_complete(run.folder)
     assert files.summary["lost"] == 4
     assert run.end.counts.captured == len(files.timing) == 20
-
-
-# -- connected, but no frames ----------------------------------------------------------------------
 
 
 def test_frames_that_stay_away_are_a_stall_until_they_come_again(
@@ -232,9 +220,6 @@ def test_a_pose_of_an_old_frame_is_never_sent_but_it_is_in_the_files(
     assert timing["published_ns"].isna().sum() == too_old + counts.skipped
 
 
-# -- stuck in a read -------------------------------------------------------------------------------
-
-
 def test_a_camera_that_hangs_in_a_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
     start, hold = Hold(0), Hold(20)
     camera = Camera(Segment(40), before=lambda index: (start(index), hold(index)))
@@ -250,9 +235,6 @@ def test_a_camera_that_hangs_in_a_read_does_not_hold_up_the_end(tmp_path: Path) 
         hold.let_go()
     assert len(check_complete(pipeline.folder).timing) == 20  # type: ignore[arg-type]
     wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("cropzoom-")], "the thread to end")
-
-
-# -- a clock of its own ----------------------------------------------------------------------------
 
 
 def test_how_fast_the_cameras_clock_runs_is_in_the_summary(tmp_path: Path) -> None:

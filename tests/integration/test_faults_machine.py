@@ -37,9 +37,6 @@ def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
     return make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, **chosen)
 
 
-# -- a disk that is slow ---------------------------------------------------------------------------
-
-
 def test_a_disk_that_stands_still_holds_up_neither_tracking_nor_publishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,9 +54,6 @@ def test_a_disk_that_stands_still_holds_up_neither_tracking_nor_publishing(
     )
     assert [pose.seq for pose in run.poses] == list(range(60))
     assert len(check_complete(run.folder).timing) == 60
-
-
-# -- the wall clock is set -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0], ids=["an hour forward", "an hour back"])
@@ -144,9 +138,6 @@ def test_a_process_whose_wall_clock_is_set_goes_on(tmp_path: Path, stepped_clock
     assert files.summary["counts"]["processed"] == 96
     assert files.summary["seconds"] < LONG_S
     assert files.summary["problems"] == []
-
-
-# -- nothing grows ---------------------------------------------------------------------------------
 
 
 def test_a_camera_that_comes_and_goes_leaves_neither_threads_nor_files_open(

@@ -63,9 +63,6 @@ def broken_from(first: int) -> Callable[[int], None]:
     return hold
 
 
-# -- a stage that raises ---------------------------------------------------------------------------
-
-
 def test_a_pose_stage_that_raises_begins_anew_where_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,9 +138,6 @@ def test_in_lockstep_a_failure_always_ends_the_run(tmp_path: Path, monkeypatch: 
     pipeline.start()
     with pytest.raises(StageError, match="the detect stage failed"):
         pipeline.join()
-
-
-# -- a stage that hangs ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("on_failure", ["end", "restart"])
@@ -231,9 +225,6 @@ def test_a_process_whose_model_is_stuck_in_native_code_ends_with_an_exit_code(tm
     assert done.stderr.splitlines()[-1].endswith("stage has been busy with one frame for more than 0.5 s")
     assert "Traceback" not in done.stderr
     check_complete(the_session(tmp_path / "out"))
-
-
-# -- a detector that is slow -----------------------------------------------------------------------
 
 
 class Still(Film):

@@ -35,8 +35,6 @@ def flags_of(work: Workplace) -> list[object]:
     return [*(f"--{role}={path}" for role, path in models.items()), "--out", work.folder / "out", "--crop-size", 64]
 
 
-# -- names -------------------------------------------------------------------------------------------
-
 NAMES = [
     *("2024-01-01T10:30:00.mp4", "-dash.mp4", "--a_flag.mp4", "%03d.mp4", "100%d.mp4", 'it\'s "so".mp4', "a\nb.mp4"),
     *("~nobody.mp4", "file:x.mp4", "concat:a|b.mp4", "camera:0.mp4", " [x]*?.mp4", "späße 日本.mp4", "a,b.mp4"),
@@ -109,8 +107,6 @@ def test_a_name_that_is_too_long_is_refused_in_a_line(length: int, work: Workpla
     assert "Traceback" not in line
 
 
-# -- permissions, and what is no file ----------------------------------------------------------------
-
 WITHOUT_RIGHTS = (
     "import ctypes, sys\n"
     "class Header(ctypes.Structure): _fields_ = [('version', ctypes.c_uint32), ('pid', ctypes.c_int)]\n"
@@ -165,8 +161,6 @@ def test_what_is_no_file_is_not_waited_for(work: Workplace) -> None:
     assert "holds no video" in work.refused("pipeline", work.folder / "folder.mp4", *flags_of(work))
 
 
-# -- endings -----------------------------------------------------------------------------------------
-
 ENDINGS = [
     *(("clip.ts", "libx264"), ("clip.MTS", "libx264"), ("clip.m2ts", "libx264"), ("clip.h264", "libx264")),
     *(("clip.flv", "flv1"), ("clip.3gp", "mpeg4"), ("clip.asf", "mpeg4"), ("clip.nut", "mpeg4")),
@@ -205,8 +199,6 @@ def test_no_ending_is_both_a_video_and_an_image() -> None:
     assert not VIDEO_SUFFIXES & IMAGE_SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
 
-
-# -- folders of images -------------------------------------------------------------------------------
 
 IMAGES = ("1.png", "2.webp", "3.pgm", "4.ppm", "10.BMP", "frame.png", "frame.jpg", "._1.png")
 
@@ -249,9 +241,6 @@ def test_a_depth_that_leaves_images_black_is_said(bits: int, said: bool, work: W
     assert any("uses only" in note for note in notes) is said
     assert (f"uses only {bits} of them" in done.err) is said
     assert (bits_note(Path("a.png"), values) != "") is said
-
-
-# -- several of them ---------------------------------------------------------------------------------
 
 
 def test_one_bad_file_of_a_batch_is_a_line_and_the_others_are_done(work: Workplace) -> None:

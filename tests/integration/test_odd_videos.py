@@ -81,9 +81,6 @@ def is_done_everywhere(work: Workplace, video: Path, frames: int, says: str | No
     assert again.code == 0, again.err
 
 
-# -- what a header promises --------------------------------------------------------------------------
-
-
 def test_sound_that_goes_on_after_the_picture_is_nothing_missing(work: Workplace) -> None:
     is_done_everywhere(work, with_sound(work.footage, work.folder / "sound.mkv", 30, 2.0), 30, None)
 
@@ -110,9 +107,6 @@ def test_frames_that_were_dropped_while_recording_are_a_line_with_the_place(work
 
 def test_a_length_that_was_only_estimated_promises_nothing(work: Workplace) -> None:
     is_done_everywhere(work, mpeg_stream_that_says_it_is_long(work.footage, work.folder / "es.mpg", 30), 30, None)
-
-
-# -- what is missing in the middle -------------------------------------------------------------------
 
 
 def test_frames_that_a_damaged_file_has_lost_are_said_with_their_place(work: Workplace) -> None:
@@ -154,9 +148,6 @@ def test_a_cut_between_b_frames_is_no_loss(work: Workplace) -> None:
         assert read(cut)[2] == []
 
 
-# -- times that do not go on -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("name", "codec"), [("clip.ts", "libx264"), ("clip.mpg", "mpeg2video")])
 def test_joined_files_go_on_where_the_first_has_ended(
     work: Workplace, name: str, codec: str, caplog: pytest.LogCaptureFixture
@@ -189,8 +180,6 @@ def test_b_frames_in_avi_are_evenly_spaced_and_in_order(work: Workplace) -> None
     assert problems == []
     assert any("AVI keeps no times of B-frames" in note for note in notes)
 
-
-# -- display matrices --------------------------------------------------------------------------------
 
 _SHOWN: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.ndarray]]] = {
     "zeros": ((0, 0, 0, 0), lambda p: p),
@@ -239,9 +228,6 @@ def test_a_shear_is_said() -> None:
     assert turn_by(1, 0.01, 0, 1).left_out == ""
 
 
-# -- odd pictures ------------------------------------------------------------------------------------
-
-
 def test_a_video_that_changes_its_size_is_done_up_to_there(work: Workplace) -> None:
     video = work.video("small.ts", 12, codec="libx264")
     larger = Footage((320, 240)).write(work.folder / "large.ts", 12, codec="libx264")
@@ -270,9 +256,6 @@ def test_a_video_of_12_bits_in_16_is_said_to_be_black(factor: int, said: bool, w
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_very_short_videos_are_whole(frames: int, work: Workplace) -> None:
     is_done_everywhere(work, work.video("short.mp4", frames, codec="libx264"), frames, None)
-
-
-# -- several videos in a file ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("default", [0, 1])

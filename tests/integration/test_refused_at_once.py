@@ -31,8 +31,6 @@ from realtime_cropzoom.yaml_file import read_yaml
 AT_ONCE_S = 20.0
 """Far more than any of it takes; without a limit some of it takes hours, or all memory."""
 
-# -- YAML ------------------------------------------------------------------------------------------
-
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -153,8 +151,6 @@ def test_plain_aliases_and_marks_at_the_beginning_are_read(file: Path) -> None:
     assert read_yaml(file) == {"a": {"b": 1}, "c": {"b": 1, "d": [{"b": 1}, {"b": 1}]}}
 
 
-# -- settings --------------------------------------------------------------------------------------
-
 NUMBERS = [name for name, field in Settings.model_fields.items() if "float" in str(field.annotation)]
 
 
@@ -200,8 +196,6 @@ def test_a_misspelt_setting_is_told_its_name(file: Path, monkeypatch: pytest.Mon
         load_settings({})
 
 
-# -- names -----------------------------------------------------------------------------------------
-
 LONG = "x" * 300
 
 
@@ -245,8 +239,6 @@ def test_a_run_can_be_named_after_any_recording(name: str) -> None:
 def test_what_was_given_fits_a_line(value: object) -> None:
     assert len(shortened(value)) < 120
 
-
-# -- rules -----------------------------------------------------------------------------------------
 
 HEAD = 'outputs: {laser: {zmq_publish: "tcp://127.0.0.1:*"}}\n'
 CIRCLE = [[100 + 50 * math.cos(k / 5000), 100 + 50 * math.sin(k / 5000)] for k in range(20000)]
@@ -383,9 +375,6 @@ def test_a_rehearsal_refuses_what_a_trigger_refuses(
         for command in (["zones", str(file), "x.png"], ["trigger", str(file), "--arm", "--control", "none"]):
             assert main(command) == 2
             assert said in capsys.readouterr().err
-
-
-# -- poses -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("filtered", ["none", "kalman", "one_euro"])

@@ -56,8 +56,6 @@ def load(folder: Path, content: dict[str, Any] | str, **flags: object) -> Camera
     return cameras
 
 
-# -- settings --------------------------------------------------------------------------------------
-
 TWO = {"cameras": {"top": {"source": "a.mp4"}, "side": {"source": "b.mp4"}}}
 
 
@@ -196,9 +194,6 @@ def test_what_takes_one_camera_says_so(tmp_path: Path) -> None:
 def test_the_command_line_refuses_a_source_with_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "a.mp4", "--config", str(write(tmp_path, TWO))]) == 2
     assert capfd.readouterr().err.startswith("cropzoom: source is given on the command line")
-
-
-# -- processes -------------------------------------------------------------------------------------
 
 
 class Session:

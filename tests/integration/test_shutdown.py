@@ -51,9 +51,6 @@ def _threads_before_and_after() -> object:
     assert not cropzoom_threads()
 
 
-# -- in the process --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("publish", ["none", ANY_PORT])
 @pytest.mark.parametrize("pace", ["realtime", "fast"])
 def test_a_run_that_ends_by_itself_leaves_no_thread(tmp_path: Path, pace: str, publish: str) -> None:

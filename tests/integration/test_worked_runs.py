@@ -53,9 +53,6 @@ needs_pypylon = pytest.mark.skipif(
 CAMERA = ["--camera-size", "320x240", "--camera-fps", 60]
 
 
-# -- what is run ---------------------------------------------------------------------------------------
-
-
 @dataclass
 class Worked:
     """A run in a process of its own; in another one ``cropzoom listen``, and here a subscriber as well."""
@@ -96,9 +93,6 @@ def a_break(heard: Heard, breaks: Callable[[], object], comes_back: Callable[[],
     heard.until_stream("reconnecting")
     comes_back()
     heard.until_pose(segment=1, count=POSES)
-
-
-# -- what is left of it --------------------------------------------------------------------------------
 
 
 def check_messages(heard: Heard, files: Files, segments: list[int]) -> None:
@@ -185,9 +179,6 @@ def endpoint() -> str:
     return f"tcp://127.0.0.1:{free_port()}"
 
 
-# -- a stream --------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def mouse(shared_data: Path) -> Path:
     """A real recording, and a server that can show it as a camera would."""
@@ -235,9 +226,6 @@ def test_a_stream_of_a_real_mouse(tmp_path: Path, rtsp: RtspServer, endpoint: st
     assert went_and_came(run.heard)
     check_all(the_session(run.out), run.heard, tmp_path, [0, 1])
     assert {pose.state for pose in run.heard.poses} >= {"tracking"}
-
-
-# -- a GigE Vision camera ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -296,8 +284,6 @@ def test_ctrl_c_while_a_gige_camera_does_not_answer(tmp_path: Path, gige: FakeCa
         check_complete(the_session(run.out))
 
 
-# -- a Basler camera ---------------------------------------------------------------------------------------
-
 FAILING = """
 import os, signal, sys
 os.environ["PYLON_CAMEMU"] = "1"
@@ -334,9 +320,6 @@ def test_a_basler_camera(tmp_path: Path, endpoint: str) -> None:
     check_all(the_session(run.out), run.heard, tmp_path, [0, 1])
     assert "has sent no whole frame for 2 s" in done.stderr
     assert "The buffer was incompletely grabbed" in done.stderr
-
-
-# -- both at once --------------------------------------------------------------------------------------------
 
 
 @needs_gige

@@ -64,9 +64,6 @@ def command(arguments: list[str], folder: Path, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
-# -- the data, and the models ----------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def make_project(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Make a folder as the page has it: a Lightning Pose config, and data with labels, new labels and a video."""
@@ -140,9 +137,6 @@ def labels_predicted(project: Path) -> Path:
     return project / MODELS
 
 
-# -- reading what was left -------------------------------------------------------------------------
-
-
 def poses(path: Path, rows: int, *, sets: set[str] | None = None) -> np.ndarray:
     """(rows, K, 3): x, y, likelihood of a file of predictions, its header and its numbers checked."""
     table = pd.read_csv(path, header=[0, 1, 2], index_col=0)
@@ -177,9 +171,6 @@ def frame_count(path: Path) -> int:
 def px_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, K)."""
     return np.linalg.norm(a[..., :2] - b[..., :2], axis=2)
-
-
-# -- training --------------------------------------------------------------------------------------
 
 
 def test_the_page_has_the_three_scripts():
@@ -218,9 +209,6 @@ def test_a_pose_model_says_which_labelled_images_it_was_trained_on(trained):
     whole = trained / MODELS / "pose_0/image_preds/CollectedData.csv/predictions_pixel_error.csv"
     assert pd.read_csv(whole, index_col=0)["set"].tolist() == of_crops.tolist()
     assert set(of_crops) == {"train", "validation"}
-
-
-# -- a video ---------------------------------------------------------------------------------------
 
 
 def test_video_script_leaves_poses_inside_the_frame_by_both_ways(video_predicted):
@@ -291,9 +279,6 @@ def test_one_pass_with_the_shipped_models_needs_no_flags(make_project):
     assert frame_count(folder / "predictions/labeled_videos/test_vid_labeled.mp4") == FRAMES
 
 
-# -- new labelled images ---------------------------------------------------------------------------
-
-
 def test_labels_script_leaves_pixel_errors_and_the_same_poses_by_both_ways(project, labels_predicted):
     detector, pose = labels_predicted / "detector_0/image_preds", labels_predicted / "pose_0/image_preds"
     truth = labels(project / "data/CollectedData_new.csv")
@@ -319,9 +304,6 @@ def test_labels_script_gives_lightning_poses_numbers(by_litpose, litpose):
         theirs = theirs[::NEW_EVERY]
         ours = poses(models / model / f"image_preds/{new}/predictions.csv", len(theirs), sets={"unused"})
         assert np.abs(ours[..., :2] - theirs[..., :2]).max() < MAX_PX
-
-
-# -- what the page says of remap -------------------------------------------------------------------
 
 
 def test_the_page_shows_the_error_of_remap_as_it_is(shared_data, litpose, tmp_path):

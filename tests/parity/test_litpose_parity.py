@@ -89,9 +89,6 @@ def assert_close(ours: Path, golden: Path, rows: int | None = None) -> None:
     assert off[..., 2].max() <= MAX_LIKELIHOOD
 
 
-# -- predict ---------------------------------------------------------------------------------------
-
-
 @LENGTHS
 def test_predict_a_video(detector: Path, litpose: Path, shared_data: Path, tmp_path: Path, frames: int) -> None:
     did("predict", detector, video_of(shared_data, tmp_path, frames), "--skip_viz")
@@ -165,9 +162,6 @@ def assert_errors_close(ours: Path, golden: Path) -> None:
     name = "predictions_pixel_error.csv"
     a, b = (pd.read_csv(folder / name, index_col=0) for folder in (ours, golden))
     pd.testing.assert_frame_equal(a, b, atol=MAX_PX, rtol=0)
-
-
-# -- boxes, crops, remap ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,9 +260,6 @@ def test_remap_is_right_where_litposes_is_off_by_the_scale(litpose: Path, tmp_pa
     )
     assert np.median(ours) < 1
     assert np.median(theirs) > 20 * np.median(ours)
-
-
-# -- all of it in one pass -------------------------------------------------------------------------
 
 
 @LENGTHS

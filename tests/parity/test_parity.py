@@ -81,9 +81,6 @@ def assert_equals_golden(folder: Path, frames: int, litpose: Path) -> None:
     assert boxes_in(folder / "m3v1mp4_bbox.csv") == golden_boxes[:frames]
 
 
-# -- the first frames, through the pipeline ----------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def reference_run(litpose: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run over the first frames."""
@@ -149,9 +146,6 @@ def test_the_whole_video_is_that_of_litpose_predict(litpose: Path, shared_data: 
     assert_equals_golden(run(tmp_path, **as_litpose(litpose, shared_data)), WHOLE, litpose)
 
 
-# -- a context model, through the pipeline -----------------------------------------------------------
-
-
 CLIP = 150
 ENDS = 10
 """Frames at either end of the clip that go through the context model; it takes a fifth of a second for each."""
@@ -195,9 +189,6 @@ def test_a_context_model_at_both_ends_of_a_video_is_that_of_litpose(litpose: Pat
 def test_a_context_model_is_that_of_litpose_on_every_frame(litpose: Path, tmp_path: Path) -> None:
     found, golden = context_poses(litpose, tmp_path, list(range(CLIP)))
     assert_equals(found, golden)
-
-
-# -- single frames from all over the video, through the models ---------------------------------------
 
 
 @pytest.fixture(scope="module")

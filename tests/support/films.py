@@ -11,8 +11,6 @@ import numpy as np
 
 from realtime_cropzoom.types import UInt8
 
-# -- videos ----------------------------------------------------------------------------------------
-
 
 class Footage:
     """Draws frames, writes them as videos, and reads back which frame an image is.

@@ -17,9 +17,6 @@ ALONE = "alone"
 """The keypoint of which a tiny context model is sure from the middle frame alone; of the others, from the five."""
 
 
-# -- models ----------------------------------------------------------------------------------------
-
-
 def onnx_model(
     size: tuple[int, int] = (64, 64),
     keypoints: Sequence[str] = ("middle", "right", "low"),

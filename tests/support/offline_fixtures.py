@@ -171,9 +171,6 @@ def model_directory(
     return path
 
 
-# -- reading what was written ----------------------------------------------------------------------
-
-
 def poses_in(path: Path) -> np.ndarray:
     """(rows, K, 3): x, y, likelihood, whether or not there is a last column ``set``."""
     table = pd.read_csv(path, header=[0, 1, 2], index_col=0)

@@ -37,8 +37,6 @@ LONG_S = 60.0
 """How long a test waits for what must happen, however busy the machine is."""
 ANY_PORT = "tcp://127.0.0.1:*"
 
-# -- processes -------------------------------------------------------------------------------------
-
 ANNOUNCED = """
 import sys
 from realtime_cropzoom.cli.main import main
@@ -48,9 +46,6 @@ try:
 except KeyboardInterrupt:  # between the two: main has not begun
     sys.exit(130)
 """
-
-
-# -- sources ---------------------------------------------------------------------------------------
 
 
 class Film:
@@ -103,9 +98,6 @@ class Film:
 
 def _copy(image: UInt8, out: UInt8) -> None:
     np.copyto(out, image)
-
-
-# -- models ----------------------------------------------------------------------------------------
 
 
 def tiny_models(
@@ -176,9 +168,6 @@ def hold_models(monkeypatch: pytest.MonkeyPatch, **holds: Callable[[int], None])
 def at_least(seconds: float) -> Callable[[int], None]:
     """Make a model that takes so long without costing anything."""
     return lambda _: time.sleep(seconds)
-
-
-# -- runs ------------------------------------------------------------------------------------------
 
 
 def make_settings(folder: Path, **chosen: Any) -> Settings:
@@ -270,9 +259,6 @@ def check_complete(folder: Path) -> Files:
     for fate in ("processed", "skipped", "failed"):
         assert fates.get(fate, 0) == counts[fate], fate
     return files
-
-
-# -- processes -------------------------------------------------------------------------------------
 
 
 def _environment(extra: dict[str, str] | None = None) -> dict[str, str]:

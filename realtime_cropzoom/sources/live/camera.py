@@ -109,9 +109,6 @@ def list_cameras() -> list[Listed]:
     return [Listed(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
 
 
-# -- what each system wants ------------------------------------------------------------------------
-
-
 def _linux_url(which: str) -> str:
     if which.isdecimal():
         return f"/dev/video{which}"

@@ -191,8 +191,6 @@ class BaslerCamera:
             if self._camera.IsPylonDeviceAttached():
                 self._camera.DestroyDevice()  # stops grabbing and closes, also where the camera is gone
 
-    # -- setting up --------------------------------------------------------------------------------
-
     def _find(self, name: str | None) -> Any:
         factory = self._pylon.TlFactory.GetInstance()
         devices = factory.EnumerateDevices()
@@ -228,8 +226,6 @@ class BaslerCamera:
         about = self._camera.GetDeviceInfo()
         name = run_name(about.GetModelName(), about.GetSerialNumber())
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
-
-    # -- frames ------------------------------------------------------------------------------------
 
     def _whole(self, result: Any) -> Captured | None:
         """Return what was grabbed, None where parts of it are missing."""

@@ -101,8 +101,6 @@ class GenicamCamera:
         """Stop the camera and let go of it."""
         self._camera.close()
 
-    # -- setting up --------------------------------------------------------------------------------
-
     def _set_up(self, spec: CameraSpec, options: SourceOptions) -> tuple[list[str], float | None]:
         """Set what is asked for; return what is to be said of it, and the frames a second to expect."""
         camera = self._camera
@@ -144,8 +142,6 @@ class GenicamCamera:
         width, height = self._camera.get_integer("Width"), self._camera.get_integer("Height")
         name = run_name(self._camera.title)
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=asked_fps)
-
-    # -- frames ------------------------------------------------------------------------------------
 
     def _whole(self, buffer: int) -> Captured | None:
         """Return what is in a buffer, None where parts of it are missing."""

@@ -118,8 +118,6 @@ class Engine:
         condition = compiler.condition(rule.when, rule)
         return Watcher(name, condition, terms, gates, self._session, self._tell, self._off_of, self._ask)
 
-    # -- what a loop sees --
-
     def take(self, event: Event) -> list[Decision]:
         """Return what follows from an event, in order. Once stopped, nothing does."""
         if self._stopped:
@@ -172,8 +170,6 @@ class Engine:
         """The rules that hold their outputs on."""
         return tuple(watcher.name for watcher in self._watchers if watcher.holding)
 
-    # -- time --
-
     def _pass_time(self, at_ns: int) -> None:
         """Do what was due; time never goes back."""
         self._now_ns = max(self._now_ns, at_ns)
@@ -209,8 +205,6 @@ class Engine:
         for watcher in self._watchers:
             watcher.drop(self._now_ns)
         self._tell(Verdict.SAFE, "", why, tuple(Action(output, Act.SAFE) for output in self._rules.outputs))
-
-    # -- messages --
 
     def _received(self, event: Received) -> None:
         message = event.message
@@ -287,8 +281,6 @@ class Engine:
         for watcher in self._watchers:
             watcher.take(look, self._now_ns, usable)
 
-    # -- orders --
-
     def _ordered(self, command: Command) -> None:
         if command.order is Order.STOP:
             ended = command.by.startswith("the run has ended")
@@ -326,8 +318,6 @@ class Engine:
             self._session.on_ns += pulse_ns
             self._tell(Verdict.TEST, "", f"by {command.by}", (Action(output, Act.PULSE, pulse_ms),))
 
-    # -- what outputs did not do --
-
     def _learn(self, event: Withheld) -> None:
         if event.number >= 0:
             rule, which = self._fired_by.get(event.number, ""), f"decision {event.number}, {event.output}"
@@ -335,8 +325,6 @@ class Engine:
         for watcher in self._watchers:
             if event.output in watcher.terms.outputs and event.number in (-1, watcher.fired_number):
                 watcher.release(f"{event.output} is off: {event.reason}", self._now_ns)
-
-    # -- decisions --
 
     def _ask(self) -> int:
         """What time it is by now, for the publisher."""

@@ -109,8 +109,6 @@ class Watcher:
         self._pose_until_ns = 0
         """When the pose that a hold stands on becomes too old."""
 
-    # -- poses --
-
     def take(self, look: Look, now_ns: int, usable: str) -> None:
         """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
         trusted = not usable and not self._distrust(look)
@@ -175,8 +173,6 @@ class Watcher:
         elif self._episode is not None and self._episode.sham and self.terms.pulse_ms is None:
             self._tell(Verdict.RELEASED, self.name, f"sham: {why}", ())
         self._episode = None
-
-    # -- firing --
 
     def _would_fire(self, episode: _Episode, look: Look, now_ns: int) -> None:
         if episode.fired:
@@ -251,8 +247,6 @@ class Watcher:
         max_on_ms = min((round(left_ns / 1e6, 3) for left_ns in lefts_ns if left_ns is not None), default=None)
         return tuple(Action(output, Act.ON, max_on_ms=max_on_ms) for output in self.terms.outputs)
 
-    # -- holding --
-
     def release(self, why: str, now_ns: int) -> None:
         """Let go of the outputs, if they are held."""
         if self.holding:
@@ -297,8 +291,6 @@ class Watcher:
 
     def _stand_on(self, look: Look, now_ns: int) -> None:
         self._pose_until_ns = now_ns + self.terms.hold_max_age_ns - round(look.age_ms * 1e6)
-
-    # -- orders --
 
     def arm(self, now_ns: int) -> None:
         """Begin; what holds now may fire."""

@@ -127,8 +127,6 @@ class TriggerProcess:
         self._event_ns = 0
         """The time of the last event, in the publisher's clock."""
 
-    # -- begin and end --
-
     def open(self, folder: Path) -> bool:
         """Open logs in a new ``folder``, outputs, control and subscription, in this order.
 
@@ -227,8 +225,6 @@ class TriggerProcess:
         """Where orders are taken, once open."""
         return self.control.endpoint if self.options.control is not None else None
 
-    # -- the loop --
-
     def step(self) -> list[Decision]:
         """Take what comes next, and return what was decided; waits no longer than an order may."""
         decisions: list[Decision] = []
@@ -316,8 +312,6 @@ class TriggerProcess:
             )
         self._clock = hello.clock
 
-    # -- orders --
-
     def _obey(self, offset: ClockOffset | None) -> list[Decision]:
         decisions: list[Decision] = []
         for asked in self.orders.take():
@@ -356,8 +350,6 @@ class TriggerProcess:
             "fired": self.decided[Verdict.FIRED.value],
             "poses": self.poses,
         }
-
-    # -- outputs --
 
     def _remember(self, decision: Decision) -> None:
         if decision.frame is not None:

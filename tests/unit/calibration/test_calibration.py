@@ -50,8 +50,6 @@ def pixels(count: int = 200) -> Float64:
     return np.random.default_rng(0).uniform((-20, -20), (660, 500), (count, 2))
 
 
-# -- there and back ----------------------------------------------------------------------------------
-
 coordinate = st.floats(-20, 20)
 
 
@@ -97,9 +95,6 @@ def test_beyond_the_horizon_there_is_nothing() -> None:
         assert np.isnan(calibration.to_arena(sky)).all()
         assert np.isnan(calibration.point_to_arena(*sky)).all()
     assert draw_grid(np.zeros((480, 640, 3), np.uint8), calibration).any()
-
-
-# -- made from what is known -------------------------------------------------------------------------
 
 
 @lenses
@@ -172,9 +167,6 @@ def test_what_makes_no_calibration_is_refused_in_one_line(make: Callable[[], Cal
     assert "\n" not in str(caught.value)
 
 
-# -- chessboards -------------------------------------------------------------------------------------
-
-
 def chessboard(seed: int, lens: Lens, board: tuple[int, int] = (9, 6)) -> UInt8:
     """A picture of a tilted chessboard, seen through a lens."""
     cell, draw = 40, np.random.default_rng(seed)
@@ -228,9 +220,6 @@ def test_pictures_without_a_chessboard_are_told(tmp_path: Path) -> None:
     assert not (tmp_path / "lens.yaml").exists()
 
 
-# -- files -------------------------------------------------------------------------------------------
-
-
 @lenses
 def test_a_file_is_read_back_to_the_last_bit(lens: Lens | None, tmp_path: Path) -> None:
     path = tmp_path / "arena.yaml"
@@ -274,8 +263,6 @@ def test_a_missing_file_and_one_without_a_lens_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no lens"):
         read_lens(tmp_path / "arena.yaml")
 
-
-# -- commands ----------------------------------------------------------------------------------------
 
 SOURCE = "synthetic:arena,seconds=1"
 
@@ -369,9 +356,6 @@ def test_the_grid_is_drawn_where_the_calibration_says() -> None:
 @pytest.mark.parametrize(("extent", "step"), [(60, 10), (43, 5), (9.9, 1), (10, 1), (1.1, 0.2), (2000, 200)])
 def test_lines_are_a_round_number_apart(extent: float, step: float) -> None:
     assert spacing(extent) == pytest.approx(step)
-
-
-# -- runs --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -258,9 +258,6 @@ def test_what_reads_the_frames_counts_among_the_cores(wrong: Wrong) -> None:
     assert float(line.values["needed"] or 0) > 0.1, "where the tiny models take a hundredth"
 
 
-# -- the command -----------------------------------------------------------------------------------
-
-
 def two_cameras(folder: Path, **of_side: Any) -> Path:
     ports = [free_port() for _ in range(4)]
     cameras = {

@@ -304,9 +304,6 @@ def test_help_lists_every_setting(capfd: pytest.CaptureFixture[str]) -> None:
             assert "".join(str(field.description).split()) in shown, name
 
 
-# -- where settings come from ----------------------------------------------------------------------
-
-
 def resolved(out: Path) -> dict[str, object]:
     settings: dict[str, object] = yaml.safe_load((the_session(out) / "config.yaml").read_text())
     return settings
@@ -364,9 +361,6 @@ def test_to_record_needs_no_codec(commands: Commands, flags: list[str], codec: s
     code, err = commands.run(ARENA, "--pace", "fast", "--frames", 3, *flags)
     assert code == 0, err
     assert check_complete(the_session(commands.out)).summary["recordings"][0]["codec"] == codec
-
-
-# -- what a run says, and its exit codes -----------------------------------------------------------
 
 
 def test_a_run_reports_itself(tmp_path: Path) -> None:

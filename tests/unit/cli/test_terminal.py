@@ -45,9 +45,6 @@ def check_whole(out: Path, frames: int = 75) -> None:
     assert files.summary["counts"]["captured"] == frames
 
 
-# -- what is written goes nowhere ------------------------------------------------------------------
-
-
 def in_a_shell(redirection: str, *arguments: str) -> subprocess.Popen[str]:
     """``cropzoom ARGUMENTS REDIRECTION``, ended with its exit code on stdout."""
     quoted = " ".join(f"'{a}'" for a in (sys.executable, "-m", "realtime_cropzoom", *arguments))
@@ -139,9 +136,6 @@ def test_a_stopped_terminal_does_not_hold_up_a_signal(models: dict[str, str], tm
     assert check_complete(the_session(tmp_path)).summary["reason"] == "stopped by SIGTERM"
 
 
-# -- the streams -----------------------------------------------------------------------------------
-
-
 def piped(code: str, **options: Any) -> subprocess.Popen[bytes]:
     """A process with the streams of the command line, its stderr a pipe."""
     prelude = "import sys, time; from realtime_cropzoom.cli import terminal; terminal.install(); "
@@ -193,9 +187,6 @@ def test_every_terminal_can_be_written_to(encoding: str) -> None:
     assert b"\xff" in out
 
 
-# -- what is on the screen -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("columns", [80, 40])
 def test_run_and_listen_fit_the_terminal(models: dict[str, str], tmp_path: Path, columns: int) -> None:
     """Progress is one row, replaced in place; nothing is broken in the middle of a word."""
@@ -242,9 +233,6 @@ def test_lines_that_are_said_stand_above_the_progress() -> None:
 )
 def test_folding_leaves_nothing_out(text: str, columns: int, folded: str) -> None:
     assert terminal.fold(text, columns) == folded
-
-
-# -- listen ----------------------------------------------------------------------------------------
 
 
 def test_listen_says_that_it_hears_only_another_camera(models: dict[str, str], tmp_path: Path) -> None:

@@ -168,9 +168,6 @@ def test_a_run_that_is_killed_switches_the_laser_off() -> None:
         script.end()
 
 
-# -- what newest gives -----------------------------------------------------------------------------
-
-
 @pytest.fixture
 def publisher() -> Iterator[Publisher]:
     with publishing() as publisher:
@@ -228,9 +225,6 @@ def test_an_age_shorter_than_the_time_between_two_frames_is_warned_of_once(
     assert len(lines) == said
     if said:
         assert lines[0].startswith("newest(max_age_ms=20): poses come every 33 ms, so that there is none between")
-
-
-# -- the age that follows the rate -----------------------------------------------------------------
 
 
 def rate_of(intervals_ms: list[float], *, fps: float | None = None, age_ms: float = 5.0) -> PoseRate:

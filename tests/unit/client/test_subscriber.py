@@ -180,9 +180,6 @@ def test_close_may_be_called_twice(publisher: Publisher) -> None:
     subscriber.close()
 
 
-# -- the newest pose -------------------------------------------------------------------------------
-
-
 def newest(subscriber: Subscriber, max_age_ms: float) -> PoseMessage | None:
     """Wait until everything sent has come in and been looked through."""
     return subscriber.newest(max_age_ms, timeout_s=0.3)
@@ -235,8 +232,6 @@ def test_no_pose_is_young_before_its_time_or_while_its_clock_is_not_known(publis
         assert subscriber.clock == SAME_CLOCK
 
 
-# -- a publisher on another machine ----------------------------------------------------------------
-
 AHEAD_NS = 5 * 3600 * 10**9
 
 
@@ -267,9 +262,6 @@ def test_on_another_machine_the_age_is_right_or_not_told(publisher: Publisher) -
             assert subscriber.newest(LONG_S * 1000, timeout_s=LONG_S) is not None
         finally:
             echo.stop()
-
-
-# -- runs and cameras ------------------------------------------------------------------------------
 
 
 def test_iterating_ends_with_the_run_or_follows_the_next_one(publisher: Publisher) -> None:
@@ -307,9 +299,6 @@ def test_the_stream_is_silent_unless_something_waits(publisher: Publisher, monke
         assert subscriber.stream == "live", "it was not listened to, which is no silence"
 
 
-# -- where the animal is by now --------------------------------------------------------------------
-
-
 def test_a_filtered_keypoint_is_carried_on_to_now(publisher: Publisher) -> None:
     moving = FilteredKeypoint(100.0, 50.0, 1000.0, -500.0, None)
     absurd = FilteredKeypoint(1e308, 1e308, 1e308, 1e308, None)
@@ -330,9 +319,6 @@ def test_a_filtered_keypoint_is_carried_on_to_now(publisher: Publisher) -> None:
         assert subscriber.predict(pose(0), "snout", at_ns) is None
         with pytest.raises(KeyError):
             subscriber.predict(message, "snuot", at_ns)
-
-
-# -- whatever else arrives -------------------------------------------------------------------------
 
 
 def test_of_thousands_of_spoilt_messages_none_upsets_a_subscriber(publisher: Publisher) -> None:

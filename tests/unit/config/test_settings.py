@@ -24,9 +24,6 @@ def write_yaml(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-# -- precedence ------------------------------------------------------------------------------------
-
-
 def test_without_anything_the_defaults_hold() -> None:
     settings = load_settings()
     assert settings == Settings.model_construct()
@@ -75,9 +72,6 @@ def test_anchor_keypoints_may_be_a_list_or_words_with_commas(given: object, name
 def test_anchor_keypoints_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROPZOOM_ANCHOR_KEYPOINTS", "snout,tailbase")
     assert load_settings().anchor_keypoints == ("snout", "tailbase")
-
-
-# -- what is wrong -----------------------------------------------------------------------------------
 
 
 def test_a_misspelt_key_in_the_file_is_named_with_the_file(write_yaml: Callable[[str], Path]) -> None:
@@ -190,9 +184,6 @@ def test_both_endpoints_may_be_none() -> None:
     assert load_settings({"publish": "none", "publish_latest": "none"}).publish == "none"
 
 
-# -- there and back ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "flags",
     [
@@ -222,9 +213,6 @@ def test_settings_written_as_yaml_are_read_back_equal(
     text = settings.to_yaml()
     assert set(yaml.safe_load(text)) == set(Settings.model_fields)
     assert load_settings(config=write_yaml(text)) == settings
-
-
-# -- from settings to a box rule ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

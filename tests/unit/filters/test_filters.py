@@ -43,9 +43,6 @@ def times(fps: float, seconds: float = 1.0) -> list[float]:
     return [1000 * i / fps for i in range(round(fps * seconds))]
 
 
-# -- what they are for -----------------------------------------------------------------------------
-
-
 @both
 @pytest.mark.parametrize("fps", [30, 100, 200, 500])
 def test_a_keypoint_on_a_straight_line_is_predicted_where_it_will_be(name: str, fps: float) -> None:
@@ -103,9 +100,6 @@ def test_kalman_is_what_the_matrices_say() -> None:
             state = state + gain * (z - state[0])
             p = p - gain @ p[:1]
         np.testing.assert_allclose(got, [*state[0], *state[1], math.sqrt(p[0, 0])], rtol=1e-9)
-
-
-# -- what is not believed --------------------------------------------------------------------------
 
 
 def test_a_jump_is_left_out_by_the_kalman_filter() -> None:
@@ -170,9 +164,6 @@ def test_keypoints_do_not_know_each_other(name: str) -> None:
         assert all(math.isnan(value) for value in points[1])
 
 
-# -- breaks ----------------------------------------------------------------------------------------
-
-
 @both
 @pytest.mark.parametrize(
     ("time_ms", "segment", "anew"),
@@ -200,8 +191,6 @@ def test_two_frames_of_one_moment_divide_by_nothing(name: str) -> None:
 def test_nothing_is_known_before_the_first_pose() -> None:
     assert all(math.isnan(value) for value in make_filter("kalman", 1).predict(10 * MS).points[0])
 
-
-# -- prediction ------------------------------------------------------------------------------------
 
 finite = st.floats(-1e4, 1e4)
 
@@ -231,9 +220,6 @@ def test_a_prediction_is_the_less_sure_the_further_it_goes() -> None:
     feed(pose_filter, times(60), still, noise_px=1)
     sigmas = [pose_filter.predict(round((1000 + h) * MS)).points[0].sigma for h in (0, 20, 50, 80)]
     assert sigmas == sorted(set(sigmas))
-
-
-# -- what is refused -------------------------------------------------------------------------------
 
 
 def test_a_filter_there_is_not_is_named() -> None:

@@ -42,9 +42,6 @@ def sure_box(rule: BoxRule, detection: Keypoints) -> Box:
     return box
 
 
-# -- the formula ---------------------------------------------------------------------------------
-
-
 @given(detections, sizes)
 def test_crop_size_is_the_documented_formula(xy: np.ndarray, crop_size: int) -> None:
     side = crop_size if crop_size % 2 == 0 else crop_size + 1
@@ -86,9 +83,6 @@ def test_neither_size_nor_ratio_means_a_ratio_of_two() -> None:
 )
 def test_the_corner_is_truncated_toward_zero(mean: tuple[float, float], corner: tuple[int, int]) -> None:
     assert sure_box(BoxRule(crop_size=20), keypoints([mean]))[:2] == corner
-
-
-# -- properties ----------------------------------------------------------------------------------
 
 
 @given(detections, st.one_of(sizes.map(BoxRule), ratios.map(lambda r: BoxRule(crop_ratio=r))), st.integers(0, 500))
@@ -135,8 +129,6 @@ def test_the_order_of_keypoints_does_not_matter(xy: np.ndarray, crop_size: int, 
     assert abs(a.x - b.x) <= near_whole(xy[:, 0])
     assert abs(a.y - b.y) <= near_whole(xy[:, 1])
 
-
-# -- what does not count -------------------------------------------------------------------------
 
 _GOOD = [(100.0, 100.0), (140.0, 120.0)]
 
@@ -185,9 +177,6 @@ def test_nothing_usable_gives_no_box(rule: BoxRule, detection: Keypoints) -> Non
     assert rule.box(detection) is None
 
 
-# -- sizes ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("rule", "side"),
     [
@@ -223,9 +212,6 @@ def test_a_centred_box_keeps_its_side_off_the_frame() -> None:
 def test_a_rule_that_makes_no_sense_is_refused(options: dict[str, float], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         BoxRule(**options)
-
-
-# -- Lightning Pose's own files ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

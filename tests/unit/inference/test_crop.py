@@ -27,9 +27,6 @@ def model_input(pixels: np.ndarray, size: tuple[int, int], method: str) -> np.nd
     return out
 
 
-# -- remap and unmap -----------------------------------------------------------------------------
-
-
 @given(points, boxes, input_sizes)
 def test_unmap_undoes_remap(xy: np.ndarray, box: Box, size: tuple[int, int]) -> None:
     back = unmap(remap(xy, box, size), box, size)
@@ -61,9 +58,6 @@ def test_results_are_float32() -> None:
     xy = np.zeros((2, 2), np.float32)
     assert remap(xy, Box(1, 2, 3, 4), (64, 64)).dtype == np.float32
     assert unmap(xy, Box(1, 2, 3, 4), (64, 64)).dtype == np.float32
-
-
-# -- cut -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("edge", ["pad", "clamp"])
@@ -129,8 +123,6 @@ def test_clamp_cuts_the_box_off_at_the_frame(box: Box, inside: Box) -> None:
     assert np.array_equal(pixels, image[inside.y : inside.y + inside.h, inside.x : inside.x + inside.w])
 
 
-# -- a marker is where the inverse says ----------------------------------------------------------
-
 _MARKED = [
     pytest.param(Box(20, 10, 60, 60), "pad", id="inside, enlarged"),
     pytest.param(Box(-25, -15, 90, 90), "pad", id="over the corner, padded"),
@@ -167,8 +159,6 @@ def test_a_marker_in_the_frame_shows_in_the_input_where_unmap_says(box: Box, edg
     shown = model_input(pixels, (128, 96), "reference")[0]
     assert shown[int(expected[1]), int(expected[0])] == shown.max()
 
-
-# -- fill_input ----------------------------------------------------------------------------------
 
 _SIZES = [
     pytest.param((48, 64), (64, 64), id="enlarged one way only"),

@@ -33,9 +33,6 @@ def rough(height: int, width: int, seed: int) -> np.ndarray:
     return np.asarray(values / values.sum(), np.float32)
 
 
-# -- known positions -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["fast", "reference"])
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize(
@@ -66,8 +63,6 @@ def test_a_sharp_bump_is_likely_and_a_flat_map_is_not(method: str) -> None:
     assert found.likelihood[0] > 0.9
     assert found.likelihood[1] < 0.01
 
-
-# -- fast and reference --------------------------------------------------------------------------
 
 _MAPS = [
     pytest.param(gaussian(64, 64, 20.3, 30.6, 0.5), id="sharper than a cell"),
@@ -151,9 +146,6 @@ def test_keypoints_decoded_together_are_the_keypoints_decoded_alone(method: str)
     assert together.likelihood == pytest.approx(np.concatenate([a.likelihood for a in alone]), abs=1e-6)
 
 
-# -- likelihood and what is no number ------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["fast", "reference"])
 @pytest.mark.parametrize("heatmap", _MAPS)
 def test_likelihood_lies_between_zero_and_one(heatmap: np.ndarray, method: str) -> None:
@@ -207,9 +199,6 @@ def test_the_maps_are_left_as_they_are(method: str) -> None:
     before = maps.copy()
     decode(maps, 2, method)
     assert np.array_equal(maps, before)
-
-
-# -- the recipe, once more -----------------------------------------------------------------------
 
 
 def cubic(t: float) -> float:

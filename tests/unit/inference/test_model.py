@@ -42,9 +42,6 @@ def look(model: Model, image: np.ndarray, box: Box) -> Keypoints:
     return model.decode(model.infer(model_input), used)
 
 
-# -- a model that works ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["fast", "reference"])
 @pytest.mark.parametrize(
     "box",
@@ -117,9 +114,6 @@ def test_the_hash_is_of_the_file_and_of_the_weights_beside_it(make_model: Make) 
 def test_the_shipped_models_load(role: str) -> None:
     model = Model(shipped_model(role), role)  # type: ignore[arg-type]
     assert len(model.keypoint_names) > 1
-
-
-# -- a Lightning Pose directory ----------------------------------------------------------------------
 
 
 def test_a_litpose_directory_says_its_names_and_scorer(make_litpose_directory: Make) -> None:
@@ -212,9 +206,6 @@ def test_real_litpose_directories_load(litpose: Path) -> None:
     assert model.size == (256, 256)
 
 
-# -- files that are none -----------------------------------------------------------------------------
-
-
 def test_a_missing_model_is_named_with_its_role(tmp_path: Path) -> None:
     assert f"no detector model at {tmp_path / 'nowhere'}" in refusal(tmp_path / "nowhere", "detector")
 
@@ -272,9 +263,6 @@ def test_swapped_models_are_noticed(made_for: str, given_as: str, make_model: Ma
     assert f"is a {made_for} model, but was given as the {given_as}; swap --detector and --pose" in text
 
 
-# -- models that are not what they say ---------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -317,9 +305,6 @@ def test_a_network_that_takes_something_else_is_refused(
 
 def test_weights_that_are_no_numbers_are_refused_before_the_first_frame(make_model: Make) -> None:
     assert "not finite on a black image" in refusal(make_model(poison=np.nan))
-
-
-# -- providers ---------------------------------------------------------------------------------------
 
 
 def test_a_provider_that_is_not_installed_is_refused_and_never_replaced(make_model: Make) -> None:

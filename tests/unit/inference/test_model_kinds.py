@@ -69,9 +69,6 @@ def test_a_lightning_pose_directory_of_any_kind(kind: str, make_litpose_director
     assert look(model, Box(60, 30, 80, 72), spot(112, 52)).xy[0] == pytest.approx([112, 52], abs=4)
 
 
-# -- regression --------------------------------------------------------------------------------------
-
-
 def test_coordinates_of_a_regression_model_are_mapped_to_the_frame_and_have_no_likelihood(make_model: Make) -> None:
     model = Model(make_model("pose", ["middle", "right"], kind="regression"), "pose")
     outputs = model.infer(prepared(model, spot(112, 52), Box(80, 20, 64, 64)))
@@ -84,9 +81,6 @@ def test_a_regression_model_with_coordinates_for_other_keypoints_is_refused(make
     path = make_model("pose", ["middle"], kind="regression", described={"keypoint_names": ["a", "b"]})
     with pytest.raises(ModelError, match=r"a regression model of 2 keypoints \(a, b\) gives \(N, 4\)"):
         Model(path, "pose")
-
-
-# -- context -----------------------------------------------------------------------------------------
 
 
 def test_a_context_model_is_shown_five_frames_in_order(make_model: Make) -> None:
@@ -126,9 +120,6 @@ def test_a_context_model_with_one_output_is_refused(make_model: Make) -> None:
     onnx.save(network, path)
     with pytest.raises(ModelError, match="has one output; a context model has two"):
         Model(path, "pose")
-
-
-# -- batches -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

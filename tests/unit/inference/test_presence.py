@@ -64,9 +64,6 @@ def states_of(folder: Path, pictures: Iterator[UInt8]) -> list[str]:
     return states
 
 
-# -- pictures --------------------------------------------------------------------------------------
-
-
 def decoded(path: str, *, every: int = 1, first: int = 0, count: int = 40, lavfi: bool = False) -> Iterator[UInt8]:
     with av.open(path, format="lavfi" if lavfi else None) as container:
         for index, frame in enumerate(container.decode(video=0)):
@@ -143,8 +140,6 @@ def test_what_is_no_animal_is_never_tracking(tmp_path: Path, pictures: Pictures)
 def test_the_animal_of_the_models_is_tracking_in_every_frame(tmp_path: Path, pictures: Pictures) -> None:
     assert set(states_of(tmp_path, pictures())) == {"tracking"}
 
-
-# -- the judge -------------------------------------------------------------------------------------
 
 BOX = Box(0, 0, 100, 100)
 PAIR = Presence(min_likelihood=0.5, min_sharpness=0.8, share=0.75, distances=((0, 3, 0.4, 0.6),))

@@ -46,9 +46,6 @@ def box_of(index: int) -> Box:
     return Box(index, -index, 64, 64)
 
 
-# -- states ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("age_ms", "state"),
     [
@@ -70,9 +67,6 @@ def test_before_the_first_detection_the_state_is_searching() -> None:
     assert NO_BOX.box is None
     assert NO_BOX.frame == -1
     assert math.isnan(NO_BOX.age_ms)
-
-
-# -- live: the latest ------------------------------------------------------------------------------
 
 
 def test_latest_gives_the_last_detection_and_says_where_it_comes_from() -> None:
@@ -122,9 +116,6 @@ def test_ages_are_frame_time_and_not_the_number_of_frames() -> None:
     chosen = schedule.choose(stamp(5, pts_ms=1350.5))
     assert chosen.age_ms == 1250.5
     assert chosen.state is State.LOST
-
-
-# -- lockstep ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("every", [1, 2, 5, 100])
@@ -183,9 +174,6 @@ def test_lockstep_may_be_asked_twice_for_the_same_frame() -> None:
     schedule = LockstepSchedule(LIMITS, 2)
     schedule.offer(detection(0))
     assert schedule.choose(stamp(1)) == schedule.choose(stamp(1))
-
-
-# -- recorded: written by a run ----------------------------------------------------------------------
 
 
 def record(index: int, in_force: BoxInForce, fate: Fate = Fate.PROCESSED) -> Record:
@@ -251,9 +239,6 @@ def test_a_frame_beyond_the_file_is_an_error_that_gives_both_numbers(tmp_path: P
         schedule.choose(stamp(2))
 
 
-# -- recorded: written by Lightning Pose -------------------------------------------------------------
-
-
 def test_litpose_columns_are_read_by_name(tmp_path: Path) -> None:
     """Its order is x, y, h, w; each box is its frame's own."""
     path = tmp_path / "bbox.csv"
@@ -270,8 +255,6 @@ def test_a_whole_litpose_file_is_read(litpose: Path) -> None:
     with pytest.raises(ScheduleError, match="2330 rows"):
         schedule.choose(stamp(2330))
 
-
-# -- recorded: files that are none -------------------------------------------------------------------
 
 _BAD_FILES = [
     pytest.param(b"hello\nworld\n", id="text"),

@@ -109,9 +109,6 @@ def test_models_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-# -- the light --
-
-
 class Lamp:
     """A board at a pseudo-terminal, and a camera that sees its first channel with a delay."""
 

@@ -347,9 +347,6 @@ def test_whatever_bytes_come_an_endpoint_stays_there(bound: Callable[[], Abstrac
             assert peer.recv(1)
 
 
-# -- files that an endpoint would take -------------------------------------------------------------
-
-
 def bind(endpoint: str) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as socket, Guard(context, Security()) as guard:
         guard.bind(socket, "publish", endpoint)

@@ -67,9 +67,6 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     assert done.stdout == f"{most}\n", done.stderr
 
 
-# -- a start that is waited for --------------------------------------------------------------------
-
-
 def in_a_thread(started: Started, work: Callable[[], None]) -> None:
     def run() -> None:
         with started.reporting():

@@ -142,8 +142,6 @@ def test_keypoints_as_arrays_in_their_order() -> None:
     assert (nothing.xy().shape, nothing.likelihood().shape) == ((0, 2), (0,))
 
 
-# -- from a record -------------------------------------------------------------------------------
-
 IDENTITY = RunIdentity("a1b2", "cam0", ("snout", "tail"), 500)
 
 
@@ -189,9 +187,6 @@ def test_before_the_first_box_all_keypoints_are_null_and_so_is_the_box() -> None
     assert decode(encode(message)) == message
 
 
-# -- the schema ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("struct", [PoseMessage, StatusMessage, HelloMessage, EndMessage, BoxField, TimeField, Counts])
 def test_the_schema_has_every_field_of(struct: type[msgspec.Struct]) -> None:
     described = json_schema()["$defs"][struct.__name__]
@@ -213,9 +208,6 @@ def test_the_schema_is_json_and_all_its_references_lead_somewhere() -> None:
     found = references(schema)
     assert "#/$defs/PoseMessage" in found
     assert found <= {f"#/$defs/{name}" for name in schema["$defs"]}
-
-
-# -- what is no message --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

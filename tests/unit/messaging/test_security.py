@@ -73,9 +73,6 @@ def client_file(folder: Path, name: str = "bench") -> Path:
     return folder / f"{name}.key_secret"
 
 
-# -- which endpoints are this machine's alone -------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("endpoint", "local"),
     [
@@ -165,9 +162,6 @@ def test_check_says_who_can_listen(tmp_path: Path, folder: Path, capsys: pytest.
     assert not nobody["ok"]
     assert f"make one with 'cropzoom keys {folder} --client NAME'" in nobody["text"]
     assert not endpoints(*ports, "--key-folder", tmp_path / "nowhere")["ok"]
-
-
-# -- cropzoom keys ---------------------------------------------------------------------------------
 
 
 def keys(*arguments: object) -> int:
@@ -296,9 +290,6 @@ def test_two_halves_of_different_pairs_are_damaged(folder: Path) -> None:
     spoil(mine.secret.decode(), other.secret.decode())(client_file(folder))
     with pytest.raises(ConfigError, match="its two keys are no pair"):
         read_client_keys(client_file(folder))
-
-
-# -- at real sockets -------------------------------------------------------------------------------
 
 
 class Server:
@@ -522,9 +513,6 @@ def test_whoever_binds_asks_who_can_reach_it() -> None:
         text = path.read_text(encoding="utf-8")
         if ".bind(" in text and path.name not in of_no_use_to_others:
             assert any(word in text for word in ("guard.bind", "check_reach", "is_local")), path
-
-
-# -- runs ------------------------------------------------------------------------------------------
 
 
 def ask(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, keys: ClientKeys | None) -> Any:

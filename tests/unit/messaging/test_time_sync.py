@@ -35,8 +35,6 @@ AHEAD_NS = 5 * 3600 * 10**9
 """How far the clock of these tests' other machine is ahead."""
 ELSEWHERE = "another machine's clock"
 
-# -- what an exchange says -------------------------------------------------------------------------
-
 ways = st.integers(0, 10**9)
 offsets = st.integers(-(2**62), 2**62)
 
@@ -83,9 +81,6 @@ def test_which_of_two_measurements_counts(old: ClockOffset | None, new: ClockOff
     assert better(old, new) == (old if counts == "old" else new)
 
 
-# -- where it is -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("publish", "beside"),
     [
@@ -119,9 +114,6 @@ def test_the_echo_is_beside_the_poses(publish: str, beside: str | None) -> None:
 )
 def test_it_is_asked_on_the_host_that_the_poses_come_from(subscribed: str, echo: str | None, seen: str | None) -> None:
     assert endpoint_seen_from(subscribed, echo) == seen
-
-
-# -- the server ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -185,9 +177,6 @@ def test_whatever_it_is_sent_it_goes_on(server: EchoServer) -> None:
         with socket.create_connection((host, int(port))) as plain:
             plain.sendall(random.Random(seed).randbytes(2000))
     assert asked(server.endpoint).clock == ELSEWHERE
-
-
-# -- the client's side -----------------------------------------------------------------------------
 
 
 def hello(clock: str | None, echo: str | None) -> HelloMessage:

@@ -138,9 +138,6 @@ def test_one_input_that_fails_does_not_keep_the_others_from_their_boxes(work: Wo
     assert done.out.strip() == str(model / "video_preds/clip_bbox.csv")
 
 
-# -- smoothing -------------------------------------------------------------------------------------
-
-
 def test_a_median_smooths_a_jump_away(work: Workplace) -> None:
     boxes = [(10 * i, -3 * i, 40 + 2 * i, 50) for i in range(9)]
     boxes[4] = (900, 900, 400, 400)

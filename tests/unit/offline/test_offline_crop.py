@@ -53,9 +53,6 @@ def crop_with(work: Workplace, model: Path, video: Path, boxes: list[tuple[int, 
     return frames_of(output)
 
 
-# -- videos ----------------------------------------------------------------------------------------
-
-
 def test_every_frame_is_cropped_to_its_own_box(work: Workplace) -> None:
     """Neighbouring boxes are far apart, so that a frame of another box shows."""
     video = work.video(frames=30)
@@ -133,9 +130,6 @@ def test_a_header_that_counts_frames_which_do_not_decode_is_not_believed(work: W
     assert len(crop_with(work, work.model(), video, [(0, 0, 40, 40)] * there)) == there
 
 
-# -- labelled images -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("index_columns", [1, 3])
 def test_labels_move_into_the_crops_and_images_are_cut_exactly(work: Workplace, index_columns: int) -> None:
     model, frames = work.model(), (5, 12, 30)
@@ -207,9 +201,6 @@ def test_a_pose_model_can_be_shown_crops_of_every_size(work: Workplace) -> None:
     np.testing.assert_array_equal(whole[..., 2], found[..., 2])
 
 
-# -- whose boxes -----------------------------------------------------------------------------------
-
-
 def test_without_boxes_they_are_made(work: Workplace) -> None:
     """And without predictions these too, so that crop alone goes all the way."""
     model, video, labels = work.model(), work.video(frames=5), work.labels((5, 12))
@@ -259,9 +250,6 @@ def test_boxes_from_elsewhere_are_used_and_left_alone(work: Workplace) -> None:
     with nothing_changes_in(model / "video_preds"), nothing_changes_in(path.parent):
         work.did("crop", model, video, "--bbox_dir", path.parent)
     assert frames_of(model / "cropped_videos/cropped_clip.mp4")[0].shape == (40, 42, 3)
-
-
-# -- what is refused -------------------------------------------------------------------------------
 
 
 BOX = (10, 10, 40, 40)

@@ -58,9 +58,6 @@ def assert_same(live: Files, offline: Path) -> None:
         assert ours.read_text().splitlines() == theirs.read_text().splitlines()
 
 
-# -- the same as live ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize(
     ("pose", "detector"),
@@ -145,9 +142,6 @@ def test_a_live_process_is_done_again_exactly_by_another_process(tmp_path: Path)
     assert_same(live, tmp_path / "offline")
 
 
-# -- the same as itself ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["heatmap", "heatmap_mhcrnn"])
 def test_neither_cores_nor_batches_change_a_bit(work: Workplace, kind: str) -> None:
     video = film(work.folder / "clip.mp4", 30, hidden=[*range(3), *range(12, 20)])
@@ -188,9 +182,6 @@ def test_one_pass_is_the_four_commands(work: Workplace) -> None:
         "--out", work.folder / "scheduled", "--skip_viz",
     )  # fmt: skip
     assert (work.folder / "scheduled/clip.csv").read_bytes() == (pose / "video_preds/clip.csv").read_bytes()
-
-
-# -- its files -------------------------------------------------------------------------------------
 
 
 def pipeline_flags(work: Workplace, **chosen: Any) -> list[str]:
@@ -243,9 +234,6 @@ def test_one_bad_video_of_three_does_not_keep_the_others_from_being_done(work: W
     assert done.code == 3, "some are done"
     assert len(done.lines) == 1
     assert {path.stem for path in (work.folder / "out").glob("?.csv")} == {"a", "c"}
-
-
-# -- what is refused -------------------------------------------------------------------------------
 
 
 def schedule_of(work: Workplace, rows: list[tuple[object, ...]], folder: str = "boxes") -> list[object]:

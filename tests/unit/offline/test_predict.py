@@ -62,9 +62,6 @@ def same(path: Path, expected: list[Keypoints]) -> None:
     np.testing.assert_array_equal(poses[..., 2], np.stack([k.likelihood for k in expected]).astype(np.float64))
 
 
-# -- videos ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("kind", "levels", "size", "precision"),
     [
@@ -185,9 +182,6 @@ def test_what_has_been_predicted_is_not_predicted_again_unless_asked(work: Workp
     predict(work, directory, video, labels, "--overwrite")
     assert len(poses_in(directory / "video_preds/clip.csv")) == 3
     assert len(poses_in(directory / "image_preds/Labels.csv/predictions.csv")) == 5
-
-
-# -- images ----------------------------------------------------------------------------------------
 
 
 def by_hand_in_images(model: Model, images: list[np.ndarray], boxes: list[Box]) -> list[Keypoints]:
@@ -312,9 +306,6 @@ def test_images_of_every_kind_are_read(work: Workplace, how: str) -> None:
     assert np.abs(found - work.footage.blob_at(5)).max() < 12
 
 
-# -- what is drawn ---------------------------------------------------------------------------------
-
-
 LIKELY = {"eval": {"confidence_thresh_for_vid": 0.1}}
 
 
@@ -400,9 +391,6 @@ def test_more_names_than_fit_on_a_line_take_another(work: Workplace) -> None:
     assert drawn.shape[0] % 20 == 0
 
 
-# -- what does not apply ---------------------------------------------------------------------------
-
-
 def test_litposes_flags_are_taken_and_what_cannot_apply_says_so(work: Workplace) -> None:
     directory, video = work.model(exports=["a_fp32"]), work.video(frames=3)
     flags = [
@@ -436,8 +424,6 @@ def test_the_export_of_the_precision_that_is_asked_for_runs(work: Workplace) -> 
     predict(work, directory, video, "--overwrite")
     assert (directory / "video_preds/clip.csv").read_bytes() == written["fp32"] != written["fp16"]
 
-
-# -- what is refused -------------------------------------------------------------------------------
 
 Wrong = Callable[[Workplace, Path], list[object]]
 

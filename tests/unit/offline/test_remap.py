@@ -132,9 +132,6 @@ def test_crop_predict_and_remap_are_predict_with_boxes(work: Workplace, sides: t
     assert off.max() < 1.5
 
 
-# -- what is refused -------------------------------------------------------------------------------
-
-
 def lines_of(path: Path) -> list[str]:
     return path.read_text().splitlines(keepends=True)
 

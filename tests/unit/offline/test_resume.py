@@ -76,9 +76,6 @@ def stop_in_the_middle(partial: Path, number: signal.Signals, *arguments: object
     return finish(process)
 
 
-# -- signals ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_predict_at_once_and_resume_goes_on(
     work: Workplace, long_video: Path, number: signal.Signals
@@ -178,9 +175,6 @@ def test_crop_that_was_stopped_while_it_predicted_goes_on(work: Workplace, long_
     assert len(frames_of(model / "cropped_videos/cropped_clip.mp4")) == LONG_VIDEO
 
 
-# -- every place to stop at ------------------------------------------------------------------------
-
-
 def stopped_after(rows: int, whole: Path, partial: Path, header_rows: int, *, torn: int = 0) -> None:
     """Make the file that a command stopped after so many rows would have left; ``torn`` bytes of the next are there."""
     lines = whole.read_bytes().splitlines(keepends=True)
@@ -266,9 +260,6 @@ def test_a_replay_of_a_live_run_resumes_too(work: Workplace) -> None:
     stopped = Interrupted(work, command, [(out / "clip.csv", 3), (out / "clip_bbox.csv", 1)])
     for rows in (1, 5, 9, 11, 14, 23):
         stopped.resumes_from(rows, rows)
-
-
-# -- what cannot be gone on from -------------------------------------------------------------------
 
 
 def interrupted(work: Workplace, command: list[object], final: Path, header_rows: int = 3, rows: int = 6) -> Path:
@@ -362,9 +353,6 @@ def test_resume_with_nothing_to_go_on_from_begins(work: Workplace) -> None:
     assert len(poses_in(model / "video_preds/clip.csv")) == 5
 
 
-# -- the file itself -------------------------------------------------------------------------------
-
-
 def rows_file(path: Path, made_of: dict[str, object] | None = None, *, resume: bool = False) -> RowsFile:
     return RowsFile(path, "a\nb\n", made_of or {}, resume=resume)
 
@@ -456,9 +444,6 @@ def test_a_write_that_is_done_in_part_goes_on_where_it_ended(tmp_path: Path, mon
     file.add("third\n")
     file.commit()
     assert (tmp_path / "rows.csv").read_text() == "a\nb\nfirst\nsecond\nthird\n"
-
-
-# -- what a person sees meanwhile ------------------------------------------------------------------
 
 
 def test_on_a_terminal_there_is_a_bar_with_the_rate_and_the_time_that_is_left(tmp_path: Path, long_video: Path) -> None:

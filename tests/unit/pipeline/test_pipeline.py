@@ -47,9 +47,6 @@ def fates(files: Files) -> list[str]:
     return files.timing["fate"].tolist()
 
 
-# -- live: what is dropped, and what is kept -------------------------------------------------------
-
-
 @dataclass
 class LiveRun:
     """A live run that had to drop frames, and all that a subscriber heard of it."""
@@ -235,9 +232,6 @@ def test_live_boxes_never_have_a_negative_age(dropping: LiveRun) -> None:
     assert np.isfinite(ages).all()
 
 
-# -- lockstep --------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def vanishing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Film, Files]:
     """At 30 fps: no animal in frames 0–4, none in 30–69."""
@@ -319,9 +313,6 @@ def test_a_schedule_that_is_too_short_ends_the_run_and_says_so(tmp_path: Path) -
     assert fates(files)[:10] == ["processed"] * 10
 
 
-# -- frames that fail, sources that break ----------------------------------------------------------
-
-
 def test_not_a_number_fails_the_frame_and_not_the_run(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, **tiny_models(tmp_path, nan_on_white=True))
     pipeline = run_to_end(settings, Film(40, white=[20, 21]))
@@ -396,9 +387,6 @@ def test_a_source_that_breaks_ends_the_run_with_its_error(tmp_path: Path) -> Non
     assert fates(check_complete(pipeline.folder)) == ["processed"] * 12
 
 
-# -- how a run ends --------------------------------------------------------------------------------
-
-
 def break_at(call: int, text: str) -> Callable[[int], None]:
     def hold(k: int) -> None:
         if k == call:
@@ -469,9 +457,6 @@ def test_a_run_that_is_stopped_says_so(tmp_path: Path) -> None:
 def test_a_pipeline_without_a_source_is_refused() -> None:
     with pytest.raises(ConfigError, match="no source"):
         Pipeline(Settings())
-
-
-# -- track -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

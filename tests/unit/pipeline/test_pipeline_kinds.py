@@ -66,9 +66,6 @@ def fates(files: Files) -> list[str]:
     return files.timing["fate"].tolist()
 
 
-# -- what a run must give, in a plain loop -----------------------------------------------------------
-
-
 def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str) -> list[Keypoints]:
     """The answers for a sequence: each from the frames around it, the ends as their neighbours."""
     inputs = [model.new_input() for _ in images]
@@ -108,9 +105,6 @@ def assert_as_in_a_plain_loop(files: Files, film: Film, settings: Settings) -> N
     np.testing.assert_array_equal(files.pose.to_numpy(np.float64).reshape(expected.shape), expected)
 
 
-# -- every frame its own crop, every answer its own five -----------------------------------------------
-
-
 def jittery_boxes(path: Path, rows: str) -> Path:
     """A recorded schedule: per letter a box (b), a frame that was searching (s) or that was skipped (-)."""
     lines = [",x,y,h,w,box_frame,box_age_ms,state"]
@@ -146,9 +140,6 @@ def test_the_ends_repeat_their_neighbours_keypoints_in_frame_space(tmp_path: Pat
     assert (poses[-3:] == poses[-3]).all()
     assert (poses[2] != poses[3]).any()
     assert (poses[-4] != poses[-3]).any()
-
-
-# -- lockstep with a context detector ------------------------------------------------------------------
 
 
 def detected_boxes(film: Film, settings: Settings, every: int) -> list[Box]:
@@ -187,9 +178,6 @@ def test_only_the_detections_that_are_wanted_are_asked_for(
     files = check_complete(run_to_end(settings, film).folder)
     assert len(calls) == files.summary["detector"]["detections"] == 10
     assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, 4)
-
-
-# -- live ----------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -265,9 +253,6 @@ def test_a_context_model_loses_nothing_where_the_pose_keeps_up(tmp_path: Path) -
     assert_as_in_a_plain_loop(files, film, settings)
 
 
-# -- how a run ends ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("stop_at", [2, 25])
 @pytest.mark.parametrize("pace", ["fast", "realtime"])
 def test_a_run_stopped_in_the_middle_accounts_for_the_frames_that_waited(
@@ -321,9 +306,6 @@ def test_an_answer_that_is_not_a_number_fails_its_frames_and_a_replay_says_the_s
     assert fates(replayed) == fates(files)
     assert replayed.rows("") == files.rows("")
     assert replayed.rows("_bbox") == files.rows("_bbox")
-
-
-# -- every kind, precision and shape, through the pipeline ---------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -387,9 +369,6 @@ def test_listen_shows_what_speaks_against_a_pose() -> None:
         assert len(head) < 80
         assert listener.goodbye(subscriber).startswith("2 poses received, implausible 1, missed ")
         assert listener.summary(subscriber)["implausible"] == 1
-
-
-# -- what is said at the start -------------------------------------------------------------------------
 
 
 def said(folder: Path, kinds: dict[str, str], fps: float | None, **chosen: Any) -> list[str]:

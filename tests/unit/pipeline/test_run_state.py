@@ -33,9 +33,6 @@ def captured(pipeline: Pipeline) -> int:
     return pipeline.progress().counts.captured
 
 
-# -- states ----------------------------------------------------------------------------------------
-
-
 def test_a_run_goes_through_its_states(pipeline: Pipeline) -> None:
     states = [pipeline.state]
     pipeline.start()
@@ -132,9 +129,6 @@ def test_a_fork_cannot_end_the_run_of_its_parent(pipeline: Pipeline) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
     seen = captured(pipeline)
     wait_for(lambda: captured(pipeline) > seen, "more frames")
-
-
-# -- the tuning of the process ---------------------------------------------------------------------
 
 
 def tuned_now() -> tuple[float, int, bool]:

@@ -71,9 +71,6 @@ def in_background(work: Callable[[], None]) -> Iterator[threading.Thread]:
     assert errors == []
 
 
-# -- order, and which frame survives -----------------------------------------------------------------
-
-
 def test_an_ordered_reader_gets_every_frame_in_order() -> None:
     ring = Ring(4, 2, 2)
     reader = OrderedReader(ring, max_lag=2)
@@ -163,9 +160,6 @@ def test_two_ordered_readers_do_not_disturb_each_other() -> None:
         assert len(lease.skipped) == 4
 
 
-# -- the newest reader -------------------------------------------------------------------------------
-
-
 def test_a_newest_reader_takes_the_newest_and_says_nothing_of_the_others() -> None:
     ring = Ring(4, 2, 2)
     reader = NewestReader(ring)
@@ -196,9 +190,6 @@ def test_a_reader_that_waits_is_woken_by_the_next_frame(make: Callable[[Ring], N
 @pytest.mark.parametrize("make", [NewestReader, lambda ring: OrderedReader(ring, 3), lambda r: OrderedReader(r, None)])
 def test_without_a_frame_in_time_there_is_none(make: Callable[[Ring], NewestReader]) -> None:
     assert make(Ring(3, 2, 2)).take(0.001) is None
-
-
-# -- leases ------------------------------------------------------------------------------------------
 
 
 def test_a_leased_slot_is_not_written_while_it_is_leased() -> None:
@@ -290,9 +281,6 @@ def test_nothing_tears_while_the_writer_hammers() -> None:
     assert min(looked_at) > 0
 
 
-# -- lockstep ----------------------------------------------------------------------------------------
-
-
 def test_a_reliable_reader_makes_the_writer_wait() -> None:
     ring = Ring(3, 2, 2)
     reader = OrderedReader(ring, max_lag=None)
@@ -338,9 +326,6 @@ def test_a_reliable_reader_holds_the_frames_it_has_not_seen_against_a_newest_rea
     assert [take_index(reliable) for _ in range(3)] == [0, 1, 2]
 
 
-# -- the end -----------------------------------------------------------------------------------------
-
-
 def test_after_close_an_ordered_reader_gets_the_rest_and_then_the_end() -> None:
     ring = Ring(6, 2, 2)
     reader = OrderedReader(ring, max_lag=5)
@@ -377,9 +362,6 @@ def test_a_reader_that_waits_is_woken_by_the_end(make: Callable[[Ring], NewestRe
     reader = make(ring)
     with in_background(ring.close), pytest.raises(EndOfStream):
         reader.take(SOON)
-
-
-# -- stamps ------------------------------------------------------------------------------------------
 
 
 def test_stamps_outlive_the_pixels() -> None:
@@ -428,9 +410,6 @@ def test_a_frame_out_of_turn_is_refused() -> None:
     assert slot is not None
     with pytest.raises(ValueError, match="frame 5 published after frame 0"):
         ring.publish(slot, stamp(5))
-
-
-# -- readers that trail behind ---------------------------------------------------------------------
 
 
 def test_a_trailing_reader_loses_only_what_was_overwritten() -> None:

@@ -179,9 +179,6 @@ def test_the_first_of_two_signals_counts(forge: Forge, feed: Feed, tmp_path: Pat
     assert child.told == ["on", "safe", "close"]
 
 
-# -- in the process --------------------------------------------------------------------------------
-
-
 def test_all_that_end_a_process_are_handled() -> None:
     """Against the system's own table: what ends a process by default, and neither is a fault nor cannot be handled."""
     faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}

@@ -21,9 +21,6 @@ def histogram(*values: float) -> Histogram:
     return counted
 
 
-# -- percentiles -----------------------------------------------------------------------------------
-
-
 @given(milliseconds, st.sampled_from([1, 25, 50, 90, 95, 99, 100]))
 def test_a_percentile_is_within_one_percent_of_the_value_at_that_rank(values: list[float], q: int) -> None:
     exact = np.percentile(values, q, method="inverted_cdf")
@@ -91,8 +88,6 @@ def test_memory_does_not_grow_with_the_run() -> None:
     assert counted.count == 20_000
     assert sum(getattr(v, "nbytes", 0) for v in vars(counted).values()) < 50_000
 
-
-# -- rates -----------------------------------------------------------------------------------------
 
 _MS = 1_000_000
 

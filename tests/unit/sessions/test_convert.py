@@ -81,9 +81,6 @@ def skipped_frames(session: Path) -> Any:
     return np.flatnonzero(read_session(session).frames["fate"] == "skipped")
 
 
-# -- other programs --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("software", ["DeepLabCut", "LightningPose"])
 def test_movement_reads_the_pose_file_of_a_run_as_it_is(session: Path, movement: Any, software: str) -> None:
     dataset = movement(session / "clip.csv", source_software=software, fps=30)
@@ -208,9 +205,6 @@ def test_times_that_the_run_has_forgotten_lie_between_their_neighbours(session: 
     nwb_content(convert(session, "nwb"), look)
 
 
-# -- tables ----------------------------------------------------------------------------------------
-
-
 def test_the_tables_are_what_load_session_gives(session: Path) -> None:
     expected = load_session(session)
     text = {name: kind for name, kind in expected.dtypes.items() if kind in ("string", "Int64", "boolean")}
@@ -229,9 +223,6 @@ def test_there_is_a_row_for_each_frame_of_the_video(tmp_path: Path, make_video: 
     np.testing.assert_array_equal(table["me"]["nose"]["x"], [5, np.nan, 7, 8, np.nan])
     tidy = pd.read_csv(convert(path, "csv", video=video))
     np.testing.assert_allclose(tidy["time_s"], [0, 0.04, 0.09, 0.2, 0.21])
-
-
-# -- files that are there, or cannot be written ----------------------------------------------------
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -281,9 +272,6 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, to: str) -> None
     path = write_poses(tmp_path / "clip.csv", {0: 1.0})
     with pytest.raises(SinkError, match="cannot write"):
         convert(path, to, tmp_path / "no" / f"clip.{to}", fps=10)
-
-
-# -- what is refused -------------------------------------------------------------------------------
 
 
 def test_nwb_needs_frame_times(tmp_path: Path) -> None:

@@ -163,9 +163,6 @@ def test_an_image_name_reads_back_as_it_was(name: str, tmp_path: Path) -> None:
     assert read_predictions(path).index == (name,)
 
 
-# -- what spreadsheets and other programs leave ----------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "end", [",,,,", ",,,,\n,,,,", "", "\n\n"], ids=["commas", "two rows", "nothing", "blank lines"]
 )

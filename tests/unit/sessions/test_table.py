@@ -215,9 +215,6 @@ def test_the_pose_file_stands_for_its_session(session: Path) -> None:
     pd.testing.assert_frame_equal(load_session(session / "film.csv"), load_session(session))
 
 
-# -- files without times ---------------------------------------------------------------------------
-
-
 def test_offline_files_take_their_times_from_the_video(tmp_path: Path, make_video) -> None:
     """Four frames at uneven times; the files have no row for frame 1, and end before the video does."""
     video = make_video("clip.mkv", times_ms=[0, 40, 90, 200])
@@ -250,9 +247,6 @@ def test_predictions_of_lightning_pose_are_read(litpose: Path, shared_data: Path
     assert table["time_s"].iloc[-1] == pytest.approx(77.63, abs=0.01)
     with pytest.raises(DataError, match="about images"):
         load_session(litpose / "detector_0" / "image_preds" / "CollectedData.csv" / "predictions.csv")
-
-
-# -- what is refused -------------------------------------------------------------------------------
 
 
 def test_a_video_that_is_too_short_is_another_one(tmp_path: Path, make_video) -> None:

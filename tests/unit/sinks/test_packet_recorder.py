@@ -96,9 +96,6 @@ def index_of(captured: Captured, footage: Footage) -> int:
     return footage.index_of(image)
 
 
-# -- files played ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", FILES)
 def test_a_copy_replays_the_live_poses_exactly(tmp_path: Path, make_video: Callable[..., Path], kind: str) -> None:
     name, how = FILES[kind]
@@ -138,9 +135,6 @@ def test_a_loop_goes_into_one_copy(tmp_path: Path, make_video: Callable[..., Pat
     played = make_video("clip.mp4", frames=20, fps=60, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, loop=True, frames=50, record="copy")
     assert check_copy(check_complete(run_to_end(settings).folder), tmp_path / "again") == list(range(50))
-
-
-# -- the trail -------------------------------------------------------------------------------------
 
 
 def trailed(path: Path, *, called_key: bool | None = None) -> Iterator[PacketTrail]:
@@ -183,9 +177,6 @@ def test_a_stream_without_key_frames_does_not_fill_the_memory(
     monkeypatch.setattr("realtime_cropzoom.sources.packet_buffer._LONGEST_BYTES", clip.stat().st_size // 2)
     *_, last = trailed(clip)
     assert last.take() is None
-
-
-# -- streams ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -259,9 +250,6 @@ def test_damaged_frames_are_in_no_copy(tmp_path: Path) -> None:
     assert check_copy(files, tmp_path / "again") == list(range(100))
 
 
-# -- a camera that comes back as another -------------------------------------------------------------
-
-
 class Segments:
     """A camera that plays one file after the other, and breaks off in between."""
 
@@ -313,9 +301,6 @@ def test_what_another_camera_sends_is_counted_and_not_copied(
     why = "changed" if other["codec"] == "mjpeg" else "no_key_frame"
     assert set(read_table(files.folder / "a.mkv")["dropped"].dropna()) == {why}
     assert any("20 frames are not in the recording" in problem for problem in files.summary["problems"])
-
-
-# -- faults ----------------------------------------------------------------------------------------
 
 
 class SlowFile(PacketFile):
@@ -433,9 +418,6 @@ def test_memory_stays_while_packets_are_copied(tmp_path: Path, make_video: Calla
     assert max(rss) - rss[249] < 250 * large.nbytes, "a third of what was written since"
 
 
-# -- what cannot be copied ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("source", "says"),
     [
@@ -477,9 +459,6 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("cropzoom: arena cannot be recorded as it comes (--record copy)")
     assert not (tmp_path / "out").exists()
-
-
-# -- the queue -------------------------------------------------------------------------------------
 
 
 def queued(index: int, *, key: bool = False, size: int = 10) -> QueuedFrame:

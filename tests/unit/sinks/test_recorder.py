@@ -44,9 +44,6 @@ CODECS = {"h264": ("film.mp4", 1 / 90_000), "ffv1": ("film.mkv", 1e-3)}
 """The file of a recording, and the step of its times."""
 
 
-# -- what is recorded ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_recording_shows_the_captured_frames_at_their_times(tmp_path: Path, codec: str) -> None:
     """At a rate and in a number of frames with which times that are added up, or cut off, would show."""
@@ -96,9 +93,6 @@ def test_crops_are_what_the_model_saw(tmp_path: Path) -> None:
         x, y = files.bbox.loc[frame, ["x", "y"]].astype(int)
         image = np.pad(film.draw(frame), ((64, 64), (64, 64), (0, 0)))
         np.testing.assert_array_equal(crop, image[y + 64 : y + 128, x + 64 : x + 128])
-
-
-# -- replay ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +182,6 @@ def test_in_lockstep_everything_waits_for_the_recorder(tmp_path: Path) -> None:
     files = check_complete(run_to_end(settings, Film(25)).folder)
     assert check_recording(files, files.folder / "film.mkv") == list(range(25))
     assert check_recording(files, files.folder / "film_crops.mkv") == list(range(25))
-
-
-# -- faults ----------------------------------------------------------------------------------------
 
 
 def test_a_model_that_hangs_does_not_stop_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,9 +299,6 @@ def test_a_recording_that_cannot_be_made_is_refused_before_the_start(
         Pipeline(make_settings(tmp_path, record="h264", record_crops=True), Film).start()
     assert not cropzoom_threads()
     assert not list((tmp_path / "sessions").iterdir())
-
-
-# -- the file itself -------------------------------------------------------------------------------
 
 
 def test_an_outage_is_as_long_in_the_recording_and_one_beyond_the_format_is_cut(tmp_path: Path) -> None:

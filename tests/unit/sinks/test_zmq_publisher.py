@@ -330,9 +330,6 @@ def test_msgpack_carries_the_same(tmp_path: Path) -> None:
         assert pipeline.wait(LONG_S)
 
 
-# -- endpoints in use, through the command line ----------------------------------------------------
-
-
 @pytest.fixture
 def taken() -> Iterator[str]:
     """An endpoint that is somebody else's."""
@@ -361,9 +358,6 @@ def test_with_publish_optional_the_files_have_it_all(tmp_path: Path, taken: str)
     files = check_complete(the_session(tmp_path / "out"))
     assert files.summary["counts"]["processed"] == 30
     assert files.timing["published_ns"].isna().all()
-
-
-# -- publishers that die, and others on another machine -----------------------------------------------
 
 
 def run_live(folder: Path, port: int, code: str | None = None) -> subprocess.Popen[str]:

@@ -55,9 +55,6 @@ def fail_grabs(source: BaslerCamera, count: int) -> None:
     source.execute("ForceFailedBuffer")
 
 
-# -- what is asked for, and what comes ---------------------------------------------------------------
-
-
 def test_cameras_are_listed_and_taken_by_their_serial_number() -> None:
     found = list_cameras()
     assert [c["id"] for c in found] == ["basler:0815-0000", "basler:0815-0001"]
@@ -154,9 +151,6 @@ def test_a_trigger_waits_on_its_line_and_no_pulse_is_no_fault() -> None:
         source.close()
 
 
-# -- faults --------------------------------------------------------------------------------------------
-
-
 def test_grabs_that_fail_are_left_out_and_counted() -> None:
     source = opened()
     try:
@@ -226,9 +220,6 @@ def test_a_run_stops_at_once_while_its_camera_is_silent(tmp_path: Path) -> None:
     pipeline.stop()
     assert pipeline.join()["reason"] == "stopped"
     wait_for(lambda: not cropzoom_threads(), "the threads to end", SOON_S)
-
-
-# -- without pypylon -----------------------------------------------------------------------------------
 
 
 def test_without_pypylon_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

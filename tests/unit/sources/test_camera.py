@@ -31,8 +31,6 @@ from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
 
 MS, S = 1_000_000, 1_000_000_000
 
-# -- a driver --------------------------------------------------------------------------------------
-
 
 class Driver:
     """Answers ioctl as a webcam's driver does, for the device files in a folder."""
@@ -190,9 +188,6 @@ def test_a_camera_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     )
 
 
-# -- cropzoom cameras ------------------------------------------------------------------------------
-
-
 def test_the_list_is_json_too() -> None:
     done = cropzoom("cameras", "--json")
     assert done.returncode == 0
@@ -227,9 +222,6 @@ def test_the_table_has_a_line_a_mode() -> None:
         "                            gray 64x48",
         "genicam:A           B       in use",
     ]
-
-
-# -- the rate --------------------------------------------------------------------------------------
 
 
 def warnings_of(info: SourceInfo, fps: float, caplog: pytest.LogCaptureFixture, seconds: float = 3.0) -> list[str]:
@@ -277,9 +269,6 @@ def test_a_rate_is_not_judged_across_a_stall(at: int, burst: bool, caplog: pytes
 def test_a_source_that_is_slow_all_the_time_does_not_pass_for_one_that_stalls(caplog: pytest.LogCaptureFixture) -> None:
     (warning,) = warnings_of(SourceInfo("cam", 640, 480, 30.0, None, live=True), 1.0, caplog, seconds=12)
     assert "GIVES 1.0 FRAMES A SECOND; it announces 30" in warning
-
-
-# -- fresh frames, and their time ------------------------------------------------------------------
 
 
 def test_what_waits_at_the_start_is_old() -> None:
@@ -359,9 +348,6 @@ def test_a_clock_that_drifts_is_followed() -> None:
         assert clock.frame_time_ns(own_ns, minute * 60 * S) == own_ns
 
 
-# -- test pictures ---------------------------------------------------------------------------------
-
-
 def test_test_pictures_are_a_camera(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = make_settings(tmp_path, source="lavfi:testsrc2=size=160x120:rate=60", frames=150, camera_fps=100)
     pipeline = run_to_end(settings)
@@ -375,9 +361,6 @@ def test_test_pictures_are_a_camera(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_a_graph_that_ffmpeg_does_not_know_is_one_line() -> None:
     with pytest.raises(SourceError, match=r"lavfi:nonsense cannot be opened: .*expected a filter graph"):
         open_source("lavfi:nonsense")
-
-
-# -- coming back -----------------------------------------------------------------------------------
 
 
 class Flaky:
@@ -437,9 +420,6 @@ def test_stop_ends_it_while_it_waits_to_come_back() -> None:
         raise SourceError("no such camera")
 
     assert len(list(Reconnecting(Flaky(), refuse, Policy(), stop).frames())) == 3
-
-
-# -- before there is a ring -------------------------------------------------------------------------
 
 
 class Ticking(Flaky):

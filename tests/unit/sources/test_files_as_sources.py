@@ -44,9 +44,6 @@ def read(source: Source, footage: Footage, most: int | None = None) -> list[tupl
         source.close()
 
 
-# -- where a file begins -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
@@ -96,9 +93,6 @@ def test_start_and_speed_reach_a_run(make_video: Write, tmp_path: Path) -> None:
     assert summary["problems"] == []
 
 
-# -- loops -------------------------------------------------------------------------------------------
-
-
 def test_a_video_loops_and_its_time_goes_on(make_video: Write, footage: Footage) -> None:
     source = open_source(str(make_video("clip.mp4", 20)), SourceOptions(loop=True))
     assert source.info.frame_count is None
@@ -125,9 +119,6 @@ def test_a_loop_needs_no_more_memory_from_round_to_round(make_video: Write) -> N
     assert after(200) - settled < 8 << 20
     assert process.num_fds() < 100
     source.close()
-
-
-# -- times of our own recordings -----------------------------------------------------------------------
 
 
 def write_timing(path: Path, pts_ns: list[int]) -> None:
@@ -171,9 +162,6 @@ def test_times_that_are_not_of_this_recording_do_not_count(
 def test_a_timing_file_of_something_else_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "cam_timing.csv").write_text("when,what\n1,2\n")
     assert recorded_times(tmp_path / "cam.mp4", 1).exactly(123) == 123
-
-
-# -- folders of images ---------------------------------------------------------------------------------
 
 
 def write_images(folder: Path, count: int, footage: Footage, name: str = "img{}.png") -> Path:
@@ -238,9 +226,6 @@ def test_an_image_of_another_size_ends_the_run(tmp_path: Path, footage: Footage)
     pipeline.start()
     with pytest.raises(SourceError, match="50x40"):
         pipeline.join()
-
-
-# -- a source of one's own ------------------------------------------------------------------------------
 
 
 @pytest.fixture

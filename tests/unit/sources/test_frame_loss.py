@@ -86,9 +86,6 @@ def test_frame_time_always_increases() -> None:
     assert times == sorted(set(times))
 
 
-# -- names and settings ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("rest", "expected"),
     [

@@ -52,9 +52,6 @@ def is_whole(image: UInt8) -> bool:
     return np.array_equal(image[1:, :-1], image[:-1, 1:])
 
 
-# -- what is asked for, and what comes ---------------------------------------------------------------
-
-
 @needs_camera
 @pytest.mark.parametrize("name", ["Mono8", "Mono16", "RGB8"])
 def test_pictures_come_whole_and_one_after_the_other(camera: FakeCamera, name: str) -> None:
@@ -175,9 +172,6 @@ def test_a_trigger_gives_a_frame_a_pulse_and_no_pulse_is_no_fault(camera: FakeCa
         source.close()
 
 
-# -- faults --------------------------------------------------------------------------------------------
-
-
 @needs_camera
 def test_incomplete_frames_are_left_out_and_counted(camera: FakeCamera) -> None:
     camera.start(lost_per_thousand=4)
@@ -253,9 +247,6 @@ def test_a_run_stops_at_once_while_its_camera_is_silent(camera: FakeCamera, tmp_
     with pytest.raises(SourceError, match=r"cannot be opened \(it has not answered for 0\.1 s\)"):
         open_genicam(ADDRESS, SourceOptions(open_timeout_s=0.1))
     assert time.monotonic() - began < SOON_S
-
-
-# -- without Aravis ------------------------------------------------------------------------------------
 
 
 def test_without_the_library_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,9 +83,6 @@ def await_server(kind: str, port: int) -> None:
         wait_for(answers, f"port {port} to answer")
 
 
-# -- frames ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["http", "udp"])
 def test_frames_come_in_order_and_fresh(kind: str, footage: Footage) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
@@ -141,9 +138,6 @@ def test_damaged_frames_are_never_shown_to_a_model_but_counted(tmp_path: Path, s
     assert files.summary["lost"] > 0
     (problem,) = files.summary["problems"]
     assert "came damaged or not at all, and were left out" in problem
-
-
-# -- RTSP ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +196,6 @@ def test_rtsp_killed_and_revived(rtsp_video: Path, footage: Footage) -> None:
     assert captured.segment == 1
     stop.set()
     source.close()
-
-
-# -- a server that goes and comes, under cropzoom run ------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -361,9 +352,6 @@ def test_lockstep_is_not_for_a_stream(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "is a live source and waits for nobody" in done.stderr
-
-
-# -- what cannot be opened ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

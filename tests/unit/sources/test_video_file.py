@@ -45,8 +45,6 @@ def times_ms(path: Path) -> list[float]:
         source.close()
 
 
-# -- order -------------------------------------------------------------------------------------------
-
 _FORMATS = [
     pytest.param("clip.mp4", "libx264", "yuv420p", id="mp4, H.264 with B-frames"),
     pytest.param("clip.mkv", "libx264", "yuv420p", id="mkv, H.264"),
@@ -126,9 +124,6 @@ def test_every_frame_can_be_left_uncopied(make_video: Write) -> None:
     source.close()
 
 
-# -- what is known of it -----------------------------------------------------------------------------
-
-
 def test_the_source_describes_itself(make_video: Write) -> None:
     source = VideoFile(make_video("my clip.mp4", 20, fps=25))
     assert (source.info.name, source.info.width, source.info.height) == ("my clip", 160, 96)
@@ -154,9 +149,6 @@ def test_a_source_left_in_the_middle_promises_nothing_about_the_rest(make_video:
     next(source.frames())
     assert source.problems() == []
     source.close()
-
-
-# -- time --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.mov"])
@@ -188,8 +180,6 @@ def test_frame_time_never_stands_still(make_video: Write) -> None:
     times = times_ms(make_video("clip.avi", 30, codec="libx264"))
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
 
-
-# -- rotation ----------------------------------------------------------------------------------------
 
 _MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 """Degrees clockwise → a, b, c, d of an MP4 display matrix."""
@@ -234,9 +224,6 @@ def test_a_rotated_file_says_its_turned_size_before_the_first_frame(
     assert (source.info.width, source.info.height) == size
     assert {(captured.width, captured.height) for captured in source.frames()} == {size}
     source.close()
-
-
-# -- files cut short ---------------------------------------------------------------------------------
 
 
 def cut_off(path: Path, share: float) -> Path:
@@ -308,9 +295,6 @@ def test_a_spoilt_packet_is_left_out_and_counted(make_video: Write, footage: obj
 
 def test_an_intact_file_has_no_problems_to_report(make_video: Write) -> None:
     assert read(make_video("clip.mp4", 30, codec="libx264"))[1] == []
-
-
-# -- what is no video --------------------------------------------------------------------------------
 
 
 def refusal(path: Path) -> str:

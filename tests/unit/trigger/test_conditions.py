@@ -32,9 +32,6 @@ def held(when: str, xs: list[float | None], step_ms: float = 10.0, **others: Any
     return on
 
 
-# -- zones -------------------------------------------------------------------------------------------
-
-
 def test_inside_and_outside() -> None:
     xs = [400.0, 320.0, 321.0, 0.0, -1.0]
     assert held("{inside: left_half, keypoint: snout}", xs) == [1, 3]
@@ -88,9 +85,6 @@ def test_dwelt_counts_from_the_first_pose_inside() -> None:
 def test_minimum_duration_of_a_rule() -> None:
     xs = [300.0, 300.0, 400.0, 300.0, 300.0, None, 300.0, 300.0]
     assert held("{inside: left_half, keypoint: snout}", xs, for_ms=30) == [6, 7]
-
-
-# -- numbers -----------------------------------------------------------------------------------------
 
 
 def test_hysteresis_keeps_a_threshold() -> None:
@@ -216,9 +210,6 @@ def test_state_is_what_the_rule_allows() -> None:
     assert fired_frames(bench.decisions) == [1, 4]
 
 
-# -- cm ----------------------------------------------------------------------------------------------
-
-
 def test_zones_and_lengths_in_cm() -> None:
     by_ten = from_scale(10.0, (640, 480))
     built = one_rule(
@@ -248,9 +239,6 @@ def test_speed_in_cm_is_that_on_the_floor_whatever_the_slant() -> None:
     assert on == [False] * 5 + [True] * 25
 
 
-# -- filters -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["one_euro", "kalman"])
 def test_speed_and_prediction_come_from_the_filter(name: str) -> None:
     """At 300 px/s an animal 50 ms ahead is in the zone 15 px before its pose is."""
@@ -266,9 +254,6 @@ def test_speed_and_prediction_come_from_the_filter(name: str) -> None:
     (frame,) = fired_frames(bench.decisions)
     assert frame is not None
     assert 320 < xs[frame] < 340
-
-
-# -- three values ------------------------------------------------------------------------------------
 
 
 class Said(Condition):

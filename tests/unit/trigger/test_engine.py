@@ -46,9 +46,6 @@ def acts(decision: Decision) -> list[str]:
     return [f"{a.output} {a.act}" for a in decision.actions]
 
 
-# -- one firing an episode ---------------------------------------------------------------------------
-
-
 def test_a_pulse_says_all_that_it_rests_on() -> None:
     bench = Bench(one_rule(ENTERED, fire=["laser", "marks"]))
     (decision,) = bench.see_all([OUT, IN])
@@ -114,9 +111,6 @@ def test_an_output_that_two_rules_hold_goes_off_with_the_last() -> None:
     assert acts(released) == ["marks off"]
     (released,) = bench.see(OUT, tail=(OUT, 100.0, 0.9))
     assert acts(released) == ["laser off"]
-
-
-# -- gates -------------------------------------------------------------------------------------------
 
 
 def test_refractory_time_counts_from_the_firing_and_is_told_once() -> None:
@@ -239,9 +233,6 @@ def test_minutes_count_from_arming() -> None:
     assert released.now_ns == START_NS + 1200 * MS
 
 
-# -- arming ------------------------------------------------------------------------------------------
-
-
 def test_it_begins_disarmed_and_tells_what_would_have_fired() -> None:
     bench = Bench(one_rule(ENTERED), armed=False)
     bench.see_all([OUT, IN, IN, OUT, IN])
@@ -301,9 +292,6 @@ def test_stop_is_safe_and_the_end() -> None:
     assert (safe.verdict, acts(safe)) == ("safe", ["laser safe", "marks safe"])
     assert bench.engine.deadline_ns is None
     assert bench.see(IN) == bench.take(order("test", 30, "laser")) == []
-
-
-# -- poses that are not trusted ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -378,9 +366,6 @@ def test_a_rule_may_be_stricter_than_the_others() -> None:
     bench = Bench(two)
     bench.see(IN, latency_ms=20.0)
     assert [(d.rule, d.verdict) for d in bench.decisions] == [("a", "refused"), ("b", "fired")]
-
-
-# -- the stream --------------------------------------------------------------------------------------
 
 
 def test_a_hold_without_poses_lets_go_and_then_all_is_safe_once() -> None:
@@ -483,8 +468,6 @@ def test_the_engine_wants_what_its_rules_name() -> None:
     with pytest.raises(ValueError, match="no calibration was given"):
         Engine(one_rule("{speed_cm_per_s: snout, above: 1}", calibration="x"), 1)
 
-
-# -- properties --------------------------------------------------------------------------------------
 
 MANY = """
 pulse: {when: {entered: left_half, keypoint: snout}, fire: laser, pulse_ms: 7, refractory_ms: 90, max_on_s: 0.03}
@@ -608,9 +591,6 @@ def test_whatever_comes_the_rules_of_safety_hold(events: list[Event]) -> None:
     again = Engine(many(), 3)
     repeated = [d for event, _ in taken for d in again.take(event)]
     assert decisions_text(repeated) == decisions_text(d for _, ds in taken for d in ds)
-
-
-# -- fuzz --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -139,9 +139,6 @@ def test_a_pulse_that_was_not_given_is_said() -> None:
     assert bench.see(100.0) == []
 
 
-# -- the output's thread ---------------------------------------------------------------------------
-
-
 class Clocked(Output):
     """Writes at ``now``, which ``takes_ns`` moves on before the write is done."""
 
@@ -240,8 +237,6 @@ def test_a_loop_that_hangs_does_not_keep_any_kind_of_output_on(clocked: Any) -> 
     assert (done[1].action.act, done[1].outcome, output.acts[-1]) == (Act.SAFE, Outcome.SILENT, Act.SAFE)
 
 
-# -- a process that is held up ---------------------------------------------------------------------
-
 LINE = """
 import time
 def line(job):
@@ -303,9 +298,6 @@ def test_a_process_that_was_stopped_fires_on_nothing_old(tmp_path: Path) -> None
     )
     in_time = of_fired[of_fired["error"].isna()]
     assert ((in_time["written_ns"] - in_time["at"]) <= 171 * MS).all()
-
-
-# -- how long an on may last -----------------------------------------------------------------------
 
 
 def test_an_on_says_how_long_the_limits_let_it_last() -> None:

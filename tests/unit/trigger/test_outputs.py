@@ -69,9 +69,6 @@ def rig() -> Iterator[Callable[..., Rig]]:
     wait_for(lambda: threading.active_count() <= threads, "the end of all threads")
 
 
-# -- the rules file --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("mapping", "line"),
     [
@@ -116,9 +113,6 @@ def test_a_missing_library_is_said_with_its_command(monkeypatch, library, mappin
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigError, match=rf"needs {package}: .*pip install -e '\.\[outputs\]'"):
         Outputs({"x": parse_output("x", mapping)}, print)
-
-
-# -- ZeroMQ and Open Ephys -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -282,8 +276,6 @@ def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig, plugin):
     assert outputs.wait(3).error == ""
 
 
-# -- LSL and OSC -----------------------------------------------------------------------------------
-
 INLET = """
 import sys, time, pylsl
 streams = pylsl.resolve_byprop("name", sys.argv[1], timeout=20)
@@ -389,8 +381,6 @@ def test_osc_arrives_at_a_real_server(rig):
         thread.join()
     assert got == [("/cropzoom", "pulse", 12.5, "corner", 7, 42)]
 
-
-# -- Python and shell ------------------------------------------------------------------------------
 
 LAB = """
 import threading, time
@@ -571,9 +561,6 @@ def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it
     outputs.do("bell", Act.PULSE, 10)
     assert outputs.wait(3).error == ""
     assert "output bell works again, after 1 error\n" in caplog.text
-
-
-# -- dry run, the clock, the log -------------------------------------------------------------------
 
 
 def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig, tmp_path, caplog):

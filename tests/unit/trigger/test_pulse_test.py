@@ -151,8 +151,6 @@ def test_a_signal_ends_a_long_test_pulse_at_once(tmp_path: Path) -> None:
     assert line.read_text().split() == ["on", "safe"]
 
 
-# -- starts that are broken off --------------------------------------------------------------------
-
 SLOW = """
 import time
 def note(what):

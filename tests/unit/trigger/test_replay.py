@@ -123,9 +123,6 @@ def test_what_is_no_file_of_inputs_is_refused_in_one_line(tmp_path: Path) -> Non
         read_inputs(tmp_path / "missing")
 
 
-# -- a real run, through a real socket ---------------------------------------------------------------
-
-
 def patient_rules() -> Rules:
     """No limit that depends on how busy the machine is."""
     return rules(ARENA_RULES, max_age_ms=2e4, hold_max_age_ms=2e4, stream_lost_after_ms=2e4, bridge_ms=1000)

@@ -77,9 +77,6 @@ def connect() -> Iterator[Callable[..., Host]]:
         assert host.outputs.close() == []
 
 
-# -- the protocol ----------------------------------------------------------------------------------
-
-
 @given(st.binary(max_size=100))
 def test_whatever_a_board_sends_raises_nothing(data):
     lines = protocol.Lines().feed(data)
@@ -134,9 +131,6 @@ def test_a_channel_is_on_while_it_is_held_or_pulsed(steps):
         assert {c for c, on in shown.items() if on} == {c for c in range(1, 5) if c in held or until.get(c, 0) > now}
 
 
-# -- both boards, and no library of ours in between ------------------------------------------------
-
-
 ANSWERS = [
     (b"?", b"I cropzoom_trigger 1 4"),
     (b"N 1 1", b"E 1 no watchdog"),
@@ -162,9 +156,6 @@ def test_what_the_boards_answer(board):
             port.write(line + b"\n")
             assert (line, port.readline().strip()) == (line, answer)
     assert board.changes == []
-
-
-# -- host and board --------------------------------------------------------------------------------
 
 
 def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board, connect):
