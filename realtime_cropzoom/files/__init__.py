@@ -1,1 +1,10 @@
-"""Files on disk: paths as users give them, names of formats, CSV text, and files that are whole or absent."""
+"""Files on disk: how they are found, read and written. Every other sub-package may import this one.
+
+In reading order:
+
+* ``paths``: paths as users type them, and questions about them that never raise.
+* ``formats``: the file endings of videos and images, and the natural order of a folder.
+* ``csv_text``: CSV text that spreadsheets and other programs wrote, with one-line errors.
+* ``atomic``: files that are complete or absent, and CSV files that ``--resume`` continues.
+* ``append``: a CSV file that grows during a run.
+"""

@@ -17,24 +17,43 @@ NO_ANSWER = "the disk does not answer"
 
 
 def taken_away(path: Path, written: int) -> str:
-    """Say so where somebody has taken away a file of which so many bytes are written; nothing where it is there.
+    """Return a warning if an open output file was moved, deleted, replaced or cut short.
 
-    Whoever writes to an open file does not learn of that: the rows go to where the file was moved, or nowhere.
+    The operating system does not report this to the writer: the rows go to the moved file, or nowhere.
+
+    Args:
+        path: The path under which the file was opened.
+        written: Number of bytes written to it so far.
+
+    Returns:
+        One line for the user, or "" if the file is in place or its state cannot be read.
     """
     try:
         size = path.stat().st_size
     except FileNotFoundError:
         gone = path if path.parent.exists() else path.parent
         return moved_or_deleted(gone)
-    except OSError:  # cannot be told
+    except OSError:  # unknown: no warning without proof
         return ""
     return f"{path} was replaced or cut short while it was written: rows are lost" if size < written else ""
 
 
 class RowFile:
-    """A file of lines that survives a full disk."""
+    """A CSV file that keeps its rows in memory while the disk refuses them, and counts the rows it drops.
+
+    The file is complete up to its last ``flush``. Not thread-safe.
+    """
 
     def __init__(self, path: Path, header: str) -> None:
+        """Create the file and write its header.
+
+        Args:
+            path: The file. It must not exist yet.
+            header: The header lines, each with its line break.
+
+        Raises:
+            SinkError: if the file exists or cannot be written.
+        """
         self.path = path
         self.error = ""
         self.lost_rows = 0
@@ -51,14 +70,14 @@ class RowFile:
             if_refused.pop_all()
 
     def add(self, line: str) -> None:
-        """Queue a line; it is lost, and counted, if too much is waiting already."""
+        """Queue a line, which ends with its line break. Drop and count it if more than 16 MiB are queued."""
         if len(self._pending) > _PENDING_BYTES:
             self.lost_rows += 1
         else:
             self._pending += line.encode()
 
     def flush(self) -> None:
-        """Hand what is queued to the operating system, as much as it takes."""
+        """Write the queued lines. If the disk refuses them, log the first error, keep the rest and never raise."""
         try:
             self._write_pending()
         except OSError as error:
@@ -67,27 +86,27 @@ class RowFile:
             self.error = error.strerror or str(error)
 
     def missing(self) -> str:
-        """Say so where the file is not where it was made, or shorter than what was written to it."""
+        """Return a warning if the file is no longer in place or too short, else "". The first warning stays."""
         self._missing = self._missing or taken_away(self.path, self._written)
         return self._missing
 
     def problem(self) -> str:
-        """Say what is not in the file; nothing where all is."""
+        """Return one line that names what the file lacks, or "" if it is complete."""
         lost = f"{self.path}: {self.error}; {self.lost_rows} rows are lost" if self.lost_rows else ""
         return self._missing or lost
 
     def waiting_rows(self) -> int:
-        """Return how many rows are not handed to the operating system yet."""
+        """Return the number of queued rows that are not yet written completely."""
         return self._pending.count(b"\n")
 
     def _write_pending(self) -> None:
-        while self._pending:  # a disk that fills up takes the first part of it, and raises only for the next
+        while self._pending:  # a disk that fills up writes the first part, and raises only at the next write
             written = self._file.write(self._pending)
             del self._pending[: written or 0]
             self._written += written or 0
 
     def close(self) -> None:
-        """Try the rest once more, count what is lost, and close."""
+        """Try to write the queued rows once more, count the rest as lost, and close the file."""
         self.flush()
         self.lost_rows += self.waiting_rows()
         self.missing()
@@ -95,5 +114,5 @@ class RowFile:
 
 
 def _to_append(path: str, flags: int) -> int:
-    """Open so that each row goes to the end, even where somebody has emptied the file: else it begins with zeros."""
+    """Open for appending. If another program empties the file, later rows then do not follow a block of zeros."""
     return os.open(path, flags | os.O_APPEND, 0o666)

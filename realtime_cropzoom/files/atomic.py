@@ -1,8 +1,8 @@
-"""Files that are there whole or not at all: written under another name, renamed when they are done.
+"""Output files that are complete or absent: written under a temporary name, renamed when complete.
 
-A recording takes long to predict, so what an interrupted command has got so far stays beside
-the file it was to become, as ``<name>.partial``, and ``--resume`` goes on from there. A note
-beside it, ``<name>.partial.json``, says what it was made of: nothing else may be added to it.
+Predicting a recording takes long. An interrupted command therefore leaves its rows beside the
+final file, as ``<name>.partial``, and ``--resume`` continues from them. A second file,
+``<name>.partial.json``, lists the inputs of these rows: ``--resume`` refuses other inputs.
 """
 
 from __future__ import annotations
@@ -27,30 +27,42 @@ from realtime_cropzoom.errors import DataError, SinkError, advised
 _FLUSH_S = 0.5
 _ADVICE = "; give another file with --out"
 Say = Callable[[str], None]
-"""Tells the user something, in a line."""
+"""Function that shows the user one line."""
 
 
 def partial_of(final: Path) -> Path:
-    """Where a file is written until it is complete."""
+    """Return the temporary path under which a file is written until it is complete: ``<name>.partial``."""
     return final.with_name(final.name + ".partial")
 
 
 class RowsFile:
-    """A CSV file that grows row by row, and gets its name when it is complete."""
+    """A resumable CSV file: it grows row by row under a temporary name and is renamed when complete.
+
+    Use it as a context manager. Leaving the block without ``commit`` keeps the rows for ``--resume``.
+    """
 
     def __init__(
         self, final: Path, header: str, made_of: Mapping[str, object], *, resume: bool, announce: bool = True
     ) -> None:
-        """Begin ``final``, or go on with what is there of it. Raises SinkError or DataError.
+        """Start the file, or continue the rows that an earlier command left.
 
-        With ``announce``, an error that ends it early gets a note that says how to go on.
+        Args:
+            final: The path of the complete file.
+            header: The header lines, each with its line break.
+            made_of: The inputs of the rows, by name. Stored beside the rows and compared by ``resume``.
+            resume: Whether to continue existing rows. Otherwise they are overwritten.
+            announce: Whether an error that ends the block early gets a note with the way to continue.
+
+        Raises:
+            SinkError: if the file cannot be written.
+            DataError: if the existing rows come from other inputs.
         """
         self.final = final
         self._announce = announce
         self._partial = partial_of(final)
         self._note = final.with_name(final.name + ".partial.json")
         self.rows = 0
-        """Rows that an earlier command has left."""
+        """Number of complete rows that an earlier command left."""
         self._header_rows = header.count("\n")
         self._pending: list[str] = []
         self._flushed_s = time.monotonic()
@@ -71,7 +83,7 @@ class RowsFile:
                 raise
 
     def shorten(self, rows: int) -> None:
-        """Forget all but the first ``rows`` rows that an earlier command has left."""
+        """Truncate the rows of an earlier command to the first ``rows``."""
         if rows < self.rows:
             with self._partial.open("rb") as file:
                 size = sum(len(line) for line, _ in zip(file, range(self._header_rows + rows), strict=False))
@@ -80,24 +92,28 @@ class RowsFile:
             self.rows = rows
 
     def row(self, number: int) -> str:
-        """Return a row that an earlier command has left."""
+        """Return row ``number``, counted from 0, of an earlier command, without its line break."""
         with self._partial.open(encoding="utf-8") as file:
             return next(islice(file, self._header_rows + number, None)).rstrip("\n")
 
     def earlier_rows(self, count: int) -> Iterator[str]:
-        """Yield the first rows that an earlier command has left, ``count`` at most."""
+        """Yield the first rows of an earlier command, at most ``count``, without line breaks."""
         with self._partial.open(encoding="utf-8") as file:
             for line in islice(file, self._header_rows, self._header_rows + count):
                 yield line.rstrip("\n")
 
     def add(self, line: str) -> None:
-        """Add a row."""
+        """Add a row, which ends with its line break. Rows are flushed every 0.5 s. Raises SinkError as ``flush``."""
         self._pending.append(line)
         if time.monotonic() - self._flushed_s > _FLUSH_S:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all rows to the operating system. Raises SinkError, as where the disk is full."""
+        """Write all queued rows.
+
+        Raises:
+            SinkError: if the rows cannot be written, for example because the disk is full.
+        """
         rows, self._pending = self._pending, []
         data, offset = self._unwritten
         self._unwritten = (data + "".join(rows).encode(), offset)
@@ -106,16 +122,16 @@ class RowsFile:
         self._flushed_s = time.monotonic()
 
     def _write(self) -> None:
-        """Write what has not been written. Where Ctrl-C comes in between, the same goes to the same place again."""
+        """Write the unwritten bytes at their own offset. After Ctrl-C the same bytes go to the same place again."""
         data, offset = self._unwritten
-        while data:  # a disk that fills up takes the first part, and raises only for the next
+        while data:  # a disk that fills up writes the first part, and raises only at the next write
             self._file.seek(offset)
             taken = self._file.write(data) or 0
             data, offset = data[taken:], offset + taken
             self._unwritten = (data, offset)
 
     def commit(self) -> None:
-        """Give the file its name."""
+        """Write the remaining rows and rename the file to its final name. Raises SinkError if that fails."""
         self.flush()
         self._file.close()
         with _words_for(self.final):
@@ -135,13 +151,16 @@ class RowsFile:
         self._file.close()
         rows = self._forget_if_empty()
         if rows and error is not None and self._announce:
-            # What was stopped, or ran out of disk, can go on; bad input must be mended first.
+            # --resume helps after Ctrl-C or a full disk; bad input must be corrected first.
             how = "; the same command with --resume goes on from there"
             goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
             error.add_note(f"{rows} frames are in {self._partial}{how if goes_on else ''}")
 
     def _take_up(self, made_of: Mapping[str, object]) -> int:
-        """Count what is there and return where it ends; a row that was cut off is written anew."""
+        """Count the complete rows of an earlier command and return the byte offset of their end.
+
+        An incomplete last row is left out: it is written again. Raises DataError if the inputs differ.
+        """
         self.rows, size = self._complete_rows()
         if self.rows == 0:
             return 0
@@ -158,7 +177,7 @@ class RowsFile:
         return size
 
     def _forget_if_empty(self) -> int:
-        """Return how many rows are there; without any there is nothing to go on from, and nothing is left."""
+        """Return the number of complete rows. If there is none, delete the temporary files."""
         rows, _ = self._complete_rows()
         if rows == 0:
             self._partial.unlink(missing_ok=True)
@@ -166,7 +185,7 @@ class RowsFile:
         return rows
 
     def _complete_rows(self) -> tuple[int, int]:
-        """Return how many rows are in the file to their end, and where the last of them ends."""
+        """Return the number of complete rows and the byte offset at which the last of them ends."""
         lines, size = 0, 0
         with self._partial.open("rb") as file:
             for line in file:
@@ -178,7 +197,13 @@ class RowsFile:
 
 @contextmanager
 def replacing(final: Path) -> Iterator[IO[str]]:
-    """Open a text file that takes its name, and the place of an older one, when it is complete. Raises SinkError."""
+    """Open a UTF-8 text file that replaces ``final`` when the block ends without an error.
+
+    After an error the temporary file is deleted and an older ``final`` stays.
+
+    Raises:
+        SinkError: if the file cannot be written.
+    """
     partial = partial_of(final)
     with _words_for(final):
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -192,9 +217,16 @@ def replacing(final: Path) -> Iterator[IO[str]]:
 
 
 def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
-    """Write a picture, in OpenCV's order of colours, whole or not at all. Raises SinkError.
+    """Write an image that is complete or absent, and create its folder.
 
-    OpenCV only encodes it: on a full disk it leaves half a file of some kinds, and says that all is well.
+    OpenCV only encodes. Its own writer leaves half a file of some formats on a full disk and reports success.
+
+    Args:
+        final: The file. Its ending names the format.
+        pixels: (H, W) or (H, W, 3) integers, in OpenCV's channel order (BGR).
+
+    Raises:
+        SinkError: if the image cannot be encoded or written.
     """
     data = encode_image(final, pixels)
     make_folder(final.parent)
@@ -202,21 +234,38 @@ def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
 
 
 def write_whole(final: Path, content: bytes | str, advice: str = _ADVICE) -> None:
-    """Write a small file, whole or not at all. Raises SinkError, which ends with ``advice``."""
+    """Write a small file that is complete or absent.
+
+    Args:
+        final: The file, replaced if it exists.
+        content: Bytes, or text, which is written as UTF-8.
+        advice: The end of the error text.
+
+    Raises:
+        SinkError: if the file cannot be written.
+    """
     write_all({final: content}, advice)
 
 
 def write_all(contents: Mapping[Path, bytes | str], advice: str = _ADVICE) -> None:
-    """Write small files that belong together: all of them, or none. Raises SinkError, which ends with ``advice``.
+    """Write small files that belong together.
 
-    Where it fails nothing is left under their names, so that the same command can be tried again. What a
-    link points at is replaced, and not the link.
+    All files are written under temporary names before the first is renamed, and no temporary file stays.
+    If writing fails, no final name has changed, so that the same command can be tried again. For a link,
+    the file that it points to is replaced, not the link.
+
+    Args:
+        contents: Bytes or text by path. Text is written as UTF-8.
+        advice: The end of the error text.
+
+    Raises:
+        SinkError: if a file cannot be written, or a path is a folder or a device.
     """
     targets = {final: _target(final) for final in contents}
     try:
         for final, content in contents.items():
             with _words_for(final, advice):
-                # A file name in a text need not be UTF-8: what of it is not is written as JSON and YAML write it.
+                # A file name in a text need not be UTF-8: other bytes are written as backslash escapes.
                 data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
                 partial_of(targets[final]).write_bytes(data)
         for final, target in targets.items():
@@ -229,7 +278,7 @@ def write_all(contents: Mapping[Path, bytes | str], advice: str = _ADVICE) -> No
 
 
 def _target(final: Path) -> Path:
-    """Return what is to be replaced. Raises SinkError where it is something else than a file."""
+    """Return the file to replace, links resolved. Raises SinkError if it is a folder or a device."""
     with _words_for(final):
         target = Path(os.path.realpath(final))
         if target.exists() and not target.is_file():
@@ -240,7 +289,7 @@ def _target(final: Path) -> Path:
 
 
 def is_same_image(path: Path, pixels: npt.NDArray[np.integer[Any]]) -> bool:
-    """Whether a file is what ``write_image`` would write, or holds the same pixels."""
+    """Return whether an existing file equals what ``write_image`` would write, byte for byte or pixel for pixel."""
     if path.read_bytes() == encode_image(path, pixels):
         return True
     found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -248,9 +297,17 @@ def is_same_image(path: Path, pixels: npt.NDArray[np.integer[Any]]) -> bool:
 
 
 def encode_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> bytes:
-    """Return a picture, in OpenCV's order of colours, as the kind of file that its name says. Raises SinkError."""
+    """Return an image as the bytes of a file.
+
+    Args:
+        final: The file name. Its ending names the format.
+        pixels: (H, W) or (H, W, 3) integers, in OpenCV's channel order (BGR).
+
+    Raises:
+        SinkError: if OpenCV cannot encode these pixels in this format.
+    """
     try:
-        if not final.suffix.isascii():  # OpenCV ends the process where a name is no text
+        if not final.suffix.isascii():  # OpenCV ends the process if the ending cannot be decoded as text
             raise ValueError
         return bytes(cv2.imencode(final.suffix, pixels)[1].tobytes())
     except (cv2.error, ValueError) as error:
@@ -262,7 +319,7 @@ def encode_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> bytes:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that files are to go to. Raises SinkError."""
+    """Create an output folder and its parents, if missing. Raises SinkError if that fails."""
     with _words_for(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -276,10 +333,14 @@ def _words_for(final: Path, advice: str = "") -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> str | None:
-    """Write a small file, whole or not at all; return what went wrong instead of raising: a run goes on without it."""
+    """Write a small text file that is complete or absent, without raising: a run continues without it.
+
+    Returns:
+        None, or one line that says why the file cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
-        # A file name need not be UTF-8: what of it is not is written as JSON and YAML write it.
+        # A file name need not be UTF-8: other bytes are written as backslash escapes.
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
         part.replace(path)
     except OSError as error:
@@ -292,16 +353,20 @@ def write_text(path: Path, text: str) -> str | None:
 
 
 def moved_or_deleted(path: Path) -> str:
-    """Say that a folder or file is not there any more, though it is being written."""
+    """Return the warning for a folder or file that disappeared while a run writes to it."""
     return f"{path} was moved or deleted while it was written: what is written is there now, or lost"
 
 
 def must_write_text(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all. Raises DataError: what the command is for is in it."""
+    """Write a small text file that is complete or absent, and that is the result of the command.
+
+    Raises:
+        DataError: if the file cannot be written.
+    """
     if (problem := write_text(path, text)) is not None:
         raise DataError(f"cannot write {problem}; free some space, or give another folder")
 
 
 def to_json(summary: dict[str, Any]) -> str:
-    """Return a summary as indented JSON."""
+    """Return a summary as indented JSON with a final line break. Values unknown to JSON are written as text."""
     return json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n"

@@ -1,4 +1,4 @@
-"""CSV files as spreadsheets and other programs leave them: what is read of them, and what is refused in which words."""
+"""CSV text as spreadsheets and other programs write it: reads rows and numbers, and reports bad cells in one line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None")
-"""What a cell without a number may hold."""
+"""Texts that count as an empty cell."""
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
 def cannot_read(path: Path, error: Exception, what: str = "") -> DataError:
-    """Return the error that says in one line why ``path`` cannot be read. ``what`` names its kind, as "the table "."""
+    """Return the one-line error for a file that cannot be read.
+
+    Args:
+        path: The file.
+        error: The error that reading it raised.
+        what: The kind of file with a final space, for example "the table ".
+    """
     if isinstance(error, UnicodeDecodeError):
         return DataError(f"cannot read {what}{path}: it is not UTF-8 text; save it as CSV in UTF-8")
     text = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -32,7 +38,11 @@ def cannot_read(path: Path, error: Exception, what: str = "") -> DataError:
 
 
 def check_separator(path: Path, first_line: str) -> None:
-    """Raise DataError where the columns are separated by something else than commas."""
+    """Check that the first line of a CSV file separates its columns with commas.
+
+    Raises:
+        DataError: if the line has semicolons or tabs and no comma.
+    """
     for mark, words in _OTHER_SEPARATORS.items():
         if mark in first_line and "," not in first_line:
             raise DataError(
@@ -42,9 +52,12 @@ def check_separator(path: Path, first_line: str) -> None:
 
 
 def first_records(path: Path, count: int, what: str = "") -> tuple[list[list[str]], str]:
-    """Return the cells of the first records, and their text as it is, with ``\\n`` at the end of lines.
+    """Return the cells of the first ``count`` records, and their unchanged text with ``\\n`` as line break.
 
-    A record may have several lines, where a cell in quotes has a line break. Raises DataError.
+    A record has several lines if a quoted cell contains a line break. A short file gives fewer records.
+
+    Raises:
+        DataError: if the file cannot be read, is not UTF-8 or has other separators than commas.
     """
     taken: list[str] = []
 
@@ -65,7 +78,12 @@ def first_records(path: Path, count: int, what: str = "") -> tuple[list[list[str
 
 
 def reading(index_columns: int, columns: int) -> dict[str, Any]:
-    """Return how pandas is to read rows without a header: the index as text that stays as it is, numbers after it."""
+    """Return the arguments of ``pandas.read_csv`` for rows without a header.
+
+    Args:
+        index_columns: Number of leading columns that are read as unchanged text.
+        columns: Number of columns after them, which hold numbers. Each text of ``MISSING`` becomes NaN.
+    """
     return {
         "header": None,
         "dtype": dict.fromkeys(range(index_columns), str),
@@ -76,9 +94,15 @@ def reading(index_columns: int, columns: int) -> dict[str, Any]:
 
 
 def named_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tuple[str, ...], pd.DataFrame]:
-    """Return the name of each row, and the rows; empty ones, as spreadsheets leave them at the end, are left out.
+    """Return the name of each row, and the rows without empty ones, which spreadsheets leave at the end.
 
-    Raises DataError where a row has numbers but no name.
+    Args:
+        path: The file, for the error text.
+        table: The rows as pandas read them.
+        index_columns: Number of leading columns that form the name. Their cells are joined with "/".
+
+    Raises:
+        DataError: if a row has numbers but no name.
     """
     cells = table.iloc[:, :index_columns].fillna("")
     nameless = (cells == "").all(axis=1)
@@ -98,7 +122,21 @@ def named_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tup
 def numbers(
     path: Path, index: Sequence[str], table: pd.DataFrame, positions: Sequence[int], names: Sequence[str]
 ) -> Float64:
-    """Return columns as numbers, NaN for empty cells. Raises DataError that names the first cell that is none."""
+    """Return columns of a table as numbers.
+
+    Args:
+        path: The file, for the error text.
+        index: The name of each row, for the error text.
+        table: The rows as pandas read them.
+        positions: The columns to return, counted from 0.
+        names: The name of each returned column, for the error text.
+
+    Returns:
+        (rows, columns) float64; NaN for an empty cell.
+
+    Raises:
+        DataError: if a row is too short, or a cell holds something else than a finite number. Names the first.
+    """
     if positions and table.shape[1] <= max(positions):
         raise DataError(f"{path} has rows of {table.shape[1]} cells; its header has more: {max(positions) + 1}")
     chosen = table.iloc[:, list(positions)]
@@ -122,7 +160,7 @@ def numbers(
 
 
 def frame_number(cell: str) -> int | None:
-    """Return the number of a frame, or None where the cell is none; ``3.0`` is one, as pandas writes it."""
+    """Return the frame number in a cell, or None if it holds none. ``3.0``, as pandas writes it, counts as 3."""
     text = cell.strip()
     whole, point, rest = text.partition(".")
     if not (whole.isascii() and whole.isdigit()) or len(whole) > 15 or (point and rest.strip("0")):
@@ -131,7 +169,16 @@ def frame_number(cell: str) -> int | None:
 
 
 def frame_numbers(path: Path, index: Sequence[str], what: str = "row") -> npt.NDArray[np.int64]:
-    """Return the frame that each row is about. Raises DataError where one is none, or is there twice."""
+    """Return the frame number of each row, (rows,) int64, counted from 0.
+
+    Args:
+        path: The file, for the error text.
+        index: The first cell of each row.
+        what: The word for a row in the error text.
+
+    Raises:
+        DataError: if a cell holds no frame number, or a frame occurs twice.
+    """
     found = [frame_number(cell) for cell in index]
     if None in found:
         row = found.index(None)

@@ -1,7 +1,7 @@
-"""Which files are taken for videos and which for images, by their endings: the one list of all commands.
+"""File endings of videos and images: the one list that all commands use.
 
-A file that is given by its own name may have any ending, if FFmpeg finds a video in it; the list is for
-folders, and tells images from videos.
+The list selects the files of a folder and separates images from videos. A single file that a user
+names may have any ending if FFmpeg finds a video in it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video by its ending, in small or capital letters."""
+    """Return whether the file ending, in small or capital letters, is that of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its ending, in small or capital letters."""
+    """Return whether the file ending, in small or capital letters, is that of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the files of a folder in natural order, hidden ones left out. Raises DataError.
+    """Return the files of a folder in natural order, without hidden files and subfolders.
 
-    Hidden files are no one's recordings: macOS leaves a ._clip.mp4 beside each clip.mp4 on a foreign disk.
+    Hidden files are never recordings: macOS writes a ._clip.mp4 beside each clip.mp4 on a foreign disk.
+
+    Raises:
+        DataError: if the folder cannot be read.
     """
     try:
         return sorted((p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()), key=natural)
@@ -49,6 +52,6 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Put img2 before img10."""
+    """Return a sort key for natural order: img2 before img10."""
     parts = re.findall(r"\d+|\D+", path.name.lower())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

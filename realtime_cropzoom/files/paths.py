@@ -1,4 +1,7 @@
-"""Paths as users give them, asked about without an error where a folder may not be entered or a name is too long."""
+"""Paths as users type them, and questions about them that do not raise.
+
+A folder that the user may not enter, or a name that is too long, gives an answer instead of an error.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ from pathlib import Path
 
 
 def user_path(given: str | Path) -> Path:
-    """Return the path that a user means: a leading ~ is their home, unless there is a file of that very name."""
+    """Return the path that a user means: a leading ~ is the home folder, unless a file has this exact name."""
     path = Path(given)
     if not str(given).startswith("~") or is_there(path):
         return path
     try:
         return path.expanduser()
-    except RuntimeError:  # ~NAME, of nobody here
+    except RuntimeError:  # ~NAME of an unknown user
         return path
 
 
 def is_there(path: Path) -> bool:
-    """Whether something is there, also where nobody may look at it: who opens it then says why."""
+    """Return whether the path exists. A path that may not be inspected counts: opening it reports the reason."""
     try:
         return path.exists()
     except OSError as error:
@@ -26,7 +29,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder, as far as one may look."""
+    """Return whether the path is a folder; False if it may not be inspected."""
     try:
         return path.is_dir()
     except OSError:
@@ -34,7 +37,7 @@ def is_folder(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file, as far as one may look."""
+    """Return whether the path is a file; False if it may not be inspected."""
     try:
         return path.is_file()
     except OSError:
@@ -42,7 +45,7 @@ def is_file(path: Path) -> bool:
 
 
 def why_not_readable(path: Path) -> str:
-    """Return why a file cannot be read, in the system's words; nothing where it can."""
+    """Return the operating system's reason why a file cannot be read, or "" if it can."""
     try:
         with path.open("rb"):
             return ""
@@ -51,5 +54,5 @@ def why_not_readable(path: Path) -> str:
 
 
 def as_text(name: str) -> str:
-    """Return a name that can be sent: a file name need not be UTF-8, a message must."""
+    """Return a file name as valid UTF-8 for a message. Other bytes become backslash escapes."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
