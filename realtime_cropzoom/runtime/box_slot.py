@@ -1,7 +1,7 @@
-"""Detector → pose: the slot that boxes pass through.
+"""Box slot: hands detections from the detector thread to the pose thread.
 
-One slot, newest wins; the schedule in it decides what a frame gets. The lock guards the
-schedule. Live, ``choose`` never waits.
+Its schedule decides which box a frame gets; a lock guards the schedule. With the schedule of live
+runs ``choose`` never waits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from realtime_cropzoom.types import BoxInForce, Detection, Stamp
 
 
 class BoxSlot:
-    """A schedule that one thread feeds and another asks."""
+    """A schedule that the detector thread feeds and the pose thread queries."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -21,24 +21,32 @@ class BoxSlot:
         self._closed = False
 
     def offer(self, detection: Detection) -> None:
-        """Hand in a detection."""
+        """Pass a detection to the schedule and wake a waiting ``choose``."""
         with self._changed:
             self._schedule.offer(detection)
             self._changed.notify_all()
 
     @property
     def closed(self) -> bool:
-        """Whether no detection will come any more: what ``choose`` does not know then it never will."""
+        """Whether the detector has ended. ``choose`` then never returns more than it does now."""
         return self._closed
 
     def close(self) -> None:
-        """Say that no detection will come, so that nobody waits for one."""
+        """Announce that no further detection follows, and end a waiting ``choose``."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def choose(self, stamp: Stamp, timeout_s: float) -> BoxInForce | None:
-        """Return the box in force, or None if it was not there in time. A closed slot does not wait."""
+        """Return the box for a frame. A closed slot does not wait.
+
+        Args:
+            stamp: Index and times of the frame.
+            timeout_s: Maximum wait (s) for the next detection or for ``close``.
+
+        Returns:
+            The box and its state, or None if the schedule still lacks the detection for this frame.
+        """
         with self._changed:
             chosen = self._schedule.choose(stamp)
             if chosen is None and not self._closed:

@@ -10,14 +10,14 @@ from realtime_cropzoom.runtime.records import Fate, Record
 from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
 
 _ENDS_WITHIN_S = 1.0
-"""A pose stage that has not said its last word so long after the stop is stuck, and nobody waits for it."""
+"""Maximum wait (s) for further records after the stop. A pose stage that is silent for longer hangs."""
 
 
 class Sink(Stage):
-    """A thread that takes records off a bounded queue.
+    """A thread that consumes records from a bounded queue.
 
-    When the queue is full, a sink with ``wait_when_full`` makes the pose stage wait
-    (lockstep), as long as the run goes on; any other drops the oldest record and counts it in ``dropped``.
+    If the queue is full, a sink with ``wait_when_full`` makes the pose stage wait until the run stops
+    (lockstep). Any other sink drops the oldest record and counts it in ``dropped``.
     """
 
     def __init__(self, name: str, control: Control, *, limit: int, wait_when_full: bool) -> None:
@@ -28,12 +28,12 @@ class Sink(Stage):
         self._changed = threading.Condition()
         self._ended = False
         self._end_told = threading.Event()
-        """Set with ``_ended``: waiting for it, nobody is woken by every record."""
+        """Set with ``_ended``, for waiters that should not wake for every record."""
         self.dropped = 0
-        """Records lost because the queue was full."""
+        """Number of records dropped because the queue was full."""
 
     def put(self, record: Record) -> None:
-        """Take in the next record."""
+        """Add a record. If the queue is full, wait or drop the oldest record, as the class describes."""
         with self._changed:
             while self._wait_when_full and len(self._queue) >= self._limit and self._is_worth_waiting_for():
                 self._changed.wait(POLL_S)
@@ -47,14 +47,17 @@ class Sink(Stage):
         return self.is_alive() and not self.control.stop.is_set()
 
     def end(self) -> None:
-        """Learn that no record will come; what is queued is still worked off."""
+        """Announce that no further record follows. Queued records are still processed."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
         self._end_told.set()
 
     def _take_all(self, timeout_s: float) -> tuple[list[Record], bool]:
-        """Return all queued records (waiting for the first one), and whether that was the end."""
+        """Return all queued records, and whether the end was announced.
+
+        If the queue is empty, wait up to ``timeout_s`` (s) for a record or the end.
+        """
         with self._changed:
             if not self._queue and not self._ended:
                 self._changed.wait(timeout_s)
@@ -65,21 +68,21 @@ class Sink(Stage):
 
 
 class QueueSink(Sink):
-    """A sink that is read by iterating instead of by a thread of its own.
+    """A sink that the user's script iterates, without a thread of its own.
 
-    Live, a script that is slower than the stream loses the oldest records; in lockstep the
-    pipeline waits for it.
+    In a live run, a script that is slower than the stream loses the oldest records. In lockstep the
+    pipeline waits for the script.
     """
 
     def __init__(self, control: Control, *, lockstep: bool, limit: int = 64) -> None:
         super().__init__("track", control, limit=limit, wait_when_full=lockstep)
 
     def is_alive(self) -> bool:
-        """Whether anybody still takes records: the run goes on."""
+        """Return whether records are still consumed: True until the run stops."""
         return not self.control.stop.is_set()
 
     def put(self, record: Record) -> None:
-        """Take in a record; only processed frames are messages."""
+        """Add the record of a processed frame. Other records are ignored: only processed frames have messages."""
         if record.fate is Fate.PROCESSED:
             super().put(record)
 

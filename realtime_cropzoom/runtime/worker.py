@@ -1,4 +1,4 @@
-"""What all stages share: a named thread, one stop event, and the first error, kept."""
+"""Worker threads: a named thread with a limited number of restarts, and the stop event and first error of a run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import CropzoomError, StageError
 
 POLL_S = 0.1
-"""No wait is longer than this without a look at the stop event."""
+"""Maximum time (s) that a wait lasts before it checks the stop event again."""
 _RESTARTS = 3
-"""What fails more often than this within a minute is broken, and beginning anew does not help it."""
+"""Maximum number of restarts per minute. A stage that fails more often has a lasting fault."""
 _MINUTE_NS = 60_000_000_000
 
 logger = logging.getLogger(__name__)
 
 
 class Control:
-    """What the threads of one run know of each other: that it is time to stop, and why."""
+    """The stop event of a run, its reason and its first error, shared by all threads of the run."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.reason = "finished"
-        """Why the run ended, where no error ended it; set before ``stop`` is."""
+        """Why the run ended without an error. Set before ``stop``."""
         self._lock = threading.Lock()
         self.error: CropzoomError | None = None
         """The first error; later ones are consequences and only logged."""
@@ -35,7 +35,7 @@ class Control:
         self.stop.set()
 
     def keep(self, stage: str, error: BaseException) -> None:
-        """Keep the first error, but let the run come to its end."""
+        """Keep the first error and let the run continue. Errors of unknown kinds become a StageError."""
         if not isinstance(error, CropzoomError):
             logger.exception("%s stage failed", stage, exc_info=error)
             wrapped = StageError(f"the {stage} stage failed: {in_a_line(error)}")
@@ -49,16 +49,16 @@ class Control:
 
 
 class Restarts:
-    """Which failures of a stage may be answered by beginning anew: so many a minute."""
+    """The number of restarts that a failing stage is allowed per minute."""
 
     def __init__(self, allowed: int) -> None:
         self._allowed = allowed
         self._times = deque[int](maxlen=max(allowed, 1))
         self.count = 0
-        """How many there have been."""
+        """Number of restarts so far."""
 
     def grant(self, at_ns: int) -> bool:
-        """Whether there may be one more; if so, it counts."""
+        """Return whether one more restart is allowed at ``at_ns`` (monotonic, ns), and count it if so."""
         full = len(self._times) == self._allowed
         if self._allowed == 0 or (full and at_ns - self._times[0] < _MINUTE_NS):
             return False
@@ -75,32 +75,38 @@ class Stage(threading.Thread):
     """
 
     def __init__(self, name: str, control: Control, *, restart: bool = False) -> None:
-        """With ``restart``, ``work`` is called again when it has raised, unless that happens all the time."""
+        """Create the thread without starting it.
+
+        Args:
+            name: Name of the stage in errors and in the thread's name.
+            control: Stop event and first error of the run.
+            restart: Whether ``work`` is called again after an error, at most three times per minute.
+        """
         super().__init__(name=f"cropzoom-{name}", daemon=True)
         self.stage = name
         self.control = control
         self.restarts = Restarts(_RESTARTS if restart else 0)
         self.last_failure = ""
-        """What the last restart was for."""
+        """The error that caused the last restart, in one line; "" before the first."""
         self.busy_since_ns = 0
-        """When the stage began with the frame it is at; 0 while it waits for one."""
+        """Time (monotonic, ns) at which the stage started its current frame; 0 while it waits for one."""
 
     def run(self) -> None:
-        """Run ``work``; whatever it raises ends the run, unless the stage may begin anew."""
+        """Run ``work``. An error ends the run unless the stage may restart."""
         try:
             while not self._comes_to_its_end():
                 self.busy_since_ns = 0
                 self.recover()
-        except BaseException as error:  # the thread's last frame: nobody above it would see the error
+        except BaseException as error:  # the outermost call of the thread: the error would be lost
             self.control.fail(self.stage, error)
         finally:
             self.finish()
 
     def _comes_to_its_end(self) -> bool:
-        """Run ``work``; return False where it failed and is to be called again. Raises what ends the run."""
+        """Run ``work``; return False if it failed and is to be called again. Raises the error that ends the run."""
         try:
             self.work()
-        except CropzoomError:  # raised on purpose: the next time would be no different
+        except CropzoomError:  # raised on purpose: a restart would meet the same cause
             raise
         except Exception as error:
             if self.control.stop.is_set() or not self.restarts.grant(now_ns()):
@@ -116,15 +122,15 @@ class Stage(threading.Thread):
         raise NotImplementedError
 
     def recover(self) -> None:
-        """Put everything in order after ``work`` has raised and before it is called again."""
+        """Restore a clean state after an error in ``work``, before ``work`` is called again."""
 
     def sleep_until(self, due_ns: int) -> None:
-        """Sleep until the monotonic clock says ``due_ns``, or the run stops."""
+        """Sleep until the monotonic clock reaches ``due_ns`` or the run stops."""
         while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
             self.control.stop.wait(min(left_ns / 1e9, POLL_S))
 
     def finish(self) -> None:
-        """Tell those who wait for this stage that nothing more will come."""
+        """Announce to the consumers of this stage that nothing follows. Called once, at the end of the thread."""
 
 
 def in_a_line(error: BaseException) -> str:

@@ -1,1 +1,12 @@
-"""The folder that one run leaves: written, read, compared and converted."""
+"""Sessions: the folder that one run writes, and how it is read, compared and converted.
+
+In reading order:
+
+* ``folder``: creates the folder of a run, with its settings.
+* ``files``: the files of a session, and their columns.
+* ``pose_rows``, ``dlc_csv``: CSV of poses and labels in the format of DeepLabCut and Lightning Pose.
+* ``latest``: finds the newest session.
+* ``table``: ``load_session``: one table with a row per frame.
+* ``compare``: the differences between the poses of two sessions.
+* ``convert``, ``nwb``: export to a tidy table, DeepLabCut's H5 or NWB.
+"""

@@ -1,1 +1,11 @@
-"""Sources that do not wait: cameras of the operating system and network streams."""
+"""Live sources: cameras of the operating system and network streams, which do not wait for a slow reader.
+
+In reading order:
+
+* ``live_video``: the common base: reads frames as they arrive, through PyAV.
+* ``camera``, ``v4l2``: cameras of the operating system, and what Linux reports about them.
+* ``stream``: RTSP, MJPEG, UDP, SRT and other streams that FFmpeg opens.
+* ``reconnect``: opens a source again after it breaks off.
+* ``staleness``: finds frames that waited in a buffer, and the time of each frame.
+* ``decode_recovery``: finds the first intact frame after damage to a stream.
+"""

@@ -1,1 +1,11 @@
-"""Industrial cameras: GenICam through Aravis, and Basler through pypylon."""
+"""Industrial cameras: GenICam cameras through Aravis, and Basler cameras through pypylon.
+
+In reading order:
+
+* ``spec``: parses the name and the options of a camera.
+* ``genicam``: GigE Vision and USB3 Vision cameras of any vendor.
+* ``aravis``, ``aravis_camera``: Aravis' C interface, and one camera through it.
+* ``basler``: Basler cameras.
+* ``pixel_formats``: converts mono, Bayer and RGB formats to 8-bit RGB.
+* ``frame_loss``: finds lost frames from frame ids and device time stamps.
+"""
