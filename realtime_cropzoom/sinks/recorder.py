@@ -29,7 +29,7 @@ from realtime_cropzoom.sinks.packet_recorder import LastMoments, PacketRecorder
 from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
 from realtime_cropzoom.sinks.video_encoder import Codec, suffix_of
 from realtime_cropzoom.sources.base import SourceInfo
-from realtime_cropzoom.sources.encoded import Coding
+from realtime_cropzoom.sources.encoded import Coding, NotCopyable
 from realtime_cropzoom.types import Box, BoxInForce, Stamp, UInt8
 
 _QUEUE = 1 << 16
@@ -164,9 +164,9 @@ Recorder = FrameRecorder | PacketRecorder | CropRecorder
 
 def check_copy(settings: Settings, info: SourceInfo) -> None:
     """Raise ConfigError where the source's own stream is to be recorded, and is not to be had."""
-    if settings.record == COPY and isinstance(info.coding, str):
+    if settings.record == COPY and isinstance(info.coding, NotCopyable):
         raise ConfigError(
-            f"{info.name} cannot be recorded as it comes (--record copy): {info.coding}; "
+            f"{info.name} cannot be recorded as it comes (--record copy): {info.coding.reason}; "
             "give --record h264, or ffv1, which loses nothing"
         )
 

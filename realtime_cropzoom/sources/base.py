@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime_cropzoom.sources.encoded import PIXELS, CodedFrames, Coding
+from realtime_cropzoom.sources.encoded import PIXELS, CodedFrames, Coding, NotCopyable
 from realtime_cropzoom.types import UInt8
 
 
@@ -31,7 +31,7 @@ class SourceInfo:
     """What a user must know at the start, such as a rate that is not the one asked for."""
     asked_fps: float | None = None
     """The rate that was asked of it; two seconds in, the measured one is held against it."""
-    coding: Coding | str = PIXELS
+    coding: Coding | NotCopyable = PIXELS
     """How its frames come compressed, where ``keep_packets`` asked for that; else why they are not to be had so."""
 
 

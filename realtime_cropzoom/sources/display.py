@@ -15,9 +15,10 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from realtime_cropzoom.sources.encoded import NotCopyable
 from realtime_cropzoom.types import UInt8
 
-TURNED = "its pictures are turned"
+TURNED = NotCopyable("its pictures are turned")
 """Why the packets of a source cannot be copied as they are."""
 _TOLERANCE_DEG = 1.0
 """FFmpeg's own: so far off a quarter turn is still one."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PIXELS = "it gives pixels, and no compressed stream"
-
 
 @dataclass(frozen=True, slots=True)
 class Coding:
@@ -22,6 +20,17 @@ class Coding:
     def goes_on_as(self, other: Coding) -> bool:
         """Whether the frames of ``other`` may follow in the same file."""
         return (self.codec, self.width, self.height) == (other.codec, other.width, other.height)
+
+
+@dataclass(frozen=True, slots=True)
+class NotCopyable:
+    """The answer of a source whose compressed frames a recording cannot take."""
+
+    reason: str
+    """A clause with the source as ``it``, for the message to the user."""
+
+
+PIXELS = NotCopyable("it gives pixels, and no compressed stream")
 
 
 @dataclass(frozen=True, slots=True)

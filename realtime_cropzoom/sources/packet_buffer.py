@@ -13,7 +13,7 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
-from realtime_cropzoom.sources.encoded import PIXELS, CodedFrame, CodedFrames, Coding
+from realtime_cropzoom.sources.encoded import PIXELS, CodedFrame, CodedFrames, Coding, NotCopyable
 
 _CODECS = ("h264", "hevc", "mjpeg")
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
@@ -71,10 +71,10 @@ class PacketTrail:
         """Leave out everything up to the next key frame."""
         self._frames, self._bytes, self._began = [], 0, False
 
-    def coding(self, width: int, height: int) -> Coding | str:
+    def coding(self, width: int, height: int) -> Coding | NotCopyable:
         """Return how frames of this size are compressed, or why they cannot be had so; asked at the first frame."""
         if not self._why_not and not self._frames:
-            self._why_not = "its key frames do not stand alone, so that nothing can begin with them"
+            self._why_not = NotCopyable("its key frames do not stand alone, so that nothing can begin with them")
         if self._why_not:
             return self._why_not
         self._coding = Coding(self._codec, width, height, self._frames[0].data)
@@ -95,16 +95,16 @@ class PacketTrail:
         return b"".join(bytes(filtered) for filtered in self._filter.filter(av.Packet(data)))
 
 
-def _obstacle(stream: Any) -> str:
-    """Return why the stream's packets are of no use; nothing where they are."""
+def _obstacle(stream: Any) -> NotCopyable | None:
+    """Return why the stream's packets are of no use, None if they are."""
     context = stream.codec_context
     if context.name in _UNCOMPRESSED:
-        return f"its pictures come uncompressed ({context.pix_fmt})"
+        return NotCopyable(f"its pictures come uncompressed ({context.pix_fmt})")
     if context.name not in _CODECS:
-        return f"its codec is {context.name}, and only {', '.join(_CODECS)} can be copied"
+        return NotCopyable(f"its codec is {context.name}, and only {', '.join(_CODECS)} can be copied")
     if context.has_b_frames:
-        return "it has B-frames, which come in another order than they are shown in"
-    return ""
+        return NotCopyable("it has B-frames, which come in another order than they are shown in")
+    return None
 
 
 def _kinds(codec: str, data: bytes) -> Iterator[int]:
