@@ -1,4 +1,4 @@
-"""Name and settings → a filter."""
+"""Filter factory: builds a filter from its name and its settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime_cropzoom.filters.one_euro import OneEuroPoint
 from realtime_cropzoom.filters.pose_filter import HOLD_MS, MIN_LIKELIHOOD, PointFilter, PoseFilter
 
 FILTERS: dict[str, Callable[..., PointFilter]] = {"one_euro": OneEuroPoint, "kalman": KalmanPoint}
-"""Name → what follows one keypoint; its arguments are the filter's own settings."""
+"""The class that filters one keypoint, by name. Its arguments are the settings of that filter."""
 NONE = "none"
 _OF_ALL = {"filter_min_likelihood": "min_likelihood", "filter_hold_ms": "hold_ms"}
 
@@ -25,9 +25,17 @@ def make_filter(
     hold_ms: float = HOLD_MS,
     **settings: Any,
 ) -> PoseFilter:
-    """Return a filter of ``keypoint_count`` keypoints; ``settings`` are those of ``KalmanPoint`` or ``OneEuroPoint``.
+    """Build a filter.
 
-    Raises ConfigError where there is no filter of that name, or it has no such setting.
+    Args:
+        name: A name in ``FILTERS``.
+        keypoint_count: Number of keypoints of a pose.
+        min_likelihood: Keypoints with a lower likelihood count as not measured.
+        hold_ms: Time (ms) for which a keypoint without a measurement is extrapolated.
+        **settings: Arguments of ``KalmanPoint`` or ``OneEuroPoint``.
+
+    Raises:
+        ConfigError: if no filter has this name, or the filter has no such setting.
     """
     if name not in FILTERS:
         raise ConfigError(f"there is no filter {name!r}; expected {' or '.join(FILTERS)}")
@@ -47,13 +55,23 @@ _OF_ONE = {
         "one_euro_velocity_cutoff_hz": "velocity_cutoff_hz",
     },
 }
-"""Setting → argument of ``make_filter``."""
+"""The argument of ``make_filter`` for each setting, by filter."""
 
 
 def chosen_filter(settings: Mapping[str, Any], keypoint_count: int) -> PoseFilter | None:
-    """Return the filter of these settings, None where they want none. Raises ConfigError where there is no such one.
+    """Build the filter that the settings of a run choose.
 
-    What ``settings`` do not say, as those of a session that is older than the setting, is the default.
+    A missing setting has its default: the session may be older than the setting.
+
+    Args:
+        settings: The settings of a run, by name.
+        keypoint_count: Number of keypoints of a pose.
+
+    Returns:
+        The filter, or None if the settings choose none.
+
+    Raises:
+        ConfigError: if no filter has the chosen name.
     """
     name = str(settings.get("filter", NONE))
     if name == NONE:

@@ -1,8 +1,8 @@
 """A Kalman filter of one keypoint that moves at constant velocity, disturbed by white acceleration.
 
-State: place and velocity, x and y alike, so that one covariance of 2 × 2 serves both. Over a time t
-the disturbance adds q·t³/3 to the variance of the place, q·t to that of the velocity, and q·t²/2 to
-what both share (Bar-Shalom, Li and Kirubarajan 2001, 6.2.2); √q is ``agility_px_s``.
+State: position and velocity. x and y have the same noise, so one 2 × 2 covariance serves both. Over a
+time t the process noise adds q·t³/3 to the variance of the position, q·t to that of the velocity, and
+q·t²/2 to their covariance (Bar-Shalom, Li and Kirubarajan 2001, 6.2.2); √q is ``agility_px_s``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from realtime_cropzoom.filters.pose_filter import FilteredPoint
 
 
 class KalmanPoint:
-    """Constant velocity, measurements weighed by their likelihood, implausible ones left out."""
+    """Constant-velocity filter. It weighs measurements by their likelihood and ignores implausible ones."""
 
     def __init__(self, *, noise_px: float = 1.0, agility_px_s: float = 1000.0, gate: float = 5.0) -> None:
-        """Set what is believed of animal and model.
+        """Set the noise of the measurements and of the animal's movement.
 
-        ``noise_px``: standard deviation of a measured coordinate at a likelihood of 1; it grows as 1 / likelihood.
-        ``agility_px_s``: by how much a velocity changes within a second, as a standard deviation.
-        ``gate``: a measurement further from where it is expected than so many standard deviations is left out.
+        Args:
+            noise_px: Standard deviation (px) of a measured coordinate at likelihood 1. It grows as 1 / likelihood.
+            agility_px_s: Standard deviation (px/s) of the change of velocity within one second.
+            gate: Maximum distance of a measurement from its prediction, in standard deviations. Measurements
+                outside are ignored.
         """
         self._noise_variance = noise_px * noise_px
         self._q = agility_px_s * agility_px_s
@@ -29,18 +31,18 @@ class KalmanPoint:
         self._p_place = self._p_both = self._p_velocity = 0.0
 
     def start(self, x: float, y: float, likelihood: float) -> None:
-        """Begin anew at a measured place, with a velocity that may be anything an animal reaches in a second."""
+        """Restart at a measured position (px) and velocity 0, with the velocity's uncertainty of one second."""
         self._x, self._y, self._vx, self._vy = x, y, 0.0, 0.0
         self._p_place, self._p_both, self._p_velocity = self._variance(likelihood), 0.0, self._q
 
     def advance(self, seconds: float) -> None:
-        """Move on at the same velocity, and grow less sure."""
+        """Extrapolate at constant velocity for ``seconds`` and increase the uncertainty."""
         self._x += self._vx * seconds
         self._y += self._vy * seconds
         self._p_place, self._p_both, self._p_velocity = self._covariance_after(seconds)
 
     def correct(self, x: float, y: float, likelihood: float) -> bool:
-        """Move towards a measurement; False where it is outside of the gate."""
+        """Update with a measured position (px); return False, unchanged, if it is outside the gate."""
         off_x, off_y = x - self._x, y - self._y
         expected = self._p_place + self._variance(likelihood)
         if off_x * off_x + off_y * off_y > self._gate_squared * expected:
@@ -56,7 +58,7 @@ class KalmanPoint:
         return True
 
     def point(self, ahead_s: float = 0.0) -> FilteredPoint:
-        """Where the keypoint will be, at the velocity it has, and how sure that is."""
+        """Return the extrapolated position ``ahead_s`` seconds from now, with its standard deviation."""
         variance = self._p_place if ahead_s == 0 else self._covariance_after(ahead_s)[0]
         x, y = self._x + self._vx * ahead_s, self._y + self._vy * ahead_s
         return FilteredPoint(x, y, self._vx, self._vy, math.sqrt(variance))

@@ -1,8 +1,8 @@
-"""The One Euro filter of one keypoint: a low pass that smooths what rests and follows what runs.
+"""The One Euro filter of one keypoint: a low-pass filter that smooths slow movement more than fast movement.
 
-Casiez, Roussel and Vogel, CHI 2012. Two things differ, both for a point in a plane whose velocity is
-used, too: the cutoff grows with the speed, in whatever direction, so that x and y are smoothed alike; and the
-velocity is that of the measurements, not of what the filter lags behind them, so that it is not biased.
+Source: Casiez, Roussel and Vogel, CHI 2012. Two things differ. The cutoff grows with the speed in the
+plane, so that x and y are smoothed equally. The velocity is computed from the measurements and not from
+the lagging filter output, so that it is not biased.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from realtime_cropzoom.filters.pose_filter import FilteredPoint
 
 
 class OneEuroPoint:
-    """Knows no uncertainty: its ``sigma`` is NaN, and it believes every measurement that is likely enough."""
+    """One Euro filter. It estimates no uncertainty (``sigma`` is NaN) and accepts every measurement."""
 
     def __init__(self, *, min_cutoff_hz: float = 8.0, beta: float = 0.2, velocity_cutoff_hz: float = 10.0) -> None:
-        """Set how much is smoothed.
+        """Set the amount of smoothing.
 
-        ``min_cutoff_hz``: of a keypoint at rest; lower is calmer.
-        ``beta``: by how many Hz the cutoff grows with each pixel per second; higher lags less.
-        ``velocity_cutoff_hz``: of the velocity.
+        Args:
+            min_cutoff_hz: Cutoff (Hz) at rest. A lower value smooths more.
+            beta: Growth of the cutoff with the speed, Hz per px/s. A higher value lags less.
+            velocity_cutoff_hz: Cutoff (Hz) of the velocity.
         """
         self._min_cutoff_hz = min_cutoff_hz
         self._beta = beta
@@ -28,21 +29,21 @@ class OneEuroPoint:
         self._x = self._y = self._vx = self._vy = 0.0
         self._measured = (0.0, 0.0)
         self._since_s = 0.0
-        """Time since the last measurement."""
+        """Time (s) since the last measurement."""
         self._moving = False
-        """Whether there is a velocity yet: the first one is taken as it is."""
+        """Whether a velocity is known. The first one is used without smoothing."""
 
     def start(self, x: float, y: float, likelihood: float) -> None:
-        """Begin anew at a measured place, at rest."""
+        """Restart at a measured position (px), at rest."""
         self._x, self._y, self._vx, self._vy = x, y, 0.0, 0.0
         self._measured, self._since_s, self._moving = (x, y), 0.0, False
 
     def advance(self, seconds: float) -> None:
-        """Let time go by."""
+        """Add ``seconds`` to the time since the last measurement."""
         self._since_s += seconds
 
     def correct(self, x: float, y: float, likelihood: float) -> bool:
-        """Move towards a measurement, the less the less likely it is."""
+        """Update with a measured position (px), weighted by its likelihood. Always returns True."""
         seconds = self._since_s
         if seconds <= 0:  # a second measurement of the same moment has no velocity
             return True
@@ -57,12 +58,12 @@ class OneEuroPoint:
         return True
 
     def point(self, ahead_s: float = 0.0) -> FilteredPoint:
-        """Where the keypoint will be, at the velocity it has."""
+        """Return the extrapolated position ``ahead_s`` seconds from now; ``sigma`` is NaN."""
         seconds = self._since_s + ahead_s
         return FilteredPoint(self._x + self._vx * seconds, self._y + self._vy * seconds, self._vx, self._vy, math.nan)
 
 
 def _weight(cutoff_hz: float, seconds: float) -> float:
-    """How much of a new value a low pass takes."""
+    """Return the weight of a new value in the low-pass filter, 0 to 1."""
     turn = 2 * math.pi * cutoff_hz * seconds
     return turn / (turn + 1)

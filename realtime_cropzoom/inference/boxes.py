@@ -1,7 +1,7 @@
-"""Keypoints → box: where to crop, as Lightning Pose's ``create_bbox`` decides it.
+"""Boxes: computes the crop box around detected keypoints, as Lightning Pose's ``create_bbox`` does. Pure.
 
-Pure. Beyond Lightning Pose, keypoints that a live detector is not sure of do not
-count, and a minimum side keeps a collapsed detection from giving a 6-pixel box.
+Two additions to Lightning Pose serve live detectors: unlikely keypoints do not count, and a minimum
+side keeps a collapsed detection from giving a 6-pixel box.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from realtime_cropzoom.types import Box, Keypoints
 
 DEFAULT_CROP_RATIO = 2.0
 MAX_SIDE = 8192
-"""No box is larger than this, whatever a detector or a file says."""
+"""Maximum side of a box (frame pixels), for detections and for files."""
 FARTHEST = 1 << 20
-"""No box begins farther from a picture's corner than this, in pixels: no picture is as large."""
+"""Maximum distance (pixels) of a box from the image's corner. No image is as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class BoxRule:
     crop_size: int | None = None
     """Side of the box in frame pixels, rounded up to even."""
     crop_ratio: float | None = None
-    """Side as a multiple of the larger keypoint span; 2.0 where neither is given."""
+    """Side as a multiple of the larger keypoint span; 2.0 if neither is given."""
     min_likelihood: float = 0.0
-    """Keypoints under it do not count."""
+    """Keypoints with a lower likelihood do not count."""
     min_box: int = 0
     """Smallest side in frame pixels."""
     anchors: tuple[int, ...] | None = None
@@ -46,9 +46,9 @@ class BoxRule:
             raise ConfigError(f"crop_ratio is {self.crop_ratio}; expected a factor greater than 0, such as 2.0")
 
     def box(self, detection: Keypoints) -> Box | None:
-        """Return the box around ``detection`` (frame space), or None where nothing is usable.
+        """Return the box around ``detection`` (frame space), or None if no keypoint is usable.
 
-        Not finite keypoints never count. Source: Lightning Pose, ``utils/cropzoom.py``,
+        Keypoints that are not finite never count. Source: Lightning Pose, ``utils/cropzoom.py``,
         ``_compute_bbox_df``; equal to it, number for number, with ``min_likelihood`` and
         ``min_box`` 0.
         """
@@ -65,9 +65,17 @@ class BoxRule:
 
 
 def anchors_among(given: Sequence[str], names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Return the places in ``names`` of the keypoints that are given, and those of the given that are none.
+    """Find the keypoints that a user lists among the keypoints of a model.
 
-    A list was perhaps split at its commas, and a name may have one: then neighbours are one name.
+    A name may contain commas, and the list may have been split at its commas: neighbours are then
+    joined again to one name. Spaces around commas do not matter.
+
+    Args:
+        given: The names in the user's list.
+        names: The keypoint names of the model, in order.
+
+    Returns:
+        The indices in ``names``, and the given names that are unknown.
     """
     places = {_one_spelling(name): place for place, name in reversed(list(enumerate(names)))}
     found, unknown, begin = [], [], 0
@@ -90,7 +98,7 @@ def _one_spelling(name: str) -> str:
 def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] | None) -> np.ndarray:
     """Return the (n, 2) float64 keypoints that count: finite, likely enough, and anchors if named.
 
-    A likelihood that is NaN, as a regression model has it, holds nothing against its keypoint.
+    A likelihood of NaN, as a regression model gives it, does not exclude a keypoint.
     """
     counts = np.isfinite(detection.xy).all(axis=1) & ~(detection.likelihood < min_likelihood)
     if anchors is not None:
@@ -101,7 +109,7 @@ def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] |
 
 
 def centred_box(xy: np.ndarray, side: int) -> Box:
-    """Return the square box of an even ``side`` whose top-left is trunc(mean − side // 2).
+    """Return the square box with an even ``side`` (pixels) and its top-left corner at trunc(mean − side // 2).
 
     ``xy`` is (n, 2), n ≥ 1. The truncation is toward zero, as Lightning Pose does it.
     """
@@ -110,5 +118,5 @@ def centred_box(xy: np.ndarray, side: int) -> Box:
 
 
 def even(side: int) -> int:
-    """Round up to an even number of pixels, as video codecs want it."""
+    """Round up to an even number of pixels, which video codecs require."""
     return side + side % 2

@@ -1,9 +1,9 @@
-"""Which frames a context model is shown for which answer.
+"""Context window: collects the frames that a context model needs for each prediction. Pure.
 
-Pure. A context model answers for the middle one of five consecutive frames, so it runs two
-frames behind. The first and the last two frames of a sequence have no five around them: they
-repeat their neighbour's answer (Lightning Pose, ``utils/predictions.py``,
-``fix_context_preds_confs``). A model without context is a window of one.
+A context model predicts the middle one of five consecutive frames, so it runs two frames behind.
+The first two and the last two frames of a sequence lack neighbours: they repeat the nearest
+prediction (Lightning Pose, ``utils/predictions.py``, ``fix_context_preds_confs``). A model without
+context has a window of one frame.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 REACH = 2
-"""Frames that a context model sees on either side."""
+"""Number of frames that a context model sees on each side of the predicted frame."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """What to show the model, and whom its answer is for."""
+    """One call of the model: the frames to show it, and the frames that get its prediction."""
 
     window: tuple[T, ...]
-    """2 · reach + 1 frames, the one in question in the middle."""
+    """2 · reach + 1 frames; the predicted frame is the middle one."""
     answers: tuple[T, ...]
-    """The frames that get the answer, in order; the middle one is among them."""
+    """The frames that get the prediction, in order; the middle one is among them."""
 
     @property
     def middle(self) -> T:
-        """The frame in question, whose box the answer is remapped with."""
+        """The predicted frame. Its box maps the keypoints back to frame pixels."""
         return self.window[len(self.window) // 2]
 
 
 class ContextWindow(Generic[T]):
-    """Takes the frames of a sequence one by one, and says what to ask the model."""
+    """Takes the frames of a sequence one by one, and returns the next call of the model."""
 
     def __init__(self, reach: int) -> None:
         self._reach = reach
@@ -42,7 +42,7 @@ class ContextWindow(Generic[T]):
         self._count = 0
 
     def push(self, frame: T) -> Question[T] | None:
-        """Take the next frame; return what can be asked now."""
+        """Take the next frame; return the call that is now possible, or None if the window is not full."""
         self._last.append(frame)
         self._count += 1
         if len(self._last) < 2 * self._reach + 1:
@@ -52,9 +52,11 @@ class ContextWindow(Generic[T]):
         return Question(window, window[: self._reach + 1] if first else (window[self._reach],))
 
     def flush(self) -> tuple[Question[T] | None, tuple[T, ...]]:
-        """End the sequence: return a last question, if any, and the frames that repeat the last answer.
+        """End the sequence and prepare for the next one.
 
-        A sequence shorter than the window is asked about once, its ends repeated to fill the window.
+        Returns:
+            A last call of the model, or None, and the frames that repeat the last prediction. A sequence
+            shorter than the window gets one call; its end frames are repeated to fill the window.
         """
         frames, short = tuple(self._last), self._count < 2 * self._reach + 1
         self._last.clear()

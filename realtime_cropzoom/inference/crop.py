@@ -1,9 +1,8 @@
-"""Frame + box → model input, and back.
+"""Crop: turns a frame and a box into the model input, and maps keypoints back to the frame. Pure.
 
-Pure. Spaces: *frame* is pixels of the captured image, *model* is pixels of the
-model's input. ``remap`` is the exact inverse of ``unmap``, and both carry
-Lightning Pose's convention, x_frame = x_model / W · w + x_box, without a
-half-pixel term.
+Spaces: *frame* is pixels of the captured image, *model* is pixels of the model's input. ``remap``
+and ``unmap`` are inverse to each other. Both follow Lightning Pose's convention,
+x_frame = x_model / W · w + x_box, without a half-pixel term.
 """
 
 from __future__ import annotations
@@ -26,12 +25,17 @@ _SHIFT = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)[:, None, None]
 
 
 def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
-    """Return the pixels inside ``box`` and the box they really cover.
+    """Return the pixels inside a box, and the box that they cover.
 
-    ``image`` is (H, W, 3). With ``pad`` what lies off the frame is zero, as in the crops
-    pose models are trained on, and the box stays as it is. With ``clamp`` the box is cut
-    off at the frame's edge, never to less than a pixel, as ``litpose predict --bbox_dir``
-    does it. Where the box lies inside the frame the result is a view.
+    Args:
+        image: (H, W, 3) uint8.
+        box: The box in frame space. It may reach beyond the frame.
+        edge: ``pad`` fills the part outside the frame with zeros, as in the crops that pose models are
+            trained on, and keeps the box. ``clamp`` cuts the box at the frame's edge, to at least one
+            pixel, as ``litpose predict --bbox_dir`` does.
+
+    Returns:
+        (h, w, 3) uint8, a view of ``image`` if the box lies inside the frame, and the covered box.
     """
     height, width = image.shape[:2]
     left, top = max(0, box.x), max(0, box.y)
@@ -49,12 +53,15 @@ def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
 
 
 def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "linear") -> None:
-    """Resize (h, w, 3) RGB pixels to a model input and normalise them, into ``out`` (3, H, W).
+    """Resize pixels to the model input and normalise them with ImageNet's mean and standard deviation.
 
-    ``linear`` is Lightning Pose's way with videos: bilinear without antialiasing, in float32.
-    ``cubic`` is its way with labelled images, and with those it trains on: bicubic, in uint8.
-    Then ImageNet mean and std. ``reference`` keeps Lightning Pose's order of operations,
-    ``fast`` folds the scaling into one multiplication and one addition: equal but for the last bits.
+    Args:
+        pixels: (h, w, 3) uint8, RGB.
+        out: (3, H, W) float32, overwritten with the result.
+        method: ``reference`` keeps Lightning Pose's order of operations. ``fast`` combines the scaling
+            into one multiplication and one addition; only the last bits differ.
+        resize: ``linear`` as Lightning Pose does for videos: bilinear without antialiasing, in float32.
+            ``cubic`` as it does for labelled images and in training: bicubic, in uint8.
     """
     size = (out.shape[2], out.shape[1])
     if resize == "cubic" and size != (pixels.shape[1], pixels.shape[0]):
@@ -69,9 +76,17 @@ def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "li
 
 
 def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
-    """Model space → frame space. ``xy_model`` (K, 2), ``size`` the model input's (W, H); NaN stays NaN.
+    """Map keypoints from model space to frame space.
 
     Source: Lightning Pose, ``data/bboxes.py``, ``model_to_frame``; float32 as there.
+
+    Args:
+        xy_model: (K, 2) float32, pixels of the model input.
+        box: The box in frame space that the model input shows.
+        size: (W, H) of the model input.
+
+    Returns:
+        (K, 2) float32 in frame space; NaN stays NaN.
     """
     extent = np.array([box.w, box.h], np.float32)
     origin = np.array([box.x, box.y], np.float32)
@@ -79,7 +94,7 @@ def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
 
 
 def unmap(xy_frame: Float32, box: Box, size: tuple[int, int]) -> Float32:
-    """Frame space → model space, the inverse of ``remap``."""
+    """Map keypoints from frame space to model space: the inverse of ``remap``, with the same arguments."""
     extent = np.array([box.w, box.h], np.float32)
     origin = np.array([box.x, box.y], np.float32)
     return np.asarray((xy_frame - origin) / extent * np.array(size, np.float32), np.float32)
