@@ -33,7 +33,7 @@ fast: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy realtime_cropzoom
+	$(BIN)/mypy realtime_cropzoom .ci/report.py
 	$(BIN)/lint-imports --no-logo
 
 bench: .venv/.dev
