@@ -1,8 +1,14 @@
-"""Where a keypoint is, where it is going, and how sure that is: from noisy poses at irregular times.
+"""Filters: position, velocity and uncertainty of keypoints, from noisy poses at irregular times.
 
-``make_filter`` gives a ``PoseFilter``; ``predict`` carries what a message says of a keypoint to a
-later moment. All of it is plain arithmetic on floats: the same poses at the same times give the
-same numbers, live and from the files of a run, and a pose of few keypoints costs microseconds.
+``make_filter`` builds a ``PoseFilter``; ``predict`` extrapolates a keypoint of a message to a later
+moment. All of it is plain arithmetic on floats: the same poses at the same times give the same
+numbers, live and from the files of a run, and a pose of few keypoints costs microseconds.
+
+In reading order:
+
+* ``pose_filter``: filters all keypoints of an animal, and predicts.
+* ``kalman``, ``one_euro``: the filters of one keypoint.
+* ``factory``: builds a filter from its name and its settings.
 """
 
 from realtime_cropzoom.filters.factory import FILTERS, chosen_filter, make_filter

@@ -1,4 +1,4 @@
-"""All keypoints of an animal, each followed by a filter of its own, at the times of the frames."""
+"""Pose filter: filters each keypoint of an animal separately, at the times of the frames."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from realtime_cropzoom.messaging.message import FilteredKeypoint
 MIN_LIKELIHOOD = 0.3
 HOLD_MS = 150.0
 MAX_HORIZON_MS = 100.0
-"""No prediction goes further: an animal that is asked about later than that may have turned."""
+"""Maximum time (ms) of a prediction. The animal may have turned after a longer time."""
 
 
 class FilteredPoint(NamedTuple):
-    """A keypoint at one moment; all NaN where the filter does not know where it is."""
+    """A keypoint at one moment; all values are NaN while its position is unknown."""
 
     x: float
-    """Pixels, in the space of the poses that came in."""
+    """Pixels, in the space of the poses given to the filter."""
     y: float
     vx: float
     """Pixels per second."""
     vy: float
     sigma: float
-    """Standard deviation of x, and of y, in pixels; NaN where the filter knows none."""
+    """Standard deviation of x, and of y, in pixels; NaN if the filter estimates none."""
 
 
 UNKNOWN = FilteredPoint(math.nan, math.nan, math.nan, math.nan, math.nan)
@@ -36,39 +36,39 @@ class FilteredPose:
     """All keypoints at one moment."""
 
     time_ns: int
-    """On the clock that the filter was given its times of."""
+    """On the clock of the times given to the filter."""
     points: tuple[FilteredPoint, ...]
     """In the order of the keypoints."""
 
 
 class PointFilter(Protocol):
-    """Follows one keypoint that is known to be somewhere."""
+    """Filters one keypoint whose position is known."""
 
     def start(self, x: float, y: float, likelihood: float) -> None:
-        """Begin anew at a measured place, at rest."""
+        """Restart at a measured position (px), at rest."""
         ...
 
     def advance(self, seconds: float) -> None:
-        """Let time go by."""
+        """Advance the filter by ``seconds``."""
         ...
 
     def correct(self, x: float, y: float, likelihood: float) -> bool:
-        """Take a measurement in; False where it is too far away to be believed, and nothing has changed."""
+        """Update with a measured position (px); return False, unchanged, if it is too far away to be plausible."""
         ...
 
     def point(self, ahead_s: float = 0.0) -> FilteredPoint:
-        """Where the keypoint will be ``ahead_s`` from now if nothing changes."""
+        """Return the keypoint ``ahead_s`` seconds from now, at constant velocity."""
         ...
 
 
 class PoseFilter:
-    """One ``PointFilter`` a keypoint, and what they have in common: time, likelihood, and when to begin anew.
+    """One ``PointFilter`` per keypoint, with common rules for time, likelihood and restarts.
 
-    A keypoint that is not measured (not finite, or its likelihood too low) or not believed goes on as
-    it was going, for ``hold_ms``. After that what is measured next is where it is; until something is,
-    it is unknown. A likelihood of NaN is that of a model that gives none, and counts as 1. Times may be
-    irregular; time that runs backwards, a gap longer than ``hold_ms``, or another segment of the stream
-    begins everything anew.
+    A measurement that is not finite or has a low likelihood counts as missing. While measurements are
+    missing or implausible, the keypoint is extrapolated for up to ``hold_ms``. Then the filter restarts at
+    the next measurement; until one comes, the keypoint is unknown. A likelihood of NaN, from a model that
+    gives none, counts as 1. Times may be irregular. Time that runs backwards, a gap longer than
+    ``hold_ms``, or another segment of the stream restarts all keypoints.
     """
 
     def __init__(self, points: Sequence[PointFilter], *, min_likelihood: float, hold_ms: float) -> None:
@@ -78,17 +78,21 @@ class PoseFilter:
         self._time_ns: int | None = None
         self._segment = 0
         self._seen_ns: list[int | None] = [None] * len(points)
-        """When each keypoint was last measured and believed; None where it is unknown."""
+        """Time (ns) of the last accepted measurement of each keypoint; None while it is unknown."""
 
     def reset(self) -> None:
-        """Forget everything: what comes next is another recording, or another stretch of it."""
+        """Forget all keypoints, before another recording or another part of one."""
         self._time_ns = None
         self._seen_ns = [None] * len(self._points)
 
     def update(self, time_ns: int, xy: Any, likelihood: Any, segment: int = 0) -> FilteredPose:
-        """Take in a pose and return where everything is at ``time_ns``.
+        """Update with a pose and return all keypoints at the time of its frame.
 
-        ``xy`` (K, 2) and ``likelihood`` (K,) are arrays, or sequences of floats; NaN where there is none.
+        Args:
+            time_ns: Time of the frame (ns).
+            xy: (K, 2) array or sequence of floats, pixels; NaN for a missing keypoint.
+            likelihood: (K,) array or sequence of floats; NaN counts as 1.
+            segment: Number of the stream's segment. Another number restarts the filter.
         """
         elapsed_ns = 0 if self._time_ns is None else time_ns - self._time_ns
         if not 0 <= elapsed_ns <= self._hold_ns or segment != self._segment:
@@ -101,7 +105,7 @@ class PoseFilter:
         return self.predict(time_ns)
 
     def predict(self, at_ns: int) -> FilteredPose:
-        """Return where everything will be at ``at_ns``; no further ahead of the last pose than MAX_HORIZON_MS."""
+        """Return all keypoints at ``at_ns`` (ns), extrapolated by at most ``MAX_HORIZON_MS`` from the last pose."""
         ahead_s = 0.0 if self._time_ns is None else min(max(0, at_ns - self._time_ns) / 1e9, MAX_HORIZON_MS / 1e3)
         pairs = zip(self._points, self._seen_ns, strict=True)
         return FilteredPose(at_ns, tuple(UNKNOWN if seen is None else p.point(ahead_s) for p, seen in pairs))
@@ -131,10 +135,16 @@ def _floats(values: Any) -> Any:
 def predict(
     keypoint: FilteredKeypoint, horizon_ms: float, *, max_horizon_ms: float = MAX_HORIZON_MS
 ) -> tuple[float | None, float | None]:
-    """Return [x, y] ``horizon_ms`` after the frame was captured, at the velocity it had; None where it is unknown.
+    """Extrapolate a keypoint of a message at constant velocity.
 
-    ``horizon_ms`` is the age of the pose now, measured (``now − captured``), plus what the output still
-    takes. One below zero counts as zero, and one above ``max_horizon_ms`` as that.
+    Args:
+        keypoint: The filtered keypoint.
+        horizon_ms: Time (ms) after the capture of the frame: the measured age of the pose
+            (``now − captured``) plus the delay of the output. It is limited to 0 … ``max_horizon_ms``.
+        max_horizon_ms: Maximum time (ms) of the prediction.
+
+    Returns:
+        x and y in pixels, both None if the position or the velocity is unknown.
     """
     x, y, vx, vy = keypoint.x, keypoint.y, keypoint.vx, keypoint.vy
     if x is None or y is None or vx is None or vy is None:

@@ -1,4 +1,4 @@
-"""What the pose stage hands to the sinks: one record a captured frame, in order."""
+"""Records: one per captured frame, which the pose stage passes to the sinks in capture order, and their messages."""
 
 from __future__ import annotations
 

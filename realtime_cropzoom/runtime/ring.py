@@ -1,21 +1,21 @@
-"""The ring: the last n frames, in memory that is allocated once.
+"""Ring buffer: holds the newest n frames, in memory that is allocated once.
 
-The writer copies each frame into the oldest slot that nobody reads. A reader leases a slot
-while it looks at the pixels, and a leased slot is never written, so nothing tears. Readers
-are of three kinds:
+The writer copies each frame into the oldest slot without a lease. A reader leases a slot while it
+reads the pixels, and the writer never writes to a leased slot, so no reader sees a half-written
+frame. There are three kinds of readers:
 
-* ``NewestReader`` takes the newest frame it has not seen, and never minds the others.
-* ``OrderedReader`` takes every frame in order. With ``max_lag=None`` the writer waits for
-  it (lockstep). With a number it may fall behind by so many frames; then it jumps to the
-  newest and is told which frames it jumped over.
-* ``TrailingReader`` takes every frame in order for as long as the ring holds it. One that is too
-  slow loses the frames that were overwritten before it came, one here and one there, and no more.
+* ``NewestReader`` takes the newest frame that it has not seen, and ignores older ones.
+* ``OrderedReader`` takes every frame in order. With ``max_lag=None`` the writer waits for it
+  (lockstep). With a number it may fall behind by that number of frames; then it jumps to the newest
+  frame and receives the stamps of the frames that it skipped.
+* ``TrailingReader`` takes every frame in order while the ring holds it. A slow one loses only the
+  frames that were overwritten before it came.
 
-Stamps outlive pixels: the ring remembers those of far more frames than it has slots, so
-that a frame that was jumped over still has its times.
+Stamps stay longer than pixels: the ring keeps the stamps of far more frames than it has slots, so
+that a skipped frame still has its times.
 
-One lock guards everything but the pixels. Readers wait for a frame, the writer for a slot: two
-conditions on that lock, so that a frame given back does not wake those who wait for a new one.
+One lock guards everything but the pixels. Readers wait for a frame and the writer for a slot, on two
+conditions of that lock. A released slot therefore does not wake the readers.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _STAMPS = 1 << 14
 
 
 class EndOfStream(Exception):
-    """The ring is closed and this reader has seen all it will see."""
+    """The ring is closed and holds no further frame for this reader."""
 
 
 class Lease:
-    """A frame whose pixels stay as they are until it is released."""
+    """A frame whose pixels do not change until the lease is released."""
 
     def __init__(self, ring: Ring, slot: int, frame: Frame, skipped: list[Stamp]) -> None:
         self._ring: Ring | None = ring
         self._slot = slot
         self.frame = frame
         self.skipped = skipped
-        """Frames jumped over since the reader's last one, oldest first."""
+        """Stamps of the frames skipped since the reader's last one, oldest first."""
 
     def release(self) -> None:
-        """Give the slot back; may be called twice."""
+        """Release the slot. Further calls do nothing."""
         if self._ring is not None:
             self._ring._release(self._slot)
             self._ring = None
@@ -59,7 +59,7 @@ class Lease:
 
 
 class Ring:
-    """The buffer. One writer thread; one thread a reader."""
+    """The buffer. It has one writer thread, and one thread per reader."""
 
     def __init__(self, slots: int, height: int, width: int) -> None:
         """Allocate ``slots`` frames of (height, width, 3) uint8."""
@@ -78,9 +78,9 @@ class Ring:
         """Index of the newest frame, -1 before the first."""
 
     def claim(self, timeout_s: float) -> int | None:
-        """Return a slot to write the next frame to, or None if none came free in time.
+        """Return a slot for the next frame, or None if none became free within ``timeout_s`` (s).
 
-        Live there is always one, as long as there are more slots than leases.
+        In a live run a slot is always free if there are more slots than leases.
         """
         with self._lock:
             slot = self._take_slot()
@@ -90,7 +90,7 @@ class Ring:
             return slot
 
     def publish(self, slot: int, stamp: Stamp) -> None:
-        """Hand out the frame written to a claimed slot. Indices count up by one."""
+        """Make the frame in a claimed slot visible to readers. Raises ValueError if its index is not the next."""
         with self._lock:
             if stamp.index != self.newest + 1:
                 raise ValueError(f"frame {stamp.index} published after frame {self.newest}")
@@ -100,7 +100,7 @@ class Ring:
             self._arrived.notify_all()
 
     def close(self) -> None:
-        """Say that no frame will come; readers get what is left, then ``EndOfStream``."""
+        """Announce the end of the stream. Readers get the remaining frames, then ``EndOfStream``."""
         with self._lock:
             self._closed = True
             self._arrived.notify_all()
@@ -128,12 +128,12 @@ class Ring:
             self._freed.notify()
 
     def _stamp(self, index: int) -> Stamp:
-        """The stamp of a frame, with no times in it where that is longer ago than is remembered."""
+        """Return the stamp of a frame, without times if the ring no longer keeps it."""
         oldest = self._stamps[0].index
         return self._stamps[index - oldest] if index >= oldest else Stamp(index, 0, None, 0)
 
     def stamps(self, first: int, end: int) -> list[Stamp]:
-        """Return the stamps of frames ``first`` … ``end`` - 1; those too old to be remembered have no times."""
+        """Return the stamps of frames ``first`` … ``end`` - 1, without times for frames that are too old."""
         with self._lock:
             return self._stamps_between(first, end)
 
@@ -142,14 +142,14 @@ class Ring:
 
 
 class NewestReader:
-    """Takes the newest frame each time. Between two takes any number may pass unseen."""
+    """Takes the newest frame each time. It misses any number of frames between two calls."""
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
         self._last = -1
 
     def take(self, timeout_s: float) -> Lease | None:
-        """Return the newest frame if it is new, or None if none came in time. Raises EndOfStream."""
+        """Return the newest frame if it is new, or None if none came within ``timeout_s`` (s). Raises EndOfStream."""
         ring = self._ring
         with ring._lock:
             if ring.newest == self._last and not ring._closed:
@@ -163,7 +163,7 @@ class NewestReader:
 
 
 class OrderedReader:
-    """Takes frames in order; see the module's text for ``max_lag``."""
+    """Takes frames in order. The docstring of the module explains ``max_lag`` (frames)."""
 
     def __init__(self, ring: Ring, max_lag: int | None) -> None:
         self._ring = ring
@@ -172,7 +172,7 @@ class OrderedReader:
         ring._readers.append(self)
 
     def take(self, timeout_s: float) -> Lease | None:
-        """Return the next frame, or None if none came in time. Raises EndOfStream."""
+        """Return the next frame, or None if none came within ``timeout_s`` (s). Raises EndOfStream."""
         ring = self._ring
         with ring._lock:
             if ring.newest < self.next_index and not ring._closed:
@@ -190,7 +190,7 @@ class OrderedReader:
             return lease
 
     def _choose(self) -> int:
-        """Which frame is taken next, of those that are there."""
+        """Return the index of the next frame to take, among the frames in the ring."""
         ring, first = self._ring, self.next_index
         if self.max_lag is not None and (ring.newest - first > self.max_lag or first not in ring._held):
             return ring.newest
@@ -205,7 +205,7 @@ class TrailingReader(OrderedReader):
         super().__init__(ring, None if lockstep else len(ring.pixels))
 
     def take_frame(self, index: int) -> Lease | None:
-        """Return frame ``index``, or None where it was overwritten; it will not ask for an earlier one."""
+        """Return frame ``index``, or None if it was overwritten. Later calls must not ask for earlier frames."""
         ring = self._ring
         with ring._lock:
             self.next_index = index + 1

@@ -1,7 +1,7 @@
-"""How a thread says that it is ready, or why it is not, and how another one waits for that.
+"""Start handshake: a thread reports that it is ready or why it failed, and another thread waits for the report.
 
-The wait always ends: when the thread is ready, when it fails, when it ends without a word, when the program
-is asked to stop, and after a limit.
+The wait always ends: when the thread is ready, fails or ends without a report, when the program is asked to
+stop, and after a time limit.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 STARTS_WITHIN_S = 10.0
-"""What is not ready by then will not be."""
+"""Timeout (s) for a start. A start that takes longer is taken for hung."""
 _SAID_AFTER_S = 3.0
-"""A start that waits for longer says what for."""
+"""Time (s) after which a waiting start logs what it waits for."""
 _POLL_S = 0.1
-"""So often a wait looks whether it was stopped. A signal handler runs between two looks, too."""
+"""Interval (s) at which a wait checks for a stop. Signal handlers run between two checks, too."""
 
 
 class Started:
-    """Said once by the thread that starts; the first word counts."""
+    """The report of a starting thread. Only the first report counts."""
 
     def __init__(self) -> None:
         self._said = threading.Event()
         self.error: BaseException | None = None
-        """Why it is not ready; None while nothing is known, and when it is."""
+        """Why the start failed; None before the report and after a successful start."""
 
     @property
     def said(self) -> bool:
-        """Whether it is known how the start went."""
+        """Whether the thread has reported."""
         return self._said.is_set()
 
     def ready(self) -> None:
-        """Say that it is ready."""
+        """Report that the thread is ready."""
         self._said.set()
 
     def pause(self, seconds: float) -> None:
-        """Wait for the first word, so long at most."""
+        """Wait for the report, at most ``seconds``."""
         self._said.wait(seconds)
 
     def fail(self, error: BaseException) -> None:
-        """Say why it is not."""
+        """Report why the start failed."""
         if not self.said:
             self.error = error
             self._said.set()
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Say for the thread what leaves the block before it is ready; what leaves it later goes on."""
+        """Report an error that leaves the block before the thread is ready. Later errors are raised as usual."""
         try:
             yield
         except BaseException as error:
@@ -68,7 +68,17 @@ class Started:
     def wait(
         self, what: str, timeout_s: float = STARTS_WITHIN_S, stopped: Callable[[], object] = lambda: False
     ) -> None:
-        """Wait until ``what`` is ready. Raises what went wrong; SinkError after ``timeout_s`` and when ``stopped``."""
+        """Wait until the thread is ready.
+
+        Args:
+            what: The name of what starts, for the error text.
+            timeout_s: Maximum wait (s).
+            stopped: Returns a true value if the wait should end.
+
+        Raises:
+            BaseException: the error that the thread reported.
+            SinkError: after ``timeout_s``, or if stopped.
+        """
         deadline = time.monotonic() + timeout_s
         while not self._said.wait(_POLL_S):
             if stopped():
@@ -82,9 +92,16 @@ class Started:
 def in_time(
     what: str, work: Callable[[], T], timeout_s: float = STARTS_WITHIN_S, stopped: Callable[[], object] = lambda: False
 ) -> T:
-    """Return what ``work`` returns, or raise what it raises; it is done in a thread, as a disk may never answer.
+    """Call ``work`` in a thread of its own and return its result, because a disk may never answer.
 
-    Raises SinkError after ``timeout_s`` and when ``stopped``; the thread is left behind then.
+    Args:
+        what: The name of what is done, for the error text.
+        work: The function to call. Its errors are raised here.
+        timeout_s: Maximum wait (s).
+        stopped: Returns a true value if the wait should end.
+
+    Raises:
+        SinkError: after ``timeout_s``, or if stopped. The thread is then left running.
     """
     started, results = Started(), list[T]()
 

@@ -1,7 +1,7 @@
-"""Latencies and rates of a run, in constant memory however long it lasts.
+"""Statistics of a run: latencies and rates, in constant memory for any duration. Pure.
 
-Pure. Latencies go into bins whose width is 1 % of their value, so a percentile is off by
-at most that; the maximum is exact.
+Latencies are counted in bins whose width is 1 % of their value, so a percentile is exact to 1 %. The
+maximum is exact.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeps threads, and the garbage collector, from getting in the way of each other."""
+"""Process tuning: keeps threads and the garbage collector from delaying each other during a run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ import cv2
 from threadpoolctl import threadpool_limits
 
 _SWITCH_INTERVAL_S = 0.0001
-"""How long one Python thread may keep the others waiting; the default of 5 ms is a frame at 200 fps."""
+"""Interpreter switch interval (s): how long a thread may block others. The default, 5 ms, is a frame at 200 fps."""
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def tune() -> Callable[[], None]:
-    """Tune this process for many small jobs on many threads; returns what ends that for this user.
+    """Tune this process for many small jobs on many threads.
 
-    The tuning is of the whole process, so its users are counted: the first one tunes, and the last one to end
-    puts everything back, whatever the order in which they began.
+    The tuning concerns the whole process, so its users are counted. The first user applies it; the last
+    one to end restores the previous values, in whatever order they began.
+
+    Returns:
+        A function that ends the tuning for this user. Further calls of it do nothing.
     """
     _shared.begin()
     ended = False
@@ -40,7 +43,7 @@ def tune() -> Callable[[], None]:
 
 
 class _Tuning:
-    """What is tuned, and how many need it."""
+    """The number of users of the tuning, and the function that restores the previous values."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,14 +51,14 @@ class _Tuning:
         self._restore: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
-        """Count one more user; tune for the first."""
+        """Count one more user; apply the tuning for the first."""
         with self._lock:
             if self._users == 0:
                 self._restore = _apply()
             self._users += 1
 
     def end(self) -> None:
-        """Count one user less; after the last, put everything back."""
+        """Count one user less; restore the previous values after the last."""
         with self._lock:
             self._users -= 1
             if self._users == 0:
@@ -66,9 +69,9 @@ _shared = _Tuning()
 
 
 def _apply() -> Callable[[], None]:
-    """Tune; return what puts everything back that nobody else has set meanwhile.
+    """Apply the tuning; return the function that restores each value that no other code has changed since.
 
-    Frozen, the objects that are there before the first frame are not looked through again and again.
+    The garbage collector no longer scans the objects that exist before the first frame: they are frozen.
     """
     interval, cv_threads = sys.getswitchinterval(), cv2.getNumThreads()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -94,7 +97,7 @@ def _apply() -> Callable[[], None]:
 
 @contextmanager
 def tuned() -> Iterator[None]:
-    """``tune`` for the length of a ``with``."""
+    """Tune the process for the duration of a ``with`` block."""
     restore = tune()
     try:
         yield
