@@ -1,6 +1,6 @@
-"""A lens that bends straight lines: OpenCV's model, and its inverse. Pure.
+"""Lens distortion: OpenCV's model with five coefficients, and its inverse. Pure.
 
-The same lines of arithmetic serve floats and arrays, so that one point and many give the same numbers.
+The same code computes floats and arrays, so that one point and many points give the same numbers.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy as np
 from realtime_cropzoom.types import Float64
 
 _STEPS = 5
-"""Newton's method doubles the digits with each; a fixed number, so that all points are treated alike."""
+"""Number of Newton steps. Each doubles the correct digits. It is fixed, so that all points are treated equally."""
 
 Number = TypeVar("Number", float, Float64)
 
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """Focal length and centre of a camera, and how its lens distorts (k1, k2, p1, p2, k3 of OpenCV)."""
+    """Focal length, centre and distortion coefficients of a camera (OpenCV's k1, k2, p1, p2, k3)."""
 
     focal_px: tuple[float, float]
     centre_px: tuple[float, float]
     distortion: tuple[float, float, float, float, float]
     residual_px: float | None = None
-    """Root mean square of what the corners of the chessboards are off; None where nobody has measured it."""
+    """Root mean square error (px) of the chessboard corners; None if not measured."""
 
     def undistort(self, x: Number, y: Number) -> tuple[Number, Number]:
-        """Frame pixels → where a lens without distortion would show them, in pixels."""
+        """Return where a lens without distortion would show points of the frame, in pixels."""
         (fx, fy), (cx, cy), (k1, k2, p1, p2, k3) = self.focal_px, self.centre_px, self.distortion
         to_x, to_y = (x - cx) / fx, (y - cy) / fy
         u, v = to_x, to_y
@@ -49,7 +49,7 @@ class Lens:
         return fx * u + cx, fy * v + cy
 
     def distort(self, x: Float64, y: Float64) -> tuple[Float64, Float64]:
-        """Return the way back."""
+        """Return the frame pixels of undistorted points (px): the inverse of ``undistort``."""
         (fx, fy), (cx, cy), (k1, k2, p1, p2, k3) = self.focal_px, self.centre_px, self.distortion
         u, v = (x - cx) / fx, (y - cy) / fy
         rr = u * u + v * v
@@ -59,7 +59,7 @@ class Lens:
         return fx * bent_u + cx, fy * bent_v + cy
 
     def undoes(self, width: int, height: int) -> bool:
-        """Whether the distortion can be undone all over a frame: too strong a one folds the picture over."""
+        """Return whether ``undistort`` works all over a frame (pixels): too strong a distortion folds the image."""
         x, y = np.meshgrid(np.linspace(-1, width, 33), np.linspace(-1, height, 33))
         with np.errstate(all="ignore"):
             back_x, back_y = self.distort(*self.undistort(x, y))

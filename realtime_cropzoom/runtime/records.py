@@ -21,19 +21,19 @@ from realtime_cropzoom.types import BoxInForce, Keypoints, Stamp, StreamState
 
 
 class Fate(enum.StrEnum):
-    """What became of a captured frame."""
+    """Outcome of a captured frame."""
 
     PROCESSED = "processed"
     """It has a row and a message, with a pose unless there was no box yet."""
     SKIPPED = "skipped"
-    """Jumped over to stay with the newest frame, or left when the run ended."""
+    """Left out to keep up with the newest frame, or not processed when the run ended."""
     FAILED = "failed"
-    """The model gave numbers that are none, or broke off."""
+    """The model returned values that are not finite, or raised an error."""
 
 
 @dataclass(slots=True)
 class Record:
-    """One captured frame and what was made of it. Once it has its fate, read-only but for ``published_ns``."""
+    """One captured frame and its result. Once its outcome is set, only ``published_ns`` may change."""
 
     stamp: Stamp
     fate: Fate
@@ -43,31 +43,38 @@ class Record:
     cropped_ns: int | None = None
     inferred_ns: int = 0
     seq: int = -1
-    """Message number; -1 where there is no message."""
+    """Message number; -1 without a message."""
     counts: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Captured, processed, skipped, failed, up to and with this frame."""
+    """Number of captured, processed, skipped and failed frames, this frame included."""
     published_ns: int = 0
-    """Set once by the publishing thread; 0 until then, and for good if the message was dropped."""
+    """Set once by the publishing thread. 0 before, and always 0 if the message was dropped."""
     filtered: FilteredPose | None = None
-    """What the filter makes of this and all earlier poses; None without a filter."""
+    """The filtered pose, from this and all earlier poses; None without a filter."""
     doubt: Doubt | None = None
-    """What speaks against the pose; None where nothing does, and without a pose."""
+    """The reason to distrust the pose; None for a plausible pose, and without a pose."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What every message of a run repeats."""
+    """The fields that are equal in every message of a run."""
 
     run: str
     camera: str
     keypoint_names: tuple[str, ...]
     unix_offset_ns: int
     calibration: Calibration | None = None
-    """Of the camera, where messages are to carry arena space too."""
+    """The calibration of the camera; None if messages carry no arena coordinates."""
 
 
 def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsent: int) -> PoseMessage:
-    """Return the message of a processed frame."""
+    """Build the message of a processed frame.
+
+    Args:
+        record: The record of the frame.
+        identity: The fields that are equal in every message of the run.
+        published_ns: Time of publication (monotonic, ns).
+        unsent: Number of messages of this run that were not sent.
+    """
     in_force, stamp = record.in_force, record.stamp
     box = None
     if in_force.box is not None:

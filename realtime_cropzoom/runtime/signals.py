@@ -25,10 +25,10 @@ _NAMES = (
     *("SIGSYS",),
 )
 _ALWAYS = {"SIGINT", "SIGTERM"}
-"""A shell script starts its background jobs with Ctrl-C ignored; a person who sends one of these means it."""
+"""Signals that are handled even if ignored at the start: a shell script starts background jobs with Ctrl-C ignored."""
 
 before_ending: list[Callable[[], object]] = []
-"""Called first when a signal ends the process: the terminal waits no longer for its reader from then on."""
+"""Functions called first when a signal ends the process, so that the terminal stops waiting for its reader."""
 
 _AGAIN_AFTER_S = 0.02
 """Delay before a signal is raised again. The finaliser that swallowed it has ended by then."""
@@ -42,7 +42,7 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__()
         self.number = number
-        """Of the signal."""
+        """Number of the signal."""
 
 
 def ending_signals() -> tuple[int, ...]:
