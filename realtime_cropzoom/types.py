@@ -54,7 +54,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class FrameMeta:
     """When and where in the stream a frame was captured: all of a frame but its pixels."""
 
     index: int
@@ -73,7 +73,7 @@ class Stamp:
 class Frame:
     """One captured image. ``image`` is only valid while the frame's lease is held."""
 
-    stamp: Stamp
+    stamp: FrameMeta
     image: UInt8
     """(H, W, 3) RGB."""
 
@@ -94,7 +94,7 @@ class Keypoints:
 class Detection:
     """What the detector made of one frame."""
 
-    stamp: Stamp
+    stamp: FrameMeta
     """The frame it saw."""
     box: Box | None
     """The crop region it gives, or None where nothing was usable."""
@@ -103,7 +103,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class BoxInForce:
+class ActiveBox:
     """The box a frame is cropped with, and where it comes from."""
 
     box: Box | None

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.trigger.engine.events import Act, Action, Done
+from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 
@@ -27,7 +27,7 @@ def nothing(job: Job) -> None:
 
 def measure(name: str, mapping: dict[str, object]) -> None:
     """Fire pulses at one output and print its line of the table."""
-    done: list[Done] = []
+    done: list[ActionResult] = []
     outputs = Outputs({name: parse_output(name, mapping)}, done.append)
     outputs.open()
     for number in range(PULSES):

@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Spending(config))
     account = config.getoption("--account")
     if account is not None and not hasattr(config, "workerinput"):  # with workers, theirs is not the whole story
-        config.pluginmanager.register(Account(account))
+        config.pluginmanager.register(RunReporter(account))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -190,7 +190,7 @@ class Spending:
             self._config.workeroutput["processor_s"] = processor_s()
 
 
-class Account:
+class RunReporter:
     """Counts what passed and failed, keeps the reason of each skip, and adds up what was computed."""
 
     def __init__(self, path: Path) -> None:

@@ -7,20 +7,20 @@ import math
 import numpy as np
 
 from realtime_cropzoom.checks.models import CheckedModels
-from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.inference.presence import PoseJudge
 from realtime_cropzoom.pipeline.startup import check_crop_size
-from realtime_cropzoom.types import Box, Keypoints, Stamp, State, UInt8
+from realtime_cropzoom.types import Box, FrameMeta, Keypoints, State, UInt8
 
 _FRAMES = 12
 """As many are looked at; a model may take half a second for each."""
 
 
-def check_animal(models: CheckedModels) -> Line | None:
+def check_animal(models: CheckedModels) -> CheckResult | None:
     """Look for the animal in some of the frames that were measured; None where models or frames are missing."""
     detector, pose, samples = models.loaded.get("detector"), models.loaded.get("pose"), models.measured.samples
     if detector is None or pose is None or not samples:
@@ -42,7 +42,7 @@ def check_animal(models: CheckedModels) -> Line | None:
         if box is None or found is None or not np.isfinite(found.xy).all():
             quality.add(State.SEARCHING, None, None)
             continue
-        doubt = judge.doubt(Stamp(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out
+        doubt = judge.doubt(FrameMeta(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out
         quality.add(State.TRACKING if doubt is None else State.SEARCHING, found, doubt)
     return _line(quality, too_large or sizes.end(), shipped=detector.is_shipped or pose.is_shipped)
 
@@ -53,7 +53,7 @@ def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
     return model.decode(model.infer(*[model_input] * (2 * model.reach + 1)), used)
 
 
-def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool) -> Line:
+def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool) -> CheckResult:
     summary = quality.summary()
     wrong = misfit_lines(summary, shipped=shipped, drawable=False)
     said = quality_lines(summary, shipped=shipped)

@@ -11,15 +11,15 @@ from realtime_cropzoom.checks.animal import check_animal
 from realtime_cropzoom.checks.machine import check_clock, check_cores, check_disk, check_endpoints, check_output
 from realtime_cropzoom.checks.models import CheckedModels, check_models
 from realtime_cropzoom.checks.recording import check_recording
-from realtime_cropzoom.checks.result import Line
+from realtime_cropzoom.checks.result import CheckResult
 from realtime_cropzoom.checks.source import check_calibration, check_source, measure_all
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.settings import Settings
 
-__all__ = ["Line", "check"]
+__all__ = ["CheckResult", "check"]
 
 
-def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2.0) -> Iterator[Line]:
+def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2.0) -> Iterator[CheckResult]:
     """Try all that ``cameras`` (name → settings) need for ``hours`` of running, and yield a line for each thing.
 
     The cameras have one output folder in common. Lines come as soon as they are known.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import zmq
 
-from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.settings import AUTO, NONE, Settings
 from realtime_cropzoom.errors import ConfigError, plainly
@@ -32,7 +32,7 @@ _TIME_ERROR = 5
 """What adjtimex returns while nothing keeps the clock right."""
 
 
-def check_endpoints(settings: Settings) -> Line:
+def check_endpoints(settings: Settings) -> CheckResult:
     """Say whether this camera's endpoints can be bound, by binding them for a moment."""
     if settings.publish == NONE:
         return good("endpoints", "nothing is published")
@@ -49,7 +49,7 @@ def check_endpoints(settings: Settings) -> Line:
     return _check_keys(settings, f"{', '.join(endpoints)} can be bound")
 
 
-def _check_keys(settings: Settings, found: str) -> Line:
+def _check_keys(settings: Settings, found: str) -> CheckResult:
     try:
         keys = None if settings.key_folder is None else read_server_keys(settings.key_folder)
     except ConfigError as error:
@@ -77,7 +77,7 @@ def _bind(endpoint: str) -> str | None:
     return None
 
 
-def check_output(out: Path) -> Line:
+def check_output(out: Path) -> CheckResult:
     """Say whether a session folder can be made, without making one."""
     there = _existing(out)
     if not there.is_dir():
@@ -89,7 +89,7 @@ def check_output(out: Path) -> Line:
     return good("output", f"{out} can be written" if there == out else f"{out} can be made")
 
 
-def check_disk(out: Path, hours: float, bytes_a_second: Sequence[float | None]) -> Line:
+def check_disk(out: Path, hours: float, bytes_a_second: Sequence[float | None]) -> CheckResult:
     """Say whether the disk is large and fast enough; None stands for a camera of which it is not known."""
     there = _existing(out)
     free = shutil.disk_usage(there if there.is_dir() else there.parent).free
@@ -109,7 +109,7 @@ def check_disk(out: Path, hours: float, bytes_a_second: Sequence[float | None]) 
     return good("disk", text, **values)
 
 
-def check_cores(cores: Sequence[float | None]) -> Line:
+def check_cores(cores: Sequence[float | None]) -> CheckResult:
     """Say whether the processor has room for all cameras at the rates that were measured.
 
     What is not counted: tables and publishing, which take little, and decoding on FFmpeg's own threads.
@@ -126,7 +126,7 @@ def check_cores(cores: Sequence[float | None]) -> Line:
     return good("cores", text, needed=round(needed, 2))
 
 
-def check_clock(anchor_ns: int) -> Line:
+def check_clock(anchor_ns: int) -> CheckResult:
     """Say whether the wall clock has gone on as the monotonic clock has, since ``anchor_ns`` was measured."""
     step_s = (unix_offset_ns() - anchor_ns) / 1e9
     if abs(step_s) > _STEP_S:

@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.checks.source import Measured
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
@@ -72,7 +72,7 @@ class CheckedModels:
         return np.zeros((info.height, info.width, 3) if info else (480, 640, 3), np.uint8)
 
 
-def check_models(models: CheckedModels) -> Iterator[Line]:
+def check_models(models: CheckedModels) -> Iterator[CheckResult]:
     """Load both models, time them, and say whether they keep up."""
     yield _load(models, "pose")
     yield _load(models, "detector") if models.settings.schedule is None else _schedule(models.settings)
@@ -80,7 +80,7 @@ def check_models(models: CheckedModels) -> Iterator[Line]:
     yield from _speed(models)
 
 
-def _load(models: CheckedModels, role: Role) -> Line:
+def _load(models: CheckedModels, role: Role) -> CheckResult:
     given = models.settings.pose if role == "pose" else models.settings.detector
     try:
         model = load_model(models.settings, role)
@@ -113,7 +113,7 @@ def _milliseconds(model: Model, models: CheckedModels) -> float:
     return median(times_ms)
 
 
-def _schedule(settings: Settings) -> Line:
+def _schedule(settings: Settings) -> CheckResult:
     assert settings.schedule is not None
     try:
         FileSchedule.read(settings.schedule)
@@ -122,7 +122,7 @@ def _schedule(settings: Settings) -> Line:
     return good("schedule", f"{settings.schedule} gives the boxes; no detector runs")
 
 
-def _boxes(models: CheckedModels) -> Iterator[Line]:
+def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
     """What the settings of the boxes ask of detector and frames; a line only where that is wrong."""
     detector, pose = models.loaded.get("detector"), models.loaded.get("pose")
     try:
@@ -147,7 +147,7 @@ def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> s
     return None if box is None else pose.expected_side.warning([box.w])
 
 
-def _speed(models: CheckedModels) -> Iterator[Line]:
+def _speed(models: CheckedModels) -> Iterator[CheckResult]:
     pose_ms, detector_ms, fps = models.ms.get("pose"), models.ms.get("detector"), models.fps
     if pose_ms is None:
         return

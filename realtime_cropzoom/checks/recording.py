@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from realtime_cropzoom.checks.models import CheckedModels
-from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.config.settings import COPY, NONE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.sinks.recorder import check_copy
@@ -21,7 +21,7 @@ _ROOM = 0.9
 _FPS = 30.0
 
 
-def check_recording(models: CheckedModels) -> tuple[Line | None, float | None]:
+def check_recording(models: CheckedModels) -> tuple[CheckResult | None, float | None]:
     """Return a line if anything is recorded, and how many bytes a second go to the disk; None if not known."""
     pose = models.loaded.get("pose")
     rows = _ROW_BYTES + _KEYPOINT_BYTES * (len(pose.keypoint_names) if pose else 0)
@@ -33,7 +33,7 @@ def check_recording(models: CheckedModels) -> tuple[Line | None, float | None]:
     return line, None if models.fps is None else models.fps * (rows + recorded)
 
 
-def _record(models: CheckedModels) -> tuple[Line, float]:
+def _record(models: CheckedModels) -> tuple[CheckResult, float]:
     """The line, and bytes a frame."""
     settings, measured = models.settings, models.measured
     if settings.record != COPY or measured.info is None:
@@ -50,7 +50,7 @@ def _record(models: CheckedModels) -> tuple[Line, float]:
     return good("recording", text, frame_bytes=round(copied)), copied
 
 
-def _encoded(models: CheckedModels) -> tuple[Line, float]:
+def _encoded(models: CheckedModels) -> tuple[CheckResult, float]:
     """The same of what must be encoded."""
     settings, images = models.settings, models.measured.samples
     codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"

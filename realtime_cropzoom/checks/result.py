@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckResult:
     """A green or a red line."""
 
     check: str
@@ -20,7 +20,7 @@ class Line:
     values: dict[str, float | str | None] = field(default_factory=dict)
     """The numbers behind the text, for ``--json``."""
 
-    def of(self, camera: str) -> Line:
+    def of(self, camera: str) -> CheckResult:
         """Return the same, said of a camera."""
         return replace(self, camera=camera)
 
@@ -29,11 +29,11 @@ class Line:
         return {"check": self.check, "camera": self.camera, "ok": self.ok, "text": self.text, **self.values}
 
 
-def good(check: str, text: str, **values: float | str | None) -> Line:
+def good(check: str, text: str, **values: float | str | None) -> CheckResult:
     """Return a green line."""
-    return Line(check, True, text, values=values)
+    return CheckResult(check, True, text, values=values)
 
 
-def bad(check: str, text: str, **values: float | str | None) -> Line:
+def bad(check: str, text: str, **values: float | str | None) -> CheckResult:
     """Return a red line; the text says what to do."""
-    return Line(check, False, text, values=values)
+    return CheckResult(check, False, text, values=values)

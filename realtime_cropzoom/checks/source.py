@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from realtime_cropzoom.checks.result import Line, bad, good
+from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.pipeline.startup import load_calibration
-from realtime_cropzoom.sources.base import Captured, Source, SourceInfo, without_password
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo, without_password
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import UInt8
 
@@ -125,7 +125,7 @@ def measure_all(cameras: Mapping[str, Settings], seconds: float) -> dict[str, tu
     return threads
 
 
-def check_source(settings: Settings, measured: Measured) -> Line:
+def check_source(settings: Settings, measured: Measured) -> CheckResult:
     """Say whether the source opens and is fast enough."""
     info = measured.info
     if measured.problem is not None or info is None:
@@ -150,7 +150,7 @@ def _what_to_do(info: SourceInfo) -> str:
     return "this machine cannot read it in time: convert it, or use a lower speed"
 
 
-def _check_size(captured: Captured, info: SourceInfo) -> None:
+def _check_size(captured: CapturedFrame, info: SourceInfo) -> None:
     if (captured.width, captured.height) != (info.width, info.height):
         raise SourceError(
             f"a frame of {info.name} is {captured.width}x{captured.height}, but the first was "
@@ -162,7 +162,7 @@ def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 2)
 
 
-def check_calibration(measured: Measured) -> Line | None:
+def check_calibration(measured: Measured) -> CheckResult | None:
     """Return a line where there is a calibration, and frames to hold it against."""
     if measured.info is None:
         return None

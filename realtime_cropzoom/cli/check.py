@@ -17,7 +17,7 @@ from realtime_cropzoom.errors import EXIT_BAD_INPUT, ConfigError
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.checks.checks import Line
+    from realtime_cropzoom.checks.checks import CheckResult
     from realtime_cropzoom.config.settings import Settings
 
 CHECK_EXPLAINED = """\
@@ -111,7 +111,7 @@ class _Board:
         self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._lines: list[dict[str, Any]] = []
 
-    def show(self, line: Line, *, several: bool) -> None:
+    def show(self, line: CheckResult, *, several: bool) -> None:
         """Take in a line of the check."""
         camera = f"{line.camera or '':<8}  " if several else ""
         self._take(line.as_dict(), f"{camera}{line.check:<9}  {line.text}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from realtime_cropzoom.cli import terminal
-from realtime_cropzoom.client.base import Reception
+from realtime_cropzoom.client.base import SubscriberBase
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.endpoints import is_local
@@ -52,20 +52,20 @@ class Listener:
             self.latency.add(age_ms)
         self.rate.add(received_ns)
 
-    def hear(self, message: Message | None, subscriber: Reception) -> None:
+    def hear(self, message: Message | None, subscriber: SubscriberBase) -> None:
         """Take in whatever has come."""
         if isinstance(message, PoseMessage):
             self.take(message, now_ns(), self._age_ms(subscriber, message))
         elif isinstance(message, EndMessage):
             self.end = message
 
-    def goodbye(self, subscriber: Reception) -> str:
+    def goodbye(self, subscriber: SubscriberBase) -> str:
         """Return the last line: what came, and how the run ended."""
         ended = f"; the run ended: {self.end.reason}" if self.end else ""
         doubtful = f", implausible {self.implausible}" if self.implausible else ""
         return f"{self.received} poses received{doubtful}, {', '.join(_losses(subscriber))}{ended}"
 
-    def summary(self, subscriber: Reception) -> dict[str, Any]:
+    def summary(self, subscriber: SubscriberBase) -> dict[str, Any]:
         """Return what was seen, for ``--json``."""
         clock = subscriber.clock
         return {
@@ -79,7 +79,7 @@ class Listener:
             "end": None if self.end is None else self.end.reason,
         }
 
-    def lines(self, subscriber: Reception, columns: int) -> list[str]:
+    def lines(self, subscriber: SubscriberBase, columns: int) -> list[str]:
         """Return the picture of now, no wider than ``columns``: figures, then a line a keypoint."""
         message = self.newest
         if message is None:
@@ -103,11 +103,11 @@ class Listener:
             *(fit([f"  {name:>12}", *_keypoint(*values)], columns) for name, values in message.keypoints.items()),
         ]
 
-    def line(self, subscriber: Reception) -> str:
+    def line(self, subscriber: SubscriberBase) -> str:
         """Return what a log file gets each second: all figures in one line."""
         return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
 
-    def _waiting(self, subscriber: Reception) -> str:
+    def _waiting(self, subscriber: SubscriberBase) -> str:
         """Why there is no pose yet, as far as that can be known, and what to do."""
         if subscriber.others:
             heard = ", ".join(subscriber.others)
@@ -122,7 +122,7 @@ class Listener:
             return f"nothing comes from {self.endpoint}, though it answers: is it the endpoint that the run names?"
         return f"nobody publishes at {self.endpoint}: start 'cropzoom run SOURCE', or give the endpoint that it names"
 
-    def _age(self, subscriber: Reception, message: PoseMessage) -> str:
+    def _age(self, subscriber: SubscriberBase, message: PoseMessage) -> str:
         """How old a pose is, and how sure that is on another machine; nothing while that cannot be told."""
         age_ms, clock = self._age_ms(subscriber, message), subscriber.clock or SAME_CLOCK
         if subscriber.hello is not None and subscriber.clock is None:
@@ -132,8 +132,8 @@ class Listener:
         uncertain_ms = clock.uncertainty_at_ns(now_ns()) / 1e6
         return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")
 
-    def _age_ms(self, subscriber: Reception, message: PoseMessage) -> float:
-        """As ``Reception.age_ms``; where no hello comes, as at the endpoint of the newest pose, by this clock."""
+    def _age_ms(self, subscriber: SubscriberBase, message: PoseMessage) -> float:
+        """As ``SubscriberBase.age_ms``; where no hello comes, as at the endpoint of the newest pose, by this clock."""
         if subscriber.hello is None and is_local(self.endpoint):
             return (now_ns() - message.time.captured_ns) / 1e6
         return subscriber.age_ms(message)
@@ -185,12 +185,12 @@ def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> lis
     return [f"x {x:7.1f}  y {y:7.1f}", "" if likelihood is None else f"likelihood {likelihood:.2f}"]
 
 
-def _counters(subscriber: Reception) -> dict[str, int]:
+def _counters(subscriber: SubscriberBase) -> dict[str, int]:
     names = ("missed", "late", "restarts", "malformed", "oversize")
     return {name: getattr(subscriber, name) for name in names}
 
 
-def _losses(subscriber: Reception) -> list[str]:
+def _losses(subscriber: SubscriberBase) -> list[str]:
     """What has not arrived, or not as it should; all but the missed ones only where there are any."""
     counted = _counters(subscriber)
     if (status := subscriber.last_status) is not None:  # what the run itself did not get, or passed over

@@ -20,13 +20,13 @@ from pathlib import Path
 import zmq
 import zmq.asyncio
 
-from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, Reception
+from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, SubscriberBase
 from realtime_cropzoom.client.subscriber import ms_until
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
 
 
-class AsyncSubscriber(Reception):
+class AsyncSubscriber(SubscriberBase):
     """Receives the messages of one endpoint, in one event loop. See ``Subscriber``: everything means the same."""
 
     def __init__(

@@ -11,15 +11,15 @@ from typing import Any
 
 import zmq
 
-from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, Inbox
+from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, MessageTracker
 from realtime_cropzoom.client.pose_rate import PoseRate
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
 from realtime_cropzoom.messaging.keys import read_client_keys
 from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
-from realtime_cropzoom.messaging.security import Handshake, use_client_keys
-from realtime_cropzoom.messaging.time_sync import ClockKeeper, ClockOffset
+from realtime_cropzoom.messaging.security import HandshakeMonitor, use_client_keys
+from realtime_cropzoom.messaging.time_sync import ClockOffset, ClockSync
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
 AT_ONCE = 4096
@@ -32,7 +32,7 @@ _FAR_TOO_LARGE = 16 * LARGEST_BYTES
 logger = logging.getLogger(__name__)
 
 
-class Reception:
+class SubscriberBase:
     """Counts, hellos and clocks of one endpoint. ``Subscriber`` and ``AsyncSubscriber`` add the waiting."""
 
     def __init__(
@@ -47,10 +47,10 @@ class Reception:
         self.endpoint = endpoint
         """Where it listens."""
         self._context, self._sub = context, socket
-        self._handshake = Handshake(context, socket, endpoint, with_keys=keys is not None)
+        self._handshake = HandshakeMonitor(context, socket, endpoint, with_keys=keys is not None)
         self.camera = camera
         """The only camera that is listened to; None for all."""
-        self._inbox = Inbox(camera)
+        self._inbox = MessageTracker(camera)
         self._rates: dict[str, PoseRate] = {}
         self._last: PoseMessage | None = None
         """The newest pose."""
@@ -58,7 +58,7 @@ class Reception:
         self._warned = False
         try:
             client_keys = None if keys is None else read_client_keys(Path(keys))
-            self._clocks = ClockKeeper(endpoint, client_keys)
+            self._clocks = ClockSync(endpoint, client_keys)
             if client_keys is not None:
                 use_client_keys(socket, client_keys)
             _connect(socket, endpoint)

@@ -47,7 +47,7 @@ class _Camera:
     """Run → its last pose, in the order in which runs were heard of first."""
 
 
-class Inbox:
+class MessageTracker:
     """Takes in what arrives of one camera, or of all."""
 
     def __init__(self, camera: str | None = None) -> None:

@@ -25,14 +25,14 @@ from pathlib import Path
 
 import zmq
 
-from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, Reception
+from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, SubscriberBase
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
 
 __all__ = ["DEFAULT_ENDPOINT", "Subscriber"]
 
 
-class Subscriber(Reception):
+class Subscriber(SubscriberBase):
     """Receives the messages of one endpoint. Use it from one thread.
 
     Iterate it, call ``receive`` for whatever comes next, or ``newest`` for what is there now. Nothing is hidden: see

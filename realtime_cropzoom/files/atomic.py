@@ -35,7 +35,7 @@ def partial_of(final: Path) -> Path:
     return final.with_name(final.name + ".partial")
 
 
-class RowsFile:
+class ResumableCsv:
     """A resumable CSV file: it grows row by row under a temporary name and is renamed when complete.
 
     Use it as a context manager. Leaving the block without ``commit`` keeps the rows for ``--resume``.
@@ -138,7 +138,7 @@ class RowsFile:
             os.replace(self._partial, self.final)
             self._note.unlink(missing_ok=True)
 
-    def __enter__(self) -> RowsFile:
+    def __enter__(self) -> ResumableCsv:
         return self
 
     def __exit__(

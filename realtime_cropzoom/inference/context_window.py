@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[T]):
+class InferenceRequest(Generic[T]):
     """One call of the model: the frames to show it, and the frames that get its prediction."""
 
     window: tuple[T, ...]
@@ -41,7 +41,7 @@ class ContextWindow(Generic[T]):
         self._last: deque[T] = deque(maxlen=2 * reach + 1)
         self._count = 0
 
-    def push(self, frame: T) -> Question[T] | None:
+    def push(self, frame: T) -> InferenceRequest[T] | None:
         """Take the next frame; return the call that is now possible, or None if the window is not full."""
         self._last.append(frame)
         self._count += 1
@@ -49,9 +49,9 @@ class ContextWindow(Generic[T]):
             return None
         window = tuple(self._last)
         first = self._count == len(window)
-        return Question(window, window[: self._reach + 1] if first else (window[self._reach],))
+        return InferenceRequest(window, window[: self._reach + 1] if first else (window[self._reach],))
 
-    def flush(self) -> tuple[Question[T] | None, tuple[T, ...]]:
+    def flush(self) -> tuple[InferenceRequest[T] | None, tuple[T, ...]]:
         """End the sequence and prepare for the next one.
 
         Returns:
@@ -67,4 +67,4 @@ class ContextWindow(Generic[T]):
             return None, frames[self._reach + 1 :]
         middle = len(frames) // 2
         places = (min(max(i, 0), len(frames) - 1) for i in range(middle - self._reach, middle + self._reach + 1))
-        return Question(tuple(frames[i] for i in places), frames), ()
+        return InferenceRequest(tuple(frames[i] for i in places), frames), ()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State
+from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State
 
 SMALLEST = 0.02
 """Keypoints that all lie within so much of the box's side are no animal."""
@@ -121,7 +121,7 @@ class PoseJudge:
         self._last: tuple[int, int, Float32] | None = None
         """Frame time, segment and keypoints of the last pose that was of an animal."""
 
-    def doubt(self, stamp: Stamp, box: Box, found: Keypoints) -> Doubt | None:
+    def doubt(self, stamp: FrameMeta, box: Box, found: Keypoints) -> Doubt | None:
         """Say what speaks against the pose of a frame, None where nothing does. Each frame once, in order."""
         doubt = self._of_pose(box, found)
         if doubt is not None:
@@ -134,7 +134,7 @@ class PoseJudge:
         jumped = np.count_nonzero((moved * moved).sum(axis=1) > limit * limit)
         return Doubt.JUMP if 2 * jumped > len(moved) else None
 
-    def state(self, stamp: Stamp, in_force: BoxInForce, doubt: Doubt | None, *, posed: bool) -> State:
+    def state(self, stamp: FrameMeta, in_force: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
         """Return the state of a frame: ``tracking`` only where the box is recent and the pose is of an animal.
 
         ``posed`` is False for a frame without a pose. A jump does not speak against the animal.
@@ -167,7 +167,7 @@ class PoseJudge:
         return len(xy) < 3 or float((xy.max(axis=0) - xy.min(axis=0)).max()) >= SMALLEST * side
 
 
-def judged(in_force: BoxInForce, state: State) -> BoxInForce:
+def judged(in_force: ActiveBox, state: State) -> ActiveBox:
     """Return the box with the state that the pose leaves it."""
     return in_force if in_force.state is state else replace(in_force, state=state)
 

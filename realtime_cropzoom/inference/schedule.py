@@ -20,11 +20,11 @@ from typing import Protocol
 from realtime_cropzoom.errors import DataError, ScheduleError, in_words
 from realtime_cropzoom.files.csv_text import check_separator, frame_numbers
 from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
-from realtime_cropzoom.types import Box, BoxInForce, Detection, Stamp, State
+from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, State
 
-NO_BOX = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
+NO_BOX = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 
-PASSED_OVER = BoxInForce(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
+PASSED_OVER = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 """What a recorded schedule gives a frame of which the recorded run made nothing."""
 
 
@@ -43,12 +43,12 @@ class StateLimits:
             return State.LOST
         return State.COASTING if age_ms > self.coast_after_ms else State.TRACKING
 
-    def in_force(self, detection: Detection | None, stamp: Stamp) -> BoxInForce:
+    def in_force(self, detection: Detection | None, stamp: FrameMeta) -> ActiveBox:
         """Return what ``detection`` (the last usable one, or None) is to the frame ``stamp``."""
         if detection is None:
             return NO_BOX
         age_ms = (stamp.pts_ns - detection.stamp.pts_ns) / 1e6
-        return BoxInForce(
+        return ActiveBox(
             detection.box, detection.stamp.index, age_ms, self.state(age_ms), detected_ns=detection.detected_ns
         )
 
@@ -60,7 +60,7 @@ class Schedule(Protocol):
         """Take in a detection; they come in the order of their frames."""
         ...
 
-    def choose(self, stamp: Stamp) -> BoxInForce | None:
+    def choose(self, stamp: FrameMeta) -> ActiveBox | None:
         """Return the box in force for a frame, or None where it must wait for a detection."""
         ...
 
@@ -77,12 +77,12 @@ class LatestSchedule:
         if detection.box is not None:
             self._last = detection
 
-    def choose(self, stamp: Stamp) -> BoxInForce:
+    def choose(self, stamp: FrameMeta) -> ActiveBox:
         """Return the last usable box; a box from a later frame than ``stamp`` counts as of age 0."""
         chosen = self._limits.in_force(self._last, stamp)
         if chosen.age_ms >= 0 or chosen.box is None:
             return chosen
-        return BoxInForce(chosen.box, chosen.frame, 0.0, State.TRACKING, chosen.detected_ns)
+        return ActiveBox(chosen.box, chosen.frame, 0.0, State.TRACKING, chosen.detected_ns)
 
 
 class LockstepSchedule:
@@ -104,7 +104,7 @@ class LockstepSchedule:
             self._last = detection
         self._after.append((detection.stamp.index, self._last))
 
-    def choose(self, stamp: Stamp) -> BoxInForce | None:
+    def choose(self, stamp: FrameMeta) -> ActiveBox | None:
         """Return the box for ``stamp``, or None until its detection has been offered."""
         wanted = self.wanted(stamp.index)
         while self._after and self._after[0][0] < wanted:
@@ -148,7 +148,7 @@ class Gaps:
 class FileSchedule:
     """Recorded: the boxes that a run wrote down, frame by frame; no detector runs."""
 
-    def __init__(self, rows: list[BoxInForce], path: Path, gaps: Gaps | None = None) -> None:
+    def __init__(self, rows: list[ActiveBox], path: Path, gaps: Gaps | None = None) -> None:
         self._rows = rows
         self._path = path
         self.gaps = gaps or Gaps()
@@ -197,7 +197,7 @@ class FileSchedule:
     def offer(self, detection: Detection) -> None:
         """Ignore it: the file has said it all."""
 
-    def choose(self, stamp: Stamp) -> BoxInForce:
+    def choose(self, stamp: FrameMeta) -> ActiveBox:
         """Return the box the file gives for ``stamp``, ``PASSED_OVER`` where the run made nothing of the frame.
 
         Raises ScheduleError where the file has no row for the frame.
@@ -210,7 +210,7 @@ class FileSchedule:
         return self._rows[stamp.index]
 
 
-def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, str]]) -> list[BoxInForce]:
+def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, str]]) -> list[ActiveBox]:
     """Return what each frame gets, by the index in the first column.
 
     A frame that a run's own file lacks was passed over; files of boxes alone must have all. Raises DataError
@@ -231,7 +231,7 @@ def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, st
     return rows
 
 
-def _read_row(index: int, row: dict[str, str]) -> BoxInForce:
+def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
     if row["x"] == "":
         return NO_BOX if row.get("state") == State.SEARCHING else PASSED_OVER
     box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
@@ -240,5 +240,5 @@ def _read_row(index: int, row: dict[str, str]) -> BoxInForce:
     if abs(box.x) > FARTHEST or abs(box.y) > FARTHEST:
         raise ValueError(f"row {index} has a box at {row['x']},{row['y']}, which is in no picture")
     if "state" not in row:
-        return BoxInForce(box, index, 0.0, State.TRACKING, detected_ns=0)
-    return BoxInForce(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)
+        return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)
+    return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)

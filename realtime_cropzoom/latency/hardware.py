@@ -52,7 +52,7 @@ class Light:
 
 
 @dataclass
-class Blinks:
+class LightTrials:
     """What came of the trials."""
 
     latency_ms: list[float] = field(default_factory=list)
@@ -154,7 +154,7 @@ class _Blinker(threading.Thread):
         self._seen_ns = 0
         self.over = threading.Event()
         """Set where nobody looks any more."""
-        self.blinks = Blinks()
+        self.blinks = LightTrials()
         self.error: SinkError | None = None
 
     def see(self, captured_ns: int) -> None:
@@ -187,7 +187,7 @@ class _Blinker(threading.Thread):
             self.blinks.missed += 1
 
 
-def measure_light(source: Source, board: Output, name: str, trials: int, say: Callable[[str], None]) -> Blinks:
+def measure_light(source: Source, board: Output, name: str, trials: int, say: Callable[[str], None]) -> LightTrials:
     """Measure with an open ``source`` and an open ``board``. Raises SourceError and SinkError."""
 
     def switch(act: Act) -> int:

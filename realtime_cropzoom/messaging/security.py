@@ -44,7 +44,7 @@ _TRIES = 3
 """One connection that breaks off while it is made may have other reasons than a key."""
 
 
-class Refusals:
+class RejectedConnections:
     """Counts who was refused. Any thread may count, and read."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Security:
     """With them, only their clients are let in."""
     insecure: bool = False
     """Without them: whether endpoints may be bound that others can reach."""
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: RejectedConnections = field(default_factory=RejectedConnections)
     """Who was not let in."""
 
 
@@ -233,7 +233,7 @@ def use_client_keys(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
     socket.set(zmq.CURVE_SECRETKEY, keys.secret)
 
 
-class Handshake:
+class HandshakeMonitor:
     """Watches how a client's socket gets on with its endpoint, so that a refusal is no silence."""
 
     def __init__(

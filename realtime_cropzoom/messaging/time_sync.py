@@ -1,6 +1,6 @@
 """Time synchronisation: the offset of another machine's clock, and how sure it is.
 
-``ClockKeeper`` measures it in a thread of its own, so that no reader waits for an exchange. The thread runs only if
+``ClockSync`` measures it in a thread of its own, so that no reader waits for an exchange. The thread runs only if
 the publisher has another clock than this machine. ``sinks.time_sync_server`` answers.
 
 An exchange gives four times: sent and back on our clock, received and answered on the other. Whatever the way
@@ -148,7 +148,7 @@ class _Target:
     endpoint: str
 
 
-class ClockKeeper:
+class ClockSync:
     """Learns from hellos whose clock counts, and knows how far it is from ours."""
 
     def __init__(self, subscribed: str, keys: ClientKeys | None = None) -> None:

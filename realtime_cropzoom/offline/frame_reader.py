@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.types import Frame, Stamp
+from realtime_cropzoom.types import Frame, FrameMeta
 
 _AHEAD = 8
 """Frames decoded before they are asked for."""
@@ -124,7 +124,7 @@ class FrameReader:
         finally:
             source.close()
 
-    def _another_size(self, index: int, captured: Captured) -> str:
+    def _another_size(self, index: int, captured: CapturedFrame) -> str:
         """Say so where a frame has another size than those before: what was decoded up to there is the result."""
         info = self.info
         if (captured.width, captured.height) == (info.width, info.height):
@@ -134,8 +134,8 @@ class FrameReader:
             f"{info.width}x{info.height}; the result ends before it"
         )
 
-    def _hand_over(self, index: int, captured: Captured) -> None:
-        stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns())
+    def _hand_over(self, index: int, captured: CapturedFrame) -> None:
+        stamp = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns())
         if index < self._first:
             self.before.append(stamp.pts_ns)
             return

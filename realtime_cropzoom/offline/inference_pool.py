@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from realtime_cropzoom.inference.context_window import ContextWindow, Question
+from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge, Resize
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.runtime.tuning import tuned
@@ -37,7 +37,7 @@ def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class InferenceAnswer(Generic[T]):
     """What the model makes of one frame."""
 
     tag: T
@@ -73,7 +73,7 @@ class Item(Generic[T]):
             return self._prepared
 
 
-class Lane(Generic[T]):
+class OrderedInference(Generic[T]):
     """Frames in, answers out in the same order. Use it from one thread."""
 
     def __init__(
@@ -97,8 +97,8 @@ class Lane(Generic[T]):
         self._limit = 2 * workers + 2
         self._wanted = wanted or (lambda _: True)
         self._window: ContextWindow[Item[T]] = ContextWindow(model.reach)
-        self._asked: list[Question[Item[T]]] = []
-        self._passed_over: Question[Item[T]] | None = None
+        self._asked: list[InferenceRequest[Item[T]]] = []
+        self._passed_over: InferenceRequest[Item[T]] | None = None
         self._pending: deque[_Pending[T]] = deque()
         self._last: Keypoints | None = None
 
@@ -108,7 +108,7 @@ class Lane(Generic[T]):
         if question is not None:
             self._ask_if_wanted(question)
 
-    def ask(self, question: Question[Item[T]]) -> None:
+    def ask(self, question: InferenceRequest[Item[T]]) -> None:
         """Ask the model about frames that are no sequence: labelled images with their own context."""
         self._asked.append(question)
         if len(self._asked) == self._batch:
@@ -122,35 +122,35 @@ class Lane(Generic[T]):
             self._ask_if_wanted(question)
         elif repeats and self._passed_over is not None:  # nobody wanted the answer that is now to be repeated
             question = self._passed_over
-            self.ask(Question(question.window, ()))
+            self.ask(InferenceRequest(question.window, ()))
         self._submit()
         self._passed_over = None
         if repeats:
             self._pending.append(_Pending(None, (), repeats))
 
-    def take(self) -> Iterator[Answer[T]]:
+    def take(self) -> Iterator[InferenceAnswer[T]]:
         """Yield the answers that are there; wait for some where too many frames are on their way."""
         while self._pending and (self._pending[0].is_done() or len(self._pending) > self._limit):
             yield from self._next()
 
-    def finish(self) -> Iterator[Answer[T]]:
+    def finish(self) -> Iterator[InferenceAnswer[T]]:
         """End the sequence and yield all answers that are left."""
         self.end_sequence()
         while self._pending:
             yield from self._next()
 
-    def _ask_if_wanted(self, question: Question[Item[T]]) -> None:
+    def _ask_if_wanted(self, question: InferenceRequest[Item[T]]) -> None:
         answers = tuple(item for item in question.answers if self._wanted(item.tag))
         self._passed_over = None if answers else question
         if answers:
-            self.ask(Question(question.window, answers))
+            self.ask(InferenceRequest(question.window, answers))
 
     def _submit(self) -> None:
         if self._asked:
             questions, self._asked = self._asked, []
             self._pending.append(_Pending(self._pool.submit(self._answer, questions), questions, ()))
 
-    def _answer(self, questions: Sequence[Question[Item[T]]]) -> list[Keypoints]:
+    def _answer(self, questions: Sequence[InferenceRequest[Item[T]]]) -> list[Keypoints]:
         windows = [[self._prepare(item)[0] for item in question.window] for question in questions]
         outputs = self._model.infer_many(windows)
         boxes = [self._prepare(question.middle)[1] for question in questions]
@@ -159,16 +159,16 @@ class Lane(Generic[T]):
     def _prepare(self, item: Item[T]) -> tuple[Float32, Box]:
         return item.prepared(self._model, self._edge, self._resize)
 
-    def _next(self) -> Iterator[Answer[T]]:
+    def _next(self) -> Iterator[InferenceAnswer[T]]:
         pending = self._pending.popleft()
         if pending.future is not None:
             for question, keypoints in zip(pending.questions, pending.future.result(), strict=True):
                 self._last = keypoints
                 for item in question.answers:
-                    yield Answer(item.tag, keypoints, item.size)
+                    yield InferenceAnswer(item.tag, keypoints, item.size)
         for item in pending.repeats:
             assert self._last is not None
-            yield Answer(item.tag, self._last, item.size)
+            yield InferenceAnswer(item.tag, self._last, item.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class _Pending(Generic[T]):
     """Questions on their way, or frames that repeat the last answer."""
 
     future: Future[list[Keypoints]] | None
-    questions: Sequence[Question[Item[T]]]
+    questions: Sequence[InferenceRequest[Item[T]]]
     repeats: tuple[Item[T], ...]
 
     def is_done(self) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from realtime_cropzoom.calibration.calibration import read_calibration
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
-from realtime_cropzoom.files.atomic import RowsFile, Say, partial_of
+from realtime_cropzoom.files.atomic import ResumableCsv, Say, partial_of
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Models
@@ -29,7 +29,7 @@ from realtime_cropzoom.inference.presence import Presence, judged
 from realtime_cropzoom.inference.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.frame_reader import FrameReader, count_frames, progress
-from realtime_cropzoom.offline.inference_pool import Answer, Lane
+from realtime_cropzoom.offline.inference_pool import InferenceAnswer, OrderedInference
 from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
 from realtime_cropzoom.offline.poses_in_cm import write_cm
@@ -41,7 +41,7 @@ from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, blank_cells, box_
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.factory import SYNTHETIC
 from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
-from realtime_cropzoom.types import Box, BoxInForce, Detection, Frame, Keypoints, Stamp, State
+from realtime_cropzoom.types import ActiveBox, Box, Detection, Frame, FrameMeta, Keypoints, State
 
 COMMAND = "pipeline"
 _CHANGES_NUMBERS = {
@@ -176,14 +176,14 @@ class OfflinePipeline:
 
         return is_there(final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits)
 
-    def _rows_file(self, final: Path, made_of: MadeOf) -> RowsFile:
+    def _rows_file(self, final: Path, made_of: MadeOf) -> ResumableCsv:
         pose = self._models.pose
         header = pose_header(pose.keypoint_names, pose.file.scorer)
-        return RowsFile(final, header, self._with_provider(made_of), resume=self._options.resume)
+        return ResumableCsv(final, header, self._with_provider(made_of), resume=self._options.resume)
 
-    def _boxes_file(self, final: Path, made_of: MadeOf) -> RowsFile:
+    def _boxes_file(self, final: Path, made_of: MadeOf) -> ResumableCsv:
         path, header = _boxes_beside(final), BBOX_COLUMNS + "\n"
-        return RowsFile(path, header, self._with_provider(made_of), resume=self._options.resume, announce=False)
+        return ResumableCsv(path, header, self._with_provider(made_of), resume=self._options.resume, announce=False)
 
     def _with_provider(self, made_of: MadeOf) -> dict[str, object]:
         """What half a file must have been made of: another provider may round otherwise."""
@@ -204,8 +204,8 @@ class OfflinePipeline:
 class _Row:
     """A frame on its way to the files."""
 
-    stamp: Stamp
-    in_force: BoxInForce
+    stamp: FrameMeta
+    in_force: ActiveBox
     keypoints: Keypoints | None = None
     done: bool = False
 
@@ -219,8 +219,8 @@ class _Pass:
         reader: FrameReader,
         schedule: Schedule,
         gaps: Gaps,
-        poses: RowsFile,
-        boxes: RowsFile,
+        poses: ResumableCsv,
+        boxes: ResumableCsv,
     ) -> None:
         s = self._settings = pipeline._settings
         self._reader, self._poses, self._boxes = reader, poses, boxes
@@ -231,9 +231,9 @@ class _Pass:
         self._finder = Presence() if pipeline._models.detector is None else pipeline._models.detector.presence
         self._gaps = frozenset(gaps.before)
         self._schedule = schedule
-        lane = partial(Lane, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
-        self._pose: Lane[_Row] = lane(pipeline._models.pose, edge=s.edge)
-        self._detector: Lane[Stamp] | None = None
+        lane = partial(OrderedInference, pool=pipeline._pool, workers=pipeline._workers, batch=pipeline._options.batch)
+        self._pose: OrderedInference[_Row] = lane(pipeline._models.pose, edge=s.edge)
+        self._detector: OrderedInference[FrameMeta] | None = None
         if pipeline._models.detector is not None:
             self._detector = lane(pipeline._models.detector, wanted=self._is_detected)
         self._judge = s.pose_judge(pipeline._models.pose.presence)
@@ -270,10 +270,10 @@ class _Pass:
         if warning := self._sizes.end():
             self._say(warning)
 
-    def _is_detected(self, stamp: Stamp) -> bool:
+    def _is_detected(self, stamp: FrameMeta) -> bool:
         return stamp.index % self._settings.detector_every == 0
 
-    def _advance(self, detections: Iterable[Answer[Stamp]]) -> None:
+    def _advance(self, detections: Iterable[InferenceAnswer[FrameMeta]]) -> None:
         """Give their boxes to all frames whose detection is there."""
         for answer in detections:
             box = self._detected(answer)
@@ -287,7 +287,7 @@ class _Pass:
             self._crop(self._waiting.popleft(), in_force)
             self._write(self._pose.take())
 
-    def _crop(self, frame: Frame, in_force: BoxInForce) -> None:
+    def _crop(self, frame: Frame, in_force: ActiveBox) -> None:
         row = _Row(frame.stamp, in_force)
         self._rows.append(row)
         if frame.stamp.index in self._gaps:  # what a context model sees does not reach over frames that are missing
@@ -299,7 +299,7 @@ class _Pass:
         if in_force is not PASSED_OVER:  # what a context model sees ends where the animal is not there
             self._pose.end_sequence()
 
-    def _write(self, answers: Iterable[Answer[_Row]]) -> None:
+    def _write(self, answers: Iterable[InferenceAnswer[_Row]]) -> None:
         """Write all rows that are complete, in order."""
         for answer in answers:
             answer.tag.keypoints, answer.tag.done = answer.keypoints, True
@@ -317,7 +317,7 @@ class _Pass:
             self._poses.add(f"{index}{cells}\n")
             self._bar.update()
 
-    def _in_the_end(self, row: _Row, found: Keypoints | None) -> BoxInForce:
+    def _in_the_end(self, row: _Row, found: Keypoints | None) -> ActiveBox:
         """Return the box with the state that the pose leaves it, as the pose stage does."""
         stamp, in_force = row.stamp, row.in_force
         doubt = None if found is None or in_force.box is None else self._judge.doubt(stamp, in_force.box, found)
@@ -340,7 +340,7 @@ class _Pass:
         cells = self._boxes.row(self._first - 1).split(",")
         if cells[1] != "" and cells[5] != "":
             frame = int(cells[5])
-            stamp = Stamp(frame, self._reader.before[frame], None, 0)
+            stamp = FrameMeta(frame, self._reader.before[frame], None, 0)
             self._schedule.offer(Detection(stamp, _box_in(cells), detected_ns=0))
 
     def _take_up_state(self) -> None:
@@ -349,12 +349,12 @@ class _Pass:
         seen = [frame for frame, state in enumerate(states) if state == State.TRACKING]
         self._judge.take_up(self._reader.before[seen[-1]] if seen else None)
 
-    def _take_up_row(self, stamp: Stamp) -> None:
+    def _take_up_row(self, stamp: FrameMeta) -> None:
         """The same of a frame that is read again: without those before it, its pose may be another."""
         if self._boxes.row(stamp.index).endswith(f",{State.TRACKING}"):
             self._judge.take_up(stamp.pts_ns)
 
-    def _detected(self, answer: Answer[Stamp]) -> Box | None:
+    def _detected(self, answer: InferenceAnswer[FrameMeta]) -> Box | None:
         """Return the box of a detection, or None.
 
         Where it goes on, a context detector gives its first frames a neighbour's answer, as at the beginning

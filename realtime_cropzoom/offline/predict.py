@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.files.atomic import RowsFile, Say, partial_of, replacing
-from realtime_cropzoom.inference.context_window import REACH, Question
+from realtime_cropzoom.files.atomic import ResumableCsv, Say, partial_of, replacing
+from realtime_cropzoom.inference.context_window import REACH, InferenceRequest
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, say_quality
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge
@@ -29,7 +29,7 @@ from realtime_cropzoom.offline.annotate import annotate_image, annotate_video
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.images import ImageFolder, check_images, context_images, images_sha256
-from realtime_cropzoom.offline.inference_pool import Item, Lane
+from realtime_cropzoom.offline.inference_pool import Item, OrderedInference
 from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
 from realtime_cropzoom.offline.metrics import (
     pixel_errors,
@@ -43,7 +43,7 @@ from realtime_cropzoom.sessions.dlc_csv import Labels, labels_outside, read_head
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.sources.image_file import depth_note
 from realtime_cropzoom.sources.recording_table import gaps_in
-from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, Stamp, State
+from realtime_cropzoom.types import Box, Float32, Float64, FrameMeta, Keypoints, State
 
 COMMAND = "predict"
 
@@ -134,18 +134,18 @@ class Predictor:
             self._say(f"{boxes.path}: {warning}")
         return boxes.entry()
 
-    def _rows_file(self, final: Path, made_of: MadeOf) -> RowsFile:
+    def _rows_file(self, final: Path, made_of: MadeOf) -> ResumableCsv:
         partial_before = partial_of(final)
         if partial_before.exists() and not self._options.resume:
             self._say(f"{partial_before} is of an interrupted command; starting over (--resume goes on)")
         header = pose_header(self._model.keypoint_names, self._model.file.scorer)
         provider = self._model.session.provider  # another one may round otherwise
-        return RowsFile(final, header, {**made_of, "provider": provider}, resume=self._options.resume)
+        return ResumableCsv(final, header, {**made_of, "provider": provider}, resume=self._options.resume)
 
-    def _fill(self, file: RowsFile, reader: FrameReader, boxes: Boxes | None, video: Path) -> _Look:
+    def _fill(self, file: ResumableCsv, reader: FrameReader, boxes: Boxes | None, video: Path) -> _Look:
         begin = file.rows
-        lane: Lane[int] = self._lane(edge_of_videos=True)
-        look, stamps = _Look(self._model), dict[int, tuple[Stamp, Box]]()
+        lane: OrderedInference[int] = self._lane(edge_of_videos=True)
+        look, stamps = _Look(self._model), dict[int, tuple[FrameMeta, Box]]()
         count = 0
         gaps = gaps_in(str(video)) if self._model.reach else Gaps()
         if problem := gaps.problem(str(video)):
@@ -234,14 +234,14 @@ class Predictor:
         return final
 
     def _look_at(self, what: str, images: ImageFolder, boxes: Sequence[Box] | None) -> list[Keypoints]:
-        lane: Lane[int] = self._lane(edge_of_videos=False)
+        lane: OrderedInference[int] = self._lane(edge_of_videos=False)
         found: list[Keypoints] = []
         with progress(what, len(images.names), unit="images") as bar:
             for row in range(len(images.names)):
                 box = None if boxes is None else boxes[row]
                 paths = context_images(images.paths[row]) if self._model.reach else [images.paths[row]]
                 items = tuple(Item(row, partial(images.read, path), box) for path in paths)
-                lane.ask(Question(items, (items[REACH if self._model.reach else 0],)))
+                lane.ask(InferenceRequest(items, (items[REACH if self._model.reach else 0],)))
                 for answer in lane.take():
                     images.check_size(answer.tag, answer.size)
                     found.append(answer.keypoints)
@@ -277,7 +277,7 @@ class Predictor:
         for row, keypoints in enumerate(found):
             width, height = images.sizes[row]
             # Images need not follow each other: each is a sequence of its own, in which nothing jumps.
-            stamp = Stamp(row, 0, None, 0, segment=row)
+            stamp = FrameMeta(row, 0, None, 0, segment=row)
             look.take(stamp, Box(0, 0, width, height) if boxes is None else boxes[row], keypoints)
         look.say(name, self._say, self._warn, Of.IMAGES)
 
@@ -293,8 +293,8 @@ class Predictor:
             picture = images.read(images.paths[row])
             annotate_image(picture, self._model.keypoint_names, found[row], truth, path, self._shown_above)
 
-    def _lane(self, *, edge_of_videos: bool) -> Lane[int]:
-        return Lane(
+    def _lane(self, *, edge_of_videos: bool) -> OrderedInference[int]:
+        return OrderedInference(
             self._model,
             self._pool,
             self._workers,
@@ -338,7 +338,7 @@ class _Look:
         self._judge = PoseJudge(model.presence, lost_after_ms=math.inf)
         self._quality = PoseQuality(model.keypoint_names)
 
-    def take(self, stamp: Stamp, box: Box, found: Keypoints) -> None:
+    def take(self, stamp: FrameMeta, box: Box, found: Keypoints) -> None:
         """Take in the pose of a frame."""
         if not np.isfinite(found.xy).all():
             self._quality.add(State.SEARCHING, None, None)

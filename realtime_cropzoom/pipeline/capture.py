@@ -12,10 +12,10 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline.clock_drift import DriftFit
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.stats import Rate
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
-from realtime_cropzoom.types import Stamp, StreamState
+from realtime_cropzoom.types import FrameMeta, StreamState
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class CaptureStage(Stage):
     def __init__(
         self,
         open_source: Callable[[], Source],
-        control: Control,
+        control: RunControl,
         *,
         realtime: bool,
         frames: int | None,
@@ -63,7 +63,7 @@ class CaptureStage(Stage):
         self._begin = threading.Event()
         self._finished = threading.Event()
         self._ring: Ring | None = None
-        self._tap: Callable[[Stamp, Captured], None] | None = None
+        self._tap: Callable[[FrameMeta, CapturedFrame], None] | None = None
         self.info: SourceInfo | None = None
         self.problems: list[str] = []
         self.rate = Rate()
@@ -81,7 +81,7 @@ class CaptureStage(Stage):
             raise self.control.error or SourceError("stopped before the source was open")
         return self.info
 
-    def begin(self, ring: Ring, tap: Callable[[Stamp, Captured], None] | None = None) -> None:
+    def begin(self, ring: Ring, tap: Callable[[FrameMeta, CapturedFrame], None] | None = None) -> None:
         """Start capturing into ``ring``; ``tap`` is shown each frame after that, in the thread that captures."""
         self._tap = tap
         self._ring = ring
@@ -159,14 +159,14 @@ class CaptureStage(Stage):
     def _source_name(self) -> str:
         return self.info.name if self.info is not None else "the source"
 
-    def _awaited(self, source: Source) -> Iterator[Captured]:
+    def _awaited(self, source: Source) -> Iterator[CapturedFrame]:
         """Yield the frames, once there is a ring for them."""
         while not self._begin.wait(POLL_S):
             if self.control.stop.is_set():
                 return
         yield from source.frames()
 
-    def _drained(self, source: Source) -> Iterator[Captured]:
+    def _drained(self, source: Source) -> Iterator[CapturedFrame]:
         """Yield the frames of a live source that come once there is a ring.
 
         Those before, while models are loaded, are taken and thrown away: left where they are they
@@ -181,7 +181,7 @@ class CaptureStage(Stage):
                 first_ns = captured.pts_ns if first_ns is None else first_ns
                 yield replace(captured, pts_ns=captured.pts_ns - first_ns)
 
-    def _capture(self, frames: Iterator[Captured], info: SourceInfo) -> None:
+    def _capture(self, frames: Iterator[CapturedFrame], info: SourceInfo) -> None:
         start_ns = None
         paced = self._realtime and not info.live
         rest_ns = round(min(_REST_OF_INTERVAL / info.fps / self._speed * 1e9, _REST_NS)) if paced and info.fps else 0
@@ -194,7 +194,7 @@ class CaptureStage(Stage):
                 self.sleep_until(start_ns + round(captured.pts_ns / self._speed))
             if self.control.stop.is_set():
                 return
-            stamp = Stamp(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
+            stamp = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
             self._last_ns = stamp.captured_ns
             if info.live and stamp.device_ns is not None:
                 self.drift.add(stamp.device_ns, stamp.captured_ns, stamp.segment)
@@ -221,7 +221,7 @@ class CaptureStage(Stage):
         return None
 
 
-def _check_size(captured: Captured, info: SourceInfo, index: int) -> None:
+def _check_size(captured: CapturedFrame, info: SourceInfo, index: int) -> None:
     if (captured.width, captured.height) != (info.width, info.height):
         raise SourceError(
             f"frame {index} of {info.name} is {captured.width}x{captured.height}, but the stream began as "

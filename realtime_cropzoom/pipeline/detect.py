@@ -18,14 +18,14 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
-from realtime_cropzoom.inference.context_window import ContextWindow, Question
+from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram, Rate
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.types import Box, Detection, Float32, Stamp
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
+from realtime_cropzoom.types import Box, Detection, Float32, FrameMeta
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class _Seen:
     """A frame whose model input is ready; its place in the ring is given back already."""
 
-    stamp: Stamp
+    stamp: FrameMeta
     whole: Box
     model_input: Float32
     begun_ns: int
@@ -48,7 +48,7 @@ class DetectStage(Stage):
         model: Model,
         reader: NewestReader | OrderedReader,
         slot: BoxSlot,
-        control: Control,
+        control: RunControl,
         *,
         rule: BoxRule,
         every: int,
@@ -63,7 +63,7 @@ class DetectStage(Stage):
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
         self._window: ContextWindow[_Seen] = ContextWindow(model.reach)
-        self._question: Question[_Seen] | None = None
+        self._question: InferenceRequest[_Seen] | None = None
         """The last one there was, whether or not a frame wanted its answer."""
         self._reader = reader
         self._slot = slot
@@ -111,7 +111,7 @@ class DetectStage(Stage):
         """Let the pose stage stop waiting for boxes."""
         self._slot.close()
 
-    def _wanted(self, stamp: Stamp) -> bool:
+    def _wanted(self, stamp: FrameMeta) -> bool:
         return stamp.index % self._every == 0
 
     def _see(self, lease: Lease) -> None:
@@ -138,7 +138,7 @@ class DetectStage(Stage):
         elif self._question is not None:  # asked once more, where its own frame wanted an answer too
             self._detect(self._question, repeats)
 
-    def _detect(self, question: Question[_Seen], frames: Sequence[_Seen]) -> None:
+    def _detect(self, question: InferenceRequest[_Seen], frames: Sequence[_Seen]) -> None:
         """Offer the answer for those of ``frames`` that want one."""
         self._question = question
         wanted = [frame for frame in frames if self._wanted(frame.stamp)]

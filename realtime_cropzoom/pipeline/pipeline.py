@@ -51,7 +51,7 @@ from realtime_cropzoom.pipeline.startup import (
     load_model,
     model_notes,
 )
-from realtime_cropzoom.pipeline.status import Account, Stages
+from realtime_cropzoom.pipeline.status import RunReporter, StageSet
 from realtime_cropzoom.pipeline.watchdog import Watchdog
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.queues import QueueSink, Sink
@@ -59,7 +59,7 @@ from realtime_cropzoom.runtime.records import pose_message
 from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.runtime.tuning import tune
-from realtime_cropzoom.runtime.worker import Control, Stage
+from realtime_cropzoom.runtime.worker import RunControl, Stage
 from realtime_cropzoom.sessions.folder import CALIBRATION, file_stem, make_given_folder, make_session_folder
 from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
@@ -109,7 +109,7 @@ class Pipeline:
         if source is None and settings.source is None:
             raise ConfigError("no source; give a video file, or synthetic:arena")
         self.settings = settings
-        self.control = Control()
+        self.control = RunControl()
         self.folder: Path | None = None
         self._given_folder, self._anchor_ns = folder, anchor_ns
         self.summary: dict[str, Any] = {}
@@ -127,8 +127,8 @@ class Pipeline:
             reconnect=Policy(settings.reconnect_for_s, settings.changed == "adapt"),
             stall_after_ms=settings.stall_after_ms,
         )
-        self._account: Account | None = None
-        self._stages: Stages | None = None
+        self._account: RunReporter | None = None
+        self._stages: StageSet | None = None
         self._watchdog: Watchdog | None = None
         self._tracked: QueueSink | None = None
         self._unsaved: list[str] = []
@@ -209,7 +209,7 @@ class Pipeline:
         schedule = self._schedule()
         self.notes += box_notes(models.pose, rule, schedule)
         slot = BoxSlot(schedule)
-        self._account = account = Account(s, info, models, self.control, self._anchor_ns, calibration)
+        self._account = account = RunReporter(s, info, models, self.control, self._anchor_ns, calibration)
         from_begin = s.start_s == 0 and not s.loop
         gaps = gaps_in(s.source, schedule) if models.reach and from_begin else Gaps()
         if problem := gaps.problem(str(s.source)):
@@ -249,7 +249,7 @@ class Pipeline:
         detect = None
         if models.detector is not None and rule is not None:
             detect = self._detect_stage(models, rule, ring, slot, gaps)
-        self._stages = account.stages = Stages(self._capture, ring, detect, pose, publish, write, recorders)
+        self._stages = account.stages = StageSet(self._capture, ring, detect, pose, publish, write, recorders)
         summary = to_json(account.summary(str(self.folder), ended=False))
         self._on_disk(self.folder, lambda: self._save("summary.json", summary))
 
@@ -290,7 +290,7 @@ class Pipeline:
             restart=self._restart,
         )
 
-    def _publisher(self, account: Account) -> ZmqSink | None:
+    def _publisher(self, account: RunReporter) -> ZmqSink | None:
         s = self.settings
         if s.publish == NONE:
             return None
@@ -357,7 +357,7 @@ class Pipeline:
         """Return what the heartbeat says right now. Raises StateError before the start."""
         return self._running("progress")[0].status()
 
-    def _running(self, what: str) -> tuple[Account, Stages]:
+    def _running(self, what: str) -> tuple[RunReporter, StageSet]:
         """What there is of a run once it is started. Raises StateError before, and where ``start`` was refused."""
         if self._account is None or self._stages is None:
             why = RunState.BUILT.value if self._state is RunState.BUILT else "could not be started"
@@ -398,7 +398,7 @@ class Pipeline:
                     raise self.control.error
         return self.summary
 
-    def _come_to_end(self, account: Account, stages: Stages) -> None:
+    def _come_to_end(self, account: RunReporter, stages: StageSet) -> None:
         while not self.control.stop.is_set() and not self.wait(0.2):
             pass
         stuck = self._end_threads(stages)
@@ -443,7 +443,7 @@ class Pipeline:
         _, s = self._running(what)
         return [t for t in (s.capture, s.detect, s.pose, s.publish, s.write, *s.recorders) if t is not None]
 
-    def _end_threads(self, stages: Stages) -> list[str]:
+    def _end_threads(self, stages: StageSet) -> list[str]:
         """Join all threads, the stages first; sinks are told of the end even if the pose stage is stuck."""
         sinks = [s for s in (stages.publish, stages.write, *stages.recorders) if s is not None]
         deadline = time.monotonic() + _STAGES_END_WITHIN_S

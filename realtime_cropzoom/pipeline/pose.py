@@ -22,17 +22,17 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.filters import FilteredPose, PoseFilter
-from realtime_cropzoom.inference.context_window import ContextWindow, Question
+from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import PoseJudge, judged
 from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
-from realtime_cropzoom.runtime.records import Fate, Record
+from realtime_cropzoom.runtime.records import FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader, Ring
 from realtime_cropzoom.runtime.stats import Histogram
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
-from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
+from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ Each is the frame's own time: the frames that a context model waits for show in 
 """
 
 
-class Taker(Protocol):
+class RecordSink(Protocol):
     """What the pose stage needs of a sink."""
 
     def put(self, record: Record) -> None:
@@ -59,8 +59,8 @@ class Taker(Protocol):
 class _Cropped:
     """A frame whose model input is ready; its place in the ring is given back already."""
 
-    stamp: Stamp
-    in_force: BoxInForce
+    stamp: FrameMeta
+    in_force: ActiveBox
     used: Box
     """What the input really shows."""
     model_input: Float32
@@ -77,14 +77,14 @@ class PoseStage(Stage):
         ring: Ring,
         reader: OrderedReader,
         slot: BoxSlot,
-        sinks: Sequence[Taker],
-        control: Control,
+        sinks: Sequence[RecordSink],
+        control: RunControl,
         *,
         edge: Edge,
         restart: bool = False,
         judge: PoseJudge,
         pose_filter: PoseFilter | None = None,
-        on_box: Callable[[Stamp, BoxInForce], None] | None = None,
+        on_box: Callable[[FrameMeta, ActiveBox], None] | None = None,
         gaps: Gaps | None = None,
     ) -> None:
         """``gaps`` says where frames are missing: there what a context model sees ends, and begins again.
@@ -164,7 +164,7 @@ class PoseStage(Stage):
             for record in self._in_hand():
                 self._give_fate(record)
             for stamp in self._left():
-                self._give_fate(Record(stamp, Fate.SKIPPED, NO_BOX))
+                self._give_fate(Record(stamp, FrameOutcome.SKIPPED, NO_BOX))
         finally:
             self._fates.release()
 
@@ -175,11 +175,11 @@ class PoseStage(Stage):
         for stamp in self._ring.stamps(self._settled[0], self._reader.next_index):
             frame = held.get(stamp.index)
             if not isinstance(frame, Record):  # one that was skipped stays so
-                frame = Record(stamp, Fate.FAILED, NO_BOX if frame is None else frame.in_force)
+                frame = Record(stamp, FrameOutcome.FAILED, NO_BOX if frame is None else frame.in_force)
             records.append(frame)
         return records
 
-    def _left(self) -> list[Stamp]:
+    def _left(self) -> list[FrameMeta]:
         return self._ring.stamps(self._settled[0], self._ring.newest + 1)
 
     def _process_all(self) -> None:
@@ -209,7 +209,7 @@ class PoseStage(Stage):
         elif in_force.box is None:
             lease.release()
             self._end_sequence()
-            self._settle(Record(stamp, Fate.PROCESSED, in_force, inferred_ns=now_ns()))
+            self._settle(Record(stamp, FrameOutcome.PROCESSED, in_force, inferred_ns=now_ns()))
         else:
             model_input = next(self._inputs)
             used = self._model.prepare(lease.frame.image, in_force.box, self._edge, model_input)
@@ -226,7 +226,7 @@ class PoseStage(Stage):
         if question is not None:
             self._ask(question)
 
-    def _ask(self, question: Question[_Cropped]) -> None:
+    def _ask(self, question: InferenceRequest[_Cropped]) -> None:
         outputs = self._model.infer(*(frame.model_input for frame in question.window))
         inferred_ns = now_ns()
         self._answer = self._model.decode(outputs, question.middle.used)
@@ -255,16 +255,16 @@ class PoseStage(Stage):
         stamp, in_force = frame.stamp, frame.in_force
         if not np.isfinite(keypoints.xy).all():
             logger.warning("frame %d failed: the pose model gave numbers that are not finite", stamp.index)
-            self._settle(Record(stamp, Fate.FAILED, in_force))
+            self._settle(Record(stamp, FrameOutcome.FAILED, in_force))
             return
-        self._settle(Record(stamp, Fate.PROCESSED, in_force, keypoints, frame.cropped_ns, done_ns))
+        self._settle(Record(stamp, FrameOutcome.PROCESSED, in_force, keypoints, frame.cropped_ns, done_ns))
         times = (stamp.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
         for name, begun, ended in zip(LATENCIES, times, times[1:], strict=False):
             self.latencies[name].add((ended - begun) / 1e6)
         self.latencies["total"].add((done_ns - stamp.captured_ns) / 1e6)
         self.box_age.add(in_force.age_ms)
 
-    def _box_for(self, stamp: Stamp) -> BoxInForce | None:
+    def _box_for(self, stamp: FrameMeta) -> ActiveBox | None:
         while not self.control.stop.is_set():
             closed = self._slot.closed  # asked first: what was offered before it was closed is known now
             chosen = self._slot.choose(stamp, POLL_S)
@@ -274,16 +274,16 @@ class PoseStage(Stage):
                 raise StageError(f"frame {stamp.index} waits for a detection, but the detector has ended without it")
         return None
 
-    def _skip(self, stamps: list[Stamp]) -> None:
+    def _skip(self, stamps: list[FrameMeta]) -> None:
         for stamp in stamps:
-            record = Record(stamp, Fate.SKIPPED, NO_BOX)
+            record = Record(stamp, FrameOutcome.SKIPPED, NO_BOX)
             if self._held:
                 self._held.append(record)
                 self._tell_box(stamp, NO_BOX)
             else:
                 self._settle(record)
 
-    def _tell_box(self, stamp: Stamp, in_force: BoxInForce) -> None:
+    def _tell_box(self, stamp: FrameMeta, in_force: ActiveBox) -> None:
         if self._on_box is not None:
             self._on_box(stamp, in_force)
 
@@ -293,16 +293,16 @@ class PoseStage(Stage):
                 self._give_fate(record)
 
     def _give_fate(self, record: Record) -> None:
-        if record.fate is not Fate.SKIPPED:
+        if record.fate is not FrameOutcome.SKIPPED:
             self._form_opinion(record)
         settled = self._settled
         settled[0] += 1
-        settled[(Fate.PROCESSED, Fate.SKIPPED, Fate.FAILED).index(record.fate) + 1] += 1
-        if record.fate is Fate.PROCESSED:
+        settled[(FrameOutcome.PROCESSED, FrameOutcome.SKIPPED, FrameOutcome.FAILED).index(record.fate) + 1] += 1
+        if record.fate is FrameOutcome.PROCESSED:
             record.seq = settled[1] - 1
             record.filtered = self._filtered(record)
         record.counts = self.counts = (settled[0], settled[1], settled[2], settled[3])
-        if record.fate is not Fate.SKIPPED:
+        if record.fate is not FrameOutcome.SKIPPED:
             self.last = record
         for sink in self._sinks:
             sink.put(record)

@@ -28,7 +28,7 @@ from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.pose import PoseStage
 from realtime_cropzoom.runtime.records import RunIdentity
 from realtime_cropzoom.runtime.ring import Ring
-from realtime_cropzoom.runtime.worker import Control, Stage
+from realtime_cropzoom.runtime.worker import RunControl, Stage
 from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder
 from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
@@ -37,7 +37,7 @@ from realtime_cropzoom.types import State, StreamState
 
 
 @dataclass(frozen=True, slots=True)
-class Stages:
+class StageSet:
     """The threads of a run, and the ring between them."""
 
     capture: CaptureStage
@@ -49,7 +49,7 @@ class Stages:
     recorders: tuple[Recorder, ...] = ()
 
 
-class Account:
+class RunReporter:
     """Knows a run's settings, models and stages, and puts what they say into words."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Account:
         settings: Settings,
         info: SourceInfo,
         models: Models,
-        control: Control,
+        control: RunControl,
         anchor_ns: int | None = None,
         calibration: Calibration | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class Account:
             secrets.token_hex(6), settings.camera, models.pose.keypoint_names, anchor_ns, calibration
         )
         self._started_unix_s = round(time.time(), 3)
-        self.stages: Stages | None = None
+        self.stages: StageSet | None = None
         """Set once they are built; until then there is nothing to count."""
         self._control = control
         self.lacking: list[str] = []
@@ -188,7 +188,7 @@ class Account:
     def _why_ended(self) -> str:
         return str(self._control.error) if self._control.error else self._control.reason
 
-    def _latencies(self, stages: Stages) -> dict[str, Any]:
+    def _latencies(self, stages: StageSet) -> dict[str, Any]:
         histograms = dict(stages.pose.latencies)
         if stages.publish is not None:
             histograms["published"] = stages.publish.latency
@@ -196,7 +196,7 @@ class Account:
             histograms["detect"] = stages.detect.latency
         return {name: histogram.summary() for name, histogram in histograms.items()}
 
-    def _problems(self, stages: Stages) -> list[str]:
+    def _problems(self, stages: StageSet) -> list[str]:
         problems = [*self.lacking, *stages.capture.problems, *stages.write.problems()]
         problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
         failed = {"frames": stages.pose.counts[3], "detections": stages.detect.failed if stages.detect else 0}
@@ -218,5 +218,5 @@ def _rounded(drift: ClockDrift | None) -> dict[str, float] | None:
     return None if drift is None else {name: round(value, 3) for name, value in asdict(drift).items()}
 
 
-def _with_models(stages: Stages) -> list[Stage]:
+def _with_models(stages: StageSet) -> list[Stage]:
     return [stage for stage in (stages.detect, stages.pose) if stage is not None]

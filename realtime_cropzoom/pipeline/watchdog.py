@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.pipeline.lag import LagWatch
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.types import StreamState
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Watchdog(Stage):
         watched: Sequence[Stage],
         limit_s: float,
         stream: Callable[[int], StreamState],
-        control: Control,
+        control: RunControl,
         writer: Stage | None = None,
         progress: Callable[[], tuple[int, int, float]] = lambda: (0, 0, 0.0),
     ) -> None:

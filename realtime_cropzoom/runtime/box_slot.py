@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from realtime_cropzoom.inference.schedule import Schedule
-from realtime_cropzoom.types import BoxInForce, Detection, Stamp
+from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta
 
 
 class BoxSlot:
@@ -37,7 +37,7 @@ class BoxSlot:
             self._closed = True
             self._changed.notify_all()
 
-    def choose(self, stamp: Stamp, timeout_s: float) -> BoxInForce | None:
+    def choose(self, stamp: FrameMeta, timeout_s: float) -> ActiveBox | None:
         """Return the box for a frame. A closed slot does not wait.
 
         Args:

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from realtime_cropzoom.runtime.records import Fate, Record
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
+from realtime_cropzoom.runtime.records import FrameOutcome, Record
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 
 _ENDS_WITHIN_S = 1.0
 """Maximum wait (s) for further records after the stop. A pose stage that is silent for longer hangs."""
@@ -20,7 +20,7 @@ class Sink(Stage):
     (lockstep). Any other sink drops the oldest record and counts it in ``dropped``.
     """
 
-    def __init__(self, name: str, control: Control, *, limit: int, wait_when_full: bool) -> None:
+    def __init__(self, name: str, control: RunControl, *, limit: int, wait_when_full: bool) -> None:
         super().__init__(name, control)
         self._limit = limit
         self._wait_when_full = wait_when_full
@@ -74,7 +74,7 @@ class QueueSink(Sink):
     pipeline waits for the script.
     """
 
-    def __init__(self, control: Control, *, lockstep: bool, limit: int = 64) -> None:
+    def __init__(self, control: RunControl, *, lockstep: bool, limit: int = 64) -> None:
         super().__init__("track", control, limit=limit, wait_when_full=lockstep)
 
     def is_alive(self) -> bool:
@@ -83,7 +83,7 @@ class QueueSink(Sink):
 
     def put(self, record: Record) -> None:
         """Add the record of a processed frame. Other records are ignored: only processed frames have messages."""
-        if record.fate is Fate.PROCESSED:
+        if record.fate is FrameOutcome.PROCESSED:
             super().put(record)
 
     def __iter__(self) -> Iterator[Record]:

@@ -17,10 +17,10 @@ from realtime_cropzoom.messaging.message import (
     TimeField,
     finite_or_none,
 )
-from realtime_cropzoom.types import BoxInForce, Keypoints, Stamp, StreamState
+from realtime_cropzoom.types import ActiveBox, FrameMeta, Keypoints, StreamState
 
 
-class Fate(enum.StrEnum):
+class FrameOutcome(enum.StrEnum):
     """Outcome of a captured frame."""
 
     PROCESSED = "processed"
@@ -35,9 +35,9 @@ class Fate(enum.StrEnum):
 class Record:
     """One captured frame and its result. Once its outcome is set, only ``published_ns`` may change."""
 
-    stamp: Stamp
-    fate: Fate
-    in_force: BoxInForce
+    stamp: FrameMeta
+    fate: FrameOutcome
+    in_force: ActiveBox
     keypoints: Keypoints | None = None
     """Frame space; None without a pose."""
     cropped_ns: int | None = None

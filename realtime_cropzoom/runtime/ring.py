@@ -26,7 +26,7 @@ from types import TracebackType
 
 import numpy as np
 
-from realtime_cropzoom.types import Frame, Stamp
+from realtime_cropzoom.types import Frame, FrameMeta
 
 _STAMPS = 1 << 14
 
@@ -38,7 +38,7 @@ class EndOfStream(Exception):
 class Lease:
     """A frame whose pixels do not change until the lease is released."""
 
-    def __init__(self, ring: Ring, slot: int, frame: Frame, skipped: list[Stamp]) -> None:
+    def __init__(self, ring: Ring, slot: int, frame: Frame, skipped: list[FrameMeta]) -> None:
         self._ring: Ring | None = ring
         self._slot = slot
         self.frame = frame
@@ -71,7 +71,7 @@ class Ring:
         self._held: dict[int, int] = {}  # frame index → slot, oldest first
         self._free = list(range(slots))
         self._leases = [0] * slots
-        self._stamps: deque[Stamp] = deque(maxlen=_STAMPS)
+        self._stamps: deque[FrameMeta] = deque(maxlen=_STAMPS)
         self._readers: list[OrderedReader] = []
         self._closed = False
         self.newest = -1
@@ -89,7 +89,7 @@ class Ring:
                 slot = self._take_slot()
             return slot
 
-    def publish(self, slot: int, stamp: Stamp) -> None:
+    def publish(self, slot: int, stamp: FrameMeta) -> None:
         """Make the frame in a claimed slot visible to readers. Raises ValueError if its index is not the next."""
         with self._lock:
             if stamp.index != self.newest + 1:
@@ -117,7 +117,7 @@ class Ring:
                 return slot
         return None
 
-    def _lease(self, index: int, skipped: list[Stamp]) -> Lease:
+    def _lease(self, index: int, skipped: list[FrameMeta]) -> Lease:
         slot = self._held[index]
         self._leases[slot] += 1
         return Lease(self, slot, Frame(self._stamp(index), self.pixels[slot]), skipped)
@@ -127,17 +127,17 @@ class Ring:
             self._leases[slot] -= 1
             self._freed.notify()
 
-    def _stamp(self, index: int) -> Stamp:
+    def _stamp(self, index: int) -> FrameMeta:
         """Return the stamp of a frame, without times if the ring no longer keeps it."""
         oldest = self._stamps[0].index
-        return self._stamps[index - oldest] if index >= oldest else Stamp(index, 0, None, 0)
+        return self._stamps[index - oldest] if index >= oldest else FrameMeta(index, 0, None, 0)
 
-    def stamps(self, first: int, end: int) -> list[Stamp]:
+    def stamps(self, first: int, end: int) -> list[FrameMeta]:
         """Return the stamps of frames ``first`` … ``end`` - 1, without times for frames that are too old."""
         with self._lock:
             return self._stamps_between(first, end)
 
-    def _stamps_between(self, first: int, end: int) -> list[Stamp]:
+    def _stamps_between(self, first: int, end: int) -> list[FrameMeta]:
         return [self._stamp(i) for i in range(first, min(end, self.newest + 1))]
 
 

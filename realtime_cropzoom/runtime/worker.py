@@ -18,7 +18,7 @@ _MINUTE_NS = 60_000_000_000
 logger = logging.getLogger(__name__)
 
 
-class Control:
+class RunControl:
     """The stop event of a run, its reason and its first error, shared by all threads of the run."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Control:
                 logger.debug("%s stage, after the first error: %s", stage, error)
 
 
-class Restarts:
+class RestartBudget:
     """The number of restarts that a failing stage is allowed per minute."""
 
     def __init__(self, allowed: int) -> None:
@@ -74,7 +74,7 @@ class Stage(threading.Thread):
     process alive.
     """
 
-    def __init__(self, name: str, control: Control, *, restart: bool = False) -> None:
+    def __init__(self, name: str, control: RunControl, *, restart: bool = False) -> None:
         """Create the thread without starting it.
 
         Args:
@@ -85,7 +85,7 @@ class Stage(threading.Thread):
         super().__init__(name=f"cropzoom-{name}", daemon=True)
         self.stage = name
         self.control = control
-        self.restarts = Restarts(_RESTARTS if restart else 0)
+        self.restarts = RestartBudget(_RESTARTS if restart else 0)
         self.last_failure = ""
         """The error that caused the last restart, in one line; "" before the first."""
         self.busy_since_ns = 0

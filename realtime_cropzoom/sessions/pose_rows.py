@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from realtime_cropzoom.calibration.calibration import Calibration
-from realtime_cropzoom.types import BoxInForce, Keypoints
+from realtime_cropzoom.types import ActiveBox, Keypoints
 
 CM = "_cm"
 """Ends the name of a file of poses in cm, in the format of those in pixels."""
@@ -41,7 +41,7 @@ def blank_cells(keypoints: int) -> str:
     return ",NaN" * (3 * keypoints)
 
 
-def box_cells(in_force: BoxInForce | None) -> str:
+def box_cells(in_force: ActiveBox | None) -> str:
     """Return the cells of a row of a box file after its index; None for a frame of which nothing was made."""
     if in_force is None:
         return "," * (BBOX_COLUMNS.count(","))

@@ -23,8 +23,8 @@ from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.files.append import NO_ANSWER, RowFile
 from realtime_cropzoom.inference.pose_quality import PoseQuality
 from realtime_cropzoom.runtime.queues import Sink
-from realtime_cropzoom.runtime.records import Fate, Record
-from realtime_cropzoom.runtime.worker import Control
+from realtime_cropzoom.runtime.records import FrameOutcome, Record
+from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.pose_rows import (
     BBOX_COLUMNS,
     CM,
@@ -55,7 +55,7 @@ class CsvSink(Sink):
         name: str,
         keypoint_names: tuple[str, ...],
         scorer: str,
-        control: Control,
+        control: RunControl,
         *,
         lockstep: bool,
         publisher: Thread | None = None,
@@ -131,14 +131,14 @@ class CsvSink(Sink):
     def _format(self, record: Record) -> None:
         stamp, in_force = record.stamp, record.in_force
         poses, boxes, timing, *cm = self._files
-        if record.fate is Fate.PROCESSED:
+        if record.fate is FrameOutcome.PROCESSED:
             self.quality.add(in_force.state, record.keypoints, record.doubt)
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{stamp.index}{pose}\n")
         for file in cm:
             file.add(f"{stamp.index}{self._in_cm(record.keypoints)}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
-        boxes.add(f"{stamp.index}{box_cells(None if record.fate is Fate.SKIPPED else in_force)}\n")
+        boxes.add(f"{stamp.index}{box_cells(None if record.fate is FrameOutcome.SKIPPED else in_force)}\n")
         box_frame = "" if in_force.frame < 0 else in_force.frame
         timing.add(
             f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"

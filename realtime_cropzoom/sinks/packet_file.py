@@ -17,8 +17,8 @@ import av
 
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.sinks.muxer_file import OutputFile
-from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
-from realtime_cropzoom.types import Stamp
+from realtime_cropzoom.sources.encoded import CodecParameters, CodedFrame, EncodedFrames
+from realtime_cropzoom.types import FrameMeta
 
 _FRAMES = 1 << 13
 _POLL_S = 0.1
@@ -31,8 +31,8 @@ _OPTIONS = {"cluster_time_limit": "0", "flush_packets": "1"}
 class QueuedFrame:
     """A captured frame on its way."""
 
-    stamp: Stamp
-    coded: CodedFrames | None
+    stamp: FrameMeta
+    coded: EncodedFrames | None
     """None where what it is made from is missing."""
 
 
@@ -84,7 +84,7 @@ class DropToKeyFrameQueue:
             self._closed = True
             self._changed.notify_all()
 
-    def _has_room(self, coded: CodedFrames | None) -> bool:
+    def _has_room(self, coded: EncodedFrames | None) -> bool:
         """One frame always fits, however large it is."""
         more = coded.nbytes if coded is not None else 0
         return not self._frames or (len(self._frames) < _FRAMES and self._bytes + more <= self._limit_bytes)
@@ -93,7 +93,7 @@ class DropToKeyFrameQueue:
 class PacketFile:
     """One file. Opened, used and closed in one thread; once open it never raises, but keeps its ``error``."""
 
-    def __init__(self, path: Path, coding: Coding) -> None:
+    def __init__(self, path: Path, coding: CodecParameters) -> None:
         """Raises SinkError where the file cannot be made."""
         self.muxed = 0
         """Frames given to the file."""
@@ -117,7 +117,7 @@ class PacketFile:
         """What went wrong; the file holds what was written before, and takes nothing more."""
         return self._file.error
 
-    def write(self, coded: CodedFrames, pts_ns: int) -> None:
+    def write(self, coded: EncodedFrames, pts_ns: int) -> None:
         """Write the frame shown at ``pts_ns``, after those it is made from, which then take no time at all."""
         ticks = self._last_ticks = max(round(pts_ns / 1e6), self._last_ticks + 1)
         for frame in coded.frames:

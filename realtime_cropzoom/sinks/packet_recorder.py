@@ -12,20 +12,20 @@ import time
 
 from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.ring import Ring
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, QueuedFrame
 from realtime_cropzoom.sinks.recording import RUN_ENDED, TOO_SLOW, CopiedRecording
-from realtime_cropzoom.sources.base import Captured
-from realtime_cropzoom.types import Stamp
+from realtime_cropzoom.sources.base import CapturedFrame
+from realtime_cropzoom.types import FrameMeta
 
 _LAST_S = 0.4
 """So long a run that was stopped goes on recording what was captured before."""
 
 
-class LastMoments:
+class ShutdownGrace:
     """Tells a recorder that a run was stopped so long ago that it must leave out what is left."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: RunControl) -> None:
         self._control = control
         self._over_at: float | None = None
 
@@ -40,18 +40,18 @@ class PacketRecorder(Stage):
     """Records every captured frame as it came."""
 
     def __init__(
-        self, recording: CopiedRecording, ring: Ring, control: Control, *, limit_bytes: int, lockstep: bool
+        self, recording: CopiedRecording, ring: Ring, control: RunControl, *, limit_bytes: int, lockstep: bool
     ) -> None:
         """``limit_bytes`` may wait to be written. Of the ``ring`` it takes no pixels, only stamps."""
         super().__init__("record", control)
         self.recording = recording
         self._ring = ring
         self._queue = DropToKeyFrameQueue(limit_bytes, wait_when_full=lockstep)
-        self._last_moments = LastMoments(control)
+        self._last_moments = ShutdownGrace(control)
         self._ended = threading.Event()
         self._next_index = 0
 
-    def offer(self, stamp: Stamp, captured: Captured) -> None:
+    def offer(self, stamp: FrameMeta, captured: CapturedFrame) -> None:
         """Take a frame that was captured, in the thread that captures it: nothing here waits, but in lockstep."""
         self._queue.put(QueuedFrame(stamp, captured.coded() if captured.coded is not None else None))
 

@@ -21,16 +21,16 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import even
 from realtime_cropzoom.inference.crop import Edge, cut
 from realtime_cropzoom.runtime.queues import Sink
-from realtime_cropzoom.runtime.records import Fate, Record
+from realtime_cropzoom.runtime.records import FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Ring, TrailingReader
-from realtime_cropzoom.runtime.worker import POLL_S, Control, Stage
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.sinks.packet_file import SUFFIX
-from realtime_cropzoom.sinks.packet_recorder import LastMoments, PacketRecorder
+from realtime_cropzoom.sinks.packet_recorder import PacketRecorder, ShutdownGrace
 from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
 from realtime_cropzoom.sinks.video_encoder import Codec, suffix_of
 from realtime_cropzoom.sources.base import SourceInfo
-from realtime_cropzoom.sources.encoded import Coding, NotCopyable
-from realtime_cropzoom.types import Box, BoxInForce, Stamp, UInt8
+from realtime_cropzoom.sources.encoded import CodecParameters, NotCopyable
+from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, UInt8
 
 _QUEUE = 1 << 16
 _GIVE_WAY_S = 0.02
@@ -41,12 +41,12 @@ when the frame has come. No longer, because a recording must not depend on a mod
 class FrameRecorder(Stage):
     """Records every captured frame."""
 
-    def __init__(self, recording: EncodedRecording, ring: Ring, control: Control, *, lockstep: bool) -> None:
+    def __init__(self, recording: EncodedRecording, ring: Ring, control: RunControl, *, lockstep: bool) -> None:
         super().__init__("record", control)
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._last_moments = LastMoments(control)
+        self._last_moments = ShutdownGrace(control)
         self._ended = threading.Event()
         self._lockstep = lockstep
         self._posed, self._pose_done = -1, threading.Event()
@@ -105,19 +105,19 @@ class CropRecorder(Sink):
     """Records what the pose model was shown, resized to one size: a crop a frame that has a box."""
 
     def __init__(
-        self, recording: EncodedRecording, ring: Ring, control: Control, *, edge: Edge, lockstep: bool
+        self, recording: EncodedRecording, ring: Ring, control: RunControl, *, edge: Edge, lockstep: bool
     ) -> None:
         super().__init__("record-crops", control, limit=_QUEUE, wait_when_full=lockstep)
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._last_moments = LastMoments(control)
+        self._last_moments = ShutdownGrace(control)
         self._edge: Edge = edge
         self._heard_of = -1
 
-    def show(self, stamp: Stamp, in_force: BoxInForce) -> None:
+    def show(self, stamp: FrameMeta, in_force: ActiveBox) -> None:
         """Learn the box of a frame before its record, which may wait for frames that come after it."""
-        self.put(Record(stamp, Fate.PROCESSED, in_force))
+        self.put(Record(stamp, FrameOutcome.PROCESSED, in_force))
 
     def put(self, record: Record) -> None:
         """Take in the next record, unless its box is known already."""
@@ -172,13 +172,13 @@ def check_copy(settings: Settings, info: SourceInfo) -> None:
 
 
 def make_recorders(
-    settings: Settings, info: SourceInfo, ring: Ring, crop_size: tuple[int, int], folder: Path, control: Control
+    settings: Settings, info: SourceInfo, ring: Ring, crop_size: tuple[int, int], folder: Path, control: RunControl
 ) -> tuple[Recorder, ...]:
     """Return the recorders that ``settings`` ask for, not started; crops are resized to ``crop_size``, made even."""
     codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
     lockstep = settings.pace == "fast"
     recorders: list[Recorder] = []
-    if settings.record == COPY and isinstance(info.coding, Coding):
+    if settings.record == COPY and isinstance(info.coding, CodecParameters):
         copied = CopiedRecording(folder / f"{info.name}{SUFFIX}", info.coding)
         limit_bytes = settings.record_buffer * info.width * info.height * 3
         recorders.append(PacketRecorder(copied, ring, control, limit_bytes=limit_bytes, lockstep=lockstep))

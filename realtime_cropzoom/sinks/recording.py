@@ -22,9 +22,9 @@ from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import in_a_line
 from realtime_cropzoom.sinks.packet_file import PacketFile
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder
-from realtime_cropzoom.sources.encoded import CodedFrames, Coding
+from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrames
 from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS, recording_table
-from realtime_cropzoom.types import Stamp, UInt8
+from realtime_cropzoom.types import FrameMeta, UInt8
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Recording(Generic[_File]):
         self._failed = False
         self._given = 0
         """Frames that the video was given, captured or not."""
-        self._waiting: deque[tuple[Stamp, int, str]] = deque()
+        self._waiting: deque[tuple[FrameMeta, int, str]] = deque()
         """Frames whose row is not written yet: the number in the video, and why they are left out, if they are."""
 
     def open_video(self) -> _File:
@@ -107,7 +107,7 @@ class Recording(Generic[_File]):
         except Exception as error:
             raise SinkError(f"cannot record {self.video.name}: {in_a_line(error)}") from error
 
-    def leave_out(self, stamps: Sequence[Stamp], why: str) -> None:
+    def leave_out(self, stamps: Sequence[FrameMeta], why: str) -> None:
         """Mark frames that are not recorded."""
         self._waiting.extend((stamp, -1, why) for stamp in stamps)
         self._settle()
@@ -148,7 +148,7 @@ class Recording(Generic[_File]):
             problems.append(problem)
         return problems
 
-    def _gave(self, stamp: Stamp, frames: int = 1) -> None:
+    def _gave(self, stamp: FrameMeta, frames: int = 1) -> None:
         """Note that the video was given so many frames, the last of which is the captured one."""
         assert self._file is not None
         self._given += frames
@@ -188,7 +188,7 @@ class EncodedRecording(Recording[VideoEncoder]):
         """Make the video. Raises SinkError."""
         return VideoEncoder(self.video, self.size, self._fps, self._encode_as)
 
-    def write(self, stamp: Stamp, image: UInt8, lease: Lease) -> None:
+    def write(self, stamp: FrameMeta, image: UInt8, lease: Lease) -> None:
         """Record an image of the frame; its lease is given back before it is encoded."""
         assert self._file is not None
         frame = self._file.convert(np.ascontiguousarray(image))
@@ -201,7 +201,7 @@ class EncodedRecording(Recording[VideoEncoder]):
 class CopiedRecording(Recording[PacketFile]):
     """Of frames as they came, compressed."""
 
-    def __init__(self, video: Path, coding: Coding) -> None:
+    def __init__(self, video: Path, coding: CodecParameters) -> None:
         super().__init__(video, f"copy of {coding.codec}")
         self._coding = coding
 
@@ -209,7 +209,7 @@ class CopiedRecording(Recording[PacketFile]):
         """Make the video. Raises SinkError."""
         return PacketFile(self.video, self._coding)
 
-    def write(self, stamp: Stamp, coded: CodedFrames | None) -> None:
+    def write(self, stamp: FrameMeta, coded: EncodedFrames | None) -> None:
         """Record the frame, if nothing is missing that it is made from."""
         assert self._file is not None
         if coded is None:

@@ -28,10 +28,10 @@ from realtime_cropzoom.messaging.message import (
 )
 from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
 from realtime_cropzoom.runtime.queues import Sink
-from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
-from realtime_cropzoom.runtime.worker import Control
+from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.types import StreamState
 
@@ -43,7 +43,7 @@ _LINGER_MS = 500
 _SUBSCRIPTIONS_AT_ONCE = 1000
 
 
-class Speaker(Protocol):
+class StatusProvider(Protocol):
     """What a run says of itself."""
 
     @property
@@ -75,8 +75,8 @@ class ZmqSink(Sink):
         self,
         endpoint: str,
         latest_endpoint: str | None,
-        speaker: Speaker,
-        control: Control,
+        speaker: StatusProvider,
+        control: RunControl,
         *,
         encoding: Encoding,
         lockstep: bool,
@@ -115,7 +115,7 @@ class ZmqSink(Sink):
 
     def put(self, record: Record) -> None:
         """Take in a record; only processed frames are messages."""
-        if record.fate is Fate.PROCESSED:
+        if record.fate is FrameOutcome.PROCESSED:
             super().put(record)
 
     def wait_bound(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime_cropzoom.sources.encoded import PIXELS, CodedFrames, Coding, NotCopyable
+from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, EncodedFrames, NotCopyable
 from realtime_cropzoom.types import UInt8
 
 
@@ -31,12 +31,12 @@ class SourceInfo:
     """What a user must know at the start, such as a rate that is not the one asked for."""
     asked_fps: float | None = None
     """The rate that was asked of it; two seconds in, the measured one is held against it."""
-    coding: Coding | NotCopyable = PIXELS
+    coding: CodecParameters | NotCopyable = PIXELS
     """How its frames come compressed, where ``keep_packets`` asked for that; else why they are not to be had so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class CapturedFrame:
     """A frame that is there but not yet copied: the moment it is yielded is its capture time."""
 
     pts_ns: int
@@ -52,7 +52,7 @@ class Captured:
     """Frames the camera has counted between the one before and this one, which never came."""
     segment: int = 0
     """How often the source has broken off and come back."""
-    coded: Callable[[], CodedFrames | None] | None = None
+    coded: Callable[[], EncodedFrames | None] | None = None
     """Gives the frame as it came, compressed, and None where what it is made from is missing; called at most
     once, before the next frame is asked for."""
     stale_before: int = 0
@@ -104,7 +104,7 @@ class Source(Protocol):
 
     info: SourceInfo
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield frames as fast as they can be had; pacing is the capture stage's. Raises SourceError."""
         ...
 

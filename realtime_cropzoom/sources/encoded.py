@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
+class CodecParameters:
     """How the frames of a stream are compressed."""
 
     codec: str
@@ -17,7 +17,7 @@ class Coding:
     key_frame: bytes
     """One with which decoding may begin, with all that a decoder must know."""
 
-    def goes_on_as(self, other: Coding) -> bool:
+    def goes_on_as(self, other: CodecParameters) -> bool:
         """Whether the frames of ``other`` may follow in the same file."""
         return (self.codec, self.width, self.height) == (other.codec, other.width, other.height)
 
@@ -43,10 +43,10 @@ class CodedFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class CodedFrames:
+class EncodedFrames:
     """A captured frame, compressed, after those that were not captured and without which it does not decode."""
 
-    coding: Coding
+    coding: CodecParameters
     frames: tuple[CodedFrame, ...]
     """In the order of decoding; the last one is the captured frame. Never empty."""
 

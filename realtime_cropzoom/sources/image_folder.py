@@ -11,7 +11,7 @@ import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError, advised
 from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.image_file import depth_note, read_image
 from realtime_cropzoom.types import UInt8
 
@@ -41,7 +41,7 @@ class ImageFolder:
         said = tuple(note for note in notes if note)
         self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=said)
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield the images that can be read; one that cannot leaves its place in time empty."""
         for index, path in enumerate(self._paths):
             image = _read(path)
@@ -49,7 +49,7 @@ class ImageFolder:
                 self._unreadable.append(path.name)
                 continue
             pts_ns = round(index * 1e9 / self._fps)
-            yield Captured(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
+            yield CapturedFrame(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
 
     def problems(self) -> list[str]:
         """Name the first of the images that could not be read."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.base import Captured, Source
+from realtime_cropzoom.sources.base import CapturedFrame, Source
 
 
 class Looping:
@@ -19,7 +19,7 @@ class Looping:
         self._problems: dict[str, None] = {}
         self.info = replace(self._source.info, frame_count=None)
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield the frames, round after round, for ever."""
         begins_ns, round_ = 0, 0
         while True:

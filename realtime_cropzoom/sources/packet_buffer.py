@@ -13,7 +13,7 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
-from realtime_cropzoom.sources.encoded import PIXELS, CodedFrame, CodedFrames, Coding, NotCopyable
+from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, CodedFrame, EncodedFrames, NotCopyable
 
 _CODECS = ("h264", "hevc", "mjpeg")
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
@@ -26,7 +26,7 @@ _PICTURES = {"h264": range(1, 6), "hevc": range(32)}
 _PARAMETERS = {"h264": {7}, "hevc": {33}}
 
 
-class PacketTrail:
+class PacketBuffer:
     """Of one stream, used in the thread that reads it. Where nothing can be kept it does nothing, and says why."""
 
     def __init__(self, stream: Any, *, keep: bool) -> None:
@@ -36,7 +36,7 @@ class PacketTrail:
         self._frames: list[CodedFrame] = []
         self._bytes = 0
         self._began = False
-        self._coding: Coding | None = None
+        self._coding: CodecParameters | None = None
         self._filter: BitStreamFilterContext | None = None
         self._parameters: bytes = b""
         """Those that the stream does not repeat with its key frames."""
@@ -71,21 +71,21 @@ class PacketTrail:
         """Leave out everything up to the next key frame."""
         self._frames, self._bytes, self._began = [], 0, False
 
-    def coding(self, width: int, height: int) -> Coding | NotCopyable:
+    def coding(self, width: int, height: int) -> CodecParameters | NotCopyable:
         """Return how frames of this size are compressed, or why they cannot be had so; asked at the first frame."""
         if not self._why_not and not self._frames:
             self._why_not = NotCopyable("its key frames do not stand alone, so that nothing can begin with them")
         if self._why_not:
             return self._why_not
-        self._coding = Coding(self._codec, width, height, self._frames[0].data)
+        self._coding = CodecParameters(self._codec, width, height, self._frames[0].data)
         return self._coding
 
-    def take(self) -> CodedFrames | None:
+    def take(self) -> EncodedFrames | None:
         """Return the frame that was just decoded, with those before it that it needs; None where one is missing."""
         if not self._frames or self._coding is None:
             return None
         frames, self._frames, self._bytes = tuple(self._frames), [], 0
-        return CodedFrames(self._coding, frames)
+        return EncodedFrames(self._coding, frames)
 
     def _plain(self, packet: av.Packet[Any]) -> bytes:
         """Copy the bytes: the buffer may be one of a camera's driver, which has few. H.264 and H.265 as Annex B."""

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.files.paths import is_file
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.container import (
     check_is_file,
     end_of_all_s,
@@ -31,7 +31,7 @@ from realtime_cropzoom.sources.frame_times import DecodingOrder, FrameTimes
 from realtime_cropzoom.sources.gaps import Gaps
 from realtime_cropzoom.sources.image_file import bits_note
 from realtime_cropzoom.sources.joined import grown_problem, joined_problem
-from realtime_cropzoom.sources.packet_buffer import PacketTrail
+from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 from realtime_cropzoom.sources.recorded_times import recorded_times
 from realtime_cropzoom.sources.recording_table import left_out_numbers, recording_table
 
@@ -88,7 +88,7 @@ class VideoFile:
         self._recorded = recorded_times(path, self._stream.frames)
         self._times = FrameTimes(round(1e9 / (self.info.fps or _USUAL_FPS)))
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield every frame that decodes, in presentation order."""
         first_ns: int | None = None
         for index, decoded in enumerate(chain([self._first], self._decoded)):
@@ -101,7 +101,7 @@ class VideoFile:
             turn = turn_of(frame)
             width, height = turn.size(frame.width, frame.height)
             device_ns = None if frame.time is None else round(frame.time * 1e9)
-            yield Captured(
+            yield CapturedFrame(
                 time_ns - first_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame, turn=turn),
                 coded=self._trail.take,
             )  # fmt: skip
@@ -243,7 +243,7 @@ class VideoFile:
         context = self._stream.codec_context
         if context.width * context.height <= _ONE_THREAD_PIXELS:
             context.thread_count = 1
-        self._trail = PacketTrail(self._stream, keep=self._keep_packets)
+        self._trail = PacketBuffer(self._stream, keep=self._keep_packets)
         container = self._container.format.name
         jumbled = container == "avi" and context.name in ("h264", "hevc") and context.has_b_frames
         self._order = DecodingOrder() if jumbled else None

@@ -17,7 +17,7 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import Box, Keypoints, UInt8
 
@@ -113,7 +113,7 @@ class MemorySource:
         self._images = [*images, *images[-2:0:-1]]
         self._before, self._each = before, each
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield the frames; pacing is the capture stage's."""
         info = self.info
         assert info.fps is not None
@@ -122,7 +122,7 @@ class MemorySource:
         for index in range(info.frame_count):
             self._each(index)
             copy_to = partial(_copy, self._images[index % len(self._images)])
-            yield Captured(round(index * 1e9 / info.fps), None, info.width, info.height, copy_to)
+            yield CapturedFrame(round(index * 1e9 / info.fps), None, info.width, info.height, copy_to)
 
     def problems(self) -> list[str]:
         """Nothing can go wrong here."""

@@ -13,13 +13,13 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, StatusMessage
-from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity
+from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.tuning import tuned
-from realtime_cropzoom.runtime.worker import Control
+from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
-from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, StreamState
+from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State, StreamState
 
 ANY_PORT = "tcp://127.0.0.1:*"
 WIDTH, HEIGHT = 640, 480
@@ -171,9 +171,9 @@ class _Feed:
         done = index + 1
         pts_ns = round(index * 1e9 / self._fps)
         record = _TimedRecord(
-            stamp=Stamp(index, pts_ns, None, at_ns),
-            fate=Fate.PROCESSED,
-            in_force=BoxInForce(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
+            stamp=FrameMeta(index, pts_ns, None, at_ns),
+            fate=FrameOutcome.PROCESSED,
+            in_force=ActiveBox(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
             keypoints=self._poses[index % len(self._poses)],
             cropped_ns=at_ns,
             inferred_ns=at_ns,
@@ -204,7 +204,7 @@ class _Feed:
 
 
 def _publish(pipe: Connection, fps: float, endpoint: str, latest: str | None) -> None:
-    control, speaker = Control(), _Speaker(fps)
+    control, speaker = RunControl(), _Speaker(fps)
     sink = ZmqSink(endpoint, latest, speaker, control, encoding="json", lockstep=False)
     feed = _Feed(fps, sink, speaker)
     sink.start()

@@ -29,8 +29,8 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sources.live.reconnect import Pacing, Policy, Reconnecting
+from realtime_cropzoom.runtime.worker import RunControl
+from realtime_cropzoom.sources.live.reconnect import Policy, ReconnectBackoff, Reconnecting
 from realtime_cropzoom.types import StreamState
 
 
@@ -105,7 +105,7 @@ def test_a_camera_is_tried_again_at_a_measured_pace(monkeypatch: pytest.MonkeyPa
 
 
 def test_after_a_quiet_minute_the_first_try_is_at_once_again() -> None:
-    pacing, at_ns = Pacing(), 0
+    pacing, at_ns = ReconnectBackoff(), 0
     for _ in range(3):
         at_ns += round(pacing.delay_s(at_ns) * 1e9)
         pacing.tried(at_ns)
@@ -196,7 +196,7 @@ def test_frames_that_stay_away_are_a_stall_until_they_come_again(
     ],
 )
 def test_how_long_frames_may_stay_away(fps: float | None, silent_ms: int, says: str) -> None:
-    camera, stage = Camera(Segment(1, fps=60.0)), CaptureStage(Film, Control(), realtime=True, frames=None)
+    camera, stage = Camera(Segment(1, fps=60.0)), CaptureStage(Film, RunControl(), realtime=True, frames=None)
     source = camera.open()
     object.__setattr__(source.info, "fps", fps)
     stage._reconnecting = Reconnecting(source, camera.open, Policy(), stage.control.stop)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from realtime_cropzoom.inference.schedule import PASSED_OVER, FileSchedule
 from realtime_cropzoom.offline.bbox_csv import read_video_boxes
 from realtime_cropzoom.offline.metrics import write_temporal_norm
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames
-from realtime_cropzoom.types import Stamp
+from realtime_cropzoom.types import FrameMeta
 
 COUNT = 12
 BOXES = [(10 + 3 * i, 20, 60, 60) for i in range(COUNT)]
@@ -48,7 +48,7 @@ def test_boxes_go_to_the_frames_that_the_first_column_names(tmp_path: Path, orde
     assert read_video_boxes(path).xyhw.tolist() == [list(box) for box in BOXES]
     schedule = FileSchedule.read(path)
     for i, (x, *_) in enumerate(BOXES):
-        box = schedule.choose(Stamp(i, i, None, 0)).box
+        box = schedule.choose(FrameMeta(i, i, None, 0)).box
         assert box is not None
         assert box.x == x
 
@@ -118,7 +118,7 @@ def test_a_frame_that_a_run_has_left_out_of_its_file_was_passed_over(tmp_path: P
     path = tmp_path / "clip_bbox.csv"
     path.write_text(",x,y,h,w,box_frame,box_age_ms,state\n3,1,2,8,8,3,0.0,tracking\n0,5,6,8,8,0,0.0,tracking\n")
     schedule = FileSchedule.read(path)
-    chosen = [schedule.choose(Stamp(i, i, None, 0)) for i in range(4)]
+    chosen = [schedule.choose(FrameMeta(i, i, None, 0)) for i in range(4)]
     assert [c.box.x if c.box else None for c in chosen] == [5, None, None, 1]
     assert chosen[1] is PASSED_OVER
 

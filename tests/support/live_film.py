@@ -16,7 +16,7 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.types import UInt8
 from support.pipelines import LONG_S, Film
 
@@ -79,7 +79,7 @@ class LiveFilm:
         self.info = SourceInfo("film", *segment.size, segment.fps, None, live=True)
         self._begun = time.monotonic()
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         camera, segment, index, due = self._camera, self._segment, 0, time.monotonic()
         while index < segment.frames or self._endless:
             if camera.before is not None:
@@ -88,7 +88,7 @@ class LiveFilm:
             due = max(due, time.monotonic()) + 1 / segment.fps  # after a pause they do not come in a burst
             image = self._film.draw(camera.given)
             pts_ns = round(index * 1e9 / segment.fps)
-            yield Captured(
+            yield CapturedFrame(
                 pts_ns, self._device_ns(), *segment.size, partial(_copy, image), segment.lost.get(index, 0),
                 stale_before=segment.stale.get(index, 0),
             )  # fmt: skip

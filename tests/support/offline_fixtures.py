@@ -35,7 +35,7 @@ def run_here(*arguments: object) -> int:
 
 
 @dataclass(frozen=True)
-class Done:
+class ActionResult:
     """What a command has said, and how it ended."""
 
     code: int
@@ -57,11 +57,11 @@ class Workplace:
         self.footage = Footage(size)
         self._capfd = capfd
 
-    def run(self, *arguments: object) -> Done:
+    def run(self, *arguments: object) -> ActionResult:
         """Run a command."""
         self._capfd.readouterr()
         code = run_here(*arguments)
-        return Done(code, *self._capfd.readouterr())
+        return ActionResult(code, *self._capfd.readouterr())
 
     def refused(self, *arguments: object) -> str:
         """Run a command that must fail with one line, and return the line."""
@@ -71,13 +71,13 @@ class Workplace:
         assert done.err.startswith("cropzoom: ")
         return done.err
 
-    def did(self, *arguments: object) -> Done:
+    def did(self, *arguments: object) -> ActionResult:
         """Run a command that must succeed."""
         done = self.run(*arguments)
         assert done.code == 0, done.err
         return done
 
-    def went_through(self, *arguments: object) -> Done:
+    def went_through(self, *arguments: object) -> ActionResult:
         """Run a command that must go to its end, whether or not the tiny model is sure of the animal."""
         done = self.run(*arguments)
         assert done.code in (0, 3), done.err

@@ -28,7 +28,7 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import FLAG
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Float32, UInt8
 from support.films import Footage
 from support.models import onnx_model
@@ -71,7 +71,7 @@ class Film:
         self.closed_in: str | None = None
         self._hidden, self._white, self._before, self._grows_at = hidden, white, before, grows_at
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         for index in range(self.info.frame_count or 0):
             if self._before is not None:
                 self._before(index)
@@ -79,7 +79,7 @@ class Film:
             if self._grows_at is not None and index >= self._grows_at:
                 image = np.repeat(image, 2, axis=1)
             pts_ns = round(index * 1e9 / (self.info.fps or 1))
-            yield Captured(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
+            yield CapturedFrame(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
 
     def draw(self, index: int) -> UInt8:
         image = self.footage.draw(index)

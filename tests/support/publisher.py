@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import msgspec
 import zmq
 
-from realtime_cropzoom.client.base import Reception
+from realtime_cropzoom.client.base import SubscriberBase
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import (
     Counts,
@@ -92,7 +92,7 @@ def send_garbage(publisher: Publisher, count: int) -> list[Message]:
     return sent
 
 
-def use(subscriber: Reception, message: PoseMessage) -> None:
+def use(subscriber: SubscriberBase, message: PoseMessage) -> None:
     """Do with a message whatever its users may do; nothing may raise."""
     assert not subscriber.age_ms(message) < 0
     assert message.xy().shape == (len(message.keypoints), 2)

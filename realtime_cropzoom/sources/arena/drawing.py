@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.sources.arena.painting import Look, Sprite, paint_body, paint_head
+from realtime_cropzoom.sources.arena.painting import Appearance, Sprite, paint_body, paint_head
 from realtime_cropzoom.sources.arena.posture import BODY_LENGTH, FLANK, SNOUT, Posture
 from realtime_cropzoom.types import Float64, UInt8
 
@@ -57,12 +57,12 @@ class MouseBrush:
     """Blur of the lens, standard deviation."""
     exposure_s: float
     """How long the shutter is open."""
-    look: Look
+    look: Appearance
     body: Sprite
     head: Sprite
 
     @classmethod
-    def dipped(cls, body_px: float, blur_px: float, exposure_s: float, look: Look, seed: int) -> MouseBrush:
+    def dipped(cls, body_px: float, blur_px: float, exposure_s: float, look: Appearance, seed: int) -> MouseBrush:
         """A brush with its sprites painted."""
         body, head = paint_body(body_px, look, seed), paint_head(body_px, look, seed)
         return cls(body_px, blur_px, exposure_s, look, body, head)

@@ -28,7 +28,7 @@ _FINE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """The colours of one arena, RGB in 0..255."""
 
     coat: Float32
@@ -41,14 +41,14 @@ class Look:
     """How much of the light is gone in the farthest corner, 0..1."""
 
 
-def look_of(seed: int, coat: int | None, floor: int | None) -> Look:
+def look_of(seed: int, coat: int | None, floor: int | None) -> Appearance:
     """The look of a seed: warm, the floor always well apart from the coat; given gray levels go first."""
     draw = np.random.default_rng([seed, 2])
     gray = draw.uniform(38, 72) if coat is None else float(coat)
     bright = draw.uniform(196, 226) if floor is None else float(floor)
     warmth, floor_warmth, rosiness = draw.uniform(0.0, 0.22), draw.uniform(0.01, 0.10), draw.uniform(0.10, 0.20)
     skin = 0.32 * gray + 0.68 * 205
-    return Look(
+    return Appearance(
         coat=_tint(gray, warmth),
         skin=_rgb([skin * (1 + rosiness / 2), skin * (1 - rosiness / 2), skin * (1 - rosiness / 2.5)]),
         floor=_tint(bright, floor_warmth),
@@ -72,7 +72,7 @@ def _cloud(draw: np.random.Generator, height: int, width: int, cell_px: float) -
     return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
-def paint_arena(width: int, height: int, margin_px: float, look: Look, seed: int) -> UInt8:
+def paint_arena(width: int, height: int, margin_px: float, look: Appearance, seed: int) -> UInt8:
     """(height, width, 3) RGB: the empty arena, its floor ``margin_px`` from the frame's edge."""
     draw = np.random.default_rng([seed, 3])
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -136,7 +136,7 @@ def _fur(draw: np.random.Generator, shape: tuple[int, int], hair: float) -> Floa
     return np.asarray(drawn / (drawn.std() + 1e-9), dtype=np.float32)
 
 
-def _pelt(u: Float32, v: Float32, half: Float32, look: Look, draw: np.random.Generator, hair: float) -> Float32:
+def _pelt(u: Float32, v: Float32, half: Float32, look: Appearance, draw: np.random.Generator, hair: float) -> Float32:
     """(H, W, 4) float, premultiplied: a rounded body of fur whose half width at u is ``half``."""
     fur = _fur(draw, (u.shape[0], u.shape[1]), hair)
     across = np.abs(v) / np.maximum(half, 1e-6)
@@ -170,7 +170,7 @@ def _blob(u: Float32, v: Float32, at: tuple[float, float], radii: tuple[float, f
     )
 
 
-def paint_body(scale: float, look: Look, seed: int) -> Sprite:
+def paint_body(scale: float, look: Appearance, seed: int) -> Sprite:
     """The trunk, from its tail base at (0, 0) to the pivot of the head at (BODY_LENGTH, 0)."""
     draw = np.random.default_rng([seed, 4])
     u, v, size = _canvas(scale, (-0.06, BODY_LENGTH + 0.14), 0.24)
@@ -178,7 +178,7 @@ def paint_body(scale: float, look: Look, seed: int) -> Sprite:
     return Sprite(_shrink(canvas, size), (0.06 * scale - 0.5, size[1] / 2 - 0.5))
 
 
-def paint_head(scale: float, look: Look, seed: int) -> Sprite:
+def paint_head(scale: float, look: Appearance, seed: int) -> Sprite:
     """The head, its pivot at (0, 0): fur, ears, eyes, nose and whiskers."""
     draw = np.random.default_rng([seed, 5])
     u, v, size = _canvas(scale, (-0.14, SNOUT + 0.06), 0.20)

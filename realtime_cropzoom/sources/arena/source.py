@@ -23,7 +23,7 @@ from realtime_cropzoom.sources.arena.drawing import MouseBrush
 from realtime_cropzoom.sources.arena.motion import Trajectory
 from realtime_cropzoom.sources.arena.painting import look_of, paint_arena
 from realtime_cropzoom.sources.arena.posture import Posture, Rect
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
 
 _TAIL = (math.pi,) * 5
@@ -209,12 +209,12 @@ class Arena:
         self._render_into(self._posture(index), index, image)
         return image
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield the frames, drawn: as with a camera, what comes after is only the copy."""
         s, index = self.settings, 0
         while self.info.frame_count is None or index < self.info.frame_count:
             pts_ns = round(index * 1e9 / s.fps)
-            yield Captured(pts_ns, pts_ns, s.width, s.height, partial(_copy, self.render(index)))
+            yield CapturedFrame(pts_ns, pts_ns, s.width, s.height, partial(_copy, self.render(index)))
             index += 1
 
     def problems(self) -> list[str]:

@@ -19,12 +19,12 @@ from av.video.stream import VideoStream
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions, never
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.container import ANY_LETTERS, readable, words
 from realtime_cropzoom.sources.display import TURNED, copy_rgb, turn_of
 from realtime_cropzoom.sources.live.decode_recovery import LEANING, Recovery
 from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
-from realtime_cropzoom.sources.packet_buffer import PacketTrail
+from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class LiveVideo:
             self.close()
             raise
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield frames as they come. Raises SourceError when they break off, or the stream ends."""
         fresh = Freshness(self.info.fps)
         has_clock = self._container.format.name not in _NO_CLOCK
@@ -109,7 +109,7 @@ class LiveVideo:
                 continue
             turn = turn_of(frame)
             width, height = turn.size(frame.width, frame.height)
-            yield Captured(
+            yield CapturedFrame(
                 clock.frame_time_ns(own_ns, received_ns), own_ns, width, height,
                 partial(copy_rgb, self._reformatter, frame, turn=turn), lost_before, coded=self._trail.take,
                 stale_before=stale_before,
@@ -138,7 +138,7 @@ class LiveVideo:
             context.options = {**context.options, "err_detect": "explode"}
             context.thread_count = 1  # in several threads, one that fails is not heard of
         self._recovery = Recovery(context.name, bytes(context.extradata or b""))
-        self._trail = PacketTrail(stream, keep=self._address.keep_packets)
+        self._trail = PacketBuffer(stream, keep=self._address.keep_packets)
         deadline_ns = now_ns() + round(self._address.timeout_s[0] * 1e9)
         for frame in self._whole_frames(deadline_ns):
             rate = stream.average_rate

@@ -17,7 +17,7 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError, advised
-from realtime_cropzoom.sources.base import Captured, Source, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.types import StreamState, UInt8
 
 _AFTER_NS = 2_000_000_000
@@ -90,7 +90,7 @@ class RateCheck:
         logger.info("%s gives %.1f frames a second", info.name, fps)
 
 
-class Pacing:
+class ReconnectBackoff:
     """At once, then later and later; never more than five times within a minute.
 
     One that comes back only to break off again is not tried any faster for it: the tries begin
@@ -138,11 +138,11 @@ class Reconnecting:
         self._problems: list[str] = []
         self._first_ns: int | None = None
         self._last_pts_ns = -1
-        self._pacing = Pacing()
+        self._pacing = ReconnectBackoff()
         self._gone_ns: int | None = None
         """Since when there are no frames; one that comes back and gives none has not come back."""
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield frames until the run stops. Raises SourceError where the limit is reached, or frames changed size."""
         while self._source is not None and not self._stop.is_set():
             reason = "it ended"
@@ -164,7 +164,7 @@ class Reconnecting:
         if self._source is not None:
             self._source.close()
 
-    def _segment(self, source: Source) -> Iterator[Captured]:
+    def _segment(self, source: Source) -> Iterator[CapturedFrame]:
         offset_ns: int | None = None
         rate = RateCheck(source.info)
         for captured in source.frames():
@@ -178,7 +178,7 @@ class Reconnecting:
             self.state, self._gone_ns = StreamState.LIVE, None
             yield replace(self._fitted(captured), pts_ns=self._last_pts_ns, segment=self.reconnects)
 
-    def _fitted(self, captured: Captured) -> Captured:
+    def _fitted(self, captured: CapturedFrame) -> CapturedFrame:
         """A frame as large as the first one was: coordinates keep their meaning."""
         width, height = self.info.width, self.info.height
         if (captured.width, captured.height) == (width, height) or not self._policy.adapt:

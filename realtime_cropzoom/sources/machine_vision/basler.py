@@ -13,8 +13,8 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError, how_to_install
-from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
-from realtime_cropzoom.sources.machine_vision.frame_loss import Tally
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
 from realtime_cropzoom.sources.machine_vision.spec import (
     CameraSpec,
@@ -144,7 +144,7 @@ class BaslerCamera:
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
         self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
         self._pylon = _pypylon()
-        self._tally = Tally()
+        self._tally = FrameLossCounter()
         self._why = ""
         with _in_words(f"basler:{spec.name or ''} cannot be opened"):
             self._camera = self._find(spec.name)
@@ -156,7 +156,7 @@ class BaslerCamera:
                 self._camera.DestroyDevice()
                 raise
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield frames until the run ends. Raises SourceError where none comes for too long, or the camera is gone."""
         with _in_words(f"{self.info.name} broke off"):
             # Each frame in its turn, from a queue that outlasts a hiccup: whether to skip is decided further on.
@@ -227,7 +227,7 @@ class BaslerCamera:
         name = run_name(about.GetModelName(), about.GetSerialNumber())
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
 
-    def _whole(self, result: Any) -> Captured | None:
+    def _whole(self, result: Any) -> CapturedFrame | None:
         """Return what was grabbed, None where parts of it are missing."""
         received_ns = now_ns()
         if not result.GrabSucceeded():
@@ -238,7 +238,7 @@ class BaslerCamera:
         device_ns = result.GetTimeStamp() * 1_000_000_000 // self._ticks_a_second or None
         block_id = result.GetBlockID()
         pts_ns, lost = self._tally.take(None if block_id == _NO_ID else block_id, device_ns, received_ns)
-        return Captured(pts_ns, device_ns, width, height, partial(self._copy, result), lost_before=lost)
+        return CapturedFrame(pts_ns, device_ns, width, height, partial(self._copy, result), lost_before=lost)
 
     def _copy(self, result: Any, out: UInt8) -> None:
         self._format.to_rgb(np.frombuffer(result.GetImageMemoryView(), np.uint8), out)

@@ -10,7 +10,7 @@ _SET_NS = 10_000_000_000
 """A camera's clock that parts from the host's by so much between two frames has been set."""
 
 
-class Tally:
+class FrameLossCounter:
     """Counts the frames of one camera, from its opening to its closing."""
 
     def __init__(self) -> None:

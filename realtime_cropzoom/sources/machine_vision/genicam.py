@@ -8,10 +8,10 @@ from functools import partial
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.machine_vision.aravis import buffer_data, devices, library
 from realtime_cropzoom.sources.machine_vision.aravis_camera import open_camera
-from realtime_cropzoom.sources.machine_vision.frame_loss import Tally
+from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
 from realtime_cropzoom.sources.machine_vision.spec import (
     CameraSpec,
@@ -55,7 +55,7 @@ class GenicamCamera:
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
         self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
         self._arv = library()
-        self._tally = Tally()
+        self._tally = FrameLossCounter()
         try:
             self._camera = open_camera(spec.name, options.open_timeout_s, options.stopped)
         except SourceError as error:
@@ -70,7 +70,7 @@ class GenicamCamera:
             self._camera.close()
             raise
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         """Yield frames until the run ends. Raises SourceError where none comes for too long, or the camera is gone."""
         self._camera.call("start_acquisition")
         heard_ns = now_ns()
@@ -143,7 +143,7 @@ class GenicamCamera:
         name = run_name(self._camera.title)
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=asked_fps)
 
-    def _whole(self, buffer: int) -> Captured | None:
+    def _whole(self, buffer: int) -> CapturedFrame | None:
         """Return what is in a buffer, None where parts of it are missing."""
         arv, received_ns = self._arv, now_ns()
         if arv("arv_buffer_get_status", buffer) != _SUCCESS:
@@ -156,7 +156,7 @@ class GenicamCamera:
             return None
         device_ns = arv("arv_buffer_get_timestamp", buffer) or None
         pts_ns, lost = self._tally.take(arv("arv_buffer_get_frame_id", buffer), device_ns, received_ns)
-        return Captured(pts_ns, device_ns, width, height, partial(self._copy, data), lost_before=lost)
+        return CapturedFrame(pts_ns, device_ns, width, height, partial(self._copy, data), lost_before=lost)
 
     def _copy(self, data: UInt8, out: UInt8) -> None:
         self._format.to_rgb(data, out)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from realtime_cropzoom.trigger.engine import conditions, quantities, trajectory
-from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, ArenaMap, FixedSpot, Spot
+from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, ArenaMap, FixedPosition, KeypointPosition
 from realtime_cropzoom.trigger.rules import schema
 from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
@@ -115,7 +115,7 @@ class Compiler:
             self.tracks.append(self._shared[key])
         return quantities.Turning(self._heading(base, tip), self._shared[key], over_ns, sign)
 
-    def _track(self, spot: Spot) -> trajectory.Track:
+    def _track(self, spot: KeypointPosition) -> trajectory.Track:
         if (spot,) not in self._shared:
             self._shared[(spot,)] = trajectory.Track(spot, self._bridge_ns)
             self.tracks.append(self._shared[(spot,)])
@@ -128,18 +128,18 @@ class Compiler:
         x, y = given
         return self._place(x, y, f"({x:g}, {y:g})")
 
-    def _place(self, x: float, y: float, name: str) -> FixedSpot:
+    def _place(self, x: float, y: float, name: str) -> FixedPosition:
         key = ("place", x, y, name)
         if key not in self._shared:
-            self._shared[key] = FixedSpot(x, y, name)
-        place: FixedSpot = self._shared[key]
+            self._shared[key] = FixedPosition(x, y, name)
+        place: FixedPosition = self._shared[key]
         return place
 
-    def _spot(self, name: str, least: float, *, cm: bool = False) -> Spot:
+    def _spot(self, name: str, least: float, *, cm: bool = False) -> KeypointPosition:
         key = ("spot", name, least, cm)
         if key not in self._shared:
-            self._shared[key] = Spot(name, least, self._mapping() if cm else None)
-        spot: Spot = self._shared[key]
+            self._shared[key] = KeypointPosition(name, least, self._mapping() if cm else None)
+        spot: KeypointPosition = self._shared[key]
         return spot
 
     def _mapping(self) -> Any:

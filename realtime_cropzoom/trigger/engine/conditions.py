@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realtime_cropzoom.trigger.engine.pose_sample import Look, Spot
+from realtime_cropzoom.trigger.engine.pose_sample import KeypointPosition, PoseSample
 from realtime_cropzoom.trigger.engine.quantities import Quantity
 from realtime_cropzoom.trigger.rules.zones import Zone
 
@@ -20,7 +20,7 @@ class Condition:
     why: str = ""
     """Why the last answer was unknown."""
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """Return the answer for a look; asked once a look, in order."""
         raise NotImplementedError
 
@@ -35,7 +35,9 @@ class Condition:
 class Side(Condition):
     """Inside a zone, or outside, with a margin: it takes ``margin`` beyond the edge to leave the side it asks for."""
 
-    def __init__(self, spot: Spot, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool) -> None:
+    def __init__(
+        self, spot: KeypointPosition, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool
+    ) -> None:
         self._spot, self._zone, self._name = spot, zone, zone_name
         self._margin = margin
         self._bridge_ns = bridge_ns
@@ -43,7 +45,7 @@ class Side(Condition):
         self._holds = False
         self._known_ns: int | None = None
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """Whether the keypoint is on that side."""
         spot = self._spot
         if not spot.seen(look):
@@ -82,7 +84,7 @@ class Crossing(Condition):
         self._before: bool | None = None
         self._known_ns = 0
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """Whether the keypoint has just come to that side."""
         now = self._side.value(look)
         if now is None:
@@ -111,7 +113,7 @@ class Lasting(Condition):
         self._since_ns: int | None = None
         self._known_ns = 0
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """Whether it has held for long enough."""
         now = self._inner.value(look)
         if now is None:
@@ -151,7 +153,7 @@ class Threshold(Condition):
         self._known_ns = 0
         self._last = 0.0
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """Whether the number is within the limits."""
         number = self._quantity.read(look)
         if number is None:
@@ -187,7 +189,7 @@ class StateIs(Condition):
         self._states = states
         self._last = ""
 
-    def value(self, look: Look) -> bool:
+    def value(self, look: PoseSample) -> bool:
         """Whether it is; never unknown."""
         self._last = look.state
         return look.state in self._states
@@ -202,7 +204,7 @@ class _Several(Condition):
         self._parts = tuple(parts)
         self._answers: list[bool | None] = []
 
-    def _ask(self, look: Look) -> list[bool | None]:
+    def _ask(self, look: PoseSample) -> list[bool | None]:
         """Ask every part every time: they remember."""
         self._answers = answers = [part.value(look) for part in self._parts]
         return answers
@@ -224,7 +226,7 @@ class _Several(Condition):
 class All(_Several):
     """All parts hold."""
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """False where one is false, else unknown where one is unknown."""
         answers = self._ask(look)
         if False in answers:
@@ -238,7 +240,7 @@ class All(_Several):
 class Any(_Several):
     """At least one part holds."""
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """True where one is true, else unknown where one is unknown."""
         answers = self._ask(look)
         if True in answers:
@@ -255,7 +257,7 @@ class Not(Condition):
     def __init__(self, inner: Condition) -> None:
         self._inner = inner
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         """The opposite; unknown stays unknown."""
         answer = self._inner.value(look)
         if answer is None:

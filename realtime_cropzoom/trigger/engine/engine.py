@@ -26,9 +26,9 @@ from realtime_cropzoom.trigger.engine.events import (
     Verdict,
     Withheld,
 )
-from realtime_cropzoom.trigger.engine.firing_limits import Allowance, Gates
-from realtime_cropzoom.trigger.engine.pose_sample import ArenaMap, Look, Smoother
-from realtime_cropzoom.trigger.engine.rule_runner import Terms, Watcher
+from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
+from realtime_cropzoom.trigger.engine.pose_sample import ArenaMap, PoseSample, Smoother
+from realtime_cropzoom.trigger.engine.rule_runner import RuleParameters, RuleRunner
 from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
 _LIVE = "live"
@@ -70,7 +70,7 @@ class Engine:
         self._asked: list[int] = []
         self._fired_by: dict[int, str] = {}
         """Decision that an output may still withhold → its rule."""
-        self._session = Allowance("session", rules.limits.max_fired, rules.limits.max_on_s)
+        self._session = RateBudget("session", rules.limits.max_fired, rules.limits.max_on_s)
         compiler = Compiler(rules, arena)
         self._watchers = [self._watcher(compiler, name, rule, seed) for name, rule in rules.rules.items()]
         self._tracks = compiler.tracks
@@ -93,10 +93,10 @@ class Engine:
         self._last = (-1, -1, 0)
         """seq, captured_ns and segment of the last pose."""
 
-    def _watcher(self, compiler: Compiler, name: str, rule: Rule, seed: int) -> Watcher:
+    def _watcher(self, compiler: Compiler, name: str, rule: Rule, seed: int) -> RuleRunner:
         rules = self._rules
         max_age_ms = rule.max_age_ms or rules.max_age_ms
-        terms = Terms(
+        terms = RuleParameters(
             outputs=rule.fire,
             pulse_ms=rule.pulse_ms,
             repeat=rule.repeat,
@@ -107,16 +107,16 @@ class Engine:
             bridge_ns=round(rules.bridge_ms * 1e6),
             refuses_implausible=(rule.implausible or rules.implausible) == "refuse",
         )
-        gates = Gates(
+        gates = FiringLimits(
             f"{seed}:{name}",
             probability=rule.probability,
             refractory_ns=round(rule.refractory_ms * 1e6),
             max_per_minute=rule.max_per_minute,
             minutes=rule.minutes or rules.minutes,
-            allowance=Allowance("rule", rule.max_fired, rule.max_on_s),
+            allowance=RateBudget("rule", rule.max_fired, rule.max_on_s),
         )
         condition = compiler.condition(rule.when, rule)
-        return Watcher(name, condition, terms, gates, self._session, self._tell, self._off_of, self._ask)
+        return RuleRunner(name, condition, terms, gates, self._session, self._tell, self._off_of, self._ask)
 
     def take(self, event: Event) -> list[Decision]:
         """Return what follows from an event, in order. Once stopped, nothing does."""
@@ -269,7 +269,9 @@ class Engine:
     def _look(self, message: PoseMessage, at_ns: int, usable: str, uncertainty_ns: int) -> None:
         assert self._age_ms is not None
         self._looks += 1
-        look = Look(self._looks, at_ns, self._age_ms, message.state, message.keypoints, uncertainty_ns=uncertainty_ns)
+        look = PoseSample(
+            self._looks, at_ns, self._age_ms, message.state, message.keypoints, uncertainty_ns=uncertainty_ns
+        )
         if message.plausible is False:
             look.implausible = message.doubt or "unknown"
         if self._smoother is not None:
@@ -337,7 +339,7 @@ class Engine:
         self._asked.append(at_ns)
         return at_ns
 
-    def _off_of(self, watcher: Watcher) -> tuple[Action, ...]:
+    def _off_of(self, watcher: RuleRunner) -> tuple[Action, ...]:
         """Switch off what no other rule holds on."""
         held = {output for other in self._watchers if other.holding for output in other.terms.outputs}
         return tuple(Action(output, Act.OFF) for output in watcher.terms.outputs if output not in held)

@@ -158,7 +158,7 @@ class Outcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ActionResult:
     """What an output did about one action of a decision; a row of the output log."""
 
     number: int

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 _MINUTE_NS = 60_000_000_000
 
 
-class Allowance:
+class RateBudget:
     """How often, and how long in all: of one rule, or of the session."""
 
     __slots__ = ("fired", "max_fired", "max_on_ns", "on_ns", "whose")
@@ -45,7 +45,7 @@ class Allowance:
         return ""
 
 
-class Gates:
+class FiringLimits:
     """Those of one rule."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Gates:
         refractory_ns: int,
         max_per_minute: int | None,
         minutes: Sequence[tuple[float, float]] | None,
-        allowance: Allowance,
+        allowance: RateBudget,
     ) -> None:
         self._random = random.Random(seed)
         self._probability = probability
@@ -70,7 +70,7 @@ class Gates:
         """When the refractory time is over; None before the first firing."""
         self.allowance = allowance
 
-    def refusal(self, now_ns: int, armed_ns: int, session: Allowance, pulse_ns: int | None) -> str:
+    def refusal(self, now_ns: int, armed_ns: int, session: RateBudget, pulse_ns: int | None) -> str:
         """Say what keeps the rule from firing now; nothing where nothing does. ``pulse_ns`` None: a hold."""
         if not self.in_span(now_ns, armed_ns):
             return "outside its minutes"

@@ -46,7 +46,7 @@ class Smoother(Protocol):
 
 
 @dataclass(slots=True)
-class Look:
+class PoseSample:
     """One pose message."""
 
     number: int
@@ -66,7 +66,7 @@ class Look:
     """Of the clocks; it is part of ``age_ms``."""
 
 
-class Spot:
+class KeypointPosition:
     """A keypoint, in one space, with the likelihood it needs."""
 
     __slots__ = ("_number", "_seen", "_to_arena", "least", "name", "why", "x", "y")
@@ -81,14 +81,14 @@ class Spot:
         self._number = -1
         self._seen = False
 
-    def seen(self, look: Look) -> bool:
+    def seen(self, look: PoseSample) -> bool:
         """Whether ``x`` and ``y`` are those of this look; if not, ``why`` says why."""
         if self._number != look.number:
             self._number = look.number
             self._seen = self._locate(look)
         return self._seen
 
-    def velocity(self, look: Look) -> tuple[float, float] | None:
+    def velocity(self, look: PoseSample) -> tuple[float, float] | None:
         """Return the filter's velocity in this space's unit per second; None where it has none."""
         moving = None if look.moving is None else look.moving.get(self.name)
         if moving is None:
@@ -99,7 +99,7 @@ class Spot:
         (ax, ay), (bx, by) = self._to_arena(x, y), self._to_arena(x + 0.01 * vx, y + 0.01 * vy)
         return (bx - ax) * 100, (by - ay) * 100
 
-    def _locate(self, look: Look) -> bool:
+    def _locate(self, look: PoseSample) -> bool:
         x, y, likelihood = look.keypoints.get(self.name, (None, None, None))
         if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
             self.why = f"{self.name} has likelihood {likelihood:g}, which is no probability"
@@ -127,7 +127,7 @@ class Spot:
         return -_FAR < self.x < _FAR and -_FAR < self.y < _FAR
 
 
-class FixedSpot:
+class FixedPosition:
     """A place that does not move."""
 
     __slots__ = ("name", "why", "x", "y")
@@ -137,12 +137,12 @@ class FixedSpot:
         self.name = name
         self.why = ""
 
-    def seen(self, look: Look) -> bool:
+    def seen(self, look: PoseSample) -> bool:
         """It is always there."""
         return True
 
 
-AnySpot = Spot | FixedSpot
+AnySpot = KeypointPosition | FixedPosition
 
 
 def is_probability(likelihood: float) -> bool:

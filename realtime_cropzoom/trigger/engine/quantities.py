@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, Look, Spot, is_probability
+from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, KeypointPosition, PoseSample, is_probability
 from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, direction_deg, slope, turned_deg
 
 
@@ -21,14 +21,14 @@ class Quantity:
         self._number = -1
         self._value: float | None = None
 
-    def read(self, look: Look) -> float | None:
+    def read(self, look: PoseSample) -> float | None:
         """Return its value, computed once a look."""
         if self._number != look.number:
             self._number = look.number
             self._value = self.compute(look)
         return self._value
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return its value."""
         raise NotImplementedError
 
@@ -42,7 +42,7 @@ class Likelihood(Quantity):
         super().__init__(f"likelihood of {name}", "")
         self._name = name
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return it as it is."""
         likelihood = look.keypoints.get(self._name, (None, None, None))[2]
         if likelihood is None or not is_probability(likelihood):
@@ -60,7 +60,7 @@ class Length(Quantity):
         super().__init__("distance " + "–".join(spot.name for spot in spots), unit)
         self._spots = spots
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return the sum of the distances from each to the next."""
         for spot in self._spots:
             if not spot.seen(look):
@@ -83,7 +83,7 @@ class Heading(Quantity):
         super().__init__(f"heading {base.name}–{tip.name}", "°")
         self._base, self._tip = base, tip
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return degrees, 0 ≤ it < 360."""
         for spot in (self._base, self._tip):
             if not spot.seen(look):
@@ -104,7 +104,7 @@ class Angle(Quantity):
         super().__init__(f"angle {to.words.removeprefix('heading ')} to {target}", "°")
         self._to, self._towards = to, towards
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return degrees, 0 … 180."""
         a, b = self._to.read(look), self._towards.read(look)
         if a is None or b is None:
@@ -118,12 +118,12 @@ class Speed(Quantity):
 
     __slots__ = ("_over_ns", "_spot", "_track")
 
-    def __init__(self, spot: Spot, track: Track, over_ns: int, unit: str) -> None:
+    def __init__(self, spot: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
         super().__init__(f"speed of {spot.name}", unit)
         self._spot, self._track, self._over_ns = spot, track, over_ns
         track.keep_ns = max(track.keep_ns, over_ns)
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return the length of the velocity."""
         if not self._spot.seen(look):
             self.why = self._spot.why
@@ -146,12 +146,12 @@ class Acceleration(Quantity):
 
     __slots__ = ("_half_ns", "_spot", "_track")
 
-    def __init__(self, spot: Spot, track: Track, over_ns: int, unit: str) -> None:
+    def __init__(self, spot: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
         super().__init__(f"acceleration of {spot.name}", unit)
         self._spot, self._track, self._half_ns = spot, track, over_ns // 2
         track.keep_ns = max(track.keep_ns, 4 * over_ns)  # at low rates the older half begins late
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return the change of speed per second."""
         if not self._spot.seen(look):
             self.why = self._spot.why
@@ -177,7 +177,7 @@ class Turning(Quantity):
         self._heading, self._track, self._over_ns, self._sign = heading, track, over_ns, sign
         track.keep_ns = max(track.keep_ns, over_ns)
 
-    def compute(self, look: Look) -> float | None:
+    def compute(self, look: PoseSample) -> float | None:
         """Return degrees per second."""
         if self._heading.read(look) is None:
             self.why = self._heading.why

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from realtime_cropzoom.trigger.engine.conditions import Condition
 from realtime_cropzoom.trigger.engine.events import Act, Action, Verdict
-from realtime_cropzoom.trigger.engine.firing_limits import Allowance, Gates
-from realtime_cropzoom.trigger.engine.pose_sample import Look
+from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
+from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
 
 
 class Tell(Protocol):
@@ -32,12 +32,12 @@ class Tell(Protocol):
         ...
 
 
-Release = Callable[["Watcher"], tuple[Action, ...]]
+Release = Callable[["RuleRunner"], tuple[Action, ...]]
 """Gives the actions that let go of a rule's outputs, but for those that others hold."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RuleParameters:
     """What a rule says beside its condition."""
 
     outputs: tuple[str, ...]
@@ -77,16 +77,16 @@ class _Doubt:
     poses: int = 1
 
 
-class Watcher:
+class RuleRunner:
     """Watches poses for one rule."""
 
     def __init__(
         self,
         name: str,
         condition: Condition,
-        terms: Terms,
-        gates: Gates,
-        session: Allowance,
+        terms: RuleParameters,
+        gates: FiringLimits,
+        session: RateBudget,
         tell: Tell,
         off: Release,
         ask: Callable[[], int],
@@ -109,7 +109,7 @@ class Watcher:
         self._pose_until_ns = 0
         """When the pose that a hold stands on becomes too old."""
 
-    def take(self, look: Look, now_ns: int, usable: str) -> None:
+    def take(self, look: PoseSample, now_ns: int, usable: str) -> None:
         """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
         trusted = not usable and not self._distrust(look)
         value = self._condition.value(look) if trusted else None
@@ -124,7 +124,7 @@ class Watcher:
         elif self._episode is not None or self.holding:
             self._ends(now_ns)
 
-    def _distrust(self, look: Look) -> str:
+    def _distrust(self, look: PoseSample) -> str:
         """Say why this rule does not go by a pose; nothing where it does."""
         if look.state not in self.terms.states:
             return f"state {look.state}"
@@ -155,7 +155,7 @@ class Watcher:
             poses = f"{doubt.poses} poses in {lasted_ms:.0f} ms" if doubt.poses > 1 else "1 pose"
             self._tell(Verdict.ALLOWED, self.name, f"over: {doubt.why}; {poses}", ())
 
-    def _holds(self, look: Look, now_ns: int) -> None:
+    def _holds(self, look: PoseSample, now_ns: int) -> None:
         at_ns = look.captured_ns
         episode = self._episode
         if episode is None or at_ns - episode.last_ns > self.terms.bridge_ns:
@@ -174,7 +174,7 @@ class Watcher:
             self._tell(Verdict.RELEASED, self.name, f"sham: {why}", ())
         self._episode = None
 
-    def _would_fire(self, episode: _Episode, look: Look, now_ns: int) -> None:
+    def _would_fire(self, episode: _Episode, look: PoseSample, now_ns: int) -> None:
         if episode.fired:
             if self.terms.pulse_ms is None and not episode.sham:
                 self._resume(episode, look, now_ns)
@@ -198,7 +198,7 @@ class Watcher:
             allowance.on_ns += self.terms.pulse_ns or 0
         self._fire(Verdict.FIRED, reason, look, now_ns)
 
-    def _resume(self, episode: _Episode, look: Look, now_ns: int) -> None:
+    def _resume(self, episode: _Episode, look: PoseSample, now_ns: int) -> None:
         """A short doubt let go of the outputs; the episode and its draw are the same."""
         refusal = self._refusal(now_ns, only_lasting=True)
         if refusal:
@@ -206,15 +206,15 @@ class Watcher:
         elif not self._is_late(episode, look):
             self._fire(Verdict.RESUMED, self._condition.words(), look, now_ns)
 
-    def _fire(self, verdict: Verdict, reason: str, look: Look, now_ns: int) -> None:
+    def _fire(self, verdict: Verdict, reason: str, look: PoseSample, now_ns: int) -> None:
         actions = self._on(look, now_ns)
         self.fired_number = self._tell(verdict, self.name, reason, actions, self._fresh_until_ns(look))
 
-    def _fresh_until_ns(self, look: Look) -> int:
+    def _fresh_until_ns(self, look: PoseSample) -> int:
         """When the pose becomes too old to switch anything on."""
         return look.captured_ns - look.uncertainty_ns + round(self.terms.max_age_ms * 1e6)
 
-    def _is_late(self, episode: _Episode, look: Look) -> bool:
+    def _is_late(self, episode: _Episode, look: PoseSample) -> bool:
         """Whether the pose has become too old since it was received: rules take time, and a process may be held up."""
         late_ns = self._ask() - self._fresh_until_ns(look)
         if late_ns > 0:
@@ -237,7 +237,7 @@ class Watcher:
             episode.told += (why,)
             self._tell(Verdict.REFUSED, self.name, f"{why}{more}: {self._condition.words()}", ())
 
-    def _on(self, look: Look, now_ns: int) -> tuple[Action, ...]:
+    def _on(self, look: PoseSample, now_ns: int) -> tuple[Action, ...]:
         if self.terms.pulse_ms is not None:
             return tuple(Action(output, Act.PULSE, self.terms.pulse_ms) for output in self.terms.outputs)
         self.holding = True
@@ -289,7 +289,7 @@ class Watcher:
         )
         return min(time for time in times if time is not None)
 
-    def _stand_on(self, look: Look, now_ns: int) -> None:
+    def _stand_on(self, look: PoseSample, now_ns: int) -> None:
         self._pose_until_ns = now_ns + self.terms.hold_max_age_ns - round(look.age_ms * 1e6)
 
     def arm(self, now_ns: int) -> None:

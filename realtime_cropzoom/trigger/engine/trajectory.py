@@ -13,7 +13,7 @@ from collections import deque
 from operator import itemgetter, sub
 from typing import NamedTuple
 
-from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, Look, Spot
+from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, KeypointPosition, PoseSample
 
 Sums = tuple[int, int, int, int, int, int]
 """Of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FINE``.
@@ -43,7 +43,7 @@ class Track:
 
     __slots__ = ("_gap_ns", "_spot", "begun_ns", "keep_ns", "points", "sums")
 
-    def __init__(self, spot: Spot, gap_ns: int) -> None:
+    def __init__(self, spot: KeypointPosition, gap_ns: int) -> None:
         self._spot = spot
         self._gap_ns = gap_ns
         self.keep_ns = 0
@@ -55,7 +55,7 @@ class Track:
         self.begun_ns = 0
         """When the first of them was captured."""
 
-    def feed(self, look: Look) -> None:
+    def feed(self, look: PoseSample) -> None:
         """Take in a look."""
         if self._spot.seen(look):
             self._add(look.captured_ns, self._spot.x, self._spot.y)
@@ -90,11 +90,11 @@ class HeadingTrack(Track):
 
     __slots__ = ("_tip",)
 
-    def __init__(self, base: Spot, tip: Spot, gap_ns: int) -> None:
+    def __init__(self, base: KeypointPosition, tip: KeypointPosition, gap_ns: int) -> None:
         super().__init__(base, gap_ns)
         self._tip = tip
 
-    def feed(self, look: Look) -> None:
+    def feed(self, look: PoseSample) -> None:
         """Take in a look."""
         if self._spot.seen(look) and self._tip.seen(look):
             degrees = direction_deg(self._spot, self._tip)

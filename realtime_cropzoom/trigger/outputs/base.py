@@ -96,7 +96,7 @@ def jobs_of(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]
     ]
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of a job, in this machine's monotonic clock."""
 
     written_ns: int | None
@@ -154,7 +154,7 @@ class Output(ABC):
         """Make it ready and safe. Raises SinkError."""
 
     @abstractmethod
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Do it, within a fraction of a second. Raises SinkError where it could not be written."""
 
     @abstractmethod
@@ -182,9 +182,9 @@ class DryRun(Output):
     def open(self) -> None:
         """Nothing."""
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Nothing."""
-        return Written(None, None, "dry run", Outcome.DRY_RUN)
+        return WriteResult(None, None, "dry run", Outcome.DRY_RUN)
 
     def close(self) -> None:
         """Nothing."""

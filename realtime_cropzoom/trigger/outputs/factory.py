@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Decision, Done
+from realtime_cropzoom.trigger.engine.events import ActionResult, Decision
 from realtime_cropzoom.trigger.outputs.base import DryRun, Job, OutputSettings, jobs_of
 from realtime_cropzoom.trigger.outputs.runner import LOOP_SILENT_NS, OutputThread
 
@@ -68,12 +68,12 @@ def _line(where: str, problem: Any, there: str) -> str:
 
 
 class Outputs:
-    """All outputs of a rules file. ``report`` is called with each ``Done``, from any thread; it must not block."""
+    """All outputs of a rules file. ``report`` takes each ``ActionResult``, from any thread, and must not block."""
 
     def __init__(
         self,
         settings: Mapping[str, OutputSettings],
-        report: Callable[[Done], None],
+        report: Callable[[ActionResult], None],
         *,
         dry_run: bool = False,
         silent_after_ms: float = LOOP_SILENT_NS / 1e6,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, plainly
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written, needs
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult, needs
 from realtime_cropzoom.trigger.outputs.loopback import CAN_KEEP, keep_on_this_machine
 
 _DISCOVERY_PORT = 16571
@@ -74,7 +74,7 @@ class Lsl(Output):
                 f"cannot keep LSL on this machine ({plainly(error)}); with network: true all of the network receives it"
             ) from error
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Push one marker; LSL keeps it for whoever listens."""
         captured_ns = None if job.captured_ns is None else job.captured_ns - job.offset_ns
         if captured_ns is None or self._settings.time == "written":
@@ -84,7 +84,7 @@ class Lsl(Output):
         sample = [marker, str(job.number), "" if job.frame is None else str(job.frame)]
         self.check(job)
         self._outlet.push_sample(sample, captured_ns / 1e9)
-        return Written(now_ns())
+        return WriteResult(now_ns())
 
     def close(self) -> None:
         """Take the stream away."""

@@ -17,7 +17,7 @@ from pydantic import Field
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.engine.events import Act
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 from realtime_cropzoom.trigger.outputs.zmq_request import Requester
 
 _OPENS_WITHIN_S = 2.0
@@ -70,7 +70,7 @@ class OpenEphys(Output):
             logger.warning("Open Ephys at %s does not acquire yet; until then it drops what it is sent", endpoint)
         self._set(False)
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Switch the line; the thread makes pulses of on and off."""
         self.check(job)
         return self._set(job.act in (Act.ON, Act.PULSE))
@@ -79,14 +79,14 @@ class OpenEphys(Output):
         """Disconnect."""
         self._requester.close()
 
-    def _set(self, on: bool) -> Written:
+    def _set(self, on: bool) -> WriteResult:
         line, state = self._line, int(on)
         request = f"TTL Channel={line} on={state} Line={line} State={state}"
         written_ns = self._requester.send(request.encode("ascii"))
         reply = self._requester.reply(self._timeout_s, self)
         if reply is None:
-            return Written(written_ns, None, f"Open Ephys did not reply within {self._timeout_s * 1000:.0f} ms")
+            return WriteResult(written_ns, None, f"Open Ephys did not reply within {self._timeout_s * 1000:.0f} ms")
         text = reply.decode("utf-8", "replace")
         if [int(number) for number in re.findall(r"=(\d+)", text)] != [line, state]:
-            return Written(written_ns, now_ns(), f"Open Ephys replied {text!r} to {request!r}")
-        return Written(written_ns, now_ns())
+            return WriteResult(written_ns, now_ns(), f"Open Ephys replied {text!r} to {request!r}")
+        return WriteResult(written_ns, now_ns())

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, Job, Output, OutputSettings, Written, needs
+from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, Job, Output, OutputSettings, WriteResult, needs
 
 
 class OscSettings(OutputSettings):
@@ -56,11 +56,11 @@ class Osc(Output):
         except OSError as error:
             raise SinkError(f"cannot send OSC to {self._settings.osc}: {plainly(error)}") from error
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Send one message; a frame or number that there is not is -1, because OSC has no null everywhere."""
         self.check(job)
         self._send(self._settings.address, str(job.act), job)
-        return Written(now_ns())
+        return WriteResult(now_ns())
 
     def beat(self, job: Job) -> None:
         """Say that the order holds. Raises SinkError."""

@@ -11,7 +11,7 @@ import io
 from pathlib import Path
 
 from realtime_cropzoom.trigger.async_csv import RowLog
-from realtime_cropzoom.trigger.engine.events import Done
+from realtime_cropzoom.trigger.engine.events import ActionResult
 
 COLUMNS = "number,frame,output,act,ms,queued_ns,written_ns,acknowledged_ns,error"
 
@@ -23,7 +23,7 @@ class DoneLog:
         """Create the file. Raises SinkError."""
         self._log = RowLog(folder / f"{name}_outputs.csv", COLUMNS)
 
-    def add(self, done: Done) -> None:
+    def add(self, done: ActionResult) -> None:
         """Log what became of one action; from any thread, at once."""
         action = done.action
         text = io.StringIO()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 
 
 class PythonSettings(OutputSettings):
@@ -50,7 +50,7 @@ class PythonCallable(Output):
         if not callable(self._call):
             raise SinkError(f"{self._target} is a {type(self._call).__name__}; expected a function, or a class to call")
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Call it: written is when it was called, acknowledged when it returned."""
         assert self._call is not None
         self.check(job)
@@ -58,8 +58,8 @@ class PythonCallable(Output):
         try:
             self._call(job)
         except Exception as error:  # the experiment goes on
-            return Written(called_ns, None, f"{self._target} raised {type(error).__name__}: {error}")
-        return Written(called_ns, now_ns())
+            return WriteResult(called_ns, None, f"{self._target} raised {type(error).__name__}: {error}")
+        return WriteResult(called_ns, now_ns())
 
     def close(self) -> None:
         """Call ``close()`` where it has one."""

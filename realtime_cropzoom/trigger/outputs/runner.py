@@ -19,8 +19,8 @@ from dataclasses import replace
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, counted
-from realtime_cropzoom.trigger.engine.events import Act, Action, Done, Outcome
-from realtime_cropzoom.trigger.outputs.base import Job, Output, TooLate, Written
+from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult, Outcome
+from realtime_cropzoom.trigger.outputs.base import Job, Output, TooLate, WriteResult
 
 _LIMIT = 256
 _RETRY_NS = 100_000_000
@@ -48,7 +48,7 @@ class OutputThread(threading.Thread):
         self,
         name: str,
         output: Output,
-        report: Callable[[Done], None],
+        report: Callable[[ActionResult], None],
         *,
         late_after_ms: float = 100.0,
         loop_seen_ns: Callable[[], int] | None = None,
@@ -102,18 +102,18 @@ class OutputThread(threading.Thread):
 
     def submit(self, job: Job) -> None:
         """Take in a job, at once."""
-        left_out: list[tuple[Job, Written]] = []
+        left_out: list[tuple[Job, WriteResult]] = []
         with self._changed:
             if job.act is Act.SAFE:
-                overtaken = Written(None, None, "overtaken by safe", Outcome.OVERTAKEN)
+                overtaken = WriteResult(None, None, "overtaken by safe", Outcome.OVERTAKEN)
                 left_out = [(old, overtaken) for old in self._queue if old.act is not Act.SAFE]
                 self._queue = deque(old for old in self._queue if old.act is Act.SAFE)
                 self._urgent |= not self._queue and not self._doing_safe  # what goes on already needs no hurry
             self._last_act = job.act
             if self._closing and job.act is not Act.SAFE:
-                left_out.append((job, Written(None, None, "the output is closed")))
+                left_out.append((job, WriteResult(None, None, "the output is closed")))
             elif len(self._queue) >= _LIMIT:
-                left_out.append((job, Written(None, None, f"{_LIMIT} jobs wait already; this one was dropped")))
+                left_out.append((job, WriteResult(None, None, f"{_LIMIT} jobs wait already; this one was dropped")))
             else:
                 self._queue.append(job)
             self._changed.notify()
@@ -185,7 +185,7 @@ class OutputThread(threading.Thread):
 
     def _take(self, job: Job) -> None:
         if why := self._too_late(job):
-            self._tell(job, Written(None, None, why, Outcome.LATE))
+            self._tell(job, WriteResult(None, None, why, Outcome.LATE))
             return
         if self._output.levels:
             written = self._switch(job)
@@ -212,7 +212,7 @@ class OutputThread(threading.Thread):
         if why := self._too_late(job):
             raise TooLate(why)
 
-    def _was_held_up(self, job: Job, written: Written) -> str:
+    def _was_held_up(self, job: Job, written: WriteResult) -> str:
         """Say so where the process was held up just before it wrote: a debugger, a full memory, SIGSTOP."""
         if job.act not in (Act.PULSE, Act.ON) or None in (job.fresh_until_ns, written.written_ns):
             return ""
@@ -234,7 +234,7 @@ class OutputThread(threading.Thread):
     def _beat_after_ns(self) -> int:
         return round((self._output.beat_every_s or 0.0) * 1e9)
 
-    def _switch(self, job: Job) -> Written:
+    def _switch(self, job: Job) -> WriteResult:
         """Do a job on an output that is on or off."""
         if job.act is Act.PULSE and not self._output.times_pulses:
             written = self._perform(_as(job, Act.ON))
@@ -245,10 +245,10 @@ class OutputThread(threading.Thread):
             return written
         self._note_holder(job)
         if job.act is Act.OFF and (self._holders or self._pulsing):
-            return Written(None, None, self._why_on(), Outcome.STILL_ON)
+            return WriteResult(None, None, self._why_on(), Outcome.STILL_ON)
         return self._perform(job)
 
-    def _end_late(self, job: Job, written: Written) -> None:
+    def _end_late(self, job: Job, written: WriteResult) -> None:
         """End at once what was written too late, unless another rule needs the output on."""
         self._holders.pop(job.rule, None)
         if self._off is not None and self._off[1] is job:
@@ -303,21 +303,21 @@ class OutputThread(threading.Thread):
         if not written.error or job.act is Act.PULSE:  # of many attempts, the first and the last are told
             self._tell(off, written)
 
-    def _perform(self, job: Job) -> Written:
+    def _perform(self, job: Job) -> WriteResult:
         try:
             written = self._output.perform(job)
             if why := self._was_held_up(job, written):
                 return written._replace(error=why, outcome=Outcome.LATE)
             return written._replace(error=" ".join(written.error.split()))
         except TooLate as error:
-            return Written(None, None, str(error), Outcome.LATE)
+            return WriteResult(None, None, str(error), Outcome.LATE)
         except Exception as error:  # of any library, or of a callable of the experimenter's own
             if not isinstance(error, SinkError):
                 logger.debug("output %s failed", self.output_name, exc_info=error)
             text = str(error) if isinstance(error, SinkError) else f"{type(error).__name__}: {error}"
-            return Written(None, None, " ".join(text.split()))
+            return WriteResult(None, None, " ".join(text.split()))
 
-    def _tell(self, job: Job, written: Written) -> None:
+    def _tell(self, job: Job, written: WriteResult) -> None:
         """Report a job; of errors in a row only the first is said, and the end of them."""
         outcome = written.outcome or (Outcome.FAILED if written.error else Outcome.DONE)
         failed = outcome not in _NOT_WRONG
@@ -339,7 +339,7 @@ def _as(job: Job, act: Act) -> Job:
     return replace(job, action=replace(job.action, act=act))
 
 
-def _done(job: Job, written: Written, outcome: Outcome) -> Done:
+def _done(job: Job, written: WriteResult, outcome: Outcome) -> ActionResult:
     """Return the row of the log, in the publisher's clock."""
     offset_ns = job.offset_ns
 
@@ -347,4 +347,4 @@ def _done(job: Job, written: Written, outcome: Outcome) -> Done:
         return None if at_ns is None else at_ns + offset_ns
 
     times = (job.queued_ns + offset_ns, there(written.written_ns), there(written.acknowledged_ns))
-    return Done(job.number, job.frame, job.action, *times, written.error, outcome)
+    return ActionResult(job.number, job.frame, job.action, *times, written.error, outcome)

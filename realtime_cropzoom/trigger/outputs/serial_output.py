@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 from realtime_cropzoom.trigger.outputs.serial_link import SerialLink
 
 
@@ -54,10 +54,10 @@ class SerialOutput(Output):
         if self._channel > self._link.channels:
             raise SinkError(f"channel {self._channel}: the board at {self._link.port} has {self._link.channels}")
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Write the line and wait for the acknowledgement."""
         self.check(job)
-        return Written(*self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry))
+        return WriteResult(*self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry))
 
     def close(self) -> None:
         """Let go of the link; with its last channel it is closed."""

@@ -19,7 +19,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.engine.events import Act
 from realtime_cropzoom.trigger.outputs import guardian
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, Written
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 
 _ENDS_WITHIN_S = 0.5
 
@@ -76,7 +76,7 @@ class Shell(Output):
         except OSError as error:
             raise SinkError(f"cannot start the guardian of {self._command[0]}: {error.strerror}") from error
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Start or end it. Raises SinkError where that does not work."""
         failed, idle = self._reap(), False
         if job.act in (Act.OFF, Act.SAFE):
@@ -88,7 +88,7 @@ class Shell(Output):
             self._start(job)
         if failed:
             logger.warning("%s ended with exit code %d", self._command[0], failed)
-        return Written(now_ns(), idle=idle)
+        return WriteResult(now_ns(), idle=idle)
 
     def close(self) -> None:
         """End what still runs, and the guardian."""

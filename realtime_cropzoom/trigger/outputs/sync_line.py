@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.trigger.async_csv import RowLog
-from realtime_cropzoom.trigger.engine.events import Act, Action, Done
+from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
 from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, code_value, edges
 from realtime_cropzoom.trigger.outputs.base import Job
 
@@ -81,7 +81,7 @@ class _Sent:
     value: int
     awaited: int
     """Answers that are still to come."""
-    first: Done | None = None
+    first: ActionResult | None = None
     errors: list[str] = field(default_factory=list)
 
 
@@ -117,7 +117,7 @@ class SyncLine:
                 self._sent += 1
             self._frames += 1
 
-    def take(self, done: Done) -> bool:
+    def take(self, done: ActionResult) -> bool:
         """Log what became of a job; returns False where it was not one of the sync line's."""
         if done.number != -1 or done.action.output != self._settings.output:
             return False

@@ -21,7 +21,7 @@ from realtime_cropzoom.trigger.outputs.base import (
     Job,
     Output,
     TooLate,
-    Written,
+    WriteResult,
     alive_fields,
     order_fields,
 )
@@ -68,7 +68,7 @@ class ZmqPublish(Output):
             raise SinkError(f"cannot publish at {self._endpoint}: {plainly(error)}") from error
         self._guard.start()
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Send it; a subscriber that does not keep up loses messages."""
         body = json.dumps(order_fields(job, self._watchdog_ms)).encode()
         self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)
@@ -78,7 +78,7 @@ class ZmqPublish(Output):
             self._socket.send(json.dumps(job.fields() | {"act": "late"}).encode(), zmq.NOBLOCK)
             raise
         self._socket.send(body, zmq.NOBLOCK)
-        return Written(now_ns())
+        return WriteResult(now_ns())
 
     def beat(self, job: Job) -> None:
         """Say that the order holds."""

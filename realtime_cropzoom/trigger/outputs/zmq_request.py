@@ -16,7 +16,7 @@ from realtime_cropzoom.trigger.outputs.base import (
     Beats,
     Job,
     Output,
-    Written,
+    WriteResult,
     alive_fields,
     order_fields,
 )
@@ -126,15 +126,15 @@ class ZmqRequest(Output):
         self._requester.connect()
         self._requester.wait_connected()
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         """Send it and wait for the reply."""
         request = json.dumps(order_fields(job, self._watchdog_ms)).encode()
         self.check(job)
         written_ns = self._requester.send(request)
         if self._requester.reply(self._timeout_s, self) is None:
             why = f"{self._requester.endpoint} did not reply within {self._timeout_s * 1000:.0f} ms"
-            return Written(written_ns, None, why)
-        return Written(written_ns, now_ns())
+            return WriteResult(written_ns, None, why)
+        return WriteResult(written_ns, now_ns())
 
     def beat(self, job: Job) -> None:
         """Say that the order holds, and take the reply. Raises SinkError where nobody is there."""

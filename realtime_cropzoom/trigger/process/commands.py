@@ -58,7 +58,7 @@ class Receipt:
         """Why the rules refused it; empty where they did not."""
 
 
-class Asked(NamedTuple):
+class QueuedCommand(NamedTuple):
     """An order on its way to the rule loop."""
 
     order: Order
@@ -79,32 +79,32 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     target: str | None = None
 
 
-class Orders:
+class CommandQueue:
     """What was asked for and not done yet. Drops the newest when it is full, and says so to who asked."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Asked] = deque()
+        self._waiting: deque[QueuedCommand] = deque()
 
-    def put(self, asked: Asked) -> bool:
+    def put(self, asked: QueuedCommand) -> bool:
         """Take in an order; returns False where too many wait."""
         if len(self._waiting) >= _WAITING:
             return False
         self._waiting.append(asked)
         return True
 
-    def take(self) -> Iterator[Asked]:
+    def take(self) -> Iterator[QueuedCommand]:
         """Yield all that wait."""
         while self._waiting:
             yield self._waiting.popleft()
 
 
-class Control:
+class CommandServer:
     """A thread that answers orders. ``start`` it, and ``close`` it at the end."""
 
     def __init__(
         self,
         address: ControlAddress,
-        orders: Orders,
+        orders: CommandQueue,
         refuse: Callable[[Order, str | None], str],
         state: Callable[[], dict[str, Any]],
     ) -> None:
@@ -173,7 +173,7 @@ class Control:
         if problem := self._refuse(order, request.target):
             return problem
         receipt = Receipt()
-        if not self._orders.put(Asked(order, request.target, "control", receipt)):
+        if not self._orders.put(QueuedCommand(order, request.target, "control", receipt)):
             return "too many orders wait"
         return self._wait_for(receipt)
 
@@ -219,7 +219,7 @@ def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: 
 
 
 @contextmanager
-def keyboard(orders: Orders) -> Iterator[bool]:
+def keyboard(orders: CommandQueue) -> Iterator[bool]:
     """Turn single keys into orders while inside; yields whether there is a keyboard to listen to."""
     if os.name != "posix" or sys.stdin is None or sys.stdin.closed or not _is_ours(sys.stdin.fileno()):
         yield False
@@ -249,7 +249,7 @@ def _is_ours(descriptor: int) -> bool:
         return os.isatty(descriptor)  # a terminal that is not the one we were started at
 
 
-def _read_keys(descriptor: int, orders: Orders, over: threading.Event) -> None:
+def _read_keys(descriptor: int, orders: CommandQueue, over: threading.Event) -> None:
     import select
 
     while not over.is_set():
@@ -263,4 +263,4 @@ def _read_keys(descriptor: int, orders: Orders, over: threading.Event) -> None:
             return
         for key in keys:
             if key in _KEYS:
-                orders.put(Asked(_KEYS[key], None, "key"))
+                orders.put(QueuedCommand(_KEYS[key], None, "key"))

@@ -34,9 +34,9 @@ from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import (
+    ActionResult,
     Command,
     Decision,
-    Done,
     Event,
     Order,
     Outcome,
@@ -50,7 +50,7 @@ from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.output_log import DoneLog
 from realtime_cropzoom.trigger.outputs.sync_line import SyncLine, SyncSettings, open_sync_log, parse_sync
 from realtime_cropzoom.trigger.process.command_address import check_control, take_address
-from realtime_cropzoom.trigger.process.commands import Control, Orders
+from realtime_cropzoom.trigger.process.commands import CommandQueue, CommandServer
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.input_log import InputLog
 from realtime_cropzoom.trigger.rules.rules import Rules
@@ -93,7 +93,7 @@ class TriggerProcess:
             check_control(options.control, options.control_keys)
         self._seed, self._calibration = seed, calibration_of(rules, rules_path)
         self.engine = build_engine(rules, seed, self._calibration, self._publisher_ns, self._hand_over)
-        self.orders = Orders()
+        self.orders = CommandQueue()
         self.decided: Counter[str] = Counter()
         """Decisions by verdict."""
         self.poses = 0
@@ -166,7 +166,7 @@ class TriggerProcess:
                 stack.callback(self._sync.close)
             if self.options.control is not None:
                 address = take_address(self.options.control, self._name, self.options.control_keys)
-                self.control = Control(address, self.orders, self._refusal, self._state)
+                self.control = CommandServer(address, self.orders, self._refusal, self._state)
                 stack.callback(self.control.close)
                 self.control.start()
             self._subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
@@ -357,7 +357,7 @@ class TriggerProcess:
             if len(self._received) > _PENDING:
                 self._received.popitem(last=False)
 
-    def _done(self, done: Done) -> None:
+    def _done(self, done: ActionResult) -> None:
         """Log what became of an action; called by the outputs' threads."""
         if self._sync is not None and self._sync.take(done):
             return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Done, Verdict
+from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult, Decision, Verdict
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.rules.rules import Rules
 
@@ -18,14 +18,14 @@ _MARGIN_S = 0.05
 """So much later than the pulse's own end comes the safe level: a receiver that times the pulse began it later."""
 
 
-def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambda: False) -> Done | None:
+def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambda: False) -> ActionResult | None:
     """Fire a pulse of ``test_pulse_ms``, wait until it is over, and return what became of it.
 
     None where it was ``stopped`` before it was written. Raises ConfigError or SinkError.
     """
     if name not in rules.outputs:
         raise ConfigError(f"there is no output {name}; there are {', '.join(rules.outputs)}")
-    answers: queue.SimpleQueue[Done] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[ActionResult] = queue.SimpleQueue()
     outputs = Outputs({name: parse_output(name, rules.outputs[name])}, answers.put)
     if not outputs.open(stopped):
         return None
@@ -41,7 +41,7 @@ def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambd
         outputs.close()
 
 
-def _answer(answers: queue.SimpleQueue[Done], name: str, stopped: Callable[[], bool]) -> Done | None:
+def _answer(answers: queue.SimpleQueue[ActionResult], name: str, stopped: Callable[[], bool]) -> ActionResult | None:
     """Return what became of the pulse. Raises SinkError where nothing did."""
     deadline = time.monotonic() + _ANSWERS_WITHIN_S
     while time.monotonic() < deadline:

@@ -19,9 +19,9 @@ import yaml
 import zmq
 from support.pipelines import Film, at_least, cropzoom, free_port, hold_models, make_settings, tiny_models
 
-from realtime_cropzoom.checks.checks import Line, check
+from realtime_cropzoom.checks.checks import CheckResult, check
 from realtime_cropzoom.cli.main import main
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import UInt8
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=2"
@@ -50,7 +50,7 @@ class Wrong:
         self.chosen: dict[str, Any] = {"source": ARENA}
         self.hours = 1.0
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[CheckResult]:
         settings = make_settings(self.folder, **self.chosen)
         before = sorted(self.folder.rglob("*"))
         lines = list(check({"cam0": settings}, hours=self.hours, measure_s=SHORT_S))
@@ -71,11 +71,11 @@ class LiveFilm(Film):
         self.info = SourceInfo("film", 160, 96, 100.0, None, live=live)
         self._frames, self._interval_s = frames, 1 / fps
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         image = self.draw(0)
         for index in range(self._frames):
             time.sleep(self._interval_s)
-            yield Captured(index * 10**7, None, 160, 96, partial(_copy, image))
+            yield CapturedFrame(index * 10**7, None, 160, 96, partial(_copy, image))
 
 
 def _copy(image: UInt8, out: UInt8) -> None:
@@ -243,7 +243,7 @@ def test_a_run_that_waits_for_nobody_needs_no_rate(wrong: Wrong) -> None:
 class Busy(LiveFilm):
     """A camera whose frames keep the core that reads them busy for most of the time between two."""
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         for captured in super().frames():
             until = time.thread_time() + 0.02
             while time.thread_time() < until:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support.corrupt_bytes import garbage
 
-from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, SILENT_AFTER_NS, Inbox
+from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, SILENT_AFTER_NS, MessageTracker
 from realtime_cropzoom.messaging.message import (
     BoxField,
     Counts,
@@ -50,8 +50,8 @@ def end(run: str = "r", camera: str = "cam0") -> EndMessage:
     return EndMessage(1, run, camera, "finished", COUNTS, 9)
 
 
-def filled(*messages: Message, camera: str | None = None) -> Inbox:
-    inbox = Inbox(camera)
+def filled(*messages: Message, camera: str | None = None) -> MessageTracker:
+    inbox = MessageTracker(camera)
     for message in messages:
         inbox.take(encode(message), 0)
     return inbox
@@ -96,7 +96,7 @@ def test_times_beyond_64_bits_are_no_times(field: str, value: int) -> None:
     content = msgspec.json.decode(encode(pose(0)))
     content["time"][field] = value
     payload = msgspec.json.encode(content) if value < 10**300 else _with_digits(content, field, value)
-    inbox = Inbox()
+    inbox = MessageTracker()
     assert inbox.take(payload, 0) is None
     assert inbox.malformed == 1
 
@@ -119,7 +119,7 @@ def test_what_is_too_large_is_not_even_looked_at() -> None:
     [([b"pose/cam0"], 1), ([], 1), ([b""], 2), ([b"what\xff"], 1), ([b"pose/cam0", b"x"], 0), ([b""] * 500, 0)],
 )
 def test_a_message_is_a_payload_or_topic_and_payload(parts: list[bytes], taken: int) -> None:
-    inbox = Inbox()
+    inbox = MessageTracker()
     assert (inbox.take_parts([*parts, encode(pose(0))], 0) is not None) == bool(taken)
     assert inbox.malformed == (not taken)
 
@@ -163,7 +163,7 @@ def test_what_is_no_message_is_no_sign_of_life() -> None:
 
 
 def test_whatever_names_there_are_little_is_kept() -> None:
-    inbox = Inbox()
+    inbox = MessageTracker()
     for i in range(1000):
         assert inbox.take(encode(pose(0, camera=f"c{i}")), 0) is not None
         assert inbox.take(encode(pose(0, f"r{i}")), 0) is not None
@@ -185,7 +185,7 @@ def is_message(payload: bytes) -> bool:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_of_100_000_random_and_spoilt_messages_none_upsets_it(seed: int) -> None:
     """Every hundredth one is good, and of a camera of its own: all of those come out, and nothing else is counted."""
-    good, everything, bad, taken = Inbox("good"), Inbox(), 0, 0
+    good, everything, bad, taken = MessageTracker("good"), MessageTracker(), 0, 0
     for i, payload in enumerate(garbage(EXAMPLES, 50_000, seed)):
         bad += not is_message(payload)
         assert good.take(payload, i) is None

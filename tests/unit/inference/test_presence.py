@@ -19,8 +19,8 @@ from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
-from realtime_cropzoom.sources.base import Captured, SourceInfo
-from realtime_cropzoom.types import Box, BoxInForce, Float32, Keypoints, Stamp, State, UInt8
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
+from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State, UInt8
 
 OPENFIELD = SHARED_DATA / "openfield/videos/m3v1mp4.mp4"
 SIZE = (640, 480)
@@ -36,9 +36,9 @@ class Slides:
         self._pictures = pictures
         self.info = SourceInfo("slides", *SIZE, FPS, len(pictures))
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         for index, picture in enumerate(self._pictures):
-            yield Captured(round(index * 1e9 / FPS), None, *SIZE, partial(_copy, picture))
+            yield CapturedFrame(round(index * 1e9 / FPS), None, *SIZE, partial(_copy, picture))
 
     def missing(self) -> None:
         return None
@@ -145,8 +145,8 @@ BOX = Box(0, 0, 100, 100)
 PAIR = Presence(min_likelihood=0.5, min_sharpness=0.8, share=0.75, distances=((0, 3, 0.4, 0.6),))
 
 
-def stamp(index: int, segment: int = 0) -> Stamp:
-    return Stamp(index, index * 100_000_000, None, 0, segment)
+def stamp(index: int, segment: int = 0) -> FrameMeta:
+    return FrameMeta(index, index * 100_000_000, None, 0, segment)
 
 
 def pose(length: float = 50.0, *, likelihood: float = 1.0, sharpness: float | None = 1.0, x: float = 10.0) -> Keypoints:
@@ -203,11 +203,11 @@ def test_a_jump_is_further_than_an_animal_moves_in_the_time() -> None:
 
 
 def test_the_state_follows_from_box_and_pose() -> None:
-    fresh = BoxInForce(BOX, 0, 0.0, State.TRACKING, 0)
-    old = BoxInForce(BOX, 0, 300.0, State.COASTING, 0)
+    fresh = ActiveBox(BOX, 0, 0.0, State.TRACKING, 0)
+    old = ActiveBox(BOX, 0, 300.0, State.COASTING, 0)
     keeper = judge()
 
-    def state(index: int, in_force: BoxInForce, doubt: Doubt | None) -> State:
+    def state(index: int, in_force: ActiveBox, doubt: Doubt | None) -> State:
         return keeper.state(stamp(index), in_force, doubt, posed=True)
 
     assert state(0, fresh, Doubt.SHARPNESS) is State.SEARCHING, "nothing was seen yet"

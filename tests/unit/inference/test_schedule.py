@@ -19,19 +19,19 @@ from realtime_cropzoom.inference.schedule import (
     LockstepSchedule,
     StateLimits,
 )
-from realtime_cropzoom.runtime.records import Fate, Record
-from realtime_cropzoom.runtime.worker import Control
+from realtime_cropzoom.runtime.records import FrameOutcome, Record
+from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sinks.csv_writer import CsvSink
-from realtime_cropzoom.types import Box, BoxInForce, Detection, Keypoints, Stamp, State
+from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, Keypoints, State
 
 LIMITS = StateLimits(coast_after_ms=250, lost_after_ms=1000)
 FRAME_MS = 40
 
 
-def stamp(index: int, pts_ms: float | None = None) -> Stamp:
+def stamp(index: int, pts_ms: float | None = None) -> FrameMeta:
     """A frame of a 25 fps stream; the monotonic time is nonsense on purpose, no age may come from it."""
     pts_ns = round((index * FRAME_MS if pts_ms is None else pts_ms) * 1e6)
-    return Stamp(index, pts_ns, None, captured_ns=7 - index)
+    return FrameMeta(index, pts_ns, None, captured_ns=7 - index)
 
 
 def detection(index: int, box: Box | None = None, pts_ms: float | None = None) -> Detection:
@@ -73,7 +73,7 @@ def test_latest_gives_the_last_detection_and_says_where_it_comes_from() -> None:
     schedule = LatestSchedule(LIMITS)
     schedule.offer(detection(2))
     schedule.offer(detection(5))
-    assert schedule.choose(stamp(7)) == BoxInForce(box_of(5), 5, 2 * FRAME_MS, State.TRACKING, 1005)
+    assert schedule.choose(stamp(7)) == ActiveBox(box_of(5), 5, 2 * FRAME_MS, State.TRACKING, 1005)
 
 
 def test_latest_keeps_the_last_box_through_unusable_detections_and_it_ages() -> None:
@@ -94,7 +94,7 @@ def test_latest_finds_the_animal_again_at_once() -> None:
     schedule.offer(detection(0))
     assert schedule.choose(stamp(100)).state is State.LOST
     schedule.offer(detection(100))
-    assert schedule.choose(stamp(101)) == BoxInForce(box_of(100), 100, FRAME_MS, State.TRACKING, 1100)
+    assert schedule.choose(stamp(101)) == ActiveBox(box_of(100), 100, FRAME_MS, State.TRACKING, 1100)
 
 
 def test_latest_stays_searching_while_no_detection_is_usable() -> None:
@@ -107,7 +107,7 @@ def test_latest_counts_a_box_from_a_later_frame_as_of_age_zero() -> None:
     """The detector takes the newest frame, so it may be ahead of the pose."""
     schedule = LatestSchedule(LIMITS)
     schedule.offer(detection(9))
-    assert schedule.choose(stamp(7)) == BoxInForce(box_of(9), 9, 0.0, State.TRACKING, 1009)
+    assert schedule.choose(stamp(7)) == ActiveBox(box_of(9), 9, 0.0, State.TRACKING, 1009)
 
 
 def test_ages_are_frame_time_and_not_the_number_of_frames() -> None:
@@ -167,7 +167,7 @@ def test_lockstep_keeps_the_last_box_through_unusable_detections_and_it_ages() -
     schedule.offer(detection(0))
     for index in range(1, 8):
         schedule.offer(unusable(index))
-    assert schedule.choose(stamp(7)) == BoxInForce(box_of(0), 0, 7 * FRAME_MS, State.COASTING, 1000)
+    assert schedule.choose(stamp(7)) == ActiveBox(box_of(0), 0, 7 * FRAME_MS, State.COASTING, 1000)
 
 
 def test_lockstep_may_be_asked_twice_for_the_same_frame() -> None:
@@ -176,16 +176,16 @@ def test_lockstep_may_be_asked_twice_for_the_same_frame() -> None:
     assert schedule.choose(stamp(1)) == schedule.choose(stamp(1))
 
 
-def record(index: int, in_force: BoxInForce, fate: Fate = Fate.PROCESSED) -> Record:
+def record(index: int, in_force: ActiveBox, fate: FrameOutcome = FrameOutcome.PROCESSED) -> Record:
     found = None
-    if in_force.box is not None and fate is Fate.PROCESSED:
+    if in_force.box is not None and fate is FrameOutcome.PROCESSED:
         found = Keypoints(np.full((1, 2), 5, np.float32), np.ones(1, np.float32))
     return Record(stamp(index), fate, in_force, found)
 
 
 def write_files(folder: Path, records: list[Record]) -> Path:
     """Have the real sink write the files of a run, and return its box file."""
-    sink = CsvSink(folder, "clip", ("nose",), "tracker", Control(), lockstep=True)
+    sink = CsvSink(folder, "clip", ("nose",), "tracker", RunControl(), lockstep=True)
     sink.start()
     for each in records:
         sink.put(each)
@@ -198,10 +198,10 @@ def write_files(folder: Path, records: list[Record]) -> Path:
 def test_what_a_run_wrote_is_what_the_file_schedule_gives(tmp_path: Path) -> None:
     """But for when the detection was done, which belongs to the other run."""
     chosen = [
-        BoxInForce(Box(-3, 7, 64, 48), 0, 0.0, State.TRACKING, 0),
-        BoxInForce(Box(-3, 7, 64, 48), 0, 100 / 3, State.TRACKING, 0),
-        BoxInForce(Box(5, -9, 32, 32), 1, 300.125, State.COASTING, 0),
-        BoxInForce(Box(5, -9, 32, 32), 1, 4000.0000001, State.LOST, 0),
+        ActiveBox(Box(-3, 7, 64, 48), 0, 0.0, State.TRACKING, 0),
+        ActiveBox(Box(-3, 7, 64, 48), 0, 100 / 3, State.TRACKING, 0),
+        ActiveBox(Box(5, -9, 32, 32), 1, 300.125, State.COASTING, 0),
+        ActiveBox(Box(5, -9, 32, 32), 1, 4000.0000001, State.LOST, 0),
     ]
     schedule = FileSchedule.read(write_files(tmp_path, [record(i, c) for i, c in enumerate(chosen)]))
     assert [schedule.choose(stamp(i)) for i in range(4)] == chosen
@@ -211,23 +211,23 @@ def test_what_a_run_wrote_is_what_the_file_schedule_gives(tmp_path: Path) -> Non
     ("written", "replayed"),
     [
         pytest.param(record(0, NO_BOX), NO_BOX, id="before the first box"),
-        pytest.param(record(0, NO_BOX, Fate.SKIPPED), PASSED_OVER, id="skipped"),
+        pytest.param(record(0, NO_BOX, FrameOutcome.SKIPPED), PASSED_OVER, id="skipped"),
     ],
 )
-def test_a_frame_without_a_pose_has_none_in_the_replay(written: Record, replayed: BoxInForce, tmp_path: Path) -> None:
+def test_a_frame_without_a_pose_has_none_in_the_replay(written: Record, replayed: ActiveBox, tmp_path: Path) -> None:
     schedule = FileSchedule.read(write_files(tmp_path, [written]))
     assert schedule.choose(stamp(0)) is replayed
 
 
 def test_a_frame_that_failed_keeps_its_box_in_the_replay(tmp_path: Path) -> None:
     """A context model would otherwise be shown other frames than it has seen live."""
-    in_force = BoxInForce(box_of(0), 0, 0.0, State.TRACKING, 0)
-    schedule = FileSchedule.read(write_files(tmp_path, [record(0, in_force, Fate.FAILED)]))
+    in_force = ActiveBox(box_of(0), 0, 0.0, State.TRACKING, 0)
+    schedule = FileSchedule.read(write_files(tmp_path, [record(0, in_force, FrameOutcome.FAILED)]))
     assert schedule.choose(stamp(0)) == in_force
 
 
 def test_a_file_schedule_does_not_listen_to_detections(tmp_path: Path) -> None:
-    path = write_files(tmp_path, [record(0, BoxInForce(box_of(9), 0, 0.0, State.TRACKING, 0))])
+    path = write_files(tmp_path, [record(0, ActiveBox(box_of(9), 0, 0.0, State.TRACKING, 0))])
     schedule = FileSchedule.read(path)
     schedule.offer(detection(0, Box(1, 1, 2, 2)))
     assert schedule.choose(stamp(0)).box == box_of(9)
@@ -244,8 +244,8 @@ def test_litpose_columns_are_read_by_name(tmp_path: Path) -> None:
     path = tmp_path / "bbox.csv"
     path.write_text(",x,y,h,w\n0,-30,-19,240,120\n1,-31.0,-21.0,240.0,120.0\n")
     schedule = FileSchedule.read(path)
-    assert schedule.choose(stamp(0)) == BoxInForce(Box(-30, -19, 120, 240), 0, 0.0, State.TRACKING, 0)
-    assert schedule.choose(stamp(1)) == BoxInForce(Box(-31, -21, 120, 240), 1, 0.0, State.TRACKING, 0)
+    assert schedule.choose(stamp(0)) == ActiveBox(Box(-30, -19, 120, 240), 0, 0.0, State.TRACKING, 0)
+    assert schedule.choose(stamp(1)) == ActiveBox(Box(-31, -21, 120, 240), 1, 0.0, State.TRACKING, 0)
 
 
 def test_a_whole_litpose_file_is_read(litpose: Path) -> None:

@@ -21,7 +21,7 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.latency.hardware import find_light, measure_light
 from realtime_cropzoom.latency.report import numbers, table
 from realtime_cropzoom.latency.trials import STAGES, match
-from realtime_cropzoom.sources.base import Captured, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.trigger.outputs.factory import parse_output
 from realtime_cropzoom.trigger.outputs.simulated_board import Board, serve
 from realtime_cropzoom.types import UInt8
@@ -122,11 +122,11 @@ class Lamp:
         board = Board(1, lambda _, on, at_us: self._changes.append((at_us * 1000, on)))
         threading.Thread(target=serve, args=(self._terminal, board), daemon=True).start()
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         pause = threading.Event()
         while True:
             pause.wait(0.005)
-            yield Captured(0, None, 64, 48, self._draw)
+            yield CapturedFrame(0, None, 64, 48, self._draw)
 
     def _draw(self, out: UInt8) -> None:
         seen = [on for at_ns, on in self._changes if at_ns <= now_ns() - self._delay_ns]

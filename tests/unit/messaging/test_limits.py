@@ -14,7 +14,7 @@ from realtime_cropzoom.errors import SinkError, SourceError
 from realtime_cropzoom.offline.frame_reader import FrameReader
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.runtime.started import Started
-from realtime_cropzoom.runtime.worker import Control
+from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sources.base import Source
 
 RULES = """
@@ -142,7 +142,7 @@ def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.Monk
     monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPENS_WITHIN_S", 0.0)
     monkeypatch.setattr("realtime_cropzoom.offline.frame_reader._OPENS_WITHIN_S", 0.0)
     monkeypatch.setattr("realtime_cropzoom.offline.frame_reader.open_source", hang)
-    capture = CaptureStage(hang, Control(), realtime=True, frames=None)
+    capture = CaptureStage(hang, RunControl(), realtime=True, frames=None)
     capture.start()
     try:
         with pytest.raises(SourceError, match="the source was not open within 0 s; is the camera plugged in"):

@@ -28,8 +28,8 @@ from realtime_cropzoom.messaging.message import (
     json_schema,
     topic,
 )
-from realtime_cropzoom.runtime.records import Fate, Record, RunIdentity, pose_message
-from realtime_cropzoom.types import Box, BoxInForce, Keypoints, Stamp, State
+from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message
+from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, Keypoints, State
 
 COUNTS = Counts(captured=10, processed=7, skipped=2, failed=1, unsent=3)
 POSE = PoseMessage(
@@ -145,14 +145,14 @@ def test_keypoints_as_arrays_in_their_order() -> None:
 IDENTITY = RunIdentity("a1b2", "cam0", ("snout", "tail"), 500)
 
 
-def record(in_force: BoxInForce, keypoints: Keypoints | None) -> Record:
-    stamp = Stamp(9, 300, device_ns=12, captured_ns=1000)
-    return Record(stamp, Fate.PROCESSED, in_force, keypoints, 1100, 1300, seq=6, counts=(10, 7, 2, 1))
+def record(in_force: ActiveBox, keypoints: Keypoints | None) -> Record:
+    stamp = FrameMeta(9, 300, device_ns=12, captured_ns=1000)
+    return Record(stamp, FrameOutcome.PROCESSED, in_force, keypoints, 1100, 1300, seq=6, counts=(10, 7, 2, 1))
 
 
 def test_a_pose_becomes_its_message() -> None:
     found = Keypoints(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32), np.array([0.5, 0.25], np.float32))
-    in_force = BoxInForce(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900)
+    in_force = ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900)
     assert pose_message(record(in_force, found), IDENTITY, 1400, unsent=3) == PoseMessage(
         schema=SCHEMA_VERSION,
         run="a1b2",
@@ -171,7 +171,7 @@ def test_a_pose_becomes_its_message() -> None:
 
 def test_a_pose_that_is_no_animal_says_so() -> None:
     found = Keypoints(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32), np.array([0.5, 0.25], np.float32))
-    of = record(BoxInForce(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900), found)
+    of = record(ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900), found)
     of.doubt = Doubt.SHAPE
     message = pose_message(of, IDENTITY, 1400, unsent=3)
     assert (message.plausible, message.doubt) == (False, "shape")

@@ -20,8 +20,8 @@ from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import HelloMessage
 from realtime_cropzoom.messaging.time_sync import (
     SAME_CLOCK,
-    ClockKeeper,
     ClockOffset,
+    ClockSync,
     EchoReply,
     Exchange,
     better,
@@ -184,15 +184,15 @@ def hello(clock: str | None, echo: str | None) -> HelloMessage:
 
 
 @pytest.fixture
-def keeper() -> Iterator[ClockKeeper]:
-    keeper = ClockKeeper("tcp://127.0.0.1:5660")
+def keeper() -> Iterator[ClockSync]:
+    keeper = ClockSync("tcp://127.0.0.1:5660")
     yield keeper
     keeper.close()
     keeper.close()
     assert "cropzoom-clock" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_another_clock_is_measured_as_well_as_is_said(server: EchoServer, keeper: ClockKeeper) -> None:
+def test_another_clock_is_measured_as_well_as_is_said(server: EchoServer, keeper: ClockSync) -> None:
     """Both clocks are this machine's, so that the true offset is known to the nanosecond."""
     keeper.attend(hello(ELSEWHERE, server.endpoint))
     offset = wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
@@ -200,19 +200,19 @@ def test_another_clock_is_measured_as_well_as_is_said(server: EchoServer, keeper
     assert keeper.offset_to("a third one") is None
 
 
-def test_the_same_clock_needs_no_echo_and_no_thread(keeper: ClockKeeper) -> None:
+def test_the_same_clock_needs_no_echo_and_no_thread(keeper: ClockSync) -> None:
     keeper.attend(hello(clock_id(), "tcp://127.0.0.1:1"))
     assert keeper.offset_to(clock_id()) == SAME_CLOCK
     assert "cropzoom-clock" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("clock", [None, ELSEWHERE])
-def test_without_a_clock_or_an_echo_nothing_is_known(keeper: ClockKeeper, clock: str | None) -> None:
+def test_without_a_clock_or_an_echo_nothing_is_known(keeper: ClockSync, clock: str | None) -> None:
     keeper.attend(hello(clock, None))
     assert keeper.offset_to(clock) is None
 
 
-def test_an_echo_of_a_third_clock_is_not_believed(server: EchoServer, keeper: ClockKeeper) -> None:
+def test_an_echo_of_a_third_clock_is_not_believed(server: EchoServer, keeper: ClockSync) -> None:
     keeper.attend(hello("the one before it was restarted", server.endpoint))
     time.sleep(0.2)
     assert keeper.offset_to("the one before it was restarted") is None
@@ -221,7 +221,7 @@ def test_an_echo_of_a_third_clock_is_not_believed(server: EchoServer, keeper: Cl
 
 
 @pytest.mark.slow
-def test_an_echo_that_talks_nonsense_is_not_believed_and_one_that_comes_late_is_found(keeper: ClockKeeper) -> None:
+def test_an_echo_that_talks_nonsense_is_not_believed_and_one_that_comes_late_is_found(keeper: ClockSync) -> None:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as liar:
         liar.set(zmq.LINGER, 0)
         endpoint = f"tcp://127.0.0.1:{liar.bind_to_random_port('tcp://127.0.0.1')}"

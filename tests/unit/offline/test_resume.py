@@ -35,8 +35,8 @@ from support.offline_fixtures import (
 from support.pipelines import ANNOUNCED, cropzoom, finish, start_process, tiny_models, wait_for
 
 from realtime_cropzoom.errors import DataError, SinkError
-from realtime_cropzoom.files.atomic import RowsFile
-from realtime_cropzoom.offline.inference_pool import Lane
+from realtime_cropzoom.files.atomic import ResumableCsv
+from realtime_cropzoom.offline.inference_pool import OrderedInference
 
 LONG_VIDEO = 250
 SLOW = """
@@ -189,14 +189,14 @@ class Interrupted:
     def __init__(self, work: Workplace, arguments: list[object], finals: list[tuple[Path, int]]) -> None:
         self._work, self._arguments, self._finals = work, arguments, finals
         self._notes: dict[Path, str] = {}
-        made_of = RowsFile.commit
+        made_of = ResumableCsv.commit
 
-        def commit(file: RowsFile) -> None:
+        def commit(file: ResumableCsv) -> None:
             self._notes[file.final] = file._note.read_text()
             made_of(file)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(RowsFile, "commit", commit)
+            patch.setattr(ResumableCsv, "commit", commit)
             work.did(*arguments)
         self._whole = {path: work.folder / f"whole {path.name}" for path, _ in finals}
         for path, copy in self._whole.items():
@@ -353,8 +353,8 @@ def test_resume_with_nothing_to_go_on_from_begins(work: Workplace) -> None:
     assert len(poses_in(model / "video_preds/clip.csv")) == 5
 
 
-def rows_file(path: Path, made_of: dict[str, object] | None = None, *, resume: bool = False) -> RowsFile:
-    return RowsFile(path, "a\nb\n", made_of or {}, resume=resume)
+def rows_file(path: Path, made_of: dict[str, object] | None = None, *, resume: bool = False) -> ResumableCsv:
+    return ResumableCsv(path, "a\nb\n", made_of or {}, resume=resume)
 
 
 def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_elsewhere_there_is_none(work: Workplace) -> None:
 def test_memory_does_not_grow_with_the_video(work: Workplace, long_video: Path) -> None:
     """Frames on their way are bounded: twice the cores and two, and what is decoded ahead."""
     most = 0
-    put = Lane.put
+    put = OrderedInference.put
 
     def counted(self: Any, *arguments: Any) -> None:
         nonlocal most
@@ -483,7 +483,7 @@ def test_memory_does_not_grow_with_the_video(work: Workplace, long_video: Path) 
         most = max(most, len(self._pending))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lane, "put", counted)
+        patch.setattr(OrderedInference, "put", counted)
         work.did("predict", work.model(), long_video, "--skip_viz", "--workers", 2)
     assert 0 < most <= 2 * 2 + 3
 

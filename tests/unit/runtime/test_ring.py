@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from realtime_cropzoom.runtime import ring as ring_module
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader, Ring, TrailingReader
-from realtime_cropzoom.types import Stamp
+from realtime_cropzoom.types import FrameMeta
 
 NOW = 0.0
 """Do not wait."""
@@ -22,8 +22,8 @@ SOON = 30.0
 """A wait that another thread will end; only a failing test waits so long."""
 
 
-def stamp(index: int) -> Stamp:
-    return Stamp(index, index * 10, None, index * 10 + 3)
+def stamp(index: int) -> FrameMeta:
+    return FrameMeta(index, index * 10, None, index * 10 + 3)
 
 
 def write(ring: Ring, count: int = 1, timeout_s: float = NOW) -> None:
@@ -397,7 +397,7 @@ def test_frames_too_old_to_be_remembered_still_get_their_fate_but_have_no_times(
     reader = OrderedReader(ring, max_lag=3)
     write(ring, 20)
     assert ring.stamps(12, 20) == [stamp(i) for i in range(12, 20)]
-    assert ring.stamps(0, 12) == [Stamp(i, 0, None, 0) for i in range(12)]
+    assert ring.stamps(0, 12) == [FrameMeta(i, 0, None, 0) for i in range(12)]
     with taken(reader.take(NOW)) as lease:
         assert lease.frame.stamp == stamp(19)
         assert [s.index for s in lease.skipped] == list(range(19))

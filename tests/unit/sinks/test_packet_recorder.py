@@ -45,11 +45,11 @@ from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sessions.compare import compare
 from realtime_cropzoom.sinks import packet_file, packet_recorder
 from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, PacketFile, QueuedFrame
-from realtime_cropzoom.sources.base import Captured, Source
-from realtime_cropzoom.sources.encoded import CodedFrame, CodedFrames, Coding
-from realtime_cropzoom.sources.packet_buffer import PacketTrail
+from realtime_cropzoom.sources.base import CapturedFrame, Source
+from realtime_cropzoom.sources.encoded import CodecParameters, CodedFrame, EncodedFrames
+from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 from realtime_cropzoom.sources.video_file import VideoFile
-from realtime_cropzoom.types import Stamp
+from realtime_cropzoom.types import FrameMeta
 
 NO_B_FRAMES = {"bf": "0", "g": "10", "preset": "ultrafast"}
 FILES = {
@@ -90,7 +90,7 @@ def check_copy(files: Files, folder: Path) -> list[int]:
     return recorded.index.tolist()
 
 
-def index_of(captured: Captured, footage: Footage) -> int:
+def index_of(captured: CapturedFrame, footage: Footage) -> int:
     image = np.zeros((captured.height, captured.width, 3), np.uint8)
     captured.copy_to(image)
     return footage.index_of(image)
@@ -137,18 +137,18 @@ def test_a_loop_goes_into_one_copy(tmp_path: Path, make_video: Callable[..., Pat
     assert check_copy(check_complete(run_to_end(settings).folder), tmp_path / "again") == list(range(50))
 
 
-def trailed(path: Path, *, called_key: bool | None = None) -> Iterator[PacketTrail]:
+def trailed(path: Path, *, called_key: bool | None = None) -> Iterator[PacketBuffer]:
     """Yield a trail after each packet of a file; ``called_key`` is what the decoder calls all of its frames."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        trail = PacketTrail(stream, keep=True)
+        trail = PacketBuffer(stream, keep=True)
         for index, packet in enumerate(container.demux(stream)):
             frames: list[Any] = packet.decode()
             if called_key is not None:
                 frames = [SimpleNamespace(pts=frame.pts, key_frame=called_key) for frame in frames]
             if packet.size:
                 trail.add(packet, frames)
-                assert index or isinstance(trail.coding(160, 96), Coding)
+                assert index or isinstance(trail.coding(160, 96), CodecParameters)
                 yield trail
 
 
@@ -270,7 +270,7 @@ class LiveFile(VideoFile):
         super().__init__(path, keep_packets=True)
         self.info = replace(self.info, live=True)
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         for captured in super().frames():
             time.sleep(0.005)
             yield captured
@@ -306,7 +306,7 @@ def test_what_another_camera_sends_is_counted_and_not_copied(
 class SlowFile(PacketFile):
     """The real one, on a disk that stands still for a while now and then."""
 
-    def write(self, coded: CodedFrames, pts_ns: int) -> None:
+    def write(self, coded: EncodedFrames, pts_ns: int) -> None:
         time.sleep(0.25 if self.muxed % 20 == 5 else 0.0)
         super().write(coded, pts_ns)
 
@@ -382,7 +382,7 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
     go_on = threading.Event()
 
     class Stuck(PacketFile):
-        def write(self, coded: CodedFrames, pts_ns: int) -> None:
+        def write(self, coded: EncodedFrames, pts_ns: int) -> None:
             if self.muxed == 10:
                 go_on.wait(LONG_S)
             super().write(coded, pts_ns)
@@ -408,7 +408,7 @@ def test_memory_stays_while_packets_are_copied(tmp_path: Path, make_video: Calla
         coded = next(video.frames()).coded
         frame = coded() if coded is not None else None
     assert frame is not None
-    large = CodedFrames(frame.coding, (CodedFrame(frame.coding.key_frame + bytes(50_000), is_key=True),))
+    large = EncodedFrames(frame.coding, (CodedFrame(frame.coding.key_frame + bytes(50_000), is_key=True),))
     file, rss = PacketFile(tmp_path / "copy.mkv", frame.coding), []
     for index in range(1000):
         file.write(large, index * 10**7)
@@ -462,8 +462,8 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path: Path) -> None:
 
 
 def queued(index: int, *, key: bool = False, size: int = 10) -> QueuedFrame:
-    coding = Coding("h264", 160, 96, b"")
-    return QueuedFrame(Stamp(index, index, None, index), CodedFrames(coding, (CodedFrame(bytes(size), key),)))
+    coding = CodecParameters("h264", 160, 96, b"")
+    return QueuedFrame(FrameMeta(index, index, None, index), EncodedFrames(coding, (CodedFrame(bytes(size), key),)))
 
 
 def drain(queue: DropToKeyFrameQueue) -> list[int]:

@@ -17,7 +17,7 @@ from support.pipelines import check_complete, cropzoom_threads, make_settings, w
 
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import Captured, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, SourceOptions
 from realtime_cropzoom.sources.machine_vision.basler import BaslerCamera, list_cameras, open_basler
 from realtime_cropzoom.types import UInt8
 
@@ -38,7 +38,7 @@ def opened(rest: str = "", **asked: Any) -> BaslerCamera:
 
 def read(source: BaslerCamera, count: int, before: Callable[[int], None] = lambda _: None) -> list[Any]:
     """Take so many frames, with their pictures; ``before(i)`` is called ahead of frame i."""
-    taken: list[tuple[Captured, UInt8]] = []
+    taken: list[tuple[CapturedFrame, UInt8]] = []
     for index, captured in enumerate(source.frames()):
         image = np.zeros((captured.height, captured.width, 3), np.uint8)
         captured.copy_to(image)

@@ -22,8 +22,8 @@ from realtime_cropzoom.cli.cameras import table
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
-from realtime_cropzoom.runtime.worker import Control
-from realtime_cropzoom.sources.base import Captured, SourceInfo, SourceOptions
+from realtime_cropzoom.runtime.worker import RunControl
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live import camera, v4l2
 from realtime_cropzoom.sources.live.reconnect import Policy, RateCheck, Reconnecting
@@ -370,9 +370,9 @@ class Flaky:
         self.info = SourceInfo("flaky", *size, None, None, live=True)
         self._frames, self.closed = frames, 0
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         for index in range(self._frames):
-            yield Captured(index * MS, None, self.info.width, self.info.height, lambda out: out.fill(200))
+            yield CapturedFrame(index * MS, None, self.info.width, self.info.height, lambda out: out.fill(200))
         raise SourceError("unplugged")
 
     def problems(self) -> list[str]:
@@ -427,16 +427,16 @@ class Ticking(Flaky):
 
     taken = 0
 
-    def frames(self) -> Iterator[Captured]:
+    def frames(self) -> Iterator[CapturedFrame]:
         while True:
             number = Ticking.taken = Ticking.taken + 1
             time.sleep(0.002)
-            yield Captured(number * MS, None, 8, 6, lambda out, n=number: out.fill(n % 256))
+            yield CapturedFrame(number * MS, None, 8, 6, lambda out, n=number: out.fill(n % 256))
 
 
 def test_frames_that_come_while_models_load_are_thrown_away_and_the_first_after_is_the_first() -> None:
     Ticking.taken = 0
-    control = Control()
+    control = RunControl()
     capture = CaptureStage(Ticking, control, realtime=True, frames=5)
     capture.start()
     capture.wait_open()
@@ -463,7 +463,7 @@ def test_a_source_given_up_before_there_is_a_ring_ends_the_readers_all_the_same(
             raise SourceError("no such camera")
         return source
 
-    control = Control()
+    control = RunControl()
     capture = CaptureStage(open_once, control, realtime=True, frames=None, reconnect=Policy(give_up_after_s=0.05))
     capture.start()
     capture.join(LONG_S)

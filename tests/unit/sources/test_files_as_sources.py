@@ -20,7 +20,7 @@ from support.places import ROOT
 
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import Captured, Source, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.image_folder import ImageFolder
 from realtime_cropzoom.sources.recorded_times import recorded_times
@@ -30,7 +30,7 @@ Write = Callable[..., Path]
 DOCS = ROOT / "docs"
 
 
-def index_of(captured: Captured, footage: Footage) -> int:
+def index_of(captured: CapturedFrame, footage: Footage) -> int:
     image = np.zeros((captured.height, captured.width, 3), np.uint8)
     captured.copy_to(image)
     return footage.index_of(image)

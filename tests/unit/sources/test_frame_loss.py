@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources.base import SourceOptions
-from realtime_cropzoom.sources.machine_vision.frame_loss import Tally
+from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.spec import (
     CameraSpec,
     buffers,
@@ -29,7 +29,7 @@ HOUR = 3600 * 10**9
 )
 def test_every_frame_the_camera_has_counted_is_good_or_lost(first_id: int, fates: list[str]) -> None:
     """Ids of 16 bits go from 65535 to 1; longer ones just go on."""
-    tally, frame_id, lost, good = Tally(), first_id, 0, 1
+    tally, frame_id, lost, good = FrameLossCounter(), first_id, 0, 1
     tally.take(first_id, None, 0)
     pending = 0
     for index, fate in enumerate(fates, 1):
@@ -49,7 +49,7 @@ def test_every_frame_the_camera_has_counted_is_good_or_lost(first_id: int, fates
 
 
 def test_without_ids_only_what_arrived_incomplete_is_known_to_be_lost() -> None:
-    tally = Tally()
+    tally = FrameLossCounter()
     tally.take(None, None, 0)
     tally.fail()
     tally.fail()
@@ -58,7 +58,7 @@ def test_without_ids_only_what_arrived_incomplete_is_known_to_be_lost() -> None:
 
 
 def test_ids_that_begin_again_say_nothing() -> None:
-    tally = Tally()
+    tally = FrameLossCounter()
     tally.take(5000, None, 0)
     assert tally.take(3, None, 10 * MS)[1] == 0
     assert tally.take(6, None, 20 * MS)[1] == 2
@@ -66,7 +66,7 @@ def test_ids_that_begin_again_say_nothing() -> None:
 
 
 def test_frame_time_is_the_cameras() -> None:
-    tally = Tally()
+    tally = FrameLossCounter()
     times = [tally.take(i, 5 * HOUR + i * 10 * MS, 77 * HOUR + i * 10 * MS + (i % 3) * 4 * MS)[0] for i in range(9)]
     assert times == [i * 10 * MS for i in range(9)]
     assert tally.problems("cam") == []
@@ -74,14 +74,14 @@ def test_frame_time_is_the_cameras() -> None:
 
 @pytest.mark.parametrize("jump_ns", [-HOUR, 50 * 365 * 24 * HOUR], ids=["set back", "set to the time of day"])
 def test_where_the_cameras_clock_is_set_the_hosts_steps_in(jump_ns: int) -> None:
-    tally = Tally()
+    tally = FrameLossCounter()
     times = [tally.take(i, 5 * HOUR + i * 10 * MS + (jump_ns if i > 3 else 0), HOUR + i * 10 * MS)[0] for i in range(8)]
     assert times == [i * 10 * MS for i in range(8)]
     assert tally.problems("cam") == ["cam: its clock jumped 1 times; frame time goes on by the host's clock there"]
 
 
 def test_frame_time_always_increases() -> None:
-    tally = Tally()
+    tally = FrameLossCounter()
     times = [tally.take(None, device_ns, 0)[0] for device_ns in (7, 7, 7, None, None, 8)]
     assert times == sorted(set(times))
 

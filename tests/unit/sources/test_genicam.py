@@ -16,7 +16,7 @@ from support.pipelines import LONG_S, check_complete, cropzoom_threads, make_set
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import Captured, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, SourceOptions
 from realtime_cropzoom.sources.machine_vision import aravis
 from realtime_cropzoom.sources.machine_vision.genicam import GenicamCamera, list_cameras, open_genicam
 from realtime_cropzoom.types import StreamState, UInt8
@@ -37,7 +37,7 @@ def opened(rest: str = ADDRESS, **asked: Any) -> GenicamCamera:
     return open_genicam(rest, SourceOptions(**{"size": (256, 192), "fps": 100.0, **asked}))
 
 
-def read(source: GenicamCamera, count: int) -> list[tuple[Captured, UInt8]]:
+def read(source: GenicamCamera, count: int) -> list[tuple[CapturedFrame, UInt8]]:
     """Take so many frames, with their pictures."""
     taken = []
     for captured in itertools.islice(source.frames(), count):

@@ -35,7 +35,7 @@ from support.stream_senders import FPS, RTSP_PYTHON, WRAP, behind, serving
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import Captured, Source, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
 from realtime_cropzoom.sources.live.stream import address_of
@@ -45,7 +45,7 @@ OLD = FPS
 PATIENT = SourceOptions(open_timeout_s=20, read_timeout_s=10)
 
 
-def index_of(captured: Captured, footage: Footage) -> int:
+def index_of(captured: CapturedFrame, footage: Footage) -> int:
     image = np.zeros((captured.height, captured.width, 3), np.uint8)
     captured.copy_to(image)
     return footage.index_of(image)

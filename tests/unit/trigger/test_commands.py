@@ -27,7 +27,7 @@ from realtime_cropzoom.trigger.process.command_address import (
     find_address,
     take_address,
 )
-from realtime_cropzoom.trigger.process.commands import Control, Orders, give_order, send
+from realtime_cropzoom.trigger.process.commands import CommandQueue, CommandServer, give_order, send
 
 RULES = """
 endpoint: tcp://127.0.0.1:1
@@ -50,7 +50,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def taking(address: ControlAddress) -> Iterator[Taken]:
     """Take orders there; all are as they should be."""
     orders, over = Taken(), threading.Event()
-    control = Control(address, orders, lambda order, target: "", lambda: {"armed": []})
+    control = CommandServer(address, orders, lambda order, target: "", lambda: {"armed": []})
     loop = threading.Thread(target=orders.take_until, args=(over,))
     loop.start()
     control.start()
@@ -62,7 +62,7 @@ def taking(address: ControlAddress) -> Iterator[Taken]:
         loop.join()
 
 
-class Taken(Orders):
+class Taken(CommandQueue):
     """Orders, and a rule loop that takes them."""
 
     def __init__(self) -> None:

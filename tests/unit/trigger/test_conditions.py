@@ -14,7 +14,7 @@ from realtime_cropzoom.calibration.calibration import from_rectangle, from_scale
 from realtime_cropzoom.trigger.engine.conditions import All, Condition, Not
 from realtime_cropzoom.trigger.engine.conditions import Any as AnyOf
 from realtime_cropzoom.trigger.engine.factory import smoothing_of
-from realtime_cropzoom.trigger.engine.pose_sample import Look
+from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
 from realtime_cropzoom.trigger.engine.trajectory import turned_deg
 
 SURE = 0.9
@@ -263,7 +263,7 @@ class Said(Condition):
         self.answer, self.asked = answer, 0
         self.why = "nobody knows"
 
-    def value(self, look: Look) -> bool | None:
+    def value(self, look: PoseSample) -> bool | None:
         self.asked += 1
         return self.answer
 
@@ -277,7 +277,7 @@ answers = st.lists(st.sampled_from([True, False, None]), min_size=1, max_size=5)
 @given(answers)
 def test_all_any_and_not_are_kleenes(given_answers: list[bool | None]) -> None:
     """Unknown is what could still become either."""
-    look = Look(1, 0, 0.0, "tracking", {})
+    look = PoseSample(1, 0, 0.0, "tracking", {})
     known = {False: [False], True: [True], None: [False, True]}
 
     def possible(combine: Any) -> bool | None:

@@ -21,15 +21,15 @@ from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
     Act,
     Action,
+    ActionResult,
     Command,
     Decision,
-    Done,
     Event,
     Order,
     Outcome,
     Withheld,
 )
-from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
+from realtime_cropzoom.trigger.outputs.base import Job, Output, WriteResult
 from realtime_cropzoom.trigger.outputs.runner import OutputThread
 from realtime_cropzoom.trigger.process.decision_log import decisions_text, read_decisions
 from realtime_cropzoom.trigger.process.input_log import InputLog
@@ -151,20 +151,20 @@ class Clocked(Output):
     def open(self) -> None:
         pass
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         self.check(job)
         self.now += self.takes_ns
         self.takes_ns = 0
         self.acts.append(job.act)
-        return Written(self.now)
+        return WriteResult(self.now)
 
     def close(self) -> None:
         pass
 
 
 @pytest.fixture(params=["level", "timed by the thread", "message"])
-def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThread, list[Done]]]:
-    done: list[Done] = []
+def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThread, list[ActionResult]]]:
+    done: list[ActionResult] = []
     output = Clocked(levels=request.param != "message", times_pulses=request.param != "timed by the thread")
     thread = OutputThread("laser", output, done.append, now=lambda: output.now)
     thread.start()

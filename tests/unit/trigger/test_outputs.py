@@ -21,8 +21,8 @@ from support.serial_boards import LONG_S, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Done, Verdict
-from realtime_cropzoom.trigger.outputs.base import Job, Output, Written
+from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult, Decision, Verdict
+from realtime_cropzoom.trigger.outputs.base import Job, Output, WriteResult
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.output_log import COLUMNS, DoneLog
 from realtime_cropzoom.trigger.outputs.runner import OutputThread
@@ -38,7 +38,7 @@ class Rig:
     """Outputs from a rules file's section, and what they reported."""
 
     def __init__(self, *, dry_run: bool = False, **section: dict[str, Any]) -> None:
-        self.done: list[Done] = []
+        self.done: list[ActionResult] = []
         settings = {name: parse_output(name, {"late_after_ms": 20_000} | mapping) for name, mapping in section.items()}
         self.outputs = Outputs(settings, self.done.append, dry_run=dry_run)
         self.outputs.open()
@@ -46,8 +46,8 @@ class Rig:
     def do(self, output: str, act: Act, ms: float = 0.0, *, number: int = 7) -> None:
         self.outputs.submit(decision(Action(output, act, ms), number=number))
 
-    def wait(self, count: int = 1, output: str | None = None) -> Done:
-        def done() -> list[Done]:
+    def wait(self, count: int = 1, output: str | None = None) -> ActionResult:
+        def done() -> list[ActionResult]:
             return [done for done in self.done if output in (None, done.action.output)]
 
         wait_for(lambda: len(done()) >= count, f"{count} rows")
@@ -594,8 +594,8 @@ def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
     log = DoneLog(tmp_path, "arena")
     path = tmp_path / "arena_outputs.csv"
     assert path.read_text() == COLUMNS + "\n"
-    log.add(Done(7, 42, Action("laser", Act.PULSE, 10.0), 100, 200, 300, ""))
-    log.add(Done(-1, None, Action("laser", Act.SAFE), 400, None, None, 'a "reason", with a comma'))
+    log.add(ActionResult(7, 42, Action("laser", Act.PULSE, 10.0), 100, 200, 300, ""))
+    log.add(ActionResult(-1, None, Action("laser", Act.SAFE), 400, None, None, 'a "reason", with a comma'))
     wait_for(lambda: len(path.read_text().splitlines()) == 3)  # still open
     log.close()
     assert log.problems() == []
@@ -618,7 +618,7 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(COLUMNS) + 10, limits[1]))
     try:
         for number in range(20):
-            log.add(Done(number, 0, Action("laser", Act.PULSE, 1.0), 1, 2, 3, ""))
+            log.add(ActionResult(number, 0, Action("laser", Act.PULSE, 1.0), 1, 2, 3, ""))
         wait_for(lambda: "cannot be written" in caplog.text)
         log.close()
     finally:
@@ -642,17 +642,17 @@ class Lamp(Output):
     def open(self) -> None:
         pass
 
-    def perform(self, job: Job) -> Written:
+    def perform(self, job: Job) -> WriteResult:
         self.acts.append(job.act)
-        return Written(now_ns(), None, "broken" if self.broken else "")
+        return WriteResult(now_ns(), None, "broken" if self.broken else "")
 
     def close(self) -> None:
         pass
 
 
 @pytest.fixture
-def lamp() -> Iterator[tuple[Lamp, OutputThread, list[Done]]]:
-    done: list[Done] = []
+def lamp() -> Iterator[tuple[Lamp, OutputThread, list[ActionResult]]]:
+    done: list[ActionResult] = []
     lamp = Lamp()
     thread = OutputThread("lamp", lamp, done.append, late_after_ms=20_000)
     thread.start()

@@ -18,7 +18,7 @@ from support.serial_boards import KINDS, Board, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Act, Action, Done
+from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
 from realtime_cropzoom.trigger.outputs import serial_protocol as protocol
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
@@ -47,7 +47,7 @@ class Host:
     """Outputs on a board, and what they reported."""
 
     def __init__(self, port: str, channels: int = 1, **options: object) -> None:
-        self.done: list[Done] = []
+        self.done: list[ActionResult] = []
         names = [f"c{channel}" for channel in range(1, channels + 1)]
         options = PATIENT | options
         settings = {
@@ -59,7 +59,7 @@ class Host:
     def do(self, act: Act, ms: float = 0.0, *, channel: int = 1, rule: str = "rule") -> None:
         self.outputs.submit_job(Job(Action(f"c{channel}", act, ms), now_ns(), 7, 42, rule=rule))
 
-    def wait(self, count: int) -> Done:
+    def wait(self, count: int) -> ActionResult:
         wait_for(lambda: len(self.done) >= count, f"{count} rows")
         return self.done[count - 1]
 

@@ -15,7 +15,7 @@ from support.serial_boards import Board, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.trigger.engine.events import Done
+from realtime_cropzoom.trigger.engine.events import ActionResult
 from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, Code, Edge, code_value, decode, edges, levels
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.sync_line import COLUMNS, SyncLine, open_sync_log, parse_sync
@@ -101,7 +101,7 @@ class SyncRig:
     """A sync line on an output, with its log."""
 
     def __init__(self, folder: Path, output: dict[str, Any], **sync: Any) -> None:
-        self.others: list[Done] = []
+        self.others: list[ActionResult] = []
         self.outputs = Outputs({"ephys": parse_output("ephys", {"late_after_ms": 20_000} | output)}, self._report)
         self.outputs.open()
         self.log = open_sync_log(folder, "arena")
@@ -109,7 +109,7 @@ class SyncRig:
         self.line = SyncLine(settings, self.outputs.submit_job, self.log, levels=self.outputs.levels("ephys"))
         self.line.start()
 
-    def _report(self, done: Done) -> None:
+    def _report(self, done: ActionResult) -> None:
         if not self.line.take(done):
             self.others.append(done)
 
