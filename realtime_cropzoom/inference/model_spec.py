@@ -28,8 +28,9 @@ Precision = Literal["fp32", "fp16"]
 Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
 """As Lightning Pose calls them; ``heatmap_mhcrnn`` is the context model, which sees five frames at once."""
 SHIPPED = "shipped"
-_LONGEST_NAME = 255
 """In place of a path: the model that comes with the package."""
+_LONGEST_NAME = 255
+"""Maximum length of a file name (bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
