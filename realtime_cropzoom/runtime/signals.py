@@ -36,6 +36,17 @@ _AGAIN_AFTER_S = 0.02
 _Handler = Callable[[int, types.FrameType | None], Any]
 
 
+class _Held:
+    """Signals that came while ``signals_held_back`` was open, and how many of it are open, one in another."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.signals: list[int] = []
+
+
+_held = _Held()
+
+
 class Terminated(KeyboardInterrupt):
     """A signal ends a command, as Ctrl-C does."""
 
@@ -64,14 +75,20 @@ def signal_name(number: int) -> str:
 @contextlib.contextmanager
 def signals_held_back() -> Iterator[None]:
     """Let signals come in after the imports: one of compiled code that is interrupted fails obscurely."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending_signals())
+    # A thread that a library has started before takes signals, too: the mask of this thread does not keep them off.
+    _held.depth += 1
+    block = getattr(signal, "pthread_sigmask", None)  # Windows has none
+    before = block(signal.SIG_BLOCK, ending_signals()) if block is not None else ()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _held.depth -= 1
+        if block is not None:
+            block(signal.SIG_SETMASK, before)
+        if _held.depth == 0 and _held.signals:
+            number = _held.signals[0]
+            _held.signals.clear()
+            signal.raise_signal(number)
 
 
 def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
@@ -112,7 +129,9 @@ def interrupts() -> Iterator[None]:
 
     def raise_it(number: int, _: types.FrameType | None) -> None:
         nonlocal raised
-        if number == signal.SIGINT or not raised:
+        if _held.depth:
+            _held.signals.append(number)
+        elif number == signal.SIGINT or not raised:
             raised = True
             _tell_all()
             raise Terminated(number)

@@ -188,6 +188,7 @@ def test_the_example_goes_off_when_the_sender_is_gone(tmp_path: Path, number: in
         trigger = stack.enter_context(killed_at_last(start_trigger(tmp_path)))
         wait_for((tmp_path / "log" / "rules_inputs.jsonl").exists, "the trigger process's log")
         log = tmp_path / "log" / "rules_outputs.csv"
+        wait_for(log.exists, "the log of the outputs")
         for _ in range(20):  # until the receiver is subscribed
             visible.set()
             wait_for(lambda: ",on," in log.read_text(), "an on")

