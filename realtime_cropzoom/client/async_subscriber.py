@@ -1,4 +1,4 @@
-"""The receiving end for asyncio: ``Subscriber``, awaited.
+"""Asyncio subscriber: the methods of ``Subscriber``, awaited.
 
 ::
 
@@ -27,7 +27,7 @@ from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
 
 
 class AsyncSubscriber(SubscriberBase):
-    """Receives the messages of one endpoint, in one event loop. See ``Subscriber``: everything means the same."""
+    """Receives the messages of one endpoint in one event loop. Arguments and results are those of ``Subscriber``."""
 
     def __init__(
         self,
@@ -37,8 +37,12 @@ class AsyncSubscriber(SubscriberBase):
         follow: bool = False,
         keys: str | Path | None = None,
     ) -> None:
-        """Connect, as ``Subscriber`` does. Raises ConfigError where ``endpoint`` or ``keys`` are none."""
-        check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ would end the whole process
+        """Connect to an endpoint, with the arguments of ``Subscriber``.
+
+        Raises:
+            ConfigError: if ``endpoint`` is not an endpoint, or the key file cannot be used.
+        """
+        check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ aborts the process if it cannot open a file
         context = zmq.Context()
         self._socket = zmq.asyncio.Context.shadow(context).socket(zmq.SUB)
         super().__init__(context, self._socket, endpoint, camera, keys)
@@ -48,41 +52,45 @@ class AsyncSubscriber(SubscriberBase):
             self._poller.register(socket, zmq.POLLIN)
 
     async def receive(self, timeout_s: float | None = None) -> Message | None:
-        """Return the next message of any kind, or None if none came in time (None waits for ever).
+        """Return the next message of any kind, or None if no message came in time.
 
-        Raises ConfigError where the endpoint refuses this client.
+        Args:
+            timeout_s: Maximum time to wait (s). None waits without limit.
+
+        Raises:
+            ConfigError: if the endpoint refuses this client.
         """
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while ready := dict(await self._poller.poll(ms_until(deadline))):
             if self._socket not in ready:
                 self._check_handshake()
             message = self._take(await self._socket.recv_multipart()) if self._socket in ready else None
-            await asyncio.sleep(0)  # where many wait, nothing above does: others must have their turn
+            await asyncio.sleep(0)  # with many waiting messages nothing above yields to the other tasks
             if message is not None or time.monotonic() >= deadline:
                 return message
         return None
 
     async def newest(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> PoseMessage | None:
-        """Return the newest pose if it is no older than ``max_age_ms``, or None; as ``Subscriber.newest``."""
+        """Return the newest pose if it is no older than ``max_age_ms``, or None. See ``Subscriber.newest``."""
         deadline = time.monotonic() + timeout_s
         while True:
             pose = self._newest([message async for message in self._all_waiting()], max_age_ms)
             if pose is not None:
                 return pose
             if self._socket not in dict(await self._poller.poll(ms_until(deadline))):
-                self._check_handshake()  # before it is given up: who never waits must learn of a refusal as well
+                self._check_handshake()  # also without a timeout, so that a caller that never waits learns of a refusal
             if time.monotonic() >= deadline:
                 return self._still_young(max_age_ms)
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Yield the messages of all kinds, for ever: through ends and restarts."""
+        """Yield the messages of all kinds, without end: also after a run ended or restarted."""
         while True:
             message = await self.receive()
             if message is not None:
                 yield message
 
     async def __aiter__(self) -> AsyncIterator[PoseMessage]:
-        """Yield the poses of a run until its end message; with ``follow``, of all runs for ever."""
+        """Yield the poses of a run until its end message; with ``follow``, the poses of all runs without end."""
         async for message in self.messages():
             if isinstance(message, PoseMessage):
                 yield message

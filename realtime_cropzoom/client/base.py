@@ -1,4 +1,4 @@
-"""What both flavours of subscriber share: the socket's options, the counters, and how old a pose is."""
+"""Base class of both subscribers: sets the socket options, keeps the counters and computes the age of a pose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from realtime_cropzoom.messaging.time_sync import ClockOffset, ClockSync
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
 AT_ONCE = 4096
-"""So many messages are looked through in one go, at most: a flood must not keep anybody for ever."""
+"""Maximum number of messages that one call of ``newest`` receives in a row. A flood must not block the caller."""
 _HIGH_WATER_MARK = 1000
 _CAMERAS_KEPT = 64
 _LIVE = "live"
@@ -43,13 +43,17 @@ class SubscriberBase:
         camera: str | None,
         keys: str | Path | None,
     ) -> None:
-        """Connect ``socket``, which is the context's only one. Raises ConfigError, and has closed both then."""
+        """Connect ``socket``, the only socket of ``context``.
+
+        Raises:
+            ConfigError: if ``endpoint`` or ``keys`` cannot be used. Socket and context are then closed.
+        """
         self.endpoint = endpoint
-        """Where it listens."""
+        """The endpoint that it is connected to."""
         self._context, self._sub = context, socket
         self._handshake = HandshakeMonitor(context, socket, endpoint, with_keys=keys is not None)
         self.camera = camera
-        """The only camera that is listened to; None for all."""
+        """The only camera whose messages are received; None for all cameras."""
         self._inbox = MessageTracker(camera)
         self._rates: dict[str, PoseRate] = {}
         self._last: PoseMessage | None = None
@@ -67,66 +71,66 @@ class SubscriberBase:
             raise
 
     def close(self) -> None:
-        """Disconnect; may be called twice."""
+        """Disconnect. May be called more than once."""
         self._clocks.close()
         self._disconnect()
 
     def keep_to(self, camera: str) -> None:
-        """Listen to one camera alone from now on, as if it had been named at the start."""
+        """Receive only the messages of ``camera`` from now on, as if it had been given at the start."""
         self.camera = camera
         self._inbox.keep_to(camera)
 
     @property
     def hello(self) -> HelloMessage | None:
-        """The last hello: keypoint names, frame size, hashes. A new run at the endpoint says another."""
+        """The last hello: keypoint names, frame size, hashes; None before the first. A new run sends another."""
         return self._inbox.hello
 
     @property
     def last_status(self) -> StatusMessage | None:
-        """The last heartbeat."""
+        """The last status message; None before the first."""
         return self._inbox.last_status
 
     @property
     def missed(self) -> int:
-        """Poses that were published after the first one that arrived, and never arrived: gaps in ``seq``."""
+        """Number of poses that were published after the first received pose and never arrived (gaps in ``seq``)."""
         return self._inbox.missed
 
     @property
     def late(self) -> int:
-        """Poses that the run had published before the first one that arrived; of the run that was joined last."""
+        """Number of poses that the run published before the first received pose. It belongs to the run joined last."""
         return self._inbox.late
 
     @property
     def restarts(self) -> int:
-        """How often a new run has begun at the endpoint, at a camera that was heard before."""
+        """Number of times that a new run began for a camera that had sent messages before."""
         return self._inbox.restarts
 
     @property
     def malformed(self) -> int:
-        """What arrived and was no message of schema version 1."""
+        """Number of payloads that were not a message of schema version 1."""
         return self._inbox.malformed
 
     @property
     def oversize(self) -> int:
-        """What arrived and was larger than any message: 1 MiB."""
+        """Number of payloads that were larger than any message (1 MiB)."""
         return self._inbox.oversize
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The cameras that publish at the endpoint and are passed over, because ``camera`` is another one."""
+        """The cameras at the endpoint whose messages are dropped because ``camera`` names another camera."""
         return tuple(self._inbox.others)
 
     @property
     def connected(self) -> bool:
-        """Whether something that speaks as a run does has answered at the endpoint."""
+        """Whether a ZeroMQ peer at the endpoint completed the handshake, with the right keys if keys are given."""
         return self._handshake.succeeded
 
     @property
     def stream(self) -> str:
-        """``live``, ``stalled``, ``reconnecting`` or ``ended``, as the last message received has it; or ``silent``.
+        """State of the stream in the last message: ``live``, ``stalled``, ``reconnecting``, ``ended``; or ``silent``.
 
-        Silent is when not even a heartbeat has come for 3 s and none waits to be received: nobody publishes, or the
-        network is down.
+        ``silent`` means that no message came for 3 s, not even a heartbeat, and that none waits to be received: there
+        is no publisher, or the network is down.
         """
         if self._waiting():
             return self._inbox.stream(0)
@@ -134,15 +138,19 @@ class SubscriberBase:
 
     @property
     def clock(self) -> ClockOffset | None:
-        """How far the publisher's clock is ahead of ours: 0 ± 0 on the same machine, None while it is not known."""
+        """Offset of the publisher's clock from ours: 0 ± 0 on the same machine, None while it is unknown."""
         return None if self.hello is None else self._clocks.offset_to(self.hello.clock)
 
     def age_ms(self, message: PoseMessage, at_ns: int | None = None) -> float:
-        """Return how long ago the frame of ``message`` was captured: at most so long, the clock's uncertainty added.
+        """Return the age of the frame of ``message`` (ms): an upper bound that includes the clock's uncertainty.
 
-        ``at_ns`` is a time of this machine's monotonic clock, now if not given. The age is infinite where it cannot
-        be told: before the hello of the run has come, while another machine's clock is not measured, and where the
-        frame would have been captured later than that.
+        Args:
+            message: A pose of this endpoint.
+            at_ns: Time at which the age is asked (ns, monotonic clock of this machine). None means now.
+
+        Returns:
+            The age in ms. Infinite if it is unknown: before the hello of the run arrived, while the clock of another
+            machine is not measured, or if the frame would have been captured after ``at_ns``.
         """
         offset = self._offset(message)
         if offset is None:
@@ -152,9 +160,13 @@ class SubscriberBase:
         return age_ns / 1e6 if age_ns >= 0 else math.inf
 
     def usual_age_ms(self, camera: str | None = None) -> float:
-        """Return the age up to which ``newest`` takes a pose if it is given none: 2.5 intervals and the usual latency.
+        """Return the default maximum age of ``newest`` (ms): 2.5 intervals between poses plus the usual latency.
 
-        Of the newest pose's camera if none is named. 50 ms at least, 2.75 s at most, 100 ms while nothing is known.
+        Args:
+            camera: Name of the camera. None means the camera of the newest pose.
+
+        Returns:
+            50 ms to 2750 ms; 100 ms while the rate is unknown.
         """
         if camera is None and self._last is not None:
             camera = self._last.camera
@@ -163,10 +175,20 @@ class SubscriberBase:
     def predict(
         self, message: PoseMessage, keypoint: str, at_ns: int | None = None, max_horizon_ms: float = MAX_HORIZON_MS
     ) -> tuple[float, float] | None:
-        """Return where ``keypoint`` is at ``at_ns`` (now, if not given) as its filter sees it: (x, y), frame pixels.
+        """Return where the filter predicts ``keypoint`` at a given time: (x, y) in frame pixels.
 
-        None where the run sets no ``filter``, before the first usable pose, where the age cannot be told, and where
-        it is more than ``max_horizon_ms``. Raises KeyError where there is no such keypoint.
+        Args:
+            message: A pose of this endpoint.
+            keypoint: Name of the keypoint.
+            at_ns: Time of the prediction (ns, monotonic clock of this machine). None means now.
+            max_horizon_ms: Maximum age of the pose (ms).
+
+        Returns:
+            (x, y), or None: if the run sets no ``filter``, before the first usable pose, if the age is unknown, or if
+            it is larger than ``max_horizon_ms``.
+
+        Raises:
+            KeyError: if there is no such keypoint.
         """
         at_ns = now_ns() if at_ns is None else at_ns
         offset = self._offset(message)
@@ -198,14 +220,14 @@ class SubscriberBase:
         return self._rates.setdefault(camera, PoseRate())
 
     def _newest(self, messages: Iterable[Message | None], max_age_ms: float | None) -> PoseMessage | None:
-        """The newest pose, if it is new with ``messages`` and young enough."""
-        for _ in messages:  # taking them has told which one is the newest
+        """Take ``messages`` and return the newest pose if it is new and young enough, else None."""
+        for _ in messages:  # _take keeps the newest pose
             pass
         is_new, self._last_is_new = self._last_is_new, False
         return self._young(max_age_ms) if is_new else None
 
     def _still_young(self, max_age_ms: float | None) -> PoseMessage | None:
-        """The newest pose again, unless it has become too old, or nothing may follow it."""
+        """Return the newest pose again; None if it is too old or the stream is not live."""
         return self._young(max_age_ms) if self._inbox.stream(0) == _LIVE else None
 
     def _young(self, max_age_ms: float | None) -> PoseMessage | None:
@@ -243,11 +265,11 @@ class SubscriberBase:
 
 
 def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
-    """Subscribe to everything at ``endpoint``. Raises ConfigError where it is none."""
+    """Subscribe to all topics at ``endpoint``. Raises ConfigError if it is not an endpoint."""
     socket.set(zmq.IPV6, int("[" in endpoint))
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
     socket.set(zmq.RCVHWM, _HIGH_WATER_MARK)
-    socket.set(zmq.MAXMSGSIZE, _FAR_TOO_LARGE)  # beyond it the connection is dropped before it is all in memory
+    socket.set(zmq.MAXMSGSIZE, _FAR_TOO_LARGE)  # a larger one is refused before it is all in memory
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:

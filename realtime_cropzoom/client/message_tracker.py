@@ -1,7 +1,7 @@
-"""What arrives, sorted: which bytes are messages, what is missing between them, and what was heard last.
+"""Message tracker: decodes received bytes, counts gaps in ``seq`` and keeps the last messages of each camera.
 
-Pure: it is handed bytes and gives messages, whichever socket they came from. Nothing that arrives raises, and
-however much of whatever kind arrives, what is kept stays small.
+Pure: it takes bytes and returns messages, and does not use a socket. Malformed input never raises, and memory use is
+bounded for any input.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from realtime_cropzoom.messaging.message import (
 )
 
 LARGEST_BYTES = 1 << 20
-"""No message is as large: a pose of a hundred keypoints has twenty thousand bytes."""
+"""Maximum size of a payload (bytes). A pose of a hundred keypoints has about twenty thousand bytes."""
 SILENT_AFTER_NS = 3_000_000_000
-"""A heartbeat comes once a second, whatever the camera does: three that are missing are no accident."""
+"""Time without a message (ns) after which the stream is silent. A run sends a heartbeat every second, also without
+frames, so three of them are missing."""
 SILENT = "silent"
 ENDED = "ended"
 _PARTS = 2
@@ -40,52 +41,68 @@ _Value = TypeVar("_Value")
 
 @dataclass(slots=True)
 class _Camera:
-    """What was heard of a camera."""
+    """The last messages of one camera."""
 
     hello: HelloMessage | None = None
     runs: dict[str, PoseMessage | None] = field(default_factory=dict)
-    """Run → its last pose, in the order in which runs were heard of first."""
+    """Run id → last pose of the run (None before the first), in the order in which the runs were first seen."""
 
 
 class MessageTracker:
-    """Takes in what arrives of one camera, or of all."""
+    """Tracks the messages of one camera or of all cameras."""
 
     def __init__(self, camera: str | None = None) -> None:
-        """Messages of other cameras than ``camera`` are passed over; None takes all."""
+        """Drop the messages of cameras other than ``camera``; None keeps all cameras."""
         self._only = camera
         self._cameras: dict[str, _Camera] = {}
         self._stream: str | None = None
         self._heard_ns: int | None = None
         self.hello: HelloMessage | None = None
-        """The last one."""
+        """The last hello message."""
         self.last_status: StatusMessage | None = None
-        """The last one."""
+        """The last status message."""
         self.missed = 0
-        """Poses that never arrived, seen as gaps in ``seq``."""
+        """Number of poses that never arrived (gaps in ``seq``)."""
         self.late = 0
-        """Poses that the run had published before the first one that arrived; of the run that was joined last."""
+        """Number of poses that the run published before the first received pose. It belongs to the run joined last."""
         self.restarts = 0
-        """How often a new run has begun at a camera that was heard before."""
+        """Number of times that a new run began for a camera that had sent messages before."""
         self.malformed = 0
-        """What arrived and was no message of this schema version."""
+        """Number of payloads that were not a message of this schema version."""
         self.oversize = 0
-        """What arrived and was larger than any message."""
+        """Number of payloads that were larger than any message."""
         self.others: dict[str, None] = {}
-        """The cameras whose messages were passed over, in the order in which they were heard of first."""
+        """The cameras whose messages were dropped, in the order in which they were first seen."""
 
     def keep_to(self, camera: str) -> None:
-        """Pass over the messages of other cameras from now on."""
+        """Drop the messages of cameras other than ``camera`` from now on."""
         self._only = camera
 
     def take_parts(self, parts: Sequence[bytes], received_ns: int) -> Message | None:
-        """Take in what a socket gave: topic and payload, or a payload alone. As ``take``."""
+        """Take the parts that a socket received: topic and payload, or the payload alone.
+
+        Args:
+            parts: The parts of one ZeroMQ message.
+            received_ns: Time of reception (ns, monotonic clock of this machine).
+
+        Returns:
+            As ``take``.
+        """
         if len(parts) > _PARTS:
             self.malformed += 1
             return None
         return self.take(parts[-1], received_ns)
 
     def take(self, payload: bytes, received_ns: int) -> Message | None:
-        """Return the message in ``payload``, or None where it is none, or none of this camera. Raises nothing."""
+        """Decode ``payload``, count it and keep it. Never raises.
+
+        Args:
+            payload: JSON or msgpack.
+            received_ns: Time of reception (ns, monotonic clock of this machine).
+
+        Returns:
+            The message; None if the payload is not a message, or if it belongs to a camera that is not tracked.
+        """
         if len(payload) > LARGEST_BYTES:
             self.oversize += 1
             return None
@@ -100,15 +117,15 @@ class MessageTracker:
         return message
 
     def hello_of(self, message: Message) -> HelloMessage | None:
-        """Return the hello of the run that ``message`` belongs to, None while it has not come."""
+        """Return the hello of the run that ``message`` belongs to; None before it arrived."""
         camera = self._cameras.get(message.camera)
         hello = None if camera is None else camera.hello
         return hello if hello is not None and hello.run == message.run else None
 
     def stream(self, at_ns: int) -> str:
-        """Return what the last message said of the stream, or ``silent`` where nothing has come for long.
+        """Return the state of the stream in the last message, or ``silent`` if no message came for ``SILENT_AFTER_NS``.
 
-        After the end of a run nothing is to come, so that it stays ``ended``.
+        After the end message no more messages are expected: the state stays ``ended``.
         """
         if self._heard_ns is None or self._stream is None:
             return SILENT
@@ -116,7 +133,7 @@ class MessageTracker:
         return SILENT if silent else self._stream
 
     def _note(self, message: Message) -> bool:
-        """Keep what is to be kept of a message, and count; return whether it makes sense."""
+        """Keep the message and count gaps; return False if its ``seq`` is not plausible."""
         camera = _kept(self._cameras, message.camera, _Camera(), _CAMERAS_KEPT)
         if message.run not in camera.runs:
             self.restarts += bool(camera.runs)
@@ -137,7 +154,7 @@ class MessageTracker:
         return True
 
     def _count_gap(self, last: PoseMessage | None, message: PoseMessage) -> bool:
-        """Count what is missing before a pose; return whether so many can have been published meanwhile."""
+        """Count the poses missing before ``message``; return False if the gap is too large for the elapsed time."""
         if last is None:
             self.late = message.seq
             return True
@@ -150,7 +167,7 @@ class MessageTracker:
 
 
 def _kept(those: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Value:
-    """Return what is there under ``key``; else put ``new`` there, and forget the oldest beyond ``limit``."""
+    """Return the value of ``key``. If it is missing, store ``new`` and drop the oldest entry above ``limit``."""
     if key not in those:
         those[key] = new
         if len(those) > limit:
@@ -159,7 +176,7 @@ def _kept(those: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Val
 
 
 def _decoded(payload: bytes) -> Message | None:
-    """Return the message, or None where the bytes are none of this schema: whatever they are, they raise nothing."""
+    """Return the message, or None if the bytes are not a message of this schema version. Never raises."""
     try:
         message = decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""How far apart the poses of a stream are, and how old they usually are: what "young enough" means for it. Pure."""
+"""Pose rate: measures the usual interval and age of a camera's poses, and derives the default maximum age. Pure."""
 
 from __future__ import annotations
 
@@ -7,32 +7,40 @@ from collections import deque
 
 _KEPT = 64
 _ENOUGH = 4
-"""So many poses before their own times count for more than what the hello says."""
+"""Minimum number of measured intervals. With fewer, the rate of the hello counts."""
 _INTERVALS = 2.5
-"""One frame may be missing, and the next one a little late."""
+"""Maximum age in intervals. One frame may be missing and the next one a little late."""
 _UNKNOWN_MS = 100.0
-"""The age allowed while nothing is known of the rate."""
+"""Maximum age (ms) while the rate is unknown."""
 _SHORTEST_MS = 50.0
-"""As ``max_age_ms`` of rules: at high rates the pauses of a busy computer are longer than 2.5 intervals."""
+"""Minimum of the maximum age (ms), as ``max_age_ms`` of rules. At high rates a busy computer pauses for longer than
+2.5 intervals."""
 _LONGEST_INTERVAL_MS = 1000.0
 _LARGEST_LATENCY_MS = 250.0
 _SLOWER_AT_MOST = 4.0
-"""A stream that has become much slower than its camera is in trouble: that must not count as its rate."""
+"""Maximum ratio of the measured to the nominal interval. A stream that is much slower than its camera has a fault, and
+its interval must not count as its rate."""
 
 
 class PoseRate:
-    """Of one camera."""
+    """Measures interval and age of the poses of one camera."""
 
     def __init__(self) -> None:
         self.nominal_fps: float | None = None
-        """What the hello says."""
+        """Frame rate in the hello (frames per second); None if unknown."""
         self._intervals_ms: deque[float] = deque(maxlen=_KEPT)
         self._ages_ms: deque[float] = deque(maxlen=_KEPT)
         self._last: tuple[str, int] | None = None
-        """Run, and captured_ns of its last pose."""
+        """Run id and ``captured_ns`` of the last pose; None before the first."""
 
     def note(self, run: str, captured_ns: int, age_ms: float) -> None:
-        """Take in a pose that was so old when it arrived."""
+        """Take the times of a pose. A new run discards the measurements of the last one.
+
+        Args:
+            run: Id of the run.
+            captured_ns: Capture time of the frame (ns, clock of the publisher).
+            age_ms: Age of the frame when the pose arrived (ms); infinite if unknown.
+        """
         if self._last is not None and self._last[0] == run and captured_ns > self._last[1]:
             self._intervals_ms.append((captured_ns - self._last[1]) / 1e6)
         if self._last is not None and self._last[0] != run:
@@ -44,7 +52,7 @@ class PoseRate:
 
     @property
     def interval_ms(self) -> float | None:
-        """Time from one pose to the next, as it usually is; None while that is not known."""
+        """Usual time from one pose to the next (ms); None while it is unknown."""
         nominal_ms = 1000 / self.nominal_fps if self.nominal_fps and self.nominal_fps > 0 else None
         if len(self._intervals_ms) < _ENOUGH:
             return nominal_ms
@@ -53,7 +61,7 @@ class PoseRate:
 
     @property
     def usual_age_ms(self) -> float:
-        """The age up to which the newest pose tells where the animal is: 2.5 intervals and the usual latency."""
+        """Maximum age (ms) at which the newest pose is still useful: 2.5 intervals plus the usual latency."""
         interval_ms = self.interval_ms
         if interval_ms is None:
             return _UNKNOWN_MS

@@ -1,4 +1,4 @@
-"""The receiving end: what an experiment's own script imports.
+"""Blocking subscriber: receives the messages of a run in the script of an experiment.
 
 ::
 
@@ -13,7 +13,7 @@
     finally:
         laser.set(False)
 
-Imports pyzmq and msgspec, nothing heavy. ``AsyncSubscriber`` is the same for asyncio.
+The module imports pyzmq and msgspec, but no inference or video library. ``AsyncSubscriber`` is the same for asyncio.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = ["DEFAULT_ENDPOINT", "Subscriber"]
 class Subscriber(SubscriberBase):
     """Receives the messages of one endpoint. Use it from one thread.
 
-    Iterate it, call ``receive`` for whatever comes next, or ``newest`` for what is there now. Nothing is hidden: see
-    ``missed``, ``late``, ``restarts``, ``malformed``, ``oversize``, ``stream`` and ``clock``.
+    Iterate over it, call ``receive`` for the next message, or call ``newest`` for the current pose. Its properties
+    report every loss: ``missed``, ``late``, ``restarts``, ``malformed``, ``oversize``, ``stream`` and ``clock``.
     """
 
     def __init__(
@@ -47,13 +47,18 @@ class Subscriber(SubscriberBase):
         follow: bool = False,
         keys: str | Path | None = None,
     ) -> None:
-        """Connect; it is no error if nobody publishes yet, and who comes back is found again.
+        """Connect to an endpoint. The publisher may start later, and the connection recovers when it restarts.
 
-        With ``camera``, the messages of others are passed over. With ``follow``, iterating goes on with the next run
-        when one has ended. ``keys`` is the file that ``cropzoom keys`` has made for this client, where the run has
-        keys. Raises ConfigError where ``endpoint`` is none, or the file cannot be used.
+        Args:
+            endpoint: ZeroMQ endpoint of the run, such as ``tcp://127.0.0.1:5660``.
+            camera: Receive only the messages of this camera. None receives all cameras.
+            follow: When a run ends, continue to iterate with the next run.
+            keys: The file that ``cropzoom keys`` made for this client. Needed only if the run uses keys.
+
+        Raises:
+            ConfigError: if ``endpoint`` is not an endpoint, or the key file cannot be used.
         """
-        check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ would end the whole process
+        check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ aborts the process if it cannot open a file
         context = zmq.Context()
         self._socket = context.socket(zmq.SUB)
         super().__init__(context, self._socket, endpoint, camera, keys)
@@ -63,29 +68,44 @@ class Subscriber(SubscriberBase):
             self._poller.register(socket, zmq.POLLIN)
 
     def receive(self, timeout_s: float | None = None) -> Message | None:
-        """Return the next message of any kind, or None if none came in time (None waits for ever).
+        """Return the next message of any kind, or None if no message came in time.
 
-        What is no message of schema version 1 is counted and passed over. Raises ConfigError where the endpoint
-        refuses this client, or has no keys though ``keys`` are given: nothing would ever come.
+        Anything that is not a message of schema version 1 is counted and dropped.
+
+        Args:
+            timeout_s: Maximum time to wait (s). None waits without limit.
+
+        Raises:
+            ConfigError: if the endpoint refuses this client, or has no keys although ``keys`` are given. No message
+                would ever arrive.
         """
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while ready := dict(self._poller.poll(ms_until(deadline))):
-            if self._socket not in ready:  # what has come before a refusal comes out first
+            if self._socket not in ready:  # messages that came before a refusal are returned first
                 self._check_handshake()
             message = self._take(self._socket.recv_multipart()) if self._socket in ready else None
-            if message is not None or time.monotonic() >= deadline:  # whatever else keeps arriving
+            if message is not None or time.monotonic() >= deadline:  # also while other bytes keep arriving
                 return message
         return None
 
     def newest(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> PoseMessage | None:
         """Return the newest pose if it is no older than ``max_age_ms``, or None.
 
-        Everything that waits is received first. If there is nothing new, this waits up to ``timeout_s`` for a pose,
-        and then gives the last one again, while that is young enough and the stream is live (its ``seq`` is the same).
+        The method first receives all waiting messages. Without a new pose it waits up to ``timeout_s`` for one. Then
+        it returns the last pose again (with the same ``seq``) if that pose is young enough and the stream is live.
 
-        Without a number the age follows the stream, see ``usual_age_ms``. A number shorter than the time between two
-        poses gives None between them, and is warned of once. The age is that of ``age_ms``: None, too, while it cannot
-        be told. Raises as ``receive`` does.
+        Args:
+            max_age_ms: Maximum age of the pose (ms), as ``age_ms`` computes it. None uses ``usual_age_ms``, which
+                follows the stream. A value shorter than the interval between poses gives None between two poses; the
+                subscriber warns of it once.
+            timeout_s: Maximum time to wait for a new pose (s).
+
+        Returns:
+            The newest pose; None if there is no pose, if it is too old, if its age is unknown, or if it is not new and
+            the stream is not live.
+
+        Raises:
+            ConfigError: as ``receive``.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -93,19 +113,19 @@ class Subscriber(SubscriberBase):
             if pose is not None:
                 return pose
             if self._socket not in dict(self._poller.poll(ms_until(deadline))):
-                self._check_handshake()  # before it is given up: who never waits must learn of a refusal as well
+                self._check_handshake()  # also without a timeout, so that a caller that never waits learns of a refusal
             if time.monotonic() >= deadline:
                 return self._still_young(max_age_ms)
 
     def messages(self) -> Iterator[Message]:
-        """Yield the messages of all kinds, for ever: through ends and restarts."""
+        """Yield the messages of all kinds, without end: also after a run ended or restarted."""
         while True:
             message = self.receive()
             if message is not None:
                 yield message
 
     def __iter__(self) -> Iterator[PoseMessage]:
-        """Yield the poses of a run until its end message; with ``follow``, of all runs for ever."""
+        """Yield the poses of a run until its end message; with ``follow``, the poses of all runs without end."""
         for message in self.messages():
             if isinstance(message, PoseMessage):
                 yield message
@@ -126,5 +146,5 @@ class Subscriber(SubscriberBase):
 
 
 def ms_until(deadline: float) -> int | None:
-    """What ``poll`` takes: whole milliseconds, None for ever."""
+    """Return the timeout for ``poll`` until ``deadline`` (s, ``time.monotonic``): whole ms, None for no limit."""
     return None if deadline == math.inf else max(0, math.ceil((deadline - time.monotonic()) * 1000))
