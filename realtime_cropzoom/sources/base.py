@@ -1,4 +1,4 @@
-"""Sources: what yields frames. One file a source, one small protocol."""
+"""Protocol of every source, with the frame that it yields and the options with which it is opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from realtime_cropzoom.types import UInt8
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source once it is open."""
+    """Properties of an open source."""
 
     name: str
     """Short name, used for the files of a run (a video's stem)."""
@@ -22,99 +22,103 @@ class SourceInfo:
     height: int
     """Frame height in pixels, after rotation."""
     fps: float | None
-    """Nominal frames per second, None where the source does not say."""
+    """Nominal frames per second; None if the source does not give it."""
     frame_count: int | None
-    """Frames the source says it has, None where it does not say or never ends."""
+    """Number of frames that the source declares; None if it declares none or never ends."""
     live: bool = False
-    """Frames come when they come, as from a camera or a stream: nobody paces them, and their end is a fault."""
+    """True for a camera or a stream: the device sets the pace, and the end of its frames is a fault."""
     notes: tuple[str, ...] = ()
-    """What a user must know at the start, such as a rate that is not the one asked for."""
+    """Messages for the user at the start, such as a frame rate that differs from the requested one."""
     asked_fps: float | None = None
-    """The rate that was asked of it; two seconds in, the measured one is held against it."""
+    """Requested frames per second; the measured rate is compared with it. None if no rate was requested."""
     coding: CodecParameters | NotCopyable = PIXELS
-    """How its frames come compressed, where ``keep_packets`` asked for that; else why they are not to be had so."""
+    """Codec of the compressed frames if ``keep_packets`` was set; otherwise the reason why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedFrame:
-    """A frame that is there but not yet copied: the moment it is yielded is its capture time."""
+    """A frame that has arrived but is not copied yet. Its capture time is the moment at which it is yielded."""
 
     pts_ns: int
-    """Frame time since the source's first frame."""
+    """Frame time (ns) since the first frame of the source."""
     device_ns: int | None
-    """The source's own timestamp, None where it has none."""
+    """Timestamp (ns) on the clock of the source; None if it has none."""
     width: int
     height: int
     copy_to: Callable[[UInt8], None]
-    """Writes the RGB pixels into a preallocated (height, width, 3) uint8 array; called at most once,
-    before the next frame is asked for."""
+    """Writes the RGB pixels into a preallocated (height, width, 3) uint8 array. It is called at most once,
+    before the next frame is requested."""
     lost_before: int = 0
-    """Frames the camera has counted between the one before and this one, which never came."""
+    """Number of frames that the camera counted between the previous frame and this one, but that never arrived."""
     segment: int = 0
-    """How often the source has broken off and come back."""
+    """Number of times that the source was lost and came back."""
     coded: Callable[[], EncodedFrames | None] | None = None
-    """Gives the frame as it came, compressed, and None where what it is made from is missing; called at most
-    once, before the next frame is asked for."""
+    """Returns the compressed frame; None if a frame that it depends on is missing. It is called at most once,
+    before the next frame is requested."""
     stale_before: int = 0
-    """Frames left out ahead of this one: they had been waiting somewhere, and were old when they came."""
+    """Number of frames dropped before this one because they waited in a buffer and were old when they arrived."""
 
 
 def never() -> bool:
-    """Say no: what ``SourceOptions.stopped`` is where there is no run that could end."""
+    """Return False: the default of ``SourceOptions.stopped``, for callers without a run that could end."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """How a source is to be opened. What is not given is the source's own choice; it says what it cannot do."""
+    """Options for opening a source. The source chooses what is not set, and reports what it cannot do."""
 
     size: tuple[int, int] | None = None
-    """(W, H) asked of a camera."""
+    """Requested (width, height) of a camera's frames in pixels."""
     fps: float | None = None
-    """Frames a second asked of a camera."""
+    """Requested frames per second of a camera, or the rate at which a folder of images is played."""
     pixel_format: str | None = None
-    """As the camera's driver names it: mjpeg, yuyv422, Mono8, BayerRG8."""
+    """Pixel format as the camera's driver names it: mjpeg, yuyv422, Mono8, BayerRG8."""
     exposure_ms: float | None = None
     gain: float | None = None
-    """In the camera's own units (dB for GenICam)."""
+    """Gain in the units of the camera (dB for GenICam)."""
     roi: tuple[int, int, int, int] | None = None
-    """x, y, w, h in sensor pixels: the part of the sensor that is read out."""
+    """Region of the sensor that is read out: (x, y, width, height) in sensor pixels."""
     trigger: bool = False
-    """Each frame waits for a pulse on the camera's trigger line."""
+    """Whether each frame waits for a pulse on the camera's trigger line."""
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
-    """A stream from which nothing comes for so long has broken off."""
+    """Time (s) without data after which a stream counts as lost."""
     loop: bool = False
-    """A file begins anew when it ends."""
+    """Whether a file starts again when it ends."""
     start_s: float = 0.0
-    """Where in a file to begin."""
+    """Time (s) in the file at which to start."""
     keep_packets: bool = False
-    """Hand on the frames as they came, compressed, beside their pixels."""
+    """Whether to provide the compressed frames beside their pixels."""
     stopped: Callable[[], bool] = never
-    """Whether the run has ended: whoever waits long for a device asks it now and then, and gives up."""
+    """Returns whether the run has ended. Code that waits long for a device polls it, and gives up if so."""
 
 
 def without_password(address: str) -> str:
-    """Return what a user gave as a source as it may be shown, sent and written down."""
+    """Return a source's address without its user name and password, fit to be shown, sent and stored."""
     return re.sub(r"//[^/@]*@", "//", address)
 
 
 class Source(Protocol):
-    """What yields frames. Opened, read and closed in one and the same thread."""
+    """A source of frames. One and the same thread opens, reads and closes it."""
 
     info: SourceInfo
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield frames as fast as they can be had; pacing is the capture stage's. Raises SourceError."""
+        """Yield frames as fast as the source provides them; the capture stage does the pacing.
+
+        Raises:
+            SourceError: if the source cannot be read.
+        """
         ...
 
     def problems(self) -> list[str]:
-        """What went wrong without ending the stream (frames that did not decode, a file cut short), in words.
+        """Return messages about faults that did not end the stream: frames that did not decode, a truncated file.
 
-        Of a live source that hangs when the run ends it is asked from another thread.
+        If a live source hangs when the run ends, another thread calls this.
         """
         ...
 
     def close(self) -> None:
-        """Release everything; may be called twice."""
+        """Release all resources. It may be called twice."""
         ...

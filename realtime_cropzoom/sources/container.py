@@ -1,4 +1,4 @@
-"""A video file, opened: as a file, whatever its name looks like, with the stream that players would show."""
+"""Container of a video file: opens it as a file, whatever its name looks like, and selects the stream to play."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from av.video.stream import VideoStream
 from realtime_cropzoom.errors import SourceError, plainly
 
 _NO_VIDEO = ("tty",)
-"""FFmpeg paints text files, by their ending, as a terminal would."""
+"""Formats that are no video: FFmpeg renders text files, chosen by their suffix, as a terminal would."""
 _NO_TIMES = ("h264", "hevc", "mjpeg", "mpegvideo", "m4v", "vc1", "obu", "h263", "cavsvideo", "dirac", "jpeg_pipe")
-"""Bare streams: one picture after the other."""
+"""Formats without timestamps: elementary streams, one picture after the other."""
 _SAYS_ITS_LENGTH = ("matroska", "mov", "flv", "asf", "avi")
-"""Containers whose length stands in a header. Of all others FFmpeg measures it, or estimates it from the bit rate."""
+"""Containers that store their duration in a header. For others, FFmpeg measures it or estimates it from the bit rate."""
 
 
 ANY_LETTERS = "backslashreplace"
-"""A title or a comment need not be UTF-8: recorders write it in the letters of their country."""
+"""Error handler for metadata. Titles and comments need not be UTF-8: recorders use the local encoding."""
 
 
 def check_is_file(path: Path) -> None:
-    """Raise SourceError, in one line, unless something can be read from ``path``."""
+    """Check that ``path`` is a readable, non-empty file.
+
+    Raises:
+        SourceError: if it is not; one line.
+    """
     try:
         if not path.exists():
             raise SourceError(f"no video at {path}; expected a file such as recording.mp4, or synthetic:arena")
@@ -41,7 +45,11 @@ def check_is_file(path: Path) -> None:
 
 
 def open_container(path: Path) -> InputContainer:
-    """Open ``path``. Raises SourceError, in one line."""
+    """Open ``path`` with FFmpeg.
+
+    Raises:
+        SourceError: if FFmpeg cannot read it or it is a text file; one line.
+    """
     try:
         container = av.open(
             file_url(path),
@@ -61,12 +69,20 @@ def open_container(path: Path) -> InputContainer:
 
 
 def file_url(path: Path) -> str:
-    """Return the path as FFmpeg takes it for a file, and nothing before a colon in it for a protocol."""
+    """Return ``path`` as a ``file:`` URL, so that FFmpeg does not take text before a colon for a protocol."""
     return f"file:{path}"
 
 
 def main_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the video that is the default one; pictures of a cover are none. Raises SourceError."""
+    """Return the default video stream; cover pictures do not count as video.
+
+    Args:
+        container: The open file.
+        path: Its path, for error messages.
+
+    Raises:
+        SourceError: if the file has no video stream, or none that can be decoded.
+    """
     videos = videos_in(container)
     if not videos:
         held = "only the picture of its cover" if container.streams.video else "no video"
@@ -79,14 +95,22 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
 
 
 def readable(stream: VideoStream, shown: str) -> VideoStream:
-    """Return the stream. Raises SourceError where nothing here can decode it."""
+    """Return ``stream`` if it can be decoded.
+
+    Args:
+        stream: A video stream.
+        shown: Name of its file or address, for the error message.
+
+    Raises:
+        SourceError: if no decoder is available for it.
+    """
     if stream.codec_context is None:
         raise SourceError(f"{shown} is in a format that cannot be decoded; convert it to H.264, as with HandBrake")
     return stream
 
 
 def videos_in(container: InputContainer) -> list[VideoStream]:
-    """Return the streams that are moving pictures."""
+    """Return the video streams other than cover pictures and thumbnails."""
     return [
         stream for stream in container.streams.video
         if not (_has(stream, "attached_pic") or _has(stream, "timed_thumbnails"))
@@ -94,7 +118,13 @@ def videos_in(container: InputContainer) -> list[VideoStream]:
 
 
 def other_videos(container: InputContainer, chosen: VideoStream, path: Path) -> str:
-    """Say which of several videos in a file is taken; nothing where there is one."""
+    """Return a message that names the selected stream of several; empty if there is only one.
+
+    Args:
+        container: The open file.
+        chosen: The stream that ``main_stream`` selected.
+        path: Path of the file, for the message.
+    """
     others = [s for s in videos_in(container) if s.index != chosen.index]
     if not others:
         return ""
@@ -109,19 +139,27 @@ def _size(stream: VideoStream) -> str:
 
 
 def has_times(container: InputContainer) -> bool:
-    """Whether the frames of a file have times, other than those that FFmpeg makes up."""
+    """Return whether the file stores frame times, instead of FFmpeg inventing them."""
     return container.format.name not in _NO_TIMES
 
 
 def promised_length_s(container: InputContainer) -> float | None:
-    """Return the length that the header of a file gives for all its streams; None where it gives none."""
+    """Return the duration (s) that the header gives for all streams together; None if it gives none."""
     if container.duration is None or not container.format.name.startswith(_SAYS_ITS_LENGTH):
         return None
     return float(container.duration / av.time_base)
 
 
 def end_of_all_s(path: Path, since_s: float) -> float:
-    """Return when the last packet of any stream ends, reading from ``since_s`` on, in s since the file's beginning."""
+    """Return the time at which the last packet of any stream ends.
+
+    Args:
+        path: The video file.
+        since_s: Time (s) from which to read the file.
+
+    Returns:
+        Time in s since the beginning of the file; 0 if no packet has a time.
+    """
     end_s = 0.0
     with open_container(path) as container:
         begins_s = (container.start_time or 0) / av.time_base
@@ -146,5 +184,5 @@ def _has(stream: VideoStream, name: str) -> bool:
 
 
 def words(error: Exception) -> str:
-    """What FFmpeg means by an error, in plain words."""
+    """Return an FFmpeg error in plain words."""
     return plainly(error)

@@ -1,8 +1,8 @@
-"""How a picture is to be shown: turned and mirrored as its display matrix says, as players do it.
+"""Display orientation of a video: rotates and mirrors frames as their display matrix says, as players do.
 
 A display matrix (MP4's ``tkhd``, H.264's and H.265's display orientation) takes a point of the coded
-picture to the screen: x' = a·x + c·y, y' = b·x + d·y. Telephones and some recorders write one. A matrix of
-zeros, which some programs leave, says nothing.
+picture to the screen: x' = a·x + c·y, y' = b·x + d·y. Telephones and some recorders write one. Some programs
+leave a matrix of zeros, which is ignored.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from realtime_cropzoom.types import UInt8
 TURNED = NotCopyable("its pictures are turned")
 """Why the packets of a source cannot be copied as they are."""
 _TOLERANCE_DEG = 1.0
-"""FFmpeg's own: so far off a quarter turn is still one."""
+"""Maximum deviation (degrees) at which a rotation still counts as a quarter turn. FFmpeg uses the same value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is done with the rows and columns of a picture."""
+    """Rotation by quarter turns and mirroring, as operations on the rows and columns of a picture."""
 
     transposed: bool = False
     """Rows become columns; the two flips come after it."""
     flipped_across: bool = False
-    """Left and right change places."""
+    """Left and right are exchanged."""
     flipped_down: bool = False
-    """Top and bottom change places."""
+    """Top and bottom are exchanged."""
     left_out: str = ""
-    """What else the matrix asks for and is not done, in words."""
+    """Part of the matrix that is not applied, in words; empty if all of it is."""
 
     @property
     def is_none(self) -> bool:
-        """Whether the picture stays as it is."""
+        """Whether the picture stays unchanged."""
         return not (self.transposed or self.flipped_across or self.flipped_down)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (W, H) of a picture once it is turned."""
+        """Return the (width, height) in pixels of a picture after the turn."""
         return (height, width) if self.transposed else (width, height)
 
     def of(self, pixels: UInt8) -> UInt8:
-        """Return (H, W, C) pixels turned; a view, nothing is copied."""
+        """Return the (H, W, C) pixels after the turn, as a view: nothing is copied."""
         if self.transposed:
             pixels = pixels.swapaxes(0, 1)
         if self.flipped_across:
@@ -59,7 +59,7 @@ AS_IT_IS = Turn()
 
 
 def turn_of(frame: av.VideoFrame) -> Turn:
-    """Return how a decoded frame is to be shown."""
+    """Return the turn that a decoded frame needs for display; ``AS_IT_IS`` if it has no display matrix."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return AS_IT_IS
@@ -68,7 +68,17 @@ def turn_of(frame: av.VideoFrame) -> Turn:
 
 
 def turn_by(a: float, b: float, c: float, d: float) -> Turn:
-    """Return the turn that a matrix asks for, or the nearest there is without another grid of pixels."""
+    """Return the turn for a display matrix.
+
+    Args:
+        a: Horizontal part of the x axis on the screen: x' = a·x + c·y.
+        b: Vertical part of the x axis: y' = b·x + d·y.
+        c: Horizontal part of the y axis.
+        d: Vertical part of the y axis.
+
+    Returns:
+        The turn, or the nearest one that needs no resampling; ``AS_IT_IS`` if the matrix is singular.
+    """
     across, down = math.hypot(a, b), math.hypot(c, d)
     if across == 0 or down == 0 or abs(a * d - b * c) < 1e-6 * across * down:  # a point or a line: no picture
         return AS_IT_IS
@@ -82,7 +92,14 @@ def turn_by(a: float, b: float, c: float, d: float) -> Turn:
 
 
 def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8, turn: Turn = AS_IT_IS) -> None:
-    """Write a frame's RGB pixels, turned as it is to be shown, into (H, W, 3) uint8."""
+    """Convert a frame to RGB and write it, turned for display, into an array.
+
+    Args:
+        reformatter: Reused between frames.
+        frame: The decoded frame.
+        out: (H, W, 3) uint8 array of the size after the turn.
+        turn: Turn to apply.
+    """
     rgb = reformatter.reformat(frame, format="rgb24")
     plane = rgb.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)

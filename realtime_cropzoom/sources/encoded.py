@@ -1,4 +1,4 @@
-"""Frames as their sender has compressed them: what a recording that encodes nothing again is made of."""
+"""Compressed frames as the sender encoded them, for recordings that copy instead of encoding again."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CodecParameters:
-    """How the frames of a stream are compressed."""
+    """Codec parameters of a stream's frames."""
 
     codec: str
-    """As FFmpeg calls it: h264, hevc, mjpeg."""
+    """FFmpeg's name of the codec: h264, hevc, mjpeg."""
     width: int
-    """In pixels, as encoded."""
+    """Width in pixels, as encoded."""
     height: int
     key_frame: bytes
-    """One with which decoding may begin, with all that a decoder must know."""
+    """A frame at which decoding may begin, with all parameters that a decoder needs."""
 
     def goes_on_as(self, other: CodecParameters) -> bool:
-        """Whether the frames of ``other`` may follow in the same file."""
+        """Return whether frames with the parameters ``other`` may follow in the same file."""
         return (self.codec, self.width, self.height) == (other.codec, other.width, other.height)
 
 
 @dataclass(frozen=True, slots=True)
 class NotCopyable:
-    """The answer of a source whose compressed frames a recording cannot take."""
+    """Reason why a recording cannot copy the compressed frames of a source."""
 
     reason: str
-    """A clause with the source as ``it``, for the message to the user."""
+    """A clause that calls the source ``it``, for the message to the user."""
 
 
 PIXELS = NotCopyable("it gives pixels, and no compressed stream")
@@ -35,27 +35,27 @@ PIXELS = NotCopyable("it gives pixels, and no compressed stream")
 
 @dataclass(frozen=True, slots=True)
 class CodedFrame:
-    """One frame, compressed."""
+    """One compressed frame."""
 
     data: bytes
     is_key: bool
-    """Decoding may begin with it: nothing from here on is made from anything before."""
+    """Whether decoding may begin with it: neither it nor a later frame depends on an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrames:
-    """A captured frame, compressed, after those that were not captured and without which it does not decode."""
+    """A compressed captured frame, preceded by uncaptured frames that it needs for decoding."""
 
     coding: CodecParameters
     frames: tuple[CodedFrame, ...]
-    """In the order of decoding; the last one is the captured frame. Never empty."""
+    """The frames in decoding order; the last one is the captured frame. Never empty."""
 
     @property
     def begins(self) -> bool:
-        """Whether decoding may begin with the first of them."""
+        """Whether decoding may begin with the first frame."""
         return self.frames[0].is_key
 
     @property
     def nbytes(self) -> int:
-        """Their size in bytes."""
+        """Size of all frames in bytes."""
         return sum(len(frame.data) for frame in self.frames)

@@ -1,8 +1,8 @@
-"""From the SOURCE a user gives to an open source: the kinds of source there are, and those that others add.
+"""Factory of sources: opens the SOURCE that a user names, built in or registered by another package.
 
-A source is a path, or ``SCHEME:REST``. Whoever has a source of their own registers the function
-that opens it as an entry point of the group ``realtime_cropzoom.sources``, under the scheme's
-name: it is called with REST and the options, and returns a ``Source``.
+A source is a path, or ``SCHEME:REST``. To add a source, a package registers the function that opens it
+as an entry point of the group ``realtime_cropzoom.sources``, under the name of the scheme. The function
+is called with REST and the options, and returns a ``Source``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,20 @@ _BUILT_IN = {
 }
 _ADDRESSES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtp", "rtmp")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)
-"""Two letters at least: a single one is a drive of Windows."""
+"""Pattern of ``SCHEME:REST``. A scheme has at least two characters: a single letter is a Windows drive."""
 
 
 def open_source(spec: str, options: SourceOptions | None = None) -> Source:
-    """Open a video file, a folder of images, or ``SCHEME:REST``. Raises SourceError or ConfigError, in one line."""
+    """Open a video file, a folder of images, or ``SCHEME:REST``.
+
+    Args:
+        spec: The source as the user gives it. An existing file or folder takes precedence over a scheme.
+        options: Options for opening it; the defaults of ``SourceOptions`` if None.
+
+    Raises:
+        SourceError: if the source cannot be opened; one line.
+        ConfigError: if the scheme is unknown or an option does not suit this kind of source; one line.
+    """
     options = options or SourceOptions()
     _check_options(spec, options)
     path = user_path(spec)
@@ -67,7 +76,7 @@ _CAMERAS = ("camera", "genicam", "basler")
 
 
 def _check_options(spec: str, options: SourceOptions) -> None:
-    """Raise ConfigError where something is set that this kind of source does not have, and would pass over."""
+    """Raise ConfigError if an option is set that this kind of source would ignore."""
     matched, path = _SCHEME.fullmatch(spec), user_path(spec)
     scheme = "" if matched is None or _exists(path, is_address=True) else matched[1].lower()
     if not scheme and _is_device(spec):
@@ -100,7 +109,7 @@ def _is_device(spec: str) -> bool:
 
 
 def _not_there(spec: str) -> str:
-    """What a source that is no file was probably meant to be; nothing where that cannot be guessed."""
+    """Return a message with what the user probably meant by a missing file; empty if that cannot be guessed."""
     word = spec.lower()
     if spec.isdecimal() or word in ("camera", "webcam", "cam", "usb") or word.startswith("/dev/video"):
         number = spec if spec.isdecimal() else "0"
@@ -109,7 +118,7 @@ def _not_there(spec: str) -> str:
 
 
 def _exists(path: Path, *, is_address: bool) -> bool:
-    """Whether there is such a file or folder. Raises SourceError where the system does not even look for it."""
+    """Return whether the file or folder exists. Raises SourceError if the system rejects a path that is no address."""
     try:
         return path.exists()
     except OSError as error:  # such as a name of more than 255 characters
@@ -145,7 +154,7 @@ def _open_registered(spec: str, scheme: str, rest: str, options: SourceOptions) 
                 source: Source = entry.load()(rest, options)
             except CropzoomError:
                 raise
-            except Exception as error:  # somebody else's code: whatever it raises, the user reads whose it is
+            except Exception as error:  # another package's code may raise anything; the message names the package
                 raise SourceError(
                     f"{spec}: the source {entry.value} failed: {type(error).__name__}: {error}"
                 ) from error

@@ -1,4 +1,4 @@
-"""One frame of an image, a recording or a camera: what zones and calibrations are drawn on."""
+"""One frame of an image, a recording or a camera, on which zones and calibrations are drawn."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from realtime_cropzoom.types import UInt8
 
 
 def first_frame(source: str, start_s: float = 0.0) -> UInt8:
-    """Return the (H, W, 3) RGB frame of ``source`` at ``start_s`` seconds, as a run sees it.
+    """Return one frame of ``source``, as a run sees it.
 
-    An image is read as a run reads it: its EXIF orientation is ignored. Raises SourceError or DataError.
+    An image is read as a run reads it: its EXIF orientation is ignored.
+
+    Args:
+        source: An image, or anything that ``open_source`` opens.
+        start_s: Time (s) of the frame. It is ignored for an image.
+
+    Returns:
+        The frame as an (H, W, 3) uint8 RGB array.
+
+    Raises:
+        SourceError: if the source cannot be opened or has no frame at that time.
+        DataError: if the image cannot be read.
     """
     path = user_path(source)
     if is_image(path) and is_file(path):
         return read_image(path)
-    rendered = source.startswith(SYNTHETIC)  # the arena knows no start but its first frame
+    rendered = source.startswith(SYNTHETIC)  # the arena can start only at its first frame
     opened = open_source(source, SourceOptions(start_s=0.0 if rendered else start_s))
     try:
         frame = np.empty((opened.info.height, opened.info.width, 3), np.uint8)

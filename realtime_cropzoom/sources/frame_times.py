@@ -1,7 +1,8 @@
-"""Times for the frames of a file, always going on, whatever its own times do.
+"""Frame times that always increase, even if the timestamps of the file do not.
 
-Files that were joined begin anew in the middle; video recorders stamp whole seconds; AVI knows no
-order but that of decoding. A frame then comes one usual interval after the one before it.
+The timestamps of joined files restart in the middle, some recorders stamp whole seconds, and AVI
+stores only the decoding order. If a timestamp does not increase, the frame gets a time one usual
+interval after the previous frame.
 """
 
 from __future__ import annotations
@@ -10,25 +11,30 @@ import heapq
 from typing import Any
 
 _REORDERED = 16
-"""No codec shows frames further from where they are stored; who goes back further begins anew."""
+"""Maximum reordering (frames) of any codec. Timestamps that go back further have restarted."""
 
 
 class FrameTimes:
-    """Gives each frame the time it has in the file, or one that goes on from the frame before."""
+    """Gives each frame its time in the file, or a time that continues from the previous frame."""
 
     def __init__(self, interval_ns: int) -> None:
-        """``interval_ns`` is between two frames, where the file's times do not say."""
+        """``interval_ns`` is the interval (ns) between two frames that the file's timestamps do not separate."""
         self._interval_ns = interval_ns
         self._last_ns: int | None = None
         self._shift_ns = 0
         self.corrected = 0
-        """Frames whose own time is not later than that of the frame before."""
+        """Number of frames whose own time is not later than that of the previous frame."""
         self.last_corrected: tuple[int, int, int] | None = None
-        """Of the last of them: its number, its own time, and that of the frame before."""
+        """The last such frame: its index, its own time (ns) and the own time (ns) of the previous frame."""
         self._own_before_ns = 0
 
     def time(self, index: int, own_ns: int | None) -> int:
-        """Return the time of the next frame; None where it has no time of its own."""
+        """Return the time (ns) of the next frame, later than that of the previous one.
+
+        Args:
+            index: Number of the frame.
+            own_ns: Time (ns) of the frame in the file; None if it has none.
+        """
         last_ns = self._last_ns
         if last_ns is None:
             time_ns = own_ns or 0
@@ -47,30 +53,30 @@ class FrameTimes:
         self.last_corrected = (index, own_ns, self._own_before_ns)
         time_ns = last_ns + self._interval_ns
         if self._own_before_ns - own_ns > _REORDERED * self._interval_ns:
-            self._shift_ns = time_ns - own_ns  # all that follows goes on from here
+            self._shift_ns = time_ns - own_ns  # all later frames continue from here
         return time_ns
 
 
 class DecodingOrder:
-    """Times of frames in a container that has none: of those of the packets so far, the earliest belongs to the next.
+    """Frame times for AVI, which stores none: the earliest unused packet time belongs to the next frame.
 
-    AVI counts its packets. With B-frames the count of a packet is not that of the frame which it holds.
+    AVI counts its packets. With B-frames, the count of a packet is not that of the frame that it holds.
     """
 
     def __init__(self) -> None:
         self._ticks: list[int] = []
 
     def add(self, packet: Any) -> None:
-        """Take a packet that has gone to the decoder."""
+        """Add the time of a packet that was given to the decoder."""
         if packet.dts is not None:
             heapq.heappush(self._ticks, packet.dts)
 
     def leave_out(self, packet: Any) -> None:
-        """Take back a packet that did not decode."""
+        """Remove the time of a packet that did not decode."""
         if packet.dts in self._ticks:
             self._ticks.remove(packet.dts)
             heapq.heapify(self._ticks)
 
     def next(self) -> int | None:
-        """Return the time of the next frame, in the ticks of its stream."""
+        """Return the time of the next frame in ticks of its stream; None if no packet time is left."""
         return heapq.heappop(self._ticks) if self._ticks else None

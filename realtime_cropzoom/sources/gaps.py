@@ -1,7 +1,7 @@
-"""Frames that are missing in the middle of a file: gaps between the times of its frames, and bytes that nobody read.
+"""Detection of missing frames inside a file, from gaps between frame times and from bytes outside all packets.
 
-A gap is a loss where the frames have a constant rate otherwise. Where they have not, it may be a pause, and
-is a loss only where bytes of the file lie in it that are no packet: those are damaged.
+If the frame rate is constant otherwise, a gap is a loss. If it is not, a gap may be a pause: it counts as
+a loss only if the file has bytes there that belong to no packet, which means damage.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from collections import Counter
 from dataclasses import dataclass
 
 _PLACES = 200
-"""Of so many gaps it is kept where they are."""
+"""Maximum number of gaps whose place is kept; the longest ones are."""
 _CONSTANT_SHARE = 0.95
 _REORDERED = 16
-"""No codec stores frames further from where they are shown."""
+"""Maximum reordering (frames) of any codec."""
 _FEWEST = 10
-"""Intervals from which a rate can be told to be constant."""
+"""Minimum number of intervals for judging whether the frame rate is constant."""
 _SKIPPED_BYTES = 1024
-"""What lies between two packets of a file that is whole is far less: the headers of the container."""
+"""Bytes between two packets above which the file is damaged. Container headers in an intact file are far smaller."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gap:
-    """Between two frames that follow on each other."""
+    """Interval between two consecutive frames."""
 
     ns: int
     after: int
-    """Number of the frame before it."""
+    """Index of the frame before the gap."""
     at_ns: int
-    """When that one was."""
+    """Time (ns) of that frame."""
 
 
 class Gaps:
-    """Takes the times of frames as they come, in presentation order, and the places of packets in the file."""
+    """Collects frame times in presentation order and packet positions in the file, and finds the gaps."""
 
     def __init__(self, tick_ns: float) -> None:
-        """``tick_ns`` is what the container rounds times to."""
+        """``tick_ns`` is the interval (ns) to which the container rounds times."""
         self._tick_ns = tick_ns
         self._intervals: Counter[int] = Counter()
         self._longest: list[Gap] = []
@@ -45,7 +45,7 @@ class Gaps:
         self._skipped: list[int] = []
 
     def frame(self, index: int, time_ns: int) -> None:
-        """Take a frame's own time."""
+        """Add the time (ns) that the file gives for frame ``index``."""
         if self._before is not None and time_ns > self._before[1]:
             gap = Gap(time_ns - self._before[1], self._before[0], self._before[1])
             self._intervals[round(gap.ns / 1e5)] += 1
@@ -56,7 +56,13 @@ class Gaps:
         self._before = (index, time_ns)
 
     def packet(self, position: int | None, size: int, time_ns: int | None) -> None:
-        """Take where in the file a packet is, and when, of a file with this one stream; None where nobody knows."""
+        """Add a packet of a file that has only this stream. Packets without position or time are ignored.
+
+        Args:
+            position: Byte offset of the packet in the file; None if unknown.
+            size: Size in bytes.
+            time_ns: Time (ns) of the packet; None if unknown.
+        """
         if position is None or time_ns is None:
             return
         if self._end is not None and position - self._end > _SKIPPED_BYTES:
@@ -64,11 +70,16 @@ class Gaps:
         self._end = position + size
 
     def lost(self, *, own: bool, reordered: bool) -> list[Gap]:
-        """Return the gaps in which frames are lost, in order.
+        """Return the gaps in which frames are lost, in order of time.
 
-        With ``reordered``, of a file with B-frames that was cut without coding it anew, the last frames lack those
-        that were stored after the cut: nobody has lost them.
-        With ``own``, the recorder's own files know of what it had not captured, and only damage counts.
+        Args:
+            own: Whether the file is a recording of a run. Its table lists the frames that were not captured, so
+                only damage counts.
+            reordered: Whether the file has B-frames. If such a file was cut without encoding again, its last frames
+                lack those stored after the cut, which are not lost.
+
+        Returns:
+            The gaps; empty if there are too few frames to know the usual interval.
         """
         usual_ns = self._usual_ns()
         if usual_ns is None:
@@ -83,7 +94,7 @@ class Gaps:
         return [g for g in gaps if any(g.at_ns < t <= g.at_ns + g.ns + usual_ns for t in self._skipped)]
 
     def describe(self, gaps: list[Gap]) -> str:
-        """Say how many frames are missing, and where."""
+        """Return how many frames are missing and where, in words. ``gaps`` is not empty."""
         frames = self.frames_in(gaps)
         longest = max(gaps)
         seconds, length_s = longest.at_ns / 1e9, longest.ns / 1e9
@@ -92,12 +103,12 @@ class Gaps:
         return f"about {frames} frame{'s are' if frames > 1 else ' is'} missing{many} {where}"
 
     def frames_in(self, gaps: list[Gap]) -> int:
-        """Return about how many frames are missing there."""
+        """Return the approximate number of frames that are missing in ``gaps``."""
         usual_ns = self._usual_ns() or 1
         return sum(max(1, round(g.ns / usual_ns) - 1) for g in gaps)
 
     def _usual_ns(self) -> int | None:
-        """The median interval."""
+        """Return the median interval (ns); None if there are fewer than ``_FEWEST`` intervals."""
         total = self._intervals.total()
         if total < _FEWEST:
             return None
@@ -109,7 +120,7 @@ class Gaps:
         return None
 
     def _rounding_ns(self, usual_ns: int) -> float:
-        """By how much the container has rounded; where its tick is the frame itself, nothing is rounded."""
+        """Return the maximum rounding error (ns) of the container: its tick, at most a quarter of an interval."""
         return min(self._tick_ns, usual_ns / 4)
 
     def _is_constant(self, usual_ns: int) -> bool:
