@@ -16,7 +16,7 @@ _NO_VIDEO = ("tty",)
 _NO_TIMES = ("h264", "hevc", "mjpeg", "mpegvideo", "m4v", "vc1", "obu", "h263", "cavsvideo", "dirac", "jpeg_pipe")
 """Formats without timestamps: elementary streams, one picture after the other."""
 _SAYS_ITS_LENGTH = ("matroska", "mov", "flv", "asf", "avi")
-"""Containers that store their duration in a header. For others, FFmpeg measures it or estimates it from the bit rate."""
+"""Containers with their duration in a header. For others, FFmpeg measures it or estimates it from the bit rate."""
 
 
 ANY_LETTERS = "backslashreplace"

@@ -1,4 +1,4 @@
-"""What H.264 packets say beside their pictures: how they follow each other, and where a picture is whole again. Pure.
+"""H.264 header parser: reads frame numbers and recovery points from packets. Pure.
 
 Source: ITU-T H.264, 7.3 (syntax), D.2.8 (recovery point).
 """
@@ -13,31 +13,32 @@ _SLICE, _IDR, _SEI, _SPS = 1, 5, 6, 7
 _PICTURES = range(1, 6)
 _RECOVERY_POINT = 6
 _HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244}
-"""Those whose parameter sets say more about colours."""
+"""Profiles whose sequence parameter sets have additional fields for the chroma format."""
 _HEAD_BYTES = 256
-"""All that is read of a parameter set or slice is in so many bytes, scaling lists included in all but odd cases."""
+"""Number of bytes of a parameter set or slice that are parsed. They hold all fields that are read, in all but rare
+cases with the scaling lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The head of a packet's first slice."""
+    """Header of a packet's first slice."""
 
     is_idr: bool
-    """Nothing before it is needed from here on."""
+    """Whether no later picture depends on an earlier one."""
     is_reference: bool
-    """Later ones are made from it."""
+    """Whether later pictures depend on it."""
     frame_num: int | None
-    """Counts references, modulo ``modulus``; None where no parameter set has come yet that tells how to read it."""
+    """Count of reference pictures, modulo ``modulus``; None if it cannot be read, as before a parameter set arrives."""
     modulus: int
     gaps: bool
-    """Whether the sender may leave out numbers."""
+    """Whether the sender may skip values of ``frame_num``."""
     refresh: int | None
-    """With so many further references all of the picture has been sent anew; None where this packet does not say."""
+    """Number of further reference pictures after which the whole picture is refreshed; None if not in this packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameters:
-    """What of a sequence parameter set is needed to read ``frame_num``."""
+    """Fields of a sequence parameter set that are needed to read ``frame_num``."""
 
     bits: int
     planes: bool
@@ -45,10 +46,10 @@ class _Parameters:
 
 
 class PictureReader:
-    """Reads the packets of one stream; their parameter sets hold for those that follow."""
+    """Reads the packets of one stream. A parameter set applies to the packets after it."""
 
     def __init__(self, extradata: bytes) -> None:
-        """``extradata`` is the decoder's, which may hold parameter sets, and says how packets are divided."""
+        """``extradata`` is that of the decoder: it may hold parameter sets, and tells how packets are divided."""
         self._parameters: dict[int, _Parameters] = {}
         self._length_bytes = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 4 else 0
         sets = _of_avcc(extradata) if self._length_bytes else _after_start_codes(extradata)
@@ -56,7 +57,7 @@ class PictureReader:
             self._note(unit)
 
     def read(self, packet: bytes) -> Picture | None:
-        """Return what a packet says of its picture; None where there is none in it, or it cannot be read."""
+        """Return the header of a packet's picture; None if it holds no picture, or one in data partitions."""
         refresh = None
         units = _of_lengths(packet, self._length_bytes) if self._length_bytes else _after_start_codes(packet)
         for unit in units:
@@ -80,7 +81,7 @@ class PictureReader:
 
     def _picture(self, unit: bytes, refresh: int | None) -> Picture:
         is_idr, is_reference = unit[0] & 31 == _IDR, bool(unit[0] & 0x60)
-        # Which parameter set holds is said in another set; streams with several of them are not followed.
+        # The picture parameter set, which is not read, selects among several: streams with more than one are skipped.
         parameters = next(iter(self._parameters.values())) if len(self._parameters) == 1 else None
         if parameters is None:
             return Picture(is_idr, is_reference, None, 1, gaps=True, refresh=refresh)
@@ -97,21 +98,21 @@ class PictureReader:
 
 
 class _Bits:
-    """The bits of a unit, without the bytes that keep start codes out of it. IndexError where they are used up."""
+    """Bit reader of a NAL unit without its emulation prevention bytes. Raises IndexError at the end of the bits."""
 
     def __init__(self, data: bytes) -> None:
         plain = bytes(data[:_HEAD_BYTES]).replace(b"\0\0\3", b"\0\0")
         self._value, self._left = int.from_bytes(plain), 8 * len(plain)
 
     def number(self, count: int) -> int:
-        """Return an unsigned number of so many bits."""
+        """Return an unsigned number of ``count`` bits."""
         if count > self._left:
             raise IndexError("the unit is cut short")
         self._left -= count
         return self._value >> self._left & ((1 << count) - 1)
 
     def exp_golomb(self) -> int:
-        """Return ue(v): as many zeros as the number has bits after its first one."""
+        """Return ue(v), an Exp-Golomb code: as many zeros as the number has bits after its first one bit."""
         zeros = 0
         while not self.number(1):
             zeros += 1
@@ -119,7 +120,7 @@ class _Bits:
 
 
 def _parameters(bits: _Bits) -> tuple[int, _Parameters]:
-    """Return the number of a sequence parameter set, and what is needed of it."""
+    """Return the id of a sequence parameter set and the fields that are needed."""
     profile, planes = bits.number(8), False
     bits.number(16)
     number = bits.exp_golomb()
@@ -158,9 +159,9 @@ def _pass_scaling_list(bits: _Bits, size: int) -> None:
 
 
 def _refresh(unit: bytes) -> int | None:
-    """Return ``recovery_frame_cnt`` where a unit of supplemental information holds it."""
+    """Return ``recovery_frame_cnt`` of a SEI unit; None if it holds none."""
     data, at = bytes(unit[1:]).replace(b"\0\0\3", b"\0\0"), 0
-    while at + 2 < len(data):  # what ends it is a byte of its own
+    while at + 2 < len(data):  # the trailing bits take a byte of their own
         header = [0, 0]
         for part in range(2):
             while at < len(data) and data[at] == 0xFF:
@@ -197,7 +198,7 @@ def _of_lengths(data: bytes, length_bytes: int) -> Iterator[bytes]:
 
 
 def _of_avcc(extradata: bytes) -> Iterator[bytes]:
-    """The sequence parameter sets of an ``avcC`` box."""
+    """Yield the sequence parameter sets of an ``avcC`` box."""
     at = 6
     for _ in range(extradata[5] & 31 if len(extradata) > 5 else 0):
         size = int.from_bytes(extradata[at : at + 2])

@@ -1,4 +1,4 @@
-"""An image on disk: read in one way for training, prediction and live runs."""
+"""Image files, read in the same way for training, prediction and live runs."""
 
 from __future__ import annotations
 
@@ -14,32 +14,47 @@ from realtime_cropzoom.types import UInt8
 
 
 def read_image(path: Path) -> UInt8:
-    """Read an image as (H, W, 3) RGB, as it is stored: a note to turn it is for viewers. Raises DataError.
+    """Read an image as it is stored, and ignore its EXIF orientation.
 
-    Lightning Pose does not turn images either, and labels were made on them as they are stored. Of 16 bits
-    the upper eight count, as they do for OpenCV; ``depth_note`` says where that leaves next to nothing.
+    Lightning Pose ignores the orientation, too, and labels were made on images as they are stored. Of 16 bits
+    the upper eight are used, as in OpenCV; ``depth_note`` warns if that leaves the image nearly black.
+
+    Returns:
+        The image as an (H, W, 3) uint8 RGB array.
+
+    Raises:
+        DataError: if the image cannot be read.
     """
     image = _decoded(path, cv2.IMREAD_COLOR)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_as_it_is(path: Path) -> npt.NDArray[np.integer[Any]]:
-    """Read an image with its own channels, in OpenCV's order, and its own depth. Raises DataError."""
+    """Read an image with its own channels, in OpenCV's order, and its own bit depth.
+
+    Raises:
+        DataError: if the image cannot be read.
+    """
     image: npt.NDArray[np.integer[Any]] = _decoded(path, cv2.IMREAD_UNCHANGED)
     return image
 
 
 def depth_note(path: Path) -> str:
-    """Say so where an image of 16 bits uses only the lower ones, and so is next to black; nothing otherwise."""
+    """Return a warning if a 16-bit image uses only its lower bits and so is nearly black; empty otherwise."""
     try:
         image = read_as_it_is(path)
-    except DataError:  # whoever reads it says so
+    except DataError:  # the caller that reads the image reports it
         return ""
     return bits_note(path, image)
 
 
 def bits_note(path: Path, values: npt.NDArray[np.integer[Any]]) -> str:
-    """Say so where 16-bit values use only the lower bits; nothing otherwise."""
+    """Return a warning if 16-bit values use only the lower bits; empty otherwise.
+
+    Args:
+        path: Path of the image or video, for the message.
+        values: Pixels of any shape.
+    """
     if values.dtype != np.uint16 or values.size == 0:
         return ""
     bits = int(values.max()).bit_length()

@@ -1,4 +1,4 @@
-"""A folder of images as a recording: in natural order, at a rate that is given."""
+"""Folder of images, played in natural order at a given frame rate."""
 
 from __future__ import annotations
 
@@ -19,10 +19,19 @@ DEFAULT_FPS = 30.0
 
 
 class ImageFolder:
-    """The images of one folder, each a frame."""
+    """Source whose frames are the images of one folder."""
 
     def __init__(self, path: Path, fps: float | None = None, start_s: float = 0.0) -> None:
-        """List them, and read the first. Raises SourceError where there is none."""
+        """List the images and read the first readable one.
+
+        Args:
+            path: The folder.
+            fps: Frames per second; ``DEFAULT_FPS`` if None.
+            start_s: Time (s) of the first frame to play.
+
+        Raises:
+            SourceError: if the folder has no readable image at ``start_s`` or later.
+        """
         self._fps = fps or DEFAULT_FPS
         found = _images_in(path)
         self._paths = found[math.ceil(start_s * self._fps - 1e-6) :]
@@ -42,7 +51,7 @@ class ImageFolder:
         self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=said)
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the images that can be read; one that cannot leaves its place in time empty."""
+        """Yield the readable images. An unreadable one is skipped, and its time stays unused."""
         for index, path in enumerate(self._paths):
             image = _read(path)
             if image is None:
@@ -52,13 +61,13 @@ class ImageFolder:
             yield CapturedFrame(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
 
     def problems(self) -> list[str]:
-        """Name the first of the images that could not be read."""
+        """Return the number of images that could not be read and the name of the first; empty if all were read."""
         if not self._unreadable:
             return []
         return [f"{self._path}: {len(self._unreadable)} images cannot be read, the first is {self._unreadable[0]}"]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is kept open."""
 
 
 def _images_in(folder: Path) -> list[Path]:

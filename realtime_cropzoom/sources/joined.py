@@ -1,7 +1,7 @@
-"""What a file holds beyond what is read of it: another recording that was joined to it, or one that goes on.
+"""Checks for data in a file beyond its recording: a second recording joined to it, or one still being written.
 
-Of files that were joined byte by byte (``cat a.flv b.flv``) FFmpeg reads the first and ends without a word where they
-are FLV or MP4. Of other kinds it reads them all.
+If FLV or MP4 files were joined byte by byte (``cat a.flv b.flv``), FFmpeg reads the first one and ends without an
+error. In other formats it reads all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ _FLV = b"FLV\x01"
 
 
 def joined_problem(path: Path, format_name: str, read_to: int) -> str:
-    """Say so where another recording follows that FFmpeg does not read; ``read_to``: where the last packet ends."""
+    """Return a message if the file holds another recording that FFmpeg does not read; empty otherwise.
+
+    Args:
+        path: The video file.
+        format_name: FFmpeg's name of its container format.
+        read_to: Byte offset at which the last packet ends.
+    """
     at = _second_begins_at(path, format_name, read_to)
     if at is None:
         return ""
@@ -26,7 +32,7 @@ def joined_problem(path: Path, format_name: str, read_to: int) -> str:
 
 
 def grown_problem(path: Path, size: int) -> str:
-    """Say so where a file has become longer than the ``size`` in bytes that it had when it was opened."""
+    """Return a message if the file is longer than ``size`` (bytes), its size when it was opened; empty otherwise."""
     try:
         grown = path.stat().st_size > size
     except OSError:
@@ -48,12 +54,12 @@ def _second_begins_at(path: Path, format_name: str, read_to: int) -> int | None:
 
 
 def _boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
-    """Yield the place and kind of each box of the top level."""
+    """Yield the byte offset and type of each top-level box."""
     at = 0
     while at + 16 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         yield at, kind
         size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size
-        if size < 8:  # 0: it reaches to the end
+        if size < 8:  # 0: the box reaches to the end of the file
             return
         at += size

@@ -1,4 +1,4 @@
-"""A file that begins anew when it ends, for trying things out as long as one likes."""
+"""Looping source: repeats a file when it ends, for trials of any length."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from realtime_cropzoom.sources.base import CapturedFrame, Source
 
 
 class Looping:
-    """Opens a source again and again; frame time goes on over the seam, by one interval."""
+    """Source that opens another one again at its end. Frame time continues across the seam by one interval."""
 
     def __init__(self, open_source: Callable[[], Source]) -> None:
-        """Open it for the first time. Raises what that raises."""
+        """Open the source for the first time. Errors of ``open_source`` are passed on."""
         self._open = open_source
         self._source = open_source()
         self._problems: dict[str, None] = {}
         self.info = replace(self._source.info, frame_count=None)
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the frames, round after round, for ever."""
+        """Yield the frames, round after round, without end.
+
+        Raises:
+            SourceError: if the source has no frame, or cannot be read or opened again.
+        """
         begins_ns, round_ = 0, 0
         while True:
             pts_ns, interval_ns = None, round(1e9 / (self.info.fps or 30.0))
@@ -37,7 +41,7 @@ class Looping:
             self._source = self._open()
 
     def problems(self) -> list[str]:
-        """Say what went wrong, once however often it did."""
+        """Return the messages of all rounds, each one once."""
         return list(self._problems | dict.fromkeys(self._source.problems()))
 
     def close(self) -> None:

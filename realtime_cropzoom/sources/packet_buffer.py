@@ -1,8 +1,8 @@
-"""The compressed frames behind the one that was captured last, so that a recorder can have them as they came.
+"""Buffer of compressed frames since the last captured one, so that a recorder can copy them.
 
-A frame that is not captured, because it was old or nobody was ready for it, may still be what the
-next ones are made from. So the trail keeps all since the last captured frame, or since the last key
-frame, whichever is later. Where one is damaged, all is left out up to the next key frame.
+Later frames may depend on a frame that is not captured, because it was old or no stage was ready for it.
+The buffer therefore keeps all frames since the last captured frame, or since the last key frame, whichever
+is later. After a damaged frame, all frames up to the next key frame are dropped.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, CodedFram
 _CODECS = ("h264", "hevc", "mjpeg")
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
 _LONGEST_BYTES = 64 << 20
-"""A sender that sends no key frame in so many bytes must not fill the memory."""
+"""Maximum size (bytes) of the buffer. A sender without key frames must not fill the memory."""
 _START = b"\0\0\1"
 _KEYS = {"h264": {5}, "hevc": {*range(16, 22)}}
-"""Kinds of NAL units that hold a picture with which decoding may begin."""
+"""Types of NAL units that hold a picture at which decoding may begin."""
 _PICTURES = {"h264": range(1, 6), "hevc": range(32)}
 _PARAMETERS = {"h264": {7}, "hevc": {33}}
 
 
 class PacketBuffer:
-    """Of one stream, used in the thread that reads it. Where nothing can be kept it does nothing, and says why."""
+    """Buffer of one stream, used by the thread that reads it. If packets cannot be kept, it stores none."""
 
     def __init__(self, stream: Any, *, keep: bool) -> None:
-        """``stream`` is PyAV's, open for reading, with a decoder that is set up and has decoded nothing yet."""
+        """Prepare the buffer; ``coding`` returns the reason if packets cannot be kept.
+
+        Args:
+            stream: PyAV stream, open for reading, whose decoder is set up and has decoded nothing yet.
+            keep: Whether to keep packets at all.
+        """
         self._why_not = _obstacle(stream) if keep else PIXELS
         self._codec: str = stream.codec_context.name
         self._frames: list[CodedFrame] = []
@@ -39,7 +44,7 @@ class PacketBuffer:
         self._coding: CodecParameters | None = None
         self._filter: BitStreamFilterContext | None = None
         self._parameters: bytes = b""
-        """Those that the stream does not repeat with its key frames."""
+        """Parameter sets that the stream does not repeat with its key frames."""
         extradata = bytes(stream.codec_context.extradata or b"")
         if not self._why_not and self._codec in _KEYS and extradata[:1] == b"\1":
             self._filter = BitStreamFilterContext(f"{self._codec}_mp4toannexb", stream)
@@ -47,7 +52,13 @@ class PacketBuffer:
             self._parameters = extradata
 
     def add(self, packet: av.Packet[Any], frames: Sequence[av.VideoFrame]) -> None:
-        """Keep a packet that has been decoded to ``frames``: to its own, or it is of no use to anybody."""
+        """Keep a decoded packet.
+
+        Args:
+            packet: The packet.
+            frames: Frames that the decoder returned for it. Unless this is the one frame of the packet, the
+                buffer drops everything up to the next key frame.
+        """
         if self._why_not:
             return
         if len(frames) != 1 or frames[0].pts != packet.pts:
@@ -68,11 +79,16 @@ class PacketBuffer:
             self.spoil()
 
     def spoil(self) -> None:
-        """Leave out everything up to the next key frame."""
+        """Drop the buffered packets and all further ones up to the next key frame."""
         self._frames, self._bytes, self._began = [], 0, False
 
     def coding(self, width: int, height: int) -> CodecParameters | NotCopyable:
-        """Return how frames of this size are compressed, or why they cannot be had so; asked at the first frame."""
+        """Return the codec parameters, or the reason why packets cannot be copied. Called at the first frame.
+
+        Args:
+            width: Width of the frames in pixels.
+            height: Height of the frames in pixels.
+        """
         if not self._why_not and not self._frames:
             self._why_not = NotCopyable("its key frames do not stand alone, so that nothing can begin with them")
         if self._why_not:
@@ -81,14 +97,14 @@ class PacketBuffer:
         return self._coding
 
     def take(self) -> EncodedFrames | None:
-        """Return the frame that was just decoded, with those before it that it needs; None where one is missing."""
+        """Return and remove the frame just decoded, with the earlier ones that it needs; None if one is missing."""
         if not self._frames or self._coding is None:
             return None
         frames, self._frames, self._bytes = tuple(self._frames), [], 0
         return EncodedFrames(self._coding, frames)
 
     def _plain(self, packet: av.Packet[Any]) -> bytes:
-        """Copy the bytes: the buffer may be one of a camera's driver, which has few. H.264 and H.265 as Annex B."""
+        """Return a copy of the bytes, H.264 and H.265 as Annex B. A camera's driver may own the buffer, and has few."""
         data = bytes(packet)
         if self._filter is None:
             return data
@@ -96,7 +112,7 @@ class PacketBuffer:
 
 
 def _obstacle(stream: Any) -> NotCopyable | None:
-    """Return why the stream's packets are of no use, None if they are."""
+    """Return the reason why the stream's packets cannot be copied; None if they can."""
     context = stream.codec_context
     if context.name in _UNCOMPRESSED:
         return NotCopyable(f"its pictures come uncompressed ({context.pix_fmt})")
@@ -108,7 +124,7 @@ def _obstacle(stream: Any) -> NotCopyable | None:
 
 
 def _kinds(codec: str, data: bytes) -> Iterator[int]:
-    """Yield the kinds of the NAL units of a frame, up to the first one with a picture in it."""
+    """Yield the types of the NAL units of a frame, up to the first one that holds a picture."""
     at = data.find(_START) if codec in _KEYS else -1
     while 0 <= at < len(data) - len(_START):
         first = data[at + len(_START)]

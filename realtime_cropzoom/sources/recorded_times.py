@@ -1,6 +1,6 @@
-"""The exact times of a recording that a run has made, from the ``_timing.csv`` beside it.
+"""Exact frame times of a run's recording, read from the ``_timing.csv`` file beside it.
 
-A container rounds: Matroska to a millisecond, MP4 to its time base. The session has nanoseconds.
+Containers round times: Matroska to a millisecond, MP4 to its time base. The timing file has nanoseconds.
 """
 
 from __future__ import annotations
@@ -14,33 +14,37 @@ from pathlib import Path
 from realtime_cropzoom.files.paths import is_file
 
 _TOLERANCE_NS = 1_000_000
-"""Matroska's tick."""
+"""Maximum rounding error (ns) of a container: the tick of Matroska."""
 
 
 class RecordedTimes:
-    """Frame times as they were captured; empty where none are known."""
+    """Frame times at capture; empty if none are known."""
 
     def __init__(self, pts_ns: array[int]) -> None:
-        """``pts_ns`` increases."""
+        """``pts_ns`` holds the frame times (ns), strictly increasing."""
         self._pts_ns = pts_ns
 
     @property
     def are_known(self) -> bool:
-        """Whether there are any."""
+        """Whether exact times are known."""
         return len(self._pts_ns) > 0
 
     def exactly(self, time_ns: int) -> int:
-        """Return the recorded time that the container has rounded to ``time_ns``; that itself where there is none."""
+        """Return the recorded time (ns) that the container rounded to ``time_ns``; ``time_ns`` if none is near."""
         at = bisect_left(self._pts_ns, time_ns)
         near = min(self._pts_ns[max(0, at - 1) : at + 1], key=lambda t: abs(t - time_ns), default=time_ns)
         return near if abs(near - time_ns) <= _TOLERANCE_NS else time_ns
 
 
 def recorded_times(video: Path, frames: int) -> RecordedTimes:
-    """Return the times beside ``video``, if they are of its frames.
+    """Return the exact times of the frames of ``video``.
 
-    They are where ``<name>_timing.csv`` has as many rows as the container has frames, or the
-    container does not say how many it has (0), and times increase from 0.
+    Args:
+        video: The video file; its times are in ``<name>_timing.csv`` beside it.
+        frames: Number of frames that the container declares; 0 if it declares none.
+
+    Returns:
+        The times; empty unless the file has one row per declared frame and its times increase from 0.
     """
     path = video.with_name(f"{video.stem}_timing.csv")
     nothing = RecordedTimes(array("q"))

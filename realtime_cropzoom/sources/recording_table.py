@@ -1,8 +1,8 @@
-"""The table of a recording: which captured frame each of its frames is, and what became of the others.
+"""Recording table: maps captured frames to the frames of the run's recording, and lists those not recorded.
 
-``<name>_recording.csv`` stands beside the video, with one row a captured frame, in order. A copy of a
-camera's own stream may hold frames that were not captured, but from which captured ones are made: the
-numbers in the table leave them out, and so does whoever plays it.
+``<name>_recording.csv`` lies beside the video, with one row per captured frame, in order. A copy of a
+camera's own stream may hold frames that were not captured but that captured ones depend on. The table
+skips their numbers, and a player leaves these frames out.
 """
 
 from __future__ import annotations
@@ -18,30 +18,34 @@ RECORDING_COLUMNS = "frame,recorded,dropped,segment"
 
 
 def recording_table(video: Path) -> Path:
-    """Return where the table of a recording is."""
+    """Return the path of the table of a recording."""
     return video.with_name(f"{video.stem}_recording.csv")
 
 
 def captured_frames(video: str | Path) -> list[int] | None:
-    """Return which captured frame each frame of ``video`` is, as ``VideoFile`` plays it; None where it is none of ours.
+    """Return the number of the captured frame for each frame of ``video``, as ``VideoFile`` plays it.
 
-    A last row that was cut off does not count. Raises DataError where the table cannot be read.
+    Returns:
+        The numbers, without a truncated last row; None if the video has no table, so is no recording of a run.
+
+    Raises:
+        DataError: if the table cannot be read.
     """
     recorded = _recorded(recording_table(Path(video)))
     return None if recorded is None else list(recorded)
 
 
 def left_out_numbers(video: Path) -> frozenset[int]:
-    """Return the numbers of the frames in a recording that were not captured; none where it is no recording of ours."""
+    """Return the numbers of the uncaptured frames in a recording; empty if it is not a recording of a run."""
     try:
         numbers = set((_recorded(recording_table(video)) or {}).values())
-    except DataError:  # a table of something else
+    except DataError:  # another program's table
         return frozenset()
     return frozenset(range(max(numbers, default=0))) - numbers
 
 
 def _recorded(table: Path) -> dict[int, int] | None:
-    """Captured frame → its number in the recording."""
+    """Return {captured frame: its number in the recording}; None if there is no table."""
     try:
         text = table.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -56,15 +60,22 @@ def _recorded(table: Path) -> dict[int, int] | None:
 
 
 def is_recording_of(video: str | Path, poses: Path) -> bool:
-    """Whether ``video`` is the recording that stands beside the pose file of its run, with its table."""
+    """Return whether ``video`` is the recording that lies, with its table, beside the pose file of its run.
+
+    Args:
+        video: The video file.
+        poses: The pose file of the run.
+    """
     table = recording_table(poses)
     return table.is_file() and recording_table(Path(video)).resolve() == table.resolve()
 
 
 def gaps_in(source: str | None, schedule: Schedule | None = None) -> Gaps:
-    """Return what a recording of ours lacks; nothing of any other source.
+    """Return the captured frames that the recording of a run lacks; no gaps for any other source.
 
-    With a recorded schedule, frames that the run has passed over are not missed.
+    Args:
+        source: The source as the user gives it; None if there is none.
+        schedule: A recorded schedule brings its own gaps: frames that the run skipped do not count as missing.
     """
     if isinstance(schedule, FileSchedule):
         return schedule.gaps
@@ -72,16 +83,24 @@ def gaps_in(source: str | None, schedule: Schedule | None = None) -> Gaps:
         return Gaps()
     try:
         frames = captured_frames(user_path(source))
-    except DataError:  # a table of something else
+    except DataError:  # another program's table
         return Gaps()
     return Gaps() if frames is None else Gaps.between(frames, ())
 
 
 def schedule_for(path: Path, source: str | None) -> FileSchedule:
-    """Read a recorded schedule for ``source``: a frame of a run's own recording gets the box of its captured frame.
+    """Read a recorded schedule of boxes for ``source``.
 
-    Only with the boxes that the run left beside its recording; any others are by row, as ever.
-    Raises ScheduleError, and DataError where the table of the recording cannot be read.
+    If ``source`` is the recording of a run and ``path`` the file of boxes beside it, each frame gets the box
+    of its captured frame. Otherwise the boxes apply row by row.
+
+    Args:
+        path: The file of boxes.
+        source: The source as the user gives it; None if there is none.
+
+    Raises:
+        ScheduleError: if the file of boxes cannot be read.
+        DataError: if the table of the recording cannot be read.
     """
     schedule = FileSchedule.read(path)
     if source is None or "://" in source:

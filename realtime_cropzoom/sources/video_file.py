@@ -1,4 +1,4 @@
-"""Video files, through PyAV: whatever FFmpeg decodes, as RGB, the right way up."""
+"""Video files as a source: reads every format that FFmpeg decodes, as RGB in display orientation, through PyAV."""
 
 from __future__ import annotations
 
@@ -36,30 +36,39 @@ from realtime_cropzoom.sources.recorded_times import recorded_times
 from realtime_cropzoom.sources.recording_table import left_out_numbers, recording_table
 
 _ONE_THREAD_PIXELS = 1280 * 1024
-"""Up to this size one decoding thread is enough, and more of them only take the core from the models."""
+"""Maximum frame size (pixels) for a single decoding thread. More threads would only take CPU from the models."""
 _USUAL_FPS = 30.0
 _SOUND_AFTER_S = 1.0
-"""Sound that goes on for longer after the last frame was recorded without a picture."""
+"""Sound that continues for longer than this time (s) after the last frame was recorded without a picture."""
 
 logger = logging.getLogger(__name__)
 
 
 class _Decoded(NamedTuple):
-    """A frame, and when it is in the file: s since its beginning, None where it does not say."""
+    """A decoded frame and its time in s since the beginning of the file, None if it has none."""
 
     frame: av.VideoFrame
     seconds: float | None
 
 
 class VideoFile:
-    """A video file. Frames are what ``rgb24`` conversion gives, turned as the file's display matrix says.
+    """Video file source. Frames are converted to ``rgb24`` and turned as the file's display matrix says.
 
-    What decodes is the recording; what its header counts beyond that is a problem to report. Of a run's
-    own recording, frames that had not been captured are left out.
+    The frames that decode are the recording. If the header counts more, ``problems`` reports it. In the
+    recording of a run, frames that were not captured are left out.
     """
 
     def __init__(self, path: Path, start_s: float = 0.0, *, keep_packets: bool = False) -> None:
-        """Open ``path``; its first frame is the first at ``start_s`` or later. Raises SourceError."""
+        """Open the file and decode its first frame.
+
+        Args:
+            path: The video file.
+            start_s: Time (s) in the file; the first frame is the first one at this time or later.
+            keep_packets: Whether to provide the compressed frames beside their pixels.
+
+        Raises:
+            SourceError: if the file cannot be opened or has no frame there that decodes.
+        """
         check_is_file(path)
         self._path = path
         self._keep_packets = keep_packets
@@ -71,7 +80,7 @@ class VideoFile:
         self._packets = 0
         self._end_s = 0.0
         self._read_to = 0
-        """The byte at which the last packet ends."""
+        """Byte offset at which the last packet ends."""
         self._size = path.stat().st_size
         self._ended = False
         self._start_s = start_s
@@ -110,7 +119,7 @@ class VideoFile:
         self._ended = True
 
     def problems(self) -> list[str]:
-        """Say what did not decode or is damaged, which frames are missing, and what the header promises beyond them."""
+        """Return messages about packets that did not decode, damaged or missing frames, and a too long header count."""
         problems = []
         if self._undecodable.count:
             problems.append(
@@ -138,7 +147,7 @@ class VideoFile:
         self._container.close()
 
     def _promised(self) -> str:
-        """Return what the header promises beyond the frames that were there; nothing before their end."""
+        """Return, in words, what the header declares beyond the frames found; empty before the end of the file."""
         promised = self._stream.frames
         if not self._ended:
             return ""
@@ -152,11 +161,11 @@ class VideoFile:
         if len(self._container.streams) > 1:
             end_s = end_of_all_s(self._path, max(0.0, self._end_s - 1))
             if length_s - end_s <= tolerance_s or end_s - self._end_s > _SOUND_AFTER_S:
-                return ""  # it is all there: sound goes on after the picture
+                return ""  # nothing is missing: the sound continues after the picture
         return f"{length_s:.2f} s, the last frame is at {self._end_s:.2f} s"
 
     def _lost(self) -> str:
-        """Return which frames are missing between others, beyond those that did not decode."""
+        """Return, in words, which frames are missing between others, beyond those that did not decode."""
         own = is_file(recording_table(self._path)) or self._recorded.are_known
         gaps = self._gaps.lost(own=own, reordered=self._stream.codec_context.has_b_frames) if self._ended else []
         if self._gaps.frames_in(gaps) <= self._undecodable.count:
@@ -164,7 +173,7 @@ class VideoFile:
         return self._gaps.describe(gaps)
 
     def _watch_times(self, index: int, own_ns: int | None) -> None:
-        """Look for gaps, and say at once where times do not go on."""
+        """Record the time of a frame to find gaps, and log a warning the first time that a time does not increase."""
         before = self._times.last_corrected
         if own_ns is not None:
             self._gaps.frame(index, own_ns)
@@ -199,27 +208,27 @@ class VideoFile:
             yield f"{self._path}: AVI keeps no times of B-frames; its frames are taken as evenly spaced"
 
     def _begins_s(self) -> float:
-        """When the file's first frame is, in the file's own time."""
+        """Return the start time (s) of the stream on the time axis of the file; 0 if it has none."""
         start, base = self._stream.start_time, self._stream.time_base
         return float(start * base) if start is not None and base is not None else 0.0
 
     def _decode_from(self, start_s: float) -> Iterator[_Decoded]:
-        """Decode from the key frame before ``start_s``, and hand on what comes then or later."""
+        """Decode from the key frame before ``start_s`` (s), and yield the frames at that time or later."""
         if not start_s:
             yield from self._decode()
             return
-        # What is left out is counted from the beginning, and so nothing is skipped there.
+        # Frames to leave out are counted from the beginning of the file, so seeking would lose the count.
         frames = self._decode() if self._not_captured else self._decode_from_key_frame(start_s)
         rate, tick_s = float(self._stream.average_rate or _USUAL_FPS), float(self._stream.time_base or 0)
         for index, decoded in enumerate(frames):
             seconds = index / rate if decoded.seconds is None else decoded.seconds
-            if seconds > start_s - 0.51 * tick_s - 1e-6:  # what the container has rounded is not before
+            if seconds > start_s - 0.51 * tick_s - 1e-6:  # allow for the rounding of the container
                 yield decoded
 
     def _decode_from_key_frame(self, start_s: float) -> Iterator[_Decoded]:
-        """Seek; where that lands too late, as MPEG-TS does, or there are no times, all is decoded instead."""
+        """Seek and decode. If the seek lands too late, as in MPEG-TS, or there are no times, decode the whole file."""
         try:
-            # x264 says in the first frame alone how it coded: without it FFmpeg decodes the 4:4:4 of old ones wrongly.
+            # x264 states its version in the first frame only: without it FFmpeg decodes the 4:4:4 of old ones wrongly.
             next(self._container.decode(self._stream), None)
             self._container.seek(round((start_s + self._begins_s()) * av.time_base))
             frames = self._decode()
@@ -293,7 +302,7 @@ class VideoFile:
         return frames
 
     def _seconds(self, frame: av.VideoFrame) -> float | None:
-        """When a frame is, in s since the file's beginning."""
+        """Return the time of a frame in s since the beginning of the file; None if it has none."""
         if not self._has_times:
             return None
         return self._since_beginning(frame.pts if self._order is None else self._order.next())
@@ -304,7 +313,7 @@ class VideoFile:
 
 
 def _depth_note(path: Path, frame: av.VideoFrame) -> str:
-    """Say so where a video of 16 bits uses only the lower ones, as lossless recordings of cameras do."""
+    """Return a warning if a 16-bit video, such as a camera's lossless recording, uses only its lower bits."""
     if not frame.format.name.startswith(("gray16", "rgb48", "bgr48", "gbrp16")):
         return ""
     values: Any = frame.to_ndarray()
@@ -312,7 +321,7 @@ def _depth_note(path: Path, frame: av.VideoFrame) -> str:
 
 
 class _Count:
-    """How many there were, and when the first was."""
+    """Count of events and the time (s) of the first one."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -324,7 +333,7 @@ class _Count:
 
     @property
     def where(self) -> str:
-        """Where to look, to be put at the end of a sentence."""
+        """Place of the first event, to be appended to a sentence; empty if its time is unknown."""
         return (
             "" if self._first_s is None else f" ({'at' if self.count == 1 else 'the first at'} {self._first_s:.2f} s)"
         )
