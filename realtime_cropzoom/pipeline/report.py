@@ -25,8 +25,8 @@ _WIDE = 65
 
 
 TOO_SLOW = (
-    "take a smaller pose model, more pose_threads, or a GPU; of a recording, 'cropzoom run --pace fast' or "
-    "'cropzoom pipeline' takes every frame"
+    "take a smaller pose model, more threads for it (pose_threads), or a GPU; of a recording, "
+    "'cropzoom run --pace fast' or 'cropzoom pipeline' takes every frame"
 )
 """What to do where poses take longer than frames."""
 _TOO_MANY = 0.05
@@ -122,13 +122,15 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
     if received is not None:
         latencies["received"] = received["latency_ms"]
         lines.append(
-            f"a subscriber process received {received['received']} poses from frame {received['first_frame']} on, "
-            f"{received['missed']} missed"
+            f"a subscriber process received {received['received']} poses, {received['missed']} missed; "
+            f"it had connected at frame {received['first_frame']}"
         )
     latencies["box age"] = summary["box_age_ms"]
     if summary["pace"] == "fast":  # frames wait for the models there: how old they are says nothing
         latencies = {name: row for name, row in latencies.items() if name not in _SINCE_HANDED_OVER}
-    lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in latencies}, columns)]
+    measured = {name for name, row in latencies.items() if any(figure is not None for figure in row.values())}
+    if measured:  # nothing is, where no frame had a pose
+        lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in measured}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
 
