@@ -1,9 +1,9 @@
-"""The connections to a bound socket: how many there are, how much each sends, and which are cut off.
+"""Connection limits: counts the connections to a bound socket and what each sends, and cuts off those above the limits.
 
-ZeroMQ takes in whatever its peers send and lets nobody disconnect one of them. A peer that sends without end
-keeps the thread of the socket busy, and each new topic costs memory. So the connections are watched from outside:
-ZeroMQ says which file descriptor each of them has, and the kernel how many bytes have come on it. One that sends
-more than its allowance is shut down; ZeroMQ then drops it with all that it has subscribed to.
+ZeroMQ receives everything that its peers send and has no function to disconnect one of them. A peer that sends
+without end keeps the thread of the socket busy, and each new topic costs memory. The connections are therefore
+watched from outside: ZeroMQ reports the file descriptor of each, and the kernel the number of bytes received on it.
+A connection that sends more than its allowance is shut down; ZeroMQ then drops it with all its subscriptions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 _BYTES_RECEIVED = 128
-"""Where ``tcpi_bytes_received`` lies in Linux' ``struct tcp_info``."""
+"""Offset (bytes) of ``tcpi_bytes_received`` in Linux' ``struct tcp_info``."""
 _INFO_BYTES = _BYTES_RECEIVED + 8
 _GREETING = 64
-"""Bytes that every peer sends first."""
+"""Size of the greeting that every peer sends first (bytes)."""
 SENDS_TOO_MUCH = "it sends far more than a listener does"
 MEASURABLE = sys.platform == "linux"
-"""Whether the kernel says how much has come; elsewhere connections are only counted."""
+"""Whether the kernel reports the bytes received. On other systems connections are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class Allowance:
     """How much one connection may send."""
 
     at_once: int
-    """Bytes."""
+    """Bytes that are allowed from the start."""
     per_second: int
-    """Bytes."""
+    """Bytes that each second adds."""
     in_all: int
-    """Bytes, however slowly they come."""
+    """Maximum for the whole connection (bytes), at any speed."""
 
 
 SUBSCRIPTIONS = Allowance(1 << 16, 256, 1 << 26)
-"""For who only subscribes: thousands of topics at once, ten changes a second, and heartbeats for weeks."""
+"""Allowance of a subscriber: thousands of topics at once, ten changes per second, and heartbeats for weeks."""
 REQUESTS = Allowance(1 << 16, 1 << 14, 1 << 40)
-"""For who asks: some hundred small requests a second."""
+"""Allowance of a client that sends requests: some hundred small requests per second."""
 
 
 @dataclass(slots=True)
@@ -50,12 +50,12 @@ class _Connection:
     since_ns: int
     measurable: bool
     received: int = 0
-    """Bytes."""
+    """Bytes received so far."""
     cut: bool = False
 
 
 class Connections:
-    """All connections to one socket. For one thread; ``now_ns`` is of any steady clock."""
+    """All connections to one socket. Use it from one thread; ``now_ns`` may be of any steady clock."""
 
     def __init__(self, allowance: Allowance, most: int) -> None:
         self._allowance, self._most = allowance, most
@@ -65,7 +65,7 @@ class Connections:
         return len(self._open)
 
     def accepted(self, descriptor: int, now_ns: int) -> None:
-        """Learn of a connection; the descriptor may be another's by now."""
+        """Register a new connection. Its descriptor may already belong to another one, or be closed."""
         if os.name != "posix":  # sockets are no files there
             return
         with suppress(OSError), _held(descriptor) as (socket, inode):
@@ -73,17 +73,17 @@ class Connections:
             self._open[descriptor] = _Connection(inode, now_ns, measurable)
 
     def sent(self, descriptor: int, size: int) -> None:
-        """Count bytes that came from a connection, where the kernel does not. Any thread may say so."""
+        """Add ``size`` bytes to a connection that the kernel does not measure. May be called from any thread."""
         connection = self._open.get(descriptor)
         if connection is not None and not connection.measurable:
             connection.received += size
 
     def ended(self, descriptor: int) -> None:
-        """Learn that a connection is over."""
+        """Forget a connection that has ended."""
         self._open.pop(descriptor, None)
 
     def cut_off(self, now_ns: int) -> list[str]:
-        """End the connections that send too much, and those that are too many; return why, one text each."""
+        """Shut down the connections that send too much or are too many; return one reason for each."""
         much = [d for d in list(self._open) if self._sends_too_much(d, now_ns) and self._cut(d)]
         many = [d for d in self._too_many() if self._cut(d)]
         return [SENDS_TOO_MUCH] * len(much) + [f"there are more than {self._most}"] * len(many)
@@ -98,7 +98,7 @@ class Connections:
         return connection.received > min(allowed, may.in_all)
 
     def _too_many(self) -> list[int]:
-        """Those above the number: first, the oldest of who has not said who it is, as far as known; then the newest."""
+        """Return the surplus: first the oldest connections without a known greeting, then the newest of the others."""
         alive = [d for d, connection in self._open.items() if not connection.cut]
         silent = [d for d in alive if self._open[d].received < _GREETING]
         known = [d for d in reversed(alive) if d not in silent]
@@ -115,23 +115,23 @@ class Connections:
 
 
 def bytes_received(descriptor: int) -> int:
-    """Return how many bytes have come on a TCP connection, 0 where that cannot be told. Linux."""
+    """Return the number of bytes received on a TCP connection (Linux); 0 if unknown."""
     try:
         socket = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, 0, fileno=descriptor)
-    except OSError:  # closed in this moment
+    except OSError:  # closed at this moment
         return 0
     try:
         info = socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _INFO_BYTES)
     except OSError:
         return 0
     finally:
-        socket.detach()  # it is ZeroMQ's: not ours to close
+        socket.detach()  # the descriptor is ZeroMQ's: it must stay open
     return 0 if len(info) < _INFO_BYTES else int(struct.unpack_from("=Q", info, _BYTES_RECEIVED)[0])
 
 
 @contextmanager
 def _held(descriptor: int) -> Iterator[tuple[sockets.socket, int]]:
-    """Yield a copy of a connection that ZeroMQ cannot close meanwhile, and what it is known by."""
+    """Yield a duplicate of a connection, which ZeroMQ cannot close meanwhile, and its inode."""
     copy = os.dup(descriptor)
     try:
         socket = sockets.socket(fileno=copy)

@@ -1,4 +1,4 @@
-"""Who can reach an endpoint: this machine alone, or others too; and what it takes to bind it."""
+"""Endpoint checks: whether other machines can reach an endpoint, and whether it may be bound."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TRANSPORTS_WITH_KEYS = ("tcp://", *_LOCAL_TRANSPORTS)
 
 
 def is_local(endpoint: str) -> bool:
-    """Return whether nothing but this machine can reach an endpoint that is bound.
+    """Return whether only this machine can reach a bound endpoint.
 
-    True for ipc and inproc, and for tcp at ``localhost``, 127.0.0.0/8 and ``[::1]``. What is not known to be local,
-    such as a network interface by its name, is not.
+    True for ipc and inproc, and for tcp at ``localhost``, 127.0.0.0/8 and ``[::1]``. False for everything that is not
+    known to be local, such as the name of a network interface.
     """
     if endpoint.startswith(_LOCAL_TRANSPORTS):
         return True
@@ -39,7 +39,18 @@ def is_local(endpoint: str) -> bool:
 
 
 def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None:
-    """Raise ConfigError where ``endpoint``, the setting ``name``, is none, or others could reach it without leave."""
+    """Check that an endpoint is valid and that other machines reach it only if the settings allow it.
+
+    Args:
+        name: Name of the setting, for the error.
+        endpoint: ZeroMQ endpoint to bind.
+        keys: Whether the run uses keys.
+        insecure: Whether other machines may connect without keys.
+
+    Raises:
+        ConfigError: if ``endpoint`` is not an endpoint, or if others could reach it without ``insecure`` and there are
+            no keys, or keys do not protect its transport.
+    """
     if "://" not in endpoint or (endpoint.startswith("tcp://") and _TCP.match(endpoint) is None):
         raise ConfigError(f"{name} is {endpoint}, which is no endpoint; expected something like tcp://127.0.0.1:5660")
     if is_local(endpoint) or insecure:
@@ -56,9 +67,16 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
 
 
 def check_free(name: str, endpoint: str) -> None:
-    """Raise ConfigError where an ``ipc://`` endpoint, the setting ``name``, would take a file from somebody.
+    """Check that binding an ``ipc://`` endpoint replaces no file in use. Other endpoints always pass.
 
-    ZeroMQ removes what is at the path before it binds, be it another program's socket or a file with data.
+    ZeroMQ removes the file at the path before it binds: another program's socket as well as a file with data.
+
+    Args:
+        name: Name of the setting, for the error.
+        endpoint: ZeroMQ endpoint to bind.
+
+    Raises:
+        ConfigError: if the path holds a file that is not a socket, or a socket on which another program listens.
     """
     if not endpoint.startswith(_IPC) or not hasattr(sockets, "AF_UNIX"):
         return
@@ -72,7 +90,7 @@ def check_free(name: str, endpoint: str) -> None:
 
 
 def answers(where: str | int) -> bool:
-    """Return whether a program listens at the path of a Unix socket, or at a port of this machine."""
+    """Return whether a program listens at the path of a Unix socket (str) or at a TCP port of this machine (int)."""
     family = sockets.AF_UNIX if isinstance(where, str) else sockets.AF_INET
     with sockets.socket(family, sockets.SOCK_STREAM) as probe, suppress(OSError):
         probe.settimeout(_ANSWERS_WITHIN_S)

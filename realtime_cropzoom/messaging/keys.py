@@ -1,11 +1,11 @@
-"""Key files: made by ``cropzoom keys``, read by a run and by those who listen to it.
+"""Key files: ``cropzoom keys`` makes them, a run and its clients read them.
 
 A folder of keys, on the machine that runs::
 
-    server.key_secret      the run's own; it stays there
+    server.key_secret      the secret key of the run; it stays there
     server.key             its public part
-    clients/bench.key      the public part of each client: who may listen
-    bench.key_secret       to be carried to the client; all that it needs, with the run's public key in it
+    clients/bench.key      the public key of each client that may listen
+    bench.key_secret       to be copied to the client; includes the run's public key, so that the client needs no more
 
 The files have the form of ZeroMQ's certificates, which pyzmq's ``zmq.auth`` reads as well. A key is 40 characters
 of Z85.
@@ -37,17 +37,17 @@ _PUBLIC_BANNER = "#   ZeroMQ CURVE Public Certificate, made by cropzoom keys\n\n
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """What a run needs to be known by, and to know its clients."""
+    """The key pair of a run, and the folder with the keys of its clients."""
 
     public: bytes
     secret: bytes = field(repr=False)
     clients: Path
-    """The folder with the public key of everyone who may listen."""
+    """The folder with the public key of each client that may listen."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
-    """What a client needs to be let in, and to know that it talks to the right run."""
+    """The key pair of a client, and the public key of its run, with which the client verifies the run."""
 
     public: bytes
     secret: bytes = field(repr=False)
@@ -56,7 +56,11 @@ class ClientKeys:
 
 
 def read_server_keys(folder: Path) -> ServerKeys:
-    """Return the keys of a run from the folder that ``cropzoom keys`` has made. Raises ConfigError."""
+    """Return the keys of a run from the folder that ``cropzoom keys`` made.
+
+    Raises:
+        ConfigError: if the folder holds no keys of a run, or a key file in it cannot be used.
+    """
     folder = user_path(folder)
     if not has_server_keys(folder):
         raise ConfigError(f"{folder} holds no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
@@ -68,7 +72,11 @@ def read_server_keys(folder: Path) -> ServerKeys:
 
 
 def read_client_keys(path: Path) -> ClientKeys:
-    """Return a client's keys from its one file, ``NAME.key_secret``. Raises ConfigError."""
+    """Return a client's keys from its only file, ``NAME.key_secret``.
+
+    Raises:
+        ConfigError: if the file cannot be used: it is not the file of a client, or other users can read it.
+    """
     path = user_path(path)
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; expected the file of one client, such as {path}/NAME{_SECRET}")
@@ -79,7 +87,7 @@ def read_client_keys(path: Path) -> ClientKeys:
 
 
 def allowed_clients(folder: Path) -> dict[bytes, str]:
-    """Return who may listen at this moment: public key → name. A file that cannot be read lets nobody in."""
+    """Return the clients that may listen at this moment: public key → name. Skips files that cannot be read."""
     allowed = {}
     for path in _client_files(folder):
         try:
@@ -90,7 +98,11 @@ def allowed_clients(folder: Path) -> dict[bytes, str]:
 
 
 def make_server_keys(folder: Path) -> None:
-    """Make the keys of a run in ``folder``. Raises ConfigError; nothing is ever written over."""
+    """Make the keys of a run in ``folder``. Never overwrites a file.
+
+    Raises:
+        ConfigError: if a key file exists already, or cannot be written.
+    """
     _refuse_existing(folder, (_SERVER + _SECRET, _SERVER + _PUBLIC))
     public, secret = zmq.curve_keypair()
     _make_folder(folder)
@@ -100,9 +112,17 @@ def make_server_keys(folder: Path) -> None:
 
 
 def make_client_keys(folder: Path, name: str) -> Path:
-    """Make the keys of a client of the run whose keys are in ``folder``; return the file to carry to it.
+    """Make the keys of a client. Never overwrites a file.
 
-    Raises ConfigError; nothing is ever written over.
+    Args:
+        folder: Folder with the keys of the run.
+        name: Name of the client.
+
+    Returns:
+        The file to copy to the client.
+
+    Raises:
+        ConfigError: if the name cannot be used, a key file exists already, or one cannot be read or written.
     """
     check_client(folder, name)
     server = read_server_keys(folder)
@@ -115,14 +135,14 @@ def make_client_keys(folder: Path, name: str) -> Path:
 
 
 def check_client(folder: Path, name: str) -> None:
-    """Raise ConfigError where no client can be called ``name``, or one is already."""
+    """Raise ConfigError if ``name`` is not a valid name of a client, or if that client has keys already."""
     if not _NAME.match(name) or name.casefold() == _SERVER:
         raise ConfigError(f"client: given {name!r}, but expected a name such as bench, of letters and digits")
     _refuse_existing(folder, (name + _SECRET, f"{_CLIENTS}/{name}{_PUBLIC}"))
 
 
 def has_server_keys(folder: Path) -> bool:
-    """Return whether a run's keys have been made there."""
+    """Return whether ``folder`` holds the keys of a run."""
     return (folder / (_SERVER + _SECRET)).exists()
 
 
@@ -140,7 +160,7 @@ def _client_files(folder: Path) -> list[Path]:
 
 
 def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
-    """Public key, secret key, and a run's public key if the file has one. Raises ConfigError."""
+    """Return the public key, the secret key, and the run's public key (None if absent). Raises ConfigError."""
     keys = _read(path)
     if os.name == "posix" and path.stat().st_mode & _OTHERS:
         mode = path.stat().st_mode & 0o777
@@ -153,7 +173,7 @@ def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """Name → key of all keys in a file, the public one among them. Raises ConfigError."""
+    """Return all keys in a file as name → key; always includes the public key. Raises ConfigError."""
     try:
         with path.open(encoding="ascii") as file:
             lines = file.read(_LARGEST_BYTES).splitlines()
@@ -188,7 +208,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Write a new file that never was open to others, not even for a moment."""
+    """Write a new file with ``mode`` from its creation: others can never read a secret. Raises ConfigError."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
             file.write(text)

@@ -1,6 +1,6 @@
-"""How many files and connections a process may have open: raised as far as it goes, and checked before it matters.
+"""Limits of open files and connections: raises the limit of the process and checks it in advance.
 
-Libraries end the whole process, or wait for ever, where they cannot open a file. So it is looked at first.
+The check comes first because libraries abort the process, or wait without end, if they cannot open a file.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ except ImportError:  # Windows
     _IS_LIMITED = False
 
 NEEDED = 128
-"""Files that a run or a trigger process may open at once, with every output and recording: sockets, pipes, files."""
+"""Number of files (sockets, pipes, files) that a run or a trigger process may need, with all outputs and recordings."""
 NEEDED_BY_ANY = 48
-"""The same of a command that reads or listens."""
+"""The same for a command that reads or listens."""
 NEEDED_TO_LISTEN = 24
-"""The same of one subscriber, in a script."""
+"""The same for one subscriber in a script."""
 _ENOUGH = 1 << 16
 _MOST_CONNECTIONS = 250
-"""A few endpoints of so many, and descriptors still fit below 1024, where ``select`` ends."""
+"""Maximum number of connections to one endpoint. With a few endpoints all descriptors stay below 1024, the limit of
+``select``."""
 _FEWEST_CONNECTIONS = 16
 
 
 def check_open_files(needed: int = NEEDED) -> None:
-    """Raise ConfigError where this process can open too few files."""
+    """Raise ConfigError if this process cannot open ``needed`` more files."""
     if not _IS_LIMITED:
         return
     limit, open_now = _soft_limit(), _open_files()
@@ -42,7 +43,7 @@ def check_open_files(needed: int = NEEDED) -> None:
 
 
 def raise_limit() -> None:
-    """Raise the limit of open files to what this user may have, within reason."""
+    """Raise the limit of open files to the maximum of this user, at most ``_ENOUGH``. A failure is ignored."""
     if not _IS_LIMITED:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -50,12 +51,12 @@ def raise_limit() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (OSError, ValueError):  # macOS allows less than it says
+        except (OSError, ValueError):  # macOS allows less than it reports
             return
 
 
 def connections_allowed() -> int:
-    """Return how many connections one endpoint may have, so that files are left for everything else."""
+    """Return the maximum number of connections to one endpoint, which leaves files for everything else."""
     return max(_FEWEST_CONNECTIONS, min(_MOST_CONNECTIONS, (_soft_limit() - NEEDED) // 4))
 
 
@@ -68,6 +69,6 @@ def _soft_limit() -> int:
 
 def _open_files() -> int:
     try:
-        return len(os.listdir("/dev/fd")) - 1  # the listing itself is one of them
+        return len(os.listdir("/dev/fd")) - 1  # minus the listing itself
     except OSError:
         return 0

@@ -1,9 +1,9 @@
-"""What leaves a run: the messages of schema version 1, and their bytes.
+"""Messages of schema version 1: the types that a run publishes, and their encoding.
 
-A pose message travels as two parts, the topic and UTF-8 JSON (or msgpack), on the PUB
-endpoint, and as that payload alone on the conflating ``latest`` endpoint. Fields are
-added within a version, never renamed. Not-a-number is null. All times are ns of the
-sender's monotonic clock; add ``unix_offset_ns`` for Unix time.
+A pose message has two parts on the PUB endpoint: the topic and the payload (UTF-8 JSON or
+msgpack). On the conflating ``latest`` endpoint it is the payload alone. Within a version
+fields are added but never renamed. Not-a-number is null. All times are ns of the sender's
+monotonic clock; add ``unix_offset_ns`` for Unix time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SCHEMA_VERSION = 1
 
 Encoding = Literal["json", "msgpack"]
 
-# Bounds, so that whatever decodes can be reckoned with: no number is too large for a float or for another language.
+# Bounds, so that every decoded number can be computed with: none is too large for a float or for another language.
 Ns = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """A time or a duration, ns."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""A number of something, or one that counts from 0."""
+"""A count, or an index that starts at 0."""
 Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 """Any other whole number."""
 
@@ -38,28 +38,28 @@ class BoxField(msgspec.Struct, frozen=True):
     w: Whole
     h: Whole
     frame: Whole
-    """Capture index of the frame that the detector saw."""
+    """Capture index of the frame that the detector processed."""
     age_ms: float
-    """Frame time between that frame and this one."""
+    """Frame time between that frame and this one (ms)."""
 
 
 class TimeField(msgspec.Struct, frozen=True):
     """The ledger of one frame."""
 
     device_ns: int | None
-    """The source's own time for the frame, null where it has none."""
+    """Time of the source for the frame (ns, clock of the source); null if it has none."""
     captured_ns: Ns
-    """The decoded frame was handed over."""
+    """Time at which the source handed over the decoded frame."""
     detected_ns: Ns | None
-    """The detection that gave the box was done; null without one."""
+    """Time at which the detection that gave the box was done; null without a detection."""
     cropped_ns: Ns | None
-    """The model input was ready; null without a box."""
+    """Time at which the model input was ready; null without a box."""
     inferred_ns: Ns
-    """The pose was there, in frame pixels."""
+    """Time at which the pose was ready, in frame pixels."""
     published_ns: Ns
-    """The message was handed to the socket."""
+    """Time at which the message was handed to the socket."""
     unix_offset_ns: Ns
-    """Unix time less monotonic time, measured once a run."""
+    """Unix time minus monotonic time, measured once per run."""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -68,9 +68,9 @@ class Counts(msgspec.Struct, frozen=True):
     captured: Count
     processed: Count
     skipped: Count
-    """Jumped over to stay with the newest frame."""
+    """Frames skipped to keep up with the newest frame."""
     failed: Count
-    """The model gave numbers that are none, or broke off."""
+    """Frames for which the model gave numbers that are not finite, or failed."""
     unsent: Count
     """Messages dropped before the socket; their ``seq`` is missing."""
 
@@ -85,7 +85,7 @@ class FilteredKeypoint(msgspec.Struct, frozen=True, array_like=True):
     """Pixels per second."""
     vy: float | None
     sigma: float | None
-    """Standard deviation of the position in pixels, null where the filter knows none."""
+    """Standard deviation of the position (pixels); null if the filter does not estimate it."""
 
 
 class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
@@ -93,10 +93,10 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
 
     schema: int
     run: str
-    """An id for this run."""
+    """Id of this run."""
     camera: str
     seq: Count
-    """Counts pose messages from 0; a gap is a dropped message."""
+    """Number of the pose message, from 0; a gap is a dropped message."""
     frame: Count
     """Capture index."""
     state: str
@@ -104,31 +104,31 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     stream: str
     """live, stalled, reconnecting or ended."""
     keypoints: dict[str, tuple[float | None, float | None, float | None]]
-    """Name → [x, y, likelihood], frame pixels; null where there is no pose."""
+    """Name → [x, y, likelihood], frame pixels; null without a pose."""
     box: BoxField | None
     """Null before the first usable detection."""
     time: TimeField
     counts: Counts
     segment: Count = 0
-    """How often the source had broken off and come back before this frame."""
+    """Number of times that the source was interrupted and came back before this frame."""
     filtered: dict[str, FilteredKeypoint] | None = None
-    """Name → filtered position and velocity at ``time.captured_ns``; null where no filter is set."""
+    """Name → filtered position and velocity at ``time.captured_ns``; null if no filter is set."""
     arena: dict[str, tuple[float | None, float | None]] | None = None
-    """Name → [x, y] in arena space, in ``arena_unit`` of the hello; null where no calibration is set."""
+    """Name → [x, y] in arena space, in ``arena_unit`` of the hello; null if no calibration is set."""
     plausible: bool | None = None
-    """Whether the pose looks like an animal that moves as one does; null where there is no pose."""
+    """Whether shape and motion of the pose are those of an animal; null without a pose."""
     doubt: str | None = None
-    """What speaks against it: likelihood, sharpness, shape or jump; null where nothing does."""
+    """Why the pose is not plausible: likelihood, sharpness, shape or jump; null if it is plausible."""
 
     def xy(self) -> NDArray[np.float64]:
-        """Return the keypoints, (K, 2) in frame pixels, in the order of ``keypoints``; NaN where there is none."""
+        """Return the keypoints, (K, 2) float64, frame pixels, in the order of ``keypoints``; NaN without a pose."""
         import numpy as np
 
         rows = [(x, y) for x, y, _ in self.keypoints.values()]
         return np.array(rows, np.float64).reshape(-1, 2)  # None becomes NaN
 
     def likelihood(self) -> NDArray[np.float64]:
-        """Return the likelihoods, (K,) in the order of ``keypoints``; NaN where the model gives none."""
+        """Return the likelihoods, (K,) float64 in the order of ``keypoints``; NaN if the model gives none."""
         import numpy as np
 
         return np.array([likelihood for _, _, likelihood in self.keypoints.values()], np.float64)
@@ -153,31 +153,31 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     stream: str
     counts: Counts
     backlog: Count
-    """Frames captured that have no fate yet."""
+    """Number of captured frames that have no outcome yet."""
     fps: float
-    """Frames captured in the last second."""
+    """Number of frames captured in the last second."""
     detector_fps: float
-    """Detections made in the last second."""
+    """Number of detections made in the last second."""
     latency_ms: dict[str, Percentiles]
     """By stage, since the start of the run; ``total`` is captured → pose in frame pixels."""
     time_ns: Ns
     unix_offset_ns: Ns
     segment: Count = 0
-    """How often the source has broken off and come back."""
+    """Number of times that the source was interrupted and came back."""
     lost: Count = 0
-    """Frames that the camera has counted and that never came."""
+    """Number of frames that the camera counted and that never arrived."""
     too_old: Count = 0
-    """Poses that were not sent because their frame was older than ``max_age_ms``; they are among ``unsent``."""
+    """Number of poses not sent because their frame was older than ``max_age_ms``; ``unsent`` includes them."""
     recorded: Count = 0
-    """Frames in the recording of the frames as captured."""
+    """Number of frames in the recording of the captured frames."""
     unrecorded: Count = 0
-    """Frames that should be in a recording, of frames or of crops, and are not."""
+    """Number of frames that are missing from a recording, of frames or of crops."""
     refused: Count = 0
-    """Connections that were not let in: without a key, with an unknown one, or for another run."""
+    """Number of rejected connections: without a key, with an unknown key, or with the key of another run."""
     cut_off: Count = 0
-    """Connections that were ended because they sent far more than a listener does, or were too many."""
+    """Number of connections closed because they sent far more than a listener does, or because there were too many."""
     stale: Count = 0
-    """Frames left out because they were old when they came: after the start of a stream, or after it stood still."""
+    """Number of frames dropped because they arrived too old: at the start of a stream, or after it stood still."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -193,22 +193,22 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     height: Count
     """Frame height in pixels."""
     fps: float | None
-    """Nominal, null where the source does not say."""
+    """Nominal frame rate (frames per second); null if the source does not give it."""
     detector_sha256: str | None
-    """Null where a recorded schedule gives the boxes."""
+    """Hash of the detector; null if a recorded schedule gives the boxes."""
     pose_sha256: str
     config_sha256: str
     version: str
-    """Of this package."""
+    """Version of this package."""
     unix_offset_ns: Ns
     clock: str | None = None
-    """Names the monotonic clock of all times: who has the same one needs no conversion."""
+    """Name of the monotonic clock of all times. A client with the same clock needs no conversion."""
     echo: str | None = None
-    """Endpoint that tells the time, for those who have another clock; null where there is none."""
+    """Endpoint of the time server for clients with another clock; null if there is none."""
     filter: str | None = None
-    """What made ``filtered``: one_euro or kalman."""
+    """Filter that computed ``filtered``: one_euro or kalman; null if no filter is set."""
     arena_unit: str | None = None
-    """Unit of ``arena``, as in cm; null where no calibration is set."""
+    """Unit of ``arena``, such as cm; null if no calibration is set."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
@@ -218,7 +218,7 @@ class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
     run: str
     camera: str
     reason: str
-    """``finished``, ``stopped``, or what went wrong in one line."""
+    """``finished``, ``stopped``, or the error in one line."""
     counts: Counts
     time_ns: Ns
 
@@ -230,7 +230,7 @@ _DECODERS: dict[Encoding, Any] = {"json": msgspec.json.Decoder(Message), "msgpac
 
 
 def encode(message: Message, encoding: Encoding = "json") -> bytes:
-    """Return the payload of a message. In msgpack not-a-number stays what it is."""
+    """Return the payload of a message as bytes. JSON writes not-a-number as null, msgpack keeps it."""
     payload: bytes = _ENCODERS[encoding].encode(message)
     return payload
 
@@ -238,7 +238,9 @@ def encode(message: Message, encoding: Encoding = "json") -> bytes:
 def decode(payload: bytes) -> Message:
     """Return the message in ``payload``, JSON or msgpack.
 
-    Raises msgspec.ValidationError or msgspec.DecodeError where it is none.
+    Raises:
+        msgspec.DecodeError: if the bytes are neither JSON nor msgpack.
+        msgspec.ValidationError: if they are not a message of this schema.
     """
     encoding: Encoding = "json" if payload[:1] == b"{" else "msgpack"
     message: Message = _DECODERS[encoding].decode(payload)
@@ -246,7 +248,7 @@ def decode(payload: bytes) -> Message:
 
 
 def topic(message: Message, camera: str) -> bytes:
-    """Return the topic a message goes under: ``pose/<camera>``, ``status/<camera>`` …"""
+    """Return the topic under which a message is published: ``pose/<camera>``, ``status/<camera>`` …"""
     return f"{type(message).__struct_config__.tag}/{camera}".encode()
 
 
@@ -257,5 +259,5 @@ def json_schema() -> dict[str, Any]:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return ``value``, or None where it is not a finite number."""
+    """Return ``value``; None if it is not finite."""
     return value if math.isfinite(value) else None

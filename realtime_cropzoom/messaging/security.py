@@ -1,10 +1,10 @@
-"""CURVE on ZeroMQ sockets: who may connect to ours, and why we were not let in elsewhere.
+"""CURVE security of ZeroMQ sockets: decides which clients may connect, and reports why a server refused this client.
 
-A ``Guard`` stands at all sockets that are bound in one context. With keys, each connection is encrypted, and
-lasts only if the client knows the run's public key and its own is in the folder of clients *now*: the
-folder is read anew for each of them. Without keys it only sees to it that nothing but this machine
-can reach the endpoints, unless that was asked for. With or without, it cuts off who sends more than it should,
-and takes no connection of ZMTP before version 3, which a web page can imitate.
+A ``Guard`` protects all sockets that are bound in one context. With keys, each connection is encrypted, and is
+accepted only if the client knows the run's public key and its own key is in the folder of clients at that moment:
+the guard reads the folder for each connection. Without keys the guard only ensures that no other machine can reach
+the endpoints, unless ``insecure`` allows it. In both cases it cuts off connections that send more than their
+allowance, and accepts no connection of ZMTP before version 3, which a web page can imitate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ZAP = "inproc://zeromq.zap.01"
 _DOMAIN = b"cropzoom"
 _POLL_MS = 50
 _HANDSHAKE_MS = 10_000
-"""Who has not said by then who it is is dropped."""
+"""Timeout of a handshake (ms). ZeroMQ then drops the connection."""
 _KEYS_REMEMBERED = 64
 _LONGEST_SUBSCRIPTION = 512
 _SUBSCRIPTIONS_WAITING = 16
@@ -41,31 +41,32 @@ _FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL 
 _WATCHED = _FAILED | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _MECHANISM_MISMATCH = 0x11000002
 _TRIES = 3
-"""One connection that breaks off while it is made may have other reasons than a key."""
+"""Number of connections that must break off during the handshake before a warning. A single one may have another
+reason than a key."""
 
 
 class RejectedConnections:
-    """Counts who was refused. Any thread may count, and read."""
+    """Counts rejected connections. Any thread may add and read."""
 
     def __init__(self) -> None:
         self.count = 0
-        """Connections that were refused, or broke off before it was known whose they were."""
+        """Number of connections that were rejected, or broke off before the client was known."""
         self.keys: dict[str, int] = {}
-        """Public key → how often it was refused because it is no client's; the first 64 of them."""
+        """Unknown public key → number of times it was rejected; the first 64 keys only."""
         self.cut_off = 0
-        """Connections that were ended because they sent too much, or were too many."""
+        """Number of connections closed because they sent too much, or because there were too many."""
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, *, without_key: bool) -> None:
-        """Count a connection."""
+        """Count a rejected connection; the first one without a key, or with the key of another run, is logged."""
         with self._lock:
             self.count += 1
         if without_key:
             self._say("refused a client that has no key, or knows another run's; further ones are only counted")
 
     def add_cut_off(self, name: str, why: str) -> None:
-        """Count a connection to the endpoint ``name`` that was ended."""
+        """Count a connection to the endpoint ``name`` that was cut off; log the first one of each reason."""
         with self._lock:
             self.cut_off += 1
         self._say(f"{name}: a connection was cut off: {why}; further ones are only counted")
@@ -78,7 +79,7 @@ class RejectedConnections:
             logger.warning("%s", text)
 
     def add_key(self, key: str, address: str, folder: Path) -> None:
-        """Remember a key, of a connection that is counted besides."""
+        """Remember an unknown key and log it once. ``add`` counts the connection itself."""
         with self._lock:
             first = key not in self.keys and len(self.keys) < _KEYS_REMEMBERED
             if first or key in self.keys:
@@ -89,20 +90,20 @@ class RejectedConnections:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What all sockets of a run have in common."""
+    """Security settings that all sockets of a run share."""
 
     keys: ServerKeys | None = None
-    """With them, only their clients are let in."""
+    """Keys of the run: only its clients may connect. None means no keys."""
     insecure: bool = False
-    """Without them: whether endpoints may be bound that others can reach."""
+    """Without keys: whether endpoints may be bound that other machines can reach."""
     refusals: RejectedConnections = field(default_factory=RejectedConnections)
-    """Who was not let in."""
+    """Counts of the rejected connections."""
 
 
 class Guard:
-    """Stands at the sockets of one context. ``bind`` them, ``start``, and ``close`` before the sockets are closed.
+    """Protects the sockets of one context. ``bind`` them, ``start``, and ``close`` before the sockets are closed.
 
-    All of it is for the thread that the sockets belong to.
+    Call all methods from the thread that owns the sockets.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], security: Security) -> None:
@@ -112,26 +113,36 @@ class Guard:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._door: zmq.Socket[bytes] | None = None
-        if self._keys is not None:  # before any socket is bound: none is ever without it
+        if self._keys is not None:  # before any socket is bound, so that each is protected from the start
             self._door = context.socket(zmq.REP)
             self._door.bind(_ZAP)
 
     def bind(self, socket: zmq.Socket[bytes], name: str, endpoint: str, allowance: Allowance = SUBSCRIPTIONS) -> str:
-        """Bind a socket to the setting ``name`` and return the endpoint it got. Before ``start``.
+        """Bind a socket. Call it before ``start``.
 
-        A connection that sends more than ``allowance`` is cut off.
+        Args:
+            socket: Socket of the guard's context.
+            name: Name of the setting that gives the endpoint, for errors and warnings.
+            endpoint: ZeroMQ endpoint to bind.
+            allowance: How much one connection may send before it is cut off.
 
-        Raises ConfigError where others could reach it though nobody has said so, zmq.ZMQError where it cannot be bound.
+        Returns:
+            The endpoint with the port that the system chose.
+
+        Raises:
+            ConfigError: if ``endpoint`` is not an endpoint, is in use by another program, or if other machines could
+                reach it although the settings do not allow that.
+            zmq.ZMQError: if the socket cannot be bound.
         """
         check_reach(name, endpoint, keys=self._keys is not None, insecure=self._security.insecure)
         check_free(name, endpoint)
         socket.set(zmq.IPV6, int("[" in endpoint))
-        # With a domain ZeroMQ takes no connection without a version: an HTTP request would be read as messages.
+        # With a domain ZeroMQ refuses connections without a version; else it would read an HTTP request as messages.
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         if self._keys is not None:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, self._keys.secret)
-            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # where nobody answers for the keys, nobody comes in
+            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a ZAP handler every connection is refused
         socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         connections = Connections(allowance, connections_allowed())
         self._monitors[monitor(self._context, socket, _WATCHED)] = name, connections
@@ -140,23 +151,23 @@ class Guard:
         return bytes(socket.get(zmq.LAST_ENDPOINT)).decode()
 
     def sent(self, frame: zmq.Frame) -> None:
-        """Count a subscription that a bound socket has handed up, where the kernel does not count what comes."""
+        """Count a subscription that a bound socket received, for connections that the kernel does not measure."""
         try:
             descriptor = int(frame.get(zmq.SRCFD))
-        except zmq.ZMQError:  # nobody has sent it: ZeroMQ unsubscribes for who has gone
+        except zmq.ZMQError:  # no peer sent it: ZeroMQ unsubscribes for a peer that has left
             return
         for _, connections in self._monitors.values():
             connections.sent(descriptor, len(frame))
 
     def start(self) -> None:
-        """Let clients in from here on; until then they wait."""
+        """Accept clients from now on. Before, they wait."""
         self._thread = threading.Thread(target=self._watch, name="cropzoom-guard", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Let nobody in any more; who is in stays. May be called twice."""
+        """Accept no more clients; connected ones stay. May be called more than once."""
         for socket in self._guarded:
-            socket.disable_monitor()  # first: ZeroMQ would wait for ever to tell it to nobody
+            socket.disable_monitor()  # first: else ZeroMQ waits without end to deliver events that are no longer read
         self._guarded.clear()
         self._over.set()
         if self._thread is not None:
@@ -188,7 +199,7 @@ class Guard:
                     self._security.refusals.add_cut_off(name, why)
 
     def _answer(self, door: zmq.Socket[bytes]) -> None:
-        """Say whether a client may come in: ZeroMQ's authentication protocol, RFC 27."""
+        """Answer whether a client may connect, in ZeroMQ's authentication protocol (ZAP, RFC 27)."""
         request = door.recv_multipart()
         version, number, _, address, _, mechanism, *credentials = request
         name = None
@@ -205,7 +216,7 @@ class Guard:
         return name
 
     def _note(self, events: zmq.Socket[bytes], connections: Connections) -> None:
-        """Take in all that ZeroMQ says of a socket's connections: descriptors are given again at once."""
+        """Process all waiting events of a socket's connections; the system reuses descriptors at once."""
         while events.poll(0):
             event, value = parse_event(events.recv_multipart())
             if event == zmq.EVENT_ACCEPTED:
@@ -217,9 +228,10 @@ class Guard:
 
 
 def take_subscriptions_only(socket: zmq.Socket[bytes]) -> None:
-    """Bound what a publishing socket takes in: subscriptions, which are short, and few at a time. Before it is bound.
+    """Limit what a publishing socket receives to few, short subscriptions. Call it before the socket is bound.
 
-    ZeroMQ works off all that waits in one go, while the thread sends: with little room nothing else waits for long.
+    ZeroMQ processes all waiting subscriptions at once while the thread sends. With a small buffer, sending is not
+    delayed for long.
     """
     socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
     socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
@@ -227,31 +239,41 @@ def take_subscriptions_only(socket: zmq.Socket[bytes]) -> None:
 
 
 def use_client_keys(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
-    """Make a socket talk to none but the run whose key it has. Before it is connected."""
+    """Make a socket connect only to the run whose key ``keys`` holds. Call it before the socket is connected."""
     socket.set(zmq.CURVE_SERVERKEY, keys.server)
     socket.set(zmq.CURVE_PUBLICKEY, keys.public)
     socket.set(zmq.CURVE_SECRETKEY, keys.secret)
 
 
 class HandshakeMonitor:
-    """Watches how a client's socket gets on with its endpoint, so that a refusal is no silence."""
+    """Monitors the handshakes of a client's socket, so that a refusal is reported and is not mistaken for silence."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], endpoint: str, *, with_keys: bool
     ) -> None:
-        """Begin to watch; before the socket is connected."""
+        """Start to monitor. Create it before the socket is connected.
+
+        Args:
+            context: Context of the socket.
+            socket: The client's socket.
+            endpoint: The endpoint to which it will connect, for the messages.
+            with_keys: Whether the client uses keys.
+        """
         self._endpoint, self._with_keys = endpoint, with_keys
         self._socket = socket
         self._broke_off = 0
         self.succeeded = False
-        """Whether a handshake has come to its end, the last time that one did."""
+        """Whether a handshake with the endpoint has succeeded at least once."""
         self.events = monitor(context, socket, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        """Readable when there is something to ``judge``."""
+        """Socket that is readable when there are events for ``judge``."""
 
     def judge(self) -> str | None:
-        """Take in what has happened; return why nothing will ever come, in one line, or None if all is well.
+        """Process the waiting events.
 
-        Where ZeroMQ goes on trying, there is hope, and only a warning.
+        If ZeroMQ continues to connect, the fault may pass: that is only logged as a warning.
+
+        Returns:
+            Why no message will ever arrive, in one line; None if no event says so.
         """
         why = None
         while self.events.poll(0):
@@ -269,7 +291,7 @@ class HandshakeMonitor:
         return why and f"refused at {self._endpoint}: {why}"
 
     def close(self) -> None:
-        """End; before the socket is closed. May be called twice."""
+        """Stop to monitor. Call it before the socket is closed. May be called more than once."""
         with suppress(zmq.ZMQError):
             self._socket.disable_monitor()
         self.events.close(linger=0)
@@ -295,16 +317,22 @@ class HandshakeMonitor:
 
 
 def monitor(context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
-    """Return a socket on which ``events`` of another one arrive; ``disable_monitor`` comes before closing it."""
+    """Return a socket on which the events of another socket arrive.
+
+    Args:
+        context: Context of both sockets.
+        socket: The socket to monitor. Call its ``disable_monitor`` before it is closed.
+        events: Bit mask of ``zmq.EVENT_*``.
+    """
     address = f"inproc://monitor-{secrets.token_hex(8)}"
     socket.monitor(address, events)
     pair = context.socket(zmq.PAIR)
-    pair.set(zmq.RCVHWM, 0)  # where it is full, ZeroMQ's own thread would wait, and with it all messages
+    pair.set(zmq.RCVHWM, 0)  # no limit: a full queue would block ZeroMQ's own thread, and so all messages
     pair.connect(address)
     return pair
 
 
 def parse_event(parts: list[bytes]) -> tuple[int, int]:
-    """Return event and value of what a monitor gives. zmq.utils.monitor does it too, but brings asyncio along."""
+    """Return event and value of a monitor's message. ``zmq.utils.monitor`` does the same, but imports asyncio."""
     event, value = struct.unpack("=HI", parts[0])
     return event, value

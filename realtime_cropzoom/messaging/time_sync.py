@@ -1,15 +1,15 @@
-"""Time synchronisation: the offset of another machine's clock, and how sure it is.
+"""Time synchronisation: measures the offset of another machine's clock and its uncertainty.
 
-``ClockSync`` measures it in a thread of its own, so that no reader waits for an exchange. The thread runs only if
-the publisher has another clock than this machine. ``sinks.time_sync_server`` answers.
+``ClockSync`` measures the offset in its own thread, so that no reader waits for an exchange. The thread runs only if
+the publisher has another clock than this machine. ``sinks.time_sync_server`` is the server.
 
-An exchange gives four times: sent and back on our clock, received and answered on the other. Whatever the way
-there and the way back took, the other clock was ahead by no less than ``answered - back`` and by no more than
-``received - sent``: the offset is half-way between, uncertain by half of what the ways took together. Of several
-exchanges the quickest is the most certain.
+An exchange gives four times: sent and back on our clock, received and answered on the other clock. However long each
+way took, the other clock was ahead by at least ``answered - back`` and at most ``received - sent``. The offset is the
+middle of this range, and its uncertainty is half of the time that both ways took together. Of several exchanges the
+quickest is the most certain.
 
-On the wire a request is one frame of up to 64 bytes, whatever they are; the answer is two frames, those bytes again
-and JSON (``EchoReply``). A REQ socket does it; so does a DEALER.
+On the wire a request is one frame of up to 64 arbitrary bytes. The reply is two frames: the same bytes and JSON
+(``EchoReply``). REQ and DEALER sockets can send requests.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from realtime_cropzoom.messaging.message import HelloMessage, Ns
 from realtime_cropzoom.messaging.security import use_client_keys
 
 MARK_BYTES = 64
-"""A request longer than this is not answered."""
+"""Maximum size of a request (bytes). The server does not answer a longer one."""
 DRIFT = 500e-6
-"""How fast two clocks may part, at most: as fast as a system lets its clock be slewed while it is set right."""
+"""Maximum drift between two clocks (s per s): the rate at which a system may slew its clock to correct it."""
 _TCP = re.compile(r"^tcp://(?P<host>[^;]+):(?P<port>[\d*]+)$")
 _EXCHANGES = 16
 _EVERY_S = 2.0
-"""So that what clocks may part meanwhile stays near a millisecond."""
+"""Time between measurements (s). Within it the clocks drift apart by at most about a millisecond."""
 _RETRY_S = 0.2
 _PATIENCE_S = 0.5
 _LARGEST_FRAME = 1024
@@ -47,56 +47,56 @@ class EchoReply(msgspec.Struct, frozen=True):
     """The answer of the echo."""
 
     clock: str
-    """Names the clock of both times, as in the hello."""
+    """Name of the clock of both times, as in the hello."""
     received_ns: Ns
-    """The request came."""
+    """Time at which the request arrived (ns)."""
     answered_ns: Ns
-    """The answer went."""
+    """Time at which the reply was sent (ns)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question and its answer; ns."""
+    """Times of one request and its reply (ns)."""
 
     sent_ns: int
-    """Our clock."""
+    """Request sent, on our clock."""
     received_ns: int
-    """The other clock."""
+    """Request received, on the other clock."""
     answered_ns: int
-    """The other clock."""
+    """Reply sent, on the other clock."""
     back_ns: int
-    """Our clock."""
+    """Reply received, on our clock."""
 
     @property
     def roundtrip_ns(self) -> int:
-        """What both ways took together; negative where a clock has stepped, or somebody lies."""
+        """Time that both ways took together (ns); negative if a clock stepped or the reply is false."""
         return (self.back_ns - self.sent_ns) - (self.answered_ns - self.received_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """How far another clock is ahead of ours."""
+    """Offset of another clock from ours, with its uncertainty."""
 
     offset_ns: int
-    """The other clock less ours."""
+    """The other clock minus ours (ns)."""
     uncertainty_ns: int
-    """The true offset was no farther from this one, when it was measured."""
+    """Maximum error of the offset at the time of the measurement (ns)."""
     measured_ns: int
-    """When, on our clock."""
+    """Time of the measurement (ns, our clock)."""
 
     def uncertainty_at_ns(self, at_ns: int) -> int:
-        """Return how uncertain the offset is at another time: clocks part, by ``DRIFT`` at most."""
+        """Return the uncertainty (ns) at another time (ns, our clock): it grows by ``DRIFT``, the maximum drift."""
         if self == SAME_CLOCK:
             return 0
         return self.uncertainty_ns + round(DRIFT * abs(at_ns - self.measured_ns))
 
 
 SAME_CLOCK = ClockOffset(0, 0, 0)
-"""Of who has the same clock as we: nothing to measure."""
+"""Offset of a publisher with the same clock as ours: nothing to measure."""
 
 
 def estimate(exchanges: Iterable[Exchange]) -> ClockOffset | None:
-    """Return what the quickest exchange says; None where there is none that makes sense."""
+    """Return the offset of the quickest exchange; None if no exchange is plausible."""
     usable = [e for e in exchanges if e.roundtrip_ns >= 0 and e.answered_ns >= e.received_ns]
     if not usable:
         return None
@@ -106,10 +106,14 @@ def estimate(exchanges: Iterable[Exchange]) -> ClockOffset | None:
 
 
 def better(old: ClockOffset | None, new: ClockOffset) -> ClockOffset:
-    """Return which of two measurements of a clock counts once the new one is there: the more certain one.
+    """Return the more certain of two measurements of a clock.
 
-    Where both cannot be true, a clock has stepped meanwhile, as one does that stands still in a machine's sleep:
-    then it is the new one.
+    If the two contradict each other, a clock has stepped meanwhile, for example because it stood still while its
+    machine slept. Then the new one counts.
+
+    Args:
+        old: The last measurement; None if there is none.
+        new: The measurement just made.
     """
     if old is None:
         return new
@@ -119,19 +123,27 @@ def better(old: ClockOffset | None, new: ClockOffset) -> ClockOffset:
 
 
 def endpoint_beside(publish: str) -> str | None:
-    """Return where the echo of a publisher at ``publish`` is: on the same host, at a port that the system chooses.
+    """Return where to bind the time server of a publisher: on the same host, at a port that the system chooses.
 
-    None where nobody on another machine can be listening (ipc, inproc).
+    Returns:
+        The endpoint; None if ``publish`` is not a tcp endpoint (ipc, inproc), which no other machine can reach.
     """
     tcp = _TCP.match(publish)
     return None if tcp is None else f"tcp://{tcp['host']}:*"
 
 
 def endpoint_seen_from(subscribed: str, echo: str | None) -> str | None:
-    """Return where somebody who is connected to ``subscribed`` reaches the echo that a hello names.
+    """Return the endpoint at which a subscriber reaches the time server that a hello names.
 
-    It is on the host that the poses come from, whatever that host calls itself: only the port is taken from the
-    hello. None where that gives no endpoint.
+    The server runs on the host that sends the poses. The hello may name that host differently, so that only the port
+    is taken from it.
+
+    Args:
+        subscribed: Endpoint to which the subscriber is connected.
+        echo: Field ``echo`` of the hello.
+
+    Returns:
+        The endpoint; None if the two give no valid tcp endpoint.
     """
     here, there = _TCP.match(subscribed), _TCP.match(echo or "")
     if here is None or there is None or not there["port"].isdigit() or not 0 < int(there["port"]) < 65536:
@@ -149,18 +161,23 @@ class _Target:
 
 
 class ClockSync:
-    """Learns from hellos whose clock counts, and knows how far it is from ours."""
+    """Measures the offset of the clock that the last hello names."""
 
     def __init__(self, subscribed: str, keys: ClientKeys | None = None) -> None:
-        """``subscribed`` is the endpoint where the hellos come from, ``keys`` what lets us in there."""
+        """Start nothing yet: ``attend`` starts the thread.
+
+        Args:
+            subscribed: Endpoint from which the hellos come.
+            keys: Keys of this client; None if the run has no keys.
+        """
         self._subscribed, self._keys = subscribed, keys
         self._target: _Target | None = None
-        self._measured: tuple[_Target, ClockOffset] | None = None  # one assignment, so that they belong together
+        self._measured: tuple[_Target, ClockOffset] | None = None  # set in one assignment, so that both belong together
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def attend(self, hello: HelloMessage) -> None:
-        """Measure the clock of ``hello`` from now on, if it is another one and has an echo."""
+        """Measure the clock of ``hello`` from now on, if it is not ours and the hello names a time server."""
         endpoint = endpoint_seen_from(self._subscribed, hello.echo)
         if hello.clock in (None, clock_id()) or endpoint is None:
             self._target = None
@@ -174,14 +191,14 @@ class ClockSync:
             self._thread.start()
 
     def offset_to(self, clock: str | None) -> ClockOffset | None:
-        """Return how far ``clock`` is ahead of ours; None while that is not known."""
+        """Return the offset of ``clock`` from ours; None while it is unknown."""
         if clock == clock_id():
             return SAME_CLOCK
         measured = self._measured
         return measured[1] if clock is not None and measured and measured[0].clock == clock else None
 
     def close(self) -> None:
-        """End the thread; may be called twice."""
+        """Stop the thread. May be called more than once."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:
@@ -200,7 +217,7 @@ class ClockSync:
                 self._wake.wait(_EVERY_S if offset or not target else _RETRY_S)
 
     def _measure(self, context: zmq.Context[zmq.Socket[bytes]], target: _Target) -> ClockOffset | None:
-        """Ask several times, until one question is not answered; None where nobody answers."""
+        """Exchange several times, until one request gets no reply; return None if no exchange is usable."""
         exchanges: list[Exchange] = []
         with contextlib.suppress(zmq.ZMQError), context.socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
@@ -214,7 +231,7 @@ class ClockSync:
         return estimate(exchanges)
 
     def _exchange(self, socket: zmq.Socket[bytes], clock: str) -> Exchange | None:
-        """Ask once; None where no answer comes in time. Answers to what was asked before are passed over."""
+        """Exchange once; return None if no reply comes in time. Drops late replies to earlier requests."""
         mark, deadline = secrets.token_bytes(8), time.monotonic() + _PATIENCE_S
         sent_ns = now_ns()
         socket.send(mark, zmq.NOBLOCK)
@@ -229,7 +246,7 @@ class ClockSync:
 
 
 def _reply(parts: list[bytes], mark: bytes) -> EchoReply | None:
-    """The answer to ``mark``, or None where the frames are none."""
+    """Return the reply to ``mark``, or None if the frames are not a reply to it."""
     if len(parts) != 2 or parts[0] != mark:
         return None
     try:
