@@ -1,6 +1,6 @@
-"""Cameras of the operating system, through PyAV: V4L2 on Linux, DirectShow on Windows, AVFoundation on macOS.
+"""Cameras of the operating system as sources, through PyAV: V4L2 (Linux), DirectShow (Windows), AVFoundation (macOS).
 
-``camera:0`` is the first one, ``camera:/dev/video2`` a device of Linux, ``camera:Integrated Webcam``
+``camera:0`` is the first camera, ``camera:/dev/video2`` a Linux device, and ``camera:Integrated Webcam``
 a name as ``cropzoom cameras`` lists it.
 """
 
@@ -40,18 +40,26 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A camera that is there."""
+    """A connected camera."""
 
     spec: str
-    """What ``cropzoom run`` takes for it."""
+    """The SOURCE for ``cropzoom run``."""
     name: str
     modes: tuple[v4l2.Mode, ...] = ()
     problem: str = ""
-    """Why its modes are not known."""
+    """Reason why its modes are unknown; empty if there is none."""
 
 
 def open_camera(which: str, options: SourceOptions) -> LiveVideo:
-    """Open a camera. Raises SourceError, in one line that says what to do."""
+    """Open a camera.
+
+    Args:
+        which: Index, device path or name of the camera.
+        options: Options for opening it. What the camera does not fulfil is listed in the notes of its info.
+
+    Raises:
+        SourceError: if the camera cannot be opened; one line that says what to do.
+    """
     system = _FORMATS.get(sys.platform)
     if system is None:
         raise SourceError(f"camera:{which}: cameras of {sys.platform} are unknown; expected Linux, Windows or macOS")
@@ -78,7 +86,13 @@ def open_camera(which: str, options: SourceOptions) -> LiveVideo:
 
 
 def compare(info: SourceInfo, pixel_format: str, options: SourceOptions) -> list[str]:
-    """Return in words what was asked of a camera and is not what it gives."""
+    """Return, in words, the requested options that differ from what the camera provides.
+
+    Args:
+        info: Properties of the open camera.
+        pixel_format: Its pixel format, as FFmpeg names it.
+        options: The requested options.
+    """
     differences = []
     if options.size is not None and options.size != (info.width, info.height):
         differences.append(f"asked for {options.size[0]}x{options.size[1]}, got {info.width}x{info.height}")
@@ -94,7 +108,7 @@ def compare(info: SourceInfo, pixel_format: str, options: SourceOptions) -> list
 
 
 def list_cameras() -> list[Listed]:
-    """Return the operating system's cameras."""
+    """Return the cameras of the operating system; empty if the system or PyAV cannot list them."""
     system = _FORMATS.get(sys.platform)
     if system == "v4l2":
         return [Listed(f"camera:{d.path}", d.name, d.modes, d.problem) for d in v4l2.list_devices()]
@@ -123,7 +137,7 @@ def _windows_url(which: str) -> str:
 
 
 def _by_name(which: str, devices: list[tuple[str, Path]]) -> Path:
-    """The one with that name, or the only one whose name holds it; a camera may have several nodes: the first."""
+    """Return the first device with that name, else the first whose name contains it: a camera may have several."""
     for found in (
         [path for name, path in devices if name.lower() == which.lower()],
         [path for name, path in devices if which and which.lower() in name.lower()],
@@ -142,7 +156,7 @@ _URLS: dict[str, Callable[[str], str]] = {
 
 
 def _asked(system: str, options: SourceOptions) -> dict[str, str]:
-    asked = {"fflags": "nobuffer", **LOW_DELAY}  # what was read to find out what it is, is thrown away
+    asked = {"fflags": "nobuffer", **LOW_DELAY}  # frames read to probe the format are discarded
     if options.size is not None:
         asked["video_size"] = "{}x{}".format(*options.size)
     if options.fps is not None:
@@ -155,7 +169,7 @@ def _asked(system: str, options: SourceOptions) -> dict[str, str]:
 
 
 def _control(system: str, url: str, options: SourceOptions) -> list[str]:
-    """Set what FFmpeg has no words for; return what could not be set."""
+    """Set exposure and gain, which FFmpeg cannot; return messages about those that could not be set."""
     if options.exposure_ms is None and options.gain is None:
         return []
     if system != "v4l2":

@@ -1,7 +1,7 @@
-"""What cameras and streams share: a container that is read as its frames come, through PyAV.
+"""Common base of cameras and streams: reads frames as they arrive, through PyAV.
 
-Only whole frames are handed on. What the decoder calls damaged, and what leans on it or on what
-never came, is left out and counted; so is what had been waiting and is old by now.
+Only intact and recent frames are yielded. Frames that the decoder reports as damaged, that depend on
+damaged or missing ones, or that waited in a buffer until they were old, are dropped and counted.
 """
 
 from __future__ import annotations
@@ -29,51 +29,55 @@ from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 logger = logging.getLogger(__name__)
 
 LOW_DELAY = {"flags": "low_delay"}
-"""No frame is held back to sort it."""
+"""FFmpeg options with which the decoder holds back no frame for reordering."""
 _REORDERED = 32
-"""More frames than any decoder holds back."""
+"""Number of corrupt timestamps to remember: more than the frames that any decoder holds back."""
 _SUSPECT = 3
-"""A packet that came incomplete is marked too early by one where FFmpeg finds the frames in the data; and after
-the frame that does not decode, the decoder begins the next one with what it has left of that, a key frame too."""
+"""Number of packets to distrust from a corrupt one on. FFmpeg's parser may flag a packet one too early, and after a
+frame that does not decode, the decoder starts the next one, even a key frame, with leftover data."""
 _NO_CLOCK = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
-"""Formats without times; FFmpeg makes up 25 frames a second."""
+"""Formats without timestamps, for which FFmpeg assumes 25 frames per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What to open, and how."""
+    """Address of a camera or stream, and the options for opening it."""
 
     url: str
-    """As FFmpeg takes it."""
+    """The URL or device for FFmpeg."""
     shown: str
-    """As it is named in messages, without a password."""
+    """Its name in messages, without a password."""
     name: str
-    """Short, of letters that a file name may have."""
+    """Short name of characters that are allowed in file names."""
     explain: Callable[[Exception], str]
-    """What an error means and what to do about it, in words."""
+    """Returns what an error means and what to do about it, in words."""
     format: str | None = None
-    """FFmpeg's input format, such as v4l2; None where it finds out itself."""
+    """FFmpeg's input format, such as v4l2; None if FFmpeg detects it."""
     options: dict[str, str] = field(default_factory=dict)
     timeout_s: tuple[float, float] = (10.0, 5.0)
-    """To open, and to wait for the next frame."""
+    """Timeouts (s) for opening and for waiting for the next frame."""
     asked_fps: float | None = None
     stopped: Callable[[], bool] = never
-    """Whether the run has ended: then no further packet is read."""
+    """Returns whether the run has ended; no further packet is read then."""
     keep_packets: bool = False
-    """Hand on the frames as they came, compressed, too."""
+    """Whether to provide the compressed frames beside their pixels."""
 
 
 class LiveVideo:
-    """A camera or stream. Opened, read and closed in one thread."""
+    """Camera or stream. One thread opens, reads and closes it."""
 
     def __init__(self, address: Address) -> None:
-        """Open it and wait for the first whole frame. Raises SourceError, in one line."""
+        """Open ``address`` and wait for the first intact frame.
+
+        Raises:
+            SourceError: if it cannot be opened or no intact frame comes in time; one line.
+        """
         self._address = address
         self._damaged = 0
         self._left_out = 0
         self._corrupt: deque[int | None] = deque(maxlen=_REORDERED)
         self._suspect = 0
-        """So many of the next packets may be damaged, whatever the decoder says."""
+        """Number of next packets that may be damaged although the decoder reports no error."""
         self._waited_ns = 0
         self._reformatter = VideoReformatter()
         try:
@@ -93,7 +97,11 @@ class LiveVideo:
             raise
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield frames as they come. Raises SourceError when they break off, or the stream ends."""
+        """Yield frames as they arrive, until the run stops.
+
+        Raises:
+            SourceError: if frames stop arriving, stay damaged, or the stream ends.
+        """
         fresh = Freshness(self.info.fps)
         has_clock = self._container.format.name not in _NO_CLOCK
         clock = FrameClock()
@@ -117,7 +125,7 @@ class LiveVideo:
             lost_before = stale_before = 0
 
     def problems(self) -> list[str]:
-        """Say how many frames came damaged, or were missed."""
+        """Return the number of damaged or missing frames, in words; empty if there were none."""
         if not self._damaged:
             return []
         return [f"{self._address.shown}: {self._damaged} frames came damaged or not at all, and were left out"]
@@ -127,16 +135,16 @@ class LiveVideo:
         self._container.close()
 
     def _look(self) -> SourceInfo:
-        """Find the picture, and what it is like once a frame of it is whole."""
+        """Set up the decoder and return the properties of the stream once a frame is intact."""
         shown = self._address.shown
         if not self._container.streams.video:
             raise SourceError(f"{shown} has no picture in it; expected a camera or a video stream")
         stream = self._stream = readable(self._container.streams.video[0], self._address.shown)
         context = stream.codec_context
         context.thread_type = "SLICE"  # threads that work on several frames at once would hold them back
-        if context.name in LEANING:  # an error is an error, nothing to paint over
+        if context.name in LEANING:  # report an error instead of concealing it
             context.options = {**context.options, "err_detect": "explode"}
-            context.thread_count = 1  # in several threads, one that fails is not heard of
+            context.thread_count = 1  # with several threads, FFmpeg does not report the failure of one
         self._recovery = Recovery(context.name, bytes(context.extradata or b""))
         self._trail = PacketBuffer(stream, keep=self._address.keep_packets)
         deadline_ns = now_ns() + round(self._address.timeout_s[0] * 1e9)
@@ -165,7 +173,7 @@ class LiveVideo:
             self._check_patience(deadline_ns)
 
     def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
-        """Return the frames that come of a packet, none where it does not decode."""
+        """Return the frames decoded from a packet; empty if it does not decode."""
         self._suspect = _SUSPECT if packet.is_corrupt else max(0, self._suspect - 1)
         missing = self._recovery.add(packet, packet.pts, now_ns())
         if missing:
@@ -174,10 +182,10 @@ class LiveVideo:
             frames = packet.decode()
         except av.FFmpegError as error:
             logger.debug("%s: a frame does not decode: %s", self._address.shown, words(error))
-            self._suspect = max(self._suspect, 2)  # it begins the next frame with what it has left of this one
+            self._suspect = max(self._suspect, 2)  # the decoder starts the next frame with leftover data
             self._spoil()
             return []
-        if self._suspect:  # some decoders keep quiet about it, and hand it on later
+        if self._suspect:  # some decoders report no error and return the damaged frame later
             self._corrupt.append(packet.pts)
             self._recovery.damaged(now_ns())
         self._trail.add(packet, frames)
@@ -202,7 +210,7 @@ class LiveVideo:
         self._trail.spoil()
 
     def _check_patience(self, deadline_ns: int | None) -> None:
-        """Raise SourceError where no whole frame comes, before the first one or after damage."""
+        """Raise SourceError if no intact frame comes in time, before the first one or after damage."""
         if deadline_ns is not None and now_ns() > deadline_ns:
             raise SourceError(
                 f"{self._address.shown} sends, but no whole frame came within {self._address.timeout_s[0]:g} s; "
@@ -215,7 +223,7 @@ class LiveVideo:
             )
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
-        """Yield packets until the run ends, whether or not a frame comes of them. Raises SourceError."""
+        """Yield packets until the run ends, decodable or not. Raises SourceError if the stream fails or ends."""
         packets = self._container.demux(self._stream)
         while not self._address.stopped():
             asked_ns = now_ns()
@@ -230,7 +238,12 @@ class LiveVideo:
 
 
 def of_cameras_only(name: str, options: SourceOptions) -> list[str]:
-    """Say which of the options are of cameras only, for a source that is as its sender makes it."""
+    """Return a message about set options that only cameras have; empty if none is set.
+
+    Args:
+        name: Name of the stream, for the message.
+        options: The requested options.
+    """
     given = {
         "camera_size": options.size, "pixel_format": options.pixel_format, "exposure_ms": options.exposure_ms,
         "gain": options.gain, "roi": options.roi, "trigger": options.trigger or None,

@@ -1,7 +1,7 @@
-"""A camera or stream that comes back: opened again when it breaks off, until a limit or the end of the run.
+"""Reconnection of live sources: opens a camera or stream again when it is lost, until a limit or the end of the run.
 
-Whoever reads it sees one sequence of frames in which time goes on: frame time jumps by as long
-as no frames came. Each time it comes back a new *segment* begins.
+The reader sees one sequence of frames with continuous time: frame time jumps by the duration of the
+outage. A new *segment* begins each time the source comes back.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _TOLERANCE = 0.1
 _LEAST_FRAMES = 2
 _STALL_NS = 500_000_000
 _STALL_INTERVALS = 3
-"""A stall is what the capture stage calls one by default."""
+"""Number of frame intervals without a frame that count as a stall: the default of the capture stage."""
 _CATCH_UP_NS = 1_000_000_000
-"""So long after a stall frames may still come in a burst."""
+"""Time (ns) after a stall in which frames may still arrive in a burst, and are not counted."""
 _STALLS = 4
-"""More long pauses in a row are no stalls: the source is as slow as that."""
+"""Maximum number of long pauses in a row that count as stalls. After more, the source is simply slow."""
 _DELAYS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
-"""Before the first tries; then the last of them again and again."""
+"""Delays (s) before the first tries. The last one applies to all further tries."""
 _PER_MINUTE = 5
 _MINUTE_S = 60.0
 
@@ -39,24 +39,24 @@ logger = logging.getLogger(__name__)
 
 
 class RateCheck:
-    """Counts frames for two seconds and says once, where nobody can miss it, if they are too few or too many.
+    """Measures the frame rate over two seconds and warns once, prominently, if it is too low or too high.
 
-    A stall says nothing about the rate: after one, counting begins anew.
+    A stall is no evidence about the rate: the count starts again after one.
     """
 
     def __init__(self, info: SourceInfo) -> None:
         self._info = info
         self._stall_ns = max(_STALL_NS, round(_STALL_INTERVALS * 1e9 / info.fps) if info.fps else 0)
         self._begin_ns = 0
-        """Frames before this moment do not count."""
+        """Time (ns) before which frames are not counted."""
         self._first_ns: int | None = None
         self._last_ns: int | None = None
         self._frames = self._stalls = 0
         self.measured_fps: float | None = None
-        """None until it is known."""
+        """Measured frames per second; None until the measurement is complete."""
 
     def add(self, received_ns: int) -> None:
-        """Count a frame."""
+        """Count a frame that was received at ``received_ns``."""
         if self.measured_fps is not None or self._after_stall(received_ns) or received_ns < self._begin_ns:
             return
         if self._first_ns is None:
@@ -69,7 +69,7 @@ class RateCheck:
             self._say(self.measured_fps)
 
     def _after_stall(self, received_ns: int) -> bool:
-        """Whether a stall has ended with this frame; if so, what was counted is forgotten."""
+        """Return whether a stall has ended with this frame; if so, reset the count."""
         last_ns, self._last_ns = self._last_ns, received_ns
         long = last_ns is not None and received_ns - last_ns > self._stall_ns
         self._stalls = self._stalls + 1 if long else 0
@@ -91,10 +91,10 @@ class RateCheck:
 
 
 class ReconnectBackoff:
-    """At once, then later and later; never more than five times within a minute.
+    """Delay before each reconnection: none at first, then increasing; at most five tries per minute.
 
-    One that comes back only to break off again is not tried any faster for it: the tries begin
-    anew when a minute has gone by without one.
+    A source that comes back and is soon lost again is not tried faster: the delays start again
+    only after a minute without a try.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class ReconnectBackoff:
         self._step = 0
 
     def delay_s(self, at_ns: int) -> float:
-        """Return how long to wait from ``at_ns`` on before the next try."""
+        """Return the time (s) to wait from ``at_ns`` on before the next try."""
         if self._tries and at_ns - self._tries[-1] >= _MINUTE_S * 1e9:
             self._step = 0
         delay_s = _DELAYS_S[min(self._step, len(_DELAYS_S) - 1)]
@@ -111,23 +111,23 @@ class ReconnectBackoff:
         return delay_s
 
     def tried(self, at_ns: int) -> None:
-        """Count a try."""
+        """Record a try at ``at_ns``."""
         self._tries.append(at_ns)
         self._step += 1
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What to do when the frames break off."""
+    """Policy for a live source that is lost."""
 
     give_up_after_s: float | None = None
-    """So long without frames ends the run; None never does."""
+    """Time (s) without frames after which the run ends; None for no limit."""
     adapt: bool = False
-    """Scale frames of another size to the first one's, instead of refusing them."""
+    """Whether to scale frames of another size to the size of the first one, instead of refusing them."""
 
 
 class Reconnecting:
-    """A live source and its successors. As any source, used in one thread; ``state`` may be read from others."""
+    """Live source that is opened again when it is lost. One thread uses it; other threads may read ``state``."""
 
     def __init__(self, source: Source, reopen: Callable[[], Source], policy: Policy, stop: Event) -> None:
         self.info: SourceInfo = source.info
@@ -140,10 +140,14 @@ class Reconnecting:
         self._last_pts_ns = -1
         self._pacing = ReconnectBackoff()
         self._gone_ns: int | None = None
-        """Since when there are no frames; one that comes back and gives none has not come back."""
+        """Time (ns) since which no frame came; None while frames come. Reopening without a frame does not count."""
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield frames until the run stops. Raises SourceError where the limit is reached, or frames changed size."""
+        """Yield frames until the run stops.
+
+        Raises:
+            SourceError: if the source stays away for longer than the limit of the policy.
+        """
         while self._source is not None and not self._stop.is_set():
             reason = "it ended"
             try:
@@ -156,11 +160,11 @@ class Reconnecting:
             self._source = self._come_back(reason)
 
     def problems(self) -> list[str]:
-        """Say what all segments had to say. That it broke off is none: it came back, and ``segment`` tells."""
+        """Return the messages of all segments. A loss is no problem here: ``segment`` of the frames shows it."""
         return self._problems + (self._source.problems() if self._source else [])
 
     def close(self) -> None:
-        """Release what is open."""
+        """Close the source that is open, if any."""
         if self._source is not None:
             self._source.close()
 
@@ -179,7 +183,7 @@ class Reconnecting:
             yield replace(self._fitted(captured), pts_ns=self._last_pts_ns, segment=self.reconnects)
 
     def _fitted(self, captured: CapturedFrame) -> CapturedFrame:
-        """A frame as large as the first one was: coordinates keep their meaning."""
+        """Return the frame, scaled if necessary to the first frame's size, so that coordinates keep their meaning."""
         width, height = self.info.width, self.info.height
         if (captured.width, captured.height) == (width, height) or not self._policy.adapt:
             return captured  # the capture stage refuses another size, in words
@@ -197,7 +201,7 @@ class Reconnecting:
         source.close()
 
     def _come_back(self, reason: str) -> Source | None:
-        """Try until it is there again; None where the run stops. Raises SourceError at the limit."""
+        """Try until the source can be opened. Returns None if the run stops; raises SourceError at the limit."""
         logger.warning("%s broke off: %s; reconnecting", self.info.name, reason)
         self._gone_ns = gone_ns = now_ns() if self._gone_ns is None else self._gone_ns
         while True:

@@ -1,51 +1,58 @@
-"""Which frames of a live source are old although they come now, and which time a frame has. Pure."""
+"""Staleness of live frames: finds frames that waited in a buffer, and gives each frame its time. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 
 _STALL_NS = 1_000_000_000
-"""Shorter hiccups lose nothing: what they hold up is not yet too old to be sent."""
+"""Minimum duration (ns) of a stall. Frames delayed by a shorter pause are still recent enough to send."""
 _STALL_INTERVALS = 5
 _AT_ONCE = 0.25
-"""A frame that took less than this part of an interval to come was already waiting."""
+"""A frame that arrived after less than this fraction of an interval was already waiting."""
 _BURST_OF = 4
 _RUSHING = 0.5
-"""So many frames that take less than this part of their time are of a burst, whatever one of them had to wait."""
+"""``_BURST_OF`` frames that arrive within less than this fraction of their own time span are part of a burst, even if
+the reader had to wait for one of them."""
 _SETTLED_WITHIN_NS = 2_000_000_000
 _SANE_NS = 1_000_000_000
 _DRIFT = 1e-3
-"""No clock of a camera is off by more than this."""
+"""Maximum relative rate error of a camera's clock."""
 
 
 class Freshness:
-    """Tells frames that had been waiting somewhere from those that come as they are taken.
+    """Distinguishes frames that waited in a buffer from frames that arrive as they are taken.
 
-    A server may begin with what it has kept; after a network has stood still, a second's frames
-    come in a burst; a driver's buffers fill while nobody reads them. At the start and after a
-    stall, frames are old until one had to be waited for, and by the stream's own clock is neither
-    held up nor in the middle of a burst. Within two seconds all are taken again, whatever they look like.
+    A server may start with frames that it stored, a second of frames may arrive in a burst after the
+    network stalled, and the buffers of a driver fill while no thread reads them. At the start and after a
+    stall, frames are therefore stale until the reader had to wait for one that, by the stream's own clock,
+    is neither delayed nor inside a burst. After two seconds at the latest, all frames are accepted again.
     """
 
     def __init__(self, fps: float | None) -> None:
         self._interval_ns = 1e9 / fps if fps else 1e8
         self._last_ns: int | None = None
         self._settled_at_ns: int | None = None
-        """Until when at the latest frames may be old; None while all are fresh."""
+        """Latest time (ns) until which frames may be stale; None while all are fresh."""
         self._arrivals: deque[tuple[int, int]] = deque(maxlen=_BURST_OF)
-        """When the last frames came that may be old, and their own times."""
+        """Arrival times and own times (ns) of the last frames that may be stale."""
         self._lead_ns: int | None = None
-        """How far the clock here was ahead of the stream's own, for the last fresh frame."""
+        """Arrival time minus own time (ns) of the last fresh frame; None if unknown."""
 
     def is_old(self, received_ns: int, waited_ns: int, own_ns: int | None = None) -> bool:
-        """Whether the frame received now, after a wait of ``waited_ns`` for it, was old when it came."""
+        """Return whether a frame was stale when it arrived.
+
+        Args:
+            received_ns: Time (ns) at which it arrived, on the clock of this machine.
+            waited_ns: Time (ns) that the reader waited for it.
+            own_ns: Its time (ns) on the clock of the stream; None if it has none.
+        """
         last_ns, self._last_ns = self._last_ns, received_ns
         if last_ns is None:
             self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
         elif received_ns - last_ns > max(_STALL_NS, _STALL_INTERVALS * self._interval_ns):
             self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
             self._arrivals.clear()
-            return True  # the one that was held up longest
+            return True  # the frame that was delayed longest
         lead_ns = None if own_ns is None else received_ns - own_ns
         if self._settled_at_ns is not None and received_ns < self._settled_at_ns:
             held_up = lead_ns is not None and self._lead_ns is not None and lead_ns - self._lead_ns > _STALL_NS
@@ -57,7 +64,7 @@ class Freshness:
         return False
 
     def _rushes(self, received_ns: int, own_ns: int | None) -> bool:
-        """Whether frames still come faster than they were taken: a burst may pause when the network does."""
+        """Return whether frames arrive faster than they were taken. A burst may pause when the network does."""
         if own_ns is None:
             return False
         self._arrivals.append((received_ns, own_ns))
@@ -67,7 +74,7 @@ class Freshness:
 
 
 class FrameClock:
-    """Frame time: the stream's own as long as it goes on as the clock does, else when the frame came."""
+    """Frame time from the stream's own clock while that agrees with ours; from then on, the time of arrival."""
 
     def __init__(self) -> None:
         self._trusted = True
@@ -77,7 +84,12 @@ class FrameClock:
         self._last_received_ns = 0
 
     def frame_time_ns(self, own_ns: int | None, received_ns: int) -> int:
-        """Return the time since the first frame; it always increases."""
+        """Return the time (ns) of a frame since the first one; it always increases.
+
+        Args:
+            own_ns: Its time (ns) on the clock of the stream; None if it has none.
+            received_ns: Time (ns) at which it arrived.
+        """
         if self._first is None:
             self._first = (received_ns if own_ns is None else own_ns, received_ns)
             self._last_received_ns = received_ns
@@ -90,7 +102,7 @@ class FrameClock:
         return self._last_ns
 
     def _is_sane(self, own_elapsed_ns: int, elapsed_ns: int, received_ns: int) -> bool:
-        """Within a second of the clock here; a slow drift between two clocks is followed."""
+        """Return whether the stream's time is within 1 s of ours. A slow drift between the clocks is tracked."""
         since_ns, self._last_received_ns = received_ns - self._last_received_ns, received_ns
         off_ns = elapsed_ns - own_elapsed_ns - self._offset_ns
         step_ns = _DRIFT * since_ns

@@ -1,7 +1,7 @@
-"""Streams over a network, through PyAV: RTSP, MJPEG over HTTP, MPEG-TS over UDP, SRT, whatever FFmpeg opens.
+"""Network streams as sources, through PyAV: RTSP, MJPEG over HTTP, MPEG-TS over UDP, SRT and others; filter graphs.
 
-``SCHEME://HOST…``, for example ``rtsp://192.168.1.20/stream1``. What follows a ``#`` are FFmpeg's own
-options, which go before ours: ``rtsp://192.168.1.20/stream1#rtsp_transport=udp&max_delay=0``.
+The address is ``SCHEME://HOST…``, for example ``rtsp://192.168.1.20/stream1``. FFmpeg options may follow
+a ``#`` and override ours: ``rtsp://192.168.1.20/stream1#rtsp_transport=udp&max_delay=0``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo, of_cameras_only
 
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
-"""How much is read to find out what it is: so many bytes, so many µs. It is kept and decoded, although it may be
-old by then: most senders begin with a key frame, and without it nothing can be shown before the next one."""
+"""Maximum amount of data (bytes, µs) to read for probing the format. It is kept and decoded, although it may be old
+by then: most senders start with a key frame, and without it no frame decodes before the next one."""
 _OPTIONS: dict[str, dict[str, str]] = {
-    "rtsp": {"rtsp_transport": "tcp", "max_delay": "0"},  # over UDP, a picture that lost a packet is a spoilt one
+    "rtsp": {"rtsp_transport": "tcp", "max_delay": "0"},  # over UDP, a lost packet damages the picture
     "rtsps": {"rtsp_transport": "tcp", "max_delay": "0"},
     "udp": {"overrun_nonfatal": "1"},
 }
@@ -39,14 +39,31 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def open_stream(spec: str, options: SourceOptions) -> LiveVideo:
-    """Open an address. Raises SourceError, ConfigError."""
+    """Open the stream at an address.
+
+    Args:
+        spec: The address, with FFmpeg options after a ``#``.
+        options: Options for opening it. Those that only cameras have are reported in the notes of its info.
+
+    Raises:
+        SourceError: if the stream cannot be opened.
+        ConfigError: if the address is invalid.
+    """
     stream = LiveVideo(address_of(spec, options))
     stream.info = replace(stream.info, notes=(*stream.info.notes, *of_cameras_only(stream.info.name, options)))
     return stream
 
 
 def address_of(spec: str, options: SourceOptions) -> Address:
-    """Return how ``spec`` is opened. Raises ConfigError where it names no host, or has options that are none."""
+    """Return the address and FFmpeg options for ``spec``.
+
+    Args:
+        spec: The address, with FFmpeg options after a ``#``.
+        options: Options for opening it.
+
+    Raises:
+        ConfigError: if ``spec`` names no host, or its port or the options after the ``#`` are malformed.
+    """
     url, _, given = spec.partition("#")
     try:
         parts = urlsplit(url)
@@ -74,13 +91,22 @@ def _explain(error: Exception) -> str:
     for name, hint in _HINTS:
         if isinstance(error, getattr(av.error, name, ())):
             return hint + (advised(" (--read-timeout-s)") if name == "ExitError" else "")
-    broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg's for a name that nobody knows, too
+    broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg also returns it for an unknown host name
     why = "there is no such host, or the network failed" if broken else words(error)
     return f"{why}; check the address, and that this machine reaches it"
 
 
 def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
-    """Open a filter graph, which plays in real time. Raises SourceError where FFmpeg does not understand it."""
+    """Open an FFmpeg filter graph as a source that plays in real time.
+
+    Args:
+        graph: The filter graph.
+        options: Options for opening it.
+
+    Raises:
+        ConfigError: if ``graph`` is empty.
+        SourceError: if FFmpeg cannot open the graph.
+    """
     if not graph:
         raise ConfigError(
             "lavfi: names no picture; expected a filter graph, such as lavfi:testsrc2=size=640x480:rate=30"

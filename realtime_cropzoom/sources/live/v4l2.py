@@ -1,7 +1,7 @@
-"""What Linux knows of its cameras, asked by ioctl: names, modes, and the controls for exposure and gain.
+"""Camera queries of Linux by ioctl: names, modes, and the controls for exposure and gain.
 
-Frames themselves come through PyAV; this is what it has no words for. Source of the numbers and
-structures: the kernel's ``include/uapi/linux/videodev2.h``.
+Frames themselves come through PyAV, which offers no such queries. Source of the numbers and structures:
+the kernel's ``include/uapi/linux/videodev2.h``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DISCRETE = 1
 _EXPOSURE_AUTO, _EXPOSURE_ABSOLUTE, _GAIN = 0x009A0901, 0x009A0902, 0x00980913
 _MANUAL = 1
 _MOST = 256
-"""A driver that never says that it has come to the end of its list."""
+"""Maximum number of entries to read from a list, for drivers that never report its end."""
 
 _FFMPEG_NAMES = {"YUYV": "yuyv422", "UYVY": "uyvy422", "MJPG": "mjpeg", "GREY": "gray", "NV12": "nv12", "H264": "h264",
                  "YU12": "yuv420p", "RGB3": "rgb24", "BGR3": "bgr24", "Y16": "gray16le"}  # fmt: skip
@@ -50,14 +50,14 @@ _FFMPEG_NAMES = {"YUYV": "yuyv422", "UYVY": "uyvy422", "MJPG": "mjpeg", "GREY": 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A frame size in a format, and the rates it can have."""
+    """A pixel format, a frame size, and the frame rates available with them."""
 
     pixel_format: str
-    """As ``--pixel-format`` takes it."""
+    """Pixel format as ``--pixel-format`` takes it."""
     width: int
     height: int
     fps: tuple[float, ...]
-    """Highest first; empty where the driver does not say, or gives a range."""
+    """Frames per second, highest first; empty if the driver lists none or gives a range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class Device:
     name: str
     modes: tuple[Mode, ...]
     problem: str = ""
-    """Why its modes could not be asked for."""
+    """Reason why its modes could not be queried; empty if they could."""
 
 
 def list_devices() -> list[Device]:
-    """Return the cameras there are; nodes that give no pictures, such as those for metadata, are left out."""
+    """Return the connected cameras, without device nodes that provide no pictures, such as those for metadata."""
     devices = []
     for entry in sorted(_SYSTEM.glob("video*"), key=lambda p: int("0" + p.name.removeprefix("video"))):
         path = _DEVICES / entry.name
@@ -87,7 +87,19 @@ def list_devices() -> list[Device]:
 
 
 def set_controls(path: Path, *, exposure_ms: float | None = None, gain: float | None = None) -> list[str]:
-    """Set exposure and gain, and return in words what could not be set, or became something else."""
+    """Set exposure and gain of a camera.
+
+    Args:
+        path: Its device node.
+        exposure_ms: Exposure time (ms); None to leave it unchanged.
+        gain: Gain in the units of the driver; None to leave it unchanged.
+
+    Returns:
+        Messages about values that could not be set or that the driver changed; empty if all were set.
+
+    Raises:
+        OSError: if the device cannot be opened.
+    """
     problems = []
     with _opened(path) as fd:
         if exposure_ms is not None:
@@ -108,7 +120,7 @@ def _compare(what: str, asked_text: str, asked: float, got: float | None, unit: 
 
 
 def _try_control(fd: int, control: int, value: int) -> int | None:
-    """Set a control and return what it is then; None where the driver refuses."""
+    """Set a control and return its value afterwards; None if the driver refuses."""
     try:
         _ask(fd, _S_CTRL, _CONTROL, control, value)
         got: int = _ask(fd, _G_CTRL, _CONTROL, control, 0)[1]
@@ -149,7 +161,7 @@ def _rates(fd: int, fourcc: int, width: int, height: int) -> tuple[float, ...]:
 def _listed(
     fd: int, request: int, layout: struct.Struct, entry: Callable[[int], tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...]]:
-    """Ask for entry 0, 1, … until the driver says that there is none."""
+    """Yield entry 0, 1, … until the driver reports that there is none."""
     for index in range(_MOST):
         try:
             yield _ask(fd, request, layout, *entry(index))
