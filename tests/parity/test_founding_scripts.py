@@ -57,10 +57,10 @@ def run(heading: str, folder: Path, **variables: str) -> str:
     return command(["bash", path.name], folder, **variables)
 
 
-def command(arguments: list[str], folder: Path, **variables: str) -> str:
+def command(arguments: list[str], folder: Path, codes: tuple[int, ...] = (0,), **variables: str) -> str:
     environment = {**os.environ, **variables, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in codes, done.stderr
     return done.stdout + done.stderr
 
 
@@ -205,7 +205,9 @@ def test_a_pose_model_says_which_labelled_images_it_was_trained_on(trained):
     of_crops = pd.read_csv(preds / "predictions_pixel_error.csv", index_col=0)["set"]
     boxes_of = f"{MODELS}/detector_0/image_preds/CollectedData.csv"
     flags = ["--bbox_dir", boxes_of, "--skip_viz"]
-    command(["cropzoom", "predict", f"{MODELS}/pose_0", "data/CollectedData.csv", *flags], trained)
+    command(
+        ["cropzoom", "predict", f"{MODELS}/pose_0", "data/CollectedData.csv", *flags], trained, (0, 3)
+    )  # found nowhere
     whole = trained / MODELS / "pose_0/image_preds/CollectedData.csv/predictions_pixel_error.csv"
     assert pd.read_csv(whole, index_col=0)["set"].tolist() == of_crops.tolist()
     assert set(of_crops) == {"train", "validation"}

@@ -263,7 +263,7 @@ def test_a_model_that_is_there_is_kept_unless_told_otherwise(project, tmp_path, 
     assert "holds Lightning Pose's epoch=1.ckpt; choose another" in refusal(capsys, *arguments, "--overwrite")
     checkpoint.unlink()
     assert main([*arguments, "training.max_epochs=1", "--overwrite"]) == 0
-    assert [path.name for path in out.glob("exports_onnx/*")] == ["cropzoom_small_fp32.onnx"], "the old ones are gone"
+    assert [path.name for path in out.glob("exports_onnx/*.onnx")] == ["cropzoom_small_fp32.onnx"], "the old are gone"
     assert Model(out, "detector").keypoint_names == tuple(NAMES)
 
 
