@@ -1,8 +1,8 @@
-"""The part of Aravis' C interface that a camera source needs, called through ctypes.
+"""Aravis' C interface, as far as a camera source needs it, called through ctypes.
 
-Not through ``gi.repository``: those bindings belong to the system's own Python, are compiled for its
-version, and cannot be had in a virtual environment without building them. The C library is one
-system package, its interface is stable within 0.8, and ctypes lets other threads run while it waits.
+``gi.repository`` is not used: those bindings belong to the system's own Python, are compiled for its
+version, and must be built to be used in a virtual environment. The C library is one system package, its
+interface is stable within 0.8, and ctypes lets other threads run while it waits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PLAIN = {
     "can't connect": "nothing answers at that address",
     "no such device": "it is not there any more; look at its cable and its power",
 }
-"""What Aravis says of a camera, in part → what it means."""
+"""{part of an Aravis error text: its meaning in plain words}."""
 
 _UINT_OUT, _DOUBLE_OUT, _INT64_OUT = POINTER(c_uint), POINTER(c_double), POINTER(c_int64)
 
@@ -76,7 +76,7 @@ _MAY_FAIL: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "arv_camera_stop_acquisition": (None, (c_void_p,)),
     "arv_camera_execute_command": (None, (c_void_p, c_char_p)),
 }
-"""Result and arguments of functions that take a ``GError **`` besides."""
+"""{function: (result type, argument types)} of the functions that take a ``GError **`` as an additional argument."""
 
 _CANNOT_FAIL: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "arv_update_device_list": (None, ()),
@@ -127,7 +127,18 @@ class Library:
         function.restype, function.argtypes = result, arguments
 
     def __call__(self, name: str, *arguments: Any) -> Any:
-        """Call a function. Raises SourceError with what Aravis says of it."""
+        """Call a function.
+
+        Args:
+            name: Name of the C function.
+            arguments: Its arguments, without the ``GError **``.
+
+        Returns:
+            The result of the C function.
+
+        Raises:
+            SourceError: if Aravis reports an error; it holds the text of Aravis or its meaning.
+        """
         if name in _CANNOT_FAIL:
             return getattr(self._c, name)(*arguments)
         error = POINTER(_Error)()
@@ -139,7 +150,7 @@ class Library:
         return result
 
     def strings(self, name: str, *arguments: Any) -> list[str]:
-        """Call a function that returns an array of names, of which only the array is ours to free."""
+        """Call a function that returns an array of names. The caller owns only the array, which is freed here."""
         count = c_uint(0)
         array = self(name, *arguments, byref(count))
         if not array:
@@ -151,7 +162,11 @@ class Library:
 
 @cache
 def library() -> Library:
-    """Load Aravis. Raises SourceError that says what to install."""
+    """Load Aravis once.
+
+    Raises:
+        SourceError: if the library is missing or too old; it says what to install.
+    """
     return Library()
 
 
@@ -166,7 +181,7 @@ def _load() -> ctypes.CDLL:
 
 
 def devices() -> Iterator[dict[str, str]]:
-    """Look for cameras, for about a second, and yield what each says of itself."""
+    """Search for cameras, for about a second, and yield the id, vendor, model, serial number and address of each."""
     arv = library()
     arv("arv_update_device_list")
     for index in range(arv("arv_get_n_devices")):
@@ -177,7 +192,7 @@ def devices() -> Iterator[dict[str, str]]:
 
 
 def buffer_data(arv: Library, buffer: int) -> UInt8:
-    """Return the bytes of a buffer, flat and without a copy: they are good until it is pushed back."""
+    """Return the bytes of a buffer as a flat uint8 array without a copy, valid until the buffer is pushed back."""
     size = c_size_t(0)
     address = arv("arv_buffer_get_data", buffer, byref(size))
     if not address or not size.value:
@@ -186,6 +201,6 @@ def buffer_data(arv: Library, buffer: int) -> UInt8:
 
 
 def _plain(said: str) -> str:
-    """Return in plain words what Aravis says; what is not known here in its own, as of a feature that it names."""
+    """Return an Aravis error in plain words; an unknown one unchanged, as it may name a feature."""
     logger.debug("Aravis: %s", said)
     return next((plain for part, plain in _PLAIN.items() if part in said.lower()), said)

@@ -1,4 +1,4 @@
-"""One camera through Aravis: opened, set up, and let go of, without ever waiting long for one that is gone."""
+"""Camera through Aravis: opens, configures and releases it without a long wait if the camera is gone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ _RELEASED_WITHIN_S = 0.25
 
 
 class Camera:
-    """A camera under our control. ``call("set_gain", 3.0)`` is ``arv_camera_set_gain``."""
+    """An open Aravis camera. ``call("set_gain", 3.0)`` calls ``arv_camera_set_gain``."""
 
     def __init__(self, name: str | None) -> None:
-        """Open a camera by its id, vendor and serial number or address; None is the first. Raises SourceError."""
+        """Open a camera by its id, vendor and serial number, or address; None opens the first one.
+
+        Raises:
+            SourceError: if Aravis cannot open it.
+        """
         self._arv = library()
         self._camera = self._arv("arv_camera_new", None if name is None else name.encode())
         self._stream: int | None = None
@@ -30,22 +34,30 @@ class Camera:
         self.title = "-".join((part or b"").decode(errors="replace") for part in parts)
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Call a function of the camera. Raises SourceError."""
+        """Call the function ``arv_camera_<name>`` for this camera.
+
+        Args:
+            name: Name of the function without ``arv_camera_``.
+            arguments: Its arguments after the camera.
+
+        Raises:
+            SourceError: if Aravis reports an error.
+        """
         return self._arv(f"arv_camera_{name}", self._camera, *arguments)
 
     @property
     def in_control(self) -> bool:
-        """Whether the camera still answers; of a USB camera only its reads can tell."""
+        """Whether a network camera still answers. Always True for a USB camera: only reading it can tell."""
         if not self._arv("arv_camera_is_gv_device", self._camera):
             return True
         return bool(self._arv("arv_gv_device_is_controller", self._arv("arv_camera_get_device", self._camera)))
 
     def has(self, feature: str) -> bool:
-        """Return whether the camera has a feature, now."""
+        """Return whether a feature is available at present."""
         return bool(self.call("is_feature_available", feature.encode()))
 
     def bounds(self, feature: str) -> tuple[int, int, int] | None:
-        """Return least, most and step of a feature; None where the camera lacks it."""
+        """Return minimum, maximum and step of an integer feature; None if the camera lacks it."""
         if not self.has(feature):
             return None
         least, most = c_int64(), c_int64()
@@ -53,15 +65,26 @@ class Camera:
         return least.value, most.value, self.call("get_integer_increment", feature.encode())
 
     def get_integer(self, feature: str) -> int:
-        """Read a feature. Raises SourceError."""
+        """Return the value of an integer feature. Raises SourceError if Aravis reports an error."""
         return int(self.call("get_integer", feature.encode()))
 
     def set_integer(self, feature: str, value: int) -> None:
-        """Set a feature. Raises SourceError."""
+        """Set an integer feature. Raises SourceError if Aravis reports an error."""
         self.call("set_integer", feature.encode(), value)
 
     def set_float(self, what: str, value: float) -> float:
-        """Set ``exposure_time`` (µs) or ``gain`` (dB) by hand, within its limits; return what it is then."""
+        """Switch off automatic control of a feature and set it to a value clipped to its limits.
+
+        Args:
+            what: ``exposure_time`` or ``gain``.
+            value: Value in µs (exposure time) or dB (gain).
+
+        Returns:
+            The value that the camera reports afterwards.
+
+        Raises:
+            SourceError: if the camera lacks the feature or reports an error.
+        """
         if not self.call(f"is_{what}_available"):
             raise SourceError(f"{self.title} has no setting for {what}; leave it out")
         if self.call(f"is_{what.removesuffix('_time')}_auto_available"):
@@ -72,13 +95,23 @@ class Camera:
         return float(self.call(f"get_{what}"))
 
     def pixel_formats(self) -> tuple[str, list[str]]:
-        """Return the format that is set, and all there are."""
+        """Return the current pixel format and all available ones."""
         current = self.call("get_pixel_format_as_string") or b""
         offered = self._arv.strings("arv_camera_dup_available_pixel_formats_as_strings", self._camera)
         return current.decode(errors="replace"), offered
 
     def trigger_on(self, line: str | None) -> str:
-        """Let each frame wait for a rising edge on a line, by default the camera's first; return which it is."""
+        """Make each frame wait for a rising edge on a trigger line.
+
+        Args:
+            line: Name of the line; the camera's first one if None.
+
+        Returns:
+            The name of the line.
+
+        Raises:
+            SourceError: if the camera has no such line.
+        """
         sources = self._arv.strings("arv_camera_dup_available_trigger_sources", self._camera)
         line = line or next((source for source in sources if source.startswith("Line")), None)
         if line not in sources:
@@ -87,7 +120,7 @@ class Camera:
         return line
 
     def create_stream(self, buffers: Callable[[int], int]) -> int:
-        """Make ready for frames, with as many buffers as ``buffers`` says for their size in bytes."""
+        """Create a stream for frames. ``buffers`` returns the number of buffers for a frame size in bytes."""
         payload = self.call("get_payload")
         self._stream = self.call("create_stream", None, None)
         for _ in range(buffers(payload)):
@@ -95,10 +128,10 @@ class Camera:
         return self._stream
 
     def close(self) -> None:
-        """Stop the camera and let go of it; may be called twice.
+        """Stop and release the camera. It may be called twice.
 
-        A camera that is gone is asked again and again before Aravis gives it up, for ten seconds;
-        nobody waits for that, least of all the camera that has come back meanwhile.
+        Aravis queries a lost camera for ten seconds before it gives up. A thread of its own does that, so
+        that a camera that has come back meanwhile can be opened at once.
         """
         if self._camera is not None:
             releasing = Thread(target=self._release, name="aravis-release", daemon=True)
@@ -117,9 +150,15 @@ class Camera:
 
 
 def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool]) -> Camera:
-    """Open a camera, or give up after ``timeout_s`` or once ``stopped``. Raises SourceError.
+    """Open a camera in a thread of its own, because a camera that does not answer blocks for seconds.
 
-    A camera that does not answer holds up whoever opens it for seconds, so a thread of its own does.
+    Args:
+        name: Id, vendor and serial number, or address; None for the first camera.
+        timeout_s: Maximum time (s) to wait.
+        stopped: Returns whether the run has ended; opening is given up then.
+
+    Raises:
+        SourceError: if the camera cannot be opened in time or the run has ended.
     """
     done: Future[Camera] = Future()
 
@@ -129,7 +168,7 @@ def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool])
             camera = Camera(name)
         except BaseException as error:
             problem = error
-        if not done.set_running_or_notify_cancel():  # nobody waits for it any more
+        if not done.set_running_or_notify_cancel():  # the caller has given up
             if camera is not None:
                 camera.close()
         elif camera is not None:

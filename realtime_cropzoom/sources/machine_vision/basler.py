@@ -1,4 +1,4 @@
-"""Basler cameras through pypylon (extra ``basler``): ``basler:`` or ``basler:SERIAL[,line=Line1]``."""
+"""Basler cameras as sources, through pypylon (extra ``basler``): ``basler:`` or ``basler:SERIAL[,line=Line1]``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NO_ID = 2**64 - 1
 
 
 class Nodes:
-    """What a camera can be asked and told. What pylon raises is left to the caller."""
+    """Nodes of a camera: reads, sets and executes its features. Errors of pylon are passed on to the caller."""
 
     def __init__(self, node_map: Any, title: str) -> None:
         from pypylon import genicam
@@ -42,41 +42,53 @@ class Nodes:
         self._map, self._genicam = node_map, genicam
 
     def has(self, name: str) -> bool:
-        """Return whether a node is there and can be read now."""
+        """Return whether a node exists and is readable at present."""
         node = self._map.GetNode(name)
         return node is not None and self._genicam.IsReadable(node)
 
     def integer(self, name: str) -> int:
-        """Read a number."""
+        """Return the value of an integer node."""
         return int(self._map.GetNode(name).GetValue())
 
     def set_integer(self, feature: str, value: int) -> None:
-        """Set a number, which must fit."""
+        """Set an integer node. ``value`` must be within its bounds and on its step."""
         self._map.GetNode(feature).SetValue(value)
 
     def bounds(self, feature: str) -> tuple[int, int, int] | None:
-        """Return least, most and step of a number; None where the camera lacks it."""
+        """Return minimum, maximum and step of an integer node; None if the camera lacks it."""
         if not self.has(feature):
             return None
         node = self._map.GetNode(feature)
         return node.GetMin(), node.GetMax(), node.GetInc()
 
     def choice(self, name: str) -> tuple[str, list[str]]:
-        """Return which entry of a choice is set, and those there are now."""
+        """Return the current entry of an enumeration node and the entries available at present."""
         node = self._map.GetNode(name)
         there = [s for s in node.GetSymbolics() if self._genicam.IsAvailable(node.GetEntryByName(s))]
         return node.GetValue(), there
 
     def choose(self, name: str, entry: str) -> None:
-        """Set a choice."""
+        """Set an enumeration node to ``entry``."""
         self._map.GetNode(name).SetValue(entry)
 
     def execute(self, name: str) -> None:
-        """Execute a command."""
+        """Execute a command node."""
         self._map.GetNode(name).Execute()
 
     def set_number(self, names: tuple[str, ...], value: float, auto: str) -> float:
-        """Set the first of ``names`` that there is by hand, within its limits; return what it is then."""
+        """Switch off automatic control and set a number, clipped to its limits.
+
+        Args:
+            names: Nodes to look for; the first one that exists is set.
+            value: Value in the unit of the node.
+            auto: Node that switches automatic control, if the camera has it.
+
+        Returns:
+            The value that the camera reports afterwards.
+
+        Raises:
+            SourceError: if the camera has none of the nodes.
+        """
         name = next((n for n in names if self.has(n)), None)
         if name is None:
             raise SourceError(f"{self.title} has no setting {names[0]}; leave it out")
@@ -88,7 +100,7 @@ class Nodes:
         return float(node.GetValue())
 
     def set_rate(self, fps: float | None) -> float | None:
-        """Set the frames a second, if given; return those to expect, None where the camera does not say."""
+        """Set the frames per second, unless ``fps`` is None; return the expected rate, None if it is unknown."""
         if fps is not None:
             if self.has("AcquisitionFrameRateEnable"):
                 self._map.GetNode("AcquisitionFrameRateEnable").SetValue(True)
@@ -96,7 +108,17 @@ class Nodes:
         return next((float(self._map.GetNode(n).GetValue()) for n in _RATES if self.has(n)), None)
 
     def trigger_on(self, line: str | None) -> str:
-        """Let each frame wait for a rising edge on a line, by default the camera's first; return which it is."""
+        """Make each frame wait for a rising edge on a trigger line.
+
+        Args:
+            line: Name of the line; the camera's first one if None.
+
+        Returns:
+            The name of the line.
+
+        Raises:
+            SourceError: if the camera has no such line.
+        """
         self.choose("TriggerSelector", "FrameStart")
         self.choose("TriggerMode", "On")
         _, sources = self.choice("TriggerSource")
@@ -109,20 +131,31 @@ class Nodes:
         return line
 
     def tick_frequency(self) -> int:
-        """Return how many ticks of the camera's timestamps make a second; those of USB cameras are ns."""
+        """Return the ticks per second of the camera's timestamps. Those of USB cameras are in ns."""
         return self.integer("GevTimestampTickFrequency") if self.has("GevTimestampTickFrequency") else 1_000_000_000
 
 
 def open_basler(rest: str, options: SourceOptions) -> BaslerCamera:
-    """Open the camera that ``rest`` names: its serial number, user-defined name or address; nothing is the first.
+    """Open a Basler camera.
 
-    Frames are not waited for any more once ``options.stopped``. Raises SourceError or ConfigError.
+    Args:
+        rest: Serial number, user-defined name or address, with ``,line=…`` for a trigger line. If empty, the first
+            camera is opened.
+        options: Options for opening it. Frames end once ``options.stopped`` returns True.
+
+    Raises:
+        SourceError: if pypylon is missing or the camera cannot be opened.
+        ConfigError: if ``rest`` is malformed or two sizes are requested.
     """
     return BaslerCamera(parse_camera(rest, "basler"), options)
 
 
 def list_cameras() -> list[dict[str, str]]:
-    """Return the cameras that pylon finds. Raises SourceError where pypylon is missing."""
+    """Return the cameras that pylon finds.
+
+    Raises:
+        SourceError: if pypylon is missing or reports an error.
+    """
     pylon = _pypylon()
     with _in_words("cameras cannot be listed"):
         found = pylon.TlFactory.GetInstance().EnumerateDevices()
@@ -139,7 +172,7 @@ def list_cameras() -> list[dict[str, str]]:
 
 
 class BaslerCamera:
-    """A camera that is open. Frames that are not whole are counted and never handed on."""
+    """An open camera. Incomplete frames are counted and dropped."""
 
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
         self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
@@ -157,9 +190,13 @@ class BaslerCamera:
                 raise
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield frames until the run ends. Raises SourceError where none comes for too long, or the camera is gone."""
+        """Yield frames until the run ends.
+
+        Raises:
+            SourceError: if no frame comes within ``read_timeout_s`` or the camera is gone.
+        """
         with _in_words(f"{self.info.name} broke off"):
-            # Each frame in its turn, from a queue that outlasts a hiccup: whether to skip is decided further on.
+            # Deliver every frame in order, from a queue that covers short pauses; later stages decide what to skip.
             self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
         heard_ns = now_ns()
         while not self._stopped():
@@ -177,19 +214,19 @@ class BaslerCamera:
                 result.Release()
 
     def problems(self) -> list[str]:
-        """Say what was lost, and what pylon gave as the reason."""
+        """Return messages about lost frames, with the reason that pylon gave."""
         return [*self._tally.problems(self.info.name), *([f"{self.info.name}: {self._why}"] if self._why else [])]
 
     def execute(self, command: str) -> None:
-        """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError."""
+        """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError if it fails."""
         with _in_words(self.info.name):
             self._nodes.execute(command)
 
     def close(self) -> None:
-        """Stop the camera and let go of it; may be called twice."""
+        """Stop and release the camera. It may be called twice."""
         with _in_words(self.info.name):
             if self._camera.IsPylonDeviceAttached():
-                self._camera.DestroyDevice()  # stops grabbing and closes, also where the camera is gone
+                self._camera.DestroyDevice()  # stops grabbing and closes, even if the camera is gone
 
     def _find(self, name: str | None) -> Any:
         factory = self._pylon.TlFactory.GetInstance()
@@ -201,7 +238,7 @@ class BaslerCamera:
         raise SourceError(f"there is no Basler camera {name or ''}; there is {there}")
 
     def _set_up(self, spec: CameraSpec, options: SourceOptions) -> SourceInfo:
-        """Set what is asked for, and describe what came of it."""
+        """Apply the options to the camera and return its properties, with notes on what differs."""
         nodes = self._nodes
         current, offered = nodes.choice("PixelFormat")
         self._format = choose_format(options.pixel_format, current, offered, nodes.title)
@@ -228,7 +265,7 @@ class BaslerCamera:
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
 
     def _whole(self, result: Any) -> CapturedFrame | None:
-        """Return what was grabbed, None where parts of it are missing."""
+        """Return the grabbed frame; None if parts of it are missing."""
         received_ns = now_ns()
         if not result.GrabSucceeded():
             self._tally.fail()
@@ -244,7 +281,7 @@ class BaslerCamera:
         self._format.to_rgb(np.frombuffer(result.GetImageMemoryView(), np.uint8), out)
 
     def _bear_silence(self, since_ns: int) -> int:
-        """Return since when to be patient. Raises SourceError where that was too long."""
+        """Return the time (ns) from which silence counts. Raises SourceError if it has lasted too long."""
         name, limit_s = self.info.name, self._patience_s
         if self._camera.IsCameraDeviceRemoved():
             raise SourceError(f"{name} was unplugged")
@@ -266,7 +303,7 @@ def _names(device: Any) -> set[str]:
 
 def _pypylon() -> Any:
     try:
-        # Its extension modules warn while they are loaded; where warnings are errors that is a crash.
+        # Its extension modules warn during import, which crashes Python if warnings are errors.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from pypylon import pylon
@@ -277,7 +314,7 @@ def _pypylon() -> Any:
 
 @contextmanager
 def _in_words(what: str) -> Iterator[None]:
-    """Turn what pylon raises into a SourceError of one line, without the place in pylon's own sources."""
+    """Convert errors of pylon to a SourceError of one line, without the location in pylon's own sources."""
     from pypylon import genicam
 
     try:

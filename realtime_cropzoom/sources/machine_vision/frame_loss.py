@@ -1,25 +1,26 @@
-"""What a machine-vision camera's frame ids and timestamps say: which frames never came, and when each was taken."""
+"""Frame loss counter: finds lost frames and frame times from a camera's frame ids and timestamps."""
 
 from __future__ import annotations
 
 _SHORT_IDS = 65535
-"""GigE Vision's ids of 16 bits run from 1 to this, and then from 1 again."""
+"""Maximum 16-bit frame id of GigE Vision. The next id is 1."""
 _FEW = 10_000
-"""Ids that begin again by so much less than a full turn have wrapped; by more, the camera has begun anew."""
+"""Maximum gap (frames) for treating a smaller id as a 16-bit wrap-around. A larger gap means that the camera
+restarted."""
 _SET_NS = 10_000_000_000
-"""A camera's clock that parts from the host's by so much between two frames has been set."""
+"""Difference (ns) between the steps of camera clock and host clock from which the camera clock counts as set."""
 
 
 class FrameLossCounter:
-    """Counts the frames of one camera, from its opening to its closing."""
+    """Counts the frames of one camera from opening to closing."""
 
     def __init__(self) -> None:
         self.incomplete = 0
-        """Frames of which parts were missing; none of them is handed on."""
+        """Number of frames that arrived with missing parts; they are dropped."""
         self.never_came = 0
-        """Frames the camera has counted and of which nothing arrived."""
+        """Number of frames that the camera counted but that did not arrive at all."""
         self.clock_set = 0
-        """How often the camera's clock has jumped."""
+        """Number of jumps of the camera's clock."""
         self._failed = 0
         self._last_id: int | None = None
         self._last: tuple[int | None, int] | None = None
@@ -27,7 +28,7 @@ class FrameLossCounter:
 
     @property
     def failing(self) -> int:
-        """How many frames have arrived incomplete since the last good one."""
+        """Number of frames that arrived incomplete since the last good one."""
         return self._failed
 
     def fail(self) -> None:
@@ -36,10 +37,17 @@ class FrameLossCounter:
         self._failed += 1
 
     def take(self, frame_id: int | None, device_ns: int | None, received_ns: int) -> tuple[int, int]:
-        """Count a good frame; return its frame time, and how many frames were lost between the one before and it.
+        """Count a good frame.
 
-        ``frame_id`` and ``device_ns`` are None where the camera has none. Frame time follows the
-        camera's clock and never goes back; where that clock is missing or was set, the host's steps in.
+        Args:
+            frame_id: Id that the camera gave it; None if it gives none.
+            device_ns: Its time (ns) on the camera's clock; None if it has none.
+            received_ns: Time (ns) at which it arrived, on the clock of the host.
+
+        Returns:
+            The frame time (ns) since the first frame, and the number of frames lost between the previous frame
+            and this one. Frame time always increases. It follows the camera's clock; if that is missing or was set,
+            it follows the host's clock.
         """
         # Ids count the incomplete frames as well, so the two are not added.
         lost = max(self._gap(frame_id), self._failed)
@@ -50,7 +58,7 @@ class FrameLossCounter:
         return self._pts_ns, lost
 
     def problems(self, name: str) -> list[str]:
-        """Say what was lost, in words."""
+        """Return messages about lost frames and clock jumps, with ``name`` of the camera; empty if there were none."""
         said = []
         if self.incomplete:
             said.append(f"{name}: {self.incomplete} frames arrived incomplete and were left out")

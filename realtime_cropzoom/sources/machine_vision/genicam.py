@@ -1,4 +1,4 @@
-"""GigE Vision and USB3 Vision cameras of any vendor, through Aravis: ``genicam:`` or ``genicam:NAME[,line=Line1]``."""
+"""GenICam cameras (GigE Vision, USB3 Vision) as sources, through Aravis: ``genicam:`` or ``genicam:NAME[,line=…]``."""
 
 from __future__ import annotations
 
@@ -28,15 +28,26 @@ _CONTINUOUS, _SUCCESS = 0, 0
 
 
 def open_genicam(rest: str, options: SourceOptions) -> GenicamCamera:
-    """Open the camera that ``rest`` names: its id, vendor and serial number, or address; nothing is the first.
+    """Open a GenICam camera.
 
-    Neither opening nor waiting for frames goes on once ``options.stopped``. Raises SourceError or ConfigError.
+    Args:
+        rest: Id, vendor and serial number, or address, with ``,line=…`` for a trigger line. If empty, the first
+            camera is opened.
+        options: Options for opening it. Opening and frames end once ``options.stopped`` returns True.
+
+    Raises:
+        SourceError: if Aravis is missing or the camera cannot be opened.
+        ConfigError: if ``rest`` is malformed or two sizes are requested.
     """
     return GenicamCamera(parse_camera(rest, "genicam"), options)
 
 
 def list_cameras() -> list[dict[str, str]]:
-    """Return the cameras on the network and on USB. Takes a second. Raises SourceError where Aravis is missing."""
+    """Return the cameras on the network and on USB. This takes about a second.
+
+    Raises:
+        SourceError: if Aravis is missing.
+    """
     return [
         {
             "id": f"genicam:{found['id']}",
@@ -50,7 +61,7 @@ def list_cameras() -> list[dict[str, str]]:
 
 
 class GenicamCamera:
-    """A camera that is open. Frames that are not whole are counted and never handed on."""
+    """An open camera. Incomplete frames are counted and dropped."""
 
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
         self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
@@ -71,7 +82,11 @@ class GenicamCamera:
             raise
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield frames until the run ends. Raises SourceError where none comes for too long, or the camera is gone."""
+        """Yield frames until the run ends.
+
+        Raises:
+            SourceError: if no frame comes within ``read_timeout_s`` or the camera is gone.
+        """
         self._camera.call("start_acquisition")
         heard_ns = now_ns()
         while not self._stopped():
@@ -90,19 +105,19 @@ class GenicamCamera:
                 heard_ns = self._bear_silence(heard_ns)
 
     def problems(self) -> list[str]:
-        """Say what was lost."""
+        """Return messages about lost frames; empty if there were none."""
         return self._tally.problems(self.info.name)
 
     def execute(self, command: str) -> None:
-        """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError."""
+        """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError if it fails."""
         self._camera.call("execute_command", command.encode())
 
     def close(self) -> None:
-        """Stop the camera and let go of it."""
+        """Stop and release the camera."""
         self._camera.close()
 
     def _set_up(self, spec: CameraSpec, options: SourceOptions) -> tuple[list[str], float | None]:
-        """Set what is asked for; return what is to be said of it, and the frames a second to expect."""
+        """Apply the options to the camera; return messages for the user and the expected frames per second."""
         camera = self._camera
         current, offered = camera.pixel_formats()
         self._format = choose_format(options.pixel_format, current, offered, camera.title)
@@ -120,7 +135,7 @@ class GenicamCamera:
         if options.trigger:
             line = camera.trigger_on(spec.line)
             return [*notes, f"each frame waits for a pulse on {line}"], options.fps
-        # A camera that was left waiting for triggers by another program would never send anything.
+        # Another program may have left the camera in trigger mode, in which it would send no frame.
         with suppress(SourceError):
             camera.call("clear_triggers")
         return notes, self._set_rate(options.fps, notes)
@@ -144,7 +159,7 @@ class GenicamCamera:
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=asked_fps)
 
     def _whole(self, buffer: int) -> CapturedFrame | None:
-        """Return what is in a buffer, None where parts of it are missing."""
+        """Return the frame in a buffer; None if parts of it are missing."""
         arv, received_ns = self._arv, now_ns()
         if arv("arv_buffer_get_status", buffer) != _SUCCESS:
             self._tally.fail()
@@ -162,7 +177,7 @@ class GenicamCamera:
         self._format.to_rgb(data, out)
 
     def _bear_silence(self, since_ns: int) -> int:
-        """Return since when to be patient. Raises SourceError where that was too long."""
+        """Return the time (ns) from which silence counts. Raises SourceError if it has lasted too long."""
         name = self.info.name
         if not self._camera.in_control:
             raise SourceError(f"{name} does not answer any more")

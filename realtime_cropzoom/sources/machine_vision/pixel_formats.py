@@ -1,6 +1,6 @@
-"""Pixel formats of machine-vision cameras, by their GenICam names, to RGB: mono, Bayer and RGB, 8 to 16 bits.
+"""Pixel formats of machine-vision cameras: converts mono, Bayer and RGB of 8 to 16 bits, by GenICam name, to RGB.
 
-Models see 8 bits a channel, so of deeper formats the upper 8 bits are kept. Layouts: EMVA, Pixel
+Models see 8 bits per channel, so the upper 8 bits of deeper formats are kept. Layouts: EMVA, Pixel
 Format Naming Convention 2.4 (``Mono12p``), and GigE Vision 1.2 (``Mono12Packed``).
 """
 
@@ -30,29 +30,30 @@ _TO_RGB = {
     "BGR": cv2.COLOR_BGR2RGB,
 }
 PREFERRED = ("RGB8", "RGB8Packed", "BayerRG8", "BayerGR8", "BayerGB8", "BayerBG8", "Mono8")
-"""What to ask of a camera that is set to something that is not read here, best first."""
+"""Formats to select, best first, on a camera whose current format is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """A pixel format that can be read."""
+    """A supported pixel format."""
 
     name: str
-    """As the camera names it."""
+    """Name of the format, as the camera gives it."""
     layout: str
     """Mono, BayerRG, BayerGR, BayerGB, BayerBG, RGB or BGR."""
     bits: int
-    """Of one value."""
+    """Bits per value."""
     packing: Literal["", "p", "Packed"]
-    """Values deeper than 8 bits: in two bytes each, end to end (GenICam), or two in three bytes (GigE Vision)."""
+    """Storage of values deeper than 8 bits: two bytes each, end to end (GenICam), or two in three bytes
+    (GigE Vision)."""
 
     @property
     def note(self) -> str | None:
-        """What a user should know of it."""
+        """Message for the user; None if there is none."""
         return f"{self.name}: the upper 8 of {self.bits} bits are used" if self.bits > 8 else None
 
     def image_bytes(self, width: int, height: int) -> int:
-        """Return how many bytes an image has."""
+        """Return the size (bytes) of an image of ``width`` × ``height`` pixels."""
         values = width * height * self._values_a_pixel
         if self.bits == 8:
             return values
@@ -61,7 +62,12 @@ class PixelFormat:
         return (values * 3 + 1) // 2 if self.packing else values * 2
 
     def to_rgb(self, data: UInt8, out: UInt8) -> None:
-        """Write an image into ``out`` (H, W, 3); ``data`` is flat and has ``image_bytes``."""
+        """Convert an image to RGB.
+
+        Args:
+            data: Flat uint8 array of at least ``image_bytes`` bytes.
+            out: (H, W, 3) uint8 array that receives the RGB pixels.
+        """
         height, width, _ = out.shape
         shape = (height, width, 3) if self._values_a_pixel == 3 else (height, width)
         values = self._upper_bits(data[: self.image_bytes(width, height)])[: math.prod(shape)]
@@ -86,7 +92,7 @@ class PixelFormat:
 
 
 def _from_end_to_end(data: UInt8, bits: int) -> UInt8:
-    """Values of ``bits`` one after the other, the lowest bit first, repeat every so many whole bytes."""
+    """Return the upper 8 bits of values of ``bits`` bits that are stored end to end, lowest bit first."""
     per_group = {10: 4, 12: 2, 14: 4}[bits]
     groups = _grouped(data, per_group * bits // 8)
     upper = np.empty((len(groups), per_group), np.uint8)
@@ -99,18 +105,18 @@ def _from_end_to_end(data: UInt8, bits: int) -> UInt8:
 
 
 def _grouped(data: UInt8, size: int) -> UInt8:
-    """Return (n, size); the last group is filled up, where an image ends within it."""
+    """Return ``data`` as an (n, size) array. The last group is padded with zeros if the image ends within it."""
     return np.pad(data, (0, -len(data) % size)).reshape(-1, size)
 
 
 def pixel_format(name: str) -> PixelFormat | None:
-    """Return the format of that name, None where it is not read here."""
+    """Return the format of that GenICam name; None if it is not supported."""
     parts = _NAME.fullmatch(name)
     if parts is None:
         return None
     layout, bits, packing = parts[1], int(parts[2]), parts[3]
     if layout in ("RGB", "BGR"):
-        # The older GigE Vision names say Packed of colours side by side, which is what all of these are.
+        # Older GigE Vision names use Packed for interleaved colours, which all of these are.
         return PixelFormat(name, layout, 8, "") if bits == 8 and packing != "p" else None
     if (packing == "p" and bits not in (10, 12, 14)) or (packing == "Packed" and bits not in (10, 12)):
         return None
@@ -118,9 +124,16 @@ def pixel_format(name: str) -> PixelFormat | None:
 
 
 def choose_format(asked: str | None, current: str, offered: Iterable[str], camera: str) -> PixelFormat:
-    """Return the format to set: what was asked for, else the camera's own, else one that can be read.
+    """Return the format to set: the requested one, else the camera's current one, else another supported one.
 
-    Raises SourceError where there is none.
+    Args:
+        asked: Requested format; None if none was requested.
+        current: Format to which the camera is set.
+        offered: Formats that the camera has.
+        camera: Name of the camera, for error messages.
+
+    Raises:
+        SourceError: if the requested format, or every format of the camera, is unsupported.
     """
     offered = list(offered)
     readable = [name for name in offered if pixel_format(name) is not None]

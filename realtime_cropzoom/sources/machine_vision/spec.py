@@ -1,4 +1,4 @@
-"""What machine-vision cameras have in common before the first frame: how they are named, and what is asked of them."""
+"""Common setup of machine-vision cameras: parses their names, and sets the region and the number of buffers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from realtime_cropzoom.errors import ConfigError, advised
 from realtime_cropzoom.sources.base import SourceOptions
 
 _CLOSE = 0.005
-"""A camera rounds what it is asked for to its own steps; so much of it is not worth a word."""
+"""Maximum relative difference between requested and actual value that is not reported: cameras round to steps."""
 
 _BUFFERED_S, _LEAST_BUFFERS, _MOST_BYTES = 0.5, 16, 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """A camera as a user names it."""
+    """A camera, as named by the user."""
 
     name: str | None
-    """Serial number, id or address; None is the first camera there is."""
+    """Serial number, id or address; None for the first camera found."""
     line: str | None = None
-    """The trigger line, as the camera calls it; None is the camera's own choice."""
+    """Trigger line, as the camera names it; None for the camera's first line."""
 
 
 def parse_camera(rest: str, scheme: str) -> CameraSpec:
-    """Read what follows ``genicam:`` or ``basler:``, as in ``Basler-21234567,line=Line1``. Raises ConfigError."""
+    """Parse the part after ``genicam:`` or ``basler:``, such as ``Basler-21234567,line=Line1``.
+
+    Args:
+        rest: That part.
+        scheme: ``genicam`` or ``basler``, for error messages.
+
+    Raises:
+        ConfigError: if an entry after the name is not ``line=…``.
+    """
     name, *chosen = rest.split(",")
     line = None
     for entry in chosen:
@@ -41,39 +49,61 @@ def parse_camera(rest: str, scheme: str) -> CameraSpec:
 
 
 def run_name(*parts: str) -> str:
-    """Return a name for the files of a run, of what a camera says it is."""
+    """Return a name for the files of a run, joined from ``parts`` such as model and serial number."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-.") or "camera"
 
 
 def differs(what: str, asked: float, got: float, unit: str) -> list[str]:
-    """Say it if a camera took another value than it was asked for; nothing if it took that one."""
+    """Return a message if the camera uses another value than requested; empty if it uses that one.
+
+    Args:
+        what: Name of the setting.
+        asked: Requested value.
+        got: Value that the camera reports.
+        unit: Unit of both.
+    """
     if abs(asked - got) <= _CLOSE * abs(asked):
         return []
     return [f"asked for {what} {asked:.6g} {unit}, got {got:.6g} {unit}"]
 
 
 def buffers(fps: float | None, frame_bytes: int) -> int:
-    """Return how many frames may wait: those of half a second, in which Python may be busy elsewhere."""
+    """Return the number of frame buffers: half a second of frames, during which Python may be busy elsewhere.
+
+    Args:
+        fps: Frames per second; None if unknown.
+        frame_bytes: Size (bytes) of a frame.
+    """
     wanted = max(_LEAST_BUFFERS, round((fps or 0) * _BUFFERED_S))
     return max(4, min(wanted, _MOST_BYTES // max(frame_bytes, 1)))
 
 
 class Region(Protocol):
-    """The integer features of a camera that say which part of the sensor it reads out."""
+    """Camera whose integer features select the part of the sensor that is read out."""
 
     def bounds(self, feature: str) -> tuple[int, int, int] | None:
-        """Return least, most and step of a feature; None where the camera lacks it."""
+        """Return minimum, maximum and step of a feature; None if the camera lacks it."""
         ...
 
     def set_integer(self, feature: str, value: int) -> None:
-        """Set a feature. Raises SourceError."""
+        """Set a feature. Raises SourceError or an error of the camera's library if that fails."""
         ...
 
 
 def place_region(camera: Region, options: SourceOptions) -> list[str]:
-    """Set the part of the sensor that is read out, if one is asked for; return what is to be said of it.
+    """Set the part of the sensor that is read out, if the options request one.
 
-    A size alone is taken from the middle of the sensor. Raises ConfigError where two sizes are asked for.
+    A size without a position is taken from the middle of the sensor.
+
+    Args:
+        camera: The camera.
+        options: The options; ``size`` and ``roi`` are used.
+
+    Returns:
+        Messages for the user; empty if nothing was requested or all was set as requested.
+
+    Raises:
+        ConfigError: if ``size`` and ``roi`` request two different sizes.
     """
     if options.size is not None and options.roi is not None and options.size != options.roi[2:]:
         raise ConfigError(f"camera_size {options.size} and roi {options.roi} ask for two sizes; give one of them")
@@ -102,7 +132,7 @@ def place_region(camera: Region, options: SourceOptions) -> list[str]:
 
 
 def _place(camera: Region, feature: str, asked: int | None) -> int:
-    """Set what comes closest below; the middle if nothing is asked for."""
+    """Set and return the nearest possible value at or below ``asked``; that in the middle if ``asked`` is None."""
     bounds = camera.bounds(feature)
     if bounds is None:
         return 0
