@@ -1,6 +1,7 @@
-"""Frame pixels ↔ centimetres on the floor of the arena: a scale, a homography, and a lens where it bends. Pure.
+"""Calibration of a camera: converts frame pixels to centimetres on the floor of the arena, and back. Pure.
 
-Arena space is what the experimenter makes it: its origin and axes are those of the points that were given.
+It consists of a homography (or a scale) and, for a lens that distorts, a lens model. The experimenter chooses arena
+space: its origin and axes are those of the given points.
 """
 
 from __future__ import annotations
@@ -24,26 +25,31 @@ from realtime_cropzoom.yaml_file import read_config
 UNIT = "cm"
 _LARGEST_SIDE = 100_000
 _PX_PER_CM = (1e-3, 1e6)
-"""From a field of a hundred meters in a few pixels to a hundredth of a micrometer a pixel."""
+"""Minimum and maximum scale (pixels per cm): from 10 m per pixel to 0.01 µm per pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What turns pixels of one camera's frames into cm. Raises ConfigError where it cannot be undone in the frame."""
+    """Maps pixels of one camera's frames to cm, and back.
+
+    Raises:
+        ConfigError: if the map cannot be inverted within the frame, or its scale is not plausible.
+    """
 
     width: int
-    """Of the frames it is for, in pixels."""
+    """Width of its frames (pixels)."""
     height: int
+    """Height of its frames (pixels)."""
     homography: Nine
     """Undistorted frame pixels → cm."""
     lens: Lens | None = None
     residual_cm: float | None = None
-    """Root mean square of what the given points are off; None where they were no more than needed."""
+    """Root mean square error of the given points (cm); None if there were no more points than needed."""
     unit: str = UNIT
     _back: Nine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Find the way back, and see whether it leads back."""
+        """Compute the inverse map and check that it returns to the same pixels."""
         if self.lens is not None and not self.lens.undoes(self.width, self.height):
             raise ConfigError("the lens folds the frame over at its edges; take more chessboards, near the edges too")
         x, y = np.meshgrid([0.0, (self.width - 1) / 2, self.width - 1], [0.0, (self.height - 1) / 2, self.height - 1])
@@ -56,13 +62,13 @@ class Calibration:
                 "no pixel of the frame is on the floor; check the points, and the order they are given in"
             )
         self._check_scale(xy[seen], arena[seen])
-        # The way back counts the same side of the horizon as the floor.
+        # The inverse must take the same side of the horizon as the floor.
         object.__setattr__(self, "_back", facing(back, *arena[seen][0].tolist()))
         if not np.abs(self.to_frame(arena[seen]) - xy[seen]).max() < 1e-3:
             raise ConfigError("the calibration does not lead back from cm to pixels; check the points")
 
     def _check_scale(self, xy: Float64, arena: Float64) -> None:
-        """Raise ConfigError where a cm is so many, or so few, pixels as in no arena."""
+        """Raise ConfigError if the pixels per cm are outside of ``_PX_PER_CM``."""
         px, cm = (np.linalg.norm(np.diff(points, axis=0), axis=1) for points in (xy, arena))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scale = float(np.median(px[px > 0] / cm[px > 0])) if (px > 0).any() else 1.0
@@ -71,7 +77,14 @@ class Calibration:
             raise ConfigError(f"a cm is {scale:.3g} pixels; expected {least:g} to {most:g}; check sizes and units")
 
     def to_arena(self, xy: Any) -> Float64:
-        """Return frame pixels (…, 2) in cm; NaN stays NaN, and beyond the horizon there is nothing but NaN."""
+        """Convert frame pixels to cm.
+
+        Args:
+            xy: (…, 2) points in frame pixels.
+
+        Returns:
+            (…, 2) float64, cm. NaN for points that are NaN or beyond the horizon.
+        """
         points = np.asarray(xy, np.float64)
         x, y = points[..., 0], points[..., 1]
         if self.lens is not None:
@@ -79,7 +92,14 @@ class Calibration:
         return np.stack(project_all(self.homography, x, y), axis=-1)
 
     def to_frame(self, xy: Any) -> Float64:
-        """Return the inverse of ``to_arena``: cm (…, 2) in frame pixels."""
+        """Convert cm to frame pixels: the inverse of ``to_arena``.
+
+        Args:
+            xy: (…, 2) points in cm.
+
+        Returns:
+            (…, 2) float64, frame pixels. NaN for points that are NaN or beyond the horizon.
+        """
         points = np.asarray(xy, np.float64)
         x, y = project_all(self._back, points[..., 0], points[..., 1])
         if self.lens is not None:
@@ -87,13 +107,22 @@ class Calibration:
         return np.stack([x, y], axis=-1)
 
     def point_to_arena(self, x: float, y: float) -> tuple[float, float]:
-        """Return one point in cm: the numbers of ``to_arena``, bit for bit, without arrays."""
+        """Convert one point (frame pixels) to cm, without arrays. The result is that of ``to_arena``, bit for bit."""
         if self.lens is not None:
             x, y = self.lens.undistort(x, y)
         return project(self.homography, x, y)
 
     def check_frame(self, width: int, height: int, where: str) -> None:
-        """Raise ConfigError where the frames are of another size than those it was made for."""
+        """Check that frames have the size that the calibration was made for.
+
+        Args:
+            width: Width of the frames (pixels).
+            height: Height of the frames (pixels).
+            where: Name of the calibration, for the error.
+
+        Raises:
+            ConfigError: if the size differs.
+        """
         if (width, height) != (self.width, self.height):
             raise ConfigError(
                 f"{where} is for frames of {self.width}x{self.height}, but these have {width}x{height}; "
@@ -101,20 +130,26 @@ class Calibration:
             )
 
     def px_per_cm(self) -> float:
-        """Pixels a cm in the middle of the frame."""
+        """Return the pixels per cm in the middle of the frame."""
         middle = self.to_arena((self.width / 2, self.height / 2))
         around = self.to_frame(middle + 0.1 * np.array([[1, 0], [0, 1], [0, 0]]))
         return float(np.linalg.norm(around[:2] - around[2], axis=1).mean() * 10)
 
 
 Pairs = Sequence[tuple[tuple[float, float], tuple[float, float]]]
-"""(x, y) in frame pixels, and where that is in cm."""
+"""Pairs of points: (x, y) in frame pixels, and the same point (x, y) in cm."""
 
 
 def from_points(points: Pairs, size: tuple[int, int], lens: Lens | None = None) -> Calibration:
-    """Return the calibration that fits known points best; ``size`` is width and height of the frames.
+    """Return the calibration that fits known points best (least squares in cm).
 
-    Raises ConfigError where they are fewer than four, or lie on a line.
+    Args:
+        points: Four or more pairs of points.
+        size: Width and height of the frames (pixels).
+        lens: Lens of the camera; None if it does not distort.
+
+    Raises:
+        ConfigError: if there are fewer than four points, they lie on a line, or the map cannot be inverted.
     """
     if len(points) < 4:
         raise ConfigError(f"{len(points)} points are given; expected at least four, no three of them on one line")
@@ -134,9 +169,18 @@ def from_rectangle(
     size: tuple[int, int],
     lens: Lens | None = None,
 ) -> Calibration:
-    """Return the calibration of a rectangle on the floor: its first corner is the origin, the second is along x.
+    """Return the calibration from a rectangle on the floor: its first corner is the origin, its second lies along x.
 
-    ``corners``: frame pixels, one after the other around it. Raises ConfigError where they are no rectangle's.
+    Args:
+        corners: The four corners in frame pixels, in order around the rectangle.
+        width_cm: Distance from the first to the second corner (cm).
+        height_cm: Distance from the second to the third corner (cm).
+        size: Width and height of the frames (pixels).
+        lens: Lens of the camera; None if it does not distort.
+
+    Raises:
+        ConfigError: if the corners cannot be those of a rectangle, a length is not above 0, or the map cannot be
+            inverted.
     """
     if len(corners) != 4:
         raise ConfigError(f"{len(corners)} corners are given; expected four, one after the other around the rectangle")
@@ -151,7 +195,17 @@ def from_rectangle(
 def from_scale(
     px_per_cm: float, size: tuple[int, int], lens: Lens | None = None, origin: tuple[float, float] = (0.0, 0.0)
 ) -> Calibration:
-    """Return the calibration of a camera that looks straight down; ``origin`` is a pixel. Raises ConfigError."""
+    """Return the calibration of a camera that looks straight down.
+
+    Args:
+        px_per_cm: Scale (pixels per cm).
+        size: Width and height of the frames (pixels).
+        lens: Lens of the camera; None if it does not distort.
+        origin: Origin of arena space (frame pixels).
+
+    Raises:
+        ConfigError: if the scale is not plausible, or the lens cannot be inverted within the frame.
+    """
     if not _PX_PER_CM[0] <= px_per_cm <= _PX_PER_CM[1]:
         raise ConfigError(
             f"{px_per_cm:g} pixels a cm are given; expected a number from {_PX_PER_CM[0]:g} to {_PX_PER_CM[1]:g}"
@@ -185,7 +239,11 @@ class _FileFields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read what ``cropzoom calibrate`` has written. Raises ConfigError."""
+    """Read a calibration file that ``cropzoom calibrate`` wrote.
+
+    Raises:
+        ConfigError: if the file cannot be read, or holds no valid calibration.
+    """
     fields = _read(path)
     if fields.homography is None:
         raise ConfigError(f"{path} has a lens but no cm; go on with 'cropzoom calibrate rectangle … --lens {path}'")
@@ -198,7 +256,14 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:
-    """Read the lens of a calibration, and the size of the frames it is for. Raises ConfigError."""
+    """Read the lens of a calibration file.
+
+    Returns:
+        The lens, and the width and height of its frames (pixels).
+
+    Raises:
+        ConfigError: if the file cannot be read, or holds no valid lens.
+    """
     fields = _read(path)
     lens = _lens(fields)
     if lens is None:
@@ -209,7 +274,7 @@ def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:
 
 
 def calibration_yaml(calibration: Calibration) -> str:
-    """Return the text that ``read_calibration`` reads back, number for number."""
+    """Return the text of a calibration file. ``read_calibration`` reads the same numbers from it."""
     h = calibration.homography
     return _yaml(
         {
@@ -223,7 +288,7 @@ def calibration_yaml(calibration: Calibration) -> str:
 
 
 def lens_yaml(lens: Lens, size: tuple[int, int]) -> str:
-    """Return the text that ``read_lens`` reads back."""
+    """Return the text of a file with a lens only, for ``read_lens``; ``size`` is (width, height) in pixels."""
     return _yaml({"frame_size": list(size), "lens": _lens_fields(lens)})
 
 

@@ -1,4 +1,4 @@
-"""Plane → plane, as a camera sees it: a projective map of points, and the best one for pairs of points. Pure."""
+"""Homography: a projective map from one plane to another, its inverse, and its fit to pairs of points. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.types import Float64
 
 Nine = tuple[float, float, float, float, float, float, float, float, float]
-"""A homography row by row; beyond its horizon, where the last row gives 0 or less, there are no points."""
+"""A 3 × 3 homography in row-major order. Points for which its last row gives 0 or less lie beyond the horizon and have
+no image."""
 
 
 def project(h: Nine, x: float, y: float) -> tuple[float, float]:
-    """Map one point; NaN where it is beyond the horizon, or NaN."""
+    """Map one point.
+
+    Returns:
+        (x, y); NaN if the point is NaN or beyond the horizon.
+    """
     scale = h[6] * x + h[7] * y + h[8]
     if not scale > 0:
         return math.nan, math.nan
@@ -23,14 +28,23 @@ def project(h: Nine, x: float, y: float) -> tuple[float, float]:
 
 
 def project_all(h: Nine, x: Float64, y: Float64) -> tuple[Float64, Float64]:
-    """Map many points: the numbers of ``project``, bit for bit."""
+    """Map arrays of points. The numbers equal those of ``project`` bit for bit.
+
+    Args:
+        h: The homography.
+        x: x of the points, any shape.
+        y: y of the points, same shape.
+
+    Returns:
+        x and y of the images, same shape; NaN for points that are NaN or beyond the horizon.
+    """
     scale = h[6] * x + h[7] * y + h[8]
     scale = np.where(scale > 0, scale, np.nan)
     return (h[0] * x + h[1] * y + h[2]) / scale, (h[3] * x + h[4] * y + h[5]) / scale
 
 
 def inverse(h: Nine) -> Nine:
-    """Return the way back. Raises ConfigError where there is none."""
+    """Return the inverse. Raises ConfigError if the matrix is singular."""
     try:
         back = np.linalg.inv(np.array(h).reshape(3, 3))
     except np.linalg.LinAlgError:
@@ -39,22 +53,29 @@ def inverse(h: Nine) -> Nine:
 
 
 def nine(matrix: Any) -> Nine:
-    """Return a 3 × 3 matrix as a homography."""
+    """Return a 3 × 3 matrix as a homography in row-major order."""
     a, b, c, d, e, f, g, h, i = np.asarray(matrix, np.float64).ravel().tolist()
     return a, b, c, d, e, f, g, h, i
 
 
 def facing(h: Nine, x: float, y: float) -> Nine:
-    """Return the same map with the side of the horizon that (x, y) is on as the one where points are."""
+    """Return the same map with the sign that puts the point (x, y) on the valid side of the horizon."""
     sign = -1.0 if h[6] * x + h[7] * y + h[8] < 0 else 1.0
     return nine(sign * np.array(h))
 
 
 def fit_homography(given: Float64, wanted: Float64) -> Nine:
-    """Return what maps ``given`` (N ≥ 4, 2) to ``wanted`` with the least squared distances there.
+    """Return the homography that maps ``given`` to ``wanted`` with the least sum of squared distances in ``wanted``.
 
-    First the direct linear transform of centred and scaled points (Hartley and Zisserman 2004, 4.4), then
-    Gauss-Newton on the distances. Raises ConfigError where the points lie on a line, or two are the same.
+    The fit starts with the direct linear transform of centred and scaled points (Hartley and Zisserman 2004, 4.4) and
+    refines it by Gauss-Newton steps on the distances.
+
+    Args:
+        given: (N, 2) points to map, N ≥ 4.
+        wanted: (N, 2) their images.
+
+    Raises:
+        ConfigError: if the points do not determine a homography, because they lie on a line or are the same.
     """
     to_given, to_wanted = _centring(given), _centring(wanted)
     a, b = _moved(to_given, given), _moved(to_wanted, wanted)
@@ -66,7 +87,7 @@ def fit_homography(given: Float64, wanted: Float64) -> Nine:
 
 
 def _centring(points: Float64) -> Float64:
-    """What moves the points to a mean of 0 and a mean distance of √2 from it."""
+    """Return the 3 × 3 matrix that moves the points to mean 0 and mean distance √2 from it. Raises ConfigError."""
     centre = points.mean(axis=0)
     spread = np.linalg.norm(points - centre, axis=1).mean()
     if spread == 0:
@@ -81,7 +102,7 @@ def _moved(matrix: Float64, points: Float64) -> Float64:
 
 
 def _linear(a: Float64, b: Float64) -> tuple[Float64, Float64]:
-    """The singular values of the equations of all pairs, and the solution that leaves the least."""
+    """Return the singular values of the equations of all pairs, and the solution with the least residual."""
     rows = []
     for (x, y), (u, v) in zip(a, b, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
