@@ -1,4 +1,4 @@
-"""Are boxes as large as those that the pose model was trained on? Far from it, keypoints collapse."""
+"""Box size check: warns if boxes differ much from those of the pose model's training, where keypoints collapse."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from realtime_cropzoom.inference.model_spec import ModelFile
 from realtime_cropzoom.types import Keypoints
 
 _TRAINED, _INPUT = (0.5, 2.0), (0.25, 4.0)
-"""From so much to so much of the side that is known, or of the model's input, boxes are taken for well."""
+"""Accepted range of the side of the boxes: relative to the known side of the training, or else to the model's input."""
 TINY = 16
-"""Boxes of a smaller side show no animal to any model."""
+"""Minimum side of a box (frame pixels). No model can see an animal in a smaller one."""
 _FILLED = 0.8
-"""An animal that spans more of its box than this is partly outside of it as soon as the box is a little off."""
+"""Maximum span of the animal, relative to the side of its box. A longer animal is partly outside as soon as the box
+is a little off."""
 _SEEN = 10
-"""After so many boxes their size is judged."""
+"""Number of boxes after which their size is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedSide:
-    """What a pose model says of the boxes that it was trained on."""
+    """Side of the boxes that a pose model expects."""
 
     side: int
-    """In frame pixels."""
+    """Side in frame pixels."""
     known: bool
-    """Whether it says so; else this is the side of its input."""
+    """Whether the model states the side; else ``side`` is that of its input."""
 
     @classmethod
     def of(cls, file: ModelFile, size: tuple[int, int]) -> ExpectedSide:
-        """Return that of a model with an input of ``size``, (W, H)."""
+        """Return the side that a model expects.
+
+        Args:
+            file: Description of the model.
+            size: (W, H) of its input in pixels.
+        """
         known = file.crop_size or file.trained_side
         return cls(known or max(size), known is not None)
 
     def warning(self, sides: Sequence[int]) -> str | None:
-        """Return a sentence where boxes of these sides are far from the expected one; None where all is well."""
+        """Return a warning if the median of ``sides`` (frame pixels) is far from the expected side, else None."""
         if not sides:
             return None
         side = round(median(sides))
@@ -54,7 +60,12 @@ class ExpectedSide:
         )
 
     def unsaid(self, crop_ratio: float, min_box: int) -> str | None:
-        """Return a sentence for a run whose boxes nobody has said the size of; None where the model says it."""
+        """Return a warning for a run without a setting for the size of its boxes; None if the model states the side.
+
+        Args:
+            crop_ratio: Side of the boxes relative to the span of the keypoints.
+            min_box: Minimum side of the boxes (frame pixels).
+        """
         if self.known:
             return None
         return (
@@ -66,16 +77,24 @@ class ExpectedSide:
 
 
 class BoxSizes:
-    """Looks at the first boxes of a pass, and says once what is wrong with their size."""
+    """Checks the first boxes of a pass and warns once if their size is wrong."""
 
     def __init__(self, expected: ExpectedSide | None) -> None:
-        """``expected`` is None where it is known to be right, or said to be wrong already."""
+        """``expected`` is None if the side is known to be right, or a warning was given already."""
         self._expected = expected
         self._sides: list[int] | None = []
         self._spans: list[float] = []
 
     def see(self, side: int, seen: Keypoints) -> str | None:
-        """Take the side of a box and what it is made around; return a sentence where the first are far from well."""
+        """Add a box and judge after the first ten.
+
+        Args:
+            side: Side of the box (frame pixels).
+            seen: Keypoints around which the box was made (frame pixels).
+
+        Returns:
+            A warning with the tenth box if the sizes are wrong, else None.
+        """
         if self._sides is None:
             return None
         self._sides.append(side)
@@ -83,7 +102,7 @@ class BoxSizes:
         return self.end() if len(self._sides) == _SEEN else None
 
     def end(self) -> str | None:
-        """Judge those that were seen, however few; after that nothing more is said."""
+        """Judge the boxes added so far; return a warning or None. Later calls return None."""
         sides, self._sides = self._sides, None
         if not sides:
             return None
@@ -92,13 +111,18 @@ class BoxSizes:
 
 
 def _longest(seen: Keypoints) -> float:
-    """The largest distance between two keypoints, px; 0 where there are none."""
+    """Return the largest distance between two keypoints (px); 0 without finite keypoints."""
     apart = np.linalg.norm(seen.xy[:, None] - seen.xy[None], axis=2)
     return float(np.nan_to_num(apart).max(initial=0.0))
 
 
 def too_large_warning(side: float, span: float) -> str | None:
-    """Return a sentence where an animal whose keypoints span so many px fills its box; None where it has room."""
+    """Return a warning if the animal fills its box; None if it has room.
+
+    Args:
+        side: Side of the box (frame pixels).
+        span: Largest distance between two keypoints (frame pixels).
+    """
     if span <= _FILLED * side:
         return None
     return (
@@ -109,7 +133,12 @@ def too_large_warning(side: float, span: float) -> str | None:
 
 
 def tiny_warning(sides: Sequence[int], crop_size: int | None) -> str | None:
-    """Return a sentence where boxes are too small for any model, as where there is one keypoint; None if not."""
+    """Return a warning if boxes are too small for any model, as with a single keypoint; else None.
+
+    Args:
+        sides: Sides of the boxes (frame pixels).
+        crop_size: The setting ``crop_size``; None if it is not given.
+    """
     side = round(median(sides)) if sides else TINY
     if side >= TINY:
         return None

@@ -1,23 +1,23 @@
-"""Heatmaps → keypoints and likelihoods, as Lightning Pose decodes them.
+"""Heatmap decoding: computes keypoints and likelihoods from heatmaps, as Lightning Pose does.
 
 Pure. The recipe (Lightning Pose, ``models/heads/heatmap.py``, ``run_subpixelmaxima``):
 ``downsample_factor`` times double the map (bicubic, then a 5×5 binomial filter with zero
-border), softmax of 1000 × value, expectation in pixels, less the offset of the grid; the
+border), softmax of 1000 × value, expectation in pixels, minus the offset of the grid; the
 likelihood is the softmax summed over the 5×5 pixels around the truncated expectation
 (``data/heatmaps.py``, ``evaluate_heatmaps_at_location``).
 
 Doubling is linear and separable, so the whole upsampling of a map is U_h · map · U_wᵀ with
-two fixed matrices. ``reference`` multiplies them out; ``fast`` takes only the rows and
-columns around the peak, where all the softmax's mass is. Two kinds of keypoints it leaves to
-``reference``, and is then equal to it:
+two fixed matrices. ``reference`` computes the whole product; ``fast`` computes only the rows
+and columns around the peak, where all the softmax's mass is. ``fast`` passes two kinds of
+keypoints to ``reference``, and its result is then equal:
 
-* The mass is not in one place. ``reference`` adds up the softmax's denominator the way torch
-  does, one float32 sum for each of 16 lanes. Over 65 536 pixels that sum is off by up to
+* The mass is not in one place. ``reference`` sums the softmax's denominator as torch does,
+  with one float32 sum for each of 16 lanes. Over 65 536 pixels that sum is off by up to
   3·10⁻⁵, which moves the keypoints of a flat map by 0.01 px.
 * x or y is nearly a whole number. The likelihood jumps there, because it is summed around the
   truncated position: from 0.155 to 0.179 over less than a thousandth of a pixel, for example.
 
-All other keypoints are those of ``reference`` within 0.001 px, with its likelihood.
+All other keypoints are within 0.001 px of those of ``reference`` and have the same likelihood.
 """
 
 from __future__ import annotations
@@ -31,26 +31,32 @@ from realtime_cropzoom.types import Float32, Keypoints
 
 TEMPERATURE = np.float32(1000.0)
 GRID_OFFSET = {1: 0.5, 2: 1.5, 3: 2.5}
-"""Pixels between the upsampled grid and model space, by downsample factor."""
+"""Offset of the upsampled grid from model space (pixels), by downsample factor."""
 
 _LANES = 16
-"""Float32 numbers in a vector of the machines that torch is fastest on."""
+"""Number of float32 sums that torch keeps: the size of a vector on the machines on which it is fastest."""
 _PATCH = 12
-"""Side of the fast path's window, in cells."""
+"""Side of the window of the fast path (cells)."""
 _NEAR = 5
-"""Side of the window in which the mass of a sharp heatmap lies, in cells."""
+"""Side of the window in which the mass of a sharp heatmap lies (cells)."""
 _MARGIN = 3
-"""Cells between the mass and the window's edge, so that the filters see all that matters."""
+"""Minimum distance of the mass from the window's edge (cells), so that the filters see all relevant cells."""
 _NEGLIGIBLE = 0.025
-"""Values this far under the highest weigh less than exp(−25) in the softmax."""
+"""Distance below the highest value from which a value weighs less than exp(−25) in the softmax."""
 _NEARLY_WHOLE = 0.002
-"""Pixels between a keypoint and a whole number, under which only exact sums tell on which side of it it is."""
+"""Distance of a keypoint from a whole number (pixels) below which only exact sums decide on which side it lies."""
 
 
 def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoints:
-    """Decode (K, h, w) heatmaps to keypoints in model pixels.
+    """Decode heatmaps to keypoints.
 
-    A map with a value that is not finite gives NaN and likelihood 0.
+    Args:
+        heatmaps: (K, h, w) heatmaps of one frame.
+        downsample_factor: Number of doublings from a heatmap to model space: 1, 2 or 3.
+        method: ``reference`` or ``fast``.
+
+    Returns:
+        K keypoints in model pixels, float32. A map with a value that is not finite gives NaN and likelihood 0.
     """
     heatmaps = heatmaps.astype(np.float32, copy=False)
     spoilt = np.asarray(~np.isfinite(heatmaps.reshape(len(heatmaps), -1)).all(axis=1))
@@ -66,9 +72,13 @@ def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoin
 
 
 def sharpness(heatmaps: Float32) -> Float32:
-    """Return how much of each (K, h, w) heatmap lies in the 5×5 cells around its highest one, (K,).
+    """Return the sum of each heatmap in the 5×5 cells around its highest cell. Runs for every frame.
 
-    Runs for every frame. NaN where a map has values that are not finite.
+    Args:
+        heatmaps: (K, h, w) heatmaps of one frame.
+
+    Returns:
+        (K,) float32. 1 if the maps are smaller than 5 cells; not finite for a map with NaN or +inf.
     """
     count, height, width = heatmaps.shape
     if min(height, width) < _NEAR:
@@ -88,7 +98,7 @@ def _near_cells(width: int) -> np.ndarray:
 
 
 def _decode_map(heatmap: Float32, levels: int) -> tuple[Float32, np.float32]:
-    """Position and likelihood from the whole map, by the recipe's own sums."""
+    """Return position and likelihood from the whole map, with the sums of the recipe."""
     height, width = heatmap.shape
     upsampled = np.asarray(_upsampling(height, levels) @ heatmap @ _upsampling(width, levels).T, np.float32)
     xy, likelihood = _expectation(upsampled[None], "reference")
@@ -96,10 +106,10 @@ def _decode_map(heatmap: Float32, levels: int) -> tuple[Float32, np.float32]:
 
 
 def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
-    """Decode what lies in a window around each map's peak, or the whole map where that is not enough.
+    """Decode a window around each map's peak, or the whole map if the window is not enough.
 
-    Runs for every frame, between two inferences that have emptied the caches: what counts is
-    how few operations it takes.
+    Runs for every frame, between two inferences that have replaced the content of the CPU
+    caches: the number of operations determines its time.
     """
     count, height, width = heatmaps.shape
     rows, cols = min(_PATCH, height), min(_PATCH, width)
@@ -119,7 +129,7 @@ def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
     unsure = np.any(np.abs(xy - np.rint(xy)) < _NEARLY_WHOLE, axis=1).tolist()
     xy += np.array(corners, np.float32) * np.float32(1 << levels) - np.float32(GRID_OFFSET[levels])
 
-    # A cell under the floor cannot become a pixel that weighs anything beside the highest one here.
+    # A cell below the floor cannot become a pixel with a relevant weight relative to the highest one here.
     floor = highest / _overshoot(height, width, levels) - np.float32(_NEGLIGIBLE)
     heavy = heatmaps >= floor[:, None, None]
     for k, (left, top) in enumerate(corners):
@@ -130,21 +140,21 @@ def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
 
 
 def _inner(start: int, size: int, whole: int) -> slice:
-    """The window without its margin, which it needs where it does not end with the map itself."""
+    """Return the window without its margin. A side at the edge of the map needs none."""
     end = start + size
     return slice(start + (_MARGIN if start > 0 else 0), end - (_MARGIN if end < whole else 0))
 
 
 def _expectation(maps: Float32, method: Method) -> tuple[Float32, Float32]:
-    """Soft-argmax of (K, h, w) upsampled maps, in their own pixels, and the likelihood. Overwrites ``maps``."""
+    """Return the soft-argmax of (K, h, w) upsampled maps, in their pixels, and the likelihood. Changes ``maps``."""
     count, height, width = maps.shape
     weights = np.multiply(maps, TEMPERATURE, out=maps)
     weights -= weights.max(axis=(1, 2), keepdims=True)
     np.exp(weights, out=weights)
-    # The likelihood depends on the whole part of xy: where it is all but a whole number, only exact sums tell.
+    # The likelihood depends on the integer part of xy: near a whole number only exact sums decide it.
     exact = np.float64 if method == "reference" else np.float32
     by_row = weights.astype(exact, copy=False) @ _count_and_position(width).astype(exact, copy=False)
-    sums = by_row.sum(axis=1)  # of each map: its sum, and its sum times x
+    sums = by_row.sum(axis=1)  # per map: the sum of weights, and of weights times x
     total = _sum_as_torch(weights) if method == "reference" else sums[:, 0]
     xy = np.empty((count, 2), np.float32)
     xy[:, 0] = sums[:, 1] / total
@@ -157,7 +167,7 @@ def _expectation(maps: Float32, method: Method) -> tuple[Float32, Float32]:
 
 
 def _sum_as_torch(weights: Float32) -> Float32:
-    """Sum of each map as torch's softmax adds it: 16 running float32 sums, then their sum."""
+    """Return the sum of each map as torch's softmax computes it: 16 running float32 sums, then their sum."""
     flat = weights.reshape(len(weights), -1)
     lanes = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _LANES))).reshape(len(flat), -1, _LANES)
     total: Float32 = np.add.reduce(lanes, axis=1).sum(axis=1)
@@ -171,7 +181,7 @@ def _count_and_position(n: int) -> Float32:
 
 @cache
 def _windows(cells: int, size: int, levels: int) -> Float32:
-    """For each start of a window of ``size`` cells: the (size · 2^levels, size) block of the upsampling matrix."""
+    """Return the (size · 2^levels, size) block of the upsampling matrix per start of a window of ``size`` cells."""
     matrix, scale = _upsampling(cells, levels), 1 << levels
     starts = range(cells - size + 1)
     return np.stack([matrix[s * scale : (s + size) * scale, s : s + size] for s in starts])
@@ -179,7 +189,7 @@ def _windows(cells: int, size: int, levels: int) -> Float32:
 
 @cache
 def _upsampling(cells: int, levels: int) -> Float32:
-    """The (cells · 2^levels, cells) matrix of ``levels`` doublings along one axis."""
+    """Return the (cells · 2^levels, cells) matrix of ``levels`` doublings along one axis."""
     matrix = np.eye(cells)
     for _ in range(levels):
         n = matrix.shape[0]
@@ -189,13 +199,13 @@ def _upsampling(cells: int, levels: int) -> Float32:
 
 @cache
 def _overshoot(height: int, width: int, levels: int) -> np.float32:
-    """How far above its cells a pixel can come: bicubic weights are partly negative."""
+    """Return the maximum ratio of a pixel to its cells. It exceeds 1 because some bicubic weights are negative."""
     rows, cols = (_upsampling(n, levels).clip(min=0).sum(axis=1).max() for n in (height, width))
     return np.float32(rows * cols)
 
 
 def _bicubic(n: int) -> np.ndarray:
-    """Bicubic doubling of n samples (a = −0.75, half-pixel centres, edge samples repeated), as torch does it."""
+    """Return the matrix of torch's bicubic doubling of n samples (a = −0.75, half-pixel centres, edges repeated)."""
     matrix = np.zeros((2 * n, n))
     for out in range(2 * n):
         position = (out + 0.5) / 2 - 0.5
@@ -212,6 +222,6 @@ def _cubic(distance: float, a: float = -0.75) -> float:
 
 
 def _binomial(n: int) -> np.ndarray:
-    """The filter (1 4 6 4 1) / 16 with zero border."""
+    """Return the matrix of the filter (1 4 6 4 1) / 16 with zero border."""
     taps = (1, 4, 6, 4, 1)
     return sum((tap / 16 * np.eye(n, k=k - 2) for k, tap in enumerate(taps)), np.zeros((n, n)))

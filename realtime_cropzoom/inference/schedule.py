@@ -1,9 +1,9 @@
-"""Which box a frame gets, and the state that says what it may be trusted for.
+"""Box schedules: choose the box of each frame, and the state that tells how far it can be trusted.
 
-Pure: no threads, no clocks; ages are frame time. A schedule is fed detections in the
-order of their frames and asked, frame by frame, for the box in force. It is the only
-place where that is decided, so a live run that wrote down its choices (``_bbox.csv``)
-can be replayed exactly by ``FileSchedule``.
+Pure: no threads, no clocks; ages are frame time. A schedule takes detections in the
+order of their frames and returns the active box frame by frame. No other code decides
+this, so that ``FileSchedule`` can replay exactly a live run that recorded its boxes
+(``_bbox.csv``).
 """
 
 from __future__ import annotations
@@ -25,26 +25,34 @@ from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, State
 NO_BOX = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 
 PASSED_OVER = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
-"""What a recorded schedule gives a frame of which the recorded run made nothing."""
+"""Value that a recorded schedule gives for a frame without a result in the recorded run."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateLimits:
-    """How old a box may be, in frame time, before the state says so."""
+    """Limits on the age of a box, in frame time, for the states coasting and lost."""
 
     coast_after_ms: float = 250.0
-    """Older than this: coasting."""
+    """Age above which the state is coasting (ms)."""
     lost_after_ms: float = 1000.0
-    """Older than this: lost."""
+    """Age above which the state is lost (ms)."""
 
     def state(self, age_ms: float) -> State:
-        """Return the state of a box that is ``age_ms`` old."""
+        """Return the state of a box of age ``age_ms`` (frame time, ms)."""
         if age_ms > self.lost_after_ms:
             return State.LOST
         return State.COASTING if age_ms > self.coast_after_ms else State.TRACKING
 
     def in_force(self, detection: Detection | None, stamp: FrameMeta) -> ActiveBox:
-        """Return what ``detection`` (the last usable one, or None) is to the frame ``stamp``."""
+        """Return the active box of a frame.
+
+        Args:
+            detection: The last usable detection; None if there is none.
+            stamp: The frame.
+
+        Returns:
+            The box of ``detection`` with its age and state; ``NO_BOX`` without a detection.
+        """
         if detection is None:
             return NO_BOX
         age_ms = (stamp.pts_ns - detection.stamp.pts_ns) / 1e6
@@ -54,19 +62,19 @@ class StateLimits:
 
 
 class Schedule(Protocol):
-    """Which box a frame gets."""
+    """Chooses the box of each frame."""
 
     def offer(self, detection: Detection) -> None:
-        """Take in a detection; they come in the order of their frames."""
+        """Add a detection. Detections come in the order of their frames."""
         ...
 
     def choose(self, stamp: FrameMeta) -> ActiveBox | None:
-        """Return the box in force for a frame, or None where it must wait for a detection."""
+        """Return the active box of a frame, or None if it must wait for a detection."""
         ...
 
 
 class LatestSchedule:
-    """Live: the last usable detection there is. It never waits."""
+    """Live schedule: uses the last usable detection. It never waits."""
 
     def __init__(self, limits: StateLimits) -> None:
         self._limits = limits
@@ -78,7 +86,7 @@ class LatestSchedule:
             self._last = detection
 
     def choose(self, stamp: FrameMeta) -> ActiveBox:
-        """Return the last usable box; a box from a later frame than ``stamp`` counts as of age 0."""
+        """Return the last usable box. A box from a frame later than ``stamp`` has age 0."""
         chosen = self._limits.in_force(self._last, stamp)
         if chosen.age_ms >= 0 or chosen.box is None:
             return chosen
@@ -86,7 +94,7 @@ class LatestSchedule:
 
 
 class LockstepSchedule:
-    """Reproducible: frame i gets the detection of the latest frame j ≤ i with j mod ``every`` = 0."""
+    """Reproducible schedule: frame i gets the detection of the latest frame j ≤ i with j mod ``every`` = 0."""
 
     def __init__(self, limits: StateLimits, every: int = 1) -> None:
         self._limits = limits
@@ -95,11 +103,11 @@ class LockstepSchedule:
         self._after: deque[tuple[int, Detection | None]] = deque()
 
     def wanted(self, index: int) -> int:
-        """Return the frame whose detection frame ``index`` gets."""
+        """Return the index of the frame whose detection applies to frame ``index``."""
         return index - index % self._every
 
     def offer(self, detection: Detection) -> None:
-        """Remember which box is in force once ``detection`` has been made."""
+        """Store which box is active after ``detection``."""
         if detection.box is not None:
             self._last = detection
         self._after.append((detection.stamp.index, self._last))
@@ -116,18 +124,20 @@ class LockstepSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """What a recording lacks of the frames that a model has seen, or would have."""
+    """Frames missing in a recording that a model has seen, or would have seen."""
 
     before: tuple[int, ...] = ()
-    """Frames of the recording right before which some are missing, in order."""
+    """Indices of the recorded frames directly before which frames are missing, in order."""
     missing: int = 0
-    """How many frames are missing, those after the last included."""
+    """Number of missing frames, including those after the last recorded one."""
 
     @classmethod
     def between(cls, frames: Sequence[int], seen: Sequence[bool]) -> Gaps:
-        """Return the gaps of a recording whose frame i is captured frame ``frames[i]``; ``seen`` is by captured frame.
+        """Return the gaps of a recording.
 
-        Frames beyond ``seen`` count as seen.
+        Args:
+            frames: Index of the captured frame of each recorded frame.
+            seen: Whether the run has a result for a captured frame, by its index. Frames beyond its end count as seen.
         """
         recorded = set(frames)
         lacks = [n for n in range(max(len(seen), max(frames, default=-1) + 1)) if n not in recorded]
@@ -136,7 +146,7 @@ class Gaps:
         return cls(tuple(i for i in places if i < len(frames)), len(lacks))
 
     def problem(self, source: str) -> str | None:
-        """Return a line for a context model, which sees the frames around each; None where nothing is missing."""
+        """Return a warning for a context model, which sees the neighbours of each frame; None without gaps."""
         if not self.missing:
             return None
         return (
@@ -146,20 +156,23 @@ class Gaps:
 
 
 class FileSchedule:
-    """Recorded: the boxes that a run wrote down, frame by frame; no detector runs."""
+    """Recorded schedule: uses the boxes that a run recorded, frame by frame. No detector runs."""
 
     def __init__(self, rows: list[ActiveBox], path: Path, gaps: Gaps | None = None) -> None:
         self._rows = rows
         self._path = path
         self.gaps = gaps or Gaps()
-        """Where the recording lacks frames that the run has made something of."""
+        """Gaps of the recording: missing frames for which the run has a result."""
 
     @classmethod
     def read(cls, path: Path) -> FileSchedule:
-        """Read a run's ``_bbox.csv``, or Lightning Pose's (``,x,y,h,w`` alone: every box is its frame's own).
+        """Read the ``_bbox.csv`` of a run or of Lightning Pose.
 
-        The first column says which frame a row is about; rows may be in any order.
-        Raises ScheduleError where the file is missing or is none.
+        The first column is the frame index; rows may be in any order. A file of Lightning Pose has only the columns
+        ``,x,y,h,w``: each box was detected on its own frame.
+
+        Raises:
+            ScheduleError: if the file cannot be read, or is not a box file.
         """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -182,7 +195,11 @@ class FileSchedule:
             ) from error
 
     def of_frames(self, frames: Sequence[int]) -> FileSchedule:
-        """Return the schedule of a recording whose frame i is frame ``frames[i]`` of the run that wrote this one."""
+        """Return the schedule of a recording that holds only some frames of the run.
+
+        Args:
+            frames: Index in the run of each recorded frame.
+        """
         kept = [self._rows[frame] for frame in frames if frame < len(self._rows)]
         seen = [row is not PASSED_OVER for row in self._rows]
         return FileSchedule(kept, self._path, Gaps.between([f for f in frames if f < len(seen)], seen))
@@ -191,16 +208,17 @@ class FileSchedule:
         return len(self._rows)
 
     def sides(self) -> list[int]:
-        """Return the larger side of each box, in frame pixels."""
+        """Return the larger side of each box (frame pixels). Skips frames without a box."""
         return [max(row.box.w, row.box.h) for row in self._rows if row.box is not None]
 
     def offer(self, detection: Detection) -> None:
-        """Ignore it: the file has said it all."""
+        """Ignore the detection: all boxes come from the file."""
 
     def choose(self, stamp: FrameMeta) -> ActiveBox:
-        """Return the box the file gives for ``stamp``, ``PASSED_OVER`` where the run made nothing of the frame.
+        """Return the box of a frame; ``PASSED_OVER`` if the run has no result for it.
 
-        Raises ScheduleError where the file has no row for the frame.
+        Raises:
+            ScheduleError: if the file ends before the frame.
         """
         if stamp.index >= len(self._rows):
             raise ScheduleError(
@@ -211,10 +229,13 @@ class FileSchedule:
 
 
 def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, str]]) -> list[ActiveBox]:
-    """Return what each frame gets, by the index in the first column.
+    """Return the active box of each frame, by the index in the first column.
 
-    A frame that a run's own file lacks was passed over; files of boxes alone must have all. Raises DataError
-    and ValueError.
+    The run has no result for a frame without a row in its file. A file of boxes alone must have a row for every frame.
+
+    Raises:
+        DataError: if a frame index is not valid, or a row is missing.
+        ValueError: if a row holds no valid box.
     """
     table = [row for row in table if any(row.values())]  # spreadsheets leave rows of empty cells
     frames = frame_numbers(path, [row[columns[0]] or "" for row in table]).tolist()
