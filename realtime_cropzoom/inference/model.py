@@ -1,4 +1,4 @@
-"""A model, loaded: pixels in, keypoints in frame space out."""
+"""Model: loads and checks a network, prepares its input and decodes its output to keypoints in frame pixels."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from realtime_cropzoom.inference.onnx_session import Provider, Session, resolve_
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 Outputs = tuple[Float32, ...]
-"""What the network gives for one frame, not decoded yet."""
+"""Outputs of the network for one frame, before decoding."""
 
 
 class Model:
-    """A loaded model. Everything but its construction may be called from several threads at once."""
+    """A loaded model. After construction, all methods may be called from several threads at once."""
 
     def __init__(
         self,
@@ -45,7 +45,19 @@ class Model:
         threads: int = 1,
         method: Method = "fast",
     ) -> None:
-        """Load, check and warm up the model at ``path``. Raises ModelError, in words."""
+        """Load, check and warm up a model.
+
+        Args:
+            path: A Lightning Pose model directory, or an .onnx file of cropzoom.
+            role: The role in which the model is used; None accepts any role.
+            provider: ONNX Runtime provider.
+            precision: Precision of the export to choose in a directory. None prefers fp32 on the CPU, else fp16.
+            threads: Number of threads of the network.
+            method: ``reference`` or ``fast``, for resizing the crop and for decoding heatmaps.
+
+        Raises:
+            ModelError: if the model is missing, cannot be loaded, does not fit its description, or has another role.
+        """
         if not is_there(path):
             raise ModelError(
                 f"no {role or 'model'}{' model' if role else ''} at {path}; "
@@ -66,12 +78,12 @@ class Model:
         self.size = (int(self.session.input_shape[-1]), int(self.session.input_shape[-2]))
         self.method = method
         self.presence = self.file.presence
-        """What its answer looks like where there is an animal; settings may replace it before the first frame."""
+        """Limits that tell an animal in its output. Settings may replace them before the first frame."""
         self._warm_up()
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it comes with the package."""
+        """Whether the model comes with the package."""
         return self.path in (shipped_model("detector"), shipped_model("pose"))
 
     @property
@@ -81,46 +93,65 @@ class Model:
 
     @property
     def trained_crop_size(self) -> int | None:
-        """The side of the boxes the model was trained on, None where it does not say."""
+        """Side of the boxes of the training (frame pixels); None if the model does not state it."""
         return self.file.crop_size
 
     @property
     def expected_side(self) -> ExpectedSide:
-        """How large the boxes are that the model was trained on, as far as that can be known."""
+        """Side of the boxes that the model expects; that of its input if the training's is unknown."""
         return ExpectedSide.of(self.file, self.size)
 
     @property
     def reach(self) -> int:
-        """How many frames it sees on either side of the one it is asked about: 2 for a context model, else 0."""
+        """Number of frames that it sees on either side of the predicted one: 2 for a context model, else 0."""
         return REACH if self.file.kind == "heatmap_mhcrnn" else 0
 
     def new_input(self) -> Float32:
-        """Return a (3, H, W) array for ``prepare`` to fill."""
+        """Return a (3, H, W) float32 array of zeros for ``prepare`` to fill."""
         return np.zeros((3, self.size[1], self.size[0]), np.float32)
 
     def prepare(self, image: UInt8, box: Box, edge: Edge, out: Float32, resize: Resize = "linear") -> Box:
-        """Fill ``out`` with what ``box`` shows of ``image``, as the model wants it; return the box really used."""
+        """Crop ``image`` and fill the model's input.
+
+        Args:
+            image: The frame, uint8.
+            box: Region to crop (frame pixels).
+            edge: ``pad`` or ``clamp``, for a box that extends beyond the frame, see ``crop.cut``.
+            out: (3, H, W) float32 array to fill.
+            resize: Interpolation.
+
+        Returns:
+            The box that was used (frame pixels).
+        """
         pixels, used = crop.cut(image, box, edge)
         crop.fill_input(pixels, out, self.method, resize)
         return used
 
     def infer(self, *window: Float32) -> Outputs:
-        """Return the outputs for one frame: of its prepared input, or of the five around it for a context model."""
+        """Return the outputs for one frame from its prepared input; a context model takes the five around it."""
         return self.infer_many([window])[0]
 
     def infer_many(self, windows: Sequence[Sequence[Float32]]) -> list[Outputs]:
-        """Return the outputs of several frames, in one go where the file takes batches. The numbers are the same."""
+        """Return the outputs of several frames, as one batch if the file takes batches. The numbers are the same."""
         if len(windows) > 1 and self.session.batch == 1:
             return [self.infer(*window) for window in windows]
         outputs = self.session.run(_batch(windows, self.reach))
         return [tuple(output[i] for output in outputs) for i in range(len(windows))]
 
     def decode(self, outputs: Outputs, box: Box) -> Keypoints:
-        """Return the keypoints in the space that ``box`` lies in.
+        """Decode the outputs for one frame.
 
-        A regression model knows no likelihood: it is NaN. A context model has two sets of heatmaps,
-        from one frame and from five; per keypoint the more likely one counts (Lightning Pose,
-        ``models/heatmap_tracker_mhcrnn.py``, ``predict_step``).
+        A context model gives two sets of heatmaps, from one frame and from five. For each keypoint
+        the more likely one counts (Lightning Pose, ``models/heatmap_tracker_mhcrnn.py``,
+        ``predict_step``).
+
+        Args:
+            outputs: Outputs of ``infer``.
+            box: The box that ``prepare`` returned.
+
+        Returns:
+            The keypoints in the space of ``box`` (frame pixels). A regression model gives no
+            likelihood: it is NaN.
         """
         if self.file.kind == "regression":
             xy = outputs[0].reshape(-1, 2)
@@ -136,7 +167,7 @@ class Model:
 
     @cached_property
     def sha256(self) -> str:
-        """Return the hash of the model file (and of the weights beside it)."""
+        """SHA-256 of the model file, and of the file with its weights if there is one."""
         digest = hashlib.sha256()
         for part in (self.file.onnx, self.file.onnx.with_name(self.file.onnx.name + ".data")):
             if part.exists():
@@ -160,20 +191,20 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The two models of a run, or of a pass over recordings."""
+    """The detector and the pose model of a run, or of a pass over recordings."""
 
     detector: Model | None
-    """None where the boxes come from a file."""
+    """None if the boxes come from a file."""
     pose: Model
 
     @property
     def reach(self) -> int:
-        """How many frames either of them sees on both sides of the one it is asked about."""
+        """Larger of the two models' ``reach`` (frames)."""
         return max(self.pose.reach, 0 if self.detector is None else self.detector.reach)
 
 
 def _batch(windows: Sequence[Sequence[Float32]], reach: int) -> Float32:
-    """(N, 3, H, W), or (N, 5, 3, H, W) for a context model."""
+    """Return the input of N frames: (N, 3, H, W), or (N, 5, 3, H, W) for a context model."""
     if reach == 0:
         inputs = [window[0] for window in windows]
         return inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
@@ -181,7 +212,7 @@ def _batch(windows: Sequence[Sequence[Float32]], reach: int) -> Float32:
 
 
 def _check(file: ModelFile, session: Session) -> None:
-    """Refuse a model whose inputs and outputs are not what its description says."""
+    """Raise ModelError if the model's inputs and outputs do not fit its description."""
     shape, context = session.input_shape, file.kind == "heatmap_mhcrnn"
     layout = "(N, 5, 3, H, W)" if context else "(N, 3, H, W)"
     frames_fit = len(shape) == 5 and shape[1] == 2 * REACH + 1 if context else len(shape) == 4

@@ -1,8 +1,10 @@
-"""What a model on disk says of itself: a Lightning Pose directory with its ONNX export, or a bare .onnx of ours.
+"""Model description: reads the metadata of a model on disk.
 
-Our metadata is one entry ``cropzoom`` in the file's metadata properties, a JSON object:
-``keypoint_names``, ``downsample_factor``, ``kind`` ("heatmap"), ``role`` ("detector" or
-"pose"), ``presence`` (what its answer looks like where there is an animal), and whatever else its maker wants to say.
+A model is a Lightning Pose directory with its ONNX export, or a single .onnx file of
+cropzoom. The metadata of cropzoom are one entry ``cropzoom`` in the file's metadata
+properties, a JSON object: ``keypoint_names``, ``downsample_factor``, ``kind`` ("heatmap"),
+``role`` ("detector" or "pose"), ``presence`` (limits that tell an animal in the output),
+and any other keys.
 """
 
 from __future__ import annotations
@@ -26,55 +28,67 @@ from realtime_cropzoom.yaml_file import read_yaml
 Role = Literal["detector", "pose"]
 Precision = Literal["fp32", "fp16"]
 Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
-"""As Lightning Pose calls them; ``heatmap_mhcrnn`` is the context model, which sees five frames at once."""
+"""Kinds of models, as Lightning Pose names them. ``heatmap_mhcrnn`` is the context model, which sees five frames."""
 SHIPPED = "shipped"
-"""In place of a path: the model that comes with the package."""
+"""Value of a setting, instead of a path, for the model that comes with the package."""
 _LONGEST_NAME = 255
 """Maximum length of a file name (bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What must be known of a model to feed it and to read it."""
+    """Description of a model: all that is needed to prepare its input and to decode its output."""
 
     onnx: Path
     kind: Kind
     keypoint_names: tuple[str, ...]
     downsample_factor: int
     size: tuple[int, int] | None
-    """The (W, H) its configuration claims, None where only the file itself says."""
+    """(W, H) of the input in its configuration (pixels); None if only the ONNX file has it."""
     scorer: str
-    """First header row of the CSV files, as Lightning Pose writes it."""
+    """Scorer in the first header row of CSV files, as Lightning Pose writes it."""
     role: str | None = None
-    """What it was trained to be, where that can be told."""
+    """Role of its training (``detector`` or ``pose``); None if unknown."""
     crop_size: int | None = None
-    """The side of the boxes it was trained on, in frame pixels, where it says so."""
+    """Side of the boxes of its training (frame pixels); None if it does not state it."""
     trained_side: int | None = None
-    """About the same: the median of the boxes that its training images were cut to, where their file is there."""
+    """Median side of the boxes that its training images were cut to (frame pixels); None without their file."""
     presence: Presence = field(default_factory=Presence)
-    """What its answer looks like where there is an animal."""
+    """Limits that tell an animal in its output."""
     chosen: str = ""
-    """Which export of several in its directory it is, in words."""
+    """Sentence that names the chosen export if its directory has several; else empty."""
 
 
 def model_path(given: str, role: Role) -> Path:
-    """Return where the model is that a setting names: a path, or ``shipped``."""
+    """Return the path of the model that a setting names.
+
+    Args:
+        given: A path, or ``shipped``.
+        role: Which of the shipped models is meant.
+    """
     return shipped_model(role) if given == SHIPPED else user_path(given)
 
 
 def shipped_model(role: Role) -> Path:
     """Return the path of a model that comes with the package."""
     package = Path(__file__).parents[1]
-    beside_package = package.parent / "models" / f"{role}.onnx"  # a clone, installed editable
+    beside_package = package.parent / "models" / f"{role}.onnx"  # a clone, installed in editable mode
     return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
 
 
 def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: bool = False) -> ModelFile:
     """Find the ONNX export in a Lightning Pose model directory.
 
-    Of several precisions fp32 counts on the CPU and fp16 elsewhere, unless ``precision``
-    says otherwise; of several checkpoints the one called -best, else the last by name (epoch=9 before
-    epoch=10). When a file was copied says nothing. Raises ModelError.
+    Of several checkpoints the one called -best counts, else the last one by name (epoch=9
+    before epoch=10). The times of the files are ignored, because copying changes them.
+
+    Args:
+        directory: The model directory.
+        precision: Precision to choose. None prefers fp32 on the CPU and fp16 elsewhere.
+        on_gpu: Whether the model runs on a GPU.
+
+    Raises:
+        ModelError: if the directory is not a model directory or has no matching export.
     """
     config_path = directory / "config.yaml"
     if not is_there(config_path):
@@ -97,7 +111,7 @@ def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: b
 
 
 def _exports(directory: Path) -> list[Path]:
-    """The ONNX files of a model directory, in natural order. Raises ModelError where nobody may look."""
+    """Return the ONNX files of a model directory in natural order. Raises ModelError if it cannot be read."""
     folder = directory / "exports_onnx"
     try:
         names = [path for path in folder.iterdir() if path.suffix == ".onnx" and not path.name.startswith(".")]
@@ -109,19 +123,19 @@ def _exports(directory: Path) -> list[Path]:
 
 
 def _export_command(directory: Path, precision: Precision) -> str:
-    """The command of whoever has trained the model."""
+    """Return the command that exports the model: that of the program that trained it."""
     if any(directory.glob("cropzoom_*.pt")):
         return f"cropzoom export {directory} --onnx-precision {precision}"
     return f"litpose export {directory} --runtime onnx --onnx-precision {precision}"
 
 
 def with_metadata(file: ModelFile, metadata: dict[str, str]) -> ModelFile:
-    """Add to what a directory's configuration says what only the metadata of an .onnx of ours do."""
+    """Return ``file`` with the role, crop size and presence that only cropzoom's metadata hold. Raises ModelError."""
     try:
         described = json.loads(metadata["cropzoom"])
     except (KeyError, ValueError):  # an export of Lightning Pose has none
         return file
-    # The metadata go by the names of the training; a configuration may have given the keypoints others since.
+    # The metadata use the names of the training; the keypoints may have been renamed in the configuration since.
     names = described.get("keypoint_names")
     same_order = isinstance(names, list) and len(names) == len(file.keypoint_names)
     presence = _presence(file.onnx, described, names if same_order else file.keypoint_names)
@@ -160,9 +174,9 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
 
 
 def _trained_side(config_path: Path, csv_file: Any) -> int | None:
-    """Return the median side of the boxes beside a cropped label file, as the config names it; None without.
+    """Return the median side (frame pixels) of the boxes beside the cropped label file of the config, or None.
 
-    Lightning Pose gives the path as seen from where the training was started, some folder above the model's.
+    Lightning Pose gives the path relative to the folder in which the training started, above the model's folder.
     """
     csv_path = user_path(str(csv_file[0] if isinstance(csv_file, list) and csv_file else csv_file))
     if not csv_path.name.startswith("cropped_"):
@@ -199,7 +213,15 @@ def _known_kind(described_by: Path, kind: Any) -> Kind:
 
 
 def from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
-    """Read our own description from the metadata of the .onnx at ``path``. Raises ModelError."""
+    """Read the description of a single .onnx file of cropzoom.
+
+    Args:
+        path: The file.
+        metadata: Its metadata properties.
+
+    Raises:
+        ModelError: if the metadata of cropzoom are missing or not valid.
+    """
     try:
         described = json.loads(metadata["cropzoom"])
         names = tuple(str(name) for name in described["keypoint_names"])

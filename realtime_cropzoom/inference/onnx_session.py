@@ -1,8 +1,8 @@
-"""ONNX Runtime sessions: the provider asked for is the provider in use, or there is no session.
+"""ONNX Runtime session: loads a network on the requested provider, and fails if another would be used.
 
-Each session runs its operators one after the other on a stated number of threads that sleep
-when there is nothing to do: with spinning left on, the idle model's threads would eat the
-core that the other one needs.
+Each session runs its operators one after the other on a given number of threads, which sleep
+when they have no work. With spinning, the threads of the idle model would use the core that
+the other model needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ except ModuleNotFoundError as missing:
     raise ModelError(how_to_install(missing.name or "onnxruntime")) from None
 except ImportError as broken:
     raise ModelError(f"onnxruntime cannot be loaded ({broken}); install it again: {REINSTALL}") from broken
-if not hasattr(ort, "InferenceSession"):  # onnxruntime-gpu was there, too, and one of them was taken away
+if not hasattr(ort, "InferenceSession"):  # both onnxruntime and onnxruntime-gpu were installed, and one was removed
     raise ModelError(f"onnxruntime is installed in part only; install it again: {REINSTALL}")
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
@@ -43,10 +43,19 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """One model, loaded. ``run`` may be called from several threads at once."""
+    """A loaded network. ``run`` may be called from several threads at once."""
 
     def __init__(self, path: Path, provider: str, threads: int) -> None:
-        """Load ``path`` on a resolved ``provider``. Raises ModelError where it is no ONNX or the provider fails."""
+        """Load an ONNX file.
+
+        Args:
+            path: The file.
+            provider: Name of the provider, as ``resolve_provider`` returns it.
+            threads: Number of threads of each operator.
+
+        Raises:
+            ModelError: if the file is not an ONNX model or cannot be read, or if the provider fails.
+        """
         self.provider = provider
         self._ort = _open(path, self.provider, threads)
         model_input = self._ort.get_inputs()[0]
@@ -58,29 +67,36 @@ class Session:
         self.input_type: str = model_input.type
         fixed = [shape[0] for shape in (self.input_shape, *self.output_shapes) if shape and isinstance(shape[0], int)]
         self.batch: int | None = fixed[0] if fixed else None
-        """How many images at a time; None for any number."""
+        """Number of images per call; None for any number."""
 
     def run(self, images: Float32) -> list[Float32]:
-        """Return all outputs for a batch of ``images``, as float32 on the CPU."""
+        """Run the network.
+
+        Args:
+            images: A batch in the shape of ``input_shape``; converted to the input's number type.
+
+        Returns:
+            All outputs, as float32 on the CPU.
+        """
         fed = images.astype(_DTYPES[self.input_type], copy=False)
         outputs: list[Float32] = self._ort.run(self.outputs, {self.inputs[0]: fed})
         return [output.astype(np.float32, copy=False) for output in outputs]
 
     def supports_input(self) -> bool:
-        """Whether the input is of a number type this package feeds (float32 or float16)."""
+        """Return whether the number type of the input is supported (float32 or float16)."""
         return self.input_type in _DTYPES
 
 
 @cache
 def warn_of_both() -> None:
-    """Say once where onnxruntime and onnxruntime-gpu are both installed: one has written over the other's files."""
-    both = ("onnxruntime", "onnxruntime-gpu")  # by name: to read the metadata of all that is installed takes long
+    """Warn once if onnxruntime and onnxruntime-gpu are both installed: one has overwritten the other's files."""
+    both = ("onnxruntime", "onnxruntime-gpu")  # by name, since reading the metadata of all packages is slow
     if all(any(importlib.metadata.distributions(name=name)) for name in both):
         logger.warning("onnxruntime and onnxruntime-gpu are both installed, and spoil each other: %s", REINSTALL)
 
 
 def resolve_provider(provider: Provider) -> str:
-    """Return the short name of the provider to use. Raises ModelError where it is not installed."""
+    """Return the short name of the provider; ``auto`` prefers cuda. Raises ModelError if it is not installed."""
     warn_of_both()
     available = ort.get_available_providers()
     if provider == "auto":
@@ -107,7 +123,7 @@ def _open(path: Path, provider: str, threads: int) -> Any:
         raise ModelError(f"{path} cannot be read: {why}")
     try:
         session = ort.InferenceSession(str(path), options, providers=_provider_list(provider))
-    except Exception as error:  # onnxruntime's exceptions have no common base but this
+    except Exception as error:  # the only common base of onnxruntime's exceptions
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
     if _NAMES[provider] not in session.get_providers():

@@ -1,8 +1,8 @@
-"""Do the poses of a run look like an animal? Counted while it runs, and said in words at its end.
+"""Pose quality: counts during a run whether the poses look like an animal, and reports it in words at the end.
 
-Pure. What is kept does not grow with the run: counts, and histograms of likelihoods and body lengths.
-Live and offline count in the same way. Rows are taken in one by one and counted many at a time, which
-costs a microsecond or two a frame.
+Pure. Memory use does not grow with the run: it keeps counts, and histograms of likelihoods and body lengths.
+Live and offline passes count in the same way. Poses are added one by one and counted in batches, which costs
+one or two microseconds per frame.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 
 FOUND_LEAST = 0.5
-"""An animal that is found in fewer of the frames is probably not what the models were trained on."""
+"""Minimum share of frames with an animal. Below it, the animal is probably not what the models were trained on."""
 JUMPS_MOST = 0.05
-"""Share of frames with a jump beyond which something else is tracked, or two things in turn."""
+"""Maximum share of poses with a jump. Above it, the models track another object, or two objects in turn."""
 SPREAD_MOST = 1.0
-"""The middle 80 % of the body lengths of an animal differ by less than this share of their median."""
+"""Maximum range of the middle 80 % of body lengths, relative to their median."""
 SHIPPED_ARE_FOR = "The shipped models are for one dark mouse on a light floor, seen from above."
 DO_NOT_FIT = "these models probably do not fit"
 
 _AT_ONCE = 128
 _LIKELIHOODS = 101
 _LENGTHS: Float64 = np.geomspace(0.5, 20_000, 700)
-"""Edges of the bins of body lengths in px, each 1.5 % above the last."""
+"""Edges of the bins of body lengths (px), each 1.5 % above the last."""
 
 
 class Of(enum.StrEnum):
-    """What poses are of, as sentences call it."""
+    """The input of the poses, as the sentences name it."""
 
     VIDEO = "this video"
     IMAGES = "these images"
 
     @property
     def one(self) -> str:
-        """One of the pictures in it."""
+        """Word for one image of the input."""
         return "frame" if self is Of.VIDEO else "image"
 
     @property
     def kind(self) -> str:
-        """Others of the kind."""
+        """Word for several inputs of this kind."""
         return "videos" if self is Of.VIDEO else "images"
 
 
 class PoseQuality:
-    """Counts the frames of a run. Use it from one thread at a time."""
+    """Counts states, doubts, likelihoods and body lengths of a run. Use it from one thread at a time."""
 
     def __init__(self, keypoint_names: Sequence[str]) -> None:
         self._names = tuple(keypoint_names)
@@ -62,7 +62,13 @@ class PoseQuality:
         self._lengths = np.zeros(len(_LENGTHS) + 1, np.int64)
 
     def add(self, state: State, found: Keypoints | None, doubt: Doubt | None) -> None:
-        """Take in a processed frame; ``found`` is None without a pose."""
+        """Add a processed frame.
+
+        Args:
+            state: State of the frame.
+            found: Its keypoints (frame pixels); None without a pose.
+            doubt: Why its pose is not plausible; None if it is.
+        """
         self._states[state.value] += 1
         if doubt is not None:
             self._doubts[doubt.value] += 1
@@ -72,7 +78,7 @@ class PoseQuality:
                 self._count()
 
     def summary(self) -> dict[str, Any]:
-        """Return it for ``summary.json``: shares from 0 to 1, lengths in px, null where nothing is known."""
+        """Return the counts for ``summary.json``: shares from 0 to 1, lengths in px, None if unknown."""
         self._count()
         frames, poses = sum(self._states.values()), int(self._lengths.sum())
         low, middle, high = (_quantile(self._lengths, share) for share in (0.1, 0.5, 0.9))
@@ -102,9 +108,16 @@ class PoseQuality:
 
 
 def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False, of: Of = Of.VIDEO) -> list[str]:
-    """Say what ``PoseQuality.summary`` holds, a line each, and whether that looks like an animal.
+    """Return the report of a summary: its numbers, and a warning if the poses do not look like an animal.
 
-    Where many frames were ``skipped``, the models are not to blame for what does not. ``of`` is what the poses are of.
+    Args:
+        summary: Result of ``PoseQuality.summary``.
+        shipped: Whether the models are those of the package.
+        skipped: Whether many frames were skipped. Then the warning does not blame the models.
+        of: The input of the poses.
+
+    Returns:
+        One line per statement; empty without frames.
     """
     if not summary["frames"]:
         return []
@@ -127,14 +140,21 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
 
 
 def skipped_line(summary: Mapping[str, Any]) -> str:
-    """Say why it does not look like an animal where many frames were skipped: the models need not be to blame."""
+    """Return the warning for a run with many skipped frames: they may be the cause, not the models."""
     return f"{misfit(summary)}; that so many frames were skipped may be the cause"
 
 
 def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True, of: Of = Of.VIDEO) -> list[str]:
-    """Say what speaks against the models, and what to do; nothing where they fit.
+    """Return a warning that the models do not fit, and advice.
 
-    ``drawable`` is whether there is a session to look at.
+    Args:
+        summary: Result of ``PoseQuality.summary``.
+        shipped: Whether the models are those of the package.
+        drawable: Whether there is a session that ``cropzoom draw`` can show.
+        of: The input of the poses.
+
+    Returns:
+        Two lines; empty if the models fit.
     """
     why = misfit(summary, of=of)
     if not why:
@@ -145,7 +165,7 @@ def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = 
 
 
 def _what_to_do(of: Of, *, drawable: bool) -> str:
-    """Return what may help; of flags, only those that the running command has."""
+    """Return advice. It names only flags that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
     size = "a box about twice as wide as the animal is long"
     box = advised(" Give --crop-size, about twice its length in pixels.", f" It needs {size}.")
@@ -166,7 +186,16 @@ def say_quality(
     warn: Callable[[str], None],
     of: Of = Of.VIDEO,
 ) -> None:
-    """Say how the poses of a file look; nothing found in any frame is a warning."""
+    """Report the quality of the poses of a file. A file without any animal is a warning.
+
+    Args:
+        name: Name of the file.
+        quality: Counts of the file.
+        shipped: Whether the models are those of the package.
+        say: Prints a line.
+        warn: Prints a warning.
+        of: The input of the poses.
+    """
     summary = quality.summary()
     lines = quality_lines(summary, shipped=shipped, of=of)
     if nothing_found(summary):
@@ -177,17 +206,17 @@ def say_quality(
 
 
 def as_sentences(lines: Sequence[str]) -> str:
-    """Join lines into sentences, with one full stop between any two."""
+    """Join lines into sentences, with one full stop between two of them and none at the end."""
     return " ".join(f"{line[0].upper()}{line[1:].rstrip('.')}." for line in lines).removesuffix(".")
 
 
 def nothing_found(summary: Mapping[str, Any]) -> bool:
-    """Whether there were frames, and no animal in any of them."""
+    """Return whether there were frames, but no animal in any of them."""
     return bool(summary["frames"]) and not summary["found"]
 
 
 def misfit(summary: Mapping[str, Any], *, of: Of = Of.VIDEO) -> str:
-    """Say in a few words why it does not look like an animal; nothing where it does."""
+    """Return in a few words why the poses do not look like an animal; an empty text if they do."""
     if not summary["frames"]:
         return ""
     if nothing_found(summary):
@@ -203,7 +232,7 @@ def misfit(summary: Mapping[str, Any], *, of: Of = Of.VIDEO) -> str:
 
 
 def _lengths(xy: Float32) -> Float64:
-    """(N,) the largest distance between two keypoints of each of (N, K, 2) poses, px."""
+    """Return the largest distance between two keypoints of each pose: (N, K, 2) → (N,), px."""
     longest = np.zeros(len(xy))
     for other in range(1, xy.shape[1]):
         apart = np.linalg.norm(xy[:, other:] - xy[:, :-other], axis=2).max(axis=1)
@@ -212,7 +241,7 @@ def _lengths(xy: Float32) -> Float64:
 
 
 def _quantile(counts: np.ndarray, share: float) -> float | None:
-    """The middle of the bin in which so much of ``counts`` is reached, px; None where nothing was counted."""
+    """Return the middle (px) of the bin that holds the quantile ``share`` of ``counts``; None without counts."""
     total = counts.sum()
     if total == 0:
         return None
@@ -228,7 +257,7 @@ def _likely(counts: np.ndarray) -> float | None:
 
 
 def percent(share: float) -> str:
-    """So that neither 0 nor 100 % is said of what is not quite that."""
+    """Return a share (0 to 1) as text. It is 0 % or 100 % only if the share is exactly 0 or 1."""
     percent = 100 * share
     if 0 < percent < 1 or 99 < percent < 100:
         return f"{min(max(percent, 0.1), 99.9):.1f} %"

@@ -1,9 +1,9 @@
-"""Is that the animal? What speaks against a detection or a pose, and the state that follows from it.
+"""Presence of the animal: judges whether a detection or a pose shows an animal, and derives the frame's state.
 
-Pure: no threads, no clocks. A network draws a heatmap whatever it is shown, so a likelihood close to 1
-proves nothing. Two things do tell: a heatmap of what the network was trained on lies around one point,
-and keypoints of an animal are as far from each other as an animal is long. What is usual for a model is
-in its own metadata (``Presence``), measured when it was trained.
+Pure: no threads, no clocks. A network gives a heatmap for any image, so a likelihood close to 1 proves
+nothing. Two properties do tell: the heatmap of an object like those of the training lies around one point,
+and the distances between the keypoints fit the size of an animal. The usual values of a model are in its
+metadata (``Presence``), measured when it was trained.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State
 
 SMALLEST = 0.02
-"""Keypoints that all lie within so much of the box's side are no animal."""
+"""Minimum extent of the keypoints, in box sides. A smaller pose does not show an animal."""
 POSE_NOISE = 0.02
-"""In box sides: a distance between two keypoints may be off by so much."""
+"""Maximum error of a distance between two keypoints (box sides)."""
 JUMP_NOISE = 0.1
-"""In box sides: a keypoint may be off by so much without having moved."""
+"""Maximum error of the position of a keypoint that does not move (box sides)."""
 
 
 class Doubt(enum.StrEnum):
@@ -36,27 +36,32 @@ class Doubt(enum.StrEnum):
     SHAPE = "shape"
     """Keypoints are closer together, or further apart, than in any animal of the training."""
     JUMP = "jump"
-    """The keypoints are further from where they last were than an animal moves."""
+    """Most keypoints moved further since the last pose than an animal can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What a model's answer looks like where there is an animal. The defaults are for models that do not say."""
+    """Limits that tell an animal in a model's output. The defaults are for models without this metadata."""
 
     min_likelihood: float = 0.1
-    """Keypoints from here on count as likely."""
+    """Minimum likelihood of a likely keypoint."""
     min_sharpness: float = 0.0
-    """Keypoints whose heatmaps are from here on count as sharp; 0 asks nothing."""
+    """Minimum sharpness of a sharp heatmap; 0 disables this check."""
     share: float = 0.5
-    """So many of the keypoints must be likely, and so many sharp."""
+    """Minimum share of keypoints that must be likely, and of heatmaps that must be sharp."""
     distances: tuple[tuple[int, int, float, float], ...] = ()
-    """Keypoint, keypoint, and their least and largest distance in the training, in box sides."""
+    """Pairs: two keypoint indices, and the minimum and maximum of their distance in the training (box sides)."""
 
     @classmethod
     def from_metadata(cls, described: Any, names: Sequence[str]) -> Presence:
-        """Read the entry ``presence`` of a model's metadata; the defaults where there is none.
+        """Read the entry ``presence`` of a model's metadata.
 
-        Raises KeyError, TypeError or ValueError where it is not what ``to_metadata`` writes.
+        Args:
+            described: The entry; None gives the defaults.
+            names: Names of the keypoints, in order.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the entry has not the form that ``to_metadata`` writes.
         """
         if described is None:
             return cls()
@@ -71,7 +76,7 @@ class Presence:
         return cls(**numbers, distances=tuple(distances))
 
     def to_metadata(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return the entry ``presence`` of a model's metadata."""
+        """Return the entry ``presence`` of a model's metadata. ``names`` are the keypoints, in order."""
         return {
             "min_likelihood": self.min_likelihood,
             "min_sharpness": self.min_sharpness,
@@ -80,19 +85,19 @@ class Presence:
         }
 
     def with_limits(self, min_sharpness: float | None, min_likelihood: float | None = None) -> Presence:
-        """Return it with the limits that somebody has set."""
+        """Return a copy with the limits of the settings. None keeps the limit of the model."""
         sharpness = self.min_sharpness if min_sharpness is None else min_sharpness
         likelihood = self.min_likelihood if min_likelihood is None else min_likelihood
         return replace(self, min_sharpness=sharpness, min_likelihood=likelihood)
 
     def is_sharp(self, found: Keypoints) -> bool:
-        """Whether enough heatmaps lie around one point; True where nobody asks, or there are no heatmaps."""
+        """Return whether enough heatmaps lie around one point; True if the check is disabled or without heatmaps."""
         if self.min_sharpness <= 0 or found.sharpness is None:
             return True
         return bool(np.count_nonzero(found.sharpness >= self.min_sharpness) >= self._enough(found.sharpness))
 
     def is_likely(self, found: Keypoints) -> bool:
-        """Whether enough keypoints are likely. NaN, as a regression model has it, holds nothing against one."""
+        """Return whether enough keypoints are likely. NaN, as a regression model gives it, counts as likely."""
         unlikely = np.count_nonzero(found.likelihood < self.min_likelihood)
         return bool(len(found.likelihood) - unlikely >= self._enough(found.likelihood))
 
@@ -106,7 +111,14 @@ class PoseJudge:
     def __init__(
         self, presence: Presence, *, lost_after_ms: float, shape_tolerance: float = 0.4, jump_limit: float = 8.0
     ) -> None:
-        """``shape_tolerance`` is a share of the training's distances; ``jump_limit`` is in box sides a second."""
+        """Set the limits.
+
+        Args:
+            presence: Limits of the pose model.
+            lost_after_ms: Time without tracking after which the state is lost (frame time, ms).
+            shape_tolerance: Tolerance of the distances, relative to those of the training.
+            jump_limit: Maximum speed of a keypoint (box sides per second).
+        """
         self._presence = presence
         self._lost_after_ns = lost_after_ms * 1e6
         self._jump_limit = jump_limit
@@ -117,12 +129,21 @@ class PoseJudge:
         most = np.array([pair[3] for pair in pairs]) * (1 + shape_tolerance) + POSE_NOISE
         self._least2, self._most2 = np.maximum(least, 0) ** 2, most**2
         self._seen_ns: int | None = None
-        """Frame time of the last frame that was ``tracking``."""
+        """Frame time of the last frame with state ``tracking`` (ns); None before the first."""
         self._last: tuple[int, int, Float32] | None = None
-        """Frame time, segment and keypoints of the last pose that was of an animal."""
+        """Frame time (ns), segment and keypoints of the last pose that showed an animal."""
 
     def doubt(self, stamp: FrameMeta, box: Box, found: Keypoints) -> Doubt | None:
-        """Say what speaks against the pose of a frame, None where nothing does. Each frame once, in order."""
+        """Judge the pose of a frame. Call it once per frame, in order.
+
+        Args:
+            stamp: The frame.
+            box: The box that was cropped (frame pixels).
+            found: The keypoints (frame pixels).
+
+        Returns:
+            Why the pose is not plausible; None if it is.
+        """
         doubt = self._of_pose(box, found)
         if doubt is not None:
             return doubt
@@ -135,9 +156,13 @@ class PoseJudge:
         return Doubt.JUMP if 2 * jumped > len(moved) else None
 
     def state(self, stamp: FrameMeta, in_force: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
-        """Return the state of a frame: ``tracking`` only where the box is recent and the pose is of an animal.
+        """Return the state of a frame: ``tracking`` only if the box is recent and the pose shows an animal.
 
-        ``posed`` is False for a frame without a pose. A jump does not speak against the animal.
+        Args:
+            stamp: The frame.
+            in_force: The active box of the frame.
+            doubt: Result of ``doubt``. A jump does not prevent ``tracking``.
+            posed: Whether the frame has a pose.
         """
         if posed and in_force.state is State.TRACKING and doubt in (None, Doubt.JUMP):
             self._seen_ns = stamp.pts_ns
@@ -148,7 +173,7 @@ class PoseJudge:
         return State.LOST if lost else State.COASTING
 
     def take_up(self, seen_ns: int | None) -> None:
-        """Go on where an earlier pass has stopped: ``seen_ns`` is the frame time of its last ``tracking`` frame."""
+        """Continue an earlier pass; ``seen_ns`` is the frame time (ns) of its last ``tracking`` frame, or None."""
         self._seen_ns = seen_ns
 
     def _of_pose(self, box: Box, found: Keypoints) -> Doubt | None:
@@ -168,12 +193,20 @@ class PoseJudge:
 
 
 def judged(in_force: ActiveBox, state: State) -> ActiveBox:
-    """Return the box with the state that the pose leaves it."""
+    """Return the active box with the state that the judgement of the pose gave."""
     return in_force if in_force.state is state else replace(in_force, state=state)
 
 
 def presence_of(described: Mapping[str, Any], names: Sequence[str]) -> Presence:
-    """Read it from the whole of a model's metadata. Raises ValueError in words."""
+    """Read the limits from a model's metadata.
+
+    Args:
+        described: The whole entry ``cropzoom``.
+        names: Names of the keypoints, in order.
+
+    Raises:
+        ValueError: if its entry ``presence`` is not valid.
+    """
     try:
         return Presence.from_metadata(described.get("presence"), names)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
