@@ -1,1 +1,1 @@
-"""Where records go: one thread and one bounded queue each."""
+"""Sinks: write, record and publish the results of a run, each in a thread with a bounded queue of its own."""

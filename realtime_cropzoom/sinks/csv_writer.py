@@ -1,13 +1,12 @@
-"""Records → the CSV files of a run, complete up to the last flush whatever happens.
+"""CSV writer: writes the records of a run to its CSV files, complete up to the last flush after any failure.
 
-``<name>.csv`` as DeepLabCut and Lightning Pose write it, ``<name>_bbox.csv`` and
-``<name>_timing.csv``: one row a captured frame in each, and with a calibration
-``<name>_cm.csv``, the poses in cm. Rows are written every
-``_FLUSH_S`` seconds, straight to the operating system, so kill -9 costs no more than that.
+The files are ``<name>.csv`` in the format of DeepLabCut and Lightning Pose, ``<name>_bbox.csv``,
+``<name>_timing.csv`` and, with a calibration, ``<name>_cm.csv`` with the poses in cm. Each has one row per
+captured frame. Rows go to the operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
 
-A full disk stops nothing: what could not be written is kept and tried again, up to
-``_PENDING_BYTES`` a file; what is beyond that is lost, counted, and said at the end.
-Nor does a disk that does not answer: the rows wait in the queue, and are written when it does.
+A full disk does not stop the run: rows that could not be written are kept and tried again, up to
+``_PENDING_BYTES`` per file. Rows beyond that are lost, counted, and reported at the end. If a disk does not
+answer, the rows wait in the queue until it does.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ TIMING_COLUMNS = (
 
 
 class CsvSink(Sink):
-    """Writes one row a record to each of the files."""
+    """Writes one row per record to each of the files."""
 
     def __init__(
         self,
@@ -61,14 +60,25 @@ class CsvSink(Sink):
         publisher: Thread | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        """Create the files with their headers; with a calibration also ``<name>_cm.csv``. Raises SinkError.
+        """Create the files with their headers.
 
-        ``publisher`` leaves in a record when it was published; the last ones are its as long as it runs.
+        Args:
+            folder: Folder of the run.
+            name: Stem of the file names.
+            keypoint_names: Keypoints, in the order of the columns.
+            scorer: Name for the first header row of the poses.
+            control: Control of the run.
+            lockstep: Whether a full queue makes the pose stage wait, instead of dropping records.
+            publisher: Thread that stores in each record when it was published; the last rows wait for it.
+            calibration: Conversion from pixels to cm for ``<name>_cm.csv``; without one that file is not written.
+
+        Raises:
+            SinkError: if a file cannot be created.
         """
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
         self._missing_said = False
         self.quality = PoseQuality(keypoint_names)
-        """How much the poses look like an animal: counted here, as nobody waits for this thread."""
+        """Plausibility of the poses. It is counted in this thread because no other thread waits for it."""
         self._publisher = publisher
         self._blank_pose = blank_cells(len(keypoint_names))
         self._calibration = calibration
@@ -86,12 +96,12 @@ class CsvSink(Sink):
             raise
 
     def work(self) -> None:
-        """Write until the last record is in the files."""
+        """Write records until the last one is in the files."""
         waiting: list[Record] = []
         ended = False
         try:
             while waiting or not ended:
-                # Records wait one round on purpose: by then the publishing thread has left its time in them.
+                # Records wait one round, so that the publishing thread can store its time in them.
                 if self._end_told.wait(_FLUSH_S) and self._publisher is not None:
                     self._publisher.join(_FLUSH_S)
                 for record in waiting:
@@ -109,20 +119,20 @@ class CsvSink(Sink):
                 file.close()
 
     def left_behind(self) -> list[str]:
-        """Say what is not in the files of a sink that a disk holds up, which nobody waits for any more."""
+        """Return messages with the missing rows of each file, for a sink abandoned because its disk does not answer."""
         queued = len(self._queue)
         missing = [(file, file.waiting_rows() + queued) for file in self._files]
         return [f"{file.path}: {NO_ANSWER}; its last {rows} rows are not in it" for file, rows in missing if rows]
 
     def problems(self) -> list[str]:
-        """Say which files could not be written, and how many rows are not in them."""
+        """Return messages about files that could not be written and the number of missing rows; empty if none."""
         problems = [problem for file in self._files if (problem := file.problem())]
         if self.dropped:
             problems.append(f"{self.dropped} frames are in no file: the disk was too slow")
         return problems
 
     def _say_what_is_missing(self) -> None:
-        """Warn once, while the run can still be begun again, that somebody takes its files away."""
+        """Warn once, while the run can still be repeated, if a file was deleted or moved."""
         missing = "" if self._missing_said else next(filter(None, (file.missing() for file in self._files)), "")
         if missing:
             self._missing_said = True
@@ -154,7 +164,7 @@ class CsvSink(Sink):
 
 
 def _plausible_cell(record: Record) -> str:
-    """``yes``, what speaks against the pose, or nothing where there is none."""
+    """Return ``yes``, the reason for doubt, or an empty string if the frame has no pose."""
     if record.keypoints is None:
         return ""
     return "yes" if record.doubt is None else record.doubt.value

@@ -1,4 +1,4 @@
-"""What a muxer writes to: a file that is good up to its last whole frame, whatever happens to the disk."""
+"""Output file of a muxer: stays readable up to its last complete frame if the disk fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from realtime_cropzoom.errors import SinkError
 
 
 class OutputFile:
-    """A new file; after an error nothing more is written, and it then ends with the last whole frame."""
+    """A new file. After an error nothing more is written, and ``close`` cuts it after the last complete frame."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SinkError where the file cannot be made."""
+        """Create the file ``path``, which must not exist.
+
+        Raises:
+            SinkError: if the file cannot be created.
+        """
         self.error: str | None = None
         self._kept = 0
         try:
@@ -21,7 +25,7 @@ class OutputFile:
             raise SinkError(f"cannot record to {path}: {error.strerror}; give another folder with --out") from error
 
     def write(self, data: bytes) -> int:
-        """Write all of ``data``, unless something has gone wrong before: nothing is raised through the muxer."""
+        """Write ``data`` unless there was an error before. Errors are stored, because the muxer must not see them."""
         view = memoryview(data)
         try:
             while self.error is None and view:
@@ -31,23 +35,23 @@ class OutputFile:
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Seek; the muxer goes back once, at the end."""
+        """Move the file position. The muxer does so once, at the end."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where it stands; that there is this method tells PyAV that the file can be sought."""
+        """Return the file position. PyAV treats the file as seekable because this method exists."""
         return self._file.tell()
 
     def fail(self, error: Exception) -> None:
-        """Keep the first error, in words."""
+        """Store the first error, in words."""
         self.error = self.error or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
     def keep(self) -> None:
-        """Say that what is written so far is whole."""
+        """Mark the end of a complete frame at the current position."""
         self._kept = self._file.tell()
 
     def close(self) -> None:
-        """Close; what an error has left half written is cut off."""
+        """Close the file. After an error, cut off the frame that is incomplete."""
         with contextlib.suppress(OSError), self._file:
             if self.error is not None:
                 self._file.truncate(self._kept)

@@ -1,7 +1,7 @@
-"""Frames as they came, compressed → one Matroska file that can be read to its end, whatever ends the run.
+"""Packet file: writes compressed frames to a Matroska file that stays readable to its end, even after a crash.
 
-Nothing is encoded: the packets are those of the camera. Matroska keeps times to the millisecond. Each
-frame is handed to the operating system as soon as the next one comes.
+Nothing is encoded: the packets are those of the camera. Matroska stores times in milliseconds. Each frame
+goes to the operating system as soon as the next one arrives.
 """
 
 from __future__ import annotations
@@ -29,21 +29,26 @@ _OPTIONS = {"cluster_time_limit": "0", "flush_packets": "1"}
 
 @dataclass(frozen=True, slots=True)
 class QueuedFrame:
-    """A captured frame on its way."""
+    """A captured frame in the queue."""
 
     stamp: FrameMeta
     coded: EncodedFrames | None
-    """None where what it is made from is missing."""
+    """The compressed frame; None if a frame that it depends on is missing."""
 
 
 class DropToKeyFrameQueue:
-    """Bounded in frames and in bytes. When it is full, what comes is dropped, up to a key frame that has room.
+    """Queue bounded in frames and bytes. When it is full, it drops new frames up to the next key frame that fits.
 
-    A frame is made from those before it: after one that is missing, none is of use up to the next key frame.
+    A frame depends on earlier ones: after a missing frame, no frame can be used up to the next key frame.
     """
 
     def __init__(self, limit_bytes: int, *, wait_when_full: bool) -> None:
-        """With ``wait_when_full`` (lockstep) nothing is dropped."""
+        """Create an empty queue.
+
+        Args:
+            limit_bytes: Maximum size of the queued frames in bytes; a single frame may be larger.
+            wait_when_full: Whether ``put`` waits for room, as in lockstep, instead of dropping frames.
+        """
         self._limit_bytes, self._wait_when_full = limit_bytes, wait_when_full
         self._frames: deque[QueuedFrame] = deque()
         self._bytes = 0
@@ -52,7 +57,7 @@ class DropToKeyFrameQueue:
         self._changed = threading.Condition()
 
     def put(self, frame: QueuedFrame) -> None:
-        """Take in the next frame, or drop it; who takes them sees from the indices that one is missing."""
+        """Add the next frame or drop it. The consumer detects dropped frames by their indices."""
         coded = frame.coded
         with self._changed:
             while self._wait_when_full and not self._has_room(coded) and not self._closed:
@@ -67,7 +72,7 @@ class DropToKeyFrameQueue:
             self._changed.notify_all()
 
     def take(self, timeout_s: float) -> QueuedFrame | None:
-        """Return the oldest frame, or None if none came in time."""
+        """Remove and return the oldest frame; None if none arrives within ``timeout_s``."""
         with self._changed:
             if not self._frames:
                 self._changed.wait(timeout_s)
@@ -79,31 +84,39 @@ class DropToKeyFrameQueue:
             return frame
 
     def close(self) -> None:
-        """Say that nobody takes frames any more: nobody waits for room, then."""
+        """Mark the queue as no longer read: ``put`` drops all frames and does not wait for room."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _has_room(self, coded: EncodedFrames | None) -> bool:
-        """One frame always fits, however large it is."""
+        """Return whether a frame fits. An empty queue accepts a frame of any size."""
         more = coded.nbytes if coded is not None else 0
         return not self._frames or (len(self._frames) < _FRAMES and self._bytes + more <= self._limit_bytes)
 
 
 class PacketFile:
-    """One file. Opened, used and closed in one thread; once open it never raises, but keeps its ``error``."""
+    """A video file. One thread opens, writes and closes it. Once open, it stores its ``error`` and never raises."""
 
     def __init__(self, path: Path, coding: CodecParameters) -> None:
-        """Raises SinkError where the file cannot be made."""
+        """Create the file.
+
+        Args:
+            path: Path of the file.
+            coding: Codec parameters of the frames.
+
+        Raises:
+            SinkError: if the file cannot be created.
+        """
         self.muxed = 0
-        """Frames given to the file."""
+        """Number of frames given to the muxer."""
         self.on_disk = 0
-        """Those that are in it for certain, whole."""
+        """Number of frames that are completely in the file for certain."""
         self._last_ticks = -1
         self._file = OutputFile(path)
         try:
             self._container = av.open(self._file, "w", format="matroska", options=_OPTIONS)
-            # FFmpeg finds out from a key frame what the file's header must say.
+            # FFmpeg derives the header of the file from a key frame.
             with av.open(io.BytesIO(coding.key_frame), format=coding.codec) as key_frame:
                 self._stream = self._container.add_stream_from_template(key_frame.streams.video[0])
             self._stream.time_base = _TICK
@@ -114,11 +127,16 @@ class PacketFile:
 
     @property
     def error(self) -> str | None:
-        """What went wrong; the file holds what was written before, and takes nothing more."""
+        """The first error, after which nothing more is written; None if there was none."""
         return self._file.error
 
     def write(self, coded: EncodedFrames, pts_ns: int) -> None:
-        """Write the frame shown at ``pts_ns``, after those it is made from, which then take no time at all."""
+        """Write a captured frame after the frames that it depends on, which get the same time and so no duration.
+
+        Args:
+            coded: The compressed frames.
+            pts_ns: Frame time (ns) of the captured frame.
+        """
         ticks = self._last_ticks = max(round(pts_ns / 1e6), self._last_ticks + 1)
         for frame in coded.frames:
             self._mux(frame, ticks)
@@ -127,10 +145,10 @@ class PacketFile:
             self._file.keep()
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining data and close the file."""
         try:
             self._container.close()
-        except Exception as error:  # whatever ails it: the tracking goes on
+        except Exception as error:  # no error of the recording may stop the tracking
             self._file.fail(error)
         if self.error is None:
             self.on_disk = self.muxed

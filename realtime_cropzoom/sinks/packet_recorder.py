@@ -1,8 +1,8 @@
-"""Frames as their camera has compressed them → a video, without encoding anything; never in the way of the tracking.
+"""Packet recorder: copies the camera's compressed frames to a video without encoding, and never delays the tracking.
 
-The thread that captures hands them over as they come. The queue between is bounded in bytes: a disk
-that is too slow costs the recording all frames up to the next key frame, counted and marked, and the
-tracking nothing.
+The capture thread passes the frames on as they arrive. The queue is bounded in bytes: if the disk is too
+slow, the recording loses all frames up to the next key frame, which are counted and marked. The tracking
+loses nothing.
 """
 
 from __future__ import annotations
@@ -19,30 +19,38 @@ from realtime_cropzoom.sources.base import CapturedFrame
 from realtime_cropzoom.types import FrameMeta
 
 _LAST_S = 0.4
-"""So long a run that was stopped goes on recording what was captured before."""
+"""Time (s) after the stop of a run in which frames captured before are still recorded."""
 
 
 class ShutdownGrace:
-    """Tells a recorder that a run was stopped so long ago that it must leave out what is left."""
+    """Grace period of a recorder after the stop of a run. After it, the remaining frames are left out."""
 
     def __init__(self, control: RunControl) -> None:
         self._control = control
         self._over_at: float | None = None
 
     def over(self) -> bool:
-        """Whether to leave out the rest."""
+        """Return whether the grace period has ended."""
         if self._over_at is None and self._control.stop.is_set():
             self._over_at = time.monotonic() + _LAST_S
         return self._over_at is not None and time.monotonic() > self._over_at
 
 
 class PacketRecorder(Stage):
-    """Records every captured frame as it came."""
+    """Records every captured frame as the camera compressed it."""
 
     def __init__(
         self, recording: CopiedRecording, ring: Ring, control: RunControl, *, limit_bytes: int, lockstep: bool
     ) -> None:
-        """``limit_bytes`` may wait to be written. Of the ``ring`` it takes no pixels, only stamps."""
+        """Create the recorder without starting it.
+
+        Args:
+            recording: Video and table to write.
+            ring: Ring of the run. Only the stamps of its frames are read, not the pixels.
+            control: Control of the run.
+            limit_bytes: Maximum size (bytes) of the frames that wait to be written.
+            lockstep: Whether the capture thread waits for room, instead of dropping frames.
+        """
         super().__init__("record", control)
         self.recording = recording
         self._ring = ring
@@ -52,18 +60,18 @@ class PacketRecorder(Stage):
         self._next_index = 0
 
     def offer(self, stamp: FrameMeta, captured: CapturedFrame) -> None:
-        """Take a frame that was captured, in the thread that captures it: nothing here waits, but in lockstep."""
+        """Queue a captured frame. The capture thread calls this; it waits only in lockstep."""
         self._queue.put(QueuedFrame(stamp, captured.coded() if captured.coded is not None else None))
 
     def put(self, record: Record) -> None:
-        """Learn that the pose stage is done with a frame: it is nothing to wait for here."""
+        """Ignore the end of the pose stage's work on a frame: this recorder does not wait for it."""
 
     def end(self) -> None:
-        """Learn that no frame will come."""
+        """Announce that no further frame will come."""
         self._ended.set()
 
     def work(self) -> None:
-        """Record until no frame comes any more."""
+        """Record until the last frame."""
         if not self.recording.open():
             return
         try:
@@ -92,6 +100,6 @@ class PacketRecorder(Stage):
             self.recording.write(frame.stamp, frame.coded)
 
     def _leave_out_up_to(self, index: int, why: str) -> None:
-        """Mark the frames that the queue has dropped."""
+        """Mark the frames up to ``index`` that the queue dropped."""
         self.recording.leave_out(self._ring.stamps(self._next_index, index), why)
         self._next_index = max(self._next_index, index)

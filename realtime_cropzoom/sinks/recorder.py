@@ -1,10 +1,10 @@
-"""Frames as captured → a video, and crops → another; never in the way of the tracking.
+"""Recorders: encode the captured frames to a video, and the crops to another, and never delay the tracking.
 
-The recorder reads the ring behind the pose stage. What is overwritten before it comes is lost to
-the recording, counted, and marked in ``<name>_recording.csv``: one row a captured frame, with the
-number it has in the recording, or why it has none. A disk that is full ends the recording, and not
-the run. The file's times are the frame times (``pts_ns``), so it does not drift, and an outage of
-the camera is as long in it as it was.
+The recorder reads the ring behind the pose stage. Frames that are overwritten before it reads them are
+missing in the recording, counted, and marked in ``<name>_recording.csv``. That table has one row per captured
+frame, with its number in the recording or the reason why it has none. A full disk ends the recording but not
+the run. The times in the file are the frame times (``pts_ns``), so it does not drift, and an outage of the
+camera keeps its duration.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, UInt8
 
 _QUEUE = 1 << 16
 _GIVE_WAY_S = 0.02
-"""So long a frame waits for its pose: encoding at once would take a core, and memory, from the models just
-when the frame has come. No longer, because a recording must not depend on a model that hangs."""
+"""Maximum time (s) to delay encoding a frame until its pose is done. Encoding immediately would compete with the
+models for CPU and memory. It is bounded, so that a hung model cannot stop the recording."""
 
 
 class FrameRecorder(Stage):
@@ -52,12 +52,12 @@ class FrameRecorder(Stage):
         self._posed, self._pose_done = -1, threading.Event()
 
     def put(self, record: Record) -> None:
-        """Learn that the pose stage is done with a frame."""
+        """Note that the pose stage is done with a frame."""
         self._posed = record.stamp.index
         self._pose_done.set()
 
     def end(self) -> None:
-        """Learn that no frame will come, even if the ring was not closed."""
+        """Announce that no further frame will come, even if the ring was not closed."""
         self._ended.set()
 
     def work(self) -> None:
@@ -90,19 +90,19 @@ class FrameRecorder(Stage):
                     self.recording.write(lease.frame.stamp, lease.frame.image, lease)
 
     def _give_way(self, index: int) -> None:
-        """Let the pose stage have the frame first, as long as there is time for that."""
+        """Wait until the pose stage is done with the frame, at most ``_GIVE_WAY_S`` and while the ring has room."""
         deadline = time.monotonic() + _GIVE_WAY_S
         while not (self._lockstep or self._posed >= index or self.control.stop.is_set()):
             left_s = deadline - time.monotonic()
             if left_s <= 0 or self._ring.newest - index > len(self._ring.pixels) // 2:
                 return
             self._pose_done.clear()
-            if self._posed < index:  # asked again: it may have been set before it was cleared
+            if self._posed < index:  # checked again: the event may have been set just before it was cleared
                 self._pose_done.wait(left_s)
 
 
 class CropRecorder(Sink):
-    """Records what the pose model was shown, resized to one size: a crop a frame that has a box."""
+    """Records the crops that the pose model saw, resized to one size: one per frame with a box."""
 
     def __init__(
         self, recording: EncodedRecording, ring: Ring, control: RunControl, *, edge: Edge, lockstep: bool
@@ -116,17 +116,17 @@ class CropRecorder(Sink):
         self._heard_of = -1
 
     def show(self, stamp: FrameMeta, in_force: ActiveBox) -> None:
-        """Learn the box of a frame before its record, which may wait for frames that come after it."""
+        """Queue a frame with its box before its record, which may have to wait for later frames."""
         self.put(Record(stamp, FrameOutcome.PROCESSED, in_force))
 
     def put(self, record: Record) -> None:
-        """Take in the next record, unless its box is known already."""
+        """Queue a record, unless its frame was queued already."""
         if record.stamp.index > self._heard_of:
             self._heard_of = record.stamp.index
             super().put(record)
 
     def work(self) -> None:
-        """Record until the last record has come."""
+        """Record until the last record."""
         if not self.recording.open():
             return
         try:
@@ -163,7 +163,11 @@ Recorder = FrameRecorder | PacketRecorder | CropRecorder
 
 
 def check_copy(settings: Settings, info: SourceInfo) -> None:
-    """Raise ConfigError where the source's own stream is to be recorded, and is not to be had."""
+    """Check that the source's own stream can be copied if the settings request that.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
     if settings.record == COPY and isinstance(info.coding, NotCopyable):
         raise ConfigError(
             f"{info.name} cannot be recorded as it comes (--record copy): {info.coding.reason}; "
@@ -174,7 +178,19 @@ def check_copy(settings: Settings, info: SourceInfo) -> None:
 def make_recorders(
     settings: Settings, info: SourceInfo, ring: Ring, crop_size: tuple[int, int], folder: Path, control: RunControl
 ) -> tuple[Recorder, ...]:
-    """Return the recorders that ``settings`` ask for, not started; crops are resized to ``crop_size``, made even."""
+    """Create the recorders that the settings request, without starting them.
+
+    Args:
+        settings: Settings of the run.
+        info: Properties of the source.
+        ring: Ring from which frames are read.
+        crop_size: (width, height) in pixels to which crops are resized, rounded to even numbers.
+        folder: Folder of the run.
+        control: Control of the run.
+
+    Returns:
+        The recorders; empty if nothing is recorded.
+    """
     codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
     lockstep = settings.pace == "fast"
     recorders: list[Recorder] = []

@@ -1,8 +1,8 @@
-"""A recording: a video, encoded or copied, and the table that says which captured frame each of its frames is.
+"""Recording: a video, encoded or copied, and the table that maps captured frames to its frames.
 
-``<name>_recording.csv`` has one row a captured frame: the number it has in the video, or why it has
-none. A row is written once that is certain, so after kill -9 the two agree to within a frame. In a copy
-numbers may be left out: those of frames that were not captured, and from which captured ones are made.
+``<name>_recording.csv`` has one row per captured frame: its number in the video, or the reason why it has
+none. A row is written once that is certain, so after kill -9 video and table agree to within a frame. In a
+copy, numbers may be skipped: those of uncaptured frames that captured ones depend on.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from realtime_cropzoom.types import FrameMeta, UInt8
 logger = logging.getLogger(__name__)
 
 TOO_SLOW = "too_slow"
-"""Overwritten before the recorder came to it."""
+"""The frame was overwritten before the recorder read it."""
 NOT_WRITTEN = "not_written"
 """The disk was full, or the encoder failed."""
 RUN_ENDED = "run_ended"
-"""Still waiting when the run was stopped, which waits for nobody."""
+"""The frame was still waiting when the run was stopped."""
 NO_KEY_FRAME = "no_key_frame"
-"""Of copies: what the frame is made from was damaged, missing or not to be copied; so up to the next key frame."""
+"""In copies: a frame that this one depends on was damaged, missing or not copyable. Lasts until the next key frame."""
 CHANGED = "changed"
-"""Of copies: the camera came back with another codec or size, which does not go into the same file."""
+"""In copies: the camera came back with another codec or size, which does not fit into the same file."""
 NO_BOX = "no_box"
-"""Of crops: there is none of this frame. It does not count as dropped."""
+"""In crops: the frame has no box, so no crop. It does not count as dropped."""
 
 _WORDS = {
     TOO_SLOW: "because the recorder was too slow",
@@ -49,11 +49,11 @@ _WORDS = {
     CHANGED: "because the stream came back with another codec or frame size",
 }
 _ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
-"""The reasons that the summary names even where they are none."""
+"""Reasons that the summary lists even if their count is 0."""
 
 
 class _VideoFile(Protocol):
-    """What a recording is written to; it never raises once it is open."""
+    """Video file of a recording. Once open, it never raises."""
 
     on_disk: int
 
@@ -67,7 +67,7 @@ _File = TypeVar("_File", bound=_VideoFile)
 
 
 class Recording(Generic[_File]):
-    """A video and its table. Opened, used and closed in one thread; counts may be read from others."""
+    """A video and its table. One thread opens, writes and closes them; other threads may read the counts."""
 
     def __init__(self, video: Path, codec: str) -> None:
         """Nothing is opened before ``open``."""
@@ -80,16 +80,16 @@ class Recording(Generic[_File]):
         self._table: RowFile | None = None
         self._failed = False
         self._given = 0
-        """Frames that the video was given, captured or not."""
+        """Number of frames given to the video, captured or not."""
         self._waiting: deque[tuple[FrameMeta, int, str]] = deque()
-        """Frames whose row is not written yet: the number in the video, and why they are left out, if they are."""
+        """Frames whose row is not written yet: stamp, number in the video, and the reason if they are left out."""
 
     def open_video(self) -> _File:
         """Make the video. Raises SinkError."""
         raise NotImplementedError
 
     def open(self) -> bool:
-        """Make the files; return whether that could be done."""
+        """Create both files; return whether that succeeded."""
         with self._started.reporting():
             self._file = self.open_video()
             self._table = RowFile(recording_table(self.video), RECORDING_COLUMNS + "\n")
@@ -99,7 +99,11 @@ class Recording(Generic[_File]):
         return self._started.error is None
 
     def wait_open(self, stopped: Callable[[], object] = lambda: False) -> None:
-        """Wait for ``open`` in the other thread. Raises SinkError where that failed, after a while, and ``stopped``."""
+        """Wait until ``open`` has finished in the other thread.
+
+        Raises:
+            SinkError: if that failed, took too long, or ``stopped`` returns True.
+        """
         try:
             self._started.wait(f"the recording {self.video.name}", stopped=stopped)
         except CropzoomError:
@@ -121,21 +125,25 @@ class Recording(Generic[_File]):
         self._table.close()
 
     def dropped_count(self) -> int:
-        """Return how many frames should be in the recording and are not."""
+        """Return the number of frames that are missing in the recording."""
         return sum(count for why, count in self.dropped.items() if why != NO_BOX)
 
     def left_behind(self, captured: int) -> list[str]:
-        """Say what is not in a recording that a disk holds up, which nobody waits for any more."""
+        """Return a message for a recording that is abandoned because its disk does not answer.
+
+        Args:
+            captured: Number of frames that the run captured.
+        """
         missing = captured - self.recorded - self.dropped.total()
         return [f"{self.video}: {NO_ANSWER}; its last {missing} frames are not in it for certain, and it is not closed"]
 
     def summary(self) -> dict[str, Any]:
-        """Return what ``summary.json`` says of it."""
+        """Return the entry of this recording in ``summary.json``."""
         dropped = {why: self.dropped[why] for why in _WORDS if why in _ALWAYS or self.dropped[why]}
         return {"file": self.video.name, "codec": self._codec, "frames": self.recorded, "dropped": dropped}
 
     def problems(self) -> list[str]:
-        """Say how many frames are missing, and why."""
+        """Return messages about missing frames with the reasons, and about faults of the files; empty if none."""
         problems = []
         missing = {why: n for why, n in self.summary()["dropped"].items() if n}
         if missing:
@@ -149,7 +157,7 @@ class Recording(Generic[_File]):
         return problems
 
     def _gave(self, stamp: FrameMeta, frames: int = 1) -> None:
-        """Note that the video was given so many frames, the last of which is the captured one."""
+        """Note that the video was given ``frames`` frames, the last of which is the captured one."""
         assert self._file is not None
         self._given += frames
         self._waiting.append((stamp, self._given - 1, ""))
@@ -159,7 +167,7 @@ class Recording(Generic[_File]):
         self._settle()
 
     def _settle(self, *, closed: bool = False) -> None:
-        """Write the rows of the frames whose fate is known: in order, and none before it is on the disk."""
+        """Write the rows of frames whose outcome is known, in order, and none before its frame is on the disk."""
         assert self._file is not None
         assert self._table is not None
         while self._waiting:
@@ -176,10 +184,17 @@ class Recording(Generic[_File]):
 
 
 class EncodedRecording(Recording[VideoEncoder]):
-    """Of images, encoded here."""
+    """Recording of images, which are encoded here."""
 
     def __init__(self, video: Path, size: tuple[int, int], fps: float | None, codec: Codec) -> None:
-        """``size`` is (W, H)."""
+        """Prepare the recording without opening its files.
+
+        Args:
+            video: Path of the video.
+            size: (width, height) in pixels.
+            fps: Nominal frames per second; None if unknown.
+            codec: ``h264`` or ``ffv1``.
+        """
         super().__init__(video, codec)
         self.size = size
         self._fps, self._encode_as = fps, codec
@@ -189,7 +204,13 @@ class EncodedRecording(Recording[VideoEncoder]):
         return VideoEncoder(self.video, self.size, self._fps, self._encode_as)
 
     def write(self, stamp: FrameMeta, image: UInt8, lease: Lease) -> None:
-        """Record an image of the frame; its lease is given back before it is encoded."""
+        """Record an image of a frame.
+
+        Args:
+            stamp: Index and times of the frame.
+            image: (H, W, 3) uint8 RGB array of the size of the recording.
+            lease: Lease of the frame in the ring. It is released before the image is encoded.
+        """
         assert self._file is not None
         frame = self._file.convert(np.ascontiguousarray(image))
         lease.release()
@@ -199,7 +220,7 @@ class EncodedRecording(Recording[VideoEncoder]):
 
 
 class CopiedRecording(Recording[PacketFile]):
-    """Of frames as they came, compressed."""
+    """Recording of frames as the camera compressed them."""
 
     def __init__(self, video: Path, coding: CodecParameters) -> None:
         super().__init__(video, f"copy of {coding.codec}")
@@ -210,7 +231,12 @@ class CopiedRecording(Recording[PacketFile]):
         return PacketFile(self.video, self._coding)
 
     def write(self, stamp: FrameMeta, coded: EncodedFrames | None) -> None:
-        """Record the frame, if nothing is missing that it is made from."""
+        """Record a frame, or leave it out if it cannot be copied.
+
+        Args:
+            stamp: Index and times of the frame.
+            coded: The compressed frame; None if a frame that it depends on is missing.
+        """
         assert self._file is not None
         if coded is None:
             self.leave_out([stamp], NO_KEY_FRAME)

@@ -1,4 +1,4 @@
-"""Tells whoever asks what time it is on this machine's clock, so that ages can be judged on another."""
+"""Time sync server: answers requests with this machine's time, so that other machines can compute the age of poses."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from realtime_cropzoom.runtime.started import Started
 _POLL_MS = 50
 _ANSWERS_AT_ONCE = 32
 _REST_S = 0.02
-"""After so many answers without a pause: who asks without end must not take the interpreter from the tracking."""
+"""Pause (s) after ``_ANSWERS_AT_ONCE`` answers in a row. Endless requests must not take the CPU from the tracking."""
 _ENDS_WITHIN_S = 2.0
 _LARGEST_FRAME = 1024
 _QUEUE = 64
 
 
 class EchoServer:
-    """A thread of its own, because an answer that waits for something else makes the offset uncertain.
+    """Answers time requests in a thread of its own, because a delayed answer makes the clock offset uncertain.
 
-    Whatever it is sent, it answers or does not; nothing ends it but ``stop``.
+    Malformed requests are ignored. Only ``stop`` ends it.
     """
 
     def __init__(
@@ -38,21 +38,28 @@ class EchoServer:
         now: Callable[[], int] = now_ns,
         security: Security | None = None,
     ) -> None:
-        """``clock`` names what ``now`` reads; both are this machine's where they are not given.
+        """Create the server without starting it.
 
-        Without ``security`` the endpoint is for this machine alone.
+        Args:
+            endpoint: ZeroMQ endpoint to bind.
+            clock: Id of the clock that ``now`` reads; this machine's if None.
+            now: Returns the time (ns).
+            security: Keys of the run. Without them the endpoint must be local to this machine.
         """
         self._security = security or Security()
         self.endpoint = endpoint
-        """The endpoint really bound, once started (a port 0 or * becomes a number)."""
+        """The bound endpoint once started: port 0 or * is replaced by the actual number."""
         self._clock, self._now = clock or clock_id(), now
         self._started, self._stop = Started(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cropzoom-echo", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer.
+        """Start answering.
 
-        Raises zmq.ZMQError where the endpoint cannot be bound, ConfigError where it must not, SinkError after a while.
+        Raises:
+            zmq.ZMQError: if the endpoint cannot be bound.
+            ConfigError: if the endpoint is not allowed.
+            SinkError: if the server does not start in time.
         """
         self._thread.start()
         try:
@@ -62,7 +69,7 @@ class EchoServer:
             raise
 
     def stop(self) -> None:
-        """End, and free the endpoint; may be called twice."""
+        """Stop and release the endpoint. It may be called twice."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_ENDS_WITHIN_S)
@@ -94,7 +101,7 @@ class EchoServer:
 
     def _answer(self, socket: zmq.Socket[bytes], received_ns: int) -> None:
         """Answer one request; a REQ socket puts an empty frame before it, a DEALER does not."""
-        with contextlib.suppress(zmq.ZMQError):  # who asked is gone, or does not read
+        with contextlib.suppress(zmq.ZMQError):  # the client is gone, or does not read
             *envelope, mark = socket.recv_multipart(zmq.NOBLOCK)
             if len(mark) <= MARK_BYTES and len(envelope) in (1, 2) and not any(envelope[1:]):
                 reply = msgspec.json.encode(EchoReply(self._clock, received_ns, self._now()))

@@ -1,9 +1,9 @@
-"""Frames → one video file that can be read to its end, whatever ends the run.
+"""Video encoder: writes frames to a video file that stays readable to its end, even after a crash.
 
-H.264 goes into MP4, written frame by frame (fragmented) and made an ordinary MP4 when it is
-closed, so that every player reads it; its times are exact to 6 µs. FFV1 is lossless, in RGB as
-the frames are, and goes into Matroska, which keeps times to the millisecond. Both hand each frame
-to the operating system as soon as the next one comes.
+H.264 goes into MP4, which is written frame by frame (fragmented) and converted to an ordinary MP4 on closing,
+so that every player reads it. Its times are exact to 6 µs. FFV1 is lossless, in RGB like the frames, and
+goes into Matroska, which stores times in milliseconds. Both pass each frame to the operating system as soon
+as the next one arrives.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from realtime_cropzoom.types import UInt8
 Codec = Literal["h264", "ffv1"]
 
 _ONE_THREAD_PIXELS = 1280 * 1024
-"""Up to this size one encoding thread is enough, and more of them only take the cores from the models."""
+"""Maximum frame size (pixels) for a single encoding thread. More threads would only take CPU from the models."""
 _LONGEST_TICKS = (1 << 31) - 2
-"""MP4 cannot show a frame for longer (6.6 h); later times are moved up, as after a night without a camera."""
+"""Maximum duration (ticks, 6.6 h) of a frame in MP4. After a longer gap, such as a night without a camera, later
+times are moved forward."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How a codec is written."""
+    """Container, encoder and options of a codec."""
 
     suffix: str
     container: str
@@ -38,7 +39,7 @@ class _Format:
     encoder: str
     options: dict[str, str]
     ticks: int
-    """Of the time base, a second."""
+    """Ticks per second of the time base."""
 
 
 _H264_OPTIONS = {
@@ -55,20 +56,30 @@ _FORMATS: dict[Codec, _Format] = {
 
 
 def suffix_of(codec: Codec) -> str:
-    """Return the ending of a file of this codec."""
+    """Return the file suffix for a codec, with its dot."""
     return _FORMATS[codec].suffix
 
 
 class VideoEncoder:
-    """One file. Opened, used and closed in one thread; once open it never raises, but keeps its ``error``."""
+    """A video file. One thread opens, writes and closes it. Once open, it stores its ``error`` and never raises."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float | None, codec: Codec) -> None:
-        """``size`` is (W, H). Raises SinkError where the file cannot be made."""
+        """Create the file.
+
+        Args:
+            path: Path of the file.
+            size: (width, height) in pixels.
+            fps: Nominal frames per second; 30 if None.
+            codec: ``h264`` or ``ffv1``.
+
+        Raises:
+            SinkError: if the file cannot be created.
+        """
         how = self._format = _FORMATS[codec]
         self.muxed = 0
-        """Frames given to the file."""
+        """Number of frames given to the muxer."""
         self.on_disk = 0
-        """Those that are in it for certain, whole."""
+        """Number of frames that are completely in the file for certain."""
         self._last_ticks, self._moved_up = -1, 0
         self._reformatter = VideoReformatter()
         self._pixels = "bgr0" if codec == "ffv1" else "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
@@ -89,22 +100,27 @@ class VideoEncoder:
 
     @property
     def error(self) -> str | None:
-        """What went wrong; the file holds what was written before, and takes nothing more."""
+        """The first error, after which nothing more is written; None if there was none."""
         return self._file.error
 
     def convert(self, image: UInt8) -> av.VideoFrame | None:
-        """Return an RGB image as a frame of its own, so that its pixels are no longer needed; None after an error."""
+        """Convert an (H, W, 3) uint8 RGB image to a frame with pixels of its own; None after an error."""
         if self.error is not None:
             return None
         try:
             frame = av.VideoFrame.from_numpy_buffer(image, format="rgb24")
             return self._reformatter.reformat(frame, format=self._pixels)
-        except Exception as error:  # whatever ails it: the tracking goes on
+        except Exception as error:  # no error of the recording may stop the tracking
             self._file.fail(error)
             return None
 
     def write(self, frame: av.VideoFrame, pts_ns: int) -> None:
-        """Encode a frame that ``convert`` has made, to be shown at ``pts_ns``."""
+        """Encode a frame.
+
+        Args:
+            frame: A frame from ``convert``.
+            pts_ns: Its frame time (ns).
+        """
         frame.pts, frame.time_base = self._ticks(pts_ns), Fraction(1, self._format.ticks)
         self._mux(frame)
         if self.error is None:  # a frame is written out when the next one comes
@@ -112,7 +128,7 @@ class VideoEncoder:
             self._file.keep()
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining data and close the file."""
         self._mux(None)
         try:
             self._container.close()
@@ -123,7 +139,7 @@ class VideoEncoder:
         self._file.close()
 
     def _ticks(self, pts_ns: int) -> int:
-        """Later than the frame before, if only by a tick, as a muxer demands."""
+        """Return the time in ticks, at least one tick after the previous frame, as the muxer requires."""
         ticks = max(round(pts_ns * self._format.ticks / 1e9) - self._moved_up, self._last_ticks + 1)
         if self.muxed and (too_long := ticks - self._last_ticks - _LONGEST_TICKS) > 0:
             self._moved_up += too_long

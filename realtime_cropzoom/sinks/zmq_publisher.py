@@ -1,9 +1,8 @@
-"""Poses and heartbeats → ZeroMQ.
+"""ZeroMQ publisher: sends poses, status, hello and end messages.
 
-One socket for all topics, two parts a message, and a second one that conflates: it keeps
-nothing but the newest pose, as a single frame, because multipart does not survive
-ZMQ_CONFLATE. Neither ever blocks: a subscriber that does not keep up loses messages at the
-socket and sees it in the gaps of ``seq``.
+One socket carries all topics, as messages of two parts. A second socket conflates: it keeps only the newest
+pose, as a single part, because ZMQ_CONFLATE does not support multipart messages. Neither socket blocks: a
+slow subscriber loses messages at the socket and detects that by gaps in ``seq``.
 """
 
 from __future__ import annotations
@@ -44,32 +43,32 @@ _SUBSCRIPTIONS_AT_ONCE = 1000
 
 
 class StatusProvider(Protocol):
-    """What a run says of itself."""
+    """Provides the messages that describe a run."""
 
     @property
     def identity(self) -> RunIdentity:
-        """What every message repeats."""
+        """The identity that every message repeats."""
         ...
 
     def hello(self) -> HelloMessage:
-        """What a subscriber must know to read the poses."""
+        """Return the message that a subscriber needs to interpret the poses."""
         ...
 
     def status(self) -> StatusMessage:
-        """The heartbeat of this moment."""
+        """Return the current status message (heartbeat)."""
         ...
 
     def stream(self) -> StreamState:
-        """Whether frames arrive."""
+        """Return the state of the stream: whether frames arrive."""
         ...
 
     def last_word(self) -> EndMessage:
-        """The end message, once all records are out."""
+        """Return the end message, once all records are published."""
         ...
 
 
 class ZmqSink(Sink):
-    """Publishes records, a status once a second, and a hello to whoever subscribes."""
+    """Publishes records, a status message once per second, and a hello message when a client subscribes."""
 
     def __init__(
         self,
@@ -84,10 +83,18 @@ class ZmqSink(Sink):
         echo_endpoint: str | None = None,
         security: Security | None = None,
     ) -> None:
-        """Poses of frames older than ``max_age_ms`` are not sent, and counted as dropped.
+        """Create the publisher without binding its sockets.
 
-        At ``echo_endpoint`` those with another clock learn what time it is on this one; the hello says where.
-        ``security`` is about all endpoints; without one they are for this machine alone.
+        Args:
+            endpoint: Endpoint of all topics.
+            latest_endpoint: Endpoint of the newest pose; None for no such socket.
+            speaker: Provides the messages that describe the run.
+            control: Control of the run.
+            encoding: Encoding of the messages.
+            lockstep: Whether a full queue makes the pose stage wait, instead of dropping records.
+            max_age_ms: Age (ms) of a frame above which its pose is not sent but counted as dropped; None for no limit.
+            echo_endpoint: Endpoint of the time sync server, which the hello message announces; None for no server.
+            security: Keys for all endpoints. Without them the endpoints must be local to this machine.
         """
         super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
         self._endpoints = (endpoint, latest_endpoint)
@@ -100,33 +107,37 @@ class ZmqSink(Sink):
         self._binding = Started()
         self._max_age_ns = None if max_age_ms is None else round(max_age_ms * 1e6)
         self.too_old = 0
-        """Poses that were not sent because of their age."""
+        """Number of poses that were not sent because of their age."""
         self.bound_to: list[str] = []
-        """The endpoints of poses really bound (a port 0 or * becomes a number)."""
+        """The bound endpoints of poses: port 0 or * is replaced by the actual number."""
         self.refusals = self._security.refusals
-        """Connections that were not let in."""
+        """Rejected connections."""
         self.latency = Histogram()
-        """Captured → handed to the socket, of frames with a pose, in ms."""
+        """Time (ms) from capture until the message is given to the socket, of frames with a pose."""
 
     @property
     def echo(self) -> str | None:
-        """Where the echo is bound, once all are; None without one."""
+        """Endpoint of the time sync server once it is bound; None without one."""
         return self._hello.echo
 
     def put(self, record: Record) -> None:
-        """Take in a record; only processed frames are messages."""
+        """Queue a record. Only processed frames are published."""
         if record.fate is FrameOutcome.PROCESSED:
             super().put(record)
 
     def wait_bound(self) -> None:
-        """Wait until the sockets are bound. Raises SinkError where an endpoint is in use or is none."""
+        """Wait until the sockets are bound.
+
+        Raises:
+            SinkError: if an endpoint is in use or invalid.
+        """
         try:
             self._binding.wait("what is published", stopped=self.control.stop.is_set)
         except zmq.ZMQError as error:
             raise SinkError(f"cannot publish ({plainly(error)}); look at how many files are open") from error
 
     def work(self) -> None:
-        """Publish until the last record is out; a start that fails is what ``wait_bound`` raises."""
+        """Publish until the last record is sent. If the start fails, ``wait_bound`` raises its error."""
         with self._binding.reporting(), zmq.Context() as context:
             context.setsockopt(zmq.LINGER, _LINGER_MS)
             with (
@@ -183,27 +194,27 @@ class ZmqSink(Sink):
                 if self._endpoints[1] is not None:
                     latest.send(payload, zmq.NOBLOCK)
                 record.published_ns = published_ns
-                if record.keypoints is not None:  # a frame without a box is through at once, and is no pose
+                if record.keypoints is not None:  # a frame without a box passes at once and has no pose
                     self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
             if now_ns() >= greet_ns:
                 self._greet(guard, poses)
                 greet_ns = now_ns() + _GREET_NS
             before, stream = stream, self._stream(stream)
-            if now_ns() >= beat_ns or stream is not before:  # that frames stay away is said at once
+            if now_ns() >= beat_ns or stream is not before:  # report at once that frames stopped arriving
                 self._send(poses, msgspec.structs.replace(self._speaker.status(), stream=stream.value))
                 beat_ns = now_ns() + _HEARTBEAT_NS
         self._send(poses, self._speaker.status())
         self._send(poses, self._speaker.last_word())
 
     def _stream(self, before: StreamState) -> StreamState:
-        """Whether frames arrive. The end is said after the last pose: nobody is to take the last poses for old ones."""
+        """Return the state of the stream, but not ENDED before the last poses are sent: they must not look old."""
         stream = self._speaker.stream()
         return before if stream is StreamState.ENDED else stream
 
     def _greet(self, guard: Guard, poses: zmq.Socket[bytes]) -> None:
-        """Say hello again if somebody has subscribed."""
+        """Send the hello message again if a client has subscribed."""
         subscribed = False
-        with suppress(zmq.Again):  # what there are more than that waits for the next time
+        with suppress(zmq.Again):  # further subscriptions wait for the next call
             for _ in range(_SUBSCRIPTIONS_AT_ONCE):
                 frame = poses.recv(zmq.NOBLOCK, copy=False)
                 guard.sent(frame)
