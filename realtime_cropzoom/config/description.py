@@ -1,4 +1,4 @@
-"""The settings described: their groups in the help, and the table in ``docs/settings.md``."""
+"""Description of the settings: their groups in the help texts, and the table in ``docs/settings.md``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "advanced": (),
 }
-"""The headings under which the help shows the settings, in its order; ``group_of`` knows the rest."""
+"""{heading in the help: its settings}, in the order of the help. ``group_of`` assigns settings not listed here."""
 
 
 def group_of(name: str) -> str:
@@ -51,7 +51,7 @@ def settings_table() -> str:
 
 
 def literals(annotation: Any) -> tuple[str, ...]:
-    """The words a setting may be, if it is one of a few words."""
+    """Return the words that a setting of a fixed choice accepts; empty for other settings."""
     if get_origin(annotation) is Literal:
         return tuple(str(choice) for choice in get_args(annotation))
     return tuple(choice for part in get_args(annotation) for choice in literals(part))

@@ -1,4 +1,4 @@
-"""A config with several cameras → the settings of each: what is common to all, then what it says of itself.
+"""Configuration of several cameras: separates it into the settings of each camera, which override the common ones.
 
 ::
 

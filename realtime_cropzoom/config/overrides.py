@@ -1,4 +1,4 @@
-"""Overrides of a configuration: ``section.name=value``, as Lightning Pose's command line takes them."""
+"""Overrides of a configuration, ``section.name=value``, in the form of Lightning Pose's command line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from realtime_cropzoom.yaml_file import parse_yaml
 
 
 def apply_override(tree: dict[str, Any], override: str, is_read: Callable[[Sequence[str]], bool]) -> None:
-    """Set one ``a.b=value`` in place; the name must be in the file, or one that the command reads.
+    """Apply one override to a configuration in place.
 
-    With ``+`` or ``++`` before it, as Hydra has it, any name is set. Raises ConfigError.
+    Args:
+        tree: The configuration.
+        override: ``a.b=value``. With ``+`` or ``++`` before it, as in Hydra, any name may be set.
+        is_read: Returns whether the command reads a setting, so that it may be set without being in the file.
+
+    Raises:
+        ConfigError: if the override is malformed, or its name is unknown or a section.
     """
     name, equals, text = override.lstrip("+").partition("=")
     parts = name.split(".")

@@ -1,4 +1,4 @@
-"""Resolve settings: flags > environment > YAML file > defaults, with one line for each thing that is wrong."""
+"""Resolution of settings: combines flags > environment > YAML file > defaults, and reports one line per error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from realtime_cropzoom.yaml_file import read_config
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
-    """Gather the settings from ``flags``, the environment and the ``config`` file.
+    """Combine the settings from flags, environment and file.
 
-    Raises ConfigError, one line for each thing that is wrong.
+    Args:
+        flags: {setting: value} from the command line; they take precedence.
+        config: The YAML file; None for no file.
+
+    Raises:
+        ConfigError: if a setting is wrong or the file describes several cameras; one line per error.
     """
     from_file = {} if config is None else read_config(config)
     if CAMERAS in from_file:
@@ -27,7 +32,16 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
 
 
 def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path | None = None) -> Settings:
-    """Return the settings where what a file says has been read already; ``config`` names it in errors."""
+    """Combine the settings from flags, environment and the content of a file.
+
+    Args:
+        flags: {setting: value} from the command line; they take precedence.
+        from_file: {setting: value} from the file.
+        config: The file, for error messages; None if there is none.
+
+    Raises:
+        ConfigError: if a setting is wrong; one line per error.
+    """
     _check_environment()
 
     class WithFile(Settings):
@@ -79,7 +93,7 @@ _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false",
 
 
 def _expected(error: Any) -> str:
-    """Return what would have been right, in plain words."""
+    """Return the expected value in plain words."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**context)

@@ -1,7 +1,7 @@
-"""Two sessions of the same frames: by how much their poses differ, and where.
+"""Comparison of two sessions of the same frames: how much their poses differ, and where.
 
-Frames are aligned by the number under which they were captured, so that the replay of a recording
-that dropped frames is held against the right ones of the live run.
+Frames are aligned by their capture number, so that the replay of a recording with dropped frames is
+compared with the right frames of the live run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A session → a file for other programs: one tidy table, DeepLabCut's H5, or NWB.
+"""Export of a session to a file for other programs: one tidy table, DeepLabCut's H5, or NWB.
 
-A row is a frame of the video, so what reads rows in order, as ``movement`` does, stays in step with it.
+Each row is a frame of the video, so programs that read rows in order, such as ``movement``, stay aligned with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The CSV files of the field: labels and predictions, as DeepLabCut and Lightning Pose write them.
+"""CSV files of labels and predictions in the format of DeepLabCut and Lightning Pose.
 
-Three header rows (scorer, bodyparts, coords), then a row an image or frame. The index is the
-frame number, or the image's path in one column or in three (folder, session, file).
+Three header rows (scorer, bodyparts, coords) precede one row per image or frame. The index is the frame
+number, or the path of the image in one column or in three (folder, session, file).
 """
 
 from __future__ import annotations

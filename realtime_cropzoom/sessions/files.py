@@ -1,7 +1,7 @@
-"""Which files a session has, and what is in those that have a row a frame.
+"""Files of a session: finds them and reads those with one row per frame.
 
-Three kinds are found alike: the folder of a live run; ``X.csv`` with ``X_bbox.csv`` beside it,
-without times; and a lone prediction file of Lightning Pose or DeepLabCut.
+Three kinds of session are found in the same way: the folder of a live run; ``X.csv`` with ``X_bbox.csv``
+beside it, without times; and a single prediction file of Lightning Pose or DeepLabCut.
 """
 
 from __future__ import annotations
@@ -28,30 +28,34 @@ from realtime_cropzoom.yaml_file import read_yaml
 logger = logging.getLogger(__name__)
 
 _MOST_MISSING = 1_000
-"""A file that lacks more frames than so many a row is taken for one whose frames are no frames."""
+"""Maximum number of missing frames per row. In a file with more, the index does not hold frame numbers."""
 _NAMED = 8
-"""So many folders are named where one is to be chosen."""
+"""Maximum number of folders that an error text lists for the user to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFiles:
-    """Where the numbers are."""
+    """Paths of the files of a session."""
 
     poses: Path
     boxes: Path | None
     timing: Path | None
-    """Only a live run has it."""
+    """Times of the frames; None unless a live run wrote them."""
     recording: Path | None = None
-    """The table of the run's recording, if it made one."""
+    """Table of the run's recording; None if there is none."""
 
     @property
     def live(self) -> bool:
-        """Whether a live run wrote them: it may have been killed, so each file may end anywhere."""
+        """Whether a live run wrote the files. It may have been killed, so each file may end anywhere."""
         return self.timing is not None
 
 
 def find_files(path: Path) -> SessionFiles:
-    """Return the files of a session folder, or those beside a pose file. Raises DataError."""
+    """Return the files of a session folder, or those beside a pose file.
+
+    Raises:
+        DataError: if there is no pose file, or a folder holds several sessions.
+    """
     path = find_session(path)
     poses = _pose_file(path) if path.is_dir() else path
     if not poses.is_file():
@@ -62,7 +66,15 @@ def find_files(path: Path) -> SessionFiles:
 
 
 def footage_of(source: str | None, poses: Path) -> str | None:
-    """Return where the frames of a session are: what was played, or the run's own recording; None for nowhere."""
+    """Return the video of a session: its source, or else the run's own recording.
+
+    Args:
+        source: The source of the session; None if unknown.
+        poses: The pose file of the session.
+
+    Returns:
+        The source or path; None if no video exists.
+    """
     if source is not None and (source.startswith(SYNTHETIC) or is_there(user_path(source))):
         return source
     recording = next((p for p in (poses.with_suffix(s) for s in (".mp4", ".mkv")) if p.exists()), None)
@@ -88,7 +100,11 @@ def _pose_file(folder: Path) -> Path:
 
 
 def frames_of(predictions: Predictions) -> pd.Index[int]:
-    """Return the frame that each row is about. Raises DataError where rows are images, or a frame is there twice."""
+    """Return the frame number of each row.
+
+    Raises:
+        DataError: if the rows are images, or a frame occurs twice.
+    """
     if predictions.index and all(frame_number(cell) is None for cell in predictions.index):
         raise DataError(f"{predictions.path} is about images ({predictions.index[0]}), not about the frames of a video")
     return _checked(predictions.path, predictions.index)

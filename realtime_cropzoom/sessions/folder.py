@@ -1,4 +1,4 @@
-"""The folder of one run: new every time, with the settings in it from the start."""
+"""Folder of one run: creates a new one every time, for the settings and all files of the run."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from pathlib import Path
 from realtime_cropzoom.errors import SinkError
 
 CALIBRATION = "calibration.yaml"
-"""The copy of the calibration that a run was given."""
+"""File name of the run's copy of its calibration."""
 _LONGEST_STEM_BYTES = 180
 
 
 def file_stem(name: str) -> str:
-    """Return a name that leaves room for the endings and dates of a run's files: systems allow 255 bytes in all."""
+    """Return ``name``, shortened to leave room for the suffixes and dates of file names, which may have 255 bytes."""
     encoded = name.encode(errors="surrogateescape")
     return name if len(encoded) <= _LONGEST_STEM_BYTES else encoded[:_LONGEST_STEM_BYTES].decode(errors="ignore")
 
 
 def make_session_folder(parent: Path, name: str) -> Path:
-    """Make and return ``parent/<name>_<date>-<time>[-n]``; never one that is there already. Raises SinkError."""
+    """Create and return the new folder ``parent/<name>_<date>-<time>[-n]``.
+
+    Args:
+        parent: Folder in which it is created; created itself if missing.
+        name: Start of its name.
+
+    Raises:
+        SinkError: if it cannot be created.
+    """
     stem = f"{file_stem(name)}_{datetime.now():%Y%m%d-%H%M%S}"
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         folder = parent / (stem + suffix)
@@ -38,14 +46,14 @@ def make_session_folder(parent: Path, name: str) -> Path:
 
 
 def _what_is(path: Path) -> str:
-    """Return what is in the place of a folder."""
+    """Return, in words, what occupies the path of a folder."""
     if path.is_symlink() and not path.exists():
         return f"{path} is a link to {path.readlink()}, which is not there"
     return f"{path} is a file"
 
 
 def make_given_folder(folder: Path) -> Path:
-    """Make and return exactly ``folder``. Raises SinkError where that cannot be done, or it is there already."""
+    """Create and return exactly ``folder``. Raises SinkError if it exists or cannot be created."""
     try:
         folder.mkdir(parents=True)
     except OSError as error:

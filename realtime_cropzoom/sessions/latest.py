@@ -1,4 +1,4 @@
-"""``latest`` in place of a session's folder: the newest one, by what the sessions say of their start."""
+"""Newest session: resolves ``latest`` in place of a session's folder, by the start times that sessions record."""
 
 from __future__ import annotations
 

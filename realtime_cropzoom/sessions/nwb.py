@@ -1,7 +1,7 @@
-"""A session → NWB, with the poses as the extension ndx-pose lays them out.
+"""NWB export of a session, with the poses in the layout of the extension ndx-pose.
 
-``processing/behavior`` holds PoseEstimation, its Skeletons and the boxes; ``intervals/states`` when
-which state was; ``acquisition`` a link to the recording where it is at hand.
+``processing/behavior`` holds PoseEstimation, its Skeletons and the boxes; ``intervals/states`` holds the
+intervals of the states; ``acquisition`` links to the recording if it is available.
 """
 
 from __future__ import annotations

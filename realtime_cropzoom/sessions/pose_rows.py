@@ -1,4 +1,4 @@
-"""Poses and boxes as lines of CSV, as DeepLabCut and Lightning Pose write them. Pure."""
+"""CSV rows of poses and boxes, in the format of DeepLabCut and Lightning Pose. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A session → one table: ``load_session`` for people, ``read_session`` for pictures and converters.
+"""Session table: reads a session into one table. ``load_session`` is for users, ``read_session`` for plots and exports.
 
-Row i is always frame i of the video: a frame that is not in the files has a row without numbers.
+Row i is always frame i of the video. A frame that is not in the files has a row of missing values.
 """
 
 from __future__ import annotations

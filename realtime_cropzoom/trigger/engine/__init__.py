@@ -1,1 +1,1 @@
-"""The rule engine: events in, decisions out. No clock, no files, no threads."""
+"""Rule engine: turns events into decisions. It has no clock, no files and no threads."""

@@ -1,4 +1,4 @@
-"""Checked rules → the plain objects that are asked at every pose. What two rules share is computed once."""
+"""Compiler of rules: turns checked rules into the objects evaluated at every pose. Shared parts are computed once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a rule asks of a pose: true, false, or unknown (None), and then why.
+"""Conditions of rules: each evaluates a pose to true, false, or unknown (None) with a reason.
 
-Logic with three values (Kleene): what is unknown leaves ``all`` and ``any`` open only where the rest
-does not decide them. A condition that remembers (sides, durations) keeps what it knew over
-unknown poses for up to ``bridge_ns`` of frame time, then begins anew.
+Logic with three values (Kleene): an unknown part makes ``all`` and ``any`` unknown only if the other parts
+do not decide them. A condition with memory (sides, durations) keeps its state over unknown poses for up
+to ``bridge_ns`` of frame time, then starts again.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Events in, decisions out: all rules on the stream of one camera. No files, no threads.
+"""Engine: applies all rules to the stream of one camera, and turns events into decisions. No files, no threads.
 
-A live loop hands every message, order and tick to ``take`` and waits no longer than ``deadline_ns``; then it
-hands over a tick. Right before a rule fires, the engine asks the loop's clock how old the pose is by then; what the
-clock showed is in ``asked_ns``, and belongs to the event. The same events give the same decisions, byte for byte.
+A live loop passes every message, command and tick to ``take``. It waits no longer than ``deadline_ns``, then
+passes a tick. Right before a rule fires, the engine asks the loop's clock how old the pose is by then. The
+reading is stored in ``asked_ns`` and belongs to the event. Equal events give equal decisions, byte for byte.
 
-An engine begins disarmed. Nothing that comes from the wire makes it raise: what is old, twice there or of
-another camera is passed over and counted in ``ignored``.
+An engine starts disarmed. No message from the wire makes it raise: messages that are old, duplicate or from
+another camera are ignored and counted in ``ignored``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What goes into the engine and what comes out of it.
+"""Inputs and outputs of the engine: events, commands, decisions and results of actions.
 
-All times are ns of the publisher's monotonic clock, so that they join with the files of the run; on
-another machine the subscriber's times were converted before, and ``uncertainty_ns`` says how well.
+All times are ns of the publisher's monotonic clock, so that they can be joined with the files of the run. On
+another machine, the subscriber's times are converted before; ``uncertainty_ns`` is the error of that.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ class Received:
     message: Message
     received_ns: int
     uncertainty_ns: int = 0
-    """How far off ``received_ns`` may be; age is judged as if it were all against us."""
+    """Maximum error of ``received_ns``. The age of a pose is judged by the worst case."""
     asked_ns: tuple[int, ...] = ()
-    """In a replay: what the clock showed each time that a rule was about to fire on this message."""
+    """In a replay: the readings of the clock, one for each time that a rule was about to fire on this message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time went by without a message: the engine's own deadline has come."""
+    """The engine's deadline has passed without a message."""
 
     now_ns: int
 
 
 class Order(enum.StrEnum):
-    """What a person, a script or a schedule asks for."""
+    """Order from a person, a script or a schedule."""
 
     ARM = "arm"
     DISARM = "disarm"
@@ -44,22 +44,22 @@ class Order(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Somebody asked for something."""
+    """An order, with its origin and target."""
 
     order: Order
     now_ns: int
     by: str
-    """Who asked: key, control, schedule, start, signal."""
+    """Origin of the order: key, control, schedule, start, signal."""
     target: str | None = None
     """The rule to arm or disarm, None for all; for a test the output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """An output was not given what a decision had ordered, or ended it by itself."""
+    """An output did not receive the action of a decision, or ended it by itself."""
 
     number: int
-    """Of the decision; -1: whatever held the output."""
+    """Number of the decision; -1 for any decision that held the output."""
     output: str
     reason: str
     now_ns: int
@@ -69,43 +69,43 @@ Event = Received | Tick | Command | Withheld
 
 
 class Act(enum.StrEnum):
-    """What an output is told."""
+    """Type of an action."""
 
     PULSE = "pulse"
     """On for ``ms``, then off; an output without levels sends one marker."""
     ON = "on"
     OFF = "off"
     SAFE = "safe"
-    """To the safe level at once, whatever was going on."""
+    """To the safe level at once, regardless of a running action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing for one output to do."""
+    """One action of one output."""
 
     output: str
-    """Its name in the rules file."""
+    """Name of the output in the rules file."""
     act: Act
     ms: float = 0.0
-    """Length of a pulse."""
+    """Duration of a pulse (ms)."""
     max_on_ms: float | None = field(default=None, compare=False)
-    """Of an on: how long the limits allow it to last at most."""
+    """Maximum duration (ms) that the limits allow for an ON."""
 
 
 class Verdict(enum.StrEnum):
-    """What was decided."""
+    """Kind of a decision."""
 
     FIRED = "fired"
     SHAM = "sham"
-    """The rule would have fired, and chance said no."""
+    """The rule would have fired, but the random draw decided against it."""
     REFUSED = "refused"
-    """The condition held and a limit did not allow it; or a stretch begins in which the poses cannot be trusted."""
+    """The condition held but a limit forbade firing; or an interval of untrusted poses begins."""
     ALLOWED = "allowed"
-    """A stretch of poses that could not be trusted is over; the reason says how long it was."""
+    """An interval of untrusted poses has ended; the reason gives its duration."""
     RELEASED = "released"
-    """A rule that holds its outputs on has let go."""
+    """A rule that held its outputs on has released them."""
     RESUMED = "resumed"
-    """It holds them again after a doubt shorter than ``bridge_ms``: the same firing goes on."""
+    """The rule holds its outputs again after a doubt shorter than ``bridge_ms``; it is the same firing."""
     SAFE = "safe"
     """All outputs to their safe level."""
     ARMED = "armed"
@@ -115,18 +115,18 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One row of the trigger log. The pose it rests on is None in what a command or silence caused."""
+    """One row of the trigger log. Fields of the pose are None if a command or silence caused the decision."""
 
     number: int
     """Counts decisions from 0."""
     verdict: Verdict
     rule: str
-    """Empty where it is about all of them."""
+    """Name of the rule; empty if the decision concerns all rules."""
     reason: str
-    """Why: what held, what was missing, who asked; in words."""
+    """Reason in words: the condition that held, what was missing, or the origin of a command."""
     actions: tuple[Action, ...]
     now_ns: int
-    """When the event that led to it was there: ``received_ns`` of the message."""
+    """Time (ns) of the event that caused it: ``received_ns`` of the message."""
     run: str | None = None
     camera: str | None = None
     seq: int | None = None
@@ -137,41 +137,41 @@ class Decision:
     age_ms: float | None = None
     """``now_ns`` less ``captured_ns``, with the clocks' uncertainty added."""
     fresh_until_ns: int | None = field(default=None, compare=False)
-    """When its pose becomes too old for an output to be switched on; None where it rests on no pose."""
+    """Time (ns) from which its pose is too old to switch an output on; None if there is no pose."""
 
 
 class Outcome(enum.Enum):
-    """What became of an action."""
+    """Outcome of an action."""
 
     DONE = enum.auto()
     FAILED = enum.auto()
-    """Not written, or not answered as it should be."""
+    """The action was not written, or the device answered it wrongly."""
     LATE = enum.auto()
-    """Not given: it had waited too long, or its pose had become too old."""
+    """The action was not performed: it had waited too long, or its pose had become too old."""
     OVERTAKEN = enum.auto()
-    """Not given, because safe came."""
+    """The action was not performed because a SAFE came first."""
     STILL_ON = enum.auto()
-    """An off that was not written, because somebody else needs the output on."""
+    """An OFF that was not written because another rule needs the output on."""
     DRY_RUN = enum.auto()
     SILENT = enum.auto()
-    """The output went to its safe level by itself: the rule loop gave no sign of life."""
+    """The output went to its safe level by itself because the rule loop was silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What an output did about one action of a decision; a row of the output log."""
+    """Result of one action of a decision: one row of the output log."""
 
     number: int
-    """Of the decision; -1 for a sync pulse."""
+    """Number of the decision; -1 for a sync pulse."""
     frame: int | None
     action: Action
     queued_ns: int
-    """The engine handed it over."""
+    """Time (ns) at which the engine passed the action on."""
     written_ns: int | None
-    """The last byte was handed to the operating system; None where it was not written."""
+    """Time (ns) at which the last byte went to the operating system; None if it was not written."""
     acknowledged_ns: int | None
-    """The device answered; None where it does not, or did not."""
+    """Time (ns) of the device's answer; None if it gave none."""
     error: str
-    """Empty where all went well."""
+    """Error in words; empty if there was none."""
     outcome: Outcome = field(default=Outcome.DONE, compare=False)
     """The same, for programs."""

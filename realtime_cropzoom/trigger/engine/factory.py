@@ -1,4 +1,4 @@
-"""Rules → an engine, with the filter and the calibration that they name; the same for live and replay."""
+"""Factory of engines: builds one from rules, with their filter and calibration, in the same way for live and replay."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NOTHING = (math.nan, math.nan, math.nan)
 
 
 class Smoothing:
-    """A ``Smoother`` made of one ``PoseFilter``; it begins when it sees which keypoints there are."""
+    """A ``Smoother`` that uses a ``PoseFilter``, created when the first frame shows the keypoint names."""
 
     def __init__(self, name: str) -> None:
-        """``name`` is one_euro or kalman. Raises ConfigError where it is none."""
+        """``name`` is one_euro or kalman. Raises ConfigError for any other name."""
         self._name = name
         self._keypoints: tuple[str, ...] = ()
         self._filter: PoseFilter = make_filter(name, 0)
@@ -44,12 +44,12 @@ class Smoothing:
 
 
 def smoothing_of(rules: Rules) -> Smoothing | None:
-    """Return the filter that rules ask for; None where they want none."""
+    """Return the filter that the rules request; None if they request none."""
     return None if rules.filter == "none" else Smoothing(rules.filter)
 
 
 def _measured(point: tuple[float | None, float | None, float | None]) -> tuple[float, float, float]:
-    """A keypoint as numbers; NaN all over where there is none, or none that a filter could be fed."""
+    """Return a keypoint as (x, y, likelihood); all NaN if it is missing or unfit for a filter."""
     x, y, likelihood = point
     if x is None or y is None or not (abs(x) < 1e6 and abs(y) < 1e6):
         return _NOTHING
@@ -70,7 +70,15 @@ def build_engine(
 
 
 def calibration_of(rules: Rules, rules_path: Path) -> Calibration | None:
-    """Return the calibration that rules name, relative to their file. Raises ConfigError."""
+    """Return the calibration that the rules name; None if they name none.
+
+    Args:
+        rules: The rules.
+        rules_path: Their file, relative to which the calibration is found.
+
+    Raises:
+        ConfigError: if the calibration cannot be read.
+    """
     if rules.calibration is None:
         return None
     return read_calibration(rules_path.parent / user_path(rules.calibration))

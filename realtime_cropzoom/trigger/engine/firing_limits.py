@@ -1,8 +1,8 @@
-"""What may still keep a rule from firing once its condition holds: times, chance, limits.
+"""Firing limits of a rule whose condition holds: refractory time, firing probability, counts and on-times.
 
-Times are the engine's (``now_ns``), not the frames'. One draw of chance a would-be firing, from a
-generator of the rule's own: a replay draws the same. Sham trials count for the refractory time and
-the number a minute, so that they are spread like real ones; they use up no limit.
+Times are engine times (``now_ns``), not frame times. Each would-be firing takes one random draw from the
+rule's own generator, so a replay draws the same numbers. Sham trials count for the refractory time and for
+the number per minute, so that they are spread like real ones, but they use up no other limit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MINUTE_NS = 60_000_000_000
 
 
 class RateBudget:
-    """How often, and how long in all: of one rule, or of the session."""
+    """Budget of firings and on-time, of one rule or of the session."""
 
     __slots__ = ("fired", "max_fired", "max_on_ns", "on_ns", "whose")
 
@@ -25,20 +25,20 @@ class RateBudget:
         self.max_on_ns = None if max_on_s is None else round(max_on_s * 1e9)
         self.fired = 0
         self.on_ns = 0
-        """Sum of the pulses and the times held."""
+        """Total on-time (ns): pulses and holds."""
 
     def left_ns(self) -> int | None:
-        """Return what is left of the time; None where there is no limit."""
+        """Return the remaining on-time (ns); None if there is no limit."""
         return None if self.max_on_ns is None else self.max_on_ns - self.on_ns
 
     def used_up(self, pulse_ns: int | None) -> str:
-        """Say which limit one more pulse would break (None: a hold); nothing where none."""
+        """Return the limit that one more pulse (None: a hold) would exceed, in words; empty if none."""
         if self.max_fired is not None and self.fired >= self.max_fired:
             return f"max_fired {self.max_fired} of the {self.whose} is used up"
         return self.time_used_up(pulse_ns)
 
     def time_used_up(self, pulse_ns: int | None = None) -> str:
-        """Say so where a pulse is longer than what is left of the time, or where nothing is left (None: a hold)."""
+        """Return a message if a pulse is longer than the remaining on-time or, for a hold (None), none remains."""
         left_ns = self.left_ns()
         if left_ns is not None and (left_ns <= 0 if pulse_ns is None else pulse_ns > left_ns):
             return f"max_on_s {(self.max_on_ns or 0) / 1e9:g} of the {self.whose} is used up"
@@ -46,7 +46,7 @@ class RateBudget:
 
 
 class FiringLimits:
-    """Those of one rule."""
+    """Firing limits of one rule."""
 
     def __init__(
         self,
@@ -67,11 +67,18 @@ class FiringLimits:
         )
         self._recent_ns: deque[int] = deque()
         self.ready_ns: int | None = None
-        """When the refractory time is over; None before the first firing."""
+        """Time (ns) at which the refractory time ends; None before the first firing."""
         self.allowance = allowance
 
     def refusal(self, now_ns: int, armed_ns: int, session: RateBudget, pulse_ns: int | None) -> str:
-        """Say what keeps the rule from firing now; nothing where nothing does. ``pulse_ns`` None: a hold."""
+        """Return the reason why the rule must not fire now; empty if it may.
+
+        Args:
+            now_ns: Engine time (ns).
+            armed_ns: Engine time (ns) at which the rule was armed.
+            session: Budget of the session.
+            pulse_ns: Duration (ns) of the pulse; None for a hold.
+        """
         if not self.in_span(now_ns, armed_ns):
             return "outside its minutes"
         if self.ready_ns is not None and now_ns < self.ready_ns:
@@ -83,7 +90,7 @@ class FiringLimits:
         return self.allowance.used_up(pulse_ns) or session.used_up(pulse_ns)
 
     def draw(self) -> bool:
-        """Whether this firing is a real one; a rule without chance draws none."""
+        """Return whether this firing is real. A rule with probability 1 takes no random draw."""
         return self._probability >= 1.0 or self._random.random() < self._probability
 
     def passed(self, now_ns: int) -> None:
@@ -93,17 +100,17 @@ class FiringLimits:
         self.rest(now_ns)
 
     def rest(self, now_ns: int) -> None:
-        """Begin the refractory time."""
+        """Start the refractory time."""
         if self._refractory_ns:
             self.ready_ns = now_ns + self._refractory_ns
 
     def in_span(self, now_ns: int, armed_ns: int) -> bool:
-        """Whether these are minutes in which the rule may fire."""
+        """Return whether the time since arming is in a span in which the rule may fire."""
         if self._spans_ns is None:
             return True
         return any(begin <= now_ns - armed_ns < end for begin, end in self._spans_ns)
 
     def span_end_ns(self, now_ns: int, armed_ns: int) -> int | None:
-        """Return when the minutes that are now end; None where they do not."""
+        """Return the engine time (ns) at which the current span ends; None if there is no such end."""
         ends = [end for begin, end in self._spans_ns or () if begin <= now_ns - armed_ns < end]
         return armed_ns + max(ends) if ends else None

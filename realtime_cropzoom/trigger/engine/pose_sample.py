@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _FAR = 1e6
-"""No frame has so many pixels, and no arena so many cm: a coordinate beyond is a fault, and sums of such overflow."""
+"""Maximum magnitude of a coordinate (pixels or cm). Larger ones are a fault, and their sums overflow."""
 
 _MOST_LIKELY = 1.001
-"""Sums of 32-bit numbers come out a little over 1; anything above that is no likelihood, and its pose no pose."""
+"""Maximum likelihood. Sums of 32-bit numbers may exceed 1 slightly; a pose with a larger value is invalid."""
 
 ToArena = Callable[[float, float], tuple[float, float]]
 
@@ -24,7 +24,7 @@ Moving = tuple[float, float, float, float]
 
 
 class ArenaMap(Protocol):
-    """Where a pixel is in the arena."""
+    """Conversion from frame pixels to arena coordinates."""
 
     def point_to_arena(self, x: float, y: float) -> tuple[float, float]:
         """Return the place in calibrated units of a point in frame pixels."""
@@ -32,7 +32,7 @@ class ArenaMap(Protocol):
 
 
 class Smoother(Protocol):
-    """A filter that knows how keypoints move; one for the life of an engine."""
+    """Filter of keypoint positions and velocities. An engine uses one during its life."""
 
     def update(
         self, captured_ns: int, keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
@@ -41,7 +41,7 @@ class Smoother(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget everything: what comes next has nothing to do with it."""
+        """Clear the state, because the next frame is unrelated to earlier ones."""
         ...
 
 
@@ -82,14 +82,14 @@ class KeypointPosition:
         self._seen = False
 
     def seen(self, look: PoseSample) -> bool:
-        """Whether ``x`` and ``y`` are those of this look; if not, ``why`` says why."""
+        """Return whether ``x`` and ``y`` are valid for this sample; if not, ``why`` holds the reason."""
         if self._number != look.number:
             self._number = look.number
             self._seen = self._locate(look)
         return self._seen
 
     def velocity(self, look: PoseSample) -> tuple[float, float] | None:
-        """Return the filter's velocity in this space's unit per second; None where it has none."""
+        """Return the filter's velocity in units of this space per second; None if it has none."""
         moving = None if look.moving is None else look.moving.get(self.name)
         if moving is None:
             return None
@@ -128,7 +128,7 @@ class KeypointPosition:
 
 
 class FixedPosition:
-    """A place that does not move."""
+    """A fixed position."""
 
     __slots__ = ("name", "why", "x", "y")
 
@@ -138,7 +138,7 @@ class FixedPosition:
         self.why = ""
 
     def seen(self, look: PoseSample) -> bool:
-        """It is always there."""
+        """Return True: a fixed position is always valid."""
         return True
 
 
@@ -146,7 +146,7 @@ AnySpot = KeypointPosition | FixedPosition
 
 
 def is_probability(likelihood: float) -> bool:
-    """Whether a likelihood can be one: what is NaN, infinite, below 0 or above 1 is a fault of whoever sent it."""
+    """Return whether a likelihood is valid. NaN, infinite, negative or larger values are a fault of the sender."""
     return 0.0 <= likelihood <= _MOST_LIKELY
 
 

@@ -1,4 +1,4 @@
-"""The numbers that conditions are about: distances, directions, and by frame times speed, acceleration and turning."""
+"""Quantities that conditions compare: distances, directions, and speed, acceleration and turning by frame times."""
 
 from __future__ import annotations
 

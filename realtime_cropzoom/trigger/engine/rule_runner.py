@@ -1,8 +1,8 @@
-"""One rule at work: from what its condition says of each pose to what is fired, refused and released.
+"""Rule runner: runs one rule, from the value of its condition for each pose to firing, refusal and release.
 
-An *episode* is a stretch in which the condition holds; in one episode a rule fires at most once, unless
-it repeats. Within it a refusal of a kind is told once. A *doubt* is a stretch in which the poses
-do not say whether the condition holds; it is told when it begins and when it is over.
+An *episode* is an interval in which the condition holds. A rule fires at most once per episode, unless it
+repeats, and reports each kind of refusal once. A *doubt* is an interval in which the poses do not show
+whether the condition holds. Its beginning and its end are reported.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Release = Callable[["RuleRunner"], tuple[Action, ...]]
 
 @dataclass(frozen=True, slots=True)
 class RuleParameters:
-    """What a rule says beside its condition."""
+    """Parameters of a rule other than its condition."""
 
     outputs: tuple[str, ...]
     pulse_ms: float | None
@@ -78,7 +78,7 @@ class _Doubt:
 
 
 class RuleRunner:
-    """Watches poses for one rule."""
+    """Evaluates poses for one rule."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class RuleRunner:
         self.terms = terms
         self.gates = gates
         self.armed_ns: int | None = None
-        """When it was armed; None while it is not."""
+        """Engine time (ns) at which the rule was armed; None while it is disarmed."""
         self.holding = False
         self.fired_number: int | None = None
         """Of the decision that switched its outputs on last."""
@@ -107,7 +107,7 @@ class RuleRunner:
         self._doubt: _Doubt | None = None
         self._accounted_ns = 0
         self._pose_until_ns = 0
-        """When the pose that a hold stands on becomes too old."""
+        """Time (ns) at which the pose that justifies a hold becomes too old."""
 
     def take(self, look: PoseSample, now_ns: int, usable: str) -> None:
         """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
@@ -125,7 +125,7 @@ class RuleRunner:
             self._ends(now_ns)
 
     def _distrust(self, look: PoseSample) -> str:
-        """Say why this rule does not go by a pose; nothing where it does."""
+        """Return the reason why this rule does not trust a pose; empty if it does."""
         if look.state not in self.terms.states:
             return f"state {look.state}"
         if not look.age_ms <= self.terms.max_age_ms:
@@ -148,7 +148,7 @@ class RuleRunner:
             self._doubt.poses += 1
 
     def _end_doubt(self, doubt: _Doubt, at_ns: int) -> None:
-        """A doubt that comes back within the bridge is the same: likelihoods flicker."""
+        """End a doubt. One that returns within the bridge is the same doubt, because likelihoods flicker."""
         if at_ns - doubt.last_ns > self.terms.bridge_ns:
             lasted_ms = (doubt.last_ns - doubt.since_ns) / 1e6
             self._doubt = None
@@ -211,11 +211,11 @@ class RuleRunner:
         self.fired_number = self._tell(verdict, self.name, reason, actions, self._fresh_until_ns(look))
 
     def _fresh_until_ns(self, look: PoseSample) -> int:
-        """When the pose becomes too old to switch anything on."""
+        """Return the time (ns) at which the pose becomes too old to switch an output on."""
         return look.captured_ns - look.uncertainty_ns + round(self.terms.max_age_ms * 1e6)
 
     def _is_late(self, episode: _Episode, look: PoseSample) -> bool:
-        """Whether the pose has become too old since it was received: rules take time, and a process may be held up."""
+        """Return whether the pose became too old since it arrived: rules take time, and a process may be delayed."""
         late_ns = self._ask() - self._fresh_until_ns(look)
         if late_ns > 0:
             age_ms = late_ns / 1e6 + self.terms.max_age_ms
@@ -248,7 +248,7 @@ class RuleRunner:
         return tuple(Action(output, Act.ON, max_on_ms=max_on_ms) for output in self.terms.outputs)
 
     def release(self, why: str, now_ns: int) -> None:
-        """Let go of the outputs, if they are held."""
+        """Release the outputs, if the rule holds them."""
         if self.holding:
             self.drop(now_ns)
             if self._episode is not None:
@@ -263,7 +263,7 @@ class RuleRunner:
             self.gates.rest(now_ns)
 
     def account(self, now_ns: int) -> None:
-        """Add the time held since the last call to what is used up."""
+        """Add the time held since the last call to the on-time that is used up."""
         if self.holding and now_ns > self._accounted_ns:
             for allowance in (self.gates.allowance, self._session):
                 allowance.on_ns += now_ns - self._accounted_ns
@@ -307,6 +307,6 @@ class RuleRunner:
             self._episode.fired = self._episode.sham = False
 
     def reset(self) -> None:
-        """Forget what the poses have shown; outputs are no longer held."""
+        """Clear the state from earlier poses; outputs are no longer held."""
         self._condition.reset()
         self._episode = self._doubt = None

@@ -1,4 +1,4 @@
-"""The last poses, point by point, and how they change: straight lines by least squares, by frame times.
+"""Trajectories of points over the last poses, and their slopes: least-squares lines over frame time.
 
 A slope over a time is that through the points from now back to the newest that is at least so old: where
 the frame rate allows more than two, a jitter of one frame counts little. A track that was interrupted for
@@ -29,7 +29,7 @@ _captured_ns = itemgetter(0)
 
 
 class Slope(NamedTuple):
-    """How a track changes, and when: at the middle of the points it was made of."""
+    """Slope of a track, and the time to which it applies: the middle of the points used."""
 
     vx: float
     """Per second."""
@@ -86,7 +86,7 @@ class Track:
 
 
 class HeadingTrack(Track):
-    """The last directions from one spot to another, in degrees that go on counting at a full turn."""
+    """Track of the direction from one position to another, in degrees that continue beyond a full turn."""
 
     __slots__ = ("_tip",)
 
@@ -104,7 +104,7 @@ class HeadingTrack(Track):
 
 
 def direction_deg(base: AnySpot, tip: AnySpot) -> float | None:
-    """Return the direction from one spot to another, 0 ≤ it < 360: 0 along x, 90 along y. None where they coincide."""
+    """Return the direction (degrees, 0 ≤ d < 360; 0 along x, 90 along y) from base to tip; None if they coincide."""
     dx, dy = tip.x - base.x, tip.y - base.y
     if dx == 0.0 and dy == 0.0:
         return None
@@ -113,12 +113,12 @@ def direction_deg(base: AnySpot, tip: AnySpot) -> float | None:
 
 
 def turned_deg(before: float, after: float) -> float:
-    """Return the shorter way from one direction to another, −180 ≤ it < 180."""
+    """Return the signed smaller angle (degrees, −180 ≤ a < 180) from one direction to another."""
     return (after - before + 180.0) % 360.0 - 180.0
 
 
 def slope(track: Track, newest_ns: int, over_ns: int) -> Slope | None:
-    """Return how a track changes over the ``over_ns`` before ``newest_ns``; None where it is shorter."""
+    """Return the slope of a track over the ``over_ns`` before ``newest_ns``; None if the track is shorter."""
     points = track.points
     end = bisect_right(points, newest_ns, key=_captured_ns)
     begin = bisect_right(points, newest_ns - over_ns, 0, end, key=_captured_ns) - 1
