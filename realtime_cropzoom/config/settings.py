@@ -1,7 +1,7 @@
-"""The settings of a run: one documented set, from flags > environment > YAML file > defaults.
+"""Settings of a run: one documented set, from flags > environment > YAML file > defaults.
 
-Checked once, then read-only. ``docs/settings.md`` and the flags of ``cropzoom run`` are made
-from the fields below.
+They are checked once and are read-only afterwards. ``docs/settings.md`` and the flags of ``cropzoom run``
+are generated from the fields below.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ NONE = "none"
 COPY = "copy"
 AUTO = "auto"
 CAMERAS = "cameras"
-"""What a config file has in it that is about several of them; no setting of a run."""
+"""Key of a configuration file with several cameras. It is not a setting of a run."""
 _DAY_MS = 86_400_000.0
 _DAYS_S = 1e7
-"""Four months. Beyond such limits lies what nobody means, and what clocks and waits cannot count."""
+"""Upper limit (s, four months) of durations. Larger values are mistakes, and clocks and waits cannot count them."""
 
 
 class Settings(BaseSettings):

@@ -43,7 +43,7 @@ class SessionTables:
     path: Path
     """The file of the poses."""
     source: str | None
-    """The recording; None where nobody says."""
+    """The recording; None if unknown."""
     scorer: str
     keypoint_names: tuple[str, ...]
     poses: Float64

@@ -1,4 +1,4 @@
-"""Draw the mouse of the synthetic arena in a given posture: limbs, bent trunk, turned head, blur, shadow."""
+"""Drawing of the synthetic mouse in a given posture: limbs, bent trunk, turned head, blur and shadow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from realtime_cropzoom.types import Float64, UInt8
 _SHADOW_STRENGTH = 0.5
 _SHADOW_SOFTNESS = 0.05
 _CELL = 4
-"""The bend of the trunk is worked out on every fourth pixel and interpolated: it is smooth."""
+"""Spacing (pixels) at which the bend of the trunk is computed. It is smooth, so it is interpolated in between."""
 _FOOT = np.array(
     [(-0.05, 0), (-0.04, 0.02), (0, 0.03), (0.03, 0.047), (0.034, 0.03), (0.052, 0.026), (0.036, 0.01), (0, -0.01)]
 )
@@ -27,7 +27,7 @@ _FEET = ((-0.46, 0.155, 0.0), (0.58, 0.118, math.pi))
 
 
 class _Part(NamedTuple):
-    """A rectangle of frame pixels; right and bottom exclusive."""
+    """Rectangle of frame pixels. The right and bottom edges are exclusive."""
 
     x0: int
     y0: int
@@ -43,18 +43,18 @@ class _Part(NamedTuple):
         )
 
     def of(self, image: UInt8, x0: int = 0, y0: int = 0) -> UInt8:
-        """This rectangle of an image whose first pixel is (x0, y0)."""
+        """Return this rectangle of an image whose first pixel is at (x0, y0)."""
         return image[self.y0 - y0 : self.y1 - y0, self.x0 - x0 : self.x1 - x0]
 
 
 @dataclass(frozen=True)
 class MouseBrush:
-    """Everything about how the mouse is drawn that does not change from frame to frame."""
+    """Brush that draws the mouse: holds the sprites and parameters that are constant over all frames."""
 
     body_px: float
     """Length of the mouse from snout to tail base, in pixels."""
     blur_px: float
-    """Blur of the lens, standard deviation."""
+    """Standard deviation of the blur of the lens."""
     exposure_s: float
     """How long the shutter is open."""
     look: Appearance
@@ -87,7 +87,7 @@ class MouseBrush:
         return patch, (slice(whole.y0, whole.y1), slice(whole.x0, whole.x1))
 
     def _limbs(self, layer: UInt8, posture: Posture, tail: Float64, whole: _Part) -> None:
-        """Tail and feet, which the trunk will cover in part."""
+        """Draw tail and feet, which the trunk covers in part."""
         skin = self.look.skin
         rest = np.linspace(1, 0, len(tail))[:, None]
         steps = np.gradient(tail, axis=0)
@@ -112,7 +112,7 @@ class MouseBrush:
     def _fill(self, layer: UInt8, outlines: list[Float64], colour: npt.NDArray[np.float32], whole: _Part) -> None:
         corner = (whole.x0, whole.y0)
         points = [np.round((outline * self.body_px - corner) * 256).astype(np.int32) for outline in outlines]
-        # One by one: the overlap of two outlines filled together would be left empty.
+        # Outlines are filled one by one: if filled together, their overlap would stay empty.
         for outline in points:
             cv2.fillPoly(layer, [outline], (*colour.tolist(), 255), cv2.LINE_AA, 8)
 
@@ -178,7 +178,7 @@ class MouseBrush:
 
 
 def _lay_over(layer: UInt8, above: UInt8) -> None:
-    """Lay one premultiplied image over another, in place."""
+    """Compose one premultiplied image over another, in place."""
     through = cv2.cvtColor(255 - above[..., 3], cv2.COLOR_GRAY2RGBA)
     through[..., 3] = 255 - above[..., 3]
     layer[:] = cv2.add(cv2.multiply(layer, through, scale=1 / 255), above)

@@ -1,7 +1,7 @@
-"""How the mouse of the synthetic arena moves: moods, steering, and the path they make.
+"""Motion of the synthetic mouse: moods and steering, and the path that results.
 
-The path is integrated with a fixed step of its own and drawn from the seed alone: it does not know the
-frame rate. Units and directions are those of arena_posture.
+The path is integrated with a fixed step and depends only on the seed, not on the frame rate. Units and
+directions are those of ``posture``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEGMENT_STEPS = 200
 
 
 class _Mood(NamedTuple):
-    """What the animal does for a while: each range is drawn from uniformly."""
+    """Behaviour of the animal for a while. Values are drawn uniformly from each range."""
 
     weight: float
     speed: tuple[float, float]
@@ -50,7 +50,7 @@ _MOODS = (
 
 @dataclass(slots=True)
 class _Mouse:
-    """The state that is integrated, all of it plain floats; the first fields are the posture's."""
+    """State that is integrated, as plain floats. The first fields are those of ``Posture``."""
 
     x: float
     y: float
@@ -78,7 +78,7 @@ class _Mouse:
         return Posture(self.x, self.y, self.heading, self.speed, self.bend, self.head, self.gait, tail, 0.0)
 
     def decide(self, chance: list[float]) -> None:
-        """Take up a new mood and a new gaze when the last has run out; ``chance`` is four uniform draws."""
+        """Choose a new mood or gaze when the last one has run out. ``chance`` holds four uniform draws."""
         pick, a, b, c = chance
         self.mood_left_s -= STEP_S
         self.gaze_left_s -= STEP_S
@@ -96,7 +96,7 @@ class _Mouse:
             self.gaze_left_s = 0.25 + 0.9 * b
 
     def steer(self, floor: Rect) -> tuple[float, float]:
-        """Speed and turn rate to aim for: those of the mood, less where a wall is ahead."""
+        """Return the target speed and turn rate: those of the mood, adapted if a wall is ahead."""
         reach = 0.6 + 0.3 * self.speed
         cos, sin = math.cos(self.heading), math.sin(self.heading)
         ahead_x, ahead_y = self.x + reach * cos, self.y + reach * sin
@@ -114,7 +114,7 @@ class _Mouse:
         return speed, (1 - weight) * turn + weight * _clip(7 * away, -6.0, 6.0)
 
     def advance(self, floor: Rect, chance: list[float], noise: list[float]) -> None:
-        """One step of STEP_S; ``noise`` is two standard normal draws."""
+        """Integrate one step of ``STEP_S``. ``chance`` holds four uniform, ``noise`` two standard normal draws."""
         self.decide(chance)
         speed, turn = self.steer(floor)
         self.speed += (speed - self.speed) * STEP_S / 0.14
@@ -133,7 +133,7 @@ class _Mouse:
         self._keep_inside(floor)
 
     def _trail(self) -> None:
-        """Each joint follows the one before it, faster the faster the animal runs, as if it were dragged."""
+        """Let each tail joint follow the previous one, as if dragged: the faster the animal, the faster the joint."""
         rate = min(1.0, STEP_S * (0.8 + self.speed * TAIL_JOINTS / TAIL_LENGTH))
         leader = self.heading - self.bend / 2 + math.pi
         tail = []
@@ -161,16 +161,15 @@ _state = attrgetter(*(field.name for field in fields(_Mouse)))
 
 
 class Trajectory:
-    """The path of one seed over one floor, at any time, in any order.
+    """Path for one seed on one floor. It can be queried at any time, in any order.
 
-    It is integrated in segments of two seconds, each with random draws of its own; the state at the
-    start of every segment is kept (130 bytes a second of path, 11 MB a day), and of the segments
-    themselves the last few. A time never asked for before costs the integration up to it, about 3 ms a
-    second of path.
+    The path is integrated in segments of two seconds, each with its own random draws. The state at the
+    start of every segment is kept (130 bytes per second of path, 11 MB per day), and the last few segments.
+    The first query of a time integrates the path up to it, which takes about 3 ms per second of path.
     """
 
     def __init__(self, floor: Rect, seed: int) -> None:
-        """Put the mouse somewhere on the floor."""
+        """Place the mouse at a random position on the floor."""
         self._floor = floor
         self._seed = seed
         draw = np.random.default_rng([seed, 0])
@@ -185,7 +184,7 @@ class Trajectory:
         self._segments: OrderedDict[int, Float64] = OrderedDict()
 
     def at(self, time_s: float) -> Posture:
-        """The posture at ``time_s`` ≥ 0, interpolated between two steps."""
+        """Return the posture at ``time_s`` ≥ 0, interpolated between two steps."""
         step, part = divmod(time_s / STEP_S, 1.0)
         number, row = divmod(int(step), SEGMENT_STEPS)
         before, after = self._segment(number)[row : row + 2]
@@ -193,7 +192,7 @@ class Trajectory:
         return Posture(x, y, heading, speed, bend, head, gait, tuple(tail), 2 * math.pi * 2.3 * time_s)
 
     def _segment(self, number: int) -> Float64:
-        """(SEGMENT_STEPS + 1, 7 + TAIL_JOINTS): the posture at every step of a segment, its end included."""
+        """Return the posture at every step of a segment and at its end: (SEGMENT_STEPS + 1, 7 + TAIL_JOINTS)."""
         while number not in self._segments:
             self._integrate(min(number, len(self._starts) - 1))
         return self._segments[number]

@@ -24,21 +24,21 @@ _HEAD_PROFILE = (
     (0.19, 0.047), (0.22, 0.026), (0.236, 0.013), (0.243, 0.0),
 )  # fmt: skip
 _FINE = 4
-"""Sprites are painted this many times larger and averaged down."""
+"""Factor by which sprites are painted larger before they are averaged down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """The colours of one arena, RGB in 0..255."""
+    """Colours and light of one arena. Colours are RGB in 0..255."""
 
     coat: Float32
     skin: Float32
     """Ears, feet and tail."""
     floor: Float32
     light_xy: tuple[float, float]
-    """Where the lamp is brightest, as fractions of the frame."""
+    """Brightest point of the lamp, as fractions of the frame."""
     unevenness: float
-    """How much of the light is gone in the farthest corner, 0..1."""
+    """Fraction of the light that is missing in the farthest corner, 0..1."""
 
 
 def look_of(seed: int, coat: int | None, floor: int | None) -> Appearance:
@@ -73,7 +73,7 @@ def _cloud(draw: np.random.Generator, height: int, width: int, cell_px: float) -
 
 
 def paint_arena(width: int, height: int, margin_px: float, look: Appearance, seed: int) -> UInt8:
-    """(height, width, 3) RGB: the empty arena, its floor ``margin_px`` from the frame's edge."""
+    """Return the empty arena as (height, width, 3) RGB, with its floor ``margin_px`` from the edge of the frame."""
     draw = np.random.default_rng([seed, 3])
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x_c, y_c = (width - 1) / 2, (height - 1) / 2
@@ -163,7 +163,7 @@ def _shrink(canvas: Float32, size: tuple[int, int]) -> UInt8:
 
 
 def _blob(u: Float32, v: Float32, at: tuple[float, float], radii: tuple[float, float], angle: float) -> Float32:
-    """Squared distance from an ellipse's centre in units of its radii: 1 on its edge."""
+    """Return the squared distance from the centre of an ellipse in units of its radii: 1 on its edge."""
     du, dv, cos, sin = u - at[0], v - at[1], np.cos(angle), np.sin(angle)
     return np.asarray(
         ((du * cos + dv * sin) / radii[0]) ** 2 + ((dv * cos - du * sin) / radii[1]) ** 2, dtype=np.float32

@@ -1,7 +1,7 @@
-"""The mouse of the synthetic arena at one moment: its proportions, its posture, its keypoints.
+"""Posture of the synthetic mouse at one moment, with its proportions and keypoints.
 
-Lengths are body lengths (snout to tail base of a stretched animal), angles radians, x to the right and
-y down, so that a growing angle turns to the animal's right.
+Lengths are in body lengths (snout to tail base of a stretched animal), angles in radians. x points right and
+y down, so an increasing angle turns to the animal's right.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from realtime_cropzoom.types import Float64
 TAIL_JOINTS = 5
 TAIL_LENGTH = 0.8
 BODY_LENGTH = 0.765
-"""Tail base to the pivot of the head, along the spine."""
+"""Length of the spine from the tail base to the pivot of the head."""
 SNOUT = 0.235
-"""Pivot of the head to the tip of the nose."""
+"""Distance from the pivot of the head to the tip of the nose."""
 EAR_AHEAD, EAR_ASIDE = 0.105, 0.0875
-"""Pivot of the head to an ear: along the head, and to its side."""
+"""Distances from the pivot of the head to an ear: along the head, and to its side."""
 FLANK = 0.2
-"""Half the width of the body where it is widest, fur and feet included."""
+"""Half of the maximum width of the body, including fur and feet."""
 
 
 class Rect(NamedTuple):
-    """The floor the animal keeps to, in body lengths."""
+    """Floor on which the animal stays, in body lengths."""
 
     x0: float
     y0: float
@@ -35,19 +35,19 @@ class Rect(NamedTuple):
 
 
 class Posture(NamedTuple):
-    """All that is needed to draw the animal at one moment."""
+    """Posture of the animal at one moment, as needed to draw it."""
 
     x: float
-    """Middle of the spine."""
+    """x of the middle of the spine."""
     y: float
     heading: float
     """Direction of the spine at its middle."""
     speed: float
-    """Body lengths a second."""
+    """Speed in body lengths per second."""
     bend: float
     """Angle between the two ends of the spine; positive bends to the animal's right."""
     head: float
-    """Angle of the head against the front end of the spine."""
+    """Angle of the head relative to the front end of the spine."""
     gait: float
     """Phase of the strides; one stride is 2π."""
     tail: tuple[float, ...]
@@ -57,12 +57,12 @@ class Posture(NamedTuple):
 
     @property
     def length(self) -> float:
-        """Length of the spine: it stretches in a run and bunches up with every stride of a gallop."""
+        """Length of the spine. It stretches in a run, and varies with every stride of a gallop."""
         gallop = min(1.0, self.speed / 3.0)
         return BODY_LENGTH * (0.94 + 0.06 * min(1.0, self.speed / 1.5) + 0.035 * gallop * math.sin(self.gait))
 
     def along(self, s: float, aside: float = 0.0) -> tuple[float, float]:
-        """Point at arc length ``s`` from the middle of the spine (front is positive), ``aside`` to its right."""
+        """Return the point at arc length ``s`` from the spine's middle (front positive) and ``aside`` to the right."""
         curvature = self.bend / self.length
         angle = curvature * s
         # sin(a)/a and (1 - cos(a))/a, both finite for a straight spine.
@@ -73,14 +73,14 @@ class Posture(NamedTuple):
         return self.x + forward * cos - right * sin, self.y + forward * sin + right * cos
 
     def on_head(self, ahead: float, aside: float) -> tuple[float, float]:
-        """Point ``ahead`` of the pivot of the head and ``aside`` to its right."""
+        """Return the point ``ahead`` of the pivot of the head and ``aside`` to its right."""
         x, y = self.along(self.length / 2)
         angle = self.heading + self.bend / 2 + self.head
         cos, sin = math.cos(angle), math.sin(angle)
         return x + ahead * cos - aside * sin, y + ahead * sin + aside * cos
 
     def keypoints(self) -> Float64:
-        """Snout, left ear, right ear, tail base: (4, 2)."""
+        """Return snout, left ear, right ear and tail base as a (4, 2) array."""
         return np.array(
             [
                 self.on_head(SNOUT, 0.0),
@@ -91,13 +91,13 @@ class Posture(NamedTuple):
         )
 
     def tail_line(self, floor: Rect, points: int = 25) -> Float64:
-        """(points, 2) from just inside the body to the tip; where it meets a wall it bends to lie along it."""
+        """Return the tail as (points, 2), from just inside the body to the tip; at a wall it bends along the wall."""
         base = self.heading - self.bend / 2 + math.pi
         s = np.linspace(0.0, TAIL_JOINTS, points)
         angles = np.interp((s[1:] + s[:-1]) / 2, np.arange(TAIL_JOINTS + 1), [base, *self.tail])
         steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (TAIL_LENGTH / (points - 1))
         line = np.cumsum(np.vstack([self.along(-self.length / 2 + 0.03), steps]), axis=0)
-        # Softer towards the tip: the base stays where the body is.
+        # The clipping is softer towards the tip, so that the base stays at the body.
         soft = np.linspace(1e-6, 0.06, points)[:, None]
         line = (floor.x0, floor.y0) + soft * np.logaddexp(0.0, (line - (floor.x0, floor.y0)) / soft)
         return np.asarray((floor.x1, floor.y1) - soft * np.logaddexp(0.0, ((floor.x1, floor.y1) - line) / soft))

@@ -30,9 +30,9 @@ _TAIL = (math.pi,) * 5
 _JITTER = 0.25
 """Of the interval: jumps come at no fixed phase of the detector's own rate."""
 _BODY_PX = 118.0
-"""Snout to tail base at 640x480, as in the open field recordings."""
+"""Length (pixels) from snout to tail base at 640x480, as in the open field recordings."""
 _MARGIN_PX = 24.0
-"""Frame edge to floor at 640x480: the walls."""
+"""Width (pixels) of the walls, from the edge of the frame to the floor, at 640x480."""
 _JUMPER_LENGTH = 2.0
 """Room that a standing animal needs, its tail included, in body lengths."""
 _NOISE_ROOM = 64
@@ -52,16 +52,16 @@ class Jumps:
         self._times_s: list[float] = []
 
     def at(self, time_s: float) -> Posture:
-        """The posture at ``time_s`` ≥ 0."""
+        """Return the posture at ``time_s`` ≥ 0."""
         side = self._jumps_before(time_s) % 2
         return Posture(self._xs[side], self._y, 0.0, 0.0, 0.0, 0.0, 0.0, _TAIL, 2 * math.pi * 2.3 * time_s)
 
     def arrivals(self, seconds: float) -> list[float]:
-        """The times at which the animal appears on the right, up to ``seconds``."""
+        """Return the times (s) at which the animal appears on the right, up to ``seconds``."""
         return self._times_s[: self._jumps_before(seconds)][::2]
 
     def _jumps_before(self, time_s: float) -> int:
-        """How many jumps there were up to and at ``time_s``."""
+        """Return the number of jumps up to and at ``time_s``."""
         while not self._times_s or self._times_s[-1] <= time_s:
             number = len(self._times_s) + 1
             self._times_s.append((number + _JITTER * float(self._draw.uniform(-1, 1))) * self._every_s)
@@ -70,7 +70,7 @@ class Jumps:
 
 @dataclass(frozen=True)
 class ArenaSettings:
-    """What can be chosen. Raises ConfigError where a value makes no sense."""
+    """Settings of the arena. Raises ConfigError if a value is outside its limits."""
 
     width: int = 640
     """Frame width in pixels."""
@@ -167,7 +167,7 @@ def _form(key: str) -> str:
 
 
 class Arena:
-    """The source, and the truth about it."""
+    """Source of rendered frames, with the true keypoints of each."""
 
     keypoint_names: tuple[str, ...] = ("snout", "leftear", "rightear", "tailbase")
 
@@ -192,11 +192,14 @@ class Arena:
         self._noise = _noise_bank(s.width, s.height, s.noise, mean, s.seed)
 
     def truth(self, index: int) -> Float64:
-        """(K, 2) in frame pixels, in the order of ``keypoint_names``; whole numbers are pixel centres."""
+        """Return the true keypoints of a frame as (K, 2) in frame pixels; whole numbers are pixel centres.
+
+        The order is that of ``keypoint_names``.
+        """
         return self._posture(index).keypoints() * self._body_px
 
     def arrivals(self) -> list[int]:
-        """The frames that are the first to show the animal on the right, where it jumps."""
+        """Return the frames that are the first to show the animal on the right after a jump."""
         s = self.settings
         if not isinstance(self._path, Jumps) or s.seconds is None:
             raise ConfigError("arena: arrivals are those of an animal that jumps for a while; give jump_s and seconds")
@@ -204,7 +207,7 @@ class Arena:
         return [frame for frame in frames if frame < round(s.seconds * s.fps)]
 
     def render(self, index: int) -> UInt8:
-        """(H, W, 3) RGB of one frame."""
+        """Return one frame as an (H, W, 3) RGB array."""
         image = np.empty((self.settings.height, self.settings.width, 3), np.uint8)
         self._render_into(self._posture(index), index, image)
         return image
@@ -218,11 +221,11 @@ class Arena:
             index += 1
 
     def problems(self) -> list[str]:
-        """Nothing can go wrong here."""
+        """Return an empty list: this source has no faults."""
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: the source keeps nothing open."""
 
     def _jumps(self, every_s: float) -> Jumps:
         distance = self.settings.jump_px / self._body_px

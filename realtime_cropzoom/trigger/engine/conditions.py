@@ -132,7 +132,7 @@ class Lasting(Condition):
         return f"{self._inner.words()} for {self._for_ns / 1e6:g} ms"
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self._since_ns = None
         self._inner.reset()
 

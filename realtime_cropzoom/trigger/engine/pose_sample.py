@@ -59,7 +59,7 @@ class PoseSample:
     moving: Mapping[str, Moving] | None = None
     """From the filter, if one is set."""
     implausible: str = ""
-    """What speaks against the pose, in a word; nothing where nothing does, or nobody has judged."""
+    """Reason for doubt about the pose, in a word; empty if there is none, or the pose was not judged."""
     ahead_s: float | None = None
     """How far positions are predicted: age and output delay; None where they are not."""
     uncertainty_ns: int = 0

@@ -256,7 +256,7 @@ class RuleRunner:
             self._tell(Verdict.RELEASED, self.name, why, self._off(self))
 
     def drop(self, now_ns: int) -> None:
-        """Be no longer holding; the outputs are somebody else's matter."""
+        """Stop holding without releasing the outputs, which the caller handles."""
         if self.holding:
             self.account(now_ns)
             self.holding = False

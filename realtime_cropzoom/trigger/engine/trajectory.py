@@ -2,7 +2,7 @@
 
 A slope over a time is that through the points from now back to the newest that is at least so old: where
 the frame rate allows more than two, a jitter of one frame counts little. A track that was interrupted for
-longer than ``gap_ns`` begins anew, so that there is no slope rather than a jump.
+longer than ``gap_ns`` starts again, so that there is no slope instead of a jump.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Track:
         self._spot = spot
         self._gap_ns = gap_ns
         self.keep_ns = 0
-        """How far back somebody will ask; set by those who do."""
+        """History (ns) to keep: the longest that a user of the track needs, set by its users."""
         self.points: deque[Point] = deque()
         """Oldest first."""
         self.sums: Sums = _NOTHING
