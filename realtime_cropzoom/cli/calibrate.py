@@ -174,7 +174,8 @@ def _check_out(arguments: argparse.Namespace) -> None:
 
 
 def _write(path: Path, text: str, picture: UInt8) -> None:
-    from realtime_cropzoom.files.atomic import encode_image, write_all
+    from realtime_cropzoom.files.atomic import write_all
+    from realtime_cropzoom.files.atomic_images import encode_image
 
     png = path.with_suffix(".png")
     write_all({path: text, png: encode_image(png, picture[:, :, ::-1])})

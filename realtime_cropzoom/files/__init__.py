@@ -6,5 +6,6 @@ In reading order:
 * ``formats``: the file endings of videos and images, and the natural order of a folder.
 * ``csv_text``: CSV text that spreadsheets and other programs wrote, with one-line errors.
 * ``atomic``: files that are complete or absent, and CSV files that ``--resume`` continues.
+* ``atomic_images``: images that are complete or absent.
 * ``append``: a CSV file that grows during a run.
 """

@@ -18,14 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
 from realtime_cropzoom.errors import DataError, SinkError, advised
 
 _FLUSH_S = 0.5
+
 _ADVICE = "; give another file with --out"
+
+MAKE_ROOM = "; free some space, or give another folder"
+"""Advice for the files of a folder that the command has made."""
+
 Say = Callable[[str], None]
 """Function that shows the user one line."""
 
@@ -216,23 +217,6 @@ def replacing(final: Path) -> Iterator[IO[str]]:
             raise
 
 
-def write_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> None:
-    """Write an image that is complete or absent, and create its folder.
-
-    OpenCV only encodes. Its own writer leaves half a file of some formats on a full disk and reports success.
-
-    Args:
-        final: The file. Its ending names the format.
-        pixels: (H, W) or (H, W, 3) integers, in OpenCV's channel order (BGR).
-
-    Raises:
-        SinkError: if the image cannot be encoded or written.
-    """
-    data = encode_image(final, pixels)
-    make_folder(final.parent)
-    write_whole(final, data, advice="")
-
-
 def write_whole(final: Path, content: bytes | str, advice: str = _ADVICE) -> None:
     """Write a small file that is complete or absent.
 
@@ -288,36 +272,6 @@ def _target(final: Path) -> Path:
     return target
 
 
-def is_same_image(path: Path, pixels: npt.NDArray[np.integer[Any]]) -> bool:
-    """Return whether an existing file equals what ``write_image`` would write, byte for byte or pixel for pixel."""
-    if path.read_bytes() == encode_image(path, pixels):
-        return True
-    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    return found is not None and np.array_equal(found, pixels)
-
-
-def encode_image(final: Path, pixels: npt.NDArray[np.integer[Any]]) -> bytes:
-    """Return an image as the bytes of a file.
-
-    Args:
-        final: The file name. Its ending names the format.
-        pixels: (H, W) or (H, W, 3) integers, in OpenCV's channel order (BGR).
-
-    Raises:
-        SinkError: if OpenCV cannot encode these pixels in this format.
-    """
-    try:
-        if not final.suffix.isascii():  # OpenCV ends the process if the ending cannot be decoded as text
-            raise ValueError
-        return bytes(cv2.imencode(final.suffix, pixels)[1].tobytes())
-    except (cv2.error, ValueError) as error:
-        height, width = pixels.shape[:2]
-        raise SinkError(
-            f"cannot write {final}: a picture of {width}x{height} cannot be {final.suffix or 'without an ending'}; "
-            "give a name such as frames.png"
-        ) from error
-
-
 def make_folder(folder: Path) -> None:
     """Create an output folder and its parents, if missing. Raises SinkError if that fails."""
     with _words_for(folder):
@@ -355,16 +309,6 @@ def write_text(path: Path, text: str) -> str | None:
 def moved_or_deleted(path: Path) -> str:
     """Return the warning for a folder or file that disappeared while a run writes to it."""
     return f"{path} was moved or deleted while it was written: what is written is there now, or lost"
-
-
-def must_write_text(path: Path, text: str) -> None:
-    """Write a small text file that is complete or absent, and that is the result of the command.
-
-    Raises:
-        DataError: if the file cannot be written.
-    """
-    if (problem := write_text(path, text)) is not None:
-        raise DataError(f"cannot write {problem}; free some space, or give another folder")
 
 
 def to_json(summary: dict[str, Any]) -> str:

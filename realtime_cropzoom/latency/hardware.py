@@ -19,7 +19,7 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, SourceError
-from realtime_cropzoom.files.atomic import must_write_text, to_json
+from realtime_cropzoom.files.atomic import MAKE_ROOM, to_json, write_whole
 from realtime_cropzoom.latency.report import LatencyReport
 from realtime_cropzoom.sources.base import Source, without_password
 from realtime_cropzoom.sources.factory import open_source
@@ -101,9 +101,9 @@ def measure_and_report(
         opened.close()
     figures = {"source": without_password(source), "board": board, "trials": trials, "missed": blinks.missed,
                "fps": opened.info.fps, "latency_ms": blinks.percentiles()}  # fmt: skip
-    must_write_text(folder / "report.json", to_json(figures))
+    write_whole(folder / "report.json", to_json(figures), MAKE_ROOM)
     rows = "".join(f"{trial},{ms:.3f}\n" for trial, ms in enumerate(blinks.latency_ms))
-    must_write_text(folder / "trials.csv", f"trial,latency_ms\n{rows}")
+    write_whole(folder / "trials.csv", f"trial,latency_ms\n{rows}", MAKE_ROOM)
     p = blinks.percentiles()
     found = ", ".join(f"{name} {value:.1f}" for name, value in p.items()) + " ms" if p else "no trial was seen"
     text = f"light switched on → frame handed over: {found}; {trials} trials, {blinks.missed} missed"

@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 
 from realtime_cropzoom.errors import ConfigError, StageError
-from realtime_cropzoom.files.atomic import must_write_text, to_json
+from realtime_cropzoom.files.atomic import MAKE_ROOM, to_json, write_whole
 from realtime_cropzoom.latency.report import LatencyReport, methods, numbers, table, unanswered, write_histograms
 from realtime_cropzoom.latency.trials import Trials, match, read_fired
 from realtime_cropzoom.runtime.tuning import usable_cores
@@ -76,10 +76,12 @@ def measure_and_report(plan: Plan, say: Callable[[str], None]) -> LatencyReport:
     conditions = measure(plan, say)
     about = machine(plan)
     text = f"{table(conditions)}\n\n{methods(conditions, about, plan.fps, plan.size)}"
-    must_write_text(
-        plan.out / "report.json", to_json({"machine": about, "fps": plan.fps, "conditions": numbers(conditions)})
+    write_whole(
+        plan.out / "report.json",
+        to_json({"machine": about, "fps": plan.fps, "conditions": numbers(conditions)}),
+        MAKE_ROOM,
     )
-    must_write_text(plan.out / "report.txt", f"{text}\n")
+    write_whole(plan.out / "report.txt", f"{text}\n", MAKE_ROOM)
     title = f"{plan.size[0]}x{plan.size[1]} at {plan.fps:g} frames/s, {about['cpu']}, {about['cores']} cores"
     write_histograms(plan.out / "latency.png", conditions, title)
     return LatencyReport(f"{text}\n\nreport and picture: {plan.out}", unanswered(conditions))
@@ -97,7 +99,9 @@ def _condition(plan: Plan, folder: Path, jump_px: int, load: int) -> Trials:
     endpoint = f"tcp://127.0.0.1:{_free_port()}"
     with ExitStack() as stack:
         port = plan.serial or stack.enter_context(_simulated_board())
-        must_write_text(folder / _RULES, yaml.safe_dump(_rules(arena, arrivals[0], endpoint, port), sort_keys=False))
+        write_whole(
+            folder / _RULES, yaml.safe_dump(_rules(arena, arrivals[0], endpoint, port), sort_keys=False), MAKE_ROOM
+        )
         trigger = stack.enter_context(_process(folder, "trigger", *_trigger_arguments(folder)))
         run = stack.enter_context(_process(folder, "run", *_run_arguments(plan, folder, source, endpoint)))
         for _ in range(load):

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realtime_cropzoom.files.atomic import write_image
+from realtime_cropzoom.files.atomic_images import write_image
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.plots.overlay import Colour, legend_strip, palette, write_in_strip

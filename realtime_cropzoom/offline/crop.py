@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError, DataError
-from realtime_cropzoom.files.atomic import Say, is_same_image, make_folder, replacing, write_image
+from realtime_cropzoom.files.atomic import Say, make_folder, replacing
+from realtime_cropzoom.files.atomic_images import is_same_image, write_image
 from realtime_cropzoom.files.csv_text import named_rows
 from realtime_cropzoom.inference.box_size import tiny_warning
 from realtime_cropzoom.inference.crop import cut

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
@@ -153,5 +152,7 @@ class FrameReader:
 @contextmanager
 def progress(what: str, total: int | None, done: int = 0, *, unit: str = "frames") -> Iterator[Any]:
     """Show a bar on a terminal, and nothing elsewhere; call ``update`` on what this yields."""
+    from tqdm import tqdm  # commands that decode nothing import this module, too
+
     with tqdm(desc=what, total=total, initial=done, unit=f" {unit}", disable=None, dynamic_ncols=True) as bar:
         yield bar

@@ -6,7 +6,6 @@ input's own note, and the settings. A note counts as long as its file is the one
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -72,12 +71,6 @@ def origin_of(final: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return None
-
-
-def forget_origin(final: Path) -> None:
-    """Take the note away, before the file is made again."""
-    with contextlib.suppress(OSError):
-        _note(final).unlink()
 
 
 def input_of(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | None:

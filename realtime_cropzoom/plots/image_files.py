@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realtime_cropzoom.errors import SinkError, in_words
-from realtime_cropzoom.files.atomic import encode_image, write_whole
+from realtime_cropzoom.files.atomic import write_whole
+from realtime_cropzoom.files.atomic_images import encode_image
 from realtime_cropzoom.types import UInt8
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import SinkError, in_words
 
 
 class OutputFile:
@@ -44,7 +44,7 @@ class OutputFile:
 
     def fail(self, error: Exception) -> None:
         """Store the first error, in words."""
-        self.error = self.error or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self.error = self.error or in_words(error)
 
     def keep(self) -> None:
         """Mark the end of a complete frame at the current position."""

@@ -58,7 +58,7 @@ def open_container(path: Path) -> InputContainer:
         )
     except (av.FFmpegError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as a video: {words(error)}; "
+            f"{path} cannot be read as a video: {plainly(error)}; "
             "it may be another kind of file, or a recording that is still being written or was cut off before its "
             "index was written"
         ) from error
@@ -181,8 +181,3 @@ def _end_s(packet: Any) -> float:
 
 def _has(stream: VideoStream, name: str) -> bool:
     return bool(stream.disposition & av.stream.Disposition[name])
-
-
-def words(error: Exception) -> str:
-    """Return an FFmpeg error in plain words."""
-    return plainly(error)

@@ -84,6 +84,7 @@ def test_torch_lives_in_train_alone() -> None:
         ("import realtime_cropzoom.cli.main", {*HEAVY, "zmq"}),
         ("import realtime_cropzoom.cli.listen_board", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
         ("import realtime_cropzoom.pipeline.pipeline", {"torch", "pandas"}),
+        ("import realtime_cropzoom.trigger.process.process", {"av", "cv2", "matplotlib", "onnxruntime", "torch"}),
         ("import realtime_cropzoom.cli.demo_run, realtime_cropzoom.plots.session_pictures", {"torch"}),
     ],
 )

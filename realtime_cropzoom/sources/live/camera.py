@@ -16,9 +16,8 @@ from pathlib import Path
 
 import av
 
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import SourceError, plainly
 from realtime_cropzoom.sources.base import SourceInfo, SourceOptions
-from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.sources.live import v4l2
 from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo
 
@@ -117,7 +116,7 @@ def list_cameras() -> list[Listed]:
     try:
         found = av.enumerate_input_devices(system)
     except (av.FFmpegError, ValueError) as error:
-        logger.warning("cameras cannot be listed: %s", words(error))
+        logger.warning("cameras cannot be listed: %s", plainly(error))
         return []
     videos = [d for d in found if "video" in (getattr(d, "media_types", None) or ["video"])]
     return [Listed(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
@@ -181,4 +180,4 @@ def _control(system: str, url: str, options: SourceOptions) -> list[str]:
 
 
 def _explain(error: Exception) -> str:
-    return _HINTS.get(getattr(error, "errno", None) or 0, words(error))
+    return _HINTS.get(getattr(error, "errno", None) or 0, plainly(error))

@@ -18,9 +18,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.errors import SourceError, plainly
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions, never
-from realtime_cropzoom.sources.container import ANY_LETTERS, readable, words
+from realtime_cropzoom.sources.container import ANY_LETTERS, readable
 from realtime_cropzoom.sources.display import TURNED, copy_rgb, turn_of
 from realtime_cropzoom.sources.live.decode_recovery import LEANING, Recovery
 from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
@@ -181,7 +181,7 @@ class LiveVideo:
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            logger.debug("%s: a frame does not decode: %s", self._address.shown, words(error))
+            logger.debug("%s: a frame does not decode: %s", self._address.shown, plainly(error))
             self._suspect = max(self._suspect, 2)  # the decoder starts the next frame with leftover data
             self._spoil()
             return []

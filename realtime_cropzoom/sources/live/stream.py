@@ -13,9 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import av
 
-from realtime_cropzoom.errors import ConfigError, advised
+from realtime_cropzoom.errors import ConfigError, advised, plainly
 from realtime_cropzoom.sources.base import SourceOptions, without_password
-from realtime_cropzoom.sources.container import words
 from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo, of_cameras_only
 
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
@@ -92,7 +91,7 @@ def _explain(error: Exception) -> str:
         if isinstance(error, getattr(av.error, name, ())):
             return hint + (advised(" (--read-timeout-s)") if name == "ExitError" else "")
     broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg also returns it for an unknown host name
-    why = "there is no such host, or the network failed" if broken else words(error)
+    why = "there is no such host, or the network failed" if broken else plainly(error)
     return f"{why}; check the address, and that this machine reaches it"
 
 
@@ -117,7 +116,7 @@ def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
             paced,
             f"lavfi:{graph}",
             "lavfi",
-            lambda error: f"{words(error)}; expected a filter graph, such as testsrc2=size=640x480:rate=30",
+            lambda error: f"{plainly(error)}; expected a filter graph, such as testsrc2=size=640x480:rate=30",
             format="lavfi",
             timeout_s=(options.open_timeout_s, options.read_timeout_s),
             asked_fps=options.fps,

@@ -16,7 +16,7 @@ import msgspec
 
 from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.files.atomic import must_write_text
+from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     Counts,
@@ -225,5 +225,5 @@ def _calibration(text: str | None) -> Calibration | None:
         return None
     with TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.yaml"
-        must_write_text(path, text)
+        write_whole(path, text, MAKE_ROOM)
         return read_calibration(path)

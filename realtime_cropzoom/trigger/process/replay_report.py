@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import CropzoomError, DataError
-from realtime_cropzoom.files.atomic import must_write_text
+from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage
 from realtime_cropzoom.plots.image_files import write_figure
 from realtime_cropzoom.plots.session_pictures import footage
@@ -111,7 +111,7 @@ def _without_times(event: Event) -> Event:
 
 def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path: Path) -> list[str]:
     """Leave log and picture in ``folder``; return what could not be drawn, and why. Raises DataError on a full disk."""
-    must_write_text(folder / f"{file_stem(rules_path.stem)}{_DECISIONS}", decisions_text(rehearsal.decisions))
+    write_whole(folder / f"{file_stem(rules_path.stem)}{_DECISIONS}", decisions_text(rehearsal.decisions), MAKE_ROOM)
     if rehearsal.session is None:
         return []
     try:
