@@ -14,7 +14,7 @@
 
 The text says what was given, what was expected and what to do, in one line: the
 command line prints it as it is and exits with ``EXIT_BAD_INPUT``. Exit code 0 means done; a process that a signal has
-ended has 128 + the number of the signal. docs/files.md explains the codes to users.
+ended has 128 + the number of the signal. docs/reference/files.md explains the codes to users.
 
 Much of the package serves several commands, and not all of them have the same flags. A sentence that names a flag
 therefore goes through ``advised``, which drops it if the running command lacks the flag. From Python there is no

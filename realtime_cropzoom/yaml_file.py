@@ -131,5 +131,5 @@ def read_config(path: Path) -> dict[str, Any]:
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected lines such as 'crop_size: 240'")
     if odd := [key for key in content or () if not isinstance(key, str)]:
-        raise ConfigError(f"{path}: {odd[0]!r} is no setting; see docs/settings.md for their names")
+        raise ConfigError(f"{path}: {odd[0]!r} is no setting; see docs/reference/settings.md for their names")
     return content or {}

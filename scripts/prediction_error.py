@@ -1,6 +1,6 @@
 """What prediction buys: how far the animal is from where an output takes it to be, at the moment of the output.
 
-    python scripts/prediction_error.py [RECORDING …] --out docs/prediction.png
+    python scripts/prediction_error.py [RECORDING …] --out docs/pictures/prediction.png
 
 The arena is tracked at three rates, and each RECORDING at its own, in lockstep with the shipped models. Every pose is
 then used some time after its frame was captured: as it is, and predicted from either filter. In the arena the truth

@@ -17,7 +17,7 @@ cropzoom keys FOLDER --client NAME makes the keys with which another machine may
   cropzoom keys lab_keys --client rig2              later: one more client
   cropzoom run camera:0 --key-folder lab_keys --publish tcp://0.0.0.0:5660 --publish-latest tcp://0.0.0.0:5661
 
-Nothing is ever written over. Two machines, step by step: docs/security.md
+Nothing is ever written over. Two machines, step by step: docs/how-to/security.md
 """
 
 

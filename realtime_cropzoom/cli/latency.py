@@ -26,7 +26,7 @@ cropzoom latency measures the loop from a frame that is handed over to a trigger
   cropzoom latency --led camera:0 --serial /dev/ttyACM0
                                             the hardware: the camera sees a light that the board switches
 
-docs/latency.md says what is measured, and how to write it into a paper.
+docs/how-to/measure-latency.md says what is measured, and how to write it into a paper.
 """
 
 

@@ -23,7 +23,7 @@ cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by
   cropzoom run synthetic:arena                      the built-in arena, with the shipped models
   cropzoom run recording.mp4                        your recording, played as a camera would
   cropzoom run camera:0                             a camera; 'cropzoom cameras' lists them
-  cropzoom run rtsp://192.168.1.20/stream1          a stream; docs/sources.md has all kinds
+  cropzoom run rtsp://192.168.1.20/stream1          a stream; docs/how-to/sources.md has all kinds
   cropzoom run recording.mp4 --detector DIR --pose DIR --crop-size 240
                                                     … with your own Lightning Pose models
   cropzoom run --config configs/openfield.yaml      all settings from a file

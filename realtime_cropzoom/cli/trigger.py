@@ -41,7 +41,8 @@ cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run tha
                                             decides a trigger session again, and compares
   cropzoom trigger --send arm               arms the one that you run in another terminal
 
-docs/rules.md has the language of rules, docs/outputs.md what can be switched, docs/triggers.md the whole of it.
+Step by step: docs/tutorials/closed-loop.md. The language of rules: docs/reference/rules.md.
+What can be switched: docs/reference/outputs.md.
 """
 
 
@@ -51,7 +52,7 @@ def register(commands: Any) -> None:
                                   description=_EXPLAINED,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     trigger.add_argument(
-        "rules", nargs="?", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/rules.md"
+        "rules", nargs="?", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/reference/rules.md"
     )
     trigger.add_argument("--endpoint", help="where the poses are published, in place of what the rules say")
     trigger.add_argument("--camera", help="only this camera, in place of what the rules say")

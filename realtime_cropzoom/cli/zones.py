@@ -13,7 +13,9 @@ from realtime_cropzoom.cli.values import a_path, seconds, some_text
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw new ones by hand")
-    zones.add_argument("rules", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/rules.md")
+    zones.add_argument(
+        "rules", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/reference/rules.md"
+    )
     zones.add_argument(
         "frame",
         type=some_text,

@@ -1,4 +1,4 @@
-"""Description of the settings: their groups in the help texts, and the table in ``docs/settings.md``."""
+"""Description of the settings: their groups in the help texts, and the table in ``docs/reference/settings.md``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def group_of(name: str) -> str:
 
 
 def settings_table() -> str:
-    """Return all settings as a Markdown table; ``docs/settings.md`` holds it."""
+    """Return all settings as a Markdown table; ``docs/reference/settings.md`` holds it."""
     rows = ["| setting | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = (

@@ -69,7 +69,7 @@ def _check_environment() -> None:
     if unknown:
         likely = did_you_mean(unknown[0], known)
         raise ConfigError(
-            f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/settings.md"
+            f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/reference/settings.md"
             + (f".{likely}" if likely else "")
         )
 
@@ -79,7 +79,7 @@ def _explain(error: Any, config: Path | None) -> str:
     if error["type"] == "extra_forbidden":
         where = f"{config}: " if config is not None else ""
         likely = did_you_mean(name, Settings.model_fields)
-        return f"{where}{name[:100]} is no setting; see docs/settings.md for their names" + (
+        return f"{where}{name[:100]} is no setting; see docs/reference/settings.md for their names" + (
             f".{likely}" if likely else ""
         )
     return f"{name}: given {shortened(error['input'])}, but expected {_expected(error)}"

@@ -1,6 +1,6 @@
 """Settings of a run: one documented set, from flags > environment > YAML file > defaults.
 
-They are checked once and are read-only afterwards. ``docs/settings.md`` and the flags of ``cropzoom run``
+They are checked once and are read-only afterwards. ``docs/reference/settings.md`` and the flags of ``cropzoom run``
 are generated from the fields below.
 """
 
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     source: str | None = Field(
         None,
         description="a video file, a folder of images, camera:0, an address such as rtsp://…, "
-        "or synthetic:arena[,size=640x480,fps=30,seconds=20,seed=0]; see docs/sources.md",
+        "or synthetic:arena[,size=640x480,fps=30,seconds=20,seed=0]; see docs/how-to/sources.md",
     )
     detector: str = Field(
         SHIPPED, description="detector model: a Lightning Pose model directory, an .onnx of ours, or 'shipped'"
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
     key_folder: Path | None = Field(
         None,
         description="folder that 'cropzoom keys' has made: only its clients can listen, and all is encrypted; "
-        "see docs/security.md",
+        "see docs/how-to/security.md",
     )
     insecure: bool = Field(
         False,

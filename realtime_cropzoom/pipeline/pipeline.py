@@ -474,7 +474,7 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
     """Track ``source`` and yield a message a processed frame; ends with the stream and closes itself.
 
     A recording is played in real time, as by a camera, and frames may be skipped where the machine does not keep up;
-    ``pace="fast"`` takes every frame. ``settings`` are those of ``docs/settings.md``. Files are written as in
+    ``pace="fast"`` takes every frame. ``settings`` are those of ``docs/reference/settings.md``. Files are written as in
     ``cropzoom run``; nothing is published unless ``publish`` says where. Raises as ``Pipeline.start`` does, and what
     ended the run early.
     """

@@ -88,7 +88,7 @@ def load_session(
 
     ``path`` is the folder of a run, or a file of predictions. Files without frame times take them
     from ``video`` or ``fps``; with ``video`` there are rows for all its frames. ``filter`` is that of
-    the run, with the settings of the run; 'kalman', 'one_euro' or 'none' is another one. docs/files.md
+    the run, with the settings of the run; 'kalman', 'one_euro' or 'none' is another one. docs/reference/files.md
     explains the columns. Raises DataError where ``path`` is no session, or does not go with the
     video, SourceError where there is no such video, and ConfigError where there is no such filter.
     """

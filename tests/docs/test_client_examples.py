@@ -9,18 +9,17 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from support.places import ROOT
+from support.pages import find_page
 from support.publisher import Publisher, end, hello, pose, publishing
 
 from realtime_cropzoom.messaging.message import FilteredKeypoint
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
-DOCS = ROOT / "docs"
 BLOCKS = [
     pytest.param(block, id=f"{page}-{index}")
-    for page in ("client", "message")
+    for page in ("receive-poses", "messages")
     for index, block in enumerate(
-        re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+        re.findall(r"```python\n(.*?)```", find_page(f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
     )
     if "while True" not in block  # it would go on for ever
 ]

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from support.pages import code_blocks
+from support.pages import code_blocks, find_page
 from support.places import ROOT
 
 from realtime_cropzoom.cli.main import main
@@ -20,16 +20,16 @@ PAGES = [
 
 
 def test_settings_page_holds_the_table_made_from_the_settings():
-    assert settings_table() in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert settings_table() in find_page("settings.md").read_text(encoding="utf-8")
 
 
 def test_schema_file_is_the_schema_of_the_messages():
-    written = json.loads((ROOT / "docs" / "message.schema.json").read_text(encoding="utf-8"))
+    written = json.loads(find_page("message.schema.json").read_text(encoding="utf-8"))
     assert written == json_schema()
 
 
 def test_example_message_is_a_valid_pose_message():
-    (example,) = code_blocks(ROOT / "docs" / "message.md", "json")
+    (example,) = code_blocks(find_page("messages.md"), "json")
     message = decode(example.encode())
     assert isinstance(message, PoseMessage)
     counts = message.counts

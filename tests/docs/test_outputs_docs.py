@@ -1,4 +1,4 @@
-"""What docs/outputs.md says of outputs is so."""
+"""What docs/reference/outputs.md says of outputs is so."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.pages import find_page
 from support.places import ROOT
 
 from realtime_cropzoom.trigger.engine.events import Act, Action
@@ -21,7 +22,7 @@ from realtime_cropzoom.trigger.outputs.output_log import COLUMNS as DONE_COLUMNS
 from realtime_cropzoom.trigger.outputs.sync_line import COLUMNS as SYNC_COLUMNS
 from realtime_cropzoom.trigger.outputs.sync_line import parse_sync
 
-PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+PAGE = find_page("outputs.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

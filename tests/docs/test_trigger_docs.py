@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.pages import find_page
 from support.places import ROOT
 
 from realtime_cropzoom.trigger.engine.events import Verdict
@@ -15,7 +16,7 @@ from realtime_cropzoom.trigger.process.decision_log import COLUMNS
 from realtime_cropzoom.trigger.rules.rules import Rule, Rules, keypoints_of, load_rules, parse_rules, walk
 from realtime_cropzoom.trigger.rules.schema import KINDS
 
-PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+PAGE = find_page("rules.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 CONDITIONS = re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""The worked example of docs/triggers.md, done as it says."""
+"""The worked example of docs/tutorials/closed-loop.md, done as it says."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.pages import code_blocks
+from support.pages import code_blocks, find_page
 from support.pipelines import cropzoom, finish, free_port, start_process, the_session, wait_for
-from support.places import ROOT
 
 from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.process.decision_log import read_decisions
 
 pytestmark = pytest.mark.slow
 
-PAGE = ROOT / "docs" / "triggers.md"
+PAGE = find_page("closed-loop.md")
 FIRST = 566
 """The frame on which the page says that the rule fires first."""
 
@@ -108,7 +107,7 @@ def test_the_zones_are_drawn_and_what_lies_outside_is_said(done: tuple[Path, str
 
 def test_what_the_page_on_rules_does_in_python_works(done: tuple[Path, str]) -> None:
     folder, _ = done
-    again, earlier = code_blocks(ROOT / "docs" / "rules.md", "python")
+    again, earlier = code_blocks(find_page("rules.md"), "python")
     log = folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl"
     repeated = _python(again.replace("rules_inputs.jsonl", str(log)), folder)
     assert [line.split()[0] for line in repeated.splitlines()] == [d.verdict for d in _decisions(folder)]

@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from support.pages import find_page
 from support.places import ROOT
 
 from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.slow
 
-PAGE = ROOT / "docs" / "offline.md"
+PAGE = find_page("offline.md")
 NAMES = ["snout", "leftear", "rightear", "tailbase"]
 SIZE = 640, 480
 FRAMES, SURE_FRAMES = 40, 35

@@ -2,7 +2,7 @@
   The trigger board of realtime-cropzoom, for Arduino and Teensy.
 
   Open this file in the Arduino IDE, set PINS, choose board and port, upload. Channel 1 is the
-  first pin. The protocol is explained in docs/outputs.md.
+  first pin. The protocol is explained in docs/reference/outputs.md.
 
   Every channel is at its safe level at power-up, after a reset, when the computer says so, and
   when no line came for the time of the watchdog. Before the computer has set the watchdog nothing

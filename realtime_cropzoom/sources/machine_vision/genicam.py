@@ -186,7 +186,7 @@ class GenicamCamera:
         if self._tally.failing:
             raise SourceError(
                 f"{name} has sent no whole frame for {self._patience_s:g} s, {self._tally.failing} incomplete; "
-                "see docs/genicam.md on packets"
+                "see docs/how-to/genicam.md on packets"
             )
         if self._triggered:  # no pulse is no fault, as long as the camera is there
             self._camera.get_integer("Width")

@@ -47,7 +47,9 @@ def explained(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, st
         likely = next((text for key in keys if (text := did_you_mean(key, KINDS))), "")
         return tuple(place), f"given {', '.join(keys) or 'nothing'}, but {error['msg']}.{likely}".removesuffix(".")
     if error["type"] == "extra_forbidden":
-        return tuple(place), f"no such setting; see docs/rules.md for their names.{did_you_mean(str(place[-1]), names)}"
+        return tuple(
+            place
+        ), f"no such setting; see docs/reference/rules.md for their names.{did_you_mean(str(place[-1]), names)}"
     text = error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error["input"], dict | list) else f"given {shortened(error['input'])}, but "
     return tuple(place), f"{given}{text[0].lower()}{text[1:]}"

@@ -84,7 +84,7 @@ def visits(fps: float, first_s: float, each_s: float) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/receive-poses.md"])
 @pytest.mark.parametrize("fps", [10, 30, 200])
 def test_one_visit_is_one_on_and_one_off(page: str, fps: float) -> None:
     each_s = max(0.5, 8 / fps)
@@ -111,7 +111,7 @@ def test_one_visit_is_one_on_and_one_off(page: str, fps: float) -> None:
 
 
 def test_both_pages_have_one_example() -> None:
-    assert example("README.md") == example("docs/client.md")
+    assert example("README.md") == example("docs/how-to/receive-poses.md")
 
 
 @pytest.mark.parametrize("how", ["lost", "jumps", "stalls", "ends", "is killed", "the script is ended"])

@@ -19,6 +19,7 @@ import zmq
 import zmq.auth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pages import find_page
 from support.pipelines import (
     ANY_PORT,
     LONG_S,
@@ -348,7 +349,7 @@ def test_the_right_key_opens(server: Server, folder: Path) -> None:
 
 
 def test_pyzmq_alone_gets_in_as_the_page_says(server: Server, folder: Path) -> None:
-    page = (PACKAGE.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    page = find_page("security.md").read_text(encoding="utf-8")
     (example,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "import zmq" in code]
     example = example.replace("tcp://192.168.1.20:5660", server.endpoint).replace('b"pose/"', 'b"end/"')
     client = start_process(code=f"{example}\nprint(socket.recv_multipart()[0])", cwd=folder)

@@ -22,11 +22,11 @@ from support.offline_fixtures import (
     touch_later,
     write_boxes,
 )
-from support.places import ROOT
+from support.pages import find_page
 
 from realtime_cropzoom.offline.provenance import fingerprint, origin_of
 
-PAGE = ROOT / "docs" / "offline.md"
+PAGE = find_page("offline.md")
 COUNT = 8
 
 

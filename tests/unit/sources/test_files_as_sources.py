@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 import pytest
 from support.films import Footage
+from support.pages import find_page
 from support.pipelines import make_settings, run_to_end
-from support.places import ROOT
 
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
@@ -27,7 +27,6 @@ from realtime_cropzoom.sources.recorded_times import recorded_times
 from realtime_cropzoom.sources.video_file import VideoFile
 
 Write = Callable[..., Path]
-DOCS = ROOT / "docs"
 
 
 def index_of(captured: CapturedFrame, footage: Footage) -> int:
@@ -231,7 +230,7 @@ def test_an_image_of_another_size_ends_the_run(tmp_path: Path, footage: Footage)
 @pytest.fixture
 def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of the documentation, installed: a module, and a dist-info that names its entry point."""
-    (code,) = re.findall(r"```python\n(# stripes\.py\n.*?)```", (DOCS / "sources.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(# stripes\.py\n.*?)```", find_page("sources.md").read_text(), re.DOTALL)
     assert len(code.splitlines()) <= 40
     site = tmp_path / "site"
     info = site / "stripes-1.0.dist-info"
