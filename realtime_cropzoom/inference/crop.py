@@ -7,16 +7,18 @@ x_frame = x_model / W · w + x_box, without a half-pixel term.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from realtime_cropzoom.types import Box, Float32, UInt8
 
 Edge = Literal["pad", "clamp"]
 Method = Literal["fast", "reference"]
 Resize = Literal["linear", "cubic"]
+Image = TypeVar("Image", bound=npt.NDArray[np.integer[Any]])
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -37,19 +39,34 @@ def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
     Returns:
         (h, w, 3) uint8, a view of ``image`` if the box lies inside the frame, and the covered box.
     """
+    if edge == "pad":
+        return pad(image, box), box
+    height, width = image.shape[:2]
+    left, top = min(max(0, box.x), width - 1), min(max(0, box.y), height - 1)
+    right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
+    inside = Box(left, top, max(1, right - left), max(1, bottom - top))
+    return image[top : top + inside.h, left : left + inside.w], inside
+
+
+def pad(image: Image, box: Box) -> Image:
+    """Return the pixels inside a box, with zeros outside the image.
+
+    Args:
+        image: (H, W) or (H, W, C) integers.
+        box: The box in pixels of the image. It may reach beyond the image, or lie outside of it.
+
+    Returns:
+        (h, w) or (h, w, C) of the same type, a view of ``image`` if the box lies inside it.
+    """
     height, width = image.shape[:2]
     left, top = max(0, box.x), max(0, box.y)
     right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
-    if edge == "clamp":
-        left, top = min(left, width - 1), min(top, height - 1)
-        inside = Box(left, top, max(1, right - left), max(1, bottom - top))
-        return image[top : top + inside.h, left : left + inside.w], inside
     if (left, top, right, bottom) == (box.x, box.y, box.x + box.w, box.y + box.h):
-        return image[top:bottom, left:right], box
-    padded = np.zeros((box.h, box.w, 3), np.uint8)
+        return image[top:bottom, left:right]  # type: ignore[return-value]  # a view has the type of its array
+    padded = np.zeros((box.h, box.w, *image.shape[2:]), image.dtype)
     if left < right and top < bottom:
         padded[top - box.y : bottom - box.y, left - box.x : right - box.x] = image[top:bottom, left:right]
-    return padded, box
+    return padded  # type: ignore[return-value]  # of the image's dtype
 
 
 def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "linear") -> None:

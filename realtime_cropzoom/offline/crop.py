@@ -21,7 +21,7 @@ from realtime_cropzoom.files.atomic import Say, make_folder, replacing
 from realtime_cropzoom.files.atomic_images import is_same_image, write_image
 from realtime_cropzoom.files.csv_text import named_rows
 from realtime_cropzoom.inference.box_size import tiny_warning
-from realtime_cropzoom.inference.crop import cut
+from realtime_cropzoom.inference.crop import pad
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
@@ -192,7 +192,7 @@ def crop_video(video: Path, boxes: Boxes, output: Path, say: Say, warn: Say) -> 
 
 def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
     """Return what ``box`` shows, zero beyond the frame, resized to (W, H) where it is not that large."""
-    pixels, _ = cut(image, box, "pad")
+    pixels = pad(image, box)
     if (box.w, box.h) == size:
         return pixels
     return np.asarray(cv2.resize(pixels, size), np.uint8)
@@ -244,14 +244,7 @@ def crop_images(
 def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> tuple[bool, tuple[int, int]]:
     """Write what a box shows of an image; return False, and write nothing, if another crop is there; and its (W, H)."""
     image = read_as_it_is(source)
-    planes = image if image.ndim == 3 else image[:, :, None]
-    pixels = np.zeros((box.h, box.w, planes.shape[2]), planes.dtype)
-    left, top = max(0, box.x), max(0, box.y)
-    right, bottom = min(planes.shape[1], box.x + box.w), min(planes.shape[0], box.y + box.h)
-    if left < right and top < bottom:
-        pixels[top - box.y : bottom - box.y, left - box.x : right - box.x] = planes[top:bottom, left:right]
-    pixels = pixels if image.ndim == 3 else pixels[:, :, 0]
-    size = (planes.shape[1], planes.shape[0])
+    pixels, size = pad(image, box), (image.shape[1], image.shape[0])
     if overwrite or not target.exists():
         write_image(target, pixels)
         return True, size

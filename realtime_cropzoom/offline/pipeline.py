@@ -22,8 +22,7 @@ from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.files.atomic import ResumableCsv, Say, partial_of
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
-from realtime_cropzoom.inference.model import Model, Models
-from realtime_cropzoom.inference.model_spec import Role, model_path
+from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.inference.pose_quality import PoseQuality, say_quality
 from realtime_cropzoom.inference.presence import Presence, judged
 from realtime_cropzoom.inference.schedule import PASSED_OVER, Gaps, LockstepSchedule, Schedule
@@ -35,7 +34,7 @@ from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal
 from realtime_cropzoom.offline.poses_in_cm import write_cm
 from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
-from realtime_cropzoom.pipeline.startup import box_notes
+from realtime_cropzoom.pipeline.startup import box_notes, load_model
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.sources.base import SourceInfo
@@ -53,17 +52,13 @@ _CHANGES_NUMBERS = {
 
 
 def load_models(settings: Settings) -> Models:
-    """Load what the settings name. Raises ModelError."""
+    """Load the models that the settings name. Raises ModelError.
 
-    def load(given: str, role: Role) -> Model:
-        path = model_path(given, role)
-        # One thread a frame, as live: another number of threads adds up in another order.
-        model = Model(path, role, provider=settings.provider, precision=settings.precision, method=settings.decoder)
-        model.presence = settings.presence(role, model.presence)
-        return model
-
-    detector = None if settings.schedule else load(settings.detector, "detector")
-    return Models(detector, load(settings.pose, "pose"))
+    Each uses one thread, whatever the settings say: all cores work on different frames, and another number of
+    threads in a network adds up in another order.
+    """
+    detector = None if settings.schedule else load_model(settings, "detector", threads=1)
+    return Models(detector, load_model(settings, "pose", threads=1))
 
 
 def sources_of(given: Sequence[Path], refuse: Refuse | None = None) -> list[str]:

@@ -68,15 +68,26 @@ def _says_when(role: Role, reach: int, settings: Settings, fps: float | None) ->
     return f"the {role} model is a context model: its {what} come {reach} {frames} late{in_ms}"
 
 
-def load_model(settings: Settings, role: Role) -> Model:
-    """Load one of the two models as the settings say. Raises ModelError."""
+def load_model(settings: Settings, role: Role, *, threads: int | None = None) -> Model:
+    """Load one of the two models as the settings say.
+
+    Args:
+        settings: The settings of the run.
+        role: The model to load.
+        threads: Number of threads of the network; None takes the number from the settings.
+
+    Raises:
+        ModelError: if the model is missing or cannot be used.
+    """
     given = settings.pose if role == "pose" else settings.detector
+    if threads is None:
+        threads = settings.pose_threads if role == "pose" else settings.detector_threads
     model = Model(
         model_path(given, role),
         role,
         provider=settings.provider,
         precision=settings.precision,
-        threads=settings.pose_threads if role == "pose" else settings.detector_threads,
+        threads=threads,
         method=settings.decoder,
     )
     model.presence = settings.presence(role, model.presence)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, cut, fill_input, remap, unmap
+from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, cut, fill_input, pad, remap, unmap
 from realtime_cropzoom.types import Box
 
 boxes = st.builds(Box, st.integers(-3000, 3000), st.integers(-3000, 3000), st.integers(1, 3000), st.integers(1, 3000))
@@ -84,6 +86,26 @@ def test_pad_shows_frame_pixels_inside_and_zeros_outside(x: int, y: int, w: int,
     surrounded = np.pad(image, ((160, 160), (160, 160), (0, 0)))
     assert used == (x, y, w, h)
     assert np.array_equal(pixels, surrounded[160 + y : 160 + y + h, 160 + x : 160 + x + w])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        pytest.param((48, 64), np.uint8, id="grey"),
+        pytest.param((48, 64), np.uint16, id="grey with 16 bits"),
+        pytest.param((48, 64, 3), np.uint16, id="colour with 16 bits"),
+        pytest.param((48, 64, 4), np.uint8, id="colour with an alpha channel"),
+    ],
+)
+@pytest.mark.parametrize("box", [Box(-9, -5, 30, 20), Box(50, 40, 33, 21), Box(10, 5, 20, 20), Box(99, 5, 4, 4)])
+def test_pad_takes_images_of_any_depth_and_number_of_channels(
+    shape: tuple[int, ...], dtype: type[np.uint8 | np.uint16], box: Box
+) -> None:
+    image = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
+    pixels = pad(image, box)
+    surrounded = np.pad(image, ((99, 99), (99, 99), *[(0, 0)] * (len(shape) - 2)))
+    assert pixels.dtype == dtype
+    assert np.array_equal(pixels, surrounded[99 + box.y : 99 + box.y + box.h, 99 + box.x : 99 + box.x + box.w])
 
 
 @pytest.mark.parametrize(
