@@ -16,7 +16,15 @@ import msgspec
 import numpy as np
 import yaml
 
-from realtime_cropzoom.calibration.homography import Nine, facing, fit_homography, inverse, nine, project, project_all
+from realtime_cropzoom.calibration.homography import (
+    Homography,
+    fit_homography,
+    inverse,
+    orient,
+    project,
+    project_all,
+    to_homography,
+)
 from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.errors import ConfigError, in_words
 from realtime_cropzoom.types import Float64
@@ -40,17 +48,17 @@ class Calibration:
     """Width of its frames (pixels)."""
     height: int
     """Height of its frames (pixels)."""
-    homography: Nine
+    homography: Homography
     """Undistorted frame pixels → cm."""
     lens: Lens | None = None
     residual_cm: float | None = None
     """Root mean square error of the given points (cm); None if there were no more points than needed."""
     unit: str = UNIT
-    _back: Nine = field(init=False, repr=False, compare=False)
+    _back: Homography = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compute the inverse map and check that it returns to the same pixels."""
-        if self.lens is not None and not self.lens.undoes(self.width, self.height):
+        if self.lens is not None and not self.lens.is_invertible(self.width, self.height):
             raise ConfigError("the lens folds the frame over at its edges; take more chessboards, near the edges too")
         x, y = np.meshgrid([0.0, (self.width - 1) / 2, self.width - 1], [0.0, (self.height - 1) / 2, self.height - 1])
         xy = np.stack([x, y], axis=-1).reshape(-1, 2)
@@ -63,7 +71,7 @@ class Calibration:
             )
         self._check_scale(xy[seen], arena[seen])
         # The inverse must take the same side of the horizon as the floor.
-        object.__setattr__(self, "_back", facing(back, *arena[seen][0].tolist()))
+        object.__setattr__(self, "_back", orient(back, *arena[seen][0].tolist()))
         if not np.abs(self.to_frame(arena[seen]) - xy[seen]).max() < 1e-3:
             raise ConfigError("the calibration does not lead back from cm to pixels; check the points")
 
@@ -250,7 +258,7 @@ def read_calibration(path: Path) -> Calibration:
     if fields.unit != UNIT:
         raise ConfigError(f"{path}: unit is {fields.unit!r}; expected {UNIT}")
     try:
-        return Calibration(*fields.frame_size, nine(fields.homography), _lens(fields), fields.residual_cm)
+        return Calibration(*fields.frame_size, to_homography(fields.homography), _lens(fields), fields.residual_cm)
     except ConfigError as error:
         raise ConfigError(f"{path}: {in_words(error)}") from None
 
@@ -268,7 +276,7 @@ def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:
     lens = _lens(fields)
     if lens is None:
         raise ConfigError(f"{path} has no lens; make one with 'cropzoom calibrate lens'")
-    if not lens.undoes(*fields.frame_size):
+    if not lens.is_invertible(*fields.frame_size):
         raise ConfigError(f"{path}: the lens folds the frame over at its edges; make it with 'cropzoom calibrate lens'")
     return lens, fields.frame_size
 

@@ -10,12 +10,12 @@ import numpy as np
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.types import Float64
 
-Nine = tuple[float, float, float, float, float, float, float, float, float]
+Homography = tuple[float, float, float, float, float, float, float, float, float]
 """A 3 × 3 homography in row-major order. Points for which its last row gives 0 or less lie beyond the horizon and have
 no image."""
 
 
-def project(h: Nine, x: float, y: float) -> tuple[float, float]:
+def project(h: Homography, x: float, y: float) -> tuple[float, float]:
     """Map one point.
 
     Returns:
@@ -27,7 +27,7 @@ def project(h: Nine, x: float, y: float) -> tuple[float, float]:
     return (h[0] * x + h[1] * y + h[2]) / scale, (h[3] * x + h[4] * y + h[5]) / scale
 
 
-def project_all(h: Nine, x: Float64, y: Float64) -> tuple[Float64, Float64]:
+def project_all(h: Homography, x: Float64, y: Float64) -> tuple[Float64, Float64]:
     """Map arrays of points. The numbers equal those of ``project`` bit for bit.
 
     Args:
@@ -43,28 +43,28 @@ def project_all(h: Nine, x: Float64, y: Float64) -> tuple[Float64, Float64]:
     return (h[0] * x + h[1] * y + h[2]) / scale, (h[3] * x + h[4] * y + h[5]) / scale
 
 
-def inverse(h: Nine) -> Nine:
+def inverse(h: Homography) -> Homography:
     """Return the inverse. Raises ConfigError if the matrix is singular."""
     try:
         back = np.linalg.inv(np.array(h).reshape(3, 3))
     except np.linalg.LinAlgError:
         raise ConfigError("the homography has no inverse; make the calibration anew") from None
-    return nine(back)
+    return to_homography(back)
 
 
-def nine(matrix: Any) -> Nine:
+def to_homography(matrix: Any) -> Homography:
     """Return a 3 × 3 matrix as a homography in row-major order."""
     a, b, c, d, e, f, g, h, i = np.asarray(matrix, np.float64).ravel().tolist()
     return a, b, c, d, e, f, g, h, i
 
 
-def facing(h: Nine, x: float, y: float) -> Nine:
+def orient(h: Homography, x: float, y: float) -> Homography:
     """Return the same map with the sign that puts the point (x, y) on the valid side of the horizon."""
     sign = -1.0 if h[6] * x + h[7] * y + h[8] < 0 else 1.0
-    return nine(sign * np.array(h))
+    return to_homography(sign * np.array(h))
 
 
-def fit_homography(given: Float64, wanted: Float64) -> Nine:
+def fit_homography(given: Float64, wanted: Float64) -> Homography:
     """Return the homography that maps ``given`` to ``wanted`` with the least sum of squared distances in ``wanted``.
 
     The fit starts with the direct linear transform of centred and scaled points (Hartley and Zisserman 2004, 4.4) and
@@ -77,16 +77,16 @@ def fit_homography(given: Float64, wanted: Float64) -> Nine:
     Raises:
         ConfigError: if the points do not determine a homography, because they lie on a line or are the same.
     """
-    to_given, to_wanted = _centring(given), _centring(wanted)
-    a, b = _moved(to_given, given), _moved(to_wanted, wanted)
+    to_given, to_wanted = _normalization(given), _normalization(wanted)
+    a, b = _apply_affine(to_given, given), _apply_affine(to_wanted, wanted)
     singular, h = _linear(a, b)
     if singular[7] < 1e-9 * singular[0]:
         raise ConfigError("the points lie on a line or are the same; give at least four, no three of them on one line")
-    refined = _refined(h / np.linalg.norm(h), a, b)
-    return facing(nine(np.linalg.inv(to_wanted) @ refined.reshape(3, 3) @ to_given), *given.mean(axis=0))
+    refined = _refine(h / np.linalg.norm(h), a, b)
+    return orient(to_homography(np.linalg.inv(to_wanted) @ refined.reshape(3, 3) @ to_given), *given.mean(axis=0))
 
 
-def _centring(points: Float64) -> Float64:
+def _normalization(points: Float64) -> Float64:
     """Return the 3 × 3 matrix that moves the points to mean 0 and mean distance √2 from it. Raises ConfigError."""
     centre = points.mean(axis=0)
     spread = np.linalg.norm(points - centre, axis=1).mean()
@@ -96,7 +96,7 @@ def _centring(points: Float64) -> Float64:
     return np.array([[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1]])
 
 
-def _moved(matrix: Float64, points: Float64) -> Float64:
+def _apply_affine(matrix: Float64, points: Float64) -> Float64:
     moved: Float64 = points * matrix[0, 0] + matrix[:2, 2]
     return moved
 
@@ -111,7 +111,7 @@ def _linear(a: Float64, b: Float64) -> tuple[Float64, Float64]:
     return singular, vectors[8]
 
 
-def _refined(h: Float64, a: Float64, b: Float64) -> Float64:
+def _refine(h: Float64, a: Float64, b: Float64) -> Float64:
     x, y = a.T
     one, zero = np.ones_like(x), np.zeros_like(x)
     for _ in range(10):

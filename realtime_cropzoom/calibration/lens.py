@@ -58,7 +58,7 @@ class Lens:
         bent_v = v * radial + p1 * (rr + 2 * v * v) + 2 * p2 * u * v
         return fx * bent_u + cx, fy * bent_v + cy
 
-    def undoes(self, width: int, height: int) -> bool:
+    def is_invertible(self, width: int, height: int) -> bool:
         """Return whether ``undistort`` works all over a frame (pixels): too strong a distortion folds the image."""
         x, y = np.meshgrid(np.linspace(-1, width, 33), np.linspace(-1, height, 33))
         with np.errstate(all="ignore"):

@@ -12,7 +12,7 @@ from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.config.settings import COPY, NONE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.sinks.recorder import check_copy
-from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, suffix_of
+from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, video_suffix
 from realtime_cropzoom.types import UInt8
 
 _ROW_BYTES, _KEYPOINT_BYTES = 200, 60
@@ -78,7 +78,7 @@ def _encode(images: list[UInt8], codec: Codec) -> tuple[float, float]:
     """Record ``images`` for nobody; return ms and bytes a frame. Raises SinkError."""
     height, width = images[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"check{suffix_of(codec)}"
+        path = Path(folder) / f"check{video_suffix(codec)}"
         encoder = VideoEncoder(path, (width, height), _FPS, codec)
         times_ms = []
         for index, image in enumerate(images):

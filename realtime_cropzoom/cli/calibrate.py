@@ -120,10 +120,10 @@ def _make(
 ) -> int:
     from realtime_cropzoom.calibration.calibration import calibration_yaml, read_lens
     from realtime_cropzoom.plots.calibration_picture import draw_grid
-    from realtime_cropzoom.sources.first_frame import first_frame
+    from realtime_cropzoom.sources.first_frame import read_first_frame
 
     _check_out(arguments)
-    image = first_frame(arguments.source, arguments.start_s)
+    image = read_first_frame(arguments.source, arguments.start_s)
     size = (image.shape[1], image.shape[0])
     lens: Lens | None = None
     if arguments.lens is not None:
@@ -149,7 +149,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.calibration.calibration import lens_yaml
     from realtime_cropzoom.cli.chessboard import find_boards, fit_lens
     from realtime_cropzoom.plots.calibration_picture import draw_straightened
-    from realtime_cropzoom.sources.first_frame import first_frame
+    from realtime_cropzoom.sources.first_frame import read_first_frame
 
     sides = _numbers(_SIDES, "--board", arguments.board, "inner corners such as 9x6")
     if not all(side.is_integer() and side > 2 for side in sides):
@@ -158,7 +158,7 @@ def _lens(arguments: argparse.Namespace) -> int:
     _check_out(arguments)
     corners, size, looked_at = find_boards(arguments.source, board)
     lens = fit_lens(corners, board, size)
-    _write(arguments.out, lens_yaml(lens, size), draw_straightened(first_frame(arguments.source), lens))
+    _write(arguments.out, lens_yaml(lens, size), draw_straightened(read_first_frame(arguments.source), lens))
     print(f"the board was found in {len(corners)} of {looked_at} frames")
     print(f"its corners are off by {lens.residual_px:.2f} px (root mean square); above 1 px, take better pictures")
     say_next("calibrate", "rectangle", "SOURCE", "--lens", arguments.out, "--help")

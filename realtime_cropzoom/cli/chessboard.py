@@ -67,6 +67,6 @@ def fit_lens(corners: Sequence[Float32], board: tuple[int, int], size: tuple[int
     k1, k2, p1, p2, k3 = np.asarray(distortion, np.float64).ravel()[:5].tolist()
     fx, fy, cx, cy = (float(camera[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
     lens = Lens((fx, fy), (cx, cy), (k1, k2, p1, p2, k3), float(rms))
-    if not lens.undoes(*size):
+    if not lens.is_invertible(*size):
         raise ConfigError("the lens folds the frame over at its edges; take more chessboards, near the edges too")
     return lens

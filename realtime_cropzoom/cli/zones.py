@@ -35,7 +35,7 @@ def register(commands: Any) -> None:
 
 def _zones(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.plots.image_files import write_figure
-    from realtime_cropzoom.sources.first_frame import first_frame
+    from realtime_cropzoom.sources.first_frame import read_first_frame
     from realtime_cropzoom.trigger.engine.factory import calibration_of
     from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, check_inside, draw_zones
     from realtime_cropzoom.trigger.rules.rules import load_rules
@@ -43,11 +43,11 @@ def _zones(arguments: argparse.Namespace) -> int:
     if arguments.draw:
         from realtime_cropzoom.trigger.process.zone_editor import draw_by_hand
 
-        print(draw_by_hand(first_frame(arguments.frame, arguments.at)))
+        print(draw_by_hand(read_first_frame(arguments.frame, arguments.at)))
         return 0
     check_free(arguments.out, overwrite=arguments.overwrite)
     rules = load_rules(arguments.rules)
-    image = first_frame(arguments.frame, arguments.at)
+    image = read_first_frame(arguments.frame, arguments.at)
     calibration = calibration_of(rules, arguments.rules)
     if calibration is not None:
         calibration.check_frame(image.shape[1], image.shape[0], arguments.frame)

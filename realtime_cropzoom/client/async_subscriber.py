@@ -20,7 +20,7 @@ from pathlib import Path
 import zmq
 import zmq.asyncio
 
-from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, SubscriberBase
+from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, SubscriberBase
 from realtime_cropzoom.client.subscriber import ms_until
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
@@ -104,7 +104,7 @@ class AsyncSubscriber(SubscriberBase):
         self.close()
 
     async def _all_waiting(self) -> AsyncIterator[Message | None]:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_BATCH):
             if not self._waiting():
                 return
             yield self._take(await self._socket.recv_multipart())

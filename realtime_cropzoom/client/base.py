@@ -22,7 +22,7 @@ from realtime_cropzoom.messaging.security import HandshakeMonitor, use_client_ke
 from realtime_cropzoom.messaging.time_sync import ClockOffset, ClockSync
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
-AT_ONCE = 4096
+MAX_BATCH = 4096
 """Maximum number of messages that one call of ``newest`` receives in a row. A flood must not block the caller."""
 _HIGH_WATER_MARK = 1000
 _CAMERAS_KEPT = 64
@@ -75,10 +75,10 @@ class SubscriberBase:
         self._clocks.close()
         self._disconnect()
 
-    def keep_to(self, camera: str) -> None:
+    def select_camera(self, camera: str) -> None:
         """Receive only the messages of ``camera`` from now on, as if it had been given at the start."""
         self.camera = camera
-        self._inbox.keep_to(camera)
+        self._inbox.select_camera(camera)
 
     @property
     def hello(self) -> HelloMessage | None:
@@ -199,13 +199,13 @@ class SubscriberBase:
         return None if x is None or y is None or not math.isfinite(x + y) else (x, y)
 
     def _offset(self, message: PoseMessage) -> ClockOffset | None:
-        hello = self._inbox.hello_of(message)
+        hello = self._inbox.find_hello(message)
         return None if hello is None else self._clocks.offset_to(hello.clock)
 
     def _take(self, parts: list[bytes]) -> Message | None:
         message = self._inbox.take_parts(parts, now_ns())
         if isinstance(message, HelloMessage):
-            self._clocks.attend(message)
+            self._clocks.follow(message)
             self._rate(message.camera).nominal_fps = message.fps
         elif isinstance(message, PoseMessage):
             self._rate(message.camera).note(message.run, message.time.captured_ns, self.age_ms(message))
@@ -254,7 +254,7 @@ class SubscriberBase:
         return bool(int(self._sub.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def _check_handshake(self) -> None:
-        why = self._handshake.judge()
+        why = self._handshake.check()
         if why is not None:
             raise ConfigError(why)
 

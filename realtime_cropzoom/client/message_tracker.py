@@ -56,7 +56,7 @@ class MessageTracker:
         self._only = camera
         self._cameras: dict[str, _Camera] = {}
         self._stream: str | None = None
-        self._heard_ns: int | None = None
+        self._received_ns: int | None = None
         self.hello: HelloMessage | None = None
         """The last hello message."""
         self.last_status: StatusMessage | None = None
@@ -74,7 +74,7 @@ class MessageTracker:
         self.others: dict[str, None] = {}
         """The cameras whose messages were dropped, in the order in which they were first seen."""
 
-    def keep_to(self, camera: str) -> None:
+    def select_camera(self, camera: str) -> None:
         """Drop the messages of cameras other than ``camera`` from now on."""
         self._only = camera
 
@@ -106,17 +106,17 @@ class MessageTracker:
         if len(payload) > LARGEST_BYTES:
             self.oversize += 1
             return None
-        message = _decoded(payload)
+        message = _decode(payload)
         if message is not None and self._only not in (None, message.camera):
-            _kept(self.others, message.camera, None, _CAMERAS_KEPT)
+            _get_or_add(self.others, message.camera, None, _CAMERAS_KEPT)
             return None
         if message is None or not self._note(message):
             self.malformed += 1
             return None
-        self._heard_ns = received_ns
+        self._received_ns = received_ns
         return message
 
-    def hello_of(self, message: Message) -> HelloMessage | None:
+    def find_hello(self, message: Message) -> HelloMessage | None:
         """Return the hello of the run that ``message`` belongs to; None before it arrived."""
         camera = self._cameras.get(message.camera)
         hello = None if camera is None else camera.hello
@@ -127,17 +127,17 @@ class MessageTracker:
 
         After the end message no more messages are expected: the state stays ``ended``.
         """
-        if self._heard_ns is None or self._stream is None:
+        if self._received_ns is None or self._stream is None:
             return SILENT
-        silent = at_ns - self._heard_ns > SILENT_AFTER_NS and self._stream != ENDED
+        silent = at_ns - self._received_ns > SILENT_AFTER_NS and self._stream != ENDED
         return SILENT if silent else self._stream
 
     def _note(self, message: Message) -> bool:
         """Keep the message and count gaps; return False if its ``seq`` is not plausible."""
-        camera = _kept(self._cameras, message.camera, _Camera(), _CAMERAS_KEPT)
+        camera = _get_or_add(self._cameras, message.camera, _Camera(), _CAMERAS_KEPT)
         if message.run not in camera.runs:
             self.restarts += bool(camera.runs)
-            _kept(camera.runs, message.run, None, _RUNS_KEPT)
+            _get_or_add(camera.runs, message.run, None, _RUNS_KEPT)
         if isinstance(message, PoseMessage):
             if not self._count_gap(camera.runs[message.run], message):
                 return False
@@ -166,7 +166,7 @@ class MessageTracker:
         return True
 
 
-def _kept(those: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Value:
+def _get_or_add(those: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Value:
     """Return the value of ``key``. If it is missing, store ``new`` and drop the oldest entry above ``limit``."""
     if key not in those:
         those[key] = new
@@ -175,7 +175,7 @@ def _kept(those: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Val
     return those[key]
 
 
-def _decoded(payload: bytes) -> Message | None:
+def _decode(payload: bytes) -> Message | None:
     """Return the message, or None if the bytes are not a message of this schema version. Never raises."""
     try:
         message = decode(payload)

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import zmq
 
-from realtime_cropzoom.client.base import AT_ONCE, DEFAULT_ENDPOINT, SubscriberBase
+from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, SubscriberBase
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
 
@@ -139,7 +139,7 @@ class Subscriber(SubscriberBase):
         self.close()
 
     def _all_waiting(self) -> Iterator[Message | None]:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_BATCH):
             if not self._waiting():
                 return
             yield self._take(self._socket.recv_multipart())

@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from realtime_cropzoom.errors import ConfigError, shortened
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.filters import PoseFilter, chosen_filter
+from realtime_cropzoom.filters import PoseFilter, build_filter
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among
 from realtime_cropzoom.inference.model_spec import SHIPPED, Role
 from realtime_cropzoom.inference.presence import PoseJudge, Presence
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         le=1e6,
         description="how far off the pose model is: standard deviation of a sure keypoint, a coordinate",
     )
-    kalman_agility_px_s: float = Field(
+    kalman_velocity_noise_px_s: float = Field(
         1000.0, ge=1e-6, le=1e9, description="by how much a velocity changes within a second, as a standard deviation"
     )
     kalman_gate: float = Field(
@@ -367,7 +367,7 @@ class Settings(BaseSettings):
 
     def pose_filter(self, keypoint_count: int) -> PoseFilter | None:
         """Return the filter of the pose model's keypoints, None where there is none."""
-        return chosen_filter(self.model_dump(), keypoint_count)
+        return build_filter(self.model_dump(), keypoint_count)
 
     @property
     def recording(self) -> bool:

@@ -11,7 +11,7 @@ In reading order:
 * ``factory``: builds a filter from its name and its settings.
 """
 
-from realtime_cropzoom.filters.factory import FILTERS, chosen_filter, make_filter
+from realtime_cropzoom.filters.factory import FILTERS, build_filter, make_filter
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, FilteredPoint, FilteredPose, PoseFilter, predict
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "FilteredPoint",
     "FilteredPose",
     "PoseFilter",
-    "chosen_filter",
+    "build_filter",
     "make_filter",
     "predict",
 ]

@@ -48,7 +48,11 @@ def make_filter(
 
 
 _OF_ONE = {
-    "kalman": {"kalman_noise_px": "noise_px", "kalman_agility_px_s": "agility_px_s", "kalman_gate": "gate"},
+    "kalman": {
+        "kalman_noise_px": "noise_px",
+        "kalman_velocity_noise_px_s": "velocity_noise_px_s",
+        "kalman_gate": "gate",
+    },
     "one_euro": {
         "one_euro_min_cutoff_hz": "min_cutoff_hz",
         "one_euro_beta": "beta",
@@ -58,7 +62,7 @@ _OF_ONE = {
 """The argument of ``make_filter`` for each setting, by filter."""
 
 
-def chosen_filter(settings: Mapping[str, Any], keypoint_count: int) -> PoseFilter | None:
+def build_filter(settings: Mapping[str, Any], keypoint_count: int) -> PoseFilter | None:
     """Build the filter that the settings of a run choose.
 
     A missing setting has its default: the session may be older than the setting.

@@ -2,7 +2,7 @@
 
 State: position and velocity. x and y have the same noise, so one 2 × 2 covariance serves both. Over a
 time t the process noise adds q·t³/3 to the variance of the position, q·t to that of the velocity, and
-q·t²/2 to their covariance (Bar-Shalom, Li and Kirubarajan 2001, 6.2.2); √q is ``agility_px_s``.
+q·t²/2 to their covariance (Bar-Shalom, Li and Kirubarajan 2001, 6.2.2); √q is ``velocity_noise_px_s``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from realtime_cropzoom.filters.pose_filter import FilteredPoint
 class KalmanPoint:
     """Constant-velocity filter. It weighs measurements by their likelihood and ignores implausible ones."""
 
-    def __init__(self, *, noise_px: float = 1.0, agility_px_s: float = 1000.0, gate: float = 5.0) -> None:
+    def __init__(self, *, noise_px: float = 1.0, velocity_noise_px_s: float = 1000.0, gate: float = 5.0) -> None:
         """Set the noise of the measurements and of the animal's movement.
 
         Args:
             noise_px: Standard deviation (px) of a measured coordinate at likelihood 1. It grows as 1 / likelihood.
-            agility_px_s: Standard deviation (px/s) of the change of velocity within one second.
+            velocity_noise_px_s: Standard deviation (px/s) of the change of velocity within one second.
             gate: Maximum distance of a measurement from its prediction, in standard deviations. Measurements
                 outside are ignored.
         """
         self._noise_variance = noise_px * noise_px
-        self._q = agility_px_s * agility_px_s
+        self._q = velocity_noise_px_s * velocity_noise_px_s
         self._gate_squared = gate * gate
         self._x = self._y = self._vx = self._vy = 0.0
         self._p_place = self._p_both = self._p_velocity = 0.0

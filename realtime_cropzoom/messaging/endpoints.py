@@ -85,11 +85,11 @@ def check_free(name: str, endpoint: str) -> None:
         return
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise ConfigError(f"{name} is {endpoint}, but that file is there and is no socket; give another path")
-    if answers(path):
+    if is_listening(path):
         raise ConfigError(f"{name} is {endpoint}, which is in use by another program; give another path")
 
 
-def answers(where: str | int) -> bool:
+def is_listening(where: str | int) -> bool:
     """Return whether a program listens at the path of a Unix socket (str) or at a TCP port of this machine (int)."""
     family = sockets.AF_UNIX if isinstance(where, str) else sockets.AF_INET
     with sockets.socket(family, sockets.SOCK_STREAM) as probe, suppress(OSError):

@@ -1,7 +1,7 @@
 """CURVE security of ZeroMQ sockets: decides which clients may connect, and reports why a server refused this client.
 
-A ``Guard`` protects all sockets that are bound in one context. With keys, each connection is encrypted, and is
-accepted only if the client knows the run's public key and its own key is in the folder of clients at that moment:
+A ``ConnectionGuard`` protects all sockets that are bound in one context. With keys, each connection is encrypted, and
+is accepted only if the client knows the run's public key and its own key is in the folder of clients at that moment:
 the guard reads the folder for each connection. Without keys the guard only ensures that no other machine can reach
 the endpoints, unless ``insecure`` allows it. In both cases it cuts off connections that send more than their
 allowance, and accepts no connection of ZMTP before version 3, which a web page can imitate.
@@ -96,11 +96,11 @@ class Security:
     """Keys of the run: only its clients may connect. None means no keys."""
     insecure: bool = False
     """Without keys: whether endpoints may be bound that other machines can reach."""
-    refusals: RejectedConnections = field(default_factory=RejectedConnections)
+    rejected: RejectedConnections = field(default_factory=RejectedConnections)
     """Counts of the rejected connections."""
 
 
-class Guard:
+class ConnectionGuard:
     """Protects the sockets of one context. ``bind`` them, ``start``, and ``close`` before the sockets are closed.
 
     Call all methods from the thread that owns the sockets.
@@ -112,10 +112,10 @@ class Guard:
         self._monitors: dict[zmq.Socket[bytes], tuple[str, Connections]] = {}
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._door: zmq.Socket[bytes] | None = None
+        self._zap_socket: zmq.Socket[bytes] | None = None
         if self._keys is not None:  # before any socket is bound, so that each is protected from the start
-            self._door = context.socket(zmq.REP)
-            self._door.bind(_ZAP)
+            self._zap_socket = context.socket(zmq.REP)
+            self._zap_socket.bind(_ZAP)
 
     def bind(self, socket: zmq.Socket[bytes], name: str, endpoint: str, allowance: Allowance = SUBSCRIPTIONS) -> str:
         """Bind a socket. Call it before ``start``.
@@ -175,14 +175,14 @@ class Guard:
         for socket in self._watched():
             socket.close(linger=0)
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> ConnectionGuard:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def _watched(self) -> list[zmq.Socket[bytes]]:
-        return [*self._monitors] if self._door is None else [self._door, *self._monitors]
+        return [*self._monitors] if self._zap_socket is None else [self._zap_socket, *self._monitors]
 
     def _watch(self) -> None:
         poller = zmq.Poller()
@@ -190,13 +190,13 @@ class Guard:
             poller.register(socket, zmq.POLLIN)
         while not self._over.is_set():
             for socket, _ in poller.poll(_POLL_MS):
-                if socket is self._door:
+                if socket is self._zap_socket:
                     self._answer(socket)
                 else:
                     self._note(socket, self._monitors[socket][1])
             for name, connections in self._monitors.values():
                 for why in connections.cut_off(now_ns()):
-                    self._security.refusals.add_cut_off(name, why)
+                    self._security.rejected.add_cut_off(name, why)
 
     def _answer(self, door: zmq.Socket[bytes]) -> None:
         """Answer whether a client may connect, in ZeroMQ's authentication protocol (ZAP, RFC 27)."""
@@ -204,15 +204,15 @@ class Guard:
         version, number, _, address, _, mechanism, *credentials = request
         name = None
         if mechanism == b"CURVE" and len(credentials) == 1:
-            name = self._name_of(z85.encode(credentials[0]), address.decode(errors="replace"))
+            name = self._find_client(z85.encode(credentials[0]), address.decode(errors="replace"))
         status = (b"400", b"not a client", b"") if name is None else (b"200", b"", name.encode())
         door.send_multipart([version, number, *status, b""])
 
-    def _name_of(self, key: bytes, address: str) -> str | None:
+    def _find_client(self, key: bytes, address: str) -> str | None:
         assert self._keys is not None
         name = allowed_clients(self._keys.clients).get(key)
         if name is None:
-            self._security.refusals.add_key(key.decode(), address, self._keys.clients)
+            self._security.rejected.add_key(key.decode(), address, self._keys.clients)
         return name
 
     def _note(self, events: zmq.Socket[bytes], connections: Connections) -> None:
@@ -224,7 +224,7 @@ class Guard:
             elif event == zmq.EVENT_DISCONNECTED:
                 connections.ended(value)
             elif self._keys is not None:
-                self._security.refusals.add(without_key=event != zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+                self._security.rejected.add(without_key=event != zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 
 
 def take_subscriptions_only(socket: zmq.Socket[bytes]) -> None:
@@ -265,9 +265,9 @@ class HandshakeMonitor:
         self.succeeded = False
         """Whether a handshake with the endpoint has succeeded at least once."""
         self.events = monitor(context, socket, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        """Socket that is readable when there are events for ``judge``."""
+        """Socket that is readable when there are events for ``check``."""
 
-    def judge(self) -> str | None:
+    def check(self) -> str | None:
         """Process the waiting events.
 
         If ZeroMQ continues to connect, the fault may pass: that is only logged as a warning.

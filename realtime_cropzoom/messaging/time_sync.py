@@ -105,7 +105,7 @@ def estimate(exchanges: Iterable[Exchange]) -> ClockOffset | None:
     return ClockOffset(twice // 2, best.roundtrip_ns // 2 + 1, best.back_ns)
 
 
-def better(old: ClockOffset | None, new: ClockOffset) -> ClockOffset:
+def select_offset(old: ClockOffset | None, new: ClockOffset) -> ClockOffset:
     """Return the more certain of two measurements of a clock.
 
     If the two contradict each other, a clock has stepped meanwhile, for example because it stood still while its
@@ -164,7 +164,7 @@ class ClockSync:
     """Measures the offset of the clock that the last hello names."""
 
     def __init__(self, subscribed: str, keys: ClientKeys | None = None) -> None:
-        """Start nothing yet: ``attend`` starts the thread.
+        """Start nothing yet: ``follow`` starts the thread.
 
         Args:
             subscribed: Endpoint from which the hellos come.
@@ -176,7 +176,7 @@ class ClockSync:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
-    def attend(self, hello: HelloMessage) -> None:
+    def follow(self, hello: HelloMessage) -> None:
         """Measure the clock of ``hello`` from now on, if it is not ours and the hello names a time server."""
         endpoint = endpoint_seen_from(self._subscribed, hello.echo)
         if hello.clock in (None, clock_id()) or endpoint is None:
@@ -213,7 +213,7 @@ class ClockSync:
                 if target and offset:
                     known = self._measured
                     old = known[1] if known and known[0].clock == target.clock else None
-                    self._measured = target, better(old, offset)
+                    self._measured = target, select_offset(old, offset)
                 self._wake.wait(_EVERY_S if offset or not target else _RETRY_S)
 
     def _measure(self, context: zmq.Context[zmq.Socket[bytes]], target: _Target) -> ClockOffset | None:

@@ -39,7 +39,7 @@ from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, blank_cells, box_cells, pose_cells, pose_header
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.factory import SYNTHETIC
-from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
+from realtime_cropzoom.sources.recording_table import find_gaps, read_schedule
 from realtime_cropzoom.types import ActiveBox, Box, Detection, Frame, FrameMeta, Keypoints, State
 
 COMMAND = "pipeline"
@@ -113,7 +113,7 @@ class OfflinePipeline:
                 schedule = self._schedule(reader.info, source)
                 for note in box_notes(self._models.pose, self._rule, schedule):
                     self._say(note)
-                gaps = gaps_in(source, schedule) if self._models.reach else Gaps()
+                gaps = find_gaps(source, schedule) if self._models.reach else Gaps()
                 if problem := gaps.problem(source):
                     self._warn(problem)
                 with self._rows_file(final, made_of) as poses, self._boxes_file(final, made_of) as boxes:
@@ -155,7 +155,7 @@ class OfflinePipeline:
         s = self._settings
         if s.schedule is None:
             return LockstepSchedule(s.state_limits(), s.detector_every)
-        schedule = schedule_for(s.schedule, source)
+        schedule = read_schedule(s.schedule, source)
         if s.frames is None and info.frame_count not in (None, len(schedule)):
             frames = count_frames(source)  # a header counts frames that do not decode, too
             if frames != len(schedule):

@@ -42,7 +42,7 @@ from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, 
 from realtime_cropzoom.sessions.dlc_csv import Labels, labels_outside, read_header, read_labels
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell
 from realtime_cropzoom.sources.image_file import depth_note
-from realtime_cropzoom.sources.recording_table import gaps_in
+from realtime_cropzoom.sources.recording_table import find_gaps
 from realtime_cropzoom.types import Box, Float32, Float64, FrameMeta, Keypoints, State
 
 COMMAND = "predict"
@@ -147,7 +147,7 @@ class Predictor:
         lane: OrderedInference[int] = self._lane(edge_of_videos=True)
         look, stamps = _Look(self._model), dict[int, tuple[FrameMeta, Box]]()
         count = 0
-        gaps = gaps_in(str(video)) if self._model.reach else Gaps()
+        gaps = find_gaps(str(video)) if self._model.reach else Gaps()
         if problem := gaps.problem(str(video)):
             self._warn(problem)
         ends_before = frozenset(gaps.before)

@@ -13,7 +13,7 @@ import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
 
-_FEW = 5
+_MAX_WRAP_GAP = 5
 """So few frames left over by rounding go to the training set."""
 
 
@@ -65,7 +65,7 @@ def _sizes(count: int, train_prob: float, val_prob: float | None) -> tuple[int, 
         )
     train, validation = math.floor(train_prob * count), math.floor(val_prob * count)
     left = count - train - validation
-    if left < _FEW:
+    if left < _MAX_WRAP_GAP:
         train += left
     if validation == 0:
         train, validation = train - 1, 1

@@ -14,7 +14,7 @@ from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.stats import Rate
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
-from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
+from realtime_cropzoom.sources.live.reconnect import ReconnectingSource, ReconnectPolicy
 from realtime_cropzoom.types import FrameMeta, StreamState
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class CaptureStage(Stage):
         realtime: bool,
         frames: int | None,
         speed: float = 1.0,
-        reconnect: Policy | None = None,
+        reconnect: ReconnectPolicy | None = None,
         stall_after_ms: float = 500.0,
     ) -> None:
         """``speed`` is of files that play at their own pace, ``reconnect`` and ``stall_after_ms`` of live sources."""
@@ -49,9 +49,9 @@ class CaptureStage(Stage):
         self._realtime = realtime
         self._limit = frames
         self._speed = speed
-        self._policy = reconnect or Policy()
+        self._policy = reconnect or ReconnectPolicy()
         self._stall_after_ms = stall_after_ms
-        self._reconnecting: Reconnecting | None = None
+        self._reconnecting: ReconnectingSource | None = None
         self._last_ns = 0
         self.lost = 0
         """Frames that the camera says it has taken and that never came."""
@@ -137,7 +137,7 @@ class CaptureStage(Stage):
         """Open the source, then capture until it ends or the run does."""
         source = self._open_source()
         if source.info.live:
-            source = self._reconnecting = Reconnecting(source, self._open_source, self._policy, self.control.stop)
+            source = self._reconnecting = ReconnectingSource(source, self._open_source, self._policy, self.control.stop)
         try:
             self.info = source.info
             self._opened.set()

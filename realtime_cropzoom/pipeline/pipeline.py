@@ -67,8 +67,8 @@ from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy,
 from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.base import Source, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.sources.live.reconnect import Policy
-from realtime_cropzoom.sources.recording_table import gaps_in, schedule_for
+from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
+from realtime_cropzoom.sources.recording_table import find_gaps, read_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Pipeline:
             realtime=not self._lockstep,
             frames=settings.frames,
             speed=settings.speed,
-            reconnect=Policy(settings.reconnect_for_s, settings.changed == "adapt"),
+            reconnect=ReconnectPolicy(settings.reconnect_for_s, settings.changed == "adapt"),
             stall_after_ms=settings.stall_after_ms,
         )
         self._account: RunReporter | None = None
@@ -211,7 +211,7 @@ class Pipeline:
         slot = BoxSlot(schedule)
         self._account = account = RunReporter(s, info, models, self.control, self._anchor_ns, calibration)
         from_begin = s.start_s == 0 and not s.loop
-        gaps = gaps_in(s.source, schedule) if models.reach and from_begin else Gaps()
+        gaps = find_gaps(s.source, schedule) if models.reach and from_begin else Gaps()
         if problem := gaps.problem(str(s.source)):
             account.lacking.append(problem)
 
@@ -269,7 +269,7 @@ class Pipeline:
     def _schedule(self) -> Schedule:
         s = self.settings
         if s.schedule is not None:
-            return schedule_for(s.schedule, s.source)
+            return read_schedule(s.schedule, s.source)
         if self._lockstep:
             return LockstepSchedule(s.state_limits(), s.detector_every)
         return LatestSchedule(s.state_limits())

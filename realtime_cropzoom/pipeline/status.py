@@ -128,8 +128,8 @@ class RunReporter:
             too_old=stages.publish.too_old if stages and stages.publish else 0,
             recorded=sum(r.recording.recorded for r in recorders if not isinstance(r, CropRecorder)),
             unrecorded=sum(r.recording.dropped_count() for r in recorders),
-            refused=stages.publish.refusals.count if stages and stages.publish else 0,
-            cut_off=stages.publish.refusals.cut_off if stages and stages.publish else 0,
+            refused=stages.publish.rejected.count if stages and stages.publish else 0,
+            cut_off=stages.publish.rejected.cut_off if stages and stages.publish else 0,
         )
 
     def stream(self) -> StreamState:
@@ -163,9 +163,9 @@ class RunReporter:
             "stale": stages.capture.stale,
             "clock_drift": _rounded(stages.capture.drift.result()),
             "too_old": stages.publish.too_old if stages.publish else 0,
-            "refused": stages.publish.refusals.count if stages.publish else 0,
-            "cut_off": stages.publish.refusals.cut_off if stages.publish else 0,
-            "refused_keys": dict(stages.publish.refusals.keys) if stages.publish else {},
+            "refused": stages.publish.rejected.count if stages.publish else 0,
+            "cut_off": stages.publish.rejected.cut_off if stages.publish else 0,
+            "refused_keys": dict(stages.publish.rejected.keys) if stages.publish else {},
             "animal": stages.write.quality.summary() if ended else None,
             "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
             "restarts": {stage.stage: stage.restarts.count for stage in _with_models(stages)},

@@ -15,7 +15,7 @@ from realtime_cropzoom.plots.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.sessions.files import footage_of
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.sources.recording_table import captured_frames, is_recording_of
+from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     try:
         image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
         # A run's own recording may lack frames; its table says which of them it shows.
-        recorded = captured_frames(source) if is_recording_of(source, tables.path) else None
+        recorded = read_captured_frames(source) if is_recording_of(source, tables.path) else None
         for index, captured in zip(recorded or itertools.count(), opened.frames(), strict=False):
             if index in wanted:
                 captured.copy_to(image)

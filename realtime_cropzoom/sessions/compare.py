@@ -16,7 +16,7 @@ import pandas as pd
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.sessions.table import SessionTables, read_session
-from realtime_cropzoom.sources.recording_table import captured_frames
+from realtime_cropzoom.sources.recording_table import read_captured_frames
 from realtime_cropzoom.types import Float64
 
 _QUANTILES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
@@ -153,7 +153,9 @@ def _read(path: Path) -> _Side:
     """A run over a recording of ours numbers its frames as that does; its table says how they were captured."""
     tables = read_session(path)
     rows = len(tables.poses)
-    recorded = captured_frames(tables.source) if tables.live and tables.source and "://" not in tables.source else None
+    recorded = (
+        read_captured_frames(tables.source) if tables.live and tables.source and "://" not in tables.source else None
+    )
     if recorded is not None and rows > len(recorded):
         raise DataError(f"{path} has {rows} frames, but its recording {tables.source} has {len(recorded)}")
     return _Side(tables, np.arange(rows, dtype=np.float64) if recorded is None else np.array(recorded[:rows], float))

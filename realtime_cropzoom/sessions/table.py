@@ -14,7 +14,7 @@ import pandas as pd
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.filters import PoseFilter, chosen_filter
+from realtime_cropzoom.filters import PoseFilter, build_filter
 from realtime_cropzoom.sessions.dlc_csv import Predictions, read_header, read_predictions
 from realtime_cropzoom.sessions.files import (
     SessionFiles,
@@ -156,7 +156,7 @@ def read_session(
     frames = frames if seconds is None else frames.assign(time_s=seconds)
     poses = _poses_by_frame(predictions, numbers, complete, count)
     settings = read_settings(files.poses.parent) if files.live else {}
-    pose_filter = chosen_filter(settings if filter is None else {**settings, "filter": filter}, poses.shape[1])
+    pose_filter = build_filter(settings if filter is None else {**settings, "filter": filter}, poses.shape[1])
     own_calibration = files.poses.with_name(CALIBRATION)
     if calibration is None and files.live and own_calibration.exists():
         calibration = own_calibration

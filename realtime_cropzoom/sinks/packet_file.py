@@ -17,7 +17,7 @@ import av
 
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.sinks.muxer_file import OutputFile
-from realtime_cropzoom.sources.encoded import CodecParameters, CodedFrame, EncodedFrames
+from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrame, EncodedFrames
 from realtime_cropzoom.types import FrameMeta
 
 _FRAMES = 1 << 13
@@ -62,8 +62,8 @@ class DropToKeyFrameQueue:
         with self._changed:
             while self._wait_when_full and not self._has_room(coded) and not self._closed:
                 self._changed.wait(_POLL_S)
-            begins = coded is not None and coded.begins
-            if self._closed or not self._has_room(coded) or (self._dropping and not begins):
+            starts_with_key_frame = coded is not None and coded.starts_with_key_frame
+            if self._closed or not self._has_room(coded) or (self._dropping and not starts_with_key_frame):
                 self._dropping = True
                 return
             self._dropping = False
@@ -154,7 +154,7 @@ class PacketFile:
             self.on_disk = self.muxed
         self._file.close()
 
-    def _mux(self, frame: CodedFrame, ticks: int) -> None:
+    def _mux(self, frame: EncodedFrame, ticks: int) -> None:
         if self.error is not None:
             return
         packet = av.Packet(frame.data)

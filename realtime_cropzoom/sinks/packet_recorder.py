@@ -55,7 +55,7 @@ class PacketRecorder(Stage):
         self.recording = recording
         self._ring = ring
         self._queue = DropToKeyFrameQueue(limit_bytes, wait_when_full=lockstep)
-        self._last_moments = ShutdownGrace(control)
+        self._grace = ShutdownGrace(control)
         self._ended = threading.Event()
         self._next_index = 0
 
@@ -78,7 +78,7 @@ class PacketRecorder(Stage):
             self._record_all()
         finally:
             self._queue.close()
-            self._leave_out_up_to(self._ring.newest + 1, RUN_ENDED)
+            self._mark_dropped_up_to(self._ring.newest + 1, RUN_ENDED)
             self.recording.close()
 
     def _record_all(self) -> None:
@@ -88,18 +88,18 @@ class PacketRecorder(Stage):
             if frame is not None:
                 self._record(frame)
             elif ended:
-                self._leave_out_up_to(self._ring.newest + 1, TOO_SLOW)
+                self._mark_dropped_up_to(self._ring.newest + 1, TOO_SLOW)
                 return
 
     def _record(self, frame: QueuedFrame) -> None:
-        self._leave_out_up_to(frame.stamp.index, TOO_SLOW)
+        self._mark_dropped_up_to(frame.stamp.index, TOO_SLOW)
         self._next_index = frame.stamp.index + 1
-        if self._last_moments.over():
-            self.recording.leave_out([frame.stamp], RUN_ENDED)
+        if self._grace.over():
+            self.recording.mark_dropped([frame.stamp], RUN_ENDED)
         else:
             self.recording.write(frame.stamp, frame.coded)
 
-    def _leave_out_up_to(self, index: int, why: str) -> None:
+    def _mark_dropped_up_to(self, index: int, why: str) -> None:
         """Mark the frames up to ``index`` that the queue dropped."""
-        self.recording.leave_out(self._ring.stamps(self._next_index, index), why)
+        self.recording.mark_dropped(self._ring.stamps(self._next_index, index), why)
         self._next_index = max(self._next_index, index)

@@ -27,13 +27,13 @@ from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.sinks.packet_file import SUFFIX
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder, ShutdownGrace
 from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
-from realtime_cropzoom.sinks.video_encoder import Codec, suffix_of
+from realtime_cropzoom.sinks.video_encoder import Codec, video_suffix
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.encoded import CodecParameters, NotCopyable
 from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, UInt8
 
 _QUEUE = 1 << 16
-_GIVE_WAY_S = 0.02
+_MAX_POSE_WAIT_S = 0.02
 """Maximum time (s) to delay encoding a frame until its pose is done. Encoding immediately would compete with the
 models for CPU and memory. It is bounded, so that a hung model cannot stop the recording."""
 
@@ -46,7 +46,7 @@ class FrameRecorder(Stage):
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._last_moments = ShutdownGrace(control)
+        self._grace = ShutdownGrace(control)
         self._ended = threading.Event()
         self._lockstep = lockstep
         self._posed, self._pose_done = -1, threading.Event()
@@ -68,7 +68,7 @@ class FrameRecorder(Stage):
             self._record_all()
         finally:
             first = self._reader.next_index
-            self.recording.leave_out(self._ring.stamps(first, self._ring.newest + 1), RUN_ENDED)
+            self.recording.mark_dropped(self._ring.stamps(first, self._ring.newest + 1), RUN_ENDED)
             self.recording.close()
 
     def _record_all(self) -> None:
@@ -82,16 +82,16 @@ class FrameRecorder(Stage):
                     return
                 continue
             with lease:
-                self.recording.leave_out(lease.skipped, TOO_SLOW)
-                if self._last_moments.over():
-                    self.recording.leave_out([lease.frame.stamp], RUN_ENDED)
+                self.recording.mark_dropped(lease.skipped, TOO_SLOW)
+                if self._grace.over():
+                    self.recording.mark_dropped([lease.frame.stamp], RUN_ENDED)
                 else:
-                    self._give_way(lease.frame.stamp.index)
+                    self._wait_for_pose(lease.frame.stamp.index)
                     self.recording.write(lease.frame.stamp, lease.frame.image, lease)
 
-    def _give_way(self, index: int) -> None:
-        """Wait until the pose stage is done with the frame, at most ``_GIVE_WAY_S`` and while the ring has room."""
-        deadline = time.monotonic() + _GIVE_WAY_S
+    def _wait_for_pose(self, index: int) -> None:
+        """Wait until the frame has its pose, at most ``_MAX_POSE_WAIT_S`` and while the ring has room."""
+        deadline = time.monotonic() + _MAX_POSE_WAIT_S
         while not (self._lockstep or self._posed >= index or self.control.stop.is_set()):
             left_s = deadline - time.monotonic()
             if left_s <= 0 or self._ring.newest - index > len(self._ring.pixels) // 2:
@@ -111,7 +111,7 @@ class CropRecorder(Sink):
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._last_moments = ShutdownGrace(control)
+        self._grace = ShutdownGrace(control)
         self._edge: Edge = edge
         self._heard_of = -1
 
@@ -141,11 +141,11 @@ class CropRecorder(Sink):
     def _record(self, record: Record) -> None:
         stamp, box = record.stamp, record.in_force.box
         unheard_of = self._ring.stamps(self._reader.next_index, stamp.index)  # dropped from a queue that was full
-        self.recording.leave_out(unheard_of, TOO_SLOW)
+        self.recording.mark_dropped(unheard_of, TOO_SLOW)
         lease = self._reader.take_frame(stamp.index)
-        if box is None or lease is None or self._last_moments.over():
+        if box is None or lease is None or self._grace.over():
             why = NO_BOX if box is None else TOO_SLOW if lease is None else RUN_ENDED
-            self.recording.leave_out([stamp], why)
+            self.recording.mark_dropped([stamp], why)
             if lease is not None:
                 lease.release()
             return
@@ -199,11 +199,11 @@ def make_recorders(
         limit_bytes = settings.record_buffer * info.width * info.height * 3
         recorders.append(PacketRecorder(copied, ring, control, limit_bytes=limit_bytes, lockstep=lockstep))
     elif settings.record != NONE:
-        video = folder / f"{info.name}{suffix_of(codec)}"
+        video = folder / f"{info.name}{video_suffix(codec)}"
         frames = EncodedRecording(video, (info.width, info.height), info.fps, codec)
         recorders.append(FrameRecorder(frames, ring, control, lockstep=lockstep))
     if settings.record_crops:
-        video = folder / f"{info.name}_crops{suffix_of(codec)}"
+        video = folder / f"{info.name}_crops{video_suffix(codec)}"
         crops = EncodedRecording(video, (even(crop_size[0]), even(crop_size[1])), info.fps, codec)
         recorders.append(CropRecorder(crops, ring, control, edge=settings.edge, lockstep=lockstep))
     return tuple(recorders)

@@ -23,7 +23,7 @@ from realtime_cropzoom.runtime.worker import in_a_line
 from realtime_cropzoom.sinks.packet_file import PacketFile
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder
 from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrames
-from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS, recording_table
+from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS, recording_table_path
 from realtime_cropzoom.types import FrameMeta, UInt8
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Recording(Generic[_File]):
         """Create both files; return whether that succeeded."""
         with self._started.reporting():
             self._file = self.open_video()
-            self._table = RowFile(recording_table(self.video), RECORDING_COLUMNS + "\n")
+            self._table = RowFile(recording_table_path(self.video), RECORDING_COLUMNS + "\n")
             self._started.ready()
         if self._started.error is not None and self._file is not None:
             self._file.close()
@@ -111,7 +111,7 @@ class Recording(Generic[_File]):
         except Exception as error:
             raise SinkError(f"cannot record {self.video.name}: {in_a_line(error)}") from error
 
-    def leave_out(self, stamps: Sequence[FrameMeta], why: str) -> None:
+    def mark_dropped(self, stamps: Sequence[FrameMeta], why: str) -> None:
         """Mark frames that are not recorded."""
         self._waiting.extend((stamp, -1, why) for stamp in stamps)
         self._settle()
@@ -156,7 +156,7 @@ class Recording(Generic[_File]):
             problems.append(problem)
         return problems
 
-    def _gave(self, stamp: FrameMeta, frames: int = 1) -> None:
+    def _count_given(self, stamp: FrameMeta, frames: int = 1) -> None:
         """Note that the video was given ``frames`` frames, the last of which is the captured one."""
         assert self._file is not None
         self._given += frames
@@ -216,7 +216,7 @@ class EncodedRecording(Recording[VideoEncoder]):
         lease.release()
         if frame is not None:
             self._file.write(frame, stamp.pts_ns)
-        self._gave(stamp)
+        self._count_given(stamp)
 
 
 class CopiedRecording(Recording[PacketFile]):
@@ -239,9 +239,9 @@ class CopiedRecording(Recording[PacketFile]):
         """
         assert self._file is not None
         if coded is None:
-            self.leave_out([stamp], NO_KEY_FRAME)
-        elif not coded.coding.goes_on_as(self._coding):
-            self.leave_out([stamp], CHANGED)
+            self.mark_dropped([stamp], NO_KEY_FRAME)
+        elif not coded.coding.is_compatible_with(self._coding):
+            self.mark_dropped([stamp], CHANGED)
         else:
             self._file.write(coded, stamp.pts_ns)
-            self._gave(stamp, len(coded.frames))
+            self._count_given(stamp, len(coded.frames))

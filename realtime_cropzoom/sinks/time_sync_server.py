@@ -11,7 +11,7 @@ import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.connections import REQUESTS
-from realtime_cropzoom.messaging.security import Guard, Security
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.time_sync import MARK_BYTES, EchoReply
 from realtime_cropzoom.runtime.started import Started
 
@@ -79,7 +79,7 @@ class EchoServer:
             self._started.reporting(),
             zmq.Context() as context,
             context.socket(zmq.ROUTER) as socket,
-            Guard(context, self._security) as guard,
+            ConnectionGuard(context, self._security) as guard,
         ):
             self._bind(guard, socket)
             self._started.ready()
@@ -91,7 +91,7 @@ class EchoServer:
                 if answered == _ANSWERS_AT_ONCE:
                     self._stop.wait(_REST_S)
 
-    def _bind(self, guard: Guard, socket: zmq.Socket[bytes]) -> None:
+    def _bind(self, guard: ConnectionGuard, socket: zmq.Socket[bytes]) -> None:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
         socket.set(zmq.RCVHWM, _QUEUE)

@@ -55,7 +55,7 @@ _FORMATS: dict[Codec, _Format] = {
 }
 
 
-def suffix_of(codec: Codec) -> str:
+def video_suffix(codec: Codec) -> str:
     """Return the file suffix for a codec, with its dot."""
     return _FORMATS[codec].suffix
 

@@ -25,7 +25,7 @@ from realtime_cropzoom.messaging.message import (
     encode,
     topic,
 )
-from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
 from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message
 from realtime_cropzoom.runtime.started import Started
@@ -110,7 +110,7 @@ class ZmqSink(Sink):
         """Number of poses that were not sent because of their age."""
         self.bound_to: list[str] = []
         """The bound endpoints of poses: port 0 or * is replaced by the actual number."""
-        self.refusals = self._security.refusals
+        self.rejected = self._security.rejected
         """Rejected connections."""
         self.latency = Histogram()
         """Time (ms) from capture until the message is given to the socket, of frames with a pose."""
@@ -143,7 +143,7 @@ class ZmqSink(Sink):
             with (
                 context.socket(zmq.XPUB) as poses,
                 context.socket(zmq.PUB) as latest,
-                Guard(context, self._security) as guard,  # closed before the sockets are
+                ConnectionGuard(context, self._security) as guard,  # closed before the sockets are
             ):
                 try:
                     self._bind(guard, poses, latest)
@@ -154,7 +154,7 @@ class ZmqSink(Sink):
                     if self._echo is not None:
                         self._echo.stop()
 
-    def _bind(self, guard: Guard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
+    def _bind(self, guard: ConnectionGuard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         poses.set(zmq.XPUB_VERBOSE, 1)
         poses.set(zmq.SNDHWM, _HIGH_WATER_MARK)
         latest.set(zmq.CONFLATE, 1)
@@ -177,7 +177,7 @@ class ZmqSink(Sink):
             raise SinkError(_why_not(self._echo.endpoint, error)) from error
         self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
 
-    def _publish_all(self, guard: Guard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
+    def _publish_all(self, guard: ConnectionGuard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         self._send(poses, self._hello)
         beat_ns, greet_ns = now_ns() + _HEARTBEAT_NS, 0
         stream, ended = self._speaker.stream(), False
@@ -211,7 +211,7 @@ class ZmqSink(Sink):
         stream = self._speaker.stream()
         return before if stream is StreamState.ENDED else stream
 
-    def _greet(self, guard: Guard, poses: zmq.Socket[bytes]) -> None:
+    def _greet(self, guard: ConnectionGuard, poses: zmq.Socket[bytes]) -> None:
         """Send the hello message again if a client has subscribed."""
         subscribed = False
         with suppress(zmq.Again):  # further subscriptions wait for the next call

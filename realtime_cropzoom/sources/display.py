@@ -58,16 +58,20 @@ class Turn:
 AS_IT_IS = Turn()
 
 
-def turn_of(frame: av.VideoFrame) -> Turn:
+def read_turn(frame: av.VideoFrame) -> Turn:
     """Return the turn that a decoded frame needs for display; ``AS_IT_IS`` if it has no display matrix."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return AS_IT_IS
     values = np.frombuffer(bytes(matrix), np.int32)
-    return turn_by(*(float(v) for v in (values[0], values[1], values[3], values[4]))) if len(values) == 9 else AS_IT_IS
+    return (
+        turn_from_matrix(*(float(v) for v in (values[0], values[1], values[3], values[4])))
+        if len(values) == 9
+        else AS_IT_IS
+    )
 
 
-def turn_by(a: float, b: float, c: float, d: float) -> Turn:
+def turn_from_matrix(a: float, b: float, c: float, d: float) -> Turn:
     """Return the turn for a display matrix.
 
     Args:

@@ -17,7 +17,7 @@ class CodecParameters:
     key_frame: bytes
     """A frame at which decoding may begin, with all parameters that a decoder needs."""
 
-    def goes_on_as(self, other: CodecParameters) -> bool:
+    def is_compatible_with(self, other: CodecParameters) -> bool:
         """Return whether frames with the parameters ``other`` may follow in the same file."""
         return (self.codec, self.width, self.height) == (other.codec, other.width, other.height)
 
@@ -34,7 +34,7 @@ PIXELS = NotCopyable("it gives pixels, and no compressed stream")
 
 
 @dataclass(frozen=True, slots=True)
-class CodedFrame:
+class EncodedFrame:
     """One compressed frame."""
 
     data: bytes
@@ -47,11 +47,11 @@ class EncodedFrames:
     """A compressed captured frame, preceded by uncaptured frames that it needs for decoding."""
 
     coding: CodecParameters
-    frames: tuple[CodedFrame, ...]
+    frames: tuple[EncodedFrame, ...]
     """The frames in decoding order; the last one is the captured frame. Never empty."""
 
     @property
-    def begins(self) -> bool:
+    def starts_with_key_frame(self) -> bool:
         """Whether decoding may begin with the first frame."""
         return self.frames[0].is_key
 

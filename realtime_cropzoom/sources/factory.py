@@ -132,7 +132,7 @@ def _exists(path: Path, *, is_address: bool) -> bool:
 def _open_path(path: Path, options: SourceOptions) -> Source:
     if not _exists(path, is_address=True) and (meant := _not_there(str(path))):
         raise SourceError(meant)
-    from realtime_cropzoom.sources.looping import Looping
+    from realtime_cropzoom.sources.looping import LoopingSource
 
     def opened() -> Source:
         if is_folder(path):
@@ -143,7 +143,7 @@ def _open_path(path: Path, options: SourceOptions) -> Source:
 
         return VideoFile(path, options.start_s, keep_packets=options.keep_packets)
 
-    return Looping(opened) if options.loop else opened()
+    return LoopingSource(opened) if options.loop else opened()
 
 
 def _open_registered(spec: str, scheme: str, rest: str, options: SourceOptions) -> Source:

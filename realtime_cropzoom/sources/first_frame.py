@@ -13,7 +13,7 @@ from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import UInt8
 
 
-def first_frame(source: str, start_s: float = 0.0) -> UInt8:
+def read_first_frame(source: str, start_s: float = 0.0) -> UInt8:
     """Return one frame of ``source``, as a run sees it.
 
     An image is read as a run reads it: its EXIF orientation is ignored.

@@ -32,7 +32,7 @@ class Gap:
     """Time (ns) of that frame."""
 
 
-class Gaps:
+class GapDetector:
     """Collects frame times in presentation order and packet positions in the file, and finds the gaps."""
 
     def __init__(self, tick_ns: float) -> None:

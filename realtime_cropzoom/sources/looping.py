@@ -9,7 +9,7 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.base import CapturedFrame, Source
 
 
-class Looping:
+class LoopingSource:
     """Source that opens another one again at its end. Frame time continues across the seam by one interval."""
 
     def __init__(self, open_source: Callable[[], Source]) -> None:

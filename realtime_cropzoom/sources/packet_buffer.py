@@ -13,7 +13,7 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
-from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, CodedFrame, EncodedFrames, NotCopyable
+from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, EncodedFrame, EncodedFrames, NotCopyable
 
 _CODECS = ("h264", "hevc", "mjpeg")
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
@@ -38,7 +38,7 @@ class PacketBuffer:
         """
         self._why_not = _obstacle(stream) if keep else PIXELS
         self._codec: str = stream.codec_context.name
-        self._frames: list[CodedFrame] = []
+        self._frames: list[EncodedFrame] = []
         self._bytes = 0
         self._began = False
         self._coding: CodecParameters | None = None
@@ -62,23 +62,23 @@ class PacketBuffer:
         if self._why_not:
             return
         if len(frames) != 1 or frames[0].pts != packet.pts:
-            self.spoil()
+            self.invalidate()
             return
-        data = self._plain(packet)
+        data = self._to_annexb(packet)
         kinds = set(_kinds(self._codec, data))
         is_key = bool(frames[0].key_frame) and (self._codec not in _KEYS or bool(kinds & _KEYS[self._codec]))
         if is_key:
-            self.spoil()
+            self.invalidate()
             self._began = True
             if self._codec in _KEYS and not kinds & _PARAMETERS[self._codec]:
                 data = self._parameters + data
         if self._began:
-            self._frames.append(CodedFrame(data, is_key))
+            self._frames.append(EncodedFrame(data, is_key))
             self._bytes += len(data)
         if self._bytes > _LONGEST_BYTES:
-            self.spoil()
+            self.invalidate()
 
-    def spoil(self) -> None:
+    def invalidate(self) -> None:
         """Drop the buffered packets and all further ones up to the next key frame."""
         self._frames, self._bytes, self._began = [], 0, False
 
@@ -103,7 +103,7 @@ class PacketBuffer:
         frames, self._frames, self._bytes = tuple(self._frames), [], 0
         return EncodedFrames(self._coding, frames)
 
-    def _plain(self, packet: av.Packet[Any]) -> bytes:
+    def _to_annexb(self, packet: av.Packet[Any]) -> bytes:
         """Return a copy of the bytes, H.264 and H.265 as Annex B. A camera's driver may own the buffer, and has few."""
         data = bytes(packet)
         if self._filter is None:

@@ -17,12 +17,12 @@ from realtime_cropzoom.inference.schedule import FileSchedule, Gaps, Schedule
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
 
 
-def recording_table(video: Path) -> Path:
+def recording_table_path(video: Path) -> Path:
     """Return the path of the table of a recording."""
     return video.with_name(f"{video.stem}_recording.csv")
 
 
-def captured_frames(video: str | Path) -> list[int] | None:
+def read_captured_frames(video: str | Path) -> list[int] | None:
     """Return the number of the captured frame for each frame of ``video``, as ``VideoFile`` plays it.
 
     Returns:
@@ -31,14 +31,14 @@ def captured_frames(video: str | Path) -> list[int] | None:
     Raises:
         DataError: if the table cannot be read.
     """
-    recorded = _recorded(recording_table(Path(video)))
+    recorded = _recorded(recording_table_path(Path(video)))
     return None if recorded is None else list(recorded)
 
 
-def left_out_numbers(video: Path) -> frozenset[int]:
+def read_uncaptured(video: Path) -> frozenset[int]:
     """Return the numbers of the uncaptured frames in a recording; empty if it is not a recording of a run."""
     try:
-        numbers = set((_recorded(recording_table(video)) or {}).values())
+        numbers = set((_recorded(recording_table_path(video)) or {}).values())
     except DataError:  # another program's table
         return frozenset()
     return frozenset(range(max(numbers, default=0))) - numbers
@@ -66,11 +66,11 @@ def is_recording_of(video: str | Path, poses: Path) -> bool:
         video: The video file.
         poses: The pose file of the run.
     """
-    table = recording_table(poses)
-    return table.is_file() and recording_table(Path(video)).resolve() == table.resolve()
+    table = recording_table_path(poses)
+    return table.is_file() and recording_table_path(Path(video)).resolve() == table.resolve()
 
 
-def gaps_in(source: str | None, schedule: Schedule | None = None) -> Gaps:
+def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:
     """Return the captured frames that the recording of a run lacks; no gaps for any other source.
 
     Args:
@@ -82,13 +82,13 @@ def gaps_in(source: str | None, schedule: Schedule | None = None) -> Gaps:
     if source is None or "://" in source:
         return Gaps()
     try:
-        frames = captured_frames(user_path(source))
+        frames = read_captured_frames(user_path(source))
     except DataError:  # another program's table
         return Gaps()
     return Gaps() if frames is None else Gaps.between(frames, ())
 
 
-def schedule_for(path: Path, source: str | None) -> FileSchedule:
+def read_schedule(path: Path, source: str | None) -> FileSchedule:
     """Read a recorded schedule of boxes for ``source``.
 
     If ``source`` is the recording of a run and ``path`` the file of boxes beside it, each frame gets the box
@@ -108,5 +108,5 @@ def schedule_for(path: Path, source: str | None) -> FileSchedule:
     video = user_path(source)
     if user_path(path).resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
         return schedule
-    frames = captured_frames(video)
+    frames = read_captured_frames(video)
     return schedule if frames is None else schedule.of_frames(frames)

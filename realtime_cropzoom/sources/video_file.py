@@ -25,14 +25,14 @@ from realtime_cropzoom.sources.container import (
     other_videos,
     promised_length_s,
 )
-from realtime_cropzoom.sources.display import TURNED, Turn, copy_rgb, turn_of
+from realtime_cropzoom.sources.display import TURNED, Turn, copy_rgb, read_turn
 from realtime_cropzoom.sources.frame_times import DecodingOrder, FrameTimes
-from realtime_cropzoom.sources.gaps import Gaps
+from realtime_cropzoom.sources.gaps import GapDetector
 from realtime_cropzoom.sources.image_file import bits_note
 from realtime_cropzoom.sources.joined import grown_problem, joined_problem
 from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 from realtime_cropzoom.sources.recorded_times import recorded_times
-from realtime_cropzoom.sources.recording_table import left_out_numbers, recording_table
+from realtime_cropzoom.sources.recording_table import read_uncaptured, recording_table_path
 
 _ONE_THREAD_PIXELS = 1280 * 1024
 """Maximum frame size (pixels) for a single decoding thread. More threads would only take CPU from the models."""
@@ -71,7 +71,7 @@ class VideoFile:
         check_is_file(path)
         self._path = path
         self._keep_packets = keep_packets
-        self._not_captured = left_out_numbers(path)
+        self._not_captured = read_uncaptured(path)
         self._open()
         self._reformatter = VideoReformatter()
         self._undecodable = _Count()
@@ -106,7 +106,7 @@ class VideoFile:
             time_ns = self._times.time(index, own_ns)
             self._watch_times(index, own_ns)
             first_ns = time_ns if first_ns is None else first_ns
-            turn = turn_of(frame)
+            turn = read_turn(frame)
             width, height = turn.size(frame.width, frame.height)
             device_ns = None if frame.time is None else round(frame.time * 1e9)
             yield CapturedFrame(
@@ -165,7 +165,7 @@ class VideoFile:
 
     def _lost(self) -> str:
         """Return, in words, which frames are missing between others, beyond those that did not decode."""
-        own = is_file(recording_table(self._path)) or self._recorded.are_known
+        own = is_file(recording_table_path(self._path)) or self._recorded.are_known
         gaps = self._gaps.lost(own=own, reordered=self._stream.codec_context.has_b_frames) if self._ended else []
         if self._gaps.frames_in(gaps) <= self._undecodable.count:
             return ""
@@ -186,7 +186,7 @@ class VideoFile:
             )  # fmt: skip
 
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
-        stream, turn = self._stream, turn_of(first)
+        stream, turn = self._stream, read_turn(first)
         rate = stream.average_rate or stream.guessed_rate
         width, height = turn.size(first.width, first.height)
         count = stream.frames if stream.frames > 0 and not self._start_s else None
@@ -256,7 +256,7 @@ class VideoFile:
         jumbled = container == "avi" and context.name in ("h264", "hevc") and context.has_b_frames
         self._order = DecodingOrder() if jumbled else None
         self._has_times = has_times(self._container)
-        self._gaps = Gaps(float(self._stream.time_base or 0) * 1e9)
+        self._gaps = GapDetector(float(self._stream.time_base or 0) * 1e9)
         self._places_are_known = container.startswith("matroska") and len(self._container.streams) == 1
 
     def _decode(self) -> Iterator[_Decoded]:
@@ -292,7 +292,7 @@ class VideoFile:
         except av.FFmpegError as error:
             logger.debug("%s: a packet does not decode: %s", self._path, plainly(error))
             self._undecodable.add(seconds)
-            self._trail.spoil()
+            self._trail.invalidate()
             return []
         if packet.size:
             self._trail.add(packet, frames)

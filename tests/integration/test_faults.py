@@ -30,7 +30,7 @@ from realtime_cropzoom.messaging.message import Message, StatusMessage
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.runtime.worker import RunControl
-from realtime_cropzoom.sources.live.reconnect import Policy, ReconnectBackoff, Reconnecting
+from realtime_cropzoom.sources.live.reconnect import ReconnectBackoff, ReconnectingSource, ReconnectPolicy
 from realtime_cropzoom.types import StreamState
 
 
@@ -75,7 +75,7 @@ def test_frame_time_goes_on_over_the_gap_and_an_old_box_says_so(unplugged: Run) 
         assert (pose.state == "tracking") == (pose.box.frame >= 20)
 
 
-def simulated(monkeypatch: pytest.MonkeyPatch, camera: Camera, policy: Policy, seconds: float) -> list[float]:
+def simulated(monkeypatch: pytest.MonkeyPatch, camera: Camera, policy: ReconnectPolicy, seconds: float) -> list[float]:
     """Read a camera for so long by a clock that only waiting moves on; return when it was tried to reach it."""
     clock, tries = 0.0, []
 
@@ -90,7 +90,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, camera: Camera, policy: Policy, s
         return camera.open()
 
     monkeypatch.setattr("realtime_cropzoom.sources.live.reconnect.now_ns", lambda: round(clock * 1e9))
-    for _ in Reconnecting(camera.open(), reopen, policy, Stop()).frames():
+    for _ in ReconnectingSource(camera.open(), reopen, policy, Stop()).frames():
         pass
     return tries
 
@@ -98,7 +98,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, camera: Camera, policy: Policy, s
 @pytest.mark.parametrize("after", [0, 100], ids=["stays gone", "comes back for a moment each time"])
 def test_a_camera_is_tried_again_at_a_measured_pace(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     camera = Camera(Segment(3), *[Segment(0)] * after)
-    tries = simulated(monkeypatch, camera, Policy(), 900)
+    tries = simulated(monkeypatch, camera, ReconnectPolicy(), 900)
     assert tries[:5] == [0, 1, 3, 7, 15]
     assert all(later - first >= 60 for first, later in zip(tries, tries[5:], strict=False)), "at most 5 a minute"
     assert max(later - first for first, later in pairwise(tries[5:])) <= 12, "and no less often"
@@ -114,14 +114,14 @@ def test_after_a_quiet_minute_the_first_try_is_at_once_again() -> None:
 
 
 def test_without_a_limit_it_is_waited_for_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(simulated(monkeypatch, Camera(Segment(3)), Policy(), 24 * 3600.0)) > 7000
+    assert len(simulated(monkeypatch, Camera(Segment(3)), ReconnectPolicy(), 24 * 3600.0)) > 7000
 
 
 @pytest.mark.parametrize("after", [0, 100], ids=["stays gone", "comes back without a frame"])
 def test_it_is_given_up_at_the_configured_limit(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     camera = Camera(Segment(3), *[Segment(0)] * after)
     with pytest.raises(SourceError, match=r"film has been gone for 50 s \((no such device|the cable is out)\)"):
-        simulated(monkeypatch, camera, Policy(give_up_after_s=50), 900)
+        simulated(monkeypatch, camera, ReconnectPolicy(give_up_after_s=50), 900)
 
 
 def test_giving_up_ends_the_run_with_the_reason_and_all_files(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_how_long_frames_may_stay_away(fps: float | None, silent_ms: int, says: 
     camera, stage = Camera(Segment(1, fps=60.0)), CaptureStage(Film, RunControl(), realtime=True, frames=None)
     source = camera.open()
     object.__setattr__(source.info, "fps", fps)
-    stage._reconnecting = Reconnecting(source, camera.open, Policy(), stage.control.stop)  # type: ignore[arg-type]
+    stage._reconnecting = ReconnectingSource(source, camera.open, ReconnectPolicy(), stage.control.stop)  # type: ignore[arg-type]
     stage.info, stage._last_ns = source.info, 10**12
     stage.is_alive = lambda: True  # type: ignore[method-assign]
     assert stage.stream(10**12 + silent_ms * 10**6) is StreamState(says)

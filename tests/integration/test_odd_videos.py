@@ -25,7 +25,7 @@ from support.offline_fixtures import Workplace, first_packets, frames_of, poses_
 from support.pipelines import make_settings, run_to_end, tiny_models
 
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.display import turn_by
+from realtime_cropzoom.sources.display import turn_from_matrix
 from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
@@ -224,8 +224,8 @@ def test_an_odd_angle_is_said_and_left_out(degrees: float, work: Workplace) -> N
 
 
 def test_a_shear_is_said() -> None:
-    assert "shear" in turn_by(1, 0, 0.5, 1).left_out
-    assert turn_by(1, 0.01, 0, 1).left_out == ""
+    assert "shear" in turn_from_matrix(1, 0, 0.5, 1).left_out
+    assert turn_from_matrix(1, 0.01, 0, 1).left_out == ""
 
 
 def test_a_video_that_changes_its_size_is_done_up_to_there(work: Workplace) -> None:

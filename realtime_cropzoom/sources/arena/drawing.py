@@ -62,7 +62,7 @@ class MouseBrush:
     head: Sprite
 
     @classmethod
-    def dipped(cls, body_px: float, blur_px: float, exposure_s: float, look: Appearance, seed: int) -> MouseBrush:
+    def paint(cls, body_px: float, blur_px: float, exposure_s: float, look: Appearance, seed: int) -> MouseBrush:
         """A brush with its sprites painted."""
         body, head = paint_body(body_px, look, seed), paint_head(body_px, look, seed)
         return cls(body_px, blur_px, exposure_s, look, body, head)

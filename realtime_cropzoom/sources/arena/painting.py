@@ -41,7 +41,7 @@ class Appearance:
     """Fraction of the light that is missing in the farthest corner, 0..1."""
 
 
-def look_of(seed: int, coat: int | None, floor: int | None) -> Appearance:
+def choose_appearance(seed: int, coat: int | None, floor: int | None) -> Appearance:
     """The look of a seed: warm, the floor always well apart from the coat; given gray levels go first."""
     draw = np.random.default_rng([seed, 2])
     gray = draw.uniform(38, 72) if coat is None else float(coat)

@@ -21,7 +21,7 @@ import numpy as np
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sources.arena.drawing import MouseBrush
 from realtime_cropzoom.sources.arena.motion import Trajectory
-from realtime_cropzoom.sources.arena.painting import look_of, paint_arena
+from realtime_cropzoom.sources.arena.painting import choose_appearance, paint_arena
 from realtime_cropzoom.sources.arena.posture import Posture, Rect
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
@@ -182,8 +182,8 @@ class Arena:
         inset = (margin_px + 1) / self._body_px
         self._floor = Rect(inset, inset, (s.width - 1) / self._body_px - inset, (s.height - 1) / self._body_px - inset)
         self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed)
-        look = look_of(s.seed, s.coat, s.floor)
-        self._brush = MouseBrush.dipped(self._body_px, s.blur * unit, s.exposure_ms / 1000, look, s.seed)
+        look = choose_appearance(s.seed, s.coat, s.floor)
+        self._brush = MouseBrush.paint(self._body_px, s.blur * unit, s.exposure_ms / 1000, look, s.seed)
         # The noise is never negative, so that adding it is one saturating addition of bytes: its mean is
         # taken off the picture beforehand.
         mean = math.ceil(2.5 * s.noise)

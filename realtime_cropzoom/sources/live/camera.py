@@ -19,7 +19,7 @@ import av
 from realtime_cropzoom.errors import SourceError, plainly
 from realtime_cropzoom.sources.base import SourceInfo, SourceOptions
 from realtime_cropzoom.sources.live import v4l2
-from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo
+from realtime_cropzoom.sources.live.live_video import LOW_DELAY, LiveVideo, StreamAddress
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedCamera:
     """A connected camera."""
 
     spec: str
@@ -64,7 +64,7 @@ def open_camera(which: str, options: SourceOptions) -> LiveVideo:
         raise SourceError(f"camera:{which}: cameras of {sys.platform} are unknown; expected Linux, Windows or macOS")
     url = _URLS[system](which)
     camera = LiveVideo(
-        Address(
+        StreamAddress(
             url,
             f"camera:{which}",
             re.sub(r"[^A-Za-z0-9.-]+", "_", f"camera_{which.removeprefix('/dev/')}").strip("_"),
@@ -106,11 +106,11 @@ def compare(info: SourceInfo, pixel_format: str, options: SourceOptions) -> list
     return differences
 
 
-def list_cameras() -> list[Listed]:
+def list_cameras() -> list[ListedCamera]:
     """Return the cameras of the operating system; empty if the system or PyAV cannot list them."""
     system = _FORMATS.get(sys.platform)
     if system == "v4l2":
-        return [Listed(f"camera:{d.path}", d.name, d.modes, d.problem) for d in v4l2.list_devices()]
+        return [ListedCamera(f"camera:{d.path}", d.name, d.modes, d.problem) for d in v4l2.list_devices()]
     if system is None or not hasattr(av, "enumerate_input_devices"):  # PyAV has it since 17
         return []
     try:
@@ -119,7 +119,7 @@ def list_cameras() -> list[Listed]:
         logger.warning("cameras cannot be listed: %s", plainly(error))
         return []
     videos = [d for d in found if "video" in (getattr(d, "media_types", None) or ["video"])]
-    return [Listed(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
+    return [ListedCamera(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
 
 
 def _linux_url(which: str) -> str:

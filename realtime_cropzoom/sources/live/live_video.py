@@ -21,9 +21,9 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError, plainly
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions, never
 from realtime_cropzoom.sources.container import ANY_LETTERS, readable
-from realtime_cropzoom.sources.display import TURNED, copy_rgb, turn_of
+from realtime_cropzoom.sources.display import TURNED, copy_rgb, read_turn
 from realtime_cropzoom.sources.live.decode_recovery import LEANING, Recovery
-from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
+from realtime_cropzoom.sources.live.staleness import FrameClock, StalenessFilter
 from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _NO_CLOCK = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class StreamAddress:
     """Address of a camera or stream, and the options for opening it."""
 
     url: str
@@ -66,7 +66,7 @@ class Address:
 class LiveVideo:
     """Camera or stream. One thread opens, reads and closes it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: StreamAddress) -> None:
         """Open ``address`` and wait for the first intact frame.
 
         Raises:
@@ -102,7 +102,7 @@ class LiveVideo:
         Raises:
             SourceError: if frames stop arriving, stay damaged, or the stream ends.
         """
-        fresh = Freshness(self.info.fps)
+        fresh = StalenessFilter(self.info.fps)
         has_clock = self._container.format.name not in _NO_CLOCK
         clock = FrameClock()
         lost_before = stale_before = 0
@@ -112,10 +112,10 @@ class LiveVideo:
             lost_before += self._left_out
             self._left_out = 0
             own_ns = round(frame.time * 1e9) if has_clock and frame.time is not None else None
-            if fresh.is_old(received_ns, waited_ns, own_ns):
+            if fresh.is_stale(received_ns, waited_ns, own_ns):
                 stale_before += 1
                 continue
-            turn = turn_of(frame)
+            turn = read_turn(frame)
             width, height = turn.size(frame.width, frame.height)
             yield CapturedFrame(
                 clock.frame_time_ns(own_ns, received_ns), own_ns, width, height,
@@ -152,7 +152,7 @@ class LiveVideo:
             rate = stream.average_rate
             self.pixel_format = frame.format.name if context.name in ("rawvideo", "wrapped_avframe") else context.name
             self._waited_ns = self._left_out = 0
-            turn = turn_of(frame)
+            turn = read_turn(frame)
             width, height = turn.size(frame.width, frame.height)
             return SourceInfo(
                 self._address.name, width, height, float(rate) if rate else None, None, live=True,
@@ -207,7 +207,7 @@ class LiveVideo:
     def _leave_out(self, damaged: int) -> None:
         self._damaged += damaged
         self._left_out += damaged
-        self._trail.spoil()
+        self._trail.invalidate()
 
     def _check_patience(self, deadline_ns: int | None) -> None:
         """Raise SourceError if no intact frame comes in time, before the first one or after damage."""
@@ -237,7 +237,7 @@ class LiveVideo:
             yield packet
 
 
-def of_cameras_only(name: str, options: SourceOptions) -> list[str]:
+def camera_option_notes(name: str, options: SourceOptions) -> list[str]:
     """Return a message about set options that only cameras have; empty if none is set.
 
     Args:

@@ -117,7 +117,7 @@ class ReconnectBackoff:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ReconnectPolicy:
     """Policy for a live source that is lost."""
 
     give_up_after_s: float | None = None
@@ -126,10 +126,10 @@ class Policy:
     """Whether to scale frames of another size to the size of the first one, instead of refusing them."""
 
 
-class Reconnecting:
+class ReconnectingSource:
     """Live source that is opened again when it is lost. One thread uses it; other threads may read ``state``."""
 
-    def __init__(self, source: Source, reopen: Callable[[], Source], policy: Policy, stop: Event) -> None:
+    def __init__(self, source: Source, reopen: Callable[[], Source], policy: ReconnectPolicy, stop: Event) -> None:
         self.info: SourceInfo = source.info
         self.state = StreamState.LIVE
         self.reconnects = 0
@@ -138,7 +138,7 @@ class Reconnecting:
         self._problems: list[str] = []
         self._first_ns: int | None = None
         self._last_pts_ns = -1
-        self._pacing = ReconnectBackoff()
+        self._backoff = ReconnectBackoff()
         self._gone_ns: int | None = None
         """Time (ns) since which no frame came; None while frames come. Reopening without a frame does not count."""
 
@@ -206,14 +206,14 @@ class Reconnecting:
         self._gone_ns = gone_ns = now_ns() if self._gone_ns is None else self._gone_ns
         while True:
             at_ns, limit_s = now_ns(), self._policy.give_up_after_s
-            delay_s, gone_s = self._pacing.delay_s(at_ns), (at_ns - gone_ns) / 1e9
+            delay_s, gone_s = self._backoff.delay_s(at_ns), (at_ns - gone_ns) / 1e9
             if limit_s is not None:  # the last try is at the limit, not when the next one would be due
                 if gone_s >= limit_s:
                     raise SourceError(f"{self.info.name} has been gone for {gone_s:.0f} s ({reason}); giving up")
                 delay_s = min(delay_s, limit_s - gone_s)
             if self._stop.wait(delay_s):
                 return None
-            self._pacing.tried(now_ns())
+            self._backoff.tried(now_ns())
             try:
                 source = self._reopen()
             except SourceError as error:

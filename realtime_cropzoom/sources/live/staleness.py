@@ -19,7 +19,7 @@ _DRIFT = 1e-3
 """Maximum relative rate error of a camera's clock."""
 
 
-class Freshness:
+class StalenessFilter:
     """Distinguishes frames that waited in a buffer from frames that arrive as they are taken.
 
     A server may start with frames that it stored, a second of frames may arrive in a burst after the
@@ -38,7 +38,7 @@ class Freshness:
         self._lead_ns: int | None = None
         """Arrival time minus own time (ns) of the last fresh frame; None if unknown."""
 
-    def is_old(self, received_ns: int, waited_ns: int, own_ns: int | None = None) -> bool:
+    def is_stale(self, received_ns: int, waited_ns: int, own_ns: int | None = None) -> bool:
         """Return whether a frame was stale when it arrived.
 
         Args:
@@ -56,14 +56,14 @@ class Freshness:
         lead_ns = None if own_ns is None else received_ns - own_ns
         if self._settled_at_ns is not None and received_ns < self._settled_at_ns:
             held_up = lead_ns is not None and self._lead_ns is not None and lead_ns - self._lead_ns > _STALL_NS
-            if self._rushes(received_ns, own_ns) or held_up or waited_ns < _AT_ONCE * self._interval_ns:
+            if self._in_burst(received_ns, own_ns) or held_up or waited_ns < _AT_ONCE * self._interval_ns:
                 return True
         elif last_ns is not None and self._settled_at_ns is None:
             self._interval_ns += 0.05 * (received_ns - last_ns - self._interval_ns)
         self._settled_at_ns, self._lead_ns = None, lead_ns
         return False
 
-    def _rushes(self, received_ns: int, own_ns: int | None) -> bool:
+    def _in_burst(self, received_ns: int, own_ns: int | None) -> bool:
         """Return whether frames arrive faster than they were taken. A burst may pause when the network does."""
         if own_ns is None:
             return False

@@ -15,7 +15,7 @@ import av
 
 from realtime_cropzoom.errors import ConfigError, advised, plainly
 from realtime_cropzoom.sources.base import SourceOptions, without_password
-from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo, of_cameras_only
+from realtime_cropzoom.sources.live.live_video import LOW_DELAY, LiveVideo, StreamAddress, camera_option_notes
 
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
 """Maximum amount of data (bytes, µs) to read for probing the format. It is kept and decoded, although it may be old
@@ -48,12 +48,12 @@ def open_stream(spec: str, options: SourceOptions) -> LiveVideo:
         SourceError: if the stream cannot be opened.
         ConfigError: if the address is invalid.
     """
-    stream = LiveVideo(address_of(spec, options))
-    stream.info = replace(stream.info, notes=(*stream.info.notes, *of_cameras_only(stream.info.name, options)))
+    stream = LiveVideo(parse_address(spec, options))
+    stream.info = replace(stream.info, notes=(*stream.info.notes, *camera_option_notes(stream.info.name, options)))
     return stream
 
 
-def address_of(spec: str, options: SourceOptions) -> Address:
+def parse_address(spec: str, options: SourceOptions) -> StreamAddress:
     """Return the address and FFmpeg options for ``spec``.
 
     Args:
@@ -73,7 +73,7 @@ def address_of(spec: str, options: SourceOptions) -> Address:
     shown = without_password(url)
     if not parts.netloc:
         raise ConfigError(f"{shown} names no host; expected an address such as rtsp://192.168.1.20/stream1")
-    return Address(
+    return StreamAddress(
         url,
         shown,
         re.sub(r"[^A-Za-z0-9.-]+", "_", f"{parts.scheme}_{parts.netloc.rpartition('@')[2]}{parts.path}").strip("_"),
@@ -112,7 +112,7 @@ def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
         )
     paced = graph if "realtime" in graph else f"{graph},realtime"
     return LiveVideo(
-        Address(
+        StreamAddress(
             paced,
             f"lavfi:{graph}",
             "lavfi",

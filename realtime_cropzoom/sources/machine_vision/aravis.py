@@ -109,7 +109,7 @@ class _Error(ctypes.Structure):
     _fields_ = (("domain", ctypes.c_uint32), ("code", c_int), ("message", c_char_p))
 
 
-class Library:
+class AravisLibrary:
     """Calls functions of Aravis by their name."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class Library:
         if error:
             message = error.contents.message or b"an unknown error"
             self._c.g_error_free(error)
-            raise SourceError(_plain(" ".join(message.decode(errors="replace").split())))
+            raise SourceError(_to_annexb(" ".join(message.decode(errors="replace").split())))
         return result
 
     def strings(self, name: str, *arguments: Any) -> list[str]:
@@ -161,13 +161,13 @@ class Library:
 
 
 @cache
-def library() -> Library:
+def library() -> AravisLibrary:
     """Load Aravis once.
 
     Raises:
         SourceError: if the library is missing or too old; it says what to install.
     """
-    return Library()
+    return AravisLibrary()
 
 
 def _load() -> ctypes.CDLL:
@@ -191,7 +191,7 @@ def devices() -> Iterator[dict[str, str]]:
         yield {key: (value or b"").decode(errors="replace") for key, value in about.items()}
 
 
-def buffer_data(arv: Library, buffer: int) -> UInt8:
+def buffer_data(arv: AravisLibrary, buffer: int) -> UInt8:
     """Return the bytes of a buffer as a flat uint8 array without a copy, valid until the buffer is pushed back."""
     size = c_size_t(0)
     address = arv("arv_buffer_get_data", buffer, byref(size))
@@ -200,7 +200,7 @@ def buffer_data(arv: Library, buffer: int) -> UInt8:
     return np.ctypeslib.as_array(ctypes.cast(address, POINTER(ctypes.c_uint8)), (size.value,))
 
 
-def _plain(said: str) -> str:
+def _to_annexb(said: str) -> str:
     """Return an Aravis error in plain words; an unknown one unchanged, as it may name a feature."""
     logger.debug("Aravis: %s", said)
     return next((plain for part, plain in _PLAIN.items() if part in said.lower()), said)

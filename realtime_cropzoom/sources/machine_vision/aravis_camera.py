@@ -18,7 +18,7 @@ _POLL_S = 0.1
 _RELEASED_WITHIN_S = 0.25
 
 
-class Camera:
+class AravisCamera:
     """An open Aravis camera. ``call("set_gain", 3.0)`` calls ``arv_camera_set_gain``."""
 
     def __init__(self, name: str | None) -> None:
@@ -149,7 +149,7 @@ class Camera:
                 self._arv("g_object_unref", held)
 
 
-def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool]) -> Camera:
+def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool]) -> AravisCamera:
     """Open a camera in a thread of its own, because a camera that does not answer blocks for seconds.
 
     Args:
@@ -160,12 +160,12 @@ def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool])
     Raises:
         SourceError: if the camera cannot be opened in time or the run has ended.
     """
-    done: Future[Camera] = Future()
+    done: Future[AravisCamera] = Future()
 
     def work() -> None:
         camera = problem = None
         try:
-            camera = Camera(name)
+            camera = AravisCamera(name)
         except BaseException as error:
             problem = error
         if not done.set_running_or_notify_cancel():  # the caller has given up

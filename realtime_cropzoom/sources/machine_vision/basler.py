@@ -32,7 +32,7 @@ _POLL_MS = 100
 _NO_ID = 2**64 - 1
 
 
-class Nodes:
+class CameraNodes:
     """Nodes of a camera: reads, sets and executes its features. Errors of pylon are passed on to the caller."""
 
     def __init__(self, node_map: Any, title: str) -> None:
@@ -175,15 +175,15 @@ class BaslerCamera:
     """An open camera. Incomplete frames are counted and dropped."""
 
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
-        self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
+        self._stopped, self._read_timeout_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
         self._pylon = _pypylon()
-        self._tally = FrameLossCounter()
+        self._losses = FrameLossCounter()
         self._why = ""
         with _in_words(f"basler:{spec.name or ''} cannot be opened"):
             self._camera = self._find(spec.name)
             try:
                 self._camera.Open()
-                self._nodes = Nodes(self._camera.GetNodeMap(), self._camera.GetDeviceInfo().GetFriendlyName())
+                self._nodes = CameraNodes(self._camera.GetNodeMap(), self._camera.GetDeviceInfo().GetFriendlyName())
                 self.info = self._set_up(spec, options)
             except BaseException:
                 self._camera.DestroyDevice()
@@ -198,24 +198,24 @@ class BaslerCamera:
         with _in_words(f"{self.info.name} broke off"):
             # Deliver every frame in order, from a queue that covers short pauses; later stages decide what to skip.
             self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
-        heard_ns = now_ns()
+        last_frame_ns = now_ns()
         while not self._stopped():
             with _in_words(f"{self.info.name} broke off"):
                 result = self._camera.RetrieveResult(_POLL_MS, self._pylon.TimeoutHandling_Return)
-                captured = self._whole(result) if result.IsValid() else None
+                captured = self._complete_frame(result) if result.IsValid() else None
             if captured is None:
                 result.Release()
-                heard_ns = self._bear_silence(heard_ns)
+                last_frame_ns = self._bear_silence(last_frame_ns)
                 continue
             try:
-                heard_ns = now_ns()
+                last_frame_ns = now_ns()
                 yield captured
             finally:
                 result.Release()
 
     def problems(self) -> list[str]:
         """Return messages about lost frames, with the reason that pylon gave."""
-        return [*self._tally.problems(self.info.name), *([f"{self.info.name}: {self._why}"] if self._why else [])]
+        return [*self._losses.problems(self.info.name), *([f"{self.info.name}: {self._why}"] if self._why else [])]
 
     def execute(self, command: str) -> None:
         """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError if it fails."""
@@ -264,17 +264,17 @@ class BaslerCamera:
         name = run_name(about.GetModelName(), about.GetSerialNumber())
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
 
-    def _whole(self, result: Any) -> CapturedFrame | None:
+    def _complete_frame(self, result: Any) -> CapturedFrame | None:
         """Return the grabbed frame; None if parts of it are missing."""
         received_ns = now_ns()
         if not result.GrabSucceeded():
-            self._tally.fail()
+            self._losses.fail()
             self._why = " ".join(str(result.GetErrorDescription()).split())
             return None
         width, height = result.GetWidth(), result.GetHeight()
         device_ns = result.GetTimeStamp() * 1_000_000_000 // self._ticks_a_second or None
         block_id = result.GetBlockID()
-        pts_ns, lost = self._tally.take(None if block_id == _NO_ID else block_id, device_ns, received_ns)
+        pts_ns, lost = self._losses.take(None if block_id == _NO_ID else block_id, device_ns, received_ns)
         return CapturedFrame(pts_ns, device_ns, width, height, partial(self._copy, result), lost_before=lost)
 
     def _copy(self, result: Any, out: UInt8) -> None:
@@ -282,14 +282,14 @@ class BaslerCamera:
 
     def _bear_silence(self, since_ns: int) -> int:
         """Return the time (ns) from which silence counts. Raises SourceError if it has lasted too long."""
-        name, limit_s = self.info.name, self._patience_s
+        name, limit_s = self.info.name, self._read_timeout_s
         if self._camera.IsCameraDeviceRemoved():
             raise SourceError(f"{name} was unplugged")
         if now_ns() - since_ns < limit_s * 1e9:
             return since_ns
-        if self._tally.failing:
+        if self._losses.failing:
             raise SourceError(
-                f"{name} has sent no whole frame for {limit_s:g} s, {self._tally.failing} incomplete ({self._why})"
+                f"{name} has sent no whole frame for {limit_s:g} s, {self._losses.failing} incomplete ({self._why})"
             )
         if self._triggered:  # no pulse is no fault, as long as the camera is there
             return now_ns()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 _SHORT_IDS = 65535
 """Maximum 16-bit frame id of GigE Vision. The next id is 1."""
-_FEW = 10_000
+_MAX_WRAP_GAP = 10_000
 """Maximum gap (frames) for treating a smaller id as a 16-bit wrap-around. A larger gap means that the camera
 restarted."""
-_SET_NS = 10_000_000_000
+_CLOCK_STEP_NS = 10_000_000_000
 """Difference (ns) between the steps of camera clock and host clock from which the camera clock counts as set."""
 
 
@@ -77,7 +77,7 @@ class FrameLossCounter:
         if frame_id > last:
             return frame_id - last - 1
         around = frame_id + _SHORT_IDS - last - 1
-        return around if last <= _SHORT_IDS and around < _FEW else 0
+        return around if last <= _SHORT_IDS and around < _MAX_WRAP_GAP else 0
 
     def _step_ns(self, device_ns: int | None, received_ns: int) -> int:
         assert self._last is not None
@@ -86,7 +86,7 @@ class FrameLossCounter:
         if device_ns is None or last_device_ns is None:
             return host_step
         step = device_ns - last_device_ns
-        if step >= 0 and abs(step - host_step) < _SET_NS:
+        if step >= 0 and abs(step - host_step) < _CLOCK_STEP_NS:
             return step
         self.clock_set += 1
         return host_step

@@ -64,9 +64,9 @@ class GenicamCamera:
     """An open camera. Incomplete frames are counted and dropped."""
 
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
-        self._stopped, self._patience_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
+        self._stopped, self._read_timeout_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
         self._arv = library()
-        self._tally = FrameLossCounter()
+        self._losses = FrameLossCounter()
         try:
             self._camera = open_camera(spec.name, options.open_timeout_s, options.stopped)
         except SourceError as error:
@@ -88,25 +88,25 @@ class GenicamCamera:
             SourceError: if no frame comes within ``read_timeout_s`` or the camera is gone.
         """
         self._camera.call("start_acquisition")
-        heard_ns = now_ns()
+        last_frame_ns = now_ns()
         while not self._stopped():
             buffer = self._arv("arv_stream_timeout_pop_buffer", self._stream, _POLL_US)
             if buffer is None:
-                heard_ns = self._bear_silence(heard_ns)
+                last_frame_ns = self._bear_silence(last_frame_ns)
                 continue
             try:
-                captured = self._whole(buffer)
+                captured = self._complete_frame(buffer)
                 if captured is not None:
-                    heard_ns = now_ns()
+                    last_frame_ns = now_ns()
                     yield captured
             finally:
                 self._arv("arv_stream_push_buffer", self._stream, buffer)
             if captured is None:
-                heard_ns = self._bear_silence(heard_ns)
+                last_frame_ns = self._bear_silence(last_frame_ns)
 
     def problems(self) -> list[str]:
         """Return messages about lost frames; empty if there were none."""
-        return self._tally.problems(self.info.name)
+        return self._losses.problems(self.info.name)
 
     def execute(self, command: str) -> None:
         """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError if it fails."""
@@ -158,19 +158,19 @@ class GenicamCamera:
         name = run_name(self._camera.title)
         return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=asked_fps)
 
-    def _whole(self, buffer: int) -> CapturedFrame | None:
+    def _complete_frame(self, buffer: int) -> CapturedFrame | None:
         """Return the frame in a buffer; None if parts of it are missing."""
         arv, received_ns = self._arv, now_ns()
         if arv("arv_buffer_get_status", buffer) != _SUCCESS:
-            self._tally.fail()
+            self._losses.fail()
             return None
         width, height = arv("arv_buffer_get_image_width", buffer), arv("arv_buffer_get_image_height", buffer)
         data = buffer_data(arv, buffer)
         if len(data) < self._format.image_bytes(width, height):
-            self._tally.fail()
+            self._losses.fail()
             return None
         device_ns = arv("arv_buffer_get_timestamp", buffer) or None
-        pts_ns, lost = self._tally.take(arv("arv_buffer_get_frame_id", buffer), device_ns, received_ns)
+        pts_ns, lost = self._losses.take(arv("arv_buffer_get_frame_id", buffer), device_ns, received_ns)
         return CapturedFrame(pts_ns, device_ns, width, height, partial(self._copy, data), lost_before=lost)
 
     def _copy(self, data: UInt8, out: UInt8) -> None:
@@ -181,14 +181,14 @@ class GenicamCamera:
         name = self.info.name
         if not self._camera.in_control:
             raise SourceError(f"{name} does not answer any more")
-        if now_ns() - since_ns < self._patience_s * 1e9:
+        if now_ns() - since_ns < self._read_timeout_s * 1e9:
             return since_ns
-        if self._tally.failing:
+        if self._losses.failing:
             raise SourceError(
-                f"{name} has sent no whole frame for {self._patience_s:g} s, {self._tally.failing} incomplete; "
+                f"{name} has sent no whole frame for {self._read_timeout_s:g} s, {self._losses.failing} incomplete; "
                 "see docs/how-to/genicam.md on packets"
             )
         if self._triggered:  # no pulse is no fault, as long as the camera is there
             self._camera.get_integer("Width")
             return now_ns()
-        raise SourceError(f"{name} has sent nothing for {self._patience_s:g} s")
+        raise SourceError(f"{name} has sent nothing for {self._read_timeout_s:g} s")

@@ -14,7 +14,7 @@ from pydantic import Field
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, plainly
 from realtime_cropzoom.messaging.endpoints import is_local
-from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
     Beats,
@@ -61,7 +61,7 @@ class ZmqPublish(Output):
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PUB)
         take_subscriptions_only(self._socket)
-        self._guard = Guard(self._context, Security())
+        self._guard = ConnectionGuard(self._context, Security())
         try:
             self.bound_to = self._guard.bind(self._socket, "zmq_publish", self._endpoint)
         except zmq.ZMQError as error:

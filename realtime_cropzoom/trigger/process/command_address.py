@@ -28,7 +28,7 @@ import zmq
 
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.files.atomic import write_text
-from realtime_cropzoom.messaging.endpoints import answers, check_reach
+from realtime_cropzoom.messaging.endpoints import check_reach, is_listening
 from realtime_cropzoom.messaging.keys import (
     ClientKeys,
     ServerKeys,
@@ -262,12 +262,12 @@ def _running(folder: Path) -> dict[str, Target]:
     """Name → address of each process that answers; what was left behind by others is passed over."""
     found = {}
     for path in sorted(folder.glob(f"*{_SOCKET}")):
-        if answers(str(path)):
+        if is_listening(str(path)):
             found[path.stem] = Target(f"{_IPC}{path}")
     for path in sorted(folder.glob(f"*{_PORT}")):
         with suppress(OSError, ValueError, KeyError, ConfigError):
             endpoint = json.loads(path.read_text(encoding="ascii"))["endpoint"]
-            if answers(int(endpoint.rpartition(":")[2])):
+            if is_listening(int(endpoint.rpartition(":")[2])):
                 found[path.stem] = Target(endpoint, read_client_keys(folder / f"{path.stem}.keys" / "local.key_secret"))
     return found
 

@@ -28,7 +28,7 @@ import zmq
 
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.messaging.connections import REQUESTS
-from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security, use_client_keys
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.engine.events import Order
@@ -141,7 +141,7 @@ class CommandServer:
             self._started.reporting(),
             zmq.Context() as context,
             context.socket(zmq.REP) as socket,
-            Guard(context, Security(self._address.keys)) as guard,
+            ConnectionGuard(context, Security(self._address.keys)) as guard,
         ):
             socket.set(zmq.LINGER, 200)
             socket.set(zmq.MAXMSGSIZE, _LARGEST_BYTES)

@@ -231,7 +231,7 @@ class TriggerProcess:
         message = self._subscriber.receive(self._patience_s())
         received_ns = now_ns()
         if message is not None:
-            self._subscriber.keep_to(message.camera)  # another one's end is not ours, nor its clock or keypoints
+            self._subscriber.select_camera(message.camera)  # another one's end is not ours, nor its clock or keypoints
         if isinstance(message, HelloMessage):
             self._greet(message)
         offset = self._subscriber.clock

@@ -16,7 +16,7 @@ from realtime_cropzoom.plots.image_files import write_figure
 from realtime_cropzoom.plots.session_pictures import footage
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.table import SessionTables, read_session
-from realtime_cropzoom.sources.first_frame import first_frame
+from realtime_cropzoom.sources.first_frame import read_first_frame
 from realtime_cropzoom.trigger.engine.events import Decision, Event, Received, Tick, Verdict, Withheld
 from realtime_cropzoom.trigger.engine.factory import build_engine, calibration_of
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
@@ -116,7 +116,7 @@ def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path
         return []
     try:
         tables = read_session(rehearsal.session)
-        image = first_frame(footage(tables))
+        image = read_first_frame(footage(tables))
         fired = list(_fired(rehearsal, tables, rules))
         picture = draw_zones(image, rules, calibration_of(rules, rules_path), _path(tables), fired)
         write_figure(folder / "zones.png", picture, dpi=ZONES_DPI)

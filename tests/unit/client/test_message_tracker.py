@@ -133,9 +133,9 @@ def test_other_cameras_are_passed_over_and_not_counted() -> None:
 
 def test_a_hello_is_that_of_its_run() -> None:
     inbox = filled(hello("r"), hello("r", "two"), pose(0))
-    assert inbox.hello_of(pose(0)) == hello("r")
-    assert inbox.hello_of(pose(0, "s")) is None
-    assert inbox.hello_of(pose(0, camera="three")) is None
+    assert inbox.find_hello(pose(0)) == hello("r")
+    assert inbox.find_hello(pose(0, "s")) is None
+    assert inbox.find_hello(pose(0, camera="three")) is None
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_the_sigma_is_how_far_off_the_kalman_filter_is() -> None:
 def test_kalman_is_what_the_matrices_say() -> None:
     """Against the textbook's matrices, over irregular times and likelihoods."""
     draw = np.random.default_rng(7)
-    pose_filter = make_filter("kalman", 1, noise_px=1.5, agility_px_s=700, gate=1e9)
+    pose_filter = make_filter("kalman", 1, noise_px=1.5, velocity_noise_px_s=700, gate=1e9)
     state, p = np.zeros((2, 2)), np.zeros((2, 2))
     time_ns = 0
     for step in range(60):

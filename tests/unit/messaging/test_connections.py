@@ -22,7 +22,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.connections import MEASURABLE, SENDS_TOO_MUCH, Allowance, Connections, bytes_received
 from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
-from realtime_cropzoom.messaging.security import Guard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.trigger.engine.events import Act, Action
 from realtime_cropzoom.trigger.outputs.base import Job
@@ -92,7 +92,7 @@ def _drain(peer: sockets.socket) -> None:
 @contextmanager
 def published(security: Security) -> Iterator[tuple[int, zmq.Socket[bytes]]]:
     """An XPUB socket with its guard, as a run has it."""
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, Guard(context, security) as guard:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, ConnectionGuard(context, security) as guard:
         socket.set(zmq.LINGER, 0)
         take_subscriptions_only(socket)
         endpoint = guard.bind(socket, "publish", "tcp://127.0.0.1:*")
@@ -112,7 +112,7 @@ def test_who_floods_subscriptions_is_cut_off_and_counted(blocks: Callable[[], It
             socket.send(b"pose", zmq.NOBLOCK)
             thread.join(0.005)
         if blocks is not huge_topics:  # ZeroMQ drops those by itself
-            wait_for(lambda: security.refusals.cut_off == 1, "the count")
+            wait_for(lambda: security.rejected.cut_off == 1, "the count")
 
 
 @measurable
@@ -244,7 +244,7 @@ def test_idle_connections_by_the_hundred_leave_room_for_who_comes(monkeypatch: p
         first.subscribe(b"")
         wait_for(lambda: socket.poll(10), "the subscription")
         idle = [sockets.create_connection(("127.0.0.1", port)) for _ in range(100)]
-        wait_for(lambda: security.refusals.cut_off >= 80, "the ends of idle connections")
+        wait_for(lambda: security.rejected.cut_off >= 80, "the ends of idle connections")
         with context.socket(zmq.SUB) as late:
             late.set(zmq.LINGER, 0)
             late.connect(f"tcp://127.0.0.1:{port}")
@@ -319,7 +319,7 @@ def test_what_comes_over_a_unix_socket_is_counted_by_hand() -> None:
 
 def test_who_leaves_is_no_sender() -> None:
     """ZeroMQ hands up an unsubscription for it, which came from nobody."""
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, Guard(context, Security()) as guard:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket, ConnectionGuard(context, Security()) as guard:
         port = port_of(guard.bind(socket, "publish", "tcp://127.0.0.1:*"))
         guard.start()
         with raw_subscriber(port) as peer:
@@ -348,7 +348,7 @@ def test_whatever_bytes_come_an_endpoint_stays_there(bound: Callable[[], Abstrac
 
 
 def bind(endpoint: str) -> None:
-    with zmq.Context() as context, context.socket(zmq.PUB) as socket, Guard(context, Security()) as guard:
+    with zmq.Context() as context, context.socket(zmq.PUB) as socket, ConnectionGuard(context, Security()) as guard:
         guard.bind(socket, "publish", endpoint)
 
 

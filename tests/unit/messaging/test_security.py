@@ -52,7 +52,7 @@ from realtime_cropzoom.messaging.keys import (
     read_server_keys,
 )
 from realtime_cropzoom.messaging.message import Counts, EndMessage, encode
-from realtime_cropzoom.messaging.security import Guard, Security, use_client_keys
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security, use_client_keys
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.report import report
 
@@ -299,7 +299,7 @@ class Server:
     def __init__(self, folder: Path | None) -> None:
         self.security = Security(None if folder is None else read_server_keys(folder))
         self.context = zmq.Context()
-        self.guard = Guard(self.context, self.security)
+        self.guard = ConnectionGuard(self.context, self.security)
         self.socket = self.context.socket(zmq.XPUB)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.XPUB_VERBOSER, 1)
@@ -308,7 +308,7 @@ class Server:
 
     @property
     def refused(self) -> int:
-        return self.security.refusals.count
+        return self.security.rejected.count
 
     def hears(self, subscriber: Subscriber) -> bool:
         """Whether the subscriber gets something. Raises what it raises."""
@@ -373,7 +373,7 @@ def test_a_key_that_is_taken_from_the_list_is_refused_and_named(server: Server, 
             assert time.monotonic() - began < SOON_S
         assert server.hears(early)
     wait_for(lambda: server.refused, "the count")
-    assert server.security.refusals.keys == {public: 1}
+    assert server.security.rejected.keys == {public: 1}
     with Subscriber(server.endpoint, keys=client_file(folder, "rig2")) as other:
         assert server.hears(other)
 
@@ -441,7 +441,7 @@ def test_without_a_key_nobody_comes_in(server: Server, caplog: pytest.LogCapture
     with Subscriber(server.endpoint) as subscriber:
         assert "keys" in gets_nothing(server, subscriber, caplog)
         wait_for(lambda: server.refused, "the count")
-    assert server.security.refusals.keys == {}
+    assert server.security.rejected.keys == {}
 
 
 def test_a_client_of_another_run_is_refused(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -485,7 +485,7 @@ def test_a_refusal_is_said_once_and_a_flood_of_keys_is_only_counted(
         wait_for(lambda: server.refused >= 70, "70 refusals")
         for socket in sockets:
             socket.close()
-    assert len(server.security.refusals.keys) == 64
+    assert len(server.security.rejected.keys) == 64
     assert sum("is not in" in record.getMessage() for record in caplog.records) == 64
 
 

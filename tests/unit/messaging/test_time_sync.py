@@ -24,10 +24,10 @@ from realtime_cropzoom.messaging.time_sync import (
     ClockSync,
     EchoReply,
     Exchange,
-    better,
     endpoint_beside,
     endpoint_seen_from,
     estimate,
+    select_offset,
 )
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
@@ -78,7 +78,7 @@ def test_the_offset_becomes_less_certain_with_time() -> None:
     ],
 )
 def test_which_of_two_measurements_counts(old: ClockOffset | None, new: ClockOffset, counts: str) -> None:
-    assert better(old, new) == (old if counts == "old" else new)
+    assert select_offset(old, new) == (old if counts == "old" else new)
 
 
 @pytest.mark.parametrize(
@@ -194,29 +194,29 @@ def keeper() -> Iterator[ClockSync]:
 
 def test_another_clock_is_measured_as_well_as_is_said(server: EchoServer, keeper: ClockSync) -> None:
     """Both clocks are this machine's, so that the true offset is known to the nanosecond."""
-    keeper.attend(hello(ELSEWHERE, server.endpoint))
+    keeper.follow(hello(ELSEWHERE, server.endpoint))
     offset = wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
     assert abs(offset.offset_ns - AHEAD_NS) <= offset.uncertainty_ns
     assert keeper.offset_to("a third one") is None
 
 
 def test_the_same_clock_needs_no_echo_and_no_thread(keeper: ClockSync) -> None:
-    keeper.attend(hello(clock_id(), "tcp://127.0.0.1:1"))
+    keeper.follow(hello(clock_id(), "tcp://127.0.0.1:1"))
     assert keeper.offset_to(clock_id()) == SAME_CLOCK
     assert "cropzoom-clock" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("clock", [None, ELSEWHERE])
 def test_without_a_clock_or_an_echo_nothing_is_known(keeper: ClockSync, clock: str | None) -> None:
-    keeper.attend(hello(clock, None))
+    keeper.follow(hello(clock, None))
     assert keeper.offset_to(clock) is None
 
 
 def test_an_echo_of_a_third_clock_is_not_believed(server: EchoServer, keeper: ClockSync) -> None:
-    keeper.attend(hello("the one before it was restarted", server.endpoint))
+    keeper.follow(hello("the one before it was restarted", server.endpoint))
     time.sleep(0.2)
     assert keeper.offset_to("the one before it was restarted") is None
-    keeper.attend(hello(ELSEWHERE, server.endpoint))
+    keeper.follow(hello(ELSEWHERE, server.endpoint))
     assert wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
 
 
@@ -225,7 +225,7 @@ def test_an_echo_that_talks_nonsense_is_not_believed_and_one_that_comes_late_is_
     with zmq.Context() as context, context.socket(zmq.ROUTER) as liar:
         liar.set(zmq.LINGER, 0)
         endpoint = f"tcp://127.0.0.1:{liar.bind_to_random_port('tcp://127.0.0.1')}"
-        keeper.attend(hello(ELSEWHERE, endpoint))
+        keeper.follow(hello(ELSEWHERE, endpoint))
         assert liar.poll(LONG_S * 1000)
         identity, mark = liar.recv_multipart()
         answer = msgspec.json.encode(EchoReply(ELSEWHERE, 10, 5))

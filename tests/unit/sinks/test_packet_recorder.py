@@ -46,7 +46,7 @@ from realtime_cropzoom.sessions.compare import compare
 from realtime_cropzoom.sinks import packet_file, packet_recorder
 from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, PacketFile, QueuedFrame
 from realtime_cropzoom.sources.base import CapturedFrame, Source
-from realtime_cropzoom.sources.encoded import CodecParameters, CodedFrame, EncodedFrames
+from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrame, EncodedFrames
 from realtime_cropzoom.sources.packet_buffer import PacketBuffer
 from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import FrameMeta
@@ -156,18 +156,22 @@ def test_after_damage_nothing_is_handed_on_up_to_a_key_frame(make_video: Callabl
     taken = []
     for index, trail in enumerate(trailed(make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES))):
         if index == 4:
-            trail.spoil()
+            trail.invalidate()
         coded = trail.take()
-        taken.append(coded is not None and coded.begins)
+        taken.append(coded is not None and coded.starts_with_key_frame)
         assert (coded is None) == (4 <= index < 10)
-    assert [index for index, begins in enumerate(taken) if begins] == [0, 10, 20]
+    assert [index for index, starts_with_key_frame in enumerate(taken) if starts_with_key_frame] == [0, 10, 20]
 
 
 def test_a_frame_that_is_key_in_name_only_begins_nothing(make_video: Callable[..., Path]) -> None:
     """A decoder calls a frame key from which it gets on its feet in time; a replay would begin with another picture."""
     clip = make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES)
     coded = [trail.take() for trail in trailed(clip, called_key=True)]
-    assert [index for index, frame in enumerate(coded) if frame is not None and frame.begins] == [0, 10, 20]
+    assert [index for index, frame in enumerate(coded) if frame is not None and frame.starts_with_key_frame] == [
+        0,
+        10,
+        20,
+    ]
 
 
 def test_a_stream_without_key_frames_does_not_fill_the_memory(
@@ -408,7 +412,7 @@ def test_memory_stays_while_packets_are_copied(tmp_path: Path, make_video: Calla
         coded = next(video.frames()).coded
         frame = coded() if coded is not None else None
     assert frame is not None
-    large = EncodedFrames(frame.coding, (CodedFrame(frame.coding.key_frame + bytes(50_000), is_key=True),))
+    large = EncodedFrames(frame.coding, (EncodedFrame(frame.coding.key_frame + bytes(50_000), is_key=True),))
     file, rss = PacketFile(tmp_path / "copy.mkv", frame.coding), []
     for index in range(1000):
         file.write(large, index * 10**7)
@@ -463,7 +467,7 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path: Path) -> None:
 
 def queued(index: int, *, key: bool = False, size: int = 10) -> QueuedFrame:
     coding = CodecParameters("h264", 160, 96, b"")
-    return QueuedFrame(FrameMeta(index, index, None, index), EncodedFrames(coding, (CodedFrame(bytes(size), key),)))
+    return QueuedFrame(FrameMeta(index, index, None, index), EncodedFrames(coding, (EncodedFrame(bytes(size), key),)))
 
 
 def drain(queue: DropToKeyFrameQueue) -> list[int]:

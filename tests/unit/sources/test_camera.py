@@ -26,8 +26,8 @@ from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live import camera, v4l2
-from realtime_cropzoom.sources.live.reconnect import Policy, RateCheck, Reconnecting
-from realtime_cropzoom.sources.live.staleness import FrameClock, Freshness
+from realtime_cropzoom.sources.live.reconnect import RateCheck, ReconnectingSource, ReconnectPolicy
+from realtime_cropzoom.sources.live.staleness import FrameClock, StalenessFilter
 
 MS, S = 1_000_000, 1_000_000_000
 
@@ -272,50 +272,52 @@ def test_a_source_that_is_slow_all_the_time_does_not_pass_for_one_that_stalls(ca
 
 
 def test_what_waits_at_the_start_is_old() -> None:
-    fresh = Freshness(30.0)
-    assert [fresh.is_old(i * MS, 100_000) for i in range(5)] == [True] * 5
-    assert not fresh.is_old(35 * MS, 30 * MS)
-    assert not fresh.is_old(36 * MS, 1 * MS), "a frame that comes early is no old one"
+    fresh = StalenessFilter(30.0)
+    assert [fresh.is_stale(i * MS, 100_000) for i in range(5)] == [True] * 5
+    assert not fresh.is_stale(35 * MS, 30 * MS)
+    assert not fresh.is_stale(36 * MS, 1 * MS), "a frame that comes early is no old one"
 
 
 def test_what_a_stall_has_held_up_is_old() -> None:
-    fresh = Freshness(30.0)
-    assert not fresh.is_old(0, 30 * MS)
-    assert not fresh.is_old(33 * MS, 30 * MS)
-    assert not fresh.is_old(900 * MS, 860 * MS), "a hiccup loses nothing"
-    assert fresh.is_old(2500 * MS, 1600 * MS)
-    assert fresh.is_old(2501 * MS, MS)
-    assert not fresh.is_old(2530 * MS, 29 * MS)
+    fresh = StalenessFilter(30.0)
+    assert not fresh.is_stale(0, 30 * MS)
+    assert not fresh.is_stale(33 * MS, 30 * MS)
+    assert not fresh.is_stale(900 * MS, 860 * MS), "a hiccup loses nothing"
+    assert fresh.is_stale(2500 * MS, 1600 * MS)
+    assert fresh.is_stale(2501 * MS, MS)
+    assert not fresh.is_stale(2530 * MS, 29 * MS)
 
 
 def test_a_slow_stream_does_not_stall_all_the_time() -> None:
-    fresh = Freshness(0.5)
-    assert not any(fresh.is_old(i * 2 * S, 2 * S) for i in range(1, 10))
+    fresh = StalenessFilter(0.5)
+    assert not any(fresh.is_stale(i * 2 * S, 2 * S) for i in range(1, 10))
 
 
 def test_by_the_streams_own_clock_a_frame_may_be_old_though_it_was_waited_for() -> None:
-    fresh = Freshness(30.0)
-    assert not fresh.is_old(100 * MS, 33 * MS, 0)
-    assert fresh.is_old(3000 * MS, 2900 * MS, 33 * MS)
-    assert fresh.is_old(3030 * MS, 30 * MS, 66 * MS)
-    assert not fresh.is_old(3060 * MS, 30 * MS, 2960 * MS)
+    fresh = StalenessFilter(30.0)
+    assert not fresh.is_stale(100 * MS, 33 * MS, 0)
+    assert fresh.is_stale(3000 * MS, 2900 * MS, 33 * MS)
+    assert fresh.is_stale(3030 * MS, 30 * MS, 66 * MS)
+    assert not fresh.is_stale(3060 * MS, 30 * MS, 2960 * MS)
 
 
 def test_a_burst_that_pauses_is_still_a_burst() -> None:
     """As a server's that keeps half a second: the network paused for 12 ms within it."""
-    fresh = Freshness(30.0)
+    fresh = StalenessFilter(30.0)
     came = [0, 1, 2, 3, 15, 16, 17, 50, 83, 116]
     waited = [0, 0, 0, 0, 12, 0, 0, 33, 33, 33]
-    old = [fresh.is_old(at * MS, wait * MS, i * 33 * MS) for i, (at, wait) in enumerate(zip(came, waited, strict=True))]
+    old = [
+        fresh.is_stale(at * MS, wait * MS, i * 33 * MS) for i, (at, wait) in enumerate(zip(came, waited, strict=True))
+    ]
     assert old == [True] * 8 + [False] * 2
 
 
 def test_frames_are_not_old_for_ever() -> None:
     """A sender whose clock has stood still, or frames that are never waited for: after two seconds they count."""
-    fresh = Freshness(30.0)
-    assert fresh.is_old(0, 0)
-    assert fresh.is_old(1999 * MS, 0)
-    assert [fresh.is_old(5000 * MS + i * 500 * MS, 0) for i in range(6)] == [True] * 4 + [False] * 2
+    fresh = StalenessFilter(30.0)
+    assert fresh.is_stale(0, 0)
+    assert fresh.is_stale(1999 * MS, 0)
+    assert [fresh.is_stale(5000 * MS + i * 500 * MS, 0) for i in range(6)] == [True] * 4 + [False] * 2
 
 
 def test_frame_time_is_the_streams_own() -> None:
@@ -387,7 +389,7 @@ def test_time_goes_on_over_a_break_and_the_segment_counts() -> None:
     cameras = [Flaky(), Flaky(), Flaky()]
     rest = iter(cameras[1:])
     stop = Event()
-    frames = list(islice(Reconnecting(cameras[0], lambda: next(rest), Policy(), stop).frames(), 9))
+    frames = list(islice(ReconnectingSource(cameras[0], lambda: next(rest), ReconnectPolicy(), stop).frames(), 9))
     assert [c.segment for c in frames] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert all(a.pts_ns < b.pts_ns for a, b in pairwise(frames))
     assert [s.closed for s in cameras] == [1, 1, 0]
@@ -397,14 +399,14 @@ def test_the_limit_ends_it_and_says_how_long_it_was_gone() -> None:
     def refuse() -> Flaky:
         raise SourceError("no such camera")
 
-    source = Reconnecting(Flaky(), refuse, Policy(give_up_after_s=0.2), Event())
+    source = ReconnectingSource(Flaky(), refuse, ReconnectPolicy(give_up_after_s=0.2), Event())
     with pytest.raises(SourceError, match=r"flaky has been gone for 0 s \(no such camera\); giving up"):
         list(source.frames())
 
 
 def test_frames_of_another_size_are_scaled_where_that_is_wanted() -> None:
     for adapt, expected in ((True, (8, 6)), (False, (16, 12))):
-        source = Reconnecting(Flaky(), lambda: Flaky(size=(16, 12)), Policy(adapt=adapt), Event())
+        source = ReconnectingSource(Flaky(), lambda: Flaky(size=(16, 12)), ReconnectPolicy(adapt=adapt), Event())
         last = list(islice(source.frames(), 4))[-1]
         assert (last.width, last.height) == expected
         out = np.zeros((last.height, last.width, 3), np.uint8)
@@ -419,7 +421,7 @@ def test_stop_ends_it_while_it_waits_to_come_back() -> None:
         stop.set()
         raise SourceError("no such camera")
 
-    assert len(list(Reconnecting(Flaky(), refuse, Policy(), stop).frames())) == 3
+    assert len(list(ReconnectingSource(Flaky(), refuse, ReconnectPolicy(), stop).frames())) == 3
 
 
 class Ticking(Flaky):
@@ -464,7 +466,9 @@ def test_a_source_given_up_before_there_is_a_ring_ends_the_readers_all_the_same(
         return source
 
     control = RunControl()
-    capture = CaptureStage(open_once, control, realtime=True, frames=None, reconnect=Policy(give_up_after_s=0.05))
+    capture = CaptureStage(
+        open_once, control, realtime=True, frames=None, reconnect=ReconnectPolicy(give_up_after_s=0.05)
+    )
     capture.start()
     capture.join(LONG_S)
     ring = Ring(8, 6, 8)

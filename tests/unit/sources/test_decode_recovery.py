@@ -18,7 +18,7 @@ from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources import h264
 from realtime_cropzoom.sources.h264 import PictureReader
 from realtime_cropzoom.sources.live import decode_recovery
-from realtime_cropzoom.sources.live.live_video import LOW_DELAY, Address, LiveVideo
+from realtime_cropzoom.sources.live.live_video import LOW_DELAY, LiveVideo, StreamAddress
 from realtime_cropzoom.types import UInt8
 
 FRAMES = 160
@@ -66,7 +66,7 @@ def sent_pictures(path: Path) -> Pictures:
 
 def receive(path: Path) -> tuple[Pictures, LiveVideo, str]:
     """Return the frames that are handed on, the source, and why it broke off."""
-    video = LiveVideo(Address(str(path), "the stream", "stream", str, options=dict(LOW_DELAY)))
+    video = LiveVideo(StreamAddress(str(path), "the stream", "stream", str, options=dict(LOW_DELAY)))
     pictures: Pictures = {}
     try:
         for frame in video._whole_frames():
@@ -121,7 +121,7 @@ def test_a_copy_goes_on_with_a_key_frame_alone(tmp_path: Path, folder: Path) -> 
     for sender, goes_on in (("a key frame in ten", True), ("refreshed", False)):
         whole, damaged = send(folder / f"{sender}.ts", **SENDERS[sender]), tmp_path / "damaged.ts"
         damaged.write_bytes(b"".join(lossy(whole, 0)))
-        video = LiveVideo(Address(str(damaged), "it", "it", str, options=dict(LOW_DELAY), keep_packets=True))
+        video = LiveVideo(StreamAddress(str(damaged), "it", "it", str, options=dict(LOW_DELAY), keep_packets=True))
         copied: list[bool] = []
         with contextlib.suppress(SourceError):
             copied.extend(video._trail.take() is not None for _ in video._whole_frames())

@@ -12,7 +12,7 @@ from support.pipelines import Film, check_complete, cropzoom, make_settings, run
 from support.sessions import drop_from_recording
 
 from realtime_cropzoom.inference.schedule import Gaps
-from realtime_cropzoom.sources.recording_table import gaps_in
+from realtime_cropzoom.sources.recording_table import find_gaps
 
 CONTEXT, ALL = "heatmap_mhcrnn", (*SEES, ALONE)
 MISSING = {9, 10, 30}
@@ -97,4 +97,4 @@ def test_a_model_without_context_misses_nothing(incomplete: tuple[Path, dict[str
 
 def test_what_is_no_recording_of_ours_has_no_gaps(tmp_path: Path) -> None:
     (tmp_path / "clip_recording.csv").write_text("something,else\n1,2\n")
-    assert gaps_in(str(tmp_path / "clip.mp4")) == gaps_in("camera:0") == gaps_in(None) == Gaps()
+    assert find_gaps(str(tmp_path / "clip.mp4")) == find_gaps("camera:0") == find_gaps(None) == Gaps()

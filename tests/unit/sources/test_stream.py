@@ -37,8 +37,8 @@ from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceOptions
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.sources.live.reconnect import Policy, Reconnecting
-from realtime_cropzoom.sources.live.stream import address_of
+from realtime_cropzoom.sources.live.reconnect import ReconnectingSource, ReconnectPolicy
+from realtime_cropzoom.sources.live.stream import parse_address
 
 OLD = FPS
 """A frame so many frames behind the clock is old: a second, on a machine however busy."""
@@ -188,7 +188,7 @@ def test_rtsp_killed_and_revived(rtsp_video: Path, footage: Footage) -> None:
     url = f"rtsp://127.0.0.1:{port}/cam"
     with serving(port, rtsp_video, python=RTSP_PYTHON, script="rtsp_server"):
         first = wait_for(lambda: _try(url, PATIENT), "the server")
-        source = Reconnecting(first, lambda: open_source(url, PATIENT), Policy(), stop)
+        source = ReconnectingSource(first, lambda: open_source(url, PATIENT), ReconnectPolicy(), stop)
         frames = source.frames()
         assert {c.segment for c in islice(frames, 10)} == {0}
     with serving(port, rtsp_video, python=RTSP_PYTHON, script="rtsp_server"):
@@ -297,8 +297,8 @@ def test_no_frame_from_before_a_freeze_comes_after_it_as_new(
     options = SourceOptions(open_timeout_s=5, read_timeout_s=read_timeout_s)
     with serving(kind, port, epoch_ns) as server:
         url = address(kind, port)
-        source = Reconnecting(
-            wait_for(lambda: _try(url, options), url), lambda: open_source(url, options), Policy(), stop
+        source = ReconnectingSource(
+            wait_for(lambda: _try(url, options), url), lambda: open_source(url, options), ReconnectPolicy(), stop
         )
         frames = source.frames()
         assert len(list(islice(frames, 20))) == 20
@@ -384,11 +384,11 @@ def test_a_stream_that_is_not_there_says_what_to_check(spec: str, says: str) -> 
 )
 def test_an_address_that_is_none(spec: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        address_of(spec, SourceOptions())
+        parse_address(spec, SourceOptions())
 
 
 def test_options_after_the_hash_go_before_ours() -> None:
-    made = address_of("rtsp://me:pw@host:8554/a/b#rtsp_transport=udp&max_delay=500000", SourceOptions())
+    made = parse_address("rtsp://me:pw@host:8554/a/b#rtsp_transport=udp&max_delay=500000", SourceOptions())
     assert made.url == "rtsp://me:pw@host:8554/a/b"
     assert made.options["rtsp_transport"] == "udp"
     assert made.options["flags"] == "low_delay"
