@@ -58,7 +58,7 @@ def _cameras(arguments: argparse.Namespace) -> int:
 def _machine_vision(kind: str) -> list[dict[str, Any]]:
     """Return the cameras of one vendor's library; without the library there are none, and a line says so."""
     try:
-        listed = importlib.import_module(f"realtime_cropzoom.sources.{kind}").list_cameras()
+        listed = importlib.import_module(f"realtime_cropzoom.sources.machine_vision.{kind}").list_cameras()
     except (CropzoomError, ImportError) as error:
         terminal.say(f"cropzoom: {kind} cameras were not looked for: {error}")
         return []
