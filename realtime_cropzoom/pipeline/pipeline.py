@@ -328,9 +328,15 @@ class Pipeline:
         self, info: SourceInfo, pose: Model, folder: Path, publish: ZmqSink | None, calibration: Calibration | None
     ) -> CsvSink:
         sink = CsvSink(
-            folder, info.name, pose.keypoint_names, pose.file.scorer, self.control,
-            lockstep=self._lockstep, publisher=publish, calibration=calibration,
-        )  # fmt: skip
+            folder,
+            info.name,
+            pose.keypoint_names,
+            pose.file.scorer,
+            self.control,
+            lockstep=self._lockstep,
+            publications=None if publish is None else publish.publications,
+            calibration=calibration,
+        )
         self._save("config.yaml", self.settings.to_yaml())
         return sink
 

@@ -28,7 +28,7 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import PoseJudge, judged
 from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
-from realtime_cropzoom.runtime.records import FrameOutcome, Record
+from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader, Ring
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
@@ -109,16 +109,15 @@ class PoseStage(Stage):
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
         self._window: ContextWindow[_Cropped] = ContextWindow(model.reach)
-        self._held: deque[_Cropped | Record] = deque()
-        """Frames without an answer yet, and what was skipped behind the first of them, in order of capture."""
+        self._held: deque[_Cropped | FrameMeta] = deque()
+        """Frames without a result yet, and the frames skipped behind the first of them, in order of capture."""
         self._answer: Keypoints | None = None
         """The model's last answer."""
-        self._fates = threading.Lock()
-        """Guards the fates: of a stuck stage somebody else must give them."""
+        self._finishing = threading.Lock()
+        """Guards the outcomes: if this thread hangs, ``abandon`` decides them in another thread."""
         self._abandoned = False
-        self._settled = [0, 0, 0, 0]  # captured, processed, skipped, failed
-        self.counts = (0, 0, 0, 0)
-        """Captured, processed, skipped, failed: of all frames that have a fate; replaced as a whole."""
+        self.counts = FrameCounts()
+        """Counts of all frames that have an outcome. Replaced as a whole, so other threads may read it."""
         self.last: Record | None = None
         """The last frame that was not skipped."""
         self.latencies = {name: Histogram() for name in LATENCIES}
@@ -135,52 +134,53 @@ class PoseStage(Stage):
         """Return the frames captured, those skipped of them, and how old the newest pose was at its making, in ms."""
         last = self.last
         age_ms = 0.0 if last is None else (last.inferred_ns - last.stamp.captured_ns) / 1e6
-        return self.counts[0], self.counts[2], max(0.0, age_ms)
+        return self.counts.captured, self.counts.skipped, max(0.0, age_ms)
 
     def recover(self) -> None:
-        """Fail the frames in hand; those that come are a new sequence."""
+        """Fail the frames in hand. The next frame starts a new sequence."""
         in_hand = self._in_hand()
         self._held.clear()
         self._window = ContextWindow(self._model.reach)
-        for record in in_hand:
-            self._settle(record)
+        for stamp, outcome, in_force in in_hand:
+            self._finish_frame(stamp, outcome, in_force)
 
     def finish(self) -> None:
-        """Give the rest their fate, and pass the end of the stream on."""
+        """Mark the remaining frames as skipped, and announce the end of the stream."""
         self._held.clear()
         self._skip(self._left())
         for sink in self._sinks:
             sink.end()
 
     def abandon(self) -> None:
-        """Give every frame its fate in place of a thread that is stuck; should it come back, it is not heard.
+        """Decide the outcome of every frame in place of this thread, which hangs. Should it return, it is ignored.
 
         Called from another thread, once the run is over.
         """
-        if not self._fates.acquire(timeout=POLL_S):  # it is stuck with a sink, not with its model
+        if not self._finishing.acquire(timeout=POLL_S):  # this thread hangs in a sink, not in its model
             return
         try:
             self._abandoned = True
-            for record in self._in_hand():
-                self._give_fate(record)
+            for stamp, outcome, in_force in self._in_hand():
+                self._record(stamp, outcome, in_force)
             for stamp in self._left():
-                self._give_fate(Record(stamp, FrameOutcome.SKIPPED, NO_BOX))
+                self._record(stamp, FrameOutcome.SKIPPED, NO_BOX)
         finally:
-            self._fates.release()
+            self._finishing.release()
 
-    def _in_hand(self) -> list[Record]:
-        """What becomes of the frames that were taken and have no fate, where there will be no answer for them."""
-        held = {frame.stamp.index: frame for frame in tuple(self._held)}
-        records = []
-        for stamp in self._ring.stamps(self._settled[0], self._reader.next_index):
-            frame = held.get(stamp.index)
-            if not isinstance(frame, Record):  # one that was skipped stays so
-                frame = Record(stamp, FrameOutcome.FAILED, NO_BOX if frame is None else frame.in_force)
-            records.append(frame)
-        return records
+    def _in_hand(self) -> list[tuple[FrameMeta, FrameOutcome, ActiveBox]]:
+        """Return the frames that were taken and have no outcome, with the one they get if there will be no result."""
+        held = {(item.stamp if isinstance(item, _Cropped) else item).index: item for item in tuple(self._held)}
+        frames = []
+        for stamp in self._ring.stamps(self.counts.captured, self._reader.next_index):
+            item = held.get(stamp.index)
+            if isinstance(item, FrameMeta):
+                frames.append((stamp, FrameOutcome.SKIPPED, NO_BOX))
+            else:
+                frames.append((stamp, FrameOutcome.FAILED, NO_BOX if item is None else item.in_force))
+        return frames
 
     def _left(self) -> list[FrameMeta]:
-        return self._ring.stamps(self._settled[0], self._ring.newest + 1)
+        return self._ring.stamps(self.counts.captured, self._ring.newest + 1)
 
     def _process_all(self) -> None:
         while not self.control.stop.is_set():
@@ -209,7 +209,7 @@ class PoseStage(Stage):
         elif in_force.box is None:
             lease.release()
             self._end_sequence()
-            self._settle(Record(stamp, FrameOutcome.PROCESSED, in_force, inferred_ns=now_ns()))
+            self._finish_frame(stamp, FrameOutcome.PROCESSED, in_force, inferred_ns=now_ns())
         else:
             model_input = next(self._inputs)
             used = self._model.prepare(lease.frame.image, in_force.box, self._edge, model_input)
@@ -246,18 +246,18 @@ class PoseStage(Stage):
         assert self._answer is not None
         for frame in frames:
             self._held.popleft()
-            self._settle_answered(frame, self._answer, inferred_ns, done_ns)
-            while self._held and isinstance(skipped := self._held[0], Record):
+            self._finish_inferred(frame, self._answer, inferred_ns, done_ns)
+            while self._held and isinstance(skipped := self._held[0], FrameMeta):
                 self._held.popleft()
-                self._settle(skipped)
+                self._finish_frame(skipped, FrameOutcome.SKIPPED, NO_BOX)
 
-    def _settle_answered(self, frame: _Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int) -> None:
+    def _finish_inferred(self, frame: _Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int) -> None:
         stamp, in_force = frame.stamp, frame.in_force
         if not np.isfinite(keypoints.xy).all():
             logger.warning("frame %d failed: the pose model gave numbers that are not finite", stamp.index)
-            self._settle(Record(stamp, FrameOutcome.FAILED, in_force))
+            self._finish_frame(stamp, FrameOutcome.FAILED, in_force)
             return
-        self._settle(Record(stamp, FrameOutcome.PROCESSED, in_force, keypoints, frame.cropped_ns, done_ns))
+        self._finish_frame(stamp, FrameOutcome.PROCESSED, in_force, keypoints, frame.cropped_ns, done_ns)
         times = (stamp.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
         for name, begun, ended in zip(LATENCIES, times, times[1:], strict=False):
             self.latencies[name].add((ended - begun) / 1e6)
@@ -276,49 +276,58 @@ class PoseStage(Stage):
 
     def _skip(self, stamps: list[FrameMeta]) -> None:
         for stamp in stamps:
-            record = Record(stamp, FrameOutcome.SKIPPED, NO_BOX)
             if self._held:
-                self._held.append(record)
+                self._held.append(stamp)
                 self._tell_box(stamp, NO_BOX)
             else:
-                self._settle(record)
+                self._finish_frame(stamp, FrameOutcome.SKIPPED, NO_BOX)
 
     def _tell_box(self, stamp: FrameMeta, in_force: ActiveBox) -> None:
         if self._on_box is not None:
             self._on_box(stamp, in_force)
 
-    def _settle(self, record: Record) -> None:
-        with self._fates:
+    def _finish_frame(
+        self,
+        stamp: FrameMeta,
+        outcome: FrameOutcome,
+        in_force: ActiveBox,
+        keypoints: Keypoints | None = None,
+        cropped_ns: int | None = None,
+        inferred_ns: int = 0,
+    ) -> None:
+        """Decide the outcome of the next frame in order of capture, unless the stage was abandoned."""
+        with self._finishing:
             if not self._abandoned:
-                self._give_fate(record)
+                self._record(stamp, outcome, in_force, keypoints, cropped_ns, inferred_ns)
 
-    def _give_fate(self, record: Record) -> None:
-        if record.fate is not FrameOutcome.SKIPPED:
-            self._form_opinion(record)
-        settled = self._settled
-        settled[0] += 1
-        settled[(FrameOutcome.PROCESSED, FrameOutcome.SKIPPED, FrameOutcome.FAILED).index(record.fate) + 1] += 1
-        if record.fate is FrameOutcome.PROCESSED:
-            record.seq = settled[1] - 1
-            record.filtered = self._filtered(record)
-        record.counts = self.counts = (settled[0], settled[1], settled[2], settled[3])
-        if record.fate is not FrameOutcome.SKIPPED:
+    def _record(
+        self,
+        stamp: FrameMeta,
+        outcome: FrameOutcome,
+        in_force: ActiveBox,
+        keypoints: Keypoints | None = None,
+        cropped_ns: int | None = None,
+        inferred_ns: int = 0,
+    ) -> None:
+        """Judge and filter the pose, count the frame, and put its record into each sink. The caller holds the lock."""
+        seq, doubt, filtered, counts = -1, None, None, self.counts.plus(outcome)
+        seen = outcome is not FrameOutcome.SKIPPED
+        if seen:  # judged in frame time, so that a replay gives the same numbers
+            if keypoints is not None and in_force.box is not None:
+                doubt = self._judge.doubt(stamp, in_force.box, keypoints)
+            in_force = judged(in_force, self._judge.state(stamp, in_force, doubt, posed=keypoints is not None))
+        if outcome is FrameOutcome.PROCESSED:
+            seq, filtered = counts.processed - 1, self._filtered(stamp, keypoints)
+        record = Record(stamp, outcome, in_force, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
+        self.counts = counts
+        if seen:
             self.last = record
         for sink in self._sinks:
             sink.put(record)
 
-    def _form_opinion(self, record: Record) -> None:
-        """Say what speaks against the pose, and the state that follows; in frame time, so that a replay says it too."""
-        stamp, in_force, found = record.stamp, record.in_force, record.keypoints
-        if found is not None and in_force.box is not None:
-            record.doubt = self._judge.doubt(stamp, in_force.box, found)
-        state = self._judge.state(stamp, in_force, record.doubt, posed=found is not None)
-        record.in_force = judged(in_force, state)
-
-    def _filtered(self, record: Record) -> FilteredPose | None:
-        """Filter in frame time, so that a replay, and who reads the files, gets the same numbers."""
+    def _filtered(self, stamp: FrameMeta, keypoints: Keypoints | None) -> FilteredPose | None:
+        """Return the filtered pose, in frame time; None without a filter."""
         if self._filter is None:
             return None
-        found = record.keypoints
-        xy, likelihood = self._no_pose if found is None else (found.xy, found.likelihood)
-        return self._filter.update(record.stamp.pts_ns, xy, likelihood, record.stamp.segment)
+        xy, likelihood = self._no_pose if keypoints is None else (keypoints.xy, keypoints.likelihood)
+        return self._filter.update(stamp.pts_ns, xy, likelihood, stamp.segment)

@@ -199,7 +199,7 @@ class RunReporter:
     def _problems(self, stages: StageSet) -> list[str]:
         problems = [*self.lacking, *stages.capture.problems, *stages.write.problems()]
         problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
-        failed = {"frames": stages.pose.counts[3], "detections": stages.detect.failed if stages.detect else 0}
+        failed = {"frames": stages.pose.counts.failed, "detections": stages.detect.failed if stages.detect else 0}
         problems += [
             f"{n} {what} failed: the model gave numbers that are not finite, or broke off"
             for what, n in failed.items()

@@ -27,7 +27,7 @@ class Sink(Stage):
         self._queue: deque[Record] = deque()
         self._changed = threading.Condition()
         self._ended = False
-        self._end_told = threading.Event()
+        self._end_announced = threading.Event()
         """Set with ``_ended``, for waiters that should not wake for every record."""
         self.dropped = 0
         """Number of records dropped because the queue was full."""
@@ -38,10 +38,13 @@ class Sink(Stage):
             while self._wait_when_full and len(self._queue) >= self._limit and self._is_worth_waiting_for():
                 self._changed.wait(POLL_S)
             if len(self._queue) >= self._limit and not self._wait_when_full:
-                self._queue.popleft()
-                self.dropped += 1
+                self._drop(self._queue.popleft())
             self._queue.append(record)
             self._changed.notify_all()
+
+    def _drop(self, record: Record) -> None:
+        """Count a record that is not processed. The caller holds the lock of ``_changed``."""
+        self.dropped += 1
 
     def _is_worth_waiting_for(self) -> bool:
         return self.is_alive() and not self.control.stop.is_set()
@@ -51,7 +54,7 @@ class Sink(Stage):
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._end_told.set()
+        self._end_announced.set()
 
     def _take_all(self, timeout_s: float) -> tuple[list[Record], bool]:
         """Return all queued records, and whether the end was announced.

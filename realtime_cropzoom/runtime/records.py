@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
 
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.filters import FilteredPose
@@ -31,9 +34,26 @@ class FrameOutcome(enum.StrEnum):
     """The model returned values that are not finite, or raised an error."""
 
 
-@dataclass(slots=True)
-class Record:
-    """One captured frame and its result. Once its outcome is set, only ``published_ns`` may change."""
+class FrameCounts(NamedTuple):
+    """Number of frames by outcome: captured = processed + skipped + failed."""
+
+    captured: int = 0
+    processed: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+    def plus(self, outcome: FrameOutcome) -> FrameCounts:
+        """Return the counts with one more frame of this outcome."""
+        captured, processed, skipped, failed = self
+        if outcome is FrameOutcome.PROCESSED:
+            return FrameCounts(captured + 1, processed + 1, skipped, failed)
+        if outcome is FrameOutcome.SKIPPED:
+            return FrameCounts(captured + 1, processed, skipped + 1, failed)
+        return FrameCounts(captured + 1, processed, skipped, failed + 1)
+
+
+class Record(msgspec.Struct, frozen=True, eq=False):
+    """One captured frame and its result. A struct, because the pose thread builds one per frame."""
 
     stamp: FrameMeta
     fate: FrameOutcome
@@ -44,10 +64,8 @@ class Record:
     inferred_ns: int = 0
     seq: int = -1
     """Message number; -1 without a message."""
-    counts: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Number of captured, processed, skipped and failed frames, this frame included."""
-    published_ns: int = 0
-    """Set once by the publishing thread. 0 before, and always 0 if the message was dropped."""
+    counts: FrameCounts = FrameCounts()
+    """Counts of the run, this frame included."""
     filtered: FilteredPose | None = None
     """The filtered pose, from this and all earlier poses; None without a filter."""
     doubt: Doubt | None = None

@@ -2,7 +2,8 @@
 
 The files are ``<name>.csv`` in the format of DeepLabCut and Lightning Pose, ``<name>_bbox.csv``,
 ``<name>_timing.csv`` and, with a calibration, ``<name>_cm.csv`` with the poses in cm. Each has one row per
-captured frame. Rows go to the operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
+captured frame. A row is complete once the publisher has reported when its message was sent, or that it was dropped.
+Complete rows go to the operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
 
 A full disk does not stop the run: rows that could not be written are kept and tried again, up to
 ``_PENDING_BYTES`` per file. Rows beyond that are lost, counted, and reported at the end. If a disk does not
@@ -14,16 +15,16 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from threading import Thread
 
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.files.append import NO_ANSWER, RowFile
 from realtime_cropzoom.inference.pose_quality import PoseQuality
+from realtime_cropzoom.runtime.publication import PublicationTimes, PublishedRecords
 from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record
-from realtime_cropzoom.runtime.worker import RunControl
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl
 from realtime_cropzoom.sessions.pose_rows import (
     BBOX_COLUMNS,
     CM,
@@ -39,6 +40,10 @@ logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
 _FLUSH_S = 0.1
+_LAST_REPORTS_S = 2.0
+"""Maximum wait (s) for the publisher's last reports at the end of the stream."""
+_LAST_REPORTS_AFTER_STOP_S = 0.4
+"""The same after a stop: a run must end within 2 s."""
 TIMING_COLUMNS = (
     "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
     "plausible"
@@ -57,7 +62,7 @@ class CsvSink(Sink):
         control: RunControl,
         *,
         lockstep: bool,
-        publisher: Thread | None = None,
+        publications: PublicationTimes | None = None,
         calibration: Calibration | None = None,
     ) -> None:
         """Create the files with their headers.
@@ -69,17 +74,18 @@ class CsvSink(Sink):
             scorer: Name for the first header row of the poses.
             control: Control of the run.
             lockstep: Whether a full queue makes the pose stage wait, instead of dropping records.
-            publisher: Thread that stores in each record when it was published; the last rows wait for it.
+            publications: Reports of the publisher, for which rows wait; None if nothing is published.
             calibration: Conversion from pixels to cm for ``<name>_cm.csv``; without one that file is not written.
 
         Raises:
             SinkError: if a file cannot be created.
         """
         super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
-        self._missing_said = False
+        self._missing_reported = False
         self.quality = PoseQuality(keypoint_names)
         """Plausibility of the poses. It is counted in this thread because no other thread waits for it."""
-        self._publisher = publisher
+        self._publications = publications
+        self._records = PublishedRecords(publications)
         self._blank_pose = blank_cells(len(keypoint_names))
         self._calibration = calibration
         poses = pose_header(keypoint_names, scorer)
@@ -97,30 +103,41 @@ class CsvSink(Sink):
 
     def work(self) -> None:
         """Write records until the last one is in the files."""
-        waiting: list[Record] = []
         ended = False
         try:
-            while waiting or not ended:
-                # Records wait one round, so that the publishing thread can store its time in them.
-                if self._end_told.wait(_FLUSH_S) and self._publisher is not None:
-                    self._publisher.join(_FLUSH_S)
-                for record in waiting:
-                    self._format(record)
+            while not ended:
+                self._end_announced.wait(_FLUSH_S)
+                records, ended = self._take_all(0)
+                self._records.add(records)
+                if ended:
+                    self._wait_for_last_reports()
+                for record, published_ns in self._records.take(now_ns(), last=ended):
+                    self._format(record, published_ns)
                     time.sleep(0)  # lets the pose stage have the interpreter between two rows
-                self.busy_since_ns = now_ns()
-                for file in self._files:
-                    file.flush()
-                self._say_what_is_missing()
-                self.busy_since_ns = 0
-                waiting, ended = self._take_all(0)
+                self._flush()
         finally:
             self.busy_since_ns = now_ns()
             for file in self._files:
                 file.close()
 
+    def _flush(self) -> None:
+        self.busy_since_ns = now_ns()
+        for file in self._files:
+            file.flush()
+        self._warn_of_missing_files()
+        self.busy_since_ns = 0
+
+    def _wait_for_last_reports(self) -> None:
+        """Wait until the publisher has reported its last message, for a limited time: it may hang."""
+        waited_s = 0.0
+        while self._publications is not None and not self._publications.wait_closed(POLL_S):
+            waited_s += POLL_S
+            if waited_s >= (_LAST_REPORTS_AFTER_STOP_S if self.control.stop.is_set() else _LAST_REPORTS_S):
+                return
+
     def left_behind(self) -> list[str]:
         """Return messages with the missing rows of each file, for a sink abandoned because its disk does not answer."""
-        queued = len(self._queue)
+        queued = len(self._records) + len(self._queue)
         missing = [(file, file.waiting_rows() + queued) for file in self._files]
         return [f"{file.path}: {NO_ANSWER}; its last {rows} rows are not in it" for file, rows in missing if rows]
 
@@ -131,14 +148,14 @@ class CsvSink(Sink):
             problems.append(f"{self.dropped} frames are in no file: the disk was too slow")
         return problems
 
-    def _say_what_is_missing(self) -> None:
+    def _warn_of_missing_files(self) -> None:
         """Warn once, while the run can still be repeated, if a file was deleted or moved."""
-        missing = "" if self._missing_said else next(filter(None, (file.missing() for file in self._files)), "")
+        missing = "" if self._missing_reported else next(filter(None, (file.missing() for file in self._files)), "")
         if missing:
-            self._missing_said = True
+            self._missing_reported = True
             logger.warning("%s", missing)
 
-    def _format(self, record: Record) -> None:
+    def _format(self, record: Record, published_ns: int) -> None:
         stamp, in_force = record.stamp, record.in_force
         poses, boxes, timing, *cm = self._files
         if record.fate is FrameOutcome.PROCESSED:
@@ -154,7 +171,7 @@ class CsvSink(Sink):
             f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
             f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
             f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
-            f"{record.published_ns or ''},{stamp.segment},{_plausible_cell(record)}\n"
+            f"{published_ns or ''},{stamp.segment},{_plausible_cell(record)}\n"
         )
 
     def _in_cm(self, keypoints: Keypoints | None) -> str:

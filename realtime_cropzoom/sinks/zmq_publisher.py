@@ -26,6 +26,7 @@ from realtime_cropzoom.messaging.message import (
     topic,
 )
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
+from realtime_cropzoom.runtime.publication import PublicationTimes
 from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message
 from realtime_cropzoom.runtime.started import Started
@@ -82,6 +83,7 @@ class ZmqSink(Sink):
         max_age_ms: float | None = None,
         echo_endpoint: str | None = None,
         security: Security | None = None,
+        publications: PublicationTimes | None = None,
     ) -> None:
         """Create the publisher without binding its sockets.
 
@@ -95,6 +97,7 @@ class ZmqSink(Sink):
             max_age_ms: Age (ms) of a frame above which its pose is not sent but counted as dropped; None for no limit.
             echo_endpoint: Endpoint of the time sync server, which the hello message announces; None for no server.
             security: Keys for all endpoints. Without them the endpoints must be local to this machine.
+            publications: Receives the time at which each message is sent; None for new ones.
         """
         super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
         self._endpoints = (endpoint, latest_endpoint)
@@ -106,6 +109,8 @@ class ZmqSink(Sink):
         self._encoding: Encoding = encoding
         self._binding = Started()
         self._max_age_ns = None if max_age_ms is None else round(max_age_ms * 1e6)
+        self.publications = publications or PublicationTimes()
+        """When each message was sent, for the CSV writer."""
         self.too_old = 0
         """Number of poses that were not sent because of their age."""
         self.bound_to: list[str] = []
@@ -124,6 +129,14 @@ class ZmqSink(Sink):
         """Queue a record. Only processed frames are published."""
         if record.fate is FrameOutcome.PROCESSED:
             super().put(record)
+
+    def _drop(self, record: Record) -> None:
+        super()._drop(record)
+        self.publications.dropped(record.seq)
+
+    def finish(self) -> None:
+        """Announce that nothing further is published."""
+        self.publications.close()
 
     def wait_bound(self) -> None:
         """Wait until the sockets are bound.
@@ -186,14 +199,15 @@ class ZmqSink(Sink):
             for record in records:
                 published_ns = now_ns()
                 if self._max_age_ns is not None and published_ns - record.stamp.captured_ns > self._max_age_ns:
-                    self.dropped += 1
+                    with self._changed:
+                        self._drop(record)
                     self.too_old += 1
                     continue
                 message = pose_message(record, self._identity, published_ns, self.dropped)
                 payload = self._send(poses, message)
                 if self._endpoints[1] is not None:
                     latest.send(payload, zmq.NOBLOCK)
-                record.published_ns = published_ns
+                self.publications.published(record.seq, published_ns)
                 if record.keypoints is not None:  # a frame without a box passes at once and has no pose
                     self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
             if now_ns() >= greet_ns:
@@ -203,6 +217,7 @@ class ZmqSink(Sink):
             if now_ns() >= beat_ns or stream is not before:  # report at once that frames stopped arriving
                 self._send(poses, msgspec.structs.replace(self._speaker.status(), stream=stream.value))
                 beat_ns = now_ns() + _HEARTBEAT_NS
+        self.publications.close()  # here already: closing the sockets may take as long as _LINGER_MS
         self._send(poses, self._speaker.status())
         self._send(poses, self._speaker.last_word())
 

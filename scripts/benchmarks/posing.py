@@ -13,7 +13,8 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, StatusMessage
-from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity
+from realtime_cropzoom.runtime.publication import PublicationTimes
+from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record, RunIdentity
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.runtime.worker import RunControl
@@ -98,18 +99,15 @@ def arena_poses(fps: float, count: int) -> list[Keypoints]:
     return poses
 
 
-class _TimedRecord(Record):
-    """Notes when the sink is done with it, right after the send; what the message says is the time before it."""
+class _SendTimes(PublicationTimes):
+    """Notes when each record is sent, right after the send; the time in the message is the one before it."""
 
-    __slots__ = ("done_ns",)
+    def __init__(self) -> None:
+        super().__init__()
+        self.done_ns: dict[int, int] = {}
 
-    @property
-    def published_ns(self) -> int:
-        return self.done_ns
-
-    @published_ns.setter
-    def published_ns(self, value: int) -> None:
-        self.done_ns = now_ns() if value else 0
+    def published(self, seq: int, published_ns: int) -> None:
+        self.done_ns[seq] = now_ns()
 
 
 class _Speaker:
@@ -144,11 +142,11 @@ class _Speaker:
 class _Feed:
     """Hands over a record whenever it is due, as the pose stage does, and counts how long each took."""
 
-    def __init__(self, fps: float, sink: ZmqSink, speaker: _Speaker) -> None:
-        self._fps, self._sink, self._speaker = fps, sink, speaker
+    def __init__(self, fps: float, sink: ZmqSink, speaker: _Speaker, times: _SendTimes) -> None:
+        self._fps, self._sink, self._speaker, self._times = fps, sink, speaker, times
         poses = arena_poses(fps, _POSES)
         self._poses = [*poses, *poses[-2:0:-1]]  # forwards and backwards, so that nothing jumps
-        self._waiting: deque[_TimedRecord] = deque()
+        self._waiting: deque[Record] = deque()
         self._phases: dict[str, Histogram] = {}
         self._unsent: dict[str, int] = {}
         self._phase: str | None = None
@@ -170,7 +168,7 @@ class _Feed:
         at_ns = now_ns()
         done = index + 1
         pts_ns = round(index * 1e9 / self._fps)
-        record = _TimedRecord(
+        record = Record(
             stamp=FrameMeta(index, pts_ns, None, at_ns),
             fate=FrameOutcome.PROCESSED,
             in_force=ActiveBox(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
@@ -178,7 +176,7 @@ class _Feed:
             cropped_ns=at_ns,
             inferred_ns=at_ns,
             seq=index,
-            counts=(done, done, 0, 0),
+            counts=FrameCounts(done, done, 0, 0),
         )
         self._speaker.published = done
         self._waiting.append(record)
@@ -186,14 +184,15 @@ class _Feed:
 
     def _count(self) -> None:
         """Note what became of the records before; what the sink has dropped never gets done."""
-        waiting, phase = self._waiting, self._phase
-        while waiting and (waiting[0].done_ns or len(waiting) > _FORGOTTEN):
+        waiting, phase, times_ns = self._waiting, self._phase, self._times.done_ns
+        while waiting and (waiting[0].seq in times_ns or len(waiting) > _FORGOTTEN):
             record = waiting.popleft()
+            done_ns = times_ns.pop(record.seq, 0)
             if phase is None:
                 continue
             times = self._phases.setdefault(phase, Histogram())
-            if record.done_ns:
-                times.add((record.done_ns - record.stamp.captured_ns) / 1e6)
+            if done_ns:
+                times.add((done_ns - record.stamp.captured_ns) / 1e6)
             else:
                 self._unsent[phase] = self._unsent.get(phase, 0) + 1
 
@@ -204,9 +203,9 @@ class _Feed:
 
 
 def _publish(pipe: Connection, fps: float, endpoint: str, latest: str | None) -> None:
-    control, speaker = RunControl(), _Speaker(fps)
-    sink = ZmqSink(endpoint, latest, speaker, control, encoding="json", lockstep=False)
-    feed = _Feed(fps, sink, speaker)
+    control, speaker, times = RunControl(), _Speaker(fps), _SendTimes()
+    sink = ZmqSink(endpoint, latest, speaker, control, encoding="json", lockstep=False, publications=times)
+    feed = _Feed(fps, sink, speaker, times)
     sink.start()
     sink.wait_bound()
     pipe.send(sink.bound_to)

@@ -28,7 +28,7 @@ from realtime_cropzoom.messaging.message import (
     json_schema,
     topic,
 )
-from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record, RunIdentity, pose_message
 from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, Keypoints, State
 
 COUNTS = Counts(captured=10, processed=7, skipped=2, failed=1, unsent=3)
@@ -147,7 +147,9 @@ IDENTITY = RunIdentity("a1b2", "cam0", ("snout", "tail"), 500)
 
 def record(in_force: ActiveBox, keypoints: Keypoints | None) -> Record:
     stamp = FrameMeta(9, 300, device_ns=12, captured_ns=1000)
-    return Record(stamp, FrameOutcome.PROCESSED, in_force, keypoints, 1100, 1300, seq=6, counts=(10, 7, 2, 1))
+    return Record(
+        stamp, FrameOutcome.PROCESSED, in_force, keypoints, 1100, 1300, seq=6, counts=FrameCounts(10, 7, 2, 1)
+    )
 
 
 def test_a_pose_becomes_its_message() -> None:
@@ -171,8 +173,8 @@ def test_a_pose_becomes_its_message() -> None:
 
 def test_a_pose_that_is_no_animal_says_so() -> None:
     found = Keypoints(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32), np.array([0.5, 0.25], np.float32))
-    of = record(ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900), found)
-    of.doubt = Doubt.SHAPE
+    plausible = record(ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900), found)
+    of = msgspec.structs.replace(plausible, doubt=Doubt.SHAPE)
     message = pose_message(of, IDENTITY, 1400, unsent=3)
     assert (message.plausible, message.doubt) == (False, "shape")
     assert decode(encode(message)) == message

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from support.pipelines import (
     ANY_PORT,
+    LONG_S,
     Files,
     Film,
     check_complete,
@@ -25,7 +28,10 @@ from support.pipelines import (
 )
 
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.messaging.message import PoseMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.runtime.records import Record, pose_message
+from realtime_cropzoom.sinks.csv_writer import CsvSink
 
 ARENA = "synthetic:arena,size=160x120,fps=60,seconds={}"
 
@@ -75,6 +81,61 @@ def test_the_ledger_of_a_published_frame_is_whole(published: Files) -> None:
     assert (with_box["cropped_ns"] >= with_box["captured_ns"]).all()
     assert with_box["detected_ns"].notna().all()
     np.testing.assert_array_equal(timing["pts_ns"], [round(i * 1e9 / 60) for i in range(60)])
+
+
+def hold_messages(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], None]) -> None:
+    """Call ``before(seq)`` in the publishing thread ahead of each pose message."""
+
+    def held(record: Record, *rest: Any) -> PoseMessage:
+        before(record.seq)
+        return pose_message(record, *rest)
+
+    monkeypatch.setattr("realtime_cropzoom.sinks.zmq_publisher.pose_message", held)
+
+
+def test_a_row_has_its_time_of_publication_however_late_the_publisher_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message waits for five flushes of the files, which is more than 250 ms; its row must wait with it."""
+    flushes = threading.Semaphore(0)
+    flush = CsvSink._flush
+
+    def counted(sink: CsvSink) -> None:
+        flush(sink)
+        flushes.release()
+
+    def wait_for_flushes(seq: int) -> None:
+        if seq == 10:
+            for _ in range(5):
+                assert flushes.acquire(timeout=LONG_S)
+
+    monkeypatch.setattr(CsvSink, "_flush", counted)
+    hold_messages(monkeypatch, wait_for_flushes)
+    settings = make_settings(tmp_path, publish=ANY_PORT, max_lag=64)
+    timing = check_complete(run_to_end(settings, Film(60)).folder).timing
+    assert timing["published_ns"].notna().all()
+    assert timing["published_ns"].is_monotonic_increasing
+
+
+def test_a_dropped_message_leaves_an_empty_time_of_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher stands still until the whole film is processed: its queue of 64 is too short for that."""
+    pipelines: list[Pipeline] = []
+
+    def wait_for_the_film(seq: int) -> None:
+        if seq == 0:
+            wait_for(lambda: pipelines and pipelines[0].progress().counts.processed == 100, "the film")
+
+    hold_messages(monkeypatch, wait_for_the_film)
+    settings = make_settings(tmp_path, publish=ANY_PORT, max_lag=64)
+    pipeline = Pipeline(settings, lambda: Film(100, fps=200.0))
+    pipelines.append(pipeline)
+    pipeline.start()
+    assert pipeline.wait(LONG_S)
+    unsent = pipeline.join()["counts"]["unsent"]
+    assert pipeline.folder is not None
+    published = check_complete(pipeline.folder).timing["published_ns"].notna()
+    assert unsent > 10
+    assert published.tolist() == [True] * (100 - unsent - 64) + [False] * unsent + [True] * 64
 
 
 def test_two_runs_in_the_same_second_get_two_folders(tmp_path: Path) -> None:
