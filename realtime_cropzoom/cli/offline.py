@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_settings, say_next, settings_given
 from realtime_cropzoom.cli.values import a_path, number, whole
 from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, ConfigError, CropzoomError
@@ -407,4 +407,4 @@ def _name_of(given: object) -> str:
 
 
 def _say(text: str) -> None:
-    print(f"cropzoom: {text}", file=sys.stderr)
+    terminal.say(f"cropzoom: {text}")

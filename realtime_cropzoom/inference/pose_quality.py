@@ -8,6 +8,7 @@ one or two microseconds per frame.
 from __future__ import annotations
 
 import enum
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ SHIPPED_ARE_FOR = "The shipped models are for one dark mouse on a light floor, s
 DO_NOT_FIT = "these models probably do not fit"
 
 _AT_ONCE = 128
+_REPORT_COLUMNS = 80
+"""Maximum width of the report of a file."""
 _LIKELIHOODS = 101
 _LENGTHS: Float64 = np.geomspace(0.5, 20_000, 700)
 """Edges of the bins of body lengths (px), each 1.5 % above the last."""
@@ -186,23 +189,26 @@ def say_quality(
     warn: Callable[[str], None],
     of: Of = Of.VIDEO,
 ) -> None:
-    """Report the quality of the poses of a file. A file without any animal is a warning.
+    """Report the quality of the poses of a file: its name, then the lines of ``quality_lines``, folded at 80 columns.
 
     Args:
         name: Name of the file.
         quality: Counts of the file.
         shipped: Whether the models are those of the package.
-        say: Prints a line.
-        warn: Prints a warning.
+        say: Prints the report.
+        warn: Prints the report if no animal was found.
         of: The input of the poses.
     """
     summary = quality.summary()
     lines = quality_lines(summary, shipped=shipped, of=of)
-    if nothing_found(summary):
-        warn(f"{name}: {misfit_lines(summary, shipped=shipped, of=of)[0]}")
-        lines = lines[:-2] + lines[-1:]
     if lines:
-        say(f"{name}: {as_sentences(lines)}")
+        report = warn if nothing_found(summary) else say
+        report("\n".join([f"{name}:", *map(_folded, lines)]))
+
+
+def _folded(line: str) -> str:
+    wrapper = textwrap.TextWrapper(_REPORT_COLUMNS, "  ", "    ", break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(line)
 
 
 def as_sentences(lines: Sequence[str]) -> str:
