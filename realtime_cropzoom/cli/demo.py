@@ -10,10 +10,10 @@ from typing import Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.run import watch_pipeline
+from realtime_cropzoom.cli.run import stop_pipeline_on_signals, watch_pipeline
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
+from realtime_cropzoom.runtime.signals import signals_held_back
 
 
 def register(commands: Any) -> None:
@@ -30,7 +30,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     source = arguments.source or SOURCE
     pipeline = make_pipeline(arguments.out, source)
-    stopped_by = stop_on_signals(pipeline.stop)
+    stopped_by = stop_pipeline_on_signals(pipeline, quiet=False)
     columns = terminal.columns(sys.stdout)
     try:
         text = demo(pipeline, source, say=terminal.say, watch=partial(watch_pipeline, quiet=False), columns=columns)

@@ -30,6 +30,8 @@ cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by
 
 Watch it with 'cropzoom listen' in a second terminal.
 """
+_STOPPING = "stopping: finishing {files} (usually less than 3 s; a second Ctrl-C does not shorten it) …"
+"""Line at the first signal."""
 
 
 def register(commands: Any) -> None:
@@ -67,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.pipeline.report import nothing_found_line, report
 
     pipeline = Pipeline(settings)
-    stopped_by = stop_on_signals(pipeline.stop)
+    stopped_by = stop_pipeline_on_signals(pipeline, quiet=arguments.quiet)
     try:
         pipeline.start()
     except CropzoomError:
@@ -95,6 +97,23 @@ def _run(arguments: argparse.Namespace) -> int:
             terminal.say(f"cropzoom: {nothing}")
         return EXIT_INCOMPLETE
     return EXIT_INCOMPLETE if summary["problems"] else 0
+
+
+def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:
+    """Stop the run on each signal that ends a process, and say at the first one what happens now.
+
+    Returns:
+        The numbers of the signals that came, in order; it grows when one comes.
+    """
+
+    def stop(reason: str) -> None:
+        is_first = not pipeline.control.stop.is_set()
+        pipeline.stop(reason)
+        if is_first and not quiet:
+            is_recorded = pipeline.settings.recording or pipeline.settings.record == "copy"
+            terminal.say(_STOPPING.format(files="the recording and the files" if is_recorded else "the files"))
+
+    return stop_on_signals(stop)
 
 
 def watch_pipeline(pipeline: Pipeline, *, quiet: bool) -> None:

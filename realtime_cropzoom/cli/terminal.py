@@ -292,6 +292,12 @@ def _folded(line: str, columns: int) -> str:
     return textwrap.fill(line, columns, replace_whitespace=False, drop_whitespace=True, **options)
 
 
+def is_live(stream: TextIO | None = None) -> bool:
+    """Return whether ``show`` keeps its lines up to date on ``stream`` (stderr), as it does on a terminal alone."""
+    stream = sys.stderr if stream is None else stream
+    return isinstance(stream, Stream) and stream.output.live
+
+
 def show(lines: Sequence[str], stream: TextIO | None = None) -> None:
     """Keep ``lines`` up to date at the bottom of a terminal; elsewhere write them. No lines: remove them."""
     stream = sys.stderr if stream is None else stream
