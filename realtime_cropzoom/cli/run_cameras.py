@@ -1,9 +1,10 @@
-"""``cropzoom run`` with several cameras: a line each a second, and a report of each at the end."""
+"""``cropzoom run`` with several cameras: shows the progress of each, and a report of each at the end."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,34 @@ from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.multicamera.supervisor import CameraGroup, CameraRun
 from realtime_cropzoom.pipeline.report import frames_to_come, nothing_found_line, progress_line, report
 from realtime_cropzoom.runtime.signals import stop_on_signals
+from realtime_cropzoom.types import StreamState
 
-_LOOK_EVERY_S = 0.1
+_POLL_S = 0.1
+_STOPPING = (
+    "stopping: the cameras finish their recordings and files (3 s at most); a second Ctrl-C ends them at once, and "
+    "the end of a recording may be lost …"
+)
+"""Line at the first signal."""
+_STARTING = "starting"
 
 
 def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
     """Run all cameras to their end and return the exit code."""
     group = CameraGroup(cameras)
     received = stop_on_signals(lambda why: group.stop(why, 128 + received[-1]))
+    progress = CameraProgress(cameras.settings)
+    is_told = quiet
     try:
         group.start()
-        shown_at = time.monotonic()
         while group.running:
+            if received and not is_told:
+                is_told = True
+                terminal.say(_STOPPING)
             group.supervise()
             _say(_news(group, quiet=quiet))
-            if not quiet and time.monotonic() - shown_at >= 1.0:
-                shown_at = time.monotonic()
-                terminal.show([_line(run, cameras) for run in group.runs if run.process.poll() is None])
-            time.sleep(_LOOK_EVERY_S)
+            if not quiet:
+                progress.show([run for run in group.runs if run.process.poll() is None])
+            time.sleep(_POLL_S)
     finally:
         summary = group.close()
         terminal.show([])
@@ -48,6 +59,51 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
     return int(summary["exit"])
 
 
+class CameraProgress:
+    """Shows how the cameras are: on a terminal a line each, renewed once a second; elsewhere a line at each change."""
+
+    def __init__(self, settings: Mapping[str, Settings]) -> None:
+        """``settings`` are those of each camera."""
+        self._settings = settings
+        self._width = max(map(len, settings))
+        self._shown_at_s = time.monotonic()
+        self._said: dict[str, str] = {}
+        """{camera: state that was said last}"""
+
+    def show(self, runs: Sequence[CameraRun]) -> None:
+        """Show the cameras that run."""
+        if not terminal.is_live():
+            self._say_changes(runs)
+        elif time.monotonic() - self._shown_at_s >= 1.0:
+            self._shown_at_s = time.monotonic()
+            terminal.show([self._line(run) for run in runs])
+
+    def _say_changes(self, runs: Sequence[CameraRun]) -> None:
+        for run in runs:
+            state = _state(run)
+            if state != self._said.get(run.name):
+                self._said[run.name] = state
+                terminal.say(self._line(run))
+
+    def _line(self, run: CameraRun) -> str:
+        columns = terminal.columns() - self._width - 2
+        doing = _STARTING if run.status is None else _progress_of(run, self._settings[run.name], columns)
+        return f"{run.name:<{self._width}}  {doing}"
+
+
+def _state(run: CameraRun) -> str:
+    """Return the state of the stream if it is not live, else that of the pose; ``starting`` before the first one."""
+    if run.status is None:
+        return _STARTING
+    return run.status.state if run.status.stream == StreamState.LIVE else run.status.stream
+
+
+def _progress_of(run: CameraRun, settings: Settings, columns: int) -> str:
+    assert run.status is not None
+    total = frames_to_come(run.frame_count, settings.frames)
+    return progress_line(run.status, total, columns, lockstep=settings.pace == "fast")
+
+
 def _news(group: CameraGroup, *, quiet: bool) -> list[str]:
     """Return what the cameras and the group have said since the last call."""
     lines: list[str] = []
@@ -61,19 +117,6 @@ def _news(group: CameraGroup, *, quiet: bool) -> list[str]:
 def _taken(lines: deque[str]) -> list[str]:
     """Empty what a thread may be adding to."""
     return [lines.popleft() for _ in range(len(lines))]
-
-
-def _line(run: CameraRun, cameras: Cameras) -> str:
-    width = max(map(len, cameras.settings))
-    room = terminal.columns() - width - 2
-    doing = "starting" if run.status is None else _progress(run, cameras.settings[run.name], room)
-    return f"{run.name:<{width}}  {doing}"
-
-
-def _progress(run: CameraRun, settings: Settings, room: int) -> str:
-    assert run.status is not None
-    total = frames_to_come(run.frame_count, settings.frames)
-    return progress_line(run.status, total, room, lockstep=settings.pace == "fast")
 
 
 def _nothing_found(summary: dict[str, Any]) -> list[str]:
