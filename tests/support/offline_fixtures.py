@@ -44,9 +44,9 @@ class ActionResult:
 
     @property
     def lines(self) -> list[str]:
-        """What was said, without how the poses look and what comes next."""
+        """What was said, without how the poses look (a file's name with indented lines below) and what comes next."""
         said = self.err.splitlines()
-        return [line for line in said if not line.startswith("Next: ") and ": Animal found in " not in line]
+        return [line for line in said if not line.startswith(("Next: ", "  ")) and not line.endswith(":")]
 
 
 class Workplace:

@@ -137,7 +137,9 @@ def test_ctrl_c_while_it_draws_leaves_the_numbers_and_resume_draws(work: Workpla
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert done.returncode == 130
-    assert [line for line in done.stderr.splitlines() if "Animal found in" not in line] == ["cropzoom: stopped"]
+    assert done.stderr.startswith("cropzoom: clip.mp4:\n  animal found in ")
+    assert done.stderr.endswith("\ncropzoom: stopped\n")
+    assert done.stderr.count("cropzoom: ") == 2
     assert files_below(model / "video_preds") == {"clip.csv", "clip_temporal_norm.csv"}
     with nothing_changes_in(model / "video_preds"):
         work.did("predict", model, long_video)
