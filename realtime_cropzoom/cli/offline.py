@@ -179,10 +179,17 @@ def _predict(arguments: argparse.Namespace) -> int:
     def then(given: Any, path: Path) -> Sequence[object]:
         if arguments.bbox_dir is None:
             return _to_frames(given, path) or ("create_bbox", arguments.model_dir, *arguments.input_path)
-        return ("draw", path, "--source", given.path) if isinstance(given, Video) else ()
+        return _draw(path, given.path) if isinstance(given, Video) else ()
 
     with _predictor(arguments, batch) as predictor:
         return batch.each(inputs, lambda given: predictor.predict(given, arguments.bbox_dir), then)
+
+
+def _draw(predictions: Path, source: object) -> Sequence[object]:
+    """Return the command that draws predictions; it names the source only if the note beside them does not."""
+    from realtime_cropzoom.sessions.files import source_of_note
+
+    return ("draw", predictions, *(() if source_of_note(predictions) else ("--source", source)))
 
 
 def _to_frames(given: Any, predictions: Path) -> Sequence[object]:
@@ -276,7 +283,7 @@ def _pipeline(arguments: argparse.Namespace) -> int:
         return batch.each(
             sources,
             lambda source: pipeline.run(source, folder),
-            lambda source, path: ("draw", path, "--source", source),
+            lambda source, path: _draw(path, source),
         )
 
 

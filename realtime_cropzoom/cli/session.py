@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, number, some_text, whole
 from realtime_cropzoom.errors import EXIT_INCOMPLETE
@@ -31,8 +33,12 @@ def register(commands: Any) -> None:
     convert.add_argument("run", type=a_session, metavar="SESSION", help=_SESSION)
     convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, DeepLabCut's H5, or one tidy table")
     convert.add_argument("--out", type=a_path, help="the file to write (default: beside the poses)")
-    convert.add_argument("--video", type=a_path, help="the recording: its frames, and their times, are the rows")
-    convert.add_argument("--fps", type=frame_rate, help="frames a second, where there is neither a run nor a video")
+    convert.add_argument(
+        "--video",
+        type=a_path,
+        help="the recording: its frames, and their times, are the rows (default: what predict or pipeline has noted)",
+    )
+    convert.add_argument("--fps", type=frame_rate, help="frames per second, if there is neither a run nor a video")
     convert.add_argument("--calibration", type=a_path, help="pixels to cm, where the run had none: csv and parquet")
     convert.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     convert.set_defaults(command=_convert)
@@ -78,7 +84,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         arguments.run,
         arguments.to,
         arguments.out,
-        video=arguments.video,
+        video=arguments.video if arguments.video or arguments.fps else _video_of_note(arguments.run),
         fps=arguments.fps,
         overwrite=arguments.overwrite,
         calibration=arguments.calibration,
@@ -86,6 +92,24 @@ def _convert(arguments: argparse.Namespace) -> int:
     print(path)
     say_next("draw", arguments.run, "--traces")
     return 0
+
+
+def _video_of_note(run: Path) -> str | None:
+    """Return the source of predictions, from the note beside them; None for a live session, or if it is unknown."""
+    from realtime_cropzoom.sessions.files import find_files, footage_of, source_of_note
+
+    files = find_files(run)
+    noted = None if files.live else source_of_note(files.poses)
+    if noted is None:
+        return None
+    if footage_of(noted, files.poses) != noted:
+        terminal.say(
+            f"WARNING: {files.poses} was made from {noted}, which is not there: frame times are unknown. "
+            "Give the video with --video, or its rate with --fps"
+        )
+        return None
+    terminal.say(f"frame times from {noted}")
+    return noted
 
 
 def _compare(arguments: argparse.Namespace) -> int:

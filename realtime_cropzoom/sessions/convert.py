@@ -26,7 +26,7 @@ def convert(
     to: str,
     out: Path | None = None,
     *,
-    video: Path | None = None,
+    video: str | Path | None = None,
     fps: float | None = None,
     overwrite: bool = False,
     calibration: Path | None = None,

@@ -166,13 +166,20 @@ def read_source(folder: Path) -> str | None:
 
 
 def source_of_note(poses: Path) -> str | None:
-    """Return the video that an offline command has made a file of poses from, as the note beside it says."""
+    """Return the source that an offline command made a file of poses from.
+
+    Args:
+        poses: The file of poses. The note beside it names the source.
+
+    Returns:
+        The path of the video, or a synthetic source; None if the note is missing, or names neither.
+    """
     try:
         made_of = json.loads(poses.with_name(f"{poses.name}.made_of.json").read_text(encoding="utf-8"))["made_of"]
-        source = (made_of.get("source") or made_of["video"])["path"]
+        source = made_of.get("source") or made_of["video"]
+        return source if isinstance(source, str) and source.startswith(SYNTHETIC) else str(source["path"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return str(source)
 
 
 def frame_times(video: str) -> Float64:
