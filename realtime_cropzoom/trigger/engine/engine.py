@@ -247,18 +247,18 @@ class Engine:
         if self._age_ms < 0:  # its times would make all that follows look old
             self._stale("from the future: the clocks disagree")
             return
-        usable = "" if message.stream == _LIVE else f"the stream is {message.stream}"
+        unusable = None if message.stream == _LIVE else f"the stream is {message.stream}"
         if message.segment != segment and self._fresh_ns is not None:
             self._lose("the source broke off and came back")
         self._last = (message.seq, at_ns, message.segment)
-        if usable or self._age_ms > self._max_age_ms:
-            self._stale(usable or f"stale: poses are older than {self._max_age_ms:g} ms")
+        if unusable or self._age_ms > self._max_age_ms:
+            self._stale(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
             if self._fresh_ns is None:
                 return
         else:
             self._fresh_ns = self._now_ns
             self._told_stale = False
-        self._look(message, at_ns, usable, event.uncertainty_ns)
+        self._look(message, at_ns, unusable, event.uncertainty_ns)
 
     def _stale(self, why: str) -> None:
         """While the stream is lost no rule looks at poses; say once why not."""
@@ -266,7 +266,7 @@ class Engine:
             self._told_stale = True
             self._tell(Verdict.REFUSED, "", why, ())
 
-    def _look(self, message: PoseMessage, at_ns: int, usable: str, uncertainty_ns: int) -> None:
+    def _look(self, message: PoseMessage, at_ns: int, unusable: str | None, uncertainty_ns: int) -> None:
         assert self._age_ms is not None
         self._looks += 1
         look = PoseSample(
@@ -281,12 +281,11 @@ class Engine:
         for track in self._tracks:
             track.feed(look)
         for watcher in self._watchers:
-            watcher.take(look, self._now_ns, usable)
+            watcher.take(look, self._now_ns, unusable)
 
     def _ordered(self, command: Command) -> None:
         if command.order is Order.STOP:
-            ended = command.by.startswith("the run has ended")
-            self._safe(command.by if ended else f"stopped by {command.by}")
+            self._safe(command.reason or f"stopped by {command.by}")
             self._stopped = True
         elif command.order is Order.TEST:
             self._test(command)
@@ -314,8 +313,8 @@ class Engine:
         if output not in self._rules.outputs:
             why = f"no output {output!r} to test; there are {', '.join(self._rules.outputs)}"
             self._tell(Verdict.REFUSED, "", why, ())
-        elif why := self._session.time_used_up(pulse_ns):
-            self._tell(Verdict.REFUSED, "", f"{why}: test of {output}", ())
+        elif used_up := self._session.time_used_up(pulse_ns):
+            self._tell(Verdict.REFUSED, "", f"{used_up}: test of {output}", ())
         else:
             self._session.on_ns += pulse_ns
             self._tell(Verdict.TEST, "", f"by {command.by}", (Action(output, Act.PULSE, pulse_ms),))

@@ -49,9 +49,11 @@ class Command:
     order: Order
     now_ns: int
     by: str
-    """Origin of the order: key, control, schedule, start, signal."""
+    """Origin of the order: key, control, schedule, start, signal, run, error."""
     target: str | None = None
     """The rule to arm or disarm, None for all; for a test the output."""
+    reason: str | None = None
+    """For STOP: why the session ends, in words; None: stopped by ``by``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class ActionResult:
     """Time (ns) at which the last byte went to the operating system; None if it was not written."""
     acknowledged_ns: int | None
     """Time (ns) of the device's answer; None if it gave none."""
-    error: str
-    """Error in words; empty if there was none."""
+    error: str | None
+    """Error in words; None if there was none."""
     outcome: Outcome = field(default=Outcome.DONE, compare=False)
     """The same, for programs."""

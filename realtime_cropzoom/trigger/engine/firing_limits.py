@@ -31,18 +31,22 @@ class RateBudget:
         """Return the remaining on-time (ns); None if there is no limit."""
         return None if self.max_on_ns is None else self.max_on_ns - self.on_ns
 
-    def used_up(self, pulse_ns: int | None) -> str:
-        """Return the limit that one more pulse (None: a hold) would exceed, in words; empty if none."""
+    def used_up(self, pulse_ns: int | None) -> str | None:
+        """Return the limit that one more pulse (None: a hold) would exceed, in words; None if there is none."""
         if self.max_fired is not None and self.fired >= self.max_fired:
             return f"max_fired {self.max_fired} of the {self.whose} is used up"
         return self.time_used_up(pulse_ns)
 
-    def time_used_up(self, pulse_ns: int | None = None) -> str:
-        """Return a message if a pulse is longer than the remaining on-time or, for a hold (None), none remains."""
+    def time_used_up(self, pulse_ns: int | None = None) -> str | None:
+        """Return the limit on on-time, in words, if it does not allow one more pulse; else None.
+
+        Args:
+            pulse_ns: Duration of the pulse (ns); None for a hold, which needs any time to be left.
+        """
         left_ns = self.left_ns()
         if left_ns is not None and (left_ns <= 0 if pulse_ns is None else pulse_ns > left_ns):
             return f"max_on_s {(self.max_on_ns or 0) / 1e9:g} of the {self.whose} is used up"
-        return ""
+        return None
 
 
 class FiringLimits:
@@ -70,8 +74,8 @@ class FiringLimits:
         """Time (ns) at which the refractory time ends; None before the first firing."""
         self.allowance = allowance
 
-    def refusal(self, now_ns: int, armed_ns: int, session: RateBudget, pulse_ns: int | None) -> str:
-        """Return the reason why the rule must not fire now; empty if it may.
+    def refusal(self, now_ns: int, armed_ns: int, session: RateBudget, pulse_ns: int | None) -> str | None:
+        """Return the reason why the rule must not fire now; None if it may.
 
         Args:
             now_ns: Engine time (ns).

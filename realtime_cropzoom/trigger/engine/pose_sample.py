@@ -58,8 +58,8 @@ class PoseSample:
     keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
     moving: Mapping[str, Moving] | None = None
     """From the filter, if one is set."""
-    implausible: str = ""
-    """Reason for doubt about the pose, in a word; empty if there is none, or the pose was not judged."""
+    implausible: str | None = None
+    """Reason for doubt about the pose, in a word; None if there is none, or the pose was not judged."""
     ahead_s: float | None = None
     """How far positions are predicted: age and output delay; None where they are not."""
     uncertainty_ns: int = 0

@@ -109,13 +109,12 @@ class RuleRunner:
         self._pose_until_ns = 0
         """Time (ns) at which the pose that justifies a hold becomes too old."""
 
-    def take(self, look: PoseSample, now_ns: int, usable: str) -> None:
-        """Judge a look; ``usable`` says what speaks against it as a whole, nothing where nothing does."""
-        trusted = not usable and not self._distrust(look)
-        value = self._condition.value(look) if trusted else None
+    def take(self, look: PoseSample, now_ns: int, unusable: str | None) -> None:
+        """Judge a look; ``unusable`` is the reason why no rule may use it, None if there is none."""
+        distrust = unusable or self._distrust(look)
+        value = None if distrust else self._condition.value(look)
         if value is None:
-            why = self._condition.why if trusted else usable or self._distrust(look)
-            self._unknown(why, look.captured_ns, now_ns)
+            self._unknown(distrust or self._condition.why, look.captured_ns, now_ns)
             return
         if self._doubt is not None:
             self._end_doubt(self._doubt, look.captured_ns)
@@ -124,15 +123,15 @@ class RuleRunner:
         elif self._episode is not None or self.holding:
             self._ends(now_ns)
 
-    def _distrust(self, look: PoseSample) -> str:
-        """Return the reason why this rule does not trust a pose; empty if it does."""
+    def _distrust(self, look: PoseSample) -> str | None:
+        """Return the reason why this rule does not trust a pose; None if it does."""
         if look.state not in self.terms.states:
             return f"state {look.state}"
         if not look.age_ms <= self.terms.max_age_ms:
             return f"stale: older than {self.terms.max_age_ms:g} ms"
         if look.implausible and self.terms.refuses_implausible:
             return f"implausible: {look.implausible}"
-        return ""
+        return None
 
     def _unknown(self, why: str, at_ns: int, now_ns: int) -> None:
         self.release(why, now_ns)
@@ -223,14 +222,14 @@ class RuleRunner:
             self._refuse(episode, why, f" ({age_ms:.1f} ms)")
         return late_ns > 0
 
-    def _refusal(self, now_ns: int, *, only_lasting: bool = False) -> str:
+    def _refusal(self, now_ns: int, *, only_lasting: bool = False) -> str | None:
         if self.armed_ns is None:
             return "disarmed"
         if not only_lasting:
             return self.gates.refusal(now_ns, self.armed_ns, self._session, self.terms.pulse_ns)
         if not self.gates.in_span(now_ns, self.armed_ns):
             return "outside its minutes"
-        return next((a.time_used_up() for a in (self.gates.allowance, self._session) if a.time_used_up()), "")
+        return self.gates.allowance.time_used_up() or self._session.time_used_up()
 
     def _refuse(self, episode: _Episode, why: str, more: str = "") -> None:
         if why not in episode.told:
@@ -269,10 +268,10 @@ class RuleRunner:
                 allowance.on_ns += now_ns - self._accounted_ns
             self._accounted_ns = now_ns
 
-    def must_let_go(self, now_ns: int) -> str:
-        """Say why a hold must end without a pose that says so; nothing where it need not. Time is accounted for."""
+    def must_let_go(self, now_ns: int) -> str | None:
+        """Return the reason why a hold must end without a new pose; None if it need not. Call ``account`` before."""
         if not self.holding or self.armed_ns is None:
-            return ""
+            return None
         if now_ns >= self._pose_until_ns:
             return f"no pose younger than {self.terms.hold_max_age_ns / 1e6:g} ms"
         return self._refusal(now_ns, only_lasting=True)

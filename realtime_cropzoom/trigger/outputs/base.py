@@ -103,7 +103,7 @@ class WriteResult(NamedTuple):
     """The last byte was handed to the operating system; None where nothing was written."""
     acknowledged_ns: int | None = None
     """The device answered; None where it does not, or did not."""
-    error: str = ""
+    error: str | None = None
     """What went wrong although it was written, such as a missing answer."""
     outcome: Outcome | None = None
     """None: done, or failed where there is an error."""

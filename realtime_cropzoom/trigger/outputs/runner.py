@@ -198,26 +198,26 @@ class OutputThread(threading.Thread):
         if written.outcome is Outcome.LATE:
             self._end_late(job, written)
 
-    def _too_late(self, job: Job) -> str:
-        """Say why a pulse or an on must not be written any more; nothing else is ever too late."""
+    def _too_late(self, job: Job) -> str | None:
+        """Return why a pulse or an on must not be written any more; None if it may. Nothing else is ever too late."""
         if job.act not in (Act.PULSE, Act.ON):
-            return ""
+            return None
         now = self._now()
         if job.fresh_until_ns is not None and now > job.fresh_until_ns:
             return f"late: its pose became too old {(now - job.fresh_until_ns) / 1e6:.1f} ms ago"
         waited_ns = now - job.queued_ns
-        return f"late: it had waited for {waited_ns / 1e6:.0f} ms" if waited_ns > self._late_ns else ""
+        return f"late: it had waited for {waited_ns / 1e6:.0f} ms" if waited_ns > self._late_ns else None
 
     def _check(self, job: Job) -> None:
         if why := self._too_late(job):
             raise TooLate(why)
 
-    def _was_held_up(self, job: Job, written: WriteResult) -> str:
+    def _was_held_up(self, job: Job, written: WriteResult) -> str | None:
         """Say so where the process was held up just before it wrote: a debugger, a full memory, SIGSTOP."""
         if job.act not in (Act.PULSE, Act.ON) or None in (job.fresh_until_ns, written.written_ns):
-            return ""
+            return None
         late_ns = (written.written_ns or 0) - (job.fresh_until_ns or 0)
-        return f"written late: its pose was too old for {late_ns / 1e6:.0f} ms" if late_ns > _HELD_UP_NS else ""
+        return f"written late: its pose was too old for {late_ns / 1e6:.0f} ms" if late_ns > _HELD_UP_NS else None
 
     def _note_holder(self, job: Job) -> None:
         holder = job.rule if job.number >= 0 else _NO_RULE
@@ -308,7 +308,7 @@ class OutputThread(threading.Thread):
             written = self._output.perform(job)
             if why := self._was_held_up(job, written):
                 return written._replace(error=why, outcome=Outcome.LATE)
-            return written._replace(error=" ".join(written.error.split()))
+            return written._replace(error=" ".join((written.error or "").split()) or None)
         except TooLate as error:
             return WriteResult(None, None, str(error), Outcome.LATE)
         except Exception as error:  # of any library, or of a callable of the experimenter's own

@@ -19,7 +19,7 @@ from typing import Any
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.trigger.engine.events import Act
-from realtime_cropzoom.trigger.outputs.base import needs
+from realtime_cropzoom.trigger.outputs.base import WriteResult, needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,
     IDENTIFY,
@@ -93,10 +93,18 @@ class SerialLink:
         if self._device is None:
             raise SinkError(f"{self.port} did not open in time")
 
-    def request(self, act: Act, channel: int, ms: float, timeout_s: float, hurry: Any) -> tuple[int, int | None, str]:
-        """Ask for an action; return when it was written, when it was acknowledged, and what went wrong.
+    def request(self, act: Act, channel: int, ms: float, timeout_s: float, hurry: Any) -> WriteResult:
+        """Ask the board for an action and wait for its answer.
 
-        Raises SinkError where it could not be written.
+        Args:
+            act: What to do.
+            channel: Channel of the board, counted from 1.
+            ms: Duration of a pulse (ms).
+            timeout_s: Maximum time (s) to wait for the answer.
+            hurry: Function that returns True to stop waiting.
+
+        Raises:
+            SinkError: if it could not be written.
         """
         id = next(self._ids) % ID_RANGE
         with self._changed:
@@ -109,10 +117,10 @@ class SerialLink:
                 self._awaited.discard(id)
                 self._answers.pop(id, None)
         if answer is None:
-            return written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms"
+            return WriteResult(written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms")
         said, at_ns = answer
-        error = f"{self.port} refused: {said.reason}" if isinstance(said, Refused) else ""
-        return min(written_ns, at_ns), at_ns, error  # the answer may be read before this thread goes on
+        error = f"{self.port} refused: {said.reason}" if isinstance(said, Refused) else None
+        return WriteResult(min(written_ns, at_ns), at_ns, error)  # the answer may be read before this thread goes on
 
     def release(self, channel: int) -> None:
         """Let go of a channel; with the last one the port is closed and the thread ends."""

@@ -57,7 +57,7 @@ class SerialOutput(Output):
     def perform(self, job: Job) -> WriteResult:
         """Write the line and wait for the acknowledgement."""
         self.check(job)
-        return WriteResult(*self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry))
+        return self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry)
 
     def close(self) -> None:
         """Let go of the link; with its last channel it is closed."""

@@ -76,12 +76,12 @@ class Board:
         self._last_us = at_us
         return f"A {numbers[0]} {at_us % 2**32}\n"
 
-    def _obey(self, what: str, numbers: list[int], at_us: int) -> str:
+    def _obey(self, what: str, numbers: list[int], at_us: int) -> str | None:
         if what == "W":
             self._watchdog_us = numbers[0] * 1000
             if not self._watchdog_us:
                 self._make_all_safe(at_us)
-            return ""
+            return None
         if what == "P" and not 0 < numbers[1] <= MAX_US:
             return "what"
         if what != "H" and not 1 <= numbers[0] <= len(self._held):
@@ -90,7 +90,7 @@ class Board:
             return "no watchdog"
         if what != "H":
             self._switch(what, numbers[0] - 1, numbers[-1], at_us)
-        return ""
+        return None
 
     def _switch(self, what: str, channel: int, us: int, at_us: int) -> None:
         if what == "P":

@@ -54,8 +54,8 @@ class Receipt:
 
     def __init__(self) -> None:
         self.taken = threading.Event()
-        self.problem = ""
-        """Why the rules refused it; empty where they did not."""
+        self.problem: str | None = None
+        """Reason why the rules refused it; None if they did not."""
 
 
 class QueuedCommand(NamedTuple):
@@ -67,7 +67,7 @@ class QueuedCommand(NamedTuple):
     """key or control."""
     receipt: Receipt | None = None
 
-    def done(self, problem: str = "") -> None:
+    def done(self, problem: str | None = None) -> None:
         """Tell who asked that the rule loop has taken it; ``problem`` says why it was refused."""
         if self.receipt is not None:
             self.receipt.problem = problem
@@ -105,10 +105,10 @@ class CommandServer:
         self,
         address: ControlAddress,
         orders: CommandQueue,
-        refuse: Callable[[Order, str | None], str],
+        refuse: Callable[[Order, str | None], str | None],
         state: Callable[[], dict[str, Any]],
     ) -> None:
-        """``refuse`` says what is wrong with an order, or nothing; ``state`` is what every answer tells."""
+        """``refuse`` returns what is wrong with an order, or None; ``state`` is part of every answer."""
         self._address = address
         self._orders, self._refuse, self._state = orders, refuse, state
         self._started, self._over = Started(), threading.Event()
@@ -157,15 +157,15 @@ class CommandServer:
 
     def _answer(self, parts: list[bytes]) -> dict[str, Any]:
         problem = self._take(parts)
-        return {"ok": True, **self._state()} if not problem else {"ok": False, "error": problem}
+        return {"ok": True, **self._state()} if problem is None else {"ok": False, "error": problem}
 
-    def _take(self, parts: list[bytes]) -> str:
+    def _take(self, parts: list[bytes]) -> str | None:
         try:
             request = msgspec.json.decode(parts[-1], type=_Request)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return 'expected JSON such as {"order": "arm"}'
         if request.order == "state":
-            return ""
+            return None
         try:
             order = Order(request.order)
         except ValueError:
@@ -177,8 +177,8 @@ class CommandServer:
             return "too many orders wait"
         return self._wait_for(receipt)
 
-    def _wait_for(self, receipt: Receipt) -> str:
-        """Wait until the rule loop has taken an order; return what is wrong with it, or nothing."""
+    def _wait_for(self, receipt: Receipt) -> str | None:
+        """Wait until the rule loop has taken an order; return what is wrong with it, or None."""
         until_s = time.monotonic() + _TAKEN_WITHIN_S
         while not receipt.taken.wait(0.05):
             if self._over.is_set():

@@ -53,6 +53,7 @@ class _Command(_Line, tag="command"):
     order: str
     by: str
     target: str | None = None
+    reason: str | None = None
 
 
 class _Withheld(_Line, tag="withheld"):
@@ -154,7 +155,7 @@ def _line(event: Event) -> _Line:
     if isinstance(event, Tick):
         return _Tick(event.now_ns)
     if isinstance(event, Command):
-        return _Command(event.now_ns, str(event.order), event.by, event.target)
+        return _Command(event.now_ns, str(event.order), event.by, event.target, event.reason)
     if isinstance(event, Withheld):
         return _Withheld(event.now_ns, event.number, event.output, event.reason)
     message = event.message
@@ -195,7 +196,7 @@ def _event(path: Path, number: int, text: bytes) -> Event:
         if isinstance(line, _Tick):
             return Tick(line.now_ns)
         if isinstance(line, _Command):
-            return Command(Order(line.order), line.now_ns, line.by, line.target)
+            return Command(Order(line.order), line.now_ns, line.by, line.target, line.reason)
         if isinstance(line, _Withheld):
             return Withheld(line.number, line.output, line.reason, line.now_ns)
         asked_ns = line.asked_ns if isinstance(line, _Pose) else ()

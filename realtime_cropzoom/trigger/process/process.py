@@ -21,7 +21,7 @@ from collections import Counter, OrderedDict, deque
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
@@ -83,6 +83,14 @@ class Options:
     """The folder of keys, where orders are taken at a TCP endpoint."""
 
 
+class SessionEnd(NamedTuple):
+    """Why a trigger session ends."""
+
+    reason: str
+    by: str
+    """Origin of the order, see ``Command``."""
+
+
 class TriggerProcess:
     """One session of triggers: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
 
@@ -99,8 +107,7 @@ class TriggerProcess:
         self.poses = 0
         self.last: PoseMessage | None = None
         """The newest pose."""
-        self.over: str = ""
-        """Why the session has ended; empty while it goes on."""
+        self._end: SessionEnd | None = None
         self.rule_us = Histogram()
         """A pose taken in → all rules decided and all outputs told, in µs."""
         self.written_ms = Histogram()
@@ -121,8 +128,8 @@ class TriggerProcess:
         """The publisher's clock less this machine's."""
         self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_PENDING)
         """What outputs did not do though they were told to: number of the decision, output, reason."""
-        self.arms_by = "start" if options.armed or rules.armed else ""
-        """Who has ordered to arm the rules with the first pose; empty where nobody has, or it has come."""
+        self.arms_by = "start" if options.armed or rules.armed else None
+        """Origin of the order to arm the rules with the first pose; None without one, or once the pose has come."""
         self._clock: str | None = None
         self._event_ns = 0
         """The time of the last event, in the publisher's clock."""
@@ -156,7 +163,7 @@ class TriggerProcess:
             self._done_log = DoneLog(self.folder, self._name)
             stack.callback(self._done_log.close)
             self._sync_log = self._open_sync(stack)
-            if not self._outputs.open(lambda: bool(self.over)):
+            if not self._outputs.open(lambda: self.over):
                 return False
             stack.callback(self._close_outputs)
             if self._sync_settings is not None:
@@ -176,9 +183,9 @@ class TriggerProcess:
 
     def close(self) -> list[str]:
         """Take all outputs to their safe level, close everything, and say what is not in the files."""
-        by = self.over.removeprefix("stopped by ") or "an error"
+        end = self._end or SessionEnd("stopped by an error", "error")
         try:
-            self._take(Command(Order.STOP, self._event_ns, by))
+            self._take(Command(Order.STOP, self._event_ns, end.by, reason=end.reason))
         finally:  # whatever is wrong with the rules, the outputs go to their safe level
             self._opened.close()
             gc.unfreeze()
@@ -186,15 +193,25 @@ class TriggerProcess:
         logs = (self._decisions, self._inputs, self._done_log, self._sync_log)
         return [problem for log in logs if log is not None for problem in log.problems()]
 
-    def stop(self, reason: str) -> None:
-        """End with the next step; may be called from a signal handler."""
-        self.over = self.over or reason
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended, so that it must be closed."""
+        return self._end is not None
+
+    def stop(self, reason: str, by: str = "signal") -> None:
+        """End with the next step; may be called from a signal handler. Only the first call counts.
+
+        Args:
+            reason: Why the session ends, in words.
+            by: Origin of the order, see ``Command``.
+        """
+        self._end = self._end or SessionEnd(reason, by)
 
     def summary(self) -> dict[str, Any]:
         """Return what came of the session so far."""
         subscriber = self._subscriber
         return {
-            "ended": self.over,
+            "ended": "" if self._end is None else self._end.reason,
             "poses": self.poses,
             "missed": subscriber.missed,
             "malformed": subscriber.malformed + subscriber.oversize,
@@ -245,12 +262,12 @@ class TriggerProcess:
             elif self._is_due(at_ns):
                 decisions += self._take(Tick(at_ns))
             if self.arms_by and isinstance(message, PoseMessage):
-                by, self.arms_by = self.arms_by, ""
+                by, self.arms_by = self.arms_by, None
                 decisions += self._take(Command(Order.ARM, at_ns, by))
         decisions += self._obey(offset)
         self._outputs.alive()
         if isinstance(message, EndMessage) and not self.options.follow:
-            self.stop(f"the run has ended: {message.reason}")
+            self.stop(f"the run has ended: {message.reason}", "run")
         return decisions
 
     def _patience_s(self) -> float:
@@ -317,27 +334,30 @@ class TriggerProcess:
         for asked in self.orders.take():
             follows: list[Decision] = []
             if asked.order is Order.STOP:
-                self.stop(f"stopped by {asked.by}")
+                self.stop(f"stopped by {asked.by}", asked.by)
             elif offset is None:  # no pose has come yet: there is no time to arm at
-                self.arms_by = asked.by if asked.order is Order.ARM else ""
+                self.arms_by = asked.by if asked.order is Order.ARM else None
             else:
-                self.arms_by = ""
+                self.arms_by = None
                 follows = self._take(Command(asked.order, now_ns() + offset.offset_ns, asked.by, asked.target))
-            asked.done("; ".join(d.reason for d in follows if d.verdict is Verdict.REFUSED))
+            asked.done("; ".join(d.reason for d in follows if d.verdict is Verdict.REFUSED) or None)
             decisions += follows
         return decisions
 
-    def _refusal(self, order: Order, target: str | None) -> str:
-        """What is wrong with an order; called by the control thread."""
+    def _refusal(self, order: Order, target: str | None) -> str | None:
+        """Return what is wrong with an order, None if nothing is; called by the control thread."""
         if order is Order.TEST:
             if target not in self.rules.outputs:
                 return f"there is no output {target}; there are {', '.join(self.rules.outputs)}"
-            return "" if self.last is not None else "no pose has come yet; 'cropzoom trigger RULES --test' needs none"
+            return self._needs_pose("'cropzoom trigger RULES --test' needs none")
         if order in (Order.ARM, Order.DISARM) and target is not None:
             if target not in self.rules.rules:
                 return f"there is no rule {target}; there are {', '.join(self.rules.rules)}"
-            return "" if self.last is not None else "no pose has come yet; leave the rule out to arm all with the first"
-        return ""
+            return self._needs_pose("leave the rule out to arm all with the first")
+        return None
+
+    def _needs_pose(self, advice: str) -> str | None:
+        return None if self.last is not None else f"no pose has come yet; {advice}"
 
     def _state(self) -> dict[str, Any]:
         """What every answer to an order tells; called by the control thread."""

@@ -294,6 +294,12 @@ def test_stop_is_safe_and_the_end() -> None:
     assert bench.see(IN) == bench.take(order("test", 30, "laser")) == []
 
 
+def test_a_stop_has_the_reason_that_it_is_given() -> None:
+    for reason, text in [(None, "stopped by run"), ("the run has ended: finished", "the run has ended: finished")]:
+        (safe,) = Bench(one_rule(INSIDE)).take(Command(Order.STOP, START_NS, "run", reason=reason))
+        assert safe.reason == text
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [

@@ -194,7 +194,7 @@ def test_what_makes_safe_is_never_too_late(clocked: Any, act: Act) -> None:
     output.now += 60_000 * MS
     thread.submit(order(act))
     wait_for(lambda: done)
-    assert (done[0].error, output.acts) == ("", [act])
+    assert (done[0].error, output.acts) == (None, [act])
 
 
 @pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
@@ -203,7 +203,7 @@ def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: Ac
     output.now += 51 * MS
     thread.submit(order(act, None))
     wait_for(lambda: done)
-    assert done[0].error == ""
+    assert done[0].error is None
 
 
 @pytest.mark.parametrize("act", [Act.PULSE, Act.ON])

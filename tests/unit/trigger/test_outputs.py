@@ -137,7 +137,7 @@ def test_zmq_publish_sends_topic_and_json(rig, context, tmp_path):
     assert message.pop("captured_ns") < now_ns()
     assert message.pop("number") <= sent
     assert message == {"frame": 42, "rule": "corner", "output": "marks", "act": "pulse", "ms": 10, "test": False}
-    assert outputs.wait().error == ""
+    assert outputs.wait().error is None
 
 
 def test_an_endpoint_in_use_is_said_at_the_beginning(rig, tmp_path):
@@ -164,11 +164,11 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, contex
     with context.socket(zmq.REP) as server:
         server.bind(endpoint)
         assert asked(Act.PULSE)["frame"] == 42  # the server takes it and says nothing
-        wait_for(lambda: any("did not reply within 150 ms" in done.error for done in outputs.done))
+        wait_for(lambda: any("did not reply within 150 ms" in (done.error or "") for done in outputs.done))
         server.send(b"much too late")
         wait_for(lambda: (server.send(str(asked(Act.ON)).encode()), outputs.done[-1].acknowledged_ns)[1])
     answered = next(done for done in outputs.done if done.acknowledged_ns)
-    assert answered.error == ""
+    assert answered.error is None
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
 
 
@@ -186,7 +186,7 @@ def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig, context, tmp_
         assert json.loads(server.recv())["act"] == "safe"
         server.send(b"done")
         safe = outputs.wait(2)
-    assert (safe.number, safe.error) == (1, "")
+    assert (safe.number, safe.error) == (1, None)
     assert safe.acknowledged_ns is not None
 
 
@@ -239,7 +239,7 @@ def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
     on, off = outputs.wait(1), outputs.wait(2)
     assert [process.stdout.readline() for _ in range(3)] == ["3 0\n", "3 1\n", "3 0\n"]
     assert (on.action.act, off.action.act, on.number, off.number) == (Act.PULSE, Act.OFF, 7, 7)
-    assert on.error == off.error == ""
+    assert on.error is off.error is None
     assert off.written_ns - on.written_ns >= 20_000_000
     assert on.acknowledged_ns >= on.written_ns
 
@@ -270,10 +270,10 @@ def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig, plugin):
     process.kill()
     process.wait()
     outputs.do("ephys", Act.OFF)
-    assert outputs.wait(2).error != ""
+    assert outputs.wait(2).error is not None
     _, again = plugin()
     assert again.stdout.readline() == "1 0\n"
-    assert outputs.wait(3).error == ""
+    assert outputs.wait(3).error is None
 
 
 INLET = """
@@ -375,7 +375,7 @@ def test_osc_arrives_at_a_real_server(rig):
         thread.start()
         outputs = rig(osc={"osc": f"127.0.0.1:{server.server_address[1]}"})
         outputs.do("osc", Act.PULSE, 12.5)
-        assert outputs.wait().error == ""
+        assert outputs.wait().error is None
         wait_for(lambda: got)
         server.shutdown()
         thread.join()
@@ -480,7 +480,7 @@ def test_safe_overtakes_the_queue(rig, lab):
     outputs.wait(4)
     assert lab.jobs == [("slow", 0), ("slow", 3)]
     assert {done.number: done.error for done in outputs.done} == {
-        0: "", 1: "overtaken by safe", 2: "overtaken by safe", 3: ""
+        0: None, 1: "overtaken by safe", 2: "overtaken by safe", 3: None
     }  # fmt: skip
 
 
@@ -494,7 +494,7 @@ def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
     lab.go_on.set()
     outputs.wait(4)
     assert lab.jobs == [("slow", 0), ("slow", 3)]
-    assert ["late: it had waited" in done.error for done in outputs.done] == [False, True, True, False]
+    assert ["late: it had waited" in (done.error or "") for done in outputs.done] == [False, True, True, False]
 
 
 @pytest.mark.slow
@@ -530,7 +530,7 @@ def test_commands_are_bounded_and_ended(rig, tmp_path):
     assert "2 of sh still run; not started" in outputs.wait(3).error
     wait_for(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
     outputs.do("bell", Act.SAFE)
-    assert outputs.wait(4).error == ""
+    assert outputs.wait(4).error is None
     for pid in (tmp_path / "pids").read_text().split():
         wait_for(lambda pid=pid: not _runs(int(pid)))
 
@@ -559,7 +559,7 @@ def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it
     assert "works again" not in caplog.text  # there was nothing to end
     (tmp_path / "away").rename(bell)
     outputs.do("bell", Act.PULSE, 10)
-    assert outputs.wait(3).error == ""
+    assert outputs.wait(3).error is None
     assert "output bell works again, after 1 error\n" in caplog.text
 
 
@@ -594,7 +594,7 @@ def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
     log = DoneLog(tmp_path, "arena")
     path = tmp_path / "arena_outputs.csv"
     assert path.read_text() == COLUMNS + "\n"
-    log.add(ActionResult(7, 42, Action("laser", Act.PULSE, 10.0), 100, 200, 300, ""))
+    log.add(ActionResult(7, 42, Action("laser", Act.PULSE, 10.0), 100, 200, 300, None))
     log.add(ActionResult(-1, None, Action("laser", Act.SAFE), 400, None, None, 'a "reason", with a comma'))
     wait_for(lambda: len(path.read_text().splitlines()) == 3)  # still open
     log.close()
@@ -618,7 +618,7 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(COLUMNS) + 10, limits[1]))
     try:
         for number in range(20):
-            log.add(ActionResult(number, 0, Action("laser", Act.PULSE, 1.0), 1, 2, 3, ""))
+            log.add(ActionResult(number, 0, Action("laser", Act.PULSE, 1.0), 1, 2, 3, None))
         wait_for(lambda: "cannot be written" in caplog.text)
         log.close()
     finally:
@@ -644,7 +644,7 @@ class Lamp(Output):
 
     def perform(self, job: Job) -> WriteResult:
         self.acts.append(job.act)
-        return WriteResult(now_ns(), None, "broken" if self.broken else "")
+        return WriteResult(now_ns(), None, "broken" if self.broken else None)
 
     def close(self) -> None:
         pass
@@ -682,7 +682,7 @@ def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
     thread.submit(job(Act.OFF))
     wait_for(lambda: len(done) == 4)
     assert output.acts == [Act.ON, Act.ON, Act.OFF]
-    assert [row.error for row in done] == ["", "", "on until its pulse ends", ""]
+    assert [row.error for row in done] == [None, None, "on until its pulse ends", None]
     thread.submit(job(Act.ON))
     thread.submit(job(Act.PULSE, 1, "b"))
     wait_for(lambda: len(done) == 6)
@@ -698,7 +698,7 @@ def test_an_off_after_an_off_that_failed_is_sent(lamp):
     output.broken = False
     thread.submit(job(Act.OFF))
     wait_for(lambda: len(done) >= 2)
-    assert done[1].error == ""
+    assert done[1].error is None
     assert done[1].written_ns is not None
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from support.offline_fixtures import full_disk
 from support.pipelines import finish, start_process
-from support.pose_streams import Bench, end, hello, one_rule, order, pose, received, rules, status, tick
+from support.pose_streams import MS, START_NS, Bench, end, hello, one_rule, order, pose, received, rules, status, tick
 
 from realtime_cropzoom.calibration.calibration import from_scale
 from realtime_cropzoom.client.subscriber import Subscriber
@@ -79,6 +79,7 @@ def all_kinds_of_events() -> list[Event]:
         order("disarm", 600, "crossed"),
         order("arm", 601, 'strange "name"\n'),
         end(602),
+        Command(Order.STOP, START_NS + 603 * MS, "run", reason="the run has ended: finished"),
     ]
 
 
@@ -98,6 +99,7 @@ def test_inputs_give_the_same_decisions_byte_for_byte(tmp_path: Path, calibrated
         decisions += engine.take(event)
     log.close()
     assert Verdict.FIRED in {d.verdict for d in decisions}
+    assert decisions[-1].reason == "the run has ended: finished"
     assert decisions_text(replay_inputs(log.path)) == decisions_text(decisions)
 
     whole = log.path.read_bytes()
