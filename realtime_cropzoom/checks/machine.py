@@ -19,6 +19,7 @@ from realtime_cropzoom.config.settings import AUTO, NONE, Settings
 from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys
+from realtime_cropzoom.messaging.sockets import new_socket
 from realtime_cropzoom.pipeline.startup import listener_notes
 from realtime_cropzoom.runtime.tuning import usable_cores
 
@@ -66,8 +67,7 @@ def _bind(endpoint: str) -> str | None:
     """What is wrong with an endpoint. Binding to a file (ipc) would take it from whoever has it, so it is not tried."""
     if endpoint.startswith("ipc://"):
         return None
-    with zmq.Context() as context, context.socket(zmq.PUB) as socket:
-        socket.set(zmq.IPV6, int("[" in endpoint))
+    with zmq.Context() as context, new_socket(context, zmq.PUB, endpoint) as socket:
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:

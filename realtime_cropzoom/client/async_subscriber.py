@@ -24,6 +24,7 @@ from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, Subscribe
 from realtime_cropzoom.client.subscriber import ms_until
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.sockets import new_socket
 
 
 class AsyncSubscriber(SubscriberBase):
@@ -44,7 +45,7 @@ class AsyncSubscriber(SubscriberBase):
         """
         check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ aborts the process if it cannot open a file
         context = zmq.Context()
-        self._socket = zmq.asyncio.Context.shadow(context).socket(zmq.SUB)
+        self._socket = new_socket(zmq.asyncio.Context.shadow(context), zmq.SUB, endpoint)
         super().__init__(context, self._socket, endpoint, camera, keys)
         self._follow = follow
         self._poller = zmq.asyncio.Poller()

@@ -18,7 +18,8 @@ from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
 from realtime_cropzoom.messaging.keys import read_client_keys
 from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
-from realtime_cropzoom.messaging.security import HandshakeMonitor, use_client_keys
+from realtime_cropzoom.messaging.security import HandshakeMonitor
+from realtime_cropzoom.messaging.sockets import use_client_keys
 from realtime_cropzoom.messaging.time_sync import ClockOffset, ClockSync
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
@@ -266,7 +267,6 @@ class SubscriberBase:
 
 def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     """Subscribe to all topics at ``endpoint``. Raises ConfigError if it is not an endpoint."""
-    socket.set(zmq.IPV6, int("[" in endpoint))
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
     socket.set(zmq.RCVHWM, _HIGH_WATER_MARK)
     socket.set(zmq.MAXMSGSIZE, _FAR_TOO_LARGE)  # a larger one is refused before it is all in memory

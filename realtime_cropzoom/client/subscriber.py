@@ -28,6 +28,7 @@ import zmq
 from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, SubscriberBase
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.sockets import new_socket
 
 __all__ = ["DEFAULT_ENDPOINT", "Subscriber"]
 
@@ -60,7 +61,7 @@ class Subscriber(SubscriberBase):
         """
         check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ aborts the process if it cannot open a file
         context = zmq.Context()
-        self._socket = context.socket(zmq.SUB)
+        self._socket = new_socket(context, zmq.SUB, endpoint)
         super().__init__(context, self._socket, endpoint, camera, keys)
         self._follow = follow
         self._poller = zmq.Poller()

@@ -24,13 +24,13 @@ import yaml
 from realtime_cropzoom.config.resolve import resolve
 from realtime_cropzoom.config.settings import AUTO, CAMERAS, ENV_PREFIX, NONE, Settings
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.messaging.endpoints import parse_tcp
 from realtime_cropzoom.yaml_file import read_config
 
 STOP_TOGETHER = "stop_together"
 _ENDPOINTS = ("publish", "publish_latest", "publish_echo")
 _OF_ONE_CAMERA = ("source", "camera")
 _PORTS_A_CAMERA = 2
-_TCP = re.compile(r"^tcp://(?P<host>.*):(?P<port>\d+)$")
 _EVERY_HOST = ("*", "0.0.0.0", "[::]")
 
 
@@ -129,10 +129,10 @@ def _shifted(endpoint: str, index: int, name: str) -> str:
     """The common endpoint, made this camera's own; where the system chooses the port, it may be the same."""
     if index == 0 or endpoint in (NONE, AUTO) or endpoint.endswith((":*", ":0")):
         return endpoint
-    tcp = _TCP.match(endpoint)
-    if tcp is None:  # such as ipc:///tmp/poses
+    tcp = parse_tcp(endpoint)
+    if tcp is None or tcp.port is None:  # such as ipc:///tmp/poses
         return f"{endpoint}-{name}"
-    return f"tcp://{tcp['host']}:{int(tcp['port']) + _PORTS_A_CAMERA * index}"
+    return f"tcp://{tcp.host}:{tcp.port + _PORTS_A_CAMERA * index}"
 
 
 def _check_against_each_other(settings: Mapping[str, Settings], config: Path) -> None:
@@ -156,8 +156,8 @@ def _endpoints(settings: Settings) -> list[str]:
 def _collide(one: str, other: str) -> bool:
     if {NONE, AUTO} & {one, other} or one.endswith((":*", ":0")):
         return False
-    a, b = _TCP.match(one), _TCP.match(other)
+    a, b = parse_tcp(one), parse_tcp(other)
     if a is None or b is None:
         return one == other
-    same_host = a["host"] == b["host"] or a["host"] in _EVERY_HOST or b["host"] in _EVERY_HOST
-    return same_host and a["port"] == b["port"]
+    same_host = a.host == b.host or a.host in _EVERY_HOST or b.host in _EVERY_HOST
+    return same_host and a.port == b.port

@@ -25,8 +25,7 @@ from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among
 from realtime_cropzoom.inference.model_spec import SHIPPED, Role
 from realtime_cropzoom.inference.presence import PoseJudge, Presence
 from realtime_cropzoom.inference.schedule import StateLimits
-from realtime_cropzoom.messaging.endpoints import check_reach
-from realtime_cropzoom.messaging.time_sync import endpoint_beside
+from realtime_cropzoom.messaging.endpoints import check_reach, endpoint_beside
 from realtime_cropzoom.sessions.latest import find_boxes
 from realtime_cropzoom.sources.base import SourceOptions, without_password
 

@@ -3,7 +3,8 @@
 In reading order:
 
 * ``message``: the messages of schema version 1 and their bytes.
-* ``endpoints``: classifies an endpoint as local or reachable by other machines.
+* ``endpoints``: parses endpoints, and tells local ones from those that other machines can reach.
+* ``sockets``: creates, limits and monitors ZeroMQ sockets.
 * ``keys``: reads and writes the key files of ``cropzoom keys``.
 * ``security``: CURVE encryption: which clients may connect, and why a server refused this one.
 * ``connections``: counts and limits the connections to a bound socket.

@@ -1,4 +1,7 @@
-"""Endpoint checks: whether other machines can reach an endpoint, and whether it may be bound."""
+"""Endpoints: parses TCP endpoints, checks who can reach an endpoint, and whether it may be bound.
+
+The module does not import ZeroMQ, so that settings can be checked without it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,33 @@ import re
 import socket as sockets
 import stat
 from contextlib import suppress
+from typing import NamedTuple
 
 from realtime_cropzoom.errors import ConfigError
 
-_TCP = re.compile(r"^tcp://(?P<host>.+):(?P<port>\d+|\*)$")
+_TCP = re.compile(r"tcp://(?P<host>.+):(?P<port>[0-9]{1,9}|\*)")
+_MAX_PORT = 65535
 _IPC = "ipc://"
 _LOCAL_TRANSPORTS = (_IPC, "inproc://")
 _ANSWERS_WITHIN_S = 0.5
 _TRANSPORTS_WITH_KEYS = ("tcp://", *_LOCAL_TRANSPORTS)
+
+
+class TcpEndpoint(NamedTuple):
+    """Host and port of a TCP endpoint."""
+
+    host: str
+    """Name or address of a host, as it stands in the endpoint: an IPv6 address is in brackets, * is every interface."""
+    port: int | None
+    """None if the system chooses the port (``*``)."""
+
+
+def parse_tcp(endpoint: str) -> TcpEndpoint | None:
+    """Return host and port of ``tcp://HOST:PORT``; None if the endpoint does not have this form."""
+    matched = _TCP.fullmatch(endpoint)
+    if matched is None:
+        return None
+    return TcpEndpoint(matched["host"], None if matched["port"] == "*" else int(matched["port"]))
 
 
 def is_local(endpoint: str) -> bool:
@@ -26,16 +48,50 @@ def is_local(endpoint: str) -> bool:
     """
     if endpoint.startswith(_LOCAL_TRANSPORTS):
         return True
-    tcp = _TCP.match(endpoint)
+    tcp = parse_tcp(endpoint)
     if tcp is None:
         return False
-    host = tcp["host"]
-    if host == "localhost":
+    if tcp.host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        return ipaddress.ip_address(tcp.host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         return False
+
+
+def endpoint_beside(publish: str) -> str | None:
+    """Return where to bind the time server of a publisher: on the same host, at a port that the system chooses.
+
+    Returns:
+        The endpoint; None if ``publish`` is not a tcp endpoint (ipc, inproc), which no other machine can reach.
+    """
+    tcp = _parse_plain_tcp(publish)
+    return None if tcp is None else f"tcp://{tcp.host}:*"
+
+
+def endpoint_seen_from(subscribed: str, echo: str | None) -> str | None:
+    """Return the endpoint at which a subscriber reaches the time server that a hello names.
+
+    The server runs on the host that sends the poses. The hello may name that host differently, so that only the port
+    is taken from it.
+
+    Args:
+        subscribed: Endpoint to which the subscriber is connected.
+        echo: Field ``echo`` of the hello.
+
+    Returns:
+        The endpoint; None if the two give no valid tcp endpoint.
+    """
+    here, there = _parse_plain_tcp(subscribed), _parse_plain_tcp(echo or "")
+    if here is None or there is None or not 0 < (there.port or 0) <= _MAX_PORT:
+        return None
+    return f"tcp://{here.host}:{there.port}"
+
+
+def _parse_plain_tcp(endpoint: str) -> TcpEndpoint | None:
+    """Parse an endpoint; None also for one with a source address (``tcp://SOURCE;HOST:PORT``)."""
+    tcp = parse_tcp(endpoint)
+    return None if tcp is None or ";" in tcp.host else tcp
 
 
 def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None:
@@ -51,7 +107,7 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
         ConfigError: if ``endpoint`` is not an endpoint, or if others could reach it without ``insecure`` and there are
             no keys, or keys do not protect its transport.
     """
-    if "://" not in endpoint or (endpoint.startswith("tcp://") and _TCP.match(endpoint) is None):
+    if "://" not in endpoint or (endpoint.startswith("tcp://") and parse_tcp(endpoint) is None):
         raise ConfigError(f"{name} is {endpoint}, which is no endpoint; expected something like tcp://127.0.0.1:5660")
     if is_local(endpoint) or insecure:
         return

@@ -10,8 +10,6 @@ allowance, and accepts no connection of ZMTP before version 3, which a web page 
 from __future__ import annotations
 
 import logging
-import secrets
-import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,23 +21,30 @@ from zmq.utils import z85
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.connections import SUBSCRIPTIONS, Allowance, Connections
 from realtime_cropzoom.messaging.endpoints import check_free, check_reach
-from realtime_cropzoom.messaging.keys import ClientKeys, ServerKeys, allowed_clients
+from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
 from realtime_cropzoom.messaging.limits import connections_allowed
+from realtime_cropzoom.messaging.sockets import allow_ipv6, monitor, parse_event
 
 logger = logging.getLogger(__name__)
 
 _ZAP = "inproc://zeromq.zap.01"
+
 _DOMAIN = b"cropzoom"
+
 _POLL_MS = 50
+
 _HANDSHAKE_MS = 10_000
 """Timeout of a handshake (ms). ZeroMQ then drops the connection."""
+
 _KEYS_REMEMBERED = 64
-_LONGEST_SUBSCRIPTION = 512
-_SUBSCRIPTIONS_WAITING = 16
-_RECEIVE_BUFFER = 1 << 15
+
+
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+
 _WATCHED = _FAILED | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+
 _MECHANISM_MISMATCH = 0x11000002
+
 _TRIES = 3
 """Number of connections that must break off during the handshake before a warning. A single one may have another
 reason than a key."""
@@ -136,7 +141,7 @@ class ConnectionGuard:
         """
         check_reach(name, endpoint, keys=self._keys is not None, insecure=self._security.insecure)
         check_free(name, endpoint)
-        socket.set(zmq.IPV6, int("[" in endpoint))
+        allow_ipv6(socket, endpoint)
         # With a domain ZeroMQ refuses connections without a version; else it would read an HTTP request as messages.
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         if self._keys is not None:
@@ -227,24 +232,6 @@ class ConnectionGuard:
                 self._security.rejected.add(without_key=event != zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 
 
-def take_subscriptions_only(socket: zmq.Socket[bytes]) -> None:
-    """Limit what a publishing socket receives to few, short subscriptions. Call it before the socket is bound.
-
-    ZeroMQ processes all waiting subscriptions at once while the thread sends. With a small buffer, sending is not
-    delayed for long.
-    """
-    socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
-    socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
-    socket.set(zmq.RCVBUF, _RECEIVE_BUFFER)
-
-
-def use_client_keys(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
-    """Make a socket connect only to the run whose key ``keys`` holds. Call it before the socket is connected."""
-    socket.set(zmq.CURVE_SERVERKEY, keys.server)
-    socket.set(zmq.CURVE_PUBLICKEY, keys.public)
-    socket.set(zmq.CURVE_SECRETKEY, keys.secret)
-
-
 class HandshakeMonitor:
     """Monitors the handshakes of a client's socket, so that a refusal is reported and is not mistaken for silence."""
 
@@ -314,25 +301,3 @@ class HandshakeMonitor:
         return (
             "it takes nobody without a key; give the file that 'cropzoom keys' has made for this client (keys, --keys)"
         )
-
-
-def monitor(context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
-    """Return a socket on which the events of another socket arrive.
-
-    Args:
-        context: Context of both sockets.
-        socket: The socket to monitor. Call its ``disable_monitor`` before it is closed.
-        events: Bit mask of ``zmq.EVENT_*``.
-    """
-    address = f"inproc://monitor-{secrets.token_hex(8)}"
-    socket.monitor(address, events)
-    pair = context.socket(zmq.PAIR)
-    pair.set(zmq.RCVHWM, 0)  # no limit: a full queue would block ZeroMQ's own thread, and so all messages
-    pair.connect(address)
-    return pair
-
-
-def parse_event(parts: list[bytes]) -> tuple[int, int]:
-    """Return event and value of a monitor's message. ``zmq.utils.monitor`` does the same, but imports asyncio."""
-    event, value = struct.unpack("=HI", parts[0])
-    return event, value

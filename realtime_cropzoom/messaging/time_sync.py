@@ -15,7 +15,6 @@ On the wire a request is one frame of up to 64 arbitrary bytes. The reply is two
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import threading
 import time
@@ -26,15 +25,15 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
+from realtime_cropzoom.messaging.endpoints import endpoint_seen_from
 from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.messaging.message import HelloMessage, Ns
-from realtime_cropzoom.messaging.security import use_client_keys
+from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
 
 MARK_BYTES = 64
 """Maximum size of a request (bytes). The server does not answer a longer one."""
 DRIFT = 500e-6
 """Maximum drift between two clocks (s per s): the rate at which a system may slew its clock to correct it."""
-_TCP = re.compile(r"^tcp://(?P<host>[^;]+):(?P<port>[\d*]+)$")
 _EXCHANGES = 16
 _EVERY_S = 2.0
 """Time between measurements (s). Within it the clocks drift apart by at most about a millisecond."""
@@ -122,35 +121,6 @@ def select_offset(old: ClockOffset | None, new: ClockOffset) -> ClockOffset:
     return old if agree and old_ns < new.uncertainty_ns else new
 
 
-def endpoint_beside(publish: str) -> str | None:
-    """Return where to bind the time server of a publisher: on the same host, at a port that the system chooses.
-
-    Returns:
-        The endpoint; None if ``publish`` is not a tcp endpoint (ipc, inproc), which no other machine can reach.
-    """
-    tcp = _TCP.match(publish)
-    return None if tcp is None else f"tcp://{tcp['host']}:*"
-
-
-def endpoint_seen_from(subscribed: str, echo: str | None) -> str | None:
-    """Return the endpoint at which a subscriber reaches the time server that a hello names.
-
-    The server runs on the host that sends the poses. The hello may name that host differently, so that only the port
-    is taken from it.
-
-    Args:
-        subscribed: Endpoint to which the subscriber is connected.
-        echo: Field ``echo`` of the hello.
-
-    Returns:
-        The endpoint; None if the two give no valid tcp endpoint.
-    """
-    here, there = _TCP.match(subscribed), _TCP.match(echo or "")
-    if here is None or there is None or not there["port"].isdigit() or not 0 < int(there["port"]) < 65536:
-        return None
-    return f"tcp://{here['host']}:{int(there['port'])}"
-
-
 _REPLY = msgspec.json.Decoder(EchoReply)
 
 
@@ -219,9 +189,7 @@ class ClockSync:
     def _measure(self, context: zmq.Context[zmq.Socket[bytes]], target: _Target) -> ClockOffset | None:
         """Exchange several times, until one request gets no reply; return None if no exchange is usable."""
         exchanges: list[Exchange] = []
-        with contextlib.suppress(zmq.ZMQError), context.socket(zmq.DEALER) as socket:
-            socket.set(zmq.LINGER, 0)
-            socket.set(zmq.IPV6, int("[" in target.endpoint))
+        with contextlib.suppress(zmq.ZMQError), new_socket(context, zmq.DEALER, target.endpoint) as socket:
             socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
             if self._keys is not None:
                 use_client_keys(socket, self._keys)

@@ -25,7 +25,8 @@ from realtime_cropzoom.messaging.message import (
     encode,
     topic,
 )
-from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security
+from realtime_cropzoom.messaging.sockets import take_subscriptions_only
 from realtime_cropzoom.runtime.publication import PublicationTimes
 from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message

@@ -14,7 +14,8 @@ from pydantic import Field
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError, plainly
 from realtime_cropzoom.messaging.endpoints import is_local
-from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security
+from realtime_cropzoom.messaging.sockets import take_subscriptions_only
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
     Beats,

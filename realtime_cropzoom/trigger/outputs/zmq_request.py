@@ -11,6 +11,7 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, plainly
+from realtime_cropzoom.messaging.sockets import new_socket
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
     Beats,
@@ -56,12 +57,10 @@ class Requester:
     def connect(self) -> None:
         """Connect; it is no error if nobody is there yet. Raises SinkError where ``endpoint`` is none."""
         self._context = self._context or zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.set(zmq.LINGER, 0)
+        self._socket = new_socket(self._context, zmq.DEALER, self.endpoint)
         # Nothing is kept for a program that is not there: it would be done much too late.
         self._socket.set(zmq.IMMEDIATE, 1)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
-        self._socket.set(zmq.IPV6, int("[" in self.endpoint))
         self._socket.set(zmq.MAXMSGSIZE, _LARGEST_REPLY)
         try:
             self._socket.connect(self.endpoint)

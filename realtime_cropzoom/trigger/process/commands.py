@@ -28,7 +28,8 @@ import zmq
 
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.messaging.connections import REQUESTS
-from realtime_cropzoom.messaging.security import ConnectionGuard, Security, use_client_keys
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security
+from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.engine.events import Order
@@ -202,8 +203,7 @@ def give_order(
 def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: float = 2.0) -> dict[str, Any]:
     """Give an order to the trigger process at an address; return its answer. Raises SinkError where nobody answers."""
     to = Target(to) if isinstance(to, str) else to
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.set(zmq.LINGER, 0)
+    with zmq.Context() as context, new_socket(context, zmq.REQ, to.endpoint) as socket:
         socket.set(zmq.MAXMSGSIZE, _LARGEST_ANSWER)
         if to.keys is not None:
             use_client_keys(socket, to.keys)

@@ -22,7 +22,8 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.connections import MEASURABLE, SENDS_TOO_MUCH, Allowance, Connections, bytes_received
 from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
-from realtime_cropzoom.messaging.security import ConnectionGuard, Security, take_subscriptions_only
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security
+from realtime_cropzoom.messaging.sockets import take_subscriptions_only
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.trigger.engine.events import Act, Action
 from realtime_cropzoom.trigger.outputs.base import Job

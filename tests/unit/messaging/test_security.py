@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 import zmq
 import zmq.auth
-from hypothesis import given
-from hypothesis import strategies as st
 from support.pages import find_page
 from support.pipelines import (
     ANY_PORT,
@@ -42,7 +40,6 @@ from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.keys import (
     ClientKeys,
     allowed_clients,
@@ -52,7 +49,8 @@ from realtime_cropzoom.messaging.keys import (
     read_server_keys,
 )
 from realtime_cropzoom.messaging.message import Counts, EndMessage, encode
-from realtime_cropzoom.messaging.security import ConnectionGuard, Security, use_client_keys
+from realtime_cropzoom.messaging.security import ConnectionGuard, Security
+from realtime_cropzoom.messaging.sockets import use_client_keys
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.report import report
 
@@ -72,41 +70,6 @@ def folder(tmp_path: Path) -> Path:
 
 def client_file(folder: Path, name: str = "bench") -> Path:
     return folder / f"{name}.key_secret"
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "local"),
-    [
-        ("tcp://127.0.0.1:5660", True),
-        ("tcp://127.0.0.1:*", True),
-        ("tcp://localhost:5660", True),
-        ("tcp://[::1]:5660", True),
-        ("ipc:///run/poses", True),
-        ("inproc://poses", True),
-        ("tcp://*:5660", False),
-        ("tcp://0.0.0.0:5660", False),
-        ("tcp://0:5660", False),
-        ("tcp://[::]:5660", False),
-        ("tcp://[::ffff:192.168.1.2]:5660", False),
-        ("tcp://192.168.1.2:5660", False),
-        ("tcp://eth0:5660", False),
-        ("tcp://localhost.example.org:5660", False),
-        ("tcp://127.0.0.1.example.org:5660", False),
-        ("tcp://127.0.0.1;0.0.0.0:5660", False),
-        ("tcp://0.0.0.0:5660 tcp://127.0.0.1:5660", False),
-        ("udp://127.0.0.1:5660", False),
-        ("pgm://lo;239.192.1.1:5660", False),
-        ("nonsense", False),
-        ("", False),
-    ],
-)
-def test_which_endpoints_nobody_else_can_reach(endpoint: str, local: bool) -> None:
-    assert is_local(endpoint) is local
-
-
-@given(st.ip_addresses(v=4))
-def test_of_addresses_those_of_the_loopback_net_are_local(address: Any) -> None:
-    assert is_local(f"tcp://{address}:5660") is (int(address) >> 24 == 127)
 
 
 @pytest.mark.parametrize("setting", ["publish", "publish_latest", "publish_echo"])
@@ -491,7 +454,7 @@ def test_a_refusal_is_said_once_and_a_flood_of_keys_is_only_counted(
 
 UNREAD = """
 import sys, zmq
-from realtime_cropzoom.messaging.security import monitor
+from realtime_cropzoom.messaging.sockets import monitor
 with zmq.Context() as context, context.socket(zmq.PUB) as socket:
     events = monitor(context, socket, zmq.EVENT_ALL)
     for _ in range(1500):  # two events each or more; 2000 go into what ZeroMQ gives unasked

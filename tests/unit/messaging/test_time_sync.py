@@ -24,8 +24,6 @@ from realtime_cropzoom.messaging.time_sync import (
     ClockSync,
     EchoReply,
     Exchange,
-    endpoint_beside,
-    endpoint_seen_from,
     estimate,
     select_offset,
 )
@@ -79,41 +77,6 @@ def test_the_offset_becomes_less_certain_with_time() -> None:
 )
 def test_which_of_two_measurements_counts(old: ClockOffset | None, new: ClockOffset, counts: str) -> None:
     assert select_offset(old, new) == (old if counts == "old" else new)
-
-
-@pytest.mark.parametrize(
-    ("publish", "beside"),
-    [
-        ("tcp://127.0.0.1:5660", "tcp://127.0.0.1:*"),
-        ("tcp://*:*", "tcp://*:*"),
-        ("tcp://[::1]:5660", "tcp://[::1]:*"),
-        ("tcp://eth0:5660", "tcp://eth0:*"),
-        ("ipc:///tmp/poses", None),
-        ("nonsense", None),
-    ],
-)
-def test_the_echo_is_beside_the_poses(publish: str, beside: str | None) -> None:
-    assert endpoint_beside(publish) == beside
-
-
-@pytest.mark.parametrize(
-    ("subscribed", "echo", "seen"),
-    [
-        ("tcp://10.0.0.5:5660", "tcp://0.0.0.0:4711", "tcp://10.0.0.5:4711"),
-        ("tcp://[fe80::1]:5660", "tcp://[::]:4711", "tcp://[fe80::1]:4711"),
-        ("tcp://rig:5660", "tcp://127.0.0.1:65535", "tcp://rig:65535"),
-        ("tcp://rig:5660", None, None),
-        ("tcp://rig:5660", "tcp://rig:*", None),
-        ("tcp://rig:5660", "tcp://rig:0", None),
-        ("tcp://rig:5660", "tcp://rig:65536", None),
-        ("tcp://rig:5660", "tcp://rig:" + "9" * 500, None),
-        ("tcp://rig:5660", "tcp://rig:²", None),
-        ("tcp://rig:5660", "file:///etc", None),
-        ("ipc:///tmp/poses", "tcp://127.0.0.1:4711", None),
-    ],
-)
-def test_it_is_asked_on_the_host_that_the_poses_come_from(subscribed: str, echo: str | None, seen: str | None) -> None:
-    assert endpoint_seen_from(subscribed, echo) == seen
 
 
 @pytest.fixture
