@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.train_split import split_frames
 from realtime_cropzoom.sessions.dlc_csv import read_labels
@@ -30,7 +31,7 @@ from realtime_cropzoom.train import Epoch, TrainReport, train
 from realtime_cropzoom.train.augmentation import labelled_box
 from realtime_cropzoom.train.config import load_config
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, read_frames
-from realtime_cropzoom.train.evaluate import Prediction, pixel_errors, predict, predict_frames, whole_frame
+from realtime_cropzoom.train.evaluate import Prediction, pixel_errors, predict, predict_frames
 from realtime_cropzoom.types import Box, UInt8
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,7 +118,7 @@ def measure(models: Path, overrides: Sequence[str]) -> None:
         each = np.nanmean(pixel_errors(found, chosen), axis=0)
         print("  pose by keypoint:", ", ".join(f"{n} {e:.2f}" for n, e in zip(data.keypoint_names, each, strict=True)))
     image = arenas[0].image
-    print_speed(detector, image, whole_frame(image))
+    print_speed(detector, image, whole_image(image))
     print_speed(pose, image, labelled_box(arenas[0].xy, int(crop_size or 240)))
 
 

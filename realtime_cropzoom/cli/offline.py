@@ -267,19 +267,20 @@ def _pipeline(arguments: argparse.Namespace) -> int:
 
     settings = load_settings(settings_given(arguments), arguments.config)
     with signals_held_back():
+        from realtime_cropzoom.offline.command import OfflineCommand
         from realtime_cropzoom.offline.inference_pool import worker_pool
-        from realtime_cropzoom.offline.pipeline import OfflinePipeline, load_models, sources_of
+        from realtime_cropzoom.offline.pipeline import OfflinePipeline, find_sources, load_models
 
     batch = _Batch()
-    sources = sources_of(arguments.input_path, batch.refuse)
+    sources = find_sources(arguments.input_path, batch.refuse)
     folder = arguments.folder or _default_folder(settings.pose)
     models = load_models(settings)
     for model in (models.detector, models.pose):
         _say_which(model)
     workers = _workers(arguments, models.pose)
     with worker_pool(workers) as pool:
-        options = _options(arguments, models.pose)
-        pipeline = OfflinePipeline(settings, models, pool, workers, options, _say, batch.warn)
+        command = OfflineCommand(pool, workers, _options(arguments, models.pose), _say, batch.warn)
+        pipeline = OfflinePipeline(settings, models, command)
         return batch.each(
             sources,
             lambda source: pipeline.run(source, folder),
@@ -292,6 +293,7 @@ def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predict
     """Load the model, and give it all cores."""
     with signals_held_back():
         from realtime_cropzoom.inference.model import Model
+        from realtime_cropzoom.offline.command import OfflineCommand
         from realtime_cropzoom.offline.inference_pool import worker_pool
         from realtime_cropzoom.offline.model_directory import ModelDirectory
         from realtime_cropzoom.offline.predict import Predictor
@@ -303,7 +305,8 @@ def _predictor(arguments: argparse.Namespace, batch: _Batch) -> Iterator[Predict
     _say_which(model)
     workers = _workers(arguments, model)
     with worker_pool(workers) as pool:
-        yield Predictor(model, directory, pool, workers, _options(arguments, model), _say, batch.warn)
+        command = OfflineCommand(pool, workers, _options(arguments, model), _say, batch.warn)
+        yield Predictor(model, directory, command)
 
 
 def _say_which(model: Model | None) -> None:
@@ -312,11 +315,11 @@ def _say_which(model: Model | None) -> None:
 
 
 def _options(arguments: argparse.Namespace, model: Model) -> Any:
-    from realtime_cropzoom.offline.predict import Options
+    from realtime_cropzoom.offline.command import OfflineOptions
 
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise ConfigError(f"batch_size is {arguments.batch_size}; expected a number of frames, 1 or more")
-    return Options(
+    return OfflineOptions(
         overwrite=getattr(arguments, "overwrite", False),
         resume=getattr(arguments, "resume", False),
         skip_viz=getattr(arguments, "skip_viz", True),

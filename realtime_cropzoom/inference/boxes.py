@@ -108,6 +108,11 @@ def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] |
     return detection.xy[counts].astype(np.float64)
 
 
+def whole_image(image: np.ndarray) -> Box:
+    """Return the box that covers an image of shape (H, W, …)."""
+    return Box(0, 0, image.shape[1], image.shape[0])
+
+
 def centred_box(xy: np.ndarray, side: int) -> Box:
     """Return the square box with an even ``side`` (pixels) and its top-left corner at trunc(mean − side // 2).
 

@@ -16,7 +16,7 @@ from realtime_cropzoom.files.csv_text import cannot_read, first_records, frame_n
 from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.offline.frame_reader import count_frames
 from realtime_cropzoom.offline.provenance import fingerprint, input_entry, input_of
-from realtime_cropzoom.types import Box, Float64
+from realtime_cropzoom.types import Box, Float64, State
 
 COLUMNS = ("x", "y", "h", "w")
 _WHAT = "the box file "
@@ -116,6 +116,30 @@ class Boxes:
         """
         height, width = (round(float(np.median(self.xyhw[:, column])) / 2) * 2 for column in (2, 3))
         return max(2, width), max(2, height)
+
+
+@dataclass(frozen=True, slots=True)
+class BboxRow:
+    """A row of the box file of a run or of ``cropzoom pipeline`` (columns ``BBOX_COLUMNS``)."""
+
+    frame: int
+    box: Box | None
+    """The active box; None if the frame had none."""
+    box_frame: int | None
+    """Frame on which the box was detected; None without a detection."""
+    state: State | None
+    """State of the frame; None if the run skipped it."""
+
+    @classmethod
+    def parse(cls, line: str) -> BboxRow:
+        """Read a row. Raises ValueError if it is not complete."""
+        frame, x, y, h, w, box_frame, _, state = line.rstrip("\n").split(",")
+        return cls(
+            frame=int(frame),
+            box=Box(int(x), int(y), int(w), int(h)) if x else None,
+            box_frame=int(box_frame) if box_frame else None,
+            state=State(state) if state else None,
+        )
 
 
 def read_boxes(path: Path) -> Boxes:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge, Resize
 from realtime_cropzoom.inference.model import Model
@@ -68,7 +69,7 @@ class Item(Generic[T]):
                 image, self._load = self._load(), None
                 self.size = (image.shape[1], image.shape[0])
                 model_input = model.new_input()
-                box = self._box or Box(0, 0, *self.size)
+                box = self._box or whole_image(image)
                 self._prepared = model_input, model.prepare(image, box, edge, model_input, resize)
             return self._prepared
 

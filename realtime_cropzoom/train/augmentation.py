@@ -23,7 +23,7 @@ from kornia import augmentation
 from torch import Tensor
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, unmap
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
@@ -129,7 +129,7 @@ class Views:
     def _box(self, frame: LabelledFrame, xy: Float32) -> Box:
         """The box of the view: the whole frame, or one around the animal that errs as a detector does."""
         if self._rule.crop_size is None:
-            return Box(0, 0, frame.image.shape[1], frame.image.shape[0])
+            return whole_image(frame.image)
         box = labelled_box(xy, self._rule.crop_size)
         wide = 4.0 if self._rng.random() < 0.1 else 1.0
         dx, dy = self._rng.normal(0, self._rule.jitter * wide, 2).round().astype(int)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.crop import Resize
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.train.dataset import LabelledFrame
@@ -26,11 +26,6 @@ class Prediction:
     """Frame space."""
     box: Box
     """What the model saw of the frame."""
-
-
-def whole_frame(image: UInt8) -> Box:
-    """The box a detector sees."""
-    return Box(0, 0, image.shape[1], image.shape[0])
 
 
 def predict(model: Model, image: UInt8, box: Box, resize: Resize = "linear") -> Keypoints:
@@ -55,7 +50,7 @@ def predict_frames(
     """
     predictions = []
     for frame in frames:
-        box = whole_frame(frame.image)
+        box = whole_image(frame.image)
         if crop_size is not None:
             seen = predict(detector, frame.image, box, resize) if detector else frame.labels()
             box = BoxRule(crop_size=crop_size).box(seen) or box

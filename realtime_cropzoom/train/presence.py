@@ -14,11 +14,12 @@ from itertools import combinations
 import cv2
 import numpy as np
 
+from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.train.augmentation import labelled_box
 from realtime_cropzoom.train.dataset import LabelledFrame, with_backgrounds
-from realtime_cropzoom.train.evaluate import predict, whole_frame
+from realtime_cropzoom.train.evaluate import predict
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def measure_presence(
     model.presence = Presence(min_sharpness=1e-6)  # has it say how sharp its heatmaps are
     labelled = [frame for frame in frames if frame.is_labelled]
     chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_FRAMES]]
-    boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_frame(f.image) for f in chosen]
+    boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in chosen]
     present = np.array([_sharpness(model, f.image, b, share) for f, b in zip(chosen, boxes, strict=True)])
     absent = np.array([_sharpness(model, p, b, share) for p, b in _without_animal(chosen, boxes, rng)])
     limit = _limit(present, absent)

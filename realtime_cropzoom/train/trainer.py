@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.crop import cut, fill_input, remap
 from realtime_cropzoom.inference.heatmaps import decode
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
-from realtime_cropzoom.train.evaluate import whole_frame
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, heatmaps_of, targets
 
 
@@ -121,7 +121,7 @@ class _HeldOut:
     def __init__(self, frames: Sequence[LabelledFrame], config: TrainConfig) -> None:
         self._frames, self._size = frames, config.size
         crop_size = config.cropzoom.crop_size
-        self._boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_frame(f.image) for f in frames]
+        self._boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in frames]
         inputs = np.zeros((len(frames), 3, config.size[1], config.size[0]), np.float32)
         for frame, box, out in zip(frames, self._boxes, inputs, strict=True):
             fill_input(cut(frame.image, box, "pad")[0], out, "fast")

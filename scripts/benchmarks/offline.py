@@ -20,9 +20,9 @@ from benchmarks.material import SHIPPED, Bench, Pair, prepare, write_arena
 from benchmarks.memory import measure, row_of
 from benchmarks.results import Row
 from realtime_cropzoom.inference.model import Models
+from realtime_cropzoom.offline.command import OfflineCommand, OfflineOptions
 from realtime_cropzoom.offline.inference_pool import worker_pool
 from realtime_cropzoom.offline.pipeline import OfflinePipeline
-from realtime_cropzoom.offline.predict import Options
 from realtime_cropzoom.runtime.tuning import tuned, usable_cores
 from realtime_cropzoom.sources.video_file import VideoFile
 
@@ -83,11 +83,14 @@ def _rate(bench: Bench, pair: Pair, count: int) -> float:
     settings = bench.settings(pair, frames=count)
     models, folder = Models(*pair.load()), bench.scratch / "offline"
     with worker_pool(usable_cores()) as pool:
-        options = Options(overwrite=True, skip_viz=True)
-        pipeline = OfflinePipeline(settings, models, pool, usable_cores(), options, say=print)
+        pipeline = OfflinePipeline(settings, models, _command(pool))
         begun = perf_counter()
         pipeline.run(str(bench.recording), folder)
         return count / (perf_counter() - begun)
+
+
+def _command(pool: ThreadPoolExecutor) -> OfflineCommand:
+    return OfflineCommand(pool, usable_cores(), OfflineOptions(overwrite=True, skip_viz=True), print, print)
 
 
 def _against_litpose(bench: Bench, bare_fps: float) -> Iterator[Row]:
@@ -154,11 +157,9 @@ def _memory(pipe: Connection, bench: Bench, video: Path) -> None:
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    models, options = Models(*SHIPPED.load()), Options(overwrite=True, skip_viz=True)
+    models = Models(*SHIPPED.load())
     with worker_pool(usable_cores()) as pool:
-        OfflinePipeline(bench.settings(SHIPPED), models, pool, usable_cores(), options, print).run(
-            str(video), bench.scratch
-        )
+        OfflinePipeline(bench.settings(SHIPPED), models, _command(pool)).run(str(video), bench.scratch)
     done.set()
     sampler.join()
     pipe.send(samples)

@@ -31,7 +31,7 @@ SERVES = {
     "offline/provenance.py": MODELS,
     "files/atomic.py": ("draw", "compare", "calibrate lens", "calibrate rectangle"),
     "offline/pipeline.py": ("pipeline",),
-    "offline/predict.py": ("predict", "crop"),
+    "offline/predict_video.py": ("predict", "crop"),
     "offline/remap.py": ("remap",),
     "pipeline/": ("run",),
     "messaging/security.py": ("listen", "trigger"),

@@ -10,8 +10,10 @@ from support.films import Footage
 from support.offline_fixtures import first_packets, frames_of, write_boxes
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.offline.bbox_csv import read_boxes
-from realtime_cropzoom.types import Box
+from realtime_cropzoom.inference.schedule import NO_BOX
+from realtime_cropzoom.offline.bbox_csv import BboxRow, read_boxes
+from realtime_cropzoom.sessions.pose_rows import box_cells
+from realtime_cropzoom.types import ActiveBox, Box, State
 
 
 def test_a_row_is_a_box_in_the_order_of_lightning_pose(tmp_path: Path) -> None:
@@ -133,3 +135,25 @@ def test_boxes_of_an_hour_are_all_there(tmp_path: Path) -> None:
     boxes = read_boxes(write_boxes(tmp_path / "bbox.csv", [(i, -i, 30, 40) for i in range(100_000)]))
     assert boxes.xyhw.dtype == np.int64
     assert boxes[99_999] == Box(99_999, -99_999, 40, 30)
+
+
+@pytest.mark.parametrize(
+    ("written", "box", "box_frame", "state"),
+    [
+        pytest.param(
+            ActiveBox(Box(-3, 2, 40, 30), 5, 33.25, State.COASTING, 0), Box(-3, 2, 40, 30), 5, State.COASTING, id="box"
+        ),
+        pytest.param(NO_BOX, None, None, State.SEARCHING, id="no animal found yet"),
+        pytest.param(None, None, None, None, id="skipped by the run"),
+    ],
+)
+def test_a_row_of_a_run_is_read_as_it_was_written(
+    written: ActiveBox | None, box: Box | None, box_frame: int | None, state: State | None
+) -> None:
+    assert BboxRow.parse(f"7{box_cells(written)}\n") == BboxRow(7, box, box_frame, state)
+
+
+@pytest.mark.parametrize("line", ["7,1,2,30", "7,1,2,30,40,5,0.0,running", "seven,1,2,30,40,5,0.0,tracking"])
+def test_a_row_of_a_run_that_is_not_complete_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        BboxRow.parse(line)

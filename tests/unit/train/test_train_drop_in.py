@@ -20,12 +20,13 @@ import torch  # noqa: E402
 
 from realtime_cropzoom.cli.main import main  # noqa: E402
 from realtime_cropzoom.errors import ModelError  # noqa: E402
+from realtime_cropzoom.inference.boxes import whole_image  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.offline.train_split import split_frames  # noqa: E402
 from realtime_cropzoom.sessions.dlc_csv import read_labels, read_predictions  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train.dataset import common_side  # noqa: E402
-from realtime_cropzoom.train.evaluate import predict, whole_frame  # noqa: E402
+from realtime_cropzoom.train.evaluate import predict  # noqa: E402
 
 NAMES = ["snout", "leftear", "rightear", "tailbase"]
 FRAMES, SIDE = 12, 96
@@ -286,7 +287,7 @@ def test_an_export_says_and_gives_the_same_in_half_precision(project, detector, 
     assert half.session.input_type == "tensor(float16)"
     assert json.loads(half.session.metadata["cropzoom"]) == json.loads(full.session.metadata["cropzoom"])
     image = cv2.imread(str(project / "data/labeled-data/a/0.png"))[:, :, ::-1]
-    box = whole_frame(image)
+    box = whole_image(image)
     ours, theirs = predict(half, image, box), predict(full, image, box)
     np.testing.assert_allclose(ours.xy, theirs.xy, atol=0.5)
     np.testing.assert_allclose(ours.likelihood, theirs.likelihood, atol=0.02)

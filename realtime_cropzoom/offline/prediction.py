@@ -1,0 +1,98 @@
+"""What the predictions of videos and of images share: inputs, existing results, inference, and the quality report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, say_quality
+from realtime_cropzoom.inference.presence import Doubt, PoseJudge
+from realtime_cropzoom.offline.bbox_csv import Boxes
+from realtime_cropzoom.offline.command import OfflineCommand
+from realtime_cropzoom.offline.inference_pool import OrderedInference
+from realtime_cropzoom.offline.model_directory import ModelDirectory
+from realtime_cropzoom.offline.provenance import MadeOf, is_there
+from realtime_cropzoom.sessions.dlc_csv import read_header
+from realtime_cropzoom.sessions.pose_rows import pose_cells
+from realtime_cropzoom.types import Box, Float32, FrameMeta, Keypoints, State
+
+COMMAND = "predict"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionContext:
+    """A model, the directory for its results, and the running command."""
+
+    model: Model
+    directory: ModelDirectory
+    command: OfflineCommand
+
+    @property
+    def shown_above(self) -> float:
+        """Minimum likelihood of a keypoint that is drawn filled; -1 for a regression model, which has none."""
+        return -1.0 if self.model.file.kind == "regression" else self.directory.shown_above
+
+    def made_of(self, **inputs: object) -> dict[str, object]:
+        """Return the inputs of a result: those given, the model, and the decoder."""
+        return {**inputs, "model": self.model.sha256, "decoder": self.model.method}
+
+    def boxes_entry(self, boxes: Boxes | None) -> dict[str, object] | None:
+        """Return boxes as an input, and tell the user if they do not fit the model; None without boxes."""
+        if boxes is None:
+            return None
+        if warning := self.model.expected_side.warning(boxes.sides):
+            self.command.say(f"{boxes.path}: {warning}")
+        return boxes.entry()
+
+    def is_done(self, final: Path, made_of: MadeOf) -> bool:
+        """Return whether a result exists, see ``provenance.is_there``."""
+
+        def fits() -> bool:
+            return set(read_header(final).keypoint_names) == set(self.model.keypoint_names)
+
+        options = self.command.options
+        return is_there(final, COMMAND, made_of, overwrite=options.overwrite, say=self.command.say, fits=fits)
+
+    def inference(self, *, of_videos: bool) -> OrderedInference[int]:
+        """Return an inference that crops and resizes as Lightning Pose does for videos, or for images."""
+        return OrderedInference(
+            self.model,
+            self.command.pool,
+            self.command.workers,
+            edge="clamp" if of_videos else "pad",
+            resize="linear" if of_videos else "cubic",
+            batch=self.command.options.batch,
+        )
+
+    def pose_cells(self, keypoints: Keypoints) -> str:
+        """Return the cells of a row. A regression model has no likelihood; Lightning Pose writes 0 for it."""
+        if self.model.file.kind == "regression":
+            zeros: Float32 = np.zeros(len(keypoints.likelihood), np.float32)
+            keypoints = Keypoints(keypoints.xy, zeros)
+        return pose_cells(keypoints)
+
+
+class QualityCheck:
+    """Judges the poses of an input one by one, and reports at its end whether they look like an animal."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._judge = PoseJudge(model.presence, lost_after_ms=math.inf)
+        self._quality = PoseQuality(model.keypoint_names)
+
+    def add(self, stamp: FrameMeta, box: Box, found: Keypoints) -> None:
+        """Add the pose of a frame. ``box`` and ``found`` are in frame pixels."""
+        if not np.isfinite(found.xy).all():
+            self._quality.add(State.SEARCHING, None, None)
+            return
+        doubt = self._judge.doubt(stamp, box, found)
+        self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
+
+    def report(self, name: str, command: OfflineCommand, of: Of) -> None:
+        """Report the poses added so far. ``name`` is that of the input."""
+        shipped = self._model.is_shipped
+        say_quality(name, self._quality, shipped=shipped, say=command.say, warn=command.warn, of=of)
