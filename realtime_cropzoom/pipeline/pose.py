@@ -1,4 +1,4 @@
-"""Frames + boxes → poses in frame pixels. The only stage that gives frames their fate.
+"""Frames + boxes → poses in frame pixels. Only this stage decides the outcome of a frame.
 
 A context model answers for a frame once it has seen two more, so frames wait for their answer,
 and what comes after them waits too: records leave in the order of capture. The frames around the
@@ -60,7 +60,7 @@ class _Cropped:
     """A frame whose model input is ready; its place in the ring is given back already."""
 
     stamp: FrameMeta
-    in_force: ActiveBox
+    active_box: ActiveBox
     used: Box
     """What the input really shows."""
     model_input: Float32
@@ -141,8 +141,8 @@ class PoseStage(Stage):
         in_hand = self._in_hand()
         self._held.clear()
         self._window = ContextWindow(self._model.reach)
-        for stamp, outcome, in_force in in_hand:
-            self._finish_frame(stamp, outcome, in_force)
+        for stamp, outcome, active_box in in_hand:
+            self._finish_frame(stamp, outcome, active_box)
 
     def finish(self) -> None:
         """Mark the remaining frames as skipped, and announce the end of the stream."""
@@ -160,8 +160,8 @@ class PoseStage(Stage):
             return
         try:
             self._abandoned = True
-            for stamp, outcome, in_force in self._in_hand():
-                self._record(stamp, outcome, in_force)
+            for stamp, outcome, active_box in self._in_hand():
+                self._record(stamp, outcome, active_box)
             for stamp in self._left():
                 self._record(stamp, FrameOutcome.SKIPPED, NO_BOX)
         finally:
@@ -176,7 +176,7 @@ class PoseStage(Stage):
             if isinstance(item, FrameMeta):
                 frames.append((stamp, FrameOutcome.SKIPPED, NO_BOX))
             else:
-                frames.append((stamp, FrameOutcome.FAILED, NO_BOX if item is None else item.in_force))
+                frames.append((stamp, FrameOutcome.FAILED, NO_BOX if item is None else item.active_box))
         return frames
 
     def _left(self) -> list[FrameMeta]:
@@ -201,24 +201,24 @@ class PoseStage(Stage):
         while self._gaps and self._gaps[0] <= stamp.index:  # a window does not reach over frames that are missing
             self._gaps.popleft()
             self._end_sequence()
-        in_force = self._box_for(stamp)
-        if in_force is None:  # stopped while waiting: the frame is left
+        active_box = self._box_for(stamp)
+        if active_box is None:  # stopped while waiting: the frame is left
             return
-        if in_force is PASSED_OVER:
+        if active_box is PASSED_OVER:
             self._skip([stamp])
-        elif in_force.box is None:
+        elif active_box.box is None:
             lease.release()
             self._end_sequence()
-            self._finish_frame(stamp, FrameOutcome.PROCESSED, in_force, inferred_ns=now_ns())
+            self._finish_frame(stamp, FrameOutcome.PROCESSED, active_box, inferred_ns=now_ns())
         else:
             model_input = next(self._inputs)
-            used = self._model.prepare(lease.frame.image, in_force.box, self._edge, model_input)
+            used = self._model.prepare(lease.frame.image, active_box.box, self._edge, model_input)
             lease.release()
             if (
                 self._model.reach
             ):  # any other model's record leaves a moment later, and its core is not shared till then
-                self._tell_box(stamp, in_force)
-            self._take_in(_Cropped(stamp, in_force, used, model_input, taken_ns, now_ns()))
+                self._tell_box(stamp, active_box)
+            self._take_in(_Cropped(stamp, active_box, used, model_input, taken_ns, now_ns()))
 
     def _take_in(self, cropped: _Cropped) -> None:
         self._held.append(cropped)
@@ -252,17 +252,17 @@ class PoseStage(Stage):
                 self._finish_frame(skipped, FrameOutcome.SKIPPED, NO_BOX)
 
     def _finish_inferred(self, frame: _Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int) -> None:
-        stamp, in_force = frame.stamp, frame.in_force
+        stamp, active_box = frame.stamp, frame.active_box
         if not np.isfinite(keypoints.xy).all():
             logger.warning("frame %d failed: the pose model gave numbers that are not finite", stamp.index)
-            self._finish_frame(stamp, FrameOutcome.FAILED, in_force)
+            self._finish_frame(stamp, FrameOutcome.FAILED, active_box)
             return
-        self._finish_frame(stamp, FrameOutcome.PROCESSED, in_force, keypoints, frame.cropped_ns, done_ns)
+        self._finish_frame(stamp, FrameOutcome.PROCESSED, active_box, keypoints, frame.cropped_ns, done_ns)
         times = (stamp.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
         for name, begun, ended in zip(LATENCIES, times, times[1:], strict=False):
             self.latencies[name].add((ended - begun) / 1e6)
         self.latencies["total"].add((done_ns - stamp.captured_ns) / 1e6)
-        self.box_age.add(in_force.age_ms)
+        self.box_age.add(active_box.age_ms)
 
     def _box_for(self, stamp: FrameMeta) -> ActiveBox | None:
         while not self.control.stop.is_set():
@@ -282,15 +282,15 @@ class PoseStage(Stage):
             else:
                 self._finish_frame(stamp, FrameOutcome.SKIPPED, NO_BOX)
 
-    def _tell_box(self, stamp: FrameMeta, in_force: ActiveBox) -> None:
+    def _tell_box(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
         if self._on_box is not None:
-            self._on_box(stamp, in_force)
+            self._on_box(stamp, active_box)
 
     def _finish_frame(
         self,
         stamp: FrameMeta,
         outcome: FrameOutcome,
-        in_force: ActiveBox,
+        active_box: ActiveBox,
         keypoints: Keypoints | None = None,
         cropped_ns: int | None = None,
         inferred_ns: int = 0,
@@ -298,13 +298,13 @@ class PoseStage(Stage):
         """Decide the outcome of the next frame in order of capture, unless the stage was abandoned."""
         with self._finishing:
             if not self._abandoned:
-                self._record(stamp, outcome, in_force, keypoints, cropped_ns, inferred_ns)
+                self._record(stamp, outcome, active_box, keypoints, cropped_ns, inferred_ns)
 
     def _record(
         self,
         stamp: FrameMeta,
         outcome: FrameOutcome,
-        in_force: ActiveBox,
+        active_box: ActiveBox,
         keypoints: Keypoints | None = None,
         cropped_ns: int | None = None,
         inferred_ns: int = 0,
@@ -313,12 +313,12 @@ class PoseStage(Stage):
         seq, doubt, filtered, counts = -1, None, None, self.counts.plus(outcome)
         seen = outcome is not FrameOutcome.SKIPPED
         if seen:  # judged in frame time, so that a replay gives the same numbers
-            if keypoints is not None and in_force.box is not None:
-                doubt = self._judge.doubt(stamp, in_force.box, keypoints)
-            in_force = judged(in_force, self._judge.state(stamp, in_force, doubt, posed=keypoints is not None))
+            if keypoints is not None and active_box.box is not None:
+                doubt = self._judge.doubt(stamp, active_box.box, keypoints)
+            active_box = judged(active_box, self._judge.state(stamp, active_box, doubt, posed=keypoints is not None))
         if outcome is FrameOutcome.PROCESSED:
             seq, filtered = counts.processed - 1, self._filtered(stamp, keypoints)
-        record = Record(stamp, outcome, in_force, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
+        record = Record(stamp, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
         self.counts = counts
         if seen:
             self.last = record

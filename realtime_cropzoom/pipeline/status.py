@@ -98,7 +98,7 @@ class RunReporter:
         )
 
     def counts(self) -> Counts:
-        """Return what became of all frames that have a fate."""
+        """Return what became of all frames that have an outcome."""
         stages = self.stages
         if stages is None:
             return Counts(0, 0, 0, 0, 0)
@@ -113,7 +113,7 @@ class RunReporter:
             schema=SCHEMA_VERSION,
             run=self.identity.run,
             camera=self.identity.camera,
-            state=(last.in_force.state if last else State.SEARCHING).value,
+            state=(last.active_box.state if last else State.SEARCHING).value,
             stream=self.stream().value,
             counts=counts,
             backlog=max(0, stages.ring.newest + 1 - counts.captured) if stages else 0,

@@ -114,7 +114,9 @@ def _shade_states(panel: Any, tables: SessionTables, times: Float64) -> None:
 
 
 def _skipped(tables: SessionTables) -> Bools:
-    skipped: Bools = np.array(tables.frames["fate"].eq("skipped").fillna(False), np.bool_)  # offline, fates are missing
+    skipped: Bools = np.array(
+        tables.frames["outcome"].eq("skipped").fillna(False), np.bool_
+    )  # offline, outcomes are missing
     return skipped
 
 

@@ -86,7 +86,7 @@ class QueueSink(Sink):
 
     def put(self, record: Record) -> None:
         """Add the record of a processed frame. Other records are ignored: only processed frames have messages."""
-        if record.fate is FrameOutcome.PROCESSED:
+        if record.outcome is FrameOutcome.PROCESSED:
             super().put(record)
 
     def __iter__(self) -> Iterator[Record]:

@@ -56,8 +56,8 @@ class Record(msgspec.Struct, frozen=True, eq=False):
     """One captured frame and its result. A struct, because the pose thread builds one per frame."""
 
     stamp: FrameMeta
-    fate: FrameOutcome
-    in_force: ActiveBox
+    outcome: FrameOutcome
+    active_box: ActiveBox
     keypoints: Keypoints | None = None
     """Frame space; None without a pose."""
     cropped_ns: int | None = None
@@ -93,25 +93,25 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         published_ns: Time of publication (monotonic, ns).
         unsent: Number of messages of this run that were not sent.
     """
-    in_force, stamp = record.in_force, record.stamp
+    active_box, stamp = record.active_box, record.stamp
     box = None
-    if in_force.box is not None:
-        x, y, w, h = in_force.box
-        box = BoxField(x, y, w, h, in_force.frame, in_force.age_ms)
+    if active_box.box is not None:
+        x, y, w, h = active_box.box
+        box = BoxField(x, y, w, h, active_box.frame, active_box.age_ms)
     return PoseMessage(
         schema=SCHEMA_VERSION,
         run=identity.run,
         camera=identity.camera,
         seq=record.seq,
         frame=stamp.index,
-        state=in_force.state.value,
+        state=active_box.state.value,
         stream=StreamState.LIVE.value,
         keypoints=_keypoint_fields(record.keypoints, identity.keypoint_names),
         box=box,
         time=TimeField(
             device_ns=stamp.device_ns,
             captured_ns=stamp.captured_ns,
-            detected_ns=in_force.detected_ns or None,
+            detected_ns=active_box.detected_ns or None,
             cropped_ns=record.cropped_ns,
             inferred_ns=record.inferred_ns,
             published_ns=published_ns,

@@ -112,7 +112,7 @@ def frames_of(predictions: Predictions) -> pd.Index[int]:
 
 def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     """Read a file of boxes or times, by frame; of a live run, the rows that are complete. Raises DataError."""
-    text: dict[str | int, str] = {"fate": "string", "state": "string", "dropped": "string", "plausible": "string"}
+    text: dict[str | int, str] = {"outcome": "string", "state": "string", "dropped": "string", "plausible": "string"}
     try:
         table = pd.read_csv(complete_lines(path) if live else path, dtype={0: "str", **text})
         cells = table.iloc[:, 0].fillna("").astype(str)

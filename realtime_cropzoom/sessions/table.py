@@ -212,7 +212,7 @@ def _filtered(
 ) -> Float64:
     """What the filter says of each frame: the very numbers that a run with it has published."""
     seconds, filtered = frames["time_s"].to_numpy(np.float64), np.full((*poses.shape[:2], 5), np.nan)
-    processed = (frames["fate"].isna() if timing.empty else frames["fate"] == "processed").to_numpy(
+    processed = (frames["outcome"].isna() if timing.empty else frames["outcome"] == "processed").to_numpy(
         bool, na_value=False
     )
     if np.isnan(seconds[processed]).any():
@@ -241,7 +241,7 @@ def _frame_table(
             "frame": np.arange(len(timing)),
             "time_s": _column(timing, "pts_ns").where(captured_ns.notna()) / 1e9,
             "captured_unix_s": (captured_ns + (np.nan if unix_offset_ns is None else unix_offset_ns)) / 1e9,
-            "fate": _column(timing, "fate", "string"),
+            "outcome": _column(timing, "outcome", "string"),
             "state": state,
             **_plausible(timing),
             "event": _state_changes(state).reindex(state.index),

@@ -45,7 +45,7 @@ _LAST_REPORTS_S = 2.0
 _LAST_REPORTS_AFTER_STOP_S = 0.4
 """The same after a stop: a run must end within 2 s."""
 TIMING_COLUMNS = (
-    "frame,fate,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
+    "frame,outcome,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
     "plausible"
 )
 
@@ -156,21 +156,21 @@ class CsvSink(Sink):
             logger.warning("%s", missing)
 
     def _format(self, record: Record, published_ns: int) -> None:
-        stamp, in_force = record.stamp, record.in_force
+        stamp, active_box = record.stamp, record.active_box
         poses, boxes, timing, *cm = self._files
-        if record.fate is FrameOutcome.PROCESSED:
-            self.quality.add(in_force.state, record.keypoints, record.doubt)
+        if record.outcome is FrameOutcome.PROCESSED:
+            self.quality.add(active_box.state, record.keypoints, record.doubt)
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{stamp.index}{pose}\n")
         for file in cm:
             file.add(f"{stamp.index}{self._in_cm(record.keypoints)}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
-        boxes.add(f"{stamp.index}{box_cells(None if record.fate is FrameOutcome.SKIPPED else in_force)}\n")
-        box_frame = "" if in_force.frame < 0 else in_force.frame
+        boxes.add(f"{stamp.index}{box_cells(None if record.outcome is FrameOutcome.SKIPPED else active_box)}\n")
+        box_frame = "" if active_box.frame < 0 else active_box.frame
         timing.add(
-            f"{stamp.index},{record.fate},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
+            f"{stamp.index},{record.outcome},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
             f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
-            f"{in_force.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
+            f"{active_box.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
             f"{published_ns or ''},{stamp.segment},{_plausible_cell(record)}\n"
         )
 

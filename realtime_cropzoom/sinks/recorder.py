@@ -115,9 +115,9 @@ class CropRecorder(Sink):
         self._edge: Edge = edge
         self._heard_of = -1
 
-    def show(self, stamp: FrameMeta, in_force: ActiveBox) -> None:
+    def show(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
         """Queue a frame with its box before its record, which may have to wait for later frames."""
-        self.put(Record(stamp, FrameOutcome.PROCESSED, in_force))
+        self.put(Record(stamp, FrameOutcome.PROCESSED, active_box))
 
     def put(self, record: Record) -> None:
         """Queue a record, unless its frame was queued already."""
@@ -139,7 +139,7 @@ class CropRecorder(Sink):
             self.recording.close()
 
     def _record(self, record: Record) -> None:
-        stamp, box = record.stamp, record.in_force.box
+        stamp, box = record.stamp, record.active_box.box
         unheard_of = self._ring.stamps(self._reader.next_index, stamp.index)  # dropped from a queue that was full
         self.recording.mark_dropped(unheard_of, TOO_SLOW)
         lease = self._reader.take_frame(stamp.index)

@@ -128,7 +128,7 @@ class ZmqSink(Sink):
 
     def put(self, record: Record) -> None:
         """Queue a record. Only processed frames are published."""
-        if record.fate is FrameOutcome.PROCESSED:
+        if record.outcome is FrameOutcome.PROCESSED:
             super().put(record)
 
     def _drop(self, record: Record) -> None:

@@ -170,8 +170,8 @@ class _Feed:
         pts_ns = round(index * 1e9 / self._fps)
         record = Record(
             stamp=FrameMeta(index, pts_ns, None, at_ns),
-            fate=FrameOutcome.PROCESSED,
-            in_force=ActiveBox(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
+            outcome=FrameOutcome.PROCESSED,
+            active_box=ActiveBox(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
             keypoints=self._poses[index % len(self._poses)],
             cropped_ns=at_ns,
             inferred_ns=at_ns,

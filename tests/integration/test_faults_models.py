@@ -71,7 +71,7 @@ def test_a_pose_stage_that_raises_begins_anew_where_that_is_asked_for(
     assert run.error is None
     assert run.end.reason == "finished"
     files = check_complete(run.folder)
-    failed = [i for i, fate in enumerate(files.timing["fate"]) if fate == "failed"]
+    failed = [i for i, outcome in enumerate(files.timing["outcome"]) if outcome == "failed"]
     assert len(failed) == 2, "the frames in hand"
     assert [pose.frame for pose in run.poses] == [i for i in range(60) if i not in failed]
     assert files.pose.loc[failed].isna().all(axis=None)
@@ -91,7 +91,7 @@ def test_a_detector_that_raises_begins_anew_and_boxes_come_again(
     files = check_complete(run_to_end(settings_of(tmp_path, on_failure="restart"), Film(60)).folder)
     assert files.summary["restarts"] == {"detect": 1, "pose": 0}
     assert files.summary["detector"]["failed"] == 1
-    assert files.timing["fate"].eq("processed").all()
+    assert files.timing["outcome"].eq("processed").all()
     assert files.bbox["box_frame"].iloc[-1] > 40
 
 
@@ -99,7 +99,7 @@ def test_a_context_models_frames_in_hand_fail_together(tmp_path: Path, monkeypat
     hold_models(monkeypatch, pose=failing(6))
     models = tiny_models(tmp_path / "context", pose="heatmap_mhcrnn")
     files = check_complete(run_to_end(settings_of(tmp_path, on_failure="restart", **models), Film(60)).folder)
-    failed = [i for i, fate in enumerate(files.timing["fate"]) if fate == "failed"]
+    failed = [i for i, outcome in enumerate(files.timing["outcome"]) if outcome == "failed"]
     assert failed == list(range(failed[0], failed[0] + 3)), "the one asked for, and the two that waited behind it"
     assert files.pose.loc[failed[-1] + 1 :].notna().all(axis=None)
 
@@ -156,7 +156,7 @@ def test_a_model_that_hangs_ends_the_run_with_the_reason(
         assert len(files.timing) == camera.given, "also the frames that came meanwhile have a row"
         assert len(files.timing) > 10
         if role == "pose":
-            assert files.timing["fate"].tolist().count("failed") == 1
+            assert files.timing["outcome"].tolist().count("failed") == 1
         before = files.rows("_timing")
     finally:
         hold.let_go()
@@ -270,5 +270,5 @@ def test_however_slow_the_detector_a_box_is_at_most_two_inferences_and_a_frame_o
     assert len(took) > 10
     ages = files.bbox["box_age_ms"].dropna() * 60 / 1e3
     assert ages.max() <= 2 * (max(took) + 1) + 1
-    assert files.timing["fate"].eq("processed").all(), "the pose loses no frame for it"
+    assert files.timing["outcome"].eq("processed").all(), "the pose loses no frame for it"
     assert max(memory) - memory[5] < 20 * film.draw(0).nbytes, "where eighty and more were captured meanwhile"

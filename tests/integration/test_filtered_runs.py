@@ -42,7 +42,7 @@ def published(messages: list[PoseMessage]) -> pd.DataFrame:
 def from_files(folder: Path) -> pd.DataFrame:
     """What the table of a session says of the frames that were processed."""
     table = load_session(folder)
-    return table[table["fate"] == "processed"].set_index(["frame", "keypoint"])[list(FILTERED)]
+    return table[table["outcome"] == "processed"].set_index(["frame", "keypoint"])[list(FILTERED)]
 
 
 @pytest.mark.parametrize("name", ["kalman", "one_euro"])
@@ -60,8 +60,8 @@ def test_skipped_and_failed_frames_change_nothing(tmp_path: Path, monkeypatch: p
     """A live run whose model is slow: frames are jumped over, so that times between poses are irregular."""
     hold_models(monkeypatch, pose=at_least(0.04))
     folder, messages = run_and_listen(make_settings(tmp_path, max_lag=1, filter="kalman"), Film(40))
-    fates = Files(folder).timing["fate"]
-    assert (fates == "skipped").sum() > 3
+    outcomes = Files(folder).timing["outcome"]
+    assert (outcomes == "skipped").sum() > 3
     np.testing.assert_array_equal(published(messages), from_files(folder))
 
 

@@ -75,5 +75,5 @@ def test_live_crops_do_not_wait_for_an_answer_that_comes_late(tmp_path: Path, mo
     )
     files = check_complete(run_to_end(settings, Film(80, 100)).folder)
     crops = crops_of(files.folder)
-    assert "skipped" in set(files.timing["fate"])
+    assert "skipped" in set(files.timing["outcome"])
     assert "too_slow" not in set(crops)

@@ -321,5 +321,5 @@ def test_kill_9_leaves_files_that_can_be_read(tmp_path: Path) -> None:
     for path, complete in zip(paths[1:], lines[1:], strict=True):
         assert list(pd.read_csv(path, index_col=0).index[:complete]) == list(range(complete))
     timing = pd.read_csv(paths[2], index_col=0)[: min(lines)]
-    assert set(timing["fate"]) <= {"processed", "skipped"}
+    assert set(timing["outcome"]) <= {"processed", "skipped"}
     assert killed_ns - timing["captured_ns"].iloc[-1] < 1e9, "all but the last second is there"

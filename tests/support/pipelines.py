@@ -244,7 +244,7 @@ def the_session(out: Path) -> Path:
 
 
 def check_counts(counts: dict[str, int]) -> None:
-    """Every captured frame has one fate."""
+    """Every captured frame has one outcome."""
     assert counts["captured"] == counts["processed"] + counts["skipped"] + counts["failed"], counts
 
 
@@ -255,9 +255,9 @@ def check_complete(folder: Path) -> Files:
     check_counts(counts)
     for table in (files.pose, files.bbox, files.timing):
         assert list(table.index) == list(range(counts["captured"]))
-    fates = files.timing["fate"].value_counts()
-    for fate in ("processed", "skipped", "failed"):
-        assert fates.get(fate, 0) == counts[fate], fate
+    outcomes = files.timing["outcome"].value_counts()
+    for outcome in ("processed", "skipped", "failed"):
+        assert outcomes.get(outcome, 0) == counts[outcome], outcome
     return files
 
 

@@ -128,7 +128,7 @@ def _moments(path: Path, tables: SessionTables, latency_ms: float) -> list[_Mome
         if any(published):
             return published
     later_ns = round(latency_ms * 1e6)
-    made = tables.frames["fate"].fillna("processed") == "processed"
+    made = tables.frames["outcome"].fillna("processed") == "processed"
     times_ns = [None if math.isnan(s) else _BEGIN_NS + round(s * 1e9) for s in tables.seconds]
     return [
         _Moment(at_ns, at_ns + later_ns, frame, 0) if at_ns is not None and ok else None

@@ -403,7 +403,7 @@ def test_a_recording_that_was_cut_short_is_tracked_as_far_as_it_goes(tmp_path: P
     assert any("promises 60 frames" in line for line in complaints), done.stderr
     files: Files = check_complete(the_session(tmp_path / "out"))
     assert 10 < len(files.timing) < 60
-    assert set(files.timing["fate"]) == {"processed"}
+    assert set(files.timing["outcome"]) == {"processed"}
     assert files.summary["problems"]
 
 

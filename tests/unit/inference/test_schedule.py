@@ -176,11 +176,11 @@ def test_lockstep_may_be_asked_twice_for_the_same_frame() -> None:
     assert schedule.choose(stamp(1)) == schedule.choose(stamp(1))
 
 
-def record(index: int, in_force: ActiveBox, fate: FrameOutcome = FrameOutcome.PROCESSED) -> Record:
+def record(index: int, in_force: ActiveBox, outcome: FrameOutcome = FrameOutcome.PROCESSED) -> Record:
     found = None
-    if in_force.box is not None and fate is FrameOutcome.PROCESSED:
+    if in_force.box is not None and outcome is FrameOutcome.PROCESSED:
         found = Keypoints(np.full((1, 2), 5, np.float32), np.ones(1, np.float32))
-    return Record(stamp(index), fate, in_force, found)
+    return Record(stamp(index), outcome, in_force, found)
 
 
 def write_files(folder: Path, records: list[Record]) -> Path:

@@ -145,17 +145,17 @@ def test_keypoints_as_arrays_in_their_order() -> None:
 IDENTITY = RunIdentity("a1b2", "cam0", ("snout", "tail"), 500)
 
 
-def record(in_force: ActiveBox, keypoints: Keypoints | None) -> Record:
+def record(active_box: ActiveBox, keypoints: Keypoints | None) -> Record:
     stamp = FrameMeta(9, 300, device_ns=12, captured_ns=1000)
     return Record(
-        stamp, FrameOutcome.PROCESSED, in_force, keypoints, 1100, 1300, seq=6, counts=FrameCounts(10, 7, 2, 1)
+        stamp, FrameOutcome.PROCESSED, active_box, keypoints, 1100, 1300, seq=6, counts=FrameCounts(10, 7, 2, 1)
     )
 
 
 def test_a_pose_becomes_its_message() -> None:
     found = Keypoints(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32), np.array([0.5, 0.25], np.float32))
-    in_force = ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900)
-    assert pose_message(record(in_force, found), IDENTITY, 1400, unsent=3) == PoseMessage(
+    active_box = ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900)
+    assert pose_message(record(active_box, found), IDENTITY, 1400, unsent=3) == PoseMessage(
         schema=SCHEMA_VERSION,
         run="a1b2",
         camera="cam0",

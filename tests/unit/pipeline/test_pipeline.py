@@ -1,4 +1,4 @@
-"""Whole runs: order, staleness, fates, boxes and ages, lockstep, replay, and how a run ends."""
+"""Whole runs: order, staleness, outcomes, boxes and ages, lockstep, replay, and how a run ends."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def assert_on_the_blob(files: Files, film: Film, frames: list[int], near_px: flo
     assert np.abs(files.keypoint("middle")[frames] - truth).max() < near_px
 
 
-def fates(files: Files) -> list[str]:
-    return files.timing["fate"].tolist()
+def outcomes(files: Files) -> list[str]:
+    return files.timing["outcome"].tolist()
 
 
 @dataclass
@@ -94,8 +94,8 @@ def test_what_the_pose_stage_cannot_do_in_time_is_skipped_and_counted(dropping: 
     assert counts["captured"] == 240
     assert counts["skipped"] > 100
     assert counts["failed"] == 0
-    assert fates(dropping.files).count("skipped") == counts["skipped"]
-    assert dropping.files.pose[np.array(fates(dropping.files)) == "skipped"].isna().all(axis=None)
+    assert outcomes(dropping.files).count("skipped") == counts["skipped"]
+    assert dropping.files.pose[np.array(outcomes(dropping.files)) == "skipped"].isna().all(axis=None)
 
 
 def test_every_message_accounts_for_every_frame(dropping: LiveRun) -> None:
@@ -154,7 +154,7 @@ def test_a_live_run_replayed_gives_the_same_numbers(dropping: LiveRun, tmp_path:
     """The boxes are written down, frame by frame: with them, lockstep decides nothing anew."""
     settings = make_settings(tmp_path, pace="fast", schedule=dropping.files.bbox_path)
     replayed = check_complete(run_to_end(settings, dropping.film).folder)
-    assert fates(replayed) == fates(dropping.files)
+    assert outcomes(replayed) == outcomes(dropping.files)
     assert replayed.rows("")[1:] == dropping.files.rows("")[1:]
     box_columns = [*"xyhw", "box_frame", "box_age_ms", "state"]
     assert replayed.bbox[box_columns].equals(dropping.files.bbox[box_columns])
@@ -189,12 +189,12 @@ def test_the_newest_frame_survives_a_drop(tmp_path: Path, monkeypatch: pytest.Mo
     hold_models(monkeypatch, pose=burst.hold)
     film = Film(150, 200, before=burst.before)
     files = check_complete(run_to_end(make_settings(tmp_path, max_lag=8), film).folder)
-    fate = fates(files)
+    outcome = outcomes(files)
     newest = burst.end - 1
-    held = max(i for i in range(newest) if fate[i] == "processed")
-    assert fate[held + 1 : newest] == ["skipped"] * (newest - held - 1)
+    held = max(i for i in range(newest) if outcome[i] == "processed")
+    assert outcome[held + 1 : newest] == ["skipped"] * (newest - held - 1)
     assert newest - held > 30
-    assert fate[newest] == "processed"
+    assert outcome[newest] == "processed"
 
 
 def test_a_hiccup_within_max_lag_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_a_hiccup_within_max_lag_loses_nothing(tmp_path: Path, monkeypatch: pyte
     film = Film(150, 100, before=burst.before)
     files = check_complete(run_to_end(make_settings(tmp_path, max_lag=100), film).folder)
     assert burst.end > 0
-    assert fates(files) == ["processed"] * 150
+    assert outcomes(files) == ["processed"] * 150
 
 
 def test_the_pose_stage_never_waits_for_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_the_pose_stage_never_waits_for_the_detector(tmp_path: Path, monkeypatch
     hold_models(monkeypatch, pose=lambda _: poses.release(), detector=detect)
     film = Film(120, 100)
     files = check_complete(run_to_end(make_settings(tmp_path, max_lag=200), film).folder)
-    assert fates(files) == ["processed"] * 120
+    assert outcomes(files) == ["processed"] * 120
     first = int(files.bbox["box_frame"].dropna().iloc[0])
     same_box = files.bbox[files.bbox["box_frame"] == first]
     assert len(same_box) >= 40
@@ -257,7 +257,7 @@ def test_a_box_ages_while_nothing_is_detected(vanishing: tuple[Film, Files]) -> 
 
 def test_frames_before_the_first_box_are_processed_without_a_pose(vanishing: tuple[Film, Files]) -> None:
     film, files = vanishing
-    assert fates(files) == ["processed"] * 90
+    assert outcomes(files) == ["processed"] * 90
     assert files.pose[:5].isna().all(axis=None)
     assert files.pose[5:].notna().all(axis=None)
     assert_on_the_blob(files, film, [*range(5, 30), *range(70, 90)])
@@ -277,7 +277,7 @@ def test_lockstep_drops_nothing_and_repeats_itself(tmp_path: Path, monkeypatch: 
     first, second = (run_to_end(settings, Film(60, 1000)) for _ in range(2))
     assert first.folder != second.folder
     for pipeline in (first, second):
-        assert fates(check_complete(pipeline.folder)) == ["processed"] * 60
+        assert outcomes(check_complete(pipeline.folder)) == ["processed"] * 60
     for suffix in ("", "_bbox"):
         texts = [(p.folder / f"film{suffix}.csv").read_bytes() for p in (first, second)]
         assert texts[0] == texts[1]
@@ -310,14 +310,14 @@ def test_a_schedule_that_is_too_short_ends_the_run_and_says_so(tmp_path: Path) -
     with pytest.raises(ScheduleError, match="10 rows, but the source has a frame 10"):
         pipeline.join()
     files = check_complete(pipeline.folder)
-    assert fates(files)[:10] == ["processed"] * 10
+    assert outcomes(files)[:10] == ["processed"] * 10
 
 
 def test_not_a_number_fails_the_frame_and_not_the_run(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, **tiny_models(tmp_path, nan_on_white=True))
     pipeline = run_to_end(settings, Film(40, white=[20, 21]))
     files = check_complete(pipeline.folder)
-    assert [i for i, fate in enumerate(fates(files)) if fate == "failed"] == [20, 21]
+    assert [i for i, outcome in enumerate(outcomes(files)) if outcome == "failed"] == [20, 21]
     assert files.pose.isna().all(axis=1).tolist() == [i in (20, 21) for i in range(40)]
     assert files.summary["counts"]["failed"] == 2
     assert any("2 frames failed" in problem for problem in files.summary["problems"])
@@ -353,7 +353,7 @@ def test_frames_that_change_size_end_the_run_after_those_before(tmp_path: Path, 
     with pytest.raises(SourceError, match="frame 25 of film is 320x96, but the stream began as 160x96"):
         pipeline.join()
     files = check_complete(pipeline.folder)
-    assert fates(files) == ["processed"] * 25
+    assert outcomes(files) == ["processed"] * 25
     assert "320x96" in files.summary["reason"]
     assert film.closed_in == "cropzoom-source"
 
@@ -372,7 +372,7 @@ def test_a_file_whose_frames_change_size(tmp_path: Path) -> None:
         pipeline.join()
     files = check_complete(pipeline.folder)
     assert len(files.timing) >= 18
-    assert set(fates(files)) == {"processed"}
+    assert set(outcomes(files)) == {"processed"}
 
 
 def test_a_source_that_breaks_ends_the_run_with_its_error(tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_source_that_breaks_ends_the_run_with_its_error(tmp_path: Path) -> Non
     pipeline.start()
     with pytest.raises(SourceError, match="the cable is out"):
         pipeline.join()
-    assert fates(check_complete(pipeline.folder)) == ["processed"] * 12
+    assert outcomes(check_complete(pipeline.folder)) == ["processed"] * 12
 
 
 def break_at(call: int, text: str) -> Callable[[int], None]:
@@ -436,7 +436,7 @@ def test_frames_ends_the_run_after_so_many(tmp_path: Path) -> None:
     asked: list[int] = []
     film = Film(1000, before=asked.append)
     files = check_complete(run_to_end(make_settings(tmp_path, pace="fast", frames=7), film).folder)
-    assert fates(files) == ["processed"] * 7
+    assert outcomes(files) == ["processed"] * 7
     assert max(asked) == 6, "the source was asked for a frame that nobody wants, and might never come"
 
 

@@ -62,8 +62,8 @@ def context_settings(folder: Path, *, detector: str = CONTEXT, **chosen: Any) ->
     return make_settings(folder, **tiny_models(folder, pose=CONTEXT, detector=detector, keypoints=ALL), **chosen)
 
 
-def fates(files: Files) -> list[str]:
-    return files.timing["fate"].tolist()
+def outcomes(files: Files) -> list[str]:
+    return files.timing["outcome"].tolist()
 
 
 def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str) -> list[Keypoints]:
@@ -84,11 +84,11 @@ def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str)
 def sequences(files: Files) -> Iterator[list[int]]:
     """The frames that have a pose, parted by those without a box; what was skipped is in none."""
     sequence: list[int] = []
-    for index, fate in enumerate(fates(files)):
-        if fate == "processed" and np.isnan(files.bbox["x"][index]):
+    for index, outcome in enumerate(outcomes(files)):
+        if outcome == "processed" and np.isnan(files.bbox["x"][index]):
             yield sequence
             sequence = []
-        elif fate == "processed":
+        elif outcome == "processed":
             sequence.append(index)
     yield sequence
 
@@ -127,7 +127,7 @@ def test_a_frame_is_cropped_with_its_own_box_and_answered_from_the_five_around_i
         tmp_path, pace="fast", edge=edge, schedule=jittery_boxes(tmp_path / "boxes_bbox.csv", rows)
     )
     files = check_complete(run_to_end(settings, film).folder)
-    assert fates(files) == ["skipped" if what == "-" else "processed" for what in rows]
+    assert outcomes(files) == ["skipped" if what == "-" else "processed" for what in rows]
     assert files.bbox["state"].eq("searching").tolist() == [what == "s" for what in rows]
     assert_as_in_a_plain_loop(files, film, settings)
 
@@ -160,7 +160,7 @@ def test_two_context_models_in_lockstep(tmp_path: Path, frames: int, every: int)
     film = Film(frames, blob_at=zigzag)
     settings = context_settings(tmp_path, pace="fast", detector_every=every, max_lag=0)
     files = check_complete(run_to_end(settings, film).folder)
-    assert fates(files) == ["processed"] * frames
+    assert outcomes(files) == ["processed"] * frames
     assert files.bbox["box_frame"].tolist() == [i - i % every for i in range(frames)]
     assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, every)
     assert_as_in_a_plain_loop(files, film, settings)
@@ -204,14 +204,14 @@ def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
 
 
 def test_live_every_number_is_that_of_a_plain_loop_over_the_frames_processed(dropping: LiveRun) -> None:
-    assert fates(dropping.files).count("skipped") > 30
+    assert outcomes(dropping.files).count("skipped") > 30
     assert dropping.files.pose.notna().all(axis=1).sum() > 20
     assert_as_in_a_plain_loop(dropping.files, dropping.film, dropping.settings)
 
 
 def test_live_messages_leave_in_the_order_of_capture(dropping: LiveRun) -> None:
     assert [m.seq for m in dropping.poses] == list(range(len(dropping.poses)))
-    processed = [i for i, fate in enumerate(fates(dropping.files)) if fate == "processed"]
+    processed = [i for i, outcome in enumerate(outcomes(dropping.files)) if outcome == "processed"]
     assert [m.frame for m in dropping.poses] == processed
     for message in dropping.poses:
         counts = message.counts
@@ -228,7 +228,7 @@ def test_the_ledger_says_that_a_pose_waited_for_the_frames_after_its_own(droppin
 def test_a_live_run_of_a_context_model_replayed_gives_the_same_numbers(dropping: LiveRun, tmp_path: Path) -> None:
     settings = context_settings(tmp_path, pace="fast", schedule=dropping.files.bbox_path)
     replayed = check_complete(run_to_end(settings, dropping.film).folder)
-    assert fates(replayed) == fates(dropping.files)
+    assert outcomes(replayed) == outcomes(dropping.files)
     assert replayed.rows("")[1:] == dropping.files.rows("")[1:]
     assert replayed.rows("_bbox")[1:] == dropping.files.rows("_bbox")[1:]
 
@@ -248,7 +248,7 @@ def test_a_context_model_loses_nothing_where_the_pose_keeps_up(tmp_path: Path) -
     film = Film(60, 60)
     settings = context_settings(tmp_path, max_lag=100)
     files = check_complete(run_to_end(settings, film).folder)
-    assert fates(files) == ["processed"] * 60
+    assert outcomes(files) == ["processed"] * 60
     assert files.bbox["state"].iloc[0] == "searching"
     assert_as_in_a_plain_loop(files, film, settings)
 
@@ -288,8 +288,8 @@ def test_when_the_pose_model_breaks_the_frames_that_waited_are_skipped(
         pipeline.join()
     answered = call + 2 if call else 0
     files = check_complete(pipeline.folder)
-    assert fates(files)[:answered] == ["processed"] * answered
-    assert set(fates(files)[answered:]) == {"skipped"}
+    assert outcomes(files)[:answered] == ["processed"] * answered
+    assert set(outcomes(files)[answered:]) == {"skipped"}
 
 
 def test_an_answer_that_is_not_a_number_fails_its_frames_and_a_replay_says_the_same(tmp_path: Path) -> None:
@@ -299,11 +299,11 @@ def test_an_answer_that_is_not_a_number_fails_its_frames_and_a_replay_says_the_s
     settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, **models)
     files = check_complete(run_to_end(settings, film).folder)
     failed = [*range(18, 23), *range(35, 40)]
-    assert [i for i, fate in enumerate(fates(files)) if fate == "failed"] == failed
+    assert [i for i, outcome in enumerate(outcomes(files)) if outcome == "failed"] == failed
     assert files.pose.isna().all(axis=1).tolist() == [i in failed for i in range(40)]
     replay = settings.model_copy(update={"schedule": files.bbox_path})
     replayed = check_complete(run_to_end(replay, film).folder)
-    assert fates(replayed) == fates(files)
+    assert outcomes(replayed) == outcomes(files)
     assert replayed.rows("") == files.rows("")
     assert replayed.rows("_bbox") == files.rows("_bbox")
 
@@ -342,7 +342,7 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
     poses = list(pipeline.messages())
     pipeline.join()
     files = check_complete(pipeline.folder)
-    assert fates(files) == ["processed"] * 8
+    assert outcomes(files) == ["processed"] * 8
     assert {row[3] for row in files.rows("")[3:]} == {"NaN"}
     assert files.pose.xs("likelihood", axis=1, level=2).isna().all(axis=None)
     listener = Listener("here")

@@ -131,22 +131,22 @@ def test_taken_and_skipped_together_are_all_frames_once_and_in_order(
 ) -> None:
     ring = Ring(slots, 1, 1)
     reader = OrderedReader(ring, max_lag)
-    fates: list[int] = []
+    outcomes: list[int] = []
     for burst in bursts:
         write(ring, burst)
         lease = reader.take(NOW)
         if lease is not None:
             with lease:
-                fates += [s.index for s in lease.skipped] + [lease.frame.stamp.index]
+                outcomes += [s.index for s in lease.skipped] + [lease.frame.stamp.index]
                 assert ring.newest - lease.frame.stamp.index <= max_lag
     ring.close()
     while True:
         try:
             with taken(reader.take(NOW)) as lease:
-                fates += [s.index for s in lease.skipped] + [lease.frame.stamp.index]
+                outcomes += [s.index for s in lease.skipped] + [lease.frame.stamp.index]
         except EndOfStream:
             break
-    assert fates == list(range(ring.newest + 1))
+    assert outcomes == list(range(ring.newest + 1))
 
 
 def test_two_ordered_readers_do_not_disturb_each_other() -> None:

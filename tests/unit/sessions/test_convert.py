@@ -78,7 +78,7 @@ def assert_in_step(positions: Any, skipped: Any) -> None:
 
 
 def skipped_frames(session: Path) -> Any:
-    return np.flatnonzero(read_session(session).frames["fate"] == "skipped")
+    return np.flatnonzero(read_session(session).frames["outcome"] == "skipped")
 
 
 @pytest.mark.parametrize("software", ["DeepLabCut", "LightningPose"])
@@ -306,7 +306,7 @@ def test_a_missing_library_is_named(
 def test_other_mistakes_are_named(tmp_path: Path) -> None:
     header = tmp_path / "clip.csv"
     header.write_text("scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n")
-    (tmp_path / "clip_timing.csv").write_text("frame,fate,seq,pts_ns,captured_ns\n")
+    (tmp_path / "clip_timing.csv").write_text("frame,outcome,seq,pts_ns,captured_ns\n")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no frames; there is nothing to convert"):
         convert(header, "csv")

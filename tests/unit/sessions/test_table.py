@@ -34,7 +34,7 @@ COLUMNS = [
         "frame",
         "time_s",
         "captured_unix_s",
-        "fate",
+        "outcome",
         "state",
         "plausible",
         "doubt",
@@ -138,7 +138,7 @@ def test_a_skipped_frame_has_its_rows_without_numbers(tmp_path: Path, monkeypatc
     folder = run_to_end(make_settings(tmp_path, max_lag=1), Film(30)).folder
     assert folder is not None
     table = load_session(folder)
-    skipped = table[table["fate"] == "skipped"]
+    skipped = table[table["outcome"] == "skipped"]
     assert len(skipped) >= 3
     assert skipped[["x", "y", "likelihood", "state", "seq", "latency_pose_ms"]].isna().all(axis=None)
     assert table["frame"].tolist() == [i for i in range(30) for _ in NAMES]

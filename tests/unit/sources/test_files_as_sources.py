@@ -122,7 +122,9 @@ def test_a_loop_needs_no_more_memory_from_round_to_round(make_video: Write) -> N
 
 def write_timing(path: Path, pts_ns: list[int]) -> None:
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([["frame", "fate", "pts_ns"], *([i, "processed", t] for i, t in enumerate(pts_ns))])
+        csv.writer(file).writerows(
+            [["frame", "outcome", "pts_ns"], *([i, "processed", t] for i, t in enumerate(pts_ns))]
+        )
 
 
 TIMES_NS = [0, 33_412_345, 66_999_001, 150_000_400, 183_499_999]

@@ -25,27 +25,27 @@ HOUR = 3600 * 10**9
 
 @given(
     first_id=st.sampled_from([0, 1, 5, 65530, 65535, 65536, 2**40]),
-    fates=st.lists(st.sampled_from([GOOD, GOOD, INCOMPLETE, NEVER]), max_size=60),
+    outcomes=st.lists(st.sampled_from([GOOD, GOOD, INCOMPLETE, NEVER]), max_size=60),
 )
-def test_every_frame_the_camera_has_counted_is_good_or_lost(first_id: int, fates: list[str]) -> None:
+def test_every_frame_the_camera_has_counted_is_good_or_lost(first_id: int, outcomes: list[str]) -> None:
     """Ids of 16 bits go from 65535 to 1; longer ones just go on."""
     tally, frame_id, lost, good = FrameLossCounter(), first_id, 0, 1
     tally.take(first_id, None, 0)
     pending = 0
-    for index, fate in enumerate(fates, 1):
+    for index, outcome in enumerate(outcomes, 1):
         frame_id = 1 if frame_id == 65535 and first_id != 65536 else frame_id + 1
-        pending += fate != GOOD
-        if fate == INCOMPLETE:
+        pending += outcome != GOOD
+        if outcome == INCOMPLETE:
             tally.fail()
             assert tally.failing
-        if fate == GOOD:
+        if outcome == GOOD:
             pts_ns, lost_before = tally.take(frame_id, None, index * 10 * MS)
             assert lost_before == pending
             assert pts_ns == index * 10 * MS
             assert not tally.failing
             lost, good, pending = lost + lost_before, good + 1, 0
-    assert good + lost + pending == 1 + len(fates)
-    assert tally.incomplete == fates.count(INCOMPLETE)
+    assert good + lost + pending == 1 + len(outcomes)
+    assert tally.incomplete == outcomes.count(INCOMPLETE)
 
 
 def test_without_ids_only_what_arrived_incomplete_is_known_to_be_lost() -> None:
