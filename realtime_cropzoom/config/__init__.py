@@ -7,4 +7,24 @@ In reading order:
 * ``overrides``: parses ``section.name=value``.
 * ``multi_camera``: separates a file with several cameras into the settings of each camera.
 * ``description``: the groups in the help texts, and the table in ``docs/reference/settings.md``.
+
+``Settings`` and ``load_settings`` are for scripts that run a ``Pipeline`` of their own.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.config.resolve import load_settings
+    from realtime_cropzoom.config.settings import Settings
+
+__all__ = ["Settings", "load_settings"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from realtime_cropzoom.config import resolve, settings
+
+    return {"Settings": settings.Settings, "load_settings": resolve.load_settings}[name]
