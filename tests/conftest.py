@@ -33,6 +33,14 @@ def _no_settings_from_the_environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``latest`` is not the developer's last session, and no test notes one in the real home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _signals_are_heard() -> None:
     """Every process of a test inherits what is ignored: SIGINT in a shell's background, SIGHUP under nohup."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

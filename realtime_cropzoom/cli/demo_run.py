@@ -18,6 +18,7 @@ from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.report import report
 from realtime_cropzoom.plots.image_files import write_png
 from realtime_cropzoom.plots.session_pictures import contact_sheet
+from realtime_cropzoom.sessions.latest import note_session
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
@@ -48,6 +49,8 @@ def demo(
 ) -> str:
     """Track the arena live and return the report. ``watch`` shows progress until the run ends, or is stopped."""
     pipeline.start()
+    if pipeline.folder is not None:
+        note_session(pipeline.folder)
     for note in pipeline.notes:
         say(note)
     with _subscriber(pipeline.endpoints[0]) as subscriber:

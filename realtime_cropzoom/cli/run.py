@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from realtime_cropzoom.cli.common import add_settings, say_draw, settings_given
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
+from realtime_cropzoom.sessions.latest import LATEST, note_session
 
 if TYPE_CHECKING:
+    from realtime_cropzoom.config.settings import Settings
     from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 
@@ -77,8 +80,10 @@ def _run(arguments: argparse.Namespace) -> int:
             raise
         terminal.say("cropzoom: stopped")
         return 128 + stopped_by[0]
+    if pipeline.folder is not None:
+        note_session(pipeline.folder)
     if not arguments.quiet:
-        terminal.say("\n".join(pipeline.notes))
+        terminal.say("\n".join([*_chosen_schedule(given, settings), *pipeline.notes]))
     watch_pipeline(pipeline, quiet=arguments.quiet)
     try:
         summary = pipeline.join()
@@ -97,6 +102,12 @@ def _run(arguments: argparse.Namespace) -> int:
             terminal.say(f"cropzoom: {nothing}")
         return EXIT_INCOMPLETE
     return EXIT_INCOMPLETE if summary["problems"] else 0
+
+
+def _chosen_schedule(given: Mapping[str, Any], settings: Settings) -> list[str]:
+    """Return a line about the box file that ``--schedule latest`` stands for."""
+    asked = given.get("schedule")
+    return [f"{asked} is {settings.schedule}"] if asked is not None and LATEST in Path(asked).parts else []
 
 
 def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:

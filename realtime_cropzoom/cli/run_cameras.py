@@ -16,6 +16,7 @@ from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.multicamera.supervisor import CameraGroup, CameraRun
 from realtime_cropzoom.pipeline.report import frames_to_come, nothing_found_line, progress_line, report
 from realtime_cropzoom.runtime.signals import stop_on_signals
+from realtime_cropzoom.sessions.latest import note_session
 from realtime_cropzoom.types import StreamState
 
 _POLL_S = 0.1
@@ -35,6 +36,8 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
     is_told = quiet
     try:
         group.start()
+        if group.folder is not None:
+            note_session(group.folder)
         while group.running:
             if received and not is_told:
                 is_told = True

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.values import a_path, frame_rate, whole
+from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, some_text, whole
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError, counted
 from realtime_cropzoom.runtime.signals import ignore_suspension, signals_held_back, stop_on_signals
-from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, find_session
+from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, note_session
 from realtime_cropzoom.trigger import AUTO
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def register(commands: Any) -> None:
     trigger.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
     trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked pulse on this output, and end")
     trigger.add_argument(
-        "--replay", type=a_path, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
+        "--replay", type=some_text, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
     )
     trigger.add_argument("--fps", type=frame_rate, help="frames a second, to replay poses that have no times")
     trigger.add_argument("--send", nargs="+", metavar=("ORDER", "TARGET"),
@@ -86,7 +86,7 @@ def _trigger(arguments: argparse.Namespace) -> int:
     if arguments.send:
         return _send(arguments)
     if arguments.replay is not None:
-        arguments.replay = find_session(arguments.replay, TRIGGERS if arguments.rules is None else SESSIONS)
+        arguments.replay = a_session(arguments.replay, TRIGGERS if arguments.rules is None else SESSIONS)
     if arguments.rules is None and arguments.replay is not None:
         return _replay_exactly(arguments)
     if arguments.rules is None:
@@ -122,6 +122,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     if not process.open(_log_folder(arguments, arguments.rules.stem)):
         print("cropzoom: stopped", file=sys.stderr)
         return 128 + stopped_by[0]
+    note_session(process.folder, TRIGGERS)
     problems: list[str] = []
     try:
         problem = write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.errors import shortened
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.sessions.latest import find_session
+from realtime_cropzoom.sessions.latest import SESSIONS, find_session
 
 _DAYS_S = 1e7
 T = TypeVar("T", int, float)
@@ -20,9 +21,21 @@ def a_path(text: str) -> Path:
     return user_path(some_text(text, "a file or folder"))
 
 
-def a_session(text: str) -> Path:
-    """Return the session that is meant, which may be ``latest``. Raises DataError where there is none."""
-    return find_session(some_text(text, "a session's folder"))
+def a_session(text: str, kind: str = SESSIONS) -> Path:
+    """Return the session that ``text`` names. It may be ``latest``; then a line says which session that is.
+
+    Args:
+        text: Path of a session or a pose file, ``latest``, or FOLDER/latest.
+        kind: ``sessions`` or ``triggers``.
+
+    Raises:
+        DataError: if there is no session for ``latest``.
+    """
+    given = user_path(some_text(text, "a session's folder"))
+    found = find_session(given, kind)
+    if found != given:
+        terminal.say(f"{given} is {found}")
+    return found
 
 
 def some_text(text: str, what: str = "some text") -> str:

@@ -1,10 +1,19 @@
-"""Newest session: resolves ``latest`` in place of a session's folder, by the start times that sessions record."""
+"""Newest session: resolves ``latest`` in place of a session's folder, by the start times that sessions record.
+
+So that ``latest`` works from any folder, the command line notes the path of each new session::
+
+    $XDG_STATE_HOME/cropzoom/         mode 0700; without that variable ~/.local/state
+        last_sessions                 mode 0600; the absolute path of the last session of a run
+        last_triggers                 the same of a trigger process
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,25 +25,82 @@ LATEST = "latest"
 SESSIONS, TRIGGERS = "sessions", "triggers"
 _STAMP = re.compile(r".*_(\d{8}-\d{6})(?:-(\d+))?$")
 _SUMMARY = "summary.json"
+_NOTED_WITHIN_S = 1.0
+"""Maximum wait (s) for the note to be written: a home folder on a network may hang."""
+_Found = tuple[float, int, Path]
+"""Start (Unix s), number within that second, and folder of a session."""
 
 
 def find_session(path: Path | str, kind: str = SESSIONS) -> Path:
-    """Return ``path``, with ``latest`` in it replaced by the newest session there.
+    """Return ``path``, with ``latest`` in it replaced by the newest session.
 
-    ``latest`` alone is looked for in ./sessions (or ./triggers, as ``kind`` says), in the folder one stands in, and
-    beside a session that one stands in; FOLDER/latest in FOLDER. Raises DataError where there is no session.
+    Args:
+        path: ``latest`` alone is looked for in ./sessions (or ./triggers), in the current folder, beside a session if
+            that is the current folder, and where the last session was noted. FOLDER/latest is looked for in FOLDER.
+            Any other path is returned as it is.
+        kind: ``sessions`` or ``triggers``.
+
+    Raises:
+        DataError: if there is no session.
     """
     path = user_path(path)
     if LATEST not in path.parts or path.exists():
         return path
     at = path.parts.index(LATEST)
-    parents = [Path(*path.parts[:at])] if at else _usual_parents(kind)
-    for parent in parents:
-        newest = max(_sessions(parent), default=None)
-        if newest is not None:
-            return newest[-1].joinpath(*path.parts[at + 1 :])
-    looked = " or ".join(str(parent.absolute()) for parent in parents)
-    raise DataError(f"{path}: there is no session in {looked}; give its folder, or FOLDER/latest")
+    here = [Path(*path.parts[:at])] if at else _usual_parents(kind)
+    noted = None if at else _noted_session(kind)
+    nearby = next((found for parent in here if (found := _newest(parent)) is not None), None)
+    elsewhere = None if noted is None else _newest(noted.parent)
+    newest = max((found for found in (nearby, elsewhere) if found is not None), key=_age, default=None)
+    if newest is None:
+        looked = " or ".join(str(parent.absolute()) for parent in here)
+        raise DataError(f"{path}: there is no session in {looked}; give its folder, or FOLDER/latest")
+    return newest[-1].joinpath(*path.parts[at + 1 :])
+
+
+def note_session(folder: Path, kind: str = SESSIONS) -> None:
+    """Note the last session for ``latest``. A note that cannot be written, or not at once, is left out.
+
+    Args:
+        folder: The folder of the session.
+        kind: ``sessions`` or ``triggers``.
+    """
+    note = _note_file(kind)
+    if note is not None:
+        writer = threading.Thread(target=_write_note, args=(note, os.fsencode(folder.absolute())), daemon=True)
+        writer.start()
+        writer.join(_NOTED_WITHIN_S)
+
+
+def _write_note(note: Path, content: bytes) -> None:
+    part = note.with_name(f".{note.name}.{os.getpid()}.part")
+    with contextlib.suppress(OSError):
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(content)
+        part.replace(note)
+
+
+def _noted_session(kind: str) -> Path | None:
+    """Return the session that was noted last, if it still exists."""
+    note = _note_file(kind)
+    if note is None:
+        return None
+    try:
+        folder = Path(os.fsdecode(note.read_bytes()))
+        return folder if (folder / _SUMMARY).is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _note_file(kind: str) -> Path | None:
+    """Return the file of the note; None if this user has no home."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        state = Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
+    return state / "cropzoom" / f"last_{kind}"
 
 
 def find_boxes(path: Path) -> Path:
@@ -50,8 +116,15 @@ def _usual_parents(kind: str) -> list[Path]:
     return [Path(chosen or kind), here, *([here.absolute().parent] if (here / _SUMMARY).exists() else [])]
 
 
-def _sessions(parent: Path) -> Iterator[tuple[float, int, Path]]:
-    """Yield start (Unix s), number within that second, and folder."""
+def _newest(parent: Path) -> _Found | None:
+    return max(_sessions(parent), default=None)
+
+
+def _age(found: _Found) -> tuple[float, int]:
+    return found[:2]
+
+
+def _sessions(parent: Path) -> Iterator[_Found]:
     for summary in parent.glob(f"*/{_SUMMARY}"):
         stamp = _STAMP.fullmatch(summary.parent.name)
         started = _started(summary, None if stamp is None else stamp[1])

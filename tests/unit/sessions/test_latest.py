@@ -5,21 +5,39 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
 import yaml
-from support.pipelines import Files, make_settings, run_to_end, the_session
+from support.pipelines import Files, cropzoom, make_settings, model_flags, run_to_end, the_session, tiny_models
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.sessions.latest import find_boxes, find_session
+from realtime_cropzoom.sessions.latest import TRIGGERS, find_boxes, find_session, note_session
 
 
 def session(parent: Path, name: str, started: float | None = None) -> Path:
     folder = parent / name
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps({} if started is None else {"started_unix_s": started}))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the last session is noted: nothing is, at first."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: one without sessions."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     return folder
 
 
@@ -60,6 +78,77 @@ def test_a_folder_that_is_called_latest_is_meant_itself(tmp_path: Path, monkeypa
     session(Path("sessions"), "a_20261122-101500")
     Path("latest").mkdir()
     assert find_session("latest") == Path("latest")
+
+
+def test_the_last_session_is_found_from_any_folder(tmp_path: Path, elsewhere: Path) -> None:
+    last = session(tmp_path / "lab", "a_20261122-101500")
+    note_session(last)
+    assert find_session("latest") == last
+    assert find_session("latest/left.csv") == last / "left.csv"
+    with pytest.raises(DataError, match="no session in"):
+        find_session("latest", TRIGGERS)
+    with pytest.raises(DataError, match="no session in"):
+        find_session(elsewhere / "latest")
+    newer = session(tmp_path / "lab", "b_20261122-101501")  # made by a script, which notes nothing
+    assert find_session("latest") == newer
+
+
+@pytest.mark.parametrize(("here", "there"), [("101500", "101501"), ("101501", "101500")])
+def test_the_newest_counts_of_those_here_and_the_one_noted(
+    tmp_path: Path, elsewhere: Path, here: str, there: str
+) -> None:
+    near, far = session(Path("sessions"), f"a_20261122-{here}"), session(tmp_path / "lab", f"a_20261122-{there}")
+    note_session(far)
+    assert find_session("latest") == (near if here > there else far)
+
+
+def test_a_noted_session_that_is_gone_does_not_count(tmp_path: Path, elsewhere: Path) -> None:
+    last = session(tmp_path / "lab", "a_20261122-101500")
+    note_session(last)
+    shutil.rmtree(last)
+    with pytest.raises(DataError, match="no session in"):
+        find_session("latest")
+
+
+def test_the_note_is_for_its_user_alone(tmp_path: Path, state_home: Path) -> None:
+    last = session(tmp_path, "na\udcffme_20261122-101500")
+    note_session(last)
+    note_session(last)
+    assert [path.name for path in (state_home / "cropzoom").iterdir()] == ["last_sessions"]
+    note = state_home / "cropzoom" / "last_sessions"
+    assert note.read_bytes() == os.fsencode(last)
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    assert stat.S_IMODE(note.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("state", ["", "relative", "/dev/null/state"])
+def test_a_note_that_cannot_be_written_is_left_out(
+    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Without XDG_STATE_HOME, or with a relative one, it is ~/.local/state."""
+    monkeypatch.setenv("XDG_STATE_HOME", state)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    last = session(tmp_path / "lab", "a_20261122-101500")
+    note_session(last)
+    note = tmp_path / "home" / ".local" / "state" / "cropzoom" / "last_sessions"
+    assert note.exists() == (not state.startswith("/dev"))
+    assert not (elsewhere / "relative").exists()
+
+
+def test_run_notes_its_session_and_commands_say_which_one_latest_is(
+    tmp_path: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*model_flags(tiny_models(tmp_path / "models")), "--publish", "none", "--out", str(tmp_path / "lab")]
+    arena = "synthetic:arena,size=160x120,fps=60,seconds=0.3"
+    done = cropzoom("run", arena, "--pace", "fast", "--quiet", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = the_session(tmp_path / "lab")
+    assert main(["draw", "latest"]) == 0
+    assert capfd.readouterr().err.startswith(f"latest is {made}\n")
+    assert (made / "frames.png").exists()
+    again = cropzoom("run", arena, "--pace", "fast", "--schedule", "latest", *flags)
+    assert again.returncode == 0
+    assert again.stderr.startswith(f"latest is {made / 'arena_bbox.csv'}\n")
 
 
 def test_no_session_is_one_line(
