@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -37,6 +38,7 @@ from realtime_cropzoom.cli.parser import Parser, complete
 from realtime_cropzoom.errors import (
     EXIT_BAD_INPUT,
     EXIT_INCOMPLETE,
+    ConfigError,
     CropzoomError,
     flags_of_command,
     how_to_install,
@@ -47,6 +49,7 @@ from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
 """Commands whose result is in files; of the others it is what they print."""
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """Nothing more can be written: the disk or what one may use of it is full."""
 
@@ -89,6 +92,7 @@ def _run(argv: Sequence[str] | None) -> int:
             arguments = parser.parse(_hyphenated(sys.argv[1:] if argv is None else argv))
             raise_limit()
             check_open_files(NEEDED_BY_ANY)
+            _check_thread_counts()
             with flags_of_command(arguments.parser.flags):
                 code: int = arguments.command(arguments)
             if argv is None and code > 128:
@@ -114,6 +118,17 @@ def _run(argv: Sequence[str] | None) -> int:
         terminal.say(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}{hint}")
         return EXIT_BAD_INPUT
     return code
+
+
+def _check_thread_counts() -> None:
+    """Raise ConfigError if a variable of numerical libraries is no number: some raise ValueError when imported."""
+    for name in _THREAD_COUNTS:
+        given = os.environ.get(name, "")
+        if given and (not re.fullmatch(r"\s*\d{1,6}\s*", given) or int(given) == 0):
+            raise ConfigError(
+                f"the environment variable {name} is {shortened(given)}, expected a number of threads such as 4. "
+                f"Remove it with: unset {name}"
+            )
 
 
 def _hyphenated(argv: Sequence[str]) -> list[str]:

@@ -322,6 +322,25 @@ def test_flags_beat_the_environment_and_that_beats_the_file(tmp_path: Path) -> N
     assert check_complete(the_session(tmp_path / "out")).summary["counts"]["captured"] == 7
 
 
+@pytest.mark.parametrize("given", ["x", "0", "-1", "1.5", "9" * 5000])
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS"])
+def test_a_thread_count_that_is_no_number_is_one_line(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    monkeypatch.setenv(name, given)
+    code, err = commands.run(ARENA)
+    assert code == 2
+    assert re.fullmatch(
+        rf"cropzoom: the environment variable {name} is '.*expected a number of threads such as 4.*\n", err
+    )
+    assert not commands.out.exists()
+
+
+def test_an_empty_thread_count_sets_nothing(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    assert main(["cameras", "--json"]) == 0
+
+
 def test_a_typo_in_the_environment_is_an_error(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROPZOOM_CROP_SISE", "64")
     code, err = commands.run(ARENA)
