@@ -15,10 +15,10 @@ from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
-from realtime_cropzoom.inference.schedule import FileSchedule
 from realtime_cropzoom.pipeline.report import TOO_SLOW
 from realtime_cropzoom.pipeline.startup import check_crop_size, load_model
 from realtime_cropzoom.runtime.tuning import tuned
+from realtime_cropzoom.sessions.schedule_file import read_schedule_file
 from realtime_cropzoom.types import Box, UInt8
 
 _TIME_S = 1.0
@@ -116,7 +116,7 @@ def _milliseconds(model: Model, models: CheckedModels) -> float:
 def _schedule(settings: Settings) -> CheckResult:
     assert settings.schedule is not None
     try:
-        FileSchedule.read(settings.schedule)
+        read_schedule_file(settings.schedule)
     except CropzoomError as error:
         return bad("schedule", str(error))
     return good("schedule", f"{settings.schedule} gives the boxes; no detector runs")

@@ -1,10 +1,14 @@
-"""CSV text as spreadsheets and other programs write it: reads rows and numbers, and reports bad cells in one line."""
+"""CSV text: reads files of this package, of spreadsheets and of other programs, and writes rows.
+
+Reading reports the first bad cell in one line. Files of a killed run are read up to their last complete line.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +39,43 @@ def cannot_read(path: Path, error: Exception, what: str = "") -> DataError:
         return DataError(f"cannot read {what}{path}: it is not UTF-8 text; save it as CSV in UTF-8")
     text = getattr(error, "strerror", None) or " ".join(str(error).split())
     return DataError(f"cannot read {what}{path}: {text}")
+
+
+def complete_lines(path: Path) -> BytesIO:
+    """Return the complete lines of a file, without a last line that was cut off. Raises OSError."""
+    content = path.read_bytes()
+    return BytesIO(content[: content.rfind(b"\n") + 1])
+
+
+class Records:
+    """The rows of a CSV file with one header row, as texts. Iterate once."""
+
+    def __init__(self, path: Path, *, complete_only: bool = False, what: str = "") -> None:
+        """Open the file and read its header.
+
+        Args:
+            path: The file.
+            complete_only: Whether to leave out a last line that was cut off.
+            what: The kind of file with a final space, for the error text.
+
+        Raises:
+            DataError: if the file cannot be read, is not UTF-8 or has other separators than commas.
+        """
+        self._path, self._what = path, what
+        try:
+            content = complete_lines(path).getvalue() if complete_only else path.read_bytes()
+            self._reader = csv.DictReader(StringIO(content.decode("utf-8-sig"), newline=""))
+            self.columns: tuple[str, ...] = tuple(self._reader.fieldnames or ())
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise cannot_read(path, error, what) from error
+        check_separator(path, ",".join(self.columns) if len(self.columns) > 1 else "".join(self.columns))
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        """Yield each row by column name. Raises DataError if the text is not valid CSV."""
+        try:
+            yield from self._reader
+        except csv.Error as error:
+            raise cannot_read(self._path, error, self._what) from error
 
 
 def check_separator(path: Path, first_line: str) -> None:
@@ -91,6 +132,45 @@ def reading(index_columns: int, columns: int) -> dict[str, Any]:
         "na_values": {position: list(MISSING) for position in range(index_columns, index_columns + columns)},
         "encoding": "utf-8-sig",
     }
+
+
+def read_number_rows(
+    path: Path,
+    *,
+    header_rows: int,
+    index_columns: int,
+    columns: int,
+    complete_only: bool = False,
+    what: str = "",
+) -> pd.DataFrame:
+    """Read the rows below the header of a file of numbers.
+
+    The header is not read together with the rows: pandas would drop a first row of empty cells.
+
+    Args:
+        path: The file.
+        header_rows: Number of header rows.
+        index_columns: Number of leading columns that are read as unchanged text.
+        columns: Number of columns after them, which hold numbers.
+        complete_only: Whether to leave out a last line that was cut off.
+        what: The kind of file with a final space, for the error text.
+
+    Returns:
+        The rows, with columns counted from 0; an empty table if there are none.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        source = complete_lines(path) if complete_only else path
+        table: pd.DataFrame = pd.read_csv(source, skiprows=header_rows, **reading(index_columns, columns))
+        return table
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=range(index_columns + columns))
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error, what) from None
 
 
 def named_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tuple[str, ...], pd.DataFrame]:
@@ -157,6 +237,16 @@ def numbers(
             f"expected a number{hint}"
         )
     return values
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return a row with its line break; a cell of None is empty."""
+    return ",".join("" if cell is None else text_cell(str(cell)) for cell in cells) + "\n"
+
+
+def text_cell(text: str) -> str:
+    """Return a cell of text, such as the name of an image, in quotes if it needs them."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
 def frame_number(cell: str) -> int | None:

@@ -9,7 +9,6 @@ and any other keys.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Sequence
@@ -18,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
 
-from realtime_cropzoom.errors import ConfigError, ModelError, shortened
+from realtime_cropzoom.errors import ConfigError, DataError, ModelError, shortened
+from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.formats import natural
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.inference.boxes import MAX_SIDE
@@ -185,9 +185,8 @@ def _trained_side(config_path: Path, csv_file: Any) -> int | None:
     side_by_side = folder.parent / "/".join(csv_path.parts[-4:-1])  # detector and pose model in one folder
     for place in (side_by_side, *(above / csv_path.parent for above in (Path(), *folder.parents))):
         try:
-            with (place / "bbox.csv").open(newline="", encoding="utf-8-sig") as file:
-                sides = [max(float(row["w"]), float(row["h"])) for row in csv.DictReader(file)]
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            sides = [max(float(row["w"]), float(row["h"])) for row in Records(place / "bbox.csv")]
+        except (DataError, ValueError, KeyError, TypeError):
             continue
         return round(median(sides)) if sides else None
     return None

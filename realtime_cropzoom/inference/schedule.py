@@ -8,7 +8,6 @@ this, so that ``FileSchedule`` can replay exactly a live run that recorded its b
 
 from __future__ import annotations
 
-import csv
 import math
 from bisect import bisect_left
 from collections import deque
@@ -17,10 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from realtime_cropzoom.errors import DataError, ScheduleError, in_words
-from realtime_cropzoom.files.csv_text import check_separator, frame_numbers
-from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
-from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, State
+from realtime_cropzoom.errors import ScheduleError
+from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta, State
 
 NO_BOX = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 
@@ -156,43 +153,23 @@ class Gaps:
 
 
 class FileSchedule:
-    """Recorded schedule: uses the boxes that a run recorded, frame by frame. No detector runs."""
+    """Recorded schedule: uses the boxes that a run recorded, frame by frame. No detector runs.
 
-    def __init__(self, rows: list[ActiveBox], path: Path, gaps: Gaps | None = None) -> None:
+    ``sessions.schedule_file`` reads it from a file.
+    """
+
+    def __init__(self, rows: Sequence[ActiveBox], path: Path, gaps: Gaps | None = None) -> None:
+        """Make the schedule.
+
+        Args:
+            rows: The box of each frame, in order; ``PASSED_OVER`` for a frame without a result in the run.
+            path: The file that they come from, for error texts.
+            gaps: Frames that the recording lacks.
+        """
         self._rows = rows
         self._path = path
         self.gaps = gaps or Gaps()
         """Gaps of the recording: missing frames for which the run has a result."""
-
-    @classmethod
-    def read(cls, path: Path) -> FileSchedule:
-        """Read the ``_bbox.csv`` of a run or of Lightning Pose.
-
-        The first column is the frame index; rows may be in any order. A file of Lightning Pose has only the columns
-        ``,x,y,h,w``: each box was detected on its own frame.
-
-        Raises:
-            ScheduleError: if the file cannot be read, or is not a box file.
-        """
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                columns, table = reader.fieldnames or (), list(reader)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ScheduleError(
-                f"cannot read the schedule {path}: {in_words(error)}; expected a run's _bbox.csv"
-            ) from error
-        try:
-            check_separator(path, ",".join(columns) if len(columns) > 1 else "".join(columns))
-            if missing := {"x", "y", "h", "w"} - set(columns):
-                raise KeyError(f"no column {', '.join(sorted(missing))}")
-            return cls(_in_frame_order(path, columns, table), path)
-        except DataError as error:
-            raise ScheduleError(str(error)) from None
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ScheduleError(
-                f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
-            ) from error
 
     def of_frames(self, frames: Sequence[int]) -> FileSchedule:
         """Return the schedule of a recording that holds only some frames of the run.
@@ -226,40 +203,3 @@ class FileSchedule:
                 "expected the box file of this very recording"
             )
         return self._rows[stamp.index]
-
-
-def _in_frame_order(path: Path, columns: Sequence[str], table: list[dict[str, str]]) -> list[ActiveBox]:
-    """Return the active box of each frame, by the index in the first column.
-
-    The run has no result for a frame without a row in its file. A file of boxes alone must have a row for every frame.
-
-    Raises:
-        DataError: if a frame index is not valid, or a row is missing.
-        ValueError: if a row holds no valid box.
-    """
-    table = [row for row in table if any(row.values())]  # spreadsheets leave rows of empty cells
-    frames = frame_numbers(path, [row[columns[0]] or "" for row in table]).tolist()
-    count = max(frames, default=-1) + 1
-    if count != len(frames) and ("state" not in columns or count > 2 * len(frames) + 100_000):
-        hole = min(set(range(len(frames) + 1)) - set(frames))
-        raise DataError(
-            f"{path} has no box for frame {hole} ({count - len(frames)} frames up to {count - 1} have none); "
-            "expected one row a frame"
-        )
-    rows = [PASSED_OVER] * count
-    for frame, row in zip(frames, table, strict=True):
-        rows[frame] = _read_row(frame, row)
-    return rows
-
-
-def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
-    if row["x"] == "":
-        return NO_BOX if row.get("state") == State.SEARCHING else PASSED_OVER
-    box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
-    if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
-        raise ValueError(f"row {index} has a box of {box.w:.6g}x{box.h:.6g} pixels")
-    if abs(box.x) > FARTHEST or abs(box.y) > FARTHEST:
-        raise ValueError(f"row {index} has a box at {row['x']},{row['y']}, which is in no picture")
-    if "state" not in row:
-        return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)
-    return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.files.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
+from realtime_cropzoom.files.csv_text import first_records, frame_numbers, named_rows, numbers, read_number_rows
 from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
 from realtime_cropzoom.offline.frame_reader import count_frames
 from realtime_cropzoom.offline.provenance import fingerprint, input_entry, input_of
@@ -144,14 +144,9 @@ class BboxRow:
 
 def read_boxes(path: Path) -> Boxes:
     """Read a box file. Raises DataError where it is none, or has a row without a box."""
-    try:
-        rows, _ = first_records(path, 1, _WHAT)
-        columns = [name.strip() for name in rows[0]] if rows else []
-        table = pd.read_csv(path, skiprows=1, **reading(1, max(0, len(columns) - 1)))
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame(columns=range(len(columns)))
-    except (OSError, ValueError) as error:
-        raise cannot_read(path, error, _WHAT) from None
+    rows, _ = first_records(path, 1, _WHAT)
+    columns = [name.strip() for name in rows[0]] if rows else []
+    table = read_number_rows(path, header_rows=1, index_columns=1, columns=max(0, len(columns) - 1), what=_WHAT)
     missing = [name for name in COLUMNS if name not in columns[1:]]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}; expected a box file with x, y, h, w")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.atomic import Say, replacing
+from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.inference.box_size import tiny_warning
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule, anchors_among
 from realtime_cropzoom.offline.bbox_csv import COLUMNS, read_boxes, read_video_boxes
@@ -19,7 +20,6 @@ from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.offline.provenance import check_input, input_entry, is_there, write_origin
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, chunks_of_predictions, read_header
-from realtime_cropzoom.sessions.pose_rows import text_cell
 from realtime_cropzoom.types import Box, Float64, Keypoints
 
 COMMAND = "create_bbox"

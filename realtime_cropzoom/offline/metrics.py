@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.files.atomic import replacing
+from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, read_header
-from realtime_cropzoom.sessions.pose_rows import text_cell
 from realtime_cropzoom.types import Float64
 
 

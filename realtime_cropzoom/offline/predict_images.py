@@ -11,6 +11,7 @@ import numpy as np
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.atomic import replacing
+from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.inference.context_window import REACH, InferenceRequest
 from realtime_cropzoom.inference.pose_quality import Of
 from realtime_cropzoom.offline.annotate import annotate_image
@@ -23,7 +24,7 @@ from realtime_cropzoom.offline.metrics import pixel_errors, write_pixel_errors
 from realtime_cropzoom.offline.prediction import COMMAND, PredictionContext, QualityCheck
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
 from realtime_cropzoom.sessions.dlc_csv import Labels, labels_outside, read_labels
-from realtime_cropzoom.sessions.pose_rows import pose_header, text_cell
+from realtime_cropzoom.sessions.pose_rows import pose_header
 from realtime_cropzoom.sources.image_file import depth_note
 from realtime_cropzoom.types import Box, Float64, FrameMeta, Keypoints
 

@@ -61,6 +61,7 @@ from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.runtime.tuning import tune
 from realtime_cropzoom.runtime.worker import RunControl, Stage
 from realtime_cropzoom.sessions.folder import CALIBRATION, file_stem, make_given_folder, make_session_folder
+from realtime_cropzoom.sessions.schedule_file import read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, check_copy, make_recorders
@@ -68,7 +69,7 @@ from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
 from realtime_cropzoom.sources.base import Source, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
-from realtime_cropzoom.sources.recording_table import find_gaps, read_schedule
+from realtime_cropzoom.sources.recording_table import find_gaps
 
 logger = logging.getLogger(__name__)
 

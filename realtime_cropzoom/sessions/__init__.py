@@ -5,6 +5,7 @@ In reading order:
 * ``folder``: creates the folder of a run, with its settings.
 * ``files``: the files of a session, and their columns.
 * ``pose_rows``, ``dlc_csv``: CSV of poses and labels in the format of DeepLabCut and Lightning Pose.
+* ``schedule_file``: recorded boxes as a schedule, for a replay with the same boxes.
 * ``latest``: finds the newest session.
 * ``table``: ``load_session``: one table with a row per frame.
 * ``compare``: the differences between the poses of two sessions.

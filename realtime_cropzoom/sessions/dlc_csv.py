@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.files.csv_text import cannot_read, first_records, frame_numbers, named_rows, numbers, reading
+from realtime_cropzoom.files.csv_text import (
+    cannot_read,
+    first_records,
+    frame_numbers,
+    named_rows,
+    numbers,
+    read_number_rows,
+    reading,
+)
 from realtime_cropzoom.types import Float64
 
 HEADER_ROWS = ("scorer", "bodyparts", "coords")
@@ -238,22 +245,14 @@ def _predictions(path: Path, header: Header, table: pd.DataFrame) -> Predictions
     return Predictions(path, index, names, xy.reshape(len(index), len(names), 2), likelihood)
 
 
-def complete_lines(path: Path) -> BytesIO:
-    """Return the lines of a file that are there to their end. Raises OSError."""
-    content = path.read_bytes()
-    return BytesIO(content[: content.rfind(b"\n") + 1])
-
-
 def _read_rows(path: Path, header: Header, *, live: bool = False) -> pd.DataFrame:
-    """The rows under the header. Read together with its header, pandas drops a first row of empty cells."""
-    how = reading(header.index_columns, len(header.columns))
-    try:
-        table: pd.DataFrame = pd.read_csv(complete_lines(path) if live else path, skiprows=len(HEADER_ROWS), **how)
-        return table
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=range(header.index_columns + len(header.columns)))
-    except (OSError, ValueError) as error:
-        raise cannot_read(path, error) from None
+    return read_number_rows(
+        path,
+        header_rows=len(HEADER_ROWS),
+        index_columns=header.index_columns,
+        columns=len(header.columns),
+        complete_only=live,
+    )
 
 
 def _numbers(

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
-from realtime_cropzoom.files.csv_text import frame_number, frame_numbers
+from realtime_cropzoom.files.csv_text import complete_lines, frame_number, frame_numbers
 from realtime_cropzoom.files.paths import is_there, user_path
-from realtime_cropzoom.sessions.dlc_csv import Predictions, complete_lines
+from realtime_cropzoom.sessions.dlc_csv import Predictions
 from realtime_cropzoom.sessions.latest import find_session
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.types import Float64

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from realtime_cropzoom.calibration.calibration import Calibration
+from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.types import ActiveBox, Keypoints
 
 CM = "_cm"
@@ -50,11 +51,6 @@ def box_cells(in_force: ActiveBox | None) -> str:
     frame = "" if in_force.frame < 0 else in_force.frame
     age = "" if math.isnan(in_force.age_ms) else repr(in_force.age_ms)
     return f"{cells},{frame},{age},{in_force.state.value}"
-
-
-def text_cell(text: str) -> str:
-    """Return a cell of text, such as an image's name; in quotes where it needs them."""
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
 def _cells(xy: Sequence[Sequence[float]], likelihood: Sequence[float]) -> str:

@@ -5,12 +5,13 @@ Containers round times: Matroska to a millisecond, MP4 to its time base. The tim
 
 from __future__ import annotations
 
-import csv
 import itertools
 from array import array
 from bisect import bisect_left
 from pathlib import Path
 
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import is_file
 
 _TOLERANCE_NS = 1_000_000
@@ -51,9 +52,8 @@ def recorded_times(video: Path, frames: int) -> RecordedTimes:
     if not is_file(path):
         return nothing
     try:
-        with path.open(newline="") as file:
-            times = array("q", (int(row["pts_ns"]) for row in csv.DictReader(file)))
-    except (OSError, ValueError, KeyError, TypeError):  # another program's file, or one cut off in a line
+        times = array("q", (int(row["pts_ns"]) for row in Records(path)))
+    except (DataError, ValueError, KeyError, TypeError):  # another program's file, or one cut off in a line
         return nothing
     fits = (frames in (0, len(times))) and len(times) > 0 and times[0] == 0
     return RecordedTimes(times) if fits and all(a < b for a, b in itertools.pairwise(times)) else nothing

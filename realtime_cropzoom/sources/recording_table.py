@@ -7,11 +7,11 @@ skips their numbers, and a player leaves these frames out.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError, in_words
-from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.csv_text import Records
+from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.inference.schedule import FileSchedule, Gaps, Schedule
 
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
@@ -46,13 +46,9 @@ def read_uncaptured(video: Path) -> frozenset[int]:
 
 def _recorded(table: Path) -> dict[int, int] | None:
     """Return {captured frame: its number in the recording}; None if there is no table."""
-    try:
-        text = table.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    if not is_there(table):
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {table}: {in_words(error)}") from error
-    rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    rows = Records(table, complete_only=True)
     try:
         return {int(row["frame"]): int(row["recorded"]) for row in rows if row["recorded"]}
     except (KeyError, TypeError, ValueError) as error:
@@ -86,27 +82,3 @@ def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:
     except DataError:  # another program's table
         return Gaps()
     return Gaps() if frames is None else Gaps.between(frames, ())
-
-
-def read_schedule(path: Path, source: str | None) -> FileSchedule:
-    """Read a recorded schedule of boxes for ``source``.
-
-    If ``source`` is the recording of a run and ``path`` the file of boxes beside it, each frame gets the box
-    of its captured frame. Otherwise the boxes apply row by row.
-
-    Args:
-        path: The file of boxes.
-        source: The source as the user gives it; None if there is none.
-
-    Raises:
-        ScheduleError: if the file of boxes cannot be read.
-        DataError: if the table of the recording cannot be read.
-    """
-    schedule = FileSchedule.read(path)
-    if source is None or "://" in source:
-        return schedule
-    video = user_path(source)
-    if user_path(path).resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
-        return schedule
-    frames = read_captured_frames(video)
-    return schedule if frames is None else schedule.of_frames(frames)

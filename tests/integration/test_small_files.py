@@ -17,10 +17,10 @@ from support.places import ROOT
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
 from realtime_cropzoom.files.atomic import write_whole
-from realtime_cropzoom.inference.schedule import FileSchedule
 from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.plots.image_files import write_png
 from realtime_cropzoom.sessions.folder import make_session_folder
+from realtime_cropzoom.sessions.schedule_file import read_schedule_file
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=0.3,seed=3"
 PICTURE = np.zeros((8, 8, 3), np.uint8)
@@ -115,6 +115,6 @@ def test_a_box_in_no_picture_is_refused_with_its_row(tmp_path: Path, cells: str)
     path = tmp_path / "clip_bbox.csv"
     path.write_text(f",x,y,h,w\n0,5,5,64,64\n1,{cells}\n", encoding="utf-8")
     with pytest.raises(ScheduleError, match=r"clip_bbox\.csv.*row 1"):
-        FileSchedule.read(path)
+        read_schedule_file(path)
     with pytest.raises(DataError, match=r"clip_bbox\.csv.*row 1"):
         read_boxes(path)

@@ -11,10 +11,11 @@ from support.offline_fixtures import Workplace, frames_of, index_of, poses_in, w
 
 from realtime_cropzoom import load_session
 from realtime_cropzoom.errors import DataError, ScheduleError
-from realtime_cropzoom.inference.schedule import PASSED_OVER, FileSchedule
+from realtime_cropzoom.inference.schedule import PASSED_OVER
 from realtime_cropzoom.offline.bbox_csv import read_video_boxes
 from realtime_cropzoom.offline.metrics import write_temporal_norm
 from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames
+from realtime_cropzoom.sessions.schedule_file import read_schedule_file
 from realtime_cropzoom.types import FrameMeta
 
 COUNT = 12
@@ -46,7 +47,7 @@ def poses(path: Path, order: list[int]) -> Path:
 def test_boxes_go_to_the_frames_that_the_first_column_names(tmp_path: Path, order: list[int]) -> None:
     path = boxes_of(tmp_path / "clip_bbox.csv", order, point=order[0] > 3)
     assert read_video_boxes(path).xyhw.tolist() == [list(box) for box in BOXES]
-    schedule = FileSchedule.read(path)
+    schedule = read_schedule_file(path)
     for i, (x, *_) in enumerate(BOXES):
         box = schedule.choose(FrameMeta(i, i, None, 0)).box
         assert box is not None
@@ -94,7 +95,7 @@ def test_every_command_gives_a_frame_its_own_box(work: Workplace, order: list[in
 )
 def test_an_index_that_is_none_is_refused_in_one_line(tmp_path: Path, index: list[object], words: str) -> None:
     path = write_boxes(tmp_path / "clip_bbox.csv", BOXES[:4], index)
-    for read, error in ((read_video_boxes, DataError), (FileSchedule.read, ScheduleError)):
+    for read, error in ((read_video_boxes, DataError), (read_schedule_file, ScheduleError)):
         with pytest.raises(error, match=words) as refused:
             read(path)
         assert "\n" not in str(refused.value)
@@ -117,7 +118,7 @@ def test_what_a_box_file_lacks_is_said_by_every_command(work: Workplace) -> None
 def test_a_frame_that_a_run_has_left_out_of_its_file_was_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "clip_bbox.csv"
     path.write_text(",x,y,h,w,box_frame,box_age_ms,state\n3,1,2,8,8,3,0.0,tracking\n0,5,6,8,8,0,0.0,tracking\n")
-    schedule = FileSchedule.read(path)
+    schedule = read_schedule_file(path)
     chosen = [schedule.choose(FrameMeta(i, i, None, 0)) for i in range(4)]
     assert [c.box.x if c.box else None for c in chosen] == [5, None, None, 1]
     assert chosen[1] is PASSED_OVER

@@ -6,10 +6,9 @@ monotonic clock; what is empty was not written, or not acknowledged.
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
+from realtime_cropzoom.files.csv_text import csv_line
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import ActionResult
 
@@ -26,14 +25,11 @@ class DoneLog:
     def add(self, done: ActionResult) -> None:
         """Log what became of one action; from any thread, at once."""
         action = done.action
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(
-            [
-                *(done.number, done.frame, action.output, str(action.act), f"{action.ms:g}"),
-                *(done.queued_ns, done.written_ns, done.acknowledged_ns, done.error),
-            ]
+        cells = (
+            *(done.number, done.frame, action.output, str(action.act), f"{action.ms:g}"),
+            *(done.queued_ns, done.written_ns, done.acknowledged_ns, done.error),
         )
-        self._log.add(text.getvalue())
+        self._log.add(csv_line(cells))
 
     def problems(self) -> list[str]:
         """Say what is not in the file; right after ``close``."""

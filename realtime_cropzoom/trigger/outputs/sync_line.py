@@ -6,8 +6,6 @@ is a row of ``<name>_sync.csv``, with the frame that it belongs to.
 
 from __future__ import annotations
 
-import csv
-import io
 import random
 import threading
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.files.csv_text import csv_line
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
 from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, code_value, edges
@@ -185,8 +184,6 @@ def open_sync_log(folder: Path, name: str) -> RowLog:
 def _row(sent: _Sent) -> str:
     first = sent.first
     assert first is not None
-    text = io.StringIO()
     # A code is as good as its worst edge, and its time is that of the first.
     row = [sent.frame, sent.captured_ns, sent.kind, sent.value, first.queued_ns, first.written_ns]
-    csv.writer(text, lineterminator="\n").writerow([*row, first.acknowledged_ns, sent.errors[0] if sent.errors else ""])
-    return text.getvalue()
+    return csv_line([*row, first.acknowledged_ns, sent.errors[0] if sent.errors else ""])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, in_words
-from realtime_cropzoom.sessions.dlc_csv import complete_lines
-from realtime_cropzoom.sessions.pose_rows import text_cell
+from realtime_cropzoom.files.csv_text import Records, csv_line
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
 
@@ -28,18 +26,17 @@ def decision_row(decision: Decision) -> str:
         ";".join(_action_text(action) for action in decision.actions),
         *(getattr(decision, name) for name in COLUMNS[5:]),
     ]
-    return ",".join("" if cell is None else text_cell(_one_line(cell)) for cell in cells) + "\n"
+    return csv_line(None if cell is None else _one_line(cell) for cell in cells)
 
 
 def read_decisions(path: Path) -> list[Decision]:
     """Return the decisions of a log, without a last line that was cut off. Raises DataError."""
     try:
-        text = complete_lines(path).read().decode()
-        rows = csv.DictReader(text.splitlines())
-        if tuple(rows.fieldnames or ()) != COLUMNS:
+        rows = Records(path, complete_only=True)
+        if rows.columns != COLUMNS:
             raise DataError(f"{path} is no log of triggers; expected the columns {', '.join(COLUMNS)}")
         return [_decision(row) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot read {path}: {in_words(error)}") from None
 
 

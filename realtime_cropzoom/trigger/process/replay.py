@@ -7,13 +7,13 @@ fired, and on which frame. That tries out rules on an earlier recording, before 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
+from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     Counts,
@@ -22,7 +22,6 @@ from realtime_cropzoom.messaging.message import (
     StatusMessage,
     TimeField,
 )
-from realtime_cropzoom.sessions.dlc_csv import complete_lines
 from realtime_cropzoom.sessions.files import find_files
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine.engine import Engine
@@ -140,13 +139,13 @@ def _published(timing: Path, count: int) -> list[_Moment | None]:
     """Exact to the ns, which a table of floats is not."""
     moments: list[_Moment | None] = [None] * count
     try:
-        for row in csv.DictReader(complete_lines(timing).read().decode().splitlines()):
+        for row in Records(timing, complete_only=True):
             frame = int(row["frame"])
             if row["published_ns"] and frame < count:
                 captured_ns, published_ns, seq = (int(row[name]) for name in ("captured_ns", "published_ns", "seq"))
                 plausible = row.get("plausible") or ""
                 moments[frame] = _Moment(captured_ns, published_ns, seq, int(row.get("segment") or 0), plausible)
-    except (OSError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(f"cannot read {timing}: {in_words(error)}") from None
     return moments
 

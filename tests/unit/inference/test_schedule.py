@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_cropzoom.errors import ScheduleError
 from realtime_cropzoom.inference.schedule import (
     NO_BOX,
-    PASSED_OVER,
-    FileSchedule,
     LatestSchedule,
     LockstepSchedule,
     StateLimits,
 )
-from realtime_cropzoom.runtime.records import FrameOutcome, Record
-from realtime_cropzoom.runtime.worker import RunControl
-from realtime_cropzoom.sinks.csv_writer import CsvSink
-from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, Keypoints, State
+from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, State
 
 LIMITS = StateLimits(coast_after_ms=250, lost_after_ms=1000)
 FRAME_MS = 40
@@ -174,118 +166,3 @@ def test_lockstep_may_be_asked_twice_for_the_same_frame() -> None:
     schedule = LockstepSchedule(LIMITS, 2)
     schedule.offer(detection(0))
     assert schedule.choose(stamp(1)) == schedule.choose(stamp(1))
-
-
-def record(index: int, in_force: ActiveBox, outcome: FrameOutcome = FrameOutcome.PROCESSED) -> Record:
-    found = None
-    if in_force.box is not None and outcome is FrameOutcome.PROCESSED:
-        found = Keypoints(np.full((1, 2), 5, np.float32), np.ones(1, np.float32))
-    return Record(stamp(index), outcome, in_force, found)
-
-
-def write_files(folder: Path, records: list[Record]) -> Path:
-    """Have the real sink write the files of a run, and return its box file."""
-    sink = CsvSink(folder, "clip", ("nose",), "tracker", RunControl(), lockstep=True)
-    sink.start()
-    for each in records:
-        sink.put(each)
-    sink.end()
-    sink.join(10)
-    assert sink.problems() == []
-    return folder / "clip_bbox.csv"
-
-
-def test_what_a_run_wrote_is_what_the_file_schedule_gives(tmp_path: Path) -> None:
-    """But for when the detection was done, which belongs to the other run."""
-    chosen = [
-        ActiveBox(Box(-3, 7, 64, 48), 0, 0.0, State.TRACKING, 0),
-        ActiveBox(Box(-3, 7, 64, 48), 0, 100 / 3, State.TRACKING, 0),
-        ActiveBox(Box(5, -9, 32, 32), 1, 300.125, State.COASTING, 0),
-        ActiveBox(Box(5, -9, 32, 32), 1, 4000.0000001, State.LOST, 0),
-    ]
-    schedule = FileSchedule.read(write_files(tmp_path, [record(i, c) for i, c in enumerate(chosen)]))
-    assert [schedule.choose(stamp(i)) for i in range(4)] == chosen
-
-
-@pytest.mark.parametrize(
-    ("written", "replayed"),
-    [
-        pytest.param(record(0, NO_BOX), NO_BOX, id="before the first box"),
-        pytest.param(record(0, NO_BOX, FrameOutcome.SKIPPED), PASSED_OVER, id="skipped"),
-    ],
-)
-def test_a_frame_without_a_pose_has_none_in_the_replay(written: Record, replayed: ActiveBox, tmp_path: Path) -> None:
-    schedule = FileSchedule.read(write_files(tmp_path, [written]))
-    assert schedule.choose(stamp(0)) is replayed
-
-
-def test_a_frame_that_failed_keeps_its_box_in_the_replay(tmp_path: Path) -> None:
-    """A context model would otherwise be shown other frames than it has seen live."""
-    in_force = ActiveBox(box_of(0), 0, 0.0, State.TRACKING, 0)
-    schedule = FileSchedule.read(write_files(tmp_path, [record(0, in_force, FrameOutcome.FAILED)]))
-    assert schedule.choose(stamp(0)) == in_force
-
-
-def test_a_file_schedule_does_not_listen_to_detections(tmp_path: Path) -> None:
-    path = write_files(tmp_path, [record(0, ActiveBox(box_of(9), 0, 0.0, State.TRACKING, 0))])
-    schedule = FileSchedule.read(path)
-    schedule.offer(detection(0, Box(1, 1, 2, 2)))
-    assert schedule.choose(stamp(0)).box == box_of(9)
-
-
-def test_a_frame_beyond_the_file_is_an_error_that_gives_both_numbers(tmp_path: Path) -> None:
-    schedule = FileSchedule.read(write_files(tmp_path, [record(0, NO_BOX), record(1, NO_BOX)]))
-    with pytest.raises(ScheduleError, match=r"clip_bbox\.csv has 2 rows, but the source has a frame 2"):
-        schedule.choose(stamp(2))
-
-
-def test_litpose_columns_are_read_by_name(tmp_path: Path) -> None:
-    """Its order is x, y, h, w; each box is its frame's own."""
-    path = tmp_path / "bbox.csv"
-    path.write_text(",x,y,h,w\n0,-30,-19,240,120\n1,-31.0,-21.0,240.0,120.0\n")
-    schedule = FileSchedule.read(path)
-    assert schedule.choose(stamp(0)) == ActiveBox(Box(-30, -19, 120, 240), 0, 0.0, State.TRACKING, 0)
-    assert schedule.choose(stamp(1)) == ActiveBox(Box(-31, -21, 120, 240), 1, 0.0, State.TRACKING, 0)
-
-
-def test_a_whole_litpose_file_is_read(litpose: Path) -> None:
-    schedule = FileSchedule.read(litpose / "detector_0/video_preds/m3v1mp4_bbox.csv")
-    assert schedule.choose(stamp(0)).box == Box(-30, -19, 240, 240)
-    assert schedule.choose(stamp(2329)).state is State.TRACKING
-    with pytest.raises(ScheduleError, match="2330 rows"):
-        schedule.choose(stamp(2330))
-
-
-_BAD_FILES = [
-    pytest.param(b"hello\nworld\n", id="text"),
-    pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\x00", id="an image"),
-    pytest.param(b"scorer,t,t,t\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n", id="the pose file instead"),
-    pytest.param(b",x,y,h\n0,1,2,3\n", id="a column is missing"),
-    pytest.param(b",x,y,h,w\n0,1,2\n", id="a row is cut off"),
-    pytest.param(b",x,y,h,w\n0,one,2,3,4\n", id="a word for a number"),
-    pytest.param(b",x,y,h,w\n0,nan,2,3,4\n", id="NaN for a number"),
-    pytest.param(b",x,y,h,w\n0,1e999,2,3,4\n", id="an infinite number"),
-    pytest.param(b",x,y,h,w\n0,1,2,0,0\n", id="a box without pixels"),
-    pytest.param(b",x,y,h,w\n0,1,2,-4,-4\n", id="a box inside out"),
-    pytest.param(b",x,y,h,w,box_frame,box_age_ms,state\n0,1,2,4,4,0,0.0,asleep\n", id="a state there is not"),
-    pytest.param(b",x,y,h,w,box_frame,box_age_ms,state\n0,1,2,4,4,,0.0,tracking\n", id="a box of no frame"),
-    pytest.param(
-        b"",
-        id="nothing at all",
-    ),
-]
-
-
-@pytest.mark.parametrize("content", _BAD_FILES)
-def test_a_file_that_is_no_box_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "bad_bbox.csv"
-    path.write_bytes(content)
-    with pytest.raises(ScheduleError, match=r"bad_bbox\.csv") as caught:
-        FileSchedule.read(path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", [pytest.param("nowhere.csv", id="missing"), pytest.param(".", id="a folder")])
-def test_a_file_that_cannot_be_read_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ScheduleError, match="cannot read the schedule"):
-        FileSchedule.read(tmp_path / name)

@@ -1,0 +1,100 @@
+"""Box files as schedules: reads the boxes that a run or Lightning Pose recorded, for ``--schedule``.
+
+A live run reads them here, without pandas. ``offline.bbox_csv`` reads the same files for offline commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from realtime_cropzoom.errors import DataError, ScheduleError
+from realtime_cropzoom.files.csv_text import Records, frame_numbers
+from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
+from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, FileSchedule
+from realtime_cropzoom.sources.recording_table import read_captured_frames
+from realtime_cropzoom.types import ActiveBox, Box, State
+
+
+def read_schedule(path: Path, source: str | None) -> FileSchedule:
+    """Read a recorded schedule of boxes for ``source``.
+
+    If ``source`` is the recording of a run and ``path`` the file of boxes beside it, each frame gets the box
+    of its captured frame. Otherwise the boxes apply row by row.
+
+    Args:
+        path: The file of boxes.
+        source: The source as the user gives it; None if there is none.
+
+    Raises:
+        ScheduleError: if the file of boxes cannot be read.
+        DataError: if the table of the recording cannot be read.
+    """
+    schedule = read_schedule_file(path)
+    if source is None or "://" in source:
+        return schedule
+    video = user_path(source)
+    if user_path(path).resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
+        return schedule
+    frames = read_captured_frames(video)
+    return schedule if frames is None else schedule.of_frames(frames)
+
+
+def read_schedule_file(path: Path) -> FileSchedule:
+    """Read the ``_bbox.csv`` of a run or of Lightning Pose.
+
+    The first column is the frame index; rows may be in any order. A file of Lightning Pose has only the columns
+    ``,x,y,h,w``: each box was detected on its own frame.
+
+    Raises:
+        ScheduleError: if the file cannot be read, or is not a box file.
+    """
+    try:
+        records = Records(path, what="the schedule ")
+        if missing := {"x", "y", "h", "w"} - set(records.columns):
+            raise KeyError(f"no column {', '.join(sorted(missing))}")
+        return FileSchedule(_in_frame_order(path, records.columns, list(records)), path)
+    except DataError as error:
+        raise ScheduleError(str(error)) from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ScheduleError(
+            f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
+        ) from error
+
+
+def _in_frame_order(path: Path, columns: Sequence[str], table: Sequence[dict[str, str]]) -> list[ActiveBox]:
+    """Return the active box of each frame, by the index in the first column.
+
+    The run has no result for a frame without a row in its file. A file of boxes alone must have a row for every frame.
+
+    Raises:
+        DataError: if a frame index is not valid, or a row is missing.
+        ValueError: if a row holds no valid box.
+    """
+    table = [row for row in table if any(row.values())]  # spreadsheets leave rows of empty cells
+    frames = frame_numbers(path, [row[columns[0]] or "" for row in table]).tolist()
+    count = max(frames, default=-1) + 1
+    if count != len(frames) and ("state" not in columns or count > 2 * len(frames) + 100_000):
+        hole = min(set(range(len(frames) + 1)) - set(frames))
+        raise DataError(
+            f"{path} has no box for frame {hole} ({count - len(frames)} frames up to {count - 1} have none); "
+            "expected one row a frame"
+        )
+    rows = [PASSED_OVER] * count
+    for frame, row in zip(frames, table, strict=True):
+        rows[frame] = _read_row(frame, row)
+    return rows
+
+
+def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
+    if row["x"] == "":
+        return NO_BOX if row.get("state") == State.SEARCHING else PASSED_OVER
+    box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
+    if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
+        raise ValueError(f"row {index} has a box of {box.w:.6g}x{box.h:.6g} pixels")
+    if abs(box.x) > FARTHEST or abs(box.y) > FARTHEST:
+        raise ValueError(f"row {index} has a box at {row['x']},{row['y']}, which is in no picture")
+    if "state" not in row:
+        return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)
+    return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)
