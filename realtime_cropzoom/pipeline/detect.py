@@ -84,7 +84,7 @@ class DetectStage(Stage):
         """Detect until the ring is closed."""
         last_ns = 0
         while not self.control.stop.is_set():
-            self.sleep_until(last_ns + self._min_interval_ns)
+            self.control.sleep_until(last_ns + self._min_interval_ns)
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:

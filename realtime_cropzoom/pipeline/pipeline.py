@@ -42,6 +42,7 @@ from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.pose import PoseStage
+from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup import (
     box_notes,
     check_crop_size,
@@ -122,11 +123,13 @@ class Pipeline:
         self._capture = CaptureStage(
             source or (lambda: open_source(str(settings.source), options)),
             self.control,
-            realtime=not self._lockstep,
-            frames=settings.frames,
-            speed=settings.speed,
-            reconnect=ReconnectPolicy(settings.reconnect_for_s, settings.changed == "adapt"),
-            stall_after_ms=settings.stall_after_ms,
+            CaptureOptions(
+                realtime=not self._lockstep,
+                frames=settings.frames,
+                speed=settings.speed,
+                reconnect=ReconnectPolicy(settings.reconnect_for_s, settings.changed == "adapt"),
+                stall_after_ms=settings.stall_after_ms,
+            ),
         )
         self._account: RunReporter | None = None
         self._stages: StageSet | None = None

@@ -117,14 +117,14 @@ class RunReporter:
             stream=self.stream().value,
             counts=counts,
             backlog=max(0, stages.ring.newest + 1 - counts.captured) if stages else 0,
-            fps=round(stages.capture.rate.per_second(now), 2) if stages else 0.0,
+            fps=round(stages.capture.reader.rate.per_second(now), 2) if stages else 0.0,
             detector_fps=round(stages.detect.rate.per_second(now), 2) if stages and stages.detect else 0.0,
             latency_ms={n: Percentiles(**h.summary()) for n, h in stages.pose.latencies.items()} if stages else {},
             time_ns=now,
             unix_offset_ns=self.identity.unix_offset_ns,
             segment=last.stamp.segment if last else 0,
-            lost=stages.capture.lost if stages else 0,
-            stale=stages.capture.stale if stages else 0,
+            lost=stages.capture.reader.lost if stages else 0,
+            stale=stages.capture.reader.stale if stages else 0,
             too_old=stages.publish.too_old if stages and stages.publish else 0,
             recorded=sum(r.recording.recorded for r in recorders if not isinstance(r, CropRecorder)),
             unrecorded=sum(r.recording.dropped_count() for r in recorders),
@@ -159,9 +159,9 @@ class RunReporter:
             "seconds": round(seconds, 3),
             "fps": round((counts.captured - 1) / seconds, 2) if seconds else None,
             "counts": {name: getattr(counts, name) for name in counts.__struct_fields__},
-            "lost": stages.capture.lost,
-            "stale": stages.capture.stale,
-            "clock_drift": _rounded(stages.capture.drift.result()),
+            "lost": stages.capture.reader.lost,
+            "stale": stages.capture.reader.stale,
+            "clock_drift": _rounded(stages.capture.reader.drift.result()),
             "too_old": stages.publish.too_old if stages.publish else 0,
             "refused": stages.publish.rejected.count if stages.publish else 0,
             "cut_off": stages.publish.rejected.cut_off if stages.publish else 0,
@@ -197,7 +197,7 @@ class RunReporter:
         return {name: histogram.summary() for name, histogram in histograms.items()}
 
     def _problems(self, stages: StageSet) -> list[str]:
-        problems = [*self.lacking, *stages.capture.problems, *stages.write.problems()]
+        problems = [*self.lacking, *stages.capture.reader.problems(), *stages.write.problems()]
         problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
         failed = {"frames": stages.pose.counts.failed, "detections": stages.detect.failed if stages.detect else 0}
         problems += [

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import CropzoomError, SinkError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 STARTS_WITHIN_S = 10.0
 """Timeout (s) for a start. A start that takes longer is taken for hung."""
-_SAID_AFTER_S = 3.0
+_LOG_AFTER_S = 3.0
 """Time (s) after which a waiting start logs what it waits for."""
 _POLL_S = 0.1
 """Interval (s) at which a wait checks for a stop. Signal handlers run between two checks, too."""
@@ -29,29 +29,36 @@ _POLL_S = 0.1
 class Started:
     """The report of a starting thread. Only the first report counts."""
 
-    def __init__(self) -> None:
-        self._said = threading.Event()
+    def __init__(self, failure: type[CropzoomError] = SinkError, advice: str = "") -> None:
+        """Create it without a report.
+
+        Args:
+            failure: The class of the error for a start that takes too long, is stopped, or ends without a report.
+            advice: What the user can do if it takes too long, for the error text.
+        """
+        self._failure, self._advice = failure, advice
+        self._reported = threading.Event()
         self.error: BaseException | None = None
         """Why the start failed; None before the report and after a successful start."""
 
     @property
-    def said(self) -> bool:
+    def reported(self) -> bool:
         """Whether the thread has reported."""
-        return self._said.is_set()
+        return self._reported.is_set()
 
     def ready(self) -> None:
         """Report that the thread is ready."""
-        self._said.set()
+        self._reported.set()
 
     def pause(self, seconds: float) -> None:
         """Wait for the report, at most ``seconds``."""
-        self._said.wait(seconds)
+        self._reported.wait(seconds)
 
     def fail(self, error: BaseException) -> None:
         """Report why the start failed."""
-        if not self.said:
+        if not self.reported:
             self.error = error
-            self._said.set()
+            self._reported.set()
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -59,11 +66,11 @@ class Started:
         try:
             yield
         except BaseException as error:
-            if self.said:
+            if self.reported:
                 raise
             self.fail(error)
         else:
-            self.fail(SinkError("its thread ended before it was ready"))
+            self.fail(self._failure("its thread ended before it was ready"))
 
     def wait(
         self, what: str, timeout_s: float = STARTS_WITHIN_S, stopped: Callable[[], object] = lambda: False
@@ -77,14 +84,15 @@ class Started:
 
         Raises:
             BaseException: the error that the thread reported.
-            SinkError: after ``timeout_s``, or if stopped.
+            CropzoomError: of the class ``failure`` after ``timeout_s``, or if stopped.
         """
         deadline = time.monotonic() + timeout_s
-        while not self._said.wait(_POLL_S):
+        while not self._reported.wait(_POLL_S):
             if stopped():
-                raise SinkError(f"stopped before {what} was ready")
+                raise self._failure(f"stopped before {what} was ready")
             if time.monotonic() > deadline:
-                raise SinkError(f"{what} was not ready within {timeout_s:g} s")
+                advice = f"; {self._advice}" if self._advice else ""
+                raise self._failure(f"{what} was not ready within {timeout_s:g} s{advice}")
         if self.error is not None:
             raise self.error
 
@@ -111,13 +119,13 @@ def in_time(
             started.ready()
 
     threading.Thread(target=do, name="cropzoom-start", daemon=True).start()
-    begun, said = time.monotonic(), False
-    while not started.said and not stopped() and (waited_s := time.monotonic() - begun) < timeout_s:
-        if waited_s > _SAID_AFTER_S and not said:
-            said = True
+    begun, logged = time.monotonic(), False
+    while not started.reported and not stopped() and (waited_s := time.monotonic() - begun) < timeout_s:
+        if waited_s > _LOG_AFTER_S and not logged:
+            logged = True
             logger.warning("%s does not answer yet; trying for %g s", what, timeout_s)
         started.pause(_POLL_S)
-    if started.said or stopped():
+    if started.reported or stopped():
         started.wait(what, 0, stopped)
         return results[0]
     raise SinkError(f"{what} did not answer within {timeout_s:g} s; is it on a disk or a share that hangs?")

@@ -29,6 +29,11 @@ class RunControl:
         self.error: CropzoomError | None = None
         """The first error; later ones are consequences and only logged."""
 
+    def sleep_until(self, due_ns: int) -> None:
+        """Sleep until the monotonic clock reaches ``due_ns`` or the run stops."""
+        while (left_ns := due_ns - now_ns()) > 0 and not self.stop.is_set():
+            self.stop.wait(min(left_ns / 1e9, POLL_S))
+
     def fail(self, stage: str, error: BaseException) -> None:
         """Keep the first error and stop the run."""
         self.keep(stage, error)
@@ -123,11 +128,6 @@ class Stage(threading.Thread):
 
     def recover(self) -> None:
         """Restore a clean state after an error in ``work``, before ``work`` is called again."""
-
-    def sleep_until(self, due_ns: int) -> None:
-        """Sleep until the monotonic clock reaches ``due_ns`` or the run stops."""
-        while (left_ns := due_ns - now_ns()) > 0 and not self.control.stop.is_set():
-            self.control.stop.wait(min(left_ns / 1e9, POLL_S))
 
     def finish(self) -> None:
         """Announce to the consumers of this stage that nothing follows. Called once, at the end of the thread."""

@@ -27,11 +27,8 @@ from support.pipelines import (
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.messaging.message import Message, StatusMessage
-from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sources.live.reconnect import ReconnectBackoff, ReconnectingSource, ReconnectPolicy
-from realtime_cropzoom.types import StreamState
 
 
 def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
@@ -183,26 +180,6 @@ def test_frames_that_stay_away_are_a_stall_until_they_come_again(
         "frames stay away, but the source has not broken off", "frames come again",
     ]  # fmt: skip
     assert {pose.segment for pose in run.poses} == {0}
-
-
-@pytest.mark.parametrize(
-    ("fps", "silent_ms", "says"),
-    [
-        pytest.param(60.0, 450, "live", id="a hiccup"),
-        pytest.param(60.0, 550, "stalled", id="half a second"),
-        pytest.param(2.0, 1450, "live", id="slow cameras have three frames"),
-        pytest.param(2.0, 1550, "stalled", id="and no more"),
-        pytest.param(None, 550, "stalled", id="a rate that nobody knows"),
-    ],
-)
-def test_how_long_frames_may_stay_away(fps: float | None, silent_ms: int, says: str) -> None:
-    camera, stage = Camera(Segment(1, fps=60.0)), CaptureStage(Film, RunControl(), realtime=True, frames=None)
-    source = camera.open()
-    object.__setattr__(source.info, "fps", fps)
-    stage._reconnecting = ReconnectingSource(source, camera.open, ReconnectPolicy(), stage.control.stop)  # type: ignore[arg-type]
-    stage.info, stage._last_ns = source.info, 10**12
-    stage.is_alive = lambda: True  # type: ignore[method-assign]
-    assert stage.stream(10**12 + silent_ms * 10**6) is StreamState(says)
 
 
 def test_a_pose_of_an_old_frame_is_never_sent_but_it_is_in_the_files(

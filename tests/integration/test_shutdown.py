@@ -157,7 +157,7 @@ def test_a_start_that_is_stuck_can_be_stopped(tmp_path: Path) -> None:
     stopper.start()
     began = time.monotonic()
     try:
-        with pytest.raises(SourceError, match="stopped before the source was open"):
+        with pytest.raises(SourceError, match="stopped before the source was ready"):
             pipeline.start()
         assert time.monotonic() - began < SOON_S
     finally:

@@ -13,6 +13,7 @@ import pytest
 from realtime_cropzoom.errors import SinkError, SourceError
 from realtime_cropzoom.offline.frame_reader import FrameReader
 from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sources.base import Source
@@ -139,13 +140,13 @@ def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.Monk
         let_go.wait(60)
         raise SourceError("late")
 
-    monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPENS_WITHIN_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPEN_TIMEOUT_S", 0.0)
     monkeypatch.setattr("realtime_cropzoom.offline.frame_reader._OPENS_WITHIN_S", 0.0)
     monkeypatch.setattr("realtime_cropzoom.offline.frame_reader.open_source", hang)
-    capture = CaptureStage(hang, RunControl(), realtime=True, frames=None)
+    capture = CaptureStage(hang, RunControl(), CaptureOptions(realtime=True))
     capture.start()
     try:
-        with pytest.raises(SourceError, match="the source was not open within 0 s; is the camera plugged in"):
+        with pytest.raises(SourceError, match="the source was not ready within 0 s; is the camera plugged in"):
             capture.wait_open()
         with pytest.raises(SourceError, match=r"clip\.mp4 was not open within 0 s"):
             FrameReader("clip.mp4")

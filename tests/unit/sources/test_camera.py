@@ -21,6 +21,7 @@ from support.pipelines import LONG_S, check_complete, cropzoom, make_settings, r
 from realtime_cropzoom.cli.cameras import table
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
@@ -439,7 +440,7 @@ class Ticking(Flaky):
 def test_frames_that_come_while_models_load_are_thrown_away_and_the_first_after_is_the_first() -> None:
     Ticking.taken = 0
     control = RunControl()
-    capture = CaptureStage(Ticking, control, realtime=True, frames=5)
+    capture = CaptureStage(Ticking, control, CaptureOptions(realtime=True, frames=5))
     capture.start()
     capture.wait_open()
     wait_for(lambda: Ticking.taken > 50, "frames that nobody wants")
@@ -467,7 +468,7 @@ def test_a_source_given_up_before_there_is_a_ring_ends_the_readers_all_the_same(
 
     control = RunControl()
     capture = CaptureStage(
-        open_once, control, realtime=True, frames=None, reconnect=ReconnectPolicy(give_up_after_s=0.05)
+        open_once, control, CaptureOptions(realtime=True, reconnect=ReconnectPolicy(give_up_after_s=0.05))
     )
     capture.start()
     capture.join(LONG_S)
