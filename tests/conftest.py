@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -100,7 +101,7 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         described: dict[str, object] | None = None,
         kind: str = "heatmap",
         levels: int = 2,
-        **options: object,
+        **options: Any,
     ) -> Path:
         metadata = {
             "kind": kind,
@@ -132,7 +133,7 @@ def make_litpose_directory(tmp_path: Path) -> Callable[..., Path]:
         keypoints: Sequence[str] = ("middle", "right", "low"),
         model_type: str = "heatmap",
         levels: int = 2,
-        network: dict[str, object] | None = None,
+        network: dict[str, Any] | None = None,
     ) -> Path:
         directory = tmp_path / name
         (directory / "exports_onnx").mkdir(parents=True)
@@ -170,7 +171,7 @@ def make_footage() -> Callable[..., Footage]:
 def make_video(tmp_path: Path, footage: Footage) -> Callable[..., Path]:
     """Write a small video into the test's folder: ``make_video("clip.mp4", frames=20, codec="libx264")``."""
 
-    def make(name: str = "clip.mp4", frames: int = 20, **options: object) -> Path:
+    def make(name: str = "clip.mp4", frames: int = 20, **options: Any) -> Path:
         return footage.write(tmp_path / name, frames, **options)
 
     return make

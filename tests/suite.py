@@ -64,7 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a module that share something costly on one worker, so that it is made once."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class SharedOnce(LoadScopeScheduling):
+    class SharedOnce(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid, config.rootpath)
 
@@ -194,13 +194,14 @@ class RunReporter:
     """Counts what passed and failed, keeps the reason of each skip, and adds up what was computed."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._passed, self._failed = path, 0, set[str]()
+        self._path, self._failed = path, set[str]()
+        self._passed = 0
         self._skipped: dict[str, str] = {}
         self._workers_s, self._spent_s = 0.0, Counter[str]()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._passed += report.passed and report.when == "call"
-        self._spent_s[report.nodeid] += getattr(report, "processor_s", 0.0)
+        self._passed += bool(report.passed) and report.when == "call"
+        self._spent_s[report.nodeid] += getattr(report, "processor_s", 0.0)  # type: ignore[assignment]
         if report.failed:
             self._failed.add(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):

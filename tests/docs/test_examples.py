@@ -25,7 +25,17 @@ def _compiled(folder: Path) -> list[str]:
     if shutil.which("cc") is None or not Path("/usr/include/zmq.h").exists() or not Path("/usr/include/cjson").exists():
         pytest.skip("needs a C compiler, libzmq3-dev and libcjson-dev")
     program = folder / "subscriber"
-    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-o", program, EXAMPLES / "c" / "subscriber.c", "-lzmq", "-lcjson"]
+    flags = [
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-o",
+        str(program),
+        str(EXAMPLES / "c" / "subscriber.c"),
+        "-lzmq",
+        "-lcjson",
+    ]
     subprocess.run(["cc", *flags], check=True)
     return [str(program)]
 
@@ -110,7 +120,7 @@ def test_a_board_follows_the_poses_that_it_is_sent(tmp_path: Path) -> None:
     board = subprocess.Popen([compiled_sketch("cropzoom_poses")], stdout=subprocess.PIPE, text=True)
     assert board.stdout is not None
     port = board.stdout.readline().strip()
-    command = [sys.executable, EXAMPLES / "poses_to_serial.py", port, "--endpoint", endpoint]
+    command = [sys.executable, str(EXAMPLES / "poses_to_serial.py"), port, "--endpoint", endpoint]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         run = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]

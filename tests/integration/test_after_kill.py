@@ -52,11 +52,11 @@ class Said:
 @contextlib.contextmanager
 def receiver(endpoint: str, output: str) -> Iterator[Said]:
     """The example, as a process; it says on and off."""
-    command = [sys.executable, EXAMPLE, endpoint, output, "10000"]  # of a busy machine
+    command = [sys.executable, str(EXAMPLE), endpoint, output, "10000"]  # of a busy machine
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         words = iter(process.stdout.readline, "")
-        said = Said(lambda: line.split()[1] if (line := next(words, "")) else time.sleep(0.01))  # type: ignore[func-returns-value]
+        said = Said(lambda: line.split()[1] if (line := next(words, "")) else time.sleep(0.01))
         try:
             yield said
         finally:

@@ -199,7 +199,12 @@ def test_a_pose_of_an_old_frame_is_never_sent_but_it_is_in_the_files(
 
 def test_a_camera_that_hangs_in_a_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
     start, hold = Hold(0), Hold(20)
-    camera = Camera(Segment(40), before=lambda index: (start(index), hold(index)))
+
+    def hold_up(index: int) -> None:
+        start(index)
+        hold(index)
+
+    camera = Camera(Segment(40), before=hold_up)
     pipeline = Pipeline(settings_of(tmp_path), camera.open)
     pipeline.start()
     start.let_go()
@@ -210,7 +215,7 @@ def test_a_camera_that_hangs_in_a_read_does_not_hold_up_the_end(tmp_path: Path) 
         assert pipeline.join()["reason"] == "enough", "while the camera still hangs"
     finally:
         hold.let_go()
-    assert len(check_complete(pipeline.folder).timing) == 20  # type: ignore[arg-type]
+    assert len(check_complete(pipeline.folder).timing) == 20
     wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("cropzoom-")], "the thread to end")
 
 

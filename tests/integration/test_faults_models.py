@@ -165,11 +165,11 @@ def test_a_model_that_hangs_ends_the_run_with_the_reason(
 
 
 def test_a_model_that_hangs_ends_a_script_that_only_iterates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hold = Hold(5)
+    hold, given = Hold(5), dict[str, Any](tiny_models(tmp_path / "models"))
     hold_models(monkeypatch, pose=hold)
     try:
         with pytest.raises(StageError, match="the pose stage has been busy"):
-            for _ in track(ENDLESS, out=tmp_path, crop_size=64, hang_after_s=0.5, **tiny_models(tmp_path / "models")):
+            for _ in track(ENDLESS, out=tmp_path, crop_size=64, hang_after_s=0.5, **given):
                 pass
     finally:
         hold.let_go()
@@ -266,7 +266,7 @@ def test_however_slow_the_detector_a_box_is_at_most_two_inferences_and_a_frame_o
     start.let_go()
     assert pipeline.wait(LONG_S)
     pipeline.join()
-    files = check_complete(pipeline.folder)  # type: ignore[arg-type]
+    files = check_complete(pipeline.folder)
     assert len(took) > 10
     ages = files.bbox["box_age_ms"].dropna() * 60 / 1e3
     assert ages.max() <= 2 * (max(took) + 1) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def test_the_velocity_is_that_of_the_animal(tmp_path: Path) -> None:
     film = Film(40, blob_at=lambda i: (30.0 + 2 * i, 48.0))
     _, messages = run_and_listen(make_settings(tmp_path, pace="fast", filter="kalman"), film)
     middle = published(messages).xs("middle", level="keypoint")[["vx", "vy"]]
-    assert middle[-20:].mean().tolist() == pytest.approx([120, 0], abs=8)
+    assert middle.to_numpy()[-20:].mean(axis=0) == pytest.approx([120, 0], abs=8)
 
 
 def test_the_hello_names_the_filter(tmp_path: Path) -> None:
@@ -115,7 +116,13 @@ def test_files_without_times_need_them(tmp_path: Path) -> None:
 
 def test_track_has_them_too(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
-    given = {"detector": settings.detector, "pose": settings.pose, "crop_size": 64, "out": tmp_path, "pace": "fast"}
+    given: dict[str, Any] = {
+        "detector": settings.detector,
+        "pose": settings.pose,
+        "crop_size": 64,
+        "out": tmp_path,
+        "pace": "fast",
+    }
     messages = track("synthetic:arena,size=160x120,seconds=0.2", filter="one_euro", **given)
     assert [list(message.filtered or {}) for message in messages] == [NAMES] * 6
 

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -31,7 +32,7 @@ from realtime_cropzoom.sources.video_file import VideoFile
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
 
 BOX = (10, 10, 40, 40)
-CLUSTERS = {
+CLUSTERS: dict[str, Any] = {
     "codec": "libx264",
     "container_options": {"cluster_time_limit": "1000"},
     "options": {"g": "30", "bf": "0", "sc_threshold": "0"},

@@ -153,7 +153,12 @@ def test_a_start_that_is_stuck_can_be_stopped(tmp_path: Path) -> None:
         return Film()
 
     pipeline = Pipeline(make_settings(tmp_path), open_slowly)
-    stopper = threading.Thread(target=lambda: opening.wait(LONG_S) and pipeline.stop())
+
+    def stop_while_it_opens() -> None:
+        opening.wait(LONG_S)
+        pipeline.stop()
+
+    stopper = threading.Thread(target=stop_while_it_opens)
     stopper.start()
     began = time.monotonic()
     try:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from support.pipelines import make_settings, run_to_end
@@ -21,6 +20,7 @@ from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.plots.image_files import write_png
 from realtime_cropzoom.sessions.folder import make_session_folder
 from realtime_cropzoom.sessions.schedule_file import read_schedule_file
+from realtime_cropzoom.sources.image_file import read_image
 
 ARENA = "synthetic:arena,size=160x120,fps=30,seconds=0.3,seed=3"
 PICTURE = np.zeros((8, 8, 3), np.uint8)
@@ -89,7 +89,7 @@ def test_a_file_is_replaced_where_a_link_points_and_a_device_never(tmp_path: Pat
     (tmp_path / "link.png").symlink_to("real.png")
     write_png(tmp_path / "link.png", PICTURE)
     assert (tmp_path / "link.png").is_symlink()
-    assert cv2.imread(str(tmp_path / "real.png")).shape == (8, 8, 3)
+    assert read_image(tmp_path / "real.png").shape == (8, 8, 3)
     with pytest.raises(SinkError, match="got a folder, expected a file"):
         write_whole(tmp_path, "")
     os.mkfifo(tmp_path / "pipe")
@@ -100,7 +100,7 @@ def test_a_file_is_replaced_where_a_link_points_and_a_device_never(tmp_path: Pat
 def test_more_frames_than_there_are_is_all_of_them(session: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     assert main(["draw", str(session), "--frames", "3000000000", "--out", str(out)]) == 0
-    picture = cv2.imread(str(out))
+    picture = read_image(out)
     assert picture.shape[0] < 4 * 700
 
 

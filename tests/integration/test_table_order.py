@@ -129,7 +129,7 @@ def test_predictions_are_read_by_their_index(tmp_path: Path, order: list[int]) -
     rows = [i for i in order if i not in (4, 7)]
     path, ordered = poses(tmp_path / "a/clip.csv", rows), poses(tmp_path / "b/clip.csv", sorted(rows))
     read = [np.concatenate([c.xy for c in chunks_of_frames(p)]) for p in (path, ordered)]
-    np.testing.assert_array_equal(*read)
+    np.testing.assert_array_equal(read[0], read[1])
     assert read[0].shape == (COUNT, 1, 2)
     assert np.isnan(read[0][[4, 7]]).all()
     assert read[0][5].tolist() == [[5.5, 10.25]]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -51,7 +52,7 @@ def scripts() -> dict[str, str]:
     return {heading: script for heading, found in blocks for script in found}
 
 
-def run(heading: str, folder: Path, **variables: str) -> str:
+def run(heading: str, folder: Path, **variables: Any) -> str:
     """Run a script of the page in ``folder`` with these variables, and return what it has printed."""
     path = folder / f"{heading.split()[-1]}.sh"
     path.write_text(f"{FOUND_OR_NOT}\n{scripts()[heading]}")
@@ -143,7 +144,7 @@ def poses(path: Path, rows: int, *, sets: set[str] | None = None) -> np.ndarray:
     table = pd.read_csv(path, header=[0, 1, 2], index_col=0)
     if sets is not None:
         assert set(table.pop(table.columns[-1])) == sets
-    assert list(table.columns.droplevel(0)) == PREDICTED
+    assert [tuple(column[1:]) for column in table.columns] == PREDICTED
     values = table.to_numpy(np.float64).reshape(-1, len(NAMES), 3)
     assert len(values) == rows
     assert np.isfinite(values).all()
@@ -156,7 +157,7 @@ def boxes(path: Path) -> np.ndarray:
     table = pd.read_csv(path, index_col=0)
     assert list(table.columns) == ["x", "y", "h", "w"]
     assert (table[["h", "w"]] == SIDE).all(axis=None)
-    return table.to_numpy()
+    return table.to_numpy(np.float64)
 
 
 def labels(path: Path) -> np.ndarray:
@@ -171,14 +172,14 @@ def frame_count(path: Path) -> int:
 
 def px_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, K)."""
-    return np.linalg.norm(a[..., :2] - b[..., :2], axis=2)
+    return np.asarray(np.linalg.norm(a[..., :2] - b[..., :2], axis=2))
 
 
-def test_the_page_has_the_three_scripts():
+def test_the_page_has_the_three_scripts() -> None:
     assert list(scripts()) == ["Training", "Prediction on videos", "Prediction on new labelled images"]
 
 
-def test_training_leaves_two_models_and_the_crops_between(trained):
+def test_training_leaves_two_models_and_the_crops_between(trained: Path) -> None:
     detector, pose = trained / MODELS / "detector_0", trained / MODELS / "pose_0"
     for directory in (detector, pose):
         assert (directory / "exports_onnx/cropzoom_small_fp32.onnx").is_file()
@@ -194,14 +195,14 @@ def test_training_leaves_two_models_and_the_crops_between(trained):
     assert yaml.safe_load((pose / "config.yaml").read_text())["data"]["data_dir"] == str(detector / "cropped_images")
 
 
-def test_cropped_labels_are_the_labels_less_the_corner_of_their_box(trained):
+def test_cropped_labels_are_the_labels_less_the_corner_of_their_box(trained: Path) -> None:
     preds = trained / MODELS / "detector_0/image_preds/CollectedData.csv"
     corners = boxes(preds / "bbox.csv")[:, None, :2]
     moved = labels(preds / "cropped_CollectedData.csv") + corners
     np.testing.assert_allclose(moved, labels(trained / "data/CollectedData.csv"), atol=1e-9)
 
 
-def test_a_pose_model_says_which_labelled_images_it_was_trained_on(trained):
+def test_a_pose_model_says_which_labelled_images_it_was_trained_on(trained: Path) -> None:
     preds = trained / MODELS / "pose_0/image_preds/cropped_CollectedData.csv"
     of_crops = pd.read_csv(preds / "predictions_pixel_error.csv", index_col=0)["set"]
     boxes_of = f"{MODELS}/detector_0/image_preds/CollectedData.csv"
@@ -214,7 +215,7 @@ def test_a_pose_model_says_which_labelled_images_it_was_trained_on(trained):
     assert set(of_crops) == {"train", "validation"}
 
 
-def test_video_script_leaves_poses_inside_the_frame_by_both_ways(video_predicted):
+def test_video_script_leaves_poses_inside_the_frame_by_both_ways(video_predicted: Path) -> None:
     detector, pose = video_predicted / "detector_0/video_preds", video_predicted / "pose_0/video_preds"
     for path in (detector / "test_vid.csv", pose / "test_vid.csv"):
         xy = poses(path, FRAMES)[..., :2]
@@ -226,7 +227,7 @@ def test_video_script_leaves_poses_inside_the_frame_by_both_ways(video_predicted
     np.testing.assert_allclose(remapped[..., :2], in_crop[..., :2] + corners, atol=1e-6)
 
 
-def test_video_script_leaves_boxes_smooth_boxes_and_videos(video_predicted):
+def test_video_script_leaves_boxes_smooth_boxes_and_videos(video_predicted: Path) -> None:
     detector, pose = video_predicted / "detector_0", video_predicted / "pose_0"
     assert len(boxes(detector / "video_preds/bboxes_smooth/test_vid_bbox.csv")) == FRAMES
     assert (detector / "video_preds/bboxes_smooth/metadata.json").is_file()
@@ -250,13 +251,15 @@ def litpose_video(by_litpose: Path) -> Path:
 
 
 @pytest.mark.parametrize("model", ["detector_0", "pose_0"])
-def test_video_script_gives_lightning_poses_numbers(litpose_video, litpose, model):
+def test_video_script_gives_lightning_poses_numbers(litpose_video: Path, litpose: Path, model: str) -> None:
     ours = poses(litpose_video / model / "video_preds/test_vid.csv", FRAMES)[:SURE_FRAMES]
     theirs = poses(litpose / model / "video_preds/m3v1mp4.csv", 2330)[:SURE_FRAMES]
     assert np.abs(ours[..., :2] - theirs[..., :2]).max() < MAX_PX
 
 
-def test_poses_by_way_of_a_cropped_video_are_lightning_poses_but_for_the_codec(litpose_video, litpose):
+def test_poses_by_way_of_a_cropped_video_are_lightning_poses_but_for_the_codec(
+    litpose_video: Path, litpose: Path
+) -> None:
     ours = poses(litpose_video / "pose_0/video_preds/remapped_cropped_test_vid.csv", FRAMES)[:SURE_FRAMES]
     theirs = poses(litpose / "pose_0/video_preds/remapped_cropped_m3v1mp4.csv", 2330)[:SURE_FRAMES]
     between = px_between(ours, theirs)
@@ -264,7 +267,7 @@ def test_poses_by_way_of_a_cropped_video_are_lightning_poses_but_for_the_codec(l
     assert np.percentile(between, 90) < 2
 
 
-def test_one_pass_gives_what_the_script_gives(litpose_video, by_litpose):
+def test_one_pass_gives_what_the_script_gives(litpose_video: Path, by_litpose: Path) -> None:
     models = ["--detector", f"{MODELS}/detector_0", "--pose", f"{MODELS}/pose_0", "--crop_size", str(SIDE)]
     flags = ["--config", str(ROOT / "configs/offline.yaml"), "--skip_viz", "--frames", "20", "--out", "one_pass"]
     command(["cropzoom", "pipeline", "data/videos/test_vid.mp4", *models, *flags], by_litpose)
@@ -275,14 +278,16 @@ def test_one_pass_gives_what_the_script_gives(litpose_video, by_litpose):
     assert (again == boxes(litpose_video / "detector_0/video_preds/test_vid_bbox.csv")[:20]).all()
 
 
-def test_one_pass_with_the_shipped_models_needs_no_flags(make_project):
+def test_one_pass_with_the_shipped_models_needs_no_flags(make_project: Callable[[str], Path]) -> None:
     folder = make_project("shipped")
     command(["cropzoom", "pipeline", "data/videos/test_vid.mp4"], folder)
     poses(folder / "predictions/test_vid.csv", FRAMES)
     assert frame_count(folder / "predictions/labeled_videos/test_vid_labeled.mp4") == FRAMES
 
 
-def test_labels_script_leaves_pixel_errors_and_the_same_poses_by_both_ways(project, labels_predicted):
+def test_labels_script_leaves_pixel_errors_and_the_same_poses_by_both_ways(
+    project: Path, labels_predicted: Path
+) -> None:
     detector, pose = labels_predicted / "detector_0/image_preds", labels_predicted / "pose_0/image_preds"
     truth = labels(project / "data/CollectedData_new.csv")
     by_crop = poses(pose / "cropped_CollectedData_new.csv/remapped_predictions.csv", len(truth), sets={"unused"})
@@ -295,7 +300,7 @@ def test_labels_script_leaves_pixel_errors_and_the_same_poses_by_both_ways(proje
         np.testing.assert_allclose(errors[NAMES].to_numpy(), px_between(by_boxes, truth), atol=2 * MAX_PX)
 
 
-def test_labels_script_gives_lightning_poses_numbers(by_litpose, litpose):
+def test_labels_script_gives_lightning_poses_numbers(by_litpose: Path, litpose: Path) -> None:
     models = by_litpose / MODELS
     if not (models / "pose_0/image_preds/CollectedData_new.csv/predictions.csv").exists():
         run("Prediction on new labelled images", by_litpose, BOX=f"--crop_size {SIDE}")
@@ -309,7 +314,7 @@ def test_labels_script_gives_lightning_poses_numbers(by_litpose, litpose):
         assert np.abs(ours[..., :2] - theirs[..., :2]).max() < MAX_PX
 
 
-def test_the_page_shows_the_error_of_remap_as_it_is(shared_data, litpose, tmp_path):
+def test_the_page_shows_the_error_of_remap_as_it_is(shared_data: Path, litpose: Path, tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "scripts/remap_error.py"), "--data", str(shared_data / "openfield")]
     said = command([*script, "--litpose", str(litpose / "crop_ratio")], tmp_path).splitlines()
     lines = [line for line in said if line.startswith("|")]
@@ -319,5 +324,7 @@ def test_the_page_shows_the_error_of_remap_as_it_is(shared_data, litpose, tmp_pa
         what = line.split("|")[1]
         (shown,) = re.findall(rf"^\|{re.escape(what)}\|.*$", page, re.MULTILINE)
         # Median and 95 %; the largest one, and a little of all, hang on the codec's version and the CPU.
-        measured, on_page = (np.float64(re.findall(r"\d+\.\d+", text))[[0, 1, 3, 4]] for text in (line, shown))
+        measured, on_page = (
+            np.array(re.findall(r"\d+\.\d+", text), np.float64)[[0, 1, 3, 4]] for text in (line, shown)
+        )
         np.testing.assert_allclose(measured, on_page, rtol=0.05, atol=0.05)

@@ -67,7 +67,7 @@ def poses_in(path: Path) -> np.ndarray:
 
 
 def boxes_in(path: Path) -> list[Box]:
-    return [Box(r.x, r.y, r.w, r.h) for r in pd.read_csv(path, index_col=0).itertuples()]
+    return [Box(*map(int, row)) for row in pd.read_csv(path, index_col=0)[["x", "y", "w", "h"]].to_numpy()]
 
 
 def assert_equals_golden(folder: Path, frames: int, litpose: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_replayed_box_file_writes_the_same_bytes(
     make_model: Callable[..., Path], make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Tiny models, so that three whole runs are cheap: detected, detected again, and replayed."""
-    settings = {
+    settings: dict[str, Any] = {
         "source": str(make_video("clip.mp4", frames=90, codec="libx264")),
         "detector": str(make_model("detector", keypoints=["middle", "low"])),
         "pose": str(make_model("pose")),

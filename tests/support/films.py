@@ -68,6 +68,7 @@ class Footage:
         base = Fraction(1, 1000) if times_ms is not None else Fraction(1, fps)
         with av.open(str(path), "w", options=container_options or {}) as container:
             stream = container.add_stream(codec, rate=1000 if times_ms is not None else fps, options=options or {})
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height = self.size
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = base

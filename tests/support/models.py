@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -83,7 +84,7 @@ class _Network:
         self.constants: dict[str, np.ndarray] = {}
         self._scale, self._cells = 1 << levels, cells
 
-    def node(self, kind: str, inputs: Sequence[str], output: str | None = None, **options: object) -> str:
+    def node(self, kind: str, inputs: Sequence[str], output: str | None = None, **options: Any) -> str:
         output = output or f"{kind} {len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **options))
         return output

@@ -66,7 +66,7 @@ class Film:
         """``hidden`` frames show the bare floor, ``white`` ones nothing; ``before(i)`` comes ahead of frame i."""
         self.footage = Footage(size)
         if blob_at is not None:
-            self.footage.blob_at = blob_at  # type: ignore[method-assign]
+            self.footage.blob_at = blob_at  # type: ignore[method-assign,assignment]
         self.info = SourceInfo("film", *size, fps, frames)
         self.closed_in: str | None = None
         self._hidden, self._white, self._before, self._grows_at = hidden, white, before, grows_at
@@ -248,8 +248,9 @@ def check_counts(counts: dict[str, int]) -> None:
     assert counts["captured"] == counts["processed"] + counts["skipped"] + counts["failed"], counts
 
 
-def check_complete(folder: Path) -> Files:
+def check_complete(folder: Path | None) -> Files:
     """One row a captured frame in every file, and a summary that agrees with them."""
+    assert folder is not None, "the run has made no folder"
     files = Files(folder)
     counts = files.summary["counts"]
     check_counts(counts)

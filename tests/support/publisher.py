@@ -62,7 +62,7 @@ class Publisher:
         self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
 
     def wait_for_subscriber(self) -> None:
-        assert self.socket.poll(LONG_S * 1000)
+        assert self.socket.poll(int(LONG_S * 1000))
         assert self.socket.recv() == b"\x01"
 
     def send(self, *messages: Message) -> None:
@@ -80,7 +80,8 @@ def publishing() -> Iterator[Publisher]:
 
 def send_garbage(publisher: Publisher, count: int) -> list[Message]:
     """Send ``count`` odd messages of anybody and some good ones, which are returned, and the good one's end."""
-    rng, sent = random.Random(7), []
+    rng = random.Random(7)
+    sent: list[Message] = []
     examples = [encode(m, e) for m in (pose(3), hello(), end()) for e in ("json", "msgpack")]
     for i, payload in enumerate(garbage(examples, count, seed=8)):
         topics = [rng.randbytes(rng.randrange(20)) for _ in range(rng.choice(_TOPICS))]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.types import UInt8
@@ -25,8 +26,11 @@ sys.exit(main())
 def read_video(path: Path) -> tuple[list[UInt8], list[float]]:
     """All frames of a video, and their times."""
     with av.open(str(path)) as container:
-        frames = [(frame.to_ndarray(format="rgb24"), float(frame.time)) for frame in container.decode(video=0)]
-    return [image for image, _ in frames], [seconds for _, seconds in frames]
+        frames = [
+            (np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), float(frame.time))
+            for frame in container.decode(video=0)
+        ]
+    return [np.asarray(image, np.uint8) for image, _ in frames], [seconds for _, seconds in frames]
 
 
 def read_table(video: Path) -> pd.DataFrame:

@@ -74,6 +74,7 @@ class Board:
         self._process.kill()
         self._process.wait()
         self._reader.join()
+        assert self._process.stdout is not None
         self._process.stdout.close()
 
     def hang(self) -> None:
@@ -89,6 +90,7 @@ class Board:
         return [change.on for change in self.changes if change.channel == channel]
 
     def _read(self) -> None:
+        assert self._process.stdout is not None
         for line in self._process.stdout:
             at, _, channel, level = line.split()
             self.changes.append(Change(float(at), int(channel), level == "on"))

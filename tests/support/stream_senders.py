@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 
+from realtime_cropzoom.types import UInt8
 from support.films import Footage
 from support.places import TESTS
 
@@ -63,7 +65,7 @@ class _Datagrams(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         for start in range(0, len(data), 1316):
             self._sent += 1
             if not (self._lose and self._sent % 211 == 0):
@@ -71,9 +73,10 @@ class _Datagrams(io.RawIOBase):
         return len(data)
 
 
-def noisy(image: np.ndarray, index: int) -> np.ndarray:
+def noisy(image: UInt8, index: int) -> UInt8:
     """The frame with so much noise that it fills several datagrams, and that what is painted over a loss shows."""
-    return image // 2 + np.random.default_rng(index).integers(0, 40, image.shape, np.uint8)
+    noise: UInt8 = np.random.default_rng(index).integers(0, 40, image.shape, np.uint8)
+    return image // 2 + noise
 
 
 def send_udp(port: int, epoch_ns: int, *, lose: bool = False, refresh: bool = False) -> None:
@@ -131,7 +134,7 @@ def serve_http(port: int, epoch_ns: int, *, wide: bool = False) -> None:
 @contextmanager
 def serving(
     *arguments: object, python: str = sys.executable, script: str = "stream_senders"
-) -> Iterator[subprocess.Popen]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server as a process; it is killed in the end, frozen or not."""
     command = [python, "-m", f"support.{script}", *map(str, arguments)]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(TESTS)})
