@@ -2,7 +2,8 @@
 
 In reading order:
 
-* ``live_video``: the common base: reads frames as they arrive, through PyAV.
+* ``live_video``: the source that cameras and streams share: yields frames as they arrive, through PyAV.
+* ``stream_decoder``: opens a camera or stream and yields its intact frames.
 * ``camera``, ``v4l2``: cameras of the operating system, and what Linux reports about them.
 * ``stream``: RTSP, MJPEG, UDP, SRT and other streams that FFmpeg opens.
 * ``reconnect``: opens a source again after it breaks off.

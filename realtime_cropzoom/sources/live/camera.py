@@ -19,7 +19,8 @@ import av
 from realtime_cropzoom.errors import SourceError, plainly
 from realtime_cropzoom.sources.base import SourceInfo, SourceOptions
 from realtime_cropzoom.sources.live import v4l2
-from realtime_cropzoom.sources.live.live_video import LOW_DELAY, LiveVideo, StreamAddress
+from realtime_cropzoom.sources.live.live_video import LiveVideo
+from realtime_cropzoom.sources.live.stream_decoder import LOW_DELAY, StreamAddress
 
 logger = logging.getLogger(__name__)
 

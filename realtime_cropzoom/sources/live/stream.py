@@ -15,7 +15,8 @@ import av
 
 from realtime_cropzoom.errors import ConfigError, advised, plainly
 from realtime_cropzoom.sources.base import SourceOptions, without_password
-from realtime_cropzoom.sources.live.live_video import LOW_DELAY, LiveVideo, StreamAddress, camera_option_notes
+from realtime_cropzoom.sources.live.live_video import LiveVideo, camera_option_notes
+from realtime_cropzoom.sources.live.stream_decoder import LOW_DELAY, StreamAddress
 
 _LITTLE = {"probesize": "65536", "analyzeduration": "500000"}
 """Maximum amount of data (bytes, µs) to read for probing the format. It is kept and decoded, although it may be old

@@ -250,7 +250,7 @@ def test_damaged_frames_are_in_no_copy(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, source=f"udp://127.0.0.1:{port}", record="copy", frames=100, open_timeout_s=20)
     with serving("udp", port, time.monotonic_ns(), "lose"):
         files = ended(opened(settings))
-    assert any("came damaged" in problem for problem in files.summary["problems"])
+    assert any("arrived damaged" in problem for problem in files.summary["problems"])
     assert check_copy(files, tmp_path / "again") == list(range(100))
 
 
