@@ -30,10 +30,10 @@ def say_next(*words: object) -> None:
 
 def say_draw(folder: Path, source: str | None) -> None:
     """Say how to look at a session: at its frames, or, where they were not recorded, at its coordinates over time."""
-    from realtime_cropzoom.sessions.files import find_files, footage_of
+    from realtime_cropzoom.sessions.files import Session, find_video
 
     try:
-        has_frames = footage_of(source, find_files(folder).poses) is not None
+        has_frames = find_video(source, Session.open(folder).poses) is not None
     except DataError:  # no pose was written
         return
     say_next("draw", folder, *(() if has_frames else ("--traces",)))

@@ -187,9 +187,9 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _draw(predictions: Path, source: object) -> Sequence[object]:
     """Return the command that draws predictions; it names the source only if the note beside them does not."""
-    from realtime_cropzoom.sessions.files import source_of_note
+    from realtime_cropzoom.sessions.files import read_noted_source
 
-    return ("draw", predictions, *(() if source_of_note(predictions) else ("--source", source)))
+    return ("draw", predictions, *(() if read_noted_source(predictions) else ("--source", source)))
 
 
 def _to_frames(given: Any, predictions: Path) -> Sequence[object]:

@@ -96,15 +96,15 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 def _video_of_note(run: Path) -> str | None:
     """Return the source of predictions, from the note beside them; None for a live session, or if it is unknown."""
-    from realtime_cropzoom.sessions.files import find_files, footage_of, source_of_note
+    from realtime_cropzoom.sessions.files import Session, find_video
 
-    files = find_files(run)
-    noted = None if files.live else source_of_note(files.poses)
+    session = Session.open(run)
+    noted = None if session.live else session.source
     if noted is None:
         return None
-    if footage_of(noted, files.poses) != noted:
+    if find_video(noted, session.poses) != noted:
         terminal.say(
-            f"WARNING: {files.poses} was made from {noted}, which is not there: frame times are unknown. "
+            f"WARNING: {session.poses} was made from {noted}, which is not there: frame times are unknown. "
             "Give the video with --video, or its rate with --fps"
         )
         return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from realtime_cropzoom.errors import DataError, advised
 from realtime_cropzoom.plots.overlay import draw_caption, legend_strip, palette
-from realtime_cropzoom.sessions.files import footage_of
+from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames
@@ -61,7 +61,7 @@ def footage(tables: SessionTables) -> str:
 
     Raises DataError where they cannot.
     """
-    found = footage_of(tables.source, tables.path)
+    found = find_video(tables.source, tables.path)
     if found is None:
         advice = advised(". Give the recording with --source, or draw the coordinates over time with --traces")
         raise DataError(f"{tables.path}: its source was not recorded, or is not where it was{advice}")

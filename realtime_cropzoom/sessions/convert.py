@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError, how_to_install
-from realtime_cropzoom.sessions.files import find_files
+from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
 
 _NEEDS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
@@ -40,7 +40,7 @@ def convert(
     ConfigError where a library is missing.
     """
     write = _writer(to)
-    poses = find_files(run).poses
+    poses = Session.open(run).poses
     ending = "_table.csv" if to == "csv" else f".{to}"
     path = poses.with_name(poses.stem + ending) if out is None else out
     if path.exists() and (not overwrite or path.samefile(poses)):

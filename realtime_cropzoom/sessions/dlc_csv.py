@@ -74,6 +74,7 @@ class Predictions:
     """A prediction file."""
 
     path: Path
+    scorer: str
     index: tuple[str, ...]
     """Frame number or image path of each row, as the file has it."""
     keypoint_names: tuple[str, ...]
@@ -203,7 +204,8 @@ def chunks_of_frames(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
         raise DataError(f"{path} has {len(frames)} rows and a frame {count - 1}; expected a row a frame")
     xy, likelihood = np.full((count, *found.xy.shape[1:]), np.nan), np.full((count, found.xy.shape[1]), np.nan)
     xy[frames], likelihood[frames] = found.xy, found.likelihood
-    yield Predictions(path, tuple(map(str, range(count))), found.keypoint_names, xy, likelihood)
+    index = tuple(map(str, range(count)))
+    yield Predictions(path, found.scorer, index, found.keypoint_names, xy, likelihood)
 
 
 def frames_of_rows(path: Path, header: Header) -> npt.NDArray[np.int64]:
@@ -242,7 +244,7 @@ def _predictions(path: Path, header: Header, table: pd.DataFrame) -> Predictions
     given = [k for k, name in enumerate(names) if (name, "likelihood") in header.columns]
     if given:
         likelihood[:, given] = _numbers(path, header, index, table, [(names[k], "likelihood") for k in given])
-    return Predictions(path, index, names, xy.reshape(len(index), len(names), 2), likelihood)
+    return Predictions(path, header.scorer, index, names, xy.reshape(len(index), len(names), 2), likelihood)
 
 
 def _read_rows(path: Path, header: Header, *, live: bool = False) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,39 +34,80 @@ _NAMED = 8
 """Maximum number of folders that an error text lists for the user to choose from."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFiles:
-    """Paths of the files of a session."""
+@dataclass(frozen=True)
+class Session:
+    """The files of a session, and what its settings, its summary or its note say. Each is read at most once."""
 
     poses: Path
+    """File of the poses."""
     boxes: Path | None
     timing: Path | None
     """Times of the frames; None unless a live run wrote them."""
-    recording: Path | None = None
+    recording: Path | None
     """Table of the run's recording; None if there is none."""
+
+    @classmethod
+    def open(cls, path: Path) -> Session:
+        """Find the files of a session folder, or those beside a pose file.
+
+        Args:
+            path: A session folder, a pose file, or a path with ``latest`` in it.
+
+        Raises:
+            DataError: if there is no pose file, or a folder holds several sessions.
+        """
+        path = find_session(path)
+        poses = _pose_file(path) if path.is_dir() else path
+        if not poses.is_file():
+            raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")
+        others = (poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing", "recording"))
+        return cls(poses, *(other if other.is_file() else None for other in others))
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the files."""
+        return self.poses.parent
 
     @property
     def live(self) -> bool:
         """Whether a live run wrote the files. It may have been killed, so each file may end anywhere."""
         return self.timing is not None
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the live run; empty if there are none. A file that cannot be read gives a warning."""
+        if not self.live:
+            return {}
+        try:
+            settings = read_yaml(self.folder / "config.yaml")
+        except ConfigError as error:
+            logger.warning("%s; the session is read without its settings", error)
+            return {}
+        return settings if isinstance(settings, dict) else {}
 
-def find_files(path: Path) -> SessionFiles:
-    """Return the files of a session folder, or those beside a pose file.
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """``summary.json`` of the live run; empty if a killed run or a full disk left none, or half of one."""
+        path = self.folder / "summary.json"
+        if not self.live or not path.is_file():
+            return {}
+        try:
+            summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            logger.warning("cannot read %s (%s); the session is read without its summary", path, in_words(error))
+            return {}
+        return summary
 
-    Raises:
-        DataError: if there is no pose file, or a folder holds several sessions.
-    """
-    path = find_session(path)
-    poses = _pose_file(path) if path.is_dir() else path
-    if not poses.is_file():
-        raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")
-    boxes, timing = (poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing"))
-    recording = poses.with_name(f"{poses.stem}_recording.csv")
-    return SessionFiles(poses, *(path if path.is_file() else None for path in (boxes, timing, recording)))
+    @cached_property
+    def source(self) -> str | None:
+        """Source of the frames, by the settings of the run or the note of the offline command; None if unknown."""
+        if not self.live:
+            return read_noted_source(self.poses)
+        source = self.settings.get("source")
+        return None if source is None else str(source)
 
 
-def footage_of(source: str | None, poses: Path) -> str | None:
+def find_video(source: str | None, poses: Path) -> str | None:
     """Return the video of a session: its source, or else the run's own recording.
 
     Args:
@@ -99,7 +141,7 @@ def _pose_file(folder: Path) -> Path:
     raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
 
 
-def frames_of(predictions: Predictions) -> pd.Index[int]:
+def frame_index(predictions: Predictions) -> pd.Index[int]:
     """Return the frame number of each row.
 
     Raises:
@@ -132,40 +174,7 @@ def _checked(path: Path, cells: Sequence[str]) -> pd.Index[int]:
     return frames
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Return ``summary.json``, or nothing where a killed run or a full disk left none that is whole."""
-    try:
-        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        logger.warning("%s is not whole (%s); going on without it", folder / "summary.json", error)
-        return {}
-    return summary
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings that a run had, or nothing where the file is not there or not whole."""
-    try:
-        settings = read_yaml(folder / "config.yaml")
-    except ConfigError as error:
-        logger.warning("%s; going on without it", error)
-        return {}
-    return settings if isinstance(settings, dict) else {}
-
-
-def read_source(folder: Path) -> str | None:
-    """Return the recording that a run was told, or None where it was given frames by a script."""
-    path = folder / "config.yaml"
-    try:
-        source = read_yaml(path)["source"]
-    except (ConfigError, KeyError, TypeError) as error:
-        logger.warning("%s does not say what was recorded (%s)", path, error or type(error).__name__)
-        return None
-    return None if source is None else str(source)
-
-
-def source_of_note(poses: Path) -> str | None:
+def read_noted_source(poses: Path) -> str | None:
     """Return the source that an offline command made a file of poses from.
 
     Args:

@@ -79,7 +79,7 @@ def _pose_estimation(
         description="one value a frame of the video, from the first on",
         scorer=tables.scorer,
         source_software="realtime-cropzoom" if ours else None,
-        source_software_version=tables.summary.get("version"),  # not that of today, which only converts
+        source_software_version=tables.session.summary.get("version"),  # not that of today, which only converts
         skeleton=skeleton,
         source_video=video,
     )
@@ -139,8 +139,8 @@ def _at(unix_s: float) -> datetime:
 
 def _identifier(tables: SessionTables) -> str:
     """The run, or the content of a file that no run has written: the same poses have the same name."""
-    if "run" in tables.summary:
-        return f"{tables.path.stem}_{tables.summary['run']}"
+    if "run" in tables.session.summary:
+        return f"{tables.path.stem}_{tables.session.summary['run']}"
     return f"{tables.path.stem}_{hashlib.sha256(tables.path.read_bytes()).hexdigest()[:12]}"
 
 

@@ -15,18 +15,8 @@ import pandas as pd
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.filters import PoseFilter, build_filter
-from realtime_cropzoom.sessions.dlc_csv import Predictions, read_header, read_predictions
-from realtime_cropzoom.sessions.files import (
-    SessionFiles,
-    find_files,
-    frame_times,
-    frames_of,
-    read_rows,
-    read_settings,
-    read_source,
-    read_summary,
-    source_of_note,
-)
+from realtime_cropzoom.sessions.dlc_csv import Predictions, read_predictions
+from realtime_cropzoom.sessions.files import Session, frame_index, frame_times, read_rows
 from realtime_cropzoom.sessions.folder import CALIBRATION
 from realtime_cropzoom.sources.recording_table import is_recording_of
 from realtime_cropzoom.types import Float64
@@ -40,8 +30,8 @@ FILTERED = ("x_filtered", "y_filtered", "vx", "vy", "sigma")
 class SessionTables:
     """The numbers of a session, frame by frame."""
 
-    path: Path
-    """The file of the poses."""
+    session: Session
+    """The files, the settings and the summary of the session."""
     source: str | None
     """The recording; None if unknown."""
     scorer: str
@@ -50,14 +40,20 @@ class SessionTables:
     """(n, K, 3): x, y, likelihood; NaN where there is none."""
     frames: pd.DataFrame
     """n rows: the columns of ``load_session`` that do not depend on the keypoint."""
-    live: bool
-    """Whether a live run wrote it."""
-    summary: dict[str, Any]
-    """``summary.json``; empty where there is none."""
     filtered: Float64 | None = None
     """(n, K, 5): x, y, vx, vy, sigma, as they were published; None where no filter was set, nor asked for."""
     calibration: Calibration | None = None
     """The run's own; None where it had none."""
+
+    @property
+    def path(self) -> Path:
+        """The file of the poses."""
+        return self.session.poses
+
+    @property
+    def live(self) -> bool:
+        """Whether a live run wrote the session."""
+        return self.session.live
 
     @property
     def boxes(self) -> Float64:
@@ -114,13 +110,6 @@ def tidy(tables: SessionTables) -> pd.DataFrame:
     return table
 
 
-def _source(files: SessionFiles, video: str | Path | None) -> str | None:
-    """Where the frames are: what was given, or what the run or the offline command says of itself."""
-    if video is not None:
-        return str(video)
-    return read_source(files.poses.parent) if files.live else source_of_note(files.poses)
-
-
 def read_session(
     path: Path,
     *,
@@ -133,43 +122,41 @@ def read_session(
 
     ``calibration`` takes the place of the run's own, or gives one to a file of predictions.
     """
-    files = find_files(path)
-    if files.live and fps is not None:
+    session = Session.open(path)
+    if session.live and fps is not None:
         raise DataError(f"{path} has the frame times of the run; leave fps away")
-    predictions = read_predictions(files.poses, live=files.live)
-    numbers = frames_of(predictions)
+    predictions = read_predictions(session.poses, live=session.live)
+    numbers = frame_index(predictions)
     boxes, timing, recording = (
-        read_rows(p, live=files.live) if p else pd.DataFrame() for p in (files.boxes, files.timing, files.recording)
+        read_rows(p, live=session.live) if p else pd.DataFrame()
+        for p in (session.boxes, session.timing, session.recording)
     )
-    complete = _in_all(numbers, boxes, timing) if files.live else numbers
+    complete = _in_all(numbers, boxes, timing) if session.live else numbers
     count = int(complete.max()) + 1 if len(complete) else 0
-    own = video is not None and is_recording_of(video, files.poses)  # it may lack frames, and the run has their times
-    seconds = None if own else _given_times(files.poses, count, video, fps)
+    own = video is not None and is_recording_of(video, session.poses)  # it may lack frames, and the run has their times
+    seconds = None if own else _given_times(session.poses, count, video, fps)
     count = count if seconds is None else len(seconds)
-    summary = read_summary(files.poses.parent) if files.live else {}
     frames = _frame_table(
         _every_frame(boxes, complete, count),
         _every_frame(timing, complete, count),
         recording.reindex(pd.RangeIndex(count)),  # of a killed run it may end before the others
-        summary.get("unix_offset_ns"),
+        session.summary.get("unix_offset_ns"),
     )
     frames = frames if seconds is None else frames.assign(time_s=seconds)
     poses = _poses_by_frame(predictions, numbers, complete, count)
-    settings = read_settings(files.poses.parent) if files.live else {}
-    pose_filter = build_filter(settings if filter is None else {**settings, "filter": filter}, poses.shape[1])
-    own_calibration = files.poses.with_name(CALIBRATION)
-    if calibration is None and files.live and own_calibration.exists():
+    settings = session.settings if filter is None else {**session.settings, "filter": filter}
+    pose_filter = build_filter(settings, poses.shape[1])
+    own_calibration = session.folder / CALIBRATION
+    if calibration is None and session.live and own_calibration.exists():
         calibration = own_calibration
     return SessionTables(
-        path=files.poses,
-        source=_source(files, video),
-        scorer=read_header(files.poses).scorer,
+        session=session,
+        source=session.source if video is None else str(video),
+        scorer=predictions.scorer,
         keypoint_names=predictions.keypoint_names,
         poses=poses,
         frames=frames,
-        live=files.live,
-        summary=summary,
-        filtered=None if pose_filter is None else _filtered(files.poses, poses, frames, timing, pose_filter),
+        filtered=None if pose_filter is None else _filtered(session.poses, poses, frames, timing, pose_filter),
         calibration=None if calibration is None else read_calibration(calibration),
     )
 

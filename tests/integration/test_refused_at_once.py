@@ -20,7 +20,7 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
 from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.model_directory import ModelDirectory
-from realtime_cropzoom.sessions.files import read_settings
+from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger.engine.events import Command, Order, Verdict
 from realtime_cropzoom.trigger.engine.factory import build_engine
@@ -132,7 +132,9 @@ def test_an_odd_value_is_refused_in_one_line(file: Path, reader: str, text: str)
 @pytest.mark.parametrize("text", ODD_YAML.values(), ids=ODD_YAML.keys())
 def test_a_session_with_such_a_config_is_read_without_it(file: Path, text: str) -> None:
     file.write_text(text)
-    assert read_settings(file.parent) == {}
+    poses = file.with_name("clip.csv")
+    session = Session(poses, boxes=None, timing=file.with_name("clip_timing.csv"), recording=None)
+    assert session.settings == {}
 
 
 def test_a_file_without_end_is_refused() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from realtime_cropzoom.errors import ConfigError, DataError, in_words
+from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
@@ -22,14 +22,12 @@ from realtime_cropzoom.messaging.message import (
     StatusMessage,
     TimeField,
 )
-from realtime_cropzoom.sessions.files import find_files
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick
 from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.input_log import read_inputs
 from realtime_cropzoom.types import StreamState
-from realtime_cropzoom.yaml_file import read_yaml
 
 _COUNTS = Counts(0, 0, 0, 0, 0)
 _BEGIN_NS = 1_000_000_000
@@ -70,13 +68,14 @@ def session_events(
     times at all.
     """
     tables = read_session(path, fps=fps) if tables is None else tables
-    moments = _moments(path, tables, latency_ms)
+    moments = _moments(tables, latency_ms)
     first = next((moment for moment in moments if moment is not None), None)
     if first is None:
         raise DataError(f"{path} has no times, so that nothing can be replayed; give the frame rate with --fps")
     if arm:
         yield Command(Order.ARM, first.captured_ns, "start")
-    run, camera = str(tables.summary.get("run", "")), _camera(path)
+    session = tables.session
+    run, camera = str(session.summary.get("run", "")), str(session.settings.get("camera") or "")
     last_ns = 0
     for frame, moment in enumerate(moments):
         if moment is not None:
@@ -119,10 +118,10 @@ class _Moment(NamedTuple):
     """As in the timing table: ``yes``, or what speaks against the pose."""
 
 
-def _moments(path: Path, tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
+def _moments(tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
     """For each frame; None where no message left."""
-    timing = find_files(path).timing
-    if timing is not None and _setting(timing.parent, "pace") != "fast":
+    timing = tables.session.timing
+    if timing is not None and tables.session.settings.get("pace") != "fast":
         published = _published(timing, len(tables.poses))
         if any(published):
             return published
@@ -148,15 +147,3 @@ def _published(timing: Path, count: int) -> list[_Moment | None]:
     except (ValueError, KeyError) as error:
         raise DataError(f"cannot read {timing}: {in_words(error)}") from None
     return moments
-
-
-def _camera(path: Path) -> str:
-    return str(_setting(path if path.is_dir() else path.parent, "camera") or "")
-
-
-def _setting(folder: Path, name: str) -> Any:
-    """What the run's settings say; None where there are none."""
-    try:
-        return read_yaml(folder / "config.yaml")[name]
-    except (ConfigError, KeyError, TypeError):
-        return None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -300,7 +301,21 @@ def test_frames_are_there_once(tmp_path: Path) -> None:
 def test_half_a_summary_is_no_obstacle(session: Path, caplog: pytest.LogCaptureFixture) -> None:
     (session / "summary.json").write_text('{"run": "ab')
     assert len(load_session(session)) == 270
-    assert "not whole" in caplog.text
+    assert "read without its summary" in caplog.text
+
+
+def test_the_small_files_of_a_session_are_read_once(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    real = Path.open
+
+    def counting(path: Path, *arguments: Any, **options: Any) -> Any:
+        read.append(path.name)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", counting)
+    tables = read_session(session)
+    assert tables.source == tables.session.settings["source"]
+    assert read.count("config.yaml") == 1
 
 
 def test_the_package_itself_stays_light() -> None:
