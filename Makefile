@@ -2,6 +2,7 @@
 # make test   run the tests
 # make fast   run those that start no process and no pipeline, for every change
 # make lint   linters and type checker
+# make docs   build the documentation site into the folder site; warnings are errors
 # make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
 # make soak   track for ten minutes, publish for five under load, and print what grows; MINUTES=60 for six times as long
 # Each makes the environment it needs in .venv; PYTHON=python3.12 chooses another Python.
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fast lint bench soak clean
+.PHONY: demo test fast lint docs bench soak clean
 
 demo: .venv/.run
 	$(BIN)/cropzoom demo
@@ -35,6 +36,10 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy realtime_cropzoom .ci/report.py
 	$(BIN)/lint-imports --no-logo
+
+# The variable silences an advertisement of the theme. Nothing is loaded from the network.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 bench: .venv/.dev
 	$(BIN)/python scripts/bench.py
@@ -73,5 +78,9 @@ endif
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
 	touch $@
 
+.venv/.docs: pyproject.toml .venv/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev,docs]'
+	touch $@
+
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist site

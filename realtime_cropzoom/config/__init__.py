@@ -6,7 +6,7 @@ In reading order:
 * ``resolve``: combines flags, environment, file and defaults, in this order of precedence.
 * ``overrides``: parses ``section.name=value``.
 * ``multi_camera``: separates a file with several cameras into the settings of each camera.
-* ``description``: the groups in the help texts, and the table in ``docs/reference/settings.md``.
+* ``description``: the groups of the settings, in the help and in ``docs/reference/settings.md``.
 
 ``Settings`` and ``load_settings`` are for scripts that run a ``Pipeline`` of their own.
 """

@@ -1,10 +1,8 @@
-"""Description of the settings: their groups in the help texts, and the table in ``docs/reference/settings.md``."""
+"""Groups of the settings, in the help texts and in ``docs/reference/settings.md``."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
-
-from realtime_cropzoom.config.settings import Settings
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "models": ("detector", "pose", "decoder", "provider", "precision", "detector_threads", "pose_threads"),
@@ -25,29 +23,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "advanced": (),
 }
-"""{heading in the help: its settings}, in the order of the help. ``group_of`` assigns settings not listed here."""
+"""{heading: its settings}, in the order of the page. ``group_of`` assigns settings not listed here."""
 
 
 def group_of(name: str) -> str:
-    """Return the heading under which the help shows a setting."""
+    """Return the heading under which the help and the page show a setting."""
     if name.startswith(("filter", "kalman", "one_euro")):
         return "filter"
     return next((title for title, names in GROUPS.items() if name in names), "advanced")
-
-
-def settings_table() -> str:
-    """Return all settings as a Markdown table; ``docs/reference/settings.md`` holds it."""
-    rows = ["| setting | default | what |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = (
-            ""
-            if field.default is None
-            else f"`{str(field.default).lower() if field.default is False else field.default}`"
-        )
-        choices = literals(field.annotation)
-        allowed = f" ({', '.join(f'`{c}`' for c in choices)})" if choices else ""
-        rows.append(f"| `{name}` | {default} | {field.description}{allowed} |")
-    return "\n".join(rows) + "\n"
 
 
 def literals(annotation: Any) -> tuple[str, ...]:

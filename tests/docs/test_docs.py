@@ -1,32 +1,79 @@
-"""What the documentation says is what the code does."""
+"""The pages of the documentation: links, anchors, commands, navigation, and the parts made from the code."""
+
+from __future__ import annotations
 
 import json
 import re
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import yaml
 from support.pages import code_blocks, find_page
 from support.places import ROOT
 
 from realtime_cropzoom.cli.main import main
-from realtime_cropzoom.config.description import settings_table
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 
+DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted(DOCS.rglob("*.md")),
     ROOT / "models" / "README.md",
+    ROOT / "examples" / "README.md",
 ]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
-def test_settings_page_holds_the_table_made_from_the_settings() -> None:
-    assert settings_table() in find_page("settings.md").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    """The script that makes pages from the code."""
+    spec = spec_from_file_location("docs_pages", ROOT / "scripts" / "docs_pages.py")
+    assert spec is not None and spec.loader is not None  # noqa: PT018
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose_of(page: Path) -> str:
+    """Return the text without code blocks, in which # and brackets mean something else."""
+    return re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub and the site give to the headings of a page."""
+    headings = re.findall(r"^#{1,6} +(.+)$", prose_of(page), re.MULTILINE)
+    plain = (re.sub(r"\]\([^)]*\)|[^\w\s-]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+def test_commands_page_is_made_from_the_parser(made: ModuleType) -> None:
+    made_now = made.commands_page()
+    assert text_of(find_page("commands.md")) == made_now, "run: .venv/bin/python scripts/docs_pages.py"
+
+
+def test_settings_page_holds_the_tables_made_from_the_settings(made: ModuleType) -> None:
+    page = text_of(find_page("settings.md"))
+    assert page == made.settings_page(page), "run: .venv/bin/python scripts/docs_pages.py"
+
+
+def test_settings_page_says_when_to_change_each_setting(made: ModuleType) -> None:
+    assert made.WHEN.keys() == Settings.model_fields.keys()
+    assert made.FORMS.keys() <= Settings.model_fields.keys()
 
 
 def test_schema_file_is_the_schema_of_the_messages() -> None:
-    written = json.loads(find_page("message.schema.json").read_text(encoding="utf-8"))
-    assert written == json_schema()
+    assert json.loads(text_of(find_page("message.schema.json"))) == json_schema()
 
 
 def test_example_message_is_a_valid_pose_message() -> None:
@@ -37,22 +84,61 @@ def test_example_message_is_a_valid_pose_message() -> None:
     assert counts.captured == counts.processed + counts.skipped + counts.failed
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_readme_is_short() -> None:
+    assert len(text_of(ROOT / "README.md").splitlines()) < 150
+
+
+@each_page
 def test_python_examples_are_python(page: Path) -> None:
     for block in code_blocks(page, "python"):
         compile(block, str(page), "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+@each_page
+def test_links_of_a_page_lead_to_files_and_anchors_that_exist(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", prose_of(page)):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors_of(file), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
+def test_lists_and_tables_begin_after_an_empty_line(page: Path) -> None:
+    """The site's Markdown takes them for text otherwise; GitHub's does not."""
+    lines = ["", *prose_of(page).splitlines()]
+    item = re.compile(r"(\* |- |\d+\. |\|)")
+    for before, line in pairwise(lines):
+        if item.match(line):
+            continues = item.match(before) or before.startswith("  ") or not before
+            assert continues, f"{before}\n{line}"
+
+
+@each_page
 def test_commands_on_a_page_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = page.read_text(encoding="utf-8")
-    for command in set(re.findall(r"(?:^ *|`)cropzoom ([a-z_]+)", text, re.MULTILINE)):
+    for command in set(re.findall(r"(?:^[ $]*|`)cropzoom ([a-z_]+)", text_of(page), re.MULTILINE)):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0, capsys.readouterr().err
+
+
+def pages_in(nav: object) -> set[str]:
+    if isinstance(nav, str):
+        return {nav}
+    entries = nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else []
+    return {page for entry in entries for page in pages_in(entry)}
+
+
+class _AnyTag(yaml.SafeLoader):
+    """Reads mkdocs.yml without importing what its tags name."""
+
+
+_AnyTag.add_multi_constructor("!!python/", lambda *_: None)
+_AnyTag.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+
+
+def test_navigation_of_the_site_has_each_page() -> None:
+    site = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), _AnyTag)
+    hook = text_of(ROOT / "scripts" / "docs_site.py")
+    added = set(re.findall(r'^    "[^"]+\.md": "([^"]+)"', hook, re.MULTILINE)) - {"index.md"}
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert pages_in(site["nav"]) == pages | added

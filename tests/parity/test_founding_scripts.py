@@ -26,7 +26,8 @@ from realtime_cropzoom.sources.video_file import VideoFile
 
 pytestmark = pytest.mark.slow
 
-PAGE = find_page("offline.md")
+PAGE = find_page("accuracy.md")
+"""The page with the measured errors."""
 NAMES = ["snout", "leftear", "rightear", "tailbase"]
 SIZE = 640, 480
 FRAMES, SURE_FRAMES = 40, 35
@@ -46,8 +47,9 @@ FOUND_OR_NOT = 'cropzoom() { command cropzoom "$@" || [ $? = 3 ]; }'
 
 
 def scripts() -> dict[str, str]:
-    """The page's bash scripts, by the heading above them."""
-    sections = (section.partition("\n") for section in re.split(r"^### ", PAGE.read_text(), flags=re.MULTILINE))
+    """The bash scripts of the pages, by the heading above them."""
+    text = "\n".join(find_page(name).read_text() for name in ("offline.md", "train.md"))
+    sections = (section.partition("\n") for section in re.split(r"^### ", text, flags=re.MULTILINE))
     blocks = ((heading, re.findall(r"```bash\n(.*?)```", text, re.DOTALL)) for heading, _, text in sections)
     return {heading: script for heading, found in blocks for script in found}
 

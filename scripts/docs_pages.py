@@ -1,0 +1,302 @@
+"""Write the parts of the documentation that are made from the code.
+
+    python scripts/docs_pages.py
+
+``docs/reference/commands.md`` comes from the parser of the command line. The tables of ``docs/reference/settings.md``,
+between the two marks, come from the fields of ``Settings``. A test holds both to the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.cli.main import _parser  # the one parser of all commands
+from realtime_cropzoom.cli.parser import GROUPS as COMMAND_GROUPS
+from realtime_cropzoom.config.description import GROUPS, group_of, literals
+from realtime_cropzoom.config.settings import Settings
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+MARK = "<!-- made by scripts/docs_pages.py -->"
+"""Stands before and after the tables of the settings page."""
+
+COMMANDS_HEAD = """\
+# Commands
+
+`cropzoom COMMAND --help` prints the same in the terminal. Flags may be written with hyphens or underscores:
+`--crop-size` and `--crop_size` are the same. Exit codes: [files](files.md#exit-codes). Which command you want for a
+task: [start page](../index.md#which-command-do-i-want).
+
+This page is made from the parser of the command line by `scripts/docs_pages.py`.
+"""
+_ALL_SETTINGS = 40
+"""A command with at least this number of settings as flags links to the settings page, in place of listing them."""
+
+UNITS = {
+    "_px_s": "px/s",
+    "_ms": "ms",
+    "_s": "s",
+    "_px": "px",
+    "_hz": "Hz",
+    "camera_fps": "frames/s",
+    "detector_max_fps": "detections/s",
+    "crop_size": "frame px",
+    "min_box": "frame px",
+    "crop_ratio": "keypoint spans",
+    "camera_size": "px",
+    "roi": "sensor px",
+    "detector_every": "frames",
+    "max_lag": "frames",
+    "frames": "frames",
+    "record_buffer": "frames",
+    "_threads": "threads",
+    "gain": "the camera's",
+    "speed": "times",
+    "jump_limit": "box sides/s",
+    "kalman_gate": "sigma",
+    "one_euro_beta": "Hz/(px/s)",
+}
+"""{end of a setting's name: its unit}; the first that fits counts."""
+
+FORMS = {
+    "source": "path or `SCHEME:REST`",
+    "detector": "folder, `.onnx`, `shipped`",
+    "pose": "folder, `.onnx`, `shipped`",
+    "anchor_keypoints": "names, with commas",
+    "camera_size": "`WIDTHxHEIGHT`",
+    "pixel_format": "a name of the driver",
+    "roi": "`X,Y,W,H`",
+    "schedule": "`_bbox.csv`, session, `latest`",
+    "calibration": "file",
+    "out": "folder",
+    "camera": "letters, digits, `_.-`",
+    "publish": "`tcp://…`, `ipc://…`, `none`",
+    "publish_latest": "`tcp://…`, `ipc://…`, `none`",
+    "publish_echo": "`auto`, `tcp://…`, `none`",
+    "key_folder": "folder",
+}
+"""{setting: what it accepts}, for settings that are neither a choice nor a number."""
+
+WHEN = {
+    "source": "always give one",
+    "detector": "you have your own detector",
+    "pose": "you have your own pose model",
+    "decoder": "`reference` to compare numbers with Lightning Pose",
+    "provider": "to force one; a forced provider that is not available ends the run",
+    "precision": "to compare exports",
+    "detector_threads": "`check` says that the detector is slow and cores are free",
+    "pose_threads": "frames are skipped and cores are free",
+    "crop_size": "give what the pose model was trained with",
+    "crop_ratio": "the pose model was trained with `crop_ratio`",
+    "anchor_keypoints": "a keypoint such as the tail tip pulls the box off the body",
+    "min_likelihood": "0 for the boxes of Lightning Pose; higher for a noisy detector",
+    "min_box": "0 for the boxes of Lightning Pose",
+    "edge": "`clamp` for the numbers of `litpose predict --bbox_dir`",
+    "detector_max_fps": "lower to save a core; higher for a fast animal in a small box",
+    "coast_after_ms": "boxes are older than this with a slow detector",
+    "lost_after_ms": "to be told earlier or later that the animal is lost",
+    "schedule": "to repeat the poses of a run on its recording",
+    "camera": "messages of several cameras must be told apart",
+    "camera_size": "the camera has several modes",
+    "camera_fps": "the camera has several modes; for a folder of images: the rate at which it plays",
+    "pixel_format": "the highest rate needs `mjpeg`",
+    "exposure_ms": "the rate drops in the dark, or motion is blurred",
+    "gain": "the picture is too dark with a short exposure",
+    "roi": "the camera is faster with a part of its sensor",
+    "trigger": "an external device triggers the camera",
+    "open_timeout_s": "a camera or server starts slowly",
+    "read_timeout_s": "a stream pauses for longer without being broken",
+    "reconnect_for_s": "the run must end if the camera does not come back",
+    "changed": "`adapt` if the size may change and poses may be scaled",
+    "stall_after_ms": "you want to know sooner or later that frames do not arrive",
+    "start_s": "the animal enters late",
+    "loop": "to test for a long time with a short recording",
+    "speed": "to test under a higher frame rate",
+    "pace": "`fast` for results that do not depend on the machine's speed",
+    "detector_every": "to go faster through a recording in lockstep",
+    "frames": "to try settings on the first frames",
+    "out": "data belongs on another disk",
+    "record": "video must be kept",
+    "record_crops": "you want videos of the animal alone, for example to label them",
+    "record_buffer": "the recording loses frames in short peaks of load",
+    "calibration": "you need centimetres",
+    "filter": "`kalman` to predict where the animal is at the time of an output",
+    "filter_min_likelihood": "the model is often unsure",
+    "filter_hold_ms": "gaps are longer, or the frame rate is under 7 frames/s",
+    "kalman_noise_px": "your model is more or less exact than 1 px",
+    "kalman_velocity_noise_px_s": "the animal turns faster or slower than a mouse at this scale",
+    "kalman_gate": "fast movements are taken for jumps, or jumps for movements",
+    "one_euro_min_cutoff_hz": "keypoints shake at rest: lower it",
+    "one_euro_beta": "the filter lags behind a fast animal: raise it",
+    "one_euro_velocity_cutoff_hz": "the velocity shakes: lower it",
+    "publish": "another machine listens, or the port is in use",
+    "publish_latest": "as `publish`",
+    "publish_echo": "a firewall needs a fixed port",
+    "publish_optional": "files matter more than messages",
+    "key_folder": "another machine listens",
+    "insecure": "the network belongs to the experiment alone",
+    "encoding": "your receiver prefers msgpack",
+    "max_age_ms": "old poses are of no use to receivers",
+    "max_lag": "lower for fresher poses, higher for fewer skipped frames in short peaks of load",
+    "hang_after_s": "the first inference takes long, as with TensorRT",
+    "on_failure": "`restart` if a run must survive a failure of the GPU",
+    "detector_min_sharpness": "the detector sees animals where there are none, or misses yours",
+    "pose_min_sharpness": "good poses are called not plausible, or bad ones plausible",
+    "pose_min_likelihood": "as `pose_min_sharpness`",
+    "shape_tolerance": "your animal has another shape than those of the training",
+    "jump_limit": "the animal is faster, or jumps of the model must be found",
+}
+"""{setting: a reason to change it}."""
+
+
+def commands_page() -> str:
+    """Return the page of all commands, as Markdown."""
+    parser = _parser().add_all()
+    (subparsers,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    helps = {action.dest: action.help for action in subparsers._choices_actions}
+    parts = [COMMANDS_HEAD]
+    for title, names in COMMAND_GROUPS.items():
+        parts.append(f"## {title.capitalize()}\n")
+        for name in names:
+            parts += command_section(subparsers.choices[name], helps[name] or "", level=3)
+    return "\n".join(parts)
+
+
+def command_section(parser: argparse.ArgumentParser, purpose: str, level: int) -> Iterator[str]:
+    """Yield the parts of a command, and of the commands below it."""
+    name = parser.prog.removeprefix("cropzoom ")
+    yield f"{'#' * level} {name}\n"
+    yield f"{_sentence(purpose)}\n"
+    if parser.description:
+        yield f"```text\n{parser.description.strip()}\n```\n"
+    if parser.epilog and parser.epilog.startswith("example: "):
+        yield f"```text\n{parser.epilog.removeprefix('example: ')}\n```\n"
+    settings = _settings_of(parser)
+    listed = [] if len(settings) >= _ALL_SETTINGS else settings
+    rows = [_row(a) for a in parser._actions if a not in settings and not _is_help_or_commands(a)]
+    rows += [f"| {_flag(action)} | setting, see [settings](settings.md#{_group(action)}) |" for action in listed]
+    if rows:
+        yield "\n".join(["| argument | meaning |", "|---|---|", *rows]) + "\n"
+    if settings and not listed:
+        yield "Each [setting](settings.md) is a flag as well, such as `--crop-size 240`.\n"
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for below, inner in action.choices.items():
+                yield from command_section(inner, helps[below], level + 1)
+
+
+def settings_tables() -> str:
+    """Return the settings in groups, as Markdown."""
+    groups: dict[str, list[str]] = {"source": ["source"], **{title: [] for title in GROUPS}}
+    for name in Settings.model_fields:
+        if name != "source":
+            groups[group_of(name)].append(name)
+    parts = []
+    for title, names in groups.items():
+        order = {name: place for place, name in enumerate(GROUPS.get(title, ()))}
+        rows = [_setting_row(name) for name in sorted(names, key=lambda name: order.get(name, 99))]
+        head = ["| setting | default | unit | allowed | meaning | change it if |", "|---|---|---|---|---|---|"]
+        parts.append("\n".join([f"### {title.capitalize()}", "", *head, *rows]) + "\n")
+    return "\n".join(parts)
+
+
+def settings_page(page: str) -> str:
+    """Return the settings page with the tables that the code gives now."""
+    before, _, after = page.split(MARK)
+    return f"{before}{MARK}\n\n{settings_tables()}\n{MARK}{after}"
+
+
+def _setting_row(name: str) -> str:
+    field = Settings.model_fields[name]
+    default = "–" if field.default is None else f"`{str(field.default).lower()}`"
+    if isinstance(field.default, float):
+        default = f"`{field.default:g}`"
+    cells = [f"`{name}`", default, _unit(name), _allowed(name), field.description or "", WHEN[name]]
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _unit(name: str) -> str:
+    return next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+
+
+def _allowed(name: str) -> str:
+    field = Settings.model_fields[name]
+    if name in FORMS:
+        return FORMS[name]
+    if field.annotation is bool:
+        return "`true`, `false`"
+    if choices := literals(field.annotation):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    limits: dict[str, Any] = {}
+    for constraint in field.metadata:
+        limits |= {kind: getattr(constraint, kind) for kind in ("gt", "ge", "le") if hasattr(constraint, kind)}
+    low = _number(limits["ge"]) if "ge" in limits else "1"  # integers alone are above 0
+    return f"{low} to {_number(limits['le'])}"
+
+
+def _number(value: float) -> str:
+    return re.sub(r"e([+-])0?", lambda exponent: "e" + exponent[1].strip("+"), f"{value:g}")
+
+
+def _settings_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [
+        action
+        for action in parser._actions
+        if action.dest in Settings.model_fields
+        and action.option_strings
+        and (action.help or "").startswith((Settings.model_fields[action.dest].description or "?").replace("%", "%%"))
+    ]
+
+
+def _row(action: argparse.Action) -> str:
+    default = action.default
+    shown = "" if default in (None, False, argparse.SUPPRESS) else str(default)
+    text = (action.help or "") % {"default": shown, "prog": ""} if action.help else ""
+    return f"| {_flag(action)} | {_cell(_sentence(text))} |"
+
+
+def _flag(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"`{action.metavar or action.dest}`"
+    value = "" if action.nargs == 0 else _value(action)
+    return ", ".join(f"`{flag}{value}`" for flag in action.option_strings)
+
+
+def _value(action: argparse.Action) -> str:
+    metavar = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest.upper())
+    if isinstance(metavar, tuple):
+        return " " + " ".join(metavar)
+    if isinstance(action.nargs, int):
+        return f" {metavar}" * action.nargs
+    return {"+": f" {metavar} …", "*": f" {metavar} …", "?": f" [{metavar}]"}.get(str(action.nargs), f" {metavar}")
+
+
+def _group(action: argparse.Action) -> str:
+    return group_of(action.dest)
+
+
+def _is_help_or_commands(action: argparse.Action) -> bool:
+    return isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "…", ")")) or not text else ".")
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|")
+
+
+def main() -> None:
+    """Write the parts that are made from the code."""
+    (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
+    settings = REFERENCE / "settings.md"
+    settings.write_text(settings_page(settings.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
