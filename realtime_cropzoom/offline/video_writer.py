@@ -12,6 +12,7 @@ import av
 
 from realtime_cropzoom.errors import SinkError, plainly
 from realtime_cropzoom.files.atomic import partial_of
+from realtime_cropzoom.sinks.muxer_file import PtsTicker
 from realtime_cropzoom.sources.container import file_url
 from realtime_cropzoom.types import UInt8
 
@@ -27,7 +28,7 @@ class VideoWriter:
         self.final = final
         self._partial = partial_of(final)
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-        self._last_pts = -1
+        self._times = PtsTicker(_TICKS)
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(file_url(self._partial), "w", format="mp4")
@@ -44,9 +45,7 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         if (frame.width, frame.height) != self._size:  # one column or row more, for an odd size
             frame = frame.reformat(*self._size)
-        # Later than the one before, if only by a tick: a muxer refuses two frames of one time.
-        self._last_pts = frame.pts = max(round(pts_ns * _TICKS / 1e9), self._last_pts + 1)
-        frame.time_base = Fraction(1, _TICKS)
+        frame.pts, frame.time_base = self._times.ticks(pts_ns), Fraction(1, _TICKS)
         self._mux(frame)
 
     def commit(self) -> None:

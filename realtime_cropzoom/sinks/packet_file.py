@@ -12,11 +12,12 @@ from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+from av.container import OutputContainer
 
-from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.sinks.muxer_file import OutputFile
+from realtime_cropzoom.sinks.muxer_file import MuxedVideo, PtsTicker
 from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrame, EncodedFrames
 from realtime_cropzoom.types import FrameMeta
 
@@ -24,7 +25,6 @@ _FRAMES = 1 << 13
 _POLL_S = 0.1
 SUFFIX = ".mkv"
 _TICK = Fraction(1, 1000)
-_OPTIONS = {"cluster_time_limit": "0", "flush_packets": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class DropToKeyFrameQueue:
         return not self._frames or (len(self._frames) < _FRAMES and self._bytes + more <= self._limit_bytes)
 
 
-class PacketFile:
-    """A video file. One thread opens, writes and closes it. Once open, it stores its ``error`` and never raises."""
+class PacketFile(MuxedVideo):
+    """A Matroska file of compressed frames."""
 
     def __init__(self, path: Path, coding: CodecParameters) -> None:
         """Create the file.
@@ -108,27 +108,17 @@ class PacketFile:
         Raises:
             SinkError: if the file cannot be created.
         """
-        self.muxed = 0
-        """Number of frames given to the muxer."""
-        self.on_disk = 0
-        """Number of frames that are completely in the file for certain."""
-        self._last_ticks = -1
-        self._file = OutputFile(path)
-        try:
-            self._container = av.open(self._file, "w", format="matroska", options=_OPTIONS)
-            # FFmpeg derives the header of the file from a key frame.
-            with av.open(io.BytesIO(coding.key_frame), format=coding.codec) as key_frame:
-                self._stream = self._container.add_stream_from_template(key_frame.streams.video[0])
-            self._stream.time_base = _TICK
-            self._container.start_encoding()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self._file.close()
-            raise SinkError(f"cannot record to {path}: {plainly(error)}") from error
+        self._coding = coding
+        self._times = PtsTicker(_TICK.denominator)
+        super().__init__(path, "matroska", {"cluster_time_limit": "0"})
 
-    @property
-    def error(self) -> str | None:
-        """The first error, after which nothing more is written; None if there was none."""
-        return self._file.error
+    def add_stream(self, container: OutputContainer) -> Any:
+        """Add a stream with the parameters of a key frame, from which FFmpeg derives the header of the file."""
+        with av.open(io.BytesIO(self._coding.key_frame), format=self._coding.codec) as key_frame:
+            stream = container.add_stream_from_template(key_frame.streams.video[0])
+        stream.time_base = _TICK
+        container.start_encoding()
+        return stream
 
     def write(self, coded: EncodedFrames, pts_ns: int) -> None:
         """Write a captured frame after the frames that it depends on, which get the same time and so no duration.
@@ -137,31 +127,12 @@ class PacketFile:
             coded: The compressed frames.
             pts_ns: Frame time (ns) of the captured frame.
         """
-        ticks = self._last_ticks = max(round(pts_ns / 1e6), self._last_ticks + 1)
-        for frame in coded.frames:
-            self._mux(frame, ticks)
-        if self.error is None:  # a frame is written out when the next one comes
-            self.on_disk = max(0, self.muxed - 1)
-            self._file.keep()
+        ticks = self._times.ticks(pts_ns)
+        self._mux(self._make_packet(frame, ticks) for frame in coded.frames)
+        self._end_frame()
 
-    def close(self) -> None:
-        """Write the remaining data and close the file."""
-        try:
-            self._container.close()
-        except Exception as error:  # no error of the recording may stop the tracking
-            self._file.fail(error)
-        if self.error is None:
-            self.on_disk = self.muxed
-        self._file.close()
-
-    def _mux(self, frame: EncodedFrame, ticks: int) -> None:
-        if self.error is not None:
-            return
+    def _make_packet(self, frame: EncodedFrame, ticks: int) -> av.Packet[Any]:
         packet = av.Packet(frame.data)
         packet.stream, packet.time_base, packet.is_keyframe = self._stream, _TICK, frame.is_key
         packet.pts = packet.dts = ticks
-        try:
-            self._container.mux(packet)
-            self.muxed += 1
-        except Exception as error:  # as above
-            self._file.fail(error)
+        return packet

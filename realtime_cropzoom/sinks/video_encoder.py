@@ -8,16 +8,17 @@ as the next one arrives.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import av
+from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 
-from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.sinks.muxer_file import OutputFile
+from realtime_cropzoom.sinks.muxer_file import MuxedVideo, PtsTicker
 from realtime_cropzoom.types import UInt8
 
 Codec = Literal["h264", "ffv1"]
@@ -60,8 +61,8 @@ def video_suffix(codec: Codec) -> str:
     return _FORMATS[codec].suffix
 
 
-class VideoEncoder:
-    """A video file. One thread opens, writes and closes it. Once open, it stores its ``error`` and never raises."""
+class VideoEncoder(MuxedVideo):
+    """A video file of frames that are encoded here."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float | None, codec: Codec) -> None:
         """Create the file.
@@ -75,33 +76,22 @@ class VideoEncoder:
         Raises:
             SinkError: if the file cannot be created.
         """
-        how = self._format = _FORMATS[codec]
-        self.muxed = 0
-        """Number of frames given to the muxer."""
-        self.on_disk = 0
-        """Number of frames that are completely in the file for certain."""
-        self._last_ticks, self._moved_up = -1, 0
-        self._reformatter = VideoReformatter()
+        self._format, self._size, self._fps = _FORMATS[codec], size, fps
         self._pixels = "bgr0" if codec == "ffv1" else "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
-        self._file = OutputFile(path)
-        try:
-            options = {**how.container_options, "flush_packets": "1"}
-            self._container = av.open(self._file, "w", format=how.container, options=options)
-            rate = Fraction(fps or 30.0).limit_denominator(1001)
-            stream: Any = self._container.add_stream(how.encoder, rate=rate, options=how.options)
-            self._stream = stream
-            stream.width, stream.height, stream.pix_fmt = *size, self._pixels
-            stream.time_base = stream.codec_context.time_base = Fraction(1, how.ticks)
-            stream.codec_context.thread_count = 1 if size[0] * size[1] <= _ONE_THREAD_PIXELS else 2
-            stream.codec_context.open()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self._file.close()
-            raise SinkError(f"cannot record to {path}: {plainly(error)}") from error
+        self._times = PtsTicker(self._format.ticks, _LONGEST_TICKS)
+        self._reformatter = VideoReformatter()
+        super().__init__(path, self._format.container, self._format.container_options)
 
-    @property
-    def error(self) -> str | None:
-        """The first error, after which nothing more is written; None if there was none."""
-        return self._file.error
+    def add_stream(self, container: OutputContainer) -> Any:
+        """Add a stream of the codec, and open its encoder."""
+        rate = Fraction(self._fps or 30.0).limit_denominator(1001)
+        stream: Any = container.add_stream(self._format.encoder, rate=rate, options=self._format.options)
+        width, height = stream.width, stream.height = self._size
+        stream.pix_fmt = self._pixels
+        stream.time_base = stream.codec_context.time_base = Fraction(1, self._format.ticks)
+        stream.codec_context.thread_count = 1 if width * height <= _ONE_THREAD_PIXELS else 2
+        stream.codec_context.open()
+        return stream
 
     def convert(self, image: UInt8) -> av.VideoFrame | None:
         """Convert an (H, W, 3) uint8 RGB image to a frame with pixels of its own; None after an error."""
@@ -110,7 +100,7 @@ class VideoEncoder:
         try:
             frame = av.VideoFrame.from_numpy_buffer(image, format="rgb24")
             return self._reformatter.reformat(frame, format=self._pixels)
-        except Exception as error:  # no error of the recording may stop the tracking
+        except Exception as error:  # no fault of the recording may stop the tracking
             self._file.fail(error)
             return None
 
@@ -121,38 +111,14 @@ class VideoEncoder:
             frame: A frame from ``convert``.
             pts_ns: Its frame time (ns).
         """
-        frame.pts, frame.time_base = self._ticks(pts_ns), Fraction(1, self._format.ticks)
-        self._mux(frame)
-        if self.error is None:  # a frame is written out when the next one comes
-            self.on_disk = max(0, self.muxed - 1)
-            self._file.keep()
+        frame.pts, frame.time_base = self._times.ticks(pts_ns), Fraction(1, self._format.ticks)
+        self._mux(self._encode(frame))
+        self._end_frame()
 
     def close(self) -> None:
-        """Write the remaining data and close the file."""
-        self._mux(None)
-        try:
-            self._container.close()
-        except Exception as error:
-            self._file.fail(error)
-        if self.error is None:
-            self.on_disk = self.muxed
-        self._file.close()
+        """Write the frames that wait in the encoder and close the file."""
+        self._mux(self._encode(None))
+        super().close()
 
-    def _ticks(self, pts_ns: int) -> int:
-        """Return the time in ticks, at least one tick after the previous frame, as the muxer requires."""
-        ticks = max(round(pts_ns * self._format.ticks / 1e9) - self._moved_up, self._last_ticks + 1)
-        if self.muxed and (too_long := ticks - self._last_ticks - _LONGEST_TICKS) > 0:
-            self._moved_up += too_long
-            ticks -= too_long
-        self._last_ticks = ticks
-        return ticks
-
-    def _mux(self, frame: av.VideoFrame | None) -> None:
-        if self.error is not None:
-            return
-        try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-                self.muxed += 1
-        except Exception as error:  # as above
-            self._file.fail(error)
+    def _encode(self, frame: av.VideoFrame | None) -> Iterator[av.Packet[Any]]:
+        yield from self._stream.encode(frame)

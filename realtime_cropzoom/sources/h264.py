@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_START = b"\0\0\1"
+_START_CODE = b"\0\0\1"
 _SLICE, _IDR, _SEI, _SPS = 1, 5, 6, 7
 _PICTURES = range(1, 6)
 _RECOVERY_POINT = 6
@@ -52,14 +52,14 @@ class PictureReader:
         """``extradata`` is that of the decoder: it may hold parameter sets, and tells how packets are divided."""
         self._parameters: dict[int, _Parameters] = {}
         self._length_bytes = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 4 else 0
-        sets = _of_avcc(extradata) if self._length_bytes else _after_start_codes(extradata)
+        sets = _iter_avcc_sets(extradata) if self._length_bytes else iter_nal_units(extradata)
         for unit in sets:
             self._note(unit)
 
     def read(self, packet: bytes) -> Picture | None:
         """Return the header of a packet's picture; None if it holds no picture, or one in data partitions."""
         refresh = None
-        units = _of_lengths(packet, self._length_bytes) if self._length_bytes else _after_start_codes(packet)
+        units = _iter_prefixed_units(packet, self._length_bytes) if self._length_bytes else iter_nal_units(packet)
         for unit in units:
             kind = unit[0] & 31
             if kind == _SPS:
@@ -179,15 +179,21 @@ def _refresh(unit: bytes) -> int | None:
     return None
 
 
-def _after_start_codes(data: bytes) -> Iterator[bytes]:
-    at = data.find(_START)
-    while 0 <= at < len(data) - len(_START):
-        following = data.find(_START, at + len(_START))
-        yield data[at + len(_START) : following if following >= 0 else len(data)]
-        at = following
+def iter_nal_units(data: bytes) -> Iterator[bytes]:
+    """Yield the NAL units of H.264 or H.265 data with start codes (Annex B), without their start codes.
+
+    A unit may end with zero bytes, which are padding. Empty units, as in damaged data, are left out.
+    """
+    at = data.find(_START_CODE)
+    while at >= 0:
+        begin = at + len(_START_CODE)
+        at = data.find(_START_CODE, begin)
+        unit = data[begin : at if at >= 0 else len(data)]
+        if unit:
+            yield unit
 
 
-def _of_lengths(data: bytes, length_bytes: int) -> Iterator[bytes]:
+def _iter_prefixed_units(data: bytes, length_bytes: int) -> Iterator[bytes]:
     at = 0
     while at + length_bytes < len(data):
         size = int.from_bytes(data[at : at + length_bytes])
@@ -197,7 +203,7 @@ def _of_lengths(data: bytes, length_bytes: int) -> Iterator[bytes]:
         at += size
 
 
-def _of_avcc(extradata: bytes) -> Iterator[bytes]:
+def _iter_avcc_sets(extradata: bytes) -> Iterator[bytes]:
     """Yield the sequence parameter sets of an ``avcC`` box."""
     at = 6
     for _ in range(extradata[5] & 31 if len(extradata) > 5 else 0):

@@ -14,12 +14,12 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, EncodedFrame, EncodedFrames, NotCopyable
+from realtime_cropzoom.sources.h264 import iter_nal_units
 
 _CODECS = ("h264", "hevc", "mjpeg")
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
 _LONGEST_BYTES = 64 << 20
 """Maximum size (bytes) of the buffer. A sender without key frames must not fill the memory."""
-_START = b"\0\0\1"
 _KEYS = {"h264": {5}, "hevc": {*range(16, 22)}}
 """Types of NAL units that hold a picture at which decoding may begin."""
 _PICTURES = {"h264": range(1, 6), "hevc": range(32)}
@@ -125,11 +125,8 @@ def _obstacle(stream: Any) -> NotCopyable | None:
 
 def _kinds(codec: str, data: bytes) -> Iterator[int]:
     """Yield the types of the NAL units of a frame, up to the first one that holds a picture."""
-    at = data.find(_START) if codec in _KEYS else -1
-    while 0 <= at < len(data) - len(_START):
-        first = data[at + len(_START)]
-        kind = first & 31 if codec == "h264" else first >> 1 & 63
+    for unit in iter_nal_units(data) if codec in _KEYS else ():
+        kind = unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
         yield kind
         if kind in _PICTURES[codec]:
             return
-        at = data.find(_START, at + len(_START))

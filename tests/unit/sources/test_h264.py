@@ -8,8 +8,7 @@ import av
 import pytest
 from support.films import Footage
 
-from realtime_cropzoom.sources import h264
-from realtime_cropzoom.sources.h264 import PictureReader
+from realtime_cropzoom.sources.h264 import PictureReader, iter_nal_units
 
 
 @pytest.mark.parametrize("profile", ["baseline", "high", "high444"])
@@ -28,9 +27,32 @@ def test_frame_numbers_are_read_with_start_codes_and_with_lengths(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\0\0\1", b"\0\0\1\x67", b"\0\0\1\x06\x06\xff", b"\0\0\1\x65", bytes(range(256))]
+    "data",
+    [
+        b"",
+        b"\0\0\0\0",
+        b"\0\0\1",
+        b"\0\0\1\0\0\1\x65",
+        b"\0\0\1\x67",
+        b"\0\0\1\x06\x06\xff",
+        b"\0\0\1\x65",
+        bytes(range(256)),
+    ],
 )
 def test_malformed_packets_raise_no_error(data: bytes) -> None:
     for extradata in (b"", data, b"\1" + data):
         PictureReader(extradata).read(data)
-    assert list(h264._of_lengths(b"\0\0\0\0", 2)) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "units"),
+    [
+        (b"", []),
+        (b"\1\2\3", []),
+        (b"\0\0\1\x65", [b"\x65"]),
+        (b"\x09\0\0\1\x67\1\0\0\0\1\x65\2\3", [b"\x67\1\0", b"\x65\2\3"]),
+        (b"\0\0\1\0\0\1\x65\0\0\1", [b"\x65"]),
+    ],
+)
+def test_nal_units_are_split_at_start_codes(data: bytes, units: list[bytes]) -> None:
+    assert list(iter_nal_units(data)) == units
