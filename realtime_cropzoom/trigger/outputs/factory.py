@@ -23,7 +23,8 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import ActionResult, Decision
 from realtime_cropzoom.trigger.outputs.base import DryRun, Job, OutputSettings, jobs_of
-from realtime_cropzoom.trigger.outputs.runner import LOOP_SILENT_NS, OutputThread
+from realtime_cropzoom.trigger.outputs.output_state import LOOP_SILENT_NS
+from realtime_cropzoom.trigger.outputs.runner import OutputThread
 
 _KINDS = {
     "serial": ("serial_output", "SerialSettings"),

@@ -1,0 +1,418 @@
+"""The state machine of an output: its transitions, its safety, and the same levels as a slow model gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_cropzoom.trigger.engine.events import Act, Action, Outcome
+from realtime_cropzoom.trigger.outputs.base import Job, WriteResult
+from realtime_cropzoom.trigger.outputs.output_state import (
+    MAX_QUEUED,
+    RETRY_NS,
+    Beat,
+    OutputState,
+    OutputTiming,
+    Phase,
+    Report,
+    Wait,
+    Write,
+)
+
+MS = 1_000_000
+START_NS = 1_000_000_000
+SILENT_NS = 1000 * MS
+TIMED_HERE = OutputTiming(levels=True, times_pulses=False, late_after_ns=60_000 * MS, silent_after_ns=SILENT_NS)
+TIMED_THERE = replace(TIMED_HERE, times_pulses=True)
+MESSAGES = replace(TIMED_THERE, levels=False)
+
+
+@dataclass
+class Reason:
+    """A reason for the output to be on: a rule that holds it, or a pulse with an end."""
+
+    rule: str | None
+    until_ns: int | None = None
+
+
+@dataclass
+class Bench:
+    """An output and its state, executed step by step. The clock is the test's own."""
+
+    timing: OutputTiming = TIMED_HERE
+    now_ns: int = START_NS
+    works: bool = True
+    late: bool = False
+    """Whether the output finds the next pulse or on too late, right before it writes."""
+    delayed_ms: float = 0.0
+    """How long the process is delayed right before the next write."""
+    alive: bool = True
+    on: bool = False
+    requests: list[Job] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    beats: int = 0
+    reasons: list[Reason] = field(default_factory=list)
+    """The slow model: every reason for the output to be on."""
+    submitted: int = 0
+    safe_at: int = -2
+    """Number of the last SAFE that was submitted."""
+    closed_at: int | None = None
+
+    def __post_init__(self) -> None:
+        self.state = OutputState("laser", self.timing)
+        self.seen_ns = self.now_ns
+
+    def submit(self, act: Act, ms: float = 0.0, rule: str = "a", *, fresh_ms: float | None = None) -> Job:
+        fresh_until_ns = None if fresh_ms is None else self.now_ns + round(fresh_ms * MS)
+        self.submitted += 1
+        job = Job(Action("laser", act, ms), self.now_ns, self.submitted, 1, rule=rule, fresh_until_ns=fresh_until_ns)
+        if act is Act.SAFE:
+            self.safe_at = self.submitted
+        self.reports += self.state.submit(job)
+        return job
+
+    def finish(self) -> None:
+        self.closed_at = self.closed_at or self.submitted
+        self.reports += self.state.finish(self.now_ns)
+
+    def step(self) -> bool:
+        """Execute one step; returns False if the output waits or has ended."""
+        if self.alive:
+            self.seen_ns = self.now_ns
+        step = self.state.next(self.now_ns, self.seen_ns)
+        if isinstance(step, Write):
+            result = self.write(step)
+            reports = self.state.written(step, result, self.now_ns)
+            self.reports += reports
+            self.note(step, reports)
+        elif isinstance(step, Report):
+            self.reports.append(step)
+            if step.result.outcome is Outcome.STILL_ON:
+                self.drop_holder(step.job.rule)
+        elif isinstance(step, Beat):
+            self.beats += 1
+        return step is not None and not isinstance(step, Wait)
+
+    def run(self) -> None:
+        """Execute steps until the output waits or has ended."""
+        for _ in range(2 * MAX_QUEUED + 20):
+            if not self.step():
+                return
+        raise AssertionError("the output never comes to rest")
+
+    def let_pass(self, ms: float) -> None:
+        """Let time pass in steps of 10 ms, as a thread that wakes up in time."""
+        for _ in range(round(ms / 10)):
+            self.run()
+            self.now_ns += 10 * MS
+        self.run()
+
+    def write(self, write: Write) -> WriteResult:
+        act = write.request.act
+        if act in (Act.PULSE, Act.ON):
+            self.check_safety(write)
+            if self.late:
+                self.late = False
+                return WriteResult(None, None, "late", Outcome.LATE)
+        self.now_ns += round(self.delayed_ms * MS)
+        self.delayed_ms = 0.0
+        self.requests.append(write.request)
+        if self.works or act in (Act.PULSE, Act.ON):  # the worst case: on although it failed, not off because it failed
+            self.on = act in (Act.PULSE, Act.ON)
+        return WriteResult(self.now_ns, None, None if self.works else "broken")
+
+    def check_safety(self, write: Write) -> None:
+        """A SAFE goes before everything, and a closed output switches nothing on."""
+        assert write.reported.number > self.safe_at, "switched on by a job from before the SAFE"
+        assert self.closed_at is None or write.reported.number <= self.closed_at, "switched on after the end"
+
+    def note(self, write: Write, reports: list[Report]) -> None:
+        job = write.reported
+        outcome = reports[0].result.outcome if reports else None
+        if write.request.act is Act.SAFE:
+            self.reasons.clear()
+        elif write.request.act is Act.OFF:
+            self.drop_holder(job.rule)
+        elif outcome is Outcome.LATE:
+            if reports[0].result.written_ns is not None:
+                self.drop_holder(job.rule)
+        elif job.act is Act.ON:
+            self.drop_holder(job.rule)
+            self.reasons.append(Reason(job.rule))
+        else:
+            self.reasons.append(Reason(None, self.now_ns + round(job.ms * MS)))
+
+    def drop_holder(self, rule: str) -> None:
+        self.reasons = [reason for reason in self.reasons if reason.rule != rule]
+
+    @property
+    def needed(self) -> bool:
+        """Whether the slow model has a reason for the output to be on now."""
+        return any(reason.until_ns is None or reason.until_ns > self.now_ns for reason in self.reasons)
+
+    @property
+    def acts(self) -> list[Act]:
+        return [request.act for request in self.requests]
+
+
+def idle(bench: Bench) -> None:
+    """Leave the output as it is at the start."""
+
+
+def holding(bench: Bench) -> None:
+    bench.submit(Act.ON)
+    bench.run()
+
+
+def pulsing(bench: Bench) -> None:
+    bench.submit(Act.PULSE, 200, "p")
+    bench.run()
+
+
+def pulsing_and_held(bench: Bench) -> None:
+    pulsing(bench)
+    holding(bench)
+
+
+def safing(bench: Bench) -> None:
+    """A SAFE could not be written."""
+    bench.works = False
+    bench.submit(Act.SAFE)
+    bench.run()
+    bench.works = True
+
+
+def closed(bench: Bench) -> None:
+    bench.finish()
+    bench.run()
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "acts", "after"),
+    [
+        (idle, lambda b: b.submit(Act.ON), [Act.ON], Phase.HOLDING),
+        (idle, lambda b: b.submit(Act.PULSE, 5), [Act.ON], Phase.PULSING),
+        (idle, lambda b: b.submit(Act.OFF), [Act.OFF], Phase.IDLE),
+        (idle, lambda b: b.finish(), [Act.SAFE], Phase.CLOSED),
+        (holding, lambda b: b.submit(Act.OFF), [Act.OFF], Phase.IDLE),
+        (holding, lambda b: b.submit(Act.OFF, rule="b"), [], Phase.HOLDING),
+        (holding, lambda b: b.submit(Act.PULSE, 5), [Act.ON], Phase.PULSING),
+        (holding, lambda b: b.submit(Act.SAFE), [Act.SAFE], Phase.IDLE),
+        (holding, lambda b: b.finish(), [Act.SAFE], Phase.CLOSED),
+        (pulsing, lambda b: b.submit(Act.OFF), [], Phase.PULSING),
+        (pulsing, lambda b: b.submit(Act.ON), [Act.ON], Phase.PULSING),
+        (pulsing, lambda b: b.let_pass(210), [Act.OFF], Phase.IDLE),
+        (pulsing, lambda b: b.submit(Act.SAFE), [Act.SAFE], Phase.IDLE),
+        (pulsing_and_held, lambda b: b.let_pass(210), [], Phase.HOLDING),
+        (safing, lambda b: b.let_pass(110), [Act.SAFE], Phase.IDLE),
+        (safing, lambda b: b.submit(Act.SAFE), [Act.SAFE], Phase.IDLE),
+        (closed, lambda b: b.submit(Act.ON), [], Phase.CLOSED),
+        (closed, lambda b: b.submit(Act.PULSE, 5), [], Phase.CLOSED),
+    ],
+)
+def test_each_transition_of_the_table(
+    before: Callable[[Bench], None], event: Callable[[Bench], object], acts: list[Act], after: Phase
+) -> None:
+    bench = Bench()
+    before(bench)
+    bench.requests.clear()
+    event(bench)
+    bench.run()
+    assert bench.acts == acts
+    assert bench.state.phase is after
+
+
+def test_a_safe_is_the_phase_from_the_moment_it_is_submitted() -> None:
+    bench = Bench()
+    holding(bench)
+    bench.submit(Act.SAFE)
+    assert (bench.state.phase, bench.state.preempted) == (Phase.SAFING, True)
+    bench.run()
+    assert (bench.state.phase, bench.state.preempted) == (Phase.IDLE, False)
+
+
+def test_a_hold_ends_when_the_rule_loop_is_silent() -> None:
+    bench = Bench()
+    holding(bench)
+    bench.alive = False
+    bench.let_pass(1000)
+    assert bench.acts == [Act.ON]
+    bench.let_pass(20)
+    assert bench.acts == [Act.ON, Act.SAFE]
+    assert bench.reports[-1].result.outcome is Outcome.SILENT
+    assert bench.state.phase is Phase.IDLE
+
+
+def test_the_sync_line_outlives_a_silent_rule_loop() -> None:
+    bench = Bench()
+    bench.reports += bench.state.submit(Job(Action("laser", Act.ON), bench.now_ns, rule="sync"))
+    bench.alive = False
+    bench.let_pass(5000)
+    assert bench.acts == [Act.ON]
+
+
+def test_heartbeats_are_sent_while_a_rule_holds() -> None:
+    bench = Bench(replace(MESSAGES, beat_every_ns=100 * MS))
+    bench.let_pass(500)
+    assert bench.beats == 0
+    holding(bench)
+    bench.let_pass(500)
+    assert bench.beats == 5
+    bench.submit(Act.OFF)
+    bench.let_pass(500)
+    assert bench.beats == 5
+
+
+def test_a_pulse_that_is_found_late_does_not_keep_the_pulse_before_it_on() -> None:
+    bench = Bench()
+    bench.submit(Act.PULSE, 30)
+    bench.run()
+    bench.late = True
+    bench.submit(Act.PULSE, 1000)
+    bench.let_pass(40)
+    assert bench.acts == [Act.ON, Act.OFF]
+    assert not bench.on
+
+
+def test_an_on_that_is_found_late_leaves_the_hold_of_its_rule_as_it_was() -> None:
+    bench = Bench()
+    holding(bench)
+    bench.late = True
+    bench.submit(Act.ON)
+    bench.run()
+    assert (bench.on, bench.state.phase) == (True, Phase.HOLDING)
+    bench.submit(Act.OFF)
+    bench.run()
+    assert (bench.on, bench.state.phase) == (False, Phase.IDLE)
+
+
+def test_a_short_pulse_ends_in_time_although_an_off_before_it_failed() -> None:
+    bench = Bench()
+    holding(bench)
+    bench.works = False
+    bench.submit(Act.OFF)
+    bench.run()
+    bench.works = True
+    bench.submit(Act.PULSE, 10)
+    bench.let_pass(10)
+    assert not bench.on
+
+
+def test_what_was_written_late_is_ended_at_once_unless_a_rule_holds_the_output() -> None:
+    for held, acts in [(False, [Act.ON, Act.SAFE]), (True, [Act.ON, Act.ON])]:
+        bench = Bench()
+        if held:
+            bench.submit(Act.ON, rule="b")
+            bench.run()
+        bench.delayed_ms = 80
+        bench.submit(Act.ON, fresh_ms=50)
+        bench.run()
+        assert bench.acts == acts
+        late = next(report.result for report in bench.reports if report.result.outcome is Outcome.LATE)
+        assert late.error == "written late: its pose was too old for 30 ms"
+
+
+def test_a_full_queue_drops_the_newest_job_but_takes_a_safe() -> None:
+    bench = Bench()
+    for _ in range(MAX_QUEUED + 1):
+        bench.submit(Act.ON)
+    assert [report.job.number for report in bench.reports] == [MAX_QUEUED + 1]
+    bench.submit(Act.SAFE)
+    bench.run()
+    assert bench.acts == [Act.SAFE]
+
+
+OPERATIONS = ["on", "on", "off", "off", "pulse", "pulse", "safe", "step", "step", "run", "wait", "wait"]
+FAULTS = ["breaks", "works", "late", "delayed", "silent", "alive"]
+
+
+def play(bench: Bench, chance: random.Random, operations: list[str], count: int) -> None:
+    """Do random operations; with a reliable output, hold its level against the slow model whenever it waits."""
+    for _ in range(count):
+        operation = chance.choice(operations)
+        rule = chance.choice("abc")
+        if operation == "on":
+            bench.submit(Act.ON, rule=rule, fresh_ms=chance.choice([None, 20.0, 200.0]))
+        elif operation == "off":
+            bench.submit(Act.OFF, rule=rule)
+        elif operation == "pulse":
+            bench.submit(Act.PULSE, chance.choice([1, 5, 50, 400]), rule, fresh_ms=chance.choice([None, 20.0, 200.0]))
+        elif operation == "safe":
+            bench.submit(Act.SAFE)
+        elif operation == "step":
+            bench.step()
+        elif operation == "run":
+            bench.run()
+            if operations is OPERATIONS:
+                assert bench.on is bench.needed
+        elif operation == "wait":
+            bench.let_pass(chance.choice([10, 30, 100, 500]))
+            if operations is OPERATIONS:
+                assert bench.on is bench.needed
+        elif operation in ("breaks", "works"):
+            bench.works = operation == "works"
+        elif operation in ("silent", "alive"):
+            bench.alive = operation == "alive"
+        elif operation == "late":
+            bench.late = True
+        elif operation == "delayed":
+            bench.delayed_ms = chance.choice([5.0, 60.0, 300.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 60))
+def test_a_reliable_output_has_the_level_of_the_slow_model(chance: random.Random, count: int) -> None:
+    bench = Bench()
+    play(bench, chance, OPERATIONS, count)
+    bench.run()
+    assert bench.on is bench.needed
+    in_phase = {Phase.IDLE: False, Phase.HOLDING: True, Phase.PULSING: True}
+    assert in_phase[bench.state.phase] is bench.on
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.randoms(use_true_random=False),
+    st.integers(1, 80),
+    st.sampled_from([TIMED_HERE, TIMED_THERE, MESSAGES, replace(MESSAGES, beat_every_ns=100 * MS)]),
+)
+def test_safety_whatever_fails(chance: random.Random, count: int, timing: OutputTiming) -> None:
+    """``Bench.check_safety`` looks at each write. In the end the output is off, whatever failed before."""
+    bench = Bench(timing)
+    play(bench, chance, OPERATIONS + FAULTS, count)
+    bench.works, bench.late, bench.delayed_ms = True, False, 0.0
+    if timing is TIMED_HERE:
+        bench.alive = True
+        bench.let_pass(3 * RETRY_NS / MS)
+        assert bench.needed or not bench.on, "on without a reason"
+    bench.alive = False
+    bench.let_pass(SILENT_NS / MS + 500)
+    if timing is TIMED_HERE:
+        assert not bench.on, "on although the rule loop is silent"
+    bench.finish()
+    bench.submit(Act.ON)
+    bench.submit(Act.PULSE, 5)
+    bench.let_pass(500)
+    assert bench.state.phase is Phase.CLOSED
+    assert bench.acts[-1] is Act.SAFE
+    assert not bench.on
+    assert not bench.step()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 80))
+def test_each_job_is_reported_once(chance: random.Random, count: int) -> None:
+    bench = Bench()
+    play(bench, chance, OPERATIONS + FAULTS, count)
+    bench.works = True
+    bench.finish()
+    bench.let_pass(500)
+    acts = {Act.PULSE, Act.ON}
+    reported = [report.job.number for report in bench.reports if report.job.act in acts]
+    assert len(reported) == len(set(reported))
+    assert sum(report.job.number > 0 and report.job.act in acts for report in bench.reports) == len(reported)
