@@ -106,7 +106,7 @@ def _trigger(arguments: argparse.Namespace) -> int:
 
 def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     with signals_held_back():
-        from realtime_cropzoom.files.atomic import to_json, write_text
+        from realtime_cropzoom.files.atomic import to_json, try_write_whole
         from realtime_cropzoom.trigger.process.commands import KEYS_EXPLAINED, keyboard
         from realtime_cropzoom.trigger.process.process import Options, TriggerProcess
 
@@ -125,7 +125,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     note_session(process.folder, TRIGGERS)
     problems: list[str] = []
     try:
-        problem = write_text(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
+        problem = try_write_whole(process.folder / "rules.yaml", arguments.rules.read_text(encoding="utf-8"))
         problems += [problem] if problem else []
         with keyboard(process.orders) as has_keys:
             show.begin(seed, KEYS_EXPLAINED if has_keys else "")
@@ -134,7 +134,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     finally:
         problems += process.close()
         summary = {"seed": seed, **process.summary(), "problems": problems}
-        problem = write_text(process.folder / "summary.json", to_json(summary))
+        problem = try_write_whole(process.folder / "summary.json", to_json(summary))
         problems += [problem] if problem else []
     show.end(summary)
     for problem in dict.fromkeys(problems):  # a folder that is gone is said once

@@ -172,8 +172,8 @@ class ResumableCsv:
         if was_made_of != made_of:
             differs = [k for k in made_of if not was_made_of or was_made_of.get(k) != made_of[k]]
             raise DataError(
-                f"{self._partial} was made with another {', '.join(differs) or 'command'}; "
-                "leave out --resume to start over, or give what it was made with"
+                f"{self._partial} was made with other inputs or settings ({', '.join(differs) or 'another command'}). "
+                "Leave out --resume to start over, or give the same inputs and settings again"
             )
         return size
 
@@ -286,23 +286,16 @@ def _words_for(final: Path, advice: str = "") -> Iterator[None]:
         raise SinkError(f"cannot write {final}: {error.strerror or error}{advice}") from error
 
 
-def write_text(path: Path, text: str) -> str | None:
-    """Write a small text file that is complete or absent, without raising: a run continues without it.
+def try_write_whole(path: Path, text: str) -> str | None:
+    """Write a small text file as ``write_whole`` does, without raising: a run continues without it.
 
     Returns:
         None, or one line that says why the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        # A file name need not be UTF-8: other bytes are written as backslash escapes.
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if not path.parent.exists():
-            return moved_or_deleted(path.parent)
-        return f"{path}: {error.strerror}"
+        write_whole(path, text, advice="")
+    except SinkError as error:
+        return str(error) if path.parent.exists() else moved_or_deleted(path.parent)
     return None
 
 

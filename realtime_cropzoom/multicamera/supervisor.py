@@ -24,7 +24,7 @@ from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE
-from realtime_cropzoom.files.atomic import to_json, write_text
+from realtime_cropzoom.files.atomic import to_json, try_write_whole
 from realtime_cropzoom.messaging.message import StatusMessage
 from realtime_cropzoom.multicamera.messages import (
     End,
@@ -244,7 +244,7 @@ class CameraGroup:
     def _save(self, name: str, text: str) -> None:
         """Write a small file of the session; one that cannot be written is said, and the exit code is 3."""
         assert self.folder is not None
-        if (problem := write_text(self.folder / name, text)) is not None:
+        if (problem := try_write_whole(self.folder / name, text)) is not None:
             self._unsaved = True
             self.said.append(f"cropzoom: {problem}")
 

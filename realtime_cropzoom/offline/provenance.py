@@ -21,6 +21,8 @@ ENDING = ".made_of.json"
 _WHOLE_BYTES, _PIECE_BYTES = 64 << 20, 8 << 20
 """Of larger files than the first only pieces of the second size are read: their beginning, middle and end."""
 
+_SHA256_DIGITS = 64
+
 MadeOf = Mapping[str, object]
 """Inputs and settings, by name; an input is what ``input_entry`` returns."""
 
@@ -102,7 +104,10 @@ def is_there(
         return True
     changed = _changed(note, command, json.loads(json.dumps(made_of, default=str)))
     if changed:
-        raise DataError(f"{final} was made with {'; '.join(changed)}: add --overwrite to make it again")
+        raise DataError(
+            f"{final} exists, but was made with other inputs or settings ({'; '.join(changed)}). "
+            "Add --overwrite to make it again"
+        )
     say(f"skipping {final}: it is there already, made of the same inputs and settings (--overwrite makes it again)")
     return True
 
@@ -116,30 +121,33 @@ def check_input(of: Path, name: str, path: Path, advice: str) -> None:
 
 def _changed(note: Mapping[str, Any], command: str, now: Mapping[str, Any]) -> list[str]:
     if note.get("command") != command:
-        return [f"cropzoom {note.get('command')}, not cropzoom {command}"]
+        return [f"command: cropzoom {note.get('command')}, now cropzoom {command}"]
     before = note["made_of"]
-    return [_words(name, before.get(name), now.get(name)) for name in {**before, **now} if _differs(before, now, name)]
-
-
-def _differs(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
-    return bool(_identity(before.get(name)) != _identity(now.get(name)))
+    return [
+        _describe_change(name, before.get(name), now.get(name))
+        for name in {**before, **now}
+        if _identity(before.get(name)) != _identity(now.get(name))
+    ]
 
 
 def _identity(value: Any) -> Any:
     return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
 
 
-def _words(name: str, before: Any, now: Any) -> str:
+def _describe_change(name: str, before: Any, now: Any) -> str:
+    """Return in words how an input or a setting differs from what it was."""
     if isinstance(before, dict) and isinstance(now, dict):
-        return f"another {name} than {now.get('path')} is now"
-    if isinstance(before, dict) or isinstance(now, dict):
-        return f"{name}, now without" if isinstance(before, dict) else f"no {name}, now with"
-    if isinstance(before, str) and len(before) == 64:
+        was, path = str(before.get("path")), str(now.get("path"))
+        is_another = Path(was).name != Path(path).name  # folders may move
+        return f"{name}: {was}, now {path}" if is_another else f"{name}: {path} has changed since"
+    if isinstance(before, str) and len(before) == _SHA256_DIGITS:
         return f"another {name}"
-    return f"{name} {_or_none(before)}, now {_or_none(now)}"
+    return f"{name}: {_value(before)}, now {_value(now)}"
 
 
-def _or_none(value: Any) -> str:
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("path"))
     return "not given" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -30,7 +30,7 @@ from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import NONE, Settings
 from realtime_cropzoom.errors import ConfigError, SinkError, StageError, StateError
 from realtime_cropzoom.files.append import NO_ANSWER
-from realtime_cropzoom.files.atomic import to_json, write_text
+from realtime_cropzoom.files.atomic import to_json, try_write_whole
 from realtime_cropzoom.inference.box_size import BoxSizes
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Models
@@ -474,7 +474,7 @@ class Pipeline:
 
     def _save(self, name: str, text: str) -> None:
         assert self.folder is not None
-        problem = write_text(self.folder / name, text)
+        problem = try_write_whole(self.folder / name, text)
         if problem is not None:
             logger.error("%s", problem)
             self._unsaved.append(problem)

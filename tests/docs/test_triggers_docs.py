@@ -72,6 +72,7 @@ def test_its_numbers_join(done: tuple[Path, str]) -> None:
     session = the_session(folder / "sessions")
     script = code_blocks(PAGE, "python")[1]
     script = script.replace("sessions/SESSION/SESSION_timing.csv", f"sessions/{session.name}/arena_timing.csv")
+    script = script.replace("sessions/SESSION/", f"sessions/{session.name}/")
     (row,) = [line.split() for line in _python(script, folder).splitlines() if line[:1].isdigit()]
     assert 0 < float(row[1]) < 1000
 

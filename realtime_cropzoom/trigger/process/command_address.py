@@ -27,7 +27,7 @@ from pathlib import Path
 import zmq
 
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.files.atomic import write_text
+from realtime_cropzoom.files.atomic import try_write_whole
 from realtime_cropzoom.messaging.endpoints import check_reach, is_listening
 from realtime_cropzoom.messaging.keys import (
     ClientKeys,
@@ -62,7 +62,7 @@ class ControlAddress:
     def bound(self, endpoint: str) -> None:
         """Learn the endpoint really bound, so that others find it."""
         self.endpoint = endpoint
-        if self._port is not None and (problem := write_text(self._port, json.dumps({"endpoint": endpoint}))):
+        if self._port is not None and (problem := try_write_whole(self._port, json.dumps({"endpoint": endpoint}))):
             raise SinkError(f"cannot write where orders are taken: {problem}")
 
     def close(self) -> None:

@@ -81,19 +81,17 @@ def test_other_boxes_are_refused_and_leave_every_file_as_it_is(made: Workplace) 
     predict, create, _, crop, predict_crops, *_ = chain(made.folder, 40)
     with nothing_changes_in(made.folder):
         made.did(*predict)
-        assert "was made with crop_size 60, now 40: add --overwrite to make it again" in made.refused(*create)
-        assert "crop_size 60, now 40" in made.refused(
+        assert "(crop_size: 60, now 40). Add --overwrite to make it again" in made.refused(*create)
+        assert "crop_size: 60, now 40" in made.refused(
             "crop", made.folder / "detector", made.folder / "clip.mp4", "--crop_size", 40
         )
     made.did(*create, "--overwrite")
     with nothing_changes_in(made.folder):
-        assert re.search(
-            "cropped_clip.mp4 was made with another boxes than .*clip_bbox.csv is now", made.refused(*crop)
-        )
+        assert re.search(r"cropped_clip.mp4 .*\(boxes: .*clip_bbox.csv has changed since\)", made.refused(*crop))
         assert "cut with other boxes than" in made.refused(*chain(made.folder, 40)[5])
     made.did(*crop, "--overwrite")
     with nothing_changes_in(made.folder):
-        assert "was made with another video than" in made.refused(*predict_crops)
+        assert "cropped_clip.mp4 has changed since" in made.refused(*predict_crops)
         assert "cut with other boxes than" in made.refused(*chain(made.folder, 40)[5])
 
 
@@ -139,7 +137,7 @@ def test_the_script_of_the_page_twice_with_two_sizes(work: Workplace, monkeypatc
         predict, create_bbox, *_ = commands(40)
         work.did(*predict)
         line = work.refused(*create_bbox)  # here the script ends
-    assert line.rstrip().endswith("was made with crop_size 60, now 40: add --overwrite to make it again")
+    assert line.rstrip().endswith("(crop_size: 60, now 40). Add --overwrite to make it again")
     for command in commands(40, OVERWRITE="--overwrite"):
         work.did(*command)
     preds = work.folder / "outputs/pose_0/video_preds"
@@ -153,7 +151,7 @@ def test_a_video_that_was_replaced_is_another(made: Workplace) -> None:
     made.footage.write(made.folder / "clip.mp4", COUNT - 1)
     predict, create, *_ = chain(made.folder, 60)
     with nothing_changes_in(made.folder):
-        assert "was made with another video" in made.refused(*predict)
+        assert "clip.mp4 has changed since" in made.refused(*predict)
         assert "was made of another clip.mp4" in made.refused(*create)
         assert "has the boxes of another clip.mp4" in made.refused(*chain(made.folder, 60)[3])
         assert "has the boxes of another clip.mp4" in made.refused(*chain(made.folder, 60)[6])
@@ -176,7 +174,7 @@ def test_another_model_is_said(made: Workplace) -> None:
         target = made.folder / "detector" / part
         target.rename(made.folder / f"old_{part}")
         (made.folder / "other" / part).rename(target)
-    assert "was made with another model: add --overwrite" in made.refused(*chain(made.folder, 60)[0])
+    assert "(another model). Add --overwrite" in made.refused(*chain(made.folder, 60)[0])
 
 
 def test_files_without_a_note_are_judged_by_what_they_hold(made: Workplace) -> None:
@@ -217,9 +215,9 @@ def test_the_pipeline_goes_by_the_same_rule(made: Workplace) -> None:
     made.did("pipeline", video, *flags, "--crop_size", 60, "--out", out)
     with nothing_changes_in(out):
         assert "made of the same" in made.did("pipeline", video, *flags, "--crop_size", 60, "--out", out).err
-        assert "crop_size 60, now 40" in made.refused("pipeline", video, *flags, "--crop_size", 40, "--out", out)
+        assert "crop_size: 60, now 40" in made.refused("pipeline", video, *flags, "--crop_size", 40, "--out", out)
     with nothing_changes_in(made.folder):
-        assert "was made with cropzoom predict, not cropzoom pipeline" in made.refused("pipeline", video, *flags)
+        assert "(command: cropzoom predict, now cropzoom pipeline)" in made.refused("pipeline", video, *flags)
 
 
 def test_crops_of_two_label_files_are_not_mixed(work: Workplace) -> None:
@@ -246,4 +244,4 @@ def test_boxes_of_images_go_by_their_names(work: Workplace) -> None:
     work.labels((12, 30), "Labels.csv")
     folder = detector / "image_preds/Labels.csv"
     work.did("predict", pose, labels, "--bbox_dir", folder, "--skip_viz")
-    assert "made with another labels than" in work.refused("crop", detector, labels)
+    assert "Labels.csv has changed since" in work.refused("crop", detector, labels)

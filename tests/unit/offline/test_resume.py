@@ -302,8 +302,8 @@ def test_what_was_made_of_something_else_is_not_gone_on_from(
         write_boxes(work.folder / "boxes/clip_bbox.csv", [(10, 10, 60, 60)] * 21)
     with nothing_changes_in(work.folder):
         line = work.refused(*command, "--resume")
-    assert re.search(rf"clip.csv.partial was made with another .*{what}", line), line
-    assert "leave out --resume to start over" in line
+    assert re.search(rf"clip.csv.partial was made with other inputs or settings \(.*{what}", line), line
+    assert "Leave out --resume to start over" in line
     assert rows_in(partial) == 9
     done = work.did(*command)
     assert "is of an interrupted command; starting over (--resume goes on)" in done.err
@@ -327,7 +327,7 @@ def test_a_pass_with_other_settings_is_not_gone_on_from(work: Workplace, flags: 
     (out / "clip_bbox.csv").unlink()
     with nothing_changes_in(work.folder):
         line = work.refused(*command, *flags, "--resume")
-    assert f"was made with another {what};" in line
+    assert f"was made with other inputs or settings ({what})." in line
 
 
 def test_a_pass_over_another_schedule_is_not_gone_on_from(work: Workplace) -> None:
@@ -338,7 +338,7 @@ def test_a_pass_over_another_schedule_is_not_gone_on_from(work: Workplace) -> No
     interrupted(work, command, out / "clip.csv")
     (out / "clip_bbox.csv").unlink()
     write_boxes(schedule, [(10, 10, 60, 60)] * 19 + [(10, 10, 60, 62)])
-    assert "was made with another schedule;" in work.refused(*command, "--resume")
+    assert "other inputs or settings (schedule)." in work.refused(*command, "--resume")
 
 
 def test_cores_and_batches_may_be_others(work: Workplace) -> None:
@@ -412,7 +412,7 @@ def test_what_has_no_whole_row_is_begun_anew_whatever_it_was_made_of(tmp_path: P
 
 def test_what_does_not_say_what_it_was_made_of_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv.partial").write_text("a\nb\n1\n")
-    with pytest.raises(DataError, match="was made with another model"):
+    with pytest.raises(DataError, match=r"other inputs or settings \(model\)"):
         rows_file(tmp_path / "rows.csv", {"model": 2}, resume=True)
     (tmp_path / "rows.csv.partial.json").write_text(json.dumps({"model": 2}))
     with rows_file(tmp_path / "rows.csv", {"model": 2}, resume=True) as file:

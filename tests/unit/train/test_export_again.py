@@ -32,7 +32,7 @@ def test_an_export_is_replaced_only_where_that_is_asked_for(
     assert made == ["fp32", "fp16"]
     checkpoint.write_bytes(b"another")
     assert run_here("export", tmp_path) == 2
-    assert "add --overwrite to make it again" in capsys.readouterr().err
+    assert "Add --overwrite to make it again" in capsys.readouterr().err
     assert run_here("export", tmp_path, "--overwrite") == 0
     exported = tmp_path / "exports_onnx/cropzoom_small_fp32.onnx"
     assert exported.read_bytes() == b"another"
