@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from realtime_cropzoom.client.async_subscriber import AsyncSubscriber
     from realtime_cropzoom.client.subscriber import Subscriber
-    from realtime_cropzoom.pipeline.pipeline import track
+    from realtime_cropzoom.pipeline.tracking import track
     from realtime_cropzoom.sessions.table import load_session
 
 __version__ = "0.1.0"
 __all__ = ["AsyncSubscriber", "Subscriber", "__version__", "load_session", "track"]
 
 _HOMES = {
-    "track": "realtime_cropzoom.pipeline.pipeline",
+    "track": "realtime_cropzoom.pipeline.tracking",
     "Subscriber": "realtime_cropzoom.client.subscriber",
     "AsyncSubscriber": "realtime_cropzoom.client.async_subscriber",
     "load_session": "realtime_cropzoom.sessions.table",

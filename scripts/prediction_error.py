@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from realtime_cropzoom.filters import FILTERS, make_filter
-from realtime_cropzoom.pipeline.pipeline import track
+from realtime_cropzoom.pipeline.tracking import track
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import Float64

@@ -131,10 +131,10 @@ def _is_whole(function: Any) -> bool:
 def _starts(thing: Any, seen: set[int]) -> bool:
     """Whether a function or class of the tests, or one that it names, starts processes or a whole pipeline."""
     from realtime_cropzoom.cli import main
-    from realtime_cropzoom.pipeline import pipeline
+    from realtime_cropzoom.pipeline import pipeline, tracking
 
     thing = inspect.unwrap(thing) if callable(thing) else thing  # of what contextlib or functools have wrapped
-    starters = (subprocess, multiprocessing, main.main, pipeline.Pipeline, pipeline.track)
+    starters = (subprocess, multiprocessing, main.main, pipeline.Pipeline, tracking.track)
     if any(thing is starter for starter in starters):
         return True
     if id(thing) in seen or id(thing) in _harmless or not _is_of_the_tests(thing):

@@ -20,7 +20,7 @@ from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys
 from realtime_cropzoom.messaging.sockets import new_socket
-from realtime_cropzoom.pipeline.startup import listener_notes
+from realtime_cropzoom.pipeline.startup_messages import listener_notes
 from realtime_cropzoom.runtime.tuning import usable_cores
 
 _TRIAL_BYTES = 32 << 20

@@ -26,7 +26,8 @@ from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal
 from realtime_cropzoom.offline.poses_in_cm import write_cm
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
 from realtime_cropzoom.offline.video_pass import PassContext, VideoPass
-from realtime_cropzoom.pipeline.startup import box_notes, load_model
+from realtime_cropzoom.pipeline.startup import load_model
+from realtime_cropzoom.pipeline.startup_messages import box_notes
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, pose_header
 from realtime_cropzoom.sessions.schedule_file import read_schedule

@@ -1,4 +1,4 @@
-"""The live pipeline: capture, detect, pose, publish.
+"""Live pipeline: capture, detect, pose, publish.
 
 ``Pipeline`` and ``track`` are for scripts; they are imported when first used.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.pipeline.pipeline import Pipeline, track
+    from realtime_cropzoom.pipeline.pipeline import Pipeline
+    from realtime_cropzoom.pipeline.tracking import track
 
 __all__ = ["Pipeline", "track"]
 
@@ -16,6 +17,6 @@ __all__ = ["Pipeline", "track"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from realtime_cropzoom.pipeline import pipeline
+    from realtime_cropzoom.pipeline import pipeline, tracking
 
-    return getattr(pipeline, name)
+    return getattr(tracking if name == "track" else pipeline, name)

@@ -30,6 +30,24 @@ from realtime_cropzoom.types import Box, Detection, Float32, FrameMeta
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """Options of the detector stage, for one run."""
+
+    rule: BoxRule
+    """Makes boxes from keypoints."""
+    sizes: BoxSizes | None = None
+    """Warns if the first boxes do not fit the pose model; None for no check."""
+    gaps: Gaps | None = None
+    """Frames before which others are missing, where a context model starts again; None in a live run."""
+    every: int = 1
+    """A detection is made for each frame whose index is a multiple of this."""
+    max_fps: float | None = None
+    """Maximum number of detections per second; None for no limit."""
+    restart: bool = False
+    """Whether the stage starts again after an error."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
     """A frame whose model input is ready; its place in the ring is given back already."""
@@ -49,16 +67,18 @@ class DetectStage(Stage):
         reader: NewestReader | OrderedReader,
         slot: BoxSlot,
         control: RunControl,
-        *,
-        rule: BoxRule,
-        every: int,
-        max_fps: float | None,
-        sizes: BoxSizes | None = None,
-        gaps: Gaps | None = None,
-        restart: bool = False,
+        options: DetectOptions,
     ) -> None:
-        """``sizes`` judges the first boxes; at ``gaps`` what a context model sees begins again."""
-        super().__init__("detect", control, restart=restart)
+        """Create the stage without starting it.
+
+        Args:
+            model: The detector.
+            reader: Reads the frames from the ring.
+            slot: Receives the detections.
+            control: Control of the run.
+            options: Options of the stage.
+        """
+        super().__init__("detect", control, restart=options.restart)
         self._model = model
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
@@ -67,10 +87,10 @@ class DetectStage(Stage):
         """The last one there was, whether or not a frame wanted its answer."""
         self._reader = reader
         self._slot = slot
-        self._rule, self._sizes = rule, sizes
-        self._gaps = deque(gaps.before if gaps is not None and model.reach else ())
-        self._every = every
-        self._min_interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
+        self._rule, self._sizes = options.rule, options.sizes
+        self._gaps = deque(options.gaps.before if options.gaps is not None and model.reach else ())
+        self._every = options.every
+        self._min_interval_ns = 0 if options.max_fps is None else round(1e9 / options.max_fps)
         self.latency = Histogram()
         self.rate = Rate()
         self.count = 0

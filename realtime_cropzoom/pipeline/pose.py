@@ -13,7 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Protocol
 
@@ -29,7 +29,7 @@ from realtime_cropzoom.inference.presence import PoseJudge, judged
 from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
-from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader, Ring
+from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints
@@ -55,6 +55,22 @@ class RecordSink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PoseOptions:
+    """Options of the pose stage, for one run: judge and filter keep a state."""
+
+    edge: Edge
+    """Content of the crop beyond the edge of the frame."""
+    judge: PoseJudge
+    """Judges whether a pose is plausible, and decides the state of each frame."""
+    pose_filter: PoseFilter | None = None
+    """Filters the poses; None for no filter."""
+    gaps: Gaps = field(default_factory=Gaps)
+    """Frames before which others are missing. There a context model starts a new sequence."""
+    restart: bool = False
+    """Whether the stage starts again after an error."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cropped:
     """A frame whose model input is ready; its place in the ring is given back already."""
@@ -74,37 +90,37 @@ class PoseStage(Stage):
     def __init__(
         self,
         model: Model,
-        ring: Ring,
         reader: OrderedReader,
         slot: BoxSlot,
         sinks: Sequence[RecordSink],
         control: RunControl,
-        *,
-        edge: Edge,
-        restart: bool = False,
-        judge: PoseJudge,
-        pose_filter: PoseFilter | None = None,
+        options: PoseOptions,
         on_box: Callable[[FrameMeta, ActiveBox], None] | None = None,
-        gaps: Gaps | None = None,
     ) -> None:
-        """``gaps`` says where frames are missing: there what a context model sees ends, and begins again.
+        """Create the stage without starting it.
 
-        ``on_box`` is told the box of each frame that waits for its answer, when it begins to.
-
-        A frame may wait for its answer longer than the ring holds its pixels: who needs those must not wait for
-        the record. In lockstep such a wait would never end, because the ring waits for its readers.
+        Args:
+            model: The pose model.
+            reader: Reads the frames from the ring.
+            slot: Returns the box of each frame.
+            sinks: Receive the record of each frame, in this order.
+            control: Control of the run.
+            options: Options of the stage.
+            on_box: Receives the box of each frame that waits for its result, when the wait begins. A frame may wait
+                longer than the ring holds its pixels, so a thread that needs them must not wait for the record. In
+                lockstep such a wait would never end, because the ring waits for its readers.
         """
-        super().__init__("pose", control, restart=restart)
+        super().__init__("pose", control, restart=options.restart)
         self._model = model
-        self._ring = ring
+        self._ring = reader.ring
         self._reader = reader
         self._slot = slot
         self._sinks = sinks
-        self._edge = edge
-        self._judge = judge
-        self._filter = pose_filter
+        self._edge: Edge = options.edge
+        self._judge = options.judge
+        self._filter = options.pose_filter
         self._on_box = on_box
-        self._gaps = deque(gaps.before if gaps is not None and model.reach else ())
+        self._gaps = deque(options.gaps.before if model.reach else ())
         self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
         # As many as the window holds: by the time one is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])

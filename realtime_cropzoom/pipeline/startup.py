@@ -1,71 +1,200 @@
-"""What a user should know before the first frame, a line each."""
+"""Startup: decides everything about a run before it leaves anything behind.
+
+``plan_run`` loads the models, reads the calibration and the schedule, and checks that settings, source and models fit
+together. It starts no thread and writes no file, so a refusal costs nothing. ``build`` makes the stages from the plan.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.config.settings import NONE, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
-from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_spec import Role, model_path
-from realtime_cropzoom.inference.schedule import FileSchedule, Schedule
-from realtime_cropzoom.messaging.endpoints import is_local
-from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
+from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.pipeline.detect import DetectOptions
+from realtime_cropzoom.pipeline.pose import PoseOptions
+from realtime_cropzoom.pipeline.source_reader import CaptureOptions
+from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes
+from realtime_cropzoom.sessions.folder import file_stem
+from realtime_cropzoom.sessions.schedule_file import read_schedule
+from realtime_cropzoom.sinks.csv_writer import CsvOptions
+from realtime_cropzoom.sinks.recorder import check_copy
+from realtime_cropzoom.sinks.zmq_publisher import PublishOptions
 from realtime_cropzoom.sources.base import SourceInfo
+from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
+from realtime_cropzoom.sources.recording_table import find_gaps
+
+_LOCKSTEP_SLOTS = 8
+"""Number of slots of the ring in lockstep, where the writer waits for the readers."""
+_SPARE_SLOTS = 6
+"""Number of slots beyond ``max_lag`` in a live run: for the leases, and for the frame that is being written."""
 
 
-def model_notes(role: Role, model: Model, settings: Settings, fps: float | None) -> list[str]:
-    """Return what there is to say of a model; ``fps`` is the source's, None where it does not say."""
-    given = settings.pose if role == "pose" else settings.detector
-    notes = [
-        f"{role} model: {given} on {model.session.provider}, {model.size[0]}x{model.size[1]}, "
-        f"keypoints {', '.join(model.keypoint_names)}"
-    ]
-    if model.file.chosen:
-        notes.append(model.file.chosen)
-    if model.reach and settings.pace == "realtime":
-        notes.append(_says_when(role, model.reach, settings, fps))
-    if model.file.kind == "regression":
-        so = "null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to its keypoints"
-        notes.append(f"the {role} model is a regression model and knows no likelihood: {so}")
-    return notes
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that is decided before the first frame."""
+
+    settings: Settings
+    info: SourceInfo
+    """Properties of the source; its name is fit for file names."""
+    models: Models
+    box_rule: BoxRule | None
+    """Makes boxes from detections; None if the run replays a schedule."""
+    schedule: Schedule
+    gaps: Gaps
+    """Frames that the source lacks; none unless a context model sees a recording with gaps."""
+    calibration: Calibration | None
+    notes: tuple[str, ...]
+    """Messages for the user, one line each."""
+    problems: tuple[str, ...]
+    """Problems that are known before the first frame, for the summary."""
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether each stage waits for the one before it, so that no frame is skipped."""
+        return self.settings.pace == "fast"
+
+    @property
+    def restart(self) -> bool:
+        """Whether a failed stage starts again. In lockstep it does not, because a replay must be reproducible."""
+        return self.settings.on_failure == "restart" and not self.lockstep
+
+    @property
+    def ring_slots(self) -> int:
+        """Number of frames in the ring."""
+        s = self.settings
+        return _LOCKSTEP_SLOTS if self.lockstep else s.max_lag + _SPARE_SLOTS + (s.record_buffer + 2) * s.recording
+
+    @property
+    def max_lag(self) -> int | None:
+        """Number of frames that the pose stage may fall behind; None in lockstep, where the source waits for it."""
+        return None if self.lockstep else self.settings.max_lag
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """(width, height) of recorded crops in pixels."""
+        rule = self.box_rule
+        return self.models.pose.size if rule is None or rule.crop_size is None else (rule.crop_size,) * 2
+
+    def pose_options(self) -> PoseOptions:
+        """Return the options of the pose stage, with a new judge and a new filter."""
+        s, pose = self.settings, self.models.pose
+        return PoseOptions(
+            edge=s.edge,
+            judge=s.pose_judge(pose.presence),
+            pose_filter=s.pose_filter(len(pose.keypoint_names)),
+            gaps=self.gaps,
+            restart=self.restart,
+        )
+
+    def detect_options(self, rule: BoxRule) -> DetectOptions:
+        """Return the options of the detector stage."""
+        s = self.settings
+        return DetectOptions(
+            rule=rule,
+            sizes=BoxSizes(self.models.pose.expected_side if rule.crop_size is None else None),
+            gaps=self.gaps if self.lockstep else None,
+            every=s.detector_every if self.lockstep else 1,
+            max_fps=None if self.lockstep else s.detector_max_fps,
+            restart=self.restart,
+        )
+
+    def publish_options(self) -> PublishOptions | None:
+        """Return the options of the publisher; None if nothing is published."""
+        s = self.settings
+        if s.publish == NONE:
+            return None
+        return PublishOptions(
+            endpoint=s.publish,
+            latest_endpoint=None if s.publish_latest == NONE else s.publish_latest,
+            echo_endpoint=s.echo_endpoint(),
+            encoding=s.encoding,
+            lockstep=self.lockstep,
+            max_age_ms=None if self.lockstep else s.max_age_ms,
+        )
+
+    def csv_options(self) -> CsvOptions:
+        """Return the options of the CSV writer."""
+        pose = self.models.pose
+        return CsvOptions(
+            name=self.info.name,
+            keypoint_names=pose.keypoint_names,
+            scorer=pose.file.scorer,
+            lockstep=self.lockstep,
+            calibration=self.calibration,
+        )
 
 
-def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = None) -> list[str]:
-    """Return what is wrong with the size of the boxes, as far as that is known before the first frame."""
-    expected = pose.expected_side
-    if rule is None:
-        note = expected.warning(schedule.sides()) if isinstance(schedule, FileSchedule) else None
-    elif rule.crop_size is not None:
-        note = expected.warning([rule.crop_size])
-    else:
-        note = expected.unsaid(DEFAULT_CROP_RATIO, rule.min_box) if rule.crop_ratio is None else None
-    return [] if note is None else [note]
+def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
+    """Load and check what a run needs.
+
+    Args:
+        settings: The settings of the run.
+        info: Properties of the open source.
+
+    Raises:
+        ConfigError: if settings, source and models do not fit together.
+        ModelError: if a model is missing or cannot be used.
+        ScheduleError: if the box file cannot be used.
+    """
+    info = replace(info, name=file_stem(info.name))
+    _check_pace(settings, info)
+    check_copy(settings, info)
+    models = Models(
+        pose=load_model(settings, "pose"), detector=None if settings.schedule else load_model(settings, "detector")
+    )
+    notes = [*info.notes, *model_notes("pose", models.pose, settings, info.fps)]
+    check_crop_size(settings, info)
+    check_filter(settings, info)
+    calibration = load_calibration(settings, info)
+    rule = None
+    if models.detector is not None:
+        notes += model_notes("detector", models.detector, settings, info.fps)
+        rule = settings.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
+    schedule = _make_schedule(settings)
+    notes += box_notes(models.pose, rule, schedule)
+    from_begin = settings.start_s == 0 and not settings.loop
+    gaps = find_gaps(settings.source, schedule) if models.reach and from_begin else Gaps()
+    problem = gaps.problem(str(settings.source))
+    return RunPlan(
+        settings, info, models, rule, schedule, gaps, calibration, tuple(notes), (problem,) if problem else ()
+    )
 
 
-def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:
-    """Return what there is to say of who can listen; nothing where it is this machine alone."""
-    if keys is not None:
-        clients = sorted(allowed_clients(keys.clients).values())
-        if clients:
-            return [f"only those with a key can listen: {', '.join(clients)}"]
-        return [
-            f"nobody can listen: no client has a key; make one with 'cropzoom keys {settings.key_folder} --client NAME'"
-        ]
-    if all(map(is_local, settings.endpoints().values())):
-        return []
-    return ["anybody who can reach this machine can listen (insecure)"]
+def capture_options(settings: Settings) -> CaptureOptions:
+    """Return the options of the capture, which starts before there is a plan."""
+    return CaptureOptions(
+        realtime=settings.pace != "fast",
+        frames=settings.frames,
+        speed=settings.speed,
+        reconnect=ReconnectPolicy(settings.reconnect_for_s, settings.changed == "adapt"),
+        stall_after_ms=settings.stall_after_ms,
+    )
 
 
-def _says_when(role: Role, reach: int, settings: Settings, fps: float | None) -> str:
-    """How late a context model is. The pose waits for the next frames, the detector for the next that it takes."""
-    what, frames = ("poses", "frames") if role == "pose" else ("boxes", "frames that it takes")
-    rate = fps
-    if role == "detector":
-        rate = min(fps or settings.detector_max_fps, settings.detector_max_fps)
-    in_ms = f", at least {reach * 1000 / rate:.0f} ms at {rate:.4g} fps" if rate else ""
-    return f"the {role} model is a context model: its {what} come {reach} {frames} late{in_ms}"
+def _make_schedule(settings: Settings) -> Schedule:
+    if settings.schedule is not None:
+        return read_schedule(settings.schedule, settings.source)
+    if settings.pace == "fast":
+        return LockstepSchedule(settings.state_limits(), settings.detector_every)
+    return LatestSchedule(settings.state_limits())
+
+
+def _check_pace(settings: Settings, info: SourceInfo) -> None:
+    if info.live and settings.pace == "fast":
+        raise ConfigError(
+            f"pace is fast, but {info.name} is a live source; expected a recording. Leave out --pace fast"
+        )
+    if info.live and settings.speed != 1:
+        raise ConfigError(
+            f"speed is {settings.speed:g}, but {info.name} is a live source; expected a recording. Leave out speed"
+        )
 
 
 def load_model(settings: Settings, role: Role, *, threads: int | None = None) -> Model:

@@ -166,14 +166,14 @@ class OrderedReader:
     """Takes frames in order. The docstring of the module explains ``max_lag`` (frames)."""
 
     def __init__(self, ring: Ring, max_lag: int | None) -> None:
-        self._ring = ring
+        self.ring = ring
         self.max_lag = max_lag
         self.next_index = 0
         ring._readers.append(self)
 
     def take(self, timeout_s: float) -> Lease | None:
         """Return the next frame, or None if none came within ``timeout_s`` (s). Raises EndOfStream."""
-        ring = self._ring
+        ring = self.ring
         with ring._lock:
             if ring.newest < self.next_index and not ring._closed:
                 ring._arrived.wait_for(lambda: ring.newest >= self.next_index or ring._closed, timeout_s)
@@ -191,7 +191,7 @@ class OrderedReader:
 
     def _choose(self) -> int:
         """Return the index of the next frame to take, among the frames in the ring."""
-        ring, first = self._ring, self.next_index
+        ring, first = self.ring, self.next_index
         if self.max_lag is not None and (ring.newest - first > self.max_lag or first not in ring._held):
             return ring.newest
         return first
@@ -206,7 +206,7 @@ class TrailingReader(OrderedReader):
 
     def take_frame(self, index: int) -> Lease | None:
         """Return frame ``index``, or None if it was overwritten. Later calls must not ask for earlier frames."""
-        ring = self._ring
+        ring = self.ring
         with ring._lock:
             self.next_index = index + 1
             lease = ring._lease(index, []) if index in ring._held else None
@@ -214,4 +214,4 @@ class TrailingReader(OrderedReader):
             return lease
 
     def _choose(self) -> int:
-        return next((index for index in self._ring._held if index >= self.next_index), self._ring.newest)
+        return next((index for index in self.ring._held if index >= self.next_index), self.ring.newest)

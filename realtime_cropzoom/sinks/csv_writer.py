@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_cropzoom.calibration.calibration import Calibration
@@ -50,52 +51,60 @@ TIMING_COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """Options of the CSV files."""
+
+    name: str
+    """Stem of the file names."""
+    keypoint_names: tuple[str, ...]
+    """Keypoints, in the order of the columns."""
+    scorer: str
+    """Name for the first header row of the poses."""
+    lockstep: bool = False
+    """Whether a full queue makes the pose stage wait, instead of dropping records."""
+    calibration: Calibration | None = None
+    """Conversion from pixels to cm for ``<name>_cm.csv``; without one that file is not written."""
+
+
 class CsvSink(Sink):
     """Writes one row per record to each of the files."""
 
     def __init__(
         self,
         folder: Path,
-        name: str,
-        keypoint_names: tuple[str, ...],
-        scorer: str,
         control: RunControl,
-        *,
-        lockstep: bool,
+        options: CsvOptions,
         publications: PublicationTimes | None = None,
-        calibration: Calibration | None = None,
     ) -> None:
         """Create the files with their headers.
 
         Args:
             folder: Folder of the run.
-            name: Stem of the file names.
-            keypoint_names: Keypoints, in the order of the columns.
-            scorer: Name for the first header row of the poses.
             control: Control of the run.
-            lockstep: Whether a full queue makes the pose stage wait, instead of dropping records.
+            options: Options of the files.
             publications: Reports of the publisher, for which rows wait; None if nothing is published.
-            calibration: Conversion from pixels to cm for ``<name>_cm.csv``; without one that file is not written.
 
         Raises:
             SinkError: if a file cannot be created.
         """
-        super().__init__("write", control, limit=_QUEUE, wait_when_full=lockstep)
+        super().__init__("write", control, limit=_QUEUE, wait_when_full=options.lockstep)
+        names, calibration = options.keypoint_names, options.calibration
         self._missing_reported = False
-        self.quality = PoseQuality(keypoint_names)
+        self.quality = PoseQuality(names)
         """Plausibility of the poses. It is counted in this thread because no other thread waits for it."""
         self._publications = publications
         self._records = PublishedRecords(publications)
-        self._blank_pose = blank_cells(len(keypoint_names))
+        self._blank_pose = blank_cells(len(names))
         self._calibration = calibration
-        poses = pose_header(keypoint_names, scorer)
+        poses = pose_header(names, options.scorer)
         files = {"": poses, "_bbox": BBOX_COLUMNS + "\n", "_timing": TIMING_COLUMNS + "\n"}
         if calibration is not None:
             files[CM] = poses
         self._files: list[RowFile] = []
         try:
             for suffix, header in files.items():
-                self._files.append(RowFile(folder / f"{name}{suffix}.csv", header))
+                self._files.append(RowFile(folder / f"{options.name}{suffix}.csv", header))
         except SinkError:
             for file in self._files:
                 file.close()

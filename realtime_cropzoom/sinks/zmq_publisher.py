@@ -8,6 +8,7 @@ slow subscriber loses messages at the socket and detects that by gaps in ``seq``
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -64,9 +65,27 @@ class StatusProvider(Protocol):
         """Return the state of the stream: whether frames arrive."""
         ...
 
-    def last_word(self) -> EndMessage:
+    def end_message(self) -> EndMessage:
         """Return the end message, once all records are published."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOptions:
+    """Options of the publisher."""
+
+    endpoint: str
+    """Endpoint of all topics."""
+    latest_endpoint: str | None = None
+    """Endpoint of the newest pose; None for no such socket."""
+    echo_endpoint: str | None = None
+    """Endpoint of the time sync server, which the hello message announces; None for no server."""
+    encoding: Encoding = "json"
+    """Encoding of the messages."""
+    lockstep: bool = False
+    """Whether a full queue makes the pose stage wait, instead of dropping records."""
+    max_age_ms: float | None = None
+    """Age (ms) of a frame above which its pose is not sent but counted as dropped; None for no limit."""
 
 
 class ZmqSink(Sink):
@@ -74,42 +93,35 @@ class ZmqSink(Sink):
 
     def __init__(
         self,
-        endpoint: str,
-        latest_endpoint: str | None,
-        speaker: StatusProvider,
+        reporter: StatusProvider,
         control: RunControl,
+        options: PublishOptions,
         *,
-        encoding: Encoding,
-        lockstep: bool,
-        max_age_ms: float | None = None,
-        echo_endpoint: str | None = None,
         security: Security | None = None,
         publications: PublicationTimes | None = None,
     ) -> None:
         """Create the publisher without binding its sockets.
 
         Args:
-            endpoint: Endpoint of all topics.
-            latest_endpoint: Endpoint of the newest pose; None for no such socket.
-            speaker: Provides the messages that describe the run.
+            reporter: Provides the messages that describe the run.
             control: Control of the run.
-            encoding: Encoding of the messages.
-            lockstep: Whether a full queue makes the pose stage wait, instead of dropping records.
-            max_age_ms: Age (ms) of a frame above which its pose is not sent but counted as dropped; None for no limit.
-            echo_endpoint: Endpoint of the time sync server, which the hello message announces; None for no server.
+            options: Options of the publisher.
             security: Keys for all endpoints. Without them the endpoints must be local to this machine.
             publications: Receives the time at which each message is sent; None for new ones.
         """
-        super().__init__("publish", control, limit=_QUEUE, wait_when_full=lockstep)
-        self._endpoints = (endpoint, latest_endpoint)
-        self._speaker = speaker
-        self._identity = speaker.identity
-        self._hello = msgspec.structs.replace(speaker.hello(), clock=clock_id())
+        super().__init__("publish", control, limit=_QUEUE, wait_when_full=options.lockstep)
+        self._endpoints = (options.endpoint, options.latest_endpoint)
+        self.reporter = reporter
+        """Provides the messages that describe the run. Replaced once, when the stages exist."""
+        self._identity = reporter.identity
+        self._hello = msgspec.structs.replace(reporter.hello(), clock=clock_id())
         self._security = security or Security()
-        self._echo = None if echo_endpoint is None else EchoServer(echo_endpoint, security=self._security)
-        self._encoding: Encoding = encoding
+        self._echo = (
+            None if options.echo_endpoint is None else EchoServer(options.echo_endpoint, security=self._security)
+        )
+        self._encoding: Encoding = options.encoding
         self._binding = Started()
-        self._max_age_ns = None if max_age_ms is None else round(max_age_ms * 1e6)
+        self._max_age_ns = None if options.max_age_ms is None else round(options.max_age_ms * 1e6)
         self.publications = publications or PublicationTimes()
         """When each message was sent, for the CSV writer."""
         self.too_old = 0
@@ -194,7 +206,7 @@ class ZmqSink(Sink):
     def _publish_all(self, guard: ConnectionGuard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         self._send(poses, self._hello)
         beat_ns, greet_ns = now_ns() + _HEARTBEAT_NS, 0
-        stream, ended = self._speaker.stream(), False
+        stream, ended = self.reporter.stream(), False
         while not ended:
             records, ended = self._take_all(max(0.0, min(0.1, (beat_ns - now_ns()) / 1e9)))
             for record in records:
@@ -216,15 +228,15 @@ class ZmqSink(Sink):
                 greet_ns = now_ns() + _GREET_NS
             before, stream = stream, self._stream(stream)
             if now_ns() >= beat_ns or stream is not before:  # report at once that frames stopped arriving
-                self._send(poses, msgspec.structs.replace(self._speaker.status(), stream=stream.value))
+                self._send(poses, msgspec.structs.replace(self.reporter.status(), stream=stream.value))
                 beat_ns = now_ns() + _HEARTBEAT_NS
         self.publications.close()  # here already: closing the sockets may take as long as _LINGER_MS
-        self._send(poses, self._speaker.status())
-        self._send(poses, self._speaker.last_word())
+        self._send(poses, self.reporter.status())
+        self._send(poses, self.reporter.end_message())
 
     def _stream(self, before: StreamState) -> StreamState:
         """Return the state of the stream, but not ENDED before the last poses are sent: they must not look old."""
-        stream = self._speaker.stream()
+        stream = self.reporter.stream()
         return before if stream is StreamState.ENDED else stream
 
     def _greet(self, guard: ConnectionGuard, poses: zmq.Socket[bytes]) -> None:

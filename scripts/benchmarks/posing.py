@@ -18,7 +18,7 @@ from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record,
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.runtime.worker import RunControl
-from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import PublishOptions, ZmqSink
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State, StreamState
 
@@ -132,7 +132,7 @@ class _Speaker:
     def stream(self) -> StreamState:
         return StreamState.LIVE
 
-    def last_word(self) -> EndMessage:
+    def end_message(self) -> EndMessage:
         return EndMessage(1, self.identity.run, _CAMERA, "finished", self._counts(), now_ns())
 
     def _counts(self) -> Counts:
@@ -204,7 +204,7 @@ class _Feed:
 
 def _publish(pipe: Connection, fps: float, endpoint: str, latest: str | None) -> None:
     control, speaker, times = RunControl(), _Speaker(fps), _SendTimes()
-    sink = ZmqSink(endpoint, latest, speaker, control, encoding="json", lockstep=False, publications=times)
+    sink = ZmqSink(speaker, control, PublishOptions(endpoint, latest), publications=times)
     feed = _Feed(fps, sink, speaker, times)
     sink.start()
     sink.wait_bound()

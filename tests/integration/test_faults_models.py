@@ -247,9 +247,8 @@ def test_however_slow_the_detector_a_box_is_at_most_two_inferences_and_a_frame_o
     memory: list[int] = []
 
     def newest() -> int:
-        stages = pipelines[0]._stages
-        assert stages is not None
-        return stages.ring.newest
+        status = pipelines[0].progress()
+        return status.counts.captured + status.backlog - 1
 
     def detect(_: int) -> None:
         begun = newest()

@@ -89,8 +89,7 @@ def test_the_hello_names_the_filter(tmp_path: Path) -> None:
     for name, said in (("one_euro", "one_euro"), ("none", None)):
         settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest="none", filter=name)
         pipeline = run_to_end(settings, Film(2))
-        assert pipeline._account is not None
-        assert pipeline._account.hello().filter == said
+        assert pipeline.hello().filter == said
 
 
 def test_a_session_without_a_filter_can_be_given_one(tmp_path: Path) -> None:

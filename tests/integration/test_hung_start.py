@@ -34,7 +34,7 @@ def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.
         raise FileNotFoundError(2, "No such file or directory", str(path))
 
     monkeypatch.setattr(Path, "mkdir", hang)
-    for module in ("pipeline.pipeline", "multicamera.supervisor", "runtime.started"):
+    for module in ("pipeline.run_folder", "multicamera.supervisor", "runtime.started"):
         monkeypatch.setattr(f"realtime_cropzoom.{module}.in_time", partial(in_time, timeout_s=0.3))
     yield thaws
     thaws.set()
@@ -72,7 +72,7 @@ def test_what_is_done_in_time_gives_its_result_or_its_error(caplog: pytest.LogCa
 
 
 def test_a_start_that_waits_says_what_for(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(started, "_SAID_AFTER_S", 0.0)
+    monkeypatch.setattr(started, "_LOG_AFTER_S", 0.0)
     thaws = threading.Event()
     with caplog.at_level(logging.WARNING), pytest.raises(SinkError, match="stopped before the folder out was ready"):
         in_time("the folder out", lambda: thaws.wait(LONG_S), stopped=lambda: bool(caplog.records))

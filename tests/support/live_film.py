@@ -17,7 +17,7 @@ from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
-from realtime_cropzoom.types import UInt8
+from realtime_cropzoom.types import StreamState, UInt8
 from support.pipelines import LONG_S, Film
 
 
@@ -180,7 +180,7 @@ def listen(
                 if isinstance(message, HelloMessage):
                     start.let_go()
                 each(message)
-                if pipeline.control.stop.is_set() or not pipeline._capture.is_alive():
+                if pipeline.control.stop.is_set() or pipeline.progress().stream == StreamState.ENDED:
                     error = error or _joined(pipeline)  # the end message comes once somebody ends the threads
     finally:
         pipeline.stop("the test gave up")

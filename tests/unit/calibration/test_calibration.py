@@ -416,8 +416,7 @@ def test_the_hello_names_the_unit(arena: Path, tmp_path: Path) -> None:
     for calibration, unit in ((arena, "cm"), (None, None)):
         settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest="none", calibration=calibration)
         pipeline = run_to_end(settings, Film(2))
-        assert pipeline._account is not None
-        assert pipeline._account.hello().arena_unit == unit
+        assert pipeline.hello().arena_unit == unit
 
 
 def test_frames_of_another_size_are_refused_and_leave_nothing(arena: Path, tmp_path: Path) -> None:

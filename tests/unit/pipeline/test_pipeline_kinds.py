@@ -35,7 +35,7 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.messaging.message import PoseMessage, encode
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.pipeline.startup import model_notes
+from realtime_cropzoom.pipeline.startup_messages import model_notes
 from realtime_cropzoom.types import Box, Keypoints
 
 CONTEXT = "heatmap_mhcrnn"

@@ -101,7 +101,7 @@ def test_a_start_that_fails_at_its_last_step_leaves_nothing(tmp_path: Path, monk
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("realtime_cropzoom.pipeline.pipeline.DetectStage.start", refuse)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.detect.DetectStage.start", refuse)
     settings = make_settings(tmp_path, publish=ANY_PORT, record="h264")
     pipeline = Pipeline(settings, lambda: Film(ENDLESS))
     with pytest.raises(RuntimeError, match="new thread"):

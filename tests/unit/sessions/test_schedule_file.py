@@ -12,7 +12,7 @@ from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER
 from realtime_cropzoom.runtime.records import FrameOutcome, Record
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.schedule_file import read_schedule_file
-from realtime_cropzoom.sinks.csv_writer import CsvSink
+from realtime_cropzoom.sinks.csv_writer import CsvOptions, CsvSink
 from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, Keypoints, State
 
 BOX = Box(9, -9, 64, 64)
@@ -32,7 +32,7 @@ def record(index: int, active: ActiveBox, outcome: FrameOutcome = FrameOutcome.P
 
 def write_files(folder: Path, records: list[Record]) -> Path:
     """Let the real sink write the files of a run, and return the box file."""
-    sink = CsvSink(folder, "clip", ("nose",), "tracker", RunControl(), lockstep=True)
+    sink = CsvSink(folder, RunControl(), CsvOptions("clip", ("nose",), "tracker", lockstep=True))
     sink.start()
     for each in records:
         sink.put(each)

@@ -1,0 +1,145 @@
+"""Builder: makes the stages of a run from its plan, and takes all back if one of them is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from realtime_cropzoom.calibration.calibration import calibration_yaml
+from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.messaging.keys import read_server_keys
+from realtime_cropzoom.messaging.security import Security
+from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.pose import PoseStage, RecordSink
+from realtime_cropzoom.pipeline.run_folder import RunFolder
+from realtime_cropzoom.pipeline.stages import SINK_JOIN_TIMEOUT_S, StageSet, end_sink
+from realtime_cropzoom.pipeline.startup import RunPlan
+from realtime_cropzoom.pipeline.startup_messages import listener_notes
+from realtime_cropzoom.pipeline.status import RunDescription, StartingReporter
+from realtime_cropzoom.pipeline.watchdog import Watchdog
+from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.queues import QueueSink
+from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
+from realtime_cropzoom.runtime.worker import RunControl
+from realtime_cropzoom.sessions.folder import CALIBRATION
+from realtime_cropzoom.sinks.csv_writer import CsvSink
+from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, make_recorders
+from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
+
+logger = logging.getLogger(__name__)
+
+
+class StageBuilder:
+    """Builds the stages of one run.
+
+    The order is that of what can be refused: the publisher binds its endpoints before there is a folder, and the
+    files are open before the first frame.
+    """
+
+    def __init__(self, description: RunDescription, control: RunControl, folder: RunFolder) -> None:
+        self._plan: RunPlan = description.plan
+        self._description = description
+        self._control = control
+        self._folder = folder
+        self.notes: list[str] = []
+        """Messages for the user about the publisher, one line each."""
+
+    def build(self, capture: CaptureStage, *, tracked: bool) -> StageSet:
+        """Build all stages. The publisher and the recorders run already; ``StageSet.start`` starts the others.
+
+        Args:
+            capture: The capture stage, whose source is open.
+            tracked: Whether a script receives the messages, too.
+
+        Raises:
+            SinkError: if an endpoint cannot be bound, or a file or folder cannot be made.
+            ConfigError: if the keys or the endpoints are refused.
+        """
+        plan, control = self._plan, self._control
+        ring = Ring(plan.ring_slots, plan.info.height, plan.info.width)
+        with ExitStack() as undo:
+            publish = self._start_publisher()
+            if publish is not None:
+                undo.callback(end_sink, publish)
+            folder = self._make_folder()
+            recorders = self._start_recorders(ring, folder, undo)
+            write = self._folder.in_time(lambda: self._open_files(folder, publish))
+            script = QueueSink(control, lockstep=plan.lockstep) if tracked else None
+            slot = BoxSlot(plan.schedule)
+            sinks = [sink for sink in (publish, write, script, *recorders) if sink is not None]
+            pose = self._pose_stage(ring, slot, sinks, recorders)
+            detect = self._detect_stage(ring, slot)
+            watchdog = self._watchdog(capture, detect, pose, write)
+            stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog)
+            undo.pop_all()
+        return stages
+
+    def _start_publisher(self) -> ZmqSink | None:
+        s, options = self._plan.settings, self._plan.publish_options()
+        if options is None:
+            return None
+        security = Security(None if s.key_folder is None else read_server_keys(s.key_folder), s.insecure)
+        sink = ZmqSink(StartingReporter(self._description, self._control), self._control, options, security=security)
+        sink.start()
+        try:
+            sink.wait_bound()
+        except SinkError as error:
+            sink.join(SINK_JOIN_TIMEOUT_S)
+            if not s.publish_optional:
+                raise
+            logger.warning("%s; going on with files alone", error)
+            return None
+        self.notes += listener_notes(s, security.keys)
+        echo = "" if sink.echo is None else f"; clock echo at {sink.echo}"
+        self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}{echo}")
+        return sink
+
+    def _make_folder(self) -> Path:
+        folder, calibration = self._folder.make(self._plan.info.name), self._plan.calibration
+        if calibration is not None:
+            text = calibration_yaml(calibration)
+            self._folder.in_time(lambda: self._folder.save(CALIBRATION, text))
+        return folder
+
+    def _start_recorders(self, ring: Ring, folder: Path, undo: ExitStack) -> tuple[Recorder, ...]:
+        plan = self._plan
+        recorders = make_recorders(plan.settings, plan.info, ring, plan.crop_size, folder, self._control)
+        for recorder in recorders:
+            recorder.start()
+            undo.callback(end_sink, recorder)
+        for recorder in recorders:
+            recorder.recording.wait_open(self._control.stop.is_set)
+        return recorders
+
+    def _open_files(self, folder: Path, publish: ZmqSink | None) -> CsvSink:
+        publications = None if publish is None else publish.publications
+        sink = CsvSink(folder, self._control, self._plan.csv_options(), publications)
+        self._folder.save("config.yaml", self._plan.settings.to_yaml())
+        return sink
+
+    def _pose_stage(
+        self, ring: Ring, slot: BoxSlot, sinks: Sequence[RecordSink], recorders: tuple[Recorder, ...]
+    ) -> PoseStage:
+        plan = self._plan
+        on_box = next((recorder.show for recorder in recorders if isinstance(recorder, CropRecorder)), None)
+        reader = OrderedReader(ring, plan.max_lag)
+        return PoseStage(plan.models.pose, reader, slot, sinks, self._control, plan.pose_options(), on_box)
+
+    def _detect_stage(self, ring: Ring, slot: BoxSlot) -> DetectStage | None:
+        plan = self._plan
+        if plan.models.detector is None or plan.box_rule is None:
+            return None
+        reader = OrderedReader(ring, None) if plan.lockstep else NewestReader(ring)
+        return DetectStage(plan.models.detector, reader, slot, self._control, plan.detect_options(plan.box_rule))
+
+    def _watchdog(
+        self, capture: CaptureStage, detect: DetectStage | None, pose: PoseStage, write: CsvSink
+    ) -> Watchdog | None:
+        if self._plan.lockstep:  # there a stage may have to wait for a disk
+            return None
+        watched = [stage for stage in (detect, pose) if stage is not None]
+        limit_s = self._plan.settings.hang_after_s
+        return Watchdog(watched, limit_s, capture.stream, self._control, write, pose.progress)

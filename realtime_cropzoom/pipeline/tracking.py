@@ -1,0 +1,44 @@
+"""``track``: runs the pipeline inside a script, which iterates over the poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.config.resolve import load_settings
+from realtime_cropzoom.config.settings import NONE
+from realtime_cropzoom.messaging.message import PoseMessage
+from realtime_cropzoom.pipeline.pipeline import Pipeline
+
+
+def track(source: str | Path | None = None, *, config: Path | None = None, **settings: Any) -> Iterator[PoseMessage]:
+    """Track a source and yield one message per processed frame.
+
+    A recording is played in real time, as by a camera, and frames are skipped if the machine does not keep up.
+    ``pace="fast"`` takes every frame. Files are written as by ``cropzoom run``; nothing is published unless
+    ``publish`` says where. The run ends with the stream, and when the loop is left.
+
+    Args:
+        source: A video file, a camera or stream, or ``synthetic:arena``; None to take it from ``config``.
+        config: A YAML file with settings.
+        **settings: The settings of ``docs/reference/settings.md``; they go before those of ``config``.
+
+    Yields:
+        The message of each processed frame, in the order of capture.
+
+    Raises:
+        CropzoomError: as ``Pipeline.start`` does, and the error that ended the run early.
+    """
+    flags: dict[str, Any] = {"publish": NONE, **settings}
+    if source is not None:
+        flags["source"] = str(source)
+    pipeline = Pipeline(load_settings(flags, config))
+    pipeline.start(tracked=True)
+    try:
+        yield from pipeline.messages()
+    except BaseException:  # the loop was left, or Ctrl-C came while it waited: an endless source must stop
+        pipeline.stop()
+        raise
+    finally:
+        pipeline.join()
