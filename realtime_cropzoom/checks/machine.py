@@ -15,7 +15,8 @@ import zmq
 
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.clock import unix_offset_ns
-from realtime_cropzoom.config.settings import AUTO, NONE, Settings
+from realtime_cropzoom.config.group import AUTO, NONE
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, plainly
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys

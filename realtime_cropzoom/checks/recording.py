@@ -9,7 +9,7 @@ from statistics import median
 
 from realtime_cropzoom.checks.models import CheckedModels
 from realtime_cropzoom.checks.result import CheckResult, bad, good
-from realtime_cropzoom.config.settings import COPY, NONE
+from realtime_cropzoom.config.group import COPY, NONE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.sinks.recorder import check_copy
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, video_suffix

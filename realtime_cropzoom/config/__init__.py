@@ -2,7 +2,8 @@
 
 In reading order:
 
-* ``settings``: the settings, their defaults and their checks.
+* ``group``, ``input_groups``, ``output_groups``: the settings by group, their defaults and their checks.
+* ``settings``: all groups as one flat set.
 * ``resolve``: combines flags, environment, file and defaults, in this order of precedence.
 * ``overrides``: parses ``section.name=value``.
 * ``multi_camera``: separates a file with several cameras into the settings of each camera.

@@ -21,8 +21,9 @@ from typing import Any
 
 import yaml
 
+from realtime_cropzoom.config.group import AUTO, ENV_PREFIX, NONE
 from realtime_cropzoom.config.resolve import resolve
-from realtime_cropzoom.config.settings import AUTO, CAMERAS, ENV_PREFIX, NONE, Settings
+from realtime_cropzoom.config.settings import CAMERAS, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.endpoints import parse_tcp
 from realtime_cropzoom.yaml_file import read_config

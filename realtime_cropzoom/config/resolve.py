@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import EnvSettingsSource
 
-from realtime_cropzoom.config.settings import CAMERAS, ENV_PREFIX, Settings
+from realtime_cropzoom.config.group import ENV_PREFIX
+from realtime_cropzoom.config.settings import CAMERAS, Settings
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
 from realtime_cropzoom.yaml_file import read_config
 
@@ -44,23 +45,10 @@ def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path
     """
     _check_environment()
 
-    class WithFile(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(from_file)))
-
     try:
-        settings = WithFile(**dict(flags))
+        return Settings(**{**from_file, **EnvSettingsSource(Settings)(), **flags})
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
-    return Settings.model_construct(**dict(settings))
 
 
 def _check_environment() -> None:

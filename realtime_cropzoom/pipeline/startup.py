@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
-from realtime_cropzoom.config.settings import NONE, Settings
+from realtime_cropzoom.config.group import NONE
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.box_size import BoxSizes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from realtime_cropzoom import __version__
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
-from realtime_cropzoom.config.settings import NONE
+from realtime_cropzoom.config.group import NONE
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom.config.group import NONE
 from realtime_cropzoom.config.resolve import load_settings
-from realtime_cropzoom.config.settings import NONE
 from realtime_cropzoom.messaging.message import PoseMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 

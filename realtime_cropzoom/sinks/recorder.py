@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realtime_cropzoom.config.settings import COPY, NONE, Settings
+from realtime_cropzoom.config.group import COPY, NONE
+from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import even
 from realtime_cropzoom.inference.crop import Edge, cut

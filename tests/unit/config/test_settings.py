@@ -177,7 +177,7 @@ def test_everything_wrong_is_said_at_once_a_line_each() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings({"crop_size": 0, "edge": "wrap", "frames": -3})
     lines = str(caught.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["crop_size", "edge", "frames"]
+    assert [line.split(":")[0] for line in lines] == ["frames", "crop_size", "edge"]
 
 
 def test_both_endpoints_may_be_none() -> None:

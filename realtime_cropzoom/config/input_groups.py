@@ -1,0 +1,283 @@
+"""Settings of what goes in and of how it is tracked: the source, the models, the boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from realtime_cropzoom.config.group import DAY_MS, DAYS_S, SettingsGroup
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among
+from realtime_cropzoom.inference.model_spec import SHIPPED, Role
+from realtime_cropzoom.inference.presence import Presence
+from realtime_cropzoom.inference.schedule import StateLimits
+from realtime_cropzoom.sessions.latest import find_boxes
+from realtime_cropzoom.sources.base import SourceOptions
+
+
+class SourceSettings(SettingsGroup):
+    """Where frames come from, and how fast they are taken."""
+
+    source: str | None = Field(
+        default=None,
+        description="video file, folder of images, camera:0, address such as rtsp://…, "
+        "or synthetic:arena[,size=640x480,fps=30,seconds=20,seed=0]; see docs/how-to/sources.md",
+    )
+    camera_size: str | None = Field(
+        default=None,
+        pattern=r"^[1-9]\d{0,5}x[1-9]\d{0,5}$",
+        description="frame size to request from a camera, such as 1280x720",
+    )
+    camera_fps: float | None = Field(
+        default=None, ge=0.001, le=1e6, description="frame rate to request from a camera, in frames per second"
+    )
+    pixel_format: str | None = Field(
+        default=None, description="pixel format to request from a camera, as its driver names it"
+    )
+    exposure_ms: float | None = Field(
+        default=None, ge=0.001, le=DAY_MS, description="exposure time to request from a camera"
+    )
+    gain: float | None = Field(
+        default=None, ge=-1e6, le=1e6, description="gain to request from a camera, in its own unit"
+    )
+    roi: str | None = Field(
+        default=None,
+        pattern=r"^\d{1,6},\d{1,6},[1-9]\d{0,5},[1-9]\d{0,5}$",
+        description="part of the sensor to read out, as x,y,w,h",
+    )
+    trigger: bool = Field(default=False, description="capture each frame at a pulse on the camera's trigger line")
+    open_timeout_s: float = Field(
+        default=10.0, ge=0.001, le=DAYS_S, description="cameras and streams: maximum time to open"
+    )
+    read_timeout_s: float = Field(
+        default=5.0,
+        ge=0.001,
+        le=DAYS_S,
+        description="cameras and streams: maximum time without data; then the connection counts as broken",
+    )
+    reconnect_for_s: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=DAYS_S,
+        description="cameras and streams: end the run if a broken connection does not come back within this time; "
+        "if not set, the run waits",
+    )
+    changed: Literal["refuse", "adapt"] = Field(
+        default="refuse",
+        description="if a camera comes back with another frame size: end the run, or scale to the first size",
+    )
+    stall_after_ms: float = Field(
+        default=500.0,
+        ge=0.001,
+        le=1000,
+        description="live: time without a frame after which the stream is 'stalled', at least that of three frames",
+    )
+    start_s: float = Field(default=0.0, ge=0, le=DAYS_S, description="files: time at which to start")
+    loop: bool = Field(default=False, description="files: start again at the end")
+    speed: float = Field(
+        default=1.0, ge=0.001, le=1000, description="files: playback speed, as a multiple of the recorded speed"
+    )
+    pace: Literal["realtime", "fast"] = Field(
+        default="realtime",
+        description="realtime: play a recording in its own time, as a camera would; fast: as fast as the models run, "
+        "in lockstep, without a dropped frame",
+    )
+    frames: int | None = Field(default=None, gt=0, le=1_000_000_000_000, description="stop after this number of frames")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _source_to_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
+
+    def source_options(self) -> SourceOptions:
+        """Return the options with which the source is opened."""
+        size = None if self.camera_size is None else self.camera_size.split("x")
+        roi = None if self.roi is None else self.roi.split(",")
+        return SourceOptions(
+            size=None if size is None else (int(size[0]), int(size[1])),
+            fps=self.camera_fps,
+            pixel_format=self.pixel_format,
+            exposure_ms=self.exposure_ms,
+            gain=self.gain,
+            roi=None if roi is None else (int(roi[0]), int(roi[1]), int(roi[2]), int(roi[3])),
+            trigger=self.trigger,
+            open_timeout_s=self.open_timeout_s,
+            read_timeout_s=self.read_timeout_s,
+            loop=self.loop,
+            start_s=self.start_s,
+        )
+
+
+class ModelSettings(SettingsGroup):
+    """Which models run, what runs them, and what their answers must look like."""
+
+    detector: str = Field(
+        default=SHIPPED,
+        description="detector model: Lightning Pose model directory, .onnx file of 'cropzoom train', or 'shipped'",
+    )
+    pose: str = Field(
+        default=SHIPPED,
+        description="pose model: Lightning Pose model directory, .onnx file of 'cropzoom train', or 'shipped'",
+    )
+    decoder: Literal["fast", "reference"] = Field(
+        default="fast",
+        description="fast: decode heatmaps around their peaks; reference: exactly as Lightning Pose does",
+    )
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
+        default="auto", description="what runs the models; auto uses CUDA if onnxruntime-gpu is installed"
+    )
+    precision: Literal["fp32", "fp16"] | None = Field(
+        default=None, description="which export of a model directory; if not set, fp32 on a CPU and fp16 on a GPU"
+    )
+    detector_threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the detector")
+    pose_threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the pose model")
+    hang_after_s: float = Field(
+        default=10.0, ge=0.001, le=DAYS_S, description="live: end the run if a model takes longer for one frame"
+    )
+    on_failure: Literal["end", "restart"] = Field(
+        default="end",
+        description="live: if the detector or pose stage fails, end the run, or restart the stage, at most 3 times "
+        "per minute",
+    )
+    detector_min_sharpness: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="a detection counts if enough of its heatmaps have at least this share around one point; if not "
+        "set, the detector's own limit; 0 switches the check off",
+    )
+    pose_min_sharpness: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="the same for poses: a pose that is less sharp is not plausible and never 'tracking'",
+    )
+    pose_min_likelihood: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="a pose is plausible if enough of its keypoints have at least this likelihood; if not set, the "
+        "pose model's own limit, else 0.1 for half of them",
+    )
+    shape_tolerance: float = Field(
+        default=0.4,
+        ge=0,
+        le=1e6,
+        description="a pose is plausible if the distances between its keypoints are at most this share outside of "
+        "those in the training of the pose model; 1000 switches the check off",
+    )
+    jump_limit: float = Field(
+        default=8.0,
+        ge=0.01,
+        le=1e6,
+        description="a pose is not plausible if most keypoints moved faster than this number of box sides per second",
+    )
+
+    @field_validator("detector", "pose", mode="before")
+    @classmethod
+    def _model_to_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
+
+    def presence(self, role: Role, of_model: Presence) -> Presence:
+        """Return what speaks for an animal in the answer of a model.
+
+        Args:
+            role: Role of the model.
+            of_model: The model's own limits; settings take precedence.
+        """
+        if role == "detector":
+            return of_model.with_limits(self.detector_min_sharpness)
+        return of_model.with_limits(self.pose_min_sharpness, self.pose_min_likelihood)
+
+
+class BoxSettings(SettingsGroup):
+    """How boxes are made, which box a frame gets, and how old it may be."""
+
+    crop_size: int | None = Field(
+        default=None, gt=0, le=MAX_SIDE, description="side of the box in frame pixels, rounded up to an even number"
+    )
+    crop_ratio: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=20,
+        description="side of the box, as a multiple of the larger span of the keypoints; if neither crop_size nor "
+        "crop_ratio is set, the size that the pose model was trained with, else a ratio of 2.0",
+    )
+    anchor_keypoints: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None, description="detector keypoints that make the box, separated by commas; if not set, all"
+    )
+    min_likelihood: float = Field(
+        default=0.1, ge=0, le=1, description="detector keypoints with a lower likelihood do not count for the box"
+    )
+    min_box: int = Field(default=32, ge=0, le=MAX_SIDE, description="smallest side of a box in frame pixels")
+    edge: Literal["pad", "clamp"] = Field(
+        default="pad",
+        description="at the edge of the frame: fill the box up with zeros, as in the training of pose models, or cut "
+        "it off",
+    )
+    detector_every: int = Field(default=1, ge=1, le=1_000_000_000, description="lockstep: detect on every N-th frame")
+    detector_max_fps: float = Field(default=30.0, ge=0.001, le=1e6, description="live: maximum detections per second")
+    max_lag: int = Field(
+        default=8,
+        ge=0,
+        le=512,
+        description="live: frames that the pose stage may lag behind before it jumps to the newest",
+    )
+    schedule: Path | None = Field(default=None, description="replay the boxes of this _bbox.csv, without a detector")
+    coast_after_ms: float = Field(
+        default=250.0, ge=0.001, le=DAY_MS, description="the state is 'coasting' if the box is older"
+    )
+    lost_after_ms: float = Field(
+        default=1000.0, ge=0.001, le=DAY_MS, description="the state is 'lost' if the box is older"
+    )
+
+    @field_validator("anchor_keypoints", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+
+    @field_validator("schedule", mode="after")
+    @classmethod
+    def _find_boxes(cls, value: Path | None) -> Path | None:
+        return None if value is None else find_boxes(value)
+
+    @model_validator(mode="after")
+    def _check_boxes(self) -> Self:
+        if self.crop_size is not None and self.crop_ratio is not None:
+            raise ConfigError(
+                f"both crop_size ({self.crop_size}) and crop_ratio ({self.crop_ratio}) are set; give one of them"
+            )
+        if self.lost_after_ms <= self.coast_after_ms:
+            raise ConfigError(
+                f"lost_after_ms is {self.lost_after_ms}; expected more than coast_after_ms ({self.coast_after_ms})"
+            )
+        return self
+
+    def box_rule(self, detector_keypoints: tuple[str, ...], trained_crop_size: int | None) -> BoxRule:
+        """Return the rule that makes boxes from detections.
+
+        Args:
+            detector_keypoints: Names of the detector's keypoints.
+            trained_crop_size: Side of the boxes (frame pixels) in the training of the pose model; None if unknown.
+                It counts if neither size nor ratio is set.
+
+        Raises:
+            ConfigError: if an anchor is not a keypoint of the detector.
+        """
+        places, unknown = anchors_among(self.anchor_keypoints or (), detector_keypoints)
+        if unknown:
+            raise ConfigError(
+                f"anchor_keypoints: the detector has no {', '.join(unknown)}; it has {', '.join(detector_keypoints)}"
+            )
+        anchors = None if self.anchor_keypoints is None else tuple(places)
+        size = self.crop_size
+        if size is None and self.crop_ratio is None:
+            size = trained_crop_size
+        return BoxRule(size, self.crop_ratio, self.min_likelihood, self.min_box, anchors)
+
+    def state_limits(self) -> StateLimits:
+        """Return the limits on the age of a box."""
+        return StateLimits(self.coast_after_ms, self.lost_after_ms)
