@@ -7,37 +7,20 @@ loses nothing.
 
 from __future__ import annotations
 
-import threading
-import time
-
 from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.ring import Ring
-from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl
+from realtime_cropzoom.sinks.base_recorder import BaseRecorder
 from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, QueuedFrame
 from realtime_cropzoom.sinks.recording import RUN_ENDED, TOO_SLOW, CopiedRecording
 from realtime_cropzoom.sources.base import CapturedFrame
 from realtime_cropzoom.types import FrameMeta
 
-_LAST_S = 0.4
-"""Time (s) after the stop of a run in which frames captured before are still recorded."""
 
-
-class ShutdownGrace:
-    """Grace period of a recorder after the stop of a run. After it, the remaining frames are left out."""
-
-    def __init__(self, control: RunControl) -> None:
-        self._control = control
-        self._over_at: float | None = None
-
-    def over(self) -> bool:
-        """Return whether the grace period has ended."""
-        if self._over_at is None and self._control.stop.is_set():
-            self._over_at = time.monotonic() + _LAST_S
-        return self._over_at is not None and time.monotonic() > self._over_at
-
-
-class PacketRecorder(Stage):
+class PacketRecorder(BaseRecorder):
     """Records every captured frame as the camera compressed it."""
+
+    recording: CopiedRecording
 
     def __init__(
         self, recording: CopiedRecording, ring: Ring, control: RunControl, *, limit_bytes: int, lockstep: bool
@@ -51,55 +34,43 @@ class PacketRecorder(Stage):
             limit_bytes: Maximum size (bytes) of the frames that wait to be written.
             lockstep: Whether the capture thread waits for room, instead of dropping frames.
         """
-        super().__init__("record", control)
-        self.recording = recording
-        self._ring = ring
+        super().__init__(recording, ring, control)
         self._queue = DropToKeyFrameQueue(limit_bytes, wait_when_full=lockstep)
-        self._grace = ShutdownGrace(control)
-        self._ended = threading.Event()
-        self._next_index = 0
+        self._first_unrecorded = 0
+        """Index of the first captured frame that has no row yet."""
 
     def offer(self, stamp: FrameMeta, captured: CapturedFrame) -> None:
         """Queue a captured frame. The capture thread calls this; it waits only in lockstep."""
         self._queue.put(QueuedFrame(stamp, captured.coded() if captured.coded is not None else None))
 
     def put(self, record: Record) -> None:
-        """Ignore the end of the pose stage's work on a frame: this recorder does not wait for it."""
+        """Do nothing: this recorder does not wait for the pose stage."""
 
-    def end(self) -> None:
-        """Announce that no further frame will come."""
-        self._ended.set()
-
-    def work(self) -> None:
-        """Record until the last frame."""
-        if not self.recording.open():
-            return
-        try:
-            self._record_all()
-        finally:
-            self._queue.close()
-            self._mark_dropped_up_to(self._ring.newest + 1, RUN_ENDED)
-            self.recording.close()
+    def _next_index(self) -> int:
+        return self._first_unrecorded
 
     def _record_all(self) -> None:
-        while True:
-            ended = self._ended.is_set()  # first: what was captured before the end is in the queue by then
-            frame = self._queue.take(POLL_S)
-            if frame is not None:
-                self._record(frame)
-            elif ended:
-                self._mark_dropped_up_to(self._ring.newest + 1, TOO_SLOW)
-                return
+        try:
+            while True:
+                ended = self._ended.is_set()  # first: what was captured before the end is in the queue by then
+                frame = self._queue.take(POLL_S)
+                if frame is not None:
+                    self._record(frame)
+                elif ended:
+                    self._mark_dropped_up_to(self._ring.newest + 1)
+                    return
+        finally:
+            self._queue.close()
 
     def _record(self, frame: QueuedFrame) -> None:
-        self._mark_dropped_up_to(frame.stamp.index, TOO_SLOW)
-        self._next_index = frame.stamp.index + 1
+        self._mark_dropped_up_to(frame.stamp.index)
+        self._first_unrecorded = frame.stamp.index + 1
         if self._grace.over():
             self.recording.mark_dropped([frame.stamp], RUN_ENDED)
         else:
             self.recording.write(frame.stamp, frame.coded)
 
-    def _mark_dropped_up_to(self, index: int, why: str) -> None:
-        """Mark the frames up to ``index`` that the queue dropped."""
-        self.recording.mark_dropped(self._ring.stamps(self._next_index, index), why)
-        self._next_index = max(self._next_index, index)
+    def _mark_dropped_up_to(self, index: int) -> None:
+        """Mark the frames before ``index`` that the queue dropped."""
+        self.recording.mark_dropped(self._ring.stamps(self._first_unrecorded, index), TOO_SLOW)
+        self._first_unrecorded = max(self._first_unrecorded, index)

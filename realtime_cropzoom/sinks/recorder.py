@@ -24,9 +24,10 @@ from realtime_cropzoom.inference.crop import Edge, cut
 from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Ring, TrailingReader
-from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
+from realtime_cropzoom.runtime.worker import POLL_S, RunControl
+from realtime_cropzoom.sinks.base_recorder import BaseRecorder, RecordingWork, ShutdownGrace
 from realtime_cropzoom.sinks.packet_file import SUFFIX
-from realtime_cropzoom.sinks.packet_recorder import PacketRecorder, ShutdownGrace
+from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, CopiedRecording, EncodedRecording
 from realtime_cropzoom.sinks.video_encoder import Codec, video_suffix
 from realtime_cropzoom.sources.base import SourceInfo
@@ -39,38 +40,32 @@ _MAX_POSE_WAIT_S = 0.02
 models for CPU and memory. It is bounded, so that a hung model cannot stop the recording."""
 
 
-class FrameRecorder(Stage):
-    """Records every captured frame."""
+class FrameRecorder(BaseRecorder):
+    """Records every captured frame, encoded here."""
+
+    recording: EncodedRecording
 
     def __init__(self, recording: EncodedRecording, ring: Ring, control: RunControl, *, lockstep: bool) -> None:
-        super().__init__("record", control)
-        self.recording = recording
-        self._ring = ring
+        """Create the recorder without starting it.
+
+        Args:
+            recording: Video and table to write.
+            ring: Ring from which the frames are read.
+            control: Control of the run.
+            lockstep: Whether the ring keeps each frame until it is recorded.
+        """
+        super().__init__(recording, ring, control)
         self._reader = TrailingReader(ring, lockstep=lockstep)
-        self._grace = ShutdownGrace(control)
-        self._ended = threading.Event()
         self._lockstep = lockstep
         self._posed, self._pose_done = -1, threading.Event()
 
     def put(self, record: Record) -> None:
-        """Note that the pose stage is done with a frame."""
+        """Take note that the pose stage is done with a frame."""
         self._posed = record.stamp.index
         self._pose_done.set()
 
-    def end(self) -> None:
-        """Announce that no further frame will come, even if the ring was not closed."""
-        self._ended.set()
-
-    def work(self) -> None:
-        """Record until the ring is closed and empty."""
-        if not self.recording.open():
-            return
-        try:
-            self._record_all()
-        finally:
-            first = self._reader.next_index
-            self.recording.mark_dropped(self._ring.stamps(first, self._ring.newest + 1), RUN_ENDED)
-            self.recording.close()
+    def _next_index(self) -> int:
+        return self._reader.next_index
 
     def _record_all(self) -> None:
         while True:
@@ -102,8 +97,10 @@ class FrameRecorder(Stage):
                 self._pose_done.wait(left_s)
 
 
-class CropRecorder(Sink):
+class CropRecorder(RecordingWork, Sink):
     """Records the crops that the pose model saw, resized to one size: one per frame with a box."""
+
+    recording: EncodedRecording
 
     def __init__(
         self, recording: EncodedRecording, ring: Ring, control: RunControl, *, edge: Edge, lockstep: bool
@@ -114,7 +111,7 @@ class CropRecorder(Sink):
         self._reader = TrailingReader(ring, lockstep=lockstep)
         self._grace = ShutdownGrace(control)
         self._edge: Edge = edge
-        self._heard_of = -1
+        self._last_queued = -1
 
     def show(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
         """Queue a frame with its box before its record, which may have to wait for later frames."""
@@ -122,27 +119,21 @@ class CropRecorder(Sink):
 
     def put(self, record: Record) -> None:
         """Queue a record, unless its frame was queued already."""
-        if record.stamp.index > self._heard_of:
-            self._heard_of = record.stamp.index
+        if record.stamp.index > self._last_queued:
+            self._last_queued = record.stamp.index
             super().put(record)
 
-    def work(self) -> None:
-        """Record until the last record."""
-        if not self.recording.open():
-            return
-        try:
-            ended = False
-            while not ended:
-                records, ended = self._take_all(POLL_S)
-                for record in records:
-                    self._record(record)
-        finally:
-            self.recording.close()
+    def _record_all(self) -> None:
+        ended = False
+        while not ended:
+            records, ended = self._take_all(POLL_S)
+            for record in records:
+                self._record(record)
 
     def _record(self, record: Record) -> None:
         stamp, box = record.stamp, record.active_box.box
-        unheard_of = self._ring.stamps(self._reader.next_index, stamp.index)  # dropped from a queue that was full
-        self.recording.mark_dropped(unheard_of, TOO_SLOW)
+        dropped = self._ring.stamps(self._reader.next_index, stamp.index)  # from a queue that was full
+        self.recording.mark_dropped(dropped, TOO_SLOW)
         lease = self._reader.take_frame(stamp.index)
         if box is None or lease is None or self._grace.over():
             why = NO_BOX if box is None else TOO_SLOW if lease is None else RUN_ENDED

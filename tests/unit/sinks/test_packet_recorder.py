@@ -43,7 +43,7 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, SourceError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sessions.compare import compare
-from realtime_cropzoom.sinks import packet_file, packet_recorder
+from realtime_cropzoom.sinks import base_recorder, packet_file
 from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, PacketFile, QueuedFrame
 from realtime_cropzoom.sources.base import CapturedFrame, Source
 from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrame, EncodedFrames
@@ -392,7 +392,7 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
             super().write(coded, pts_ns)
 
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", Stuck)
-    monkeypatch.setattr(packet_recorder, "_LAST_S", 0.0)
+    monkeypatch.setattr(base_recorder, "_GRACE_S", 0.0)
     played = make_video("clip.mp4", frames=200, fps=100, codec="libx264", options=NO_B_FRAMES)
     pipeline = Pipeline(make_settings(tmp_path, source=played, record="copy"))
     pipeline.start()

@@ -36,7 +36,7 @@ from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.table import load_session, read_session
-from realtime_cropzoom.sinks import packet_recorder
+from realtime_cropzoom.sinks import base_recorder
 from realtime_cropzoom.sinks.video_encoder import VideoEncoder
 from realtime_cropzoom.types import UInt8
 
@@ -274,7 +274,7 @@ def test_ctrl_c_closes_the_recording(tmp_path: Path) -> None:
 def test_a_run_that_is_stopped_does_not_wait_for_what_is_not_recorded_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packet_recorder, "_LAST_S", 0.0)
+    monkeypatch.setattr(base_recorder, "_GRACE_S", 0.0)
     there = threading.Event()
     film = Film(10**6, 200, before=lambda i: there.set() if i == 60 else None)
     pipeline = Pipeline(make_settings(tmp_path, record="ffv1", record_buffer=200), lambda: film)
