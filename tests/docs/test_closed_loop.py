@@ -1,4 +1,4 @@
-"""The worked example of docs/tutorials/closed-loop.md, done as it says."""
+"""The tutorial on the closed loop and the scripts of the page on the trigger process, done as they say."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from realtime_cropzoom.trigger.process.decision_log import read_decisions
 pytestmark = pytest.mark.slow
 
 PAGE = find_page("closed-loop.md")
+SCRIPTS = code_blocks(find_page("trigger-process.md"), "python")
+"""Give an order; join the log with a session; the engine as a library."""
 FIRST = 566
 """The frame on which the page says that the rule fires first."""
 
@@ -38,7 +40,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         flags = ["--control", control, "--log", folder / "triggers" / "rules_DATE"]
         trigger = start_process("trigger", folder / "rules.yaml", *flags)
         wait_for((folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl").exists, "the log")
-        order = code_blocks(PAGE, "python")[0].replace("ipc:///run/user/1000/cropzoom/rules.sock", control)
+        order = SCRIPTS[0].replace("ipc:///run/user/1000/cropzoom/rules.sock", control)
         assert ast.literal_eval(_python(order, folder))["ok"]
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "sessions", "--quiet"]
         assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0
@@ -70,7 +72,7 @@ def test_it_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> No
 def test_its_numbers_join(done: tuple[Path, str]) -> None:
     folder, _ = done
     session = the_session(folder / "sessions")
-    script = code_blocks(PAGE, "python")[1]
+    script = SCRIPTS[1]
     script = script.replace("sessions/SESSION/SESSION_timing.csv", f"sessions/{session.name}/arena_timing.csv")
     script = script.replace("sessions/SESSION/", f"sessions/{session.name}/")
     (row,) = [line.split() for line in _python(script, folder).splitlines() if line[:1].isdigit()]
@@ -80,7 +82,7 @@ def test_its_numbers_join(done: tuple[Path, str]) -> None:
 def test_the_library_decides_as_the_command_does(done: tuple[Path, str]) -> None:
     folder, _ = done
     endpoint = f"tcp://127.0.0.1:{free_port()}"
-    script = code_blocks(PAGE, "python")[2].replace("Subscriber()", f"Subscriber('{endpoint}')")
+    script = SCRIPTS[2].replace("Subscriber()", f"Subscriber('{endpoint}')")
     own = start_process(code=script, cwd=folder)
     try:
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "again", "--quiet"]
