@@ -58,7 +58,7 @@ class ImageFolder:
                 self._unreadable.append(path.name)
                 continue
             pts_ns = round(index * 1e9 / self._fps)
-            yield CapturedFrame(pts_ns, None, image.shape[1], image.shape[0], partial(_copy, image))
+            yield CapturedFrame(pts_ns, None, image.shape[1], image.shape[0], partial(np.copyto, src=image))
 
     def problems(self) -> list[str]:
         """Return the number of images that could not be read and the name of the first; empty if all were read."""
@@ -89,7 +89,3 @@ def _read(path: Path) -> UInt8 | None:
         return read_image(path)
     except DataError:
         return None
-
-
-def _copy(image: UInt8, out: UInt8) -> None:
-    np.copyto(out, image)

@@ -318,7 +318,7 @@ def test_a_basler_camera(tmp_path: Path, endpoint: str) -> None:
         done, listened = run.stop()
     check_said(done, listened)
     check_all(the_session(run.out), run.heard, tmp_path, [0, 1])
-    assert "has sent no whole frame for 2 s" in done.stderr
+    assert "has sent no complete frame for 2 s" in done.stderr
     assert "The buffer was incompletely grabbed" in done.stderr
 
 

@@ -217,7 +217,7 @@ class Arena:
         s, index = self.settings, 0
         while self.info.frame_count is None or index < self.info.frame_count:
             pts_ns = round(index * 1e9 / s.fps)
-            yield CapturedFrame(pts_ns, pts_ns, s.width, s.height, partial(_copy, self.render(index)))
+            yield CapturedFrame(pts_ns, pts_ns, s.width, s.height, partial(np.copyto, src=self.render(index)))
             index += 1
 
     def problems(self) -> list[str]:
@@ -250,10 +250,6 @@ class Arena:
         cv2.add(self._background, noise, dst=out)
         patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
         out[where] = cv2.add(patch, noise[where])
-
-
-def _copy(image: UInt8, out: UInt8) -> None:
-    np.copyto(out, image)
 
 
 def _noise_bank(width: int, height: int, sigma: float, mean: int, seed: int) -> UInt8:

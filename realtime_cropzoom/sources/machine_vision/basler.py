@@ -16,6 +16,7 @@ from realtime_cropzoom.errors import SourceError, how_to_install
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
+from realtime_cropzoom.sources.machine_vision.read_timeout import ReadTimeout
 from realtime_cropzoom.sources.machine_vision.spec import (
     CameraSpec,
     buffers,
@@ -175,10 +176,11 @@ class BaslerCamera:
     """An open camera. Incomplete frames are counted and dropped."""
 
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
-        self._stopped, self._read_timeout_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
+        self._stopped = options.stopped
+        self._timeout = ReadTimeout(options.read_timeout_s, triggered=options.trigger)
         self._pylon = _pypylon()
         self._losses = FrameLossCounter()
-        self._why = ""
+        self._cause = ""
         with _in_words(f"basler:{spec.name or ''} cannot be opened"):
             self._camera = self._find(spec.name)
             try:
@@ -198,24 +200,24 @@ class BaslerCamera:
         with _in_words(f"{self.info.name} broke off"):
             # Deliver every frame in order, from a queue that covers short pauses; later stages decide what to skip.
             self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
-        last_frame_ns = now_ns()
+        self._timeout.restart()
         while not self._stopped():
             with _in_words(f"{self.info.name} broke off"):
                 result = self._camera.RetrieveResult(_POLL_MS, self._pylon.TimeoutHandling_Return)
                 captured = self._complete_frame(result) if result.IsValid() else None
             if captured is None:
                 result.Release()
-                last_frame_ns = self._bear_silence(last_frame_ns)
+                self._check_silence()
                 continue
             try:
-                last_frame_ns = now_ns()
+                self._timeout.restart()
                 yield captured
             finally:
                 result.Release()
 
     def problems(self) -> list[str]:
         """Return messages about lost frames, with the reason that pylon gave."""
-        return [*self._losses.problems(self.info.name), *([f"{self.info.name}: {self._why}"] if self._why else [])]
+        return [*self._losses.problems(self.info.name), *([f"{self.info.name}: {self._cause}"] if self._cause else [])]
 
     def execute(self, command: str) -> None:
         """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError if it fails."""
@@ -269,7 +271,7 @@ class BaslerCamera:
         received_ns = now_ns()
         if not result.GrabSucceeded():
             self._losses.fail()
-            self._why = " ".join(str(result.GetErrorDescription()).split())
+            self._cause = " ".join(str(result.GetErrorDescription()).split())
             return None
         width, height = result.GetWidth(), result.GetHeight()
         device_ns = result.GetTimeStamp() * 1_000_000_000 // self._ticks_a_second or None
@@ -280,20 +282,11 @@ class BaslerCamera:
     def _copy(self, result: Any, out: UInt8) -> None:
         self._format.to_rgb(np.frombuffer(result.GetImageMemoryView(), np.uint8), out)
 
-    def _bear_silence(self, since_ns: int) -> int:
-        """Return the time (ns) from which silence counts. Raises SourceError if it has lasted too long."""
-        name, limit_s = self.info.name, self._read_timeout_s
+    def _check_silence(self) -> None:
+        """Raise SourceError if the camera is gone, or has sent no complete frame for too long."""
         if self._camera.IsCameraDeviceRemoved():
-            raise SourceError(f"{name} was unplugged")
-        if now_ns() - since_ns < limit_s * 1e9:
-            return since_ns
-        if self._losses.failing:
-            raise SourceError(
-                f"{name} has sent no whole frame for {limit_s:g} s, {self._losses.failing} incomplete ({self._why})"
-            )
-        if self._triggered:  # no pulse is no fault, as long as the camera is there
-            return now_ns()
-        raise SourceError(f"{name} has sent nothing for {limit_s:g} s")
+            raise SourceError(f"{self.info.name} was unplugged")
+        self._timeout.check(self.info.name, self._losses.failing, f" ({self._cause})")
 
 
 def _names(device: Any) -> set[str]:

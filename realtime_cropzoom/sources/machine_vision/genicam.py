@@ -13,6 +13,7 @@ from realtime_cropzoom.sources.machine_vision.aravis import buffer_data, devices
 from realtime_cropzoom.sources.machine_vision.aravis_camera import open_camera
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
+from realtime_cropzoom.sources.machine_vision.read_timeout import ReadTimeout
 from realtime_cropzoom.sources.machine_vision.spec import (
     CameraSpec,
     buffers,
@@ -64,7 +65,8 @@ class GenicamCamera:
     """An open camera. Incomplete frames are counted and dropped."""
 
     def __init__(self, spec: CameraSpec, options: SourceOptions) -> None:
-        self._stopped, self._read_timeout_s, self._triggered = options.stopped, options.read_timeout_s, options.trigger
+        self._stopped = options.stopped
+        self._timeout = ReadTimeout(options.read_timeout_s, triggered=options.trigger)
         self._arv = library()
         self._losses = FrameLossCounter()
         try:
@@ -88,21 +90,21 @@ class GenicamCamera:
             SourceError: if no frame comes within ``read_timeout_s`` or the camera is gone.
         """
         self._camera.call("start_acquisition")
-        last_frame_ns = now_ns()
+        self._timeout.restart()
         while not self._stopped():
             buffer = self._arv("arv_stream_timeout_pop_buffer", self._stream, _POLL_US)
             if buffer is None:
-                last_frame_ns = self._bear_silence(last_frame_ns)
+                self._check_silence()
                 continue
             try:
                 captured = self._complete_frame(buffer)
                 if captured is not None:
-                    last_frame_ns = now_ns()
+                    self._timeout.restart()
                     yield captured
             finally:
                 self._arv("arv_stream_push_buffer", self._stream, buffer)
             if captured is None:
-                last_frame_ns = self._bear_silence(last_frame_ns)
+                self._check_silence()
 
     def problems(self) -> list[str]:
         """Return messages about lost frames; empty if there were none."""
@@ -176,19 +178,10 @@ class GenicamCamera:
     def _copy(self, data: UInt8, out: UInt8) -> None:
         self._format.to_rgb(data, out)
 
-    def _bear_silence(self, since_ns: int) -> int:
-        """Return the time (ns) from which silence counts. Raises SourceError if it has lasted too long."""
-        name = self.info.name
+    def _check_silence(self) -> None:
+        """Raise SourceError if the camera is gone, or has sent no complete frame for too long."""
         if not self._camera.in_control:
-            raise SourceError(f"{name} does not answer any more")
-        if now_ns() - since_ns < self._read_timeout_s * 1e9:
-            return since_ns
-        if self._losses.failing:
-            raise SourceError(
-                f"{name} has sent no whole frame for {self._read_timeout_s:g} s, {self._losses.failing} incomplete; "
-                "see docs/how-to/genicam.md on packets"
-            )
-        if self._triggered:  # no pulse is no fault, as long as the camera is there
-            self._camera.get_integer("Width")
-            return now_ns()
-        raise SourceError(f"{name} has sent nothing for {self._read_timeout_s:g} s")
+            raise SourceError(f"{self.info.name} does not answer any more")
+        advice = "; see docs/how-to/genicam.md on packets"
+        if self._timeout.check(self.info.name, self._losses.failing, advice):
+            self._camera.get_integer("Width")  # raises if the camera is gone

@@ -169,7 +169,7 @@ def test_a_camera_of_which_all_grabs_fail_is_a_fault() -> None:
     source = opened(read_timeout_s=0.3)
     try:
         fail_grabs(source, 1000)
-        with pytest.raises(SourceError, match=r"no whole frame for 0\.3 s, [0-9]+ incomplete \(The buffer was inc"):
+        with pytest.raises(SourceError, match=r"no complete frame for 0\.3 s, [0-9]+ incomplete \(The buffer was inc"):
             read(source, 1)
     finally:
         source.close()

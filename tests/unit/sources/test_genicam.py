@@ -195,7 +195,7 @@ def test_a_camera_that_sends_only_pieces_is_a_fault(camera: FakeCamera) -> None:
     camera.start(lost_per_thousand=500)
     source = opened(read_timeout_s=0.3)
     try:
-        with pytest.raises(SourceError, match=r"has sent no whole frame for 0\.3 s, [0-9]+ incomplete; see docs"):
+        with pytest.raises(SourceError, match=r"has sent no complete frame for 0\.3 s, [0-9]+ incomplete; see docs"):
             read(source, 1)
     finally:
         source.close()
