@@ -1,8 +1,11 @@
-"""Frames → boxes. Live it takes the newest frame, so many times a second at most; in lockstep every N-th.
+"""Detector stage: finds the animal in whole frames and offers a box for each detection.
 
-A context model answers for a frame once it has seen two more: live those are the next two that it
-takes, so that its boxes are older by as much; in lockstep they are the frame's own neighbours in
-the recording, and only the answers that are wanted are asked for.
+In a live run the stage takes the newest frame, at most a given number of times per second. In lockstep it detects in
+every N-th frame.
+
+A context model needs two later frames. In a live run these are the next two frames that the stage takes, so its boxes
+are older by as much. In lockstep they are the neighbours of the frame in the recording, and the model runs only for
+the frames that need a detection.
 """
 
 from __future__ import annotations
@@ -49,17 +52,19 @@ class DetectOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """A frame whose model input is ready; its place in the ring is given back already."""
+class _Prepared:
+    """A frame whose model input is ready. Its slot in the ring is released already."""
 
     stamp: FrameMeta
     whole: Box
+    """The whole frame, in frame pixels."""
     model_input: Float32
     begun_ns: int
+    """Time (monotonic, ns) at which the stage took the frame."""
 
 
 class DetectStage(Stage):
-    """Runs the detector beside the pose stage."""
+    """Runs the detector beside the pose stage, which never waits for it in a live run."""
 
     def __init__(
         self,
@@ -80,11 +85,11 @@ class DetectStage(Stage):
         """
         super().__init__("detect", control, restart=options.restart)
         self._model = model
-        # As many as the window holds: by the time one is filled again, its frame has left the window.
+        # One per frame of the window: when an input is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
-        self._window: ContextWindow[_Seen] = ContextWindow(model.reach)
-        self._question: InferenceRequest[_Seen] | None = None
-        """The last one there was, whether or not a frame wanted its answer."""
+        self._window: ContextWindow[_Prepared] = ContextWindow(model.reach)
+        self._last_request: InferenceRequest[_Prepared] | None = None
+        """The last request of the sequence, also if no frame of it needed a detection."""
         self._reader = reader
         self._slot = slot
         self._rule, self._sizes = options.rule, options.sizes
@@ -92,13 +97,15 @@ class DetectStage(Stage):
         self._every = options.every
         self._min_interval_ns = 0 if options.max_fps is None else round(1e9 / options.max_fps)
         self.latency = Histogram()
+        """Time (ms) from taking a frame until its detection is offered."""
         self.rate = Rate()
+        """Rate of detections."""
         self.count = 0
-        """Detections made."""
+        """Number of detections."""
         self.unusable = 0
-        """Detections without a box: nothing likely enough."""
+        """Number of detections without a box, because no keypoint was likely enough."""
         self.failed = 0
-        """Detections whose numbers were none, or that broke off."""
+        """Number of detections whose keypoints are not finite, or that raised an error."""
 
     def work(self) -> None:
         """Detect until the ring is closed."""
@@ -115,62 +122,62 @@ class DetectStage(Stage):
             if lease is None:
                 continue
             with lease:
-                if self._model.reach == 0 and not self._wanted(lease.frame.stamp):
+                if self._model.reach == 0 and not self._needs_detection(lease.frame.stamp):
                     continue
                 last_ns = self.busy_since_ns = now_ns()
-                self._see(lease)
+                self._detect_in(lease)
                 self.busy_since_ns = 0
 
     def recover(self) -> None:
-        """Forget the frames in hand: there will be no detection of them."""
+        """Forget the frames in hand: there is no detection for them."""
         self.failed += 1
         self._window = ContextWindow(self._model.reach)
-        self._question = None
+        self._last_request = None
 
     def finish(self) -> None:
-        """Let the pose stage stop waiting for boxes."""
+        """Announce that no further detection follows, so that the pose stage does not wait for one."""
         self._slot.close()
 
-    def _wanted(self, stamp: FrameMeta) -> bool:
+    def _needs_detection(self, stamp: FrameMeta) -> bool:
         return stamp.index % self._every == 0
 
-    def _see(self, lease: Lease) -> None:
-        """Take a frame, and detect what can be detected now."""
+    def _detect_in(self, lease: Lease) -> None:
+        """Take a frame, and run the model if its window is full."""
         begun_ns = now_ns()
         stamp, image = lease.frame.stamp, lease.frame.image
         while self._gaps and self._gaps[0] <= stamp.index:
             self._gaps.popleft()
             self._end_sequence()
-            self._question = None
+            self._last_request = None
         whole = Box(0, 0, image.shape[1], image.shape[0])
         model_input = next(self._inputs)
         self._model.prepare(image, whole, "pad", model_input)
         lease.release()
-        question = self._window.push(_Seen(stamp, whole, model_input, begun_ns))
-        if question is not None:
-            self._detect(question, question.answers)
+        request = self._window.push(_Prepared(stamp, whole, model_input, begun_ns))
+        if request is not None:
+            self._detect(request, request.answers)
 
     def _end_sequence(self) -> None:
-        """Give the frames that wait for others a detection without them: somebody may wait for theirs."""
-        question, repeats = self._window.flush()
-        if question is not None:
-            self._detect(question, question.answers)
-        elif self._question is not None:  # asked once more, where its own frame wanted an answer too
-            self._detect(self._question, repeats)
+        """Detect in the frames that wait for later ones without them: the pose stage may wait for their boxes."""
+        request, repeats = self._window.flush()
+        if request is not None:
+            self._detect(request, request.answers)
+        elif self._last_request is not None:  # the model runs again, also if the request had a detection already
+            self._detect(self._last_request, repeats)
 
-    def _detect(self, question: InferenceRequest[_Seen], frames: Sequence[_Seen]) -> None:
-        """Offer the answer for those of ``frames`` that want one."""
-        self._question = question
-        wanted = [frame for frame in frames if self._wanted(frame.stamp)]
-        if not wanted:
+    def _detect(self, request: InferenceRequest[_Prepared], frames: Sequence[_Prepared]) -> None:
+        """Run the model and offer its detection for those of ``frames`` that need one."""
+        self._last_request = request
+        needed = [frame for frame in frames if self._needs_detection(frame.stamp)]
+        if not needed:
             return
-        outputs = self._model.infer(*(frame.model_input for frame in question.window))
-        keypoints = self._model.decode(outputs, question.middle.whole)
+        outputs = self._model.infer(*(frame.model_input for frame in request.window))
+        keypoints = self._model.decode(outputs, request.middle.whole)
         box = self._rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
         if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w, keypoints)):
             logger.warning("%s", warning)
         done_ns = now_ns()
-        for frame in wanted:
+        for frame in needed:
             self._slot.offer(Detection(frame.stamp, box, done_ns))
             self.count += 1
             self.failed += not np.isfinite(keypoints.xy).all()

@@ -1,10 +1,11 @@
-"""Frames + boxes → poses in frame pixels. Only this stage decides the outcome of a frame.
+"""Pose stage: crops each frame with its box, runs the pose model and maps the keypoints to frame pixels.
 
-A context model answers for a frame once it has seen two more, so frames wait for their answer,
-and what comes after them waits too: records leave in the order of capture. The frames around the
-one in question are those that are processed; a frame that was jumped over is not among them. The
-first and the last two of a sequence repeat their neighbour's keypoints, in frame space; a frame
-without a box ends the sequence. With any other model a frame has its answer at once.
+Only this stage decides the outcome of a frame: processed, skipped or failed.
+
+A context model needs two later frames. The stage therefore delays each result by two processed frames, and emits the
+records in the order of capture. A skipped frame is not part of the sequence that the model sees. The first and the
+last two frames of a sequence repeat the nearest keypoints, in frame space; a frame without a box ends the sequence.
+Any other model gives its result at once.
 """
 
 from __future__ import annotations
@@ -37,21 +38,19 @@ from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoint
 logger = logging.getLogger(__name__)
 
 LATENCIES = ("wait", "crop", "infer", "decode", "total")
-"""Handed over → taken → model input ready → heatmaps there → pose in frame pixels; and all of it.
-
-Each is the frame's own time: the frames that a context model waits for show in ``infer``.
-"""
+"""Names of the measured times of a frame: captured → taken → model input ready → model output → pose in frame pixels,
+and the sum. ``infer`` includes the wait of a context model for later frames."""
 
 
 class RecordSink(Protocol):
-    """What the pose stage needs of a sink."""
+    """A receiver of records."""
 
     def put(self, record: Record) -> None:
-        """Take in the next record."""
+        """Receive the next record."""
         ...
 
     def end(self) -> None:
-        """Learn that there are no more."""
+        """Announce that no further record follows."""
         ...
 
 
@@ -73,19 +72,19 @@ class PoseOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cropped:
-    """A frame whose model input is ready; its place in the ring is given back already."""
+    """A frame whose model input is ready. Its slot in the ring is released already."""
 
     stamp: FrameMeta
     active_box: ActiveBox
     used: Box
-    """What the input really shows."""
+    """The region that the model input shows, in frame pixels."""
     model_input: Float32
     taken_ns: int
     cropped_ns: int
 
 
 class PoseStage(Stage):
-    """Crops, infers, decodes and remaps frame after frame, and hands a record of each to every sink."""
+    """Processes one frame after another, and puts the record of each into every sink."""
 
     def __init__(
         self,
@@ -122,22 +121,24 @@ class PoseStage(Stage):
         self._on_box = on_box
         self._gaps = deque(options.gaps.before if model.reach else ())
         self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
-        # As many as the window holds: by the time one is filled again, its frame has left the window.
+        # One per frame of the window: when an input is filled again, its frame has left the window.
         self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
         self._window: ContextWindow[_Cropped] = ContextWindow(model.reach)
         self._held: deque[_Cropped | FrameMeta] = deque()
         """Frames without a result yet, and the frames skipped behind the first of them, in order of capture."""
-        self._answer: Keypoints | None = None
-        """The model's last answer."""
+        self._keypoints: Keypoints | None = None
+        """The last result of the model, in frame space."""
         self._finishing = threading.Lock()
         """Guards the outcomes: if this thread hangs, ``abandon`` decides them in another thread."""
         self._abandoned = False
         self.counts = FrameCounts()
         """Counts of all frames that have an outcome. Replaced as a whole, so other threads may read it."""
         self.last: Record | None = None
-        """The last frame that was not skipped."""
+        """Record of the last frame that was not skipped; None before it."""
         self.latencies = {name: Histogram() for name in LATENCIES}
+        """Times (ms) of the frames with a pose, by name."""
         self.box_age = Histogram()
+        """Age (ms) of the boxes of these frames."""
 
     def work(self) -> None:
         """Process frames until the ring is closed or the run stops."""
@@ -147,7 +148,7 @@ class PoseStage(Stage):
         self.busy_since_ns = 0
 
     def progress(self) -> tuple[int, int, float]:
-        """Return the frames captured, those skipped of them, and how old the newest pose was at its making, in ms."""
+        """Return the number of captured frames, the number of skipped ones, and the age (ms) of the newest pose."""
         last = self.last
         age_ms = 0.0 if last is None else (last.inferred_ns - last.stamp.captured_ns) / 1e6
         return self.counts.captured, self.counts.skipped, max(0.0, age_ms)
@@ -214,11 +215,11 @@ class PoseStage(Stage):
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()
         stamp = lease.frame.stamp
-        while self._gaps and self._gaps[0] <= stamp.index:  # a window does not reach over frames that are missing
+        while self._gaps and self._gaps[0] <= stamp.index:  # a sequence ends where frames are missing
             self._gaps.popleft()
             self._end_sequence()
         active_box = self._box_for(stamp)
-        if active_box is None:  # stopped while waiting: the frame is left
+        if active_box is None:  # the run stopped: ``finish`` skips the frame
             return
         if active_box is PASSED_OVER:
             self._skip([stamp])
@@ -230,39 +231,38 @@ class PoseStage(Stage):
             model_input = next(self._inputs)
             used = self._model.prepare(lease.frame.image, active_box.box, self._edge, model_input)
             lease.release()
-            if (
-                self._model.reach
-            ):  # any other model's record leaves a moment later, and its core is not shared till then
-                self._tell_box(stamp, active_box)
-            self._take_in(_Cropped(stamp, active_box, used, model_input, taken_ns, now_ns()))
+            # Without context the record follows at once, and the core stays with the model until then.
+            if self._model.reach:
+                self._report_box(stamp, active_box)
+            self._push(_Cropped(stamp, active_box, used, model_input, taken_ns, now_ns()))
 
-    def _take_in(self, cropped: _Cropped) -> None:
+    def _push(self, cropped: _Cropped) -> None:
         self._held.append(cropped)
-        question = self._window.push(cropped)
-        if question is not None:
-            self._ask(question)
+        request = self._window.push(cropped)
+        if request is not None:
+            self._infer(request)
 
-    def _ask(self, question: InferenceRequest[_Cropped]) -> None:
-        outputs = self._model.infer(*(frame.model_input for frame in question.window))
+    def _infer(self, request: InferenceRequest[_Cropped]) -> None:
+        outputs = self._model.infer(*(frame.model_input for frame in request.window))
         inferred_ns = now_ns()
-        self._answer = self._model.decode(outputs, question.middle.used)
-        self._give_answer(question.answers, inferred_ns)
+        self._keypoints = self._model.decode(outputs, request.middle.used)
+        self._finish_frames(request.answers, inferred_ns)
 
     def _end_sequence(self) -> None:
-        """Give the frames that wait for others an answer without them."""
-        question, repeats = self._window.flush()
-        if question is not None:
-            self._ask(question)
+        """Finish the frames that wait for later ones without them."""
+        request, repeats = self._window.flush()
+        if request is not None:
+            self._infer(request)
         if repeats:
-            self._give_answer(repeats, now_ns())
+            self._finish_frames(repeats, now_ns())
 
-    def _give_answer(self, frames: Sequence[_Cropped], inferred_ns: int) -> None:
-        """Settle the first of the frames that wait, and what was skipped right behind each."""
+    def _finish_frames(self, frames: Sequence[_Cropped], inferred_ns: int) -> None:
+        """Finish the first of the waiting frames with the last result, and the skipped frames right behind each."""
         done_ns = now_ns()
-        assert self._answer is not None
+        assert self._keypoints is not None
         for frame in frames:
             self._held.popleft()
-            self._finish_inferred(frame, self._answer, inferred_ns, done_ns)
+            self._finish_inferred(frame, self._keypoints, inferred_ns, done_ns)
             while self._held and isinstance(skipped := self._held[0], FrameMeta):
                 self._held.popleft()
                 self._finish_frame(skipped, FrameOutcome.SKIPPED, NO_BOX)
@@ -282,11 +282,11 @@ class PoseStage(Stage):
 
     def _box_for(self, stamp: FrameMeta) -> ActiveBox | None:
         while not self.control.stop.is_set():
-            closed = self._slot.closed  # asked first: what was offered before it was closed is known now
+            closed = self._slot.closed  # asked first: a detection from before the close is found below
             chosen = self._slot.choose(stamp, POLL_S)
             if chosen is not None:
                 return chosen
-            if closed and not self.control.stop.is_set():  # a stop ends the detector, too, which closes the slot
+            if closed and not self.control.stop.is_set():  # the stop itself also ends the detector
                 raise StageError(f"frame {stamp.index} waits for a detection, but the detector has ended without it")
         return None
 
@@ -294,11 +294,11 @@ class PoseStage(Stage):
         for stamp in stamps:
             if self._held:
                 self._held.append(stamp)
-                self._tell_box(stamp, NO_BOX)
+                self._report_box(stamp, NO_BOX)
             else:
                 self._finish_frame(stamp, FrameOutcome.SKIPPED, NO_BOX)
 
-    def _tell_box(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
+    def _report_box(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
         if self._on_box is not None:
             self._on_box(stamp, active_box)
 

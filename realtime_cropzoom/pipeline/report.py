@@ -1,4 +1,4 @@
-"""A run as text: a line of progress while it runs, and its summary at the end."""
+"""Report: a run as text: a line of progress while it runs, and a report at the end."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ _ROWS = (
     ("detect", "one detection"),
     ("box age", "box age"),
 )
+"""Rows of the table of latencies: name in the summary, label."""
 _WIDE = 65
-"""Columns of the whole table."""
-
-
+"""Width (columns) of the whole table."""
+_SINCE_HANDED_OVER = ("wait", "total", "published", "received")
+"""Latencies that mean nothing in lockstep, because frames wait for the models."""
 TOO_SLOW = (
     "take a smaller pose model, more threads for it (pose_threads), or a GPU; of a recording, "
     "'cropzoom run --pace fast' or 'cropzoom pipeline' takes every frame"
 )
-"""What to do where poses take longer than frames."""
-_TOO_MANY = 0.05
+"""Advice for a machine that does not keep up."""
+_SKIPPED_LIMIT = 0.05
+"""Share of skipped frames above which a run says that the machine does not keep up."""
 
 
 def share_skipped(captured: int, skipped: int) -> float:
-    """Return which part of the frames was skipped, 0 where it is too small to speak of."""
+    """Return the share of skipped frames; 0 if it is too small to report."""
     share = skipped / captured if captured else 0.0
-    return share if share > _TOO_MANY else 0.0
-
-
-_SINCE_HANDED_OVER = ("wait", "total", "published", "received")
+    return share if share > _SKIPPED_LIMIT else 0.0
 
 
 def progress_line(status: StatusMessage, frame_count: int | None, columns: int = 80, *, lockstep: bool = False) -> str:
-    """Return the progress of a run in a line; ``frame_count`` is how many frames there will be, None if unknown.
+    """Return the progress of a run in one line, the most important part first.
 
-    In ``lockstep`` frames wait for the models, so that how old poses are says nothing, and is left out.
-
-    What matters most comes first, and what does not fit into ``columns`` is left out.
+    Args:
+        status: The last status message.
+        frame_count: Number of frames that the run will have; None if unknown.
+        columns: Maximum width (columns). Parts that do not fit are left out.
+        lockstep: Whether the run is in lockstep. The age of a pose means nothing then, and is left out.
     """
     total = f"/{frame_count}" if frame_count else ""
     latency = status.latency_ms["total"].p50 if "total" in status.latency_ms else None
-    # While no frames come, the state is still that of the last one.
+    # While no frames arrive, the state is that of the last frame.
     doing = status.state if status.stream == StreamState.LIVE else status.stream
     return fit(
         [
@@ -66,12 +67,12 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
 
 
 def frames_to_come(*counts: int | None) -> int | None:
-    """Return the least of what a source has and what was asked for; None where neither is known."""
+    """Return the smallest of the known numbers of frames; None if none is known."""
     return min((count for count in counts if count is not None), default=None)
 
 
 def fit(parts: Sequence[str], columns: int) -> str:
-    """Join as many of ``parts`` as fit into a line of ``columns``; of the first one, what fits."""
+    """Return as many of ``parts`` as fit into a line of ``columns``. The first one is cut if it is too long."""
     line = parts[0][: columns - 1]
     for part in parts[1:]:
         if part and len(line) + 2 + len(part) >= columns:
@@ -81,9 +82,12 @@ def fit(parts: Sequence[str], columns: int) -> str:
 
 
 def report(summary: dict[str, Any], received: dict[str, Any] | None = None, columns: int = _WIDE) -> str:
-    """Return the report of a run; ``received`` is what a subscriber process saw of it.
+    """Return the report of a run.
 
-    Its table fits into ``columns``, down to 40.
+    Args:
+        summary: Content of its ``summary.json``.
+        received: Counts and latencies of a subscriber process; None without one.
+        columns: Maximum width (columns) of the table, at least 40.
     """
     counts = summary["counts"]
     lines = [
@@ -126,10 +130,10 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
             f"it had connected at frame {received['first_frame']}"
         )
     latencies["box age"] = summary["box_age_ms"]
-    if summary["pace"] == "fast":  # frames wait for the models there: how old they are says nothing
+    if summary["pace"] == "fast":
         latencies = {name: row for name, row in latencies.items() if name not in _SINCE_HANDED_OVER}
     measured = {name for name, row in latencies.items() if any(figure is not None for figure in row.values())}
-    if measured:  # nothing is, where no frame had a pose
+    if measured:  # empty if no frame had a pose
         lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in measured}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
@@ -145,7 +149,7 @@ def _too_slow(summary: dict[str, Any]) -> str:
 
 
 def nothing_found_line(summary: dict[str, Any]) -> str | None:
-    """Return why a run ends with exit code 3 where it found nothing; None where it found one."""
+    """Return why a run that found no animal ends with exit code 3; None if it found one."""
     animal, counts = summary.get("animal"), summary["counts"]
     if animal is None or not nothing_found(animal):
         return None
@@ -155,7 +159,7 @@ def nothing_found_line(summary: dict[str, Any]) -> str | None:
 
 
 def of_shipped_models(models: dict[str, Any]) -> bool:
-    """Whether one of the models is one that comes with the package."""
+    """Return whether one of the models comes with the package."""
     return any(model["shipped"] for model in models.values())
 
 
@@ -174,7 +178,7 @@ def _drift_line(drift: dict[str, float]) -> str:
 
 
 def _table(rows: dict[str, dict[str, float | None]], columns: int) -> list[str]:
-    """Return percentiles in ms, a row each; a narrow terminal gets fewer of them."""
+    """Return a table of percentiles (ms), one row each; a narrow one has fewer columns."""
     names = ("p50", "p95", "p99", "max") if columns >= _WIDE else ("p50", "max")
     width = min(28, columns - 1 - 9 * len(names))
     lines = [f"{'ms':<{width}}" + "".join(f"{name:>9}" for name in names)]

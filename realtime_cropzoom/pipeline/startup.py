@@ -225,17 +225,25 @@ def load_model(settings: Settings, role: Role, *, threads: int | None = None) ->
 
 
 def check_filter(settings: Settings, info: SourceInfo) -> None:
-    """Raise ConfigError where frames come so slowly that the filter would begin anew with each."""
+    """Check that frames arrive fast enough for the filter.
+
+    Raises:
+        ConfigError: if the filter would start again with each frame.
+    """
     if settings.filter != NONE and info.fps and settings.filter_hold_ms * info.fps <= 1000:
         interval_ms = 1000 / info.fps
         raise ConfigError(
             f"filter_hold_ms is {settings.filter_hold_ms:g}, but frames come every {interval_ms:.0f} ms: the filter "
-            f"would begin anew with each; give {3 * interval_ms:.0f} or more"
+            f"would start again with each; give {3 * interval_ms:.0f} or more"
         )
 
 
 def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None:
-    """Read the calibration of the camera, if there is one. Raises ConfigError where it is of other frames."""
+    """Read the calibration of the camera, if the settings name one.
+
+    Raises:
+        ConfigError: if it cannot be read, or is for frames of another size.
+    """
     path = settings.calibration
     if path is None:
         return None
@@ -245,7 +253,11 @@ def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None
 
 
 def check_crop_size(settings: Settings, info: SourceInfo) -> None:
-    """Raise ConfigError where boxes would be larger than any frame needs."""
+    """Check the size of the boxes against that of the frames.
+
+    Raises:
+        ConfigError: if boxes would be more than twice as large as the frames.
+    """
     limit = 2 * max(info.width, info.height)
     if settings.crop_size is not None and settings.crop_size > limit:
         raise ConfigError(

@@ -12,7 +12,14 @@ from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
 
 
 def model_notes(role: Role, model: Model, settings: Settings, fps: float | None) -> list[str]:
-    """Return what there is to say of a model; ``fps`` is the source's, None where it does not say."""
+    """Return the messages about a model.
+
+    Args:
+        role: Its role in the run.
+        model: The model.
+        settings: The settings of the run.
+        fps: Frames per second of the source; None if unknown.
+    """
     given = settings.pose if role == "pose" else settings.detector
     notes = [
         f"{role} model: {given} on {model.session.provider}, {model.size[0]}x{model.size[1]}, "
@@ -21,15 +28,24 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
     if model.file.chosen:
         notes.append(model.file.chosen)
     if model.reach and settings.pace == "realtime":
-        notes.append(_says_when(role, model.reach, settings, fps))
+        notes.append(_delay_note(role, model.reach, settings, fps))
     if model.file.kind == "regression":
-        so = "null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to its keypoints"
-        notes.append(f"the {role} model is a regression model and knows no likelihood: {so}")
+        effect = "it is null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to it"
+        notes.append(f"the {role} model is a regression model and has no likelihood: {effect}")
     return notes
 
 
 def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = None) -> list[str]:
-    """Return what is wrong with the size of the boxes, as far as that is known before the first frame."""
+    """Return a warning about the size of the boxes, as far as it is known before the first frame.
+
+    Args:
+        pose: The pose model, which expects boxes of about the size in its training data.
+        rule: Makes boxes from detections; None if the run replays a schedule.
+        schedule: The schedule of the run.
+
+    Returns:
+        One message, or an empty list if the size fits or is not known yet.
+    """
     expected = pose.expected_side
     if rule is None:
         note = expected.warning(schedule.sides()) if isinstance(schedule, FileSchedule) else None
@@ -41,22 +57,22 @@ def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = Non
 
 
 def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:
-    """Return what there is to say of who can listen; nothing where it is this machine alone."""
+    """Return who can listen to the publisher; an empty list if only this machine can."""
     if keys is not None:
         clients = sorted(allowed_clients(keys.clients).values())
         if clients:
-            return [f"only those with a key can listen: {', '.join(clients)}"]
+            return [f"only clients with a key can listen: {', '.join(clients)}"]
         return [
-            f"nobody can listen: no client has a key; make one with 'cropzoom keys {settings.key_folder} --client NAME'"
+            f"no client can listen: none has a key; make one with 'cropzoom keys {settings.key_folder} --client NAME'"
         ]
     if all(map(is_local, settings.endpoints().values())):
         return []
     return ["anybody who can reach this machine can listen (insecure)"]
 
 
-def _says_when(role: Role, reach: int, settings: Settings, fps: float | None) -> str:
-    """How late a context model is. The pose waits for the next frames, the detector for the next that it takes."""
-    what, frames = ("poses", "frames") if role == "pose" else ("boxes", "frames that it takes")
+def _delay_note(role: Role, reach: int, settings: Settings, fps: float | None) -> str:
+    """Return how late a context model is: a pose waits for the next frames, a box for the next that are detected in."""
+    what, frames = ("poses", "frames") if role == "pose" else ("boxes", "detections")
     rate = fps
     if role == "detector":
         rate = min(fps or settings.detector_max_fps, settings.detector_max_fps)

@@ -92,7 +92,7 @@ def _problems(description: RunDescription, stages: StageSet) -> list[str]:
         if number
     ]
     problems += [
-        f"the {stage.stage} stage failed and began anew {stage.restarts.count} times; the last time: "
+        f"the {stage.stage} stage failed and started again {stage.restarts.count} times; the last time: "
         f"{stage.last_failure}"
         for stage in stages.with_models
         if stage.restarts.count

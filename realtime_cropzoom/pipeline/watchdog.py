@@ -1,7 +1,4 @@
-"""Looks after a live run: says when frames stay away, and ends the run when a model does not come back.
-
-A thread of its own, so that nobody needs to wait for the run, or to publish, for that to be noticed.
-"""
+"""Watchdog: thread of a live run that warns if frames or the disk stop, and ends the run if a model call hangs."""
 
 from __future__ import annotations
 
@@ -16,11 +13,12 @@ from realtime_cropzoom.types import StreamState
 
 logger = logging.getLogger(__name__)
 
-_DISK_ANSWERS_WITHIN_NS = 2_000_000_000
+_DISK_TIMEOUT_NS = 2_000_000_000
+"""Duration (ns) of a write to the disk after which the disk counts as hung."""
 
 
 class Watchdog(Stage):
-    """Looks ten times a second."""
+    """Checks the run every ``POLL_S`` seconds."""
 
     def __init__(
         self,
@@ -31,10 +29,16 @@ class Watchdog(Stage):
         writer: Stage | None = None,
         progress: Callable[[], tuple[int, int, float]] = lambda: (0, 0, 0.0),
     ) -> None:
-        """``watched`` may be busy with one frame for ``limit_s``; ``stream`` says whether frames arrive at a time.
+        """Create the thread without starting it.
 
-        The ``writer`` may be held up by a disk for as long as that takes; it is only said. ``progress`` gives the
-        frames captured, those skipped of them, and how old the newest pose was, in ms.
+        Args:
+            watched: The stages that run a model.
+            limit_s: Maximum time (s) that such a stage may be busy with one frame.
+            stream: Returns the state of the stream at a time (monotonic, ns).
+            control: Control of the run.
+            writer: The thread that writes to the disk. A disk may hang for any time; the watchdog only warns.
+            progress: Returns the number of captured frames, the number of skipped ones, and the age (ms) of the
+                newest pose.
         """
         super().__init__("watchdog", control)
         self._watched = watched
@@ -46,45 +50,48 @@ class Watchdog(Stage):
         self._progress, self._lag = progress, LagWatch()
 
     def work(self) -> None:
-        """Watch until all are through, or the run stops."""
+        """Check until all watched stages have ended, or the run stops."""
         for stage in self._watched:
             while stage.is_alive() and not self.control.stop.is_set():
                 stage.join(POLL_S)
-                at_ns = now_ns()
-                self.look_for_hangs(at_ns)
-                self.look_for_stalls(at_ns)
-                self.look_for_slow_disks(at_ns)
-                self.look_for_lag(at_ns)
+                self.check(now_ns())
 
-    def look_for_hangs(self, at_ns: int) -> None:
-        """End the run if a stage has been at its frame for longer than the limit: nothing else can be done."""
+    def check(self, at_ns: int) -> None:
+        """Check everything once, at ``at_ns`` (monotonic, ns)."""
+        self._check_models(at_ns)
+        self._check_stream(at_ns)
+        self._check_disk(at_ns)
+        self._check_lag(at_ns)
+
+    def _check_models(self, at_ns: int) -> None:
+        """End the run if a stage is busy with its frame for too long: a hung call cannot be interrupted."""
         for stage in self._watched:
-            busy_since_ns = stage.busy_since_ns  # read once: the stage may be done meanwhile
+            busy_since_ns = stage.busy_since_ns  # read once: the stage may finish its frame in between
             if busy_since_ns and at_ns - busy_since_ns > self._limit_ns:
                 what = f"the {stage.stage} stage has been busy with one frame for more than {self._limit_ns / 1e9:g} s"
                 self.control.fail(stage.stage, StageError(what))
 
-    def look_for_lag(self, at_ns: int) -> None:
-        """Say it when frames come faster than poses can be made."""
-        text = self._lag.look(at_ns, *self._progress())
-        if text is not None:
-            logger.warning("%s", text)
-
-    def look_for_stalls(self, at_ns: int) -> None:
-        """Say it when frames stay away although the connection is there, and when they come again."""
+    def _check_stream(self, at_ns: int) -> None:
+        """Warn if no frames arrive although the connection is there, and when they arrive again."""
         stream, before = self._stream(at_ns), self._last_stream
         self._last_stream = stream
         if stream is StreamState.STALLED and before is not stream:
-            logger.warning("frames stay away, but the source has not broken off")
+            logger.warning("no frames arrive, but the connection is not lost")
         elif stream is StreamState.LIVE and before is StreamState.STALLED:
-            logger.warning("frames come again")
+            logger.warning("frames arrive again")
 
-    def look_for_slow_disks(self, at_ns: int) -> None:
-        """Say it when the disk does not take the rows, and when it does again; they are kept meanwhile."""
+    def _check_disk(self, at_ns: int) -> None:
+        """Warn if the disk does not take the rows, and when it does again. The rows are kept in memory meanwhile."""
         since_ns = 0 if self._writer is None else self._writer.busy_since_ns
-        slow = bool(since_ns) and at_ns - since_ns > _DISK_ANSWERS_WITHIN_NS
+        slow = bool(since_ns) and at_ns - since_ns > _DISK_TIMEOUT_NS
         if slow and not self._disk_is_slow:
             logger.warning("the disk does not answer; the rows of the session are kept in memory until it does")
         elif self._disk_is_slow and not slow:
             logger.warning("the disk answers again")
         self._disk_is_slow = slow
+
+    def _check_lag(self, at_ns: int) -> None:
+        """Warn if frames arrive faster than poses are made."""
+        text = self._lag.check(at_ns, *self._progress())
+        if text is not None:
+            logger.warning("%s", text)

@@ -117,7 +117,7 @@ class Stage(threading.Thread):
             if self.control.stop.is_set() or not self.restarts.grant(now_ns()):
                 raise
             self.last_failure = in_a_line(error)
-            logger.warning("the %s stage failed and begins anew: %s", self.stage, self.last_failure)
+            logger.warning("the %s stage failed and starts again: %s", self.stage, self.last_failure)
             logger.debug("%s stage", self.stage, exc_info=error)
             return False
         return True

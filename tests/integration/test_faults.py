@@ -168,7 +168,7 @@ def test_frames_that_stay_away_are_a_stall_until_they_come_again(
 
     def go_on_once_it_is_said(message: Message) -> None:
         if isinstance(message, StatusMessage) and message.stream == "stalled":
-            wait_for(lambda: "frames stay away" in caplog.text, "the words")
+            wait_for(lambda: "no frames arrive" in caplog.text, "the words")
             hold.let_go()
 
     run = listen(settings_of(tmp_path, frames=40), Camera(Segment(40), before=hold), each=go_on_once_it_is_said)
@@ -177,7 +177,7 @@ def test_frames_that_stay_away_are_a_stall_until_they_come_again(
     stalled = run.statuses[streams.index("stalled")]
     assert run.poses[19].time.captured_ns < stalled.time_ns < run.poses[20].time.captured_ns
     assert [r.message for r in caplog.records if r.name.endswith("watchdog")] == [
-        "frames stay away, but the source has not broken off", "frames come again",
+        "no frames arrive, but the connection is not lost", "frames arrive again",
     ]  # fmt: skip
     assert {pose.segment for pose in run.poses} == {0}
 

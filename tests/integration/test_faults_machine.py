@@ -28,7 +28,7 @@ from support.pipelines import (
 )
 
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.sinks.csv_writer import CsvSink
+from realtime_cropzoom.files.append import RowFile
 
 ENDLESS = "synthetic:arena,size=160x120,fps=60,seconds=endless"
 
@@ -40,13 +40,13 @@ def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
 def test_a_disk_that_stands_still_holds_up_neither_tracking_nor_publishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_go, real = threading.Event(), CsvSink._format
+    let_go, real = threading.Event(), RowFile.flush
 
-    def held(self: CsvSink, record: Any) -> None:
+    def held(self: RowFile) -> None:
         let_go.wait(LONG_S)
-        real(self, record)  # type: ignore[call-arg]
+        real(self)
 
-    monkeypatch.setattr(CsvSink, "_format", held)
+    monkeypatch.setattr(RowFile, "flush", held)
     run = listen(
         settings_of(tmp_path),
         Film(60),

@@ -78,10 +78,10 @@ def test_a_pose_stage_that_raises_begins_anew_where_that_is_asked_for(
     assert files.pose.loc[max(failed) + 1 :].notna().all(axis=None), "the very next frame has a pose again"
     assert files.summary["restarts"] == {"detect": 0, "pose": 2}
     assert (
-        "the pose stage failed and began anew 2 times; the last time: RuntimeError: out of order"
+        "the pose stage failed and started again 2 times; the last time: RuntimeError: out of order"
         in (files.summary["problems"])
     )
-    assert caplog.text.count("the pose stage failed and begins anew: RuntimeError: out of order") == 2
+    assert caplog.text.count("the pose stage failed and starts again: RuntimeError: out of order") == 2
 
 
 def test_a_detector_that_raises_begins_anew_and_boxes_come_again(

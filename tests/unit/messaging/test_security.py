@@ -120,7 +120,7 @@ def test_check_says_who_can_listen(tmp_path: Path, folder: Path, capsys: pytest.
     insecure = endpoints(*ports, "--insecure")
     assert insecure["ok"]
     assert insecure["text"].endswith("anybody who can reach this machine can listen (insecure)")
-    assert endpoints(*ports, "--key-folder", folder)["text"].endswith("only those with a key can listen: bench")
+    assert endpoints(*ports, "--key-folder", folder)["text"].endswith("only clients with a key can listen: bench")
     (folder / "clients" / "bench.key").unlink()
     nobody = endpoints(*ports, "--key-folder", folder)
     assert not nobody["ok"]
@@ -502,7 +502,7 @@ def test_a_run_with_keys_guards_all_its_endpoints(tmp_path: Path, folder: Path) 
     settings = make_settings(tmp_path, publish=EVERYWHERE, publish_latest=EVERYWHERE, key_folder=folder)
     mine = read_client_keys(client_file(folder))
     with zmq.Context() as context, Pipeline(settings, lambda: Film(10**6, 60)) as pipeline:
-        assert "only those with a key can listen: bench" in pipeline.notes
+        assert "only clients with a key can listen: bench" in pipeline.notes
         with Subscriber(on_this_machine(pipeline.endpoints[0]), keys=client_file(folder)) as subscriber:
             hello = wait_for(lambda: subscriber.receive(1) and subscriber.hello, "the hello")
             for kind, endpoint in ((zmq.SUB, pipeline.endpoints[1]), (zmq.DEALER, hello.echo)):

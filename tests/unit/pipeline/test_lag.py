@@ -17,7 +17,7 @@ S = 1_000_000_000
 
 def test_it_is_said_once_a_minute_while_it_lasts() -> None:
     watch = LagWatch()
-    said = [watch.look(second * S, 30 * second, 20 * second, 277.0) for second in range(130)]
+    said = [watch.check(second * S, 30 * second, 20 * second, 277.0) for second in range(130)]
     assert [second for second, text in enumerate(said) if text] == [3, 63, 123]
     assert said[3] == f"poses fall behind: 60 of the last 90 frames were skipped, and poses are 277 ms old; {TOO_SLOW}"
 
@@ -25,12 +25,12 @@ def test_it_is_said_once_a_minute_while_it_lasts() -> None:
 @pytest.mark.parametrize("skipped", [0, 4], ids=["none", "a hiccup"])
 def test_a_machine_that_keeps_up_hears_nothing(skipped: int) -> None:
     watch = LagWatch()
-    assert [watch.look(second * S, 30 * second, skipped * (second > 5), 5.0) for second in range(20)] == [None] * 20
+    assert [watch.check(second * S, 30 * second, skipped * (second > 5), 5.0) for second in range(20)] == [None] * 20
 
 
 def test_no_frames_are_no_lag() -> None:
     watch = LagWatch()
-    assert [watch.look(second * S, 0, 0, 0.0) for second in range(20)] == [None] * 20
+    assert [watch.check(second * S, 0, 0, 0.0) for second in range(20)] == [None] * 20
 
 
 def test_a_run_that_falls_behind_says_so_and_its_report_too(

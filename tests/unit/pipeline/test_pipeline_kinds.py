@@ -395,15 +395,15 @@ def test_how_late_a_context_model_is_is_said_at_the_start(
     kinds = {"pose": CONTEXT, "detector": CONTEXT}
     assert said(tmp_path, kinds, fps) == [
         f"the pose model is a context model: its poses come 2 frames late{pose_ms}",
-        f"the detector model is a context model: its boxes come 2 frames that it takes late{detector_ms}",
+        f"the detector model is a context model: its boxes come 2 detections late{detector_ms}",
     ]
     assert said(tmp_path, kinds, fps, pace="fast") == [], "in lockstep every stage waits, and nothing is late"
 
 
 def test_that_regression_models_know_no_likelihood_is_said_at_the_start(tmp_path: Path) -> None:
     pose, detector = said(tmp_path, {"pose": "regression", "detector": "regression"}, 60)
-    assert pose == "the pose model is a regression model and knows no likelihood: null in messages and NaN in files"
-    assert detector.endswith("knows no likelihood: min_likelihood does not apply to its keypoints")
+    assert pose == "the pose model is a regression model and has no likelihood: it is null in messages and NaN in files"
+    assert detector.endswith("has no likelihood: min_likelihood does not apply to it")
 
 
 def test_the_notes_of_a_run_are_those_of_its_two_models(tmp_path: Path) -> None:
