@@ -112,7 +112,7 @@ def _news(group: CameraGroup, *, quiet: bool) -> list[str]:
     lines: list[str] = []
     speakers: list[CameraRun | CameraGroup] = [*group.runs, group]
     for speaker in speakers:
-        notes, said = _taken(speaker.notes), _taken(speaker.said)
+        notes, said = _taken(speaker.notes), _taken(speaker.problems)
         lines += said if quiet else notes + said
     return lines
 

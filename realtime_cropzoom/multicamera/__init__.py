@@ -1,1 +1,1 @@
-"""Several cameras: one process each, started, watched and ended together."""
+"""Several cameras: one process per camera, started, watched and ended together."""

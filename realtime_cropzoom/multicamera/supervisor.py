@@ -1,8 +1,8 @@
-"""Several cameras, each in its own process: started together, watched, and ended together.
+"""Supervisor of several cameras: starts one process per camera, watches them, and ends them together.
 
-They share one session folder, with a folder a camera in it, and one clock: the monotonic clock is the
-machine's, and the Unix anchor is measured once, here, and given to all. The processes hang on a pipe
-each: when this one is gone, however it went, they end.
+All cameras share one session folder, with a folder per camera in it, and one clock: the monotonic clock of the
+machine, whose Unix offset is measured once, here. Each process is connected by its stdin. When this process ends, for
+whatever reason, the pipe closes and the camera processes end, too.
 """
 
 from __future__ import annotations
@@ -44,34 +44,47 @@ from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.sessions.folder import make_session_folder
 
 _NO_FAILURE = (0, EXIT_INCOMPLETE, *(128 + number for number in ending_signals()))
-_END_WITHIN_S = 3.0
-"""A pipeline ends within 2 s, whatever is stuck in it; what still runs then is killed."""
+"""Exit codes of a process that came to its end or was stopped."""
+_KILL_AFTER_S = 3.0
+"""Time (s) after a stop at which a process that still runs is killed. A pipeline ends within 2 s."""
 _LINES_KEPT = 1000
+"""Maximum number of lines that wait to be shown."""
 _WORKER = [sys.executable, "-m", "realtime_cropzoom.multicamera.worker"]
 """Command that runs one camera."""
 
 
 class CameraRun:
-    """One camera's process, from outside. Reader threads never wait for anybody, so neither does the process."""
+    """The process of one camera, seen from outside.
+
+    Two threads read its stdout and stderr and never wait, so the process never waits for a full pipe.
+    """
 
     def __init__(self, name: str, settings: Settings, folder: Path, anchor_ns: int) -> None:
-        """Start the process."""
+        """Start the process and send it its job.
+
+        Args:
+            name: Name of the camera.
+            settings: Settings of the camera.
+            folder: Folder for its files.
+            anchor_ns: Unix time minus monotonic time (ns), shared by all cameras.
+        """
         self.name, self.folder = name, folder
-        self.said: deque[str] = deque(maxlen=_LINES_KEPT)
-        """What is to be shown in any case, oldest first."""
+        self.problems: deque[str] = deque(maxlen=_LINES_KEPT)
+        """Lines that the user sees in any case, oldest first."""
         self.notes: deque[str] = deque(maxlen=_LINES_KEPT)
-        """What a user may want to know."""
+        """Lines for the user, hidden by ``--quiet``."""
         self.status: StatusMessage | None = None
-        """The last heartbeat."""
+        """The last heartbeat; None before the first."""
         self.frame_count: int | None = None
+        """Number of frames in the source; None if unknown."""
         self.end: End | None = None
-        """Its last report; None if it could not send one."""
-        self.gave_up = False
-        """Whether it did not end in time and was killed for it."""
+        """The last report of the process; None if it could not send one."""
+        self.killed = False
+        """Whether the process did not end in time and was killed."""
         self.process = subprocess.Popen(
             _WORKER,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
-            start_new_session=True,  # Ctrl-C goes to all of a terminal's processes, but this one tells the others
+            start_new_session=True,  # else Ctrl-C in a terminal would reach it, too; this process passes the stop on
         )  # fmt: skip
         self._readers = [
             threading.Thread(target=reader, args=(stream,), name=f"cropzoom-{name}", daemon=True)
@@ -80,37 +93,37 @@ class CameraRun:
         for reader in self._readers:
             reader.start()
         settings_given = settings.model_dump(mode="json")
-        self._tell(Job(settings_given, str(folder), anchor_ns))
+        self._send(Job(settings_given, str(folder), anchor_ns))
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet, or something it said is still on the way."""
+        """Whether the process runs, or some of its output is not read yet."""
         return self.process.poll() is None or any(reader.is_alive() for reader in self._readers)
 
     @property
     def outcome(self) -> tuple[int, str]:
-        """Exit code and reason. Only once it has ended."""
+        """Exit code and reason. Valid once the process has ended."""
         code = self.process.returncode
         if self.end is not None:
             return self.end.exit, self.end.reason
-        if self.gave_up:
+        if self.killed:
             return 128 + 9, "did not end in time and was killed"
         if code < 0:
             return 128 - code, f"killed by {signal_name(-code)}"
-        return code or EXIT_FAILED, f"ended with exit code {code} and did not say why"
+        return code or EXIT_FAILED, f"ended with exit code {code} without a reason"
 
     @property
     def failed(self) -> bool:
-        """Whether it neither came to its end nor was stopped. Only once it has ended."""
+        """Whether the process neither came to its end nor was stopped. Valid once it has ended."""
         return self.outcome[0] not in _NO_FAILURE
 
     def stop(self, reason: str, code: int) -> None:
-        """Ask it to end."""
-        self._tell(Stop(reason, code))
+        """Ask the process to end, for a reason and with an exit code."""
+        self._send(Stop(reason, code))
 
     def kill(self) -> None:
-        """End it the hard way."""
-        self.gave_up = True
+        """Kill the process."""
+        self.killed = True
         self.process.kill()
 
     def close(self) -> None:
@@ -120,42 +133,42 @@ class CameraRun:
             reader.join()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # what it was told last, and never heard
+                with contextlib.suppress(OSError):  # an order that the process never read
                     pipe.close()
 
-    def account(self) -> dict[str, Any]:
-        """Return what the summary says of this camera. Only once it has ended."""
+    def to_summary(self) -> dict[str, Any]:
+        """Return the entry of this camera in the summary. Valid once the process has ended."""
         code, reason = self.outcome
         summary = self.end and self.end.summary
-        heard = self.status and msgspec.to_builtins(self.status.counts)
-        counts = summary["counts"] if summary else heard  # of the last heartbeat, where it was killed
+        last_counts = self.status and msgspec.to_builtins(self.status.counts)
+        counts = summary["counts"] if summary else last_counts  # of the last heartbeat, if it was killed
         folder = str(self.folder) if self.folder.is_dir() else None
         return {"exit": code, "reason": reason, "folder": folder, "counts": counts, "summary": summary or None}
 
-    def _tell(self, order: Order) -> None:
+    def _send(self, order: Order) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended in this moment, which is seen next
+        with contextlib.suppress(OSError):  # the process has just ended, which the next check finds
             self.process.stdin.write(encode(order))
             self.process.stdin.flush()
 
     def _read(self, stdout: TextIO) -> None:
-        """Take all reports to the end of the pipe: a worker whose pipe is full would wait for ever."""
+        """Read all reports to the end of the pipe. A worker would wait forever for a full pipe."""
         for line in stdout:
             try:
-                self._take(decode_report(line))
+                self._handle(decode_report(line))
             except msgspec.ValidationError as error:
-                self.said.append(
+                self.problems.append(
                     f"cropzoom: {self.name}: ignored an unknown message from the camera's process: {error}"
                 )
-            except ValueError:  # half a line of a process that was killed
+            except ValueError:  # part of a line, from a process that was killed
                 continue
 
-    def _take(self, report: Report) -> None:
+    def _handle(self, report: Report) -> None:
         match report:
             case Note(text):
                 self.notes.append(f"{self.name}: {text}")
             case Problem(text):
-                self.said.append(f"cropzoom: {self.name}: {text}")
+                self.problems.append(f"cropzoom: {self.name}: {text}")
             case Heartbeat(status):
                 self.status = status
             case FrameCount(frames):
@@ -165,28 +178,31 @@ class CameraRun:
 
     def _read_stderr(self, stderr: TextIO) -> None:
         for line in stderr:
-            self.said.append(f"{self.name}: {line.rstrip()}")
+            self.problems.append(f"{self.name}: {line.rstrip()}")
 
 
 class CameraGroup:
-    """All cameras of a session. ``start`` them, call ``supervise`` until ``running`` is over, then ``close``."""
+    """All cameras of a session. Call ``start``, then ``supervise`` while ``running``, then ``close``."""
 
     def __init__(self, cameras: Cameras) -> None:
         self.cameras = cameras
         self.runs: list[CameraRun] = []
         self.folder: Path | None = None
-        self.said: deque[str] = deque(maxlen=_LINES_KEPT)
-        """What happened to the cameras, to be shown in any case."""
+        self.problems: deque[str] = deque(maxlen=_LINES_KEPT)
+        """Lines about the cameras that the user sees in any case, oldest first."""
         self.notes: deque[str] = deque(maxlen=_LINES_KEPT)
-        """What a user may want to know of them."""
+        """Lines for the user, hidden by ``--quiet``."""
         self._anchor_ns = unix_offset_ns()
         self._began_ns, self._started_unix_s = time.monotonic_ns(), round(time.time(), 3)
         self._ended: set[str] = set()
+        """Names of the cameras whose end was reported."""
         self._unsaved = False
         """Whether a file of the session as a whole could not be written."""
         self._stop: tuple[str, int] | None = None
-        self._told_to_stop = self._at_once = False
+        """Reason and exit code of the first stop; None before it."""
+        self._stop_sent = self._kill_now = False
         self._deadline_ns = 0
+        """Time (monotonic, ns) at which processes that still run are killed."""
 
     @property
     def running(self) -> bool:
@@ -194,7 +210,11 @@ class CameraGroup:
         return len(self._ended) < len(self.runs)
 
     def start(self) -> None:
-        """Make the session folder and start all processes. Raises SinkError."""
+        """Make the session folder and start all processes.
+
+        Raises:
+            SinkError: if the folder cannot be made.
+        """
         out, name = self.cameras.out, self.cameras.name
         self.folder = in_time(f"the folder {out}", lambda: make_session_folder(out, name))
         self._save("config.yaml", self.cameras.to_yaml())
@@ -203,28 +223,32 @@ class CameraGroup:
             self.runs.append(CameraRun(name, settings, self.folder / name, self._anchor_ns))
 
     def stop(self, reason: str, code: int) -> None:
-        """Ask all to end; from a signal handler too, because ``supervise`` does it. A second time kills them."""
-        self._at_once = self._stop is not None
+        """Stop all cameras at the next ``supervise``; a second call kills them. A signal handler may call this."""
+        self._kill_now = self._stop is not None
         self._stop = self._stop or (reason, code)
 
     def supervise(self) -> None:
-        """Look at all cameras: say which have ended, pass on that they are to stop, and kill what does not."""
+        """Check all cameras once: report which have ended, pass on a stop, and kill those that do not end in time."""
         for run in self.runs:
             if run.name not in self._ended and not run.running:
                 self._ended.add(run.name)
-                self._see_off(run)
-        if self._stop is not None and not self._told_to_stop:
-            self._told_to_stop = True
-            self._deadline_ns = time.monotonic_ns() + round(_END_WITHIN_S * 1e9)
+                self._report_exit(run)
+        if self._stop is not None and not self._stop_sent:
+            self._stop_sent = True
+            self._deadline_ns = time.monotonic_ns() + round(_KILL_AFTER_S * 1e9)
             for run in self.runs:
                 run.stop(*self._stop)
-        if self._told_to_stop and (self._at_once or time.monotonic_ns() > self._deadline_ns):
+        if self._stop_sent and (self._kill_now or time.monotonic_ns() > self._deadline_ns):
             for run in self.runs:
                 if run.process.poll() is None:
                     run.kill()
 
     def close(self) -> dict[str, Any]:
-        """End what still runs, write the summary of all and return it; a session nobody began is removed."""
+        """End all cameras and write the summary of the session.
+
+        Returns:
+            The summary. If no camera made its folder, the session folder is removed.
+        """
         if self.running and self._stop is None:
             self.stop("stopped", EXIT_FAILED)
         while self.running:
@@ -236,36 +260,36 @@ class CameraGroup:
         if self.folder is not None:
             if any(run.folder.is_dir() for run in self.runs):
                 self._save("summary.json", to_json(summary))
-                summary["exit"] = self._worst()
+                summary["exit"] = self._exit_code()
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
         return summary
 
     def _save(self, name: str, text: str) -> None:
-        """Write a small file of the session; one that cannot be written is said, and the exit code is 3."""
+        """Write a small file of the session. If that fails, report it, and the exit code becomes 3."""
         assert self.folder is not None
         if (problem := try_write_whole(self.folder / name, text)) is not None:
             self._unsaved = True
-            self.said.append(f"cropzoom: {problem}")
+            self.problems.append(f"cropzoom: {problem}")
 
-    def _see_off(self, run: CameraRun) -> None:
+    def _report_exit(self, run: CameraRun) -> None:
         _, reason = run.outcome
         if not run.failed:
             self.notes.append(f"{run.name}: {reason}")
         elif self.cameras.stop_together and self._stop is None:
-            self.said.append(f"cropzoom: {run.name}: {reason}; the others stop too")
+            self.problems.append(f"cropzoom: {run.name}: {reason}; the other cameras stop, too")
             self._stop = (f"stopped because {run.name} failed", 0)
         else:
-            others = "; the others go on" if self.running and self._stop is None else ""
-            self.said.append(f"cropzoom: {run.name}: {reason}{others}")
+            others = "; the other cameras continue" if self.running and self._stop is None else ""
+            self.problems.append(f"cropzoom: {run.name}: {reason}{others}")
 
     def _summary(self, reason: str) -> dict[str, Any]:
-        cameras = {run.name: run.account() for run in self.runs}
+        cameras = {run.name: run.to_summary() for run in self.runs}
         counts = [camera["counts"] for camera in cameras.values() if camera["counts"]]
         return {
             "version": __version__,
             "reason": reason,
-            "exit": self._worst(),
+            "exit": self._exit_code(),
             "unix_offset_ns": self._anchor_ns,
             "started_unix_s": self._started_unix_s,
             "seconds": round((time.monotonic_ns() - self._began_ns) / 1e9, 3),
@@ -274,8 +298,8 @@ class CameraGroup:
             "folder": str(self.folder),
         }
 
-    def _worst(self) -> int:
-        """A failure of one is one of the session; then comes what stopped it, then what is missing in the files."""
+    def _exit_code(self) -> int:
+        """Return the exit code of the session: that of a failure, else of the stop, else 3 if something is missing."""
         codes = [run.outcome[0] for run in self.runs]
         if any(code not in _NO_FAILURE for code in codes):
             return EXIT_FAILED

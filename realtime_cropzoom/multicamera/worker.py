@@ -1,7 +1,7 @@
-"""One of several cameras, in its own process: ``python -m realtime_cropzoom.multicamera.worker``, started by the group.
+"""Camera process: runs the pipeline of one of several cameras; the supervisor starts it with ``python -m``.
 
-Orders come on stdin, reports go to stdout, as ``messages`` describes. The end of stdin means that the process which
-runs all cameras is gone, however it went, and this one ends too.
+Orders arrive on stdin, reports go to stdout, as ``messages`` describes. If stdin closes, the supervisor is gone, and
+this process ends, too.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _ORPHAN_ENDS_WITHIN_S = 5.0
+"""Time (s) after which a process without a supervisor exits, also if its pipeline hangs."""
 
 
 class CameraProcess:
-    """Runs one pipeline as it is told on ``told``, and says on ``telling`` how it goes."""
+    """Runs one pipeline by the orders of the supervisor, and reports to it."""
 
-    def __init__(self, told: io.RawIOBase, telling: TextIO) -> None:
-        self._told, self._telling = told, telling
+    def __init__(self, orders: io.RawIOBase, reports: TextIO) -> None:
+        """Create it; ``orders`` is read line by line, ``reports`` is written."""
+        self._orders, self._reports = orders, reports
         self._pipeline: Pipeline | None = None
         self._stopped: tuple[str, int] | None = None
-        """The first reason to stop, and the exit code that goes with it."""
+        """Reason and exit code of the first stop; None before it."""
 
     def run(self) -> int:
         """Run the pipeline to its end and return the exit code."""
-        job = decode_order(self._told.readline())
+        job = decode_order(self._orders.readline())
         if not isinstance(job, Job):
             raise ValueError(f"first order: got {job}, expected a Job")
         received = stop_on_signals(lambda why: self.stop(why, 128 + received[-1]))
@@ -60,13 +62,13 @@ class CameraProcess:
             code, reason = self._track(job)
         except CropzoomError as error:
             code, reason = EXIT_FAILED, str(error)
-            if self._stopped is not None and not self._summary():  # stopped while it opened or loaded: no fault
+            if self._stopped is not None and not self._summary():  # stopped during the start, so the error is no fault
                 reason, code = self._stopped
-        self._tell(End(code, reason, self._summary() or None))
+        self._send(End(code, reason, self._summary() or None))
         return code
 
     def stop(self, reason: str, code: int) -> None:
-        """End the run, now or as soon as there is one; the first reason counts."""
+        """End the run, or the one that is about to start. Only the first reason counts."""
         self._stopped = self._stopped or (reason, code)
         if self._pipeline is not None:
             self._pipeline.stop(reason)
@@ -81,13 +83,13 @@ class CameraProcess:
         if stopped is not None:
             return stopped[1], stopped[0]
         pipeline.start()
-        self._tell(FrameCount(pipeline.info.frame_count))
+        self._send(FrameCount(pipeline.info.frame_count))
         for note in pipeline.notes:
-            self._tell(Note(note))
+            self._send(Note(note))
         self._watch(pipeline)
         summary = pipeline.join()
         for problem in summary["problems"]:
-            self._tell(Problem(problem))
+            self._send(Problem(problem))
         if self._stopped is not None:
             return self._stopped[1], str(summary["reason"])
         return (EXIT_INCOMPLETE if summary["problems"] or nothing_found(summary["animal"]) else 0), str(
@@ -96,19 +98,19 @@ class CameraProcess:
 
     def _watch(self, pipeline: Pipeline) -> None:
         while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
-            self._tell(Heartbeat(pipeline.progress()))
+            self._send(Heartbeat(pipeline.progress()))
 
     def _listen(self) -> None:
-        for line in self._told:
-            self._obey(line)
-        # Nobody reads what is said from here on. What is stuck while it opens or loads hears no stop.
+        for line in self._orders:
+            self.obey(line)
+        # From here on stderr has no reader. A start that hangs does not notice the stop, hence the exit below.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         self.stop("stopped: the process that ran all cameras is gone", 128 + signal.SIGTERM)
         time.sleep(_ORPHAN_ENDS_WITHIN_S)
         os._exit(EXIT_FAILED)
 
-    def _obey(self, line: bytes) -> None:
-        """Do what a line orders; one that makes no sense ends nothing."""
+    def obey(self, line: bytes) -> None:
+        """Carry out the order in a line. An unknown order is logged and ignored."""
         try:
             order = decode_order(line)
         except ValueError as error:
@@ -122,22 +124,22 @@ class CameraProcess:
     def _summary(self) -> dict[str, Any]:
         return {} if self._pipeline is None else self._pipeline.summary
 
-    def _tell(self, report: Report) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more; ``_listen`` ends the run
-            self._telling.write(encode(report))
-            self._telling.flush()
+    def _send(self, report: Report) -> None:
+        with contextlib.suppress(OSError):  # the supervisor is gone; ``_listen`` ends the run
+            self._reports.write(encode(report))
+            self._reports.flush()
 
 
 def main() -> int:
-    """Run the camera that stdin describes; what libraries print to stdout goes to stderr."""
+    """Run the camera whose job arrives on stdin, and return the exit code. Output of libraries goes to stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    telling = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # Unbuffered: a thread that waits in a buffer's lock would break the interpreter's own shutdown.
-    told = io.FileIO(sys.stdin.fileno(), closefd=False)
-    code = CameraProcess(told, telling).run()
+    # Unbuffered: a thread that waits inside the lock of a buffer would break the shutdown of the interpreter.
+    orders = io.FileIO(sys.stdin.fileno(), closefd=False)
+    code = CameraProcess(orders, reports).run()
     with contextlib.suppress(OSError):
-        telling.close()
+        reports.close()
     return code
 
 

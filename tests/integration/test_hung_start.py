@@ -89,6 +89,6 @@ def test_a_file_of_several_cameras_that_cannot_be_written_is_said(tmp_path: Path
     group = CameraGroup(cameras)
     group.folder = tmp_path / "gone"
     group._save("config.yaml", "x")
-    (line,) = group.said
+    (line,) = group.problems
     assert line.startswith(f"cropzoom: {tmp_path / 'gone'}")
     assert group._summary("finished")["exit"] == 3

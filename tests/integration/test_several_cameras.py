@@ -306,7 +306,7 @@ def test_one_that_cannot_start_does_not_stop_the_other(tmp_path: Path) -> None:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"cropzoom: top: the endpoint tcp://127.0.0.1:{port} is in use")
-    assert line.endswith("; the others go on")
+    assert line.endswith("; the other cameras continue")
     assert check_complete(session.folder / "side").summary["counts"]["captured"] == 30
     assert not (session.folder / "top").exists()
     top = session.summary["cameras"]["top"]
@@ -330,7 +330,7 @@ def test_with_stop_together_one_that_fails_stops_the_other(tmp_path: Path) -> No
     done = cropzoom("run", "--config", session.config, "--quiet")
     assert done.returncode == 2
     assert done.stderr.startswith("cropzoom: side: no video at none.mp4")
-    assert done.stderr.strip().endswith("; the others stop too")
+    assert done.stderr.strip().endswith("; the other cameras stop, too")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -363,7 +363,7 @@ def test_one_that_is_killed_is_noticed_and_the_other_goes_on(tmp_path: Path) -> 
         top, low = cameras_of(process)
         assert process.stderr is not None
         os.kill(top.pid, signal.SIGKILL)
-        assert process.stderr.readline() == "cropzoom: top: killed by SIGKILL; the others go on\n"
+        assert process.stderr.readline() == "cropzoom: top: killed by SIGKILL; the other cameras continue\n"
         assert low.is_running()
         process.kill()
         low.wait(SOON_S)
@@ -384,7 +384,7 @@ def test_a_killed_camera_is_in_the_summary_as_far_as_is_known(tmp_path: Path) ->
         os.kill(cameras_of(process)[0].pid, signal.SIGKILL)
         done = finish(process)
     assert done.returncode == 2
-    assert done.stderr == "cropzoom: top: killed by SIGKILL; the others stop too\n"
+    assert done.stderr == "cropzoom: top: killed by SIGKILL; the other cameras stop, too\n"
     cameras = session.summary["cameras"]
     assert (cameras["top"]["exit"], cameras["top"]["summary"]) == (137, None)
     assert cameras["top"]["counts"]["captured"] > 0

@@ -97,7 +97,7 @@ def test_the_supervisor_reads_on_after_an_unknown_report(tmp_path: Path, monkeyp
     finally:
         run.process.kill()
         run.close()
-    first, second = run.said
+    first, second = run.problems
     assert first.startswith("cropzoom: top: ignored an unknown message from the camera's process: ")
     assert "mood" in first
     assert "text" in second
@@ -108,9 +108,9 @@ def test_the_supervisor_reads_on_after_an_unknown_report(tmp_path: Path, monkeyp
 def test_the_worker_obeys_a_stop_after_an_unknown_order(caplog: pytest.LogCaptureFixture) -> None:
     worker = CameraProcess(None, None)  # type: ignore[arg-type]
     for line in (b'{"type": "dance"}\n', b'{"type": "st', encode(Job({}, "out", 0)).encode()):
-        worker._obey(line)
+        worker.obey(line)
     assert worker._stopped is None
     assert len(caplog.records) == 3
     assert "dance" in caplog.text
-    worker._obey(encode(Stop("stopped by SIGINT", 130)).encode())
+    worker.obey(encode(Stop("stopped by SIGINT", 130)).encode())
     assert worker._stopped == ("stopped by SIGINT", 130)
