@@ -71,7 +71,7 @@ endif
 	touch $@
 
 .venv/.run: pyproject.toml .venv/.python
-	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,plots]'
 	touch $@
 
 .venv/.dev: pyproject.toml .venv/.run

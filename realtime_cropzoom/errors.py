@@ -166,6 +166,7 @@ def _size(value: object) -> str:
 
 _EXTRAS = {
     "cpu": ("onnxruntime",),
+    "plots": ("matplotlib",),
     "train": ("torch", "kornia", "onnx", "onnxscript"),
     "basler": ("pypylon",),
     "outputs": ("pylsl", "serial", "pythonosc"),

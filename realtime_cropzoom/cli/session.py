@@ -58,6 +58,8 @@ def register(commands: Any) -> None:
 
 
 def _draw(arguments: argparse.Namespace) -> int:
+    if arguments.traces:  # first: a library may be missing
+        from realtime_cropzoom.plots.traces import write_traces
     from realtime_cropzoom.plots.image_files import write_png
     from realtime_cropzoom.plots.session_pictures import contact_sheet
     from realtime_cropzoom.sessions.table import read_session
@@ -67,8 +69,6 @@ def _draw(arguments: argparse.Namespace) -> int:
     path = arguments.out or (session / name if session.is_dir() else session.with_name(f"{session.stem}_{name}"))
     tables = read_session(session)
     if arguments.traces:
-        from realtime_cropzoom.plots.traces import write_traces
-
         write_traces(path, tables)
     else:
         write_png(path, contact_sheet(tables, arguments.frames, source=arguments.source))

@@ -486,6 +486,11 @@ WITHOUT = "import sys; sys.modules[{!r}] = None; from realtime_cropzoom.cli.main
         ("onnxruntime", "cpu", ["demo"]),
         ("onnxruntime", "cpu", ["pipeline", ARENA]),
         ("torch", "train", ["train", "config.yaml"]),
+        ("matplotlib", "plots", ["draw", "none.csv", "--traces"]),
+        ("matplotlib", "plots", ["compare", "none.csv", "none.csv"]),
+        ("matplotlib", "plots", ["zones", "rules.yaml", ARENA]),
+        ("matplotlib", "plots", ["latency"]),
+        ("matplotlib", "plots", ["trigger", str(CONFIGS / "triggers.yaml"), "--replay", "none"]),
     ],
 )
 def test_an_extra_that_is_not_installed_is_one_line(
@@ -497,6 +502,22 @@ def test_an_extra_that_is_not_installed_is_one_line(
     assert f"{extra}]'" in line
     assert line.startswith("cropzoom: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_demo_and_draw_need_no_plots(tmp_path: Path) -> None:
+    """Their pictures of frames are drawn with OpenCV."""
+    source = "synthetic:arena,size=640x480,fps=30,seconds=1"
+
+    def run(*arguments: object) -> str:
+        done = finish(start_process(*arguments, code=WITHOUT.format("matplotlib"), cwd=tmp_path))
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    run("demo", "--source", source, "--out", "out")
+    made = the_session(tmp_path / "out")
+    assert (made / "demo.png").exists()
+    run("draw", made)
+    assert "matplotlib" not in run("check", source, "--publish", "none")
 
 
 def test_a_library_that_comes_with_every_installation_is_one_line_too(tmp_path: Path) -> None:
