@@ -25,16 +25,16 @@ from realtime_cropzoom.sources.live.stream_decoder import LOW_DELAY, StreamAddre
 logger = logging.getLogger(__name__)
 
 _FORMATS = {"linux": "v4l2", "win32": "dshow", "darwin": "avfoundation"}
-_LOOK = "'cropzoom cameras' lists what is there"
+_LIST_HINT = "'cropzoom cameras' lists what is there"
 _HINTS = {
-    errno.ENOENT: f"there is no such camera; plug it in, {_LOOK}",
-    errno.ENODEV: f"it has been unplugged; {_LOOK}",
-    errno.ENXIO: f"there is no such camera; plug it in, {_LOOK}",
-    errno.ENOTTY: f"it is no camera; {_LOOK}",
+    errno.ENOENT: f"there is no such camera; plug it in, {_LIST_HINT}",
+    errno.ENODEV: f"it has been unplugged; {_LIST_HINT}",
+    errno.ENXIO: f"there is no such camera; plug it in, {_LIST_HINT}",
+    errno.ENOTTY: f"it is no camera; {_LIST_HINT}",
     errno.EBUSY: "another program uses it; close that one ('fuser -v /dev/video*' names it)",
     errno.EACCES: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
     errno.EPERM: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
-    errno.EINVAL: f"it refuses what was asked of it; {_LOOK}, with the modes it has",
+    errno.EINVAL: f"it refuses what was asked of it; {_LIST_HINT}, with the modes it has",
 }
 
 
@@ -69,23 +69,23 @@ def open_camera(which: str, options: SourceOptions) -> LiveVideo:
             url,
             f"camera:{which}",
             re.sub(r"[^A-Za-z0-9.-]+", "_", f"camera_{which.removeprefix('/dev/')}").strip("_"),
-            _explain,
+            explain_error,
             format=system,
-            options=_asked(system, options),
+            options=ffmpeg_options(system, options),
             timeout_s=(options.open_timeout_s, options.read_timeout_s),
             asked_fps=options.fps,
             stopped=options.stopped,
             keep_packets=options.keep_packets,
         )
     )
-    notes = compare(camera.info, camera.pixel_format, options) + _control(system, url, options)
+    notes = list_differences(camera.info, camera.pixel_format, options) + _set_controls(system, url, options)
     for note in notes:
         logger.warning("camera:%s: %s", which, note)
     camera.info = replace(camera.info, notes=(*camera.info.notes, *(f"camera:{which}: {note}" for note in notes)))
     return camera
 
 
-def compare(info: SourceInfo, pixel_format: str, options: SourceOptions) -> list[str]:
+def list_differences(info: SourceInfo, pixel_format: str, options: SourceOptions) -> list[str]:
     """Return, in words, the requested options that differ from what the camera provides.
 
     Args:
@@ -123,20 +123,26 @@ def list_cameras() -> list[ListedCamera]:
     return [ListedCamera(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
 
 
-def _linux_url(which: str) -> str:
+def find_linux_device(which: str) -> str:
+    """Return the device node of a camera, given its number, path or name.
+
+    Raises:
+        SourceError: if no camera has that name.
+    """
     if which.isdecimal():
         return f"/dev/video{which}"
     if which.startswith("/"):
         return which
-    return str(_by_name(which, [(d.name, d.path) for d in v4l2.list_devices()]))
+    return str(_find_by_name(which, [(d.name, d.path) for d in v4l2.list_devices()]))
 
 
-def _windows_url(which: str) -> str:
+def find_windows_device(which: str) -> str:
+    """Return DirectShow's address of a camera, given its number or name."""
     name = list_cameras()[int(which)].name if which.isdecimal() and int(which) < len(list_cameras()) else which
     return f"video={name}"
 
 
-def _by_name(which: str, devices: list[tuple[str, Path]]) -> Path:
+def _find_by_name(which: str, devices: list[tuple[str, Path]]) -> Path:
     """Return the first device with that name, else the first whose name contains it: a camera may have several."""
     for found in (
         [path for name, path in devices if name.lower() == which.lower()],
@@ -149,13 +155,19 @@ def _by_name(which: str, devices: list[tuple[str, Path]]) -> Path:
 
 
 _URLS: dict[str, Callable[[str], str]] = {
-    "v4l2": _linux_url,
-    "dshow": _windows_url,
+    "v4l2": find_linux_device,
+    "dshow": find_windows_device,
     "avfoundation": lambda which: f"{which}:none",
 }
 
 
-def _asked(system: str, options: SourceOptions) -> dict[str, str]:
+def ffmpeg_options(system: str, options: SourceOptions) -> dict[str, str]:
+    """Return the options for opening a camera, as FFmpeg names them.
+
+    Args:
+        system: FFmpeg's input format for the operating system: v4l2, dshow or avfoundation.
+        options: The requested options.
+    """
     asked = {"fflags": "nobuffer", **LOW_DELAY}  # frames read to probe the format are discarded
     if options.size is not None:
         asked["video_size"] = "{}x{}".format(*options.size)
@@ -168,7 +180,7 @@ def _asked(system: str, options: SourceOptions) -> dict[str, str]:
     return asked
 
 
-def _control(system: str, url: str, options: SourceOptions) -> list[str]:
+def _set_controls(system: str, url: str, options: SourceOptions) -> list[str]:
     """Set exposure and gain, which FFmpeg cannot; return messages about those that could not be set."""
     if options.exposure_ms is None and options.gain is None:
         return []
@@ -180,5 +192,6 @@ def _control(system: str, url: str, options: SourceOptions) -> list[str]:
         return [f"exposure and gain could not be set: {error.strerror or error}"]
 
 
-def _explain(error: Exception) -> str:
+def explain_error(error: Exception) -> str:
+    """Return what an error of a camera means and what to do about it."""
     return _HINTS.get(getattr(error, "errno", None) or 0, plainly(error))

@@ -20,19 +20,19 @@ from realtime_cropzoom.errors import SourceError, advised
 from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.types import StreamState, UInt8
 
-_AFTER_NS = 2_000_000_000
+_MEASURE_NS = 2_000_000_000
 _TOLERANCE = 0.1
-_LEAST_FRAMES = 2
+_MIN_FRAMES = 2
 _STALL_NS = 500_000_000
 _STALL_INTERVALS = 3
 """Number of frame intervals without a frame that count as a stall: the default of the capture stage."""
 _CATCH_UP_NS = 1_000_000_000
 """Time (ns) after a stall in which frames may still arrive in a burst, and are not counted."""
-_STALLS = 4
+_MAX_STALLS = 4
 """Maximum number of long pauses in a row that count as stalls. After more, the source is simply slow."""
 _DELAYS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
 """Delays (s) before the first tries. The last one applies to all further tries."""
-_PER_MINUTE = 5
+_MAX_TRIES_PER_MINUTE = 5
 _MINUTE_S = 60.0
 
 logger = logging.getLogger(__name__)
@@ -64,21 +64,21 @@ class RateCheck:
             return
         self._frames += 1
         elapsed_ns = received_ns - self._first_ns
-        if elapsed_ns >= _AFTER_NS and self._frames >= _LEAST_FRAMES:
+        if elapsed_ns >= _MEASURE_NS and self._frames >= _MIN_FRAMES:
             self.measured_fps = self._frames * 1e9 / elapsed_ns
-            self._say(self.measured_fps)
+            self._report(self.measured_fps)
 
     def _after_stall(self, received_ns: int) -> bool:
         """Return whether a stall has ended with this frame; if so, reset the count."""
         last_ns, self._last_ns = self._last_ns, received_ns
         long = last_ns is not None and received_ns - last_ns > self._stall_ns
         self._stalls = self._stalls + 1 if long else 0
-        if not 0 < self._stalls <= _STALLS:
+        if not 0 < self._stalls <= _MAX_STALLS:
             return False
         self._begin_ns, self._first_ns, self._frames = received_ns + _CATCH_UP_NS, None, 0
         return True
 
-    def _say(self, fps: float) -> None:
+    def _report(self, fps: float) -> None:
         info = self._info
         for what, expected in (("asked for", info.asked_fps), ("it announces", info.fps)):
             if expected is not None and abs(fps - expected) > _TOLERANCE * expected:
@@ -98,7 +98,7 @@ class ReconnectBackoff:
     """
 
     def __init__(self) -> None:
-        self._tries = deque[int](maxlen=_PER_MINUTE)
+        self._tries = deque[int](maxlen=_MAX_TRIES_PER_MINUTE)
         self._step = 0
 
     def delay_s(self, at_ns: int) -> float:
@@ -106,7 +106,7 @@ class ReconnectBackoff:
         if self._tries and at_ns - self._tries[-1] >= _MINUTE_S * 1e9:
             self._step = 0
         delay_s = _DELAYS_S[min(self._step, len(_DELAYS_S) - 1)]
-        if len(self._tries) == _PER_MINUTE:
+        if len(self._tries) == _MAX_TRIES_PER_MINUTE:
             delay_s = max(delay_s, _MINUTE_S - (at_ns - self._tries[0]) / 1e9)
         return delay_s
 
@@ -134,12 +134,12 @@ class ReconnectingSource:
         self.state = StreamState.LIVE
         self.reconnects = 0
         self._source: Source | None = source
-        self._reopen, self._policy, self._stop = reopen, policy, stop
+        self._open_again, self._policy, self._stop = reopen, policy, stop
         self._problems: list[str] = []
         self._first_ns: int | None = None
         self._last_pts_ns = -1
         self._backoff = ReconnectBackoff()
-        self._gone_ns: int | None = None
+        self._lost_ns: int | None = None
         """Time (ns) since which no frame came; None while frames come. Reopening without a frame does not count."""
 
     def frames(self) -> Iterator[CapturedFrame]:
@@ -156,8 +156,8 @@ class ReconnectingSource:
                 reason = str(error)
             if self._stop.is_set():
                 return
-            self._part(self._source)
-            self._source = self._come_back(reason)
+            self._leave(self._source)
+            self._source = self._reconnect(reason)
 
     def problems(self) -> list[str]:
         """Return the messages of all segments. A loss is no problem here: ``segment`` of the frames shows it."""
@@ -179,10 +179,10 @@ class ReconnectingSource:
                 self._first_ns = begun_ns if self._first_ns is None else self._first_ns
                 offset_ns = begun_ns - self._first_ns - captured.pts_ns
             self._last_pts_ns = max(captured.pts_ns + offset_ns, self._last_pts_ns + 1)
-            self.state, self._gone_ns = StreamState.LIVE, None
-            yield replace(self._fitted(captured), pts_ns=self._last_pts_ns, segment=self.reconnects)
+            self.state, self._lost_ns = StreamState.LIVE, None
+            yield replace(self._fit_size(captured), pts_ns=self._last_pts_ns, segment=self.reconnects)
 
-    def _fitted(self, captured: CapturedFrame) -> CapturedFrame:
+    def _fit_size(self, captured: CapturedFrame) -> CapturedFrame:
         """Return the frame, scaled if necessary to the first frame's size, so that coordinates keep their meaning."""
         width, height = self.info.width, self.info.height
         if (captured.width, captured.height) == (width, height) or not self._policy.adapt:
@@ -195,36 +195,36 @@ class ReconnectingSource:
 
         return replace(captured, width=width, height=height, copy_to=copy_to)
 
-    def _part(self, source: Source) -> None:
+    def _leave(self, source: Source) -> None:
         self.state = StreamState.RECONNECTING
         self._problems += source.problems()
         source.close()
 
-    def _come_back(self, reason: str) -> Source | None:
+    def _reconnect(self, reason: str) -> Source | None:
         """Try until the source can be opened. Returns None if the run stops; raises SourceError at the limit."""
         logger.warning("%s broke off: %s; reconnecting", self.info.name, reason)
-        self._gone_ns = gone_ns = now_ns() if self._gone_ns is None else self._gone_ns
+        self._lost_ns = lost_ns = now_ns() if self._lost_ns is None else self._lost_ns
         while True:
             at_ns, limit_s = now_ns(), self._policy.give_up_after_s
-            delay_s, gone_s = self._backoff.delay_s(at_ns), (at_ns - gone_ns) / 1e9
+            delay_s, lost_s = self._backoff.delay_s(at_ns), (at_ns - lost_ns) / 1e9
             if limit_s is not None:  # the last try is at the limit, not when the next one would be due
-                if gone_s >= limit_s:
-                    raise SourceError(f"{self.info.name} has been gone for {gone_s:.0f} s ({reason}); giving up")
-                delay_s = min(delay_s, limit_s - gone_s)
+                if lost_s >= limit_s:
+                    raise SourceError(f"{self.info.name} has been gone for {lost_s:.0f} s ({reason}); giving up")
+                delay_s = min(delay_s, limit_s - lost_s)
             if self._stop.wait(delay_s):
                 return None
             self._backoff.tried(now_ns())
             try:
-                source = self._reopen()
+                source = self._open_again()
             except SourceError as error:
                 reason = str(error)
                 logger.info("%s is not back yet: %s", self.info.name, reason)
             else:
                 self.reconnects += 1
-                self._welcome(source.info)
+                self._report_return(source.info)
                 return source
 
-    def _welcome(self, info: SourceInfo) -> None:
+    def _report_return(self, info: SourceInfo) -> None:
         logger.warning("%s is back (segment %d)", self.info.name, self.reconnects)
         if (info.width, info.height) != (self.info.width, self.info.height):
             how = (

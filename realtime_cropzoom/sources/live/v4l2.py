@@ -1,7 +1,7 @@
 """Camera queries of Linux by ioctl: names, modes, and the controls for exposure and gain.
 
-Frames themselves come through PyAV, which offers no such queries. Source of the numbers and structures:
-the kernel's ``include/uapi/linux/videodev2.h``.
+Frames themselves come through PyAV, which offers no such queries. Source of the numbers and structures, which keep
+their names here: the kernel's ``include/uapi/linux/videodev2.h``. Decision 0011 says why no library is used.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-_SYSTEM = Path("/sys/class/video4linux")
-_DEVICES = Path("/dev")
+SYSTEM_FOLDER = Path("/sys/class/video4linux")
+DEVICE_FOLDER = Path("/dev")
 
-_CAPABILITY = struct.Struct("16s32s32sIII12x")
-_FORMAT = struct.Struct("III32sI16x")
-_FRAME_SIZE = struct.Struct("IIIIIIIII8x")
-_INTERVAL = struct.Struct("IIIIIIIIIII8x")
-_CONTROL = struct.Struct("Ii")
+CAPABILITY = struct.Struct("16s32s32sIII12x")
+FORMAT = struct.Struct("III32sI16x")
+FRAME_SIZE = struct.Struct("IIIIIIIII8x")
+FRAME_INTERVAL = struct.Struct("IIIIIIIIIII8x")
+CONTROL = struct.Struct("Ii")
 
 
 def _request(direction: int, number: int, size: int) -> int:
     return direction << 30 | size << 16 | ord("V") << 8 | number
 
 
-_QUERYCAP = _request(2, 0, _CAPABILITY.size)
-_ENUM_FMT = _request(3, 2, _FORMAT.size)
-_ENUM_FRAMESIZES = _request(3, 74, _FRAME_SIZE.size)
-_ENUM_FRAMEINTERVALS = _request(3, 75, _INTERVAL.size)
-_G_CTRL = _request(3, 27, _CONTROL.size)
-_S_CTRL = _request(3, 28, _CONTROL.size)
+VIDIOC_QUERYCAP = _request(2, 0, CAPABILITY.size)
+VIDIOC_ENUM_FMT = _request(3, 2, FORMAT.size)
+VIDIOC_ENUM_FRAMESIZES = _request(3, 74, FRAME_SIZE.size)
+VIDIOC_ENUM_FRAMEINTERVALS = _request(3, 75, FRAME_INTERVAL.size)
+VIDIOC_G_CTRL = _request(3, 27, CONTROL.size)
+VIDIOC_S_CTRL = _request(3, 28, CONTROL.size)
 
-_CAPTURES = 0x1
+_CAPTURE_CAPABILITY = 0x1
 _BUFFER_CAPTURE = 1
 _DISCRETE = 1
-_EXPOSURE_AUTO, _EXPOSURE_ABSOLUTE, _GAIN = 0x009A0901, 0x009A0902, 0x00980913
-_MANUAL = 1
-_MOST = 256
+V4L2_CID_EXPOSURE_AUTO, V4L2_CID_EXPOSURE_ABSOLUTE, V4L2_CID_GAIN = 0x009A0901, 0x009A0902, 0x00980913
+_EXPOSURE_MANUAL = 1
+_MAX_ENTRIES = 256
 """Maximum number of entries to read from a list, for drivers that never report its end."""
 
 _FFMPEG_NAMES = {"YUYV": "yuyv422", "UYVY": "uyvy422", "MJPG": "mjpeg", "GREY": "gray", "NV12": "nv12", "H264": "h264",
@@ -74,12 +74,12 @@ class Device:
 def list_devices() -> list[Device]:
     """Return the connected cameras, without device nodes that provide no pictures, such as those for metadata."""
     devices = []
-    for entry in sorted(_SYSTEM.glob("video*"), key=lambda p: int("0" + p.name.removeprefix("video"))):
-        path = _DEVICES / entry.name
+    for entry in sorted(SYSTEM_FOLDER.glob("video*"), key=lambda p: int("0" + p.name.removeprefix("video"))):
+        path = DEVICE_FOLDER / entry.name
         name = (entry / "name").read_text(errors="replace").strip() if (entry / "name").is_file() else entry.name
         try:
             with _opened(path) as fd:
-                if _captures(fd):
+                if _provides_pictures(fd):
                     devices.append(Device(path, name, tuple(_modes(fd))))
         except OSError as error:
             devices.append(Device(path, name, (), error.strerror or str(error)))
@@ -103,13 +103,14 @@ def set_controls(path: Path, *, exposure_ms: float | None = None, gain: float | 
     problems = []
     with _opened(path) as fd:
         if exposure_ms is not None:
-            _try_control(fd, _EXPOSURE_AUTO, _MANUAL)  # a driver without automatic exposure has no such control
-            got = _try_control(fd, _EXPOSURE_ABSOLUTE, round(exposure_ms * 10))
+            # A driver without automatic exposure lacks this control, which is no fault.
+            _try_control(fd, V4L2_CID_EXPOSURE_AUTO, _EXPOSURE_MANUAL)
+            got = _try_control(fd, V4L2_CID_EXPOSURE_ABSOLUTE, round(exposure_ms * 10))
             problems += _compare(
                 "exposure", f"{exposure_ms:g} ms", exposure_ms, None if got is None else got / 10, " ms"
             )
         if gain is not None:
-            problems += _compare("gain", f"{gain:g}", gain, _try_control(fd, _GAIN, round(gain)), "")
+            problems += _compare("gain", f"{gain:g}", gain, _try_control(fd, V4L2_CID_GAIN, round(gain)), "")
     return problems
 
 
@@ -122,23 +123,23 @@ def _compare(what: str, asked_text: str, asked: float, got: float | None, unit: 
 def _try_control(fd: int, control: int, value: int) -> int | None:
     """Set a control and return its value afterwards; None if the driver refuses."""
     try:
-        _ask(fd, _S_CTRL, _CONTROL, control, value)
-        got: int = _ask(fd, _G_CTRL, _CONTROL, control, 0)[1]
+        _query(fd, VIDIOC_S_CTRL, CONTROL, control, value)
+        got: int = _query(fd, VIDIOC_G_CTRL, CONTROL, control, 0)[1]
     except OSError:
         return None
     return got
 
 
-def _captures(fd: int) -> bool:
-    capabilities, of_this_node = _ask(fd, _QUERYCAP, _CAPABILITY, b"", b"", b"", 0, 0, 0)[4:6]
-    return bool((of_this_node or capabilities) & _CAPTURES)
+def _provides_pictures(fd: int) -> bool:
+    capabilities, of_this_node = _query(fd, VIDIOC_QUERYCAP, CAPABILITY, b"", b"", b"", 0, 0, 0)[4:6]
+    return bool((of_this_node or capabilities) & _CAPTURE_CAPABILITY)
 
 
 def _modes(fd: int) -> Iterator[Mode]:
-    for _, _, _, _, fourcc in _listed(fd, _ENUM_FMT, _FORMAT, lambda i: (i, _BUFFER_CAPTURE, 0, b"", 0)):
+    for _, _, _, _, fourcc in _iter_entries(fd, VIDIOC_ENUM_FMT, FORMAT, lambda i: (i, _BUFFER_CAPTURE, 0, b"", 0)):
         text = struct.pack("<I", fourcc & 0x7FFFFFFF).decode("ascii", "replace").strip()
         pixel_format = _FFMPEG_NAMES.get(text, text)
-        for _, _, kind, *numbers in _listed(fd, _ENUM_FRAMESIZES, _FRAME_SIZE, partial(_size_entry, fourcc)):
+        for _, _, kind, *numbers in _iter_entries(fd, VIDIOC_ENUM_FRAMESIZES, FRAME_SIZE, partial(_size_entry, fourcc)):
             if kind == _DISCRETE:
                 width, height = numbers[:2]
                 yield Mode(pixel_format, width, height, _rates(fd, fourcc, width, height))
@@ -153,23 +154,23 @@ def _size_entry(fourcc: int, index: int) -> tuple[int, ...]:
 
 def _rates(fd: int, fourcc: int, width: int, height: int) -> tuple[float, ...]:
     blank = (fourcc, width, height, 0, 0, 0, 0, 0, 0, 0)
-    found = _listed(fd, _ENUM_FRAMEINTERVALS, _INTERVAL, lambda index: (index, *blank))
+    found = _iter_entries(fd, VIDIOC_ENUM_FRAMEINTERVALS, FRAME_INTERVAL, lambda index: (index, *blank))
     rates = {round(of / seconds, 3) for _, _, _, _, kind, seconds, of, *_ in found if kind == _DISCRETE and seconds}
     return tuple(sorted(rates, reverse=True))
 
 
-def _listed(
+def _iter_entries(
     fd: int, request: int, layout: struct.Struct, entry: Callable[[int], tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield entry 0, 1, … until the driver reports that there is none."""
-    for index in range(_MOST):
+    for index in range(_MAX_ENTRIES):
         try:
-            yield _ask(fd, request, layout, *entry(index))
+            yield _query(fd, request, layout, *entry(index))
         except OSError:
             return
 
 
-def _ask(fd: int, request: int, layout: struct.Struct, *values: object) -> tuple[Any, ...]:
+def _query(fd: int, request: int, layout: struct.Struct, *values: object) -> tuple[Any, ...]:
     import fcntl
 
     buffer = bytearray(layout.pack(*values))
