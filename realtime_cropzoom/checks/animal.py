@@ -9,7 +9,7 @@ import numpy as np
 from realtime_cropzoom.checks.models import CheckedModels
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.inference.presence import PoseJudge
@@ -32,12 +32,12 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
     except ConfigError:  # there is a line about it already
         return None
     quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
-    sizes, too_large = BoxSizes(None), None
+    sizes, too_large = BoxSizeCheck(None), None
     for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
         seen = _infer(detector, image, Box(0, 0, image.shape[1], image.shape[0]))
         box = rule.box(seen) if detector.presence.is_sharp(seen) else None
         if box is not None:
-            too_large = sizes.see(box.w, seen) or too_large
+            too_large = sizes.add(box.w, seen) or too_large
         found = None if box is None else _infer(pose, image, box)
         if box is None or found is None or not np.isfinite(found.xy).all():
             quality.add(State.SEARCHING, None, None)
@@ -50,7 +50,7 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
 def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
     model_input = model.new_input()
     used = model.prepare(image, box, "pad", model_input)
-    return model.decode(model.infer(*[model_input] * (2 * model.reach + 1)), used)
+    return model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), used)
 
 
 def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool) -> CheckResult:

@@ -108,7 +108,7 @@ def _milliseconds(model: Model, models: CheckedModels) -> float:
     while len(times_ms) < _RUNS[0] or (len(times_ms) < _RUNS[1] and time.perf_counter() < until):
         began = time.perf_counter()
         model.prepare(image, box, models.settings.edge, model_input)
-        model.decode(model.infer(*[model_input] * (2 * model.reach + 1)), box)
+        model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), box)
         times_ms.append((time.perf_counter() - began) * 1e3)
     return median(times_ms)
 
@@ -143,7 +143,7 @@ def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> s
     whole = Box(0, 0, image.shape[1], image.shape[0])
     model_input = detector.new_input()
     detector.prepare(image, whole, "pad", model_input)
-    box = rule.box(detector.decode(detector.infer(*[model_input] * (2 * detector.reach + 1)), whole))
+    box = rule.box(detector.decode(detector.infer(*[model_input] * (2 * detector.context_radius + 1)), whole))
     return None if box is None else pose.expected_side.warning([box.w])
 
 

@@ -194,10 +194,10 @@ def _draw(predictions: Path, source: object) -> Sequence[object]:
 
 def _to_frames(given: Any, predictions: Path) -> Sequence[object]:
     """Return how predictions on crops get back into the whole frame; nothing where they are of whole frames."""
-    from realtime_cropzoom.offline.provenance import input_of, origin_of
+    from realtime_cropzoom.offline.provenance import find_input, read_origin
 
-    note = origin_of(predictions)
-    boxes = next((found for kind in _CROPPED if (found := input_of(note, kind, "boxes")) is not None), None)
+    note = read_origin(predictions)
+    boxes = next((found for kind in _CROPPED if (found := find_input(note, kind, "boxes")) is not None), None)
     if boxes is not None:
         return "remap", predictions, boxes["path"]
     cropped = Path(_name_of(given)).name.startswith("cropped_")

@@ -157,11 +157,11 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _export_ours(directory: Path, precision: Literal["fp32", "fp16"], *, overwrite: bool) -> Path:
     """Export our checkpoint where that has not been done, by the rule of all commands for what is there already."""
-    from realtime_cropzoom.offline.provenance import input_entry, is_there, write_origin
+    from realtime_cropzoom.offline.provenance import already_made, input_entry, write_origin
 
     path = directory / "exports_onnx" / f"{Path(OUR_CHECKPOINT).stem}_{precision}.onnx"
     made_of = {"checkpoint": input_entry(directory / OUR_CHECKPOINT)}
-    if is_there(path, "export", made_of, overwrite=overwrite, say=_say, fits=lambda: False):
+    if already_made(path, "export", made_of, overwrite=overwrite, say=_say, fits=lambda: False):
         return path
     with _extra("export"):
         from realtime_cropzoom.train import export_checkpoint

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from realtime_cropzoom.config.group import DAY_MS, DAYS_S, SettingsGroup
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among
+from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, find_anchors
 from realtime_cropzoom.inference.model_spec import SHIPPED, Role
 from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.inference.schedule import StateLimits
@@ -267,7 +267,7 @@ class BoxSettings(SettingsGroup):
         Raises:
             ConfigError: if an anchor is not a keypoint of the detector.
         """
-        places, unknown = anchors_among(self.anchor_keypoints or (), detector_keypoints)
+        places, unknown = find_anchors(self.anchor_keypoints or (), detector_keypoints)
         if unknown:
             raise ConfigError(
                 f"anchor_keypoints: the detector has no {', '.join(unknown)}; it has {', '.join(detector_keypoints)}"

@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 """Function that shows the user one line."""
 
 
-def partial_of(final: Path) -> Path:
+def partial_path(final: Path) -> Path:
     """Return the temporary path under which a file is written until it is complete: ``<name>.partial``."""
     return final.with_name(final.name + ".partial")
 
@@ -60,16 +60,16 @@ class ResumableCsv:
         """
         self.final = final
         self._announce = announce
-        self._partial = partial_of(final)
-        self._note = final.with_name(final.name + ".partial.json")
+        self._partial = partial_path(final)
+        self._inputs_file = final.with_name(final.name + ".partial.json")
         self.rows = 0
         """Number of complete rows that an earlier command left."""
         self._header_rows = header.count("\n")
         self._pending: list[str] = []
         self._flushed_s = time.monotonic()
         made_of = json.loads(json.dumps(made_of, default=str))
-        size = self._take_up(made_of) if resume and self._partial.exists() else 0
-        with _words_for(final):
+        size = self._continue_rows(made_of) if resume and self._partial.exists() else 0
+        with _sink_errors(final):
             final.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._partial.open("r+b" if size else "wb", buffering=0)
             try:
@@ -77,13 +77,13 @@ class ResumableCsv:
                 self._unwritten = (b"" if size else header.encode(), size)
                 self._write()
                 if not size:
-                    self._note.write_text(json.dumps(made_of, indent=2), encoding="utf-8")
+                    self._inputs_file.write_text(json.dumps(made_of, indent=2), encoding="utf-8")
             except BaseException:
                 self._file.close()
-                self._forget_if_empty()
+                self._delete_if_empty()
                 raise
 
-    def shorten(self, rows: int) -> None:
+    def truncate_rows(self, rows: int) -> None:
         """Truncate the rows of an earlier command to the first ``rows``."""
         if rows < self.rows:
             with self._partial.open("rb") as file:
@@ -118,7 +118,7 @@ class ResumableCsv:
         rows, self._pending = self._pending, []
         data, offset = self._unwritten
         self._unwritten = (data + "".join(rows).encode(), offset)
-        with _words_for(self.final):
+        with _sink_errors(self.final):
             self._write()
         self._flushed_s = time.monotonic()
 
@@ -135,9 +135,9 @@ class ResumableCsv:
         """Write the remaining rows and rename the file to its final name. Raises SinkError if that fails."""
         self.flush()
         self._file.close()
-        with _words_for(self.final):
+        with _sink_errors(self.final):
             os.replace(self._partial, self.final)
-            self._note.unlink(missing_ok=True)
+            self._inputs_file.unlink(missing_ok=True)
 
     def __enter__(self) -> ResumableCsv:
         return self
@@ -150,14 +150,14 @@ class ResumableCsv:
         with contextlib.suppress(SinkError):
             self.flush()
         self._file.close()
-        rows = self._forget_if_empty()
+        rows = self._delete_if_empty()
         if rows and error is not None and self._announce:
             # --resume helps after Ctrl-C or a full disk; bad input must be corrected first.
             how = "; the same command with --resume goes on from there"
             goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
             error.add_note(f"{rows} frames are in {self._partial}{how if goes_on else ''}")
 
-    def _take_up(self, made_of: Mapping[str, object]) -> int:
+    def _continue_rows(self, made_of: Mapping[str, object]) -> int:
         """Count the complete rows of an earlier command and return the byte offset of their end.
 
         An incomplete last row is left out: it is written again. Raises DataError if the inputs differ.
@@ -166,7 +166,7 @@ class ResumableCsv:
         if self.rows == 0:
             return 0
         try:
-            was_made_of = json.loads(self._note.read_text(encoding="utf-8"))
+            was_made_of = json.loads(self._inputs_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             was_made_of = None
         if was_made_of != made_of:
@@ -177,12 +177,12 @@ class ResumableCsv:
             )
         return size
 
-    def _forget_if_empty(self) -> int:
+    def _delete_if_empty(self) -> int:
         """Return the number of complete rows. If there is none, delete the temporary files."""
         rows, _ = self._complete_rows()
         if rows == 0:
             self._partial.unlink(missing_ok=True)
-            self._note.unlink(missing_ok=True)
+            self._inputs_file.unlink(missing_ok=True)
         return rows
 
     def _complete_rows(self) -> tuple[int, int]:
@@ -205,8 +205,8 @@ def replacing(final: Path) -> Iterator[IO[str]]:
     Raises:
         SinkError: if the file cannot be written.
     """
-    partial = partial_of(final)
-    with _words_for(final):
+    partial = partial_path(final)
+    with _sink_errors(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("w", encoding="utf-8", newline="") as file:
@@ -248,22 +248,22 @@ def write_all(contents: Mapping[Path, bytes | str], advice: str = _ADVICE) -> No
     targets = {final: _target(final) for final in contents}
     try:
         for final, content in contents.items():
-            with _words_for(final, advice):
+            with _sink_errors(final, advice):
                 # A file name in a text need not be UTF-8: other bytes are written as backslash escapes.
                 data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-                partial_of(targets[final]).write_bytes(data)
+                partial_path(targets[final]).write_bytes(data)
         for final, target in targets.items():
-            with _words_for(final, advice):
-                os.replace(partial_of(target), target)
+            with _sink_errors(final, advice):
+                os.replace(partial_path(target), target)
     finally:
         for target in targets.values():
             with contextlib.suppress(OSError):
-                partial_of(target).unlink(missing_ok=True)
+                partial_path(target).unlink(missing_ok=True)
 
 
 def _target(final: Path) -> Path:
     """Return the file to replace, links resolved. Raises SinkError if it is a folder or a device."""
-    with _words_for(final):
+    with _sink_errors(final):
         target = Path(os.path.realpath(final))
         if target.exists() and not target.is_file():
             kind = "a folder" if target.is_dir() else "a device"
@@ -274,12 +274,12 @@ def _target(final: Path) -> Path:
 
 def make_folder(folder: Path) -> None:
     """Create an output folder and its parents, if missing. Raises SinkError if that fails."""
-    with _words_for(folder):
+    with _sink_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def _words_for(final: Path, advice: str = "") -> Iterator[None]:
+def _sink_errors(final: Path, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:

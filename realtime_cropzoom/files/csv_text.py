@@ -118,7 +118,7 @@ def first_records(path: Path, count: int, what: str = "") -> tuple[list[list[str
     return rows, text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def reading(index_columns: int, columns: int) -> dict[str, Any]:
+def pandas_options(index_columns: int, columns: int) -> dict[str, Any]:
     """Return the arguments of ``pandas.read_csv`` for rows without a header.
 
     Args:
@@ -165,7 +165,7 @@ def read_number_rows(
 
     try:
         source = complete_lines(path) if complete_only else path
-        table: pd.DataFrame = pd.read_csv(source, skiprows=header_rows, **reading(index_columns, columns))
+        table: pd.DataFrame = pd.read_csv(source, skiprows=header_rows, **pandas_options(index_columns, columns))
         return table
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=range(index_columns + columns))
@@ -173,7 +173,7 @@ def read_number_rows(
         raise cannot_read(path, error, what) from None
 
 
-def named_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tuple[str, ...], pd.DataFrame]:
+def name_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tuple[str, ...], pd.DataFrame]:
     """Return the name of each row, and the rows without empty ones, which spreadsheets leave at the end.
 
     Args:
@@ -199,7 +199,7 @@ def named_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tup
     return tuple("/".join(row) for row in cells.itertuples(index=False)), table
 
 
-def numbers(
+def to_numbers(
     path: Path, index: Sequence[str], table: pd.DataFrame, positions: Sequence[int], names: Sequence[str]
 ) -> Float64:
     """Return columns of a table as numbers.
@@ -249,7 +249,7 @@ def text_cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
-def frame_number(cell: str) -> int | None:
+def parse_frame_number(cell: str) -> int | None:
     """Return the frame number in a cell, or None if it holds none. ``3.0``, as pandas writes it, counts as 3."""
     text = cell.strip()
     whole, point, rest = text.partition(".")
@@ -258,7 +258,7 @@ def frame_number(cell: str) -> int | None:
     return int(whole)
 
 
-def frame_numbers(path: Path, index: Sequence[str], what: str = "row") -> npt.NDArray[np.int64]:
+def parse_frame_numbers(path: Path, index: Sequence[str], what: str = "row") -> npt.NDArray[np.int64]:
     """Return the frame number of each row, (rows,) int64, counted from 0.
 
     Args:
@@ -269,7 +269,7 @@ def frame_numbers(path: Path, index: Sequence[str], what: str = "row") -> npt.ND
     Raises:
         DataError: if a cell holds no frame number, or a frame occurs twice.
     """
-    found = [frame_number(cell) for cell in index]
+    found = [parse_frame_number(cell) for cell in index]
     if None in found:
         row = found.index(None)
         raise DataError(

@@ -37,7 +37,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def files_in(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Return the files of a folder in natural order, without hidden files and subfolders.
 
     Hidden files are never recordings: macOS writes a ._clip.mp4 beside each clip.mp4 on a foreign disk.
@@ -46,12 +46,12 @@ def files_in(folder: Path) -> list[Path]:
         DataError: if the folder cannot be read.
     """
     try:
-        return sorted((p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()), key=natural)
+        return sorted((p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()), key=natural_key)
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be read: {error.strerror or error}") from error
 
 
-def natural(path: Path) -> list[tuple[int, int, str]]:
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Return a sort key for natural order: img2 before img10."""
     parts = re.findall(r"\d+|\D+", path.name.lower())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

@@ -12,14 +12,14 @@ from realtime_cropzoom.errors import advised
 from realtime_cropzoom.inference.model_spec import ModelFile
 from realtime_cropzoom.types import Keypoints
 
-_TRAINED, _INPUT = (0.5, 2.0), (0.25, 4.0)
+_TRAINED_RANGE, _INPUT_RANGE = (0.5, 2.0), (0.25, 4.0)
 """Accepted range of the side of the boxes: relative to the known side of the training, or else to the model's input."""
-TINY = 16
+MIN_SIDE = 16
 """Minimum side of a box (frame pixels). No model can see an animal in a smaller one."""
-_FILLED = 0.8
+_MAX_SPAN = 0.8
 """Maximum span of the animal, relative to the side of its box. A longer animal is partly outside as soon as the box
 is a little off."""
-_SEEN = 10
+_JUDGED_AFTER = 10
 """Number of boxes after which their size is judged."""
 
 
@@ -48,8 +48,8 @@ class ExpectedSide:
         if not sides:
             return None
         side = round(median(sides))
-        least, most = _TRAINED if self.known else _INPUT
-        if side >= TINY and least * self.side <= side <= most * self.side:
+        least, most = _TRAINED_RANGE if self.known else _INPUT_RANGE
+        if side >= MIN_SIDE and least * self.side <= side <= most * self.side:
             return None
         size = "small" if side < self.side else "large"
         source = "the pose model was trained on boxes of" if self.known else "the input of the pose model has"
@@ -59,7 +59,7 @@ class ExpectedSide:
             + advised(f"Give --crop-size {value}", f"Make other boxes: 'cropzoom create_bbox … --crop-size' {value}")
         )
 
-    def unsaid(self, crop_ratio: float, min_box: int) -> str | None:
+    def warning_if_unknown(self, crop_ratio: float, min_box: int) -> str | None:
         """Return a warning for a run without a setting for the size of its boxes; None if the model states the side.
 
         Args:
@@ -76,7 +76,7 @@ class ExpectedSide:
         )
 
 
-class BoxSizes:
+class BoxSizeCheck:
     """Checks the first boxes of a pass and warns once if their size is wrong."""
 
     def __init__(self, expected: ExpectedSide | None) -> None:
@@ -85,7 +85,7 @@ class BoxSizes:
         self._sides: list[int] | None = []
         self._spans: list[float] = []
 
-    def see(self, side: int, seen: Keypoints) -> str | None:
+    def add(self, side: int, found: Keypoints) -> str | None:
         """Add a box and judge after the first ten.
 
         Args:
@@ -98,8 +98,8 @@ class BoxSizes:
         if self._sides is None:
             return None
         self._sides.append(side)
-        self._spans.append(_longest(seen))
-        return self.end() if len(self._sides) == _SEEN else None
+        self._spans.append(_longest(found))
+        return self.end() if len(self._sides) == _JUDGED_AFTER else None
 
     def end(self) -> str | None:
         """Judge the boxes added so far; return a warning or None. Later calls return None."""
@@ -110,9 +110,9 @@ class BoxSizes:
         return expected or too_large_warning(median(sides), median(self._spans))
 
 
-def _longest(seen: Keypoints) -> float:
+def _longest(found: Keypoints) -> float:
     """Return the largest distance between two keypoints (px); 0 without finite keypoints."""
-    apart = np.linalg.norm(seen.xy[:, None] - seen.xy[None], axis=2)
+    apart = np.linalg.norm(found.xy[:, None] - found.xy[None], axis=2)
     return float(np.nan_to_num(apart).max(initial=0.0))
 
 
@@ -123,7 +123,7 @@ def too_large_warning(side: float, span: float) -> str | None:
         side: Side of the box (frame pixels).
         span: Largest distance between two keypoints (frame pixels).
     """
-    if span <= _FILLED * side:
+    if span <= _MAX_SPAN * side:
         return None
     return (
         f"the animal is about {span:.0f} px long, and its box only {side:.0f} px wide: it fills the box, and keypoints "
@@ -139,8 +139,8 @@ def tiny_warning(sides: Sequence[int], crop_size: int | None) -> str | None:
         sides: Sides of the boxes (frame pixels).
         crop_size: The setting ``crop_size``; None if it is not given.
     """
-    side = round(median(sides)) if sides else TINY
-    if side >= TINY:
+    side = round(median(sides)) if sides else MIN_SIDE
+    if side >= MIN_SIDE:
         return None
     why = "" if crop_size is not None else ", as keypoints lie together or there is only one"
     advice = advised(". Give --crop-size with a side in pixels")

@@ -18,7 +18,7 @@ from realtime_cropzoom.types import Box, Keypoints
 DEFAULT_CROP_RATIO = 2.0
 MAX_SIDE = 8192
 """Maximum side of a box (frame pixels), for detections and for files."""
-FARTHEST = 1 << 20
+MAX_OFFSET = 1 << 20
 """Maximum distance (pixels) of a box from the image's corner. No image is as large."""
 
 
@@ -64,7 +64,7 @@ class BoxRule:
         return max(1, math.ceil(float(np.ptp(xy, axis=0).max()) * ratio))
 
 
-def anchors_among(given: Sequence[str], names: Sequence[str]) -> tuple[list[int], list[str]]:
+def find_anchors(given: Sequence[str], names: Sequence[str]) -> tuple[list[int], list[str]]:
     """Find the keypoints that a user lists among the keypoints of a model.
 
     A name may contain commas, and the list may have been split at its commas: neighbours are then

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-REACH = 2
+CONTEXT_RADIUS = 2
 """Number of frames that a context model sees on each side of the predicted frame."""
 
 T = TypeVar("T")
@@ -36,20 +36,22 @@ class InferenceRequest(Generic[T]):
 class ContextWindow(Generic[T]):
     """Takes the frames of a sequence one by one, and returns the next call of the model."""
 
-    def __init__(self, reach: int) -> None:
-        self._reach = reach
-        self._last: deque[T] = deque(maxlen=2 * reach + 1)
+    def __init__(self, context_radius: int) -> None:
+        self._context_radius = context_radius
+        self._last: deque[T] = deque(maxlen=2 * context_radius + 1)
         self._count = 0
 
     def push(self, frame: T) -> InferenceRequest[T] | None:
         """Take the next frame; return the call that is now possible, or None if the window is not full."""
         self._last.append(frame)
         self._count += 1
-        if len(self._last) < 2 * self._reach + 1:
+        if len(self._last) < 2 * self._context_radius + 1:
             return None
         window = tuple(self._last)
         first = self._count == len(window)
-        return InferenceRequest(window, window[: self._reach + 1] if first else (window[self._reach],))
+        return InferenceRequest(
+            window, window[: self._context_radius + 1] if first else (window[self._context_radius],)
+        )
 
     def flush(self) -> tuple[InferenceRequest[T] | None, tuple[T, ...]]:
         """End the sequence and prepare for the next one.
@@ -58,13 +60,16 @@ class ContextWindow(Generic[T]):
             A last call of the model, or None, and the frames that repeat the last prediction. A sequence
             shorter than the window gets one call; its end frames are repeated to fill the window.
         """
-        frames, short = tuple(self._last), self._count < 2 * self._reach + 1
+        frames, short = tuple(self._last), self._count < 2 * self._context_radius + 1
         self._last.clear()
         self._count = 0
-        if not frames or self._reach == 0:
+        if not frames or self._context_radius == 0:
             return None, ()
         if not short:
-            return None, frames[self._reach + 1 :]
+            return None, frames[self._context_radius + 1 :]
         middle = len(frames) // 2
-        places = (min(max(i, 0), len(frames) - 1) for i in range(middle - self._reach, middle + self._reach + 1))
+        places = (
+            min(max(i, 0), len(frames) - 1)
+            for i in range(middle - self._context_radius, middle + self._context_radius + 1)
+        )
         return InferenceRequest(tuple(frames[i] for i in places), frames), ()

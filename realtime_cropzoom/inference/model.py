@@ -14,7 +14,7 @@ from realtime_cropzoom.errors import ModelError, advised
 from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.box_size import ExpectedSide
-from realtime_cropzoom.inference.context_window import REACH
+from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.crop import Edge, Method, Resize
 from realtime_cropzoom.inference.model_spec import (
     ModelFile,
@@ -102,9 +102,9 @@ class Model:
         return ExpectedSide.of(self.file, self.size)
 
     @property
-    def reach(self) -> int:
+    def context_radius(self) -> int:
         """Number of frames that it sees on either side of the predicted one: 2 for a context model, else 0."""
-        return REACH if self.file.kind == "heatmap_mhcrnn" else 0
+        return CONTEXT_RADIUS if self.file.kind == "heatmap_mhcrnn" else 0
 
     def new_input(self) -> Float32:
         """Return a (3, H, W) float32 array of zeros for ``prepare`` to fill."""
@@ -135,7 +135,7 @@ class Model:
         """Return the outputs of several frames, as one batch if the file takes batches. The numbers are the same."""
         if len(windows) > 1 and self.session.batch == 1:
             return [self.infer(*window) for window in windows]
-        outputs = self.session.run(_batch(windows, self.reach))
+        outputs = self.session.run(_batch(windows, self.context_radius))
         return [tuple(output[i] for output in outputs) for i in range(len(windows))]
 
     def decode(self, outputs: Outputs, box: Box) -> Keypoints:
@@ -181,7 +181,7 @@ class Model:
         return found
 
     def _warm_up(self, runs: int = 3) -> None:
-        black = [self.new_input()] * (2 * self.reach + 1)
+        black = [self.new_input()] * (2 * self.context_radius + 1)
         for _ in range(runs):
             outputs = self.infer(*black)
         if not all(np.isfinite(output).all() for output in outputs):
@@ -198,14 +198,14 @@ class Models:
     pose: Model
 
     @property
-    def reach(self) -> int:
-        """Larger of the two models' ``reach`` (frames)."""
-        return max(self.pose.reach, 0 if self.detector is None else self.detector.reach)
+    def context_radius(self) -> int:
+        """Larger of the two models' ``context_radius`` (frames)."""
+        return max(self.pose.context_radius, 0 if self.detector is None else self.detector.context_radius)
 
 
-def _batch(windows: Sequence[Sequence[Float32]], reach: int) -> Float32:
+def _batch(windows: Sequence[Sequence[Float32]], context_radius: int) -> Float32:
     """Return the input of N frames: (N, 3, H, W), or (N, 5, 3, H, W) for a context model."""
-    if reach == 0:
+    if context_radius == 0:
         inputs = [window[0] for window in windows]
         return inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
     return np.stack([np.stack(window) for window in windows])
@@ -215,7 +215,7 @@ def _check(file: ModelFile, session: Session) -> None:
     """Raise ModelError if the model's inputs and outputs do not fit its description."""
     shape, context = session.input_shape, file.kind == "heatmap_mhcrnn"
     layout = "(N, 5, 3, H, W)" if context else "(N, 3, H, W)"
-    frames_fit = len(shape) == 5 and shape[1] == 2 * REACH + 1 if context else len(shape) == 4
+    frames_fit = len(shape) == 5 and shape[1] == 2 * CONTEXT_RADIUS + 1 if context else len(shape) == 4
     if len(session.inputs) != 1 or not frames_fit or shape[-3] != 3 or not session.supports_input():
         raise ModelError(f"{file.onnx} takes {session.input_type} of shape {shape}; expected one float image {layout}")
     if not all(isinstance(side, int) for side in shape[-2:]):

@@ -19,10 +19,10 @@ from typing import Any, Literal, get_args
 
 from realtime_cropzoom.errors import ConfigError, DataError, ModelError, shortened
 from realtime_cropzoom.files.csv_text import Records
-from realtime_cropzoom.files.formats import natural
+from realtime_cropzoom.files.formats import natural_key
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.inference.boxes import MAX_SIDE
-from realtime_cropzoom.inference.presence import Presence, presence_of
+from realtime_cropzoom.inference.presence import Presence, read_presence
 from realtime_cropzoom.yaml_file import read_yaml
 
 Role = Literal["detector", "pose"]
@@ -31,7 +31,7 @@ Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
 """Kinds of models, as Lightning Pose names them. ``heatmap_mhcrnn`` is the context model, which sees five frames."""
 SHIPPED = "shipped"
 """Value of a setting, instead of a path, for the model that comes with the package."""
-_LONGEST_NAME = 255
+_MAX_NAME_LENGTH = 255
 """Maximum length of a file name (bytes)."""
 
 
@@ -119,7 +119,7 @@ def _exports(directory: Path) -> list[Path]:
         return []
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error.strerror or error}") from error
-    return sorted(names, key=natural)
+    return sorted(names, key=natural_key)
 
 
 def _export_command(directory: Path, precision: Precision) -> str:
@@ -144,7 +144,7 @@ def with_metadata(file: ModelFile, metadata: dict[str, str]) -> ModelFile:
 
 def _presence(onnx: Path, described: dict[str, Any], names: Sequence[str]) -> Presence:
     try:
-        return presence_of(described, names)
+        return read_presence(described, names)
     except ValueError as error:
         raise ModelError(f"{onnx}: {error}; export it again") from None
 
@@ -196,8 +196,8 @@ def _check_names(described_by: Path, names: tuple[str, ...]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ModelError(f"{described_by}: two keypoints have the name {twice}; rename one of them in keypoint_names")
-    if not names or any(len(name) > _LONGEST_NAME for name in names):
-        raise ModelError(f"{described_by}: expected keypoint_names of 1 to {_LONGEST_NAME} characters each")
+    if not names or any(len(name) > _MAX_NAME_LENGTH for name in names):
+        raise ModelError(f"{described_by}: expected keypoint_names of 1 to {_MAX_NAME_LENGTH} characters each")
     if not all(name.strip() for name in names):
         raise ModelError(f"{described_by}: a keypoint has no name; give it one in keypoint_names")
 

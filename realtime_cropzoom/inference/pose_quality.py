@@ -19,24 +19,24 @@ from realtime_cropzoom.errors import advised
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 
-FOUND_LEAST = 0.5
+MIN_FOUND_SHARE = 0.5
 """Minimum share of frames with an animal. Below it, the animal is probably not what the models were trained on."""
-JUMPS_MOST = 0.05
+MAX_JUMP_SHARE = 0.05
 """Maximum share of poses with a jump. Above it, the models track another object, or two objects in turn."""
-SPREAD_MOST = 1.0
+MAX_LENGTH_SPREAD = 1.0
 """Maximum range of the middle 80 % of body lengths, relative to their median."""
 SHIPPED_ARE_FOR = "The shipped models are for one dark mouse on a light floor, seen from above."
 DO_NOT_FIT = "these models probably do not fit"
 
-_AT_ONCE = 128
+_BATCH = 128
 _REPORT_COLUMNS = 80
 """Maximum width of the report of a file."""
-_LIKELIHOODS = 101
-_LENGTHS: Float64 = np.geomspace(0.5, 20_000, 700)
+_LIKELIHOOD_BINS = 101
+_LENGTH_EDGES: Float64 = np.geomspace(0.5, 20_000, 700)
 """Edges of the bins of body lengths (px), each 1.5 % above the last."""
 
 
-class Of(enum.StrEnum):
+class InputKind(enum.StrEnum):
     """The input of the poses, as the sentences name it."""
 
     VIDEO = "this video"
@@ -45,12 +45,12 @@ class Of(enum.StrEnum):
     @property
     def one(self) -> str:
         """Word for one image of the input."""
-        return "frame" if self is Of.VIDEO else "image"
+        return "frame" if self is InputKind.VIDEO else "image"
 
     @property
     def kind(self) -> str:
         """Word for several inputs of this kind."""
-        return "videos" if self is Of.VIDEO else "images"
+        return "videos" if self is InputKind.VIDEO else "images"
 
 
 class PoseQuality:
@@ -61,8 +61,8 @@ class PoseQuality:
         self._states: Counter[str] = Counter()
         self._doubts: Counter[str] = Counter()
         self._waiting: list[Keypoints] = []
-        self._likelihoods = np.zeros((len(self._names), _LIKELIHOODS), np.int64)
-        self._lengths = np.zeros(len(_LENGTHS) + 1, np.int64)
+        self._likelihoods = np.zeros((len(self._names), _LIKELIHOOD_BINS), np.int64)
+        self._lengths = np.zeros(len(_LENGTH_EDGES) + 1, np.int64)
 
     def add(self, state: State, found: Keypoints | None, doubt: Doubt | None) -> None:
         """Add a processed frame.
@@ -77,7 +77,7 @@ class PoseQuality:
             self._doubts[doubt.value] += 1
         if found is not None:
             self._waiting.append(found)
-            if len(self._waiting) == _AT_ONCE:
+            if len(self._waiting) == _BATCH:
                 self._count()
 
     def summary(self) -> dict[str, Any]:
@@ -103,14 +103,16 @@ class PoseQuality:
         xy = np.stack([found.xy for found in self._waiting])
         likelihood = np.stack([found.likelihood for found in self._waiting])
         self._waiting = []
-        np.add.at(self._lengths, np.searchsorted(_LENGTHS, _lengths(xy)), 1)
+        np.add.at(self._lengths, np.searchsorted(_LENGTH_EDGES, _lengths(xy)), 1)
         known = np.isfinite(likelihood)
-        bins = np.clip(np.nan_to_num(likelihood) * (_LIKELIHOODS - 1), 0, _LIKELIHOODS - 1).round().astype(int)
+        bins = np.clip(np.nan_to_num(likelihood) * (_LIKELIHOOD_BINS - 1), 0, _LIKELIHOOD_BINS - 1).round().astype(int)
         for keypoint, counts in enumerate(self._likelihoods):
-            counts += np.bincount(bins[known[:, keypoint], keypoint], minlength=_LIKELIHOODS)
+            counts += np.bincount(bins[known[:, keypoint], keypoint], minlength=_LIKELIHOOD_BINS)
 
 
-def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False, of: Of = Of.VIDEO) -> list[str]:
+def quality_lines(
+    summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False, of: InputKind = InputKind.VIDEO
+) -> list[str]:
     """Return the report of a summary: its numbers, and a warning if the poses do not look like an animal.
 
     Args:
@@ -125,7 +127,7 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
     if not summary["frames"]:
         return []
     share = summary["found"]
-    frames = "processed frames" if of is Of.VIDEO else "images"
+    frames = "processed frames" if of is InputKind.VIDEO else "images"
     lines = [f"animal found in {percent(share)} of {summary['frames']} {frames}"] if share else []
     if summary["poses"]:
         known = {name: value for name, value in summary["likelihood"].items() if value is not None}
@@ -134,12 +136,12 @@ def quality_lines(summary: Mapping[str, Any], *, shipped: bool, skipped: bool = 
         low, high = summary["length_px_10_90"]
         lines.append(
             f"body length {summary['length_px']:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px)"
-            + (f", jumps in {percent(summary['jumps'])} of poses" if of is Of.VIDEO else "")
+            + (f", jumps in {percent(summary['jumps'])} of poses" if of is InputKind.VIDEO else "")
         )
     why = misfit(summary, of=of)
     if skipped and why:
         return [*lines, skipped_line(summary)]
-    return lines + misfit_lines(summary, shipped=shipped, of=of, drawable=of is Of.VIDEO)
+    return lines + misfit_lines(summary, shipped=shipped, of=of, drawable=of is InputKind.VIDEO)
 
 
 def skipped_line(summary: Mapping[str, Any]) -> str:
@@ -147,7 +149,9 @@ def skipped_line(summary: Mapping[str, Any]) -> str:
     return f"{misfit(summary)}; that so many frames were skipped may be the cause"
 
 
-def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True, of: Of = Of.VIDEO) -> list[str]:
+def misfit_lines(
+    summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True, of: InputKind = InputKind.VIDEO
+) -> list[str]:
     """Return a warning that the models do not fit, and advice.
 
     Args:
@@ -167,7 +171,7 @@ def misfit_lines(summary: Mapping[str, Any], *, shipped: bool, drawable: bool = 
     return [first + (f". {SHIPPED_ARE_FOR}" if shipped else ""), _what_to_do(of, drawable=drawable)]
 
 
-def _what_to_do(of: Of, *, drawable: bool) -> str:
+def _what_to_do(of: InputKind, *, drawable: bool) -> str:
     """Return advice. It names only flags that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
     size = "a box about twice as wide as the animal is long"
@@ -175,19 +179,19 @@ def _what_to_do(of: Of, *, drawable: bool) -> str:
     other = advised(
         f"Else give models for such {of.kind} with --detector and --pose", f"Else take a model for such {of.kind}"
     )
-    where = "frames of this video" if of is Of.VIDEO else "more images of this kind"
+    where = "frames of this video" if of is InputKind.VIDEO else "more images of this kind"
     question = f"Is the animal in the picture?{look} Does it fill its box, or only a small part?"
     return f"{question}{box} {other}, or label {where} and train your own: cropzoom train"
 
 
-def say_quality(
+def report_quality(
     name: str,
     quality: PoseQuality,
     *,
     shipped: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
-    of: Of = Of.VIDEO,
+    of: InputKind = InputKind.VIDEO,
 ) -> None:
     """Report the quality of the poses of a file: its name, then the lines of ``quality_lines``, folded at 80 columns.
 
@@ -221,18 +225,18 @@ def nothing_found(summary: Mapping[str, Any]) -> bool:
     return bool(summary["frames"]) and not summary["found"]
 
 
-def misfit(summary: Mapping[str, Any], *, of: Of = Of.VIDEO) -> str:
+def misfit(summary: Mapping[str, Any], *, of: InputKind = InputKind.VIDEO) -> str:
     """Return in a few words why the poses do not look like an animal; an empty text if they do."""
     if not summary["frames"]:
         return ""
     if nothing_found(summary):
         return f"the animal was found in no {of.one}"
-    if summary["found"] < FOUND_LEAST:
+    if summary["found"] < MIN_FOUND_SHARE:
         return f"the animal was found in only {percent(summary['found'])} of the {of.one}s"
-    if summary["jumps"] is not None and summary["jumps"] > JUMPS_MOST:
+    if summary["jumps"] is not None and summary["jumps"] > MAX_JUMP_SHARE:
         return f"the pose jumps in {percent(summary['jumps'])} of the frames"
     low, high = summary["length_px_10_90"]
-    if summary["length_px"] and (high - low) / summary["length_px"] > SPREAD_MOST:
+    if summary["length_px"] and (high - low) / summary["length_px"] > MAX_LENGTH_SPREAD:
         return f"the body is between {low:.0f} and {high:.0f} px long"
     return ""
 
@@ -251,15 +255,15 @@ def _quantile(counts: np.ndarray, share: float) -> float | None:
     total = counts.sum()
     if total == 0:
         return None
-    index = min(max(1, int(np.searchsorted(counts.cumsum(), share * total))), len(_LENGTHS) - 1)
-    return round(float(_LENGTHS[index - 1] + _LENGTHS[index]) / 2, 1)
+    index = min(max(1, int(np.searchsorted(counts.cumsum(), share * total))), len(_LENGTH_EDGES) - 1)
+    return round(float(_LENGTH_EDGES[index - 1] + _LENGTH_EDGES[index]) / 2, 1)
 
 
 def _likely(counts: np.ndarray) -> float | None:
     total = counts.sum()
     if total == 0:
         return None
-    return int(np.searchsorted(counts.cumsum(), 0.5 * total)) / (_LIKELIHOODS - 1)
+    return int(np.searchsorted(counts.cumsum(), 0.5 * total)) / (_LIKELIHOOD_BINS - 1)
 
 
 def percent(share: float) -> str:

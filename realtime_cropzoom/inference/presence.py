@@ -18,7 +18,7 @@ import numpy as np
 
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State
 
-SMALLEST = 0.02
+MIN_EXTENT = 0.02
 """Minimum extent of the keypoints, in box sides. A smaller pose does not show an animal."""
 POSE_NOISE = 0.02
 """Maximum error of a distance between two keypoints (box sides)."""
@@ -155,24 +155,24 @@ class PoseJudge:
         jumped = np.count_nonzero((moved * moved).sum(axis=1) > limit * limit)
         return Doubt.JUMP if 2 * jumped > len(moved) else None
 
-    def state(self, stamp: FrameMeta, in_force: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
+    def state(self, stamp: FrameMeta, active: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
         """Return the state of a frame: ``tracking`` only if the box is recent and the pose shows an animal.
 
         Args:
             stamp: The frame.
-            in_force: The active box of the frame.
+            active: The active box of the frame.
             doubt: Result of ``doubt``. A jump does not prevent ``tracking``.
             posed: Whether the frame has a pose.
         """
-        if posed and in_force.state is State.TRACKING and doubt in (None, Doubt.JUMP):
+        if posed and active.state is State.TRACKING and doubt in (None, Doubt.JUMP):
             self._seen_ns = stamp.pts_ns
             return State.TRACKING
-        if self._seen_ns is None or in_force.state is State.SEARCHING:
+        if self._seen_ns is None or active.state is State.SEARCHING:
             return State.SEARCHING
-        lost = in_force.state is State.LOST or stamp.pts_ns - self._seen_ns > self._lost_after_ns
+        lost = active.state is State.LOST or stamp.pts_ns - self._seen_ns > self._lost_after_ns
         return State.LOST if lost else State.COASTING
 
-    def take_up(self, seen_ns: int | None) -> None:
+    def restore(self, seen_ns: int | None) -> None:
         """Continue an earlier pass; ``seen_ns`` is the frame time (ns) of its last ``tracking`` frame, or None."""
         self._seen_ns = seen_ns
 
@@ -189,15 +189,15 @@ class PoseJudge:
             apart = xy[self._one] - xy[self._other]
             apart2 = (apart * apart).sum(axis=1) / (side * side)
             return bool(((apart2 >= self._least2) & (apart2 <= self._most2)).all())
-        return len(xy) < 3 or float((xy.max(axis=0) - xy.min(axis=0)).max()) >= SMALLEST * side
+        return len(xy) < 3 or float((xy.max(axis=0) - xy.min(axis=0)).max()) >= MIN_EXTENT * side
 
 
-def judged(in_force: ActiveBox, state: State) -> ActiveBox:
+def with_state(active: ActiveBox, state: State) -> ActiveBox:
     """Return the active box with the state that the judgement of the pose gave."""
-    return in_force if in_force.state is state else replace(in_force, state=state)
+    return active if active.state is state else replace(active, state=state)
 
 
-def presence_of(described: Mapping[str, Any], names: Sequence[str]) -> Presence:
+def read_presence(described: Mapping[str, Any], names: Sequence[str]) -> Presence:
     """Read the limits from a model's metadata.
 
     Args:

@@ -21,7 +21,7 @@ from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta, State
 
 NO_BOX = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 
-PASSED_OVER = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
+SKIPPED_IN_RECORDING = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 """Value that a recorded schedule gives for a frame without a result in the recorded run."""
 
 
@@ -40,7 +40,7 @@ class StateLimits:
             return State.LOST
         return State.COASTING if age_ms > self.coast_after_ms else State.TRACKING
 
-    def in_force(self, detection: Detection | None, stamp: FrameMeta) -> ActiveBox:
+    def active_box(self, detection: Detection | None, stamp: FrameMeta) -> ActiveBox:
         """Return the active box of a frame.
 
         Args:
@@ -84,7 +84,7 @@ class LatestSchedule:
 
     def choose(self, stamp: FrameMeta) -> ActiveBox:
         """Return the last usable box. A box from a frame later than ``stamp`` has age 0."""
-        chosen = self._limits.in_force(self._last, stamp)
+        chosen = self._limits.active_box(self._last, stamp)
         if chosen.age_ms >= 0 or chosen.box is None:
             return chosen
         return ActiveBox(chosen.box, chosen.frame, 0.0, State.TRACKING, chosen.detected_ns)
@@ -116,7 +116,7 @@ class LockstepSchedule:
             self._after.popleft()
         if not self._after or self._after[0][0] != wanted:
             return None
-        return self._limits.in_force(self._after[0][1], stamp)
+        return self._limits.active_box(self._after[0][1], stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class FileSchedule:
         """Make the schedule.
 
         Args:
-            rows: The box of each frame, in order; ``PASSED_OVER`` for a frame without a result in the run.
+            rows: The box of each frame, in order; ``SKIPPED_IN_RECORDING`` for a frame without a result in the run.
             path: The file that they come from, for error texts.
             gaps: Frames that the recording lacks.
         """
@@ -178,7 +178,7 @@ class FileSchedule:
             frames: Index in the run of each recorded frame.
         """
         kept = [self._rows[frame] for frame in frames if frame < len(self._rows)]
-        seen = [row is not PASSED_OVER for row in self._rows]
+        seen = [row is not SKIPPED_IN_RECORDING for row in self._rows]
         return FileSchedule(kept, self._path, Gaps.between([f for f in frames if f < len(seen)], seen))
 
     def __len__(self) -> int:
@@ -192,7 +192,7 @@ class FileSchedule:
         """Ignore the detection: all boxes come from the file."""
 
     def choose(self, stamp: FrameMeta) -> ActiveBox:
-        """Return the box of a frame; ``PASSED_OVER`` if the run has no result for it.
+        """Return the box of a frame; ``SKIPPED_IN_RECORDING`` if the run has no result for it.
 
         Raises:
             ScheduleError: if the file ends before the frame.

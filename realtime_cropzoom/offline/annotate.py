@@ -12,10 +12,10 @@ from realtime_cropzoom.files.atomic_images import write_image
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.plots.overlay import Colour, legend_strip, palette, write_in_strip
-from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, read_header
+from realtime_cropzoom.sessions.dlc_csv import iter_frame_predictions, read_header
 from realtime_cropzoom.types import Float32, Float64, Keypoints, UInt8
 
-_SMALL = 400
+_MIN_DRAWN_WIDTH = 400
 """Pictures narrower than this are drawn at a multiple of their size, so that dots and names can be told apart."""
 
 
@@ -24,7 +24,7 @@ class Drawing:
 
     def __init__(self, size: tuple[int, int], names: Sequence[str], shown_above: float) -> None:
         """``size`` is the (W, H) of the pictures."""
-        self._scale = max(1, -(-_SMALL // size[0]))
+        self._scale = max(1, -(-_MIN_DRAWN_WIDTH // size[0]))
         self._shown_above = shown_above
         self._colours = palette(len(names))
         width, self._height = size[0] * self._scale, size[1] * self._scale
@@ -82,7 +82,9 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
     """
     names = read_header(predictions).keypoint_names
     rows = (
-        (xy, p) for chunk in chunks_of_frames(predictions) for xy, p in zip(chunk.xy, chunk.likelihood, strict=True)
+        (xy, p)
+        for chunk in iter_frame_predictions(predictions)
+        for xy, p in zip(chunk.xy, chunk.likelihood, strict=True)
     )
     with FrameReader(source) as reader:
         info = reader.info

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.files.csv_text import first_records, frame_numbers, named_rows, numbers, read_number_rows
-from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
+from realtime_cropzoom.files.csv_text import first_records, name_rows, parse_frame_numbers, read_number_rows, to_numbers
+from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE
 from realtime_cropzoom.offline.frame_reader import count_frames
-from realtime_cropzoom.offline.provenance import fingerprint, input_entry, input_of
+from realtime_cropzoom.offline.provenance import find_input, fingerprint, input_entry
 from realtime_cropzoom.types import Box, Float64, State
 
 COLUMNS = ("x", "y", "h", "w")
@@ -58,7 +58,7 @@ class Boxes:
 
         Boxes of images need no such check: they go by the images' names.
         """
-        of = input_of(self.entry(), "predictions", "video")
+        of = find_input(self.entry(), "predictions", "video")
         if of is not None and of["sha256"] != fingerprint(video):
             raise DataError(
                 f"{self.path} has the boxes of another {video.name} than {video} is now; "
@@ -81,7 +81,7 @@ class Boxes:
 
         Raises DataError where a row is about no frame, two are about the same, or a frame has none.
         """
-        frames = frame_numbers(self.path, self.index)
+        frames = parse_frame_numbers(self.path, self.index)
         order = frames.argsort()
         holes = np.flatnonzero(frames[order] != np.arange(len(frames)))
         if len(holes):
@@ -150,7 +150,7 @@ def read_boxes(path: Path) -> Boxes:
     missing = [name for name in COLUMNS if name not in columns[1:]]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}; expected a box file with x, y, h, w")
-    index, table = named_rows(path, table, 1)
+    index, table = name_rows(path, table, 1)
     if not index:
         raise DataError(f"{path} has no boxes, only its header")
     values = _values(path, index, table, [columns.index(name) for name in COLUMNS])
@@ -165,7 +165,7 @@ def read_video_boxes(path: Path) -> Boxes:
 
 def _values(path: Path, index: Sequence[str], table: pd.DataFrame, positions: Sequence[int]) -> Float64:
     try:
-        return numbers(path, index, table, positions, COLUMNS)
+        return to_numbers(path, index, table, positions, COLUMNS)
     except DataError as error:
         raise DataError(str(error).replace("a coordinate that is no number", "a cell that is no number")) from None
 
@@ -178,7 +178,7 @@ def _check_rows(path: Path, index: Sequence[str], values: npt.NDArray[np.float64
             f"{path} has no box in row {row} ({index[row]}): {_cells(values[row])}; "
             "where an animal was not found, give the box of the frame before"
         )
-    far = (np.abs(values[:, :2]) > FARTHEST).any(axis=1)
+    far = (np.abs(values[:, :2]) > MAX_OFFSET).any(axis=1)
     if far.any():
         row = int(far.argmax())
         raise DataError(

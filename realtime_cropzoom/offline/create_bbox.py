@@ -14,12 +14,12 @@ from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.atomic import Say, replacing
 from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.inference.box_size import tiny_warning
-from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule, anchors_among
+from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule, find_anchors
 from realtime_cropzoom.offline.bbox_csv import COLUMNS, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.model_directory import ModelDirectory
-from realtime_cropzoom.offline.provenance import check_input, input_entry, is_there, write_origin
-from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, chunks_of_predictions, read_header
+from realtime_cropzoom.offline.provenance import already_made, check_input, input_entry, write_origin
+from realtime_cropzoom.sessions.dlc_csv import iter_frame_predictions, iter_predictions, read_header
 from realtime_cropzoom.types import Box, Float64, Keypoints
 
 COMMAND = "create_bbox"
@@ -58,7 +58,7 @@ class BoxFlags:
     def rule(self, predictions: Path) -> BoxRule:
         """Return the rule for the keypoints of these predictions. Raises ConfigError or DataError."""
         names = read_header(predictions).keypoint_names
-        places, unknown = anchors_among(self.anchor_keypoints, names)
+        places, unknown = find_anchors(self.anchor_keypoints, names)
         if unknown:
             raise ConfigError(f"anchor_keypoints: {predictions} has no {', '.join(unknown)}; it has {', '.join(names)}")
         return BoxRule(self.crop_size, self.crop_ratio, anchors=tuple(places) or None)
@@ -103,7 +103,7 @@ def create_bbox(files: BoxFiles, flags: BoxFlags, source: Path, *, overwrite: bo
     def fits() -> bool:
         return boxes.read_text(encoding="utf-8") == "".join(_lines(files, flags))
 
-    if is_there(boxes, COMMAND, made_of, overwrite=overwrite, say=say, fits=fits):
+    if already_made(boxes, COMMAND, made_of, overwrite=overwrite, say=say, fits=fits):
         return
     with replacing(boxes) as file:
         file.writelines(_lines(files, flags))
@@ -117,7 +117,7 @@ def _lines(files: BoxFiles, flags: BoxFlags) -> Iterator[str]:
     rule = flags.rule(files.predictions)
     index: list[str] = []
     found: list[Box | None] = []
-    read = chunks_of_frames if files.of_video else chunks_of_predictions
+    read = iter_frame_predictions if files.of_video else iter_predictions
     for chunk in read(files.predictions):
         index += chunk.index
         found += [_box(row, rule) for row in chunk.xy]
@@ -175,7 +175,7 @@ class Smoothing:
         def fits() -> bool:
             return final.read_text(encoding="utf-8") == text
 
-        if not is_there(final, "smooth_bbox", made_of, overwrite=self.overwrite, say=say, fits=fits):
+        if not already_made(final, "smooth_bbox", made_of, overwrite=self.overwrite, say=say, fits=fits):
             with replacing(final) as file:
                 file.write(text)
             write_origin(final, "smooth_bbox", made_of)

@@ -19,22 +19,22 @@ import numpy as np
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.atomic import Say, make_folder, replacing
 from realtime_cropzoom.files.atomic_images import is_same_image, write_image
-from realtime_cropzoom.files.csv_text import named_rows
+from realtime_cropzoom.files.csv_text import name_rows
 from realtime_cropzoom.inference.box_size import tiny_warning
 from realtime_cropzoom.inference.crop import pad
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes, read_video_boxes
 from realtime_cropzoom.offline.create_bbox import BoxFlags, box_files, create_bbox
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
-from realtime_cropzoom.offline.images import ImageFolder, below, context_images, has_frame_number, images_sha256
+from realtime_cropzoom.offline.images import ImageFolder, below, context_images, images_sha256, is_numbered
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.offline.predict import Predictor
-from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
+from realtime_cropzoom.offline.provenance import MadeOf, already_made, input_entry, write_origin
 from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.sessions.dlc_csv import (
     Labels,
-    chunks_of_rows,
     header_text,
+    iter_rows,
     labels_outside,
     read_header,
     read_labels,
@@ -132,7 +132,7 @@ class Cropper:
             self._say(line)
 
     def _is_there(self, output: Path, made_of: MadeOf, fits: Callable[[], bool]) -> bool:
-        return is_there(output, COMMAND, made_of, overwrite=self._overwrite, say=self._say, fits=fits)
+        return already_made(output, COMMAND, made_of, overwrite=self._overwrite, say=self._say, fits=fits)
 
     def _boxes(self, given: Input) -> Path:
         """Return the box file, made if it is not there; boxes that are there must be those that were asked for."""
@@ -213,7 +213,7 @@ def crop_images(
         rows.setdefault(path, []).append(row)
     for name, path in zip(images.names, images.paths, strict=True):
         folder = below(images_dir, name, csv).parent
-        around = set(context_images(path)) if has_frame_number(path) else {path}
+        around = set(context_images(path)) if is_numbered(path) else {path}
         for source in around:
             # A labelled frame near another keeps its own box; one near two labelled frames, the first's.
             box = of_labelled.get(source, of_labelled[path])
@@ -254,8 +254,8 @@ def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> tup
 def moved_labels(csv: Path, boxes: Sequence[Box]) -> str:
     """Labels less the corner of their box, written as pandas writes them, as Lightning Pose does."""
     header = read_header(csv)
-    (table,) = chunks_of_rows(csv, header, 1 << 40)
-    _, table = named_rows(csv, table, header.index_columns)
+    (table,) = iter_rows(csv, header, 1 << 40)
+    _, table = name_rows(csv, table, header.index_columns)
     corners = np.array([(box.x, box.y) for box in boxes])
     for position, (_, coord) in enumerate(header.columns, header.index_columns):
         if coord in ("x", "y"):

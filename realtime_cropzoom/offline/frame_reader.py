@@ -20,10 +20,10 @@ from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import Frame, FrameMeta
 
-_AHEAD = 8
+_MAX_QUEUED = 8
 """Frames decoded before they are asked for."""
 _POLL_S = 0.2
-_OPENS_WITHIN_S = 600.0
+_OPEN_TIMEOUT_S = 600.0
 """A long video without an index may be read as a whole first; a disk that hangs takes for ever."""
 
 
@@ -41,7 +41,7 @@ class FrameReader:
 
     def __init__(self, source: str) -> None:
         """Open ``source`` (a video file, or synthetic:arena). Raises SourceError."""
-        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(_AHEAD)
+        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(_MAX_QUEUED)
         self._stop = threading.Event()
         self._opened = threading.Event()
         self._begin = threading.Event()
@@ -49,14 +49,14 @@ class FrameReader:
         self._info: SourceInfo | None = None
         self.problems: list[str] = []
         """What went wrong without ending the stream, once it has ended."""
-        self.before = array("q")
+        self.skipped_pts_ns = array("q")
         """The frame times, ns, of those left out at the beginning."""
         self._thread = threading.Thread(target=self._read, args=(source,), name="cropzoom-decode", daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + _OPENS_WITHIN_S
+        deadline = time.monotonic() + _OPEN_TIMEOUT_S
         while not self._opened.wait(_POLL_S):
             if time.monotonic() > deadline:
-                raise SourceError(f"{source} was not open within {_OPENS_WITHIN_S:g} s; is the disk there?")
+                raise SourceError(f"{source} was not open within {_OPEN_TIMEOUT_S:g} s; is the disk there?")
         if self._info is None:
             error = self._queue.get()
             assert isinstance(error, BaseException)
@@ -136,7 +136,7 @@ class FrameReader:
     def _hand_over(self, index: int, captured: CapturedFrame) -> None:
         stamp = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns())
         if index < self._first:
-            self.before.append(stamp.pts_ns)
+            self.skipped_pts_ns.append(stamp.pts_ns)
             return
         image = np.empty((captured.height, captured.width, 3), np.uint8)
         captured.copy_to(image)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.inference.context_window import REACH
-from realtime_cropzoom.offline.provenance import fingerprint, origin_of
+from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
+from realtime_cropzoom.offline.provenance import fingerprint, read_origin
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import UInt8
 
@@ -79,7 +79,7 @@ def images_sha256(paths: Sequence[Path]) -> str:
 
 def check_images(csv: Path) -> None:
     """Raise DataError where a cropped label file's images were cropped again since, as for another label file."""
-    note = origin_of(csv)
+    note = read_origin(csv)
     images = None if note is None else note.get("images")
     if not isinstance(images, dict):
         return
@@ -101,7 +101,7 @@ def below(folder: Path, name: str, csv: Path) -> Path:
     return folder / name
 
 
-def has_frame_number(path: Path) -> bool:
+def is_numbered(path: Path) -> bool:
     """Whether a file's name says which frame it is."""
     return re.search(r"\d", path.stem) is not None
 
@@ -118,7 +118,7 @@ def context_images(path: Path) -> list[Path]:
     digits = number.group()
     middle = int(digits)
     found = []
-    for index in range(middle - REACH, middle + REACH + 1):
+    for index in range(middle - CONTEXT_RADIUS, middle + CONTEXT_RADIUS + 1):
         other = path.with_stem(path.stem.replace(digits, str(max(index, 0)).zfill(len(digits))))
         found.append(other if other.exists() else path)
     return found

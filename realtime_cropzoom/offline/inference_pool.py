@@ -41,7 +41,7 @@ def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 class InferenceAnswer(Generic[T]):
     """What the model makes of one frame."""
 
-    tag: T
+    key: T
     """What the frame was put in with."""
     keypoints: Keypoints
     """In the space of the box, that is, of the frame."""
@@ -52,9 +52,9 @@ class InferenceAnswer(Generic[T]):
 class Item(Generic[T]):
     """A frame on its way. Its pixels are let go as soon as the model's input is made of them."""
 
-    def __init__(self, tag: T, load: Callable[[], UInt8], box: Box | None) -> None:
+    def __init__(self, key: T, load: Callable[[], UInt8], box: Box | None) -> None:
         """``load`` gives the (H, W, 3) image, on whichever core works on it; no box is the whole image."""
-        self.tag = tag
+        self.key = key
         self._load: Callable[[], UInt8] | None = load
         self._box = box
         self._lock = threading.Lock()
@@ -97,15 +97,15 @@ class OrderedInference(Generic[T]):
         self._batch = max(1, batch) if model.session.batch is None else 1
         self._limit = 2 * workers + 2
         self._wanted = wanted or (lambda _: True)
-        self._window: ContextWindow[Item[T]] = ContextWindow(model.reach)
+        self._window: ContextWindow[Item[T]] = ContextWindow(model.context_radius)
         self._asked: list[InferenceRequest[Item[T]]] = []
         self._passed_over: InferenceRequest[Item[T]] | None = None
         self._pending: deque[_Pending[T]] = deque()
         self._last: Keypoints | None = None
 
-    def put(self, tag: T, load: Callable[[], UInt8], box: Box | None = None) -> None:
+    def put(self, key: T, load: Callable[[], UInt8], box: Box | None = None) -> None:
         """Put in the next frame of a sequence."""
-        question = self._window.push(Item(tag, load, box))
+        question = self._window.push(Item(key, load, box))
         if question is not None:
             self._ask_if_wanted(question)
 
@@ -118,7 +118,7 @@ class OrderedInference(Generic[T]):
     def end_sequence(self) -> None:
         """Say that the next frame does not follow on the last."""
         question, repeats = self._window.flush()
-        repeats = tuple(item for item in repeats if self._wanted(item.tag))
+        repeats = tuple(item for item in repeats if self._wanted(item.key))
         if question is not None:
             self._ask_if_wanted(question)
         elif repeats and self._passed_over is not None:  # nobody wanted the answer that is now to be repeated
@@ -141,7 +141,7 @@ class OrderedInference(Generic[T]):
             yield from self._next()
 
     def _ask_if_wanted(self, question: InferenceRequest[Item[T]]) -> None:
-        answers = tuple(item for item in question.answers if self._wanted(item.tag))
+        answers = tuple(item for item in question.answers if self._wanted(item.key))
         self._passed_over = None if answers else question
         if answers:
             self.ask(InferenceRequest(question.window, answers))
@@ -166,10 +166,10 @@ class OrderedInference(Generic[T]):
             for question, keypoints in zip(pending.questions, pending.future.result(), strict=True):
                 self._last = keypoints
                 for item in question.answers:
-                    yield InferenceAnswer(item.tag, keypoints, item.size)
+                    yield InferenceAnswer(item.key, keypoints, item.size)
         for item in pending.repeats:
             assert self._last is not None
-            yield InferenceAnswer(item.tag, self._last, item.size)
+            yield InferenceAnswer(item.key, self._last, item.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, SourceError, shortened
-from realtime_cropzoom.files.formats import files_in, is_image, is_video
+from realtime_cropzoom.files.formats import is_image, is_video, list_files
 from realtime_cropzoom.sources.video_file import VideoFile
 
 
@@ -36,7 +36,7 @@ class Images:
     paths: tuple[Path, ...]
 
 
-LONGEST_NAME = 210
+MAX_NAME_BYTES = 210
 """Bytes of a name without its ending. Systems allow 255, as in remapped_cropped_NAME.csv.made_of.json.partial."""
 Input = Video | LabelFile | Images
 Refuse = Callable[[DataError], None]
@@ -74,11 +74,11 @@ def _name_problem(given: Input) -> DataError | None:
     names = [name, *(path.stem for path in given.paths)] if isinstance(given, Images) else [name]
     longest = max(names, key=lambda name: len(os.fsencode(name)))
     size = len(os.fsencode(longest))
-    if size <= LONGEST_NAME:
+    if size <= MAX_NAME_BYTES:
         return None
     return DataError(
-        f"{shortened(longest)}: the name has {size} bytes, expected at most {LONGEST_NAME}: what is made of it gets a "
-        "longer one. Rename it"
+        f"{shortened(longest)}: got a name of {size} bytes, expected at most {MAX_NAME_BYTES}, because the files made "
+        "of it get longer names. Rename it"
     )
 
 
@@ -135,7 +135,7 @@ def _holds_a_video(path: Path) -> bool:
 
 
 def _folder(folder: Path, *, images: bool) -> list[Input]:
-    files = files_in(folder)
+    files = list_files(folder)
     found: list[Input] = [Video(path) for path in files if is_video(path)]
     pictures = tuple(path for path in files if is_image(path))
     if images and pictures:

@@ -9,7 +9,7 @@ import numpy as np
 
 from realtime_cropzoom.files.atomic import replacing
 from realtime_cropzoom.files.csv_text import text_cell
-from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames, read_header
+from realtime_cropzoom.sessions.dlc_csv import iter_frame_predictions, read_header
 from realtime_cropzoom.types import Float64
 
 
@@ -29,7 +29,7 @@ def write_temporal_norm(predictions: Path) -> Path:
     before = np.full((1, len(names), 2), np.nan, np.float32)
     with replacing(path) as file:
         file.write(f",{','.join(map(text_cell, names))}\n")
-        for chunk in chunks_of_frames(predictions):
+        for chunk in iter_frame_predictions(predictions):
             all_xy = np.concatenate([before, chunk.xy.astype(np.float32)])
             norms = np.sqrt(np.square(np.diff(all_xy, axis=0)).sum(axis=2))
             file.writelines(

@@ -13,10 +13,10 @@ from pathlib import Path
 from realtime_cropzoom.calibration.calibration import read_calibration
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
-from realtime_cropzoom.files.atomic import ResumableCsv, partial_of
+from realtime_cropzoom.files.atomic import ResumableCsv, partial_path
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Models
-from realtime_cropzoom.inference.pose_quality import PoseQuality, say_quality
+from realtime_cropzoom.inference.pose_quality import PoseQuality, report_quality
 from realtime_cropzoom.inference.schedule import Gaps, LockstepSchedule, Schedule
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.command import OfflineCommand
@@ -24,7 +24,7 @@ from realtime_cropzoom.offline.frame_reader import FrameReader, count_frames
 from realtime_cropzoom.offline.inputs import LabelFile, Refuse, Video, gather
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
 from realtime_cropzoom.offline.poses_in_cm import write_cm
-from realtime_cropzoom.offline.provenance import MadeOf, input_entry, is_there, write_origin
+from realtime_cropzoom.offline.provenance import MadeOf, already_made, input_entry, write_origin
 from realtime_cropzoom.offline.video_pass import PassContext, VideoPass
 from realtime_cropzoom.pipeline.startup import load_model
 from realtime_cropzoom.pipeline.startup_messages import box_notes
@@ -100,7 +100,7 @@ class OfflinePipeline:
             final = folder / f"{reader.info.name}.csv"
             if (path := self._settings.calibration) is not None:
                 read_calibration(path).check_frame(reader.info.width, reader.info.height, str(path))
-            made_of = self._made_of(source)
+            made_of = self._inputs(source)
             is_done = self._is_done(final, made_of)
             if not is_done:
                 self._refuse_boxes_of_others(final)
@@ -123,7 +123,7 @@ class OfflinePipeline:
         schedule = self._schedule(reader.info, source)
         for note in box_notes(self._models.pose, self._context.rule, schedule):
             self._say(note)
-        gaps = find_gaps(source, schedule) if self._models.reach else Gaps()
+        gaps = find_gaps(source, schedule) if self._models.context_radius else Gaps()
         if problem := gaps.problem(source):
             self._warn(problem)
         with self._poses_file(final, made_of) as poses, self._boxes_file(final, made_of) as boxes:
@@ -135,7 +135,7 @@ class OfflinePipeline:
     def _report_quality(self, name: str, quality: PoseQuality) -> None:
         models = (self._models.detector, self._models.pose)
         shipped = any(model is not None and model.is_shipped for model in models)
-        say_quality(name, quality, shipped=shipped, say=self._say, warn=self._warn)
+        report_quality(name, quality, shipped=shipped, say=self._say, warn=self._warn)
 
     def _write_derived(self, final: Path, source: str, *, is_new: bool) -> None:
         """Write the files that are made of the poses. If the poses are not new, write only those that are missing."""
@@ -147,7 +147,7 @@ class OfflinePipeline:
 
     def _refuse_boxes_of_others(self, final: Path) -> None:
         """Raise SinkError if boxes exist without poses, unless this command was killed between renaming the two."""
-        boxes, partial_poses = _boxes_beside(final), partial_of(final)
+        boxes, partial_poses = _boxes_beside(final), partial_path(final)
         if boxes.exists() and not self._options.overwrite and not (self._options.resume and partial_poses.exists()):
             raise SinkError(f"{boxes} exists; give another folder with --out, or --overwrite to replace it")
 
@@ -169,7 +169,7 @@ class OfflinePipeline:
         def fits() -> bool:
             return read_header(final).keypoint_names == self._models.pose.keypoint_names
 
-        return is_there(final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits)
+        return already_made(final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits)
 
     def _poses_file(self, final: Path, made_of: MadeOf) -> ResumableCsv:
         pose = self._models.pose
@@ -184,7 +184,7 @@ class OfflinePipeline:
         """Add the provider to the inputs of a partial file: another provider may round differently."""
         return {**made_of, "provider": self._models.pose.session.provider}
 
-    def _made_of(self, source: str) -> dict[str, object]:
+    def _inputs(self, source: str) -> dict[str, object]:
         detector, path, schedule = self._models.detector, Path(source), self._settings.schedule
         return {
             "source": input_entry(path) if path.is_file() else source,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.files.atomic import Say, replacing
-from realtime_cropzoom.offline.provenance import input_entry, is_there, write_origin
-from realtime_cropzoom.sessions.dlc_csv import chunks_of_predictions, header_text
+from realtime_cropzoom.offline.provenance import already_made, input_entry, write_origin
+from realtime_cropzoom.sessions.dlc_csv import header_text, iter_predictions
 from realtime_cropzoom.sessions.pose_rows import CM, cm_cells
 from realtime_cropzoom.types import Keypoints
 
@@ -22,7 +22,7 @@ def write_cm(poses: Path, calibration: Path, *, overwrite: bool, say: Say) -> Pa
     def fits() -> bool:
         return final.read_text(encoding="utf-8") == "".join(_lines(poses, arena))
 
-    if not is_there(final, "pipeline", made_of, overwrite=overwrite, say=say, fits=fits):
+    if not already_made(final, "pipeline", made_of, overwrite=overwrite, say=say, fits=fits):
         with replacing(final) as file:
             file.writelines(_lines(poses, arena))
         write_origin(final, "pipeline", made_of)
@@ -31,7 +31,7 @@ def write_cm(poses: Path, calibration: Path, *, overwrite: bool, say: Say) -> Pa
 
 def _lines(poses: Path, calibration: Calibration) -> Iterator[str]:
     yield header_text(poses)
-    for chunk in chunks_of_predictions(poses):
+    for chunk in iter_predictions(poses):
         for name, xy, likelihood in zip(chunk.index, chunk.xy, chunk.likelihood, strict=True):
             keypoints = Keypoints(xy, likelihood)  # float64, as in the file
             yield f"{name}{cm_cells(calibration, keypoints)}\n"

@@ -12,8 +12,8 @@ import numpy as np
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.atomic import replacing
 from realtime_cropzoom.files.csv_text import text_cell
-from realtime_cropzoom.inference.context_window import REACH, InferenceRequest
-from realtime_cropzoom.inference.pose_quality import Of
+from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS, InferenceRequest
+from realtime_cropzoom.inference.pose_quality import InputKind
 from realtime_cropzoom.offline.annotate import annotate_image
 from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.offline.frame_reader import progress
@@ -113,22 +113,22 @@ class _PredictedImages:
         self._found = self._predict()
 
     def _predict(self) -> list[Keypoints]:
-        images, reach = self._images, self._context.model.reach
+        images, context_radius = self._images, self._context.model.context_radius
         inference = self._context.inference(of_videos=False)
         found: list[Keypoints] = []
         with progress(self._name, len(images.names), unit="images") as bar:
 
             def take(answers: Iterator[InferenceAnswer[int]]) -> None:
                 for answer in answers:
-                    images.check_size(answer.tag, answer.size)
+                    images.check_size(answer.key, answer.size)
                     found.append(answer.keypoints)
                     bar.update()
 
             for row, path in enumerate(images.paths):
                 box = None if self._boxes is None else self._boxes[row]
-                paths = context_images(path) if reach else [path]
+                paths = context_images(path) if context_radius else [path]
                 items = tuple(Item(row, partial(images.read, path), box) for path in paths)
-                inference.ask(InferenceRequest(items, (items[REACH if reach else 0],)))
+                inference.ask(InferenceRequest(items, (items[CONTEXT_RADIUS if context_radius else 0],)))
                 take(inference.take())
             take(inference.finish())
         return found
@@ -160,7 +160,7 @@ class _PredictedImages:
             # Images need not follow each other: each is a sequence of its own, in which nothing jumps.
             stamp = FrameMeta(row, 0, None, 0, segment=row)
             check.add(stamp, Box(0, 0, width, height) if self._boxes is None else self._boxes[row], keypoints)
-        check.report(self._name, self._context.command, Of.IMAGES)
+        check.report(self._name, self._context.command, InputKind.IMAGES)
 
     def draw(self, folder: Path, labels: Float64 | None) -> None:
         """Write each image with its keypoints, and its labels if there are any, below ``folder``."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError
-from realtime_cropzoom.files.atomic import ResumableCsv, partial_of
+from realtime_cropzoom.files.atomic import ResumableCsv, partial_path
 from realtime_cropzoom.inference.boxes import whole_image
-from realtime_cropzoom.inference.pose_quality import Of
+from realtime_cropzoom.inference.pose_quality import InputKind
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_video_boxes
@@ -50,7 +50,7 @@ def _write_rows(context: PredictionContext, final: Path, video: Path, boxes: Box
         with _rows_file(context, final, made_of) as file:
             quality = _VideoRows(context, video, boxes, file).write(reader)
             file.commit()
-    quality.report(video.name, context.command, Of.VIDEO)
+    quality.report(video.name, context.command, InputKind.VIDEO)
     for problem in reader.problems:
         context.command.warn(problem)
 
@@ -66,7 +66,7 @@ def _write_derived(context: PredictionContext, final: Path, video: Path, *, is_n
 
 def _rows_file(context: PredictionContext, final: Path, made_of: MadeOf) -> ResumableCsv:
     model, resume = context.model, context.command.options.resume
-    partial_rows = partial_of(final)
+    partial_rows = partial_path(final)
     if partial_rows.exists() and not resume:
         context.command.say(f"{partial_rows} is of an interrupted command; starting over (--resume goes on)")
     header = pose_header(model.keypoint_names, model.file.scorer)
@@ -88,9 +88,9 @@ class _VideoRows:
         """Predict all frames and write their rows; return the quality of the poses."""
         inference = self._context.inference(of_videos=True)
         ends_before = self._gaps()
-        reach, count = self._context.model.reach, 0
+        context_radius, count = self._context.model.context_radius, 0
         with progress(self._video.name, reader.info.frame_count, self._begin) as self._bar:
-            for frame in reader.frames(max(0, self._begin - 2 * reach)):
+            for frame in reader.frames(max(0, self._begin - 2 * context_radius)):
                 index = frame.stamp.index
                 count = index + 1
                 box = self._box(frame)
@@ -101,16 +101,16 @@ class _VideoRows:
                     index, partial(np.asarray, frame.image), None if self._boxes is None else self._boxes[index]
                 )
                 for answer in inference.take():
-                    self._add(answer.tag, answer.keypoints)
+                    self._add(answer.key, answer.keypoints)
             for answer in inference.finish():
-                self._add(answer.tag, answer.keypoints)
+                self._add(answer.key, answer.keypoints)
         if self._boxes is not None:
             self._boxes.check_length(max(count, self._begin), self._video)
         return self._quality
 
     def _gaps(self) -> frozenset[int]:
         """Return the frames before which the recording lacks frames: a context model must not look across."""
-        gaps = find_gaps(str(self._video)) if self._context.model.reach else Gaps()
+        gaps = find_gaps(str(self._video)) if self._context.model.context_radius else Gaps()
         if problem := gaps.problem(str(self._video)):
             self._context.command.warn(problem)
         return frozenset(gaps.before)

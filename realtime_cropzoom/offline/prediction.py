@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, say_quality
+from realtime_cropzoom.inference.pose_quality import InputKind, PoseQuality, report_quality
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge
 from realtime_cropzoom.offline.bbox_csv import Boxes
 from realtime_cropzoom.offline.command import OfflineCommand
 from realtime_cropzoom.offline.inference_pool import OrderedInference
 from realtime_cropzoom.offline.model_directory import ModelDirectory
-from realtime_cropzoom.offline.provenance import MadeOf, is_there
+from realtime_cropzoom.offline.provenance import MadeOf, already_made
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import pose_cells
 from realtime_cropzoom.types import Box, Float32, FrameMeta, Keypoints, State
@@ -55,7 +55,7 @@ class PredictionContext:
             return set(read_header(final).keypoint_names) == set(self.model.keypoint_names)
 
         options = self.command.options
-        return is_there(final, COMMAND, made_of, overwrite=options.overwrite, say=self.command.say, fits=fits)
+        return already_made(final, COMMAND, made_of, overwrite=options.overwrite, say=self.command.say, fits=fits)
 
     def inference(self, *, of_videos: bool) -> OrderedInference[int]:
         """Return an inference that crops and resizes as Lightning Pose does for videos, or for images."""
@@ -92,7 +92,7 @@ class QualityCheck:
         doubt = self._judge.doubt(stamp, box, found)
         self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
 
-    def report(self, name: str, command: OfflineCommand, of: Of) -> None:
+    def report(self, name: str, command: OfflineCommand, of: InputKind) -> None:
         """Report the poses added so far. ``name`` is that of the input."""
         shipped = self._model.is_shipped
-        say_quality(name, self._quality, shipped=shipped, say=command.say, warn=command.warn, of=of)
+        report_quality(name, self._quality, shipped=shipped, say=command.say, warn=command.warn, of=of)

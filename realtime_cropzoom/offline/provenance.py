@@ -49,7 +49,7 @@ def fingerprint(path: Path) -> str:
 
 def input_entry(path: Path, sha256: str | None = None) -> dict[str, object]:
     """Return an input for a note: where it is, its content, and what it was made of itself, as far as that is known."""
-    note = origin_of(path)
+    note = read_origin(path)
     return {
         "path": str(path.resolve()),
         "sha256": fingerprint(path) if sha256 is None else sha256,
@@ -64,7 +64,7 @@ def write_origin(final: Path, command: str, made_of: MadeOf, **further: object) 
         file.write(json.dumps(note, indent=1, default=str))
 
 
-def origin_of(final: Path) -> dict[str, Any] | None:
+def read_origin(final: Path) -> dict[str, Any] | None:
     """Return the note of a file, or None where there is none, or the file has become another one since."""
     try:
         note = json.loads(_note(final).read_text(encoding="utf-8"))
@@ -75,7 +75,7 @@ def origin_of(final: Path) -> dict[str, Any] | None:
     return None
 
 
-def input_of(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | None:
+def find_input(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | None:
     """Return an input's entry, or that of an input's input; None where the notes do not reach so far."""
     found: Any = note
     for name in names:
@@ -84,7 +84,7 @@ def input_of(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | No
     return found if isinstance(found, dict) else None
 
 
-def is_there(
+def already_made(
     final: Path, command: str, made_of: MadeOf, *, overwrite: bool, say: Say, fits: Callable[[], bool]
 ) -> bool:
     """Return whether a file is there already, made of the same; then a line says that it is left as it is.
@@ -94,7 +94,7 @@ def is_there(
     """
     if overwrite or not final.exists():
         return False
-    note = origin_of(final)
+    note = read_origin(final)
     if note is None:
         if not fits():
             raise DataError(
@@ -114,7 +114,7 @@ def is_there(
 
 def check_input(of: Path, name: str, path: Path, advice: str) -> None:
     """Raise DataError where the note of ``of`` says that its input ``name`` was another file than ``path`` is now."""
-    entry = input_of(origin_of(of), name)
+    entry = find_input(read_origin(of), name)
     if entry is not None and entry["sha256"] != fingerprint(path):
         raise DataError(f"{of} was made of another {path.name} than {path} is now; {advice}")
 

@@ -17,10 +17,17 @@ import pandas as pd
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.atomic import Say, replacing
-from realtime_cropzoom.files.csv_text import frame_number, frame_numbers, named_rows, numbers
+from realtime_cropzoom.files.csv_text import name_rows, parse_frame_number, parse_frame_numbers, to_numbers
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes
-from realtime_cropzoom.offline.provenance import fingerprint, input_entry, input_of, is_there, origin_of, write_origin
-from realtime_cropzoom.sessions.dlc_csv import Header, chunks_of_rows, frames_of_rows, header_text, read_header
+from realtime_cropzoom.offline.provenance import (
+    already_made,
+    find_input,
+    fingerprint,
+    input_entry,
+    read_origin,
+    write_origin,
+)
+from realtime_cropzoom.sessions.dlc_csv import Header, header_text, iter_rows, read_frame_numbers, read_header
 from realtime_cropzoom.sources.video_file import VideoFile
 
 _ROWS = 10_000
@@ -44,7 +51,7 @@ def remap(
     """
     header = read_header(predictions)
     boxes = read_boxes(box_file)
-    of_images = ("", "") in header.columns or frame_number(boxes.index[0]) is None
+    of_images = ("", "") in header.columns or parse_frame_number(boxes.index[0]) is None
     if not of_images:
         boxes = boxes.in_frame_order()
     _check_boxes(predictions, boxes)
@@ -53,20 +60,20 @@ def remap(
     made_of = {"predictions": input_entry(predictions), "boxes": boxes.entry(), "cropped_size": size and list(size)}
 
     def write(file: IO[str]) -> None:
-        rows_of = _RowsOf(predictions, boxes, of_images=of_images)
+        box_rows = _BoxRows(predictions, boxes, of_images=of_images)
         file.write(header_text(predictions))
         for table in _tables(predictions, header, of_images=of_images):
-            names, table = named_rows(predictions, table, header.index_columns)
-            _move(table, header, boxes.xyhw[rows_of.find(names)], size)
+            names, table = name_rows(predictions, table, header.index_columns)
+            _move(table, header, boxes.xyhw[box_rows.find(names)], size)
             table.to_csv(file, header=False, index=False, lineterminator="\n")
-        rows_of.check_all()
+        box_rows.check_all()
 
     def fits() -> bool:
         text = StringIO()
         write(text)
         return output.read_text(encoding="utf-8") == text.getvalue()
 
-    if not is_there(output, "remap", made_of, overwrite=overwrite, say=say, fits=fits):
+    if not already_made(output, "remap", made_of, overwrite=overwrite, say=say, fits=fits):
         with replacing(output) as file:
             write(file)
         write_origin(output, "remap", made_of)
@@ -75,14 +82,14 @@ def remap(
 
 def _check_boxes(predictions: Path, boxes: Boxes) -> None:
     """Raise DataError where the notes say that the predictions are of other crops than those of these boxes."""
-    note = origin_of(predictions)
-    if input_of(note, "boxes") is not None:
+    note = read_origin(predictions)
+    if find_input(note, "boxes") is not None:
         raise DataError(
             f"{predictions} was predicted with boxes, so that it is of the whole frame already; there is nothing "
             "to remap"
         )
     for kind in ("video", "labels"):
-        cut_with = input_of(note, kind, "boxes")
+        cut_with = find_input(note, kind, "boxes")
         if cut_with is not None and cut_with["sha256"] != boxes.sha256:
             raise DataError(
                 f"{predictions} is of crops that were cut with other boxes than {boxes.path} has now; give the boxes "
@@ -90,7 +97,7 @@ def _check_boxes(predictions: Path, boxes: Boxes) -> None:
             )
 
 
-class _RowsOf:
+class _BoxRows:
     """Which row of the boxes belongs to which of the predictions: that of the same frame, or image."""
 
     def __init__(self, predictions: Path, boxes: Boxes, *, of_images: bool) -> None:
@@ -100,7 +107,7 @@ class _RowsOf:
 
     def find(self, names: Sequence[str]) -> list[int]:
         """Return the rows of the boxes. Raises DataError where one has no box, or is there twice."""
-        keys = names if self._of_images else map(str, frame_numbers(self._predictions, names).tolist())
+        keys = names if self._of_images else map(str, parse_frame_numbers(self._predictions, names).tolist())
         rows = []
         for name in keys:
             row = self._rows.get(name)
@@ -127,21 +134,21 @@ class _RowsOf:
 
 def _tables(predictions: Path, header: Header, *, of_images: bool) -> Iterator[pd.DataFrame]:
     """Yield the rows in portions, coordinates as numbers, those of a video in frame order. Raises DataError."""
-    frames = None if of_images else frames_of_rows(predictions, header)
+    frames = None if of_images else read_frame_numbers(predictions, header)
     in_order = frames is None or bool((np.diff(frames) > 0).all())
     coords = {i: f"{b} {c}" for i, (b, c) in enumerate(header.columns, header.index_columns) if c in ("x", "y")}
     columns = header.index_columns + len(header.columns)
-    for table in chunks_of_rows(predictions, header, _ROWS if in_order else _ALL_ROWS):
+    for table in iter_rows(predictions, header, _ROWS if in_order else _ALL_ROWS):
         if table.shape[1] != columns:
             raise DataError(f"{predictions} has rows of {table.shape[1]} cells; its header has {columns}")
         index = table[0].fillna("").tolist()
-        table[list(coords)] = numbers(predictions, index, table, list(coords), list(coords.values()))
+        table[list(coords)] = to_numbers(predictions, index, table, list(coords), list(coords.values()))
         yield table if in_order else _sorted(predictions, table, header)
 
 
 def _sorted(predictions: Path, table: pd.DataFrame, header: Header) -> pd.DataFrame:
-    names, table = named_rows(predictions, table, header.index_columns)
-    return table.iloc[frame_numbers(predictions, names).argsort()]
+    names, table = name_rows(predictions, table, header.index_columns)
+    return table.iloc[parse_frame_numbers(predictions, names).argsort()]
 
 
 def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) -> tuple[int, int]:
@@ -151,8 +158,8 @@ def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) ->
         name = f"{predictions.stem}.mp4"
         candidates = (parent / "cropped_videos" / name for parent in boxes.path.resolve().parents)
         cropped_video = next((path for path in candidates if path.exists()), None)
-    predicted_on = input_of(origin_of(predictions), "video")
-    if input_of(predicted_on, "boxes") is not None and not given:
+    predicted_on = find_input(read_origin(predictions), "video")
+    if find_input(predicted_on, "boxes") is not None and not given:
         return boxes.cropped_size()  # the notes say that crop has made it with these boxes
     if cropped_video is None:
         return boxes.cropped_size()

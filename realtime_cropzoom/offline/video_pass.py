@@ -15,12 +15,12 @@ import numpy as np
 
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.files.atomic import ResumableCsv
-from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.inference.pose_quality import PoseQuality
-from realtime_cropzoom.inference.presence import Presence, judged
-from realtime_cropzoom.inference.schedule import PASSED_OVER, Gaps, Schedule
+from realtime_cropzoom.inference.presence import Presence, with_state
+from realtime_cropzoom.inference.schedule import SKIPPED_IN_RECORDING, Gaps, Schedule
 from realtime_cropzoom.offline.bbox_csv import BboxRow
 from realtime_cropzoom.offline.command import OfflineCommand
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
@@ -77,7 +77,7 @@ class VideoPass:
         self._reader, self._schedule, self._gaps = reader, schedule, frozenset(gaps.before)
         self._files = _PassFiles(poses, boxes, keypoints=len(models.pose.keypoint_names))
         by_ratio = context.rule is not None and context.rule.crop_size is None
-        self._sizes = BoxSizes(models.pose.expected_side if by_ratio else None)
+        self._box_sizes = BoxSizeCheck(models.pose.expected_side if by_ratio else None)
         self._finder = Presence() if models.detector is None else models.detector.presence
         self._judge = s.pose_judge(models.pose.presence)
         self._quality = PoseQuality(models.pose.keypoint_names)
@@ -91,14 +91,14 @@ class VideoPass:
         self._detector: OrderedInference[FrameMeta] | None = None
         if models.detector is not None:
             self._detector = infer(models.detector, wanted=self._is_detected)
-        self._detector_sees_all = models.detector is not None and models.detector.reach > 0
+        self._detector_sees_all = models.detector is not None and models.detector.context_radius > 0
         self._waiting: deque[Frame] = deque()
         """Frames that wait for the detection that chooses their box."""
         self._rows: deque[_Row] = deque()
         """Frames that wait for their keypoints, in order."""
         self._first = _first_frame(s, models, self._files.begin)
         """Frame at which the pass begins to read; frames before ``_files.begin`` are only context."""
-        self._recorded = 0 if models.detector is None or self._first == 0 else models.detector.reach
+        self._recorded = 0 if models.detector is None or self._first == 0 else models.detector.context_radius
         """Number of frames from ``_first`` on whose detection is taken from the file, see ``_detected``."""
 
     def run(self) -> PoseQuality:
@@ -116,7 +116,7 @@ class VideoPass:
                 self._advance(self._detector.take() if self._detector else ())
             self._advance(self._detector.finish() if self._detector else ())
             self._write(self._pose.finish())
-        if warning := self._sizes.end():
+        if warning := self._box_sizes.end():
             self._say(warning)
         return self._quality
 
@@ -136,9 +136,9 @@ class VideoPass:
         """Take detections, and crop all frames whose box they decide."""
         for answer in detections:
             box = self._detected(answer)
-            if box is not None and (warning := self._sizes.see(box.w, answer.keypoints)):
+            if box is not None and (warning := self._box_sizes.add(box.w, answer.keypoints)):
                 self._say(warning)
-            self._schedule.offer(Detection(answer.tag, box, detected_ns=0))
+            self._schedule.offer(Detection(answer.key, box, detected_ns=0))
         while self._waiting:
             active = self._schedule.choose(self._waiting[0].stamp)
             if active is None:
@@ -153,7 +153,7 @@ class VideoPass:
         pass begins, the interrupted pass had the frame's own answer: it is in the file.
         """
         assert self._rule is not None
-        frame = answer.tag.index
+        frame = answer.key.index
         if self._first <= frame < self._first + self._recorded:
             row = self._files.box_row(frame)
             return row.box if row.box_frame == frame else None
@@ -169,13 +169,13 @@ class VideoPass:
             self._pose.put(row, partial(np.asarray, frame.image), active.box)
             return
         row.done = True
-        if active is not PASSED_OVER:  # nor across frames without the animal
+        if active is not SKIPPED_IN_RECORDING:  # nor across frames without the animal
             self._pose.end_sequence()
 
     def _write(self, answers: Iterable[InferenceAnswer[_Row]]) -> None:
         """Take keypoints, and write all rows that are now complete, in order."""
         for answer in answers:
-            answer.tag.keypoints, answer.tag.done = answer.keypoints, True
+            answer.key.keypoints, answer.key.done = answer.keypoints, True
         while self._rows and self._rows[0].done:
             row = self._rows.popleft()
             if row.stamp.index < self._files.begin:  # only context: its row exists
@@ -184,7 +184,7 @@ class VideoPass:
             found = row.keypoints
             if found is not None and not np.isfinite(found.xy).all():
                 found = None
-            active = None if row.active is PASSED_OVER else self._judged(row, found)
+            active = None if row.active is SKIPPED_IN_RECORDING else self._judged(row, found)
             self._files.write(row.stamp.index, found, active)
             self._bar.update()
 
@@ -194,24 +194,24 @@ class VideoPass:
         doubt = None if found is None or active.box is None else self._judge.doubt(stamp, active.box, found)
         state = self._judge.state(stamp, active, doubt, posed=found is not None)
         self._quality.add(state, found, doubt)
-        return judged(active, state)
+        return with_state(active, state)
 
     def _restore_box(self) -> None:
         """Give the schedule the last usable detection of the interrupted pass."""
         row = self._files.box_row(self._first - 1)
         if row.box is not None and row.box_frame is not None:
-            stamp = FrameMeta(row.box_frame, self._reader.before[row.box_frame], None, 0)
+            stamp = FrameMeta(row.box_frame, self._reader.skipped_pts_ns[row.box_frame], None, 0)
             self._schedule.offer(Detection(stamp, row.box, detected_ns=0))
 
     def _restore_state(self) -> None:
         """Give the judge the time at which the interrupted pass last saw the animal."""
         frame = self._files.last_tracking(self._first)
-        self._judge.take_up(None if frame is None else self._reader.before[frame])
+        self._judge.restore(None if frame is None else self._reader.skipped_pts_ns[frame])
 
     def _restore_state_of(self, stamp: FrameMeta) -> None:
         """Give the judge the recorded state of a context frame: without its own context its pose may differ."""
         if self._files.box_row(stamp.index).state is State.TRACKING:
-            self._judge.take_up(stamp.pts_ns)
+            self._judge.restore(stamp.pts_ns)
 
 
 class _PassFiles:
@@ -221,8 +221,8 @@ class _PassFiles:
         self._poses, self._boxes, self._keypoints = poses, boxes, keypoints
         self.begin = min(poses.rows, boxes.rows)
         """The first frame to write."""
-        poses.shorten(self.begin)
-        boxes.shorten(self.begin)
+        poses.truncate_rows(self.begin)
+        boxes.truncate_rows(self.begin)
 
     def box_row(self, frame: int) -> BboxRow:
         """Return the row of a frame that the interrupted pass wrote."""
@@ -243,8 +243,8 @@ class _PassFiles:
 def _first_frame(settings: Settings, models: Models, begin: int) -> int:
     """Return the frame at which to begin reading so that row ``begin`` is that of an uninterrupted pass."""
     if settings.schedule is not None:  # a context model does not see skipped frames, so its context may reach far back
-        return 0 if models.pose.reach else begin
-    context = 2 * models.pose.reach
-    if models.detector is not None and models.detector.reach:
-        context += 2 * models.detector.reach + settings.detector_every
+        return 0 if models.pose.context_radius else begin
+    context = 2 * models.pose.context_radius
+    if models.detector is not None and models.detector.context_radius:
+        context += 2 * models.detector.context_radius + settings.detector_every
     return max(0, begin - context) // settings.detector_every * settings.detector_every

@@ -11,7 +11,7 @@ from types import TracebackType
 import av
 
 from realtime_cropzoom.errors import SinkError, plainly
-from realtime_cropzoom.files.atomic import partial_of
+from realtime_cropzoom.files.atomic import partial_path
 from realtime_cropzoom.sinks.muxer_file import PtsTicker
 from realtime_cropzoom.sources.container import file_url
 from realtime_cropzoom.types import UInt8
@@ -26,7 +26,7 @@ class VideoWriter:
     def __init__(self, final: Path, size: tuple[int, int], fps: float | None, *, quality: int = 18) -> None:
         """``size`` is (W, H), made even where it is odd. ``quality`` is x264's crf. Raises SinkError."""
         self.final = final
-        self._partial = partial_of(final)
+        self._partial = partial_path(final)
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         self._times = PtsTicker(_TICKS)
         try:

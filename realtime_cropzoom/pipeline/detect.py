@@ -19,7 +19,7 @@ from itertools import cycle
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.model import Model
@@ -39,7 +39,7 @@ class DetectOptions:
 
     rule: BoxRule
     """Makes boxes from keypoints."""
-    sizes: BoxSizes | None = None
+    sizes: BoxSizeCheck | None = None
     """Warns if the first boxes do not fit the pose model; None for no check."""
     gaps: Gaps | None = None
     """Frames before which others are missing, where a context model starts again; None in a live run."""
@@ -86,14 +86,14 @@ class DetectStage(Stage):
         super().__init__("detect", control, restart=options.restart)
         self._model = model
         # One per frame of the window: when an input is filled again, its frame has left the window.
-        self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
-        self._window: ContextWindow[_Prepared] = ContextWindow(model.reach)
+        self._inputs = cycle([model.new_input() for _ in range(2 * model.context_radius + 1)])
+        self._window: ContextWindow[_Prepared] = ContextWindow(model.context_radius)
         self._last_request: InferenceRequest[_Prepared] | None = None
         """The last request of the sequence, also if no frame of it needed a detection."""
         self._reader = reader
         self._slot = slot
         self._rule, self._sizes = options.rule, options.sizes
-        self._gaps = deque(options.gaps.before if options.gaps is not None and model.reach else ())
+        self._gaps = deque(options.gaps.before if options.gaps is not None and model.context_radius else ())
         self._every = options.every
         self._min_interval_ns = 0 if options.max_fps is None else round(1e9 / options.max_fps)
         self.latency = Histogram()
@@ -122,7 +122,7 @@ class DetectStage(Stage):
             if lease is None:
                 continue
             with lease:
-                if self._model.reach == 0 and not self._needs_detection(lease.frame.stamp):
+                if self._model.context_radius == 0 and not self._needs_detection(lease.frame.stamp):
                     continue
                 last_ns = self.busy_since_ns = now_ns()
                 self._detect_in(lease)
@@ -131,7 +131,7 @@ class DetectStage(Stage):
     def recover(self) -> None:
         """Forget the frames in hand: there is no detection for them."""
         self.failed += 1
-        self._window = ContextWindow(self._model.reach)
+        self._window = ContextWindow(self._model.context_radius)
         self._last_request = None
 
     def finish(self) -> None:
@@ -174,7 +174,7 @@ class DetectStage(Stage):
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
         keypoints = self._model.decode(outputs, request.middle.whole)
         box = self._rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
-        if box is not None and self._sizes is not None and (warning := self._sizes.see(box.w, keypoints)):
+        if box is not None and self._sizes is not None and (warning := self._sizes.add(box.w, keypoints)):
             logger.warning("%s", warning)
         done_ns = now_ns()
         for frame in needed:

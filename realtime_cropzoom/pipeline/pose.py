@@ -26,8 +26,8 @@ from realtime_cropzoom.filters import FilteredPose, PoseFilter
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.presence import PoseJudge, judged
-from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, Gaps
+from realtime_cropzoom.inference.presence import PoseJudge, with_state
+from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader
@@ -119,11 +119,11 @@ class PoseStage(Stage):
         self._judge = options.judge
         self._filter = options.pose_filter
         self._on_box = on_box
-        self._gaps = deque(options.gaps.before if model.reach else ())
+        self._gaps = deque(options.gaps.before if model.context_radius else ())
         self._no_pose = (np.full((len(model.keypoint_names), 2), np.nan), np.full(len(model.keypoint_names), np.nan))
         # One per frame of the window: when an input is filled again, its frame has left the window.
-        self._inputs = cycle([model.new_input() for _ in range(2 * model.reach + 1)])
-        self._window: ContextWindow[_Cropped] = ContextWindow(model.reach)
+        self._inputs = cycle([model.new_input() for _ in range(2 * model.context_radius + 1)])
+        self._window: ContextWindow[_Cropped] = ContextWindow(model.context_radius)
         self._held: deque[_Cropped | FrameMeta] = deque()
         """Frames without a result yet, and the frames skipped behind the first of them, in order of capture."""
         self._keypoints: Keypoints | None = None
@@ -157,7 +157,7 @@ class PoseStage(Stage):
         """Fail the frames in hand. The next frame starts a new sequence."""
         in_hand = self._in_hand()
         self._held.clear()
-        self._window = ContextWindow(self._model.reach)
+        self._window = ContextWindow(self._model.context_radius)
         for stamp, outcome, active_box in in_hand:
             self._finish_frame(stamp, outcome, active_box)
 
@@ -221,7 +221,7 @@ class PoseStage(Stage):
         active_box = self._box_for(stamp)
         if active_box is None:  # the run stopped: ``finish`` skips the frame
             return
-        if active_box is PASSED_OVER:
+        if active_box is SKIPPED_IN_RECORDING:
             self._skip([stamp])
         elif active_box.box is None:
             lease.release()
@@ -232,7 +232,7 @@ class PoseStage(Stage):
             used = self._model.prepare(lease.frame.image, active_box.box, self._edge, model_input)
             lease.release()
             # Without context the record follows at once, and the core stays with the model until then.
-            if self._model.reach:
+            if self._model.context_radius:
                 self._report_box(stamp, active_box)
             self._push(_Cropped(stamp, active_box, used, model_input, taken_ns, now_ns()))
 
@@ -331,7 +331,9 @@ class PoseStage(Stage):
         if seen:  # judged in frame time, so that a replay gives the same numbers
             if keypoints is not None and active_box.box is not None:
                 doubt = self._judge.doubt(stamp, active_box.box, keypoints)
-            active_box = judged(active_box, self._judge.state(stamp, active_box, doubt, posed=keypoints is not None))
+            active_box = with_state(
+                active_box, self._judge.state(stamp, active_box, doubt, posed=keypoints is not None)
+            )
         if outcome is FrameOutcome.PROCESSED:
             seq, filtered = counts.processed - 1, self._filtered(stamp, keypoints)
         record = Record(stamp, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)

@@ -13,7 +13,7 @@ from realtime_cropzoom.config.group import NONE
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.inference.box_size import BoxSizes
+from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_spec import Role, model_path
@@ -99,7 +99,7 @@ class RunPlan:
         s = self.settings
         return DetectOptions(
             rule=rule,
-            sizes=BoxSizes(self.models.pose.expected_side if rule.crop_size is None else None),
+            sizes=BoxSizeCheck(self.models.pose.expected_side if rule.crop_size is None else None),
             gaps=self.gaps if self.lockstep else None,
             every=s.detector_every if self.lockstep else 1,
             max_fps=None if self.lockstep else s.detector_max_fps,
@@ -161,7 +161,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     schedule = _make_schedule(settings)
     notes += box_notes(models.pose, rule, schedule)
     from_begin = settings.start_s == 0 and not settings.loop
-    gaps = find_gaps(settings.source, schedule) if models.reach and from_begin else Gaps()
+    gaps = find_gaps(settings.source, schedule) if models.context_radius and from_begin else Gaps()
     problem = gaps.problem(str(settings.source))
     return RunPlan(
         settings, info, models, rule, schedule, gaps, calibration, tuple(notes), (problem,) if problem else ()

@@ -27,8 +27,8 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
     ]
     if model.file.chosen:
         notes.append(model.file.chosen)
-    if model.reach and settings.pace == "realtime":
-        notes.append(_delay_note(role, model.reach, settings, fps))
+    if model.context_radius and settings.pace == "realtime":
+        notes.append(_delay_note(role, model.context_radius, settings, fps))
     if model.file.kind == "regression":
         effect = "it is null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to it"
         notes.append(f"the {role} model is a regression model and has no likelihood: {effect}")
@@ -52,7 +52,7 @@ def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = Non
     elif rule.crop_size is not None:
         note = expected.warning([rule.crop_size])
     else:
-        note = expected.unsaid(DEFAULT_CROP_RATIO, rule.min_box) if rule.crop_ratio is None else None
+        note = expected.warning_if_unknown(DEFAULT_CROP_RATIO, rule.min_box) if rule.crop_ratio is None else None
     return [] if note is None else [note]
 
 
@@ -70,11 +70,11 @@ def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:
     return ["anybody who can reach this machine can listen (insecure)"]
 
 
-def _delay_note(role: Role, reach: int, settings: Settings, fps: float | None) -> str:
+def _delay_note(role: Role, context_radius: int, settings: Settings, fps: float | None) -> str:
     """Return how late a context model is: a pose waits for the next frames, a box for the next that are detected in."""
     what, frames = ("poses", "frames") if role == "pose" else ("boxes", "detections")
     rate = fps
     if role == "detector":
         rate = min(fps or settings.detector_max_fps, settings.detector_max_fps)
-    in_ms = f", at least {reach * 1000 / rate:.0f} ms at {rate:.4g} fps" if rate else ""
-    return f"the {role} model is a context model: its {what} come {reach} {frames} late{in_ms}"
+    in_ms = f", at least {context_radius * 1000 / rate:.0f} ms at {rate:.4g} fps" if rate else ""
+    return f"the {role} model is a context model: its {what} come {context_radius} {frames} late{in_ms}"

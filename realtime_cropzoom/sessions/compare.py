@@ -20,7 +20,7 @@ from realtime_cropzoom.sources.recording_table import read_captured_frames
 from realtime_cropzoom.types import Float64
 
 _QUANTILES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
-_WORST = 5
+_LISTED_FRAMES = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +124,7 @@ class Comparison:
 
     def _worst(self) -> list[dict[str, Any]]:
         table = self.table()[["frame", "max_px", "keypoint"]]
-        worst = table[table["max_px"] > 0].nlargest(_WORST, "max_px")
+        worst = table[table["max_px"] > 0].nlargest(_LISTED_FRAMES, "max_px")
         return [{"frame": int(f), "px": float(px), "keypoint": str(name)} for f, px, name in worst.to_numpy()]
 
 
@@ -185,8 +185,8 @@ def describe(summary: dict[str, Any]) -> str:
     for side, name in (("a", "A"), ("b", "B")):
         alone = summary[f"only_in_{side}"]
         if alone:
-            more = " …" if len(alone) > _WORST else ""
-            lines.append(f"{len(alone)} only in {name}: {', '.join(map(str, alone[:_WORST]))}{more}")
+            more = " …" if len(alone) > _LISTED_FRAMES else ""
+            lines.append(f"{len(alone)} only in {name}: {', '.join(map(str, alone[:_LISTED_FRAMES]))}{more}")
     if summary["keypoints_of_one"]:
         lines.append(f"only one of them has {', '.join(summary['keypoints_of_one'])}")
     rows = {**summary["keypoints"], "all": summary["all"]}

@@ -17,7 +17,7 @@ from realtime_cropzoom.errors import ConfigError, DataError, SinkError, how_to_i
 from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
 
-_NEEDS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
+_EXTRAS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
 """The extra of each format, and the modules that come with it."""
 
 
@@ -57,7 +57,7 @@ def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
     """Return what writes a format, once its libraries are known to be there."""
     if to not in _WRITERS:
         raise ConfigError(f"no format {to}; expected one of {', '.join(_WRITERS)}")
-    _, modules = _NEEDS.get(to, ("", ()))
+    _, modules = _EXTRAS.get(to, ("", ()))
     for module in modules:
         try:
             importlib.import_module(module)

@@ -19,18 +19,18 @@ from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import (
     cannot_read,
     first_records,
-    frame_numbers,
-    named_rows,
-    numbers,
+    name_rows,
+    pandas_options,
+    parse_frame_numbers,
     read_number_rows,
-    reading,
+    to_numbers,
 )
 from realtime_cropzoom.types import Float64
 
 HEADER_ROWS = ("scorer", "bodyparts", "coords")
 _COORDS = ("x", "y", "likelihood", "visible")
 _INDEX_ROWS = 200_000
-_MOST_MISSING = 1_000
+_MAX_MISSING_PER_ROW = 1_000
 """A file that lacks more frames than so many a row is taken for one whose frames are no frames."""
 
 
@@ -129,7 +129,7 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labe
             f"{path} has no bodypart {', '.join(missing)}; it has {', '.join(header.keypoint_names)}: "
             "keypoint_names must be among them"
         )
-    images, table = named_rows(path, _read_rows(path, header), header.index_columns)
+    images, table = name_rows(path, _read_rows(path, header), header.index_columns)
     if not images:
         raise DataError(f"{path} has no labelled frames, only its header")
     xy = _numbers(path, header, images, table, [(name, axis) for name in names for axis in "xy"])
@@ -176,11 +176,11 @@ def read_predictions(path: Path, *, live: bool = False) -> Predictions:
     return predictions
 
 
-def chunks_of_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
+def iter_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
     """Yield a prediction file in portions, so that one of hours takes no more memory than one of minutes."""
     header = read_header(path)
     count = 0
-    for table in chunks_of_rows(path, header, rows):
+    for table in iter_rows(path, header, rows):
         predictions = _predictions(path, header, table)
         count += len(predictions.index)
         yield predictions
@@ -188,19 +188,19 @@ def chunks_of_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions
         raise DataError(f"{path} has no predictions, only its header")
 
 
-def chunks_of_frames(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
+def iter_frame_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
     """Yield the predictions of a video in portions: row i is frame i, without numbers where the file lacks it.
 
     A file whose rows are in another order is read at once. Raises DataError where a row is about no
     frame, or two are about the same.
     """
-    frames = frames_of_rows(path, read_header(path))
+    frames = read_frame_numbers(path, read_header(path))
     if np.array_equal(frames, np.arange(len(frames))):
-        yield from chunks_of_predictions(path, rows)
+        yield from iter_predictions(path, rows)
         return
     found = read_predictions(path)
     count = int(frames.max()) + 1
-    if count > _MOST_MISSING * (len(frames) + 1_000):
+    if count > _MAX_MISSING_PER_ROW * (len(frames) + 1_000):
         raise DataError(f"{path} has {len(frames)} rows and a frame {count - 1}; expected a row a frame")
     xy, likelihood = np.full((count, *found.xy.shape[1:]), np.nan), np.full((count, found.xy.shape[1]), np.nan)
     xy[frames], likelihood[frames] = found.xy, found.likelihood
@@ -208,17 +208,17 @@ def chunks_of_frames(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
     yield Predictions(path, found.scorer, index, found.keypoint_names, xy, likelihood)
 
 
-def frames_of_rows(path: Path, header: Header) -> npt.NDArray[np.int64]:
+def read_frame_numbers(path: Path, header: Header) -> npt.NDArray[np.int64]:
     """Return the frame that each row of a prediction file is about. Raises DataError where one is none, or twice."""
     index: list[str] = []
-    for table in chunks_of_rows(path, header, _INDEX_ROWS, index_only=True):
-        index += named_rows(path, table, header.index_columns)[0]
-    return frame_numbers(path, index)
+    for table in iter_rows(path, header, _INDEX_ROWS, index_only=True):
+        index += name_rows(path, table, header.index_columns)[0]
+    return parse_frame_numbers(path, index)
 
 
-def chunks_of_rows(path: Path, header: Header, rows: int, *, index_only: bool = False) -> Iterator[pd.DataFrame]:
+def iter_rows(path: Path, header: Header, rows: int, *, index_only: bool = False) -> Iterator[pd.DataFrame]:
     """Yield the rows under the header in portions. Raises DataError."""
-    how = reading(header.index_columns, len(header.columns))
+    how = pandas_options(header.index_columns, len(header.columns))
     columns = range(header.index_columns) if index_only else None
     if index_only:
         how = {**how, "na_values": {}}
@@ -238,7 +238,7 @@ def header_text(path: Path) -> str:
 
 def _predictions(path: Path, header: Header, table: pd.DataFrame) -> Predictions:
     names = header.keypoint_names
-    index, table = named_rows(path, table, header.index_columns)
+    index, table = name_rows(path, table, header.index_columns)
     xy = _numbers(path, header, index, table, [(name, axis) for name in names for axis in "xy"])
     likelihood = np.full((len(index), len(names)), np.nan)
     given = [k for k, name in enumerate(names) if (name, "likelihood") in header.columns]
@@ -260,4 +260,4 @@ def _read_rows(path: Path, header: Header, *, live: bool = False) -> pd.DataFram
 def _numbers(
     path: Path, header: Header, index: Sequence[str], table: pd.DataFrame, columns: Sequence[tuple[str, str]]
 ) -> Float64:
-    return numbers(path, index, table, [header.position(*c) for c in columns], [" ".join(c) for c in columns])
+    return to_numbers(path, index, table, [header.position(*c) for c in columns], [" ".join(c) for c in columns])

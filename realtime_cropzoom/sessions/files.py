@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError, in_words
-from realtime_cropzoom.files.csv_text import complete_lines, frame_number, frame_numbers
+from realtime_cropzoom.files.csv_text import complete_lines, parse_frame_number, parse_frame_numbers
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.sessions.dlc_csv import Predictions
 from realtime_cropzoom.sessions.latest import find_session
@@ -28,9 +28,9 @@ from realtime_cropzoom.yaml_file import read_yaml
 
 logger = logging.getLogger(__name__)
 
-_MOST_MISSING = 1_000
+_MAX_MISSING_PER_ROW = 1_000
 """Maximum number of missing frames per row. In a file with more, the index does not hold frame numbers."""
-_NAMED = 8
+_MAX_LISTED = 8
 """Maximum number of folders that an error text lists for the user to choose from."""
 
 
@@ -133,7 +133,7 @@ def _pose_file(folder: Path) -> Path:
             return folder / f"{found[0].name.removesuffix(suffix)}.csv"
     if below := sorted({path.parent.name for path in folder.glob("*/*_timing.csv")}):
         what = "cameras" if (folder / "summary.json").is_file() else "sessions"
-        names = ", ".join(below[:_NAMED]) + (", …" if len(below) > _NAMED else "")
+        names = ", ".join(below[:_MAX_LISTED]) + (", …" if len(below) > _MAX_LISTED else "")
         raise DataError(
             f"{folder} holds {len(below)} {what}: {names}. Give the folder of one, as in "
             f"'cropzoom draw {folder / below[0]}'"
@@ -147,9 +147,9 @@ def frame_index(predictions: Predictions) -> pd.Index[int]:
     Raises:
         DataError: if the rows are images, or a frame occurs twice.
     """
-    if predictions.index and all(frame_number(cell) is None for cell in predictions.index):
+    if predictions.index and all(parse_frame_number(cell) is None for cell in predictions.index):
         raise DataError(f"{predictions.path} is about images ({predictions.index[0]}), not about the frames of a video")
-    return _checked(predictions.path, predictions.index)
+    return _frame_index(predictions.path, predictions.index)
 
 
 def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
@@ -163,13 +163,13 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
         table = table.astype({name: np.float64 for name in table.columns if name not in text})
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"cannot read {path}: {in_words(error)}") from None
-    return table.set_index(_checked(path, cells.tolist()))
+    return table.set_index(_frame_index(path, cells.tolist()))
 
 
-def _checked(path: Path, cells: Sequence[str]) -> pd.Index[int]:
+def _frame_index(path: Path, cells: Sequence[str]) -> pd.Index[int]:
     """Return the frames that the first cells of rows name. Raises DataError."""
-    frames = pd.Index(frame_numbers(path, cells))
-    if len(frames) and frames.max() > _MOST_MISSING * (len(frames) + 1_000):
+    frames = pd.Index(parse_frame_numbers(path, cells))
+    if len(frames) and frames.max() > _MAX_MISSING_PER_ROW * (len(frames) + 1_000):
         raise DataError(f"{path} has {len(frames)} rows and a frame {frames.max()}; expected a row a frame")
     return frames
 

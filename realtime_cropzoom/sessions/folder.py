@@ -9,13 +9,13 @@ from realtime_cropzoom.errors import SinkError
 
 CALIBRATION = "calibration.yaml"
 """File name of the run's copy of its calibration."""
-_LONGEST_STEM_BYTES = 180
+_MAX_STEM_BYTES = 180
 
 
 def file_stem(name: str) -> str:
     """Return ``name``, shortened to leave room for the suffixes and dates of file names, which may have 255 bytes."""
     encoded = name.encode(errors="surrogateescape")
-    return name if len(encoded) <= _LONGEST_STEM_BYTES else encoded[:_LONGEST_STEM_BYTES].decode(errors="ignore")
+    return name if len(encoded) <= _MAX_STEM_BYTES else encoded[:_MAX_STEM_BYTES].decode(errors="ignore")
 
 
 def make_session_folder(parent: Path, name: str) -> Path:

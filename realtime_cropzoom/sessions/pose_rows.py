@@ -42,15 +42,15 @@ def blank_cells(keypoints: int) -> str:
     return ",NaN" * (3 * keypoints)
 
 
-def box_cells(in_force: ActiveBox | None) -> str:
+def box_cells(active: ActiveBox | None) -> str:
     """Return the cells of a row of a box file after its index; None for a frame of which nothing was made."""
-    if in_force is None:
+    if active is None:
         return "," * (BBOX_COLUMNS.count(","))
-    box = in_force.box
+    box = active.box
     cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
-    frame = "" if in_force.frame < 0 else in_force.frame
-    age = "" if math.isnan(in_force.age_ms) else repr(in_force.age_ms)
-    return f"{cells},{frame},{age},{in_force.state.value}"
+    frame = "" if active.frame < 0 else active.frame
+    age = "" if math.isnan(active.age_ms) else repr(active.age_ms)
+    return f"{cells},{frame},{age},{active.state.value}"
 
 
 def _cells(xy: Sequence[Sequence[float]], likelihood: Sequence[float]) -> str:

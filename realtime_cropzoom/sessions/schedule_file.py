@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, ScheduleError
-from realtime_cropzoom.files.csv_text import Records, frame_numbers
+from realtime_cropzoom.files.csv_text import Records, parse_frame_numbers
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.inference.boxes import FARTHEST, MAX_SIDE
-from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER, FileSchedule
+from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE
+from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, FileSchedule
 from realtime_cropzoom.sources.recording_table import read_captured_frames
 from realtime_cropzoom.types import ActiveBox, Box, State
 
@@ -73,7 +73,7 @@ def _in_frame_order(path: Path, columns: Sequence[str], table: Sequence[dict[str
         ValueError: if a row holds no valid box.
     """
     table = [row for row in table if any(row.values())]  # spreadsheets leave rows of empty cells
-    frames = frame_numbers(path, [row[columns[0]] or "" for row in table]).tolist()
+    frames = parse_frame_numbers(path, [row[columns[0]] or "" for row in table]).tolist()
     count = max(frames, default=-1) + 1
     if count != len(frames) and ("state" not in columns or count > 2 * len(frames) + 100_000):
         hole = min(set(range(len(frames) + 1)) - set(frames))
@@ -81,7 +81,7 @@ def _in_frame_order(path: Path, columns: Sequence[str], table: Sequence[dict[str
             f"{path} has no box for frame {hole} ({count - len(frames)} frames up to {count - 1} have none); "
             "expected one row a frame"
         )
-    rows = [PASSED_OVER] * count
+    rows = [SKIPPED_IN_RECORDING] * count
     for frame, row in zip(frames, table, strict=True):
         rows[frame] = _read_row(frame, row)
     return rows
@@ -89,11 +89,11 @@ def _in_frame_order(path: Path, columns: Sequence[str], table: Sequence[dict[str
 
 def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
     if row["x"] == "":
-        return NO_BOX if row.get("state") == State.SEARCHING else PASSED_OVER
+        return NO_BOX if row.get("state") == State.SEARCHING else SKIPPED_IN_RECORDING
     box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
     if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
         raise ValueError(f"row {index} has a box of {box.w:.6g}x{box.h:.6g} pixels")
-    if abs(box.x) > FARTHEST or abs(box.y) > FARTHEST:
+    if abs(box.x) > MAX_OFFSET or abs(box.y) > MAX_OFFSET:
         raise ValueError(f"row {index} has a box at {row['x']},{row['y']}, which is in no picture")
     if "state" not in row:
         return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)

@@ -131,7 +131,7 @@ def read_session(
         read_rows(p, live=session.live) if p else pd.DataFrame()
         for p in (session.boxes, session.timing, session.recording)
     )
-    complete = _in_all(numbers, boxes, timing) if session.live else numbers
+    complete = _frames_in_all(numbers, boxes, timing) if session.live else numbers
     count = int(complete.max()) + 1 if len(complete) else 0
     own = video is not None and is_recording_of(video, session.poses)  # it may lack frames, and the run has their times
     seconds = None if own else _given_times(session.poses, count, video, fps)
@@ -161,7 +161,7 @@ def read_session(
     )
 
 
-def _in_all(numbers: pd.Index[int], *tables: pd.DataFrame) -> pd.Index[int]:
+def _frames_in_all(numbers: pd.Index[int], *tables: pd.DataFrame) -> pd.Index[int]:
     """The frames that are in all files: a killed run has come further in one than in another."""
     for table in tables:
         numbers = numbers.intersection(table.index) if len(table.columns) else numbers

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError, advised
-from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, files_in, is_image, is_video
+from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, is_image, is_video, list_files
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.image_file import depth_note, read_image
 from realtime_cropzoom.types import UInt8
@@ -72,7 +72,7 @@ class ImageFolder:
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        files = files_in(folder)
+        files = list_files(folder)
     except DataError as error:
         raise SourceError(str(error)) from error
     found = [path for path in files if is_image(path)]

@@ -28,9 +28,9 @@ from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, unmap
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
 
-_DARK = 16
+_RATIO_OFFSET = 16
 """Levels added to frame and background before their ratio is taken: it means nothing in black."""
-_TOGETHER = 8
+_FRAMES_PER_CHANGE = 8
 """Pictures that get the same two changes."""
 
 
@@ -152,7 +152,7 @@ def _paste(image: UInt8, background: UInt8, view: Float64, turn: Float64, size: 
     """The background through ``view``, darker and lighter where the animal makes it so, that through ``turn`` too."""
     moved = (view @ turn)[:2]
     ratio = _levels(image, moved, size) / _levels(background, moved, size)
-    pasted = _levels(background, view[:2], size) * ratio - _DARK
+    pasted = _levels(background, view[:2], size) * ratio - _RATIO_OFFSET
     inside = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), view[:2], size)
     pasted *= inside[:, :, None] > 0
     clipped: UInt8 = np.clip(pasted.round(), 0, 255).astype(np.uint8)
@@ -160,8 +160,10 @@ def _paste(image: UInt8, background: UInt8, view: Float64, turn: Float64, size: 
 
 
 def _levels(image: UInt8, matrix: Float64, size: tuple[int, int]) -> Float32:
-    """The image through ``matrix``, zero off the frame, with ``_DARK`` added."""
-    warped: Float32 = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32) + np.float32(_DARK)
+    """The image through ``matrix``, zero off the frame, with ``_RATIO_OFFSET`` added."""
+    warped: Float32 = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32) + np.float32(
+        _RATIO_OFFSET
+    )
     return warped
 
 
@@ -183,7 +185,7 @@ class Photometric:
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Change (N, 3, H, W) pictures in [0, 1]."""
-        return torch.cat([self._augment(few) for few in torch.split(pictures, _TOGETHER)]).clamp(0, 1)
+        return torch.cat([self._augment(few) for few in torch.split(pictures, _FRAMES_PER_CHANGE)]).clamp(0, 1)
 
 
 def normalised(pictures: Tensor) -> Tensor:

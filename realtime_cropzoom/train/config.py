@@ -28,8 +28,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.sessions.dlc_csv import read_header
-from realtime_cropzoom.train.dataset import CROPPED_IMAGES, point_at_crops
-from realtime_cropzoom.train.litpose_only import refuse_what_needs_litpose
+from realtime_cropzoom.train.dataset import CROPPED_IMAGES, train_on_crops
+from realtime_cropzoom.train.litpose_only import refuse_litpose_only
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, GRID
 from realtime_cropzoom.yaml_file import read_yaml
 
@@ -188,12 +188,12 @@ def load_config(
     tree = _read(path)
     for override in overrides:
         apply_override(tree, override, _is_read)
-    refuse_what_needs_litpose(tree, path, detector_model)
+    refuse_litpose_only(tree, path, detector_model)
     config = _checked(tree, path)
     if detector_model is not None and config.cropzoom.crop_size is None:
         if config.data.csv_file is None:
             raise ConfigError("data.csv_file is null; name the label file that the detector's crops were made of")
-        point_at_crops(tree, config.data.labels(), detector_model)
+        train_on_crops(tree, config.data.labels(), detector_model)
         config = _checked(tree, path)
     if not config.data.keypoint_names:
         names = list(read_header(config.data.labels()).keypoint_names)

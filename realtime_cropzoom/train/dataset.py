@@ -27,11 +27,11 @@ CROPPED_IMAGES = "cropped_images"
 """A model whose ``data_dir`` is so named is a pose model."""
 FRAMES_PER_ARENA = 4
 """Frames rendered of one look and path."""
-FEWEST_FOR_BACKGROUND = 8
+MIN_FRAMES_FOR_BACKGROUND = 8
 """With fewer frames in a folder the median still shows the animal."""
 
 
-def point_at_crops(tree: dict[str, Any], labels: Path, detector_model: Path) -> None:
+def train_on_crops(tree: dict[str, Any], labels: Path, detector_model: Path) -> None:
     """Make the configuration ``tree`` train on the crops of ``labels`` in a detector's directory.
 
     The paths are absolute. Raises DataError where the crops are not there. Source: Lightning
@@ -153,7 +153,7 @@ def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
     medians = {
         key: np.median(np.stack(images), axis=0).astype(np.uint8)
         for key, images in sessions.items()
-        if len(images) >= FEWEST_FOR_BACKGROUND
+        if len(images) >= MIN_FRAMES_FOR_BACKGROUND
     }
     return [
         LabelledFrame(frame.name, frame.image, frame.xy, medians.get((frame.session, frame.image.shape)))

@@ -63,7 +63,7 @@ def export_onnx(
     model = Heatmaps(copy.deepcopy(network).float().fuse().to(dtype)).eval()
     images = torch.zeros(1, 3, size[1], size[0], dtype=dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(), _quiet("torch.onnx"), _quiet("onnxscript"), _quiet("onnx_ir"):
+    with warnings.catch_warnings(), _Quiet("torch.onnx"), _Quiet("onnxscript"), _Quiet("onnx_ir"):
         warnings.simplefilter("ignore")  # the exporter's own, about its own code
         program: Any = torch.onnx.export(
             model,
@@ -102,7 +102,7 @@ def _strip(proto: Any) -> None:
         part.doc_string = ""
 
 
-class _quiet:
+class _Quiet:
     """Hold back what a logger says below errors, for a while: the exporter warns of packages it does not need."""
 
     def __init__(self, name: str) -> None:

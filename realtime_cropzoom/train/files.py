@@ -33,7 +33,7 @@ class _Epoch(Protocol):
     def seconds(self) -> float: ...
 
 
-def claim(output_dir: Path, *, overwrite: bool) -> None:
+def create_model_directory(output_dir: Path, *, overwrite: bool) -> None:
     """Make the directory, and refuse one that holds a model, which somebody may be using. Raises ConfigError.
 
     A Lightning Pose checkpoint is not overwritten at all.

@@ -10,7 +10,7 @@ from realtime_cropzoom.train.dataset import CROPPED_IMAGES
 from realtime_cropzoom.train.network import BACKBONE
 
 
-def refuse_what_needs_litpose(tree: dict[str, Any], path: Path, detector_model: Path | None) -> None:
+def refuse_litpose_only(tree: dict[str, Any], path: Path, detector_model: Path | None) -> None:
     """Check the configuration ``tree``, read from ``path``. Raises ConfigError with the command to run instead."""
     data, training, model = (_section(tree, name) for name in ("data", "training", "model"))
     losses = model.get("losses_to_use") or []

@@ -23,7 +23,7 @@ from realtime_cropzoom.train.evaluate import pixel_errors, predict_frames
 from realtime_cropzoom.train.export import FILE as CHECKPOINT
 from realtime_cropzoom.train.export import Checkpoint, Metadata, describe, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.files import (
-    claim,
+    create_model_directory,
     remove_exports,
     write_boxes,
     write_config,
@@ -78,11 +78,11 @@ class Step:
         return self.seconds / self.done * (self.of - self.done)
 
 
-def _no_say(_line: str) -> None:
+def _ignore_line(_line: str) -> None:
     """Say nothing."""
 
 
-def _no_step(_step: Step) -> None:
+def _ignore_step(_step: Step) -> None:
     """Show nothing."""
 
 
@@ -137,8 +137,8 @@ def train(
     detector_model: Path | None,
     overrides: Sequence[str],
     progress: Callable[[Epoch], None],
-    step: Callable[[Step], None] = _no_step,
-    say: Callable[[str], None] = _no_say,
+    step: Callable[[Step], None] = _ignore_step,
+    say: Callable[[str], None] = _ignore_line,
     overwrite: bool = False,
 ) -> TrainReport:
     """Train a model as ``config_path`` says and leave it in ``output_dir``.
@@ -154,16 +154,16 @@ def train(
     """
     started = time.monotonic()
     config, tree = load_config(config_path, overrides, detector_model)
-    claim(output_dir, overwrite=overwrite)
+    create_model_directory(output_dir, overwrite=overwrite)
     detector = (
         Model(detector_model, "detector", method="reference") if detector_model and config.cropzoom.crop_size else None
     )
     say("reading the labelled frames")
-    data = _labelled(config)
+    data = _read_data(config)
     torch.manual_seed(config.training.rng_seed_model_pt)
     say(f"preparing {len(data.train())} frames to train on and {len(data.held_out())} held-out frames")
     trainer = Trainer(config, data.train(), data.held_out())
-    epochs = _run(trainer, config.training.max_epochs, started, progress, step)
+    epochs = _train_epochs(trainer, config.training.max_epochs, started, progress, step)
 
     say("exporting the model and measuring its error")
     remove_exports(output_dir)
@@ -197,7 +197,7 @@ def _export(trainer: Trainer, config: TrainConfig, data: _Data, output_dir: Path
     return model, measured
 
 
-def _run(
+def _train_epochs(
     trainer: Trainer, count: int, started: float, progress: Callable[[Epoch], None], step: Callable[[Step], None]
 ) -> list[Epoch]:
     epochs: list[Epoch] = []
@@ -210,7 +210,7 @@ def _run(
     return epochs
 
 
-def _labelled(config: TrainConfig) -> _Data:
+def _read_data(config: TrainConfig) -> _Data:
     """Read the frames and split them, those without any label too, as Lightning Pose does. Raises DataError."""
     section, training = config.data, config.training
     if section.csv_file is None:

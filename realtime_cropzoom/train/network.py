@@ -111,10 +111,10 @@ class Heatmaps(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, K, H/4, W/4) heatmaps, each summing to 1; float32 also of a network in half precision."""
         logits: Tensor = self.network(images)
-        return heatmaps_of(logits.float())
+        return normalised_heatmaps(logits.float())
 
 
-def heatmaps_of(logits: Tensor) -> Tensor:
+def normalised_heatmaps(logits: Tensor) -> Tensor:
     """Softmax over each map."""
     return torch.softmax(logits.flatten(2), dim=2).reshape(logits.shape)
 

@@ -24,11 +24,11 @@ from realtime_cropzoom.types import Box, Float64, UInt8
 
 logger = logging.getLogger(__name__)
 
-_FRAMES = 200
+_MAX_FRAMES = 200
 """Frames looked at, at most; as many pictures without an animal."""
-_FEWEST = 20
+_MIN_PAIRS = 20
 """With fewer frames in which both are labelled, nothing is known of a distance."""
-_SHARES = {"detector": 0.5, "pose": 0.75}
+_SHARP_SHARE = {"detector": 0.5, "pose": 0.75}
 """So many keypoints must be sharp: half an animal in a shelter still gives a box, but no pose to act on."""
 
 
@@ -37,15 +37,15 @@ class MeasuredPresence:
     """The limits, and how well they tell an animal from none on what they were measured on."""
 
     presence: Presence
-    seen: float
+    present_share: float
     """Share of the labelled frames that are within the sharpness asked for."""
-    mistaken: float
+    absent_share: float
     """The same share of the pictures without an animal."""
 
     def __str__(self) -> str:
         return (
-            f"heatmaps are sharp enough in {100 * self.seen:.0f} % of frames with the animal, "
-            f"in {100 * self.mistaken:.0f} % of pictures without it"
+            f"heatmaps are sharp enough in {100 * self.present_share:.0f} % of frames with the animal, "
+            f"in {100 * self.absent_share:.0f} % of pictures without it"
         )
 
 
@@ -54,10 +54,10 @@ def measure_presence(
 ) -> MeasuredPresence:
     """Measure a heatmap ``model`` on labelled ``frames``; ``crop_size`` is that of its boxes, None for whole images."""
     rng = np.random.default_rng(seed)
-    share = _SHARES.get(role, 0.5)
+    share = _SHARP_SHARE.get(role, 0.5)
     model.presence = Presence(min_sharpness=1e-6)  # has it say how sharp its heatmaps are
     labelled = [frame for frame in frames if frame.is_labelled]
-    chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_FRAMES]]
+    chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_MAX_FRAMES]]
     boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in chosen]
     present = np.array([_sharpness(model, f.image, b, share) for f, b in zip(chosen, boxes, strict=True)])
     absent = np.array([_sharpness(model, p, b, share) for p, b in _without_animal(chosen, boxes, rng)])
@@ -140,7 +140,7 @@ def _distances(frames: Sequence[LabelledFrame], crop_size: int | None) -> tuple[
             for frame in frames
         ]
         known = np.array([distance for distance in apart if np.isfinite(distance)])
-        if len(known) >= _FEWEST:
+        if len(known) >= _MIN_PAIRS:
             least, most = np.quantile(known, (0.005, 0.995))
             distances.append((one, other, round(float(least), 4), round(float(most), 4)))
     return tuple(distances)

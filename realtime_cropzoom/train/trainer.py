@@ -15,7 +15,7 @@ from realtime_cropzoom.inference.heatmaps import decode
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
-from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, heatmaps_of, targets
+from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, normalised_heatmaps, targets
 
 
 class Trainer:
@@ -27,7 +27,7 @@ class Trainer:
         self._config = config
         self._rng = np.random.default_rng(training.rng_seed_data_pt)
         arena = arena_frames(ours.arena_frames, names, training.rng_seed_data_pt) if ours.arena_share > 0 else []
-        self._labelled, self._arena = len(frames), len(arena)
+        self._read_data, self._arena = len(frames), len(arena)
         rule = ViewRule(
             size=config.size,
             crop_size=ours.crop_size,
@@ -41,7 +41,7 @@ class Trainer:
         pasting = ours.paste_share > 0 and not config.on_crops  # crops move, and so have no background of their own
         self._views = Views([*(with_backgrounds(frames) if pasting else frames), *arena], rule, self._rng)
         self._photometric = Photometric()
-        self._steps = -(-(ours.views_per_epoch or self._labelled or self._arena) // training.train_batch_size)
+        self._steps = -(-(ours.views_per_epoch or self._read_data or self._arena) // training.train_batch_size)
         self._held_out = _HeldOut(held_out, config) if held_out else None
 
         self._network = CropzoomSmall(len(names))
@@ -75,8 +75,8 @@ class Trainer:
     def _batch(self) -> tuple[Tensor, Tensor]:
         count = self._config.training.train_batch_size
         synthetic = self._rng.random(count) < self._config.cropzoom.arena_share
-        labelled = self._rng.integers(0, max(1, self._labelled), count)
-        arena = self._labelled + self._rng.integers(0, max(1, self._arena), count)
+        labelled = self._rng.integers(0, max(1, self._read_data), count)
+        arena = self._read_data + self._rng.integers(0, max(1, self._arena), count)
         pictures, xy = batch([self._views.draw(int(i)) for i in np.where(synthetic, arena, labelled)])
         return normalised(self._photometric(pictures)), xy
 
@@ -84,7 +84,7 @@ class Trainer:
         ours = self._config.cropzoom
         with torch.autocast("cpu", torch.bfloat16, enabled=ours.bfloat16):
             logits = self._network(images)
-        loss = loss_of(logits.float(), xy, self._config.size, ours.sigma)
+        loss = heatmap_loss(logits.float(), xy, self._config.size, ours.sigma)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
@@ -104,7 +104,7 @@ class Trainer:
                 value.lerp_(now[name], 1 - decay)
 
 
-def loss_of(logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+def heatmap_loss(logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
     """The mean divergence of the heatmaps from their targets.
 
     ``logits`` (N, K, h, w), ``xy_model`` (N, K, 2). Keypoints that are NaN do not contribute.
@@ -129,7 +129,7 @@ class _HeldOut:
 
     def mean_error_px(self, network: nn.Module) -> float:
         with torch.no_grad():
-            heatmaps = heatmaps_of(network(self._inputs)).numpy()
+            heatmaps = normalised_heatmaps(network(self._inputs)).numpy()
         errors = [
             np.linalg.norm(remap(decode(maps, DOWNSAMPLE_FACTOR, "fast").xy, box, self._size) - frame.xy, axis=1)
             for maps, box, frame in zip(heatmaps, self._boxes, self._frames, strict=True)

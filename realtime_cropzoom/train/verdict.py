@@ -10,7 +10,7 @@ from realtime_cropzoom.types import Float32, Float64
 
 GOOD, USABLE = 0.05, 0.10
 """Largest median error, as a part of the animal's length, of a model that is called good, or usable."""
-FAR = 0.25
+FAR_ERROR = 0.25
 """A keypoint further off than this part of the animal's length is on the wrong part of the animal, or beside it."""
 GOOD_FAR_SHARE, USABLE_FAR_SHARE = 0.02, 0.10
 """Largest share of such keypoints."""
@@ -34,9 +34,9 @@ class HeldOut:
 
     @property
     def far_share(self) -> float:
-        """Share of keypoints further off than ``FAR`` of the animal's length."""
+        """Share of keypoints further off than ``FAR_ERROR`` of the animal's length."""
         known = self.errors_px[np.isfinite(self.errors_px)]
-        return float((known > FAR * self.animal_px).mean())
+        return float((known > FAR_ERROR * self.animal_px).mean())
 
 
 def animal_length(labels_xy: list[Float32]) -> float:

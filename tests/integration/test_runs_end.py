@@ -14,7 +14,7 @@ from support.pipelines import Film, check_complete, hold_models, make_settings, 
 
 CONTEXT = "heatmap_mhcrnn"
 FRAMES = 40
-PASSED_OVER = "b" + "-" * 14 + "bb" + "-" * 9 + "s" + "-" * 8 + "bbbbb"
+SKIPPED_IN_RECORDING = "b" + "-" * 14 + "bb" + "-" * 9 + "s" + "-" * 8 + "bbbbb"
 """Per frame a box (b), none (s), or one that the live run skipped (-): windows longer than the ring."""
 
 
@@ -37,7 +37,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], di
 def box_file(path: Path) -> Path:
     lines = [",x,y,h,w,box_frame,box_age_ms,state"]
     ends = {"b": "10,5,64,64,{},0.0,tracking", "s": ",,,,,,searching", "-": ",,,,,,"}
-    lines += [f"{i},{ends[what].format(i)}" for i, what in enumerate(PASSED_OVER)]
+    lines += [f"{i},{ends[what].format(i)}" for i, what in enumerate(SKIPPED_IN_RECORDING)]
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -11,10 +11,10 @@ from support.offline_fixtures import Workplace, frames_of, index_of, poses_in, w
 
 from realtime_cropzoom import load_session
 from realtime_cropzoom.errors import DataError, ScheduleError
-from realtime_cropzoom.inference.schedule import PASSED_OVER
+from realtime_cropzoom.inference.schedule import SKIPPED_IN_RECORDING
 from realtime_cropzoom.offline.bbox_csv import read_video_boxes
 from realtime_cropzoom.offline.metrics import write_temporal_norm
-from realtime_cropzoom.sessions.dlc_csv import chunks_of_frames
+from realtime_cropzoom.sessions.dlc_csv import iter_frame_predictions
 from realtime_cropzoom.sessions.schedule_file import read_schedule_file
 from realtime_cropzoom.types import FrameMeta
 
@@ -121,14 +121,14 @@ def test_a_frame_that_a_run_has_left_out_of_its_file_was_passed_over(tmp_path: P
     schedule = read_schedule_file(path)
     chosen = [schedule.choose(FrameMeta(i, i, None, 0)) for i in range(4)]
     assert [c.box.x if c.box else None for c in chosen] == [5, None, None, 1]
-    assert chosen[1] is PASSED_OVER
+    assert chosen[1] is SKIPPED_IN_RECORDING
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_predictions_are_read_by_their_index(tmp_path: Path, order: list[int]) -> None:
     rows = [i for i in order if i not in (4, 7)]
     path, ordered = poses(tmp_path / "a/clip.csv", rows), poses(tmp_path / "b/clip.csv", sorted(rows))
-    read = [np.concatenate([c.xy for c in chunks_of_frames(p)]) for p in (path, ordered)]
+    read = [np.concatenate([c.xy for c in iter_frame_predictions(p)]) for p in (path, ordered)]
     np.testing.assert_array_equal(read[0], read[1])
     assert read[0].shape == (COUNT, 1, 2)
     assert np.isnan(read[0][[4, 7]]).all()

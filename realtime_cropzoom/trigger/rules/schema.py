@@ -16,7 +16,7 @@ class Strict(BaseModel):
 
 LONGEST_MS = 86_400_000.0
 """A day: nobody means a longer time in milliseconds."""
-FARTHEST = 1e6
+MAX_OFFSET = 1e6
 """No frame has so many pixels, and no arena so many cm; sums and products of larger numbers lose their digits."""
 
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]
@@ -25,8 +25,8 @@ Duration = Annotated[float, Field(ge=0.01, le=LONGEST_MS)]
 """In ms; a shorter one would be none."""
 Window = Annotated[float, Field(ge=0.01, le=60_000)]
 """In ms: what is looked back at, and how old a pose may be."""
-Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST)]
-Extent = Annotated[float, Field(ge=1e-3, le=FARTHEST)]
+Coordinate = Annotated[float, Field(ge=-MAX_OFFSET, le=MAX_OFFSET)]
+Extent = Annotated[float, Field(ge=1e-3, le=MAX_OFFSET)]
 Margin = Annotated[float, Field(ge=0, le=10_000)]
 KeypointName = Annotated[str, Field(min_length=1, max_length=255)]
 Spot = KeypointName | tuple[Coordinate, Coordinate]

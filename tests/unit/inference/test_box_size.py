@@ -10,7 +10,7 @@ import yaml
 from support.offline_fixtures import Workplace, write_boxes
 from support.pipelines import cropzoom
 
-from realtime_cropzoom.inference.box_size import BoxSizes, ExpectedSide, tiny_warning
+from realtime_cropzoom.inference.box_size import BoxSizeCheck, ExpectedSide, tiny_warning
 from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.types import Keypoints
 
@@ -51,10 +51,10 @@ def test_sides_are_held_against_what_the_model_was_trained_on(side: int, known: 
 
 
 def test_the_first_boxes_are_judged_once() -> None:
-    sizes = BoxSizes(ExpectedSide(240, True))
-    assert [sizes.see(side, SEEN) for side in [240] * 4 + [32] * 5] == [None] * 9
-    assert "boxes are 32 px" in str(sizes.see(32, SEEN))
-    assert [sizes.see(32, SEEN), sizes.end()] == [None, None]
+    sizes = BoxSizeCheck(ExpectedSide(240, True))
+    assert [sizes.add(side, SEEN) for side in [240] * 4 + [32] * 5] == [None] * 9
+    assert "boxes are 32 px" in str(sizes.add(32, SEEN))
+    assert [sizes.add(32, SEEN), sizes.end()] == [None, None]
 
 
 def test_a_model_directory_knows_the_boxes_of_its_training(work: Workplace) -> None:
@@ -115,11 +115,11 @@ def test_boxes_that_show_nothing_are_said_where_they_are_made(work: Workplace) -
 
 def test_an_animal_that_fills_its_box_is_said_with_the_side_to_give() -> None:
     large = Keypoints(np.array([[0, 0], [236, 20]], np.float32), np.ones(2, np.float32))
-    sizes = BoxSizes(None)
-    assert [sizes.see(240, large) for _ in range(9)] == [None] * 9
-    assert "the animal is about 237 px long" in str(said := sizes.see(240, large))
+    sizes = BoxSizeCheck(None)
+    assert [sizes.add(240, large) for _ in range(9)] == [None] * 9
+    assert "the animal is about 237 px long" in str(said := sizes.add(240, large))
     assert str(said).endswith("Give --crop-size 470")
-    assert BoxSizes(None).end() is None
+    assert BoxSizeCheck(None).end() is None
 
 
 def test_the_larger_arena_of_the_docs_is_tracked_and_without_its_crop_size_that_is_asked_for(tmp_path: Path) -> None:

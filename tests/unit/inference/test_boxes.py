@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, anchors_among, centred_box
+from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, centred_box, find_anchors
 from realtime_cropzoom.types import Box, Keypoints
 
 
@@ -242,4 +242,4 @@ def test_every_row_equals_litpose_create_bbox(rule: BoxRule, folder: str, litpos
     ],
 )
 def test_a_keypoint_name_may_have_a_comma(given: list[str], found: list[int], unknown: list[str]) -> None:
-    assert anchors_among(given, ["snout", "ear, left", "tail"]) == (found, unknown)
+    assert find_anchors(given, ["snout", "ear, left", "tail"]) == (found, unknown)

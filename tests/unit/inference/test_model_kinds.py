@@ -35,7 +35,7 @@ def prepared(model: Model, image: UInt8, box: Box) -> Float32:
 
 def look(model: Model, box: Box, *images: UInt8) -> Keypoints:
     """What the model finds in one image, or for the middle one of five; one image stands for five like it."""
-    window = images if len(images) == 2 * model.reach + 1 else images * (2 * model.reach + 1)
+    window = images if len(images) == 2 * model.context_radius + 1 else images * (2 * model.context_radius + 1)
     return model.decode(model.infer(*(prepared(model, image, box) for image in window)), box)
 
 
@@ -52,7 +52,7 @@ def test_a_model_of_any_kind_and_shape_finds_the_spot(
     path = make_model("pose", ["middle"], kind=kind, levels=levels, size=size, input_type=PRECISIONS[precision])
     model = Model(path, "pose")
     assert model.size == size
-    assert model.reach == (2 if kind == "heatmap_mhcrnn" else 0)
+    assert model.context_radius == (2 if kind == "heatmap_mhcrnn" else 0)
     found = look(model, Box(60, 30, 80, 72), spot(112, 52))
     assert found.xy[0] == pytest.approx([112, 52], abs=2 + (1 << levels) / 2)  # half a cell, and what the pooling blurs
     assert found.xy.dtype == found.likelihood.dtype == np.float32
@@ -132,7 +132,7 @@ def test_several_frames_in_one_go_give_the_numbers_of_each_alone(
     model = Model(make_model(kind=kind, input_shape=shape, input_type=PRECISIONS[precision]), "pose")
     assert model.session.batch == (1 if batch == 1 else None)
     frames = [prepared(model, spot(80 + 4 * i, 50 + 3 * i), Box(50, 20, 96, 80)) for i in range(9)]
-    windows = [frames[i : i + 2 * model.reach + 1] for i in range(5)]
+    windows = [frames[i : i + 2 * model.context_radius + 1] for i in range(5)]
     for together, window in zip(model.infer_many(windows), windows, strict=True):
         alone = model.infer(*window)
         assert len(together) == len(alone)

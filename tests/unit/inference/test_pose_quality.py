@@ -17,7 +17,7 @@ from realtime_cropzoom.inference.pose_quality import (
     misfit,
     nothing_found,
     quality_lines,
-    say_quality,
+    report_quality,
 )
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.pipeline.report import nothing_found_line
@@ -112,7 +112,7 @@ def test_the_report_of_a_file_is_short_lines_below_its_name(found: int, is_warni
     said: list[str] = []
     warned: list[str] = []
     quality = counted(found, 300 - found)
-    say_quality("clip.mp4", quality, shipped=True, say=said.append, warn=warned.append)
+    report_quality("clip.mp4", quality, shipped=True, say=said.append, warn=warned.append)
     assert (len(said), len(warned)) == ((0, 1) if is_warning else (1, 0))
     name, *lines = (said + warned)[0].splitlines()
     assert name == "clip.mp4:"

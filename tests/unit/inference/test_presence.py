@@ -207,8 +207,8 @@ def test_the_state_follows_from_box_and_pose() -> None:
     old = ActiveBox(BOX, 0, 300.0, State.COASTING, 0)
     keeper = judge()
 
-    def state(index: int, in_force: ActiveBox, doubt: Doubt | None) -> State:
-        return keeper.state(stamp(index), in_force, doubt, posed=True)
+    def state(index: int, active: ActiveBox, doubt: Doubt | None) -> State:
+        return keeper.state(stamp(index), active, doubt, posed=True)
 
     assert state(0, fresh, Doubt.SHARPNESS) is State.SEARCHING, "nothing was seen yet"
     assert state(1, fresh, None) is State.TRACKING

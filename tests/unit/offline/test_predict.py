@@ -50,8 +50,8 @@ def by_hand(model: Model, images: list[np.ndarray], boxes: list[Box] | None = No
         used.append(model.prepare(image, box, "clamp", model_input))
     found = []
     for i in range(len(images)):
-        middle = min(max(i, model.reach), len(images) - 1 - model.reach)
-        window = inputs[middle - model.reach : middle + model.reach + 1]
+        middle = min(max(i, model.context_radius), len(images) - 1 - model.context_radius)
+        window = inputs[middle - model.context_radius : middle + model.context_radius + 1]
         found.append(model.decode(model.infer(*window), used[middle]))
     return found
 
@@ -629,7 +629,7 @@ def test_a_name_too_long_for_what_is_made_of_it_is_said_before_anything_is_done(
     model = ["--out", work.folder / "out"] if command == "pipeline" else [work.model()]
     with nothing_changes_in(work.folder):
         line = work.refused(command, *model, video) if command != "pipeline" else work.refused(command, video, *model)
-    assert "xxx… (str of 251 characters): the name has 251 bytes, expected at most 210" in line
+    assert "xxx… (str of 251 characters): got a name of 251 bytes, expected at most 210" in line
     assert line.endswith("Rename it\n")
 
 

@@ -24,7 +24,7 @@ from support.offline_fixtures import (
 )
 from support.pages import find_page
 
-from realtime_cropzoom.offline.provenance import fingerprint, origin_of
+from realtime_cropzoom.offline.provenance import fingerprint, read_origin
 
 PAGE = find_page("offline.md")
 COUNT = 8
@@ -197,7 +197,7 @@ def test_predictions_in_frame_space_are_not_remapped(made: Workplace) -> None:
 
 
 def test_a_note_says_what_a_file_was_made_of(made: Workplace) -> None:
-    note = origin_of(made.folder / "pose/video_preds/remapped_cropped_clip.csv")
+    note = read_origin(made.folder / "pose/video_preds/remapped_cropped_clip.csv")
     assert note is not None
     video = note["made_of"]["predictions"]["made_of"]["video"]
     assert video["made_of"]["boxes"]["made_of"]["crop_size"] == 60
@@ -206,7 +206,7 @@ def test_a_note_says_what_a_file_was_made_of(made: Workplace) -> None:
     assert note["version"]
     path = made.folder / "pose/video_preds/clip.csv"
     path.write_text(path.read_text() + "\n")
-    assert origin_of(path) is None, "it has become another file"
+    assert read_origin(path) is None, "it has become another file"
 
 
 def test_the_pipeline_goes_by_the_same_rule(made: Workplace) -> None:

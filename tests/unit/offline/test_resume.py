@@ -194,7 +194,7 @@ class Interrupted:
         made_of = ResumableCsv.commit
 
         def commit(file: ResumableCsv) -> None:
-            self._notes[file.final] = file._note.read_text()
+            self._notes[file.final] = file._inputs_file.read_text()
             made_of(file)
 
         with pytest.MonkeyPatch.context() as patch:

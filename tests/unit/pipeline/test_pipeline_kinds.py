@@ -75,8 +75,12 @@ def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str)
     ]
     last, found = len(images) - 1, []
     for i in range(len(images)):
-        middle = min(max(i, model.reach), last - model.reach) if last >= 2 * model.reach else len(images) // 2
-        around = range(middle - model.reach, middle + model.reach + 1)
+        middle = (
+            min(max(i, model.context_radius), last - model.context_radius)
+            if last >= 2 * model.context_radius
+            else len(images) // 2
+        )
+        around = range(middle - model.context_radius, middle + model.context_radius + 1)
         found.append(model.decode(model.infer(*(inputs[min(max(k, 0), last)] for k in around)), used[middle]))
     return found
 

@@ -14,8 +14,8 @@ from support.offline_fixtures import Workplace
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.sessions.dlc_csv import (
-    chunks_of_predictions,
     header_text,
+    iter_predictions,
     read_header,
     read_labels,
     read_predictions,
@@ -95,7 +95,7 @@ def test_without_likelihood_it_is_not_a_number(tmp_path: Path) -> None:
 def test_portions_are_the_whole(tmp_path: Path) -> None:
     rows = [f"{i},{i},{i + 0.5},0.25,,,0.5" for i in range(25)]
     path = table(tmp_path, [*PREDICTED, *rows])
-    whole, portions = read_predictions(path), list(chunks_of_predictions(path, 10))
+    whole, portions = read_predictions(path), list(iter_predictions(path, 10))
     assert [len(portion.index) for portion in portions] == [10, 10, 5]
     assert sum((portion.index for portion in portions), ()) == whole.index
     np.testing.assert_array_equal(np.concatenate([portion.xy for portion in portions]), whole.xy)
@@ -138,7 +138,7 @@ def test_a_keypoint_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_labels(table(tmp_path, [*HEADER, "a.png,1,2,3,4"]), ["nose", "ear"])
 
 
-@pytest.mark.parametrize("read", [read_header, read_labels, read_predictions, lambda p: list(chunks_of_predictions(p))])
+@pytest.mark.parametrize("read", [read_header, read_labels, read_predictions, lambda p: list(iter_predictions(p))])
 def test_what_is_no_text_is_refused(tmp_path: Path, read: object) -> None:
     assert callable(read)
     (tmp_path / "picture.csv").write_bytes(bytes(range(256)))
@@ -149,7 +149,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, read: object) -> None:
 
 def test_predictions_without_rows_are_refused_unless_they_may_grow(tmp_path: Path) -> None:
     path = table(tmp_path, PREDICTED)
-    for read in (read_predictions, lambda p: list(chunks_of_predictions(p))):
+    for read in (read_predictions, lambda p: list(iter_predictions(p))):
         with pytest.raises(DataError, match="has no predictions, only its header"):
             read(path)
     assert read_predictions(path, live=True).index == ()
@@ -174,7 +174,7 @@ def test_rows_of_empty_cells_are_no_rows(tmp_path: Path, end: str) -> None:
 
 def test_numbers_without_a_name_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path, [*HEADER, "a.png,1,2,3,4", ",5,6,7,8"])
-    for read in (read_labels, read_predictions, lambda p: list(chunks_of_predictions(p))):
+    for read in (read_labels, read_predictions, lambda p: list(iter_predictions(p))):
         with pytest.raises(DataError, match="nothing in the first cell of row 1; expected the number of a frame"):
             read(path)
 
@@ -189,7 +189,7 @@ def test_a_keypoint_name_reads_back_as_it_was(name: str, tmp_path: Path) -> None
     path.write_text(header + f"0{pose_cells(found)}\n1{pose_cells(found)}\n", encoding="utf-8", newline="")
     assert read_predictions(path).keypoint_names == (name, "tail")
     assert read_predictions(path).xy[1].tolist() == [[1, 2], [3, 4]]
-    assert sum(len(portion.index) for portion in chunks_of_predictions(path)) == 2
+    assert sum(len(portion.index) for portion in iter_predictions(path)) == 2
     assert header_text(path) == header
     theirs = pd.read_csv(path, header=[0, 1, 2], index_col=0)
     assert [column[1] for column in theirs.columns][::3] == [name, "tail"]
@@ -230,7 +230,7 @@ def test_lines_may_end_as_on_windows_and_cells_may_be_quoted(tmp_path: Path) -> 
 )
 def test_what_a_table_has_wrong_is_said_in_a_line(tmp_path: Path, lines: list[str], words: str) -> None:
     path = table(tmp_path, lines)
-    for read in (read_labels, read_predictions, lambda p: list(chunks_of_predictions(p))):
+    for read in (read_labels, read_predictions, lambda p: list(iter_predictions(p))):
         with pytest.raises(DataError, match=words) as refused:
             read(path)
         assert "\n" not in str(refused.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime_cropzoom.errors import ScheduleError
-from realtime_cropzoom.inference.schedule import NO_BOX, PASSED_OVER
+from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING
 from realtime_cropzoom.runtime.records import FrameOutcome, Record
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.schedule_file import read_schedule_file
@@ -58,7 +58,7 @@ def test_a_schedule_gives_the_boxes_that_the_run_wrote(tmp_path: Path) -> None:
     ("written", "replayed"),
     [
         pytest.param(record(0, NO_BOX), NO_BOX, id="before the first box"),
-        pytest.param(record(0, NO_BOX, FrameOutcome.SKIPPED), PASSED_OVER, id="skipped"),
+        pytest.param(record(0, NO_BOX, FrameOutcome.SKIPPED), SKIPPED_IN_RECORDING, id="skipped"),
     ],
 )
 def test_a_frame_without_a_pose_has_none_in_the_replay(written: Record, replayed: ActiveBox, tmp_path: Path) -> None:

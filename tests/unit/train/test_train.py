@@ -39,7 +39,7 @@ from realtime_cropzoom.train.export import (  # noqa: E402
     load_checkpoint,
 )
 from realtime_cropzoom.train.network import CropzoomSmall, Heatmaps, targets  # noqa: E402
-from realtime_cropzoom.train.trainer import loss_of  # noqa: E402
+from realtime_cropzoom.train.trainer import heatmap_loss  # noqa: E402
 from realtime_cropzoom.types import Box  # noqa: E402
 
 NAMES = ["snout", "leftear", "rightear", "tailbase"]
@@ -360,17 +360,17 @@ def test_unlabelled_keypoints_do_not_contribute():
     xy = torch.full((2, 3, 2), 20.0)
     xy[0, 1] = NAN
     xy[1, 2, 0] = NAN
-    loss = loss_of(logits, xy, (64, 64), 1.25)
+    loss = heatmap_loss(logits, xy, (64, 64), 1.25)
     torch.autograd.backward(loss)
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert (logits.grad.abs().sum((2, 3)) > 0).tolist() == [[True, False, True], [True, True, False]]
-    assert float(loss_of(logits.detach(), torch.full((2, 3, 2), NAN), (64, 64), 1.25)) == 0
+    assert float(heatmap_loss(logits.detach(), torch.full((2, 3, 2), NAN), (64, 64), 1.25)) == 0
 
 
 def test_the_loss_is_zero_for_perfect_heatmaps():
     xy = torch.tensor([[[30.0, 21.5]]])
-    assert abs(float(loss_of(targets(xy, (64, 64), 1.25).log(), xy, (64, 64), 1.25))) < 1e-5
+    assert abs(float(heatmap_loss(targets(xy, (64, 64), 1.25).log(), xy, (64, 64), 1.25))) < 1e-5
 
 
 def test_the_exported_file_agrees_with_the_network(tmp_path):
