@@ -50,7 +50,7 @@ def table_after(heading: str) -> dict[str, str]:
     return {key: default for keys, default in rows for key in re.findall(r"`(\w+)`", keys)}
 
 
-@pytest.mark.parametrize(("heading", "model"), [("What a rule says", Rule), ("What a file says", Rules)])
+@pytest.mark.parametrize(("heading", "model"), [("Keys of a rule", Rule), ("Keys of a file", Rules)])
 def test_tables_have_all_settings_with_their_defaults(heading: str, model: type[Rule] | type[Rules]) -> None:
     table = table_after(heading)
     assert set(table) == set(model.model_fields)
