@@ -7,6 +7,7 @@ import re
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
 
 import pytest
@@ -86,6 +87,11 @@ def test_example_message_is_a_valid_pose_message() -> None:
 
 def test_readme_is_short() -> None:
     assert len(text_of(ROOT / "README.md").splitlines()) < 150
+
+
+@pytest.mark.parametrize("name", re.findall(r"^::: ([\w.]+)", text_of(find_page("python-api.md")), re.MULTILINE))
+def test_page_on_python_names_what_exists(name: str) -> None:
+    assert resolve_name(f"{name.rpartition('.')[0]}:{name.rpartition('.')[2]}").__doc__
 
 
 @each_page
