@@ -25,7 +25,8 @@ from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.messaging.message import Counts, PoseMessage, TimeField
 from realtime_cropzoom.sources.arena.source import Arena
 from realtime_cropzoom.trigger.engine.engine import Engine
-from realtime_cropzoom.trigger.engine.events import Command, Order, Received
+from realtime_cropzoom.trigger.engine.events import Command, Event, Order
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.rules.rules import parse_rules
 
 TITLE = "The closed loop: rules on poses of four keypoints, 500 a second"
@@ -74,7 +75,7 @@ def mixed_rules(number: int, outputs: dict[str, dict[str, Any]]) -> dict[str, An
 def _time_engine(number: int, count: int) -> dict[str, float]:
     """Return how long it takes over each of ``count`` poses, in ms, in a loop that does nothing else."""
     engine = Engine(parse_rules(mixed_rules(number, {"out": {"serial": "none"}})), seed=1)
-    engine.take(Command(Order.ARM, 0, "benchmark"))
+    engine.take(Command(0, Order.ARM, "benchmark"))
     took_ns = np.empty(count)
     for place, event in enumerate(_events(count)):
         begun = perf_counter_ns()
@@ -83,7 +84,7 @@ def _time_engine(number: int, count: int) -> dict[str, float]:
     return percentiles(took_ns / 1e6)
 
 
-def _events(count: int) -> Iterator[Received]:
+def _events(count: int) -> Iterator[Event]:
     names, counts = Arena.keypoint_names, Counts(0, 0, 0, 0, 0)
     for i, pose in enumerate(arena_poses(_FPS, count)):
         at_ns = 10**9 + round(i * 1e9 / _FPS)
@@ -91,7 +92,7 @@ def _events(count: int) -> Iterator[Received]:
         points = {name: (x, y, likelihood) for name, (x, y), likelihood in rows}
         times = TimeField(None, at_ns, None, None, at_ns, at_ns, 0)
         message = PoseMessage(1, "run", "cam0", i, i, "tracking", "live", points, None, times, counts)
-        yield Received(message, at_ns + _AGE_NS)
+        yield event_from_message(message, at_ns + _AGE_NS)
 
 
 def _engine_row(number: int, alone: dict[int, dict[str, float]]) -> Row:

@@ -9,7 +9,17 @@ import yaml
 
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, PoseMessage, StatusMessage, TimeField
 from realtime_cropzoom.trigger.engine.engine import Engine
-from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.engine.events import (
+    Command,
+    Decision,
+    Event,
+    Order,
+    PoseEvent,
+    PublisherEvent,
+    Tick,
+    Verdict,
+)
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
 
 MS = 1_000_000
@@ -93,29 +103,41 @@ def pose(
     )
 
 
-def received(message: PoseMessage, latency_ms: float = LATENCY_NS / MS) -> Received:
-    return Received(message, message.time.captured_ns + round(latency_ms * MS))
+def received(message: PoseMessage, latency_ms: float = LATENCY_NS / MS) -> PoseEvent:
+    event = event_from_message(message, message.time.captured_ns + round(latency_ms * MS))
+    assert isinstance(event, PoseEvent)
+    return event
 
 
-def status(stream: str, at_ms: float, run: str = "run") -> Received:
+def status(stream: str, at_ms: float, run: str = "run") -> PublisherEvent:
     at_ns = START_NS + round(at_ms * MS)
-    message = StatusMessage(1, run, "cam0", "tracking", stream, COUNTS, 0, 0.0, 0.0, {}, at_ns, 0)
-    return Received(message, at_ns)
+    return event_from_message(status_message(stream, at_ns, run), at_ns)
 
 
-def end(at_ms: float, run: str = "run") -> Received:
+def status_message(stream: str, at_ns: int, run: str = "run") -> StatusMessage:
+    return StatusMessage(1, run, "cam0", "tracking", stream, COUNTS, 0, 0.0, 0.0, {}, at_ns, 0)
+
+
+def end(at_ms: float, run: str = "run") -> PublisherEvent:
     at_ns = START_NS + round(at_ms * MS)
-    return Received(EndMessage(1, run, "cam0", "finished", COUNTS, at_ns), at_ns)
+    return event_from_message(end_message(at_ns, run), at_ns)
 
 
-def hello(names: list[str], at_ms: float = 0.0, run: str = "run") -> Received:
+def end_message(at_ns: int, run: str = "run") -> EndMessage:
+    return EndMessage(1, run, "cam0", "finished", COUNTS, at_ns)
+
+
+def hello(names: list[str], at_ms: float = 0.0, run: str = "run") -> PublisherEvent:
     at_ns = START_NS + round(at_ms * MS)
-    message = HelloMessage(1, run, "cam0", "film", names, 640, 480, 30.0, None, "", "", "", 0)
-    return Received(message, at_ns)
+    return event_from_message(hello_message(names, run), at_ns)
+
+
+def hello_message(names: list[str], run: str = "run") -> HelloMessage:
+    return HelloMessage(1, run, "cam0", "film", names, 640, 480, 30.0, None, "", "", "", 0)
 
 
 def order(what: str, at_ms: float = 0.0, target: str | None = None) -> Command:
-    return Command(Order(what), START_NS + round(at_ms * MS), "key", target)
+    return Command(START_NS + round(at_ms * MS), Order(what), "key", target)
 
 
 def tick(at_ms: float) -> Tick:

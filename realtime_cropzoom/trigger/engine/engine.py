@@ -1,8 +1,8 @@
 """Engine: applies all rules to the stream of one camera, and turns events into decisions. No files, no threads.
 
-A live loop passes every message, command and tick to ``take``. It waits no longer than ``deadline_ns``, then
-passes a tick. Right before a rule fires, the engine asks the loop's clock how old the pose is by then. The
-reading is stored in ``asked_ns`` and belongs to the event. Equal events give equal decisions, byte for byte.
+A live loop passes every event to ``take``. If none comes until ``deadline_ns``, it passes a tick. Right before a rule
+fires, the engine asks the loop's clock how old the pose is by then. The reading is stored in ``asked_ns`` and belongs
+to the event. Equal events give equal decisions, byte for byte.
 
 An engine starts disarmed. No message from the wire makes it raise: messages that are old, duplicate or from
 another camera are ignored and counted in ``ignored``.
@@ -13,16 +13,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
 from realtime_cropzoom.trigger.engine.compiler import Compiler
 from realtime_cropzoom.trigger.engine.events import (
     Act,
     Action,
     Command,
     Decision,
+    EndEvent,
     Event,
+    HelloEvent,
     Order,
-    Received,
+    PoseEvent,
+    PublisherEvent,
+    StreamEvent,
     Verdict,
     Withheld,
 )
@@ -83,7 +86,7 @@ class Engine:
         self._now_ns = 0
         self._camera = rules.camera
         self._stopped = False
-        self._pose: PoseMessage | None = None
+        self._pose: PoseEvent | None = None
         self._age_ms: float | None = None
         self._fresh_ns: int | None = None
         """When the last fresh pose was received; None while the stream is lost, or has not begun."""
@@ -124,16 +127,14 @@ class Engine:
             return []
         self._decisions, self._asked = [], []
         self._pose = self._age_ms = None
-        if isinstance(event, Received):
-            self._given = deque(event.asked_ns)
-            self._pass_time(event.received_ns)
+        self._given = deque(event.asked_ns if isinstance(event, PoseEvent) else ())
+        self._pass_time(event.at_ns)
+        if isinstance(event, PublisherEvent):
             self._received(event)
-        else:
-            self._pass_time(event.now_ns)
-            if isinstance(event, Command):
-                self._ordered(event)
-            elif isinstance(event, Withheld):
-                self._learn(event)
+        elif isinstance(event, Command):
+            self._ordered(event)
+        elif isinstance(event, Withheld):
+            self._learn(event)
         return self._decisions
 
     @property
@@ -206,51 +207,50 @@ class Engine:
             watcher.drop(self._now_ns)
         self._tell(Verdict.SAFE, "", why, tuple(Action(output, Act.SAFE) for output in self._rules.outputs))
 
-    def _received(self, event: Received) -> None:
-        message = event.message
-        if not self._is_ours(message):
+    def _received(self, event: PublisherEvent) -> None:
+        if not self._is_ours(event):
             self.ignored += 1
             return
-        if self._run != message.run:
-            self._begin_run(message)
-        if isinstance(message, PoseMessage):
-            self._posed(message, event)
-        elif isinstance(message, StatusMessage) and message.stream != _LIVE:
-            self._lose(f"the stream is {message.stream}")
-        elif isinstance(message, EndMessage):
-            self._lose(f"the run has ended: {message.reason}")
-        elif isinstance(message, HelloMessage):
-            for line in self._rules.unknown_keypoints(message.keypoint_names):
+        if self._run != event.run:
+            self._begin_run(event)
+        if isinstance(event, PoseEvent):
+            self._posed(event)
+        elif isinstance(event, StreamEvent) and event.stream != _LIVE:
+            self._lose(f"the stream is {event.stream}")
+        elif isinstance(event, EndEvent):
+            self._lose(f"the run has ended: {event.reason}")
+        elif isinstance(event, HelloEvent):
+            for line in self._rules.unknown_keypoints(event.keypoint_names):
                 self._tell(Verdict.REFUSED, "", line, ())
 
-    def _is_ours(self, message: Message) -> bool:
+    def _is_ours(self, event: PublisherEvent) -> bool:
         if self._camera is None:
-            self._camera = message.camera
-        return message.camera == self._camera and message.run not in self._old_runs
+            self._camera = event.camera
+        return event.camera == self._camera and event.run not in self._old_runs
 
-    def _begin_run(self, message: Message) -> None:
+    def _begin_run(self, event: PublisherEvent) -> None:
         if self._run is not None:
             before = self._run
             self._lose("the publisher has begun a new run")
             self._old_runs.append(before)
-        self._run = message.run
+        self._run = event.run
         self._last = (-1, -1, 0)
 
-    def _posed(self, message: PoseMessage, event: Received) -> None:
+    def _posed(self, event: PoseEvent) -> None:
         seq, captured_ns, segment = self._last
-        at_ns = message.time.captured_ns
-        if message.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _LATEST_NS:
+        at_ns = event.captured_ns
+        if event.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _LATEST_NS:
             self.ignored += 1
             return
-        self._pose = message
-        self._age_ms = (event.received_ns + event.uncertainty_ns - at_ns) / 1e6
+        self._pose = event
+        self._age_ms = (event.at_ns + event.uncertainty_ns - at_ns) / 1e6
         if self._age_ms < 0:  # its times would make all that follows look old
             self._stale("from the future: the clocks disagree")
             return
-        unusable = None if message.stream == _LIVE else f"the stream is {message.stream}"
-        if message.segment != segment and self._fresh_ns is not None:
+        unusable = None if event.stream == _LIVE else f"the stream is {event.stream}"
+        if event.segment != segment and self._fresh_ns is not None:
             self._lose("the source broke off and came back")
-        self._last = (message.seq, at_ns, message.segment)
+        self._last = (event.seq, at_ns, event.segment)
         if unusable or self._age_ms > self._max_age_ms:
             self._stale(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
             if self._fresh_ns is None:
@@ -258,7 +258,7 @@ class Engine:
         else:
             self._fresh_ns = self._now_ns
             self._told_stale = False
-        self._look(message, at_ns, unusable, event.uncertainty_ns)
+        self._look(event, unusable)
 
     def _stale(self, why: str) -> None:
         """While the stream is lost no rule looks at poses; say once why not."""
@@ -266,16 +266,21 @@ class Engine:
             self._told_stale = True
             self._tell(Verdict.REFUSED, "", why, ())
 
-    def _look(self, message: PoseMessage, at_ns: int, unusable: str | None, uncertainty_ns: int) -> None:
+    def _look(self, event: PoseEvent, unusable: str | None) -> None:
         assert self._age_ms is not None
         self._looks += 1
         look = PoseSample(
-            self._looks, at_ns, self._age_ms, message.state, message.keypoints, uncertainty_ns=uncertainty_ns
+            self._looks,
+            event.captured_ns,
+            self._age_ms,
+            event.state,
+            event.keypoints,
+            uncertainty_ns=event.uncertainty_ns,
         )
-        if message.plausible is False:
-            look.implausible = message.doubt or "unknown"
+        if event.plausible is False:
+            look.implausible = event.doubt or "unknown"
         if self._smoother is not None:
-            look.moving = self._smoother.update(at_ns, message.keypoints)
+            look.moving = self._smoother.update(event.captured_ns, event.keypoints)
             if self._rules.predict:
                 look.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
         for track in self._tracks:
@@ -353,7 +358,7 @@ class Engine:
     ) -> int:
         pose = self._pose
         known = {} if pose is None else {"run": pose.run, "camera": pose.camera, "seq": pose.seq, "frame": pose.frame}
-        times = (None, None) if pose is None else (pose.time.captured_ns, pose.time.published_ns)
+        times = (None, None) if pose is None else (pose.captured_ns, pose.published_ns)
         decision = Decision(
             number=self._number,
             verdict=verdict,

@@ -1,7 +1,10 @@
-"""Inputs and outputs of the engine: events, commands, decisions and results of actions.
+"""Inputs and outputs of the engine: events, decisions and results of actions.
 
 All times are ns of the publisher's monotonic clock, so that they can be joined with the files of the run. On
 another machine, the subscriber's times are converted before; ``uncertainty_ns`` is the error of that.
+
+The events are also the lines of the input log: each encodes to one JSON object, whose ``type`` is the tag of its class.
+There the time of an event is called ``now_ns``.
 """
 
 from __future__ import annotations
@@ -9,26 +12,16 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from realtime_cropzoom.messaging.message import Message
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message arrived."""
-
-    message: Message
-    received_ns: int
-    uncertainty_ns: int = 0
-    """Maximum error of ``received_ns``. The age of a pose is judged by the worst case."""
-    asked_ns: tuple[int, ...] = ()
-    """In a replay: the readings of the clock, one for each time that a rule was about to fire on this message."""
+class _Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, rename={"at_ns": "now_ns"}):
+    at_ns: int
+    """Time of the event; of a message, the time at which it was received."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(_Event, frozen=True, tag="tick"):
     """The engine's deadline has passed without a message."""
-
-    now_ns: int
 
 
 class Order(enum.StrEnum):
@@ -42,12 +35,10 @@ class Order(enum.StrEnum):
     """The end: outputs go to their safe level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(_Event, frozen=True, tag="command"):
     """An order, with its origin and target."""
 
     order: Order
-    now_ns: int
     by: str
     """Origin of the order: key, control, schedule, start, signal, run, error."""
     target: str | None = None
@@ -56,18 +47,66 @@ class Command:
     """For STOP: why the session ends, in words; None: stopped by ``by``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Withheld:
+class Withheld(_Event, frozen=True, tag="withheld"):
     """An output did not receive the action of a decision, or ended it by itself."""
 
     number: int
     """Number of the decision; -1 for any decision that held the output."""
     output: str
     reason: str
-    now_ns: int
 
 
-Event = Received | Tick | Command | Withheld
+class _FromPublisher(_Event, frozen=True):
+    run: str
+    camera: str
+    uncertainty_ns: int = 0
+    """Maximum error of ``at_ns``. The age of a pose is judged by the worst case."""
+
+
+class PoseEvent(_FromPublisher, frozen=True, tag="pose", kw_only=True):
+    """A pose arrived."""
+
+    seq: int
+    frame: int
+    """Capture index."""
+    state: str
+    """State of the tracking."""
+    stream: str
+    """State of the stream."""
+    captured_ns: int
+    published_ns: int
+    segment: int = 0
+    asked_ns: tuple[int, ...] = ()
+    """In a replay: the readings of the clock, one for each time that a rule was about to fire on this pose."""
+    keypoints: dict[str, tuple[float | None, float | None, float | None]]
+    """x, y (frame pixels) and likelihood by name; None if unknown."""
+    plausible: bool | None = None
+    """None: not judged."""
+    doubt: str | None = None
+    """What contradicts the pose, in a word."""
+
+
+class StreamEvent(_FromPublisher, frozen=True, tag="status", kw_only=True):
+    """The publisher's status message arrived."""
+
+    stream: str
+    """State of the stream."""
+
+
+class HelloEvent(_FromPublisher, frozen=True, tag="hello", kw_only=True):
+    """The publisher's hello arrived."""
+
+    keypoint_names: list[str]
+
+
+class EndEvent(_FromPublisher, frozen=True, tag="end", kw_only=True):
+    """The publisher's run has ended."""
+
+    reason: str
+
+
+PublisherEvent = PoseEvent | StreamEvent | HelloEvent | EndEvent
+Event = PublisherEvent | Tick | Command | Withheld
 
 
 class Act(enum.StrEnum):
@@ -128,7 +167,7 @@ class Decision:
     """Reason in words: the condition that held, what was missing, or the origin of a command."""
     actions: tuple[Action, ...]
     now_ns: int
-    """Time (ns) of the event that caused it: ``received_ns`` of the message."""
+    """Time (ns) of the event that caused it: ``at_ns``, and for a message the time at which it was received."""
     run: str | None = None
     camera: str | None = None
     seq: int | None = None

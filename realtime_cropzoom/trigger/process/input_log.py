@@ -17,21 +17,11 @@ import msgspec
 from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
-from realtime_cropzoom.messaging.message import (
-    SCHEMA_VERSION,
-    Counts,
-    EndMessage,
-    HelloMessage,
-    PoseMessage,
-    StatusMessage,
-    TimeField,
-)
 from realtime_cropzoom.trigger.async_csv import RowLog
-from realtime_cropzoom.trigger.engine.events import Command, Event, Order, Received, Tick, Withheld
+from realtime_cropzoom.trigger.engine.events import Event
 from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
 
 _FORMAT = "cropzoom trigger inputs 1"
-_COUNTS = Counts(0, 0, 0, 0, 0)
 
 
 class _Header(msgspec.Struct):
@@ -41,60 +31,7 @@ class _Header(msgspec.Struct):
     calibration: str | None
 
 
-class _Line(msgspec.Struct, tag_field="type", omit_defaults=True):
-    now_ns: int
-
-
-class _Tick(_Line, tag="tick"):
-    pass
-
-
-class _Command(_Line, tag="command"):
-    order: str
-    by: str
-    target: str | None = None
-    reason: str | None = None
-
-
-class _Withheld(_Line, tag="withheld"):
-    number: int
-    output: str
-    reason: str
-
-
-class _FromWire(_Line):
-    run: str
-    camera: str
-    uncertainty_ns: int = 0
-
-
-class _Pose(_FromWire, tag="pose", kw_only=True):
-    seq: int
-    frame: int
-    state: str
-    stream: str
-    captured_ns: int
-    published_ns: int
-    segment: int = 0
-    asked_ns: tuple[int, ...] = ()
-    keypoints: dict[str, tuple[float | None, float | None, float | None]]
-    plausible: bool | None = None
-    doubt: str | None = None
-
-
-class _Status(_FromWire, tag="status", kw_only=True):
-    stream: str
-
-
-class _Hello(_FromWire, tag="hello", kw_only=True):
-    keypoint_names: list[str]
-
-
-class _End(_FromWire, tag="end", kw_only=True):
-    reason: str
-
-
-_decode = msgspec.json.Decoder(_Tick | _Command | _Withheld | _Pose | _Status | _Hello | _End).decode
+_decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -148,38 +85,7 @@ def read_inputs(path: Path) -> Inputs:
 
 def event_line(event: Event) -> str:
     """Return an event as a line of JSON with its end."""
-    return _encode(_line(event)).decode() + "\n"
-
-
-def _line(event: Event) -> _Line:
-    if isinstance(event, Tick):
-        return _Tick(event.now_ns)
-    if isinstance(event, Command):
-        return _Command(event.now_ns, str(event.order), event.by, event.target, event.reason)
-    if isinstance(event, Withheld):
-        return _Withheld(event.now_ns, event.number, event.output, event.reason)
-    message = event.message
-    head = (event.received_ns, message.run, message.camera, event.uncertainty_ns)
-    if isinstance(message, PoseMessage):
-        return _Pose(
-            *head,
-            seq=message.seq,
-            frame=message.frame,
-            state=message.state,
-            stream=message.stream,
-            captured_ns=message.time.captured_ns,
-            published_ns=message.time.published_ns,
-            segment=message.segment,
-            plausible=message.plausible,
-            doubt=message.doubt,
-            asked_ns=event.asked_ns,
-            keypoints=message.keypoints,
-        )
-    if isinstance(message, StatusMessage):
-        return _Status(*head, stream=message.stream)
-    if isinstance(message, HelloMessage):
-        return _Hello(*head, keypoint_names=message.keypoint_names)
-    return _End(*head, reason=message.reason)
+    return _encode(event).decode() + "\n"
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
@@ -190,35 +96,12 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _event(path: Path, number: int, text: bytes) -> Event:
+def _event(path: Path, number: int, line: bytes) -> Event:
     try:
-        line = _decode(text)
-        if isinstance(line, _Tick):
-            return Tick(line.now_ns)
-        if isinstance(line, _Command):
-            return Command(Order(line.order), line.now_ns, line.by, line.target, line.reason)
-        if isinstance(line, _Withheld):
-            return Withheld(line.number, line.output, line.reason, line.now_ns)
-        asked_ns = line.asked_ns if isinstance(line, _Pose) else ()
-        return Received(_message(line), line.now_ns, line.uncertainty_ns, asked_ns)
+        event: Event = _decode(line)
     except (msgspec.DecodeError, ValueError) as error:
         raise DataError(f"{path}, line {number}: {error}") from None
-
-
-def _message(line: Any) -> PoseMessage | StatusMessage | HelloMessage | EndMessage:
-    """A message with what was kept of it; an engine looks at nothing else."""
-    head = (SCHEMA_VERSION, line.run, line.camera)
-    if isinstance(line, _Pose):
-        times = TimeField(None, line.captured_ns, None, None, line.published_ns, line.published_ns, 0)
-        return PoseMessage(
-            *head, line.seq, line.frame, line.state, line.stream, line.keypoints, None, times, _COUNTS, line.segment,
-            plausible=line.plausible, doubt=line.doubt,
-        )  # fmt: skip
-    if isinstance(line, _Status):
-        return StatusMessage(*head, "", line.stream, _COUNTS, 0, 0.0, 0.0, {}, 0, 0)
-    if isinstance(line, _Hello):
-        return HelloMessage(*head, "", line.keypoint_names, 0, 0, None, None, "", "", "", 0)
-    return EndMessage(*head, line.reason, _COUNTS, 0)
+    return event
 
 
 def _calibration(text: str | None) -> Calibration | None:

@@ -19,9 +19,11 @@ import sys
 import time
 from collections import Counter, OrderedDict, deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
@@ -40,7 +42,7 @@ from realtime_cropzoom.trigger.engine.events import (
     Event,
     Order,
     Outcome,
-    Received,
+    PoseEvent,
     Tick,
     Verdict,
     Withheld,
@@ -53,6 +55,7 @@ from realtime_cropzoom.trigger.process.command_address import check_control, tak
 from realtime_cropzoom.trigger.process.commands import CommandQueue, CommandServer
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.input_log import InputLog
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.rules.rules import Rules
 
 logger = logging.getLogger(__name__)
@@ -185,7 +188,7 @@ class TriggerProcess:
         """Take all outputs to their safe level, close everything, and say what is not in the files."""
         end = self._end or SessionEnd("stopped by an error", "error")
         try:
-            self._take(Command(Order.STOP, self._event_ns, end.by, reason=end.reason))
+            self._take(Command(self._event_ns, Order.STOP, end.by, reason=end.reason))
         finally:  # whatever is wrong with the rules, the outputs go to their safe level
             self._opened.close()
             gc.unfreeze()
@@ -257,13 +260,13 @@ class TriggerProcess:
             at_ns = received_ns + offset.offset_ns
             decisions += self._learn_what_was_withheld()
             if message is not None:
-                decisions += self._take(Received(message, at_ns, offset.uncertainty_at_ns(received_ns)))
+                decisions += self._take(event_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)))
                 self._note(message, offset, received_ns)
             elif self._is_due(at_ns):
                 decisions += self._take(Tick(at_ns))
             if self.arms_by and isinstance(message, PoseMessage):
                 by, self.arms_by = self.arms_by, None
-                decisions += self._take(Command(Order.ARM, at_ns, by))
+                decisions += self._take(Command(at_ns, Order.ARM, by))
         decisions += self._obey(offset)
         self._outputs.alive()
         if isinstance(message, EndMessage) and not self.options.follow:
@@ -283,13 +286,13 @@ class TriggerProcess:
         """Let the engine decide and tell the outputs, and only then write it down."""
         begun_ns = now_ns()
         decisions = self.engine.take(event)
-        if isinstance(event, Received) and self.engine.asked_ns:
-            event = replace(event, asked_ns=self.engine.asked_ns)
-        if isinstance(event, Received) and isinstance(event.message, PoseMessage):
+        if isinstance(event, PoseEvent):
+            if self.engine.asked_ns:
+                event = msgspec.structs.replace(event, asked_ns=self.engine.asked_ns)
             self.rule_us.add((now_ns() - begun_ns) / 1e3)
         if any(decision.actions for decision in decisions):
             time.sleep(0)  # lets go of the interpreter, so that the outputs need not wait until the logs are told
-        self._event_ns = max(self._event_ns, event.received_ns if isinstance(event, Received) else event.now_ns)
+        self._event_ns = max(self._event_ns, event.at_ns)
         self._inputs.add(event)
         for decision in decisions:
             self.decided[decision.verdict.value] += 1
@@ -309,7 +312,7 @@ class TriggerProcess:
     def _learn_what_was_withheld(self) -> list[Decision]:
         decisions: list[Decision] = []
         while self._withheld:
-            decisions += self._take(Withheld(*self._withheld.popleft(), self._publisher_ns()))
+            decisions += self._take(Withheld(self._publisher_ns(), *self._withheld.popleft()))
         return decisions
 
     def _note(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
@@ -339,7 +342,7 @@ class TriggerProcess:
                 self.arms_by = asked.by if asked.order is Order.ARM else None
             else:
                 self.arms_by = None
-                follows = self._take(Command(asked.order, now_ns() + offset.offset_ns, asked.by, asked.target))
+                follows = self._take(Command(now_ns() + offset.offset_ns, asked.order, asked.by, asked.target))
             asked.done("; ".join(d.reason for d in follows if d.verdict is Verdict.REFUSED) or None)
             decisions += follows
         return decisions

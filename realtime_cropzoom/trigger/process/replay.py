@@ -14,22 +14,22 @@ from typing import Any, NamedTuple
 
 from realtime_cropzoom.errors import DataError, in_words
 from realtime_cropzoom.files.csv_text import Records
-from realtime_cropzoom.messaging.message import (
-    SCHEMA_VERSION,
-    Counts,
-    EndMessage,
-    PoseMessage,
-    StatusMessage,
-    TimeField,
-)
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine.engine import Engine
-from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick
+from realtime_cropzoom.trigger.engine.events import (
+    Command,
+    Decision,
+    EndEvent,
+    Event,
+    Order,
+    PoseEvent,
+    StreamEvent,
+    Tick,
+)
 from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.input_log import read_inputs
 from realtime_cropzoom.types import StreamState
 
-_COUNTS = Counts(0, 0, 0, 0, 0)
 _BEGIN_NS = 1_000_000_000
 """Where time begins for files that only know frame times."""
 
@@ -45,8 +45,7 @@ def replay_inputs(path: Path) -> Iterator[Decision]:
 def replay(engine: Engine, events: Iterable[Event]) -> Iterator[Decision]:
     """Yield the decisions on events that have no ticks among them; they are made when the engine asks for them."""
     for event in events:
-        at_ns = event.received_ns if isinstance(event, Received) else event.now_ns
-        while (due_ns := engine.deadline_ns) is not None and due_ns < at_ns:
+        while (due_ns := engine.deadline_ns) is not None and due_ns < event.at_ns:
             yield from engine.take(Tick(due_ns))
         yield from engine.take(event)
 
@@ -73,35 +72,32 @@ def session_events(
     if first is None:
         raise DataError(f"{path} has no times, so that nothing can be replayed; give the frame rate with --fps")
     if arm:
-        yield Command(Order.ARM, first.captured_ns, "start")
+        yield Command(first.captured_ns, Order.ARM, "start")
     session = tables.session
     run, camera = str(session.summary.get("run", "")), str(session.settings.get("camera") or "")
     last_ns = 0
     for frame, moment in enumerate(moments):
         if moment is not None:
             last_ns = max(last_ns, moment.published_ns)
-            yield Received(_pose(tables, frame, moment, run, camera), moment.published_ns)
-    ended = StatusMessage(SCHEMA_VERSION, run, camera, "", StreamState.ENDED, _COUNTS, 0, 0.0, 0.0, {}, last_ns, 0)
-    yield Received(ended, last_ns + 1)
-    yield Received(EndMessage(SCHEMA_VERSION, run, camera, "finished", _COUNTS, last_ns), last_ns + 1)
+            yield _pose_event(tables, frame, moment, run, camera)
+    yield StreamEvent(last_ns + 1, run, camera, stream=StreamState.ENDED)
+    yield EndEvent(last_ns + 1, run, camera, reason="finished")
 
 
-def _pose(tables: SessionTables, frame: int, moment: _Moment, run: str, camera: str) -> PoseMessage:
+def _pose_event(tables: SessionTables, frame: int, moment: _Moment, run: str, camera: str) -> PoseEvent:
     points: Any = (tuple(v if math.isfinite(v) else None for v in row) for row in tables.poses[frame].tolist())
-    times = TimeField(None, moment.captured_ns, None, None, moment.published_ns, moment.published_ns, 0)
-    return PoseMessage(
-        schema=SCHEMA_VERSION,
-        run=run,
-        camera=camera,
+    return PoseEvent(
+        moment.published_ns,
+        run,
+        camera,
         seq=moment.seq,
         frame=frame,
         state=tables.states[frame] or "tracking",
-        stream="live",
-        keypoints=dict(zip(tables.keypoint_names, points, strict=True)),
-        box=None,
-        time=times,
-        counts=_COUNTS,
+        stream=StreamState.LIVE,
+        captured_ns=moment.captured_ns,
+        published_ns=moment.published_ns,
         segment=moment.segment,
+        keypoints=dict(zip(tables.keypoint_names, points, strict=True)),
         plausible=moment.plausible == "yes" if moment.plausible else None,
         doubt=None if moment.plausible in ("", "yes") else moment.plausible,
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
-from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage
 from realtime_cropzoom.plots.image_files import write_figure
 from realtime_cropzoom.plots.session_pictures import footage
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.first_frame import read_first_frame
-from realtime_cropzoom.trigger.engine.events import Decision, Event, Received, Tick, Verdict, Withheld
+from realtime_cropzoom.trigger.engine.events import Decision, Event, HelloEvent, PoseEvent, Tick, Verdict, Withheld
 from realtime_cropzoom.trigger.engine.factory import build_engine, calibration_of
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.trigger.process.input_log import read_inputs
@@ -90,10 +90,9 @@ def _checked(events: Iterable[Event], rules: Rules) -> Iterator[Event]:
     """Hold the rules against the first message that says which keypoints there are. Raises ConfigError."""
     known = False
     for event in events:
-        message = event.message if isinstance(event, Received) else None
-        if not known and isinstance(message, PoseMessage | HelloMessage):
+        if not known and isinstance(event, PoseEvent | HelloEvent):
             known = True
-            names = message.keypoints if isinstance(message, PoseMessage) else message.keypoint_names
+            names = event.keypoints if isinstance(event, PoseEvent) else event.keypoint_names
             rules.check_stream(list(names), None)
         yield event
 
@@ -106,7 +105,7 @@ def _rate(tables: SessionTables) -> float | None:
 
 
 def _without_times(event: Event) -> Event:
-    return replace(event, asked_ns=()) if isinstance(event, Received) else event
+    return msgspec.structs.replace(event, asked_ns=()) if isinstance(event, PoseEvent) else event
 
 
 def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path: Path) -> list[str]:

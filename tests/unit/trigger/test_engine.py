@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 from typing import Any
@@ -16,22 +15,36 @@ from support.pose_streams import (
     START_NS,
     Bench,
     end,
+    end_message,
     fired_frames,
     hello,
+    hello_message,
     one_rule,
     order,
     pose,
     received,
     rules,
     status,
+    status_message,
     verdicts,
 )
 
 from realtime_cropzoom.messaging.message import decode, encode
 from realtime_cropzoom.trigger.engine.engine import Engine
-from realtime_cropzoom.trigger.engine.events import Act, Command, Decision, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.engine.events import (
+    Act,
+    Command,
+    Decision,
+    Event,
+    Order,
+    PoseEvent,
+    PublisherEvent,
+    Tick,
+    Verdict,
+)
 from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 
 INSIDE = "{inside: left_half, keypoint: snout}"
 ENTERED = "{entered: left_half, keypoint: snout}"
@@ -296,7 +309,7 @@ def test_stop_is_safe_and_the_end() -> None:
 
 def test_a_stop_has_the_reason_that_it_is_given() -> None:
     for reason, text in [(None, "stopped by run"), ("the run has ended: finished", "the run has ended: finished")]:
-        (safe,) = Bench(one_rule(INSIDE)).take(Command(Order.STOP, START_NS, "run", reason=reason))
+        (safe,) = Bench(one_rule(INSIDE)).take(Command(START_NS, Order.STOP, "run", reason=reason))
         assert safe.reason == text
 
 
@@ -349,7 +362,7 @@ def test_a_pose_from_the_future_fires_nothing_and_spoils_nothing() -> None:
 def test_uncertain_clocks_make_poses_older() -> None:
     bench = Bench(one_rule(INSIDE))
     message = received(pose(0, 0, {"snout": (IN, 0.0, 0.9)}))
-    (refused,) = bench.take(dataclasses.replace(message, uncertainty_ns=46 * MS))
+    (refused,) = bench.take(msgspec.structs.replace(message, uncertainty_ns=46 * MS))
     assert (refused.verdict, refused.reason) == ("refused", "stale: poses are older than 50 ms")
     assert refused.age_ms == 51.0
 
@@ -404,7 +417,7 @@ def test_stale_poses_do_not_keep_a_stream() -> None:
         (received(pose(5, 12, {}, segment=1)), "the source broke off and came back"),
     ],
 )
-def test_a_break_is_safe_at_once_and_edges_must_be_seen_anew(event: Received, why: str) -> None:
+def test_a_break_is_safe_at_once_and_edges_must_be_seen_anew(event: PublisherEvent, why: str) -> None:
     bench = Bench(one_rule(ENTERED))
     bench.see(OUT)
     safe, *_ = bench.take(event)
@@ -412,7 +425,7 @@ def test_a_break_is_safe_at_once_and_edges_must_be_seen_anew(event: Received, wh
     assert acts(safe) == ["laser safe", "marks safe"]
     bench.decisions.clear()
     bench.at_ms, bench.frame = 30, 10
-    run, segment = ("other", 0) if event.message.run == "other" else ("run", getattr(event.message, "segment", 0))
+    run, segment = ("other", 0) if event.run == "other" else ("run", getattr(event, "segment", 0))
     bench.see_all([IN, OUT, IN], run=run, segment=segment)
     assert fired_frames(bench.decisions) == [12]
 
@@ -437,7 +450,7 @@ def test_what_is_late_twice_or_elsewhere_is_passed_over() -> None:
         pose(9, 40, snout, camera="cam1"),
         pose(-1, 40, snout),
     ]
-    assert bench.take(*(Received(m, START_NS + 45 * MS) for m in strange)) == []
+    assert bench.take(*(event_from_message(m, START_NS + 45 * MS) for m in strange)) == []
     assert bench.engine.ignored == len(strange)
     bench.see(IN)
     assert fired_frames(bench.decisions) == [3]
@@ -474,6 +487,13 @@ def test_the_engine_wants_what_its_rules_name() -> None:
     with pytest.raises(ValueError, match="no calibration was given"):
         Engine(one_rule("{speed_cm_per_s: snout, above: 1}", calibration="x"), 1)
 
+
+OTHER_MESSAGES = [
+    status_message("stalled", START_NS),
+    end_message(START_NS),
+    hello_message(["x"]),
+    hello_message([], run="q"),
+]
 
 MANY = """
 pulse: {when: {entered: left_half, keypoint: snout}, fire: laser, pulse_ms: 7, refractory_ms: 90, max_on_s: 0.03}
@@ -514,7 +534,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
             events.append(received(pose(frame, at_ms, where, state=state), latency_ms))
         elif kind == "x":
             odd = pose(draw(st.integers(-5, 2**70)), draw(st.sampled_from([at_ms, -1e9, 1e20])), {}, run="odd")
-            events.append(Received(odd, START_NS + round(at_ms * MS)))
+            events.append(event_from_message(odd, START_NS + round(at_ms * MS)))
         elif kind == "s":
             events.append(status(draw(st.sampled_from(["live", "live", "stalled"])), at_ms))
         elif kind == "o":
@@ -532,10 +552,9 @@ def with_ticks(engine: Engine, events: list[Event]) -> list[tuple[Event, list[De
     """What a loop that never sleeps too long hands over, and what came of each."""
     taken: list[tuple[Event, list[Decision]]] = []
     for event in events:
-        at_ns = event.received_ns if isinstance(event, Received) else event.now_ns
         for _ in range(100):
             due_ns = engine.deadline_ns
-            if due_ns is None or due_ns >= at_ns:
+            if due_ns is None or due_ns >= event.at_ns:
                 break
             taken.append((Tick(due_ns), engine.take(Tick(due_ns))))
         else:
@@ -554,7 +573,7 @@ def test_whatever_comes_the_rules_of_safety_hold(events: list[Event]) -> None:
     on_since: dict[str, int] = {}
     on_ns: dict[str, int] = dict.fromkeys([*built.rules, ""], 0)
     last_fired: dict[str, int] = {}
-    taken = with_ticks(engine, [order("arm"), *events, Command(Order.STOP, 10**18, "key")])
+    taken = with_ticks(engine, [order("arm"), *events, Command(10**18, Order.STOP, "key")])
     for event, decisions in taken:
         for d in decisions:
             if d.verdict is Verdict.ARMED:
@@ -564,12 +583,11 @@ def test_whatever_comes_the_rules_of_safety_hold(events: list[Event]) -> None:
             elif d.verdict in (Verdict.FIRED, Verdict.RESUMED, Verdict.SHAM):
                 rule = built.rules[d.rule]
                 assert d.rule in armed
-                assert isinstance(event, Received)
-                message = event.message
-                assert message.state == "tracking"  # type: ignore[union-attr]
-                assert 0 <= event.received_ns - message.time.captured_ns <= 50 * MS  # type: ignore[union-attr]
+                assert isinstance(event, PoseEvent)
+                assert event.state == "tracking"
+                assert 0 <= event.at_ns - event.captured_ns <= 50 * MS
                 if "snout" in d.reason and d.rule != "turn":
-                    assert message.keypoints["snout"][2] >= 0.6  # type: ignore[union-attr, operator]
+                    assert (event.keypoints["snout"][2] or 0.0) >= 0.6
                 if d.verdict is not Verdict.RESUMED:
                     gap_ns = d.now_ns - last_fired.get(d.rule, -(10**18))
                     assert gap_ns >= rule.refractory_ms * MS
@@ -610,7 +628,7 @@ def test_no_message_that_decodes_stops_the_engine() -> None:
     whole = [0, 1, -1, 2**31, 2**63 - 1, 2**64 - 1, -(2**63)]
     now_ns, decided = START_NS, 0
     for engine in engines:
-        engine.take(Command(Order.ARM, now_ns, "key"))
+        engine.take(Command(now_ns, Order.ARM, "key"))
     for i in range(100_000):
         now_ns += chance.choice([1 * MS, 2 * MS, 2 * MS, 200 * MS if i % 1000 == 0 else 2 * MS])
         where = {"snout": (chance.uniform(250, 390), 5.0, 0.9), "tail": (1.0, 2.0, 0.9)}
@@ -631,7 +649,7 @@ def test_no_message_that_decodes_stops_the_engine() -> None:
                 message, **{field: chance.choice(["", "live", "lost", '\x00,\n"', "r" * 99])}
             )
         elif kind < 0.33:
-            message = chance.choice([status("stalled", 0), end(0), hello(["x"], 0), hello([], 0, run="q")]).message
+            message = chance.choice(OTHER_MESSAGES)
         payload = bytearray(encode(message, chance.choice(["json", "msgpack"])))
         if 0.3 < kind < 0.5:
             for _ in range(chance.randint(1, 3)):
@@ -641,18 +659,20 @@ def test_no_message_that_decodes_stops_the_engine() -> None:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         for engine in engines[: 1 + (i % 8 == 0)]:
-            decisions = engine.take(Received(message, now_ns))
+            decisions = engine.take(event_from_message(message, now_ns))
             decided += len(decisions)
             decisions_text(decisions)
             assert engine.deadline_ns is None or engine.deadline_ns <= now_ns + 500 * MS
         if i % 50 == 0:
             for engine in engines:
                 engine.take(Tick(now_ns))
-                engine.take(Command(chance.choice([Order.ARM, Order.ARM, Order.DISARM]), now_ns, "key"))
+                engine.take(Command(now_ns, chance.choice([Order.ARM, Order.ARM, Order.DISARM]), "key"))
     assert decided > 1000
     for engine in engines:  # it still works once sense comes back
         engine.take(Tick(now_ns + 1000 * MS))
-        engine.take(Command(Order.ARM, now_ns + 1000 * MS, "key"))
-        good = Received(pose(1, (now_ns - START_NS) / MS + 1100, {"snout": (1.0, 1.0, 0.9)}), now_ns + 1104 * MS)
+        engine.take(Command(now_ns + 1000 * MS, Order.ARM, "key"))
+        good = event_from_message(
+            pose(1, (now_ns - START_NS) / MS + 1100, {"snout": (1.0, 1.0, 0.9)}), now_ns + 1104 * MS
+        )
         engine.take(good)
         assert engine.live

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 import yaml
@@ -27,6 +27,7 @@ from realtime_cropzoom.trigger.engine.events import (
     Event,
     Order,
     Outcome,
+    PoseEvent,
     Withheld,
 )
 from realtime_cropzoom.trigger.outputs.base import Job, Output, WriteResult
@@ -49,20 +50,21 @@ class Loop:
         self.handed: list[Decision] = []
         self._received_ns = 0
         self.engine = Engine(self.rules, 1, clock=self._clock, hand_over=self.handed.append)
-        self.take(Command(Order.ARM, START_NS, "start"))
+        self.take(Command(START_NS, Order.ARM, "start"))
 
     def _clock(self) -> int:
         return self._received_ns + round(self.takes_ms * MS)
 
     def take(self, event: Event) -> list[Decision]:
         decisions = self.engine.take(event)
-        self.events.append(replace(event, asked_ns=self.engine.asked_ns) if hasattr(event, "asked_ns") else event)
+        is_pose = isinstance(event, PoseEvent)
+        self.events.append(msgspec.structs.replace(event, asked_ns=self.engine.asked_ns) if is_pose else event)
         return decisions
 
     def see(self, frame: int, takes_ms: float) -> list[Decision]:
         """A pose 5 ms old when it is received; the rules take ``takes_ms``."""
         event = received(pose(frame, frame * 10.0, AT))
-        self.takes_ms, self._received_ns = takes_ms, event.received_ns
+        self.takes_ms, self._received_ns = takes_ms, event.at_ns
         return self.take(event)
 
 
@@ -80,11 +82,11 @@ def test_rules_that_take_too_long_fire_nothing_and_say_why() -> None:
 
 def test_a_rules_own_limit_and_the_clocks_uncertainty_count() -> None:
     loop = Loop(max_age_ms=20)
-    event = replace(received(pose(0, 0.0, AT)), uncertainty_ns=10 * MS)
-    loop._received_ns = event.received_ns
+    event = msgspec.structs.replace(received(pose(0, 0.0, AT)), uncertainty_ns=10 * MS)
+    loop._received_ns = event.at_ns
     assert verdicts(loop.take(event)) == ["fired"]
     loop = Loop(max_age_ms=20)
-    loop._received_ns, loop.takes_ms = event.received_ns, 6.0
+    loop._received_ns, loop.takes_ms = event.at_ns, 6.0
     assert verdicts(loop.take(event)) == ["refused"]
 
 
@@ -100,7 +102,7 @@ def test_each_decision_is_handed_over_before_the_next_rule_is_evaluated() -> Non
         {a: {when: {state: tracking}, fire: laser, pulse_ms: 1}, b: {when: {state: tracking}, fire: laser, pulse_ms: 1}}
     """)
     engine = Engine(two, 1, clock=clock, hand_over=lambda d: order.append(d.rule))
-    engine.take(Command(Order.ARM, START_NS, "start"))
+    engine.take(Command(START_NS, Order.ARM, "start"))
     order.clear()
     engine.take(received(pose(0, 0.0, AT)))
     assert order == ["asked", "a", "asked", "b"]
@@ -110,7 +112,7 @@ def test_a_replay_is_byte_for_byte_the_same(tmp_path: Path) -> None:
     loop = Loop(hold=True)
     decisions = loop.see(0, 60.0) + loop.see(1, 1.0)
     fired = decisions[-1]
-    decisions += loop.take(Withheld(fired.number, "laser", "late: it had waited for 120 ms", START_NS + 16 * MS))
+    decisions += loop.take(Withheld(START_NS + 16 * MS, fired.number, "laser", "late: it had waited for 120 ms"))
     decisions += loop.see(2, 1.0) + loop.see(3, 49.0)
     log = InputLog(tmp_path, "x", loop.rules, 1)
     for event in loop.events:
@@ -124,18 +126,18 @@ def test_a_replay_is_byte_for_byte_the_same(tmp_path: Path) -> None:
 def test_a_hold_that_was_not_given_is_released_and_given_with_the_next_pose() -> None:
     bench = Bench(one_rule(INSIDE, hold=True))
     (fired,) = bench.see(100.0)
-    refused, released = bench.take(Withheld(fired.number, "laser", "late: too old", START_NS + 8 * MS))
+    refused, released = bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "late: too old"))
     assert refused.reason == f"late: too old: decision {fired.number}, laser"
     assert (released.verdict, [(a.output, a.act) for a in released.actions]) == ("released", [("laser", Act.OFF)])
     assert verdicts(bench.see(100.0)) == ["resumed"]
-    assert verdicts(bench.take(Withheld(-1, "laser", "the rule loop was silent", START_NS + 20 * MS))) == ["released"]
+    assert verdicts(bench.take(Withheld(START_NS + 20 * MS, -1, "laser", "the rule loop was silent"))) == ["released"]
     assert verdicts(bench.see(100.0)) == ["resumed"]
 
 
 def test_a_pulse_that_was_not_given_is_said() -> None:
     bench = Bench(one_rule(INSIDE))
     (fired,) = bench.see(100.0)
-    assert verdicts(bench.take(Withheld(fired.number, "laser", "late", START_NS + 8 * MS))) == ["refused"]
+    assert verdicts(bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "late"))) == ["refused"]
     assert bench.see(100.0) == []
 
 
@@ -144,7 +146,7 @@ class Clocked(Output):
 
     def __init__(self, *, levels: bool, times_pulses: bool = True) -> None:
         super().__init__()
-        self.levels, self.times_pulses = levels, times_pulses  # type: ignore[misc]
+        self.levels, self.times_pulses = levels, times_pulses
         self.now, self.takes_ns = START_NS, 0
         self.acts: list[Act] = []
 

@@ -15,13 +15,23 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.messaging.message import EndMessage, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import EndMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.trigger.engine.engine import Engine
-from realtime_cropzoom.trigger.engine.events import Command, Decision, Event, Order, Received, Tick, Verdict
+from realtime_cropzoom.trigger.engine.events import (
+    Command,
+    Decision,
+    Event,
+    Order,
+    PoseEvent,
+    StreamEvent,
+    Tick,
+    Verdict,
+)
 from realtime_cropzoom.trigger.engine.factory import smoothing_of
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog, decisions_text, read_decisions
 from realtime_cropzoom.trigger.process.input_log import InputLog, read_inputs
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events
 from realtime_cropzoom.trigger.rules.rules import Rules
 
@@ -79,7 +89,7 @@ def all_kinds_of_events() -> list[Event]:
         order("disarm", 600, "crossed"),
         order("arm", 601, 'strange "name"\n'),
         end(602),
-        Command(Order.STOP, START_NS + 603 * MS, "run", reason="the run has ended: finished"),
+        Command(START_NS + 603 * MS, Order.STOP, "run", reason="the run has ended: finished"),
     ]
 
 
@@ -139,11 +149,11 @@ def live_loop(endpoint: str, engine: Engine, log: InputLog) -> list[Decision]:
         decisions.extend(engine.take(event))
 
     with Subscriber(endpoint) as subscriber:
-        take(Command(Order.ARM, now_ns(), "start"))
+        take(Command(now_ns(), Order.ARM, "start"))
         while True:
             due_ns = engine.deadline_ns
             message = subscriber.receive(1.0 if due_ns is None else max(0.0, (due_ns - now_ns()) / 1e9))
-            take(Tick(now_ns()) if message is None else Received(message, now_ns()))
+            take(Tick(now_ns()) if message is None else event_from_message(message, now_ns()))
             if isinstance(message, EndMessage):
                 assert subscriber.missed == 0
                 return decisions
@@ -191,8 +201,7 @@ def test_a_live_session_is_decided_again_from_its_inputs(live_session: Session) 
 def test_the_end_of_the_stream_is_said_after_the_last_pose(live_session: Session) -> None:
     """The source ends while poses are still computed: outputs must not go safe, and fire again on the last ones."""
     _, inputs, _ = live_session
-    messages = [event.message for event in read_inputs(inputs).events if isinstance(event, Received)]
-    streams = [message.stream for message in messages if isinstance(message, PoseMessage | StatusMessage)]
+    streams = [event.stream for event in read_inputs(inputs).events if isinstance(event, PoseEvent | StreamEvent)]
     assert streams[-1] == "ended"
     assert set(streams[:-1]) == {"live"}
 
@@ -200,13 +209,8 @@ def test_the_end_of_the_stream_is_said_after_the_last_pose(live_session: Session
 def test_a_live_session_is_decided_again_from_the_files_of_the_run(live_session: Session) -> None:
     """The first poses may have been published before anybody listened."""
     folder, inputs, decisions = live_session
-    poses = (e.message for e in read_inputs(inputs).events if isinstance(e, Received))
-    first = next(m.frame for m in poses if isinstance(m, PoseMessage))
-    events = (
-        event
-        for event in session_events(folder)
-        if not (isinstance(event, Received) and isinstance(event.message, PoseMessage) and event.message.frame < first)
-    )
+    first = next(event.frame for event in read_inputs(inputs).events if isinstance(event, PoseEvent))
+    events = (event for event in session_events(folder) if not (isinstance(event, PoseEvent) and event.frame < first))
     again = list(replay(Engine(patient_rules(), 5), events))
     assert [what(d) for d in again] == [what(d) for d in decisions]
 

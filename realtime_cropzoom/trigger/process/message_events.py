@@ -1,0 +1,36 @@
+"""Adapter from the messages of a publisher to the events of the engine, which knows nothing of the wire."""
+
+from __future__ import annotations
+
+from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.trigger.engine.events import EndEvent, HelloEvent, PoseEvent, PublisherEvent, StreamEvent
+
+
+def event_from_message(message: Message, at_ns: int, uncertainty_ns: int = 0) -> PublisherEvent:
+    """Return what the engine needs of a message.
+
+    Args:
+        message: The message.
+        at_ns: Time at which it was received (ns of the publisher's clock).
+        uncertainty_ns: Maximum error of ``at_ns``.
+    """
+    head = (at_ns, message.run, message.camera, uncertainty_ns)
+    if isinstance(message, PoseMessage):
+        return PoseEvent(
+            *head,
+            seq=message.seq,
+            frame=message.frame,
+            state=message.state,
+            stream=message.stream,
+            captured_ns=message.time.captured_ns,
+            published_ns=message.time.published_ns,
+            segment=message.segment,
+            keypoints=message.keypoints,
+            plausible=message.plausible,
+            doubt=message.doubt,
+        )
+    if isinstance(message, StatusMessage):
+        return StreamEvent(*head, stream=message.stream)
+    if isinstance(message, HelloMessage):
+        return HelloEvent(*head, keypoint_names=message.keypoint_names)
+    return EndEvent(*head, reason=message.reason)
