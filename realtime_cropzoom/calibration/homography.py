@@ -48,7 +48,7 @@ def inverse(h: Homography) -> Homography:
     try:
         back = np.linalg.inv(np.array(h).reshape(3, 3))
     except np.linalg.LinAlgError:
-        raise ConfigError("the homography has no inverse; make the calibration anew") from None
+        raise ConfigError("the homography has no inverse. Repeat the calibration with other points") from None
     return to_homography(back)
 
 
@@ -59,7 +59,7 @@ def to_homography(matrix: Any) -> Homography:
 
 
 def orient(h: Homography, x: float, y: float) -> Homography:
-    """Return the same map with the sign that puts the point (x, y) on the valid side of the horizon."""
+    """Return the same map with the sign for which the point (x, y) is on the valid side of the horizon."""
     sign = -1.0 if h[6] * x + h[7] * y + h[8] < 0 else 1.0
     return to_homography(sign * np.array(h))
 
@@ -68,7 +68,8 @@ def fit_homography(given: Float64, wanted: Float64) -> Homography:
     """Return the homography that maps ``given`` to ``wanted`` with the least sum of squared distances in ``wanted``.
 
     The fit starts with the direct linear transform of centred and scaled points (Hartley and Zisserman 2004, 4.4) and
-    refines it by Gauss-Newton steps on the distances.
+    refines it by Gauss-Newton steps on the distances. ``cv2.findHomography`` minimises the same sum, but in single
+    precision, which moves points by up to 0.01 pixels; and calibrations are used where OpenCV is not loaded.
 
     Args:
         given: (N, 2) points to map, N ≥ 4.

@@ -1,6 +1,8 @@
 """Lens distortion: OpenCV's model with five coefficients, and its inverse. Pure.
 
 The same code computes floats and arrays, so that one point and many points give the same numbers.
+``cv2.undistortPoints`` is not used: its default stops after five steps, up to a pixel away from the solution, and the
+option for more steps has another name in each major version of OpenCV. Tests hold both directions to OpenCV's.
 """
 
 from __future__ import annotations

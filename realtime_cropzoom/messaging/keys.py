@@ -8,7 +8,8 @@ A folder of keys, on the machine that runs::
     bench.key_secret       to be copied to the client; includes the run's public key, so that the client needs no more
 
 The files have the form of ZeroMQ's certificates, which pyzmq's ``zmq.auth`` reads as well. A key is 40 characters
-of Z85.
+of Z85. ``zmq.auth.create_certificates`` does not write them: it cannot add the run's key to a client's file, and for a
+moment other users could read the secret.
 """
 
 from __future__ import annotations

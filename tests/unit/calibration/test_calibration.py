@@ -1,4 +1,4 @@
-"""Pixels ↔ cm: there and back, from points, rectangles, lengths and chessboards; files, commands and runs."""
+"""Calibration: conversion between pixels and cm, how it is made and stored, and its use in commands and runs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from realtime_cropzoom.calibration.calibration import (
     read_calibration,
     read_lens,
 )
+from realtime_cropzoom.calibration.homography import fit_homography
 from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.checks.checks import check
 from realtime_cropzoom.cli.chessboard import find_board, fit_lens
@@ -60,7 +61,7 @@ coordinate = st.floats(-20, 20)
     tangential=st.tuples(st.floats(-0.002, 0.002), st.floats(-0.002, 0.002)),
     focal=st.floats(500, 2000),
 )
-def test_to_frame_undoes_to_arena(
+def test_to_frame_is_the_inverse_of_to_arena(
     moves: list[tuple[float, float]], k1: float, k2: float, tangential: tuple[float, float], focal: float
 ) -> None:
     lens = Lens((focal, focal * 1.01), (318.0, 243.0), (k1, k2, *tangential, 0.0))
@@ -72,7 +73,7 @@ def test_to_frame_undoes_to_arena(
 
 
 @lenses
-def test_one_point_and_many_are_the_same_to_the_last_bit(lens: Lens | None) -> None:
+def test_one_point_and_many_give_identical_numbers(lens: Lens | None) -> None:
     calibration = tilted(lens)
     xy = pixels()
     one_by_one = [calibration.point_to_arena(x, y) for x, y in xy.tolist()]
@@ -81,13 +82,13 @@ def test_one_point_and_many_are_the_same_to_the_last_bit(lens: Lens | None) -> N
 
 
 @lenses
-def test_what_is_missing_stays_missing(lens: Lens | None) -> None:
+def test_missing_points_stay_missing(lens: Lens | None) -> None:
     calibration = tilted(lens)
     assert np.isnan(calibration.to_arena([(np.nan, 5.0), (np.nan, np.nan)])).all()
     assert np.isnan(calibration.point_to_arena(np.nan, 5.0)).all()
 
 
-def test_beyond_the_horizon_there_is_nothing() -> None:
+def test_points_beyond_the_horizon_are_nan() -> None:
     """A camera that looks along the floor: the sides of the rectangle meet at y = 121.6."""
     calibration = from_rectangle([(250, 200), (390, 200), (640, 480), (0, 480)], 30, 60, SIZE)
     assert np.isfinite(calibration.to_arena([(320.0, 123.0), (0.0, 479.0)])).all()
@@ -98,7 +99,7 @@ def test_beyond_the_horizon_there_is_nothing() -> None:
 
 
 @lenses
-def test_the_corners_of_a_rectangle_are_where_they_were_measured(lens: Lens | None) -> None:
+def test_the_corners_of_a_rectangle_map_to_the_measured_lengths(lens: Lens | None) -> None:
     known = [(0, 0), (60, 0), (60, 40), (0, 40)]
     calibration = tilted(lens)
     np.testing.assert_allclose(calibration.to_arena(CORNERS), known, atol=1e-6)
@@ -114,18 +115,56 @@ def test_any_corner_may_be_the_first_and_either_way_around(first: int, way: int)
     np.testing.assert_allclose(calibration.to_arena(corners[1]), (60, 0), atol=1e-6)
 
 
+def opencv_undistort(lens: Lens, xy: Float64) -> Float64:
+    """Undistort (N, 2) points with OpenCV, until its iteration no longer moves them."""
+    camera = np.array([[lens.focal_px[0], 0, lens.centre_px[0]], [0, lens.focal_px[1], lens.centre_px[1]], [0, 0, 1]])
+    distortion, until = np.array(lens.distortion), (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 1000, 1e-12)
+    if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4
+        points = cv2.undistortPointsIter(xy[:, None], camera, distortion, None, camera, until)
+    else:
+        points = cv2.undistortPoints(xy[:, None], camera, distortion, P=camera, criteria=until)
+    return np.asarray(points, np.float64)[:, 0]
+
+
+def test_undistortion_equals_opencv() -> None:
+    xy = pixels()
+    x, y = BARREL.undistort(xy[:, 0], xy[:, 1])
+    np.testing.assert_allclose(np.stack([x, y], axis=-1), opencv_undistort(BARREL, xy), atol=1e-6)
+
+
+def test_distortion_equals_opencv() -> None:
+    (fx, fy), (cx, cy) = BARREL.focal_px, BARREL.centre_px
+    xy = pixels()
+    rays = np.column_stack([(xy[:, 0] - cx) / fx, (xy[:, 1] - cy) / fy, np.ones(len(xy))])
+    camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    projected = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), camera, np.array(BARREL.distortion))[0][:, 0]
+    np.testing.assert_allclose(np.stack(BARREL.distort(xy[:, 0], xy[:, 1]), axis=-1), projected, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_the_fitted_homography_equals_opencv_within_single_precision(count: int) -> None:
+    draw = np.random.default_rng(count)
+    frame = np.array(CORNERS) if count == 4 else draw.uniform((20, 20), (620, 460), (count, 2))
+    noise = 0.0 if count == 4 else 0.2
+    arena = tilted().to_arena(frame) + draw.normal(0, noise, frame.shape)
+    ours, theirs = np.array(fit_homography(frame, arena)).reshape(3, 3), cv2.findHomography(frame, arena, method=0)[0]
+    grid = cv2.perspectiveTransform(pixels()[:, None], np.asarray(ours))
+    np.testing.assert_allclose(cv2.perspectiveTransform(pixels()[:, None], theirs), grid, atol=1e-3)
+
+
 @lenses
-def test_noisy_points_are_fitted_best(lens: Lens | None) -> None:
+def test_noisy_points_are_fitted_with_least_squares(lens: Lens | None) -> None:
     """No change of the map makes the sum of squares smaller, and the residual is that of the points."""
     draw = np.random.default_rng(5)
     frame = draw.uniform((20, 20), (620, 460), (12, 2))
     arena = tilted(lens).to_arena(frame) + draw.normal(0, 0.2, (12, 2))
     pairs = [(tuple(a), tuple(b)) for a, b in zip(frame.tolist(), arena.tolist(), strict=True)]
-    best = from_points(pairs, SIZE, lens)  # type: ignore[arg-type]
+    best = from_points(pairs, SIZE, lens)
 
     def square(calibration: Calibration) -> float:
         return float(((calibration.to_arena(frame) - arena) ** 2).sum())
 
+    assert best.residual_cm is not None
     assert best.residual_cm == pytest.approx(np.sqrt(square(best) / 12))
     assert 0.05 < best.residual_cm < 0.3
     for k in range(9):
@@ -136,7 +175,7 @@ def test_noisy_points_are_fitted_best(lens: Lens | None) -> None:
 
 
 @lenses
-def test_a_scale_counts_from_its_origin(lens: Lens | None) -> None:
+def test_a_scale_is_measured_from_its_origin(lens: Lens | None) -> None:
     calibration = from_scale(12.5, SIZE, lens, origin=(320.0, 240.0))
     np.testing.assert_allclose(calibration.to_arena((320.0, 240.0)), (0, 0), atol=1e-9)
     assert calibration.to_arena((332.5, 240.0))[0] == pytest.approx(1, rel=0.01)
@@ -161,7 +200,7 @@ def test_a_scale_counts_from_its_origin(lens: Lens | None) -> None:
         (lambda: tilted(Lens((200, 200), (320, 240), (-0.4, 0, 0, 0, 0))), "folds the frame over"),
     ],
 )
-def test_what_makes_no_calibration_is_refused_in_one_line(make: Callable[[], Calibration], says: str) -> None:
+def test_unusable_points_are_refused_in_one_line(make: Callable[[], Calibration], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         make()
     assert "\n" not in str(caught.value)
@@ -194,7 +233,7 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_lens_that_took_the_chessboards_is_found(boards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lens_of_the_chessboard_pictures_is_found(boards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = boards.parent / "lens.yaml"
     assert main(["calibrate", "lens", str(boards), "--board", "9x6", "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -207,10 +246,10 @@ def test_the_lens_that_took_the_chessboards_is_found(boards: Path, capsys: pytes
     x, y = np.meshgrid(np.linspace(60, 580, 9), np.linspace(40, 440, 9))
     off = np.subtract(lens.undistort(x, y), BARREL.undistort(x, y))
     assert np.abs(off).max() < 2  # 30 px at the corners without it
-    assert cv2.imread(str(out.with_suffix(".png"))).shape == (960, 1280, 3)
+    assert np.shape(cv2.imread(str(out.with_suffix(".png")))) == (960, 1280, 3)
 
 
-def test_pictures_without_a_chessboard_are_told(tmp_path: Path) -> None:
+def test_pictures_without_a_chessboard_are_reported(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((480, 640), 200, np.uint8))
     assert find_board(np.full((480, 640, 3), 200, np.uint8), (9, 6)) is None
     with pytest.raises(DataError, match=r"9x6 inner corners was found 0 times; expected at least 5"):
@@ -221,7 +260,7 @@ def test_pictures_without_a_chessboard_are_told(tmp_path: Path) -> None:
 
 
 @lenses
-def test_a_file_is_read_back_to_the_last_bit(lens: Lens | None, tmp_path: Path) -> None:
+def test_a_file_is_read_back_exactly(lens: Lens | None, tmp_path: Path) -> None:
     path = tmp_path / "arena.yaml"
     path.write_text(calibration_yaml(tilted(lens)))
     assert read_calibration(path) == tilted(lens)
@@ -247,7 +286,7 @@ GOOD = "unit: cm\nframe_size: [640, 480]\nhomography: [[0.1, 0, 0], [0, 0.1, 0],
         (lens_yaml(BARREL, SIZE), "has a lens but no cm; go on with 'cropzoom calibrate"),
     ],
 )
-def test_a_file_that_is_no_calibration_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
+def test_a_malformed_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "arena.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=says) as caught:
@@ -256,7 +295,7 @@ def test_a_file_that_is_no_calibration_is_refused_in_one_line(text: str, says: s
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_one_without_a_lens_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_one_without_a_lens_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         read_calibration(tmp_path / "nowhere.yaml")
     (tmp_path / "arena.yaml").write_text(GOOD)
@@ -281,7 +320,7 @@ POINTS = [f"--point={x},{y}={x / 10},{y / 10}" for x, y in ((9, 9), (600, 9), (6
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_each_way_writes_a_file_and_a_picture(
+def test_each_command_writes_a_file_and_a_picture(
     way: list[str],
     where: tuple[float, float],
     cm: tuple[float, float],
@@ -292,6 +331,7 @@ def test_each_way_writes_a_file_and_a_picture(
     assert main(["calibrate", way[0], SOURCE, *way[1:], "--out", str(out)]) == 0
     np.testing.assert_allclose(read_calibration(out).to_arena(where), cm, atol=1e-6)
     picture = cv2.imread(str(tmp_path / "arena.png"))
+    assert picture is not None
     assert picture.shape == (960 + 56, 1280, 3)
     said = capsys.readouterr().out
     assert "the middle of the frame is at" in said
@@ -327,7 +367,7 @@ def test_a_calibration_is_replaced_only_if_asked(
         (["lens", SOURCE, "--board", "9x2"], "--board: given '9x2'"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(
+def test_bad_input_is_one_line_and_leaves_no_file(
     arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["calibrate", *arguments, "--out", str(tmp_path / "arena.yaml")]) == 2
@@ -344,7 +384,7 @@ def test_a_lens_of_other_frames_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert "is for frames of 1280x960, but these have 640x480" in capsys.readouterr().err
 
 
-def test_the_grid_is_drawn_where_the_calibration_says() -> None:
+def test_the_grid_is_drawn_at_the_calibrated_positions() -> None:
     """The line at 20 cm has its colour at its own pixels and not 10 pixels beside them."""
     calibration = from_scale(10, SIZE)
     picture = draw_grid(np.full((480, 640, 3), 128, np.uint8), calibration).astype(int)
@@ -367,7 +407,7 @@ def arena(tmp_path: Path) -> Path:
     return path
 
 
-def test_messages_and_tables_have_the_same_cm(arena: Path, tmp_path: Path) -> None:
+def test_messages_and_tables_hold_the_same_cm(arena: Path, tmp_path: Path) -> None:
     settings = make_settings(tmp_path, pace="fast", calibration=arena, min_likelihood=0.5)
     pipeline = Pipeline(settings, lambda: Film(30, hidden=range(5)))
     pipeline.start(tracked=True)
@@ -389,7 +429,7 @@ def test_messages_and_tables_have_the_same_cm(arena: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(coords[..., 2], in_px.to_numpy().reshape(30, 3, 3)[..., 2])
 
 
-def test_an_offline_pass_has_the_same_cm_as_the_run(arena: Path, tmp_path: Path) -> None:
+def test_an_offline_pass_gives_the_same_cm_as_the_run(arena: Path, tmp_path: Path) -> None:
     settings = make_settings(tmp_path, pace="fast", calibration=arena, record="ffv1")
     live = run_to_end(settings, Film(12)).folder
     assert live is not None
@@ -404,7 +444,7 @@ def test_an_offline_pass_has_the_same_cm_as_the_run(arena: Path, tmp_path: Path)
     np.testing.assert_allclose(pd.read_csv(table)[["x_cm", "y_cm"]].to_numpy(), expected)
 
 
-def test_without_a_calibration_there_are_no_cm(tmp_path: Path) -> None:
+def test_without_a_calibration_no_cm_are_written(tmp_path: Path) -> None:
     pipeline = Pipeline(make_settings(tmp_path, pace="fast"), lambda: Film(3))
     pipeline.start(tracked=True)
     assert [message.arena for message in pipeline.messages()] == [None] * 3
@@ -419,14 +459,14 @@ def test_the_hello_names_the_unit(arena: Path, tmp_path: Path) -> None:
         assert pipeline.hello().arena_unit == unit
 
 
-def test_frames_of_another_size_are_refused_and_leave_nothing(arena: Path, tmp_path: Path) -> None:
+def test_frames_of_another_size_are_refused_and_leave_no_file(arena: Path, tmp_path: Path) -> None:
     settings = make_settings(tmp_path, calibration=arena)
     with pytest.raises(ConfigError, match=r"arena\.yaml is for frames of 160x96, but these have 160x120; calibrate"):
         Pipeline(settings, lambda: Film(3, size=(160, 120))).start()
     assert not list(tmp_path.glob("sessions/*"))
 
 
-def test_check_holds_the_calibration_against_the_frames(arena: Path, tmp_path: Path) -> None:
+def test_check_compares_the_calibration_with_the_frames(arena: Path, tmp_path: Path) -> None:
     for size, ok, says in (("160x96", True, "pixels a cm"), ("160x120", False, "is for frames of 160x96, but these")):
         settings = make_settings(tmp_path, source=f"synthetic:arena,size={size},seconds=1", calibration=arena)
         lines = check({"cam0": settings}, hours=0.1, measure_s=0.1)
@@ -434,7 +474,7 @@ def test_check_holds_the_calibration_against_the_frames(arena: Path, tmp_path: P
         assert (line.ok, says in line.text) == (ok, True)
 
 
-def test_each_camera_has_its_own(tmp_path: Path) -> None:
+def test_each_camera_has_its_own_calibration(tmp_path: Path) -> None:
     config = tmp_path / "two.yaml"
     config.write_text("cameras:\n  top: {source: a.mp4, calibration: top.yaml}\n  side: {source: b.mp4}\n")
     cameras = load_cameras({}, config)
@@ -442,7 +482,7 @@ def test_each_camera_has_its_own(tmp_path: Path) -> None:
     assert {name: s.calibration for name, s in cameras.settings.items()} == {"top": Path("top.yaml"), "side": None}
 
 
-def test_the_arithmetic_needs_no_opencv() -> None:
+def test_calibrations_are_used_without_opencv() -> None:
     code = "import sys, realtime_cropzoom.calibration.calibration; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert not {"cv2", "pandas", "av", "zmq"} & set(done.stdout.split())
