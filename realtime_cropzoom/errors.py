@@ -1,24 +1,24 @@
-"""Every error this package raises on purpose.
+"""Errors that this package raises on purpose, and the texts of its errors.
 
 ::
 
     CropzoomError
-    ├── ConfigError      a setting is missing, misspelt or makes no sense
-    ├── SourceError      a source cannot be opened, or broke while it was read
-    ├── ModelError       a model cannot be used, or gave numbers that are none
+    ├── ConfigError      a setting is missing, misspelt or invalid
+    ├── SourceError      a source cannot be opened, or failed while it was read
+    ├── ModelError       a model cannot be used, or returned values that are not finite
     ├── ScheduleError    a box file cannot be replayed on these frames
     ├── DataError        training data or a table cannot be read
     ├── SinkError        an output cannot be opened, or failed while running
-    ├── StageError       a stage ended by itself, or would not end
-    └── StateError       a run was asked for what it cannot do before its start, or after its end
+    ├── StageError       a stage failed, or did not end
+    └── StateError       a call does not fit the state of a run
 
-The text says what was given, what was expected and what to do, in one line: the
-command line prints it as it is and exits with ``EXIT_BAD_INPUT``. Exit code 0 means done; a process that a signal has
-ended has 128 + the number of the signal. docs/reference/files.md explains the codes to users.
+The text of an error says in one line what was given, what was expected and what to do. The command line prints it
+unchanged and exits with ``EXIT_BAD_INPUT``. Exit code 0 means done; a process that a signal ended has 128 + the number
+of the signal. docs/reference/files.md explains the codes to users.
 
-Much of the package serves several commands, and not all of them have the same flags. A sentence that names a flag
-therefore goes through ``advised``, which drops it if the running command lacks the flag. From Python there is no
-command, and flags stand for the settings of their names.
+Several commands share most of the package, and not all of them have the same flags. A sentence that names a flag
+therefore goes through ``advise``, which replaces it if the running command lacks the flag. In Python there is no
+command, and a flag stands for the setting of the same name.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from contextlib import contextmanager
 logger = logging.getLogger(__name__)
 
 EXIT_BAD_INPUT = 2
-"""Bad input, with one line that says what is wrong."""
+"""Exit code for bad input, with one line that says what is wrong."""
 EXIT_FAILED = EXIT_BAD_INPUT
-"""It broke off; who looks at the code need not tell that from bad input."""
+"""Exit code of a run that failed. It is that of bad input, because no reader needs to tell the two apart."""
 EXIT_INCOMPLETE = 3
-"""It went to its end, but not all of it is there."""
+"""Exit code of a run that came to its end, but whose results are incomplete."""
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]*[a-z]")
 """A flag in a sentence."""
 _flags: frozenset[str] | None = None
-"""The flags of the command that runs, with hyphens; None where none runs. Threads read it, too: no ContextVar."""
+"""Flags of the running command, with hyphens; None without a command. All threads read it, so it is no ContextVar."""
 
 
 class CropzoomError(Exception):
@@ -49,15 +49,15 @@ class CropzoomError(Exception):
 
 
 class ConfigError(CropzoomError):
-    """A setting is missing, misspelt or makes no sense."""
+    """A setting is missing, misspelt or invalid."""
 
 
 class SourceError(CropzoomError):
-    """A source cannot be opened, or broke while it was read."""
+    """A source cannot be opened, or failed while it was read."""
 
 
 class ModelError(CropzoomError):
-    """A model cannot be used, or gave numbers that are none."""
+    """A model cannot be used, or returned values that are not finite."""
 
 
 class ScheduleError(CropzoomError):
@@ -73,21 +73,21 @@ class SinkError(CropzoomError):
 
 
 class StageError(CropzoomError):
-    """A stage ended by itself, or would not end."""
+    """A stage failed, or did not end."""
 
 
 class StateError(CropzoomError):
-    """A run was asked for what it cannot do before its start, or after its end."""
+    """A call does not fit the state of a run."""
 
 
-def in_words(error: BaseException) -> str:
-    """Return what an error says as part of a line: without its number, and without the repeated file name."""
+def error_text(error: BaseException) -> str:
+    """Return the text of an error for use within a line: without its number and the repeated file name."""
     if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
+        return "it is not text in UTF-8"
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-_PLAIN = {
+_MEANINGS = {
     errno.EACCES: "no permission",
     errno.EPERM: "no permission",
     errno.ENOENT: "there is nothing of that name",
@@ -114,7 +114,7 @@ _PLAIN = {
     errno.EHOSTUNREACH: "this machine does not reach that host",
     errno.ENETUNREACH: "this machine does not reach that network",
 }
-_PLAIN_CLASSES = {  # of FFmpeg's errors, which have numbers of their own
+_MEANINGS_BY_CLASS = {  # FFmpeg's errors have numbers of their own
     "InvalidDataError": "it is damaged, or no video",
     "EOFError": "it ends too early",
     "DecoderNotFoundError": "there is no decoder for it here",
@@ -133,28 +133,38 @@ _PLAIN_CLASSES = {  # of FFmpeg's errors, which have numbers of their own
 }
 
 
-def plainly(error: BaseException) -> str:
-    """Return in plain words what a library means by an error; its own words go to the log.
+def explain(error: BaseException) -> str:
+    """Return what an error of a library means, in plain words; its own text goes to the log.
 
-    For FFmpeg, ZeroMQ, sockets and serial ports. What is not known here is said in the library's words.
+    Covers FFmpeg, ZeroMQ, sockets and serial ports. Any other error keeps the text of the library.
     """
     logger.debug("%s: %s", type(error).__name__, error)
     number = getattr(error, "errno", None) or 0
     kinds = [kind.__name__ for kind in type(error).__mro__]
-    if "ZMQError" in kinds and number == errno.ENODEV:  # ZeroMQ's for an address
+    if "ZMQError" in kinds and number == errno.ENODEV:  # ZeroMQ uses it for an unknown address
         number = errno.EADDRNOTAVAIL
-    known = next((_PLAIN_CLASSES[kind] for kind in kinds if kind in _PLAIN_CLASSES), None)
-    return known or _PLAIN.get(number) or in_words(error)
+    known = next((_MEANINGS_BY_CLASS[kind] for kind in kinds if kind in _MEANINGS_BY_CLASS), None)
+    return known or _MEANINGS.get(number) or error_text(error)
+
+
+def one_line(error: BaseException) -> str:
+    """Return kind and text of an error, without line breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:
-    """Return the end of an error's line about a name that is not among ``names``: the likeliest one, or nothing."""
+    """Return a hint for a name that is not among ``names``: `` Did you mean 'x'?``, or "" if none is similar."""
     likely = difflib.get_close_matches(given[:100], list(names), n=1)
     return f" Did you mean {likely[0]!r}?" if likely else ""
 
 
-def shortened(value: object, limit: int = 60) -> str:
-    """Return a value as it is written, cut where it is too long for a line."""
+def shorten(value: object, limit: int = 60) -> str:
+    """Return the ``repr`` of a value, cut if it is too long for a line.
+
+    Args:
+        value: The value.
+        limit: Maximum number of characters before the cut.
+    """
     text = repr(value[:limit] if isinstance(value, str | bytes) else value)
     whole = len(text) <= limit + 2 and not (isinstance(value, str | bytes) and len(value) > limit)
     return text if whole else f"{text[:limit]}… ({type(value).__name__} of {_size(value)})"
@@ -173,11 +183,11 @@ _EXTRAS = {
     "nwb": ("pynwb", "ndx_pose"),
     "tables": ("tables", "pyarrow"),
 }
-"""Which optional libraries come with which extra of this package."""
+"""Optional libraries by the extra of this package that installs them."""
 
 
-def how_to_install(module: str) -> str:
-    """Return the sentence about a library that is not installed: what is missing, and the command that brings it."""
+def install_advice(module: str) -> str:
+    """Return the sentence about a library that is not installed, with the command that installs it."""
     library = module.partition(".")[0]
     extra = next((extra for extra, modules in _EXTRAS.items() if library in modules), None)
     if extra is None:
@@ -189,14 +199,14 @@ def how_to_install(module: str) -> str:
     )
 
 
-def counted(number: int, thing: str) -> str:
-    """Return ``1 rule``, ``2 rules``: a number, and the thing in its right form."""
+def pluralize(number: int, thing: str) -> str:
+    """Return a number with its noun in the right form: ``1 rule``, ``2 rules``."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 @contextmanager
 def flags_of_command(flags: Collection[str]) -> Iterator[None]:
-    """While this is open, advice names none but these flags."""
+    """Let ``advise`` name no flags but these while the ``with`` block runs."""
     global _flags
     before, _flags = _flags, frozenset(flags)
     try:
@@ -205,7 +215,7 @@ def flags_of_command(flags: Collection[str]) -> Iterator[None]:
         _flags = before
 
 
-def advised(text: str, otherwise: str = "") -> str:
-    """Return ``text`` where the running command has all flags that it names, else ``otherwise``."""
+def advise(text: str, otherwise: str = "") -> str:
+    """Return ``text`` if the running command has all flags that it names, else ``otherwise``."""
     named = {flag.replace("_", "-") for flag in FLAG.findall(text)}
     return text if _flags is None or named <= _flags else otherwise

@@ -119,7 +119,7 @@ def _text(path: Path) -> str:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         if len(data) <= _LARGEST_BYTES:
-            raise ConfigError(f"cannot read the config file {path}: it is no text in UTF-8") from error
+            raise ConfigError(f"cannot read the config file {path}: it is not text in UTF-8") from error
     if len(data) > _LARGEST_BYTES:
         raise ConfigError(f"{path}: has more than {_LARGEST_BYTES >> 10} kB; expected a config of some lines")
     return text

@@ -26,7 +26,7 @@ from realtime_cropzoom.calibration.homography import (
     to_homography,
 )
 from realtime_cropzoom.calibration.lens import Lens
-from realtime_cropzoom.errors import ConfigError, in_words
+from realtime_cropzoom.errors import ConfigError, error_text
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_config
 
@@ -260,7 +260,7 @@ def read_calibration(path: Path) -> Calibration:
     try:
         return Calibration(*fields.frame_size, to_homography(fields.homography), _lens(fields), fields.residual_cm)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {in_words(error)}") from None
+        raise ConfigError(f"{path}: {error_text(error)}") from None
 
 
 def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:

@@ -17,7 +17,7 @@ from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.group import AUTO, NONE
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import ConfigError, plainly
+from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys
 from realtime_cropzoom.messaging.sockets import new_socket
@@ -74,7 +74,7 @@ def _bind(endpoint: str) -> str | None:
         except zmq.ZMQError as error:
             if error.errno == zmq.EADDRINUSE:
                 return _IN_USE
-            return f"cannot be bound ({plainly(error)}), expected something like tcp://127.0.0.1:5660"
+            return f"cannot be bound ({explain(error)}), expected something like tcp://127.0.0.1:5660"
     return None
 
 

@@ -41,8 +41,8 @@ from realtime_cropzoom.errors import (
     ConfigError,
     CropzoomError,
     flags_of_command,
-    how_to_install,
-    shortened,
+    install_advice,
+    shorten,
 )
 from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, raise_limit
 from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
@@ -103,7 +103,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("realtime_cropzoom"):
             raise
-        terminal.say(f"cropzoom: {how_to_install(error.name)}")
+        terminal.say(f"cropzoom: {install_advice(error.name)}")
         return EXIT_BAD_INPUT
     except KeyboardInterrupt as stopped:
         terminal.say("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]))
@@ -115,7 +115,7 @@ def _run(argv: Sequence[str] | None) -> int:
             terminal.say(f"cropzoom: a file cannot be written: {error.strerror}; free some space, then start again")
             return EXIT_BAD_INPUT
         hint = ". Give a shorter one" if error.errno == errno.ENAMETOOLONG else ""
-        terminal.say(f"cropzoom: {shortened(str(error.filename))}: {error.strerror}{hint}")
+        terminal.say(f"cropzoom: {shorten(str(error.filename))}: {error.strerror}{hint}")
         return EXIT_BAD_INPUT
     return code
 
@@ -126,7 +126,7 @@ def _check_thread_counts() -> None:
         given = os.environ.get(name, "")
         if given and (not re.fullmatch(r"\s*\d{1,6}\s*", given) or int(given) == 0):
             raise ConfigError(
-                f"the environment variable {name} is {shortened(given)}, expected a number of threads such as 4. "
+                f"the environment variable {name} is {shorten(given)}, expected a number of threads such as 4. "
                 f"Remove it with: unset {name}"
             )
 

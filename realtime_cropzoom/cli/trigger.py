@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, some_text, whole
-from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError, counted
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError, pluralize
 from realtime_cropzoom.runtime.signals import ignore_suspension, signals_held_back, stop_on_signals
 from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, note_session
 from realtime_cropzoom.trigger import AUTO
@@ -174,7 +174,7 @@ class _Board:
         rules, options = self._process.rules, self._process.options
         dry = "; DRY RUN, nothing is switched" if options.dry_run else ""
         self._lines.append(
-            f"{counted(len(rules.rules), 'rule')} on {rules.endpoint}, {counted(len(rules.outputs), 'output')}, "
+            f"{pluralize(len(rules.rules), 'rule')} on {rules.endpoint}, {pluralize(len(rules.outputs), 'output')}, "
             f"seed {seed}{dry}"
         )
         self._lines.append(f"log: {self._process.folder}")
@@ -198,7 +198,7 @@ class _Board:
         self._over.set()
         self._thread.join(_SHOWN_WITHIN_S)
         decided = ", ".join(f"{n} {verdict}" for verdict, n in summary["decisions"].items()) or "nothing decided"
-        print(f"{counted(summary['poses'], 'pose')}, {summary['missed']} missed: {decided}; {summary['ended']}")
+        print(f"{pluralize(summary['poses'], 'pose')}, {summary['missed']} missed: {decided}; {summary['ended']}")
         timed = {"received_to_written_ms": "message received → output written, ms", "rules_us": "rules, µs"}
         for name, what in timed.items():
             figures = summary[name]
@@ -212,7 +212,7 @@ class _Board:
         armed, count = process.engine.armed, len(process.rules.rules)
         waits = "DISARMED, will arm with the first pose" if process.arms_by else ""
         if process.last is None and process.unreadable:
-            came = f"{counted(process.unreadable, 'message')} from {process.rules.endpoint}"
+            came = f"{pluralize(process.unreadable, 'message')} from {process.rules.endpoint}"
             return f"{came} cannot be read as poses: give the endpoint that 'cropzoom run' names at start"
         if waits:
             return waits
@@ -220,7 +220,7 @@ class _Board:
         age = process.age_ms()
         shown = "no pose yet" if process.last is None else f"age {age:.1f} ms  {process.last.state}/{process.stream}"
         fired, holding = process.decided["fired"], ", ".join(process.engine.holding) or "-"
-        return f"{rules}  {counted(process.poses, 'pose')}  {shown}  fired {fired}  holding {holding}"
+        return f"{rules}  {pluralize(process.poses, 'pose')}  {shown}  fired {fired}  holding {holding}"
 
     def _show(self) -> None:
         with contextlib.suppress(OSError):  # whoever looked on has gone; the rules go on
@@ -292,7 +292,7 @@ def _replay_exactly(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{arguments.replay} is no log of triggers; to replay a session, give the rules, too")
     rehearsal, same = repeat_exactly(inputs)
     print(rehearsal.report())
-    print(f"{counted(len(rehearsal.decisions), 'decision')}, {'the same' if same else 'OTHERS'} as in the log")
+    print(f"{pluralize(len(rehearsal.decisions), 'decision')}, {'the same' if same else 'OTHERS'} as in the log")
     return 0 if same else EXIT_INCOMPLETE
 
 

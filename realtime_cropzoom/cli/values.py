@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from realtime_cropzoom.cli import terminal
-from realtime_cropzoom.errors import shortened
+from realtime_cropzoom.errors import shorten
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.sessions.latest import SESSIONS, find_session
 
@@ -51,7 +51,7 @@ def number(low: float, high: float, what: str = "a number") -> Callable[[str], f
     def parse(text: str) -> float:
         value = _converted(float, text)
         if value is None or not low <= value <= high:  # nan is neither
-            raise argparse.ArgumentTypeError(f"got {shortened(text)}, expected {what} from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"got {shorten(text)}, expected {what} from {low:g} to {high:g}")
         return value
 
     return parse
@@ -63,7 +63,7 @@ def whole(low: int, high: int, what: str = "a whole number") -> Callable[[str], 
     def parse(text: str) -> int:
         value = _converted(int, text)
         if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"got {shortened(text)}, expected {what} from {low} to {high}")
+            raise argparse.ArgumentTypeError(f"got {shorten(text)}, expected {what} from {low} to {high}")
         return value
 
     return parse

@@ -14,7 +14,7 @@ import zmq
 from realtime_cropzoom.client.message_tracker import LARGEST_BYTES, MessageTracker
 from realtime_cropzoom.client.pose_rate import PoseRate
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import ConfigError, plainly
+from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
 from realtime_cropzoom.messaging.keys import read_client_keys
 from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
@@ -273,6 +273,6 @@ def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        why = f": {plainly(error)}" if error.errno == errno.EMFILE else ", which is no endpoint"
+        why = f": {explain(error)}" if error.errno == errno.EMFILE else ", which is no endpoint"
         raise ConfigError(f"cannot listen to {endpoint or 'nothing'}{why}; expected {DEFAULT_ENDPOINT}") from error
     socket.subscribe(b"")

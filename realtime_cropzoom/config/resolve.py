@@ -12,7 +12,7 @@ from pydantic_settings import EnvSettingsSource
 
 from realtime_cropzoom.config.group import ENV_PREFIX
 from realtime_cropzoom.config.settings import CAMERAS, Settings
-from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
+from realtime_cropzoom.errors import ConfigError, did_you_mean, shorten
 from realtime_cropzoom.yaml_file import read_config
 
 
@@ -70,7 +70,7 @@ def _explain(error: Any, config: Path | None) -> str:
         return f"{where}{name[:100]} is no setting; see docs/reference/settings.md for their names" + (
             f".{likely}" if likely else ""
         )
-    return f"{name}: given {shortened(error['input'])}, but expected {_expected(error)}"
+    return f"{name}: given {shorten(error['input'])}, but expected {_expected(error)}"
 
 
 _BOUNDS = {

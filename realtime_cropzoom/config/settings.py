@@ -15,7 +15,7 @@ from pydantic import ValidationInfo, field_validator
 from realtime_cropzoom.config.group import COPY
 from realtime_cropzoom.config.input_groups import BoxSettings, ModelSettings, SourceSettings
 from realtime_cropzoom.config.output_groups import FilterSettings, PublishSettings, RecordSettings
-from realtime_cropzoom.errors import ConfigError, shortened
+from realtime_cropzoom.errors import ConfigError, shorten
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.model_spec import SHIPPED
 from realtime_cropzoom.inference.presence import PoseJudge, Presence
@@ -40,9 +40,7 @@ class Settings(PublishSettings, RecordSettings, FilterSettings, BoxSettings, Mod
     @classmethod
     def _refuse_nul(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str | Path) and "\0" in str(value):
-            raise ConfigError(
-                f"{info.field_name}: got {shortened(str(value))}, expected a text without a NUL character"
-            )
+            raise ConfigError(f"{info.field_name}: got {shorten(str(value))}, expected a text without a NUL character")
         return value
 
     def source_options(self) -> SourceOptions:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from realtime_cropzoom.errors import DataError, SinkError, advised
+from realtime_cropzoom.errors import DataError, SinkError, advise
 
 _FLUSH_S = 0.5
 
@@ -267,7 +267,7 @@ def _target(final: Path) -> Path:
         target = Path(os.path.realpath(final))
         if target.exists() and not target.is_file():
             kind = "a folder" if target.is_dir() else "a device"
-            another = advised("; give another with --out", "; move it away")
+            another = advise("; give another with --out", "; move it away")
             raise SinkError(f"cannot write {final}: got {kind}, expected a file{another}")
     return target
 

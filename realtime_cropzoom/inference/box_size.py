@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from realtime_cropzoom.errors import advised
+from realtime_cropzoom.errors import advise
 from realtime_cropzoom.inference.model_spec import ModelFile
 from realtime_cropzoom.types import Keypoints
 
@@ -56,7 +56,7 @@ class ExpectedSide:
         value = f"{self.side}" if self.known else "and the side that it was trained on"
         return (
             f"boxes are {side} px wide, but {source} {self.side} px: they are too {size}, and keypoints will be off. "
-            + advised(f"Give --crop-size {value}", f"Make other boxes: 'cropzoom create_bbox … --crop-size' {value}")
+            + advise(f"Give --crop-size {value}", f"Make other boxes: 'cropzoom create_bbox … --crop-size' {value}")
         )
 
     def warning_if_unknown(self, crop_ratio: float, min_box: int) -> str | None:
@@ -69,7 +69,7 @@ class ExpectedSide:
         if self.known:
             return None
         return (
-            advised("neither --crop-size nor --crop-ratio is given", "no size of the boxes is given")
+            advise("neither --crop-size nor --crop-ratio is given", "no size of the boxes is given")
             + ", and the pose model does not say what it was trained on: "
             f"boxes are {crop_ratio:g} times as wide as the keypoints' span, and at least {min_box} px. "
             "Give the one that it was trained with"
@@ -128,7 +128,7 @@ def too_large_warning(side: float, span: float) -> str | None:
     return (
         f"the animal is about {span:.0f} px long, and its box only {side:.0f} px wide: it fills the box, and keypoints "
         "will be off. "
-        + advised(f"Give --crop-size {max(10, round(span / 5) * 10)}", "Give a model that was trained on larger boxes")
+        + advise(f"Give --crop-size {max(10, round(span / 5) * 10)}", "Give a model that was trained on larger boxes")
     )
 
 
@@ -143,5 +143,5 @@ def tiny_warning(sides: Sequence[int], crop_size: int | None) -> str | None:
     if side >= MIN_SIDE:
         return None
     why = "" if crop_size is not None else ", as keypoints lie together or there is only one"
-    advice = advised(". Give --crop-size with a side in pixels")
+    advice = advise(". Give --crop-size with a side in pixels")
     return f"the boxes are {side} px wide{why}: no animal can be seen in them{advice}"

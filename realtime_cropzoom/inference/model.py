@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.errors import ModelError, advised
+from realtime_cropzoom.errors import ModelError, advise
 from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.box_size import ExpectedSide
@@ -72,7 +72,7 @@ class Model:
         if role is not None and self.file.role not in (None, role):
             raise ModelError(
                 f"{path} is a {self.file.role} model, but was given as the {role}; "
-                + advised("swap --detector and --pose", f"give a {role}")
+                + advise("swap --detector and --pose", f"give a {role}")
             )
         _check(self.file, self.session)
         self.size = (int(self.session.input_shape[-1]), int(self.session.input_shape[-2]))

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
 
-from realtime_cropzoom.errors import ConfigError, DataError, ModelError, shortened
+from realtime_cropzoom.errors import ConfigError, DataError, ModelError, shorten
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.formats import natural_key
 from realtime_cropzoom.files.paths import is_there, user_path
@@ -164,7 +164,7 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
     _check_names(config_path, names)
     if not all(1 <= pixels <= MAX_SIDE for pixels in size) or factor not in (1, 2, 3):
         raise ModelError(
-            f"{config_path}: image_resize_dims are {shortened(size)} and downsample_factor is {shortened(factor)}; "
+            f"{config_path}: image_resize_dims are {shorten(size)} and downsample_factor is {shorten(factor)}; "
             f"expected 1 to {MAX_SIDE} pixels, and 1, 2 or 3"
         )
     # litpose train --detector_model points data_dir at the detector's crops; a detector sees whole frames.
@@ -205,7 +205,7 @@ def _check_names(described_by: Path, names: tuple[str, ...]) -> None:
 def _known_kind(described_by: Path, kind: Any) -> Kind:
     if kind not in get_args(Kind):
         raise ModelError(
-            f"{described_by} says model_type {shortened(str(kind))}; expected one of {', '.join(get_args(Kind))}"
+            f"{described_by} says model_type {shorten(str(kind))}; expected one of {', '.join(get_args(Kind))}"
         )
     known: Kind = kind
     return known

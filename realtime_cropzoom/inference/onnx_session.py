@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from realtime_cropzoom.errors import ModelError, advised, how_to_install
+from realtime_cropzoom.errors import ModelError, advise, install_advice
 from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.types import Float32
 
@@ -24,7 +24,7 @@ REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of 
 try:
     import onnxruntime as ort
 except ModuleNotFoundError as missing:
-    raise ModelError(how_to_install(missing.name or "onnxruntime")) from None
+    raise ModelError(install_advice(missing.name or "onnxruntime")) from None
 except ImportError as broken:
     raise ModelError(f"onnxruntime cannot be loaded ({broken}); install it again: {REINSTALL}") from broken
 if not hasattr(ort, "InferenceSession"):  # both onnxruntime and onnxruntime-gpu were installed, and one was removed
@@ -104,7 +104,7 @@ def resolve_provider(provider: Provider) -> str:
     if _NAMES[provider] not in available:
         raise ModelError(
             f"provider {provider} was asked for, but this onnxruntime has only {', '.join(available)}; "
-            "install onnxruntime-gpu instead of onnxruntime" + advised(", or use --provider cpu")
+            "install onnxruntime-gpu instead of onnxruntime" + advise(", or use --provider cpu")
         )
     return provider
 
@@ -129,7 +129,7 @@ def _open(path: Path, provider: str, threads: int) -> Any:
     if _NAMES[provider] not in session.get_providers():
         raise ModelError(
             f"provider {provider} was asked for, but onnxruntime fell back to {', '.join(session.get_providers())}; "
-            "check the CUDA and cuDNN libraries it needs" + advised(", or use --provider cpu")
+            "check the CUDA and cuDNN libraries it needs" + advise(", or use --provider cpu")
         )
     return session
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.errors import advised
+from realtime_cropzoom.errors import advise
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 
@@ -175,8 +175,8 @@ def _what_to_do(of: InputKind, *, drawable: bool) -> str:
     """Return advice. It names only flags that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
     size = "a box about twice as wide as the animal is long"
-    box = advised(" Give --crop-size, about twice its length in pixels.", f" It needs {size}.")
-    other = advised(
+    box = advise(" Give --crop-size, about twice its length in pixels.", f" It needs {size}.")
+    other = advise(
         f"Else give models for such {of.kind} with --detector and --pose", f"Else take a model for such {of.kind}"
     )
     where = "frames of this video" if of is InputKind.VIDEO else "more images of this kind"

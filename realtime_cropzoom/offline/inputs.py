@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError, SourceError, shortened
+from realtime_cropzoom.errors import DataError, SourceError, shorten
 from realtime_cropzoom.files.formats import is_image, is_video, list_files
 from realtime_cropzoom.sources.video_file import VideoFile
 
@@ -77,7 +77,7 @@ def _name_problem(given: Input) -> DataError | None:
     if size <= MAX_NAME_BYTES:
         return None
     return DataError(
-        f"{shortened(longest)}: got a name of {size} bytes, expected at most {MAX_NAME_BYTES}, because the files made "
+        f"{shorten(longest)}: got a name of {size} bytes, expected at most {MAX_NAME_BYTES}, because the files made "
         "of it get longer names. Rename it"
     )
 
@@ -111,7 +111,7 @@ def _expand(path: Path, *, images: bool) -> Sequence[Input]:
             raise DataError(f"no file at {path}; expected a video, a label file or a folder")
         is_folder = path.is_dir()
     except OSError as error:
-        shown = shortened(str(path)) if error.errno == errno.ENAMETOOLONG else path
+        shown = shorten(str(path)) if error.errno == errno.ENAMETOOLONG else path
         raise DataError(f"{shown} cannot be read: {error.strerror or error}") from error
     if is_folder:
         return _folder(path, images=images)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import av
 
-from realtime_cropzoom.errors import SinkError, plainly
+from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.files.atomic import partial_path
 from realtime_cropzoom.sinks.muxer_file import PtsTicker
 from realtime_cropzoom.sources.container import file_url
@@ -35,7 +35,7 @@ class VideoWriter:
             rate = Fraction(fps or 30.0).limit_denominator(1001)
             self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(quality)})
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SinkError(f"cannot write {final}: {plainly(error)}") from error
+            raise SinkError(f"cannot write {final}: {explain(error)}") from error
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, _TICKS)
@@ -55,7 +55,7 @@ class VideoWriter:
             self._container.close()
             os.replace(self._partial, self.final)
         except (av.FFmpegError, OSError) as error:
-            raise SinkError(f"cannot write {self.final}: {plainly(error)}") from error
+            raise SinkError(f"cannot write {self.final}: {explain(error)}") from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -70,4 +70,4 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            raise SinkError(f"cannot write {self.final}: {plainly(error)}") from error
+            raise SinkError(f"cannot write {self.final}: {explain(error)}") from error

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realtime_cropzoom.errors import SinkError, in_words
+from realtime_cropzoom.errors import SinkError, error_text
 from realtime_cropzoom.files.atomic import write_whole
 from realtime_cropzoom.files.atomic_images import encode_image
 from realtime_cropzoom.types import UInt8
@@ -31,5 +31,5 @@ def encode_figure(path: Path, figure: Figure, *, dpi: int = 150) -> bytes:
     try:
         figure.savefig(encoded, dpi=dpi, format=path.suffix[1:].lower() or "png")
     except ValueError as error:
-        raise SinkError(f"cannot write {path}: {in_words(error)}; give a name such as picture.png") from None
+        raise SinkError(f"cannot write {path}: {error_text(error)}; give a name such as picture.png") from None
     return encoded.getvalue()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from realtime_cropzoom.errors import DataError, advised
+from realtime_cropzoom.errors import DataError, advise
 from realtime_cropzoom.plots.overlay import draw_caption, legend_strip, palette
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables
@@ -63,7 +63,7 @@ def footage(tables: SessionTables) -> str:
     """
     found = find_video(tables.source, tables.path)
     if found is None:
-        advice = advised(". Give the recording with --source, or draw the coordinates over time with --traces")
+        advice = advise(". Give the recording with --source, or draw the coordinates over time with --traces")
         raise DataError(f"{tables.path}: its source was not recorded, or is not where it was{advice}")
     return found
 

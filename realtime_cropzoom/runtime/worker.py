@@ -7,7 +7,7 @@ import threading
 from collections import deque
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import CropzoomError, StageError
+from realtime_cropzoom.errors import CropzoomError, StageError, one_line
 
 POLL_S = 0.1
 """Maximum time (s) that a wait lasts before it checks the stop event again."""
@@ -43,7 +43,7 @@ class RunControl:
         """Keep the first error and let the run continue. Errors of unknown kinds become a StageError."""
         if not isinstance(error, CropzoomError):
             logger.exception("%s stage failed", stage, exc_info=error)
-            wrapped = StageError(f"the {stage} stage failed: {in_a_line(error)}")
+            wrapped = StageError(f"the {stage} stage failed: {one_line(error)}")
             wrapped.__cause__ = error
             error = wrapped
         with self._lock:
@@ -116,7 +116,7 @@ class Stage(threading.Thread):
         except Exception as error:
             if self.control.stop.is_set() or not self.restarts.grant(now_ns()):
                 raise
-            self.last_failure = in_a_line(error)
+            self.last_failure = one_line(error)
             logger.warning("the %s stage failed and starts again: %s", self.stage, self.last_failure)
             logger.debug("%s stage", self.stage, exc_info=error)
             return False
@@ -131,8 +131,3 @@ class Stage(threading.Thread):
 
     def finish(self) -> None:
         """Announce to the consumers of this stage that nothing follows. Called once, at the end of the thread."""
-
-
-def in_a_line(error: BaseException) -> str:
-    """Return kind and text of an error, without line breaks."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

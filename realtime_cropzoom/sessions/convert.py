@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from realtime_cropzoom.errors import ConfigError, DataError, SinkError, how_to_install
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError, install_advice
 from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
 
@@ -62,7 +62,7 @@ def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise ConfigError(f"{to}: {how_to_install(error.name or module)}") from None
+            raise ConfigError(f"{to}: {install_advice(error.name or module)}") from None
     return _WRITERS[to]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from realtime_cropzoom.errors import ConfigError, DataError, in_words
+from realtime_cropzoom.errors import ConfigError, DataError, error_text
 from realtime_cropzoom.files.csv_text import complete_lines, parse_frame_number, parse_frame_numbers
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.sessions.dlc_csv import Predictions
@@ -94,7 +94,7 @@ class Session:
         try:
             summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            logger.warning("cannot read %s (%s); the session is read without its summary", path, in_words(error))
+            logger.warning("cannot read %s (%s); the session is read without its summary", path, error_text(error))
             return {}
         return summary
 
@@ -162,7 +162,7 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
         cells, table = cells[kept], table.loc[kept].iloc[:, 1:]
         table = table.astype({name: np.float64 for name in table.columns if name not in text})
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read {path}: {in_words(error)}") from None
+        raise DataError(f"cannot read {path}: {error_text(error)}") from None
     return table.set_index(_frame_index(path, cells.tolist()))
 
 

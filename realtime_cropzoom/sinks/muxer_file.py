@@ -11,7 +11,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
-from realtime_cropzoom.errors import SinkError, in_words, plainly
+from realtime_cropzoom.errors import SinkError, error_text, explain
 
 
 class OutputFile:
@@ -50,7 +50,7 @@ class OutputFile:
 
     def fail(self, error: Exception) -> None:
         """Store the first error, in words."""
-        self.error = self.error or in_words(error)
+        self.error = self.error or error_text(error)
 
     def keep(self) -> None:
         """Mark the end of a complete frame at the current position."""
@@ -122,7 +122,7 @@ class MuxedVideo(ABC):
             self._stream = self.add_stream(self._container)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._file.close()
-            raise SinkError(f"cannot record to {path}: {plainly(error)}") from error
+            raise SinkError(f"cannot record to {path}: {explain(error)}") from error
 
     @property
     def error(self) -> str | None:

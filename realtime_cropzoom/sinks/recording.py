@@ -15,11 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from realtime_cropzoom.errors import CropzoomError, SinkError
+from realtime_cropzoom.errors import CropzoomError, SinkError, one_line
 from realtime_cropzoom.files.append import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.runtime.ring import Lease
 from realtime_cropzoom.runtime.started import Started
-from realtime_cropzoom.runtime.worker import in_a_line
 from realtime_cropzoom.sinks.packet_file import PacketFile
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder
 from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrames
@@ -109,7 +108,7 @@ class Recording(Generic[_File]):
         except CropzoomError:
             raise
         except Exception as error:
-            raise SinkError(f"cannot record {self.video.name}: {in_a_line(error)}") from error
+            raise SinkError(f"cannot record {self.video.name}: {one_line(error)}") from error
 
     def mark_dropped(self, stamps: Sequence[FrameMeta], why: str) -> None:
         """Mark frames that are not recorded."""

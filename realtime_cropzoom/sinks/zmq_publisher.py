@@ -15,7 +15,7 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.clock import clock_id, now_ns
-from realtime_cropzoom.errors import ConfigError, SinkError, advised, plainly
+from realtime_cropzoom.errors import ConfigError, SinkError, advise, explain
 from realtime_cropzoom.messaging.message import (
     Encoding,
     EndMessage,
@@ -160,7 +160,7 @@ class ZmqSink(Sink):
         try:
             self._binding.wait("what is published", stopped=self.control.stop.is_set)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot publish ({plainly(error)}); look at how many files are open") from error
+            raise SinkError(f"cannot publish ({explain(error)}); look at how many files are open") from error
 
     def work(self) -> None:
         """Publish until the last record is sent. If the start fails, ``wait_bound`` raises its error."""
@@ -265,9 +265,9 @@ def _why_not(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
     if isinstance(error, ConfigError):
         return str(error)
     if error.errno == zmq.EADDRINUSE:
-        return f"the endpoint {endpoint} is in use, perhaps by another run; " + advised(
+        return f"the endpoint {endpoint} is in use, perhaps by another run; " + advise(
             "give another one with --publish, --publish-latest and --publish-echo, 'none', or --publish-optional to "
             "go on with files alone",
             "end that one first",
         )
-    return f"cannot publish at {endpoint}: {plainly(error)}; expected something like tcp://127.0.0.1:5660"
+    return f"cannot publish at {endpoint}: {explain(error)}; expected something like tcp://127.0.0.1:5660"

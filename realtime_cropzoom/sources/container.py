@@ -9,7 +9,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from realtime_cropzoom.errors import SourceError, plainly
+from realtime_cropzoom.errors import SourceError, explain
 
 _NO_VIDEO = ("tty",)
 """Formats that are no video: FFmpeg renders text files, chosen by their suffix, as a terminal would."""
@@ -58,7 +58,7 @@ def open_container(path: Path) -> InputContainer:
         )
     except (av.FFmpegError, OSError) as error:
         raise SourceError(
-            f"{path} cannot be read as a video: {plainly(error)}; "
+            f"{path} cannot be read as a video: {explain(error)}; "
             "it may be another kind of file, or a recording that is still being written or was cut off before its "
             "index was written"
         ) from error

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shortened
+from realtime_cropzoom.errors import ConfigError, CropzoomError, SourceError, shorten
 from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.sources.base import Source, SourceOptions, without_password
 
@@ -124,9 +124,7 @@ def _exists(path: Path, *, is_address: bool) -> bool:
     except OSError as error:  # such as a name of more than 255 characters
         if is_address:
             return False
-        raise SourceError(
-            f"cannot open {shortened(str(path))}: {error.strerror}; expected a file or a folder"
-        ) from None
+        raise SourceError(f"cannot open {shorten(str(path))}: {error.strerror}; expected a file or a folder") from None
 
 
 def _open_path(path: Path, options: SourceOptions) -> Source:

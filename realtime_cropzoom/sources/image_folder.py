@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.errors import DataError, SourceError, advised
+from realtime_cropzoom.errors import DataError, SourceError, advise
 from realtime_cropzoom.files.formats import IMAGE_SUFFIXES, is_image, is_video, list_files
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.image_file import depth_note, read_image
@@ -45,7 +45,7 @@ class ImageFolder:
         height, width = first.shape[:2]
         notes = [depth_note(self._paths[0])]
         if not fps:
-            other = advised(" (--camera-fps sets another)")
+            other = advise(" (--camera-fps sets another)")
             notes.append(f"{path} is played at {DEFAULT_FPS:g} fps: images have no times{other}")
         said = tuple(note for note in notes if note)
         self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=said)

@@ -13,7 +13,7 @@ import av
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from realtime_cropzoom.errors import SourceError, plainly
+from realtime_cropzoom.errors import SourceError, explain
 from realtime_cropzoom.files.paths import is_file
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.container import (
@@ -233,7 +233,7 @@ class VideoFile:
             frames = self._decode()
             first = next(frames, None)
         except av.FFmpegError as error:
-            logger.debug("%s: no seeking, decoded from its beginning: %s", self._path, plainly(error))
+            logger.debug("%s: no seeking, decoded from its beginning: %s", self._path, explain(error))
             first = None
         if first is not None and first.seconds is not None and first.seconds <= start_s:
             return chain([first], frames)
@@ -272,7 +272,7 @@ class VideoFile:
             except StopIteration:
                 return
             except av.FFmpegError as error:
-                logger.warning("%s: reading ends early: %s", self._path, plainly(error))
+                logger.warning("%s: reading ends early: %s", self._path, explain(error))
                 self._undecodable.add(self._end_s)
                 return
             for frame in self._decode_packet(packet):
@@ -290,7 +290,7 @@ class VideoFile:
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            logger.debug("%s: a packet does not decode: %s", self._path, plainly(error))
+            logger.debug("%s: a packet does not decode: %s", self._path, explain(error))
             self._undecodable.add(seconds)
             self._trail.invalidate()
             return []

@@ -17,7 +17,7 @@ from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import ConfigError, CropzoomError, shortened
+from realtime_cropzoom.errors import ConfigError, CropzoomError, shorten
 from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.sessions.files import Session
@@ -144,7 +144,7 @@ def test_a_file_without_end_is_refused() -> None:
 
 def test_what_is_no_utf_8_is_refused(file: Path) -> None:
     file.write_bytes(b"a: \xff\xfe\n")
-    with pytest.raises(ConfigError, match="no text in UTF-8"):
+    with pytest.raises(ConfigError, match="not text in UTF-8"):
         read_yaml(file)
 
 
@@ -239,7 +239,7 @@ def test_a_run_can_be_named_after_any_recording(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["x" * 10**6, b"x" * 10**6, list(range(10**5)), 10**4000, "short"])
 def test_what_was_given_fits_a_line(value: object) -> None:
-    assert len(shortened(value)) < 120
+    assert len(shorten(value)) < 120
 
 
 HEAD = 'outputs: {laser: {zmq_publish: "tcp://127.0.0.1:*"}}\n'

@@ -12,10 +12,10 @@ import zmq
 from support.pipelines import free_port
 
 from realtime_cropzoom.checks.machine import _bind
-from realtime_cropzoom.errors import CropzoomError, plainly
+from realtime_cropzoom.errors import CropzoomError, explain
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.sources.machine_vision.aravis import _plain
+from realtime_cropzoom.sources.machine_vision.aravis import explain_message
 from realtime_cropzoom.trigger.process.command_address import Target
 from realtime_cropzoom.trigger.process.commands import send
 
@@ -89,10 +89,13 @@ def test_an_address(taken: int) -> None:
     ],
 )
 def test_each_kind(error: Exception, words: str) -> None:
-    assert plainly(error) == words
+    assert explain(error) == words
 
 
 def test_what_aravis_says() -> None:
-    assert _plain("GigEVision write_register error (access-denied)") == "another program controls it"
-    assert _plain("[GvDevice::new] Can't connect to device at address 1.2.3.4") == "nothing answers at that address"
-    assert _plain("[ArvGc] Node 'Gain' not found") == "[ArvGc] Node 'Gain' not found"
+    assert explain_message("GigEVision write_register error (access-denied)") == "another program controls it"
+    assert (
+        explain_message("[GvDevice::new] Can't connect to device at address 1.2.3.4")
+        == "nothing answers at that address"
+    )
+    assert explain_message("[ArvGc] Node 'Gain' not found") == "[ArvGc] Node 'Gain' not found"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import av
 
-from realtime_cropzoom.errors import SourceError, plainly
+from realtime_cropzoom.errors import SourceError, explain
 from realtime_cropzoom.sources.base import SourceInfo, SourceOptions
 from realtime_cropzoom.sources.live import v4l2
 from realtime_cropzoom.sources.live.live_video import LiveVideo
@@ -117,7 +117,7 @@ def list_cameras() -> list[ListedCamera]:
     try:
         found = av.enumerate_input_devices(system)
     except (av.FFmpegError, ValueError) as error:
-        logger.warning("cameras cannot be listed: %s", plainly(error))
+        logger.warning("cameras cannot be listed: %s", explain(error))
         return []
     videos = [d for d in found if "video" in (getattr(d, "media_types", None) or ["video"])]
     return [ListedCamera(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
@@ -194,4 +194,4 @@ def _set_controls(system: str, url: str, options: SourceOptions) -> list[str]:
 
 def explain_error(error: Exception) -> str:
     """Return what an error of a camera means and what to do about it."""
-    return _HINTS.get(getattr(error, "errno", None) or 0, plainly(error))
+    return _HINTS.get(getattr(error, "errno", None) or 0, explain(error))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError, advised
+from realtime_cropzoom.errors import SourceError, advise
 from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.types import StreamState, UInt8
 
@@ -230,7 +230,7 @@ class ReconnectingSource:
             how = (
                 "scaled to the size it began with"
                 if self._policy.adapt
-                else "refused" + advised("; --changed adapt scales them")
+                else "refused" + advise("; --changed adapt scales them")
             )
             logger.warning(
                 "%s came back as %dx%d instead of %dx%d; its frames are %s",

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import av
 
-from realtime_cropzoom.errors import ConfigError, advised, plainly
+from realtime_cropzoom.errors import ConfigError, advise, explain
 from realtime_cropzoom.sources.base import SourceOptions, without_password
 from realtime_cropzoom.sources.live.live_video import LiveVideo, camera_option_notes
 from realtime_cropzoom.sources.live.stream_decoder import LOW_DELAY, StreamAddress
@@ -90,9 +90,9 @@ def parse_address(spec: str, options: SourceOptions) -> StreamAddress:
 def _explain(error: Exception) -> str:
     for name, hint in _HINTS:
         if isinstance(error, getattr(av.error, name, ())):
-            return hint + (advised(" (--read-timeout-s)") if name == "ExitError" else "")
+            return hint + (advise(" (--read-timeout-s)") if name == "ExitError" else "")
     broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg also returns it for an unknown host name
-    why = "there is no such host, or the network failed" if broken else plainly(error)
+    why = "there is no such host, or the network failed" if broken else explain(error)
     return f"{why}; check the address, and that this machine reaches it"
 
 
@@ -117,7 +117,7 @@ def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
             paced,
             f"lavfi:{graph}",
             "lavfi",
-            lambda error: f"{plainly(error)}; expected a filter graph, such as testsrc2=size=640x480:rate=30",
+            lambda error: f"{explain(error)}; expected a filter graph, such as testsrc2=size=640x480:rate=30",
             format="lavfi",
             timeout_s=(options.open_timeout_s, options.read_timeout_s),
             asked_fps=options.fps,

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError, plainly
+from realtime_cropzoom.errors import SourceError, explain
 from realtime_cropzoom.sources.base import never
 from realtime_cropzoom.sources.container import ANY_LETTERS, readable
 from realtime_cropzoom.sources.live.decode_recovery import DEPENDENT_CODECS, DecodeRecovery, DecodeState
@@ -129,7 +129,7 @@ class StreamDecoder:
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            logger.debug("%s: a frame does not decode: %s", self._address.shown, plainly(error))
+            logger.debug("%s: a frame does not decode: %s", self._address.shown, explain(error))
             self._suspect = max(self._suspect, _SUSPECT_AFTER_ERROR)
             self._reject_frame()
             return []

@@ -146,7 +146,7 @@ class AravisLibrary:
         if error:
             message = error.contents.message or b"an unknown error"
             self._c.g_error_free(error)
-            raise SourceError(_to_annexb(" ".join(message.decode(errors="replace").split())))
+            raise SourceError(explain_message(" ".join(message.decode(errors="replace").split())))
         return result
 
     def strings(self, name: str, *arguments: Any) -> list[str]:
@@ -200,7 +200,7 @@ def buffer_data(arv: AravisLibrary, buffer: int) -> UInt8:
     return np.ctypeslib.as_array(ctypes.cast(address, POINTER(ctypes.c_uint8)), (size.value,))
 
 
-def _to_annexb(said: str) -> str:
+def explain_message(said: str) -> str:
     """Return an Aravis error in plain words; an unknown one unchanged, as it may name a feature."""
     logger.debug("Aravis: %s", said)
     return next((plain for part, plain in _PLAIN.items() if part in said.lower()), said)

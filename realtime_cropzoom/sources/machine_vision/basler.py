@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SourceError, how_to_install
+from realtime_cropzoom.errors import SourceError, install_advice
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
@@ -28,7 +28,7 @@ from realtime_cropzoom.sources.machine_vision.spec import (
 from realtime_cropzoom.types import UInt8
 
 _RATES = ("ResultingFrameRate", "ResultingFrameRateAbs", "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
-INSTALL = f"Basler cameras need pypylon: {how_to_install('pypylon')}"
+INSTALL = f"Basler cameras need pypylon: {install_advice('pypylon')}"
 _POLL_MS = 100
 _NO_ID = 2**64 - 1
 

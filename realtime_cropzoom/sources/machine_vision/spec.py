@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime_cropzoom.errors import ConfigError, advised
+from realtime_cropzoom.errors import ConfigError, advise
 from realtime_cropzoom.sources.base import SourceOptions
 
 _CLOSE = 0.005
@@ -126,7 +126,7 @@ def place_region(camera: Region, options: SourceOptions) -> list[str]:
     if options.roi is None and got_size != whole:
         notes.append(
             f"{got_size[0]}x{got_size[1]} is cut from the middle of {whole[0]}x{whole[1]}"
-            + advised("; --roi takes it elsewhere")
+            + advise("; --roi takes it elsewhere")
         )
     return notes
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from realtime_cropzoom.errors import ConfigError, SinkError, how_to_install
+from realtime_cropzoom.errors import ConfigError, SinkError, install_advice
 from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Outcome, Verdict
 
 
@@ -172,7 +172,7 @@ class Output(ABC):
 def needs(library: str, module: str, error: ImportError) -> ConfigError:
     """Return the error about a ``library`` that is not there, or whose ``module`` cannot be loaded."""
     if isinstance(error, ModuleNotFoundError):
-        return ConfigError(f"this output needs {library}: {how_to_install(module)}")
+        return ConfigError(f"this output needs {library}: {install_advice(module)}")
     return ConfigError(f"this output needs {library}, which cannot be loaded: {error}")
 
 

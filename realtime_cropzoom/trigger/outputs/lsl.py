@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import ConfigError, SinkError, plainly
+from realtime_cropzoom.errors import ConfigError, SinkError, explain
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult, needs
 from realtime_cropzoom.trigger.outputs.loopback import CAN_KEEP, keep_on_this_machine
 
@@ -71,7 +71,7 @@ class Lsl(Output):
             keep_on_this_machine({*ports, _DISCOVERY_PORT})
         except OSError as error:
             raise SinkError(
-                f"cannot keep LSL on this machine ({plainly(error)}); with network: true all of the network receives it"
+                f"cannot keep LSL on this machine ({explain(error)}); with network: true all of the network receives it"
             ) from error
 
     def perform(self, job: Job) -> WriteResult:

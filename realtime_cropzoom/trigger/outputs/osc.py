@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SinkError, plainly
+from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, Job, Output, OutputSettings, WriteResult, needs
 
 
@@ -54,7 +54,7 @@ class Osc(Output):
         try:
             self._client = self._udp_client.SimpleUDPClient(host.strip("[]"), int(port))
         except OSError as error:
-            raise SinkError(f"cannot send OSC to {self._settings.osc}: {plainly(error)}") from error
+            raise SinkError(f"cannot send OSC to {self._settings.osc}: {explain(error)}") from error
 
     def perform(self, job: Job) -> WriteResult:
         """Send one message; a frame or number that there is not is -1, because OSC has no null everywhere."""
@@ -71,7 +71,7 @@ class Osc(Output):
         try:
             self._client.send_message(address, [act, job.ms, job.rule, job.number, frame])
         except OSError as error:
-            raise SinkError(f"cannot send OSC to {self._settings.osc}: {plainly(error)}") from error
+            raise SinkError(f"cannot send OSC to {self._settings.osc}: {explain(error)}") from error
 
     def close(self) -> None:
         """Close the socket."""

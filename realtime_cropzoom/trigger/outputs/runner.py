@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SinkError, counted
+from realtime_cropzoom.errors import SinkError, pluralize
 from realtime_cropzoom.trigger.engine.events import ActionResult, Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, Output, TooLate, WriteResult
 from realtime_cropzoom.trigger.outputs.output_state import (
@@ -219,7 +219,7 @@ class _Failures:
         self._late = 0 if works else late_before + late
         if failed and not (late_before if late else failing):
             return f"output {self._name}: {result.error}"
-        return f"output {self._name} works again, after {counted(failing, 'error')}" if failing and works else None
+        return f"output {self._name} works again, after {pluralize(failing, 'error')}" if failing and works else None
 
 
 def _action_result(job: Job, result: WriteResult, outcome: Outcome) -> ActionResult:

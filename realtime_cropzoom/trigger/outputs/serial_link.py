@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SinkError, plainly
+from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.trigger.engine.events import Act
 from realtime_cropzoom.trigger.outputs.base import WriteResult, needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
@@ -152,7 +152,7 @@ class SerialLink:
             try:
                 self._device.write(line)
             except (self._serial.SerialException, OSError) as error:
-                raise SinkError(f"cannot write to {self.port}: {plainly(error)}") from error
+                raise SinkError(f"cannot write to {self.port}: {explain(error)}") from error
             return now_ns()
 
     def _run(self) -> None:
@@ -183,7 +183,7 @@ class SerialLink:
                 self.port, self.baud, timeout=0, write_timeout=_WRITE_S, exclusive=os.name == "posix" or None
             )
         except (self._serial.SerialException, OSError, ValueError) as error:
-            raise SinkError(f"cannot open {self.port} ({plainly(error)}); is the board plugged in?") from error
+            raise SinkError(f"cannot open {self.port} ({explain(error)}); is the board plugged in?") from error
         try:
             identity = self._ask(device)
             if identity.version != VERSION:
@@ -197,7 +197,7 @@ class SerialLink:
                 device.write(encode(Act.SAFE, 0, channel))
         except (self._serial.SerialException, OSError) as error:
             device.close()
-            raise SinkError(f"{self.port} broke off: {plainly(error)}") from error
+            raise SinkError(f"{self.port} broke off: {explain(error)}") from error
         except SinkError:
             device.close()
             raise
@@ -248,7 +248,7 @@ class SerialLink:
                     self._take(said)
         except (self._serial.SerialException, OSError, SinkError) as error:
             if not self._stop.is_set():
-                logger.warning("%s broke off (%s); reconnecting", self.port, plainly(error))
+                logger.warning("%s broke off (%s); reconnecting", self.port, explain(error))
 
     def _beat(self) -> None:
         if self._unanswered >= _SILENT_BEATS:

@@ -12,7 +12,7 @@ import zmq
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import ConfigError, SinkError, plainly
+from realtime_cropzoom.errors import ConfigError, SinkError, explain
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import take_subscriptions_only
@@ -66,7 +66,7 @@ class ZmqPublish(Output):
         try:
             self.bound_to = self._guard.bind(self._socket, "zmq_publish", self._endpoint)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot publish at {self._endpoint}: {plainly(error)}") from error
+            raise SinkError(f"cannot publish at {self._endpoint}: {explain(error)}") from error
         self._guard.start()
 
     def perform(self, job: Job) -> WriteResult:

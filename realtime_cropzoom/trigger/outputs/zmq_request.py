@@ -10,7 +10,7 @@ import zmq
 from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import SinkError, plainly
+from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.messaging.sockets import new_socket
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
@@ -66,7 +66,7 @@ class Requester:
             self._socket.connect(self.endpoint)
         except zmq.ZMQError as error:
             self.close()
-            raise SinkError(f"cannot connect to {self.endpoint}: {plainly(error)}") from error
+            raise SinkError(f"cannot connect to {self.endpoint}: {explain(error)}") from error
 
     def send(self, text: bytes) -> int:
         """Send, and return when it was with ZeroMQ. Raises SinkError where nobody is there."""

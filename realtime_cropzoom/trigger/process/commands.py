@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 import zmq
 
-from realtime_cropzoom.errors import SinkError, plainly
+from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.messaging.connections import REQUESTS
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
@@ -127,7 +127,7 @@ class CommandServer:
             self._started.wait("the socket for orders")
         except zmq.ZMQError as error:
             raise SinkError(
-                f"cannot take orders at {self.endpoint}: {plainly(error)}; give another one with --control, or none"
+                f"cannot take orders at {self.endpoint}: {explain(error)}; give another one with --control, or none"
             ) from error
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: 
         try:
             socket.connect(to.endpoint)
         except zmq.ZMQError as error:
-            raise SinkError(f"cannot connect to {to.endpoint}: {plainly(error)}") from error
+            raise SinkError(f"cannot connect to {to.endpoint}: {explain(error)}") from error
         socket.send(msgspec.json.encode(_Request(order, target)))
         if not socket.poll(round(timeout_s * 1000)):
             raise SinkError(f"nobody answers at {to.endpoint}; is 'cropzoom trigger' running, with this --control?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError, in_words
+from realtime_cropzoom.errors import DataError, error_text
 from realtime_cropzoom.files.csv_text import Records, csv_line
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
@@ -37,7 +37,7 @@ def read_decisions(path: Path) -> list[Decision]:
             raise DataError(f"{path} is no log of triggers; expected the columns {', '.join(COLUMNS)}")
         return [_decision(row) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read {path}: {in_words(error)}") from None
+        raise DataError(f"cannot read {path}: {error_text(error)}") from None
 
 
 def decisions_text(decisions: Iterable[Decision]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from realtime_cropzoom.errors import DataError, in_words
+from realtime_cropzoom.errors import DataError, error_text
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine.engine import Engine
@@ -141,5 +141,5 @@ def _published(timing: Path, count: int) -> list[_Moment | None]:
                 plausible = row.get("plausible") or ""
                 moments[frame] = _Moment(captured_ns, published_ns, seq, int(row.get("segment") or 0), plausible)
     except (ValueError, KeyError) as error:
-        raise DataError(f"cannot read {timing}: {in_words(error)}") from None
+        raise DataError(f"cannot read {timing}: {error_text(error)}") from None
     return moments

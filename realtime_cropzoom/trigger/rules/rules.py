@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from realtime_cropzoom.errors import ConfigError, did_you_mean, shortened
+from realtime_cropzoom.errors import ConfigError, did_you_mean, shorten
 from realtime_cropzoom.trigger.rules import schema, zones
 from realtime_cropzoom.trigger.rules.schema import (
     AnyCondition,
@@ -185,7 +185,7 @@ class Rules(Strict):
     def unknown_keypoints(self, names: Sequence[str]) -> list[str]:
         """Return a line for each keypoint that a rule names and the model has not."""
         return [
-            f"rules.{rule}: no keypoint {shortened(name)}; the model has {_with_the_likeliest(name, names)}"
+            f"rules.{rule}: no keypoint {shorten(name)}; the model has {_with_the_likeliest(name, names)}"
             for rule, settings in self.rules.items()
             for name in sorted(keypoints_of(settings.when, self.zones))
             if name not in names
@@ -314,7 +314,7 @@ def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -
 
 
 def _absent(name: str, names: Collection[str]) -> str:
-    return f"{shortened(name)}; there are {_with_the_likeliest(name, names)}"
+    return f"{shorten(name)}; there are {_with_the_likeliest(name, names)}"
 
 
 def _with_the_likeliest(name: str, names: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from realtime_cropzoom.errors import ConfigError, counted, did_you_mean, shortened
+from realtime_cropzoom.errors import ConfigError, did_you_mean, pluralize, shorten
 from realtime_cropzoom.trigger.rules.schema import KINDS
 from realtime_cropzoom.yaml_file import compose_yaml
 
@@ -39,7 +39,7 @@ def explained(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, st
             continue  # a tag of pydantic's, or what is missing
         place.append(part)
     if (numbers := _numbers_expected(place)) and (error["type"] in ("missing", "too_long") and isinstance(at, list)):
-        return tuple(place), f"expected {numbers}; got {counted(len(at), 'number')}"
+        return tuple(place), f"expected {numbers}; got {pluralize(len(at), 'number')}"
     if error["type"] == "missing":
         return tuple(place), f"{error['loc'][-1]}: is missing"
     if error["type"] == "no_condition" and isinstance(error["input"], dict):
@@ -51,7 +51,7 @@ def explained(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, st
             place
         ), f"no such setting; see docs/reference/rules.md for their names.{did_you_mean(str(place[-1]), names)}"
     text = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], dict | list) else f"given {shortened(error['input'])}, but "
+    given = "" if isinstance(error["input"], dict | list) else f"given {shorten(error['input'])}, but "
     return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
 
 

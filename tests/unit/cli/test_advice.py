@@ -12,7 +12,7 @@ from support.places import PACKAGE
 
 from realtime_cropzoom.cli.main import _parser
 from realtime_cropzoom.cli.parser import Parser
-from realtime_cropzoom.errors import FLAG, advised, flags_of_command
+from realtime_cropzoom.errors import FLAG, advise, flags_of_command
 
 LIVE, MODELS = ("run", "check"), ("predict", "create_bbox", "smooth_bbox", "crop", "remap", "pipeline")
 SERVES = {
@@ -40,7 +40,7 @@ SERVES = {
     "train/": ("train",),
     "trigger/": ("trigger",),
 }
-"""Modules whose sentences name flags, and all commands that can say them. What serves others, too, uses ``advised``."""
+"""Modules whose sentences name flags, and all commands that can say them. What serves others, too, uses ``advise``."""
 RESUMES = {"files/atomic.py": {"--resume"}}
 """Said of half a file, which only commands leave that have it."""
 OTHER_COMMAND = re.compile(r"(cropzoom|litpose|run) [a-z_]+\b[^;.)]*")
@@ -61,11 +61,11 @@ def parsers() -> dict[str, Parser]:
 
 
 def sentences(path: Path) -> list[tuple[int, str]]:
-    """Texts in a module that are neither a docstring nor within ``advised(…)``, with their lines."""
+    """Texts in a module that are neither a docstring nor within ``advise(…)``, with their lines."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[int] = set()
     for node in ast.walk(tree):
-        is_advised = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "advised"
+        is_advised = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "advise"
         if is_advised or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             skipped |= {id(inner) for inner in ast.walk(node)}
     found = []
@@ -115,7 +115,7 @@ def test_advice_of_each_command(command: str) -> None:
 
 
 def test_from_python_flags_stand_for_settings() -> None:
-    assert advised("; give --crop-size") == "; give --crop-size"
+    assert advise("; give --crop-size") == "; give --crop-size"
     with flags_of_command(["--bbox-dir"]):
-        assert advised("with --bbox_dir") == "with --bbox_dir"
-        assert advised("; give --crop-size", "; make it larger") == "; make it larger"
+        assert advise("with --bbox_dir") == "with --bbox_dir"
+        assert advise("; give --crop-size", "; make it larger") == "; make it larger"
