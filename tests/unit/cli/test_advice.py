@@ -101,14 +101,14 @@ def test_shared_sentences_name_flags_through_advised_alone() -> None:
 
 @pytest.mark.parametrize("command", sorted(parsers()))
 def test_advice_of_each_command(command: str) -> None:
-    from realtime_cropzoom.inference.pose_quality import Of, PoseQuality, misfit_lines
+    from realtime_cropzoom.inference.pose_quality import InputKind, PoseQuality, misfit_lines
     from realtime_cropzoom.types import State
 
     quality = PoseQuality(("a", "b"))
     quality.add(State.SEARCHING, None, None)
     words = [*command.split(), "X"]
     with flags_of_command(parsers()[command].flags):
-        said = [line for of in Of for line in misfit_lines(quality.summary(), shipped=True, of=of)]
+        said = [line for of in InputKind for line in misfit_lines(quality.summary(), shipped=True, of=of)]
     assert "cropzoom train" in said[1]
     assert not foreign_flags(words, "\n".join(said))
     assert ("--crop-size" in said[1]) == ("--crop-size" in parsers()[command].flags)
