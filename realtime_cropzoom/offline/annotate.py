@@ -11,7 +11,7 @@ import numpy as np
 from realtime_cropzoom.files.atomic_images import write_image
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.video_writer import VideoWriter
-from realtime_cropzoom.plots.overlay import Colour, legend_strip, palette, write_in_strip
+from realtime_cropzoom.plots.overlay import draw_cross, draw_keypoint, legend_strip, palette, write_in_strip
 from realtime_cropzoom.sessions.dlc_csv import iter_frame_predictions, read_header
 from realtime_cropzoom.types import Float32, Float64, Keypoints, UInt8
 
@@ -52,27 +52,17 @@ class Drawing:
         if labels is not None:
             for (x, y), colour in zip(labels, self._colours, strict=True):
                 if np.isfinite([x, y]).all():
-                    self._cross(picture, self._pixel(x, y), colour)
+                    draw_cross(picture, self._on_picture(x, y), 4 * self._radius, colour)
         for (x, y), sure, colour in zip(xy, ~(likelihood <= self._shown_above), self._colours, strict=True):
             if np.isfinite([x, y]).all():
-                self._dot(picture, self._pixel(x, y), colour, hollow=not sure)
+                draw_keypoint(picture, self._on_picture(x, y), self._radius, colour, sure=bool(sure))
         strip = self._strip.copy()
         write_in_strip(strip, text)
         return np.vstack([picture, strip]).astype(np.uint8, copy=False)
 
-    def _dot(self, picture: np.ndarray, at: tuple[int, int], colour: Colour, *, hollow: bool) -> None:
-        cv2.circle(picture, at, self._radius + (0 if hollow else 1), (0, 0, 0), 3 if hollow else -1, cv2.LINE_AA)
-        cv2.circle(picture, at, self._radius, colour, 1 if hollow else -1, cv2.LINE_AA)
-
-    def _cross(self, picture: np.ndarray, at: tuple[int, int], colour: Colour) -> None:
-        side = 4 * self._radius
-        cv2.drawMarker(picture, at, (0, 0, 0), cv2.MARKER_CROSS, side + 2, 3)
-        cv2.drawMarker(picture, at, colour, cv2.MARKER_CROSS, side, 1)
-
-    def _pixel(self, x: float, y: float) -> tuple[int, int]:
-        limit = 1 << 14  # far off any frame; cv2 takes no larger numbers
-        across, down = (int(np.clip(round((c + 0.5) * self._scale - 0.5), -limit, limit)) for c in (x, y))
-        return across, down
+    def _on_picture(self, x: float, y: float) -> tuple[float, float]:
+        """Return image pixels as pixels of the scaled picture."""
+        return (x + 0.5) * self._scale - 0.5, (y + 0.5) * self._scale - 0.5
 
 
 def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: float) -> None:

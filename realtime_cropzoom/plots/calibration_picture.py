@@ -11,12 +11,11 @@ import numpy as np
 
 from realtime_cropzoom.calibration.calibration import Calibration
 from realtime_cropzoom.calibration.lens import Lens
-from realtime_cropzoom.plots.overlay import draw_caption
+from realtime_cropzoom.plots.overlay import SHIFT, draw_caption, draw_cross
 from realtime_cropzoom.types import Float64, UInt8
 
 _LINES = 10
 """About as many lines a side as the frame is to have."""
-_SHIFT = 4
 _STRIP = 56
 """Height of the legend below the picture, in its pixels."""
 _STEPS = 64
@@ -41,8 +40,7 @@ def draw_grid(image: UInt8, calibration: Calibration, given: Sequence[tuple[floa
             line = np.stack([np.full(_STEPS, at), along] if axis == 0 else [along, np.full(_STEPS, at)], axis=-1)
             _draw_line(canvas, _in_frame(line, calibration), f"{at:g}", _AXIS if at == 0 else _GRID)
     for point in given:
-        cv2.drawMarker(canvas, _pixel(point), _DARK, cv2.MARKER_TILTED_CROSS, 30, 7, cv2.LINE_AA)
-        cv2.drawMarker(canvas, _pixel(point), _MARK, cv2.MARKER_TILTED_CROSS, 30, 3, cv2.LINE_AA)
+        draw_cross(canvas, _pixel(point), 30, _MARK, thickness=3, tilted=True)
     height = canvas.shape[0]
     canvas = np.pad(canvas, ((0, _STRIP), (0, 0), (0, 0)))  # below the frame, where it covers no number
     draw_caption(canvas, f"{calibration.unit}, every {step:g}", (18, height + _STRIP - 18), 0.9)
@@ -81,9 +79,9 @@ def _draw_line(canvas: Any, points: Float64, text: str, colour: tuple[int, int, 
     height, width = canvas.shape[:2]
     if len(points) < 2:
         return
-    outline = [((2 * points + 0.5) * (1 << _SHIFT)).round().astype(np.int32)]
-    cv2.polylines(canvas, outline, False, _DARK, 4, cv2.LINE_AA, _SHIFT)
-    cv2.polylines(canvas, outline, False, colour, 2, cv2.LINE_AA, _SHIFT)
+    outline = [((2 * points + 0.5) * (1 << SHIFT)).round().astype(np.int32)]
+    cv2.polylines(canvas, outline, False, _DARK, 4, cv2.LINE_AA, SHIFT)
+    cv2.polylines(canvas, outline, False, colour, 2, cv2.LINE_AA, SHIFT)
     height, width = canvas.shape[:2]
     shown = [(x, y) for x, y in map(_pixel, points) if 0 <= x < width - 50 and 25 <= y < height]
     if shown:

@@ -27,6 +27,13 @@ _COLOURS: tuple[Colour, ...] = (
 """The first six are those of Okabe and Ito (2008), which colour-blind readers can tell apart."""
 _GOLDEN_TURN = 0.618034
 """Part of the colour circle between two further colours: no two of them come close soon."""
+SHIFT = 4
+"""Fractional bits of coordinates in OpenCV, for positions between pixels."""
+_REACH_PX = float(1 << 14)
+"""Maximum distance of a point from the first pixel. OpenCV does not take much larger numbers."""
+_WHITE_RIM_FROM_PX = 6
+_RIM: Colour = (15, 15, 15)
+_WHITE: Colour = (255, 255, 255)
 _DARK: Colour = (28, 28, 28)
 _LIGHT: Colour = (235, 235, 235)
 _FONT, _FONT_SCALE, _LINE_PX, _MARGIN_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
@@ -52,6 +59,53 @@ def _further_colour(k: int) -> Colour:
     saturation, value = ((0.95, 0.6), (0.55, 0.85), (0.8, 0.45))[k % 3]
     r, g, b = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(255 * r), round(255 * g), round(255 * b)
+
+
+def draw_keypoint(canvas: Any, at: tuple[float, float], radius: int, colour: Sequence[int], *, sure: bool) -> None:
+    """Draw a keypoint: a dot with a dark rim, and a white one if there is room, so that it stands out from any picture.
+
+    Args:
+        canvas: Picture (H, W, 3), RGB; changed in place.
+        at: x, y in pixels of the canvas; (0, 0) is the middle of the first pixel.
+        radius: Radius of the dot without its rims (pixels).
+        colour: RGB.
+        sure: Whether the model is sure of the keypoint. The dot is hollow if it is not.
+    """
+    centre, unit = fixed_point(*at), 1 << SHIFT
+    if radius >= _WHITE_RIM_FROM_PX:
+        rings = [(radius + 3, _RIM, 2), (radius + 2, _WHITE, 2), (radius, tuple(colour), 2)]
+    else:
+        rings = [(radius + 1, _RIM, 1), (radius, tuple(colour), 1)]  # OpenCV fills a small ring that is thicker
+    for size, ring_colour, thickness in rings:
+        cv2.circle(canvas, centre, size * unit, ring_colour, -1 if sure else thickness, cv2.LINE_AA, SHIFT)
+
+
+def draw_cross(
+    canvas: Any, at: tuple[float, float], side: int, colour: Sequence[int], *, thickness: int = 1, tilted: bool = False
+) -> None:
+    """Draw a cross with a dark rim.
+
+    Args:
+        canvas: Picture (H, W, 3), RGB; changed in place.
+        at: x, y in pixels of the canvas; (0, 0) is the middle of the first pixel.
+        side: Length of its lines (pixels).
+        colour: RGB.
+        thickness: Of its lines (pixels).
+        tilted: Whether it is an x.
+    """
+    kind = cv2.MARKER_TILTED_CROSS if tilted else cv2.MARKER_CROSS
+    x, y = (round(_within_reach(value)) for value in at)
+    cv2.drawMarker(canvas, (x, y), _RIM, kind, side + 2, thickness + 2 * max(1, thickness // 2), cv2.LINE_AA)
+    cv2.drawMarker(canvas, (x, y), tuple(colour), kind, side, thickness, cv2.LINE_AA)
+
+
+def fixed_point(x: float, y: float) -> tuple[int, int]:
+    """Return canvas pixels as OpenCV takes them with ``shift=SHIFT``. Points far off the canvas come nearer."""
+    return round(_within_reach(x) * (1 << SHIFT)), round(_within_reach(y) * (1 << SHIFT))
+
+
+def _within_reach(value: float) -> float:
+    return min(max(value, -_REACH_PX), _REACH_PX)
 
 
 def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, advise
-from realtime_cropzoom.plots.overlay import draw_caption, legend_strip, palette
+from realtime_cropzoom.plots.overlay import SHIFT, draw_caption, draw_keypoint, fixed_point, legend_strip, palette
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import open_source
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 _SCALE = 2
 """Pictures are drawn at twice the frame's size, for smooth lines."""
-_SHIFT = 4
+_RADIUS_PX = 7
 _TRAIL_S = 2.0
 _PANEL_WIDTH = 800
 MOST_FRAMES = 300
@@ -79,7 +78,8 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
         _draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])))
     for (x, y, likelihood), colour in zip(tables.poses[index], colours, strict=True):
         if np.isfinite([x, y]).all():
-            _draw_keypoint(canvas, x, y, colour, sure=bool(np.isnan(likelihood) or likelihood >= 0.5))
+            sure = bool(np.isnan(likelihood) or likelihood >= 0.5)
+            draw_keypoint(canvas, _on_canvas(x, y), _RADIUS_PX, colour, sure=sure)
     when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
     draw_caption(canvas, f"{when}   {tables.states[index]}", (18, canvas.shape[0] - 22), 0.9)
     return np.asarray(canvas, np.uint8)
@@ -103,10 +103,14 @@ def _spread(tables: SessionTables, count: int) -> set[int]:
     return set(frames[np.linspace(0, len(frames) - 1, count + 1).round().astype(int)[1:]].tolist())
 
 
+def _on_canvas(x: float, y: float) -> tuple[float, float]:
+    """Return frame pixels as canvas pixels."""
+    return (x + 0.5) * _SCALE - 0.5, (y + 0.5) * _SCALE - 0.5
+
+
 def _point(x: float, y: float) -> tuple[int, int]:
-    """Frame pixels → fixed-point canvas pixels (cv2's ``shift``)."""
-    unit = 1 << _SHIFT
-    return round((x + 0.5) * _SCALE * unit - unit / 2), round((y + 0.5) * _SCALE * unit - unit / 2)
+    """Return frame pixels as canvas pixels in the fixed point of OpenCV."""
+    return fixed_point(*_on_canvas(x, y))
 
 
 def _draw_trail(canvas: UInt8, trail: Float64) -> None:
@@ -117,21 +121,15 @@ def _draw_trail(canvas: UInt8, trail: Float64) -> None:
     for k, (a, b) in enumerate(pairwise(means)):
         fade = (k + 1) / len(means)
         colour = tuple(round(c * fade + 255 * (1 - fade)) for c in (0, 150, 255))
-        cv2.line(overlay, _point(*a), _point(*b), colour, 1 + round(4 * fade), cv2.LINE_AA, _SHIFT)
+        cv2.line(overlay, _point(*a), _point(*b), colour, 1 + round(4 * fade), cv2.LINE_AA, SHIFT)
     cv2.addWeighted(overlay, 0.75, canvas, 0.25, 0, dst=canvas)
 
 
 def _draw_box(canvas: UInt8, box: Box) -> None:
     corners = [(box.x, box.y), (box.x + box.w, box.y), (box.x + box.w, box.y + box.h), (box.x, box.y + box.h)]
     outline = np.array([_point(x - 0.5, y - 0.5) for x, y in corners], np.int32)
-    cv2.polylines(canvas, [outline], True, (20, 20, 20), 6, cv2.LINE_AA, _SHIFT)
-    cv2.polylines(canvas, [outline], True, (255, 214, 64), 3, cv2.LINE_AA, _SHIFT)
-
-
-def _draw_keypoint(canvas: UInt8, x: float, y: float, colour: Sequence[int], *, sure: bool) -> None:
-    """A dot with a white and a dark edge, so that it stands out from any fur and floor; hollow if not sure."""
-    for radius, edge in ((10, (15, 15, 15)), (9, (255, 255, 255)), (7, tuple(colour))):
-        cv2.circle(canvas, _point(x, y), radius << _SHIFT, edge, -1 if sure else 2, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(canvas, [outline], True, (20, 20, 20), 6, cv2.LINE_AA, SHIFT)
+    cv2.polylines(canvas, [outline], True, (255, 214, 64), 3, cv2.LINE_AA, SHIFT)
 
 
 def _small(panel: UInt8) -> UInt8:

@@ -7,18 +7,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.pictures import colours_in
 from support.pipelines import make_settings, run_to_end, tiny_models
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.offline.annotate import Drawing
 from realtime_cropzoom.plots.comparison import draw_comparison
-from realtime_cropzoom.plots.overlay import draw_caption, figure_palette, legend_strip, palette
+from realtime_cropzoom.plots.overlay import figure_palette, palette
 from realtime_cropzoom.plots.session_pictures import contact_sheet, draw_frame
 from realtime_cropzoom.plots.traces import draw_traces
 from realtime_cropzoom.sessions.compare import compare
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
-from realtime_cropzoom.types import UInt8
 
 SOURCE = "synthetic:arena,size=320x240,fps=30,seconds=1,seed=3"
 
@@ -132,7 +132,7 @@ def test_a_picture_that_cannot_be_written_is_an_error(
 
 def test_the_sheet_names_the_keypoints_in_their_colours(session: Path) -> None:
     sheet = contact_sheet(read_session(session), 3)
-    assert dots_in(sheet[-40:]) >= set(palette(3))
+    assert colours_in(sheet[-40:]) >= set(palette(3))
 
 
 def test_every_picture_gives_a_keypoint_the_same_colour(session: Path, tmp_path: Path) -> None:
@@ -147,32 +147,4 @@ def test_every_picture_gives_a_keypoint_the_same_colour(session: Path, tmp_path:
     drawn = labelled.draw(image, xy, likelihood, "frame 0")
     at = [tuple(drawn[int(y) * 2, int(x) * 2].tolist()) for x, y in xy]
     assert at == palette(3)
-    assert dots_in(drawn[240 * 2 :]) >= set(palette(3))
-
-
-def dots_in(strip: UInt8) -> set[tuple[int, ...]]:
-    """The colours in a strip."""
-    return {tuple(int(c) for c in pixel) for pixel in np.unique(strip.reshape(-1, 3), axis=0)}
-
-
-def test_a_caption_is_readable_on_white() -> None:
-    canvas = np.full((60, 300, 3), 255, np.uint8)
-    draw_caption(canvas, "tracking", (20, 40), 0.9)
-    assert (canvas.max(axis=2) < 60).mean() > 0.15, "a dark plate"
-    assert (canvas[22:38, 24:120] > 240).any(), "white letters on it"
-
-
-def test_a_legend_takes_as_many_lines_as_the_names_need() -> None:
-    names = [f"keypoint_{k}" for k in range(20)]
-    assert legend_strip(2000, names[:3]).shape == (20, 2000, 3)
-    assert legend_strip(400, names).shape[0] >= 100
-    assert len(dots_in(legend_strip(400, names)) & set(palette(20))) == 20
-
-
-def test_colours_differ() -> None:
-    colours = np.array(palette(40), float)
-    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1e3 * np.eye(40)
-    assert apart.min() > 10
-    assert apart[:8, :8].min() > 60
-    assert palette(0) == []
-    assert palette(3) == palette(40)[:3], "a model with more keypoints gives the first ones the same colours"
+    assert colours_in(drawn[240 * 2 :]) >= set(palette(3))
