@@ -1,8 +1,8 @@
 """Live cropzoom pose tracking of freely moving animals.
 
-``track`` runs the pipeline inside a script; ``Subscriber`` and ``AsyncSubscriber`` receive the poses of a
-pipeline that runs elsewhere; ``load_session`` reads what a run has left. All are imported when first used, so
-that an experiment's script that only subscribes loads neither models nor video.
+``track`` runs the pipeline inside a script. ``Subscriber`` and ``AsyncSubscriber`` receive the poses of a pipeline
+that runs elsewhere. ``load_session`` reads the files of a run. Each is imported when it is first used, so a script
+that only subscribes loads neither models nor video.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["AsyncSubscriber", "Subscriber", "__version__", "load_session", "track"]
 
-_HOMES = {
+_MODULES = {
     "track": "realtime_cropzoom.pipeline.tracking",
     "Subscriber": "realtime_cropzoom.client.subscriber",
     "AsyncSubscriber": "realtime_cropzoom.client.async_subscriber",
@@ -27,8 +27,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""``python -m realtime_cropzoom``."""
+"""Entry point of ``python -m realtime_cropzoom``, which does the same as the command ``cropzoom``."""
 
 import sys
 

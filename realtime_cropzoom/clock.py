@@ -1,8 +1,7 @@
-"""One monotonic clock and its Unix anchor.
+"""Clock: the monotonic clock of this machine, and its offset to Unix time.
 
-Every time in a run is ``monotonic_ns`` of this machine; intervals and watchdogs use
-nothing else, so a step of the wall clock changes nothing. One anchor a run says what
-Unix time the monotonic clock stood for when the run began.
+Every time in a run is ``time.monotonic_ns`` of this machine. No interval and no timeout uses another clock, so a step
+of the wall clock changes nothing. The offset to Unix time is measured once per run, at its start.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 now_ns: Callable[[], int] = time.monotonic_ns
+"""Returns the current time (monotonic, ns)."""
 
 
 def unix_offset_ns() -> int:
-    """Unix time less monotonic time, in ns: add it to a monotonic time to get Unix time.
+    """Return Unix time minus monotonic time (ns). Add it to a monotonic time to get Unix time.
 
-    The Unix clock is read between two readings of the monotonic one, and the closest of
-    several such pairs counts.
+    The Unix clock is read between two readings of the monotonic clock. Of several such triples the one with the
+    closest readings counts.
     """
     best_width, best_offset = None, 0
     for _ in range(5):
@@ -36,11 +36,11 @@ def unix_offset_ns() -> int:
 
 @functools.cache
 def clock_id() -> str:
-    """Return a name of this machine's monotonic clock: processes that give the same one share the clock.
+    """Return an identifier of this machine's monotonic clock. Processes with the same identifier share the clock.
 
-    On Linux it is the kernel's id of this boot and of the time namespace, so that containers of one machine share
-    it as they share the clock. Elsewhere it is host name and network address; where there is no address to be
-    found, every process has a name of its own, and its clock is measured though it need not be.
+    On Linux it consists of the kernel's ids of this boot and of the time namespace, so containers of one machine share
+    it, as they share the clock. Elsewhere it consists of host name and network address. Without a network address
+    each process has its own identifier, and its clock offset is measured although that is not necessary.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

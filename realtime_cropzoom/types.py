@@ -1,7 +1,6 @@
-"""The values that travel through the pipeline.
+"""Values that pass through the pipeline: frames, boxes, keypoints and detections.
 
-All are frozen. Arrays are shared, never copied: whoever receives one reads it
-and leaves it as it is.
+All are frozen. Their arrays are shared and not copied, so code that receives an array must not write to it.
 """
 
 from __future__ import annotations
@@ -19,29 +18,33 @@ Float64 = npt.NDArray[np.float64]
 
 
 class State(enum.StrEnum):
-    """Whether the animal is found: what a consumer may trust."""
+    """State of the animal: how far a pose may be trusted."""
 
     SEARCHING = "searching"
-    """The animal has not been seen yet. Without a box there is no pose; with one, the pose is of something else."""
+    """The animal has not been found yet. If there is a box, its pose does not show the animal."""
     TRACKING = "tracking"
     """The box comes from a recent detection, and its pose looks like the animal."""
     COASTING = "coasting"
     """The box is older than ``coast_after_ms``, or the pose does not look like the animal."""
     LOST = "lost"
-    """The box, or the last sight of the animal, is older than ``lost_after_ms``; do not act on the pose."""
+    """The box or the last *tracking* frame is older than ``lost_after_ms``. Do not act on the pose."""
 
 
 class StreamState(enum.StrEnum):
-    """Whether frames arrive, independent of whether the animal is found."""
+    """State of the stream: whether frames arrive. It does not depend on whether the animal is found."""
 
     LIVE = "live"
+    """Frames arrive."""
     STALLED = "stalled"
+    """No frames arrive, but the connection is not lost."""
     RECONNECTING = "reconnecting"
+    """The connection is lost, and the source is opened again."""
     ENDED = "ended"
+    """No further frame will arrive."""
 
 
 class Box(NamedTuple):
-    """A crop region in frame pixels; it may reach beyond the frame."""
+    """A crop region in frame pixels. It may extend beyond the frame."""
 
     x: int
     """Left edge."""
@@ -55,63 +58,63 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FrameMeta:
-    """When and where in the stream a frame was captured: all of a frame but its pixels."""
+    """Index and times of a frame: everything but its pixels."""
 
     index: int
     """Capture index, from 0, without gaps."""
     pts_ns: int
-    """Frame time: presentation time since the source's first frame."""
+    """Frame time (ns): presentation time since the first frame of the source."""
     device_ns: int | None
-    """The source's own time for the frame (container pts, camera ticks), or None."""
+    """Time (ns) of the frame on the clock of the source (container pts, camera ticks); None if it has none."""
     captured_ns: int
-    """Monotonic time at which the decoded frame was handed over."""
+    """Time (monotonic, ns) at which the source handed over the decoded frame."""
     segment: int = 0
-    """How often the source had broken off and come back before."""
+    """Number of times that the source was lost and came back before this frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One captured image. ``image`` is only valid while the frame's lease is held."""
+    """One captured image. ``image`` is valid only while the lease of the frame is held."""
 
     stamp: FrameMeta
     image: UInt8
-    """(H, W, 3) RGB."""
+    """(height, width, 3) uint8, RGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keypoints:
-    """K keypoints and how sure the model is of each."""
+    """K keypoints with their likelihoods."""
 
     xy: Float32
-    """(K, 2), pixels in the space the holder names; NaN where there is none."""
+    """(K, 2), x and y in pixels, in the space that the owner names; NaN if there is no value."""
     likelihood: Float32
-    """(K,), in [0, 1]."""
+    """(K,), 0 to 1; NaN for a regression model, which has none."""
     sharpness: Float32 | None = None
-    """(K,), in [0, 1]: how much of each heatmap lies around its highest cell; None where nobody asked."""
+    """(K,), 0 to 1: share of each heatmap that lies around its highest cell; None if it was not computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What the detector made of one frame."""
+    """Result of the detector for one frame."""
 
     stamp: FrameMeta
-    """The frame it saw."""
+    """The frame."""
     box: Box | None
-    """The crop region it gives, or None where nothing was usable."""
+    """The crop region; None if no keypoint was usable."""
     detected_ns: int
-    """Monotonic time at which it was done."""
+    """Time (monotonic, ns) at which the detection was done."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveBox:
-    """The box a frame is cropped with, and where it comes from."""
+    """The box with which a frame is cropped, and its origin."""
 
     box: Box | None
     """None before the first usable detection."""
     frame: int
-    """Capture index of the frame the box was detected on; -1 without a box."""
+    """Capture index of the frame in which the box was detected; -1 without a box."""
     age_ms: float
-    """Frame time between that frame and this one; NaN without a box."""
+    """Frame time (ms) between that frame and this one; NaN without a box."""
     state: State
     detected_ns: int
-    """Monotonic time at which the detection was done; 0 without a box or from a file."""
+    """Time (monotonic, ns) at which the detection was done; 0 without a box, and for a box from a file."""

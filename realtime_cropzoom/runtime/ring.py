@@ -14,8 +14,9 @@ frame. There are three kinds of readers:
 Stamps stay longer than pixels: the ring keeps the stamps of far more frames than it has slots, so
 that a skipped frame still has its times.
 
-One lock guards everything but the pixels. Readers wait for a frame and the writer for a slot, on two
-conditions of that lock. A released slot therefore does not wake the readers.
+One lock guards everything but the pixels. A method whose name ends in ``_locked`` expects that its caller holds this
+lock; the readers below hold it, too, when they use the private attributes of the ring. Readers wait for a frame and
+the writer for a slot, on two conditions of the lock. A released slot therefore does not wake the readers.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import numpy as np
 from realtime_cropzoom.types import Frame, FrameMeta
 
 _STAMPS = 1 << 14
+"""Number of frames whose stamps are kept."""
 
 
 class EndOfStream(Exception):
@@ -83,10 +85,10 @@ class Ring:
         In a live run a slot is always free if there are more slots than leases.
         """
         with self._lock:
-            slot = self._take_slot()
+            slot = self._take_slot_locked()
             if slot is None:
                 self._freed.wait(timeout_s)
-                slot = self._take_slot()
+                slot = self._take_slot_locked()
             return slot
 
     def publish(self, slot: int, stamp: FrameMeta) -> None:
@@ -105,7 +107,8 @@ class Ring:
             self._closed = True
             self._arrived.notify_all()
 
-    def _take_slot(self) -> int | None:
+    def _take_slot_locked(self) -> int | None:
+        """Return a free slot, or the oldest one whose frame no reader leases or waits for; None if there is none."""
         if self._free:
             return self._free.pop()
         needed_from = min((r.next_index for r in self._readers if r.max_lag is None), default=self.newest + 1)
@@ -117,17 +120,17 @@ class Ring:
                 return slot
         return None
 
-    def _lease(self, index: int, skipped: list[FrameMeta]) -> Lease:
+    def _lease_locked(self, index: int, skipped: list[FrameMeta]) -> Lease:
         slot = self._held[index]
         self._leases[slot] += 1
-        return Lease(self, slot, Frame(self._stamp(index), self.pixels[slot]), skipped)
+        return Lease(self, slot, Frame(self._stamp_locked(index), self.pixels[slot]), skipped)
 
     def _release(self, slot: int) -> None:
         with self._lock:
             self._leases[slot] -= 1
             self._freed.notify()
 
-    def _stamp(self, index: int) -> FrameMeta:
+    def _stamp_locked(self, index: int) -> FrameMeta:
         """Return the stamp of a frame, without times if the ring no longer keeps it."""
         oldest = self._stamps[0].index
         return self._stamps[index - oldest] if index >= oldest else FrameMeta(index, 0, None, 0)
@@ -135,10 +138,10 @@ class Ring:
     def stamps(self, first: int, end: int) -> list[FrameMeta]:
         """Return the stamps of frames ``first`` … ``end`` - 1, without times for frames that are too old."""
         with self._lock:
-            return self._stamps_between(first, end)
+            return self._stamps_between_locked(first, end)
 
-    def _stamps_between(self, first: int, end: int) -> list[FrameMeta]:
-        return [self._stamp(i) for i in range(first, min(end, self.newest + 1))]
+    def _stamps_between_locked(self, first: int, end: int) -> list[FrameMeta]:
+        return [self._stamp_locked(i) for i in range(first, min(end, self.newest + 1))]
 
 
 class NewestReader:
@@ -156,7 +159,7 @@ class NewestReader:
                 ring._arrived.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
             if ring.newest > self._last:
                 self._last = ring.newest
-                return ring._lease(ring.newest, [])
+                return ring._lease_locked(ring.newest, [])
             if ring._closed:
                 raise EndOfStream
             return None
@@ -181,15 +184,15 @@ class OrderedReader:
                 if ring._closed:
                     raise EndOfStream
                 return None
-            first = self._choose()
-            skipped = ring._stamps_between(self.next_index, first)
-            lease = ring._lease(first, skipped)
+            first = self._choose_locked()
+            skipped = ring._stamps_between_locked(self.next_index, first)
+            lease = ring._lease_locked(first, skipped)
             self.next_index = first + 1
             if self.max_lag is None:
                 ring._freed.notify()  # the writer may wait for this reader
             return lease
 
-    def _choose(self) -> int:
+    def _choose_locked(self) -> int:
         """Return the index of the next frame to take, among the frames in the ring."""
         ring, first = self.ring, self.next_index
         if self.max_lag is not None and (ring.newest - first > self.max_lag or first not in ring._held):
@@ -209,9 +212,9 @@ class TrailingReader(OrderedReader):
         ring = self.ring
         with ring._lock:
             self.next_index = index + 1
-            lease = ring._lease(index, []) if index in ring._held else None
+            lease = ring._lease_locked(index, []) if index in ring._held else None
             ring._freed.notify()  # in lockstep the writer may wait for this reader
             return lease
 
-    def _choose(self) -> int:
+    def _choose_locked(self) -> int:
         return next((index for index in self.ring._held if index >= self.next_index), self.ring.newest)

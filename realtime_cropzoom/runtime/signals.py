@@ -1,12 +1,12 @@
-"""Signals that end a process: each ends a command in order, with exit code 128 + its number.
+"""Signals that end a process: each ends a command in order, with exit code 128 + the number of the signal.
 
-The system ends a process at once on some twenty signals and fifty real-time signals. That would leave a laser on and
-a recording open. Two ways to end in order:
+By default about twenty signals and all real-time signals end a process at once. A laser would stay on, and a recording
+would stay open. There are two ways to end in order:
 
-* ``stop_on_signals`` calls a function, which a loop looks at. Commands that track or switch outputs use it.
-* ``interrupts`` raises ``Terminated`` in the main thread, as Ctrl-C does. The command line uses it for all the rest.
+* ``stop_on_signals`` calls a function. Commands that track or switch outputs use it: their loops notice the stop.
+* ``interrupts`` raises ``Terminated`` in the main thread, as Ctrl-C does. All other commands use it.
 
-What cannot be ended in order: SIGKILL, and the faults of the program itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL).
+SIGKILL and faults of the program itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL) cannot be handled.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Handler = Callable[[int, types.FrameType | None], Any]
 
 
 class _Held:
-    """Signals that came while ``signals_held_back`` was open, and how many of it are open, one in another."""
+    """Signals that arrived during ``signals_held_back``, and its nesting depth."""
 
     def __init__(self) -> None:
         self.depth = 0
@@ -48,7 +48,7 @@ _held = _Held()
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal ends a command, as Ctrl-C does."""
+    """Raised if a signal ends a command, as KeyboardInterrupt is for Ctrl-C."""
 
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ def signal_name(number: int) -> str:
 
 @contextlib.contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Let signals come in after the imports: one of compiled code that is interrupted fails obscurely."""
-    # A thread that a library has started before takes signals, too: the mask of this thread does not keep them off.
+    """Delay signals until the block ends: an interrupted import of compiled code fails with an obscure error."""
+    # The mask covers this thread only; a thread that a library started may still receive a signal.
     _held.depth += 1
     block = getattr(signal, "pthread_sigmask", None)  # Windows has none
     before = block(signal.SIG_BLOCK, ending_signals()) if block is not None else ()
@@ -92,16 +92,21 @@ def signals_held_back() -> Iterator[None]:
 
 
 def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
-    """Call ``stop`` with the reason on each signal that ends a process; return the list of those that came.
+    """Call ``stop`` on each signal that ends a process. Must be called in the main thread.
 
-    The exit code is 128 + the first of them. A signal that was ignored at the start, as SIGHUP under ``nohup``, stays
-    ignored. Call it in the main thread.
+    A signal that was ignored at the start, such as SIGHUP under ``nohup``, stays ignored.
+
+    Args:
+        stop: Receives the reason, such as ``stopped by SIGINT``.
+
+    Returns:
+        The numbers of the signals that arrived; the list grows with each. The exit code is 128 + the first.
     """
     received: list[int] = []
 
     def stopped(number: int, _: types.FrameType | None) -> None:
         received.append(number)
-        _tell_all()
+        _call_all()
         stop(f"stopped by {signal_name(number)}")
 
     _handle(stopped)
@@ -109,7 +114,7 @@ def stop_on_signals(stop: Callable[[str], object]) -> list[int]:
 
 
 def ignore_suspension() -> None:
-    """Ignore Ctrl-Z, and what stops a program in the background that reads keys or writes: it could not switch off."""
+    """Ignore Ctrl-Z and the other signals that suspend a program: it could not switch outputs off."""
     for name in ("SIGTSTP", "SIGTTIN", "SIGTTOU"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -117,10 +122,10 @@ def ignore_suspension() -> None:
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[None]:
-    """Raise ``Terminated`` in the main thread on a signal that ends a process; KeyboardInterrupt on Ctrl-C.
+    """Raise ``Terminated`` in the main thread on a signal that ends a process. In any other thread this does nothing.
 
-    A terminal that closes sends two signals: after the first only Ctrl-C raises again, so that what ends in order is
-    not broken off. In another thread than the main one this does nothing.
+    A closing terminal sends two signals. After the first, only Ctrl-C raises again, so that an orderly end is not
+    interrupted.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -133,11 +138,11 @@ def interrupts() -> Iterator[None]:
             _held.signals.append(number)
         elif number == signal.SIGINT or not raised:
             raised = True
-            _tell_all()
+            _call_all()
             raise Terminated(number)
 
     def raise_again(swallowed: sys.UnraisableHookArgs) -> None:
-        """Python prints and forgets what a handler raises inside a finaliser or a callback of an import."""
+        """Raise again: Python only prints an exception that a handler raises in a finaliser or an import callback."""
         nonlocal raised
         if not isinstance(swallowed.exc_value, Terminated):
             show(swallowed)
@@ -152,12 +157,12 @@ def interrupts() -> Iterator[None]:
     finally:
         sys.unraisablehook = show
         for number, handler in before.items():
-            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored for good
+            if signal.getsignal(number) is not signal.SIG_IGN:  # else ``ignore_further_signals`` was called
                 signal.signal(number, handler)
 
 
 def _signal_main_thread(number: int) -> None:
-    """Send a signal to the main thread, so that it interrupts what that thread waits for."""
+    """Send a signal to the main thread, where it interrupts a wait."""
     thread = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and thread is not None:
         signal.pthread_kill(thread, number)
@@ -166,24 +171,27 @@ def _signal_main_thread(number: int) -> None:
 
 
 def ignore_further_signals() -> None:
-    """Let no second signal, as a closing terminal sends it, change how a process ends that a signal has ended."""
+    """Ignore all signals while a process ends because of a signal. A closing terminal sends two."""
     for number in ending_signals():
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN)
 
 
-def _tell_all() -> None:
+def _call_all() -> None:
     for call in before_ending:
         call()
 
 
 def _handle(handler: _Handler) -> dict[int, Any]:
-    """Handle all that end a process, but for what is ignored or somebody else's; return what was there before."""
+    """Install a handler for all signals that end a process, and return the handlers before it by signal.
+
+    Signals that are ignored or have a handler of other code keep it, except SIGINT and SIGTERM.
+    """
     before: dict[int, Any] = {}
     for number in ending_signals():
         current = signal.getsignal(number)
         always = signal_name(number) in _ALWAYS
         if always or current is signal.SIG_DFL or getattr(current, "__module__", None) == __name__:
-            with contextlib.suppress(OSError, ValueError):  # a signal that this system keeps for itself
+            with contextlib.suppress(OSError, ValueError):  # reserved by this system
                 before[number] = signal.signal(number, handler)
     return before

@@ -99,7 +99,7 @@ class Stage(threading.Thread):
     def run(self) -> None:
         """Run ``work``. An error ends the run unless the stage may restart."""
         try:
-            while not self._comes_to_its_end():
+            while not self._run_once():
                 self.busy_since_ns = 0
                 self.recover()
         except BaseException as error:  # the outermost call of the thread: the error would be lost
@@ -107,7 +107,7 @@ class Stage(threading.Thread):
         finally:
             self.finish()
 
-    def _comes_to_its_end(self) -> bool:
+    def _run_once(self) -> bool:
         """Run ``work``; return False if it failed and is to be called again. Raises the error that ends the run."""
         try:
             self.work()
