@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 import yaml
 from support.pages import code_blocks, find_page
-from support.places import ROOT
+from support.places import PACKAGE, ROOT
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.settings import Settings
@@ -117,6 +117,22 @@ def test_lists_and_tables_begin_after_an_empty_line(page: Path) -> None:
         if item.match(line):
             continues = item.match(before) or before.startswith("  ") or not before
             assert continues, f"{before}\n{line}"
+
+
+def quoted_messages() -> list[str]:
+    """Return messages of the program that the pages on problems quote."""
+    symptoms = re.findall(r"^\| `([^`]+ [^`]+)`", text_of(find_page("troubleshooting.md")), re.MULTILINE)
+    faults = re.findall(r"^    (?:WARNING|cropzoom): (.+)$", text_of(find_page("faults.md")), re.MULTILINE)
+    return [quote for quote in [*symptoms, *faults] if "command not found" not in quote]
+
+
+@pytest.mark.parametrize("quote", quoted_messages())
+def test_messages_quoted_on_pages_about_problems_are_in_the_code(quote: str) -> None:
+    """At least two words in a row: names, numbers and messages of the system stand between the others."""
+    texts = [text_of(file) for file in PACKAGE.rglob("*.py")]
+    code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(texts))  # a text over several lines
+    words = re.findall(r"[\w'-]+", quote)
+    assert any(f"{first} {second}" in code for first, second in pairwise(words))
 
 
 @each_page
