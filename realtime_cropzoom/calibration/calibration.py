@@ -28,7 +28,7 @@ from realtime_cropzoom.calibration.homography import (
 from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.errors import ConfigError, error_text
 from realtime_cropzoom.types import Float64
-from realtime_cropzoom.yaml_file import read_config
+from realtime_cropzoom.yaml_file import read_mapping
 
 UNIT = "cm"
 _LARGEST_SIDE = 100_000
@@ -302,7 +302,7 @@ def lens_yaml(lens: Lens, size: tuple[int, int]) -> str:
 
 def _read(path: Path) -> _FileFields:
     try:
-        fields = msgspec.convert(read_config(path), _FileFields)
+        fields = msgspec.convert(read_mapping(path), _FileFields)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path} is no calibration: {error}; make one with 'cropzoom calibrate'") from None
     numbers = [v for row in fields.homography or () for v in row] + [fields.residual_cm or 0.0]

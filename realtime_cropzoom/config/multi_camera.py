@@ -26,7 +26,7 @@ from realtime_cropzoom.config.resolve import resolve
 from realtime_cropzoom.config.settings import CAMERAS, Settings
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.endpoints import parse_tcp
-from realtime_cropzoom.yaml_file import read_config
+from realtime_cropzoom.yaml_file import read_mapping
 
 STOP_TOGETHER = "stop_together"
 _ENDPOINTS = ("publish", "publish_latest", "publish_echo")
@@ -67,7 +67,7 @@ def load_cameras(flags: Mapping[str, Any], config: Path) -> Cameras | None:
     Flags and the environment are for all of them. A camera's endpoints are those it gives, else
     the common ones with 2 added to the port for each camera before it.
     """
-    content = read_config(config)
+    content = read_mapping(config)
     if CAMERAS not in content:
         return None
     given, together = content.pop(CAMERAS), content.pop(STOP_TOGETHER, False)

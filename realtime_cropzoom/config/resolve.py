@@ -13,7 +13,7 @@ from pydantic_settings import EnvSettingsSource
 from realtime_cropzoom.config.group import ENV_PREFIX
 from realtime_cropzoom.config.settings import CAMERAS, Settings
 from realtime_cropzoom.errors import ConfigError, did_you_mean, shorten
-from realtime_cropzoom.yaml_file import read_config
+from realtime_cropzoom.yaml_file import read_mapping
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
@@ -26,7 +26,7 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
     Raises:
         ConfigError: if a setting is wrong or the file describes several cameras; one line per error.
     """
-    from_file = {} if config is None else read_config(config)
+    from_file = {} if config is None else read_mapping(config)
     if CAMERAS in from_file:
         raise ConfigError(f"{config} is about several cameras, and this takes one; 'cropzoom run --config' runs them")
     return resolve(flags or {}, from_file, config)

@@ -11,7 +11,7 @@ from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError, ModelError
 from realtime_cropzoom.files.paths import is_file, is_there, user_path
 from realtime_cropzoom.offline.train_split import split_frames
-from realtime_cropzoom.yaml_file import read_yaml
+from realtime_cropzoom.yaml_file import read_mapping
 
 _READ = {
     *("data.data_dir", "data.csv_file", "eval.confidence_thresh_for_vid"),
@@ -41,13 +41,11 @@ class ModelDirectory:
                 "(cropzoom pipeline takes a bare .onnx)"
             )
         try:
-            config = read_yaml(path / "config.yaml")
+            config = read_mapping(path / "config.yaml", "the sections of a Lightning Pose config", unique_keys=False)
         except ConfigError as error:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 raise ModelError(f"{path} has no config.yaml; expected a Lightning Pose model directory") from error
             raise ModelError(str(error)) from error
-        if not isinstance(config, dict):
-            raise ModelError(f"{path / 'config.yaml'} holds no sections; expected a Lightning Pose config")
         for override in overrides:
             apply_override(config, override, lambda parts: ".".join(parts) in _READ)
         return cls(path, config)

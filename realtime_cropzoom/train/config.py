@@ -31,7 +31,7 @@ from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.train.dataset import CROPPED_IMAGES, train_on_crops
 from realtime_cropzoom.train.litpose_only import refuse_litpose_only
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, GRID
-from realtime_cropzoom.yaml_file import read_yaml
+from realtime_cropzoom.yaml_file import read_mapping
 
 
 def _only(csv_file: Any) -> Any:
@@ -204,12 +204,9 @@ def load_config(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = read_yaml(path)
+        return read_mapping(path, "the sections of a Lightning Pose config.yaml", unique_keys=False)
     except ConfigError as error:
         raise ConfigError(f"cannot read the training configuration {path}: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} holds no sections; expected a Lightning Pose config.yaml")
-    return tree
 
 
 def _checked(tree: dict[str, Any], path: Path) -> TrainConfig:

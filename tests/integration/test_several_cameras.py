@@ -143,7 +143,7 @@ def side(**settings: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "flags", "says"),
     [
-        pytest.param("cameras:\n  top: {source: a}\n  top: {source: b}\n", {}, "line 3: top is there twice", id="name"),
+        pytest.param("cameras:\n  top: {source: a}\n  top: {source: b}\n", {}, "line 3: top occurs twice", id="name"),
         pytest.param({"cameras": {"top": {"source": "a"}, "Top": {"source": "b"}}}, {}, "share a folder", id="case"),
         pytest.param(side(source="a.mp4"), {}, "top and side have the same source", id="one source twice"),
         pytest.param(

@@ -22,7 +22,7 @@ from realtime_cropzoom.trigger.rules.schema import (
     Window,
 )
 from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explained, located
-from realtime_cropzoom.yaml_file import read_config
+from realtime_cropzoom.yaml_file import read_mapping
 
 _MOST_SHOWN = 20
 """Lines of mistakes: each takes a look at the file, and nobody reads more of them."""
@@ -206,7 +206,7 @@ class Rules(Strict):
 def load_rules(path: Path) -> Rules:
     """Read a rules file. Raises ConfigError with a line for each thing that is wrong, and where it is."""
     try:
-        return parse_rules(read_config(path))
+        return parse_rules(read_mapping(path))
     except RulesError as error:
         lines = [located(path, place, text) for place, text in error.problems[:_MOST_SHOWN]]
         if (more := len(error.problems) - len(lines)) > 0:

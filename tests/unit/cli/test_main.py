@@ -125,7 +125,7 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
     "camera with a slash": (lambda c: [ARENA, "--camera", "a/b"], "camera: given 'a/b'"),
     "typo in the config": (lambda c: [ARENA, "--config", config_file(c.folder, "crop_sise: 64\n")], "crop_sise"),
     "config that is a list": (lambda c: [ARENA, "--config", config_file(c.folder, "- 64\n")], "list"),
-    "config that is no YAML": (lambda c: [ARENA, "--config", config_file(c.folder, "a: [\n")], "is no YAML"),
+    "config that is not YAML": (lambda c: [ARENA, "--config", config_file(c.folder, "a: [\n")], "is not YAML"),
     "missing config": (
         lambda c: [ARENA, "--config", c.folder / "none.yaml"],
         "cannot read .*none.yaml",

@@ -96,7 +96,7 @@ def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None
     [
         pytest.param("- crop_size\n- 240\n", "holds a list", id="a list"),
         pytest.param("crop_size\n", "holds a str", id="a word"),
-        pytest.param("crop_size: [240\n", "is no YAML", id="not YAML"),
+        pytest.param("crop_size: [240\n", "is not YAML", id="not YAML"),
         pytest.param(
             "240: crop_size\n",
             "240",

@@ -137,9 +137,9 @@ def test_a_wrong_rule_gets_one_line(tmp_path: Path, rule: str, said: str) -> Non
             HEAD.replace("laser", "la ser") + "  r: {when: {state: tracking}, fire: laser, hold: true}",
             "a name has up to 60 letters",
         ),
-        ("a: &a [*a]\n", "what it is itself in"),
-        ("a: [\n", "is no YAML"),
-        (HEAD + "  r: {when: {state: tracking}, fire: laser, hold: true}\n  r: {}", "line 7: r is there twice"),
+        ("a: &a [*a]\n", "contains itself"),
+        ("a: [\n", "is not YAML"),
+        (HEAD + "  r: {when: {state: tracking}, fire: laser, hold: true}\n  r: {}", "line 7: r occurs twice"),
     ],
 )
 def test_a_wrong_file_never_ends_in_a_traceback(tmp_path: Path, text: str, said: str) -> None:
