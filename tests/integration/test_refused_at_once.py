@@ -389,6 +389,6 @@ def test_what_is_no_likelihood_fires_nothing(likelihood: float, fires: bool, whe
     """Sums of 32-bit numbers come out a little over 1; nothing else may."""
     for least in (0.6, 0.0) if not math.isnan(likelihood) or "likelihood" in when else (0.6,):
         engine = build_engine(one_rule(when, filter=filtered, min_likelihood=least), 1, None)
-        engine.take(Command(Order.ARM, START_NS, "test"))
+        engine.take(Command(START_NS, Order.ARM, "test"))
         decisions = engine.take(received(pose(0, 10, {"snout": (320, 240, likelihood)})))
         assert (Verdict.FIRED in [d.verdict for d in decisions]) is fires
