@@ -288,7 +288,14 @@ def _sentence(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("|", "\\|")
+    """Return a text as a cell of a table; a page that it names becomes a link."""
+    text = re.sub(r"\s+", " ", text).replace("|", "\\|")
+    return re.sub(r"docs/([\w-]+)/([\w-]+)\.md", _link, text)
+
+
+def _link(page: re.Match[str]) -> str:
+    folder = "" if page[1] == REFERENCE.name else f"../{page[1]}/"
+    return f"[{page[2].replace('-', ' ')}]({folder}{page[2]}.md)"
 
 
 def main() -> None:
