@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import Frame, FrameMeta
@@ -43,7 +43,7 @@ class FrameReader:
         """Open ``source`` (a video file, or synthetic:arena). Raises SourceError."""
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(_MAX_QUEUED)
         self._stop = threading.Event()
-        self._opened = threading.Event()
+        self._opened = Started(SourceError, "is the disk there?")
         self._begin = threading.Event()
         self._first = 0
         self._info: SourceInfo | None = None
@@ -53,14 +53,7 @@ class FrameReader:
         """The frame times, ns, of those left out at the beginning."""
         self._thread = threading.Thread(target=self._read, args=(source,), name="cropzoom-decode", daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + _OPEN_TIMEOUT_S
-        while not self._opened.wait(_POLL_S):
-            if time.monotonic() > deadline:
-                raise SourceError(f"{source} was not open within {_OPEN_TIMEOUT_S:g} s; is the disk there?")
-        if self._info is None:
-            error = self._queue.get()
-            assert isinstance(error, BaseException)
-            raise error
+        self._opened.wait(source, _OPEN_TIMEOUT_S)
 
     @property
     def info(self) -> SourceInfo:
@@ -101,12 +94,11 @@ class FrameReader:
         try:
             source = open_source(name)
         except BaseException as error:
-            self._queue.put(error)
-            self._opened.set()
+            self._opened.fail(error)
             return
         try:
             self._info = source.info
-            self._opened.set()
+            self._opened.ready()
             self._begin.wait()
             ended: list[str] = []
             for index, captured in enumerate(source.frames()):

@@ -148,7 +148,7 @@ def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.Monk
     try:
         with pytest.raises(SourceError, match="the source was not ready within 0 s; is the camera plugged in"):
             capture.wait_open()
-        with pytest.raises(SourceError, match=r"clip\.mp4 was not open within 0 s"):
+        with pytest.raises(SourceError, match=r"clip\.mp4 was not ready within 0 s"):
             FrameReader("clip.mp4")
     finally:
         let_go.set()
