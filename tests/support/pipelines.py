@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import av
 import numpy as np
 import onnx
 import pandas as pd
@@ -29,7 +30,7 @@ from realtime_cropzoom.errors import FLAG
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
-from realtime_cropzoom.types import Float32, UInt8
+from realtime_cropzoom.types import Box, Float32, UInt8
 from support.films import Footage
 from support.models import onnx_model
 
@@ -226,6 +227,10 @@ class Files:
         summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return summary
 
+    def boxes(self) -> list[Box]:
+        """The boxes of all frames, each of which must have one."""
+        return [Box(*map(int, row)) for row in self.bbox[["x", "y", "w", "h"]].to_numpy()]
+
     def keypoint(self, name: str) -> Any:
         """(n, 2) of one keypoint."""
         scorer = self.pose.columns[0][0]
@@ -322,3 +327,26 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def write_video(path: Path, film: Film, codec: str = "mpeg4", file_format: str | None = None) -> Path:
+    """Encode a film and return the path of the video."""
+    with av.open(str(path), "w", format=file_format) as container:
+        stream = container.add_stream(codec, rate=round(film.info.fps or 30))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height = film.info.width, film.info.height
+        stream.pix_fmt = "yuv420p"
+        for index in range(film.info.frame_count or 0):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(film.draw(index), format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def fail_at(call: int, text: str) -> Callable[[int], None]:
+    """Return a function for ``hold_models`` that makes a model raise an error in the given call."""
+
+    def hold(k: int) -> None:
+        if k == call:
+            raise RuntimeError(text)
+
+    return hold

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from realtime_cropzoom.errors import SinkError, SourceError
-from realtime_cropzoom.offline.frame_reader import FrameReader
-from realtime_cropzoom.pipeline.capture import CaptureStage
-from realtime_cropzoom.pipeline.source_reader import CaptureOptions
-from realtime_cropzoom.runtime.started import Started
-from realtime_cropzoom.runtime.worker import RunControl
-from realtime_cropzoom.sources.base import Source
 
 RULES = """
 endpoint: tcp://127.0.0.1:1
@@ -68,54 +58,6 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     assert done.stdout == f"{most}\n", done.stderr
 
 
-def in_a_thread(started: Started, work: Callable[[], None]) -> None:
-    def run() -> None:
-        with started.reporting():
-            work()
-
-    threading.Thread(target=run).start()
-
-
-def fail() -> None:
-    raise OSError("no device")
-
-
-def test_who_is_ready_is_waited_for() -> None:
-    started = Started()
-    in_a_thread(started, started.ready)
-    started.wait("it")
-
-
-@pytest.mark.parametrize(
-    ("work", "error", "says"), [(fail, OSError, "no device"), (lambda: None, SinkError, "ended before it was ready")]
-)
-def test_a_thread_that_ends_before_ends_the_wait(work: Callable[[], None], error: type[Exception], says: str) -> None:
-    started = Started()
-    in_a_thread(started, work)
-    with pytest.raises(error, match=says):
-        started.wait("it")
-
-
-def test_the_wait_has_a_limit_and_can_be_stopped() -> None:
-    with pytest.raises(SinkError, match=r"the camera was not ready within 0 s"):
-        Started().wait("the camera", 0)
-    with pytest.raises(SinkError, match="stopped before the camera was ready"):
-        Started().wait("the camera", stopped=lambda: True)
-
-
-def test_what_goes_wrong_later_is_not_the_starts() -> None:
-    started = Started()
-
-    def work() -> None:
-        with started.reporting():
-            started.ready()
-            fail()
-
-    with pytest.raises(OSError, match="no device"):
-        work()
-    started.wait("it")
-
-
 @pytest.mark.parametrize("command", [("listen", "tcp://127.0.0.1:9"), ("check", "synthetic:arena")])
 def test_every_command_looks_first(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = with_files(20, *command, cwd=tmp_path)
@@ -131,25 +73,3 @@ def test_a_subscriber_in_a_script_says_it_too(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)),
     )  # fmt: skip
     assert "ConfigError: open files: this process may have 12" in done.stderr
-
-
-def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    let_go = threading.Event()
-
-    def hang(*_: object) -> Source:
-        let_go.wait(60)
-        raise SourceError("late")
-
-    monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPEN_TIMEOUT_S", 0.0)
-    monkeypatch.setattr("realtime_cropzoom.offline.frame_reader._OPENS_WITHIN_S", 0.0)
-    monkeypatch.setattr("realtime_cropzoom.offline.frame_reader.open_source", hang)
-    capture = CaptureStage(hang, RunControl(), CaptureOptions(realtime=True))
-    capture.start()
-    try:
-        with pytest.raises(SourceError, match="the source was not ready within 0 s; is the camera plugged in"):
-            capture.wait_open()
-        with pytest.raises(SourceError, match=r"clip\.mp4 was not ready within 0 s"):
-            FrameReader("clip.mp4")
-    finally:
-        let_go.set()
-        capture.join(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -11,11 +12,12 @@ from support.flaky_source import FlakySource
 from support.pipelines import LONG_S, wait_for
 
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.offline.frame_reader import FrameReader
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.runtime.ring import EndOfStream, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
-from realtime_cropzoom.sources.base import CapturedFrame
+from realtime_cropzoom.sources.base import CapturedFrame, Source
 from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
 from realtime_cropzoom.types import UInt8
 
@@ -77,3 +79,25 @@ def test_a_source_that_is_given_up_before_the_ring_exists_ends_the_readers() -> 
     with pytest.raises(EndOfStream):
         reader.take(1.0)
     assert "giving up" in str(control.error)
+
+
+def test_a_source_that_hangs_while_it_opens_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+
+    def hang(*_: object) -> Source:
+        let_go.wait(60)
+        raise SourceError("late")
+
+    monkeypatch.setattr("realtime_cropzoom.pipeline.capture._OPEN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.offline.frame_reader._OPEN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("realtime_cropzoom.offline.frame_reader.open_source", hang)
+    capture = CaptureStage(hang, RunControl(), CaptureOptions(realtime=True))
+    capture.start()
+    try:
+        with pytest.raises(SourceError, match="the source was not ready within 0 s; is the camera plugged in"):
+            capture.wait_open()
+        with pytest.raises(SourceError, match=r"clip\.mp4 was not ready within 0 s"):
+            FrameReader("clip.mp4")
+    finally:
+        let_go.set()
+        capture.join(10)

@@ -6,11 +6,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from support.live_film import Camera, Segment, listen
-from support.pipelines import ANY_PORT, Files, Film, at_least, hold_models, make_settings, run_to_end
+from support.pipelines import Film, at_least, hold_models, make_settings, run_to_end
 
 from realtime_cropzoom.pipeline.lag import LagWatch
-from realtime_cropzoom.pipeline.report import TOO_SLOW, frames_to_come, report
+from realtime_cropzoom.pipeline.report import TOO_SLOW, report
 
 S = 1_000_000_000
 
@@ -44,19 +43,3 @@ def test_a_run_that_falls_behind_says_so_and_its_report_too(
     (line,) = (line for line in report(summary).splitlines() if line.startswith("WARNING: "))
     assert f"{summary['counts']['skipped']} of 210 frames were skipped, and poses were " in line
     assert line.endswith(TOO_SLOW)
-
-
-def test_progress_counts_up_to_the_frames_that_will_come() -> None:
-    assert [frames_to_come(150, 100), frames_to_come(150, 200), frames_to_come(None, 100)] == [100, 150, 100]
-    assert frames_to_come(None, None) is None
-
-
-def test_frames_that_were_old_when_they_came_are_not_called_lost(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, frames=20)
-    run = listen(settings, Camera(Segment(20, lost={3: 2}, stale={5: 7})))
-    assert (run.statuses[-1].lost, run.statuses[-1].stale) == (2, 7)
-    summary = Files(run.folder).summary
-    assert (summary["lost"], summary["stale"]) == (2, 7)
-    said = report(summary)
-    assert "2 frames were lost on the way from the camera" in said
-    assert "7 frames were old when they came, as after a start or a break, and were left out" in said

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from support.pipelines import (
@@ -19,14 +17,15 @@ from support.pipelines import (
     check_complete,
     cropzoom,
     cropzoom_threads,
+    fail_at,
     hold_models,
     make_settings,
     model_flags,
     run_to_end,
     tiny_models,
+    write_video,
 )
 
-from realtime_cropzoom import track
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, ScheduleError, SourceError, StageError
@@ -101,7 +100,8 @@ def test_what_the_pose_stage_cannot_do_in_time_is_skipped_and_counted(dropping: 
 def test_every_message_accounts_for_every_frame(dropping: LiveRun) -> None:
     assert dropping.poses
     assert dropping.statuses
-    for message in (*dropping.poses, *dropping.statuses, dropping.end):
+    messages: list[PoseMessage | StatusMessage | EndMessage] = [*dropping.poses, *dropping.statuses, dropping.end]
+    for message in messages:
         counts = message.counts
         assert counts.captured == counts.processed + counts.skipped + counts.failed
     for pose in dropping.poses:
@@ -272,14 +272,14 @@ def test_lockstep_gives_the_detection_of_every_nth_frame(tmp_path: Path, every: 
 
 
 def test_lockstep_drops_nothing_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hold_models(monkeypatch, pose=lambda k: threading.Event().wait(0.005), detector=lambda k: None)
+    hold_models(monkeypatch, pose=at_least(0.005), detector=lambda k: None)
     settings = make_settings(tmp_path, pace="fast", max_lag=0, detector_every=3)
     first, second = (run_to_end(settings, Film(60, 1000)) for _ in range(2))
     assert first.folder != second.folder
     for pipeline in (first, second):
         assert outcomes(check_complete(pipeline.folder)) == ["processed"] * 60
     for suffix in ("", "_bbox"):
-        texts = [(p.folder / f"film{suffix}.csv").read_bytes() for p in (first, second)]
+        texts = [(check_complete(p.folder).folder / f"film{suffix}.csv").read_bytes() for p in (first, second)]
         assert texts[0] == texts[1]
 
 
@@ -289,7 +289,7 @@ def test_nobody_waits_for_a_detector_that_has_ended(tmp_path: Path, monkeypatch:
     pipeline.start()
     with pytest.raises(StageError, match="frame 0 waits for a detection, but the detector has ended without it"):
         pipeline.join()
-    check_complete(pipeline.folder)  # type: ignore[arg-type]
+    check_complete(pipeline.folder)
 
 
 @pytest.mark.parametrize("edge", ["pad", "clamp"])
@@ -321,18 +321,6 @@ def test_not_a_number_fails_the_frame_and_not_the_run(tmp_path: Path) -> None:
     assert files.pose.isna().all(axis=1).tolist() == [i in (20, 21) for i in range(40)]
     assert files.summary["counts"]["failed"] == 2
     assert any("2 frames failed" in problem for problem in files.summary["problems"])
-
-
-def write_video(path: Path, film: Film, codec: str = "mpeg4", file_format: str | None = None) -> Path:
-    """Encode a film as it is."""
-    with av.open(str(path), "w", format=file_format) as container:
-        stream = container.add_stream(codec, rate=round(film.info.fps or 30))
-        stream.width, stream.height = film.info.width, film.info.height
-        stream.pix_fmt = "yuv420p"
-        for index in range(film.info.frame_count or 0):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(film.draw(index), format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
 
 
 def test_frames_that_failed_make_the_exit_code_3(tmp_path: Path) -> None:
@@ -387,20 +375,12 @@ def test_a_source_that_breaks_ends_the_run_with_its_error(tmp_path: Path) -> Non
     assert outcomes(check_complete(pipeline.folder)) == ["processed"] * 12
 
 
-def break_at(call: int, text: str) -> Callable[[int], None]:
-    def hold(k: int) -> None:
-        if k == call:
-            raise RuntimeError(text)
-
-    return hold
-
-
 @pytest.mark.parametrize("role", ["pose", "detector"])
 @pytest.mark.parametrize("pace", ["fast", "realtime"])
 def test_a_stage_that_raises_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, pace: str
 ) -> None:
-    hold_models(monkeypatch, **{role: break_at(5, "out of order")})
+    hold_models(monkeypatch, **{role: fail_at(5, "out of order")})
     pipeline = Pipeline(make_settings(tmp_path, pace=pace), lambda: Film(10_000, 60))
     pipeline.start()
     stage = {"pose": "pose", "detector": "detect"}[role]
@@ -457,49 +437,3 @@ def test_a_run_that_is_stopped_says_so(tmp_path: Path) -> None:
 def test_a_pipeline_without_a_source_is_refused() -> None:
     with pytest.raises(ConfigError, match="no source"):
         Pipeline(Settings())
-
-
-@pytest.fixture
-def film_settings(tmp_path: Path) -> dict[str, object]:
-    """What ``track`` takes, for a real video."""
-    video = write_video(tmp_path / "film.mp4", Film(40, 60))
-    return {"source": str(video), "out": tmp_path / "sessions", "crop_size": 64, **tiny_models(tmp_path / "models")}
-
-
-def test_track_yields_every_processed_frame(film_settings: dict[str, object]) -> None:
-    messages = list(track(**film_settings, pace="fast"))  # type: ignore[arg-type]
-    assert [m.frame for m in messages] == [m.seq for m in messages] == list(range(40))
-    truth = np.array([Film().footage.blob_at(i) for i in range(40)])
-    found = np.array([m.keypoints["middle"][:2] for m in messages], float)
-    assert np.abs(found - truth).max() < NEAR_PX
-    assert not cropzoom_threads()
-
-
-@pytest.mark.parametrize("pace", ["fast", "realtime"])
-def test_a_loop_left_early_closes_everything(film_settings: dict[str, object], pace: str, tmp_path: Path) -> None:
-    messages = track(**film_settings, pace=pace)  # type: ignore[arg-type]
-    for message in messages:
-        if message.frame >= 5:
-            break
-    messages.close()  # type: ignore[attr-defined]
-    assert not cropzoom_threads()
-    (folder,) = (tmp_path / "sessions").iterdir()
-    check_complete(folder)
-
-
-def test_a_script_that_raises_in_the_loop_closes_everything(film_settings: dict[str, object]) -> None:
-    def script() -> None:
-        for message in track(**film_settings, pace="fast"):  # type: ignore[arg-type]
-            assert message.frame < 3, "enough"
-
-    with pytest.raises(AssertionError, match="enough") as caught:
-        script()
-    del caught
-    assert not cropzoom_threads()
-
-
-def test_track_raises_what_ended_the_run(film_settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    hold_models(monkeypatch, pose=break_at(5, "out of order"))
-    with pytest.raises(StageError, match="out of order"):
-        list(track(**film_settings, pace="fast"))  # type: ignore[arg-type]
-    assert not cropzoom_threads()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import pytest
 from support.pipelines import ANY_PORT, Film, check_complete, make_settings, wait_for
 
 from realtime_cropzoom.errors import CropzoomError, StateError
 from realtime_cropzoom.pipeline.pipeline import Pipeline, RunState
-from realtime_cropzoom.runtime.tuning import tune
 
 ENDLESS = 10**6
 
@@ -129,65 +125,3 @@ def test_a_fork_cannot_end_the_run_of_its_parent(pipeline: Pipeline) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
     seen = captured(pipeline)
     wait_for(lambda: captured(pipeline) > seen, "more frames")
-
-
-def tuned_now() -> tuple[float, int, bool]:
-    return round(sys.getswitchinterval(), 4), cv2.getNumThreads(), gc.get_freeze_count() > 0
-
-
-@pytest.fixture
-def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[float, int, bool]]:
-    """How the process is before; the test must leave it so. The collector is the real one here."""
-    monkeypatch.setattr("realtime_cropzoom.runtime.tuning.gc", gc)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(3)
-    before = tuned_now()
-    yield before
-    assert tuned_now() == before
-    cv2.setNumThreads(threads)
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first in, first out", "first in, last out"])
-def test_two_runs_in_one_process_leave_it_as_it_was(tmp_path: Path, untuned: object, order: tuple[int, int]) -> None:
-    runs = [Pipeline(make_settings(tmp_path / str(n)), lambda: Film(ENDLESS)) for n in range(2)]
-    for run in runs:
-        run.start()
-    both = tuned_now()
-    assert both != untuned
-    for which, after in zip(order, (both, untuned), strict=True):
-        runs[which].stop()
-        runs[which].join()
-        assert tuned_now() == after
-
-
-def test_a_run_that_was_refused_leaves_the_process_as_it_was(tmp_path: Path, untuned: object) -> None:
-    with pytest.raises(CropzoomError):
-        Pipeline(make_settings(tmp_path, pose=tmp_path / "none"), lambda: Film(ENDLESS)).start()
-    assert tuned_now() == untuned
-
-
-@pytest.mark.usefixtures("untuned")
-def test_what_ends_twice_counts_once() -> None:
-    first, second = tune(), tune()
-    first()
-    first()
-    assert cv2.getNumThreads() == 1
-    second()
-
-
-def test_what_a_script_sets_meanwhile_stays() -> None:
-    before = sys.getswitchinterval()
-    end = tune()
-    sys.setswitchinterval(0.002)
-    end()
-    assert round(sys.getswitchinterval(), 4) == 0.002
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("untuned")
-def test_what_a_script_has_frozen_stays_frozen() -> None:
-    gc.freeze()
-    frozen = gc.get_freeze_count()
-    tune()()
-    assert gc.get_freeze_count() == pytest.approx(frozen, rel=0.1)
-    gc.unfreeze()

@@ -91,7 +91,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
         pause.before(index)
 
     settings = make_settings(folder, publish=ANY_PORT, publish_latest=ANY_PORT, camera="top.1", max_lag=FRAMES)
-    parts, latest_parts = [], []
+    parts, latest_parts = list[list[bytes]](), list[list[bytes]]()
     with zmq.Context() as context, Pipeline(settings, lambda: Film(FRAMES, 60, before=before)) as pipeline:
         raw, latest = context.socket(zmq.SUB), context.socket(zmq.SUB)
         latest.set(zmq.CONFLATE, 1)

@@ -32,10 +32,8 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.messaging.message import PoseMessage, encode
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.pipeline.startup_messages import model_notes
 from realtime_cropzoom.types import Box, Keypoints
 
 CONTEXT = "heatmap_mhcrnn"
@@ -166,7 +164,7 @@ def test_two_context_models_in_lockstep(tmp_path: Path, frames: int, every: int)
     files = check_complete(run_to_end(settings, film).folder)
     assert outcomes(files) == ["processed"] * frames
     assert files.bbox["box_frame"].tolist() == [i - i % every for i in range(frames)]
-    assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, every)
+    assert files.boxes() == detected_boxes(film, settings, every)
     assert_as_in_a_plain_loop(files, film, settings)
 
 
@@ -181,7 +179,7 @@ def test_only_the_detections_that_are_wanted_are_asked_for(
     settings = context_settings(tmp_path, pace="fast", detector_every=4)
     files = check_complete(run_to_end(settings, film).folder)
     assert len(calls) == files.summary["detector"]["detections"] == 10
-    assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, 4)
+    assert files.boxes() == detected_boxes(film, settings, 4)
 
 
 @dataclass
@@ -334,7 +332,7 @@ def test_both_models_of_any_kind(
     settings = make_settings(tmp_path, pace="fast", detector_every=2, **models)
     files = check_complete(run_to_end(settings, film).folder)
     assert_as_in_a_plain_loop(files, film, settings)
-    assert [Box(r.x, r.y, r.w, r.h) for r in files.bbox.itertuples()] == detected_boxes(film, settings, 2)
+    assert files.boxes() == detected_boxes(film, settings, 2)
     truth = np.array([film.footage.blob_at(i) for i in range(2, 10)])
     assert np.abs(files.keypoint("middle")[2:10] - truth).max() < NEAR_PX + (1 << levels)
 
@@ -348,7 +346,7 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
     files = check_complete(pipeline.folder)
     assert outcomes(files) == ["processed"] * 8
     assert {row[3] for row in files.rows("")[3:]} == {"NaN"}
-    assert files.pose.xs("likelihood", axis=1, level=2).isna().all(axis=None)
+    assert files.pose.xs("likelihood", axis=1, level=2).isna().to_numpy().all()
     listener = Listener("here")
     for message in poses:
         x, y, likelihood = message.keypoints["middle"]
@@ -373,50 +371,3 @@ def test_listen_shows_what_speaks_against_a_pose() -> None:
         assert len(head) < 80
         assert listener.goodbye(subscriber).startswith("2 poses received, implausible 1, missed ")
         assert listener.summary(subscriber)["implausible"] == 1
-
-
-def said(folder: Path, kinds: dict[str, str], fps: float | None, **chosen: Any) -> list[str]:
-    """What is said of the models beyond their names, sizes and keypoints."""
-    settings = make_settings(folder, **tiny_models(folder, **kinds), **chosen)  # type: ignore[arg-type]
-    models: list[tuple[Role, Model]] = [
-        ("pose", Model(Path(settings.pose), "pose")),
-        ("detector", Model(Path(settings.detector), "detector")),
-    ]
-    return [note for role, model in models for note in model_notes(role, model, settings, fps)[1:]]
-
-
-@pytest.mark.parametrize(
-    ("fps", "pose_ms", "detector_ms"),
-    [
-        pytest.param(60, ", at least 33 ms at 60 fps", ", at least 67 ms at 30 fps", id="faster than the detector"),
-        pytest.param(20, ", at least 100 ms at 20 fps", ", at least 100 ms at 20 fps", id="slower than the detector"),
-        pytest.param(None, "", ", at least 67 ms at 30 fps", id="a rate that nobody knows"),
-    ],
-)
-def test_how_late_a_context_model_is_is_said_at_the_start(
-    tmp_path: Path, fps: float | None, pose_ms: str, detector_ms: str
-) -> None:
-    kinds = {"pose": CONTEXT, "detector": CONTEXT}
-    assert said(tmp_path, kinds, fps) == [
-        f"the pose model is a context model: its poses come 2 frames late{pose_ms}",
-        f"the detector model is a context model: its boxes come 2 detections late{detector_ms}",
-    ]
-    assert said(tmp_path, kinds, fps, pace="fast") == [], "in lockstep every stage waits, and nothing is late"
-
-
-def test_that_regression_models_know_no_likelihood_is_said_at_the_start(tmp_path: Path) -> None:
-    pose, detector = said(tmp_path, {"pose": "regression", "detector": "regression"}, 60)
-    assert pose == "the pose model is a regression model and has no likelihood: it is null in messages and NaN in files"
-    assert detector.endswith("has no likelihood: min_likelihood does not apply to it")
-
-
-def test_the_notes_of_a_run_are_those_of_its_two_models(tmp_path: Path) -> None:
-    notes = run_to_end(context_settings(tmp_path, frames=2), Film(3, 60)).notes
-    assert [note.split(":")[0] for note in notes] == [
-        "pose model", "the pose model is a context model", "detector model", "the detector model is a context model",
-    ]  # fmt: skip
-    assert "33 ms at 60 fps" in notes[1]
-
-
-def test_heatmap_models_need_no_words(tmp_path: Path) -> None:
-    assert said(tmp_path, {}, 60) == []
