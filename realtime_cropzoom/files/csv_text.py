@@ -233,7 +233,7 @@ def to_numbers(
         cell = str(chosen.iloc[row, column])
         hint = ", with a point as decimal mark" if _DECIMAL_COMMA.fullmatch(cell) else ", or an empty cell"
         raise DataError(
-            f"{path} has a coordinate that is no number: {cell!r} for {names[column]} of {index[row]}; "
+            f"{path} has a coordinate that is not a number: {cell!r} for {names[column]} of {index[row]}; "
             f"expected a number{hint}"
         )
     return values

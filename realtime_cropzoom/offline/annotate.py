@@ -1,4 +1,4 @@
-"""Predictions drawn into videos and images, for a person to look at."""
+"""Labelled videos and images: draws predicted keypoints, and labels if there are any."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from realtime_cropzoom.sessions.dlc_csv import iter_frame_predictions, read_head
 from realtime_cropzoom.types import Float32, Float64, Keypoints, UInt8
 
 _MIN_DRAWN_WIDTH = 400
-"""Pictures narrower than this are drawn at a multiple of their size, so that dots and names can be told apart."""
+"""Minimum width (pixels). A narrower picture is enlarged by a whole factor, so that dots do not cover each other."""
 
 
 class Drawing:
-    """Keypoints drawn into pictures of one size, and their names in a strip below, where they hide nothing."""
+    """Draws keypoints into pictures of one size, with their names in a strip below the picture."""
 
     def __init__(self, size: tuple[int, int], names: Sequence[str], shown_above: float) -> None:
-        """``size`` is the (W, H) of the pictures."""
+        """Prepare the strip.
+
+        Args:
+            size: (W, H) of the pictures (pixels).
+            names: The K keypoint names.
+            shown_above: Maximum likelihood of a keypoint that is drawn hollow.
+        """
         self._scale = max(1, -(-_MIN_DRAWN_WIDTH // size[0]))
         self._shown_above = shown_above
         self._colours = palette(len(names))
@@ -33,7 +39,7 @@ class Drawing:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(W, H) of what comes out."""
+        """(W, H) of the drawn pictures, with the strip."""
         return self._strip.shape[1], self._height + self._strip.shape[0]
 
     def draw(
@@ -44,9 +50,17 @@ class Drawing:
         text: str,
         labels: Float64 | None = None,
     ) -> UInt8:
-        """Return the picture with a dot a keypoint, hollow where the model is not sure, and a cross a label.
+        """Return the picture with a dot for each keypoint and a cross for each label.
 
-        A likelihood that is no number, as a regression model has it, counts as sure.
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            xy: (K, 2) keypoints (pixels of ``image``). A keypoint of NaN is not drawn.
+            likelihood: (K,). A dot is hollow up to ``shown_above``. NaN, as of a regression model, gives a filled dot.
+            text: The line in the strip.
+            labels: (K, 2) labels (pixels of ``image``); None draws no crosses.
+
+        Returns:
+            uint8, RGB, of ``size``.
         """
         picture = cv2.resize(image, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_CUBIC)
         if labels is not None:
@@ -66,9 +80,17 @@ class Drawing:
 
 
 def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: float) -> None:
-    """Write a video with its keypoints drawn in, as far as there are predictions.
+    """Write a video with its keypoints. It ends with the last frame that has predictions.
 
-    Raises SourceError, DataError or SinkError.
+    Args:
+        source: The video, or a synthetic source.
+        predictions: File of its predictions.
+        labelled: The video to write.
+        shown_above: Maximum likelihood of a keypoint that is drawn hollow.
+
+    Raises:
+        SourceError, DataError: if the video or the predictions cannot be read.
+        SinkError: if the labelled video cannot be written.
     """
     names = read_header(predictions).keypoint_names
     rows = (
@@ -93,7 +115,7 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
 def annotate_image(
     image: UInt8, names: Sequence[str], found: Keypoints, labels: Float64 | None, path: Path, shown_above: float
 ) -> None:  # fmt: skip
-    """Write an image with its keypoints as dots and its labels as crosses. Raises SinkError."""
+    """Write an image with its keypoints as dots and its labels as crosses, see ``Drawing.draw``. Raises SinkError."""
     drawing = Drawing((image.shape[1], image.shape[0]), names, shown_above)
     text = "dots: predicted" if labels is None else "dots: predicted, crosses: labelled"
     canvas = drawing.draw(image, found.xy, found.likelihood, text, labels)

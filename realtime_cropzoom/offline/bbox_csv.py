@@ -1,4 +1,4 @@
-"""Box files: ``,x,y,h,w`` and a row a frame or image, as Lightning Pose writes them, or another tracker."""
+"""Box files (``,x,y,h,w``): one row per frame or image, as a run, Lightning Pose or another tracker writes them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _WHAT = "the box file "
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """A box file, checked."""
+    """The boxes of a file, checked."""
 
     path: Path
     index: tuple[str, ...]
     """Frame number or image path of each row; of the boxes of a video, 0 to N - 1 in this order."""
     xyhw: npt.NDArray[np.int64]
-    """(N, 4), a row each: x, y, height, width."""
+    """(N, 4): x, y, height, width of each row (frame pixels)."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -41,45 +41,47 @@ class Boxes:
 
     @property
     def sides(self) -> list[int]:
-        """The larger side of each box."""
+        """The larger side of each box (frame pixels)."""
         return [int(side) for side in self.xyhw[:, 2:].max(axis=1)]
 
     @property
     def sha256(self) -> str:
-        """What tells these boxes from others, however the file spells them."""
+        """SHA-256 of the names and numbers: equal for equal boxes, however the file spells them."""
         return hashlib.sha256("\n".join(self.index).encode() + self.xyhw.tobytes()).hexdigest()
 
     def entry(self) -> dict[str, object]:
-        """Return the boxes as an input, for the note of what is made of them."""
+        """Return the boxes as an input, for the note beside a file that is made of them."""
         return input_entry(self.path, self.sha256)
 
     def check_video(self, video: Path) -> None:
-        """Raise DataError where the boxes were made of another video than ``video`` is now.
+        """Check that the boxes were made from this very video. Boxes of images are found by name and need no check.
 
-        Boxes of images need no such check: they go by the images' names.
+        Raises:
+            DataError: if the note beside the boxes names a video with other content.
         """
-        of = find_input(self.entry(), "predictions", "video")
-        if of is not None and of["sha256"] != fingerprint(video):
+        made_from = find_input(self.entry(), "predictions", "video")
+        if made_from is not None and made_from["sha256"] != fingerprint(video):
             raise DataError(
-                f"{self.path} has the boxes of another {video.name} than {video} is now; "
-                "run predict and create_bbox again, with --overwrite"
+                f"{self.path} has the boxes of another {video.name}: {video} has changed since. "
+                "Run predict and create_bbox again, with --overwrite"
             )
 
     def of_images(self, images: Sequence[str]) -> list[Box]:
-        """Return the box of each image. Raises DataError where the file has none for one, or two."""
+        """Return the box of each image. Raises DataError if an image has no box, or two."""
         rows = {name: row for row, name in enumerate(self.index)}
         if len(rows) < len(self):
             twice = next(name for row, name in enumerate(self.index) if rows[name] != row)
-            raise DataError(f"{self.path} has two boxes for {twice}; expected one row an image")
+            raise DataError(f"{self.path} has two boxes for {twice}; expected one row per image")
         missing = [name for name in images if name not in rows]
         if missing:
             raise DataError(f"{self.path} has no box for {missing[0]} ({len(missing)} of {len(images)} are missing)")
         return [self[rows[name]] for name in images]
 
     def in_frame_order(self) -> Boxes:
-        """Return the boxes of a video, with row i that of frame i.
+        """Return the boxes of a video, sorted so that row i is the box of frame i.
 
-        Raises DataError where a row is about no frame, two are about the same, or a frame has none.
+        Raises:
+            DataError: if a row names no frame, two rows name the same, or a frame has no row.
         """
         frames = parse_frame_numbers(self.path, self.index)
         order = frames.argsort()
@@ -88,25 +90,32 @@ class Boxes:
             missing = int(frames.max()) + 1 - len(frames)
             raise DataError(
                 f"{self.path} has no box for frame {holes[0]} ({missing} frames up to {frames.max()} have none); "
-                "expected a box for every frame, where an animal was not found that of the frame before"
+                "expected a box for every frame; give a frame without an animal the box of the frame before"
             )
         return Boxes(self.path, tuple(map(str, range(len(frames)))), self.xyhw[order])
 
     def check_promised(self, promised: int | None, source: Path) -> None:
-        """Raise DataError where a video whose header counts ``promised`` frames has not one a row.
+        """Check the number of rows against the number of frames in the header of a video.
 
-        A header counts frames that do not decode, or that an edit list leaves out, so that a count that
-        does not fit is made sure of.
+        A header also counts frames that do not decode, or that an edit list leaves out. If its number differs
+        from the number of rows, this decodes and counts the frames.
+
+        Args:
+            promised: Number of frames in the header; None if it has none.
+            source: The video.
+
+        Raises:
+            DataError: if the numbers differ.
         """
         if promised is not None and promised != len(self):
             self.check_length(count_frames(str(source)), source)
 
     def check_length(self, frames: int, source: Path) -> None:
-        """Raise DataError unless there is one row a frame."""
+        """Raise DataError if the number of rows is not the number of frames."""
         if len(self) != frames:
             raise DataError(
-                f"{self.path} has {len(self)} rows, but {source} has {frames} frames; expected one row a frame, "
-                "where an animal was not found the box of the frame before"
+                f"{self.path} has {len(self)} rows, but {source} has {frames} frames; expected one row per frame; "
+                "give a frame without an animal the box of the frame before"
             )
 
     def cropped_size(self) -> tuple[int, int]:
@@ -143,7 +152,7 @@ class BboxRow:
 
 
 def read_boxes(path: Path) -> Boxes:
-    """Read a box file. Raises DataError where it is none, or has a row without a box."""
+    """Read a box file. Raises DataError if it is not a box file, or has a row without a box."""
     rows, _ = first_records(path, 1, _WHAT)
     columns = [name.strip() for name in rows[0]] if rows else []
     table = read_number_rows(path, header_rows=1, index_columns=1, columns=max(0, len(columns) - 1), what=_WHAT)
@@ -167,7 +176,9 @@ def _values(path: Path, index: Sequence[str], table: pd.DataFrame, positions: Se
     try:
         return to_numbers(path, index, table, positions, COLUMNS)
     except DataError as error:
-        raise DataError(str(error).replace("a coordinate that is no number", "a cell that is no number")) from None
+        raise DataError(
+            str(error).replace("a coordinate that is not a number", "a cell that is not a number")
+        ) from None
 
 
 def _check_rows(path: Path, index: Sequence[str], values: npt.NDArray[np.float64]) -> None:
@@ -176,14 +187,14 @@ def _check_rows(path: Path, index: Sequence[str], values: npt.NDArray[np.float64
         row = int(not_numbers.argmax())
         raise DataError(
             f"{path} has no box in row {row} ({index[row]}): {_cells(values[row])}; "
-            "where an animal was not found, give the box of the frame before"
+            "give a frame without an animal the box of the frame before"
         )
     far = (np.abs(values[:, :2]) > MAX_OFFSET).any(axis=1)
     if far.any():
         row = int(far.argmax())
         raise DataError(
             f"{path} has a box at {values[row, 0]:g},{values[row, 1]:g} in row {row} ({index[row]}), "
-            "which is in no picture; expected x and y in pixels"
+            "which is outside any picture; expected x and y in pixels"
         )
     sides = np.minimum(values[:, 2:], MAX_SIDE + 1).astype(np.int64)
     bad = ((sides < 1) | (sides > MAX_SIDE)).any(axis=1)

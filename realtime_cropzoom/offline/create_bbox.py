@@ -1,4 +1,4 @@
-"""``cropzoom create_bbox`` and ``smooth_bbox``: predictions → boxes, as Lightning Pose makes them."""
+"""``cropzoom create_bbox`` and ``smooth_bbox``: boxes from predictions, as Lightning Pose computes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METHODS = ("median",)
 
 @dataclass(frozen=True, slots=True)
 class BoxFlags:
-    """How boxes are to be made, as the command line says it. Raises ConfigError where that makes no sense."""
+    """Flags that say how boxes are made. Raises ConfigError if they contradict each other."""
 
     crop_size: int | None = None
     crop_ratio: float | None = None
@@ -38,16 +38,16 @@ class BoxFlags:
         BoxRule(self.crop_size, self.crop_ratio)
         if self.crop_ratio is not None and self.crop_ratio <= 1:
             raise ConfigError(
-                f"crop_ratio is {self.crop_ratio:g}; expected more than 1, or the box cuts the animal off"
+                f"crop_ratio is {self.crop_ratio:g}; expected more than 1, because a smaller box cuts the animal off"
             )
 
     @property
     def given(self) -> bool:
-        """Whether anything was said."""
+        """Whether the user gave any flag."""
         return self != BoxFlags()
 
     def described(self) -> dict[str, object]:
-        """Return how boxes are made, for a note."""
+        """Return the flags with their defaults, for the note beside the boxes."""
         ratio = DEFAULT_CROP_RATIO if self.crop_size is None and self.crop_ratio is None else self.crop_ratio
         return {
             "crop_size": self.crop_size,
@@ -56,7 +56,12 @@ class BoxFlags:
         }
 
     def rule(self, predictions: Path) -> BoxRule:
-        """Return the rule for the keypoints of these predictions. Raises ConfigError or DataError."""
+        """Return the rule for the keypoints of a prediction file.
+
+        Raises:
+            ConfigError: if an anchor is not among the keypoints.
+            DataError: if the file cannot be read.
+        """
         names = read_header(predictions).keypoint_names
         places, unknown = find_anchors(self.anchor_keypoints, names)
         if unknown:
@@ -66,7 +71,7 @@ class BoxFlags:
 
 @dataclass(frozen=True, slots=True)
 class BoxFiles:
-    """Where predictions and boxes of an input lie."""
+    """Paths of the predictions and boxes of an input."""
 
     predictions: Path
     boxes: Path
@@ -74,7 +79,7 @@ class BoxFiles:
 
 
 def box_files(directory: ModelDirectory, given: Input) -> BoxFiles:
-    """Return where an input's predictions and boxes are."""
+    """Return the paths of an input's predictions and boxes."""
     if isinstance(given, Video):
         stem = given.path.stem
         return BoxFiles(
@@ -86,18 +91,30 @@ def box_files(directory: ModelDirectory, given: Input) -> BoxFiles:
 
 
 def create_bbox(files: BoxFiles, flags: BoxFlags, source: Path, *, overwrite: bool, say: Say) -> None:
-    """Write the box of every row of the predictions of ``source``; of a video, in the order of its frames.
+    """Write the boxes of an input: one row per row of its predictions, or per frame of a video.
 
-    Where no keypoint is a number, the box of the row before counts (the first such rows get the
-    first box there is). Boxes that were made of the same are left as they are. Raises DataError where there is
-    none at all, or there are boxes that were made of something else.
+    A row without any finite keypoint gets the box of the row before, and the first rows get the first box.
+    Existing boxes that were made of the same inputs stay.
+
+    Args:
+        files: Paths of the predictions and the boxes.
+        flags: How boxes are made.
+        source: The input, to check that the predictions are of this very video.
+        overwrite: Whether to replace existing boxes that were made of something else.
+        say: Shows the user a line.
+
+    Raises:
+        DataError: if there are no predictions, none of them has a keypoint, or the existing boxes were made of
+            something else.
+        ConfigError: if an anchor is not among the keypoints.
+        SinkError: if the boxes cannot be written.
     """
     predictions, boxes = files.predictions, files.boxes
     if not predictions.exists():
         raise DataError(f"no predictions at {predictions}; run cropzoom predict first")
     if files.of_video:
-        check_input(predictions, "video", source, "run cropzoom predict again, with --overwrite")
-    flags.rule(predictions)  # refuses names that are no keypoints
+        check_input(predictions, "video", source, "Run cropzoom predict again, with --overwrite")
+    flags.rule(predictions)  # refuses unknown anchors before anything is written
     made_of = {"predictions": input_entry(predictions), **flags.described()}
 
     def fits() -> bool:
@@ -113,7 +130,7 @@ def create_bbox(files: BoxFiles, flags: BoxFlags, source: Path, *, overwrite: bo
 
 
 def _lines(files: BoxFiles, flags: BoxFlags) -> Iterator[str]:
-    """Yield the lines of the box file, once all boxes are known."""
+    """Yield the lines of the box file. Raises DataError if there is no box at all."""
     rule = flags.rule(files.predictions)
     index: list[str] = []
     found: list[Box | None] = []
@@ -123,7 +140,7 @@ def _lines(files: BoxFiles, flags: BoxFlags) -> Iterator[str]:
         found += [_box(row, rule) for row in chunk.xy]
     last = next((box for box in found if box is not None), None)
     if last is None:
-        raise DataError(f"{files.predictions} has no keypoint in any row; there is nothing to make a box of")
+        raise DataError(f"{files.predictions} has no keypoint in any row; a box needs at least one")
     yield f",{','.join(COLUMNS)}\n"
     for name, box in zip(index, found, strict=True):
         last = box or last
@@ -136,7 +153,7 @@ def _box(xy: Float64, rule: BoxRule) -> Box | None:
 
 @dataclass(frozen=True, slots=True)
 class Smoothing:
-    """How boxes are smoothed. Raises ConfigError where that makes no sense.
+    """Smoothing of boxes. Raises ConfigError if a flag is not valid.
 
     Source: Lightning Pose, ``utils/cropzoom.py``, ``smooth_bbox``: a centred rolling median, shorter at the
     ends, rounded to whole pixels.
@@ -146,21 +163,22 @@ class Smoothing:
     """Folder of the smoothed boxes."""
     method: str
     window: int
+    """Number of frames of the rolling median."""
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(f"method is {self.method}; expected one of {', '.join(METHODS)}")
         if self.window < 1:
-            raise ConfigError(f"window is {self.window}; expected a number of frames, 1 or more")
+            raise ConfigError(f"window is {self.window}; expected a number of frames, at least 1")
 
     def files(self, folder: Path) -> list[Path]:
-        """Return the ``*_bbox.csv`` of ``folder``. Raises ConfigError or DataError."""
+        """Return the box files of ``folder``. Raises ConfigError if it is the output, DataError if it has none."""
         if self.output.resolve() == folder.resolve():
-            raise ConfigError(f"output_dir is {self.output}, where the boxes come from; give another folder")
+            raise ConfigError(f"output_dir is {self.output}, which has the boxes to smooth; give another folder")
         files = sorted(folder.glob("*_bbox.csv"))
         if not files:
-            raise DataError(f"{folder} has no *_bbox.csv; expected a folder that create_bbox has written to")
+            raise DataError(f"{folder} has no *_bbox.csv; expected a folder with the boxes of create_bbox")
         return files
 
     def smooth(self, path: Path, say: Say) -> Path:

@@ -1,9 +1,8 @@
-"""``cropzoom crop``: videos and labelled images cut to their boxes, to look at and to train on.
+"""``cropzoom crop``: cuts videos and labelled images to their boxes, to look at and to train on.
 
-What lies beyond the frame is zero. A video's crops are resized to the median box, so that they
-make a video; images keep the size of their box. The frames are those of the source, every one
-with its own box and all its pixels: ``litpose crop`` loses the frame's last row and column, and
-gives a few frames in a thousand the box of the frame before.
+Pixels outside the frame are zero. The crops of a video are resized to the median box, because a video has one
+size; images keep the size of their box. Each frame has its own box and all its pixels. ``litpose crop`` loses
+the last row and column of a frame, and gives a few frames in a thousand the box of the frame before.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ COMMAND = "crop"
 
 
 class Cropper:
-    """Crops inputs with the boxes that are there, and makes those that are not."""
+    """Crops inputs with their boxes, and makes missing boxes first."""
 
     def __init__(
         self,
@@ -60,17 +59,36 @@ class Cropper:
         say: Say,
         warn: Say | None = None,
     ) -> None:
-        """``predictor`` gives what predicts an input that has not been predicted yet.
+        """Set up the command.
 
-        ``warn`` is told what is missing from a video that was cropped all the same.
+        Args:
+            directory: The detector's directory, with its predictions and boxes; the crops go there, too.
+            flags: How missing boxes are made.
+            predictor: Opens a predictor, for an input without predictions.
+            bbox_dir: Folder with the boxes to use; None takes those of ``directory``.
+            overwrite: Whether to replace existing results.
+            say: Shows a line.
+            warn: Shows what a cropped video lacks; None shows it with ``say``.
         """
         self._warn = warn or say
         self._directory, self._flags, self._predictor = directory, flags, predictor
         self._bbox_dir, self._overwrite, self._say = bbox_dir, overwrite, say
 
     def crop(self, given: Input) -> Path:
-        """Crop a video or a label file and return the cropped file. Raises what its parts raise."""
-        # Both folders, whichever is filled: training looks for both.
+        """Crop a video or a label file.
+
+        Args:
+            given: A video or a label file.
+
+        Returns:
+            The cropped video, or the label file of the crops.
+
+        Raises:
+            SourceError, DataError: if an input cannot be read, or an existing result was made of something else.
+            ConfigError: if flags contradict each other.
+            SinkError: if a result cannot be written.
+        """
+        # Training expects both folders, even if one is empty.
         make_folder(self._directory.cropped_images)
         make_folder(self._directory.cropped_videos)
         boxes = self._boxes(given)
@@ -119,7 +137,7 @@ class Cropper:
         write_origin(output, COMMAND, made_of, images=entry)
 
     def _say_outside(self, csv: Path, labels: Labels, images: ImageFolder, boxes: Sequence[Box]) -> None:
-        """Say which labels a pose model would be trained on that it cannot see."""
+        """Tell the user which labels lie outside their image or their crop, where a pose model cannot see them."""
         corners = np.array([(box.x, box.y) for box in boxes], np.float64)[:, None]
         sizes = [images.sizes[row] for row in range(len(boxes))]
         sides = [(box.w, box.h) for box in boxes]
@@ -135,20 +153,20 @@ class Cropper:
         return already_made(output, COMMAND, made_of, overwrite=self._overwrite, say=self._say, fits=fits)
 
     def _boxes(self, given: Input) -> Path:
-        """Return the box file, made if it is not there; boxes that are there must be those that were asked for."""
+        """Return the box file. Make it if it is missing; existing boxes must fit the flags."""
         assert isinstance(given, Video | LabelFile)
         files = box_files(self._directory, given)
         if self._bbox_dir is not None:
             if self._flags.given:
-                raise ConfigError("both --bbox_dir and how to make boxes were given; give one of them")
+                raise ConfigError("both --bbox_dir and flags for making boxes are given; give one of them")
             return self._bbox_dir / files.boxes.name
         if files.boxes.exists() and not self._flags.given:
             return files.boxes
         if not files.predictions.exists():
             if files.boxes.exists() and not self._overwrite:
                 raise DataError(
-                    f"{files.boxes} is there, but the predictions that boxes are made of are not; leave out how to "
-                    "make boxes to use these, or add --overwrite to make others"
+                    f"{files.boxes} exists, but its predictions do not. Leave out the flags for making boxes to use "
+                    "these, or add --overwrite to make others"
                 )
             with self._predictor() as predictor:
                 predictor.predict(given, None)
@@ -167,9 +185,19 @@ def video_size(path: Path) -> tuple[int, int]:
 
 
 def crop_video(video: Path, boxes: Boxes, output: Path, say: Say, warn: Say) -> None:
-    """Write ``video`` cut to its boxes; ``warn`` is told what the video lacks.
+    """Write a video cut to its boxes. After an error no file stays.
 
-    Raises SourceError, DataError or SinkError; then nothing is left behind.
+    Args:
+        video: The video.
+        boxes: Its boxes, in frame order.
+        output: The video to write.
+        say: Shows a line.
+        warn: Shows what the video lacks.
+
+    Raises:
+        SourceError: if the video cannot be read.
+        DataError: if the number of boxes is not the number of frames.
+        SinkError: if the output cannot be written.
     """
     size = boxes.cropped_size()
     with FrameReader(str(video)) as reader:
@@ -191,7 +219,7 @@ def crop_video(video: Path, boxes: Boxes, output: Path, say: Say, warn: Say) -> 
 
 
 def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
-    """Return what ``box`` shows, zero beyond the frame, resized to (W, H) where it is not that large."""
+    """Return the pixels inside a box, with zeros outside the frame, resized to ``size`` (W, H) if it differs."""
     pixels = pad(image, box)
     if (box.w, box.h) == size:
         return pixels
@@ -201,10 +229,24 @@ def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
 def crop_images(
     csv: Path, images: ImageFolder, boxes: Sequence[Box], images_dir: Path, *, overwrite: bool, say: Say
 ) -> list[Path]:
-    """Write the images of a label file cut to their boxes, and the frames around them; return the labelled crops.
+    """Write the images of a label file cut to their boxes, and the frames around them for a context model.
 
-    Without ``overwrite``, labelled crops that are there must be the same. A frame around one may be labelled in
-    another file, and then keeps that file's box: only a context model sees it. Raises DataError or SinkError.
+    A frame near a labelled one may be labelled in another file. Its crop then keeps the box of that file.
+
+    Args:
+        csv: The label file.
+        images: Its images; their sizes are noted here.
+        boxes: The box of each image.
+        images_dir: Folder of the crops.
+        overwrite: Whether to replace existing crops. Otherwise labelled crops that exist must be equal.
+        say: Shows a line.
+
+    Returns:
+        The path of each labelled crop.
+
+    Raises:
+        DataError: if a labelled crop exists with another box, or an image cannot be read.
+        SinkError: if a crop cannot be written.
     """
     jobs: dict[Path, tuple[Path, Box]] = {}
     of_labelled = dict(zip(images.paths, boxes, strict=True))
@@ -215,7 +257,7 @@ def crop_images(
         folder = below(images_dir, name, csv).parent
         around = set(context_images(path)) if is_numbered(path) else {path}
         for source in around:
-            # A labelled frame near another keeps its own box; one near two labelled frames, the first's.
+            # A labelled frame keeps its own box. A frame near two labelled ones gets the box of the first.
             box = of_labelled.get(source, of_labelled[path])
             jobs.setdefault(folder / source.name, (source, box))
     kept_neighbours = 0
@@ -227,13 +269,13 @@ def crop_images(
                 images.sizes.update(dict.fromkeys(rows.get(source, ()), size))
                 if not matches and source in of_labelled:
                     raise DataError(
-                        f"{target} is there already, cropped to another box, as for another label file; "
-                        "add --overwrite to replace it, and then train and predict again what was made of it"
+                        f"{target} is there already, cropped to another box, as for another label file. "
+                        "Add --overwrite to replace it, then train and predict again with the new crops"
                     )
                 kept_neighbours += not matches
                 bar.update()
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits only for the images in work
     if kept_neighbours:
         say(
             f"{kept_neighbours} frames around labelled ones keep the box of another label file; --overwrite replaces it"
@@ -242,7 +284,7 @@ def crop_images(
 
 
 def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> tuple[bool, tuple[int, int]]:
-    """Write what a box shows of an image; return False, and write nothing, if another crop is there; and its (W, H)."""
+    """Write the crop of an image. Return whether ``target`` now has it, and the (W, H) of the image."""
     image = read_as_it_is(source)
     pixels, size = pad(image, box), (image.shape[1], image.shape[0])
     if overwrite or not target.exists():
@@ -252,7 +294,7 @@ def _crop_image(source: Path, box: Box, target: Path, *, overwrite: bool) -> tup
 
 
 def moved_labels(csv: Path, boxes: Sequence[Box]) -> str:
-    """Labels less the corner of their box, written as pandas writes them, as Lightning Pose does."""
+    """Return the text of a label file with its coordinates relative to the boxes, as Lightning Pose writes it."""
     header = read_header(csv)
     (table,) = iter_rows(csv, header, 1 << 40)
     _, table = name_rows(csv, table, header.index_columns)

@@ -1,4 +1,4 @@
-"""Frames of a video, decoded ahead in a thread of their own."""
+"""Frame reader: decodes a video ahead, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import Frame, FrameMeta
 
 _MAX_QUEUED = 8
-"""Frames decoded before they are asked for."""
+"""Maximum number of decoded frames that wait to be used."""
 _POLL_S = 0.2
 _OPEN_TIMEOUT_S = 600.0
-"""A long video without an index may be read as a whole first; a disk that hangs takes for ever."""
+"""Timeout (s) for opening a source. A long video without an index may be read completely first."""
 
 
 def count_frames(source: str) -> int:
-    """Return how many frames there really are, decoding all of them: a file's header may count others too."""
+    """Return the number of frames that decode. The header of a file may count more. Raises SourceError."""
     opened = open_source(source)
     try:
         return sum(1 for _ in opened.frames())
@@ -37,7 +37,7 @@ def count_frames(source: str) -> int:
 
 
 class FrameReader:
-    """Iterates over the frames of a source, in order. Use it in a ``with``, once."""
+    """Iterates over the frames of a source, in order. Use it as a context manager, once."""
 
     def __init__(self, source: str) -> None:
         """Open ``source`` (a video file, or synthetic:arena). Raises SourceError."""
@@ -48,23 +48,24 @@ class FrameReader:
         self._first = 0
         self._info: SourceInfo | None = None
         self.problems: list[str] = []
-        """What went wrong without ending the stream, once it has ended."""
+        """Problems that did not end the stream; complete after the last frame."""
         self.skipped_pts_ns = array("q")
-        """The frame times, ns, of those left out at the beginning."""
+        """Frame times (ns) of the frames that were skipped at the beginning."""
         self._thread = threading.Thread(target=self._read, args=(source,), name="cropzoom-decode", daemon=True)
         self._thread.start()
         self._opened.wait(source, _OPEN_TIMEOUT_S)
 
     @property
     def info(self) -> SourceInfo:
-        """What is known of the source."""
+        """Properties of the source."""
         assert self._info is not None
         return self._info
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Yield every frame from number ``first`` on. What a source promises beyond them is in ``problems``.
+        """Yield every frame from number ``first`` on. ``problems`` then says what the source lacks.
 
-        Raises SourceError where reading fails.
+        Raises:
+            SourceError: if reading fails.
         """
         self._first = first
         self._begin.set()
@@ -85,7 +86,7 @@ class FrameReader:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stop.set()
         self._begin.set()
-        with contextlib.suppress(queue.Empty):  # lets a thread go that waits for a place
+        with contextlib.suppress(queue.Empty):  # frees a thread that waits for room in the queue
             while True:
                 self._queue.get_nowait()
         self._thread.join(2.0)
@@ -116,7 +117,7 @@ class FrameReader:
             source.close()
 
     def _another_size(self, index: int, captured: CapturedFrame) -> str:
-        """Say so where a frame has another size than those before: what was decoded up to there is the result."""
+        """Return a problem if a frame differs in size from the first; the result then ends before it. Else empty."""
         info = self.info
         if (captured.width, captured.height) == (info.width, info.height):
             return ""
@@ -143,8 +144,18 @@ class FrameReader:
 
 @contextmanager
 def progress(what: str, total: int | None, done: int = 0, *, unit: str = "frames") -> Iterator[Any]:
-    """Show a bar on a terminal, and nothing elsewhere; call ``update`` on what this yields."""
-    from tqdm import tqdm  # commands that decode nothing import this module, too
+    """Show a progress bar, if the output is a terminal.
+
+    Args:
+        what: Name of the input.
+        total: Number of units; None if unknown.
+        done: Number of units that an earlier command finished.
+        unit: What is counted.
+
+    Yields:
+        The bar. Call ``update`` after each unit.
+    """
+    from tqdm import tqdm  # imported here, because commands that decode nothing also import this module
 
     with tqdm(desc=what, total=total, initial=done, unit=f" {unit}", disable=None, dynamic_ncols=True) as bar:
         yield bar

@@ -1,4 +1,4 @@
-"""Labelled images on disk, and the frames around them."""
+"""Labelled images: finds them on disk, with the frames around them for a context model."""
 
 from __future__ import annotations
 
@@ -17,20 +17,29 @@ from realtime_cropzoom.types import UInt8
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """Images by the names that a label file gives them."""
+    """Images, with the names that a label file gives them."""
 
     names: tuple[str, ...]
     paths: tuple[Path, ...]
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)
-    """(W, H) of each image that has been looked at, by its place in ``names``."""
+    """(W, H) of each image that was read, by its index in ``names``."""
     _sizes: dict[Path, tuple[tuple[int, int], Path]] = field(default_factory=dict, init=False)
+    """First size and image of each folder."""
 
     @classmethod
     def of_labels(cls, csv: Path, names: Sequence[str], data_dir: Path | None) -> ImageFolder:
-        """Find the images of a label file. Raises DataError.
+        """Find the images of a label file.
 
-        They are in the model's data_dir, beside the file, or, of one that ``crop`` has left, where
-        ``crop`` leaves images: then it does not matter that the folder has been moved.
+        They are in ``data_dir``, beside the file, or, for a label file that ``crop`` wrote, in the folder of
+        the crops beside it, wherever that was moved to.
+
+        Args:
+            csv: The label file.
+            names: Path of each image, as the file has it.
+            data_dir: Folder that the model's configuration names; None if it names none.
+
+        Raises:
+            DataError: if an image is missing.
         """
         roots = [root for root in (data_dir, csv.parent) if root is not None]
         if csv.parent.parent.name == "image_preds":
@@ -55,9 +64,12 @@ class ImageFolder:
         return read_image(path)
 
     def check_size(self, row: int, size: tuple[int, int]) -> None:
-        """Raise DataError where an image is not as large as the others of its folder: it is of another camera.
+        """Note the (W, H) of image ``row`` and compare it with the other images of its folder.
 
-        The images that ``crop`` leaves are as large as their boxes, each of its own size.
+        The crops of ``crop`` have the sizes of their boxes and are not compared.
+
+        Raises:
+            DataError: if it differs, because the image is then from another camera.
         """
         path = self.paths[row]
         self.sizes[row] = size
@@ -67,18 +79,18 @@ class ImageFolder:
         if size != expected:
             raise DataError(
                 f"{path} is {size[0]}x{size[1]}, but {other.name} beside it is {expected[0]}x{expected[1]}; "
-                "expected images of one size in a folder"
+                "expected images of the same size in a folder"
             )
 
 
 def images_sha256(paths: Sequence[Path]) -> str:
-    """Return what tells these images from others: names and contents. Raises DataError."""
+    """Return the SHA-256 of the names and contents of images. Raises DataError if one cannot be read."""
     text = "\n".join(f"{path.name} {fingerprint(path)}" for path in paths)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_images(csv: Path) -> None:
-    """Raise DataError where a cropped label file's images were cropped again since, as for another label file."""
+    """Raise DataError if the images of a cropped label file were cropped again since, as for another label file."""
     note = read_origin(csv)
     images = None if note is None else note.get("images")
     if not isinstance(images, dict):
@@ -86,15 +98,21 @@ def check_images(csv: Path) -> None:
     paths = [Path(path) for path in images["paths"]]
     if all(path.exists() for path in paths) and images_sha256(paths) != images["sha256"]:
         raise DataError(
-            f"the images of {csv} were cropped again since, with other boxes; run cropzoom crop with the label file "
-            "that it was made of, and --overwrite"
+            f"the images of {csv} were cropped again since, with other boxes; run cropzoom crop again with the "
+            "original label file, and --overwrite"
         )
 
 
 def below(folder: Path, name: str, csv: Path) -> Path:
-    """Return where in ``folder`` belongs what is made of the image that a label file calls ``name``.
+    """Return the path in ``folder`` for a file that is made of an image.
 
-    Raises DataError where that would be outside, as with an absolute path: it would take the image's own place.
+    Args:
+        folder: Folder of the results.
+        name: Path of the image, as the label file has it.
+        csv: The label file, for the error text.
+
+    Raises:
+        DataError: if the path would be outside ``folder``, where it could replace the image itself.
     """
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise DataError(f"{csv} labels {name}; expected a path relative to the data_dir, without ..")
@@ -102,15 +120,18 @@ def below(folder: Path, name: str, csv: Path) -> Path:
 
 
 def is_numbered(path: Path) -> bool:
-    """Whether a file's name says which frame it is."""
+    """Return whether the name of a file contains a number."""
     return re.search(r"\d", path.stem) is not None
 
 
 def context_images(path: Path) -> list[Path]:
-    """Return the paths of the five frames around a labelled one, which stands in for those that are not there.
+    """Return the paths of the five frames around a labelled one, which takes the place of missing ones.
 
-    The first number in the file's name is the frame's. Source: Lightning Pose, ``utils/io.py``,
-    ``get_context_img_paths``. Raises DataError where the name has no number.
+    The first number in the file name is that of the frame. Source: Lightning Pose, ``utils/io.py``,
+    ``get_context_img_paths``.
+
+    Raises:
+        DataError: if the name has no number.
     """
     number = re.search(r"\d+", path.stem)
     if number is None:

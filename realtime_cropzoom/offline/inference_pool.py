@@ -1,7 +1,7 @@
-"""One model, many frames: answered on all cores, handed back in order.
+"""Inference pool: runs one model on all cores, and returns the keypoints in the order of the frames.
 
-A core works on a frame from its pixels to its keypoints, with the model on one thread: that is
-what the live stages do, so the numbers are theirs, whatever the number of cores.
+Each core takes a frame from its pixels to its keypoints, with the model on one thread. The live stages do
+the same, so the numbers do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads, one a core. Left early, it drops what has not begun and waits for no one."""
+    """A pool of ``workers`` threads. After an error it cancels what has not begun, and does not wait for the rest."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="cropzoom-worker")
     try:
         with tuned():
@@ -39,21 +39,27 @@ def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True, slots=True)
 class InferenceAnswer(Generic[T]):
-    """What the model makes of one frame."""
+    """The keypoints of one frame."""
 
     key: T
-    """What the frame was put in with."""
+    """The key that the frame was put in with."""
     keypoints: Keypoints
-    """In the space of the box, that is, of the frame."""
+    """In frame pixels."""
     size: tuple[int, int]
-    """(W, H) of the image."""
+    """(W, H) of the image (pixels)."""
 
 
 class Item(Generic[T]):
-    """A frame on its way. Its pixels are let go as soon as the model's input is made of them."""
+    """A frame in work. Its pixels are freed as soon as the model input is ready."""
 
     def __init__(self, key: T, load: Callable[[], UInt8], box: Box | None) -> None:
-        """``load`` gives the (H, W, 3) image, on whichever core works on it; no box is the whole image."""
+        """Take a frame.
+
+        Args:
+            key: Identifies the frame in its answer.
+            load: Returns the (H, W, 3) uint8 image. The pool calls it, once.
+            box: The box to crop (frame pixels); None takes the whole image.
+        """
         self.key = key
         self._load: Callable[[], UInt8] | None = load
         self._box = box
@@ -62,7 +68,7 @@ class Item(Generic[T]):
         self.size = (0, 0)
 
     def prepared(self, model: Model, edge: Edge, resize: Resize) -> tuple[Float32, Box]:
-        """Return the model's input and the box it really shows; a context model asks for it five times."""
+        """Return the model input, and the box that it shows. A context model asks for each frame up to five times."""
         with self._lock:
             if self._prepared is None:
                 assert self._load is not None
@@ -75,7 +81,7 @@ class Item(Generic[T]):
 
 
 class OrderedInference(Generic[T]):
-    """Frames in, answers out in the same order. Use it from one thread."""
+    """Takes frames and returns answers in the same order. Use it from one thread."""
 
     def __init__(
         self,
@@ -88,9 +94,17 @@ class OrderedInference(Generic[T]):
         batch: int = 1,
         wanted: Callable[[T], bool] | None = None,
     ) -> None:
-        """``batch`` frames go to the model at once, where its file takes batches.
+        """Set up the inference.
 
-        With ``wanted``, only the frames it says so of are asked about; a context model sees the others too.
+        Args:
+            model: The model.
+            pool: Runs the model.
+            workers: Number of threads of the pool; limits the frames in work.
+            edge: What a crop shows beyond the frame, see ``crop.cut``.
+            resize: Interpolation of the crop.
+            batch: Number of frames that the model gets at once, if its file takes batches.
+            wanted: Whether the frame of a key needs an answer; None answers all. A context model also sees the
+                other frames.
         """
         self._model, self._pool = model, pool
         self._edge, self._resize = edge, resize
@@ -98,63 +112,63 @@ class OrderedInference(Generic[T]):
         self._limit = 2 * workers + 2
         self._wanted = wanted or (lambda _: True)
         self._window: ContextWindow[Item[T]] = ContextWindow(model.context_radius)
-        self._asked: list[InferenceRequest[Item[T]]] = []
-        self._passed_over: InferenceRequest[Item[T]] | None = None
+        self._batched: list[InferenceRequest[Item[T]]] = []
+        self._unwanted: InferenceRequest[Item[T]] | None = None
         self._pending: deque[_Pending[T]] = deque()
         self._last: Keypoints | None = None
 
     def put(self, key: T, load: Callable[[], UInt8], box: Box | None = None) -> None:
-        """Put in the next frame of a sequence."""
-        question = self._window.push(Item(key, load, box))
-        if question is not None:
-            self._ask_if_wanted(question)
+        """Add the next frame of a sequence; the arguments are those of ``Item``."""
+        request = self._window.push(Item(key, load, box))
+        if request is not None:
+            self._request_if_wanted(request)
 
-    def ask(self, question: InferenceRequest[Item[T]]) -> None:
-        """Ask the model about frames that are no sequence: labelled images with their own context."""
-        self._asked.append(question)
-        if len(self._asked) == self._batch:
+    def ask(self, request: InferenceRequest[Item[T]]) -> None:
+        """Add a request that is not part of a sequence: a labelled image with its own context."""
+        self._batched.append(request)
+        if len(self._batched) == self._batch:
             self._submit()
 
     def end_sequence(self) -> None:
-        """Say that the next frame does not follow on the last."""
-        question, repeats = self._window.flush()
+        """End the sequence: the next frame does not follow the last one."""
+        request, repeats = self._window.flush()
         repeats = tuple(item for item in repeats if self._wanted(item.key))
-        if question is not None:
-            self._ask_if_wanted(question)
-        elif repeats and self._passed_over is not None:  # nobody wanted the answer that is now to be repeated
-            question = self._passed_over
-            self.ask(InferenceRequest(question.window, ()))
+        if request is not None:
+            self._request_if_wanted(request)
+        elif repeats and self._unwanted is not None:  # the answer to repeat was not computed yet
+            request = self._unwanted
+            self.ask(InferenceRequest(request.window, ()))
         self._submit()
-        self._passed_over = None
+        self._unwanted = None
         if repeats:
             self._pending.append(_Pending(None, (), repeats))
 
     def take(self) -> Iterator[InferenceAnswer[T]]:
-        """Yield the answers that are there; wait for some where too many frames are on their way."""
+        """Yield the finished answers. Wait for the next one if too many frames are in work."""
         while self._pending and (self._pending[0].is_done() or len(self._pending) > self._limit):
             yield from self._next()
 
     def finish(self) -> Iterator[InferenceAnswer[T]]:
-        """End the sequence and yield all answers that are left."""
+        """End the sequence and yield all remaining answers."""
         self.end_sequence()
         while self._pending:
             yield from self._next()
 
-    def _ask_if_wanted(self, question: InferenceRequest[Item[T]]) -> None:
-        answers = tuple(item for item in question.answers if self._wanted(item.key))
-        self._passed_over = None if answers else question
+    def _request_if_wanted(self, request: InferenceRequest[Item[T]]) -> None:
+        answers = tuple(item for item in request.answers if self._wanted(item.key))
+        self._unwanted = None if answers else request
         if answers:
-            self.ask(InferenceRequest(question.window, answers))
+            self.ask(InferenceRequest(request.window, answers))
 
     def _submit(self) -> None:
-        if self._asked:
-            questions, self._asked = self._asked, []
-            self._pending.append(_Pending(self._pool.submit(self._answer, questions), questions, ()))
+        if self._batched:
+            requests, self._batched = self._batched, []
+            self._pending.append(_Pending(self._pool.submit(self._answer, requests), requests, ()))
 
-    def _answer(self, questions: Sequence[InferenceRequest[Item[T]]]) -> list[Keypoints]:
-        windows = [[self._prepare(item)[0] for item in question.window] for question in questions]
+    def _answer(self, requests: Sequence[InferenceRequest[Item[T]]]) -> list[Keypoints]:
+        windows = [[self._prepare(item)[0] for item in request.window] for request in requests]
         outputs = self._model.infer_many(windows)
-        boxes = [self._prepare(question.middle)[1] for question in questions]
+        boxes = [self._prepare(request.middle)[1] for request in requests]
         return [self._model.decode(output, box) for output, box in zip(outputs, boxes, strict=True)]
 
     def _prepare(self, item: Item[T]) -> tuple[Float32, Box]:
@@ -163,9 +177,9 @@ class OrderedInference(Generic[T]):
     def _next(self) -> Iterator[InferenceAnswer[T]]:
         pending = self._pending.popleft()
         if pending.future is not None:
-            for question, keypoints in zip(pending.questions, pending.future.result(), strict=True):
+            for request, keypoints in zip(pending.requests, pending.future.result(), strict=True):
                 self._last = keypoints
-                for item in question.answers:
+                for item in request.answers:
                     yield InferenceAnswer(item.key, keypoints, item.size)
         for item in pending.repeats:
             assert self._last is not None
@@ -174,10 +188,10 @@ class OrderedInference(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Pending(Generic[T]):
-    """Questions on their way, or frames that repeat the last answer."""
+    """Requests in work, or frames that repeat the last answer."""
 
     future: Future[list[Keypoints]] | None
-    questions: Sequence[InferenceRequest[Item[T]]]
+    requests: Sequence[InferenceRequest[Item[T]]]
     repeats: tuple[Item[T], ...]
 
     def is_done(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a user gave on the command line: videos, label files, images, and folders of them."""
+"""Inputs of offline commands: videos, label files, images, and folders of them."""
 
 from __future__ import annotations
 
@@ -29,25 +29,31 @@ class LabelFile:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images without labels."""
+    """A set of images without labels."""
 
     name: str
-    """Folder under ``image_preds`` that their predictions go to."""
+    """Folder in ``image_preds`` for their predictions."""
     paths: tuple[Path, ...]
 
 
 MAX_NAME_BYTES = 210
-"""Bytes of a name without its ending. Systems allow 255, as in remapped_cropped_NAME.csv.made_of.json.partial."""
+"""Maximum length (bytes) of a name without its ending. File systems allow 255 bytes, and the longest name made of it
+is remapped_cropped_NAME.csv.made_of.json.partial."""
 Input = Video | LabelFile | Images
 Refuse = Callable[[DataError], None]
-"""Takes what is wrong with one of several inputs."""
+"""Takes the error of one of several inputs; the other inputs are still done."""
 
 
 def gather(given: Sequence[Path], refuse: Refuse | None = None, *, images: bool = False) -> list[Input]:
-    """Return what is to be done, folders expanded, in the order given. Raises DataError before anything is done.
+    """Return the inputs in the order given, with folders replaced by the files in them.
 
-    A folder stands for the videos in it, and, with ``images``, for the images in it as one set. With
-    ``refuse``, what is no input is handed to it, as long as there is another that is one.
+    Args:
+        given: The paths. A folder means the videos in it and, with ``images``, its images as one set.
+        refuse: Takes the error of each path that is not an input, if at least one other path is. None raises it.
+        images: Whether images are inputs.
+
+    Raises:
+        DataError: if no path is an input, two would write the same file, or ``refuse`` is None and one is not valid.
     """
     found: list[Input] = []
     refused: list[DataError] = []
@@ -69,7 +75,7 @@ def gather(given: Sequence[Path], refuse: Refuse | None = None, *, images: bool 
 
 
 def _name_problem(given: Input) -> DataError | None:
-    """Say that what is made of an input would have a name too long for the system, before anything is done."""
+    """Return an error if the names of the results would be too long for a file system; else None."""
     name = (given.name if isinstance(given, Images) else given.path.stem).removeprefix("cropped_")
     names = [name, *(path.stem for path in given.paths)] if isinstance(given, Images) else [name]
     longest = max(names, key=lambda name: len(os.fsencode(name)))
@@ -91,13 +97,13 @@ def _without_repeats(found: Sequence[Input]) -> list[Input]:
         if other is None:
             seen[type(given), name] = path
             inputs.append(given)
-        elif other.resolve() != path.resolve():  # else it was given twice, as a file and in its folder
+        elif other.resolve() != path.resolve():  # otherwise it was given twice, for example as a file and in its folder
             raise DataError(f"{other} and {path} would both write {name}; rename one of them")
     return inputs
 
 
 def _writes(given: Input) -> tuple[str, Path]:
-    """What an input's predictions go to, and where it comes from."""
+    """Return the name of an input's predictions, and its path."""
     if isinstance(given, Video):
         return f"{given.path.stem}.csv", given.path
     if isinstance(given, LabelFile):
@@ -126,7 +132,7 @@ def _expand(path: Path, *, images: bool) -> Sequence[Input]:
 
 
 def _holds_a_video(path: Path) -> bool:
-    """Whether FFmpeg finds one in a file of any ending."""
+    """Return whether FFmpeg finds a video in the file, whatever its ending."""
     try:
         VideoFile(path).close()
     except SourceError:

@@ -1,4 +1,4 @@
-"""What Lightning Pose writes beside predictions: pixel error, and how far keypoints jump."""
+"""Metrics that Lightning Pose writes beside predictions: the pixel error, and the temporal norm."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from realtime_cropzoom.types import Float64
 
 
 def temporal_norm_path(predictions: Path) -> Path:
-    """Where the temporal norms of a prediction file are."""
+    """Return the path of the temporal norms of a prediction file."""
     return predictions.with_name(f"{predictions.stem}_temporal_norm.csv")
 
 
 def write_temporal_norm(predictions: Path) -> Path:
-    """Write how far each keypoint has moved since the frame before, in pixels, and return the file.
+    """Write the distance (pixels) of each keypoint to its place in the frame before; return the file.
 
-    Read in portions, so that an hour costs no more memory than a minute. Source: Lightning
-    Pose, ``metrics.py``, ``temporal_norm``; float32 as there.
+    Memory use does not grow with the length of the video. Source: Lightning Pose, ``metrics.py``,
+    ``temporal_norm``; float32 as there.
+
+    Raises:
+        DataError: if the predictions cannot be read.
+        SinkError: if the file cannot be written.
     """
     path = temporal_norm_path(predictions)
     names = read_header(predictions).keypoint_names
@@ -40,7 +44,7 @@ def write_temporal_norm(predictions: Path) -> Path:
 
 
 def pixel_errors(labelled_xy: Float64, predicted_xy: Float64) -> Float64:
-    """(N, K) distances; NaN where unlabelled. Both (N, K, 2) in the same space."""
+    """Return the (N, K) distances of (N, K, 2) keypoints in the same space; NaN for a keypoint without a label."""
     errors: Float64 = np.linalg.norm(labelled_xy - predicted_xy, axis=2)
     return errors
 
@@ -48,7 +52,18 @@ def pixel_errors(labelled_xy: Float64, predicted_xy: Float64) -> Float64:
 def write_pixel_errors(
     path: Path, images: Sequence[str], keypoint_names: Sequence[str], errors: Float64, sets: Sequence[str]
 ) -> None:
-    """Write ``predictions_pixel_error.csv``."""
+    """Write ``predictions_pixel_error.csv``.
+
+    Args:
+        path: The file.
+        images: Names of the N images.
+        keypoint_names: Names of the K keypoints.
+        errors: (N, K) pixel errors; NaN gives an empty cell.
+        sets: Training set of each image.
+
+    Raises:
+        SinkError: if the file cannot be written.
+    """
     with replacing(path) as file:
         file.write(f",{','.join(map(text_cell, keypoint_names))},set\n")
         file.writelines(

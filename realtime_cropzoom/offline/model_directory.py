@@ -1,4 +1,4 @@
-"""A Lightning Pose model directory: where its files lie, and what its configuration says of them."""
+"""A Lightning Pose model directory: the paths of its files, and what its configuration says about them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READ = {
     *("data.data_dir", "data.csv_file", "eval.confidence_thresh_for_vid"),
     *("training.train_prob", "training.val_prob", "training.rng_seed_data_pt", "training.train_frames"),
 }
-"""What is read of a configuration; it may be given where the file leaves it out."""
+"""Keys of the configuration that are read here; overrides may add them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,21 @@ class ModelDirectory:
 
     @classmethod
     def open(cls, path: Path, overrides: Sequence[str] = ()) -> ModelDirectory:
-        """Read the directory's configuration, with ``section.name=value`` in place of what it says.
+        """Read the configuration of a directory.
 
-        Raises ModelError or ConfigError.
+        Args:
+            path: The directory.
+            overrides: ``section.name=value`` for keys to replace.
+
+        Raises:
+            ModelError: if the path is not a model directory.
+            ConfigError: if an override is not valid.
         """
         if not is_there(path):
             raise ModelError(f"no model directory at {path}; expected one with a config.yaml and exports_onnx/")
         if is_file(path):
             raise ModelError(
-                f"{path} is a file; expected a model directory, where the predictions go "
+                f"{path} is a file; expected a model directory, because the predictions are written there "
                 "(cropzoom pipeline takes a bare .onnx)"
             )
         try:
@@ -57,17 +63,17 @@ class ModelDirectory:
 
     @property
     def labeled_videos(self) -> Path:
-        """Videos with the keypoints drawn into them."""
+        """Videos with their keypoints drawn."""
         return self.video_preds / "labeled_videos"
 
     @property
     def cropped_videos(self) -> Path:
-        """Videos that ``crop`` makes."""
+        """Videos that ``crop`` writes."""
         return self.path / "cropped_videos"
 
     @property
     def cropped_images(self) -> Path:
-        """Labelled images that ``crop`` makes."""
+        """Labelled images that ``crop`` writes."""
         return self.path / "cropped_images"
 
     def image_preds(self, name: str) -> Path:
@@ -75,14 +81,14 @@ class ModelDirectory:
         return self.path / "image_preds" / name
 
     def data_dir(self) -> Path | None:
-        """The folder that the model's label files are relative to, None where the configuration names none."""
+        """Return the folder of the paths in the model's label files; None if the configuration names none."""
         named = self._get("data", "data_dir")
         return None if named is None else user_path(str(named))
 
     def frames_dir(self) -> Path | None:
-        """The folder that the label files of whole frames are relative to, None where nothing names one.
+        """Return the folder of the paths in label files of whole frames; None if no configuration names one.
 
-        A pose model's own is of the detector's crops, so it is that of the detector.
+        The ``data_dir`` of a pose model holds the detector's crops. The whole frames are in that of the detector.
         """
         folder = self.data_dir()
         if folder is None or folder.name != "cropped_images":
@@ -91,9 +97,13 @@ class ModelDirectory:
         return ModelDirectory.open(detector).data_dir() if (detector / "config.yaml").is_file() else None
 
     def sets(self, label_file: Path, count: int) -> list[str]:
-        """Return what each row of a label file was to the training: train, validation, test or unused.
+        """Return the training set of each row of a label file: train, validation, test or unused.
 
-        Of a model trained on the crops of a label file, that file's rows were what its crops' were.
+        If the model was trained on the crops of the label file, each row has the set of its crop.
+
+        Args:
+            label_file: The label file.
+            count: Number of its rows.
         """
         trained_on = self._get("data", "csv_file")
         names = [Path(str(name)).name for name in (trained_on if isinstance(trained_on, list) else [trained_on])]
@@ -110,7 +120,7 @@ class ModelDirectory:
 
     @property
     def shown_above(self) -> float:
-        """Keypoints with a likelihood above it are drawn (``eval.confidence_thresh_for_vid``)."""
+        """Likelihood above which keypoints are drawn filled (``eval.confidence_thresh_for_vid``)."""
         return float(self._get("eval", "confidence_thresh_for_vid", 0.9))
 
     def _get(self, section: str, name: str, default: Any = None) -> Any:

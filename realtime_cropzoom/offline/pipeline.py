@@ -70,7 +70,7 @@ def find_sources(given: Sequence[Path], refuse: Refuse | None = None) -> list[st
     inputs = gather([path for path in given if not str(path).startswith(SYNTHETIC)], refuse)
     labels = [i.path for i in inputs if isinstance(i, LabelFile)]
     if labels:
-        raise DataError(f"{labels[0]} is no video; for labelled images use cropzoom predict --bbox_dir")
+        raise DataError(f"{labels[0]} is not a video; for labelled images use cropzoom predict --bbox_dir")
     return synthetic + [str(i.path) for i in inputs if isinstance(i, Video)]
 
 

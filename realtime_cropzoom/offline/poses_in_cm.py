@@ -1,4 +1,4 @@
-"""Poses of an offline pass in cm: a second file beside them, in the same format."""
+"""Poses in centimetres: a second file beside the poses of an offline pass, in the same format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ from realtime_cropzoom.types import Keypoints
 
 
 def write_cm(poses: Path, calibration: Path, *, overwrite: bool, say: Say) -> Path:
-    """Write ``<poses>_cm.csv`` beside the poses and return it. Raises ConfigError, DataError or SinkError."""
+    """Write ``<poses>_cm.csv`` beside the poses and return it.
+
+    Args:
+        poses: File of the poses in frame pixels.
+        calibration: File of the calibration.
+        overwrite: Whether to replace an existing file.
+        say: Shows the user a line.
+
+    Raises:
+        ConfigError: if the calibration is not valid.
+        DataError: if the poses cannot be read, or an existing file was made of something else.
+        SinkError: if the file cannot be written.
+    """
     final = poses.with_name(f"{poses.stem}{CM}.csv")
     made_of = {"poses": input_entry(poses), "calibration": input_entry(calibration)}
     arena = read_calibration(calibration)

@@ -68,7 +68,7 @@ def _rows_file(context: PredictionContext, final: Path, made_of: MadeOf) -> Resu
     model, resume = context.model, context.command.options.resume
     partial_rows = partial_path(final)
     if partial_rows.exists() and not resume:
-        context.command.say(f"{partial_rows} is of an interrupted command; starting over (--resume goes on)")
+        context.command.say(f"{partial_rows} is of an interrupted command; it is started again (--resume continues it)")
     header = pose_header(model.keypoint_names, model.file.scorer)
     provider = model.session.provider  # another one may round differently
     return ResumableCsv(final, header, {**made_of, "provider": provider}, resume=resume)

@@ -1,7 +1,7 @@
-"""What a file was made of, in a note beside it, so that files which do not belong together are not put together.
+"""Provenance: a note beside each result says what it was made of, so that results of different inputs are not mixed.
 
-The note of ``clip.csv`` is ``clip.csv.made_of.json``. It names each input with the SHA-256 of its content and the
-input's own note, and the settings. A note counts as long as its file is the one it was written for.
+The note of ``clip.csv`` is ``clip.csv.made_of.json``. It has the settings, and each input with the SHA-256 of its
+content and the input's own note. A note is ignored if its file has changed since the note was written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from realtime_cropzoom.files.atomic import Say, replacing
 
 ENDING = ".made_of.json"
 _WHOLE_BYTES, _PIECE_BYTES = 64 << 20, 8 << 20
-"""Of larger files than the first only pieces of the second size are read: their beginning, middle and end."""
+"""Sizes (bytes). Of a file larger than the first, only three pieces of the second are read: begin, middle and end."""
 
 _SHA256_DIGITS = 64
 
@@ -28,9 +28,10 @@ MadeOf = Mapping[str, object]
 
 
 def fingerprint(path: Path) -> str:
-    """Return what tells a file's content from any other: its SHA-256, or of a large file that of pieces and size.
+    """Return the SHA-256 of a file's content; of a large file, that of its size and three pieces.
 
-    Raises DataError.
+    Raises:
+        DataError: if the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -48,7 +49,15 @@ def fingerprint(path: Path) -> str:
 
 
 def input_entry(path: Path, sha256: str | None = None) -> dict[str, object]:
-    """Return an input for a note: where it is, its content, and what it was made of itself, as far as that is known."""
+    """Return the entry of an input in a note: its path, its SHA-256, and what it was made of, if its own note says so.
+
+    Args:
+        path: The input.
+        sha256: The SHA-256 of its content; None computes it.
+
+    Raises:
+        DataError: if the input cannot be read.
+    """
     note = read_origin(path)
     return {
         "path": str(path.resolve()),
@@ -58,14 +67,24 @@ def input_entry(path: Path, sha256: str | None = None) -> dict[str, object]:
 
 
 def write_origin(final: Path, command: str, made_of: MadeOf, **further: object) -> None:
-    """Write the note of a file that has just been made. ``further`` is kept, but not compared. Raises SinkError."""
+    """Write the note of a new file.
+
+    Args:
+        final: The file.
+        command: The command that made it.
+        made_of: Its inputs and settings.
+        further: More entries. They are kept, but not compared.
+
+    Raises:
+        SinkError: if the note cannot be written.
+    """
     note = {"file": fingerprint(final), "command": command, "version": __version__, "made_of": made_of, **further}
     with replacing(_note(final)) as file:
         file.write(json.dumps(note, indent=1, default=str))
 
 
 def read_origin(final: Path) -> dict[str, Any] | None:
-    """Return the note of a file, or None where there is none, or the file has become another one since."""
+    """Return the note of a file; None if there is none, or the file has changed since."""
     try:
         note = json.loads(_note(final).read_text(encoding="utf-8"))
         if isinstance(note["made_of"], dict) and note["file"] == fingerprint(final):
@@ -76,7 +95,15 @@ def read_origin(final: Path) -> dict[str, Any] | None:
 
 
 def find_input(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | None:
-    """Return an input's entry, or that of an input's input; None where the notes do not reach so far."""
+    """Return the entry of an input, or of an input of that input.
+
+    Args:
+        note: The note of a file; None if it has none.
+        names: Name of the input, then that of its input, and so on.
+
+    Returns:
+        The entry; None if the notes do not say it.
+    """
     found: Any = note
     for name in names:
         made_of = found.get("made_of") if isinstance(found, dict) else None
@@ -87,10 +114,18 @@ def find_input(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | 
 def already_made(
     final: Path, command: str, made_of: MadeOf, *, overwrite: bool, say: Say, fits: Callable[[], bool]
 ) -> bool:
-    """Return whether a file is there already, made of the same; then a line says that it is left as it is.
+    """Return whether a result exists that was made of the same inputs and settings. All commands ask this one rule.
 
-    This is the one rule of all commands. ``fits`` is asked about a file without a note, such as one of Lightning
-    Pose: whether it can be what would be made. Raises DataError where the file was made of something else.
+    Args:
+        final: The result.
+        command: The command that would make it.
+        made_of: Its inputs and settings.
+        overwrite: Whether to make it again in any case.
+        say: Shows the user a line if the result stays as it is.
+        fits: Whether a file without a note, such as one of Lightning Pose, can be the result.
+
+    Raises:
+        DataError: if the file was made of other inputs or settings.
     """
     if overwrite or not final.exists():
         return False
@@ -98,7 +133,7 @@ def already_made(
     if note is None:
         if not fits():
             raise DataError(
-                f"{final} is there already and is not what would be made now; --overwrite replaces it, or move it away"
+                f"{final} exists and differs from what would be made now. Add --overwrite to replace it, or move it"
             )
         say(f"skipping {final}: it exists, without a note of what it was made of (--overwrite makes it again)")
         return True
@@ -113,10 +148,20 @@ def already_made(
 
 
 def check_input(of: Path, name: str, path: Path, advice: str) -> None:
-    """Raise DataError where the note of ``of`` says that its input ``name`` was another file than ``path`` is now."""
+    """Check that a file was made of an input as it is now.
+
+    Args:
+        of: The file. Its note names the input; without a note nothing is checked.
+        name: Name of the input in the note.
+        path: The input.
+        advice: What to do, for the error text.
+
+    Raises:
+        DataError: if the content of the input was another one.
+    """
     entry = find_input(read_origin(of), name)
     if entry is not None and entry["sha256"] != fingerprint(path):
-        raise DataError(f"{of} was made of another {path.name} than {path} is now; {advice}")
+        raise DataError(f"{of} was made of another {path.name}: {path} has changed since. {advice}")
 
 
 def _changed(note: Mapping[str, Any], command: str, now: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
-"""``cropzoom remap``: predictions on a cropped video or on cropped images, back in frame space.
+"""``cropzoom remap``: maps predictions on a cropped video, or on cropped images, back to frame space.
 
-A crop whose box is not as large as the cropped video was resized, so its coordinates are scaled
-back before the box's corner is added: x = x_crop / W · w + x_box. ``litpose remap`` leaves the
-scale out; where every box is as large as the video, both give the same.
+If a box is not as large as the cropped video, its crop was resized. Its coordinates are therefore scaled
+before the corner of the box is added: x = x_crop / W · w + x_box. ``litpose remap`` does not scale; if every
+box is as large as the video, both give the same numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from realtime_cropzoom.sources.video_file import VideoFile
 
 _ROWS = 10_000
 _ALL_ROWS = 1 << 40
-_ADVICE = "expected the boxes that these crops were made with, one a row"
+_ADVICE = "expected the boxes of these crops, one row each"
 
 
 def remap(
@@ -45,9 +45,17 @@ def remap(
 ) -> Path:
     """Write ``remapped_<predictions>`` beside the predictions and return it.
 
-    The size of the cropped video is that of ``cropped_video``, that which the notes say, that of the video that
-    ``crop`` has left beside the boxes, or, where there is none, of the one that ``crop`` would make. Raises
-    DataError, as where the notes say that these boxes are not those of the crops.
+    Args:
+        predictions: File of the predictions on crops.
+        box_file: File of the boxes that the crops were cut with.
+        cropped_video: The cropped video, for its size; None finds it, see ``cropped_size``.
+        overwrite: Whether to replace an existing result that was made of something else.
+        say: Shows the user a line.
+
+    Raises:
+        DataError: if the predictions and the boxes do not belong together.
+        SourceError: if the cropped video cannot be read.
+        SinkError: if the result cannot be written.
     """
     header = read_header(predictions)
     boxes = read_boxes(box_file)
@@ -81,24 +89,24 @@ def remap(
 
 
 def _check_boxes(predictions: Path, boxes: Boxes) -> None:
-    """Raise DataError where the notes say that the predictions are of other crops than those of these boxes."""
+    """Raise DataError if the notes say that the predictions are of crops with other boxes, or of whole frames."""
     note = read_origin(predictions)
     if find_input(note, "boxes") is not None:
         raise DataError(
-            f"{predictions} was predicted with boxes, so that it is of the whole frame already; there is nothing "
-            "to remap"
+            f"{predictions} was predicted with boxes, so its coordinates are already those of the whole frame; "
+            "there is nothing to remap"
         )
     for kind in ("video", "labels"):
         cut_with = find_input(note, kind, "boxes")
         if cut_with is not None and cut_with["sha256"] != boxes.sha256:
             raise DataError(
-                f"{predictions} is of crops that were cut with other boxes than {boxes.path} has now; give the boxes "
+                f"{predictions} is of crops that were cut with other boxes than those in {boxes.path}. Give the boxes "
                 "they were cut with, or run crop and predict again, with --overwrite"
             )
 
 
 class _BoxRows:
-    """Which row of the boxes belongs to which of the predictions: that of the same frame, or image."""
+    """Finds the box of each row of predictions: that of the same frame, or of the same image."""
 
     def __init__(self, predictions: Path, boxes: Boxes, *, of_images: bool) -> None:
         self._predictions, self._boxes, self._of_images = predictions, boxes, of_images
@@ -106,14 +114,14 @@ class _BoxRows:
         self._found: set[int] = set()
 
     def find(self, names: Sequence[str]) -> list[int]:
-        """Return the rows of the boxes. Raises DataError where one has no box, or is there twice."""
+        """Return the row of each box. Raises DataError if a frame or image has no box, or occurs twice."""
         keys = names if self._of_images else map(str, parse_frame_numbers(self._predictions, names).tolist())
         rows = []
         for name in keys:
             row = self._rows.get(name)
             if row is None:
                 raise DataError(
-                    f"{self._boxes.path} has no box for {name}, of which {self._predictions} has a row; {_ADVICE}"
+                    f"{self._boxes.path} has no box for {name}, but {self._predictions} has a row for it; {_ADVICE}"
                 )
             if row in self._found:
                 raise DataError(f"{self._predictions} has {name} more than once; expected one row each")
@@ -122,7 +130,7 @@ class _BoxRows:
         return rows
 
     def check_all(self) -> None:
-        """Raise DataError unless every box has had its predictions."""
+        """Raise DataError if there were no predictions, or a box has none."""
         if not self._found:
             raise DataError(f"{self._predictions} has no predictions, only its header")
         if len(self._found) != len(self._boxes):
@@ -133,7 +141,7 @@ class _BoxRows:
 
 
 def _tables(predictions: Path, header: Header, *, of_images: bool) -> Iterator[pd.DataFrame]:
-    """Yield the rows in portions, coordinates as numbers, those of a video in frame order. Raises DataError."""
+    """Yield the rows in portions, with numbers as coordinates; of a video in frame order. Raises DataError."""
     frames = None if of_images else read_frame_numbers(predictions, header)
     in_order = frames is None or bool((np.diff(frames) > 0).all())
     coords = {i: f"{b} {c}" for i, (b, c) in enumerate(header.columns, header.index_columns) if c in ("x", "y")}
@@ -152,7 +160,21 @@ def _sorted(predictions: Path, table: pd.DataFrame, header: Header) -> pd.DataFr
 
 
 def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) -> tuple[int, int]:
-    """Return (W, H) of the video that was predicted on. Raises DataError where it has been made again since."""
+    """Return the size of the cropped video of the predictions.
+
+    Args:
+        boxes: The boxes that it was cut with.
+        predictions: The predictions.
+        cropped_video: The video; None takes the size that the notes give, or that of the video that ``crop``
+            wrote beside the boxes, or that of the video that ``crop`` would write.
+
+    Returns:
+        (W, H) in pixels.
+
+    Raises:
+        DataError: if the video has changed since it was predicted on.
+        SourceError: if the video cannot be read.
+    """
     given = cropped_video is not None
     if cropped_video is None:
         name = f"{predictions.stem}.mp4"
@@ -160,15 +182,15 @@ def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) ->
         cropped_video = next((path for path in candidates if path.exists()), None)
     predicted_on = find_input(read_origin(predictions), "video")
     if find_input(predicted_on, "boxes") is not None and not given:
-        return boxes.cropped_size()  # the notes say that crop has made it with these boxes
+        return boxes.cropped_size()  # the notes say that crop cut it with these boxes
     if cropped_video is None:
         return boxes.cropped_size()
     video = VideoFile(cropped_video)
     video.close()
     if predicted_on is not None and predicted_on["sha256"] != fingerprint(cropped_video):
         raise DataError(
-            f"{predictions} is of another {cropped_video.name} than {cropped_video} is now; "
-            "run cropzoom predict again, with --overwrite"
+            f"{predictions} was made of another {cropped_video.name}: {cropped_video} has changed since. "
+            "Run cropzoom predict again, with --overwrite"
         )
     return video.info.width, video.info.height
 

@@ -1,7 +1,7 @@
-"""Which labelled frames are trained on: the same as Lightning Pose takes, for the same fractions and seed.
+"""Training split: divides labelled frames into training, validation and test sets. Pure.
 
-Pure. So a frame that one of them has held out, the other has never seen either, and the ``set``
-column of a prediction file says the same in both.
+The same fractions and seed give the same sets as Lightning Pose. A frame that one program holds out is held out
+by the other, too, and the ``set`` column of a prediction file is the same in both.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 from realtime_cropzoom.errors import ConfigError
 
 _MAX_WRAP_GAP = 5
-"""So few frames left over by rounding go to the training set."""
+"""Fewer frames than this that remain after rounding go to the training set, instead of a test set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Indices of frames, in the order they were drawn."""
+    """Indices of the frames of each set, in the order in which they were drawn."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
 
     def sets(self, count: int) -> list[str]:
-        """Return the word of the ``set`` column for each of ``count`` frames; "unused" are those in no set."""
+        """Return the ``set`` column for ``count`` frames: train, validation, test, or unused for a frame in no set."""
         words = ["unused"] * count
         for word, indices in (("train", self.train), ("validation", self.validation), ("test", self.test)):
             for index in indices:
@@ -37,12 +37,20 @@ class Split:
 def split_frames(
     count: int, train_prob: float, val_prob: float | None = None, seed: int = 0, train_frames: float | None = None
 ) -> Split:
-    """Split ``count`` frames. Without ``val_prob`` half of the rest is for validation.
+    """Split frames into training, validation and test sets.
 
-    ``train_frames`` keeps so many of the training frames where it is above 1, such a fraction
-    of them below 1, and all at 1. Raises ConfigError where fractions or count allow no split.
     Source: Lightning Pose, ``data/utils.py`` (``split_sizes_from_probabilities``,
     ``compute_num_train_frames``) and ``data/datamodules.py``.
+
+    Args:
+        count: Number of frames.
+        train_prob: Fraction for training.
+        val_prob: Fraction for validation; None takes half of the rest.
+        seed: Seed of the order.
+        train_frames: Number (above 1) or fraction (below 1) of the training frames to keep; 1 or None keeps all.
+
+    Raises:
+        ConfigError: if the fractions or the count allow no split.
     """
     train, validation = _sizes(count, train_prob, val_prob)
     order = _permutation(count, seed)
@@ -75,7 +83,10 @@ def _sizes(count: int, train_prob: float, val_prob: float | None) -> tuple[int, 
 
 
 def _permutation(count: int, seed: int) -> tuple[int, ...]:
-    """``torch.randperm(count)`` from a generator with this seed: Fisher and Yates on the Mersenne twister."""
+    """Return ``torch.randperm(count)`` for a seed: a Fisher-Yates shuffle on the Mersenne Twister.
+
+    Written without torch, because offline commands must run where torch is not installed.
+    """
     draws = np.random.RandomState(seed).randint(0, 1 << 32, size=max(count - 1, 0), dtype=np.uint32).tolist()
     order = list(range(count))
     for i, draw in enumerate(draws):

@@ -1,4 +1,4 @@
-"""Videos that ``crop`` and ``predict`` leave: H.264 in MP4, which every player reads."""
+"""Video writer of offline commands: H.264 in MP4, which every player reads."""
 
 from __future__ import annotations
 
@@ -17,14 +17,24 @@ from realtime_cropzoom.sources.container import file_url
 from realtime_cropzoom.types import UInt8
 
 _TICKS = 90_000
-"""Of the time base: whole numbers of it make the frame times of all usual rates."""
+"""Ticks per second of the time base. Frame times of all usual rates are whole numbers of ticks."""
 
 
 class VideoWriter:
-    """Writes frames with their times; the file gets its name when it is complete. Use it in a ``with``."""
+    """Writes frames with their times. The file gets its name when it is complete. Use it as a context manager."""
 
     def __init__(self, final: Path, size: tuple[int, int], fps: float | None, *, quality: int = 18) -> None:
-        """``size`` is (W, H), made even where it is odd. ``quality`` is x264's crf. Raises SinkError."""
+        """Open the file under a temporary name.
+
+        Args:
+            final: The file.
+            size: (W, H) of the frames (pixels). H.264 needs even numbers: an odd one is increased by 1.
+            fps: Frame rate in the header; None writes 30. The frame times do not depend on it.
+            quality: Constant rate factor (crf) of x264; lower is better.
+
+        Raises:
+            SinkError: if the file cannot be written.
+        """
         self.final = final
         self._partial = partial_path(final)
         self._size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
@@ -41,15 +51,23 @@ class VideoWriter:
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, _TICKS)
 
     def write(self, image: UInt8, pts_ns: int) -> None:
-        """Write an RGB frame of the given size, shown ``pts_ns`` after the first. Raises SinkError."""
+        """Write a frame.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            pts_ns: Frame time (ns).
+
+        Raises:
+            SinkError: if the frame cannot be written.
+        """
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        if (frame.width, frame.height) != self._size:  # one column or row more, for an odd size
+        if (frame.width, frame.height) != self._size:  # adds a row or column to an odd size
             frame = frame.reformat(*self._size)
         frame.pts, frame.time_base = self._times.ticks(pts_ns), Fraction(1, _TICKS)
         self._mux(frame)
 
     def commit(self) -> None:
-        """Write what is left and give the file its name. Raises SinkError."""
+        """Write the remaining frames and rename the file to its final name. Raises SinkError if that fails."""
         self._mux(None)
         try:
             self._container.close()
@@ -62,7 +80,7 @@ class VideoWriter:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._partial.exists():
-            with contextlib.suppress(av.FFmpegError, OSError):  # the disk is full: there is nothing to keep
+            with contextlib.suppress(av.FFmpegError, OSError):  # a full disk: the file is deleted in any case
                 self._container.close()
             self._partial.unlink(missing_ok=True)
 

@@ -25,7 +25,7 @@ _LISTED_FRAMES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """The poses of one of the two, by captured frame."""
+    """The poses of one session, with the captured frame of each row."""
 
     tables: SessionTables
     frames: Float64
@@ -34,49 +34,49 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What became of comparing B with A."""
+    """The poses of two sessions, aligned by captured frame: B compared with A."""
 
     paths: tuple[Path, Path]
     keypoint_names: tuple[str, ...]
-    """Those that both have."""
+    """The K keypoints that both have."""
     only_one_has: tuple[str, ...]
-    """Keypoints that one of them lacks."""
+    """Keypoints that only one of them has."""
     frames: np.ndarray[Any, np.dtype[np.int64]]
-    """(n,) captured frames that either has a row for."""
+    """(n,) captured frames for which A or B has a row."""
     seconds: Float64
-    """(n,) frame time; NaN where neither says."""
+    """(n,) frame times (s); NaN if neither has one."""
     poses: tuple[Float64, Float64]
-    """(n, K, 3) each: x, y, likelihood; NaN where there is none."""
+    """(n, K, 3) of A and of B: x, y (frame pixels), likelihood; NaN without a pose."""
 
     @cached_property
     def deviation_px(self) -> Float64:
-        """(n, K) distance between the two; NaN where one has no pose."""
+        """(n, K) distances (frame pixels) between A and B; NaN if one of them has no pose."""
         a, b = self.poses
         return np.asarray(np.hypot(*np.moveaxis(b[:, :, :2] - a[:, :, :2], 2, 0)), np.float64)
 
     @cached_property
     def likelihood_difference(self) -> Float64:
-        """(n, K) likelihood of B less that of A; NaN where one has none."""
+        """(n, K) likelihood of B minus that of A; NaN if one of them has none."""
         a, b = self.poses
         return b[:, :, 2] - a[:, :, 2]
 
     @property
     def identical(self) -> bool:
-        """Whether every number is the same, and every gap."""
+        """Whether all keypoints, numbers and missing values are equal."""
         return not self.only_one_has and np.array_equal(*self.poses, equal_nan=True)
 
     @property
     def max_px(self) -> float:
-        """The largest deviation of all."""
+        """The largest deviation (frame pixels)."""
         return float(np.nanmax(self.deviation_px))
 
     def only_in(self, side: int) -> list[int]:
-        """Return the frames that have a pose in A (0) or B (1) alone."""
+        """Return the captured frames with a pose only in A (``side`` 0), or only in B (1)."""
         has = [np.isfinite(poses[:, :, :2]).any(axis=(1, 2)) for poses in self.poses]
         return [int(frame) for frame in self.frames[has[side] & ~has[1 - side]]]
 
     def summary(self) -> dict[str, Any]:
-        """Return all of it as JSON would have it."""
+        """Return the numbers for ``compare --json``; None for a number that does not exist."""
         rows = {name: self._statistics(slice(k, k + 1)) for k, name in enumerate(self.keypoint_names)}
         return {
             "a": str(self.paths[0]),
@@ -92,7 +92,7 @@ class Comparison:
         }
 
     def table(self) -> pd.DataFrame:
-        """Return one row a frame: the largest deviation and whose it is, then those of each keypoint."""
+        """Return one row per frame: the largest deviation (pixels), its keypoint, and all deviations."""
         deviation = self.deviation_px
         known = np.isfinite(deviation).any(axis=1)
         largest = np.where(np.isfinite(deviation), deviation, -1.0).argmax(axis=1)
@@ -129,7 +129,11 @@ class Comparison:
 
 
 def compare(a: Path, b: Path) -> Comparison:
-    """Compare two session folders, or files of poses. Raises DataError where they have no pose in common."""
+    """Compare two session folders or files of poses.
+
+    Raises:
+        DataError: if one cannot be read, or no frame has a pose in both.
+    """
     sides = [_read(path) for path in (a, b)]
     names = [side.tables.keypoint_names for side in sides]
     common = tuple(name for name in names[0] if name in names[1])
@@ -150,7 +154,7 @@ def compare(a: Path, b: Path) -> Comparison:
 
 
 def _read(path: Path) -> _Side:
-    """A run over a recording of ours numbers its frames as that does; its table says how they were captured."""
+    """Read one session. If it replays a recording, the recording's table gives the captured frame of each row."""
     tables = read_session(path)
     rows = len(tables.poses)
     recorded = (
@@ -169,7 +173,7 @@ def _poses(side: _Side, names: tuple[str, ...], frames: np.ndarray[Any, np.dtype
 
 
 def _seconds(sides: list[_Side], frames: np.ndarray[Any, np.dtype[np.int64]]) -> Float64:
-    """The times of A, and where it has none, those of B."""
+    """Return the frame times (s) of A; those of B for frames without a time in A."""
     seconds = np.full(len(frames), np.nan)
     for side in reversed(sides):
         known = np.isfinite(side.tables.seconds)
@@ -178,7 +182,7 @@ def _seconds(sides: list[_Side], frames: np.ndarray[Any, np.dtype[np.int64]]) ->
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """Return a summary as text, with a table."""
+    """Return a summary as text: sentences and a table of the deviations."""
     if summary["identical"]:
         return f"identical, bit for bit: {summary['frames']} frames with a pose"
     lines = [f"{summary['frames']} frames have a pose in both"]

@@ -18,7 +18,7 @@ from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
 
 _EXTRAS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
-"""The extra of each format, and the modules that come with it."""
+"""The extra that each format needs, and the modules of that extra."""
 
 
 def convert(
@@ -31,21 +31,29 @@ def convert(
     overwrite: bool = False,
     calibration: Path | None = None,
 ) -> Path:
-    """Write a session folder, or a file of predictions, as ``to`` (nwb, h5, parquet, csv) and return the new file.
+    """Write a session in the format of another program, and return the new file. It is complete or absent.
 
-    Its rows are the frames of ``video`` if that is given, else all up to the last one with a row.
-    With a calibration, the run's own or that of the file ``calibration``, the tidy tables have cm, too.
-    The file is there whole or not at all. Raises DataError where ``run`` cannot be read or lacks
-    what the format needs, SinkError where the file is there already or cannot be written, and
-    ConfigError where a library is missing.
+    Args:
+        run: A session folder, or a file of predictions.
+        to: The format: nwb, h5, parquet or csv.
+        out: The new file; None puts it beside the poses.
+        video: The video of the predictions. The rows are then its frames; None ends with the last frame that has a row.
+        fps: Frame rate of predictions without frame times; None if they have times, or need none.
+        overwrite: Whether to replace an existing file.
+        calibration: File of a calibration, for coordinates in cm; None takes that of the run, if it has one.
+
+    Raises:
+        DataError: if the session cannot be read, or lacks what the format needs.
+        SinkError: if the file exists, or cannot be written.
+        ConfigError: if a library is missing, or the format does not exist.
     """
     write = _writer(to)
     poses = Session.open(run).poses
     ending = "_table.csv" if to == "csv" else f".{to}"
     path = poses.with_name(poses.stem + ending) if out is None else out
     if path.exists() and (not overwrite or path.samefile(poses)):
-        advice = "it is what is converted; give another" if path.samefile(poses) else "add --overwrite, or give another"
-        raise SinkError(f"{path} is there already; {advice} with --out")
+        advice = "it is the input; give another" if path.samefile(poses) else "add --overwrite, or give another"
+        raise SinkError(f"{path} exists; {advice} with --out")
     tables = read_session(run, video=video, fps=fps, calibration=calibration)
     if not len(tables.poses):
         raise DataError(f"{tables.path} has no frames; there is nothing to convert")
@@ -54,9 +62,9 @@ def convert(
 
 
 def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
-    """Return what writes a format, once its libraries are known to be there."""
+    """Return the function that writes a format. Raises ConfigError if a library that it needs is missing."""
     if to not in _WRITERS:
-        raise ConfigError(f"no format {to}; expected one of {', '.join(_WRITERS)}")
+        raise ConfigError(f"unknown format {to}; expected one of {', '.join(_WRITERS)}")
     _, modules = _EXTRAS.get(to, ("", ()))
     for module in modules:
         try:
@@ -67,7 +75,7 @@ def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
 
 
 def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write under another name first, so that a failure leaves neither half a file nor the old one spoilt."""
+    """Write under a temporary name first. After a failure the old file is unchanged and no other file stays."""
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         write(partial)
@@ -75,7 +83,7 @@ def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror or error}; give another file with --out") from error
     finally:
-        with contextlib.suppress(OSError):  # there is none after success, nor below a folder that cannot be written
+        with contextlib.suppress(OSError):  # after a success it does not exist
             partial.unlink()
 
 
@@ -88,7 +96,7 @@ def _write_parquet(partial: Path, _: Path, tables: SessionTables) -> None:
 
 
 def _write_h5(partial: Path, _: Path, tables: SessionTables) -> None:
-    """As DeepLabCut: the three header rows are levels of the columns, under the key that its readers ask for."""
+    """Write as DeepLabCut does: the three header rows are levels of the columns; its readers expect this key."""
     levels = [[tables.scorer], tables.keypoint_names, ("x", "y", "likelihood")]
     columns = pd.MultiIndex.from_product(levels, names=["scorer", "bodyparts", "coords"])
     table = pd.DataFrame(tables.poses.reshape(len(tables.poses), -1), columns=columns)

@@ -31,26 +31,26 @@ HEADER_ROWS = ("scorer", "bodyparts", "coords")
 _COORDS = ("x", "y", "likelihood", "visible")
 _INDEX_ROWS = 200_000
 _MAX_MISSING_PER_ROW = 1_000
-"""A file that lacks more frames than so many a row is taken for one whose frames are no frames."""
+"""Maximum number of missing frames per row. In a file with more, the index does not hold frame numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the three header rows say."""
+    """The three header rows."""
 
     index_columns: int
-    """Columns before the first coordinate."""
+    """Number of columns before the first coordinate."""
     scorer: str
     columns: tuple[tuple[str, str], ...]
-    """(bodypart, coord) of each column after those; ("", "") for one that is neither, such as ``set``."""
+    """(bodypart, coord) of each further column; ("", "") for another kind of column, such as ``set``."""
 
     @property
     def keypoint_names(self) -> tuple[str, ...]:
-        """The keypoints, in order."""
+        """Names of the K keypoints, in order."""
         return tuple(dict.fromkeys(bodypart for bodypart, coord in self.columns if coord == "x"))
 
     def position(self, bodypart: str, coord: str) -> int:
-        """Return which column of the file holds it. Raises KeyError."""
+        """Return the column of a coordinate, counted from 0. Raises KeyError if the file does not have it."""
         try:
             return self.index_columns + self.columns.index((bodypart, coord))
         except ValueError:
@@ -59,19 +59,19 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A label file."""
+    """The labels of a file."""
 
     path: Path
     images: tuple[str, ...]
     """Path of each image, as the file has it."""
     keypoint_names: tuple[str, ...]
     xy: Float64
-    """(N, K, 2), frame pixels; NaN where unlabelled."""
+    """(N, K, 2), image pixels; NaN for a keypoint without a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A prediction file."""
+    """The predictions of a file, or of a part of it."""
 
     path: Path
     scorer: str
@@ -79,18 +79,18 @@ class Predictions:
     """Frame number or image path of each row, as the file has it."""
     keypoint_names: tuple[str, ...]
     xy: Float64
-    """(N, K, 2), in the space the file was written in; NaN where there is none."""
+    """(N, K, 2), in the space of the file; NaN for an empty cell."""
     likelihood: Float64
-    """(N, K); NaN where the file has none."""
+    """(N, K); NaN for an empty cell, or if the file has none."""
 
 
 def read_header(path: Path) -> Header:
-    """Read the three header rows. Raises DataError where one is missing, or the file is."""
+    """Read the three header rows. Raises DataError if the file or a header row is missing, or they do not match."""
     rows, _ = first_records(path, len(HEADER_ROWS))
     names = [row[0].strip() if row else "" for row in rows]
     if names != list(HEADER_ROWS):
         found = ", ".join(name or "(nothing)" for name in names) or "an empty file"
-        several = " (a file of several animals, which is not read)" if "individuals" in names else ""
+        several = " (a file with several animals, which is not supported)" if "individuals" in names else ""
         raise DataError(
             f"{path} begins with {found}{several}; expected three header rows that begin with {', '.join(HEADER_ROWS)}"
         )
@@ -107,19 +107,26 @@ def _check_columns(path: Path, columns: Sequence[tuple[str, str]]) -> None:
     coordinates = [column for column in columns if column[1]]
     twice = next((column for column in coordinates if coordinates.count(column) > 1), None)
     if twice is not None:
-        raise DataError(f"{path} has two keypoints of the name {twice[0]}; rename one of them")
+        raise DataError(f"{path} has two keypoints with the name {twice[0]}; rename one of them")
     for bodypart, coord in coordinates:
         if not bodypart.strip():
-            raise DataError(f"{path} has a column {coord} of a keypoint without a name; give it one")
+            raise DataError(f"{path} has a column {coord} of a keypoint without a name; name it")
         if coord in "xy" and (bodypart, "yx"["xy".index(coord)]) not in columns:
             raise DataError(f"{path} has a column {bodypart} {coord} but no {bodypart} {'yx'['xy'.index(coord)]}")
 
 
 def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labels:
-    """Read a label file; with ``keypoint_names``, those alone and in their order.
+    """Read a label file.
 
-    Empty cells are NaN, and so are both coordinates where one is missing. Raises DataError
-    where the file is none, has no rows, or lacks a keypoint.
+    Args:
+        path: The file.
+        keypoint_names: The keypoints to read, in this order; None reads all.
+
+    Returns:
+        The labels. If one coordinate of a keypoint is missing, both are NaN.
+
+    Raises:
+        DataError: if the file cannot be read, has no rows, or lacks a keypoint.
     """
     header = read_header(path)
     names = header.keypoint_names if keypoint_names is None else tuple(keypoint_names)
@@ -146,9 +153,18 @@ def labels_outside(
     sizes: Sequence[tuple[int, int]],
     what: str = "picture",
 ) -> str | None:
-    """Return a line where labels, (N, K, 2), lie outside pictures of ``sizes``, (W, H) each; None where none do.
+    """Return a warning if labels lie outside their pictures.
 
-    ``what`` is what these are called.
+    Args:
+        path: The label file.
+        images: Names of the N images.
+        keypoint_names: Names of the K keypoints.
+        xy: (N, K, 2) labels, in pixels of the pictures; NaN without a label.
+        sizes: (W, H) of each picture.
+        what: The word for a picture in the warning.
+
+    Returns:
+        One line; None if all labels lie inside.
     """
     limits = np.array(sizes, np.float64).reshape(len(images), 1, 2)
     outside = ((xy < -1) | (xy > limits)).any(axis=2)
@@ -159,15 +175,20 @@ def labels_outside(
     return (
         f"{path}: {int(outside.sum())} of {int(np.isfinite(xy).all(axis=2).sum())} labels lie outside their {what}; "
         f"the first is {keypoint_names[k]} of {images[row]}, at {x:.1f}, {y:.1f} in {width}x{height} pixels. "
-        "They are taken as they are"
+        "They are used as they are"
     )
 
 
 def read_predictions(path: Path, *, live: bool = False) -> Predictions:
-    """Read a prediction file. Raises DataError where it is none or has no rows.
+    """Read a prediction file.
 
-    With ``live``, what a killed run may leave is no error: a last line that was cut off is left out,
-    and there may be no rows.
+    Args:
+        path: The file.
+        live: Whether a live run wrote it, which may have been killed. Then a last line that was cut off is left out,
+            and the file may have no rows.
+
+    Raises:
+        DataError: if the file cannot be read, or has no rows.
     """
     header = read_header(path)
     predictions = _predictions(path, header, _read_rows(path, header, live=live))
@@ -177,7 +198,7 @@ def read_predictions(path: Path, *, live: bool = False) -> Predictions:
 
 
 def iter_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
-    """Yield a prediction file in portions, so that one of hours takes no more memory than one of minutes."""
+    """Yield a prediction file in portions of ``rows``. Memory use does not grow with the file. Raises DataError."""
     header = read_header(path)
     count = 0
     for table in iter_rows(path, header, rows):
@@ -189,10 +210,12 @@ def iter_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
 
 
 def iter_frame_predictions(path: Path, rows: int = 2_000) -> Iterator[Predictions]:
-    """Yield the predictions of a video in portions: row i is frame i, without numbers where the file lacks it.
+    """Yield the predictions of a video in portions, with row i for frame i; NaN for a frame that the file lacks.
 
-    A file whose rows are in another order is read at once. Raises DataError where a row is about no
-    frame, or two are about the same.
+    If the rows are not in frame order, the file is read at once.
+
+    Raises:
+        DataError: if the file cannot be read, a row names no frame, or two rows name the same.
     """
     frames = read_frame_numbers(path, read_header(path))
     if np.array_equal(frames, np.arange(len(frames))):
@@ -201,7 +224,7 @@ def iter_frame_predictions(path: Path, rows: int = 2_000) -> Iterator[Prediction
     found = read_predictions(path)
     count = int(frames.max()) + 1
     if count > _MAX_MISSING_PER_ROW * (len(frames) + 1_000):
-        raise DataError(f"{path} has {len(frames)} rows and a frame {count - 1}; expected a row a frame")
+        raise DataError(f"{path} has {len(frames)} rows and a frame {count - 1}; expected one row per frame")
     xy, likelihood = np.full((count, *found.xy.shape[1:]), np.nan), np.full((count, found.xy.shape[1]), np.nan)
     xy[frames], likelihood[frames] = found.xy, found.likelihood
     index = tuple(map(str, range(count)))
@@ -209,7 +232,7 @@ def iter_frame_predictions(path: Path, rows: int = 2_000) -> Iterator[Prediction
 
 
 def read_frame_numbers(path: Path, header: Header) -> npt.NDArray[np.int64]:
-    """Return the frame that each row of a prediction file is about. Raises DataError where one is none, or twice."""
+    """Return the frame number of each row, (rows,). Raises DataError if a row names no frame, or two name the same."""
     index: list[str] = []
     for table in iter_rows(path, header, _INDEX_ROWS, index_only=True):
         index += name_rows(path, table, header.index_columns)[0]
@@ -217,7 +240,17 @@ def read_frame_numbers(path: Path, header: Header) -> npt.NDArray[np.int64]:
 
 
 def iter_rows(path: Path, header: Header, rows: int, *, index_only: bool = False) -> Iterator[pd.DataFrame]:
-    """Yield the rows under the header in portions. Raises DataError."""
+    """Yield the rows below the header in portions.
+
+    Args:
+        path: The file.
+        header: Its header.
+        rows: Number of rows of a portion.
+        index_only: Whether to read only the index columns.
+
+    Raises:
+        DataError: if the file cannot be read, or has no rows.
+    """
     how = pandas_options(header.index_columns, len(header.columns))
     columns = range(header.index_columns) if index_only else None
     if index_only:
@@ -232,7 +265,7 @@ def iter_rows(path: Path, header: Header, rows: int, *, index_only: bool = False
 
 
 def header_text(path: Path) -> str:
-    """Return the three header rows as they are."""
+    """Return the unchanged text of the three header rows. Raises DataError if the file cannot be read."""
     return first_records(path, len(HEADER_ROWS))[1]
 
 

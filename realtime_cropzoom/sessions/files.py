@@ -124,7 +124,7 @@ def find_video(source: str | None, poses: Path) -> str | None:
 
 
 def _pose_file(folder: Path) -> Path:
-    """A live run has a timing file beside its poses, an offline one only boxes."""
+    """Return the pose file of a folder: beside it, a live run wrote a timing file, an offline command only boxes."""
     for suffix in ("_timing.csv", "_bbox.csv"):
         found = sorted(folder.glob(f"*{suffix}"))
         if len(found) > 1:
@@ -138,7 +138,9 @@ def _pose_file(folder: Path) -> Path:
             f"{folder} holds {len(below)} {what}: {names}. Give the folder of one, as in "
             f"'cropzoom draw {folder / below[0]}'"
         )
-    raise DataError(f"{folder} is no session folder; expected one that cropzoom run has made, or a file of poses (CSV)")
+    raise DataError(
+        f"{folder} is not a session folder; expected one that cropzoom run has made, or a file of poses (CSV)"
+    )
 
 
 def frame_index(predictions: Predictions) -> pd.Index[int]:
@@ -153,7 +155,18 @@ def frame_index(predictions: Predictions) -> pd.Index[int]:
 
 
 def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
-    """Read a file of boxes or times, by frame; of a live run, the rows that are complete. Raises DataError."""
+    """Read a file of boxes or times.
+
+    Args:
+        path: The file.
+        live: Whether a live run wrote it. Then a last line that was cut off is left out.
+
+    Returns:
+        One row per row of the file, with the frame numbers as index.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
     text: dict[str | int, str] = {"outcome": "string", "state": "string", "dropped": "string", "plausible": "string"}
     try:
         table = pd.read_csv(complete_lines(path) if live else path, dtype={0: "str", **text})
@@ -167,10 +180,10 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
 
 
 def _frame_index(path: Path, cells: Sequence[str]) -> pd.Index[int]:
-    """Return the frames that the first cells of rows name. Raises DataError."""
+    """Return the frame numbers in the first cells of rows. Raises DataError if a cell holds none."""
     frames = pd.Index(parse_frame_numbers(path, cells))
     if len(frames) and frames.max() > _MAX_MISSING_PER_ROW * (len(frames) + 1_000):
-        raise DataError(f"{path} has {len(frames)} rows and a frame {frames.max()}; expected a row a frame")
+        raise DataError(f"{path} has {len(frames)} rows and a frame {frames.max()}; expected one row per frame")
     return frames
 
 
@@ -192,7 +205,7 @@ def read_noted_source(poses: Path) -> str | None:
 
 
 def frame_times(video: str) -> Float64:
-    """Return the time of each frame of a video in s since the first, by decoding it. Raises SourceError."""
+    """Decode a video and return the time (s) of each frame since the first. Raises SourceError."""
     source = open_source(video)
     try:
         return np.array([captured.pts_ns for captured in source.frames()], np.float64) / 1e9

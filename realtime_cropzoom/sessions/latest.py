@@ -133,7 +133,10 @@ def _sessions(parent: Path) -> Iterator[_Found]:
 
 
 def _started(summary: Path, stamp: str | None) -> float | None:
-    """What the summary says; else the date in the folder's name. Dates of files change when they are copied."""
+    """Return the start (Unix s) in the summary, or that in the folder's name; None if neither has one.
+
+    Dates of files are not used: they change when files are copied.
+    """
     try:
         return float(json.loads(summary.read_text(encoding="utf-8"))["started_unix_s"])
     except (OSError, ValueError, KeyError, TypeError):

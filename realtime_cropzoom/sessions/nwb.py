@@ -59,7 +59,7 @@ def _pose_estimation(
     series: list[PoseEstimationSeries] = []
     for name, pose in zip(tables.keypoint_names, tables.poses.transpose(1, 0, 2), strict=True):
         confidence = np.clip(pose[:, 2], 0, 1).astype(np.float32)
-        # A regression model gives none: then the field is left away, because any number would be made up.
+        # A regression model has no likelihood: the field is left out, because any number would be invented.
         given = {} if np.isnan(confidence).all() else {"confidence": confidence, "confidence_definition": _CONFIDENCE}
         series.append(
             PoseEstimationSeries(
@@ -72,21 +72,23 @@ def _pose_estimation(
                 **given,
             )
         )
-    ours = tables.live or tables.frames["state"].notna().any()  # nobody else writes states
+    ours = tables.live or tables.frames["state"].notna().any()  # only cropzoom writes states
     return PoseEstimation(
         name="PoseEstimation",
         pose_estimation_series=series,
         description="one value a frame of the video, from the first on",
         scorer=tables.scorer,
         source_software="realtime-cropzoom" if ours else None,
-        source_software_version=tables.session.summary.get("version"),  # not that of today, which only converts
+        source_software_version=tables.session.summary.get(
+            "version"
+        ),  # the version that tracked, not the one that converts
         skeleton=skeleton,
         source_video=video,
     )
 
 
 def _series_name(keypoint: str) -> str:
-    """A keypoint's name without the two characters that names in NWB must not have."""
+    """Return the name of a keypoint without ``/`` and ``:``, which names in NWB must not have."""
     return re.sub("[/:]", "_", keypoint)
 
 
@@ -112,16 +114,16 @@ def _states(spans: list[tuple[str, int, int]], seconds: Float64) -> TimeInterval
 
 
 def _timestamps(tables: SessionTables) -> Float64:
-    """Frame times without gaps: a frame whose time the run has forgotten lies evenly between its neighbours."""
+    """Return frame times (s) without gaps: missing ones are interpolated. Raises DataError if there are none."""
     seconds = tables.seconds
     known = np.flatnonzero(np.isfinite(seconds))
     if not len(known):
-        raise DataError(f"{tables.path} has no frame times, and NWB needs them; give --video or --fps")
+        raise DataError(f"{tables.path} has no frame times, which NWB needs; give --video or --fps")
     return np.asarray(np.interp(np.arange(len(seconds)), known, seconds[known]), np.float64)
 
 
 def _session_start(tables: SessionTables, seconds: Float64) -> tuple[datetime, str]:
-    """Return the time of the first frame as closely as the files tell it, and in words how they do."""
+    """Return the time of the first frame, as exactly as the files say it, and a sentence about its origin."""
     unix_s = tables.frames["captured_unix_s"].to_numpy()
     if len(known := np.flatnonzero(np.isfinite(unix_s))):
         return _at(unix_s[known[0]] - seconds[known[0]]), "Starts when the first frame was captured."
@@ -130,7 +132,7 @@ def _session_start(tables: SessionTables, seconds: Float64) -> tuple[datetime, s
         return datetime.strptime(named[1], "%Y%m%d-%H%M%S").astimezone(), "Starts at the time in the folder's name."
     file = Path(tables.source or tables.path)
     file = file if file.exists() else tables.path
-    return _at(file.stat().st_mtime), f"Nobody knows its start; {file.name} was last changed at the time given for it."
+    return _at(file.stat().st_mtime), f"Its start is unknown; the given time is that of the last change of {file.name}."
 
 
 def _at(unix_s: float) -> datetime:
@@ -138,14 +140,14 @@ def _at(unix_s: float) -> datetime:
 
 
 def _identifier(tables: SessionTables) -> str:
-    """The run, or the content of a file that no run has written: the same poses have the same name."""
+    """Return an identifier from the run, or from the content of the file: equal poses have equal identifiers."""
     if "run" in tables.session.summary:
         return f"{tables.path.stem}_{tables.session.summary['run']}"
     return f"{tables.path.stem}_{hashlib.sha256(tables.path.read_bytes()).hexdigest()[:12]}"
 
 
 def _source_video(tables: SessionTables, seconds: Float64, relative_to: Path) -> ImageSeries | None:
-    """A link to the recording, not a copy; None where it is not a file, or not there any more."""
+    """Return a link to the recording; None if there is no such file."""
     if tables.source is None or tables.source.startswith(SYNTHETIC) or not Path(tables.source).is_file():
         return None
     source = open_source(tables.source)

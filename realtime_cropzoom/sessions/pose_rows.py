@@ -10,12 +10,19 @@ from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.types import ActiveBox, Keypoints
 
 CM = "_cm"
-"""Ends the name of a file of poses in cm, in the format of those in pixels."""
+"""End of the name of a file of poses in cm. Its format is that of the poses in pixels."""
 BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
+"""Header of a run's box file. The first column, without a name, is the frame number."""
 
 
 def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = False) -> str:
-    """Return the three header rows scorer / bodyparts / coords; with a last column ``set`` for labelled frames."""
+    """Return the three header rows scorer, bodyparts and coords.
+
+    Args:
+        keypoint_names: Names of the K keypoints.
+        scorer: Name of the model or its kind.
+        sets: Whether there is a last column ``set``, for labelled images.
+    """
     n = len(keypoint_names)
     bodyparts = ",".join(cell for cell in map(text_cell, keypoint_names) for _ in range(3))
     scorer = text_cell(scorer)
@@ -25,25 +32,22 @@ def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = Fals
 
 
 def pose_cells(keypoints: Keypoints) -> str:
-    """Return the cells of a row after its index, each with the comma before it."""
+    """Return the 3 K cells of a pose, each with a comma before it; NaN is written as ``NaN``."""
     return _cells(keypoints.xy.tolist(), keypoints.likelihood.tolist())
 
 
 def cm_cells(calibration: Calibration, keypoints: Keypoints) -> str:
-    """Return the cells of a row after its index with the keypoints in cm; NaN where there is no floor."""
+    """Return the 3 K cells of a pose in cm, each with a comma before it; NaN where the calibration does not reach."""
     return _cells(calibration.to_arena(keypoints.xy).tolist(), keypoints.likelihood.tolist())
 
 
 def blank_cells(keypoints: int) -> str:
-    """Return the cells of a row without a pose.
-
-    Spelt out: pandas takes a first row of empty cells for the names of the index, and drops it.
-    """
+    """Return the cells of a row without a pose: ``NaN``, because pandas drops a first row of empty cells."""
     return ",NaN" * (3 * keypoints)
 
 
 def box_cells(active: ActiveBox | None) -> str:
-    """Return the cells of a row of a box file after its index; None for a frame of which nothing was made."""
+    """Return the cells of a row of a box file, each with a comma before it; None gives empty cells (skipped)."""
     if active is None:
         return "," * (BBOX_COLUMNS.count(","))
     box = active.box

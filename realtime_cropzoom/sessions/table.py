@@ -23,7 +23,7 @@ from realtime_cropzoom.types import Float64
 
 _BOX = ("x", "y", "w", "h")
 FILTERED = ("x_filtered", "y_filtered", "vx", "vy", "sigma")
-"""Columns of what the filter says: pixels, and pixels a second."""
+"""Columns of the filtered pose: positions and ``sigma`` in pixels, velocities in pixels per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class SessionTables:
     session: Session
     """The files, the settings and the summary of the session."""
     source: str | None
-    """The recording; None if unknown."""
+    """The video or other source; None if unknown."""
     scorer: str
     keypoint_names: tuple[str, ...]
     poses: Float64
-    """(n, K, 3): x, y, likelihood; NaN where there is none."""
+    """(n, K, 3): x, y (frame pixels), likelihood; NaN without a pose."""
     frames: pd.DataFrame
-    """n rows: the columns of ``load_session`` that do not depend on the keypoint."""
+    """n rows, one per frame: the columns of ``load_session`` that do not depend on the keypoint."""
     filtered: Float64 | None = None
-    """(n, K, 5): x, y, vx, vy, sigma, as they were published; None where no filter was set, nor asked for."""
+    """(n, K, 5): x, y, vx, vy, sigma, equal to those published; None without a filter."""
     calibration: Calibration | None = None
-    """The run's own; None where it had none."""
+    """Calibration of the run, or the one given; None without one."""
 
     @property
     def path(self) -> Path:
@@ -57,21 +57,21 @@ class SessionTables:
 
     @property
     def boxes(self) -> Float64:
-        """(n, 4): x, y, w, h; NaN where there is none."""
+        """(n, 4): x, y, w, h (frame pixels); NaN without a box."""
         return self.frames[[f"box_{side}" for side in _BOX]].to_numpy(np.float64)
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The state of each frame; empty where it has none."""
+        """The state of each frame; empty for a frame without one."""
         return tuple(self.frames["state"].fillna(""))
 
     @property
     def seconds(self) -> Float64:
-        """(n,) frame time; NaN where it is not known."""
+        """(n,) frame times (s); NaN if unknown."""
         return self.frames["time_s"].to_numpy(np.float64)
 
     def state_spans(self) -> list[tuple[str, int, int]]:
-        """Return each state with its first frame and the one after its last; skipped frames end no state."""
+        """Return (state, first frame, frame after the last) of each period; skipped frames do not end a period."""
         changes = _state_changes(self.frames["state"])
         ends = [*changes.index, len(self.frames)][1:]
         return [(str(state), int(a), int(b)) for state, a, b in zip(changes, changes.index, ends, strict=True)]
@@ -80,19 +80,26 @@ class SessionTables:
 def load_session(
     path: str | Path, *, video: str | Path | None = None, fps: float | None = None, filter: str | None = None
 ) -> pd.DataFrame:
-    """Return a session as a tidy table: one row a captured frame and keypoint, missing values where there are none.
+    """Return a session as a tidy table: one row per captured frame and keypoint.
 
-    ``path`` is the folder of a run, or a file of predictions. Files without frame times take them
-    from ``video`` or ``fps``; with ``video`` there are rows for all its frames. ``filter`` is that of
-    the run, with the settings of the run; 'kalman', 'one_euro' or 'none' is another one. docs/reference/files.md
-    explains the columns. Raises DataError where ``path`` is no session, or does not go with the
-    video, SourceError where there is no such video, and ConfigError where there is no such filter.
+    docs/reference/files.md explains the columns. A value that does not exist is missing.
+
+    Args:
+        path: The folder of a run, or a file of predictions.
+        video: The video, which gives frame times to files without them. The table then has rows for all its frames.
+        fps: Frame rate (Hz) for files without frame times, instead of ``video``.
+        filter: ``kalman``, ``one_euro`` or ``none``, with the run's other settings; None takes the run's filter.
+
+    Raises:
+        DataError: if ``path`` is not a session, or does not fit the video.
+        SourceError: if the video cannot be read.
+        ConfigError: if the filter does not exist.
     """
     return tidy(read_session(Path(path), video=video, fps=fps, filter=filter))
 
 
 def tidy(tables: SessionTables) -> pd.DataFrame:
-    """Return the table of ``load_session``."""
+    """Return arrays of a session as the table of ``load_session``."""
     names = tables.keypoint_names
     table = tables.frames.loc[tables.frames.index.repeat(len(names))].reset_index(drop=True)
     where = table.columns.tolist().index("event") + 1
@@ -118,13 +125,18 @@ def read_session(
     filter: str | None = None,
     calibration: Path | None = None,
 ) -> SessionTables:
-    """Read a session into arrays; the arguments, and what is raised, are those of ``load_session``.
+    """Read a session into arrays. Arguments and errors are those of ``load_session``.
 
-    ``calibration`` takes the place of the run's own, or gives one to a file of predictions.
+    Args:
+        path: See ``load_session``.
+        video: See ``load_session``.
+        fps: See ``load_session``.
+        filter: See ``load_session``.
+        calibration: File of a calibration; None takes that of the run, if it has one.
     """
     session = Session.open(path)
     if session.live and fps is not None:
-        raise DataError(f"{path} has the frame times of the run; leave fps away")
+        raise DataError(f"{path} has the frame times of the run; leave out fps")
     predictions = read_predictions(session.poses, live=session.live)
     numbers = frame_index(predictions)
     boxes, timing, recording = (
@@ -133,13 +145,13 @@ def read_session(
     )
     complete = _frames_in_all(numbers, boxes, timing) if session.live else numbers
     count = int(complete.max()) + 1 if len(complete) else 0
-    own = video is not None and is_recording_of(video, session.poses)  # it may lack frames, and the run has their times
+    own = video is not None and is_recording_of(video, session.poses)  # it may lack frames; the run knows all times
     seconds = None if own else _given_times(session.poses, count, video, fps)
     count = count if seconds is None else len(seconds)
     frames = _frame_table(
         _every_frame(boxes, complete, count),
         _every_frame(timing, complete, count),
-        recording.reindex(pd.RangeIndex(count)),  # of a killed run it may end before the others
+        recording.reindex(pd.RangeIndex(count)),  # after a kill it may end before the other files
         session.summary.get("unix_offset_ns"),
     )
     frames = frames if seconds is None else frames.assign(time_s=seconds)
@@ -162,23 +174,23 @@ def read_session(
 
 
 def _frames_in_all(numbers: pd.Index[int], *tables: pd.DataFrame) -> pd.Index[int]:
-    """The frames that are in all files: a killed run has come further in one than in another."""
+    """Return the frames that all files have: a killed run may have written more rows to one than to another."""
     for table in tables:
         numbers = numbers.intersection(table.index) if len(table.columns) else numbers
     return numbers
 
 
 def _given_times(poses: Path, count: int, video: str | Path | None, fps: float | None) -> Float64 | None:
-    """Frame times from outside, for as many frames as the video has; None where none are given."""
+    """Return frame times (s) from ``fps``, or from ``video``, one per frame; None if neither is given."""
     if fps is not None:
         if video is not None or not fps > 0:
-            raise DataError(f"fps is {fps:g}; expected a number above 0, and that only without a video")
+            raise DataError(f"fps is {fps:g}; expected a number above 0, and no video with it")
         return np.arange(count) / fps
     if video is None:
         return None
     seconds = frame_times(str(video))
     if len(seconds) < count:
-        raise DataError(f"{poses} has {count} frames, but {video} has {len(seconds)}; is it another video?")
+        raise DataError(f"{poses} has {count} frames, but {video} has {len(seconds)}; give the video of these poses")
     return seconds
 
 
@@ -197,7 +209,7 @@ def _poses_by_frame(predictions: Predictions, numbers: pd.Index[int], complete: 
 def _filtered(
     path: Path, poses: Float64, frames: pd.DataFrame, timing: pd.DataFrame, pose_filter: PoseFilter
 ) -> Float64:
-    """What the filter says of each frame: the very numbers that a run with it has published."""
+    """Return the filtered poses, (n, K, 5): the numbers that a run with this filter publishes."""
     seconds, filtered = frames["time_s"].to_numpy(np.float64), np.full((*poses.shape[:2], 5), np.nan)
     processed = (frames["outcome"].isna() if timing.empty else frames["outcome"] == "processed").to_numpy(
         bool, na_value=False
@@ -205,7 +217,7 @@ def _filtered(
     if np.isnan(seconds[processed]).any():
         raise DataError(f"{path} has no frame times, which a filter needs; give the video, or fps")
     segments = _column(timing, "segment").reindex(frames.index).fillna(0).to_numpy(np.int64)
-    found = poses.astype(np.float32)  # as the model gave them
+    found = poses.astype(np.float32)  # the type of the model's output
     for i in np.flatnonzero(processed):
         pose = pose_filter.update(round(seconds[i] * 1e9), found[i, :, :2], found[i, :, 2], int(segments[i]))
         filtered[i] = pose.points
@@ -215,8 +227,8 @@ def _filtered(
 def _frame_table(
     boxes: pd.DataFrame, timing: pd.DataFrame, recording: pd.DataFrame, unix_offset_ns: float | None
 ) -> pd.DataFrame:
-    """One row a frame; the tables have all frames, but may lack columns."""
-    captured_ns = _column(timing, "captured_ns").replace(0, np.nan)  # zero: the run has forgotten the frame's times
+    """Return one row per frame. The tables have all frames, but may lack columns."""
+    captured_ns = _column(timing, "captured_ns").replace(0, np.nan)  # 0: the run no longer had the times of the frame
     box_frame, state = _column(boxes, "box_frame"), _column(boxes, "state", "string")
     box_captured_ns = captured_ns.reindex(box_frame).set_axis(timing.index)
 
@@ -246,19 +258,19 @@ def _frame_table(
 
 
 def _plausible(timing: pd.DataFrame) -> dict[str, pd.Series[Any]]:
-    """As in the messages: whether the pose of a frame is plausible, and what speaks against it."""
-    said = _column(timing, "plausible", "string").astype("string")  # rows that are not there have made it objects
-    return {"plausible": said.eq("yes").astype("boolean"), "doubt": said.where(said.ne("yes"))}
+    """Return, as in the messages, whether the pose of each frame is plausible, and the reason if it is not."""
+    written = _column(timing, "plausible", "string").astype("string")  # missing rows turned the column into objects
+    return {"plausible": written.eq("yes").astype("boolean"), "doubt": written.where(written.ne("yes"))}
 
 
 def _column(table: pd.DataFrame, name: str, dtype: str = "float64") -> pd.Series[Any]:
-    """A column, all missing where the files have none."""
+    """Return a column; all values are missing if the table does not have it."""
     if name not in table.columns:
         return pd.Series(pd.NA if dtype == "string" else np.nan, index=table.index, dtype=dtype)
     return table[name]
 
 
 def _state_changes(state: pd.Series[Any]) -> pd.Series[Any]:
-    """Each new state, at the frame it begins with."""
+    """Return each new state, with the frame at which it begins as index."""
     given = state.dropna()
     return given[given.ne(given.shift()).fillna(True)]

@@ -71,12 +71,12 @@ def test_a_cropped_video_is_as_large_as_the_median_box(
     [
         pytest.param(("", "", "", ""), "has no box in row 1 .*x nan, y nan", id="empty cells"),
         pytest.param((1, 2, "nan", 4), "has no box in row 1 .*h nan", id="not a number"),
-        pytest.param((1, 2, "inf", 4), "no number.*inf", id="endless"),
+        pytest.param((1, 2, "inf", 4), "not a number.*inf", id="endless"),
         pytest.param((1, 2, -30, 40), "a box of 40x-30 pixels in row 1", id="negative"),
         pytest.param((1, 2, 30, 0), "a box of 0x30 pixels in row 1", id="zero"),
         pytest.param((1, 2, 30, 0.5), "a box of 0.5x30 pixels in row 1", id="less than a pixel"),
         pytest.param((1, 2, 30, 10**7), "a box of 1e.07x30 pixels in row 1", id="larger than any frame"),
-        pytest.param((1, 2, "wide", 3), "no number.*wide", id="a word"),
+        pytest.param((1, 2, "wide", 3), "not a number.*wide", id="a word"),
     ],
 )
 def test_a_row_without_a_box_is_named(tmp_path: Path, row: tuple[object, ...], words: str) -> None:
@@ -113,7 +113,7 @@ def test_no_box_file_at_all_is_refused(tmp_path: Path) -> None:
 def test_there_is_one_row_a_frame(tmp_path: Path, rows: int, footage: Footage) -> None:
     boxes = read_boxes(write_boxes(tmp_path / "bbox.csv", [(1, 2, 30, 40)] * rows))
     video = footage.write(tmp_path / "clip.mp4", 20)
-    with pytest.raises(DataError, match=f"has {rows} rows, but .*clip.mp4 has 20 frames; expected one row a frame"):
+    with pytest.raises(DataError, match=f"has {rows} rows, but .*clip.mp4 has 20 frames; expected one row per frame"):
         boxes.check_promised(20, video)
     with pytest.raises(DataError, match=f"has {rows} rows, but .* has 20 frames"):
         boxes.check_length(20, video)

@@ -166,7 +166,7 @@ def test_every_box_file_of_a_folder_is_smoothed(work: Workplace) -> None:
     [
         (["--window", 0], "--window: got '0'"),
         (["--method", "mean"], "method is mean; expected one of median"),
-        (["--output_dir", "boxes"], "where the boxes come from"),
+        (["--output_dir", "boxes"], "which has the boxes to smooth"),
     ],
 )
 def test_smoothing_that_makes_no_sense_is_refused(

@@ -229,9 +229,9 @@ def test_boxes_that_exist_are_used_and_never_touched(work: Workplace) -> None:
     before = path.read_bytes()
     assert "using" not in work.did("crop", model, video).err
     assert frames_of(model / "cropped_videos/cropped_clip.mp4")[0].shape == (34, 36, 3)
-    assert "leave out how to make boxes" in work.refused("crop", model, video, "--crop_size", 50)
+    assert "Leave out the flags for making boxes" in work.refused("crop", model, video, "--crop_size", 50)
     work.did("predict", model, video, "--skip_viz")
-    assert "is not what would be made now" in work.refused("crop", model, video, "--crop_size", 50)
+    assert "differs from what would be made now" in work.refused("crop", model, video, "--crop_size", 50)
     assert path.read_bytes() == before
 
 
@@ -301,7 +301,7 @@ def test_two_ways_to_get_boxes_are_one_too_many(work: Workplace) -> None:
     model, video = work.model(), work.video(frames=4)
     write_boxes(work.folder / "boxes/clip_bbox.csv", [BOX] * 4)
     line = work.refused("crop", model, video, "--bbox_dir", work.folder / "boxes", "--crop_size", 50)
-    assert "both --bbox_dir and how to make boxes" in line
+    assert "both --bbox_dir and flags for making boxes" in line
     assert "both crop_size and crop_ratio" in work.refused("crop", model, video, "--crop_size", 5, "--crop_ratio", 2)
     assert "cannot read the box file" in work.refused("crop", model, video, "--bbox_dir", work.folder)
 

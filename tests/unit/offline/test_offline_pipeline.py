@@ -244,7 +244,7 @@ BOX = (10, 10, 40, 40)
 
 BAD_INPUT: dict[str, tuple[Any, str]] = {
     "no video": (lambda w: [w.folder / "none.mp4"], "no file at .*none.mp4"),
-    "labels": (lambda w: [w.labels((5,))], "Labels.csv is no video; for labelled images use cropzoom predict"),
+    "labels": (lambda w: [w.labels((5,))], "Labels.csv is not a video; for labelled images use cropzoom predict"),
     "an empty folder": (lambda w: [w.model().parent / "model/exports_onnx"], "exports_onnx holds no video"),
     "an unknown synthetic source": (lambda w: ["synthetic:moon"], "synthetic:arena"),
     "both crop flags": (lambda w: [w.video(), "--crop-ratio", 2], "crop_size.*crop_ratio"),

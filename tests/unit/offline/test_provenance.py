@@ -184,16 +184,16 @@ def test_files_without_a_note_are_judged_by_what_they_hold(made: Workplace) -> N
     with nothing_changes_in(made.folder):
         for command in chain(made.folder, 60):
             assert "without a note" in made.did(*command).err
-        assert "is not what would be made now" in made.refused(*chain(made.folder, 40)[1])
+        assert "differs from what would be made now" in made.refused(*chain(made.folder, 40)[1])
     write_boxes(made.folder / "b/clip_bbox.csv", [(5, 5, 50, 50)] * COUNT)
     line = made.refused("crop", made.folder / "detector", made.folder / "clip.mp4", "--bbox_dir", made.folder / "b")
-    assert "is not what would be made now" in line
+    assert "differs from what would be made now" in line
 
 
 def test_predictions_in_frame_space_are_not_remapped(made: Workplace) -> None:
     preds = made.folder / "pose/video_preds/clip.csv"
     line = made.refused("remap", preds, made.folder / "detector/video_preds/clip_bbox.csv")
-    assert "is of the whole frame already" in line
+    assert "are already those of the whole frame" in line
 
 
 def test_a_note_says_what_a_file_was_made_of(made: Workplace) -> None:

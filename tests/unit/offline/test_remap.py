@@ -141,7 +141,7 @@ def lines_of(path: Path) -> list[str]:
     [
         pytest.param(
             lambda p, b: b.write_text("".join(lines_of(b)[:-1])),
-            "clip_bbox.csv has no box for 4, of which",
+            "clip_bbox.csv has no box for 4, but",
             id="fewer boxes",
         ),
         pytest.param(lambda p, b: p.write_text("".join(lines_of(p)[:-1])), "has 4 rows, but .* has 5", id="fewer rows"),
@@ -152,7 +152,7 @@ def lines_of(path: Path) -> list[str]:
         ),
         pytest.param(
             lambda p, b: p.write_text(p.read_text().replace("2,80.0", "2,x")),
-            "no number: 'x' for k0 x of 2",
+            "not a number: 'x' for k0 x of 2",
             id="a word",
         ),
         pytest.param(lambda p, b: p.write_text(p.read_text().rstrip() + ",1,2\n"), "Expected 7 fields", id="too wide"),

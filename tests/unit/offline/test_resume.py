@@ -306,7 +306,7 @@ def test_what_was_made_of_something_else_is_not_gone_on_from(
     assert "Leave out --resume to start over" in line
     assert rows_in(partial) == 9
     done = work.did(*command)
-    assert "is of an interrupted command; starting over (--resume goes on)" in done.err
+    assert "is of an interrupted command; it is started again (--resume continues it)" in done.err
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_what_is_no_session_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     tiny_models(tmp_path)
     assert main(["draw", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"cropzoom: {tmp_path} is no session folder")
+    assert err.startswith(f"cropzoom: {tmp_path} is not a session folder")
     assert err.count("\n") == 1
 
 

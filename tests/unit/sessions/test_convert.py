@@ -234,7 +234,7 @@ def test_a_file_is_replaced_only_when_asked(tmp_path: Path, to: str, capsys: pyt
     out.write_text("mine")
     command = ["convert", str(path), "--to", to, "--out", str(out), "--fps", "10"]
     assert main(command) == 2
-    assert capsys.readouterr().err == f"cropzoom: {out} is there already; add --overwrite, or give another with --out\n"
+    assert capsys.readouterr().err == f"cropzoom: {out} exists; add --overwrite, or give another with --out\n"
     assert out.read_text() == "mine"
     assert main([*command, "--overwrite"]) == 0
     assert capsys.readouterr().out == f"{out}\n"
@@ -245,7 +245,7 @@ def test_a_file_is_replaced_only_when_asked(tmp_path: Path, to: str, capsys: pyt
 def test_what_is_converted_is_never_replaced(tmp_path: Path) -> None:
     path = write_poses(tmp_path / "clip.csv", {0: 1.0})
     before = path.read_bytes()
-    with pytest.raises(SinkError, match="it is what is converted"):
+    with pytest.raises(SinkError, match="it is the input"):
         convert(path, "csv", path, overwrite=True)
     assert path.read_bytes() == before
 
@@ -277,7 +277,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, to: str) -> None
 def test_nwb_needs_frame_times(tmp_path: Path) -> None:
     pytest.importorskip("pynwb")
     path = write_poses(tmp_path / "clip.csv", {0: 1.0})
-    with pytest.raises(DataError, match="no frame times, and NWB needs them; give --video or --fps"):
+    with pytest.raises(DataError, match="no frame times, which NWB needs; give --video or --fps"):
         convert(path, "nwb")
     assert not (tmp_path / "clip.nwb").exists()
 
@@ -310,9 +310,9 @@ def test_other_mistakes_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no frames; there is nothing to convert"):
         convert(header, "csv")
-    with pytest.raises(ConfigError, match="no format xlsx; expected one of nwb, h5, parquet, csv"):
+    with pytest.raises(ConfigError, match="unknown format xlsx; expected one of nwb, h5, parquet, csv"):
         convert(header, "xlsx")
-    with pytest.raises(DataError, match="no session folder"):
+    with pytest.raises(DataError, match="not a session folder"):
         convert(tmp_path / "empty", "csv")
     with pytest.raises(DataError, match=f"holds 1 sessions: {tmp_path.name}. Give the folder of one, as in"):
         convert(Path(shutil.copytree(tmp_path, tmp_path / "all" / tmp_path.name)).parent, "csv")

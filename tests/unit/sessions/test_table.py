@@ -252,15 +252,15 @@ def test_predictions_of_lightning_pose_are_read(litpose: Path, shared_data: Path
 
 def test_a_video_that_is_too_short_is_another_one(tmp_path: Path, make_video) -> None:
     path = write_poses(tmp_path / "clip.csv", {0: 1.0, 9: 2.0})
-    with pytest.raises(DataError, match=r"10 frames, but .* has 5; is it another video"):
+    with pytest.raises(DataError, match=r"10 frames, but .* has 5; give the video of these poses"):
         load_session(path, video=make_video(frames=5))
 
 
 def test_times_come_from_one_place(session: Path, tmp_path: Path, make_video) -> None:
     path = write_poses(tmp_path / "clip.csv", {0: 1.0})
-    with pytest.raises(DataError, match="frame times of the run; leave fps away"):
+    with pytest.raises(DataError, match="frame times of the run; leave out fps"):
         load_session(session, fps=30)
-    with pytest.raises(DataError, match="only without a video"):
+    with pytest.raises(DataError, match="no video with it"):
         load_session(path, fps=30, video=make_video(frames=2))
     with pytest.raises(DataError, match="fps is 0; expected a number above 0"):
         load_session(path, fps=0)
@@ -271,7 +271,7 @@ def test_times_come_from_one_place(session: Path, tmp_path: Path, make_video) ->
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "is no session folder"),
+        ({}, "is not a session folder"),
         ({"a_bbox.csv": "", "b_bbox.csv": ""}, "holds 2 sessions"),
         ({"a_bbox.csv": ",x,y,h,w\n"}, r"there is no .*a\.csv"),
         ({"a_bbox.csv": ",x,y,h,w\n0,1,1,1,1\n0,1,1,1,1\n", "a.csv": "poses"}, "each frame once"),

@@ -179,7 +179,7 @@ def test_frames_are_read_with_their_labels_in_the_order_asked_for(tmp_path, text
         (None, r"cannot read .*labels\.csv"),
         ("", "expected three header rows"),
         (ONE_COLUMN.replace("tail", "tale"), "no bodypart tail"),
-        (ONE_COLUMN.replace("1.5", "one"), "has a coordinate that is no number"),
+        (ONE_COLUMN.replace("1.5", "one"), "has a coordinate that is not a number"),
     ],
     ids=["missing", "empty", "a keypoint missing", "not a number"],
 )
