@@ -30,7 +30,6 @@ from realtime_cropzoom import track
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ScheduleError, StageError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.runtime.worker import RestartBudget
 from realtime_cropzoom.types import UInt8
 
 STAGE = {"pose": "pose", "detector": "detect"}
@@ -113,14 +112,6 @@ def test_what_fails_all_the_time_ends_the_run(
     run = listen(settings_of(tmp_path, on_failure=on_failure), Film(10**6))
     assert run.end.reason == str(run.error) == f"the {STAGE[role]} stage failed: RuntimeError: out of order"
     assert check_complete(run.folder).summary["restarts"][STAGE[role]] == restarts
-
-
-def test_three_restarts_a_minute_and_no_more() -> None:
-    restarts, second = RestartBudget(3), 10**9
-    assert [restarts.grant(at * second) for at in (0, 1, 30, 31, 59)] == [True, True, True, False, False]
-    assert [restarts.grant(at * second) for at in (60, 60, 61)] == [True, False, True]
-    assert restarts.count == 5
-    assert not RestartBudget(0).grant(0)
 
 
 def test_what_was_raised_on_purpose_is_no_reason_to_try_again(tmp_path: Path) -> None:
