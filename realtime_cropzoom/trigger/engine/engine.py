@@ -31,7 +31,7 @@ from realtime_cropzoom.trigger.engine.events import (
 )
 from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
 from realtime_cropzoom.trigger.engine.pose_sample import ArenaMap, PoseSample, Smoother
-from realtime_cropzoom.trigger.engine.rule_runner import RuleParameters, RuleRunner
+from realtime_cropzoom.trigger.engine.rule_runner import RuleParameters, RuleRunner, Transition
 from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
 _LIVE = "live"
@@ -75,10 +75,10 @@ class Engine:
         """Decision that an output may still withhold → its rule."""
         self._session = RateBudget("session", rules.limits.max_fired, rules.limits.max_on_s)
         compiler = Compiler(rules, arena)
-        self._watchers = [self._watcher(compiler, name, rule, seed) for name, rule in rules.rules.items()]
+        self._runners = [self._build_runner(compiler, name, rule, seed) for name, rule in rules.rules.items()]
         self._tracks = compiler.tracks
-        self._max_age_ms = max(watcher.terms.max_age_ms for watcher in self._watchers)
-        self.hold_max_age_ms = max(watcher.terms.hold_max_age_ns for watcher in self._watchers) / 1e6
+        self._max_age_ms = max(runner.parameters.max_age_ms for runner in self._runners)
+        self.hold_max_age_ms = max(runner.parameters.hold_max_age_ns for runner in self._runners) / 1e6
         """No rule holds its outputs on for longer without a pose."""
         self._decisions: list[Decision] = []
         self._number = 0
@@ -96,10 +96,10 @@ class Engine:
         self._last = (-1, -1, 0)
         """seq, captured_ns and segment of the last pose."""
 
-    def _watcher(self, compiler: Compiler, name: str, rule: Rule, seed: int) -> RuleRunner:
+    def _build_runner(self, compiler: Compiler, name: str, rule: Rule, seed: int) -> RuleRunner:
         rules = self._rules
         max_age_ms = rule.max_age_ms or rules.max_age_ms
-        terms = RuleParameters(
+        parameters = RuleParameters(
             outputs=rule.fire,
             pulse_ms=rule.pulse_ms,
             repeat=rule.repeat,
@@ -110,7 +110,7 @@ class Engine:
             bridge_ns=round(rules.bridge_ms * 1e6),
             refuses_implausible=(rule.implausible or rules.implausible) == "refuse",
         )
-        gates = FiringLimits(
+        limits = FiringLimits(
             f"{seed}:{name}",
             probability=rule.probability,
             refractory_ns=round(rule.refractory_ms * 1e6),
@@ -118,8 +118,7 @@ class Engine:
             minutes=rule.minutes or rules.minutes,
             allowance=RateBudget("rule", rule.max_fired, rule.max_on_s),
         )
-        condition = compiler.condition(rule.when, rule)
-        return RuleRunner(name, condition, terms, gates, self._session, self._tell, self._off_of, self._ask)
+        return RuleRunner(name, compiler.condition(rule.when, rule), parameters, limits, self._session)
 
     def take(self, event: Event) -> list[Decision]:
         """Return what follows from an event, in order. Once stopped, nothing does."""
@@ -148,9 +147,9 @@ class Engine:
         if self._fresh_ns is None or self._stopped:
             return None
         deadline_ns = self._fresh_ns + self._lost_after_ns
-        holding = [watcher for watcher in self._watchers if watcher.holding]
-        for watcher in holding:
-            deadline_ns = min(deadline_ns, watcher.lets_go_ns(self._now_ns) or deadline_ns)
+        holding = [runner for runner in self._runners if runner.holding]
+        for runner in holding:
+            deadline_ns = min(deadline_ns, runner.lets_go_ns(self._now_ns) or deadline_ns)
         left_ns = self._session.left_ns()
         if holding and left_ns is not None:
             deadline_ns = min(deadline_ns, self._now_ns + max(0, left_ns) // len(holding))
@@ -164,25 +163,25 @@ class Engine:
     @property
     def armed(self) -> tuple[str, ...]:
         """The rules that are armed."""
-        return tuple(watcher.name for watcher in self._watchers if watcher.armed_ns is not None)
+        return tuple(runner.name for runner in self._runners if runner.armed)
 
     @property
     def holding(self) -> tuple[str, ...]:
         """The rules that hold their outputs on."""
-        return tuple(watcher.name for watcher in self._watchers if watcher.holding)
+        return tuple(runner.name for runner in self._runners if runner.holding)
 
     def _pass_time(self, at_ns: int) -> None:
         """Do what was due; time never goes back."""
         self._now_ns = max(self._now_ns, at_ns)
-        holding = [watcher for watcher in self._watchers if watcher.holding]
-        for watcher in holding:
-            watcher.account(self._now_ns)
+        holding = [runner for runner in self._runners if runner.holding]
+        for runner in holding:
+            runner.account(self._now_ns)
         if self._fresh_ns is not None and self._now_ns - self._fresh_ns >= self._lost_after_ns:
             self._lose(f"no fresh pose for {self._rules.stream_lost_after_ms:g} ms")
             return
-        for watcher in holding:
-            if why := watcher.must_let_go(self._now_ns) or self._session.time_used_up(len(holding)):
-                watcher.release(why, self._now_ns)
+        for runner in holding:
+            if why := runner.must_let_go(self._now_ns) or self._session.time_used_up(len(holding)):
+                self._decide_all(runner, runner.release(why, self._now_ns))
 
     def _lose(self, why: str) -> None:
         """Go to the safe level, once until fresh poses come again; what the past has shown counts no more."""
@@ -195,16 +194,16 @@ class Engine:
         self._forget()
 
     def _forget(self) -> None:
-        for watcher in self._watchers:
-            watcher.reset()
+        for runner in self._runners:
+            runner.reset()
         for track in self._tracks:
             track.reset()
         if self._smoother is not None:
             self._smoother.reset()
 
     def _safe(self, why: str) -> None:
-        for watcher in self._watchers:
-            watcher.drop(self._now_ns)
+        for runner in self._runners:
+            runner.drop(self._now_ns)
         self._tell(Verdict.SAFE, "", why, tuple(Action(output, Act.SAFE) for output in self._rules.outputs))
 
     def _received(self, event: PublisherEvent) -> None:
@@ -285,8 +284,8 @@ class Engine:
                 look.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
         for track in self._tracks:
             track.feed(look)
-        for watcher in self._watchers:
-            watcher.take(look, self._now_ns, unusable)
+        for runner in self._runners:
+            self._decide_all(runner, runner.step(look, self._now_ns, unusable, self._ask))
 
     def _ordered(self, command: Command) -> None:
         if command.order is Order.STOP:
@@ -298,18 +297,18 @@ class Engine:
             self._arm_or_disarm(command)
 
     def _arm_or_disarm(self, command: Command) -> None:
-        chosen = [w for w in self._watchers if command.target in (None, w.name)]
+        chosen = [r for r in self._runners if command.target in (None, r.name)]
         if not chosen:
             self._tell(Verdict.REFUSED, "", f"no rule {command.target!r}; there are {', '.join(self._rules.rules)}", ())
         arm = command.order is Order.ARM
-        for watcher in chosen:
-            if (watcher.armed_ns is not None) is arm:
+        for runner in chosen:
+            if runner.armed is arm:
                 continue
             if arm:
-                watcher.arm(self._now_ns)
+                runner.arm(self._now_ns)
             else:
-                watcher.disarm(self._now_ns)
-            self._tell(Verdict.ARMED if arm else Verdict.DISARMED, watcher.name, f"by {command.by}", ())
+                self._decide_all(runner, runner.disarm(self._now_ns))
+            self._tell(Verdict.ARMED if arm else Verdict.DISARMED, runner.name, f"by {command.by}", ())
 
     def _test(self, command: Command) -> None:
         """A test pulse is fired armed or not, and belongs to what the session may be on."""
@@ -328,9 +327,10 @@ class Engine:
         if event.number >= 0:
             rule, which = self._fired_by.get(event.number, ""), f"decision {event.number}, {event.output}"
             self._tell(Verdict.REFUSED, rule, f"{event.reason}: {which}", ())
-        for watcher in self._watchers:
-            if event.output in watcher.terms.outputs and event.number in (-1, watcher.fired_number):
-                watcher.release(f"{event.output} is off: {event.reason}", self._now_ns)
+        for runner in self._runners:
+            if event.output in runner.parameters.outputs and event.number in (-1, runner.fired_number):
+                reason = f"{event.output} is off: {event.reason}"
+                self._decide_all(runner, runner.release(reason, self._now_ns))
 
     def _ask(self) -> int:
         """What time it is by now, for the publisher."""
@@ -343,10 +343,19 @@ class Engine:
         self._asked.append(at_ns)
         return at_ns
 
-    def _off_of(self, watcher: RuleRunner) -> tuple[Action, ...]:
-        """Switch off what no other rule holds on."""
-        held = {output for other in self._watchers if other.holding for output in other.terms.outputs}
-        return tuple(Action(output, Act.OFF) for output in watcher.terms.outputs if output not in held)
+    def _decide_all(self, runner: RuleRunner, transition: Transition) -> None:
+        """Make a decision of each outcome of a rule."""
+        for outcome in transition.outcomes:
+            actions = self._switch_off(runner) if outcome.releases else outcome.switch_on
+            number = self._tell(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
+            if outcome.switch_on:
+                runner.fired_number = number
+
+    def _switch_off(self, runner: RuleRunner) -> tuple[Action, ...]:
+        """Return the actions that switch off those outputs of a rule that no other rule holds on."""
+        others = (other for other in self._runners if other is not runner and other.holding)
+        held = {output for other in others for output in other.parameters.outputs}
+        return tuple(Action(output, Act.OFF) for output in runner.parameters.outputs if output not in held)
 
     def _tell(
         self,

@@ -48,6 +48,7 @@ def test_a_burst_may_pause() -> None:
     arrived = [0, 1, 2, 3, 15, 16, 17, 50, 83, 116]
     waited = [0, 0, 0, 0, 12, 0, 0, 33, 33, 33]
     frames = enumerate(zip(arrived, waited, strict=True))
+    frames = enumerate(zip(arrived, waited, strict=True))
     is_stale = [staleness.is_stale(at * MS, wait * MS, i * 33 * MS) for i, (at, wait) in frames]
     assert is_stale == [True] * 8 + [False] * 2
 
