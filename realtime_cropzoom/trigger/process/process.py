@@ -94,6 +94,36 @@ class SessionEnd(NamedTuple):
     """Origin of the order, see ``Command``."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionLogs:
+    """Log files of a session."""
+
+    decisions: DecisionLog
+    inputs: InputLog
+    actions: DoneLog
+    sync: RowLog | None
+
+    def problems(self) -> list[str]:
+        """Return a line for each thing that is missing in a file; call it when they are closed."""
+        logs = (self.decisions, self.inputs, self.actions, self.sync)
+        return [problem for log in logs if log is not None for problem in log.problems()]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProcess:
+    """What a trigger process has open."""
+
+    folder: Path
+    logs: SessionLogs
+    sync: SyncLine | None
+    control: CommandServer | None
+    subscriber: Subscriber
+    switch_interval_s: float
+    """Python's own switch interval (s), to restore at the end."""
+    resources: ExitStack
+    """Closes all of the above, the last one first."""
+
+
 class TriggerProcess:
     """One session of triggers: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
 
@@ -124,8 +154,7 @@ class TriggerProcess:
         self._outputs = Outputs(
             self._settings, self._done, dry_run=options.dry_run, silent_after_ms=self.engine.hold_max_age_ms
         )
-        self._sync: SyncLine | None = None
-        self._opened = ExitStack()
+        self._opened: OpenProcess | None = None
         self._received: OrderedDict[int, int] = OrderedDict()
         self._offset_ns = 0
         """The publisher's clock less this machine's."""
@@ -143,58 +172,86 @@ class TriggerProcess:
         Returns False where it was stopped before all were open. Raises SinkError or ConfigError. The folder is gone
         again in both cases.
         """
-        self.folder = folder
-        opened = False
         try:
             check_open_files()
-            opened = self._open_all()
+            self._opened = self._open_all(folder)
         finally:
-            if not opened:
+            if self._opened is None:
                 shutil.rmtree(folder, ignore_errors=True)  # made a moment ago, with nothing in it
-        if opened:
-            gc.freeze()  # what is there now stays: nobody needs to look through it again
-            self._switch_interval_s = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        return opened
-
-    def _open_all(self) -> bool:
-        with ExitStack() as stack:
-            self._decisions = DecisionLog(self.folder, self._name)
-            stack.callback(self._decisions.close)
-            self._inputs = InputLog(self.folder, self._name, self.rules, self._seed, self._calibration)
-            stack.callback(self._inputs.close)
-            self._done_log = DoneLog(self.folder, self._name)
-            stack.callback(self._done_log.close)
-            self._sync_log = self._open_sync(stack)
-            if not self._outputs.open(lambda: self.over):
-                return False
-            stack.callback(self._close_outputs)
-            if self._sync_settings is not None:
-                levels = self._outputs.levels(self._sync_settings.output)
-                self._sync = SyncLine(self._sync_settings, self._outputs.submit_job, self._sync_log, levels=levels)
-                self._sync.start()
-                stack.callback(self._sync.close)
-            if self.options.control is not None:
-                address = take_address(self.options.control, self._name, self.options.control_keys)
-                self.control = CommandServer(address, self.orders, self._refusal, self._state)
-                stack.callback(self.control.close)
-                self.control.start()
-            self._subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
-            stack.callback(self._subscriber.close)
-            self._opened = stack.pop_all()
+        if self._opened is None:
+            return False
+        if self._opened.sync is not None:
+            self._opened.sync.start()
+        gc.freeze()  # objects from before the loop stay, so that collections need not look at them
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         return True
 
+    def _open_all(self, folder: Path) -> OpenProcess | None:
+        with ExitStack() as stack:
+            logs = self._open_logs(folder, stack)
+            if not self._outputs.open(lambda: self.over):
+                return None
+            stack.callback(self._close_outputs)
+            sync = self._build_sync(logs.sync)
+            if sync is not None:
+                stack.callback(sync.close)
+            control = self._start_control(stack)
+            subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
+            stack.callback(subscriber.close)
+            return OpenProcess(folder, logs, sync, control, subscriber, sys.getswitchinterval(), stack.pop_all())
+
+    def _open_logs(self, folder: Path, stack: ExitStack) -> SessionLogs:
+        decisions = DecisionLog(folder, self._name)
+        stack.callback(decisions.close)
+        inputs = InputLog(folder, self._name, self.rules, self._seed, self._calibration)
+        stack.callback(inputs.close)
+        actions = DoneLog(folder, self._name)
+        stack.callback(actions.close)
+        sync = None if self._sync_settings is None else open_sync_log(folder, self._name)
+        if sync is not None:
+            stack.callback(sync.close)
+        return SessionLogs(decisions, inputs, actions, sync)
+
+    def _build_sync(self, log: RowLog | None) -> SyncLine | None:
+        if self._sync_settings is None:
+            return None
+        levels = self._outputs.levels(self._sync_settings.output)
+        return SyncLine(self._sync_settings, self._outputs.submit_job, log, levels=levels)
+
+    def _start_control(self, stack: ExitStack) -> CommandServer | None:
+        if self.options.control is None:
+            return None
+        address = take_address(self.options.control, self._name, self.options.control_keys)
+        control = CommandServer(address, self.orders, self._refusal, self._state)
+        stack.callback(control.close)
+        control.start()
+        return control
+
+    @property
+    def _open(self) -> OpenProcess:
+        if self._opened is None:
+            raise RuntimeError("the trigger process is not open; call open() first")
+        return self._opened
+
     def close(self) -> list[str]:
-        """Take all outputs to their safe level, close everything, and say what is not in the files."""
+        """Take all outputs to their safe level and close everything.
+
+        Returns:
+            A line for each thing that is missing in the files; empty if they are whole.
+        """
         end = self._end or SessionEnd("stopped by an error", "error")
         try:
             self._take(Command(self._event_ns, Order.STOP, end.by, reason=end.reason))
         finally:  # whatever is wrong with the rules, the outputs go to their safe level
-            self._opened.close()
+            self._open.resources.close()
             gc.unfreeze()
-            sys.setswitchinterval(self._switch_interval_s)
-        logs = (self._decisions, self._inputs, self._done_log, self._sync_log)
-        return [problem for log in logs if log is not None for problem in log.problems()]
+            sys.setswitchinterval(self._open.switch_interval_s)
+        return self._open.logs.problems()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the logs, once open."""
+        return self._open.folder
 
     @property
     def over(self) -> bool:
@@ -212,7 +269,7 @@ class TriggerProcess:
 
     def summary(self) -> dict[str, Any]:
         """Return what came of the session so far."""
-        subscriber = self._subscriber
+        subscriber = self._open.subscriber
         return {
             "ended": "" if self._end is None else self._end.reason,
             "poses": self.poses,
@@ -229,32 +286,35 @@ class TriggerProcess:
     @property
     def stream(self) -> str:
         """Whether poses arrive."""
-        return self._subscriber.stream
+        return self._open.subscriber.stream
 
     @property
     def unreadable(self) -> int:
         """How many messages came that are no poses of ours."""
-        return self._subscriber.malformed + self._subscriber.oversize
+        return self._open.subscriber.malformed + self._open.subscriber.oversize
 
     def age_ms(self) -> float | None:
         """Return how old the newest pose is now; None without one."""
-        return None if self.last is None else self._subscriber.age_ms(self.last)
+        return None if self.last is None else self._open.subscriber.age_ms(self.last)
 
     @property
     def endpoint(self) -> str | None:
         """Where orders are taken, once open."""
-        return self.control.endpoint if self.options.control is not None else None
+        control = self._open.control
+        return None if control is None else control.endpoint
 
     def step(self) -> list[Decision]:
         """Take what comes next, and return what was decided; waits no longer than an order may."""
         decisions: list[Decision] = []
-        message = self._subscriber.receive(self._patience_s())
+        message = self._open.subscriber.receive(self._patience_s())
         received_ns = now_ns()
         if message is not None:
-            self._subscriber.select_camera(message.camera)  # another one's end is not ours, nor its clock or keypoints
+            self._open.subscriber.select_camera(
+                message.camera
+            )  # another one's end is not ours, nor its clock or keypoints
         if isinstance(message, HelloMessage):
             self._greet(message)
-        offset = self._subscriber.clock
+        offset = self._open.subscriber.clock
         if offset is not None:
             self._offset_ns = offset.offset_ns
             at_ns = received_ns + offset.offset_ns
@@ -274,7 +334,7 @@ class TriggerProcess:
         return decisions
 
     def _patience_s(self) -> float:
-        deadline_ns, offset = self.engine.deadline_ns, self._subscriber.clock
+        deadline_ns, offset = self.engine.deadline_ns, self._open.subscriber.clock
         if deadline_ns is None or offset is None:
             return _LOOK_EVERY_S
         return min(_LOOK_EVERY_S, max(0.0, (deadline_ns - offset.offset_ns - now_ns()) / 1e9))
@@ -293,10 +353,10 @@ class TriggerProcess:
         if any(decision.actions for decision in decisions):
             time.sleep(0)  # lets go of the interpreter, so that the outputs need not wait until the logs are told
         self._event_ns = max(self._event_ns, event.at_ns)
-        self._inputs.add(event)
+        self._open.logs.inputs.add(event)
         for decision in decisions:
             self.decided[decision.verdict.value] += 1
-            self._decisions.add(decision)
+            self._open.logs.decisions.add(decision)
         return decisions
 
     def _hand_over(self, decision: Decision) -> None:
@@ -319,8 +379,8 @@ class TriggerProcess:
         if isinstance(message, PoseMessage):
             self.poses += 1
             self.last = message
-            if self._sync is not None:
-                self._sync.frame(message.frame, message.time.captured_ns, offset.offset_ns)
+            if self._open.sync is not None:
+                self._open.sync.frame(message.frame, message.time.captured_ns, offset.offset_ns)
 
     def _greet(self, hello: HelloMessage) -> None:
         """Hold the rules against what is published. Raises ConfigError, and StageError where time has changed."""
@@ -382,22 +442,16 @@ class TriggerProcess:
 
     def _done(self, done: ActionResult) -> None:
         """Log what became of an action; called by the outputs' threads."""
-        if self._sync is not None and self._sync.take(done):
-            return
-        self._done_log.add(done)
+        opened = self._opened
+        if opened is None or (opened.sync is not None and opened.sync.take(done)):
+            return  # not open: the logs go away with their folder
+        opened.logs.actions.add(done)
         if done.outcome in (Outcome.LATE, Outcome.SILENT):
             reason = done.error or "the rule loop was silent, so that the output went to its safe level"
             self._withheld.append((done.number, done.action.output, reason))
         received_ns = self._received.pop(done.number, None)
         if received_ns is not None and done.written_ns is not None:
             self.written_ms.add((done.written_ns - received_ns) / 1e6)
-
-    def _open_sync(self, stack: ExitStack) -> RowLog | None:
-        if self._sync_settings is None:
-            return None
-        log = open_sync_log(self.folder, self._name)
-        stack.callback(log.close)
-        return log
 
     def _close_outputs(self) -> None:
         for name in self._outputs.close():
