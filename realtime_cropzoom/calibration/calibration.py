@@ -28,7 +28,7 @@ from realtime_cropzoom.calibration.homography import (
 from realtime_cropzoom.calibration.lens import Lens
 from realtime_cropzoom.errors import ConfigError, error_text
 from realtime_cropzoom.types import Float64
-from realtime_cropzoom.yaml_file import read_mapping
+from realtime_cropzoom.yaml_file import parse_yaml, read_mapping
 
 UNIT = "cm"
 _LARGEST_SIDE = 100_000
@@ -252,15 +252,31 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         ConfigError: if the file cannot be read, or holds no valid calibration.
     """
-    fields = _read(path)
+    return _calibration(_read(path), str(path))
+
+
+def parse_calibration(text: str, where: str) -> Calibration:
+    """Return the calibration that ``calibration_yaml`` wrote as a text.
+
+    Args:
+        text: The text.
+        where: Where the text is, for errors.
+
+    Raises:
+        ConfigError: if the text holds no valid calibration.
+    """
+    return _calibration(_check(parse_yaml(text, unique_keys=True), where), where)
+
+
+def _calibration(fields: _FileFields, where: str) -> Calibration:
     if fields.homography is None:
-        raise ConfigError(f"{path} has a lens but no cm; go on with 'cropzoom calibrate rectangle … --lens {path}'")
+        raise ConfigError(f"{where} has a lens but no cm; go on with 'cropzoom calibrate rectangle … --lens {where}'")
     if fields.unit != UNIT:
-        raise ConfigError(f"{path}: unit is {fields.unit!r}; expected {UNIT}")
+        raise ConfigError(f"{where}: unit is {fields.unit!r}; expected {UNIT}")
     try:
         return Calibration(*fields.frame_size, to_homography(fields.homography), _lens(fields), fields.residual_cm)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error_text(error)}") from None
+        raise ConfigError(f"{where}: {error_text(error)}") from None
 
 
 def read_lens(path: Path) -> tuple[Lens, tuple[int, int]]:
@@ -301,13 +317,17 @@ def lens_yaml(lens: Lens, size: tuple[int, int]) -> str:
 
 
 def _read(path: Path) -> _FileFields:
+    return _check(read_mapping(path), str(path))
+
+
+def _check(content: Any, where: str) -> _FileFields:
     try:
-        fields = msgspec.convert(read_mapping(path), _FileFields)
+        fields = msgspec.convert(content, _FileFields)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path} is no calibration: {error}; make one with 'cropzoom calibrate'") from None
+        raise ConfigError(f"{where} is no calibration: {error}; make one with 'cropzoom calibrate'") from None
     numbers = [v for row in fields.homography or () for v in row] + [fields.residual_cm or 0.0]
     if not all(map(math.isfinite, numbers)) or not all(1 <= side <= _LARGEST_SIDE for side in fields.frame_size):
-        raise ConfigError(f"{path} is no calibration: its numbers make no sense; make one with 'cropzoom calibrate'")
+        raise ConfigError(f"{where} is no calibration: its numbers make no sense; make one with 'cropzoom calibrate'")
     return fields
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
-from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, read_calibration
+from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, parse_calibration
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.trigger.async_csv import RowLog
 from realtime_cropzoom.trigger.engine.events import Event
 from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
@@ -79,8 +77,9 @@ def read_inputs(path: Path) -> Inputs:
         header = None
     if header is None or header.format != _FORMAT:
         raise DataError(f"{path} is no file of trigger inputs; expected one that a trigger session has left")
+    calibration = None if header.calibration is None else parse_calibration(header.calibration, str(path))
     events = (_event(path, number, line) for number, line in enumerate(lines, start=2))
-    return Inputs(parse_rules(header.rules), header.seed, _calibration(header.calibration), events)
+    return Inputs(parse_rules(header.rules), header.seed, calibration, events)
 
 
 def event_line(event: Event) -> str:
@@ -102,12 +101,3 @@ def _event(path: Path, number: int, line: bytes) -> Event:
     except (msgspec.DecodeError, ValueError) as error:
         raise DataError(f"{path}, line {number}: {error}") from None
     return event
-
-
-def _calibration(text: str | None) -> Calibration | None:
-    if text is None:
-        return None
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "calibration.yaml"
-        write_whole(path, text, MAKE_ROOM)
-        return read_calibration(path)
