@@ -39,7 +39,7 @@ def test_each_kind_of_condition_has_an_example_that_loads() -> None:
         if text in CONDITIONS:
             content = {"rules": {"r": {"when": content, "fire": "laser", "pulse_ms": 5}}}
         for rule in parse_rules({**BASE, **content}).rules.values():
-            shown |= {kind for kind, _, _ in walk(rule.when)}
+            shown |= {condition.kind for condition, _ in walk(rule.when)}
     assert shown == {kind for kind in KINDS if "_cm" not in kind}
 
 

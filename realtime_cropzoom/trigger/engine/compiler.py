@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import singledispatchmethod
 from typing import Any
 
 from realtime_cropzoom.trigger.engine import conditions, quantities, trajectory
@@ -24,72 +25,95 @@ class Compiler:
         self._shared: dict[tuple[Any, ...], Any] = {}
         self.tracks: list[trajectory.Track] = []
 
-    def condition(self, model: Any, rule: Rule) -> conditions.Condition:
-        """Return what asks ``model`` of a look, with the likelihood that ``rule`` demands."""
-        least = self._rules.min_likelihood if rule.min_likelihood is None else rule.min_likelihood
-        if isinstance(model, schema.AllOf):
-            return conditions.All([self.condition(part, rule) for part in model.all])
-        if isinstance(model, schema.AnyOf):
-            return conditions.Any([self.condition(part, rule) for part in model.any])
-        if isinstance(model, schema.NotThis):
-            return conditions.Not(self.condition(model.not_, rule))
-        if isinstance(model, schema.StateIs):
-            return conditions.StateIs(model.names())
-        if isinstance(model, schema.InZone):
-            return self._on_zone(model, least)
-        low, high = model.range()
-        return conditions.Threshold(
-            self._quantity(model, least), low, high, model.hysteresis, self._bridge_ns, circular=model.circular()
-        )
+    def condition(self, model: schema.ConditionModel, rule: Rule) -> conditions.Condition:
+        """Return the condition that evaluates poses for ``model``, with the likelihood that ``rule`` demands."""
+        return self._build(model, self._rules.min_likelihood if rule.min_likelihood is None else rule.min_likelihood)
 
-    def _on_zone(self, model: schema.InZone, least: float) -> conditions.Condition:
-        kind = next(kind for kind in ("inside", "outside", "entered", "left", "dwelt") if hasattr(model, kind))
-        name = getattr(model, kind)
-        zone = self._rules.zones[name]
-        side = conditions.Side(
+    @singledispatchmethod
+    def _build(self, model: schema.ConditionModel, least: float) -> conditions.Condition:
+        raise TypeError(f"no compiler for {type(model).__name__}")
+
+    @_build.register
+    def _all(self, model: schema.AllOf, least: float) -> conditions.Condition:
+        return conditions.All([self._build(part, least) for part in model.all])
+
+    @_build.register
+    def _any(self, model: schema.AnyOf, least: float) -> conditions.Condition:
+        return conditions.Any([self._build(part, least) for part in model.any])
+
+    @_build.register
+    def _not(self, model: schema.NotThis, least: float) -> conditions.Condition:
+        return conditions.Not(self._build(model.not_, least))
+
+    @_build.register
+    def _state(self, model: schema.StateIs, least: float) -> conditions.Condition:
+        return conditions.StateIs(model.names())
+
+    @_build.register
+    def _in_zone(self, model: schema.InZone, least: float) -> conditions.Condition:
+        return self._side(model, least)
+
+    def _side(self, model: schema.InZone, least: float) -> conditions.Side:
+        zone = self._rules.zones[model.given]
+        return conditions.Side(
             self._spot(model.keypoint, least, cm=zone.in_cm),
             zone.shape(),
-            name,
+            model.given,
             model.margin_px or model.margin_cm,
             self._bridge_ns,
-            inside=kind in ("inside", "entered", "dwelt"),
+            inside=model.wants_inside,
         )
-        if isinstance(model, schema.Entered | schema.Left):
-            return conditions.Crossing(side, kind, self._bridge_ns)
-        if isinstance(model, schema.Dwelt):
-            return conditions.Lasting(side, round(model.for_ms * 1e6), self._bridge_ns)
-        return side
 
-    def _quantity(self, model: Any, least: float) -> quantities.Quantity:
-        kind = schema.kind_of(model) or ""
-        key = (kind, repr(getattr(model, kind)), getattr(model, "over_ms", 0), getattr(model, "direction", ""), least)
+    @_build.register
+    def _crossing(self, model: schema.Entered | schema.Left, least: float) -> conditions.Condition:
+        return conditions.Crossing(self._side(model, least), model.kind, self._bridge_ns)
+
+    @_build.register
+    def _dwelling(self, model: schema.Dwelt, least: float) -> conditions.Condition:
+        return conditions.Lasting(self._side(model, least), round(model.for_ms * 1e6), self._bridge_ns)
+
+    @_build.register
+    def _threshold(self, model: schema.Limits, least: float) -> conditions.Condition:
+        key = ("quantity", model.quantity(), least)
         if key not in self._shared:
-            self._shared[key] = self._make_quantity(kind, model, least)
-        found: quantities.Quantity = self._shared[key]
-        return found
+            self._shared[key] = self._quantity(model, least)
+        low, high = model.range()
+        return conditions.Threshold(
+            self._shared[key], low, high, model.hysteresis, self._bridge_ns, circular=model.circular()
+        )
 
-    def _make_quantity(self, kind: str, model: Any, least: float) -> quantities.Quantity:
-        given = getattr(model, kind)
-        cm = "_cm" in kind
-        unit = "cm" if cm else "px"
-        if kind == "likelihood":
-            return quantities.Likelihood(given)
-        if kind.startswith(("distance", "length")):
-            return quantities.Length(tuple(self._any_spot(spot, least, cm=cm) for spot in given), unit)
-        if kind == "heading_deg":
-            return self._heading(self._spot(given[0], least), self._spot(given[1], least))
-        if kind == "angle_deg":
-            return self._angle(given, least)
-        over_ns = round(model.over_ms * 1e6)
-        if kind == "turning_deg_per_s":
-            return self._turning(given, least, over_ns, _TURN_SIGN[model.direction])
-        spot = self._spot(given, least, cm=cm)
-        if kind.startswith("speed"):
-            return quantities.Speed(spot, self._track(spot), over_ns, f"{unit}/s")
-        return quantities.Acceleration(spot, self._track(spot), over_ns, f"{unit}/s²")
+    @singledispatchmethod
+    def _quantity(self, model: schema.Limits, least: float) -> quantities.Quantity:
+        raise TypeError(f"no quantity for {type(model).__name__}")
 
-    def _angle(self, given: schema.AngleBetween, least: float) -> quantities.Quantity:
-        """In frame pixels; in cm where the target is a zone in cm."""
+    @_quantity.register
+    def _likelihood(self, model: schema.Likelihood, least: float) -> quantities.Quantity:
+        return quantities.Likelihood(model.likelihood)
+
+    @_quantity.register
+    def _length(self, model: schema.Length, least: float) -> quantities.Quantity:
+        cm = model.unit == "cm"
+        return quantities.Length(tuple(self._any_spot(spot, least, cm=cm) for spot in model.given), model.unit)
+
+    @_quantity.register
+    def _heading_of(self, model: schema.Heading, least: float) -> quantities.Quantity:
+        base, tip = model.heading_deg
+        return self._heading(self._spot(base, least), self._spot(tip, least))
+
+    @_quantity.register
+    def _speed(self, model: schema.Speed, least: float) -> quantities.Quantity:
+        spot = self._spot(model.given, least, cm=model.unit == "cm")
+        return quantities.Speed(spot, self._track(spot), round(model.over_ms * 1e6), f"{model.unit}/s")
+
+    @_quantity.register
+    def _acceleration(self, model: schema.Acceleration, least: float) -> quantities.Quantity:
+        spot = self._spot(model.given, least, cm=model.unit == "cm")
+        return quantities.Acceleration(spot, self._track(spot), round(model.over_ms * 1e6), f"{model.unit}/s²")
+
+    @_quantity.register
+    def _angle(self, model: schema.Angle, least: float) -> quantities.Quantity:
+        """Return the angle in frame space, or in arena space if the target is a zone in cm."""
+        given = model.angle_deg
         zone = self._rules.zones.get(given.target) if isinstance(given.target, str) else None
         cm = zone is not None and zone.in_cm
         if zone is None:
@@ -107,12 +131,14 @@ class Compiler:
         heading: quantities.Heading = self._shared[key]
         return heading
 
-    def _turning(self, names: tuple[str, str], least: float, over_ns: int, sign: int) -> quantities.Quantity:
-        base, tip = (self._spot(name, least) for name in names)
+    @_quantity.register
+    def _turning(self, model: schema.Turning, least: float) -> quantities.Quantity:
+        base, tip = (self._spot(name, least) for name in model.turning_deg_per_s)
         key = ("heading track", base, tip)
         if key not in self._shared:
             self._shared[key] = trajectory.HeadingTrack(base, tip, self._bridge_ns)
             self.tracks.append(self._shared[key])
+        over_ns, sign = round(model.over_ms * 1e6), _TURN_SIGN[model.direction]
         return quantities.Turning(self._heading(base, tip), self._shared[key], over_ns, sign)
 
     def _track(self, spot: KeypointPosition) -> trajectory.Track:

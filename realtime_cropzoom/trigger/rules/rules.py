@@ -13,6 +13,7 @@ from realtime_cropzoom.errors import ConfigError, did_you_mean, shorten
 from realtime_cropzoom.trigger.rules import schema, zones
 from realtime_cropzoom.trigger.rules.schema import (
     AnyCondition,
+    ConditionModel,
     Coordinate,
     Duration,
     Extent,
@@ -139,7 +140,7 @@ class Rule(Strict):
             raise ValueError("expected either pulse_ms: or hold: true")
         if len(set(self.fire)) < len(self.fire):
             raise ValueError("fire names an output twice")
-        edges = [kind for kind, _, _ in walk(self.when) if kind in ("entered", "left")]
+        edges = [part.kind for part, _ in walk(self.when) if isinstance(part, schema.Entered | schema.Left)]
         if edges and (self.hold or self.for_ms or self.repeat):
             option = "hold" if self.hold else "for_ms" if self.for_ms else "repeat"
             other = "inside, outside or dwelt" if edges[0] == "entered" else "outside"
@@ -247,34 +248,16 @@ def _every_name() -> set[str]:
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
 
-def walk(condition: Any, place: Place = ()) -> Iterator[tuple[str, Any, Place]]:
-    """Yield the kind, the model and the place of a condition and of all within it."""
-    kind = schema.kind_of(condition)
-    if kind is None:
-        return
-    yield kind, condition, place
-    if isinstance(condition, schema.NotThis):
-        yield from walk(condition.not_, (*place, "not"))
-    elif isinstance(condition, schema.AllOf | schema.AnyOf):
-        for i, part in enumerate(getattr(condition, kind)):
-            yield from walk(part, (*place, kind, i))
+def walk(condition: ConditionModel, place: Place = ()) -> Iterator[tuple[ConditionModel, Place]]:
+    """Yield a condition and all within it, each with its place."""
+    yield condition, place
+    for part_place, part in condition.parts():
+        yield from walk(part, (*place, *part_place))
 
 
-def keypoints_of(condition: Any, named_zones: dict[str, ZoneShape]) -> set[str]:
+def keypoints_of(condition: ConditionModel, named_zones: Collection[str]) -> set[str]:
     """Return the keypoints that a condition and all within it name."""
-    names: set[str] = set()
-    for kind, model, _ in walk(condition):
-        if isinstance(model, schema.InZone):
-            names.add(model.keypoint)
-        elif isinstance(model, schema.Angle):
-            angle = model.angle_deg
-            names |= {angle.from_, angle.to}
-            if isinstance(angle.target, str) and angle.target not in named_zones:
-                names.add(angle.target)
-        elif isinstance(model, schema.Limits):
-            named = getattr(model, kind)
-            names |= {named} if isinstance(named, str) else {name for name in named if isinstance(name, str)}
-    return names
+    return {name for part, _ in walk(condition) for name in part.keypoints(named_zones)}
 
 
 def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
@@ -292,16 +275,16 @@ def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
             if output not in rules.outputs:
                 yield ("rules", name, "fire"), f"no output {_absent(output, rules.outputs)}"
         states = frozenset(rule.states or rules.states)
-        for kind, condition, place in walk(rule.when, ("rules", name, "when")):
-            for text in _wrong_in(kind, condition, rules, states):
-                yield (*place, kind), text
+        for condition, place in walk(rule.when, ("rules", name, "when")):
+            for text in _wrong_in(condition, rules, states):
+                yield (*place, condition.kind), text
 
 
-def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -> Iterator[str]:
+def _wrong_in(condition: ConditionModel, rules: Rules, states: frozenset[str]) -> Iterator[str]:
     if isinstance(condition, schema.InZone):
-        zone = rules.zones.get(getattr(condition, kind))
+        zone = rules.zones.get(condition.given)
         if zone is None:
-            yield f"no zone {_absent(getattr(condition, kind), rules.zones)}"
+            yield f"no zone {_absent(condition.given, rules.zones)}"
         elif (zone.in_cm and condition.margin_px) or (not zone.in_cm and condition.margin_cm):
             yield f"the zone is in {'cm' if zone.in_cm else 'px'}, so its margin must be, too"
     if isinstance(condition, schema.StateIs) and not condition.names() & states:
@@ -309,8 +292,8 @@ def _wrong_in(kind: str, condition: Any, rules: Rules, states: frozenset[str]) -
             f"never holds, since the rule goes by states: [{', '.join(sorted(states))}] only; "
             f"give it states: [{', '.join(sorted(condition.names()))}]"
         )
-    if "_cm" in kind and rules.calibration is None:
-        yield f"needs a calibration:; give the file, or use {kind.replace('_cm', '_px')}"
+    if isinstance(condition, schema.Limits) and condition.unit == "cm" and rules.calibration is None:
+        yield f"needs a calibration:; give the file, or use {condition.kind.replace('_cm', '_px')}"
 
 
 def _absent(name: str, names: Collection[str]) -> str:

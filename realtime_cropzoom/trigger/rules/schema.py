@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -49,48 +50,93 @@ def _listed(given: Any) -> Any:
 Pair = Annotated[tuple[KeypointName, KeypointName], AfterValidator(_distinct)]
 
 
-class InZone(Strict):
-    """What all conditions on zones have."""
+KINDS: dict[str, type[ConditionModel]] = {}
+"""Every kind of condition by the key that names it in a rules file. Each class enters itself when it is defined."""
 
+
+class ConditionModel(Strict):
+    """A condition of a rules file. A subclass with a ``kind`` can be written there."""
+
+    kind: ClassVar[str]
+    """Key that names the condition in a rules file, such as ``inside``."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Enter the kind, if the class has one of its own."""
+        if "kind" in vars(cls):
+            KINDS[cls.kind] = cls
+
+    @property
+    def given(self) -> Any:
+        """What the rules file has under ``kind``."""
+        return getattr(self, self.kind)
+
+    def parts(self) -> Iterator[tuple[tuple[str | int, ...], ConditionModel]]:
+        """Yield the conditions inside this one, each with its place in the file, relative to this one."""
+        yield from ()
+
+    def keypoints(self, zones: Collection[str]) -> set[str]:
+        """Return the keypoints that this condition names itself; ``zones`` are the names of the zones."""
+        return set()
+
+
+class InZone(ConditionModel):
+    """A keypoint and a zone: base of all conditions on zones."""
+
+    wants_inside: ClassVar[bool] = True
+    """Whether the condition asks for the inside of the zone."""
     keypoint: KeypointName
     margin_px: Margin = 0.0
     margin_cm: Margin = 0.0
 
+    def keypoints(self, zones: Collection[str]) -> set[str]:
+        """Return the keypoint."""
+        return {self.keypoint}
+
 
 class Inside(InZone):
-    """A keypoint is in a zone."""
+    """A keypoint is inside a zone."""
 
+    kind = "inside"
     inside: str
 
 
 class Outside(InZone):
-    """A keypoint is not in a zone."""
+    """A keypoint is outside a zone."""
 
+    kind = "outside"
+    wants_inside = False
     outside: str
 
 
 class Entered(InZone):
     """A keypoint has just come into a zone."""
 
+    kind = "entered"
     entered: str
 
 
 class Left(InZone):
     """A keypoint has just gone out of a zone."""
 
+    kind = "left"
+    wants_inside = False
     left: str
 
 
 class Dwelt(InZone):
-    """A keypoint has been in a zone for a time."""
+    """A keypoint has been inside a zone for a time."""
 
+    kind = "dwelt"
     dwelt: str
     for_ms: Duration
 
 
-class Limits(Strict):
-    """What all conditions on numbers have."""
+class Limits(ConditionModel):
+    """Limits on a number: base of all conditions on quantities."""
 
+    unit: ClassVar[str] = ""
+    """px or cm, if the quantity is a length or is made of one."""
     above: float | None = None
     below: float | None = None
     between: tuple[float, float] | None = None
@@ -119,6 +165,15 @@ class Limits(Strict):
         """Whether 360 is 0."""
         return False
 
+    def quantity(self) -> tuple[Any, ...]:
+        """Return what the quantity depends on, as a key: equal keys are the same quantity."""
+        return (self.kind, self.given)
+
+    def keypoints(self, zones: Collection[str]) -> set[str]:
+        """Return the keypoints that the quantity is made of."""
+        names = (self.given,) if isinstance(self.given, str) else self.given
+        return {name for name in names if isinstance(name, str)}
+
 
 class NeverBelowZero(Limits):
     """Limits on what has no sign."""
@@ -130,61 +185,96 @@ class NeverBelowZero(Limits):
         return self
 
 
-class SpeedPx(NeverBelowZero):
+class OverTime(Limits):
+    """Limits on a change over time."""
+
+    over_ms: Window
+
+    def quantity(self) -> tuple[Any, ...]:
+        """Return what the quantity depends on."""
+        return (*super().quantity(), self.over_ms)
+
+
+class Speed(OverTime, NeverBelowZero):
     """Speed of a keypoint."""
 
+    over_ms: Window = 50.0
+
+
+class SpeedPx(Speed):
+    """Speed in the frame."""
+
+    kind, unit = "speed_px_per_s", "px"
     speed_px_per_s: KeypointName
-    over_ms: Window = 50.0
 
 
-class SpeedCm(NeverBelowZero):
-    """Speed of a keypoint, calibrated."""
+class SpeedCm(Speed):
+    """Speed on the floor of the arena."""
 
+    kind, unit = "speed_cm_per_s", "cm"
     speed_cm_per_s: KeypointName
-    over_ms: Window = 50.0
 
 
-class AccelerationPx(Limits):
-    """Change of speed."""
+class Acceleration(OverTime):
+    """Change of the speed of a keypoint."""
 
+    over_ms: Window = 100.0
+
+
+class AccelerationPx(Acceleration):
+    """Acceleration in the frame."""
+
+    kind, unit = "acceleration_px_per_s2", "px"
     acceleration_px_per_s2: KeypointName
-    over_ms: Window = 100.0
 
 
-class AccelerationCm(Limits):
-    """Change of speed, calibrated."""
+class AccelerationCm(Acceleration):
+    """Acceleration on the floor of the arena."""
 
+    kind, unit = "acceleration_cm_per_s2", "cm"
     acceleration_cm_per_s2: KeypointName
-    over_ms: Window = 100.0
 
 
-class DistancePx(NeverBelowZero):
-    """Between two keypoints, or a keypoint and a place."""
-
-    distance_px: Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
+Ends = Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
+Chain = Annotated[tuple[KeypointName, ...], Field(min_length=2, max_length=100), AfterValidator(_distinct)]
 
 
-class DistanceCm(NeverBelowZero):
-    """Between two keypoints, or a keypoint and a place in cm."""
-
-    distance_cm: Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
+class Length(NeverBelowZero):
+    """Distance between two positions, or length of a chain of keypoints."""
 
 
-class LengthPx(NeverBelowZero):
-    """Along a chain of keypoints."""
+class DistancePx(Length):
+    """Distance in the frame; a fixed position is in pixels."""
 
-    length_px: Annotated[tuple[KeypointName, ...], Field(min_length=2, max_length=100), AfterValidator(_distinct)]
+    kind, unit = "distance_px", "px"
+    distance_px: Ends
 
 
-class LengthCm(NeverBelowZero):
-    """Along a chain of keypoints, calibrated."""
+class DistanceCm(Length):
+    """Distance on the floor of the arena; a fixed position is in cm."""
 
-    length_cm: Annotated[tuple[KeypointName, ...], Field(min_length=2, max_length=100), AfterValidator(_distinct)]
+    kind, unit = "distance_cm", "cm"
+    distance_cm: Ends
+
+
+class LengthPx(Length):
+    """Length in the frame."""
+
+    kind, unit = "length_px", "px"
+    length_px: Chain
+
+
+class LengthCm(Length):
+    """Length on the floor of the arena."""
+
+    kind, unit = "length_cm", "cm"
+    length_cm: Chain
 
 
 class Heading(Limits):
     """Direction from one keypoint to another."""
 
+    kind = "heading_deg"
     heading_deg: Pair
 
     def circular(self) -> bool:
@@ -210,20 +300,33 @@ class AngleBetween(Strict):
 class Angle(Limits):
     """How far a direction is off a target."""
 
+    kind = "angle_deg"
     angle_deg: AngleBetween
 
+    def keypoints(self, zones: Collection[str]) -> set[str]:
+        """Return the keypoints; the target may be the name of a zone or a fixed position."""
+        angle = self.angle_deg
+        is_keypoint = isinstance(angle.target, str) and angle.target not in zones
+        return {angle.from_, angle.to, *([str(angle.target)] if is_keypoint else [])}
 
-class Turning(Limits):
+
+class Turning(OverTime):
     """How fast a heading turns."""
 
+    kind = "turning_deg_per_s"
     turning_deg_per_s: Pair
     direction: Literal["either", "left", "right"] = "either"
     over_ms: Window = 50.0
+
+    def quantity(self) -> tuple[Any, ...]:
+        """Return what the quantity depends on."""
+        return (*super().quantity(), self.direction)
 
 
 class Likelihood(Limits):
     """How sure the model is of a keypoint."""
 
+    kind = "likelihood"
     likelihood: KeypointName
 
     @model_validator(mode="after")
@@ -237,9 +340,10 @@ class Likelihood(Limits):
 StateName = Literal["searching", "tracking", "coasting", "lost"]
 
 
-class StateIs(Strict):
+class StateIs(ConditionModel):
     """The state of the tracking."""
 
+    kind = "state"
     state: Annotated[tuple[StateName, ...], BeforeValidator(_listed), Field(min_length=1)]
 
     def names(self) -> frozenset[str]:
@@ -247,91 +351,70 @@ class StateIs(Strict):
         return frozenset(self.state)
 
 
-class AllOf(Strict):
+class Several(ConditionModel):
+    """A combination of conditions."""
+
+    def parts(self) -> Iterator[tuple[tuple[str | int, ...], ConditionModel]]:
+        """Yield the parts."""
+        for i, part in enumerate(self.given):
+            yield (self.kind, i), part
+
+
+class AllOf(Several):
     """All of some conditions hold."""
 
+    kind = "all"
     all: Annotated[tuple[AnyCondition, ...], Field(min_length=1)]
 
 
-class AnyOf(Strict):
+class AnyOf(Several):
     """At least one of some conditions holds."""
 
+    kind = "any"
     any: Annotated[tuple[AnyCondition, ...], Field(min_length=1)]
 
 
-class NotThis(Strict):
+class NotThis(ConditionModel):
     """A condition does not hold."""
 
+    kind = "not"
     not_: AnyCondition = Field(alias="not")
 
+    @property
+    def given(self) -> ConditionModel:
+        """The condition that must not hold."""
+        return self.not_
 
-KINDS: dict[str, type[Strict]] = {
-    "inside": Inside,
-    "outside": Outside,
-    "entered": Entered,
-    "left": Left,
-    "dwelt": Dwelt,
-    "speed_px_per_s": SpeedPx,
-    "speed_cm_per_s": SpeedCm,
-    "acceleration_px_per_s2": AccelerationPx,
-    "acceleration_cm_per_s2": AccelerationCm,
-    "distance_px": DistancePx,
-    "distance_cm": DistanceCm,
-    "length_px": LengthPx,
-    "length_cm": LengthCm,
-    "heading_deg": Heading,
-    "angle_deg": Angle,
-    "turning_deg_per_s": Turning,
-    "likelihood": Likelihood,
-    "state": StateIs,
-    "all": AllOf,
-    "any": AnyOf,
-    "not": NotThis,
-}
+    def parts(self) -> Iterator[tuple[tuple[str | int, ...], ConditionModel]]:
+        """Yield the condition that must not hold."""
+        yield (self.kind,), self.not_
 
 
 def kind_of(raw: Any) -> str | None:
-    """Return which kind of condition a mapping is, None where that cannot be told."""
+    """Return the kind of a condition, given as a mapping or a model; None if it is not clear."""
     if isinstance(raw, dict):
         found = [key for key in raw if key in KINDS]
         return found[0] if len(found) == 1 else None
-    return next((kind for kind, model in KINDS.items() if isinstance(raw, model)), None)
+    return raw.kind if isinstance(raw, ConditionModel) else None
 
 
-def _tag_of(raw: Any) -> str | None:
-    """The same as a tag that no key of the file can be taken for."""
+def _tag(raw: Any) -> str | None:
+    """Return the kind as a tag that cannot be taken for a key of the file."""
     kind = kind_of(raw)
     return None if kind is None else f"<{kind}>"
 
 
-AnyCondition = Annotated[
-    Annotated[Inside, Tag("<inside>")]
-    | Annotated[Outside, Tag("<outside>")]
-    | Annotated[Entered, Tag("<entered>")]
-    | Annotated[Left, Tag("<left>")]
-    | Annotated[Dwelt, Tag("<dwelt>")]
-    | Annotated[SpeedPx, Tag("<speed_px_per_s>")]
-    | Annotated[SpeedCm, Tag("<speed_cm_per_s>")]
-    | Annotated[AccelerationPx, Tag("<acceleration_px_per_s2>")]
-    | Annotated[AccelerationCm, Tag("<acceleration_cm_per_s2>")]
-    | Annotated[DistancePx, Tag("<distance_px>")]
-    | Annotated[DistanceCm, Tag("<distance_cm>")]
-    | Annotated[LengthPx, Tag("<length_px>")]
-    | Annotated[LengthCm, Tag("<length_cm>")]
-    | Annotated[Heading, Tag("<heading_deg>")]
-    | Annotated[Angle, Tag("<angle_deg>")]
-    | Annotated[Turning, Tag("<turning_deg_per_s>")]
-    | Annotated[Likelihood, Tag("<likelihood>")]
-    | Annotated[StateIs, Tag("<state>")]
-    | Annotated[AllOf, Tag("<all>")]
-    | Annotated[AnyOf, Tag("<any>")]
-    | Annotated[NotThis, Tag("<not>")],
-    Discriminator(
-        _tag_of,
-        custom_error_type="no_condition",
-        custom_error_message="expected one condition: " + ", ".join(KINDS),
-    ),
-]
+if TYPE_CHECKING:
+    AnyCondition = ConditionModel
+else:
+    AnyCondition = Annotated[
+        Union[tuple(Annotated[model, Tag(f"<{kind}>")] for kind, model in KINDS.items())],  # noqa: UP007
+        Discriminator(
+            _tag,
+            custom_error_type="no_condition",
+            custom_error_message="expected one condition: " + ", ".join(KINDS),
+        ),
+    ]
 
 for _model in (AllOf, AnyOf, NotThis):
     _model.model_rebuild()

@@ -346,13 +346,13 @@ outputs.close()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep a socket on this machine once it is bound")
 @pytest.mark.parametrize("reach", ["this machine", "network"])
-def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine, context_radius):
+def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine, reach):
     pytest.importorskip("pylsl")
-    done = subprocess.run([sys.executable, "-c", LISTENING, context_radius], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LISTENING, reach], capture_output=True, text=True, timeout=60)
     sockets = [line.split() for line in done.stdout.splitlines()]
     assert {kind for kind, *_ in sockets} == {"SOCK_STREAM", "SOCK_DGRAM"}, done.stderr
     open_to_all = [one for one in sockets if one[1] not in ("127.0.0.1", "::1") and one[2] != "lo"]
-    assert bool(open_to_all) is (context_radius == "network"), sockets
+    assert bool(open_to_all) is (reach == "network"), sockets
 
 
 def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch):
