@@ -48,7 +48,7 @@ FOUND_OR_NOT = 'cropzoom() { command cropzoom "$@" || [ $? = 3 ]; }'
 
 def scripts() -> dict[str, str]:
     """The bash scripts of the pages, by the heading above them."""
-    text = "\n".join(find_page(name).read_text() for name in ("offline.md", "train.md"))
+    text = "\n".join(find_page(name).read_text() for name in ("train.md", "offline.md"))
     sections = (section.partition("\n") for section in re.split(r"^### ", text, flags=re.MULTILINE))
     blocks = ((heading, re.findall(r"```bash\n(.*?)```", text, re.DOTALL)) for heading, _, text in sections)
     return {heading: script for heading, found in blocks for script in found}
