@@ -18,6 +18,7 @@ PAGES = {
     "CONTRIBUTING.md": "development/contributing.md",
     "CHANGELOG.md": "development/changes.md",
     "SECURITY.md": "development/security-policy.md",
+    "benchmarks/README.md": "explanation/measurements.md",
     "benchmarks/results.md": "explanation/benchmarks.md",
     "examples/README.md": "how-to/other-languages.md",
     "models/README.md": "reference/models.md",

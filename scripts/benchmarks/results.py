@@ -121,6 +121,7 @@ def markdown(about: dict[str, Any], parts: list[Part]) -> str:
         f"Load average before: {about['load_before']}.",
         "",
         f"Aims: {sum(row.met is True for row in rows)} met, {len(missed)} missed.",
+        "",
         *(f"* missed: {row.name}: {row.value} (aim {row.aim})" for row in missed),
     ]
     for part in parts:

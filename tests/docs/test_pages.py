@@ -28,6 +28,8 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
     ROOT / "models" / "README.md",
     ROOT / "examples" / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "benchmarks" / "results.md",
 ]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
