@@ -177,7 +177,8 @@ def _size(value: object) -> str:
 _EXTRAS = {
     "cpu": ("onnxruntime",),
     "plots": ("matplotlib",),
-    "train": ("torch", "kornia", "onnx", "onnxscript"),
+    "quantize": ("onnx",),
+    "train": ("torch", "kornia", "onnxscript"),
     "basler": ("pypylon",),
     "outputs": ("pylsl", "serial", "pythonosc"),
     "nwb": ("pynwb", "ndx_pose"),

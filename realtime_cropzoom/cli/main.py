@@ -27,6 +27,7 @@ from realtime_cropzoom.cli import (
     latency,
     listen,
     offline,
+    quantize,
     run,
     session,
     terminal,
@@ -47,7 +48,7 @@ from realtime_cropzoom.errors import (
 from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, raise_limit
 from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 
-_IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train"}
+_IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train", "quantize"}
 """Commands whose result is in files; of the others it is what they print."""
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -146,7 +147,22 @@ def _parser() -> Parser:
     parser = Parser(prog="cropzoom", description="Cropzoom pose tracking, live and offline.")
     parser.add_argument("--version", action="version", version=f"cropzoom {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (run, listen, demo, trigger, zones, latency, check, cameras, keys, offline, train, calibrate, session):
+    for group in (
+        run,
+        listen,
+        demo,
+        trigger,
+        zones,
+        latency,
+        check,
+        cameras,
+        keys,
+        offline,
+        train,
+        quantize,
+        calibrate,
+        session,
+    ):
         group.register(commands)
     return parser
 

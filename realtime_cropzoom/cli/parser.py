@@ -17,7 +17,7 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at what a run has left": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "train models": ("train", "export"),
+    "train models": ("train", "export", "quantize"),
 }
 _EXAMPLES = {
     "listen": "cropzoom listen tcp://127.0.0.1:5660 --camera cam0",
@@ -42,6 +42,7 @@ _EXAMPLES = {
     "remap": "cropzoom remap POSE_DIR/video_preds/cropped_a.csv DETECTOR_DIR/video_preds/a_bbox.csv",
     "train": "cropzoom train config.yaml --output-dir DETECTOR_DIR --overrides model.backbone=cropzoom_small",
     "export": "cropzoom export POSE_DIR",
+    "quantize": "cropzoom quantize POSE_DIR --calibrate recordings/*.mp4 --detector DETECTOR_DIR",
 }
 _COMPLETION = 'Tab completion, in bash or zsh:  eval "$(register-python-argcomplete cropzoom)"'
 _PROBABLY_A_FLAG = re.compile(r"--?[A-Za-z]")

@@ -22,6 +22,7 @@ from realtime_cropzoom.inference.model_spec import (
     Role,
     find_in_directory,
     from_metadata,
+    int8_beside,
     shipped_model,
     with_metadata,
 )
@@ -51,7 +52,8 @@ class Model:
             path: A Lightning Pose model directory, or an .onnx file of cropzoom.
             role: The role in which the model is used; None accepts any role.
             provider: ONNX Runtime provider.
-            precision: Precision of the export to choose in a directory. None prefers fp32 on the CPU, else fp16.
+            precision: Precision of the export to choose. None prefers fp32 on the CPU, else fp16; a single file is
+                taken as it is, unless ``int8`` asks for the export beside it.
             threads: Number of threads of the network.
             method: ``reference`` or ``fast``, for resizing the crop and for decoding heatmaps.
 
@@ -64,11 +66,16 @@ class Model:
                 "expected a Lightning Pose model directory or an .onnx file"
             )
         resolved = resolve_provider(provider)
+        if precision == "int8" and resolved != "cpu":
+            raise ModelError(f"int8 exports are for CPUs; with {resolved} use fp16")
         directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if is_folder(path) else None
         self.path = path
-        self.session = Session(directory.onnx if directory else path, resolved, threads)
+        file = path if directory is None else directory.onnx
+        if precision == "int8" and directory is None and not self.is_shipped:
+            file = int8_beside(path)
+        self.session = Session(file, resolved, threads)
         metadata = self.session.metadata
-        self.file = with_metadata(directory, metadata) if directory else from_metadata(path, metadata)
+        self.file = with_metadata(directory, metadata) if directory else from_metadata(file, metadata)
         if role is not None and self.file.role not in (None, role):
             raise ModelError(
                 f"{path} is a {self.file.role} model, but was given as the {role}; "

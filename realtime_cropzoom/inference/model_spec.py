@@ -26,7 +26,7 @@ from realtime_cropzoom.inference.presence import Presence, read_presence
 from realtime_cropzoom.yaml_file import read_yaml
 
 Role = Literal["detector", "pose"]
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 Kind = Literal["heatmap", "regression", "heatmap_mhcrnn"]
 """Kinds of models, as Lightning Pose names them. ``heatmap_mhcrnn`` is the context model, which sees five frames."""
 SHIPPED = "shipped"
@@ -76,6 +76,25 @@ def shipped_model(role: Role) -> Path:
     return beside_package if beside_package.exists() else package / "models" / f"{role}.onnx"
 
 
+def int8_path(onnx: Path) -> Path:
+    """Return the path of the int8 export that belongs to an fp32 export."""
+    return onnx.with_stem(f"{onnx.stem.removesuffix('_fp32')}_int8")
+
+
+def int8_beside(path: Path) -> Path:
+    """Return the int8 export beside an .onnx file, or the file itself if it is one.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    if path.stem.endswith("_int8"):
+        return path
+    beside = int8_path(path)
+    if not is_there(beside):
+        raise ModelError(f"{path} has no int8 export {beside.name}; run: cropzoom quantize {path} --calibrate VIDEO")
+    return beside
+
+
 def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: bool = False) -> ModelFile:
     """Find the ONNX export in a Lightning Pose model directory.
 
@@ -104,7 +123,7 @@ def find_in_directory(directory: Path, precision: Precision | None, *, on_gpu: b
     if not (matching or exports):
         raise ModelError(f"{directory} has no ONNX export in exports_onnx/; run: {_export_command(directory, wanted)}")
     candidates = matching or exports
-    best = [p for p in candidates if re.sub(r"_fp\d+$", "", p.stem).endswith("-best")]
+    best = [p for p in candidates if re.sub(r"_(fp\d+|int8)$", "", p.stem).endswith("-best")]
     onnx = (best or candidates)[-1]
     chosen = f"{directory} has {len(candidates)} exports; {onnx.name} is taken" if len(candidates) > 1 else ""
     return replace(_from_config(config_path, onnx), chosen=chosen)
@@ -124,6 +143,8 @@ def _exports(directory: Path) -> list[Path]:
 
 def _export_command(directory: Path, precision: Precision) -> str:
     """Return the command that exports the model: that of the program that trained it."""
+    if precision == "int8":
+        return f"cropzoom quantize {directory} --calibrate VIDEO"
     if any(directory.glob("cropzoom_*.pt")):
         return f"cropzoom export {directory} --onnx-precision {precision}"
     return f"litpose export {directory} --runtime onnx --onnx-precision {precision}"
