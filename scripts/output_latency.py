@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
+from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 
@@ -31,7 +31,7 @@ def measure(name: str, mapping: dict[str, object]) -> None:
     outputs = Outputs({name: parse_output(name, mapping)}, done.append)
     outputs.open()
     for number in range(PULSES):
-        outputs.submit_job(Job(Action(name, Act.PULSE, 1.0), now_ns(), number, rule="latency"))
+        outputs.submit_job(Job(Action(name, ActionType.PULSE, 1.0), now_ns(), number, rule="latency"))
         time.sleep(EVERY_S)
     outputs.close()
     rows = [row for row in done if row.number >= 0]

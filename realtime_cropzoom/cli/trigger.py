@@ -108,10 +108,10 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.files.atomic import to_json, try_write_whole
         from realtime_cropzoom.trigger.process.commands import KEYS_EXPLAINED, keyboard
-        from realtime_cropzoom.trigger.process.process import Options, TriggerProcess
+        from realtime_cropzoom.trigger.process.process import TriggerOptions, TriggerProcess
 
     control = None if arguments.control == "none" else arguments.control
-    options = Options(
+    options = TriggerOptions(
         arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow, arguments.control_keys
     )
     seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
@@ -285,23 +285,23 @@ def _test(rules: Rules, arguments: argparse.Namespace) -> int:
 
 
 def _replay_exactly(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.process.replay_report import find_inputs, repeat_exactly
+    from realtime_cropzoom.trigger.process.replay_report import find_inputs, replay_exactly
 
     inputs = find_inputs(arguments.replay)
     if inputs is None:
         raise ConfigError(f"{arguments.replay} is no log of triggers; to replay a session, give the rules, too")
-    rehearsal, same = repeat_exactly(inputs)
+    rehearsal, same = replay_exactly(inputs)
     print(rehearsal.report())
     print(f"{pluralize(len(rehearsal.decisions), 'decision')}, {'the same' if same else 'OTHERS'} as in the log")
     return 0 if same else EXIT_INCOMPLETE
 
 
 def _replay(rules: Rules, arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.process.replay_report import rehearse, write_rehearsal
+    from realtime_cropzoom.trigger.process.replay_report import replay_rules, write_report
 
-    rehearsal = rehearse(rules, arguments.rules, arguments.replay, rules.seed or 0, arguments.fps)
+    rehearsal = replay_rules(rules, arguments.rules, arguments.replay, rules.seed or 0, arguments.fps)
     folder = _log_folder(arguments, f"{arguments.rules.stem}_replay")
-    for problem in write_rehearsal(folder, rehearsal, rules, arguments.rules):
+    for problem in write_report(folder, rehearsal, rules, arguments.rules):
         print(f"WARNING: {problem}", file=sys.stderr)
     print(rehearsal.report())
     if (folder / "zones.png").exists():

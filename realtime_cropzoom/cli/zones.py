@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
 def _zones(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.plots.image_files import write_figure
     from realtime_cropzoom.sources.first_frame import read_first_frame
-    from realtime_cropzoom.trigger.engine.factory import calibration_of
+    from realtime_cropzoom.trigger.engine.factory import load_calibration
     from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, check_inside, draw_zones
     from realtime_cropzoom.trigger.rules.rules import load_rules
 
@@ -48,7 +48,7 @@ def _zones(arguments: argparse.Namespace) -> int:
     check_free(arguments.out, overwrite=arguments.overwrite)
     rules = load_rules(arguments.rules)
     image = read_first_frame(arguments.frame, arguments.at)
-    calibration = calibration_of(rules, arguments.rules)
+    calibration = load_calibration(rules, arguments.rules)
     if calibration is not None:
         calibration.check_frame(image.shape[1], image.shape[0], arguments.frame)
     out = arguments.out or arguments.rules.with_name("zones.png")

@@ -23,7 +23,7 @@ from realtime_cropzoom.files.atomic import MAKE_ROOM, to_json, write_whole
 from realtime_cropzoom.latency.report import LatencyReport
 from realtime_cropzoom.sources.base import Source, without_password
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.trigger.engine.events import Act, Action
+from realtime_cropzoom.trigger.engine.events import Action, ActionType
 from realtime_cropzoom.trigger.outputs.base import Job, Output
 from realtime_cropzoom.trigger.outputs.factory import parse_output
 from realtime_cropzoom.types import Float32, UInt8
@@ -144,7 +144,7 @@ class _Frames:
 class _Blinker(threading.Thread):
     """Switches at random moments; says when."""
 
-    def __init__(self, trials: int, switch: Callable[[Act], int]) -> None:
+    def __init__(self, trials: int, switch: Callable[[ActionType], int]) -> None:
         super().__init__(name="cropzoom-blinker", daemon=True)
         self._trials, self._switch = trials, switch
         self._draw = random.Random()
@@ -168,18 +168,18 @@ class _Blinker(threading.Thread):
         """Go through the trials."""
         try:
             for _ in range(self._trials):
-                self._switch(Act.OFF)
+                self._switch(ActionType.OFF)
                 if self.over.wait(_SETTLED_S + self._draw.uniform(*_DARK_S)):
                     break
                 self._blink()
-            self._switch(Act.OFF)
+            self._switch(ActionType.OFF)
         except SinkError as error:
             self.error = error
 
     def _blink(self) -> None:
         self._seen.clear()
         self._dark.set()
-        written_ns = self._switch(Act.ON)
+        written_ns = self._switch(ActionType.ON)
         if self._seen.wait(_GIVEN_UP_S):
             self.blinks.latency_ms.append((self._seen_ns - written_ns) / 1e6)
         else:
@@ -190,7 +190,7 @@ class _Blinker(threading.Thread):
 def measure_light(source: Source, board: Output, name: str, trials: int, say: Callable[[str], None]) -> LightTrials:
     """Measure with an open ``source`` and an open ``board``. Raises SourceError and SinkError."""
 
-    def switch(act: Act) -> int:
+    def switch(act: ActionType) -> int:
         written = board.perform(Job(Action(name, act), now_ns()))
         if written.written_ns is None or written.error:
             raise SinkError(f"the board did not switch: {written.error or 'nothing was written'}")
@@ -198,9 +198,9 @@ def measure_light(source: Source, board: Output, name: str, trials: int, say: Ca
 
     frames = _Frames(source)
     say("looking for the light …")
-    switch(Act.OFF)
+    switch(ActionType.OFF)
     dark = frames.mean_of(_LEARN_S)
-    switch(Act.ON)
+    switch(ActionType.ON)
     light = find_light(dark, frames.mean_of(_LEARN_S))
     say(f"found it, {int(light.mask.sum())} pixels; {trials} trials …")
     blinker = _Blinker(trials, switch)

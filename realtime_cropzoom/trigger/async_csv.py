@@ -9,13 +9,13 @@ from pathlib import Path
 
 from realtime_cropzoom.files.append import RowFile
 
-_LIMIT = 1 << 16
+_MAX_QUEUED = 1 << 16
 _RETRY_S = 0.5
 
 logger = logging.getLogger(__name__)
 
 
-class RowLog:
+class AsyncCsv:
     """Rows → a file, each handed to the operating system as soon as it is there.
 
     The queue drops the newest when it is full. A full disk is said once; what could not be written is
@@ -28,8 +28,8 @@ class RowLog:
         self.dropped = 0
         """Rows lost because the queue was full."""
         self._file = RowFile(path, columns + "\n")
-        self._queue: queue.Queue[str | None] = queue.Queue(_LIMIT)
-        self._said = False
+        self._queue: queue.Queue[str | None] = queue.Queue(_MAX_QUEUED)
+        self._reported = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"cropzoom-log-{path.stem}", daemon=True)
         self._thread.start()
@@ -63,7 +63,7 @@ class RowLog:
                 break
             self._file.add(row)
             self._file.flush()
-            if self._file.error and not self._said:
-                self._said = True
+            if self._file.error and not self._reported:
+                self._reported = True
                 logger.error("%s cannot be written: %s; going on without it", self.path, self._file.error)
         self._file.close()

@@ -15,7 +15,7 @@ import yaml
 from support.pages import find_page
 from support.places import ROOT
 
-from realtime_cropzoom.trigger.engine.events import Act, Action
+from realtime_cropzoom.trigger.engine.events import Action, ActionType
 from realtime_cropzoom.trigger.outputs.barcode import code_value, edges
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.factory import parse_output
@@ -41,7 +41,7 @@ def test_the_rules_files_lines_are_read(block: str) -> None:
 
 def test_the_example_message_has_the_fields_that_are_sent() -> None:
     (example,) = map(json.loads, blocks("json"))
-    sent = Job(Action("marks", Act.PULSE, 10.0), 0, 12, 4711, 23092301337000, "corner").fields()
+    sent = Job(Action("marks", ActionType.PULSE, 10.0), 0, 12, 4711, 23092301337000, "corner").fields()
     assert example == sent
 
 

@@ -13,7 +13,7 @@ from support.places import ROOT
 from realtime_cropzoom.trigger.engine.events import Verdict
 from realtime_cropzoom.trigger.outputs.factory import parse_output
 from realtime_cropzoom.trigger.process.decision_log import COLUMNS
-from realtime_cropzoom.trigger.rules.rules import Rule, Rules, keypoints_of, load_rules, parse_rules, walk
+from realtime_cropzoom.trigger.rules.rules import Rule, Rules, load_rules, named_keypoints, parse_rules, walk
 from realtime_cropzoom.trigger.rules.schema import KINDS
 
 PAGE = find_page("rules.md").read_text(encoding="utf-8")
@@ -72,5 +72,5 @@ def test_the_example_loads_and_names_what_the_shipped_models_have() -> None:
     rules = load_rules(ROOT / "configs" / "triggers.yaml")
     for name, mapping in rules.outputs.items():
         parse_output(name, mapping)
-    names = {k for rule in rules.rules.values() for k in keypoints_of(rule.when, rules.zones)}
+    names = {k for rule in rules.rules.values() for k in named_keypoints(rule.when, rules.zones)}
     assert names <= {"snout", "leftear", "rightear", "tailbase"}

@@ -209,11 +209,11 @@ def test_the_command_of_a_shell_output_is_ended_with_all_that_it_started(tmp_pat
         pytest.skip("process groups are of POSIX")
     code = (
         "import sys, time\n"
-        "from realtime_cropzoom.trigger.engine.events import Act, Action\n"
+        "from realtime_cropzoom.trigger.engine.events import ActionType, Action\n"
         "from realtime_cropzoom.trigger.outputs.base import Job\n"
         "from realtime_cropzoom.trigger.outputs.shell import Shell\n"
         "shell = Shell(['sh', '-c', f'sleep 300 & echo $! > {sys.argv[1]}/pid; wait'], 4)\n"
-        "shell.open()\nshell.perform(Job(Action('x', Act.ON), 0))\nprint('on', flush=True)\ntime.sleep(300)\n"
+        "shell.open()\nshell.perform(Job(Action('x', ActionType.ON), 0))\nprint('on', flush=True)\ntime.sleep(300)\n"
     )
     process = start_process(tmp_path, code=code)
     assert process.stdout is not None

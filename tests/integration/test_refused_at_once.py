@@ -25,7 +25,7 @@ from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger.engine.events import Command, Order, Verdict
 from realtime_cropzoom.trigger.engine.factory import build_engine
 from realtime_cropzoom.trigger.rules.rules import load_rules
-from realtime_cropzoom.trigger.rules.zones import MOST_CORNERS, polygon
+from realtime_cropzoom.trigger.rules.zones import MAX_CORNERS, polygon
 from realtime_cropzoom.yaml_file import read_yaml
 
 AT_ONCE_S = 20.0
@@ -335,11 +335,11 @@ def test_a_polygon_of_many_corners_is_refused_at_once(file: Path) -> None:
     began = time.monotonic()
     corners = [[round(x, 3), round(y, 3)] for x, y in CIRCLE[:: len(CIRCLE) // 2000]]
     rule = "rules: {r: {when: {inside: z, keypoint: snout}, fire: laser, pulse_ms: 5}}\n"
-    assert f"at most {MOST_CORNERS} items" in refused(file, f"{HEAD}zones: {{z: {{polygon_px: {corners}}}}}\n{rule}")
-    many = [(100 + (50 + 40 * (k % 2)) * math.cos(k), 100 + 50 * math.sin(k)) for k in range(MOST_CORNERS)]
+    assert f"at most {MAX_CORNERS} items" in refused(file, f"{HEAD}zones: {{z: {{polygon_px: {corners}}}}}\n{rule}")
+    many = [(100 + (50 + 40 * (k % 2)) * math.cos(k), 100 + 50 * math.sin(k)) for k in range(MAX_CORNERS)]
     assert "crosses itself" in str(polygon(many).problem())
-    comb = [(k % 2 * 100.0, float(k)) for k in range(MOST_CORNERS)]
-    assert polygon([*comb, (200.0, float(MOST_CORNERS)), (200.0, 0.0)]).problem() is None
+    comb = [(k % 2 * 100.0, float(k)) for k in range(MAX_CORNERS)]
+    assert polygon([*comb, (200.0, float(MAX_CORNERS)), (200.0, 0.0)]).problem() is None
     assert time.monotonic() - began < AT_ONCE_S
 
 

@@ -17,10 +17,10 @@ from realtime_cropzoom.trigger.rules.zones import Zone
 class Condition:
     """One question."""
 
-    why: str = ""
+    reason: str = ""
     """Why the last answer was unknown."""
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """Return the answer for a look; asked once a look, in order."""
         raise NotImplementedError
 
@@ -36,27 +36,27 @@ class Side(Condition):
     """Inside a zone, or outside, with a margin: it takes ``margin`` beyond the edge to leave the side it asks for."""
 
     def __init__(
-        self, spot: KeypointPosition, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool
+        self, position: KeypointPosition, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool
     ) -> None:
-        self._spot, self._zone, self._name = spot, zone, zone_name
+        self._position, self._zone, self._name = position, zone, zone_name
         self._margin = margin
         self._bridge_ns = bridge_ns
         self._wanted = inside
         self._holds = False
         self._known_ns: int | None = None
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """Whether the keypoint is on that side."""
-        spot = self._spot
-        if not spot.seen(look):
-            self.why = spot.why
+        position = self._position
+        if not position.seen(sample):
+            self.reason = position.reason
             return None
-        if self._margin and self._holds and self._is_recent(look.captured_ns):
-            depth = self._zone.depth(spot.x, spot.y)
+        if self._margin and self._holds and self._is_recent(sample.captured_ns):
+            depth = self._zone.depth(position.x, position.y)
             self._holds = (depth if self._wanted else -depth) >= -self._margin
         else:
-            self._holds = self._zone.contains(spot.x, spot.y) is self._wanted
-        self._known_ns = look.captured_ns
+            self._holds = self._zone.contains(position.x, position.y) is self._wanted
+        self._known_ns = sample.captured_ns
         return self._holds
 
     def words(self) -> str:
@@ -65,7 +65,7 @@ class Side(Condition):
 
     def told(self, verb: str) -> str:
         """Say where it was, with another verb."""
-        return f"{self._spot.name} {verb} {self._name} ({self._spot.x:.1f}, {self._spot.y:.1f})"
+        return f"{self._position.name} {verb} {self._name} ({self._position.x:.1f}, {self._position.y:.1f})"
 
     def reset(self) -> None:
         """Forget the side."""
@@ -84,14 +84,14 @@ class Crossing(Condition):
         self._before: bool | None = None
         self._known_ns = 0
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """Whether the keypoint has just come to that side."""
-        now = self._side.value(look)
+        now = self._side.value(sample)
         if now is None:
-            self.why = self._side.why
+            self.reason = self._side.reason
             return None
-        before = self._before if look.captured_ns - self._known_ns <= self._bridge_ns else None
-        self._before, self._known_ns = now, look.captured_ns
+        before = self._before if sample.captured_ns - self._known_ns <= self._bridge_ns else None
+        self._before, self._known_ns = now, sample.captured_ns
         return now and before is False
 
     def words(self) -> str:
@@ -113,13 +113,13 @@ class Lasting(Condition):
         self._since_ns: int | None = None
         self._known_ns = 0
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """Whether it has held for long enough."""
-        now = self._inner.value(look)
+        now = self._inner.value(sample)
         if now is None:
-            self.why = self._inner.why
+            self.reason = self._inner.reason
             return None
-        at_ns = look.captured_ns
+        at_ns = sample.captured_ns
         if not now or at_ns - self._known_ns > self._bridge_ns:
             self._since_ns = None
         self._known_ns = at_ns
@@ -153,16 +153,16 @@ class Threshold(Condition):
         self._known_ns = 0
         self._last = 0.0
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """Whether the number is within the limits."""
-        number = self._quantity.read(look)
+        number = self._quantity.read(sample)
         if number is None:
-            self.why = self._quantity.why
+            self.reason = self._quantity.reason
             return None
         slack = self._hysteresis
-        if slack and not (self._holds and look.captured_ns - self._known_ns <= self._bridge_ns):
+        if slack and not (self._holds and sample.captured_ns - self._known_ns <= self._bridge_ns):
             slack = 0.0
-        self._known_ns = look.captured_ns
+        self._known_ns = sample.captured_ns
         self._last = number
         self._holds = self._within(number, slack)
         return self._holds
@@ -189,10 +189,10 @@ class StateIs(Condition):
         self._states = states
         self._last = ""
 
-    def value(self, look: PoseSample) -> bool:
+    def value(self, sample: PoseSample) -> bool:
         """Whether it is; never unknown."""
-        self._last = look.state
-        return look.state in self._states
+        self._last = sample.state
+        return sample.state in self._states
 
     def words(self) -> str:
         """Say the state."""
@@ -204,13 +204,13 @@ class _Several(Condition):
         self._parts = tuple(parts)
         self._answers: list[bool | None] = []
 
-    def _ask(self, look: PoseSample) -> list[bool | None]:
+    def _read_clock(self, sample: PoseSample) -> list[bool | None]:
         """Ask every part every time: they remember."""
-        self._answers = answers = [part.value(look) for part in self._parts]
+        self._answers = answers = [part.value(sample) for part in self._parts]
         return answers
 
     def _explain(self) -> None:
-        self.why = next(p.why for p, a in zip(self._parts, self._answers, strict=True) if a is None)
+        self.reason = next(p.reason for p, a in zip(self._parts, self._answers, strict=True) if a is None)
 
     def words(self) -> str:
         """Say which parts held; all of them where none did."""
@@ -226,9 +226,9 @@ class _Several(Condition):
 class All(_Several):
     """All parts hold."""
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """False where one is false, else unknown where one is unknown."""
-        answers = self._ask(look)
+        answers = self._read_clock(sample)
         if False in answers:
             return False
         if None in answers:
@@ -240,9 +240,9 @@ class All(_Several):
 class Any(_Several):
     """At least one part holds."""
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """True where one is true, else unknown where one is unknown."""
-        answers = self._ask(look)
+        answers = self._read_clock(sample)
         if True in answers:
             return True
         if None in answers:
@@ -257,11 +257,11 @@ class Not(Condition):
     def __init__(self, inner: Condition) -> None:
         self._inner = inner
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         """The opposite; unknown stays unknown."""
-        answer = self._inner.value(look)
+        answer = self._inner.value(sample)
         if answer is None:
-            self.why = self._inner.why
+            self.reason = self._inner.reason
             return None
         return not answer
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from realtime_cropzoom.trigger.engine.compiler import Compiler
 from realtime_cropzoom.trigger.engine.events import (
-    Act,
     Action,
+    ActionType,
     Command,
     Decision,
     EndEvent,
@@ -35,9 +35,9 @@ from realtime_cropzoom.trigger.engine.rule_runner import RuleParameters, RuleRun
 from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
 _LIVE = "live"
-_REMEMBERED_RUNS = 16
-_REMEMBERED_FIRINGS = 4096
-_LATEST_NS = 1 << 62
+_MAX_OLD_RUNS = 16
+_MAX_FIRINGS = 4096
+_MAX_TIME_NS = 1 << 62
 """No monotonic clock shows more."""
 
 
@@ -82,7 +82,7 @@ class Engine:
         """No rule holds its outputs on for longer without a pose."""
         self._decisions: list[Decision] = []
         self._number = 0
-        self._looks = 0
+        self._samples = 0
         self._now_ns = 0
         self._camera = rules.camera
         self._stopped = False
@@ -90,9 +90,9 @@ class Engine:
         self._age_ms: float | None = None
         self._fresh_ns: int | None = None
         """When the last fresh pose was received; None while the stream is lost, or has not begun."""
-        self._told_stale = False
+        self._reported_stale = False
         self._run: str | None = None
-        self._old_runs: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
+        self._old_runs: deque[str] = deque(maxlen=_MAX_OLD_RUNS)
         self._last = (-1, -1, 0)
         """seq, captured_ns and segment of the last pose."""
 
@@ -116,7 +116,7 @@ class Engine:
             refractory_ns=round(rule.refractory_ms * 1e6),
             max_per_minute=rule.max_per_minute,
             minutes=rule.minutes or rules.minutes,
-            allowance=RateBudget("rule", rule.max_fired, rule.max_on_s),
+            budget=RateBudget("rule", rule.max_fired, rule.max_on_s),
         )
         return RuleRunner(name, compiler.condition(rule.when, rule), parameters, limits, self._session)
 
@@ -131,9 +131,9 @@ class Engine:
         if isinstance(event, PublisherEvent):
             self._received(event)
         elif isinstance(event, Command):
-            self._ordered(event)
+            self._execute(event)
         elif isinstance(event, Withheld):
-            self._learn(event)
+            self._take_withheld(event)
         return self._decisions
 
     @property
@@ -177,18 +177,18 @@ class Engine:
         for runner in holding:
             runner.account(self._now_ns)
         if self._fresh_ns is not None and self._now_ns - self._fresh_ns >= self._lost_after_ns:
-            self._lose(f"no fresh pose for {self._rules.stream_lost_after_ms:g} ms")
+            self._lose_stream(f"no fresh pose for {self._rules.stream_lost_after_ms:g} ms")
             return
         for runner in holding:
-            if why := runner.must_let_go(self._now_ns) or self._session.time_used_up(len(holding)):
-                self._decide_all(runner, runner.release(why, self._now_ns))
+            if reason := runner.must_let_go(self._now_ns) or self._session.time_used_up(len(holding)):
+                self._decide_all(runner, runner.release(reason, self._now_ns))
 
-    def _lose(self, why: str) -> None:
+    def _lose_stream(self, reason: str) -> None:
         """Go to the safe level, once until fresh poses come again; what the past has shown counts no more."""
         if self._fresh_ns is not None:
-            self._safe(why)
+            self._make_safe(reason)
         self._fresh_ns = None
-        self._told_stale = False
+        self._reported_stale = False
         self._last = (-1, -1, self._last[2])
         self._old_runs.clear()
         self._forget()
@@ -201,10 +201,10 @@ class Engine:
         if self._smoother is not None:
             self._smoother.reset()
 
-    def _safe(self, why: str) -> None:
+    def _make_safe(self, reason: str) -> None:
         for runner in self._runners:
             runner.drop(self._now_ns)
-        self._tell(Verdict.SAFE, "", why, tuple(Action(output, Act.SAFE) for output in self._rules.outputs))
+        self._decide(Verdict.SAFE, "", reason, tuple(Action(output, ActionType.SAFE) for output in self._rules.outputs))
 
     def _received(self, event: PublisherEvent) -> None:
         if not self._is_ours(event):
@@ -213,14 +213,14 @@ class Engine:
         if self._run != event.run:
             self._begin_run(event)
         if isinstance(event, PoseEvent):
-            self._posed(event)
+            self._take_pose(event)
         elif isinstance(event, StreamEvent) and event.stream != _LIVE:
-            self._lose(f"the stream is {event.stream}")
+            self._lose_stream(f"the stream is {event.stream}")
         elif isinstance(event, EndEvent):
-            self._lose(f"the run has ended: {event.reason}")
+            self._lose_stream(f"the run has ended: {event.reason}")
         elif isinstance(event, HelloEvent):
             for line in self._rules.unknown_keypoints(event.keypoint_names):
-                self._tell(Verdict.REFUSED, "", line, ())
+                self._decide(Verdict.REFUSED, "", line, ())
 
     def _is_ours(self, event: PublisherEvent) -> bool:
         if self._camera is None:
@@ -230,46 +230,46 @@ class Engine:
     def _begin_run(self, event: PublisherEvent) -> None:
         if self._run is not None:
             before = self._run
-            self._lose("the publisher has begun a new run")
+            self._lose_stream("the publisher has begun a new run")
             self._old_runs.append(before)
         self._run = event.run
         self._last = (-1, -1, 0)
 
-    def _posed(self, event: PoseEvent) -> None:
+    def _take_pose(self, event: PoseEvent) -> None:
         seq, captured_ns, segment = self._last
         at_ns = event.captured_ns
-        if event.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _LATEST_NS:
+        if event.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _MAX_TIME_NS:
             self.ignored += 1
             return
         self._pose = event
         self._age_ms = (event.at_ns + event.uncertainty_ns - at_ns) / 1e6
         if self._age_ms < 0:  # its times would make all that follows look old
-            self._stale("from the future: the clocks disagree")
+            self._report_stale("from the future: the clocks disagree")
             return
         unusable = None if event.stream == _LIVE else f"the stream is {event.stream}"
         if event.segment != segment and self._fresh_ns is not None:
-            self._lose("the source broke off and came back")
+            self._lose_stream("the source broke off and came back")
         self._last = (event.seq, at_ns, event.segment)
         if unusable or self._age_ms > self._max_age_ms:
-            self._stale(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
+            self._report_stale(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
             if self._fresh_ns is None:
                 return
         else:
             self._fresh_ns = self._now_ns
-            self._told_stale = False
-        self._look(event, unusable)
+            self._reported_stale = False
+        self._judge(event, unusable)
 
-    def _stale(self, why: str) -> None:
+    def _report_stale(self, reason: str) -> None:
         """While the stream is lost no rule looks at poses; say once why not."""
-        if self._fresh_ns is None and not self._told_stale:
-            self._told_stale = True
-            self._tell(Verdict.REFUSED, "", why, ())
+        if self._fresh_ns is None and not self._reported_stale:
+            self._reported_stale = True
+            self._decide(Verdict.REFUSED, "", reason, ())
 
-    def _look(self, event: PoseEvent, unusable: str | None) -> None:
+    def _judge(self, event: PoseEvent, unusable: str | None) -> None:
         assert self._age_ms is not None
-        self._looks += 1
-        look = PoseSample(
-            self._looks,
+        self._samples += 1
+        sample = PoseSample(
+            self._samples,
             event.captured_ns,
             self._age_ms,
             event.state,
@@ -277,19 +277,19 @@ class Engine:
             uncertainty_ns=event.uncertainty_ns,
         )
         if event.plausible is False:
-            look.implausible = event.doubt or "unknown"
+            sample.implausible = event.doubt or "unknown"
         if self._smoother is not None:
-            look.moving = self._smoother.update(event.captured_ns, event.keypoints)
+            sample.moving = self._smoother.update(event.captured_ns, event.keypoints)
             if self._rules.predict:
-                look.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
+                sample.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
         for track in self._tracks:
-            track.feed(look)
+            track.feed(sample)
         for runner in self._runners:
-            self._decide_all(runner, runner.step(look, self._now_ns, unusable, self._ask))
+            self._decide_all(runner, runner.step(sample, self._now_ns, unusable, self._read_clock))
 
-    def _ordered(self, command: Command) -> None:
+    def _execute(self, command: Command) -> None:
         if command.order is Order.STOP:
-            self._safe(command.reason or f"stopped by {command.by}")
+            self._make_safe(command.reason or f"stopped by {command.by}")
             self._stopped = True
         elif command.order is Order.TEST:
             self._test(command)
@@ -299,7 +299,9 @@ class Engine:
     def _arm_or_disarm(self, command: Command) -> None:
         chosen = [r for r in self._runners if command.target in (None, r.name)]
         if not chosen:
-            self._tell(Verdict.REFUSED, "", f"no rule {command.target!r}; there are {', '.join(self._rules.rules)}", ())
+            self._decide(
+                Verdict.REFUSED, "", f"no rule {command.target!r}; there are {', '.join(self._rules.rules)}", ()
+            )
         arm = command.order is Order.ARM
         for runner in chosen:
             if runner.armed is arm:
@@ -308,31 +310,31 @@ class Engine:
                 runner.arm(self._now_ns)
             else:
                 self._decide_all(runner, runner.disarm(self._now_ns))
-            self._tell(Verdict.ARMED if arm else Verdict.DISARMED, runner.name, f"by {command.by}", ())
+            self._decide(Verdict.ARMED if arm else Verdict.DISARMED, runner.name, f"by {command.by}", ())
 
     def _test(self, command: Command) -> None:
         """A test pulse is fired armed or not, and belongs to what the session may be on."""
         output, pulse_ms = command.target or "", self._rules.test_pulse_ms
         pulse_ns = round(pulse_ms * 1e6)
         if output not in self._rules.outputs:
-            why = f"no output {output!r} to test; there are {', '.join(self._rules.outputs)}"
-            self._tell(Verdict.REFUSED, "", why, ())
+            reason = f"no output {output!r} to test; there are {', '.join(self._rules.outputs)}"
+            self._decide(Verdict.REFUSED, "", reason, ())
         elif used_up := self._session.time_used_up(pulse_ns):
-            self._tell(Verdict.REFUSED, "", f"{used_up}: test of {output}", ())
+            self._decide(Verdict.REFUSED, "", f"{used_up}: test of {output}", ())
         else:
             self._session.on_ns += pulse_ns
-            self._tell(Verdict.TEST, "", f"by {command.by}", (Action(output, Act.PULSE, pulse_ms),))
+            self._decide(Verdict.TEST, "", f"by {command.by}", (Action(output, ActionType.PULSE, pulse_ms),))
 
-    def _learn(self, event: Withheld) -> None:
+    def _take_withheld(self, event: Withheld) -> None:
         if event.number >= 0:
             rule, which = self._fired_by.get(event.number, ""), f"decision {event.number}, {event.output}"
-            self._tell(Verdict.REFUSED, rule, f"{event.reason}: {which}", ())
+            self._decide(Verdict.REFUSED, rule, f"{event.reason}: {which}", ())
         for runner in self._runners:
             if event.output in runner.parameters.outputs and event.number in (-1, runner.fired_number):
                 reason = f"{event.output} is off: {event.reason}"
                 self._decide_all(runner, runner.release(reason, self._now_ns))
 
-    def _ask(self) -> int:
+    def _read_clock(self) -> int:
         """What time it is by now, for the publisher."""
         if self._given:
             at_ns = self._given.popleft()
@@ -347,7 +349,7 @@ class Engine:
         """Make a decision of each outcome of a rule."""
         for outcome in transition.outcomes:
             actions = self._switch_off(runner) if outcome.releases else outcome.switch_on
-            number = self._tell(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
+            number = self._decide(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
             if outcome.switch_on:
                 runner.fired_number = number
 
@@ -355,9 +357,9 @@ class Engine:
         """Return the actions that switch off those outputs of a rule that no other rule holds on."""
         others = (other for other in self._runners if other is not runner and other.holding)
         held = {output for other in others for output in other.parameters.outputs}
-        return tuple(Action(output, Act.OFF) for output in runner.parameters.outputs if output not in held)
+        return tuple(Action(output, ActionType.OFF) for output in runner.parameters.outputs if output not in held)
 
-    def _tell(
+    def _decide(
         self,
         verdict: Verdict,
         rule: str,
@@ -385,7 +387,7 @@ class Engine:
             self._hand_over(decision)
         if fresh_until_ns is not None:
             self._fired_by[decision.number] = rule
-            if len(self._fired_by) > _REMEMBERED_FIRINGS:
+            if len(self._fired_by) > _MAX_FIRINGS:
                 del self._fired_by[next(iter(self._fired_by))]
         self._number += 1
         self._decisions.append(decision)

@@ -109,7 +109,7 @@ PublisherEvent = PoseEvent | StreamEvent | HelloEvent | EndEvent
 Event = PublisherEvent | Tick | Command | Withheld
 
 
-class Act(enum.StrEnum):
+class ActionType(enum.StrEnum):
     """Type of an action."""
 
     PULSE = "pulse"
@@ -126,7 +126,7 @@ class Action:
 
     output: str
     """Name of the output in the rules file."""
-    act: Act
+    act: ActionType
     ms: float = 0.0
     """Duration of a pulse (ms)."""
     max_on_ms: float | None = field(default=None, compare=False)

@@ -17,7 +17,7 @@ from realtime_cropzoom.trigger.rules.rules import Rules
 _NOTHING = (math.nan, math.nan, math.nan)
 
 
-class Smoothing:
+class FilterSmoother:
     """A ``Smoother`` that uses a ``PoseFilter``, created when the first frame shows the keypoint names."""
 
     def __init__(self, name: str) -> None:
@@ -43,9 +43,9 @@ class Smoothing:
         self._filter.reset()
 
 
-def smoothing_of(rules: Rules) -> Smoothing | None:
+def build_smoother(rules: Rules) -> FilterSmoother | None:
     """Return the filter that the rules request; None if they request none."""
-    return None if rules.filter == "none" else Smoothing(rules.filter)
+    return None if rules.filter == "none" else FilterSmoother(rules.filter)
 
 
 def _measured(point: tuple[float | None, float | None, float | None]) -> tuple[float, float, float]:
@@ -66,10 +66,10 @@ def build_engine(
     hand_over: Callable[[Decision], None] | None = None,
 ) -> Engine:
     """Return the engine of rules that name this calibration; ``clock`` and ``hand_over`` as in ``Engine``."""
-    return Engine(rules, seed, calibration, smoothing_of(rules), clock=clock, hand_over=hand_over)
+    return Engine(rules, seed, calibration, build_smoother(rules), clock=clock, hand_over=hand_over)
 
 
-def calibration_of(rules: Rules, rules_path: Path) -> Calibration | None:
+def load_calibration(rules: Rules, rules_path: Path) -> Calibration | None:
     """Return the calibration that the rules name; None if they name none.
 
     Args:

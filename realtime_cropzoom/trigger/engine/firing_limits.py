@@ -60,7 +60,7 @@ class FiringLimits:
         refractory_ns: int,
         max_per_minute: int | None,
         minutes: Sequence[tuple[float, float]] | None,
-        allowance: RateBudget,
+        budget: RateBudget,
     ) -> None:
         self._random = random.Random(seed)
         self._probability = probability
@@ -72,7 +72,7 @@ class FiringLimits:
         self._recent_ns: deque[int] = deque()
         self.ready_ns: int | None = None
         """Time (ns) at which the refractory time ends; None before the first firing."""
-        self.allowance = allowance
+        self.budget = budget
 
     def refusal(self, now_ns: int, armed_ns: int, session: RateBudget, pulse_ns: int | None) -> str | None:
         """Return the reason why the rule must not fire now; None if it may.
@@ -91,7 +91,7 @@ class FiringLimits:
             self._recent_ns.popleft()
         if self._max_per_minute is not None and len(self._recent_ns) >= self._max_per_minute:
             return f"max_per_minute {self._max_per_minute} reached"
-        return self.allowance.used_up(pulse_ns) or session.used_up(pulse_ns)
+        return self.budget.used_up(pulse_ns) or session.used_up(pulse_ns)
 
     def draw(self) -> bool:
         """Return whether this firing is real. A rule with probability 1 takes no random draw."""

@@ -1,7 +1,7 @@
 """One pose as the rules look at it, and the points in it that they may believe.
 
 A value is computed at most once a look: whoever computes one keeps it with the look's number.
-What cannot be told has no value, and ``why`` says why, in words.
+What cannot be told has no value, and ``reason`` says why, in words.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-_FAR = 1e6
+_MAX_COORDINATE = 1e6
 """Maximum magnitude of a coordinate (pixels or cm). Larger ones are a fault, and their sums overflow."""
 
-_MOST_LIKELY = 1.001
+_MAX_LIKELIHOOD = 1.001
 """Maximum likelihood. Sums of 32-bit numbers may exceed 1 slightly; a pose with a larger value is invalid."""
 
 ToArena = Callable[[float, float], tuple[float, float]]
@@ -69,28 +69,28 @@ class PoseSample:
 class KeypointPosition:
     """A keypoint, in one space, with the likelihood it needs."""
 
-    __slots__ = ("_number", "_seen", "_to_arena", "least", "name", "why", "x", "y")
+    __slots__ = ("_number", "_seen", "_to_arena", "min_likelihood", "name", "reason", "x", "y")
 
-    def __init__(self, name: str, least: float, to_arena: ToArena | None) -> None:
-        """``least`` likelihood, 0 for any; ``to_arena`` where the space is calibrated units."""
+    def __init__(self, name: str, min_likelihood: float, to_arena: ToArena | None) -> None:
+        """``min_likelihood`` likelihood, 0 for any; ``to_arena`` where the space is calibrated units."""
         self.name = name
-        self.least = least
+        self.min_likelihood = min_likelihood
         self.x = self.y = math.nan
-        self.why = ""
+        self.reason = ""
         self._to_arena = to_arena
         self._number = -1
         self._seen = False
 
-    def seen(self, look: PoseSample) -> bool:
-        """Return whether ``x`` and ``y`` are valid for this sample; if not, ``why`` holds the reason."""
-        if self._number != look.number:
-            self._number = look.number
-            self._seen = self._locate(look)
+    def seen(self, sample: PoseSample) -> bool:
+        """Return whether ``x`` and ``y`` are valid for this sample; if not, ``reason`` holds the reason."""
+        if self._number != sample.number:
+            self._number = sample.number
+            self._seen = self._locate(sample)
         return self._seen
 
-    def velocity(self, look: PoseSample) -> tuple[float, float] | None:
+    def velocity(self, sample: PoseSample) -> tuple[float, float] | None:
         """Return the filter's velocity in units of this space per second; None if it has none."""
-        moving = None if look.moving is None else look.moving.get(self.name)
+        moving = None if sample.moving is None else sample.moving.get(self.name)
         if moving is None:
             return None
         x, y, vx, vy = moving
@@ -99,55 +99,55 @@ class KeypointPosition:
         (ax, ay), (bx, by) = self._to_arena(x, y), self._to_arena(x + 0.01 * vx, y + 0.01 * vy)
         return (bx - ax) * 100, (by - ay) * 100
 
-    def _locate(self, look: PoseSample) -> bool:
-        x, y, likelihood = look.keypoints.get(self.name, (None, None, None))
+    def _locate(self, sample: PoseSample) -> bool:
+        x, y, likelihood = sample.keypoints.get(self.name, (None, None, None))
         if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
-            self.why = f"{self.name} has likelihood {likelihood:g}, which is no probability"
+            self.reason = f"{self.name} has likelihood {likelihood:g}, which is no probability"
             return False
         if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
-            self.why = f"no {self.name}"
+            self.reason = f"no {self.name}"
             return False
-        if self.least > 0.0 and not (likelihood is not None and likelihood >= self.least):
-            self.why = f"{self.name} {_likelihood_words(likelihood)} < {self.least:g}"
+        if self.min_likelihood > 0.0 and not (likelihood is not None and likelihood >= self.min_likelihood):
+            self.reason = f"{self.name} {_likelihood_words(likelihood)} < {self.min_likelihood:g}"
             return False
-        if look.ahead_s is not None:
-            moving = None if look.moving is None else look.moving.get(self.name)
+        if sample.ahead_s is not None:
+            moving = None if sample.moving is None else sample.moving.get(self.name)
             if moving is None:
-                self.why = f"no prediction of {self.name} yet"
+                self.reason = f"no prediction of {self.name} yet"
                 return False
-            x, y = moving[0] + moving[2] * look.ahead_s, moving[1] + moving[3] * look.ahead_s
-        if not (-_FAR < x < _FAR and -_FAR < y < _FAR):
-            self.why = f"{self.name} is at no place"
+            x, y = moving[0] + moving[2] * sample.ahead_s, moving[1] + moving[3] * sample.ahead_s
+        if not (-_MAX_COORDINATE < x < _MAX_COORDINATE and -_MAX_COORDINATE < y < _MAX_COORDINATE):
+            self.reason = f"{self.name} is at no place"
             return False
         if self._to_arena is None:
             self.x, self.y = x, y
             return True
         self.x, self.y = self._to_arena(x, y)
-        self.why = f"{self.name} is outside what the calibration covers"
-        return -_FAR < self.x < _FAR and -_FAR < self.y < _FAR
+        self.reason = f"{self.name} is outside what the calibration covers"
+        return -_MAX_COORDINATE < self.x < _MAX_COORDINATE and -_MAX_COORDINATE < self.y < _MAX_COORDINATE
 
 
 class FixedPosition:
     """A fixed position."""
 
-    __slots__ = ("name", "why", "x", "y")
+    __slots__ = ("name", "reason", "x", "y")
 
     def __init__(self, x: float, y: float, name: str) -> None:
         self.x, self.y = x, y
         self.name = name
-        self.why = ""
+        self.reason = ""
 
-    def seen(self, look: PoseSample) -> bool:
+    def seen(self, sample: PoseSample) -> bool:
         """Return True: a fixed position is always valid."""
         return True
 
 
-AnySpot = KeypointPosition | FixedPosition
+AnyPosition = KeypointPosition | FixedPosition
 
 
 def is_probability(likelihood: float) -> bool:
     """Return whether a likelihood is valid. NaN, infinite, negative or larger values are a fault of the sender."""
-    return 0.0 <= likelihood <= _MOST_LIKELY
+    return 0.0 <= likelihood <= _MAX_LIKELIHOOD
 
 
 def _likelihood_words(likelihood: float | None) -> str:

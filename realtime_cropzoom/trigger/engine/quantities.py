@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 
-from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, KeypointPosition, PoseSample, is_probability
+from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample, is_probability
 from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, direction_deg, slope, turned_deg
 
 
 class Quantity:
-    """A number that a look has, or has not; then ``why`` says why."""
+    """A number that a look has, or has not; then ``reason`` says why."""
 
-    __slots__ = ("_number", "_value", "unit", "why", "words")
+    __slots__ = ("_number", "_value", "reason", "unit", "words")
 
     def __init__(self, words: str, unit: str) -> None:
         self.words = words
         """What it is, as in 'speed of snout'."""
         self.unit = unit
-        self.why = ""
+        self.reason = ""
         self._number = -1
         self._value: float | None = None
 
-    def read(self, look: PoseSample) -> float | None:
+    def read(self, sample: PoseSample) -> float | None:
         """Return its value, computed once a look."""
-        if self._number != look.number:
-            self._number = look.number
-            self._value = self.compute(look)
+        if self._number != sample.number:
+            self._number = sample.number
+            self._value = self.compute(sample)
         return self._value
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return its value."""
         raise NotImplementedError
 
@@ -42,11 +42,11 @@ class Likelihood(Quantity):
         super().__init__(f"likelihood of {name}", "")
         self._name = name
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return it as it is."""
-        likelihood = look.keypoints.get(self._name, (None, None, None))[2]
+        likelihood = sample.keypoints.get(self._name, (None, None, None))[2]
         if likelihood is None or not is_probability(likelihood):
-            self.why = f"no likelihood of {self._name}"
+            self.reason = f"no likelihood of {self._name}"
             return None
         return likelihood
 
@@ -54,23 +54,23 @@ class Likelihood(Quantity):
 class Length(Quantity):
     """The way along two or more spots: a distance, or the length of a body."""
 
-    __slots__ = ("_spots",)
+    __slots__ = ("_positions",)
 
-    def __init__(self, spots: tuple[AnySpot, ...], unit: str) -> None:
-        super().__init__("distance " + "–".join(spot.name for spot in spots), unit)
-        self._spots = spots
+    def __init__(self, positions: tuple[AnyPosition, ...], unit: str) -> None:
+        super().__init__("distance " + "–".join(position.name for position in positions), unit)
+        self._positions = positions
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return the sum of the distances from each to the next."""
-        for spot in self._spots:
-            if not spot.seen(look):
-                self.why = spot.why
+        for position in self._positions:
+            if not position.seen(sample):
+                self.reason = position.reason
                 return None
         total = 0.0
-        before = self._spots[0]
-        for spot in self._spots[1:]:
-            total += math.hypot(spot.x - before.x, spot.y - before.y)
-            before = spot
+        before = self._positions[0]
+        for position in self._positions[1:]:
+            total += math.hypot(position.x - before.x, position.y - before.y)
+            before = position
         return total
 
 
@@ -79,19 +79,19 @@ class Heading(Quantity):
 
     __slots__ = ("_base", "_tip")
 
-    def __init__(self, base: AnySpot, tip: AnySpot) -> None:
+    def __init__(self, base: AnyPosition, tip: AnyPosition) -> None:
         super().__init__(f"heading {base.name}–{tip.name}", "°")
         self._base, self._tip = base, tip
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return degrees, 0 ≤ it < 360."""
-        for spot in (self._base, self._tip):
-            if not spot.seen(look):
-                self.why = spot.why
+        for position in (self._base, self._tip):
+            if not position.seen(sample):
+                self.reason = position.reason
                 return None
         degrees = direction_deg(self._base, self._tip)
         if degrees is None:
-            self.why = f"{self._base.name} and {self._tip.name} coincide"
+            self.reason = f"{self._base.name} and {self._tip.name} coincide"
         return degrees
 
 
@@ -104,11 +104,11 @@ class Angle(Quantity):
         super().__init__(f"angle {to.words.removeprefix('heading ')} to {target}", "°")
         self._to, self._towards = to, towards
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return degrees, 0 … 180."""
-        a, b = self._to.read(look), self._towards.read(look)
+        a, b = self._to.read(sample), self._towards.read(sample)
         if a is None or b is None:
-            self.why = self._to.why if a is None else self._towards.why
+            self.reason = self._to.reason if a is None else self._towards.reason
             return None
         return abs(turned_deg(a, b))
 
@@ -116,27 +116,27 @@ class Angle(Quantity):
 class Speed(Quantity):
     """How fast a spot moves; by the filter's velocity where one is set."""
 
-    __slots__ = ("_over_ns", "_spot", "_track")
+    __slots__ = ("_over_ns", "_position", "_track")
 
-    def __init__(self, spot: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
-        super().__init__(f"speed of {spot.name}", unit)
-        self._spot, self._track, self._over_ns = spot, track, over_ns
+    def __init__(self, position: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
+        super().__init__(f"speed of {position.name}", unit)
+        self._position, self._track, self._over_ns = position, track, over_ns
         track.keep_ns = max(track.keep_ns, over_ns)
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return the length of the velocity."""
-        if not self._spot.seen(look):
-            self.why = self._spot.why
+        if not self._position.seen(sample):
+            self.reason = self._position.reason
             return None
-        if look.moving is not None:
-            velocity = self._spot.velocity(look)
+        if sample.moving is not None:
+            velocity = self._position.velocity(sample)
             if velocity is None:
-                self.why = f"no velocity of {self._spot.name} yet"
+                self.reason = f"no velocity of {self._position.name} yet"
                 return None
             return math.hypot(*velocity)
-        found = slope(self._track, look.captured_ns, self._over_ns)
+        found = slope(self._track, sample.captured_ns, self._over_ns)
         if found is None:
-            self.why = _too_short(self._spot.name, self._over_ns)
+            self.reason = _too_short(self._position.name, self._over_ns)
             return None
         return math.hypot(found.vx, found.vy)
 
@@ -144,25 +144,27 @@ class Speed(Quantity):
 class Acceleration(Quantity):
     """How the speed of a spot changes, from the older to the newer half of the time; below 0 it brakes."""
 
-    __slots__ = ("_half_ns", "_spot", "_track")
+    __slots__ = ("_half_ns", "_position", "_track")
 
-    def __init__(self, spot: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
-        super().__init__(f"acceleration of {spot.name}", unit)
-        self._spot, self._track, self._half_ns = spot, track, over_ns // 2
+    def __init__(self, position: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
+        super().__init__(f"acceleration of {position.name}", unit)
+        self._position, self._track, self._half_ns = position, track, over_ns // 2
         track.keep_ns = max(track.keep_ns, 4 * over_ns)  # at low rates the older half begins late
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return the change of speed per second."""
-        if not self._spot.seen(look):
-            self.why = self._spot.why
+        if not self._position.seen(sample):
+            self.reason = self._position.reason
             return None
-        newer = slope(self._track, look.captured_ns, self._half_ns)
-        parting_ns = self._track.newest_until(look.captured_ns - self._half_ns)  # the newer half ends, the older begins
+        newer = slope(self._track, sample.captured_ns, self._half_ns)
+        parting_ns = self._track.newest_before(
+            sample.captured_ns - self._half_ns
+        )  # the newer half ends, the older begins
         older = None if parting_ns is None else slope(self._track, parting_ns, self._half_ns)
         if newer is None or older is None or parting_ns is None:
-            self.why = _too_short(self._spot.name, 2 * self._half_ns)
+            self.reason = _too_short(self._position.name, 2 * self._half_ns)
             return None
-        apart_s = newer.middle_s - (older.middle_s + (parting_ns - look.captured_ns) * 1e-9)
+        apart_s = newer.middle_s - (older.middle_s + (parting_ns - sample.captured_ns) * 1e-9)
         return (math.hypot(newer.vx, newer.vy) - math.hypot(older.vx, older.vy)) / apart_s
 
 
@@ -177,14 +179,14 @@ class Turning(Quantity):
         self._heading, self._track, self._over_ns, self._sign = heading, track, over_ns, sign
         track.keep_ns = max(track.keep_ns, over_ns)
 
-    def compute(self, look: PoseSample) -> float | None:
+    def compute(self, sample: PoseSample) -> float | None:
         """Return degrees per second."""
-        if self._heading.read(look) is None:
-            self.why = self._heading.why
+        if self._heading.read(sample) is None:
+            self.reason = self._heading.reason
             return None
-        found = slope(self._track, look.captured_ns, self._over_ns)
+        found = slope(self._track, sample.captured_ns, self._over_ns)
         if found is None:
-            self.why = _too_short(self._heading.words, self._over_ns)
+            self.reason = _too_short(self._heading.words, self._over_ns)
             return None
         return found.vx * self._sign if self._sign else abs(found.vx)
 

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from realtime_cropzoom.trigger.engine.conditions import Condition
-from realtime_cropzoom.trigger.engine.events import Act, Action, Verdict
+from realtime_cropzoom.trigger.engine.events import Action, ActionType, Verdict
 from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
 from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
 
@@ -163,7 +163,7 @@ class RuleRunner:
         distrust = unusable or self._distrust(sample)
         value = None if distrust else self._condition.value(sample)
         if value is None:
-            self._unknown(distrust or self._condition.why, sample.captured_ns, now_ns)
+            self._unknown(distrust or self._condition.reason, sample.captured_ns, now_ns)
             return self._end()
         if self._untrusted is not None:
             self._end_untrusted(self._untrusted, sample.captured_ns)
@@ -211,7 +211,7 @@ class RuleRunner:
     def account(self, now_ns: int) -> None:
         """Add the time held since the last call to the on-time that is used up."""
         if self.holding and now_ns > self._accounted_ns:
-            for budget in (self._limits.allowance, self._session):
+            for budget in (self._limits.budget, self._session):
                 budget.on_ns += now_ns - self._accounted_ns
             self._accounted_ns = now_ns
 
@@ -227,7 +227,7 @@ class RuleRunner:
         """Return the time (ns) at which a hold must end, if no pose comes and the session's budget lasts; else None."""
         if not self.holding:
             return None
-        left_ns = self._limits.allowance.left_ns()
+        left_ns = self._limits.budget.left_ns()
         times = (
             self._pose_until_ns,
             self._limits.span_end_ns(now_ns, self._armed_ns),
@@ -318,7 +318,7 @@ class RuleRunner:
             self.state = RuleState.SHAM
             self._report(Verdict.SHAM, self._condition.words())
             return
-        for budget in (self._limits.allowance, self._session):
+        for budget in (self._limits.budget, self._session):
             budget.fired += 1
             budget.on_ns += self.parameters.pulse_ns or 0
         self._fire(Verdict.FIRED, sample, now_ns)
@@ -338,13 +338,13 @@ class RuleRunner:
         parameters = self.parameters
         if parameters.pulse_ms is not None:
             self.state = RuleState.FIRED
-            return tuple(Action(output, Act.PULSE, parameters.pulse_ms) for output in parameters.outputs)
+            return tuple(Action(output, ActionType.PULSE, parameters.pulse_ms) for output in parameters.outputs)
         self.state = RuleState.HOLDING
         self._accounted_ns = now_ns
         self._pose_until_ns = self._hold_until_ns(sample, now_ns)
-        lefts_ns = (self._limits.allowance.left_ns(), self._session.left_ns())
+        lefts_ns = (self._limits.budget.left_ns(), self._session.left_ns())
         max_on_ms = min((round(left_ns / 1e6, 3) for left_ns in lefts_ns if left_ns is not None), default=None)
-        return tuple(Action(output, Act.ON, max_on_ms=max_on_ms) for output in parameters.outputs)
+        return tuple(Action(output, ActionType.ON, max_on_ms=max_on_ms) for output in parameters.outputs)
 
     def _release(self, reason: str, now_ns: int) -> None:
         if self.holding:
@@ -382,7 +382,7 @@ class RuleRunner:
             return "disarmed"
         if not self._limits.in_span(now_ns, self._armed_ns):
             return "outside its minutes"
-        return self._limits.allowance.time_used_up() or self._session.time_used_up()
+        return self._limits.budget.time_used_up() or self._session.time_used_up()
 
     def _refuse(self, bout: _Bout, reason: str, detail: str = "") -> None:
         if reason not in bout.reported:

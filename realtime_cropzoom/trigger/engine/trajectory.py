@@ -13,18 +13,18 @@ from collections import deque
 from operator import itemgetter, sub
 from typing import NamedTuple
 
-from realtime_cropzoom.trigger.engine.pose_sample import AnySpot, KeypointPosition, PoseSample
+from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample
 
 Sums = tuple[int, int, int, int, int, int]
-"""Of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FINE``.
+"""Of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FIXED_POINT``.
 
 Whole numbers, so that a difference of two is exact however long the track is.
 """
 Point = tuple[int, float, Sums]
 """captured_ns, x, and the sums over all points before it."""
 _NOTHING: Sums = (0, 0, 0, 0, 0, 0)
-_FINE = 2.0**32
-_PER_S = 1e9 / _FINE
+_FIXED_POINT = 2.0**32
+_PER_S = 1e9 / _FIXED_POINT
 _captured_ns = itemgetter(0)
 
 
@@ -41,10 +41,10 @@ class Slope(NamedTuple):
 class Track:
     """The last places of a spot, each with sums over all before it: a slope costs the same however many it is over."""
 
-    __slots__ = ("_gap_ns", "_spot", "begun_ns", "keep_ns", "points", "sums")
+    __slots__ = ("_gap_ns", "_position", "first_ns", "keep_ns", "points", "sums")
 
-    def __init__(self, spot: KeypointPosition, gap_ns: int) -> None:
-        self._spot = spot
+    def __init__(self, position: KeypointPosition, gap_ns: int) -> None:
+        self._position = position
         self._gap_ns = gap_ns
         self.keep_ns = 0
         """History (ns) to keep: the longest that a user of the track needs, set by its users."""
@@ -52,20 +52,20 @@ class Track:
         """Oldest first."""
         self.sums: Sums = _NOTHING
         """Over all points so far."""
-        self.begun_ns = 0
+        self.first_ns = 0
         """When the first of them was captured."""
 
-    def feed(self, look: PoseSample) -> None:
+    def feed(self, sample: PoseSample) -> None:
         """Take in a look."""
-        if self._spot.seen(look):
-            self._add(look.captured_ns, self._spot.x, self._spot.y)
+        if self._position.seen(sample):
+            self._add(sample.captured_ns, self._position.x, self._position.y)
 
     def reset(self) -> None:
         """Forget everything."""
         self.points.clear()
         self.sums = _NOTHING
 
-    def newest_until(self, at_ns: int) -> int | None:
+    def newest_before(self, at_ns: int) -> int | None:
         """Return when the newest point that is no younger than ``at_ns`` was captured; None where there is none."""
         place = bisect_right(self.points, at_ns, key=_captured_ns)
         return self.points[place - 1][0] if place else None
@@ -75,9 +75,9 @@ class Track:
         if points and at_ns - points[-1][0] > self._gap_ns:
             self.reset()
         if not points:
-            self.begun_ns = at_ns
+            self.first_ns = at_ns
         points.append((at_ns, x, self.sums))
-        t, fine_x, fine_y = at_ns - self.begun_ns, int(x * _FINE), int(y * _FINE)
+        t, fine_x, fine_y = at_ns - self.first_ns, int(x * _FIXED_POINT), int(y * _FIXED_POINT)
         st, stt, sx, stx, sy, sty = self.sums
         self.sums = st + t, stt + t * t, sx + fine_x, stx + t * fine_x, sy + fine_y, sty + t * fine_y
         oldest_ns = at_ns - self.keep_ns
@@ -94,16 +94,16 @@ class HeadingTrack(Track):
         super().__init__(base, gap_ns)
         self._tip = tip
 
-    def feed(self, look: PoseSample) -> None:
+    def feed(self, sample: PoseSample) -> None:
         """Take in a look."""
-        if self._spot.seen(look) and self._tip.seen(look):
-            degrees = direction_deg(self._spot, self._tip)
+        if self._position.seen(sample) and self._tip.seen(sample):
+            degrees = direction_deg(self._position, self._tip)
             if degrees is not None:
                 before = self.points[-1][1] if self.points else degrees
-                self._add(look.captured_ns, before + turned_deg(before, degrees), 0.0)
+                self._add(sample.captured_ns, before + turned_deg(before, degrees), 0.0)
 
 
-def direction_deg(base: AnySpot, tip: AnySpot) -> float | None:
+def direction_deg(base: AnyPosition, tip: AnyPosition) -> float | None:
     """Return the direction (degrees, 0 ≤ d < 360; 0 along x, 90 along y) from base to tip; None if they coincide."""
     dx, dy = tip.x - base.x, tip.y - base.y
     if dx == 0.0 and dy == 0.0:
@@ -129,5 +129,5 @@ def slope(track: Track, newest_ns: int, over_ns: int) -> Slope | None:
     spread = n * stt - st * st
     if spread <= 0:
         return None
-    middle_ns = st / n - (newest_ns - track.begun_ns)
+    middle_ns = st / n - (newest_ns - track.first_ns)
     return Slope((n * stx - st * sx) / spread * _PER_S, (n * sty - st * sy) / spread * _PER_S, middle_ns * 1e-9)

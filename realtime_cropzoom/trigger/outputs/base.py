@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from realtime_cropzoom.errors import ConfigError, SinkError, install_advice
-from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Outcome, Verdict
+from realtime_cropzoom.trigger.engine.events import Action, ActionType, Decision, Outcome, Verdict
 
 
 class OutputSettings(BaseModel):
@@ -52,7 +52,7 @@ class Job:
     """When its pose becomes too old for a pulse or an on; None where it rests on no pose."""
 
     @property
-    def act(self) -> Act:
+    def act(self) -> ActionType:
         """What to do."""
         return self.action.act
 
@@ -63,7 +63,7 @@ class Job:
 
     def fields(self) -> dict[str, Any]:
         """What receivers are told of it, as JSON knows it."""
-        limit = {"max_on_ms": self.action.max_on_ms} if self.act is Act.ON else {}
+        limit = {"max_on_ms": self.action.max_on_ms} if self.act is ActionType.ON else {}
         return {
             "number": self.number,
             "frame": self.frame,
@@ -77,7 +77,7 @@ class Job:
         }
 
 
-def jobs_of(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]:
+def build_jobs(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]:
     """Return what a decision asks of the outputs, one job an action."""
     fresh_until_ns = None if decision.fresh_until_ns is None else decision.fresh_until_ns - offset_ns
     return [
@@ -111,7 +111,7 @@ class WriteResult(NamedTuple):
     """There was nothing to do, so that this says nothing of whether the output works."""
 
 
-class Beats(OutputSettings):
+class WatchdogSettings(OutputSettings):
     """An output whose receiver keeps the level, and hears while it is held on that this program is alive."""
 
     watchdog_ms: int = Field(500, ge=50, le=60_000)
@@ -121,14 +121,14 @@ class Beats(OutputSettings):
 BEATS_PER_WATCHDOG = 5
 
 
-def order_fields(job: Job, watchdog_ms: int) -> dict[str, Any]:
+def build_order(job: Job, watchdog_ms: int) -> dict[str, Any]:
     """What a receiver that watches is told of a job, as JSON knows it."""
-    return job.fields() | ({"watchdog_ms": watchdog_ms} if job.act is Act.ON else {})
+    return job.fields() | ({"watchdog_ms": watchdog_ms} if job.act is ActionType.ON else {})
 
 
-def alive_fields(job: Job, watchdog_ms: int) -> dict[str, Any]:
+def build_alive(job: Job, watchdog_ms: int) -> dict[str, Any]:
     """What it is told while the order of ``job`` holds."""
-    return order_fields(job, watchdog_ms) | {"act": "alive"}
+    return build_order(job, watchdog_ms) | {"act": "alive"}
 
 
 class TooLate(SinkError):
@@ -140,11 +140,11 @@ class Output(ABC):
 
     levels: bool = False
     """It is on or off, and stays so. Without, each job is one message and the receiver does the timing."""
-    times_pulses: bool = True
+    supports_pulse: bool = True
     """A pulse is one job. With ``levels`` and without this, the thread makes it of an on and an off."""
 
     def __init__(self) -> None:
-        self.hurry: Callable[[], bool] = lambda: False
+        self.preempted: Callable[[], bool] = lambda: False
         """Whether something more urgent waits: ``perform`` then stops waiting for an answer."""
         self.check: Callable[[Job], None] = lambda job: None
         """``perform`` calls it right before it writes. Raises TooLate."""

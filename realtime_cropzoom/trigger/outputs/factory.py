@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import ActionResult, Decision
-from realtime_cropzoom.trigger.outputs.base import DryRun, Job, OutputSettings, jobs_of
+from realtime_cropzoom.trigger.outputs.base import DryRun, Job, OutputSettings, build_jobs
 from realtime_cropzoom.trigger.outputs.output_state import LOOP_SILENT_NS
 from realtime_cropzoom.trigger.outputs.runner import OutputThread
 
@@ -36,8 +36,8 @@ _KINDS = {
     "python": ("python_callable", "PythonSettings"),
     "shell": ("shell", "ShellSettings"),
 }
-_CLOSE_WITHIN_S = 1.5
-_GIVE_UP_WITHIN_S = 0.8
+_CLOSE_TIMEOUT_S = 1.5
+_GIVE_UP_TIMEOUT_S = 0.8
 """The same where they were still being opened: what is stuck there has switched nothing."""
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Outputs:
         for thread in self._threads.values():
             try:
                 if not thread.wait_open(given_up=given_up):
-                    self.close(_GIVE_UP_WITHIN_S)
+                    self.close(_GIVE_UP_TIMEOUT_S)
                     return False
             except SinkError as error:
                 problems.append(str(error))
@@ -130,7 +130,7 @@ class Outputs:
     def submit(self, decision: Decision, offset_ns: int = 0) -> None:
         """Hand over what a decision asks for; ``offset_ns`` is the publisher's clock less this machine's."""
         queued_ns = now_ns()
-        for job in jobs_of(decision, queued_ns, offset_ns):
+        for job in build_jobs(decision, queued_ns, offset_ns):
             self.submit_job(job)
 
     def submit_job(self, job: Job) -> None:
@@ -141,7 +141,7 @@ class Outputs:
         """Say that the rule loop is alive; what is held goes off ``silent_after_ms`` after the last time."""
         self._seen_ns = now_ns()
 
-    def close(self, within_s: float = _CLOSE_WITHIN_S) -> list[str]:
+    def close(self, within_s: float = _CLOSE_TIMEOUT_S) -> list[str]:
         """Take all to their safe level and end; returns the names of those that hang."""
         for thread in self._threads.values():
             thread.finish()

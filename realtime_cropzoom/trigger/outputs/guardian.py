@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-_ENDS_WITHIN_S = 0.5
+_TERMINATE_TIMEOUT_S = 0.5
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
             left.discard(pid)
     _end(left, signal.SIGTERM)
     if left:
-        time.sleep(_ENDS_WITHIN_S)
+        time.sleep(_TERMINATE_TIMEOUT_S)
         _end(left, signal.SIGKILL)
     return 0
 

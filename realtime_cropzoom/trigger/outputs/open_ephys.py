@@ -16,11 +16,11 @@ from pydantic import Field
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.engine.events import Act
+from realtime_cropzoom.trigger.engine.events import ActionType
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 from realtime_cropzoom.trigger.outputs.zmq_request import Requester
 
-_OPENS_WITHIN_S = 2.0
+_OPEN_TIMEOUT_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class OpenEphys(Output):
     """One TTL line, on or off."""
 
     levels = True
-    times_pulses = False
+    supports_pulse = False
 
     def __init__(self, settings: OpenEphysSettings) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class OpenEphys(Output):
         endpoint = self._requester.endpoint
         try:
             self._requester.send(b"IsAcquiring")
-            reply = self._requester.reply(_OPENS_WITHIN_S, self)
+            reply = self._requester.reply(_OPEN_TIMEOUT_S, self)
         except SinkError:
             reply = None
         if reply is None:
@@ -73,7 +73,7 @@ class OpenEphys(Output):
     def perform(self, job: Job) -> WriteResult:
         """Switch the line; the thread makes pulses of on and off."""
         self.check(job)
-        return self._set(job.act in (Act.ON, Act.PULSE))
+        return self._set(job.act in (ActionType.ON, ActionType.PULSE))
 
     def close(self) -> None:
         """Disconnect."""

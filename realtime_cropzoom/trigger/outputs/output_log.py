@@ -9,18 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from realtime_cropzoom.files.csv_text import csv_line
-from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.async_csv import AsyncCsv
 from realtime_cropzoom.trigger.engine.events import ActionResult
 
 COLUMNS = "number,frame,output,act,ms,queued_ns,written_ns,acknowledged_ns,error"
 
 
-class DoneLog:
+class OutputLog:
     """The output log of a run."""
 
     def __init__(self, folder: Path, name: str) -> None:
         """Create the file. Raises SinkError."""
-        self._log = RowLog(folder / f"{name}_outputs.csv", COLUMNS)
+        self._log = AsyncCsv(folder / f"{name}_outputs.csv", COLUMNS)
 
     def add(self, done: ActionResult) -> None:
         """Log what became of one action; from any thread, at once."""

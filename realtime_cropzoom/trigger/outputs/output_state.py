@@ -36,7 +36,7 @@ import enum
 from collections import deque
 from dataclasses import dataclass, replace
 
-from realtime_cropzoom.trigger.engine.events import Act, Action, Outcome
+from realtime_cropzoom.trigger.engine.events import Action, ActionType, Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, WriteResult
 
 MAX_QUEUED = 256
@@ -73,7 +73,7 @@ class OutputTiming:
 
     levels: bool
     """See ``Output``."""
-    times_pulses: bool
+    supports_pulse: bool
     """See ``Output``."""
     late_after_ns: int
     """Maximum time (ns) that a PULSE or an ON may wait."""
@@ -184,14 +184,14 @@ class OutputState:
             refused. Empty if there are none.
         """
         dropped: list[Report] = []
-        if job.act is Act.SAFE:
+        if job.act is ActionType.SAFE:
             overtaken = WriteResult(None, None, "overtaken by safe", Outcome.OVERTAKEN)
-            dropped = [Report(old, overtaken) for old in self._queue if old.act is not Act.SAFE]
-            self._queue = deque(old for old in self._queue if old.act is Act.SAFE)
-            writes_safe = self._writing is not None and self._writing.request.act is Act.SAFE
+            dropped = [Report(old, overtaken) for old in self._queue if old.act is not ActionType.SAFE]
+            self._queue = deque(old for old in self._queue if old.act is ActionType.SAFE)
+            writes_safe = self._writing is not None and self._writing.request.act is ActionType.SAFE
             self._preempted |= not self._queue and not writes_safe
-        self._safe_was_last = job.act is Act.SAFE
-        if self._closing and job.act is not Act.SAFE:
+        self._safe_was_last = job.act is ActionType.SAFE
+        if self._closing and job.act is not ActionType.SAFE:
             return [*dropped, Report(job, WriteResult(None, None, "the output is closed"))]
         if len(self._queue) >= MAX_QUEUED:
             text = f"{MAX_QUEUED} jobs wait already; this one was dropped"
@@ -249,7 +249,7 @@ class OutputState:
 
     def _begin(self, write: Write) -> Write:
         self._writing = write
-        if write.request.act is Act.SAFE:
+        if write.request.act is ActionType.SAFE:
             self._preempted = False
         return write
 
@@ -257,12 +257,12 @@ class OutputState:
         if (why := self.too_late(job, now_ns)) is not None:
             return Report(job, WriteResult(None, None, why, Outcome.LATE))
         if self._is_timed_here(job):
-            return self._begin(Write(_as(job, Act.ON), job))
-        if job.act is Act.OFF:
+            return self._begin(Write(_as(job, ActionType.ON), job))
+        if job.act is ActionType.OFF:
             self._holders.pop(_holder(job), None)
             if self._timing.levels and (self._holders or self._pulse_end is not None):
                 return Report(job, WriteResult(None, None, self._why_on(), Outcome.STILL_ON))
-        elif job.act is Act.SAFE:
+        elif job.act is ActionType.SAFE:
             self._forget()
         return self._begin(Write(job, job))
 
@@ -280,7 +280,7 @@ class OutputState:
         self._writing = None
         job, result = write.reported, _judged(write.request, result)
         is_late = result.outcome is Outcome.LATE
-        if write.request.act in (Act.OFF, Act.SAFE):
+        if write.request.act in (ActionType.OFF, ActionType.SAFE):
             self._switched_off(write.request, result, now_ns)
         elif is_late:
             self._end_late(write, result, now_ns)
@@ -294,7 +294,7 @@ class OutputState:
 
     def too_late(self, job: Job, now_ns: int) -> str | None:
         """Return why a PULSE or an ON must not be written any more; None if it may. Other jobs are never too late."""
-        if job.act not in (Act.PULSE, Act.ON):
+        if job.act not in (ActionType.PULSE, ActionType.ON):
             return None
         if job.fresh_until_ns is not None and now_ns > job.fresh_until_ns:
             return f"late: its pose became too old {(now_ns - job.fresh_until_ns) / 1e6:.1f} ms ago"
@@ -309,7 +309,7 @@ class OutputState:
 
     def _switched_on(self, job: Job, result: WriteResult, now_ns: int) -> None:
         """Note what is on now. A write that failed may have switched the output on all the same."""
-        if job.act is Act.ON:
+        if job.act is ActionType.ON:
             self._holders[_holder(job)] = job
             self._beat_ns = (result.written_ns or now_ns) + (self._timing.beat_every_ns or 0)
         elif self._is_timed_here(job):
@@ -335,8 +335,10 @@ class OutputState:
             return None
         if self._holders or self._pulse_end is not None:
             return None
-        request = replace(_as(off.job, Act.SAFE if off.job.act is Act.SAFE else Act.OFF), queued_ns=off.due_ns)
-        return Write(request, request, quiet=off.job.act is not Act.PULSE)
+        request = replace(
+            _as(off.job, ActionType.SAFE if off.job.act is ActionType.SAFE else ActionType.OFF), queued_ns=off.due_ns
+        )
+        return Write(request, request, quiet=off.job.act is not ActionType.PULSE)
 
     def _keep_hold(self, now_ns: int, loop_seen_ns: int) -> Write | Beat | None:
         """Return what a hold needs: its end if the rule loop is silent, a heartbeat if one is due; else None."""
@@ -363,18 +365,18 @@ class OutputState:
         self._pulse_end = self._retry = None
 
     def _safe_job(self, now_ns: int) -> Job:
-        return Job(Action(self._name, Act.SAFE), now_ns)
+        return Job(Action(self._name, ActionType.SAFE), now_ns)
 
     def _safe_waits(self) -> bool:
-        return bool(self._queue) and self._queue[0].act is Act.SAFE
+        return bool(self._queue) and self._queue[0].act is ActionType.SAFE
 
     def _is_safing(self) -> bool:
         writes = [write.request.act for write in (self._writing, self._at_once) if write is not None]
-        failed = self._retry is not None and self._retry.job.act is Act.SAFE
-        return self._safe_waits() or Act.SAFE in writes or failed
+        failed = self._retry is not None and self._retry.job.act is ActionType.SAFE
+        return self._safe_waits() or ActionType.SAFE in writes or failed
 
     def _is_timed_here(self, job: Job) -> bool:
-        return job.act is Act.PULSE and self._timing.levels and not self._timing.times_pulses
+        return job.act is ActionType.PULSE and self._timing.levels and not self._timing.supports_pulse
 
     def _why_on(self) -> str:
         holders = ", ".join(sorted(holder or "the sync line" for holder in self._holders))
@@ -395,13 +397,17 @@ def _holder(job: Job) -> str:
     return job.rule if job.number >= 0 else _SYNC_LINE
 
 
-def _as(job: Job, act: Act) -> Job:
+def _as(job: Job, act: ActionType) -> Job:
     return replace(job, action=replace(job.action, act=act))
 
 
 def _judged(request: Job, result: WriteResult) -> WriteResult:
     """Return the result; late if the process was delayed just before it wrote: by a debugger, swapping, SIGSTOP."""
-    if request.act not in (Act.PULSE, Act.ON) or request.fresh_until_ns is None or result.written_ns is None:
+    if (
+        request.act not in (ActionType.PULSE, ActionType.ON)
+        or request.fresh_until_ns is None
+        or result.written_ns is None
+    ):
         return result
     late_ns = result.written_ns - request.fresh_until_ns
     if late_ns <= _MAX_WRITE_NS:

@@ -63,13 +63,13 @@ class OutputThread(threading.Thread):
         self._loop_seen_ns = loop_seen_ns or now
         beat_every_ns = None if output.beat_every_s is None else round(output.beat_every_s * 1e9)
         late_after_ns = round(late_after_ms * 1e6)
-        timing = OutputTiming(output.levels, output.times_pulses, late_after_ns, silent_after_ns, beat_every_ns)
+        timing = OutputTiming(output.levels, output.supports_pulse, late_after_ns, silent_after_ns, beat_every_ns)
         self._state = OutputState(name, timing)
         self._failures = _Failures(name)
         self._changed = threading.Condition()
         self._opened = threading.Event()
         self._open_error: Exception | None = None
-        output.hurry = lambda: self._state.preempted
+        output.preempted = lambda: self._state.preempted
         output.check = self._check
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, explain
-from realtime_cropzoom.trigger.engine.events import Act
+from realtime_cropzoom.trigger.engine.events import ActionType
 from realtime_cropzoom.trigger.outputs.base import WriteResult, needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,
@@ -38,14 +38,14 @@ from realtime_cropzoom.trigger.outputs.serial_protocol import (
     parse,
 )
 
-_ASK_S = 0.2
-_ANSWERS_WITHIN_S = 4.0
+_IDENTIFY_INTERVAL_S = 0.2
+_IDENTIFY_TIMEOUT_S = 4.0
 """An Arduino begins anew when its port is opened, and spends two seconds in its bootloader."""
-_WRITE_S = 0.2
-_HURRY_POLL_S = 0.05
+_WRITE_TIMEOUT_S = 0.2
+_POLL_S = 0.05
 _BEATS_PER_WATCHDOG = 5
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-_SILENT_BEATS = 4
+_MAX_UNANSWERED_BEATS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -77,23 +77,23 @@ class SerialLink:
         self._first_error: SinkError | None = None
         self._thread = threading.Thread(target=self._run, name=f"cropzoom-serial-{os.path.basename(port)}", daemon=True)
 
-    def open(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Connect, the first time; later calls do nothing. A ``hurry`` breaks it off.
+    def open(self, preempted: Callable[[], bool] = lambda: False) -> None:
+        """Connect, the first time; later calls do nothing. A ``preempted`` breaks it off.
 
         Raises SinkError where no board answers.
         """
         with self._changed:
             if self._thread.ident is None:
                 self._thread.start()
-        deadline = time.monotonic() + _ANSWERS_WITHIN_S + 2
-        while not self._first.wait(_HURRY_POLL_S) and time.monotonic() < deadline and not hurry():
+        deadline = time.monotonic() + _IDENTIFY_TIMEOUT_S + 2
+        while not self._first.wait(_POLL_S) and time.monotonic() < deadline and not preempted():
             pass
         if self._first_error is not None:
             raise self._first_error
         if self._device is None:
             raise SinkError(f"{self.port} did not open in time")
 
-    def request(self, act: Act, channel: int, ms: float, timeout_s: float, hurry: Any) -> WriteResult:
+    def request(self, act: ActionType, channel: int, ms: float, timeout_s: float, preempted: Any) -> WriteResult:
         """Ask the board for an action and wait for its answer.
 
         Args:
@@ -111,15 +111,15 @@ class SerialLink:
             self._awaited.add(id)
         try:
             written_ns = self._write(encode(act, id, channel, ms))
-            answer = self._answer(id, timeout_s, hurry)
+            answered = self._answer(id, timeout_s, preempted)
         finally:
             with self._changed:
                 self._awaited.discard(id)
                 self._answers.pop(id, None)
-        if answer is None:
+        if answered is None:
             return WriteResult(written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms")
-        said, at_ns = answer
-        error = f"{self.port} refused: {said.reason}" if isinstance(said, Refused) else None
+        answer, at_ns = answered
+        error = f"{self.port} refused: {answer.reason}" if isinstance(answer, Refused) else None
         return WriteResult(min(written_ns, at_ns), at_ns, error)  # the answer may be read before this thread goes on
 
     def release(self, channel: int) -> None:
@@ -134,12 +134,12 @@ class SerialLink:
         if self._thread.ident is not None:
             self._thread.join(1.0)
 
-    def _answer(self, id: int, timeout_s: float, hurry: Any) -> tuple[Answer, int] | None:
+    def _answer(self, id: int, timeout_s: float, preempted: Any) -> tuple[Answer, int] | None:
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while id not in self._answers:
                 left_s = deadline - time.monotonic()
-                if left_s <= 0 or self._device is None or hurry():
+                if left_s <= 0 or self._device is None or preempted():
                     return None
                 self._changed.wait(min(left_s, 0.005))
             return self._answers[id]
@@ -180,7 +180,7 @@ class SerialLink:
         """Open the port and ask who is there. Raises SinkError."""
         try:
             device = self._serial.Serial(
-                self.port, self.baud, timeout=0, write_timeout=_WRITE_S, exclusive=os.name == "posix" or None
+                self.port, self.baud, timeout=0, write_timeout=_WRITE_TIMEOUT_S, exclusive=os.name == "posix" or None
             )
         except (self._serial.SerialException, OSError, ValueError) as error:
             raise SinkError(f"cannot open {self.port} ({explain(error)}); is the board plugged in?") from error
@@ -194,7 +194,7 @@ class SerialLink:
             self.channels = identity.channels
             device.write(encode_watchdog(0, self.watchdog_ms))
             for channel in range(1, self.channels + 1):
-                device.write(encode(Act.SAFE, 0, channel))
+                device.write(encode(ActionType.SAFE, 0, channel))
         except (self._serial.SerialException, OSError) as error:
             device.close()
             raise SinkError(f"{self.port} broke off: {explain(error)}") from error
@@ -209,14 +209,14 @@ class SerialLink:
 
     def _ask(self, device: Any) -> Identity:
         self._lines = Lines()
-        deadline = time.monotonic() + _ANSWERS_WITHIN_S
+        deadline = time.monotonic() + _IDENTIFY_TIMEOUT_S
         while time.monotonic() < deadline and not self._stop.is_set():
             device.write(b"\n" + IDENTIFY)  # the newline ends whatever was half sent before
-            ask_again = time.monotonic() + _ASK_S
+            ask_again = time.monotonic() + _IDENTIFY_INTERVAL_S
             while (left_s := ask_again - time.monotonic()) > 0:
-                for said in self._read(device, left_s):
-                    if isinstance(said, Identity):
-                        return said
+                for answer in self._read(device, left_s):
+                    if isinstance(answer, Identity):
+                        return answer
         raise SinkError(
             f"nothing at {self.port} answers as {NAME} does; upload examples/arduino/cropzoom_trigger to the board, "
             "and check the port"
@@ -229,11 +229,11 @@ class SerialLink:
         else:  # select takes no serial port there
             device.timeout = timeout_s
             first = device.read(1)
-            return self._said(first + device.read(device.in_waiting)) if first else []
-        return self._said(device.read(max(1, device.in_waiting))) if ready else []
+            return self._parse_all(first + device.read(device.in_waiting)) if first else []
+        return self._parse_all(device.read(max(1, device.in_waiting))) if ready else []
 
-    def _said(self, data: bytes) -> list[Answer]:
-        return [said for line in self._lines.feed(data) if (said := parse(line)) is not None]
+    def _parse_all(self, data: bytes) -> list[Answer]:
+        return [answer for line in self._lines.feed(data) if (answer := parse(line)) is not None]
 
     def _serve(self, device: Any) -> None:
         """Read answers and send heartbeats until the board is gone or the end has come."""
@@ -244,29 +244,29 @@ class SerialLink:
                 if now_ns() >= beat_ns:
                     self._beat()
                     beat_ns = now_ns() + every_ns
-                for said in self._read(device, max(0.0, (beat_ns - now_ns()) / 1e9)):
-                    self._take(said)
+                for answer in self._read(device, max(0.0, (beat_ns - now_ns()) / 1e9)):
+                    self._take(answer)
         except (self._serial.SerialException, OSError, SinkError) as error:
             if not self._stop.is_set():
                 logger.warning("%s broke off (%s); reconnecting", self.port, explain(error))
 
     def _beat(self) -> None:
-        if self._unanswered >= _SILENT_BEATS:
-            raise SinkError(f"no answer to {_SILENT_BEATS} heartbeats")
+        if self._unanswered >= _MAX_UNANSWERED_BEATS:
+            raise SinkError(f"no answer to {_MAX_UNANSWERED_BEATS} heartbeats")
         self._unanswered += 1
         self._write(encode_heartbeat(0))
 
-    def _take(self, said: Answer) -> None:
+    def _take(self, answer: Answer) -> None:
         at_ns = now_ns()
         self._unanswered = 0
-        if isinstance(said, Notice):
-            logger.warning("the board at %s went to its safe level: %s", self.port, said.reason)
-        if isinstance(said, Notice) or (isinstance(said, Refused) and said.reason == NO_WATCHDOG):
+        if isinstance(answer, Notice):
+            logger.warning("the board at %s went to its safe level: %s", self.port, answer.reason)
+        if isinstance(answer, Notice) or (isinstance(answer, Refused) and answer.reason == NO_WATCHDOG):
             self._write(encode_watchdog(0, self.watchdog_ms))
-        if isinstance(said, Acknowledged | Refused):
+        if isinstance(answer, Acknowledged | Refused):
             with self._changed:
-                if said.id in self._awaited:
-                    self._answers[said.id] = said, at_ns
+                if answer.id in self._awaited:
+                    self._answers[answer.id] = answer, at_ns
                     self._changed.notify_all()
 
     def _drop(self, device: Any) -> None:

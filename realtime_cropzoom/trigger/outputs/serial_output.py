@@ -50,14 +50,14 @@ class SerialOutput(Output):
 
     def open(self) -> None:
         """Connect. Raises SinkError where no board answers, or it has no such channel."""
-        self._link.open(self.hurry)
+        self._link.open(self.preempted)
         if self._channel > self._link.channels:
             raise SinkError(f"channel {self._channel}: the board at {self._link.port} has {self._link.channels}")
 
     def perform(self, job: Job) -> WriteResult:
         """Write the line and wait for the acknowledgement."""
         self.check(job)
-        return self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.hurry)
+        return self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.preempted)
 
     def close(self) -> None:
         """Let go of the link; with its last channel it is closed."""

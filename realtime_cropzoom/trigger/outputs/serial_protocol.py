@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realtime_cropzoom.trigger.engine.events import Act
+from realtime_cropzoom.trigger.engine.events import ActionType
 
 NAME = "cropzoom_trigger"
 VERSION = 1
@@ -37,7 +37,7 @@ ID_RANGE = 1_000_000_000
 
 IDENTIFY = b"?\n"
 NO_WATCHDOG = "no watchdog"
-_LETTERS = {Act.PULSE: "P", Act.ON: "N", Act.OFF: "F", Act.SAFE: "S"}
+_LETTERS = {ActionType.PULSE: "P", ActionType.ON: "N", ActionType.OFF: "F", ActionType.SAFE: "S"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class Notice:
 Answer = Identity | Acknowledged | Refused | Notice
 
 
-def encode(act: Act, id: int, channel: int, ms: float = 0.0) -> bytes:
+def encode(act: ActionType, id: int, channel: int, ms: float = 0.0) -> bytes:
     """Return the line that asks for an action; a pulse lasts at least 1 µs and at most ``MAX_US``."""
-    if act is Act.PULSE:
+    if act is ActionType.PULSE:
         return b"P %d %d %d\n" % (id, channel, min(max(1, round(ms * 1000)), MAX_US))
     return f"{_LETTERS[act]} {id} {channel}\n".encode("ascii")
 

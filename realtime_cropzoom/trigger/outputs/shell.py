@@ -17,11 +17,11 @@ from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.trigger.engine.events import Act
+from realtime_cropzoom.trigger.engine.events import ActionType
 from realtime_cropzoom.trigger.outputs import guardian
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 
-_ENDS_WITHIN_S = 0.5
+_TERMINATE_TIMEOUT_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Shell(Output):
     def perform(self, job: Job) -> WriteResult:
         """Start or end it. Raises SinkError where that does not work."""
         failed, idle = self._reap(), False
-        if job.act in (Act.OFF, Act.SAFE):
+        if job.act in (ActionType.OFF, ActionType.SAFE):
             idle = not self._running
             self._end_all()
         elif len(self._running) >= self._at_once:
@@ -125,7 +125,7 @@ class Shell(Output):
     def _end_all(self) -> None:
         for process in self._running:
             _signal(process, signal.SIGTERM)
-        deadline = time.monotonic() + _ENDS_WITHIN_S
+        deadline = time.monotonic() + _TERMINATE_TIMEOUT_S
         for process in self._running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.csv_text import csv_line
-from realtime_cropzoom.trigger.async_csv import RowLog
-from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
+from realtime_cropzoom.trigger.async_csv import AsyncCsv
+from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType
 from realtime_cropzoom.trigger.outputs.barcode import BITS, UNITS, code_value, edges
 from realtime_cropzoom.trigger.outputs.base import Job
 
@@ -88,7 +88,7 @@ class SyncLine:
     """Sends pulses or codes. ``frame`` is called for each pose, ``take`` with what became of what was sent."""
 
     def __init__(
-        self, settings: SyncSettings, submit: Callable[[Job], None], log: RowLog | None, *, levels: bool
+        self, settings: SyncSettings, submit: Callable[[Job], None], log: AsyncCsv | None, *, levels: bool
     ) -> None:
         """``levels`` says whether the output is on or off; to any other a code goes as one message."""
         self._settings, self._submit, self._log, self._levels = settings, submit, log, levels
@@ -111,7 +111,7 @@ class SyncLine:
         self._last = frame, captured_ns, offset_ns
         if self._settings.every is not None:
             if self._frames % self._settings.every == 0:
-                action = Action(self._settings.output, Act.PULSE, self._settings.pulse_ms)
+                action = Action(self._settings.output, ActionType.PULSE, self._settings.pulse_ms)
                 self._send(_Sent(frame, captured_ns, "pulse", self._sent, 1), action, RULE)
                 self._sent += 1
             self._frames += 1
@@ -124,7 +124,7 @@ class SyncLine:
             sent = self._pending.pop(done.queued_ns, None)
         if sent is None:
             # The off at the end of a pulse is no row of its own, anything else is for the outputs' log.
-            return done.action.act is Act.OFF and not done.error
+            return done.action.act is ActionType.OFF and not done.error
         sent.first = sent.first or done
         sent.awaited -= 1
         if done.error:
@@ -150,7 +150,7 @@ class SyncLine:
         output = self._settings.output
         if not self._levels:
             sent = _Sent(frame, captured_ns, "barcode", value, 1)
-            self._send(sent, Action(output, Act.PULSE, 0.0), f"barcode {value}")
+            self._send(sent, Action(output, ActionType.PULSE, 0.0), f"barcode {value}")
             return
         changes = edges(value)
         sent = _Sent(frame, captured_ns, "barcode", value, len(changes))
@@ -158,7 +158,7 @@ class SyncLine:
         for edge in changes:
             if self._wait_until(began_ns + round(edge.time * self._settings.unit_ms * 1e6)):
                 return
-            self._send(sent, Action(output, Act.ON if edge.high else Act.OFF), RULE)
+            self._send(sent, Action(output, ActionType.ON if edge.high else ActionType.OFF), RULE)
 
     def _send(self, sent: _Sent, action: Action, rule: str) -> None:
         frame, captured_ns, offset_ns = self._last
@@ -176,9 +176,9 @@ class SyncLine:
         return self._stop.wait(max(0.0, (at_ns - now_ns()) / 1e9))
 
 
-def open_sync_log(folder: Path, name: str) -> RowLog:
+def open_sync_log(folder: Path, name: str) -> AsyncCsv:
     """Create ``<name>_sync.csv``. Raises SinkError."""
-    return RowLog(folder / f"{name}_sync.csv", COLUMNS)
+    return AsyncCsv(folder / f"{name}_sync.csv", COLUMNS)
 
 
 def _row(sent: _Sent) -> str:

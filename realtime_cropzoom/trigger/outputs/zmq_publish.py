@@ -18,19 +18,19 @@ from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import take_subscriptions_only
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
-    Beats,
     Job,
     Output,
     TooLate,
+    WatchdogSettings,
     WriteResult,
-    alive_fields,
-    order_fields,
+    build_alive,
+    build_order,
 )
 
 _LINGER_MS = 200
 
 
-class ZmqPublishSettings(Beats):
+class ZmqPublishSettings(WatchdogSettings):
     """``marks: {zmq_publish: "tcp://127.0.0.1:5670"}``."""
 
     zmq_publish: str = Field(min_length=1)
@@ -71,7 +71,7 @@ class ZmqPublish(Output):
 
     def perform(self, job: Job) -> WriteResult:
         """Send it; a subscriber that does not keep up loses messages."""
-        body = json.dumps(order_fields(job, self._watchdog_ms)).encode()
+        body = json.dumps(build_order(job, self._watchdog_ms)).encode()
         self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)
         try:  # the second part is what counts: the process may be held up between both
             self.check(job)
@@ -83,7 +83,7 @@ class ZmqPublish(Output):
 
     def beat(self, job: Job) -> None:
         """Say that the order holds."""
-        body = json.dumps(alive_fields(job, self._watchdog_ms)).encode()
+        body = json.dumps(build_alive(job, self._watchdog_ms)).encode()
         self._socket.send_multipart([f"alive/{job.action.output}".encode(), body], zmq.NOBLOCK)
 
     def close(self) -> None:

@@ -14,22 +14,22 @@ from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.messaging.sockets import new_socket
 from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
-    Beats,
     Job,
     Output,
+    WatchdogSettings,
     WriteResult,
-    alive_fields,
-    order_fields,
+    build_alive,
+    build_order,
 )
 
 _SLICE_MS = 5
 """So often it is looked whether something more urgent waits."""
-_CONNECT_S = 0.5
-_LARGEST_REPLY = 1 << 20
+_CONNECT_TIMEOUT_S = 0.5
+_MAX_REPLY_BYTES = 1 << 20
 """Bytes."""
 
 
-class ZmqRequestSettings(Beats):
+class ZmqRequestSettings(WatchdogSettings):
     """``store: {zmq_request: "tcp://127.0.0.1:5671"}``."""
 
     zmq_request: str = Field(min_length=1)
@@ -61,7 +61,7 @@ class Requester:
         # Nothing is kept for a program that is not there: it would be done much too late.
         self._socket.set(zmq.IMMEDIATE, 1)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
-        self._socket.set(zmq.MAXMSGSIZE, _LARGEST_REPLY)
+        self._socket.set(zmq.MAXMSGSIZE, _MAX_REPLY_BYTES)
         try:
             self._socket.connect(self.endpoint)
         except zmq.ZMQError as error:
@@ -88,7 +88,7 @@ class Requester:
         assert self._socket is not None
         deadline = time.monotonic() + timeout_s
         while (left_ms := (deadline - time.monotonic()) * 1000) > 0:
-            if output is not None and output.hurry():
+            if output is not None and output.preempted():
                 return None
             if self._socket.poll(max(1, min(round(left_ms), _SLICE_MS))):
                 parts = self._socket.recv_multipart()
@@ -101,7 +101,7 @@ class Requester:
     def wait_connected(self) -> None:
         """Wait a little until somebody is there, or not."""
         if self._socket is not None:
-            self._socket.poll(round(_CONNECT_S * 1000), zmq.POLLOUT)
+            self._socket.poll(round(_CONNECT_TIMEOUT_S * 1000), zmq.POLLOUT)
 
     def close(self) -> None:
         """Disconnect; may be called twice."""
@@ -127,7 +127,7 @@ class ZmqRequest(Output):
 
     def perform(self, job: Job) -> WriteResult:
         """Send it and wait for the reply."""
-        request = json.dumps(order_fields(job, self._watchdog_ms)).encode()
+        request = json.dumps(build_order(job, self._watchdog_ms)).encode()
         self.check(job)
         written_ns = self._requester.send(request)
         if self._requester.reply(self._timeout_s, self) is None:
@@ -137,7 +137,7 @@ class ZmqRequest(Output):
 
     def beat(self, job: Job) -> None:
         """Say that the order holds, and take the reply. Raises SinkError where nobody is there."""
-        self._requester.send(json.dumps(alive_fields(job, self._watchdog_ms)).encode())
+        self._requester.send(json.dumps(build_alive(job, self._watchdog_ms)).encode())
         self._requester.reply(self._timeout_s, self)
 
     def close(self) -> None:

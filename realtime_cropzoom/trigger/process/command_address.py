@@ -42,10 +42,10 @@ from realtime_cropzoom.trigger import AUTO
 UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")
 _IPC, _TCP = "ipc://", "tcp://"
 _SOCKET, _LOCK, _PORT = ".sock", ".lock", ".port"
-_OTHERS = 0o077
-_LONGEST_PATH = 103 if sys.platform == "darwin" else 107
+_GROUP_AND_OTHERS = 0o077
+_MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """What the operating system takes as the path of a Unix socket, bytes."""
-_LONGEST_NAME = 40
+_MAX_NAME_LENGTH = 40
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 
 
@@ -150,7 +150,7 @@ def find_address(control: str, rules_name: str | None = None, keys: Path | None 
 def control_folder() -> Path:
     """Return the folder of this user's sockets, made if it is not there. Raises ConfigError where it is not private."""
     for parent in _runtime_folders():
-        if _why_not_private(parent) is None and len(os.fsencode(parent)) + _LONGEST_NAME + 20 < _LONGEST_PATH:
+        if _why_not_private(parent) is None and len(os.fsencode(parent)) + _MAX_NAME_LENGTH + 20 < _MAX_PATH_BYTES:
             return _private(parent / "cropzoom")
     if os.name != "posix":
         return _private(Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "cropzoom")
@@ -191,7 +191,7 @@ def _why_not_private(folder: Path) -> str | None:
     if status.st_uid != os.getuid():
         return "belongs to another user"
     mode = stat.S_IMODE(status.st_mode)
-    return f"is open to others (mode {mode:04o}; expected 0700)" if mode & _OTHERS else None
+    return f"is open to others (mode {mode:04o}; expected 0700)" if mode & _GROUP_AND_OTHERS else None
 
 
 def _check_keys(control: str, keys: Path | None) -> None:
@@ -210,8 +210,8 @@ def _check_socket_path(control: str) -> None:
         raise ConfigError(f"control is {control}, but there are no Unix sockets here; leave out --control")
     if not path.name or str(path)[0] in "@*":
         raise ConfigError(f"control is {control}; expected the path of a file, such as ipc://orders/left.sock")
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise ConfigError(f"control is {control}, which is too long; expected at most {_LONGEST_PATH} bytes")
+    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+        raise ConfigError(f"control is {control}, which is too long; expected at most {_MAX_PATH_BYTES} bytes")
     if why := _why_not_private(Path(os.path.realpath(path.parent))):
         raise ConfigError(f"control is {control}, but its folder {why}; make one with 'mkdir -m 700 FOLDER'")
     if os.path.lexists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
@@ -274,5 +274,5 @@ def _running(folder: Path) -> dict[str, Target]:
 
 def _plain(name: str) -> str:
     """Return the name of a rules file as one of a socket: short, of letters, digits, dots, dashes."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_LONGEST_NAME]
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_MAX_NAME_LENGTH]
     return plain if _NAME.match(plain) else f"_{plain}"

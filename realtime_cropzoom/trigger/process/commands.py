@@ -36,15 +36,15 @@ from realtime_cropzoom.trigger.engine.events import Order
 from realtime_cropzoom.trigger.process.command_address import ControlAddress, Target, find_address
 
 _POLL_MS = 100
-_LARGEST_BYTES = 4096
-_LARGEST_ANSWER = 1 << 20
-_QUEUE = 16
+_MAX_REQUEST_BYTES = 4096
+_MAX_ANSWER_BYTES = 1 << 20
+_MAX_QUEUED_REQUESTS = 16
 """Requests of one sender that wait in its socket."""
-_REST_S = 0.001
+_PAUSE_S = 0.001
 """Between two answers: a script that asks in a loop must not take the interpreter from the rules."""
-_WAITING = 64
+_MAX_WAITING = 64
 """Orders that wait for the rule loop at most; what comes on top is refused."""
-_TAKEN_WITHIN_S = 1.5
+_TAKE_TIMEOUT_S = 1.5
 """So long an answer waits for the rule loop, which takes orders every 20 ms where nothing holds it up."""
 _KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
 KEYS_EXPLAINED = "keys: a arms, d disarms, q ends"
@@ -88,7 +88,7 @@ class CommandQueue:
 
     def put(self, asked: QueuedCommand) -> bool:
         """Take in an order; returns False where too many wait."""
-        if len(self._waiting) >= _WAITING:
+        if len(self._waiting) >= _MAX_WAITING:
             return False
         self._waiting.append(asked)
         return True
@@ -145,16 +145,16 @@ class CommandServer:
             ConnectionGuard(context, Security(self._address.keys)) as guard,
         ):
             socket.set(zmq.LINGER, 200)
-            socket.set(zmq.MAXMSGSIZE, _LARGEST_BYTES)
-            socket.set(zmq.RCVHWM, _QUEUE)
-            socket.set(zmq.SNDHWM, _QUEUE)
+            socket.set(zmq.MAXMSGSIZE, _MAX_REQUEST_BYTES)
+            socket.set(zmq.RCVHWM, _MAX_QUEUED_REQUESTS)
+            socket.set(zmq.SNDHWM, _MAX_QUEUED_REQUESTS)
             self._address.bound(guard.bind(socket, "control", self.endpoint, REQUESTS))
             guard.start()
             self._started.ready()
             while not self._over.is_set():
                 if socket.poll(_POLL_MS):
                     socket.send(msgspec.json.encode(self._answer(socket.recv_multipart())))
-                    self._over.wait(_REST_S)
+                    self._over.wait(_PAUSE_S)
 
     def _answer(self, parts: list[bytes]) -> dict[str, Any]:
         problem = self._take(parts)
@@ -180,12 +180,12 @@ class CommandServer:
 
     def _wait_for(self, receipt: Receipt) -> str | None:
         """Wait until the rule loop has taken an order; return what is wrong with it, or None."""
-        until_s = time.monotonic() + _TAKEN_WITHIN_S
+        until_s = time.monotonic() + _TAKE_TIMEOUT_S
         while not receipt.taken.wait(0.05):
             if self._over.is_set():
                 return "the trigger process ends; the order was not taken"
             if time.monotonic() >= until_s:
-                return f"the rules are held up and have not taken the order for {_TAKEN_WITHIN_S:g} s; it still waits"
+                return f"the rules are held up and have not taken the order for {_TAKE_TIMEOUT_S:g} s; it still waits"
         return receipt.problem
 
 
@@ -204,7 +204,7 @@ def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: 
     """Give an order to the trigger process at an address; return its answer. Raises SinkError where nobody answers."""
     to = Target(to) if isinstance(to, str) else to
     with zmq.Context() as context, new_socket(context, zmq.REQ, to.endpoint) as socket:
-        socket.set(zmq.MAXMSGSIZE, _LARGEST_ANSWER)
+        socket.set(zmq.MAXMSGSIZE, _MAX_ANSWER_BYTES)
         if to.keys is not None:
             use_client_keys(socket, to.keys)
         try:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, error_text
 from realtime_cropzoom.files.csv_text import Records, csv_line
-from realtime_cropzoom.trigger.async_csv import RowLog
-from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
+from realtime_cropzoom.trigger.async_csv import AsyncCsv
+from realtime_cropzoom.trigger.engine.events import Action, ActionType, Decision, Verdict
 
 COLUMNS = (
     *("number", "verdict", "rule", "reason", "actions", "now_ns", "run", "camera", "seq", "frame"),
@@ -51,7 +51,7 @@ class DecisionLog:
     def __init__(self, folder: Path, name: str) -> None:
         """Create ``<name>_decisions.csv``. Raises SinkError where that cannot be done, or it is there already."""
         self.path = folder / f"{name}_decisions.csv"
-        self._rows = RowLog(self.path, ",".join(COLUMNS))
+        self._rows = AsyncCsv(self.path, ",".join(COLUMNS))
 
     def add(self, decision: Decision) -> None:
         """Take in a decision."""
@@ -72,12 +72,12 @@ def _one_line(cell: object) -> str:
 
 
 def _action_text(action: Action) -> str:
-    return f"{action.output}:{action.act}" + (f":{action.ms!r}" if action.act is Act.PULSE else "")
+    return f"{action.output}:{action.act}" + (f":{action.ms!r}" if action.act is ActionType.PULSE else "")
 
 
 def _action(text: str) -> Action:
     output, act, *ms = text.split(":")
-    return Action(output, Act(act), float(ms[0]) if ms else 0.0)
+    return Action(output, ActionType(act), float(ms[0]) if ms else 0.0)
 
 
 def _decision(row: dict[str, str]) -> Decision:

@@ -15,7 +15,7 @@ import msgspec
 
 from realtime_cropzoom.calibration.calibration import Calibration, calibration_yaml, parse_calibration
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.async_csv import AsyncCsv
 from realtime_cropzoom.trigger.engine.events import Event
 from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
 
@@ -43,7 +43,7 @@ class InputLog:
         self.path = folder / f"{name}_inputs.jsonl"
         given = rules.model_dump(mode="json", by_alias=True, exclude_unset=True)
         header = _Header(_FORMAT, seed, given, None if calibration is None else calibration_yaml(calibration))
-        self._rows = RowLog(self.path, _encode(header).decode())
+        self._rows = AsyncCsv(self.path, _encode(header).decode())
 
     def add(self, event: Event) -> None:
         """Take in an event, in the order in which the engine gets them."""

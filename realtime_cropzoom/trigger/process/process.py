@@ -34,7 +34,7 @@ from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger import AUTO
-from realtime_cropzoom.trigger.async_csv import RowLog
+from realtime_cropzoom.trigger.async_csv import AsyncCsv
 from realtime_cropzoom.trigger.engine.events import (
     ActionResult,
     Command,
@@ -47,9 +47,9 @@ from realtime_cropzoom.trigger.engine.events import (
     Verdict,
     Withheld,
 )
-from realtime_cropzoom.trigger.engine.factory import build_engine, calibration_of
+from realtime_cropzoom.trigger.engine.factory import build_engine, load_calibration
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
-from realtime_cropzoom.trigger.outputs.output_log import DoneLog
+from realtime_cropzoom.trigger.outputs.output_log import OutputLog
 from realtime_cropzoom.trigger.outputs.sync_line import SyncLine, SyncSettings, open_sync_log, parse_sync
 from realtime_cropzoom.trigger.process.command_address import check_control, take_address
 from realtime_cropzoom.trigger.process.commands import CommandQueue, CommandServer
@@ -60,16 +60,16 @@ from realtime_cropzoom.trigger.rules.rules import Rules
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.02
+_MAX_RECEIVE_S = 0.02
 """So long an order waits at most while no pose comes."""
 _SWITCH_INTERVAL_S = 0.0005
 """An output's thread that has to wait for the rules is late by up to so much; Python's own choice is ten times that."""
-_PENDING = 4096
+_MAX_PENDING = 4096
 """Decisions whose outputs have not answered, for the statistics."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TriggerOptions:
     """How a rules file is run."""
 
     keys: Path | None = None
@@ -100,8 +100,8 @@ class SessionLogs:
 
     decisions: DecisionLog
     inputs: InputLog
-    actions: DoneLog
-    sync: RowLog | None
+    actions: OutputLog
+    sync: AsyncCsv | None
 
     def problems(self) -> list[str]:
         """Return a line for each thing that is missing in a file; call it when they are closed."""
@@ -127,12 +127,12 @@ class OpenProcess:
 class TriggerProcess:
     """One session of triggers: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
 
-    def __init__(self, rules: Rules, rules_path: Path, seed: int, options: Options) -> None:
+    def __init__(self, rules: Rules, rules_path: Path, seed: int, options: TriggerOptions) -> None:
         """Check everything that needs no device. Raises ConfigError."""
         self.rules, self.options = rules, options
         if options.control is not None:
             check_control(options.control, options.control_keys)
-        self._seed, self._calibration = seed, calibration_of(rules, rules_path)
+        self._seed, self._calibration = seed, load_calibration(rules, rules_path)
         self.engine = build_engine(rules, seed, self._calibration, self._publisher_ns, self._hand_over)
         self.orders = CommandQueue()
         self.decided: Counter[str] = Counter()
@@ -152,13 +152,13 @@ class TriggerProcess:
             self._sync_settings = parse_sync(rules.sync, set(rules.outputs))
             _check_sync_line(rules, self._sync_settings.output)
         self._outputs = Outputs(
-            self._settings, self._done, dry_run=options.dry_run, silent_after_ms=self.engine.hold_max_age_ms
+            self._settings, self._take_result, dry_run=options.dry_run, silent_after_ms=self.engine.hold_max_age_ms
         )
         self._opened: OpenProcess | None = None
         self._received: OrderedDict[int, int] = OrderedDict()
         self._offset_ns = 0
         """The publisher's clock less this machine's."""
-        self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_PENDING)
+        self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_MAX_PENDING)
         """What outputs did not do though they were told to: number of the decision, output, reason."""
         self.arms_by = "start" if options.armed or rules.armed else None
         """Origin of the order to arm the rules with the first pose; None without one, or once the pose has come."""
@@ -205,14 +205,14 @@ class TriggerProcess:
         stack.callback(decisions.close)
         inputs = InputLog(folder, self._name, self.rules, self._seed, self._calibration)
         stack.callback(inputs.close)
-        actions = DoneLog(folder, self._name)
+        actions = OutputLog(folder, self._name)
         stack.callback(actions.close)
         sync = None if self._sync_settings is None else open_sync_log(folder, self._name)
         if sync is not None:
             stack.callback(sync.close)
         return SessionLogs(decisions, inputs, actions, sync)
 
-    def _build_sync(self, log: RowLog | None) -> SyncLine | None:
+    def _build_sync(self, log: AsyncCsv | None) -> SyncLine | None:
         if self._sync_settings is None:
             return None
         levels = self._outputs.levels(self._sync_settings.output)
@@ -306,38 +306,38 @@ class TriggerProcess:
     def step(self) -> list[Decision]:
         """Take what comes next, and return what was decided; waits no longer than an order may."""
         decisions: list[Decision] = []
-        message = self._open.subscriber.receive(self._patience_s())
+        message = self._open.subscriber.receive(self._receive_timeout_s())
         received_ns = now_ns()
         if message is not None:
             self._open.subscriber.select_camera(
                 message.camera
             )  # another one's end is not ours, nor its clock or keypoints
         if isinstance(message, HelloMessage):
-            self._greet(message)
+            self._check_hello(message)
         offset = self._open.subscriber.clock
         if offset is not None:
             self._offset_ns = offset.offset_ns
             at_ns = received_ns + offset.offset_ns
-            decisions += self._learn_what_was_withheld()
+            decisions += self._take_withheld()
             if message is not None:
                 decisions += self._take(event_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)))
-                self._note(message, offset, received_ns)
+                self._count_pose(message, offset, received_ns)
             elif self._is_due(at_ns):
                 decisions += self._take(Tick(at_ns))
             if self.arms_by and isinstance(message, PoseMessage):
                 by, self.arms_by = self.arms_by, None
                 decisions += self._take(Command(at_ns, Order.ARM, by))
-        decisions += self._obey(offset)
+        decisions += self._take_orders(offset)
         self._outputs.alive()
         if isinstance(message, EndMessage) and not self.options.follow:
             self.stop(f"the run has ended: {message.reason}", "run")
         return decisions
 
-    def _patience_s(self) -> float:
+    def _receive_timeout_s(self) -> float:
         deadline_ns, offset = self.engine.deadline_ns, self._open.subscriber.clock
         if deadline_ns is None or offset is None:
-            return _LOOK_EVERY_S
-        return min(_LOOK_EVERY_S, max(0.0, (deadline_ns - offset.offset_ns - now_ns()) / 1e9))
+            return _MAX_RECEIVE_S
+        return min(_MAX_RECEIVE_S, max(0.0, (deadline_ns - offset.offset_ns - now_ns()) / 1e9))
 
     def _is_due(self, at_ns: int) -> bool:
         return self.engine.deadline_ns is not None and at_ns >= self.engine.deadline_ns
@@ -362,27 +362,27 @@ class TriggerProcess:
     def _hand_over(self, decision: Decision) -> None:
         """Tell the outputs; called by the engine for each decision as soon as it is made."""
         if decision.actions:
-            self._remember(decision)
+            self._note_received(decision)
             self._outputs.submit(decision, self._offset_ns)
 
     def _publisher_ns(self) -> int:
         """Now, in the publisher's clock."""
         return now_ns() + self._offset_ns
 
-    def _learn_what_was_withheld(self) -> list[Decision]:
+    def _take_withheld(self) -> list[Decision]:
         decisions: list[Decision] = []
         while self._withheld:
             decisions += self._take(Withheld(self._publisher_ns(), *self._withheld.popleft()))
         return decisions
 
-    def _note(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
+    def _count_pose(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
         if isinstance(message, PoseMessage):
             self.poses += 1
             self.last = message
             if self._open.sync is not None:
                 self._open.sync.frame(message.frame, message.time.captured_ns, offset.offset_ns)
 
-    def _greet(self, hello: HelloMessage) -> None:
+    def _check_hello(self, hello: HelloMessage) -> None:
         """Hold the rules against what is published. Raises ConfigError, and StageError where time has changed."""
         self.rules.check_stream(hello.keypoint_names, hello.fps)
         if self._clock not in (None, hello.clock):
@@ -392,7 +392,7 @@ class TriggerProcess:
             )
         self._clock = hello.clock
 
-    def _obey(self, offset: ClockOffset | None) -> list[Decision]:
+    def _take_orders(self, offset: ClockOffset | None) -> list[Decision]:
         decisions: list[Decision] = []
         for asked in self.orders.take():
             follows: list[Decision] = []
@@ -434,13 +434,13 @@ class TriggerProcess:
             "poses": self.poses,
         }
 
-    def _remember(self, decision: Decision) -> None:
+    def _note_received(self, decision: Decision) -> None:
         if decision.frame is not None:
             self._received[decision.number] = decision.now_ns
-            if len(self._received) > _PENDING:
+            if len(self._received) > _MAX_PENDING:
                 self._received.popitem(last=False)
 
-    def _done(self, done: ActionResult) -> None:
+    def _take_result(self, done: ActionResult) -> None:
         """Log what became of an action; called by the outputs' threads."""
         opened = self._opened
         if opened is None or (opened.sync is not None and opened.sync.take(done)):

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult, Decision, Verdict
+from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType, Decision, Verdict
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.rules.rules import Rules
 
-_ANSWERS_WITHIN_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 _MARGIN_S = 0.05
 """So much later than the pulse's own end comes the safe level: a receiver that times the pulse began it later."""
@@ -30,7 +30,7 @@ def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambd
     if not outputs.open(stopped):
         return None
     try:
-        pulse = Action(name, Act.PULSE, rules.test_pulse_ms)
+        pulse = Action(name, ActionType.PULSE, rules.test_pulse_ms)
         outputs.submit(Decision(0, Verdict.TEST, "", "by --test", (pulse,), now_ns()))
         done = _answer(answers, name, stopped)
         if done is not None and done.written_ns is not None:
@@ -43,7 +43,7 @@ def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambd
 
 def _answer(answers: queue.SimpleQueue[ActionResult], name: str, stopped: Callable[[], bool]) -> ActionResult | None:
     """Return what became of the pulse. Raises SinkError where nothing did."""
-    deadline = time.monotonic() + _ANSWERS_WITHIN_S
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
     while time.monotonic() < deadline:
         if stopped():
             return None
@@ -53,7 +53,7 @@ def _answer(answers: queue.SimpleQueue[ActionResult], name: str, stopped: Callab
             continue
         if done.number == 0:
             return done
-    raise SinkError(f"output {name} did nothing for {_ANSWERS_WITHIN_S:g} s")
+    raise SinkError(f"output {name} did nothing for {_ANSWER_TIMEOUT_S:g} s")
 
 
 def _wait_until(at_s: float, stopped: Callable[[], bool]) -> None:

@@ -26,18 +26,18 @@ from realtime_cropzoom.trigger.engine.events import (
     StreamEvent,
     Tick,
 )
-from realtime_cropzoom.trigger.engine.factory import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.process.input_log import read_inputs
 from realtime_cropzoom.types import StreamState
 
-_BEGIN_NS = 1_000_000_000
+_FIRST_NS = 1_000_000_000
 """Where time begins for files that only know frame times."""
 
 
 def replay_inputs(path: Path) -> Iterator[Decision]:
     """Yield the decisions of a trigger session again from the file of its inputs. Raises DataError."""
     inputs = read_inputs(path)
-    engine = Engine(inputs.rules, inputs.seed, inputs.calibration, smoothing_of(inputs.rules))
+    engine = Engine(inputs.rules, inputs.seed, inputs.calibration, build_smoother(inputs.rules))
     for event in inputs.events:
         yield from engine.take(event)
 
@@ -123,7 +123,7 @@ def _moments(tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
             return published
     later_ns = round(latency_ms * 1e6)
     made = tables.frames["outcome"].fillna("processed") == "processed"
-    times_ns = [None if math.isnan(s) else _BEGIN_NS + round(s * 1e9) for s in tables.seconds]
+    times_ns = [None if math.isnan(s) else _FIRST_NS + round(s * 1e9) for s in tables.seconds]
     return [
         _Moment(at_ns, at_ns + later_ns, frame, 0) if at_ns is not None and ok else None
         for frame, (at_ns, ok) in enumerate(zip(times_ns, made, strict=True))

@@ -18,19 +18,19 @@ from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.first_frame import read_first_frame
 from realtime_cropzoom.trigger.engine.events import Decision, Event, HelloEvent, PoseEvent, Tick, Verdict, Withheld
-from realtime_cropzoom.trigger.engine.factory import build_engine, calibration_of
+from realtime_cropzoom.trigger.engine.factory import build_engine, load_calibration
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.trigger.process.input_log import read_inputs
 from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events
 from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, Fired, draw_zones
-from realtime_cropzoom.trigger.rules.rules import Rules, keypoints_of
+from realtime_cropzoom.trigger.rules.rules import Rules, named_keypoints
 from realtime_cropzoom.types import Float64
 
 _INPUTS, _DECISIONS = "_inputs.jsonl", "_decisions.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class ReplayReport:
     """What rules would have done."""
 
     decisions: list[Decision]
@@ -58,7 +58,7 @@ def find_inputs(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def repeat_exactly(inputs: Path) -> tuple[Rehearsal, bool]:
+def replay_exactly(inputs: Path) -> tuple[ReplayReport, bool]:
     """Decide again on what a trigger session was given; return that, and whether its log says the same."""
     decisions = list(replay_inputs(inputs))
     log = inputs.with_name(inputs.name.removesuffix(_INPUTS) + _DECISIONS)
@@ -66,24 +66,24 @@ def repeat_exactly(inputs: Path) -> tuple[Rehearsal, bool]:
         same = log.read_text(encoding="utf-8") == decisions_text(decisions)
     except OSError as error:
         raise DataError(f"cannot read {log}: {error.strerror}") from None
-    return Rehearsal(decisions, None), same
+    return ReplayReport(decisions, None), same
 
 
-def rehearse(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float | None) -> Rehearsal:
+def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float | None) -> ReplayReport:
     """Decide by ``rules`` on a session, or on what a trigger session was given.
 
     Raises DataError, or ConfigError where the rules could never run on these poses: live they would be refused, too.
     """
-    engine = build_engine(rules, seed, calibration_of(rules, rules_path))
+    engine = build_engine(rules, seed, load_calibration(rules, rules_path))
     inputs = find_inputs(path)
     if inputs is not None:
         # Other rules ask for other ticks and fire at other times; what outputs did then is not theirs.
         logged = read_inputs(inputs).events
         events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld))
-        return Rehearsal(list(replay(engine, _checked(events, rules))), None)
+        return ReplayReport(list(replay(engine, _checked(events, rules))), None)
     tables = read_session(path, fps=fps)
     rules.check_stream(tables.keypoint_names, _rate(tables))
-    return Rehearsal(list(replay(engine, session_events(path, fps=fps, tables=tables))), path)
+    return ReplayReport(list(replay(engine, session_events(path, fps=fps, tables=tables))), path)
 
 
 def _checked(events: Iterable[Event], rules: Rules) -> Iterator[Event]:
@@ -108,7 +108,7 @@ def _without_times(event: Event) -> Event:
     return msgspec.structs.replace(event, asked_ns=()) if isinstance(event, PoseEvent) else event
 
 
-def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path: Path) -> list[str]:
+def write_report(folder: Path, rehearsal: ReplayReport, rules: Rules, rules_path: Path) -> list[str]:
     """Leave log and picture in ``folder``; return what could not be drawn, and why. Raises DataError on a full disk."""
     write_whole(folder / f"{file_stem(rules_path.stem)}{_DECISIONS}", decisions_text(rehearsal.decisions), MAKE_ROOM)
     if rehearsal.session is None:
@@ -117,7 +117,7 @@ def write_rehearsal(folder: Path, rehearsal: Rehearsal, rules: Rules, rules_path
         tables = read_session(rehearsal.session)
         image = read_first_frame(footage(tables))
         fired = list(_fired(rehearsal, tables, rules))
-        picture = draw_zones(image, rules, calibration_of(rules, rules_path), _path(tables), fired)
+        picture = draw_zones(image, rules, load_calibration(rules, rules_path), _path(tables), fired)
         write_figure(folder / "zones.png", picture, dpi=ZONES_DPI)
     except CropzoomError as error:
         return [f"no picture: {error}"]
@@ -133,9 +133,9 @@ def _path(tables: SessionTables, keypoints: Collection[str] = ()) -> Float64:
         return np.asarray(np.where(known, poses, 0.0).sum(axis=1) / known.sum(axis=1), np.float64)
 
 
-def _fired(rehearsal: Rehearsal, tables: SessionTables, rules: Rules) -> Iterator[Fired]:
+def _fired(rehearsal: ReplayReport, tables: SessionTables, rules: Rules) -> Iterator[Fired]:
     """Where the keypoints were that a rule is about."""
-    paths = {name: _path(tables, keypoints_of(rule.when, rules.zones)) for name, rule in rules.rules.items()}
+    paths = {name: _path(tables, named_keypoints(rule.when, rules.zones)) for name, rule in rules.rules.items()}
     for decision in rehearsal.decisions:
         if decision.verdict is Verdict.FIRED and decision.frame is not None:
             x, y = paths[decision.rule][decision.frame]

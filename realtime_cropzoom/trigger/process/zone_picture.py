@@ -20,9 +20,9 @@ from realtime_cropzoom.types import Float64, UInt8
 
 ZONES_DPI = 130
 """Of the picture: it is ten inches wide, a frame of 640 pixels twice its size."""
-_ROUND = 96
+_CIRCLE_CORNERS = 96
 """Corners that a circle is drawn with."""
-_STRAIGHT = 24
+_PARTS_PER_SIDE = 24
 """Parts that a side is drawn in: through a lens or a homography it is not straight."""
 
 
@@ -107,8 +107,8 @@ def _draw_fired(axes: Axes, fired: Sequence[Fired]) -> None:
 def _corners(zone: zones.Zone) -> Iterator[tuple[float, float]]:
     """Points along the outline, close enough that it may be bent."""
     if isinstance(zone, zones.Circle):
-        for k in range(_ROUND):
-            turn = 2 * math.pi * k / _ROUND
+        for k in range(_CIRCLE_CORNERS):
+            turn = 2 * math.pi * k / _CIRCLE_CORNERS
             yield zone.x + zone.radius * math.cos(turn), zone.y + zone.radius * math.sin(turn)
         return
     corners: Any
@@ -119,6 +119,6 @@ def _corners(zone: zones.Zone) -> Iterator[tuple[float, float]]:
         assert isinstance(zone, zones.Polygon)
         corners = zone.corners
     for (ax, ay), (bx, by) in zip(corners, (*corners[1:], corners[0]), strict=True):
-        for k in range(_STRAIGHT):
-            part = k / _STRAIGHT
+        for k in range(_PARTS_PER_SIDE):
+            part = k / _PARTS_PER_SIDE
             yield ax + part * (bx - ax), ay + part * (by - ay)

@@ -22,10 +22,10 @@ from realtime_cropzoom.trigger.rules.schema import (
     Strict,
     Window,
 )
-from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explained, located
+from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explain, locate
 from realtime_cropzoom.yaml_file import read_mapping
 
-_MOST_SHOWN = 20
+_MAX_LINES = 20
 """Lines of mistakes: each takes a look at the file, and nobody reads more of them."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -39,7 +39,7 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
-Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MOST_CORNERS)]
+Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MAX_CORNERS)]
 Span = tuple[float, float]
 OnSeconds = Annotated[float, Field(gt=0, le=604_800)]
 """A week at most: a limit beyond that limits nothing."""
@@ -52,12 +52,12 @@ def _spans(given: Any) -> Any:
 
 def _in_order(spans: tuple[Span, ...]) -> tuple[Span, ...]:
     for begin, end in spans:
-        if not 0 <= begin < end <= _LAST_MINUTE:
+        if not 0 <= begin < end <= _MAX_MINUTE:
             raise ValueError(f"[{begin:g}, {end:g}] is no span of minutes; expected [begin, end]")
     return spans
 
 
-_LAST_MINUTE = 1e6
+_MAX_MINUTE = 1e6
 """Two years."""
 
 Minutes = Annotated[
@@ -186,9 +186,9 @@ class Rules(Strict):
     def unknown_keypoints(self, names: Sequence[str]) -> list[str]:
         """Return a line for each keypoint that a rule names and the model has not."""
         return [
-            f"rules.{rule}: no keypoint {shorten(name)}; the model has {_with_the_likeliest(name, names)}"
+            f"rules.{rule}: no keypoint {shorten(name)}; the model has {_listed_with_advice(name, names)}"
             for rule, settings in self.rules.items()
-            for name in sorted(keypoints_of(settings.when, self.zones))
+            for name in sorted(named_keypoints(settings.when, self.zones))
             if name not in names
         ]
 
@@ -209,7 +209,7 @@ def load_rules(path: Path) -> Rules:
     try:
         return parse_rules(read_mapping(path))
     except RulesError as error:
-        lines = [located(path, place, text) for place, text in error.problems[:_MOST_SHOWN]]
+        lines = [locate(path, place, text) for place, text in error.problems[:_MAX_LINES]]
         if (more := len(error.problems) - len(lines)) > 0:
             lines.append(f"{path}: {more} more lines are wrong")
         raise ConfigError("\n".join(lines)) from None
@@ -224,7 +224,7 @@ def parse_rules(content: dict[str, Any]) -> Rules:
     except ValidationError as error:
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]  # its parts are wrong
         found = [e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))]  # a place
-        problems = [*(explained(e, content, _every_name()) for e in found), *_unknown_outputs(content)]
+        problems = [*(explain(e, content, _all_names()) for e in found), *_unknown_outputs(content)]
         raise RulesError(list(dict.fromkeys(problems))) from None
     if problems := list(_contradictions(rules)):
         raise RulesError(problems)
@@ -240,10 +240,10 @@ def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         fire = rule.get("fire") if isinstance(rule, dict) else None
         for output in [fire] if isinstance(fire, str) else fire if isinstance(fire, list) else []:
             if isinstance(output, str) and output not in outputs:
-                yield ("rules", name, "fire"), f"no output {_absent(output, [*map(str, outputs)])}"
+                yield ("rules", name, "fire"), f"no output {_not_found(output, [*map(str, outputs)])}"
 
 
-def _every_name() -> set[str]:
+def _all_names() -> set[str]:
     models: list[type[Strict]] = [Rules, Rule, ZoneShape, SessionLimits, *schema.KINDS.values()]
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
@@ -255,7 +255,7 @@ def walk(condition: ConditionModel, place: Place = ()) -> Iterator[tuple[Conditi
         yield from walk(part, (*place, *part_place))
 
 
-def keypoints_of(condition: ConditionModel, named_zones: Collection[str]) -> set[str]:
+def named_keypoints(condition: ConditionModel, named_zones: Collection[str]) -> set[str]:
     """Return the keypoints that a condition and all within it name."""
     return {name for part, _ in walk(condition) for name in part.keypoints(named_zones)}
 
@@ -273,18 +273,18 @@ def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
     for name, rule in rules.rules.items():
         for output in rule.fire:
             if output not in rules.outputs:
-                yield ("rules", name, "fire"), f"no output {_absent(output, rules.outputs)}"
+                yield ("rules", name, "fire"), f"no output {_not_found(output, rules.outputs)}"
         states = frozenset(rule.states or rules.states)
         for condition, place in walk(rule.when, ("rules", name, "when")):
-            for text in _wrong_in(condition, rules, states):
+            for text in _problems_of(condition, rules, states):
                 yield (*place, condition.kind), text
 
 
-def _wrong_in(condition: ConditionModel, rules: Rules, states: frozenset[str]) -> Iterator[str]:
+def _problems_of(condition: ConditionModel, rules: Rules, states: frozenset[str]) -> Iterator[str]:
     if isinstance(condition, schema.InZone):
         zone = rules.zones.get(condition.given)
         if zone is None:
-            yield f"no zone {_absent(condition.given, rules.zones)}"
+            yield f"no zone {_not_found(condition.given, rules.zones)}"
         elif (zone.in_cm and condition.margin_px) or (not zone.in_cm and condition.margin_cm):
             yield f"the zone is in {'cm' if zone.in_cm else 'px'}, so its margin must be, too"
     if isinstance(condition, schema.StateIs) and not condition.names() & states:
@@ -296,10 +296,10 @@ def _wrong_in(condition: ConditionModel, rules: Rules, states: frozenset[str]) -
         yield f"needs a calibration:; give the file, or use {condition.kind.replace('_cm', '_px')}"
 
 
-def _absent(name: str, names: Collection[str]) -> str:
-    return f"{shorten(name)}; there are {_with_the_likeliest(name, names)}"
+def _not_found(name: str, names: Collection[str]) -> str:
+    return f"{shorten(name)}; there are {_listed_with_advice(name, names)}"
 
 
-def _with_the_likeliest(name: str, names: Collection[str]) -> str:
+def _listed_with_advice(name: str, names: Collection[str]) -> str:
     likely = did_you_mean(name, names)
     return (", ".join(names) or "none") + (f".{likely}" if likely else "")

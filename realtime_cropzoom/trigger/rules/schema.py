@@ -15,14 +15,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-LONGEST_MS = 86_400_000.0
+MAX_DURATION_MS = 86_400_000.0
 """A day: nobody means a longer time in milliseconds."""
 MAX_OFFSET = 1e6
 """No frame has so many pixels, and no arena so many cm; sums and products of larger numbers lose their digits."""
 
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]
-Milliseconds = Annotated[float, Field(ge=0, le=LONGEST_MS)]
-Duration = Annotated[float, Field(ge=0.01, le=LONGEST_MS)]
+Milliseconds = Annotated[float, Field(ge=0, le=MAX_DURATION_MS)]
+Duration = Annotated[float, Field(ge=0.01, le=MAX_DURATION_MS)]
 """In ms; a shorter one would be none."""
 Window = Annotated[float, Field(ge=0.01, le=60_000)]
 """In ms: what is looked back at, and how old a pose may be."""
@@ -30,7 +30,7 @@ Coordinate = Annotated[float, Field(ge=-MAX_OFFSET, le=MAX_OFFSET)]
 Extent = Annotated[float, Field(ge=1e-3, le=MAX_OFFSET)]
 Margin = Annotated[float, Field(ge=0, le=10_000)]
 KeypointName = Annotated[str, Field(min_length=1, max_length=255)]
-Spot = KeypointName | tuple[Coordinate, Coordinate]
+Position = KeypointName | tuple[Coordinate, Coordinate]
 """A keypoint's name, or a fixed place [x, y]."""
 
 
@@ -42,7 +42,7 @@ def _distinct(names: tuple[Any, ...]) -> tuple[Any, ...]:
     return names
 
 
-def _listed(given: Any) -> Any:
+def _as_list(given: Any) -> Any:
     """One may stand without the brackets."""
     return [given] if isinstance(given, str) else given
 
@@ -235,7 +235,7 @@ class AccelerationCm(Acceleration):
     acceleration_cm_per_s2: KeypointName
 
 
-Ends = Annotated[tuple[Spot, Spot], AfterValidator(_distinct)]
+Ends = Annotated[tuple[Position, Position], AfterValidator(_distinct)]
 Chain = Annotated[tuple[KeypointName, ...], Field(min_length=2, max_length=100), AfterValidator(_distinct)]
 
 
@@ -293,7 +293,7 @@ class AngleBetween(Strict):
 
     from_: KeypointName = Field(alias="from")
     to: KeypointName
-    target: Spot
+    target: Position
     """A zone (its centre), a keypoint, or a place [x, y]."""
 
 
@@ -344,7 +344,7 @@ class StateIs(ConditionModel):
     """The state of the tracking."""
 
     kind = "state"
-    state: Annotated[tuple[StateName, ...], BeforeValidator(_listed), Field(min_length=1)]
+    state: Annotated[tuple[StateName, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
     def names(self) -> frozenset[str]:
         """Return the states that are meant."""
@@ -390,7 +390,7 @@ class NotThis(ConditionModel):
         yield (self.kind,), self.not_
 
 
-def kind_of(raw: Any) -> str | None:
+def find_kind(raw: Any) -> str | None:
     """Return the kind of a condition, given as a mapping or a model; None if it is not clear."""
     if isinstance(raw, dict):
         found = [key for key in raw if key in KINDS]
@@ -400,7 +400,7 @@ def kind_of(raw: Any) -> str | None:
 
 def _tag(raw: Any) -> str | None:
     """Return the kind as a tag that cannot be taken for a key of the file."""
-    kind = kind_of(raw)
+    kind = find_kind(raw)
     return None if kind is None else f"<{kind}>"
 
 

@@ -25,7 +25,7 @@ class RulesError(ConfigError):
         self.problems = problems
 
 
-def explained(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, str]:
+def explain(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, str]:
     """Return where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file.
 
     ``names`` are those of all settings, for one that is misspelt.
@@ -65,7 +65,7 @@ def _numbers_expected(place: list[str | int]) -> str:
     return next((text for shape, text in _NUMBERS.items() if place and str(place[-1]).startswith(f"{shape}_")), "")
 
 
-def located(path: Path, place: Place, text: str) -> str:
+def locate(path: Path, place: Place, text: str) -> str:
     """Return a line with the file, the line in it, the place, and what is wrong there."""
     try:
         node = compose_yaml(path)

@@ -14,9 +14,9 @@ from typing import Protocol
 Point = tuple[float, float]
 Side = tuple[Point, Point]
 
-MOST_CORNERS = 500
+MAX_CORNERS = 500
 """Every side is held against every other, and every pose against every side."""
-_LEAST_AREA = 1e-3
+_MIN_AREA = 1e-3
 
 
 class Zone(Protocol):
@@ -136,7 +136,7 @@ class Polygon:
         if crossing is not None:
             (a, b), (c, d) = crossing
             return f"crosses itself between {_text(a)}–{_text(b)} and {_text(c)}–{_text(d)}"
-        if self.area < _LEAST_AREA:
+        if self.area < _MIN_AREA:
             return "has no area: all its corners are on one line, or it goes back on itself"
         return None
 

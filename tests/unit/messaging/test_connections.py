@@ -25,7 +25,7 @@ from realtime_cropzoom.messaging.message import PoseMessage, StatusMessage
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import take_subscriptions_only
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
-from realtime_cropzoom.trigger.engine.events import Act, Action
+from realtime_cropzoom.trigger.engine.events import Action, ActionType
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.zmq_publish import ZmqPublish, ZmqPublishSettings
 
@@ -167,7 +167,7 @@ def test_an_output_that_publishes_cuts_off_too() -> None:
         flooding = threading.Thread(target=flood, args=(port, new_topics()))
         flooding.start()
         while flooding.is_alive():
-            output.perform(Job(Action("marks", Act.PULSE), now_ns()))
+            output.perform(Job(Action("marks", ActionType.PULSE), now_ns()))
             flooding.join(0.005)
 
 

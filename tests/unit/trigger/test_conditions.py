@@ -13,7 +13,7 @@ from support.pose_streams import Bench, fired_frames, one_rule, pose, received, 
 from realtime_cropzoom.calibration.calibration import from_rectangle, from_scale
 from realtime_cropzoom.trigger.engine.conditions import All, Condition, Not
 from realtime_cropzoom.trigger.engine.conditions import Any as AnyOf
-from realtime_cropzoom.trigger.engine.factory import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
 from realtime_cropzoom.trigger.engine.trajectory import turned_deg
 
@@ -248,7 +248,7 @@ def test_speed_and_prediction_come_from_the_filter(name: str) -> None:
         predict=True,
         output_delay_ms=45,
     )
-    bench = Bench(built, smoother=smoothing_of(built))
+    bench = Bench(built, smoother=build_smoother(built))
     xs = [400 - 3.0 * i for i in range(40)]
     bench.see_all(xs)
     (frame,) = fired_frames(bench.decisions)
@@ -261,9 +261,9 @@ class Said(Condition):
 
     def __init__(self, answer: bool | None) -> None:
         self.answer, self.asked = answer, 0
-        self.why = "nobody knows"
+        self.reason = "nobody knows"
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         self.asked += 1
         return self.answer
 
@@ -292,7 +292,7 @@ def test_all_any_and_not_are_kleenes(given_answers: list[bool | None]) -> None:
     for made, combine in ((All(parts), all), (AnyOf(parts), any)):
         assert made.value(look) is possible(combine)
         if made.value(look) is None:
-            assert made.why == "nobody knows"
+            assert made.reason == "nobody knows"
         opposite = Not(made).value(look)
         assert opposite is (None if possible(combine) is None else not possible(combine))
     assert len({part.asked for part in parts}) == 1, "who remembers must be asked every time"

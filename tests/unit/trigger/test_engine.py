@@ -32,7 +32,7 @@ from support.pose_streams import (
 from realtime_cropzoom.messaging.message import decode, encode
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
-    Act,
+    ActionType,
     Command,
     Decision,
     Event,
@@ -42,7 +42,7 @@ from realtime_cropzoom.trigger.engine.events import (
     Tick,
     Verdict,
 )
-from realtime_cropzoom.trigger.engine.factory import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.trigger.process.message_events import event_from_message
 
@@ -64,7 +64,10 @@ def test_a_pulse_says_all_that_it_rests_on() -> None:
     (decision,) = bench.see_all([OUT, IN])
     assert decision.rule == "r"
     assert decision.reason == "snout entered left_half (300.0, 100.0)"
-    assert [(a.output, a.act, a.ms) for a in decision.actions] == [("laser", Act.PULSE, 10), ("marks", Act.PULSE, 10)]
+    assert [(a.output, a.act, a.ms) for a in decision.actions] == [
+        ("laser", ActionType.PULSE, 10),
+        ("marks", ActionType.PULSE, 10),
+    ]
     assert (decision.run, decision.camera, decision.seq, decision.frame) == ("run", "cam0", 1, 1)
     assert decision.captured_ns == START_NS + 10 * MS
     assert decision.now_ns == START_NS + 15 * MS
@@ -623,7 +626,7 @@ def test_no_message_that_decodes_stops_the_engine() -> None:
     chance = random.Random(7)
     engines = [Engine(many(), 1)]
     filtered = many(filter="kalman", predict=True)
-    engines.append(Engine(filtered, 1, smoother=smoothing_of(filtered)))
+    engines.append(Engine(filtered, 1, smoother=build_smoother(filtered)))
     numbers = [0.0, 1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, None, 300.0, 310.0, 400.0, 0.9, 1.0]
     whole = [0, 1, -1, 2**31, 2**63 - 1, 2**64 - 1, -(2**63)]
     now_ns, decided = START_NS, 0

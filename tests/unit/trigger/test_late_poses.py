@@ -19,9 +19,9 @@ from support.serial_boards import wait_for
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
-    Act,
     Action,
     ActionResult,
+    ActionType,
     Command,
     Decision,
     Event,
@@ -128,7 +128,10 @@ def test_a_hold_that_was_not_given_is_released_and_given_with_the_next_pose() ->
     (fired,) = bench.see(100.0)
     refused, released = bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "late: too old"))
     assert refused.reason == f"late: too old: decision {fired.number}, laser"
-    assert (released.verdict, [(a.output, a.act) for a in released.actions]) == ("released", [("laser", Act.OFF)])
+    assert (released.verdict, [(a.output, a.act) for a in released.actions]) == (
+        "released",
+        [("laser", ActionType.OFF)],
+    )
     assert verdicts(bench.see(100.0)) == ["resumed"]
     assert verdicts(bench.take(Withheld(START_NS + 20 * MS, -1, "laser", "the rule loop was silent"))) == ["released"]
     assert verdicts(bench.see(100.0)) == ["resumed"]
@@ -144,11 +147,11 @@ def test_a_pulse_that_was_not_given_is_said() -> None:
 class Clocked(Output):
     """Writes at ``now``, which ``takes_ns`` moves on before the write is done."""
 
-    def __init__(self, *, levels: bool, times_pulses: bool = True) -> None:
+    def __init__(self, *, levels: bool, supports_pulse: bool = True) -> None:
         super().__init__()
-        self.levels, self.times_pulses = levels, times_pulses
+        self.levels, self.supports_pulse = levels, supports_pulse
         self.now, self.takes_ns = START_NS, 0
-        self.acts: list[Act] = []
+        self.acts: list[ActionType] = []
 
     def open(self) -> None:
         pass
@@ -167,7 +170,7 @@ class Clocked(Output):
 @pytest.fixture(params=["level", "timed by the thread", "message"])
 def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThread, list[ActionResult]]]:
     done: list[ActionResult] = []
-    output = Clocked(levels=request.param != "message", times_pulses=request.param != "timed by the thread")
+    output = Clocked(levels=request.param != "message", supports_pulse=request.param != "timed by the thread")
     thread = OutputThread("laser", output, done.append, now=lambda: output.now)
     thread.start()
     thread.wait_open()
@@ -175,13 +178,13 @@ def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThr
     assert thread.close()
 
 
-def order(act: Act, fresh_ms: float | None = 50.0, rule: str = "a") -> Job:
+def order(act: ActionType, fresh_ms: float | None = 50.0, rule: str = "a") -> Job:
     fresh_until_ns = None if fresh_ms is None else START_NS + round(fresh_ms * MS)
     return Job(Action("laser", act, 1000.0), START_NS, 3, 4, rule=rule, fresh_until_ns=fresh_until_ns)
 
 
-@pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
-def test_an_output_does_not_write_on_a_pose_that_became_too_old(clocked: Any, act: Act) -> None:
+@pytest.mark.parametrize("act", [ActionType.PULSE, ActionType.ON])
+def test_an_output_does_not_write_on_a_pose_that_became_too_old(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.now += 51 * MS
     thread.submit(order(act))
@@ -190,8 +193,8 @@ def test_an_output_does_not_write_on_a_pose_that_became_too_old(clocked: Any, ac
     assert output.acts == []
 
 
-@pytest.mark.parametrize("act", [Act.OFF, Act.SAFE])
-def test_what_makes_safe_is_never_too_late(clocked: Any, act: Act) -> None:
+@pytest.mark.parametrize("act", [ActionType.OFF, ActionType.SAFE])
+def test_what_makes_safe_is_never_too_late(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.now += 60_000 * MS
     thread.submit(order(act))
@@ -199,8 +202,8 @@ def test_what_makes_safe_is_never_too_late(clocked: Any, act: Act) -> None:
     assert (done[0].error, output.acts) == (None, [act])
 
 
-@pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
-def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: Act) -> None:
+@pytest.mark.parametrize("act", [ActionType.PULSE, ActionType.ON])
+def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.now += 51 * MS
     thread.submit(order(act, None))
@@ -208,35 +211,35 @@ def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: Ac
     assert done[0].error is None
 
 
-@pytest.mark.parametrize("act", [Act.PULSE, Act.ON])
-def test_what_was_held_up_while_it_wrote_is_ended_at_once(clocked: Any, act: Act) -> None:
+@pytest.mark.parametrize("act", [ActionType.PULSE, ActionType.ON])
+def test_what_was_held_up_while_it_wrote_is_ended_at_once(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.takes_ns = 400 * MS
     thread.submit(order(act))
     wait_for(lambda: len(done) == 2)
     assert (done[0].error, done[0].outcome) == ("written late: its pose was too old for 350 ms", Outcome.LATE)
-    assert (done[1].action.act, output.acts[-1]) == (Act.SAFE, Act.SAFE)
+    assert (done[1].action.act, output.acts[-1]) == (ActionType.SAFE, ActionType.SAFE)
 
 
 def test_but_not_what_another_rule_holds_on(clocked: Any) -> None:
     output, thread, done = clocked
-    thread.submit(order(Act.ON, None, rule="b"))
+    thread.submit(order(ActionType.ON, None, rule="b"))
     wait_for(lambda: done)
     output.takes_ns = 80 * MS
-    thread.submit(order(Act.ON))
+    thread.submit(order(ActionType.ON))
     wait_for(lambda: len(done) == 2)
     assert done[1].outcome is Outcome.LATE
-    assert output.acts == [Act.ON, Act.ON]
+    assert output.acts == [ActionType.ON, ActionType.ON]
 
 
 def test_a_loop_that_hangs_does_not_keep_any_kind_of_output_on(clocked: Any) -> None:
     output, thread, done = clocked
     thread._loop_seen_ns = lambda: START_NS
-    thread.submit(order(Act.ON))
+    thread.submit(order(ActionType.ON))
     wait_for(lambda: done)
     output.now += 1001 * MS
     wait_for(lambda: len(done) == 2)
-    assert (done[1].action.act, done[1].outcome, output.acts[-1]) == (Act.SAFE, Outcome.SILENT, Act.SAFE)
+    assert (done[1].action.act, done[1].outcome, output.acts[-1]) == (ActionType.SAFE, Outcome.SILENT, ActionType.SAFE)
 
 
 LINE = """
@@ -312,4 +315,4 @@ def test_an_on_says_how_long_the_limits_let_it_last() -> None:
     assert action.max_on_ms == pytest.approx(5000 - 1010)
     job = Job(action, 0)
     assert job.fields()["max_on_ms"] == action.max_on_ms
-    assert "max_on_ms" not in Job(Action("laser", Act.PULSE, 10.0), 0).fields()
+    assert "max_on_ms" not in Job(Action("laser", ActionType.PULSE, 10.0), 0).fields()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_cropzoom.trigger.engine.events import Act, Action, Outcome
+from realtime_cropzoom.trigger.engine.events import Action, ActionType, Outcome
 from realtime_cropzoom.trigger.outputs.base import Job, WriteResult
 from realtime_cropzoom.trigger.outputs.output_state import (
     MAX_QUEUED,
@@ -27,8 +27,8 @@ from realtime_cropzoom.trigger.outputs.output_state import (
 MS = 1_000_000
 START_NS = 1_000_000_000
 SILENT_NS = 1000 * MS
-TIMED_HERE = OutputTiming(levels=True, times_pulses=False, late_after_ns=60_000 * MS, silent_after_ns=SILENT_NS)
-TIMED_THERE = replace(TIMED_HERE, times_pulses=True)
+TIMED_HERE = OutputTiming(levels=True, supports_pulse=False, late_after_ns=60_000 * MS, silent_after_ns=SILENT_NS)
+TIMED_THERE = replace(TIMED_HERE, supports_pulse=True)
 MESSAGES = replace(TIMED_THERE, levels=False)
 
 
@@ -67,11 +67,11 @@ class Bench:
         self.state = OutputState("laser", self.timing)
         self.seen_ns = self.now_ns
 
-    def submit(self, act: Act, ms: float = 0.0, rule: str = "a", *, fresh_ms: float | None = None) -> Job:
+    def submit(self, act: ActionType, ms: float = 0.0, rule: str = "a", *, fresh_ms: float | None = None) -> Job:
         fresh_until_ns = None if fresh_ms is None else self.now_ns + round(fresh_ms * MS)
         self.submitted += 1
         job = Job(Action("laser", act, ms), self.now_ns, self.submitted, 1, rule=rule, fresh_until_ns=fresh_until_ns)
-        if act is Act.SAFE:
+        if act is ActionType.SAFE:
             self.safe_at = self.submitted
         self.reports += self.state.submit(job)
         return job
@@ -114,7 +114,7 @@ class Bench:
 
     def write(self, write: Write) -> WriteResult:
         act = write.request.act
-        if act in (Act.PULSE, Act.ON):
+        if act in (ActionType.PULSE, ActionType.ON):
             self.check_safety(write)
             if self.late:
                 self.late = False
@@ -122,8 +122,11 @@ class Bench:
         self.now_ns += round(self.delayed_ms * MS)
         self.delayed_ms = 0.0
         self.requests.append(write.request)
-        if self.works or act in (Act.PULSE, Act.ON):  # the worst case: on although it failed, not off because it failed
-            self.on = act in (Act.PULSE, Act.ON)
+        if self.works or act in (
+            ActionType.PULSE,
+            ActionType.ON,
+        ):  # the worst case: on although it failed, not off because it failed
+            self.on = act in (ActionType.PULSE, ActionType.ON)
         return WriteResult(self.now_ns, None, None if self.works else "broken")
 
     def check_safety(self, write: Write) -> None:
@@ -134,14 +137,14 @@ class Bench:
     def note(self, write: Write, reports: list[Report]) -> None:
         job = write.reported
         outcome = reports[0].result.outcome if reports else None
-        if write.request.act is Act.SAFE:
+        if write.request.act is ActionType.SAFE:
             self.reasons.clear()
-        elif write.request.act is Act.OFF:
+        elif write.request.act is ActionType.OFF:
             self.drop_holder(job.rule)
         elif outcome is Outcome.LATE:
             if reports[0].result.written_ns is not None:
                 self.drop_holder(job.rule)
-        elif job.act is Act.ON:
+        elif job.act is ActionType.ON:
             self.drop_holder(job.rule)
             self.reasons.append(Reason(job.rule))
         else:
@@ -156,7 +159,7 @@ class Bench:
         return any(reason.until_ns is None or reason.until_ns > self.now_ns for reason in self.reasons)
 
     @property
-    def acts(self) -> list[Act]:
+    def acts(self) -> list[ActionType]:
         return [request.act for request in self.requests]
 
 
@@ -165,12 +168,12 @@ def idle(bench: Bench) -> None:
 
 
 def holding(bench: Bench) -> None:
-    bench.submit(Act.ON)
+    bench.submit(ActionType.ON)
     bench.run()
 
 
 def pulsing(bench: Bench) -> None:
-    bench.submit(Act.PULSE, 200, "p")
+    bench.submit(ActionType.PULSE, 200, "p")
     bench.run()
 
 
@@ -182,7 +185,7 @@ def pulsing_and_held(bench: Bench) -> None:
 def safing(bench: Bench) -> None:
     """A SAFE could not be written."""
     bench.works = False
-    bench.submit(Act.SAFE)
+    bench.submit(ActionType.SAFE)
     bench.run()
     bench.works = True
 
@@ -195,28 +198,28 @@ def closed(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("before", "event", "acts", "after"),
     [
-        (idle, lambda b: b.submit(Act.ON), [Act.ON], Phase.HOLDING),
-        (idle, lambda b: b.submit(Act.PULSE, 5), [Act.ON], Phase.PULSING),
-        (idle, lambda b: b.submit(Act.OFF), [Act.OFF], Phase.IDLE),
-        (idle, lambda b: b.finish(), [Act.SAFE], Phase.CLOSED),
-        (holding, lambda b: b.submit(Act.OFF), [Act.OFF], Phase.IDLE),
-        (holding, lambda b: b.submit(Act.OFF, rule="b"), [], Phase.HOLDING),
-        (holding, lambda b: b.submit(Act.PULSE, 5), [Act.ON], Phase.PULSING),
-        (holding, lambda b: b.submit(Act.SAFE), [Act.SAFE], Phase.IDLE),
-        (holding, lambda b: b.finish(), [Act.SAFE], Phase.CLOSED),
-        (pulsing, lambda b: b.submit(Act.OFF), [], Phase.PULSING),
-        (pulsing, lambda b: b.submit(Act.ON), [Act.ON], Phase.PULSING),
-        (pulsing, lambda b: b.let_pass(210), [Act.OFF], Phase.IDLE),
-        (pulsing, lambda b: b.submit(Act.SAFE), [Act.SAFE], Phase.IDLE),
+        (idle, lambda b: b.submit(ActionType.ON), [ActionType.ON], Phase.HOLDING),
+        (idle, lambda b: b.submit(ActionType.PULSE, 5), [ActionType.ON], Phase.PULSING),
+        (idle, lambda b: b.submit(ActionType.OFF), [ActionType.OFF], Phase.IDLE),
+        (idle, lambda b: b.finish(), [ActionType.SAFE], Phase.CLOSED),
+        (holding, lambda b: b.submit(ActionType.OFF), [ActionType.OFF], Phase.IDLE),
+        (holding, lambda b: b.submit(ActionType.OFF, rule="b"), [], Phase.HOLDING),
+        (holding, lambda b: b.submit(ActionType.PULSE, 5), [ActionType.ON], Phase.PULSING),
+        (holding, lambda b: b.submit(ActionType.SAFE), [ActionType.SAFE], Phase.IDLE),
+        (holding, lambda b: b.finish(), [ActionType.SAFE], Phase.CLOSED),
+        (pulsing, lambda b: b.submit(ActionType.OFF), [], Phase.PULSING),
+        (pulsing, lambda b: b.submit(ActionType.ON), [ActionType.ON], Phase.PULSING),
+        (pulsing, lambda b: b.let_pass(210), [ActionType.OFF], Phase.IDLE),
+        (pulsing, lambda b: b.submit(ActionType.SAFE), [ActionType.SAFE], Phase.IDLE),
         (pulsing_and_held, lambda b: b.let_pass(210), [], Phase.HOLDING),
-        (safing, lambda b: b.let_pass(110), [Act.SAFE], Phase.IDLE),
-        (safing, lambda b: b.submit(Act.SAFE), [Act.SAFE], Phase.IDLE),
-        (closed, lambda b: b.submit(Act.ON), [], Phase.CLOSED),
-        (closed, lambda b: b.submit(Act.PULSE, 5), [], Phase.CLOSED),
+        (safing, lambda b: b.let_pass(110), [ActionType.SAFE], Phase.IDLE),
+        (safing, lambda b: b.submit(ActionType.SAFE), [ActionType.SAFE], Phase.IDLE),
+        (closed, lambda b: b.submit(ActionType.ON), [], Phase.CLOSED),
+        (closed, lambda b: b.submit(ActionType.PULSE, 5), [], Phase.CLOSED),
     ],
 )
 def test_each_transition_of_the_table(
-    before: Callable[[Bench], None], event: Callable[[Bench], object], acts: list[Act], after: Phase
+    before: Callable[[Bench], None], event: Callable[[Bench], object], acts: list[ActionType], after: Phase
 ) -> None:
     bench = Bench()
     before(bench)
@@ -230,7 +233,7 @@ def test_each_transition_of_the_table(
 def test_a_safe_is_the_phase_from_the_moment_it_is_submitted() -> None:
     bench = Bench()
     holding(bench)
-    bench.submit(Act.SAFE)
+    bench.submit(ActionType.SAFE)
     assert (bench.state.phase, bench.state.preempted) == (Phase.SAFING, True)
     bench.run()
     assert (bench.state.phase, bench.state.preempted) == (Phase.IDLE, False)
@@ -241,19 +244,19 @@ def test_a_hold_ends_when_the_rule_loop_is_silent() -> None:
     holding(bench)
     bench.alive = False
     bench.let_pass(1000)
-    assert bench.acts == [Act.ON]
+    assert bench.acts == [ActionType.ON]
     bench.let_pass(20)
-    assert bench.acts == [Act.ON, Act.SAFE]
+    assert bench.acts == [ActionType.ON, ActionType.SAFE]
     assert bench.reports[-1].result.outcome is Outcome.SILENT
     assert bench.state.phase is Phase.IDLE
 
 
 def test_the_sync_line_outlives_a_silent_rule_loop() -> None:
     bench = Bench()
-    bench.reports += bench.state.submit(Job(Action("laser", Act.ON), bench.now_ns, rule="sync"))
+    bench.reports += bench.state.submit(Job(Action("laser", ActionType.ON), bench.now_ns, rule="sync"))
     bench.alive = False
     bench.let_pass(5000)
-    assert bench.acts == [Act.ON]
+    assert bench.acts == [ActionType.ON]
 
 
 def test_heartbeats_are_sent_while_a_rule_holds() -> None:
@@ -263,19 +266,19 @@ def test_heartbeats_are_sent_while_a_rule_holds() -> None:
     holding(bench)
     bench.let_pass(500)
     assert bench.beats == 5
-    bench.submit(Act.OFF)
+    bench.submit(ActionType.OFF)
     bench.let_pass(500)
     assert bench.beats == 5
 
 
 def test_a_pulse_that_is_found_late_does_not_keep_the_pulse_before_it_on() -> None:
     bench = Bench()
-    bench.submit(Act.PULSE, 30)
+    bench.submit(ActionType.PULSE, 30)
     bench.run()
     bench.late = True
-    bench.submit(Act.PULSE, 1000)
+    bench.submit(ActionType.PULSE, 1000)
     bench.let_pass(40)
-    assert bench.acts == [Act.ON, Act.OFF]
+    assert bench.acts == [ActionType.ON, ActionType.OFF]
     assert not bench.on
 
 
@@ -283,10 +286,10 @@ def test_an_on_that_is_found_late_leaves_the_hold_of_its_rule_as_it_was() -> Non
     bench = Bench()
     holding(bench)
     bench.late = True
-    bench.submit(Act.ON)
+    bench.submit(ActionType.ON)
     bench.run()
     assert (bench.on, bench.state.phase) == (True, Phase.HOLDING)
-    bench.submit(Act.OFF)
+    bench.submit(ActionType.OFF)
     bench.run()
     assert (bench.on, bench.state.phase) == (False, Phase.IDLE)
 
@@ -295,22 +298,22 @@ def test_a_short_pulse_ends_in_time_although_an_off_before_it_failed() -> None:
     bench = Bench()
     holding(bench)
     bench.works = False
-    bench.submit(Act.OFF)
+    bench.submit(ActionType.OFF)
     bench.run()
     bench.works = True
-    bench.submit(Act.PULSE, 10)
+    bench.submit(ActionType.PULSE, 10)
     bench.let_pass(10)
     assert not bench.on
 
 
 def test_what_was_written_late_is_ended_at_once_unless_a_rule_holds_the_output() -> None:
-    for held, acts in [(False, [Act.ON, Act.SAFE]), (True, [Act.ON, Act.ON])]:
+    for held, acts in [(False, [ActionType.ON, ActionType.SAFE]), (True, [ActionType.ON, ActionType.ON])]:
         bench = Bench()
         if held:
-            bench.submit(Act.ON, rule="b")
+            bench.submit(ActionType.ON, rule="b")
             bench.run()
         bench.delayed_ms = 80
-        bench.submit(Act.ON, fresh_ms=50)
+        bench.submit(ActionType.ON, fresh_ms=50)
         bench.run()
         assert bench.acts == acts
         late = next(report.result for report in bench.reports if report.result.outcome is Outcome.LATE)
@@ -320,11 +323,11 @@ def test_what_was_written_late_is_ended_at_once_unless_a_rule_holds_the_output()
 def test_a_full_queue_drops_the_newest_job_but_takes_a_safe() -> None:
     bench = Bench()
     for _ in range(MAX_QUEUED + 1):
-        bench.submit(Act.ON)
+        bench.submit(ActionType.ON)
     assert [report.job.number for report in bench.reports] == [MAX_QUEUED + 1]
-    bench.submit(Act.SAFE)
+    bench.submit(ActionType.SAFE)
     bench.run()
-    assert bench.acts == [Act.SAFE]
+    assert bench.acts == [ActionType.SAFE]
 
 
 OPERATIONS = ["on", "on", "off", "off", "pulse", "pulse", "safe", "step", "step", "run", "wait", "wait"]
@@ -337,13 +340,15 @@ def play(bench: Bench, chance: random.Random, operations: list[str], count: int)
         operation = chance.choice(operations)
         rule = chance.choice("abc")
         if operation == "on":
-            bench.submit(Act.ON, rule=rule, fresh_ms=chance.choice([None, 20.0, 200.0]))
+            bench.submit(ActionType.ON, rule=rule, fresh_ms=chance.choice([None, 20.0, 200.0]))
         elif operation == "off":
-            bench.submit(Act.OFF, rule=rule)
+            bench.submit(ActionType.OFF, rule=rule)
         elif operation == "pulse":
-            bench.submit(Act.PULSE, chance.choice([1, 5, 50, 400]), rule, fresh_ms=chance.choice([None, 20.0, 200.0]))
+            bench.submit(
+                ActionType.PULSE, chance.choice([1, 5, 50, 400]), rule, fresh_ms=chance.choice([None, 20.0, 200.0])
+            )
         elif operation == "safe":
-            bench.submit(Act.SAFE)
+            bench.submit(ActionType.SAFE)
         elif operation == "step":
             bench.step()
         elif operation == "run":
@@ -395,11 +400,11 @@ def test_safety_whatever_fails(chance: random.Random, count: int, timing: Output
     if timing is TIMED_HERE:
         assert not bench.on, "on although the rule loop is silent"
     bench.finish()
-    bench.submit(Act.ON)
-    bench.submit(Act.PULSE, 5)
+    bench.submit(ActionType.ON)
+    bench.submit(ActionType.PULSE, 5)
     bench.let_pass(500)
     assert bench.state.phase is Phase.CLOSED
-    assert bench.acts[-1] is Act.SAFE
+    assert bench.acts[-1] is ActionType.SAFE
     assert not bench.on
     assert not bench.step()
 
@@ -412,7 +417,7 @@ def test_each_job_is_reported_once(chance: random.Random, count: int) -> None:
     bench.works = True
     bench.finish()
     bench.let_pass(500)
-    acts = {Act.PULSE, Act.ON}
+    acts = {ActionType.PULSE, ActionType.ON}
     reported = [report.job.number for report in bench.reports if report.job.act in acts]
     assert len(reported) == len(set(reported))
     assert sum(report.job.number > 0 and report.job.act in acts for report in bench.reports) == len(reported)

@@ -21,10 +21,10 @@ from support.serial_boards import LONG_S, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult, Decision, Verdict
+from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType, Decision, Verdict
 from realtime_cropzoom.trigger.outputs.base import Job, Output, WriteResult
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
-from realtime_cropzoom.trigger.outputs.output_log import COLUMNS, DoneLog
+from realtime_cropzoom.trigger.outputs.output_log import COLUMNS, OutputLog
 from realtime_cropzoom.trigger.outputs.runner import OutputThread
 
 
@@ -43,7 +43,7 @@ class Rig:
         self.outputs = Outputs(settings, self.done.append, dry_run=dry_run)
         self.outputs.open()
 
-    def do(self, output: str, act: Act, ms: float = 0.0, *, number: int = 7) -> None:
+    def do(self, output: str, act: ActionType, ms: float = 0.0, *, number: int = 7) -> None:
         self.outputs.submit(decision(Action(output, act, ms), number=number))
 
     def wait(self, count: int = 1, output: str | None = None) -> ActionResult:
@@ -130,7 +130,7 @@ def test_zmq_publish_sends_topic_and_json(rig, context, tmp_path):
         subscriber.subscribe(b"trigger/")
         while not subscriber.poll(20):  # until it is subscribed, nothing arrives
             sent += 1
-            outputs.do("marks", Act.PULSE, 10, number=sent)
+            outputs.do("marks", ActionType.PULSE, 10, number=sent)
         topic, body = subscriber.recv_multipart()
     message = json.loads(body)
     assert topic == b"trigger/marks"
@@ -151,11 +151,11 @@ def test_an_endpoint_in_use_is_said_at_the_beginning(rig, tmp_path):
 def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, context, tmp_path):
     endpoint = f"ipc://{tmp_path}/store"
     outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 150})
-    outputs.do("store", Act.PULSE, 10)
+    outputs.do("store", ActionType.PULSE, 10)
     alone = outputs.wait(1)
     assert (alone.written_ns, alone.error) == (None, f"nobody is there at {endpoint}")
 
-    def asked(act: Act) -> dict[str, Any]:
+    def asked(act: ActionType) -> dict[str, Any]:
         """What the server gets once it is connected."""
         while not server.poll(20):
             outputs.do("store", act)
@@ -163,10 +163,10 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, contex
 
     with context.socket(zmq.REP) as server:
         server.bind(endpoint)
-        assert asked(Act.PULSE)["frame"] == 42  # the server takes it and says nothing
+        assert asked(ActionType.PULSE)["frame"] == 42  # the server takes it and says nothing
         wait_for(lambda: any("did not reply within 150 ms" in (done.error or "") for done in outputs.done))
         server.send(b"much too late")
-        wait_for(lambda: (server.send(str(asked(Act.ON)).encode()), outputs.done[-1].acknowledged_ns)[1])
+        wait_for(lambda: (server.send(str(asked(ActionType.ON)).encode()), outputs.done[-1].acknowledged_ns)[1])
     answered = next(done for done in outputs.done if done.acknowledged_ns)
     assert answered.error is None
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
@@ -177,10 +177,10 @@ def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig, context, tmp_
     with context.socket(zmq.REP) as server:
         server.bind(endpoint)
         outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 1000})
-        outputs.do("store", Act.ON, number=0)
+        outputs.do("store", ActionType.ON, number=0)
         assert server.poll(LONG_S * 1000)
         server.recv()
-        outputs.do("store", Act.SAFE, number=1)
+        outputs.do("store", ActionType.SAFE, number=1)
         assert outputs.wait(1).acknowledged_ns is None  # given up for what is urgent
         server.send(b"late")
         assert json.loads(server.recv())["act"] == "safe"
@@ -235,10 +235,10 @@ def plugin(tmp_path: Path) -> Iterator[Callable[..., tuple[str, subprocess.Popen
 def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
     endpoint, process = plugin(words)
     outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
-    outputs.do("ephys", Act.PULSE, 20)
+    outputs.do("ephys", ActionType.PULSE, 20)
     on, off = outputs.wait(1), outputs.wait(2)
     assert [process.stdout.readline() for _ in range(3)] == ["3 0\n", "3 1\n", "3 0\n"]
-    assert (on.action.act, off.action.act, on.number, off.number) == (Act.PULSE, Act.OFF, 7, 7)
+    assert (on.action.act, off.action.act, on.number, off.number) == (ActionType.PULSE, ActionType.OFF, 7, 7)
     assert on.error is off.error is None
     assert off.written_ns - on.written_ns >= 20_000_000
     assert on.acknowledged_ns >= on.written_ns
@@ -247,7 +247,7 @@ def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
 def test_open_ephys_that_does_something_else_is_said(rig, plugin):
     endpoint, _ = plugin("Other Words")
     outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
-    outputs.do("ephys", Act.ON)
+    outputs.do("ephys", ActionType.ON)
     assert "Open Ephys replied 'TTLHandled: Other=1 Words=0'" in outputs.wait(1).error
 
 
@@ -265,11 +265,11 @@ def test_open_ephys_that_is_not_there_is_said_at_the_beginning(rig, tmp_path):
 def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig, plugin):
     endpoint, process = plugin()
     outputs = rig(ephys={"open_ephys": endpoint, "acknowledge_ms": 50})
-    outputs.do("ephys", Act.ON)
+    outputs.do("ephys", ActionType.ON)
     outputs.wait(1)
     process.kill()
     process.wait()
-    outputs.do("ephys", Act.OFF)
+    outputs.do("ephys", ActionType.OFF)
     assert outputs.wait(2).error is not None
     _, again = plugin()
     assert again.stdout.readline() == "1 0\n"
@@ -303,13 +303,13 @@ def lsl_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_lsl_markers_carry_the_time_of_their_frame(lsl_on_this_machine):
     script = """
 import subprocess, sys
-from realtime_cropzoom.trigger.engine.events import Act, Action, Decision, Verdict
+from realtime_cropzoom.trigger.engine.events import ActionType, Action, Decision, Verdict
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 outputs = Outputs({"lsl": parse_output("lsl", {"lsl": "cropzoom_test"})}, lambda done: None)
 outputs.open()
 inlet = subprocess.Popen([sys.executable, "-c", sys.argv[1], "cropzoom_test"], stdout=subprocess.PIPE, text=True)
 assert inlet.stdout.readline() == "open\\n"
-action = Action("lsl", Act.PULSE, 10)
+action = Action("lsl", ActionType.PULSE, 10)
 captured_ns = 123_456_789_000_000_500
 decision = Decision(7, Verdict.TEST, "corner", "in it", (action,), 0, frame=42, captured_ns=captured_ns)
 outputs.submit(decision, offset_ns=500)
@@ -374,7 +374,7 @@ def test_osc_arrives_at_a_real_server(rig):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         outputs = rig(osc={"osc": f"127.0.0.1:{server.server_address[1]}"})
-        outputs.do("osc", Act.PULSE, 12.5)
+        outputs.do("osc", ActionType.PULSE, 12.5)
         assert outputs.wait().error is None
         wait_for(lambda: got)
         server.shutdown()
@@ -419,7 +419,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_a_function_is_called_in_a_thread_of_its_own(rig, lab):
     outputs = rig(mine={"python": "my_lab:fire"})
-    outputs.do("mine", Act.PULSE, 10)
+    outputs.do("mine", ActionType.PULSE, 10)
     done = outputs.wait()
     assert lab.jobs == [("pulse", 10, "corner", 42, "cropzoom-output-mine")]
     assert done.written_ns <= done.acknowledged_ns
@@ -428,7 +428,7 @@ def test_a_function_is_called_in_a_thread_of_its_own(rig, lab):
 def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig, lab):
     outputs = rig(mine={"python": "my_lab:Valve", "levels": True})
     assert lab.Valve.opened == 1
-    outputs.do("mine", Act.PULSE, 5)
+    outputs.do("mine", ActionType.PULSE, 5)
     outputs.wait(2)
     assert lab.jobs == ["on", "off"]
     assert outputs.outputs.close() == []
@@ -438,7 +438,7 @@ def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig, lab):
 def test_what_a_function_raises_is_logged_and_counted(rig, lab, caplog):
     outputs = rig(mine={"python": "my_lab:wrong"})
     for _ in range(3):
-        outputs.do("mine", Act.PULSE, 10)
+        outputs.do("mine", ActionType.PULSE, 10)
     assert outputs.wait(3).error == "my_lab:wrong raised ValueError: no such valve"
     assert outputs.outputs.errors == {"mine": 3}
     assert caplog.text.count("no such valve") == 1
@@ -456,11 +456,11 @@ def test_what_cannot_be_called_is_said_at_the_beginning(rig, lab, target, why):
 @pytest.mark.slow
 def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
     outputs = rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:fire"})
-    outputs.do("slow", Act.PULSE, 1, number=0)
+    outputs.do("slow", ActionType.PULSE, 1, number=0)
     wait_for(lambda: lab.jobs == [("slow", 0)])
     for number in range(1, 301):
-        outputs.do("slow", Act.PULSE, 1, number=number)
-        outputs.do("quick", Act.PULSE, 1, number=number)
+        outputs.do("slow", ActionType.PULSE, 1, number=number)
+        outputs.do("quick", ActionType.PULSE, 1, number=number)
         outputs.wait(number, "quick")
     assert len([job for job in lab.jobs if job[0] == "pulse"]) == 300
     dropped = [done for done in outputs.done if done.action.output == "slow"]
@@ -471,11 +471,11 @@ def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
 
 def test_safe_overtakes_the_queue(rig, lab):
     outputs = rig(slow={"python": "my_lab:slow"})
-    outputs.do("slow", Act.PULSE, number=0)
+    outputs.do("slow", ActionType.PULSE, number=0)
     wait_for(lambda: lab.jobs)
     for number in (1, 2):
-        outputs.do("slow", Act.PULSE, number=number)
-    outputs.do("slow", Act.SAFE, number=3)
+        outputs.do("slow", ActionType.PULSE, number=number)
+    outputs.do("slow", ActionType.SAFE, number=3)
     lab.go_on.set()
     outputs.wait(4)
     assert lab.jobs == [("slow", 0), ("slow", 3)]
@@ -486,9 +486,9 @@ def test_safe_overtakes_the_queue(rig, lab):
 
 def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
     outputs = rig(slow={"python": "my_lab:slow", "late_after_ms": 20})
-    outputs.do("slow", Act.PULSE, number=0)
+    outputs.do("slow", ActionType.PULSE, number=0)
     wait_for(lambda: lab.jobs)
-    for number, act in enumerate((Act.PULSE, Act.ON, Act.OFF), start=1):
+    for number, act in enumerate((ActionType.PULSE, ActionType.ON, ActionType.OFF), start=1):
         outputs.do("slow", act, number=number)
     time.sleep(0.03)
     lab.go_on.set()
@@ -500,7 +500,7 @@ def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
 @pytest.mark.slow
 def test_an_output_that_hangs_is_left_behind_in_time(lab, caplog):
     outputs = Rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:Valve"})
-    outputs.do("slow", Act.PULSE)
+    outputs.do("slow", ActionType.PULSE)
     wait_for(lambda: lab.jobs)
     began = time.monotonic()
     assert outputs.outputs.close() == ["slow"]
@@ -516,7 +516,7 @@ def test_a_command_gets_its_values_by_environment_and_no_shell(rig, tmp_path):
     script.write_text("import os, sys; open(sys.argv[1], 'w').write(os.environ['TRIGGER_FRAME'] + sys.argv[2])")
     python = shlex.quote(sys.executable)
     outputs = rig(bell={"shell": f"{python} {script} {tmp_path}/out '; touch {tmp_path}/injected $HOME'"})
-    outputs.do("bell", Act.PULSE, 10)
+    outputs.do("bell", ActionType.PULSE, 10)
     assert outputs.wait().written_ns is not None
     wait_for(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text())
     assert (tmp_path / "out").read_text() == f"42; touch {tmp_path}/injected $HOME"
@@ -526,10 +526,10 @@ def test_a_command_gets_its_values_by_environment_and_no_shell(rig, tmp_path):
 def test_commands_are_bounded_and_ended(rig, tmp_path):
     outputs = rig(bell={"shell": f"sh -c 'sleep 60 & echo $! >> {tmp_path}/pids; wait'", "at_once": 2})
     for _ in range(3):
-        outputs.do("bell", Act.PULSE, 10)
+        outputs.do("bell", ActionType.PULSE, 10)
     assert "2 of sh still run; not started" in outputs.wait(3).error
     wait_for(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
-    outputs.do("bell", Act.SAFE)
+    outputs.do("bell", ActionType.SAFE)
     assert outputs.wait(4).error is None
     for pid in (tmp_path / "pids").read_text().split():
         wait_for(lambda pid=pid: not _runs(int(pid)))
@@ -552,13 +552,13 @@ def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it
     bell.chmod(0o755)
     outputs = rig(bell={"shell": str(bell)})
     bell.rename(tmp_path / "away")
-    outputs.do("bell", Act.PULSE, 10)
+    outputs.do("bell", ActionType.PULSE, 10)
     assert outputs.wait().error == f"cannot run {bell}: No such file or directory"
-    outputs.do("bell", Act.OFF)
+    outputs.do("bell", ActionType.OFF)
     outputs.wait(2)
     assert "works again" not in caplog.text  # there was nothing to end
     (tmp_path / "away").rename(bell)
-    outputs.do("bell", Act.PULSE, 10)
+    outputs.do("bell", ActionType.PULSE, 10)
     assert outputs.wait(3).error is None
     assert "output bell works again, after 1 error\n" in caplog.text
 
@@ -571,7 +571,7 @@ def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig, tmp_path, caplog):
         bell={"shell": f"touch {tmp_path}/rung"},
     )
     for name in ("laser", "mine", "bell"):
-        outputs.do(name, Act.PULSE, 10)
+        outputs.do(name, ActionType.PULSE, 10)
         done = outputs.wait(1, name)
         assert (done.written_ns, done.acknowledged_ns, done.error) == (None, None, "dry run")
     assert not (tmp_path / "rung").exists()
@@ -583,7 +583,7 @@ def test_rows_are_in_the_publishers_clock(rig, lab):
     outputs = rig(mine={"python": "my_lab:fire"})
     hour_ns = 3_600_000_000_000
     before = now_ns()
-    outputs.outputs.submit(decision(Action("mine", Act.PULSE, 1)), offset_ns=hour_ns)
+    outputs.outputs.submit(decision(Action("mine", ActionType.PULSE, 1)), offset_ns=hour_ns)
     done = outputs.wait()
     times = (done.queued_ns, done.written_ns, done.acknowledged_ns)
     in_order = [before + hour_ns, *times, now_ns() + hour_ns]
@@ -591,11 +591,11 @@ def test_rows_are_in_the_publishers_clock(rig, lab):
 
 
 def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
-    log = DoneLog(tmp_path, "arena")
+    log = OutputLog(tmp_path, "arena")
     path = tmp_path / "arena_outputs.csv"
     assert path.read_text() == COLUMNS + "\n"
-    log.add(ActionResult(7, 42, Action("laser", Act.PULSE, 10.0), 100, 200, 300, None))
-    log.add(ActionResult(-1, None, Action("laser", Act.SAFE), 400, None, None, 'a "reason", with a comma'))
+    log.add(ActionResult(7, 42, Action("laser", ActionType.PULSE, 10.0), 100, 200, 300, None))
+    log.add(ActionResult(-1, None, Action("laser", ActionType.SAFE), 400, None, None, 'a "reason", with a comma'))
     wait_for(lambda: len(path.read_text().splitlines()) == 3)  # still open
     log.close()
     assert log.problems() == []
@@ -604,13 +604,13 @@ def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
         '-1,,laser,safe,0,400,,,"a ""reason"", with a comma"',
     ]
     with pytest.raises(SinkError, match=r"arena_outputs\.csv"):
-        DoneLog(tmp_path, "arena")
+        OutputLog(tmp_path, "arena")
 
 
 def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
     import resource
 
-    log = DoneLog(tmp_path, "arena")
+    log = OutputLog(tmp_path, "arena")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal
 
@@ -618,7 +618,7 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(COLUMNS) + 10, limits[1]))
     try:
         for number in range(20):
-            log.add(ActionResult(number, 0, Action("laser", Act.PULSE, 1.0), 1, 2, 3, None))
+            log.add(ActionResult(number, 0, Action("laser", ActionType.PULSE, 1.0), 1, 2, 3, None))
         wait_for(lambda: "cannot be written" in caplog.text)
         log.close()
     finally:
@@ -632,11 +632,11 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
 class Lamp(Output):
     """An output whose off fails for a while, and the levels it had."""
 
-    levels, times_pulses = True, False
+    levels, supports_pulse = True, False
 
     def __init__(self) -> None:
         super().__init__()
-        self.acts: list[Act] = []
+        self.acts: list[ActionType] = []
         self.broken = False
 
     def open(self) -> None:
@@ -659,32 +659,32 @@ def lamp() -> Iterator[tuple[Lamp, OutputThread, list[ActionResult]]]:
     thread.wait_open()
     yield lamp, thread, done
     assert thread.close()
-    assert lamp.acts[-1] is Act.SAFE
+    assert lamp.acts[-1] is ActionType.SAFE
 
 
-def job(act: Act, ms: float = 0.0, rule: str = "a") -> Job:
+def job(act: ActionType, ms: float = 0.0, rule: str = "a") -> Job:
     return Job(Action("lamp", act, ms), now_ns(), 1, 2, rule=rule)
 
 
 def test_pulses_that_overlap_end_with_the_later_one(lamp):
     output, thread, done = lamp
     for ms in (5, 60, 5):
-        thread.submit(job(Act.PULSE, ms))
+        thread.submit(job(ActionType.PULSE, ms))
     wait_for(lambda: len(done) == 4)
-    assert output.acts == [Act.ON, Act.ON, Act.ON, Act.OFF]
+    assert output.acts == [ActionType.ON, ActionType.ON, ActionType.ON, ActionType.OFF]
     assert done[3].written_ns - done[1].written_ns >= 60_000_000
 
 
 def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
     output, thread, done = lamp
-    thread.submit(job(Act.ON))
-    thread.submit(job(Act.PULSE, 400, "b"))
-    thread.submit(job(Act.OFF))
+    thread.submit(job(ActionType.ON))
+    thread.submit(job(ActionType.PULSE, 400, "b"))
+    thread.submit(job(ActionType.OFF))
     wait_for(lambda: len(done) == 4)
-    assert output.acts == [Act.ON, Act.ON, Act.OFF]
+    assert output.acts == [ActionType.ON, ActionType.ON, ActionType.OFF]
     assert [row.error for row in done] == [None, None, "on until its pulse ends", None]
-    thread.submit(job(Act.ON))
-    thread.submit(job(Act.PULSE, 1, "b"))
+    thread.submit(job(ActionType.ON))
+    thread.submit(job(ActionType.PULSE, 1, "b"))
     wait_for(lambda: len(done) == 6)
     time.sleep(0.02)
     assert len(output.acts) == 5  # the hold goes on
@@ -693,10 +693,10 @@ def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
 def test_an_off_after_an_off_that_failed_is_sent(lamp):
     output, thread, done = lamp
     output.broken = True
-    thread.submit(job(Act.OFF))
+    thread.submit(job(ActionType.OFF))
     wait_for(lambda: len(done) == 1)
     output.broken = False
-    thread.submit(job(Act.OFF))
+    thread.submit(job(ActionType.OFF))
     wait_for(lambda: len(done) >= 2)
     assert done[1].error is None
     assert done[1].written_ns is not None
@@ -704,22 +704,22 @@ def test_an_off_after_an_off_that_failed_is_sent(lamp):
 
 def test_safe_ends_a_pulse_and_its_end_is_forgotten(lamp):
     output, thread, done = lamp
-    thread.submit(job(Act.PULSE, 300))
+    thread.submit(job(ActionType.PULSE, 300))
     wait_for(lambda: len(done) == 1)
-    thread.submit(job(Act.SAFE))
+    thread.submit(job(ActionType.SAFE))
     wait_for(lambda: len(done) == 2)
     time.sleep(0.35)
-    assert output.acts == [Act.ON, Act.SAFE]
+    assert output.acts == [ActionType.ON, ActionType.SAFE]
 
 
 def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):
     output, thread, done = lamp
     output.broken = True
     for _ in range(5):
-        thread.submit(job(Act.ON))
+        thread.submit(job(ActionType.ON))
     wait_for(lambda: len(done) == 5)
     output.broken = False
-    thread.submit(job(Act.ON))
+    thread.submit(job(ActionType.ON))
     wait_for(lambda: len(done) == 6)
     said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == ["output lamp: broken", "output lamp works again, after 5 errors"]
@@ -729,9 +729,9 @@ def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):
 def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp, caplog):
     _, thread, done = lamp
     for _ in range(3):
-        thread.submit(replace(job(Act.ON), fresh_until_ns=now_ns() - 1))
+        thread.submit(replace(job(ActionType.ON), fresh_until_ns=now_ns() - 1))
     wait_for(lambda: len(done) == 3)
-    thread.submit(job(Act.ON))
+    thread.submit(job(ActionType.ON))
     wait_for(lambda: len(done) == 4)
     (said,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert said.startswith("output lamp: late: its pose became too old")
@@ -741,6 +741,6 @@ def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp, caplog):
 def test_a_closed_output_takes_no_more(lamp):
     output, thread, done = lamp
     assert thread.close()
-    thread.submit(job(Act.PULSE, 10))
+    thread.submit(job(ActionType.PULSE, 10))
     assert done[-1].error == "the output is closed"
-    assert output.acts == [Act.SAFE]
+    assert output.acts == [ActionType.SAFE]

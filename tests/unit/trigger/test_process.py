@@ -30,7 +30,7 @@ from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.process.commands import send
 from realtime_cropzoom.trigger.process.decision_log import read_decisions
-from realtime_cropzoom.trigger.process.process import Options, TriggerProcess
+from realtime_cropzoom.trigger.process.process import TriggerOptions, TriggerProcess
 from realtime_cropzoom.trigger.rules.rules import parse_rules
 
 ARENA = "synthetic:arena,fps=60,size=320x240,seconds={seconds},jump_s=0.4,jump_px=120,seed=4"
@@ -400,7 +400,7 @@ def test_outputs_go_safe_even_where_the_rules_themselves_fail(tmp_path: Path, mo
             "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
         }
     )
-    process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, Options(control=None))
+    process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, TriggerOptions(control=None))
     assert process.open(make_given_folder(tmp_path / "log"))
     monkeypatch.setattr(process.engine, "take", lambda event: 1 // 0)
     with pytest.raises(ZeroDivisionError):

@@ -28,7 +28,7 @@ from realtime_cropzoom.trigger.engine.events import (
     Tick,
     Verdict,
 )
-from realtime_cropzoom.trigger.engine.factory import smoothing_of
+from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog, decisions_text, read_decisions
 from realtime_cropzoom.trigger.process.input_log import InputLog, read_inputs
 from realtime_cropzoom.trigger.process.message_events import event_from_message
@@ -101,7 +101,7 @@ def test_inputs_give_the_same_decisions_byte_for_byte(tmp_path: Path, calibrated
         if calibrated
         else rules(ARENA_RULES)
     )
-    engine = Engine(built, 7, calibration, smoothing_of(built))
+    engine = Engine(built, 7, calibration, build_smoother(built))
     log = InputLog(tmp_path, "x", built, 7, calibration)
     decisions = []
     for event in all_kinds_of_events():

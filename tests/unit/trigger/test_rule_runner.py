@@ -38,9 +38,9 @@ class Scripted(Condition):
 
     def __init__(self) -> None:
         self.now: bool | None = None
-        self.why = "unknown"
+        self.reason = "unknown"
 
-    def value(self, look: PoseSample) -> bool | None:
+    def value(self, sample: PoseSample) -> bool | None:
         return self.now
 
     def words(self) -> str:
@@ -78,7 +78,7 @@ class Bench:
             refractory_ns=30 * MS if repeat else 0,
             max_per_minute=None,
             minutes=None,
-            allowance=RateBudget("rule", None, None),
+            budget=RateBudget("rule", None, None),
         )
         self.runner = RuleRunner("r", self.condition, parameters, limits, RateBudget("session", None, None))
         self.at_ms = 0

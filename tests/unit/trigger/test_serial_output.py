@@ -18,7 +18,7 @@ from support.serial_boards import KINDS, Board, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Act, Action, ActionResult
+from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType
 from realtime_cropzoom.trigger.outputs import serial_protocol as protocol
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
@@ -56,7 +56,7 @@ class Host:
         self.outputs = Outputs(settings, self.done.append)
         self.outputs.open()
 
-    def do(self, act: Act, ms: float = 0.0, *, channel: int = 1, rule: str = "rule") -> None:
+    def do(self, act: ActionType, ms: float = 0.0, *, channel: int = 1, rule: str = "rule") -> None:
         self.outputs.submit_job(Job(Action(f"c{channel}", act, ms), now_ns(), 7, 42, rule=rule))
 
     def wait(self, count: int) -> ActionResult:
@@ -94,7 +94,7 @@ def test_lines_come_out_whole_however_they_arrive(lines, size):
     assert None not in [protocol.parse(line) for line in got]
 
 
-ACTS = st.sampled_from(list(Act))
+ACTS = st.sampled_from(list(ActionType))
 REQUESTS = st.tuples(ACTS, st.integers(0, protocol.ID_RANGE - 1), st.integers(1, 4), st.floats(0.001, 1e9))
 
 
@@ -118,14 +118,14 @@ def test_a_channel_is_on_while_it_is_held_or_pulsed(steps):
         now += wait_us
         board.pass_time(now)
         board.answer(protocol.encode(act, id, channel, ms)[:-1], now)
-        if act is Act.PULSE:
+        if act is ActionType.PULSE:
             us = min(max(1, round(ms * 1000)), protocol.MAX_US)
             until[channel] = max(until.get(channel, 0), now + us)
-        elif act is Act.ON:
+        elif act is ActionType.ON:
             held.add(channel)
         else:
             held.discard(channel)
-        if act is Act.SAFE:
+        if act is ActionType.SAFE:
             until[channel] = 0
         board.pass_time(now)
         assert {c for c, on in shown.items() if on} == {c for c in range(1, 5) if c in held or until.get(c, 0) > now}
@@ -160,7 +160,7 @@ def test_what_the_boards_answer(board):
 
 def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board, connect):
     host = connect(board)
-    host.do(Act.PULSE, 30)
+    host.do(ActionType.PULSE, 30)
     done = host.wait(1)
     assert (done.number, done.frame, done.error) == (7, 42, None)
     assert done.queued_ns <= done.written_ns <= done.acknowledged_ns
@@ -171,10 +171,10 @@ def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board, connect):
 
 def test_two_channels_of_a_board_share_its_port(board, connect):
     host = connect(board, channels=2)
-    host.do(Act.ON, channel=1)
-    host.do(Act.ON, channel=2)
+    host.do(ActionType.ON, channel=1)
+    host.do(ActionType.ON, channel=2)
     host.wait(2)
-    host.do(Act.SAFE, channel=1)
+    host.do(ActionType.SAFE, channel=1)
     host.wait(3)
     wait_for(lambda: not board.on(1))
     assert board.on(2)
@@ -184,12 +184,12 @@ def test_two_channels_of_a_board_share_its_port(board, connect):
 
 def test_a_hold_ends_with_the_last_rule_that_holds(board, connect):
     host = connect(board)
-    for act, rule in [(Act.ON, "a"), (Act.ON, "b"), (Act.OFF, "a")]:
+    for act, rule in [(ActionType.ON, "a"), (ActionType.ON, "b"), (ActionType.OFF, "a")]:
         host.do(act, rule=rule)
     still = host.wait(3)
     assert (still.written_ns, still.error) == (None, "still on for b")
     assert board.on()
-    host.do(Act.OFF, rule="b")
+    host.do(ActionType.OFF, rule="b")
     assert host.wait(4).error is None
     wait_for(lambda: not board.on())
     assert board.of() == [True, False]
@@ -198,23 +198,23 @@ def test_a_hold_ends_with_the_last_rule_that_holds(board, connect):
 
 def test_a_pulse_during_a_pulse_makes_it_longer_and_safe_ends_it(board, connect):
     host = connect(board)
-    host.do(Act.PULSE, 20)
-    host.do(Act.PULSE, 60_000)
-    host.do(Act.PULSE, 10)
+    host.do(ActionType.PULSE, 20)
+    host.do(ActionType.PULSE, 60_000)
+    host.do(ActionType.PULSE, 10)
     host.wait(3)
     time.sleep(0.05)
     assert board.of() == [True]
-    host.do(Act.SAFE)
+    host.do(ActionType.SAFE)
     wait_for(lambda: board.of() == [True, False])
 
 
 def test_a_board_that_is_unplugged_comes_back_safe(board, connect, caplog):
     host = connect(board)
-    host.do(Act.ON)
+    host.do(ActionType.ON)
     host.wait(1)
     board.unplug()
     wait_for(lambda: "broke off" in caplog.text)
-    host.do(Act.PULSE, 10)
+    host.do(ActionType.PULSE, 10)
     lost = host.wait(2)
     assert lost.written_ns is None
     assert "not connected" in lost.error
@@ -222,7 +222,7 @@ def test_a_board_that_is_unplugged_comes_back_safe(board, connect, caplog):
     board.plug_in()
     wait_for(lambda: "is back" in caplog.text)
     assert board.changes == []
-    host.do(Act.PULSE, 10)
+    host.do(ActionType.PULSE, 10)
     assert host.wait(3).error is None
     wait_for(lambda: board.of() == [True, False])
     assert host.outputs.errors == {"c1": 1}
@@ -233,18 +233,18 @@ def test_no_acknowledgement_is_said_and_logged(sketch, connect, caplog):
     host = connect(sketch, acknowledge_ms=100, watchdog_ms=60_000)
     sketch.hang()
     for _ in range(2):
-        host.do(Act.ON)
+        host.do(ActionType.ON)
     silent = host.wait(2)
     assert silent.written_ns is not None
     assert silent.acknowledged_ns is None
     assert "did not acknowledge within 100 ms" in silent.error
     assert caplog.text.count("did not acknowledge") == 1
     sketch.go_on()
-    host.do(Act.OFF)
+    host.do(ActionType.OFF)
     wait_for(
         lambda: not host.done[-1].error, "an off that is acknowledged"
     )  # it is tried again where the board is slow
-    assert host.done[-1].action.act is Act.OFF
+    assert host.done[-1].action.act is ActionType.OFF
     assert host.done[-1].acknowledged_ns is not None
     wait_for(lambda: sketch.of() == [True, False])
 
@@ -259,7 +259,7 @@ def test_a_board_that_hangs_is_opened_anew(sketch, connect, caplog):
 
 HOLDS_FOR_EVER = """
 import sys, time
-from realtime_cropzoom.trigger.engine.events import Act, Action
+from realtime_cropzoom.trigger.engine.events import ActionType, Action
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.clock import now_ns
@@ -267,12 +267,12 @@ laser = {"serial": sys.argv[1], "watchdog_ms": 400, "late_after_ms": 20_000, "ac
 outputs = Outputs({"laser": parse_output("laser", laser)}, print)
 outputs.open()
 if sys.argv[2] != "pulses":
-    outputs.submit_job(Job(Action("laser", Act.ON), now_ns(), 1, rule="rule"))
+    outputs.submit_job(Job(Action("laser", ActionType.ON), now_ns(), 1, rule="rule"))
 while True:
     if sys.argv[2] != "hangs":
         outputs.alive()
     if sys.argv[2] == "pulses":
-        outputs.submit_job(Job(Action("laser", Act.PULSE, 1), now_ns(), 1, rule="rule"))
+        outputs.submit_job(Job(Action("laser", ActionType.PULSE, 1), now_ns(), 1, rule="rule"))
     time.sleep(0.01)
 """
 
@@ -302,8 +302,8 @@ def test_a_hold_ends_when_the_rule_loop_hangs(board):
 
 
 def test_after_the_watchdog_the_board_can_be_used_again(board, tmp_path):
-    said = tmp_path / "stderr"
-    with said.open("w") as stderr:
+    answer = tmp_path / "stderr"
+    with answer.open("w") as stderr:
         command = [sys.executable, "-c", HOLDS_FOR_EVER, board.port, "pulses"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
     try:
@@ -316,7 +316,7 @@ def test_after_the_watchdog_the_board_can_be_used_again(board, tmp_path):
     finally:
         process.kill()
         process.wait()
-    assert "went to its safe level: watchdog" in said.read_text()
+    assert "went to its safe level: watchdog" in answer.read_text()
 
 
 def test_what_is_no_board_is_refused_in_one_line(tmp_path, monkeypatch):
