@@ -80,7 +80,7 @@ def _inference(parser: argparse.ArgumentParser) -> None:
     _batch_and_workers(parser)
     _choose(parser, "--provider", "auto cpu cuda tensorrt", "what runs the model (default: auto)", default="auto")
     _choose(parser, "--runtime", "eager onnx tensorrt", "the ONNX export always runs; tensorrt runs it with TensorRT")
-    _choose(parser, "--onnx-precision", "fp16 fp32", "which export (default: fp32 on a CPU, fp16 on a GPU)")
+    _choose(parser, "--onnx-precision", "fp16 fp32 int8", "which export (default: fp32 on a CPU, fp16 on a GPU)")
     _choose(parser, "--precision", "fp32 fp16 bf16", "ignored: a flag of the eager runtime of litpose")
     _choose(parser, "--reader", "dali pynvvc opencv", "ignored: PyAV always reads the frames")
     parser.add_argument("--compile", action="store_true", help="ignored: a flag of the eager runtime of litpose")
