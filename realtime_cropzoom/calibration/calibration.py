@@ -66,14 +66,12 @@ class Calibration:
         arena = self.to_arena(xy)
         seen = np.isfinite(arena).all(axis=1)
         if not seen.any():
-            raise ConfigError(
-                "no pixel of the frame is on the floor; check the points, and the order they are given in"
-            )
+            raise ConfigError("no pixel of the frame is on the floor; check the points and their order")
         self._check_scale(xy[seen], arena[seen])
         # The inverse must take the same side of the horizon as the floor.
         object.__setattr__(self, "_back", orient(back, *arena[seen][0].tolist()))
         if not np.abs(self.to_frame(arena[seen]) - xy[seen]).max() < 1e-3:
-            raise ConfigError("the calibration does not lead back from cm to pixels; check the points")
+            raise ConfigError("the calibration cannot be inverted; check the points")
 
     def _check_scale(self, xy: Float64, arena: Float64) -> None:
         """Raise ConfigError if the pixels per cm are outside of ``_PX_PER_CM``."""
@@ -82,7 +80,7 @@ class Calibration:
             scale = float(np.median(px[px > 0] / cm[px > 0])) if (px > 0).any() else 1.0
         least, most = _PX_PER_CM
         if not least <= scale <= most:
-            raise ConfigError(f"a cm is {scale:.3g} pixels; expected {least:g} to {most:g}; check sizes and units")
+            raise ConfigError(f"1 cm is {scale:.3g} pixels; expected {least:g} to {most:g}; check sizes and units")
 
     def to_arena(self, xy: Any) -> Float64:
         """Convert frame pixels to cm.
@@ -134,7 +132,7 @@ class Calibration:
         if (width, height) != (self.width, self.height):
             raise ConfigError(
                 f"{where} is for frames of {self.width}x{self.height}, but these have {width}x{height}; "
-                "calibrate with frames as they are tracked"
+                "calibrate with frames as the run tracks them"
             )
 
     def px_per_cm(self) -> float:
@@ -160,7 +158,7 @@ def from_points(points: Pairs, size: tuple[int, int], lens: Lens | None = None) 
         ConfigError: if there are fewer than four points, they lie on a line, or the map cannot be inverted.
     """
     if len(points) < 4:
-        raise ConfigError(f"{len(points)} points are given; expected at least four, no three of them on one line")
+        raise ConfigError(f"got {len(points)} points, expected at least four, no three of them on one line")
     frame, arena = (np.array([pair[side] for pair in points], np.float64) for side in (0, 1))
     if lens is not None:
         frame = np.stack(lens.undistort(frame[:, 0], frame[:, 1]), axis=-1)
@@ -191,11 +189,11 @@ def from_rectangle(
             inverted.
     """
     if len(corners) != 4:
-        raise ConfigError(f"{len(corners)} corners are given; expected four, one after the other around the rectangle")
+        raise ConfigError(f"got {len(corners)} corners, expected four, in order around the rectangle")
     if not (width_cm > 0 and height_cm > 0):
         raise ConfigError(f"the rectangle is {width_cm:g} x {height_cm:g} cm; expected two lengths above 0")
     if not _convex(corners):
-        raise ConfigError("the lines between the corners cross; give them one after the other around the rectangle")
+        raise ConfigError("the lines between the corners cross; give the corners in order around the rectangle")
     known = [(0.0, 0.0), (width_cm, 0.0), (width_cm, height_cm), (0.0, height_cm)]
     return from_points(list(zip(corners, known, strict=True)), size, lens)
 
@@ -216,7 +214,7 @@ def from_scale(
     """
     if not _PX_PER_CM[0] <= px_per_cm <= _PX_PER_CM[1]:
         raise ConfigError(
-            f"{px_per_cm:g} pixels a cm are given; expected a number from {_PX_PER_CM[0]:g} to {_PX_PER_CM[1]:g}"
+            f"got {px_per_cm:g} pixels per cm, expected a number from {_PX_PER_CM[0]:g} to {_PX_PER_CM[1]:g}"
         )
     x, y = origin if lens is None else lens.undistort(*origin)
     cm = 1 / px_per_cm
@@ -270,7 +268,9 @@ def parse_calibration(text: str, where: str) -> Calibration:
 
 def _calibration(fields: _FileFields, where: str) -> Calibration:
     if fields.homography is None:
-        raise ConfigError(f"{where} has a lens but no cm; go on with 'cropzoom calibrate rectangle … --lens {where}'")
+        raise ConfigError(
+            f"{where} has a lens but no homography; continue with 'cropzoom calibrate rectangle … --lens {where}'"
+        )
     if fields.unit != UNIT:
         raise ConfigError(f"{where}: unit is {fields.unit!r}; expected {UNIT}")
     try:
@@ -324,10 +324,12 @@ def _check(content: Any, where: str) -> _FileFields:
     try:
         fields = msgspec.convert(content, _FileFields)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where} is no calibration: {error}; make one with 'cropzoom calibrate'") from None
+        raise ConfigError(f"{where} is not a calibration: {error}; make one with 'cropzoom calibrate'") from None
     numbers = [v for row in fields.homography or () for v in row] + [fields.residual_cm or 0.0]
     if not all(map(math.isfinite, numbers)) or not all(1 <= side <= _LARGEST_SIDE for side in fields.frame_size):
-        raise ConfigError(f"{where} is no calibration: its numbers make no sense; make one with 'cropzoom calibrate'")
+        raise ConfigError(
+            f"{where} is not a calibration: its numbers are not valid; make one with 'cropzoom calibrate'"
+        )
     return fields
 
 

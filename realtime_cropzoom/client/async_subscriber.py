@@ -106,6 +106,6 @@ class AsyncSubscriber(SubscriberBase):
 
     async def _all_waiting(self) -> AsyncIterator[Message | None]:
         for _ in range(MAX_BATCH):
-            if not self._waiting():
+            if not self.has_message():
                 return
             yield self._take(await self._socket.recv_multipart())

@@ -133,7 +133,7 @@ class SubscriberBase:
         ``silent`` means that no message came for 3 s, not even a heartbeat, and that none waits to be received: there
         is no publisher, or the network is down.
         """
-        if self._waiting():
+        if self.has_message():
             return self._inbox.stream(0)
         return self._inbox.stream(now_ns())
 
@@ -245,13 +245,13 @@ class SubscriberBase:
         if not self._warned and interval_ms is not None and max_age_ms < interval_ms:
             self._warned = True
             logger.warning(
-                "newest(max_age_ms=%g): poses come every %.0f ms, so that there is none between two of them; leave "
+                "newest(max_age_ms=%g): poses arrive every %.0f ms, and None is returned in between; leave "
                 "max_age_ms out, or give at least %.0f",
                 *(max_age_ms, interval_ms, self.usual_age_ms(camera)),
             )
 
-    def _waiting(self) -> bool:
-        """Whether a message waits to be received."""
+    def has_message(self) -> bool:
+        """Return whether a message waits to be received."""
         return bool(int(self._sub.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def _check_handshake(self) -> None:

@@ -74,6 +74,11 @@ class MessageTracker:
         self.others: dict[str, None] = {}
         """The cameras whose messages were dropped, in the order in which they were first seen."""
 
+    @property
+    def runs(self) -> dict[str, tuple[str, ...]]:
+        """Camera → ids of its runs, in the order in which they were first seen: at most 64 cameras and 16 runs each."""
+        return {name: tuple(camera.runs) for name, camera in self._cameras.items()}
+
     def select_camera(self, camera: str) -> None:
         """Drop the messages of cameras other than ``camera`` from now on."""
         self._only = camera

@@ -141,7 +141,7 @@ class Subscriber(SubscriberBase):
 
     def _all_waiting(self) -> Iterator[Message | None]:
         for _ in range(MAX_BATCH):
-            if not self._waiting():
+            if not self.has_message():
                 return
             yield self._take(self._socket.recv_multipart())
 

@@ -38,7 +38,7 @@ def make_filter(
         ConfigError: if no filter has this name, or the filter has no such setting.
     """
     if name not in FILTERS:
-        raise ConfigError(f"there is no filter {name!r}; expected {' or '.join(FILTERS)}")
+        raise ConfigError(f"filter: got {name!r}, expected {' or '.join(FILTERS)}")
     make_point = partial(FILTERS[name], **settings)
     try:
         make_point()

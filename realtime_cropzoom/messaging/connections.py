@@ -21,7 +21,7 @@ _BYTES_RECEIVED = 128
 _INFO_BYTES = _BYTES_RECEIVED + 8
 _GREETING = 64
 """Size of the greeting that every peer sends first (bytes)."""
-SENDS_TOO_MUCH = "it sends far more than a listener does"
+SENDS_TOO_MUCH = "it sends far more than a subscriber does"
 MEASURABLE = sys.platform == "linux"
 """Whether the kernel reports the bytes received. On other systems connections are only counted."""
 
@@ -84,11 +84,12 @@ class Connections:
 
     def cut_off(self, now_ns: int) -> list[str]:
         """Shut down the connections that send too much or are too many; return one reason for each."""
-        much = [d for d in list(self._open) if self._sends_too_much(d, now_ns) and self._cut(d)]
+        much = [d for d in list(self._open) if self.sends_too_much(d, now_ns) and self._cut(d)]
         many = [d for d in self._too_many() if self._cut(d)]
         return [SENDS_TOO_MUCH] * len(much) + [f"there are more than {self._most}"] * len(many)
 
-    def _sends_too_much(self, descriptor: int, now_ns: int) -> bool:
+    def sends_too_much(self, descriptor: int, now_ns: int) -> bool:
+        """Return whether a connection has sent more than its allowance and is not shut down yet."""
         connection, may = self._open[descriptor], self._allowance
         if connection.cut:
             return False

@@ -108,18 +108,16 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
             no keys, or keys do not protect its transport.
     """
     if "://" not in endpoint or (endpoint.startswith("tcp://") and parse_tcp(endpoint) is None):
-        raise ConfigError(f"{name} is {endpoint}, which is no endpoint; expected something like tcp://127.0.0.1:5660")
+        raise ConfigError(f"{name}: got {endpoint}, expected an endpoint such as tcp://127.0.0.1:5660")
     if is_local(endpoint) or insecure:
         return
     if not keys:
         raise ConfigError(
-            f"{name} is {endpoint}, which is not this machine's alone as tcp://127.0.0.1:5660 is; to let "
-            "others listen, give --key-folder, made by 'cropzoom keys', or --insecure to let in everybody"
+            f"{name}: other machines can reach {endpoint}; expected one like tcp://127.0.0.1:5660. To let "
+            "others connect, give --key-folder, made by 'cropzoom keys', or --insecure to let anyone in"
         )
     if not endpoint.startswith(_TRANSPORTS_WITH_KEYS):
-        raise ConfigError(
-            f"{name} is {endpoint}, where keys protect nothing; expected something like tcp://0.0.0.0:5660"
-        )
+        raise ConfigError(f"{name}: keys do not protect {endpoint}; expected an endpoint such as tcp://0.0.0.0:5660")
 
 
 def check_free(name: str, endpoint: str) -> None:
@@ -140,9 +138,9 @@ def check_free(name: str, endpoint: str) -> None:
     if path[:1] in ("@", "*") or not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise ConfigError(f"{name} is {endpoint}, but that file is there and is no socket; give another path")
+        raise ConfigError(f"{name}: {endpoint} is an existing file that is not a socket; give another path")
     if is_listening(path):
-        raise ConfigError(f"{name} is {endpoint}, which is in use by another program; give another path")
+        raise ConfigError(f"{name}: {endpoint} is in use by another program; give another path")
 
 
 def is_listening(where: str | int) -> bool:

@@ -64,7 +64,7 @@ def read_server_keys(folder: Path) -> ServerKeys:
     """
     folder = user_path(folder)
     if not has_server_keys(folder):
-        raise ConfigError(f"{folder} holds no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
+        raise ConfigError(f"{folder} has no {_SERVER}{_SECRET}; make it with 'cropzoom keys {folder}'")
     public, secret, _ = _read_secret(folder / (_SERVER + _SECRET))
     keys = ServerKeys(public, secret, folder / _CLIENTS)
     for path in _client_files(keys.clients):
@@ -138,7 +138,7 @@ def make_client_keys(folder: Path, name: str) -> Path:
 def check_client(folder: Path, name: str) -> None:
     """Raise ConfigError if ``name`` is not a valid name of a client, or if that client has keys already."""
     if not _NAME.match(name) or name.casefold() == _SERVER:
-        raise ConfigError(f"client: given {name!r}, but expected a name such as bench, of letters and digits")
+        raise ConfigError(f"client: got {name!r}, expected a name of letters and digits, such as bench")
     _refuse_existing(folder, (name + _SECRET, f"{_CLIENTS}/{name}{_PUBLIC}"))
 
 
@@ -150,7 +150,7 @@ def has_server_keys(folder: Path) -> bool:
 def _refuse_existing(folder: Path, names: tuple[str, ...]) -> None:
     for name in names:
         if (folder / name).exists():
-            raise ConfigError(f"{folder / name} is there already, and is not written over; move it away first")
+            raise ConfigError(f"{folder / name} exists already and is not overwritten; move it away first")
 
 
 def _client_files(folder: Path) -> list[Path]:
@@ -165,11 +165,11 @@ def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
     keys = _read(path)
     if os.name == "posix" and path.stat().st_mode & _OTHERS:
         mode = path.stat().st_mode & 0o777
-        raise ConfigError(f"others can read {path} (mode {mode:04o}), and it is secret; run 'chmod 600 {path}'")
+        raise ConfigError(f"other users can read {path} (mode {mode:04o}), but it is secret; run 'chmod 600 {path}'")
     if "secret-key" not in keys:
-        raise ConfigError(f"{path} holds no secret key; expected a file that ends in {_SECRET}")
+        raise ConfigError(f"{path} has no secret key; expected a file that ends in {_SECRET}")
     if zmq.curve_public(keys["secret-key"]) != keys["public-key"]:
-        raise ConfigError(f"{path} is damaged, its two keys are no pair; make new ones with 'cropzoom keys'")
+        raise ConfigError(f"{path} is damaged: its two keys do not belong together; make new ones with 'cropzoom keys'")
     return keys["public-key"], keys["secret-key"], keys.get("server-key")
 
 
@@ -184,7 +184,7 @@ def _read(path: Path) -> dict[str, bytes]:
         lines = []
     keys = {m["name"]: m["key"].encode() for m in map(_LINE.match, lines) if m and m["name"].endswith("-key")}
     if "public-key" not in keys or not all(map(_is_key, keys.values())):
-        raise ConfigError(f"{path} is no key file; expected one that 'cropzoom keys' has made")
+        raise ConfigError(f"{path} is not a key file; expected one made by 'cropzoom keys'")
     return keys
 
 
@@ -214,7 +214,7 @@ def _write(path: Path, text: str, mode: int) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f"{path} is there already, and is not written over; move it away first") from None
+        raise ConfigError(f"{path} exists already and is not overwritten; move it away first") from None
     except OSError as error:
         path.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {path}: {error.strerror}; give another folder") from error

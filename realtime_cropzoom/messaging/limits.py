@@ -38,7 +38,7 @@ def check_open_files(needed: int = NEEDED) -> None:
         expected = open_now + needed
         raise ConfigError(
             f"open files: this process may have {limit}, and has {open_now}; expected at least {expected}. Run "
-            "'ulimit -n 1024' first, or ask who looks after this machine"
+            "'ulimit -n 1024' first, or ask the administrator of this machine"
         )
 
 

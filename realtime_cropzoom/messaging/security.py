@@ -68,7 +68,7 @@ class RejectedConnections:
         with self._lock:
             self.count += 1
         if without_key:
-            self._say("refused a client that has no key, or knows another run's; further ones are only counted")
+            self._say("rejected a client without a key, or with the key of another run; further ones are only counted")
 
     def add_cut_off(self, name: str, why: str) -> None:
         """Count a connection to the endpoint ``name`` that was cut off; log the first one of each reason."""
@@ -90,7 +90,7 @@ class RejectedConnections:
             if first or key in self.keys:
                 self.keys[key] = self.keys.get(key, 0) + 1
         if first:
-            logger.warning("refused a client at %s: its key %s is not in %s", address, key, folder)
+            logger.warning("rejected a client at %s: its key %s is not in %s", address, key, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +270,11 @@ class HandshakeMonitor:
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 self._count_broken_off()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                why = "it does not know this key; is its public part in the folder 'clients' there?"
+                why = "the run does not know this key; check that its public part is in the run's folder 'clients'"
             elif value == _MECHANISM_MISMATCH:
                 why = self._why_mismatch()
             else:
-                why = "what answers there does not speak as a run does; is the port right?"
+                why = "the program there is not a run; check the port"
         return why and f"refused at {self._endpoint}: {why}"
 
     def close(self) -> None:
@@ -286,18 +286,16 @@ class HandshakeMonitor:
     def _count_broken_off(self) -> None:
         self._broke_off += 1
         if self._broke_off == _TRIES:
-            keys = "no keys, or others than this client's file was made with" if self._with_keys else "keys"
+            keys = "no keys, or other keys than those of this client's file" if self._with_keys else "keys"
             logger.warning(
-                "each connection to %s breaks off: a run that has %s does so, and a tunnel with no run behind it; "
-                "trying on", self._endpoint, keys,
+                "every connection to %s breaks off: the run has %s, or a tunnel has no run behind it; "
+                "trying again", self._endpoint, keys,
             )  # fmt: skip
 
     def _why_mismatch(self) -> str:
         if self._with_keys:
             return (
-                "it has no keys, so that anybody could be there; start it with 'cropzoom run --key-folder FOLDER', or "
-                "listen without"
+                "the run has no keys, so that it could be anyone; start it with 'cropzoom run --key-folder FOLDER' or "
+                "connect without"
             )
-        return (
-            "it takes nobody without a key; give the file that 'cropzoom keys' has made for this client (keys, --keys)"
-        )
+        return "the run accepts no client without a key; give the file that 'cropzoom keys' made for it (keys, --keys)"

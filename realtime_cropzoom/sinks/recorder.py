@@ -162,8 +162,8 @@ def check_copy(settings: Settings, info: SourceInfo) -> None:
     """
     if settings.record == COPY and isinstance(info.coding, NotCopyable):
         raise ConfigError(
-            f"{info.name} cannot be recorded as it comes (--record copy): {info.coding.reason}; "
-            "give --record h264, or ffv1, which loses nothing"
+            f"{info.name} cannot be recorded without encoding (--record copy): {info.coding.reason}; "
+            "use --record h264, or ffv1, which is lossless"
         )
 
 

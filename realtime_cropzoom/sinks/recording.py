@@ -44,7 +44,7 @@ _WORDS = {
     TOO_SLOW: "because the recorder was too slow",
     NOT_WRITTEN: "because they could not be written",
     RUN_ENDED: "because the run was stopped",
-    NO_KEY_FRAME: "because what they are made from was damaged, missing or not to be copied",
+    NO_KEY_FRAME: "because a frame that they depend on was damaged, missing or not copyable",
     CHANGED: "because the stream came back with another codec or frame size",
 }
 _ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
@@ -134,7 +134,7 @@ class Recording(Generic[_File]):
             captured: Number of frames that the run captured.
         """
         missing = captured - self.recorded - self.dropped.total()
-        return [f"{self.video}: {NO_ANSWER}; its last {missing} frames are not in it for certain, and it is not closed"]
+        return [f"{self.video}: {NO_ANSWER}; its last {missing} frames may be missing, and it was not closed"]
 
     def summary(self) -> dict[str, Any]:
         """Return the entry of this recording in ``summary.json``."""
@@ -162,7 +162,7 @@ class Recording(Generic[_File]):
         self._waiting.append((stamp, self._given - 1, ""))
         if self._file.error is not None and not self._failed:
             self._failed = True
-            logger.warning("%s: %s; the recording ends here, the run goes on", self.video, self._file.error)
+            logger.warning("%s: %s; the recording ends here, the run continues", self.video, self._file.error)
         self._settle()
 
     def _settle(self, *, closed: bool = False) -> None:

@@ -63,7 +63,7 @@ class EchoServer:
         """
         self._thread.start()
         try:
-            self._started.wait("the clock's echo")
+            self._started.wait("the time server")
         except BaseException:
             self.stop()
             raise

@@ -35,7 +35,7 @@ def check_is_file(path: Path) -> None:
         if path.is_dir():
             raise SourceError(f"{path} is a folder; expected one video file")
         if not path.is_file():
-            raise SourceError(f"{path} is no regular file (a pipe, or a device); expected a video file")
+            raise SourceError(f"{path} is a pipe or a device; expected a video file")
         if path.stat().st_size == 0:
             raise SourceError(f"{path} is empty; expected a video file")
         with path.open("rb"):
@@ -85,8 +85,8 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
     """
     videos = videos_in(container)
     if not videos:
-        held = "only the picture of its cover" if container.streams.video else "no video"
-        raise SourceError(f"{path} has {held} in it; expected a video file")
+        held = "only a cover picture" if container.streams.video else "no video"
+        raise SourceError(f"{path} contains {held}; expected a video file")
     videos = [stream for stream in videos if stream.codec_context is not None] or videos
     marked = [stream for stream in videos if _has(stream, "default")] or videos
     best = container.streams.best("video")
@@ -105,7 +105,9 @@ def readable(stream: VideoStream, shown: str) -> VideoStream:
         SourceError: if no decoder is available for it.
     """
     if stream.codec_context is None:
-        raise SourceError(f"{shown} is in a format that cannot be decoded; convert it to H.264, as with HandBrake")
+        raise SourceError(
+            f"{shown} is in a format that cannot be decoded; convert it to H.264, for example with HandBrake"
+        )
     return stream
 
 
@@ -130,7 +132,7 @@ def other_videos(container: InputContainer, chosen: VideoStream, path: Path) -> 
         return ""
     sizes = ", ".join(map(_size, others))
     why = "the one marked as default" if _has(chosen, "default") else "the main one"
-    return f"{path} holds {len(others) + 1} videos; {why} is taken, {_size(chosen)} (not {sizes})"
+    return f"{path} contains {len(others) + 1} videos; the run uses {why}, {_size(chosen)}, not {sizes}"
 
 
 def _size(stream: VideoStream) -> str:

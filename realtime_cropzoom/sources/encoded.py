@@ -30,7 +30,7 @@ class NotCopyable:
     """A clause that calls the source ``it``, for the message to the user."""
 
 
-PIXELS = NotCopyable("it gives pixels, and no compressed stream")
+PIXELS = NotCopyable("it provides pixels, not a compressed stream")
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,6 @@ def _open_registered(spec: str, scheme: str, rest: str, options: SourceOptions) 
         *registered.names,
     ]
     raise ConfigError(
-        f"{spec}: there is no file of that name, and no source is called {scheme!r}; "
-        f"there are files, folders of images, and {', '.join(sorted(set(known)))}"
+        f"{spec}: no such file, and no source is called {scheme!r}; "
+        f"expected a file, a folder of images, or one of {', '.join(sorted(set(known)))}"
     )

@@ -61,8 +61,8 @@ def bits_note(path: Path, values: npt.NDArray[np.integer[Any]]) -> str:
     if not 0 < bits <= 14:
         return ""
     return (
-        f"{path} has 16 bits a pixel but uses only {bits} of them, as cameras of 10, 12 or 14 bits leave it: its "
-        f"brightest pixel is {int(values.max()) >> 8} of 255 here; multiply such images to 16 bits, or save 8 bits"
+        f"{path} has 16 bits per pixel but uses only {bits} of them, as cameras with 10, 12 or 14 bits do: its "
+        f"brightest pixel is {int(values.max()) >> 8} of 255 here; scale such images to 16 bits, or save 8 bits"
     )
 
 

@@ -26,7 +26,7 @@ def joined_problem(path: Path, format_name: str, read_to: int) -> str:
         return ""
     rest = 100 * (1 - at / path.stat().st_size)
     return (
-        f"{path} is of several recordings that were joined byte by byte: what follows the first was not read, "
+        f"{path} consists of several recordings joined byte by byte, of which only the first was read, not the other "
         f"{rest:.0f} % of the file. Join them with ffmpeg -f concat"
     )
 

@@ -90,7 +90,7 @@ class PacketBuffer:
             height: Height of the frames in pixels.
         """
         if not self._why_not and not self._frames:
-            self._why_not = NotCopyable("its key frames do not stand alone, so that nothing can begin with them")
+            self._why_not = NotCopyable("decoding cannot begin at its key frames")
         if self._why_not:
             return self._why_not
         self._coding = CodecParameters(self._codec, width, height, self._frames[0].data)
@@ -115,11 +115,11 @@ def _obstacle(stream: Any) -> NotCopyable | None:
     """Return the reason why the stream's packets cannot be copied; None if they can."""
     context = stream.codec_context
     if context.name in _UNCOMPRESSED:
-        return NotCopyable(f"its pictures come uncompressed ({context.pix_fmt})")
+        return NotCopyable(f"its frames are uncompressed ({context.pix_fmt})")
     if context.name not in _CODECS:
         return NotCopyable(f"its codec is {context.name}, and only {', '.join(_CODECS)} can be copied")
     if context.has_b_frames:
-        return NotCopyable("it has B-frames, which come in another order than they are shown in")
+        return NotCopyable("it has B-frames, whose decoding order differs from their display order")
     return None
 
 

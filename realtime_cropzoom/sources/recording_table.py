@@ -52,7 +52,7 @@ def _recorded(table: Path) -> dict[int, int] | None:
     try:
         return {int(row["frame"]): int(row["recorded"]) for row in rows if row["recorded"]}
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{table} is no table of a recording ({error}); expected {RECORDING_COLUMNS}") from error
+        raise DataError(f"{table} is not the table of a recording ({error}); expected {RECORDING_COLUMNS}") from error
 
 
 def is_recording_of(video: str | Path, poses: Path) -> bool:

@@ -90,7 +90,7 @@ class VideoFile:
             self._container.close()
             raise SourceError(
                 f"{path} ends before start_s = {start_s:g} s" if start_s and self._packets else
-                f"{path} has no frame that decodes; expected a video file"
+                f"{path} has no frame that can be decoded; expected a video file"
             )  # fmt: skip
         self.info = self._describe(self._first.frame)
         self._recorded = recorded_times(path, self._stream.frames)
@@ -127,7 +127,7 @@ class VideoFile:
             )
         if self._damaged.count:
             problems.append(
-                f"{self._path}: {self._damaged.count} frames are damaged; the decoder has patched them up"
+                f"{self._path}: {self._damaged.count} frames are damaged; the decoder concealed the damage"
                 f"{self._damaged.where}"
             )
         if self._ended:
@@ -136,7 +136,7 @@ class VideoFile:
         promised, lost = self._promised(), self._lost()
         if promised:
             how = "has frames missing" if lost else "is cut short, or its header counts too many"
-            problems.append(f"{self._path} {how}: its header promises {promised}{'; ' if lost else ''}{lost}")
+            problems.append(f"{self._path} {how}: its header declares {promised}{'; ' if lost else ''}{lost}")
         elif lost:
             problems.append(f"{self._path} is damaged, or its recorder lost frames: {lost}")
         return problems
@@ -151,7 +151,7 @@ class VideoFile:
         if not self._ended:
             return ""
         if promised and not self._start_s:
-            return f"{promised} frames, {self._packets} are there" if self._packets < promised else ""
+            return f"{promised} frames, the file has {self._packets}" if self._packets < promised else ""
         # Only a length in seconds, as in Matroska, of all its streams together.
         length_s = promised_length_s(self._container)
         tolerance_s = max(0.2, 3 / (self.info.fps or _USUAL_FPS))
@@ -178,10 +178,10 @@ class VideoFile:
             self._gaps.frame(index, own_ns)
         if self._times.corrected == 1 and before is not None and before[0] == index:
             _, own, last = before
-            what = "stand still" if own == last else "go back"
+            what = "do not increase" if own == last else "go backwards"
             logger.warning(
-                "%s: the times of its frames %s after frame %d (%.2f s, then %.2f s), as in files that were joined; "
-                "they are counted on, %.4g frames a second",
+                "%s: its frame times %s after frame %d (%.2f s, then %.2f s), as in joined files; "
+                "the run continues them at %.4g frames per second",
                 self._path, what, index - 1, last / 1e9, own / 1e9, self.info.fps or _USUAL_FPS,
             )  # fmt: skip
 
@@ -202,9 +202,9 @@ class VideoFile:
         if others := other_videos(self._container, self._stream, self._path):
             yield others
         if turn.left_out:
-            yield f"{self._path} asks for {turn.left_out}, which is left out; expected quarter turns and mirrors"
+            yield f"{self._path} asks for {turn.left_out}, which is not applied; expected quarter turns and mirroring"
         if self._order is not None:
-            yield f"{self._path}: AVI keeps no times of B-frames; its frames are taken as evenly spaced"
+            yield f"{self._path}: AVI stores no times of B-frames; the run assumes evenly spaced frames"
 
     def _begins_s(self) -> float:
         """Return the start time (s) of the stream on the time axis of the file; 0 if it has none."""

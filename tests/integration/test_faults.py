@@ -139,7 +139,7 @@ def test_another_size_is_refused_in_words(tmp_path: Path, caplog: pytest.LogCapt
 def test_another_size_is_adapted_where_that_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     size = (200, 120)
     run = listen(settings_of(tmp_path, changed="adapt", frames=40), Camera(Segment(20), Segment(20, size=size)))
-    assert "200x120 instead of 160x96; its frames are scaled to the size it began with" in caplog.text
+    assert "200x120 instead of 160x96; its frames are scaled to the size of the first ones" in caplog.text
     truth = np.array([Footage(size).blob_at(i) for i in range(20, 40)]) * 0.8
     with_new_box = [pose for pose in run.poses[20:] if pose.box is not None and pose.box.frame >= 20]
     assert len(with_new_box) > 5

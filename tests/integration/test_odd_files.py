@@ -155,7 +155,11 @@ def test_what_is_no_file_is_not_waited_for(work: Workplace) -> None:
     (work.folder / "folder.mp4").mkdir()
     loop = work.folder / "loop.mp4"
     loop.symlink_to(loop)
-    for path, says in ((pipe, "no regular file"), (Path("/dev/zero"), "no regular file"), (loop, "no video at")):
+    for path, says in (
+        (pipe, "is a pipe or a device"),
+        (Path("/dev/zero"), "is a pipe or a device"),
+        (loop, "no video at"),
+    ):
         with pytest.raises(SourceError, match=says):
             open_source(str(path))
     assert "holds no video" in work.refused("pipeline", work.folder / "folder.mp4", *flags_of(work))

@@ -90,19 +90,19 @@ def test_a_file_with_sound_that_is_cut_short_is_still_noticed(work: Workplace) -
     path = with_sound(work.footage, work.folder / "sound.mkv", 90, 3.0)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (problem,) = read(path)[2]
-    assert "its header promises 3.00 s" in problem
+    assert "its header declares 3.00 s" in problem
 
 
 def test_a_header_that_counts_too_many_is_a_line(work: Workplace) -> None:
     video = avi_that_counts(work.video("clip.avi", 30, codec="mjpeg", pix_fmt="yuvj420p"), 32)
-    is_done_everywhere(work, video, 30, "its header promises 32 frames, 30 are there")
+    is_done_everywhere(work, video, 30, "its header declares 32 frames, the file has 30")
 
 
 def test_frames_that_were_dropped_while_recording_are_a_line_with_the_place(work: Workplace) -> None:
     video = with_empty_chunks(work.video("clip.avi", 60, codec="mjpeg", pix_fmt="yuvj420p"), (10, 11, 40))
     is_done_everywhere(
         work, video, 57,
-        r"promises 60 frames, 57 are there; about 3 frames are missing in 2 places, .* after frame 9, at 0\.30 s",
+        r"declares 60 frames, the file has 57; about 3 frames are missing in 2 places, .* after frame 9, at 0\.30 s",
     )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_joined_files_go_on_where_the_first_has_ended(
     np.testing.assert_allclose(np.diff(times), 1 / 30, atol=2e-3)
     assert problems == []
     (line,) = caplog.messages
-    assert re.search(r"the times of its frames go back after frame 39 \(.*they are counted on", line)
+    assert re.search(r"its frame times go backwards after frame 39 \(.*the run continues them", line)
 
 
 def test_stamps_of_whole_seconds_are_spread(work: Workplace, caplog: pytest.LogCaptureFixture) -> None:
@@ -179,7 +179,7 @@ def test_b_frames_in_avi_are_evenly_spaced_and_in_order(work: Workplace) -> None
     assert [work.footage.index_of(image) for image in images] == list(range(40))
     np.testing.assert_allclose(times, np.arange(40) / 30, atol=1e-6)
     assert problems == []
-    assert any("AVI keeps no times of B-frames" in note for note in notes)
+    assert any("AVI stores no times of B-frames" in note for note in notes)
 
 
 _SHOWN: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.ndarray]]] = {
@@ -220,7 +220,7 @@ def test_an_odd_angle_is_said_and_left_out(degrees: float, work: Workplace) -> N
     video = with_matrix(work.video("odd.mp4", 3, codec="libx264"), *matrix)
     images, _, problems, (note,) = read(video)
     assert (len(images), problems) == (3, [])
-    assert re.search(r"asks for a turn or shear of \d+ degrees, which is left out", note)
+    assert re.search(r"asks for a turn or shear of \d+ degrees, which is not applied", note)
     assert note in work.run("predict", work.model(), video, "--skip_viz").err
 
 
@@ -268,7 +268,7 @@ def test_of_two_videos_the_default_one_is_taken_and_said(default: int, work: Wor
     footage = Footage(sizes[default])
     assert [footage.index_of(image) for image in images] == list(range(10))
     assert problems == []
-    assert "holds 2 videos; the one marked as default is taken" in note
+    assert "contains 2 videos; the run uses the one marked as default" in note
     flags = [f"--{k}={v}" for k, v in tiny_models(work.folder / "models").items()]
     for command in (["predict", work.model(), path], ["pipeline", path, *flags, "--out", work.folder / "out"]):
         done = work.run(*command, "--skip-viz")

@@ -57,7 +57,7 @@ def test_a_file_that_is_damaged_or_no_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("rtsp://127.0.0.1:{port}/live", "nobody answers at that port"),
+        ("rtsp://127.0.0.1:{port}/live", "no program answers at that port"),
         ("rtsp://no-such-host.invalid/live", "there is no such host, or the network failed"),
         ("lavfi:no_such_filter", "expected a filter graph"),
     ],

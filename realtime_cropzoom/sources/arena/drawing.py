@@ -21,9 +21,9 @@ _CELL = 4
 _FOOT = np.array(
     [(-0.05, 0), (-0.04, 0.02), (0, 0.03), (0.03, 0.047), (0.034, 0.03), (0.052, 0.026), (0.036, 0.01), (0, -0.01)]
 )
-"""Outline of a foot, ahead and outwards of its root."""
+"""Outline of a foot: distances ahead of its root and outwards from it."""
 _FEET = ((-0.46, 0.155, 0.0), (0.58, 0.118, math.pi))
-"""Hind and front pair: where along the spine (-1..1), how far aside, and the phase of the stride."""
+"""Hind and front pair: position along the spine (-1 to 1), distance from it, and phase of the stride."""
 
 
 class _Part(NamedTuple):
@@ -56,21 +56,35 @@ class MouseBrush:
     blur_px: float
     """Standard deviation of the blur of the lens."""
     exposure_s: float
-    """How long the shutter is open."""
+    """Exposure time."""
     look: Appearance
     body: Sprite
     head: Sprite
 
     @classmethod
     def paint(cls, body_px: float, blur_px: float, exposure_s: float, look: Appearance, seed: int) -> MouseBrush:
-        """A brush with its sprites painted."""
+        """Return a brush with painted sprites.
+
+        Args:
+            body_px: Length of the mouse in pixels.
+            blur_px: Standard deviation of the blur of the lens, in pixels.
+            exposure_s: Exposure time (s).
+            look: Colours and light.
+            seed: Seed of the fur.
+        """
         body, head = paint_body(body_px, look, seed), paint_head(body_px, look, seed)
         return cls(body_px, blur_px, exposure_s, look, body, head)
 
     def draw(self, posture: Posture, tail: Float64, background: UInt8) -> tuple[UInt8, tuple[slice, slice]]:
-        """The piece of the background that the animal covers, with it on it, and where the piece is.
+        """Draw the mouse on the part of the background that it covers.
 
-        ``tail`` is (n, 2) in body lengths, from the body on; the background itself is left as it is.
+        Args:
+            posture: Posture of the mouse.
+            tail: (n, 2) points of the tail in body lengths, from the body on.
+            background: (H, W, 3) uint8 RGB array. It is not changed.
+
+        Returns:
+            The part with the mouse on it, and its place in the background, as (rows, columns).
         """
         end = posture.length / 2
         trunk = [posture.along(s * end, side) for s in (-1.0, 0.0, 1.0) for side in (-FLANK, FLANK)]
@@ -100,7 +114,7 @@ class MouseBrush:
         self._fill(layer, feet, skin * 0.9, whole)
 
     def _foot(self, posture: Posture, pace: float, pair: tuple[float, float, float], side: int) -> Float64:
-        """Outline of a foot: it strides, and shows more when the animal walks (``pace`` 1) than at rest (0)."""
+        """Return the outline of a foot, which strides and is more visible in a walk (``pace`` 1) than at rest (0)."""
         s, aside, phase = pair
         stride = 0.05 * pace * math.cos(posture.gait + phase + (math.pi / 2) * side)
         at = s * posture.length / 2 + stride
@@ -117,7 +131,7 @@ class MouseBrush:
             cv2.fillPoly(layer, [outline], (*colour.tolist(), 255), cv2.LINE_AA, 8)
 
     def _bent_trunk(self, posture: Posture, part: _Part) -> UInt8:
-        """The trunk bent along the spine, an arc: in polar coordinates about its centre the spine is straight."""
+        """Return the trunk, bent along the spine: an arc, which is straight in polar coordinates about its centre."""
         width, height = part.x1 - part.x0, part.y1 - part.y0
         columns, rows = -(-width // _CELL), -(-height // _CELL)
         x = ((np.arange(columns) + 0.5) * _CELL - 0.5 + part.x0) / self.body_px - posture.x
@@ -148,7 +162,7 @@ class MouseBrush:
         )
 
     def _blurred(self, layer: UInt8, posture: Posture) -> UInt8:
-        """Blur of the lens, and the smear while the shutter is open: half of it before the frame's time, half after."""
+        """Return the layer with the blur of the lens and the smear of the exposure, centred on the frame time."""
         way_px = posture.speed * self.body_px * self.exposure_s
         if way_px > 0.5:
             kernel = _line_kernel(way_px, posture.heading)
@@ -159,7 +173,7 @@ class MouseBrush:
         return layer
 
     def _on_floor(self, layer: UInt8, background: UInt8) -> UInt8:
-        """Background, shadow, animal."""
+        """Return the background with the shadow of the animal and the animal."""
         height, width = background.shape[:2]
         alpha = np.ascontiguousarray(layer[..., 3])
         small = cv2.resize(alpha, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
@@ -185,7 +199,7 @@ def _lay_over(layer: UInt8, above: UInt8) -> None:
 
 
 def _line_kernel(length_px: float, angle: float) -> Float64:
-    """A centred line of that length and direction, for cv2.filter2D."""
+    """Return a kernel for ``cv2.filter2D``: a centred line of that length and direction."""
     half = math.ceil(length_px / 2)
     t = np.linspace(-length_px / 2, length_px / 2, 4 * half + 1)
     at = np.arange(-half, half + 1)

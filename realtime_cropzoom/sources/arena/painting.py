@@ -1,7 +1,6 @@
-"""What the synthetic arena looks like: its floor and walls, and the mouse as sprites that are bent and turned.
+"""Painting of the synthetic arena: its floor and walls, and the mouse as sprites, which are later bent and turned.
 
-All of this is painted once, when an arena is made. Sprites are premultiplied RGBA, (H, W, 4) uint8, with
-the animal facing right.
+All of it is painted once per arena. Sprites are premultiplied RGBA, (H, W, 4) uint8, with the animal facing right.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _FINE = 4
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """Colours and light of one arena. Colours are RGB in 0..255."""
+    """Colours and light of one arena. Colours are RGB, 0 to 255."""
 
     coat: Float32
     skin: Float32
@@ -42,7 +41,13 @@ class Appearance:
 
 
 def choose_appearance(seed: int, coat: int | None, floor: int | None) -> Appearance:
-    """The look of a seed: warm, the floor always well apart from the coat; given gray levels go first."""
+    """Return the appearance for a seed, with warm colours and a floor that differs clearly from the coat.
+
+    Args:
+        seed: The seed.
+        coat: Gray level of the coat, 0 to 255; None if the seed chooses it.
+        floor: Gray level of the floor, 0 to 255; None if the seed chooses it.
+    """
     draw = np.random.default_rng([seed, 2])
     gray = draw.uniform(38, 72) if coat is None else float(coat)
     bright = draw.uniform(196, 226) if floor is None else float(floor)
@@ -66,14 +71,14 @@ def _tint(gray: float, warmth: float) -> Float32:
 
 
 def _cloud(draw: np.random.Generator, height: int, width: int, cell_px: float) -> Float32:
-    """(height, width) of smooth noise of unit spread whose features are about ``cell_px`` wide."""
+    """Return a (height, width) array of smooth noise of unit variance, with features about ``cell_px`` wide."""
     shape = (max(2, round(height / cell_px) + 2), max(2, round(width / cell_px) + 2))
     grid = draw.standard_normal(shape).astype(np.float32)
     return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
 def paint_arena(width: int, height: int, margin_px: float, look: Appearance, seed: int) -> UInt8:
-    """Return the empty arena as (height, width, 3) RGB, with its floor ``margin_px`` from the edge of the frame."""
+    """Return the empty arena as a (height, width, 3) uint8 RGB array, with walls of ``margin_px`` around its floor."""
     draw = np.random.default_rng([seed, 3])
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x_c, y_c = (width - 1) / 2, (height - 1) / 2
@@ -101,14 +106,14 @@ def paint_arena(width: int, height: int, margin_px: float, look: Appearance, see
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """An image of a part of the animal: point (u, v), in body lengths, is at pixel (u, v) * scale + origin."""
+    """Image of a part of the animal. Point (u, v) in body lengths is at pixel (u, v) * scale + origin."""
 
     image: UInt8
     origin: tuple[float, float]
 
 
 def _canvas(scale: float, u: tuple[float, float], v: float) -> tuple[Float32, Float32, tuple[int, int]]:
-    """Coordinates (u, v) of a canvas _FINE times finer than the sprite, and the sprite's (width, height)."""
+    """Return u and v of the pixels of a canvas ``_FINE`` times finer than the sprite, and the sprite's size."""
     width, height = int(np.ceil((u[1] - u[0]) * scale)), 2 * int(np.ceil(v * scale))
     fine_v, fine_u = np.mgrid[0 : height * _FINE, 0 : width * _FINE].astype(np.float32)
     return (
@@ -119,7 +124,7 @@ def _canvas(scale: float, u: tuple[float, float], v: float) -> tuple[Float32, Fl
 
 
 def _half_width(profile: tuple[tuple[float, float], ...], u: Float32) -> Float32:
-    """The outline's half width at ``u``: the profile's points, rounded off."""
+    """Return the half width of an outline at ``u``: the points of the profile, rounded off."""
     knots = np.array(profile)
     fine = np.linspace(knots[0, 0], knots[-1, 0], 400)
     # Squared, the ends of an ellipse are straight lines: interpolating the square keeps them round.
@@ -130,19 +135,19 @@ def _half_width(profile: tuple[tuple[float, float], ...], u: Float32) -> Float32
 
 
 def _fur(draw: np.random.Generator, shape: tuple[int, int], hair: float) -> Float32:
-    """Hair along u: noise drawn out lengthwise, about unit spread."""
+    """Return hair along u: noise that is stretched lengthwise, with unit variance."""
     strands = draw.standard_normal(shape).astype(np.float32)
     drawn = np.asarray(cv2.GaussianBlur(strands, (0, 0), sigmaX=hair, sigmaY=hair / 5), dtype=np.float32)
     return np.asarray(drawn / (drawn.std() + 1e-9), dtype=np.float32)
 
 
 def _pelt(u: Float32, v: Float32, half: Float32, look: Appearance, draw: np.random.Generator, hair: float) -> Float32:
-    """(H, W, 4) float, premultiplied: a rounded body of fur whose half width at u is ``half``."""
+    """Return a rounded body of fur with the half width ``half`` at u: premultiplied RGBA, (H, W, 4) float32."""
     fur = _fur(draw, (u.shape[0], u.shape[1]), hair)
     across = np.abs(v) / np.maximum(half, 1e-6)
     dome = np.sqrt(np.clip(1 - across**2, 0, 1))
     shade = 0.42 + 0.58 * dome + 0.30 * np.exp(-(((v / np.maximum(half, 1e-6) + 0.25) / 0.24) ** 2))
-    # Pale hair shows less of its strands, and of the shade of its flanks.
+    # Pale fur shows its hairs, and the shade of its flanks, less than dark fur.
     pale = float(look.coat.mean()) / 255
     shade = (1 - 0.45 * pale) * shade * (1 + (0.10 + 0.05 * dome) * (1 - 0.6 * pale) * fur) + 0.4 * pale
     edge = half - np.abs(v) + 0.004 * fur * (half > 0.03)
@@ -152,7 +157,7 @@ def _pelt(u: Float32, v: Float32, half: Float32, look: Appearance, draw: np.rand
 
 
 def _lay(canvas: Float32, colour: Float32, alpha: Float32) -> None:
-    """Lay a colour over a premultiplied canvas in place."""
+    """Compose a colour over a premultiplied canvas, in place."""
     canvas *= (1 - alpha)[..., None]
     canvas[..., :3] += colour * alpha[..., None]
     canvas[..., 3] += 255 * alpha
@@ -171,7 +176,7 @@ def _blob(u: Float32, v: Float32, at: tuple[float, float], radii: tuple[float, f
 
 
 def paint_body(scale: float, look: Appearance, seed: int) -> Sprite:
-    """The trunk, from its tail base at (0, 0) to the pivot of the head at (BODY_LENGTH, 0)."""
+    """Return the trunk, from its tail base at (0, 0) to the pivot of the head at (BODY_LENGTH, 0)."""
     draw = np.random.default_rng([seed, 4])
     u, v, size = _canvas(scale, (-0.06, BODY_LENGTH + 0.14), 0.24)
     canvas = _pelt(u, v, _half_width(_BODY_PROFILE, u), look, draw, 0.02 * scale * _FINE)
@@ -179,7 +184,7 @@ def paint_body(scale: float, look: Appearance, seed: int) -> Sprite:
 
 
 def paint_head(scale: float, look: Appearance, seed: int) -> Sprite:
-    """The head, its pivot at (0, 0): fur, ears, eyes, nose and whiskers."""
+    """Return the head with its pivot at (0, 0): fur, ears, eyes, nose and whiskers."""
     draw = np.random.default_rng([seed, 5])
     u, v, size = _canvas(scale, (-0.14, SNOUT + 0.06), 0.20)
     canvas = _pelt(u, v, _half_width(_HEAD_PROFILE, u), look, draw, 0.012 * scale * _FINE)

@@ -80,7 +80,7 @@ class Posture(NamedTuple):
         return x + ahead * cos - aside * sin, y + ahead * sin + aside * cos
 
     def keypoints(self) -> Float64:
-        """Return snout, left ear, right ear and tail base as a (4, 2) array."""
+        """Return snout, left ear, right ear and tail base as a (4, 2) float64 array, in body lengths."""
         return np.array(
             [
                 self.on_head(SNOUT, 0.0),
@@ -91,7 +91,7 @@ class Posture(NamedTuple):
         )
 
     def tail_line(self, floor: Rect, points: int = 25) -> Float64:
-        """Return the tail as (points, 2), from just inside the body to the tip; at a wall it bends along the wall."""
+        """Return the tail as a (points, 2) array, from just inside the body to the tip. It bends along a wall."""
         base = self.heading - self.bend / 2 + math.pi
         s = np.linspace(0.0, TAIL_JOINTS, points)
         angles = np.interp((s[1:] + s[:-1]) / 2, np.arange(TAIL_JOINTS + 1), [base, *self.tail])

@@ -1,10 +1,10 @@
-"""The synthetic arena: a mouse seen from above that was never filmed, with exact keypoints for every frame.
+"""Source of the synthetic arena: a rendered mouse seen from above, with exact keypoints for every frame.
 
-It is the demo, the test fixture, the latency instrument and a source of training frames. Frame ``i`` is a
-pure function of the settings and ``i``: any frame can be asked for, in any order.
+It serves as demo, as test fixture, for measuring latencies and as a source of training frames. Frame ``i`` is a
+pure function of the settings and ``i``, so that frames can be rendered in any order.
 
-With ``jumps`` the animal stands still and is elsewhere from one frame to the next, at known times: ``cropzoom latency``
-measures with it. Units and directions are those of ``posture``.
+With ``jump_s`` the animal stands still and changes its place from one frame to the next, at known times:
+``cropzoom latency`` measures with it. Units and directions are those of ``posture``.
 """
 
 from __future__ import annotations
@@ -28,22 +28,30 @@ from realtime_cropzoom.types import Float64, UInt8
 
 _TAIL = (math.pi,) * 5
 _JITTER = 0.25
-"""Of the interval: jumps come at no fixed phase of the detector's own rate."""
+"""Maximum deviation of a jump, as a fraction of the interval. Without it, all jumps would come at the same phase of the
+detector's own rate."""
 _BODY_PX = 118.0
 """Length (pixels) from snout to tail base at 640x480, as in the open field recordings."""
 _MARGIN_PX = 24.0
 """Width (pixels) of the walls, from the edge of the frame to the floor, at 640x480."""
 _JUMPER_LENGTH = 2.0
-"""Room that a standing animal needs, its tail included, in body lengths."""
-_NOISE_ROOM = 64
-"""The noise is one image, this much larger than the frame, laid at another offset in every frame."""
+"""Room (body lengths) that a standing animal needs, including its tail."""
+_NOISE_MARGIN = 64
+"""Width (pixels) by which the image of noise is larger than a frame. Each frame uses another part of it."""
 
 
 class Jumps:
-    """To and fro between a place on the left and one on the right of the middle, ``distance`` apart."""
+    """Path of an animal that jumps between a place left of the middle and one right of it."""
 
     def __init__(self, floor: Rect, every_s: float, distance: float, seed: int) -> None:
-        """The first jump, to the right, comes after one interval; each is off by up to a quarter of one."""
+        """Place the animal on the left. The first jump comes after about one interval.
+
+        Args:
+            floor: Floor of the arena.
+            every_s: Interval (s) between jumps; each deviates from it by up to a quarter.
+            distance: Distance (body lengths) between the two places.
+            seed: Seed of the deviations.
+        """
         self._y = (floor.y0 + floor.y1) / 2
         middle = (floor.x0 + floor.x1) / 2
         self._xs = (middle - distance / 2, middle + distance / 2)
@@ -70,41 +78,45 @@ class Jumps:
 
 @dataclass(frozen=True)
 class ArenaSettings:
-    """Settings of the arena. Raises ConfigError if a value is outside its limits."""
+    """Settings of the arena.
+
+    Raises:
+        ConfigError: if a value is outside its limits.
+    """
 
     width: int = 640
     """Frame width in pixels."""
     height: int = 480
     """Frame height in pixels."""
     fps: float = 30.0
-    """Frames per second; the path does not depend on it."""
+    """Frames per second. The path does not depend on it."""
     seconds: float | None = 20.0
-    """Length; None never ends."""
+    """Duration (s); None for a source without an end."""
     seed: int = 0
-    """Chooses the path and the look."""
+    """Seed of the path and of the appearance."""
     noise: float = 2.5
     """Standard deviation of the sensor noise, in gray levels."""
     blur: float = 0.7
-    """Blur of the lens on the animal, standard deviation in pixels of a frame 480 high."""
+    """Blur of the lens on the animal: standard deviation in pixels of a frame with 480 rows."""
     exposure_ms: float = 4.0
-    """How long the shutter is open: what smears an animal that runs."""
+    """Exposure time (ms), during which a running animal smears."""
     scale: float = 1.0
     """Size of the animal; 1 is 118 pixels from snout to tail base at 640x480."""
     coat: int | None = None
-    """Gray level of the fur, 0..255; None: dark, chosen by the seed."""
+    """Gray level of the fur, 0 to 255; None for a dark one that the seed chooses."""
     floor: int | None = None
-    """Gray level of the floor, 0..255; None: bright, chosen by the seed."""
+    """Gray level of the floor, 0 to 255; None for a bright one that the seed chooses."""
     jump_s: float | None = None
-    """The animal stands and jumps to and fro, about every so many seconds; None: it walks."""
+    """Approximate interval (s) between the jumps of an animal that stands otherwise; None for an animal that walks."""
     jump_px: float = 60.0
-    """How far it jumps, in frame pixels."""
+    """Distance (frame pixels) of a jump."""
 
     def __post_init__(self) -> None:
         """Check every value against its limits."""
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ConfigError(f"arena: {name}={value}, expected {low:g} to {high:g}: choose a value in between")
+                raise ConfigError(f"arena: {name}: got {value}, expected {low:g} to {high:g}")
 
 
 _LIMITS = {
@@ -126,9 +138,12 @@ _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name n
 
 
 def parse_arena(spec: str) -> ArenaSettings:
-    """Read ``synthetic:arena[,key=value...]``, for example ``synthetic:arena,size=640x480,fps=100,seed=3``.
+    """Parse ``synthetic:arena[,key=value...]``, for example ``synthetic:arena,size=640x480,fps=100,seed=3``.
 
-    ``seconds=endless`` never ends. Raises ConfigError for an unknown key or a value that cannot be used.
+    ``seconds=endless`` gives a source without an end.
+
+    Raises:
+        ConfigError: if a key is unknown or a value cannot be used.
     """
     name, *options = spec.split(",")
     if name != "synthetic:arena":
@@ -138,12 +153,12 @@ def parse_arena(spec: str) -> ArenaSettings:
         key, equals, text = option.partition("=")
         if not equals or key not in _KEYS:
             raise ConfigError(
-                f"source {spec!r}: {option!r}, expected key=value with one of the keys {', '.join(_KEYS)}"
+                f"source {spec!r}: got {option!r}, expected key=value with one of the keys {', '.join(_KEYS)}"
             )
         try:
             values.update(_read(key, text))
         except ValueError:
-            raise ConfigError(f"source {spec!r}: {key}={text}, expected {_form(key)}: write it so") from None
+            raise ConfigError(f"source {spec!r}: got {key}={text}, expected {_form(key)}") from None
     return ArenaSettings(**values)  # type: ignore[arg-type]
 
 
@@ -172,7 +187,11 @@ class Arena:
     keypoint_names: tuple[str, ...] = ("snout", "leftear", "rightear", "tailbase")
 
     def __init__(self, settings: ArenaSettings | None = None) -> None:
-        """Paint the empty arena and the animal; takes about a tenth of a second at 640x480."""
+        """Paint the empty arena and the animal. This takes about a tenth of a second at 640x480.
+
+        Raises:
+            ConfigError: if the floor has no room for the jumps.
+        """
         self.settings = s = settings or ArenaSettings()
         count = None if s.seconds is None else round(s.seconds * s.fps)
         self.info = SourceInfo("arena", s.width, s.height, s.fps, count)
@@ -184,36 +203,40 @@ class Arena:
         self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed)
         look = choose_appearance(s.seed, s.coat, s.floor)
         self._brush = MouseBrush.paint(self._body_px, s.blur * unit, s.exposure_ms / 1000, look, s.seed)
-        # The noise is never negative, so that adding it is one saturating addition of bytes: its mean is
-        # taken off the picture beforehand.
+        # The noise is never negative, so that one saturating addition of bytes adds it. Its mean is subtracted from
+        # the background beforehand.
         mean = math.ceil(2.5 * s.noise)
         background = paint_arena(s.width, s.height, margin_px, look, s.seed)
         self._background = np.maximum(background, mean) - np.uint8(mean)
         self._noise = _noise_bank(s.width, s.height, s.noise, mean, s.seed)
 
     def truth(self, index: int) -> Float64:
-        """Return the true keypoints of a frame as (K, 2) in frame pixels; whole numbers are pixel centres.
+        """Return the true keypoints of a frame as a (K, 2) float64 array in frame pixels.
 
-        The order is that of ``keypoint_names``.
+        The order is that of ``keypoint_names``. Whole numbers are the centres of pixels.
         """
         return self._posture(index).keypoints() * self._body_px
 
     def arrivals(self) -> list[int]:
-        """Return the frames that are the first to show the animal on the right after a jump."""
+        """Return the indices of the first frames that show the animal on the right after a jump.
+
+        Raises:
+            ConfigError: if the animal does not jump, or the source has no end.
+        """
         s = self.settings
         if not isinstance(self._path, Jumps) or s.seconds is None:
-            raise ConfigError("arena: arrivals are those of an animal that jumps for a while; give jump_s and seconds")
+            raise ConfigError("arena: only an animal that jumps has arrivals; give jump_s and seconds")
         frames = (math.ceil(time_s * s.fps) for time_s in self._path.arrivals(s.seconds))
         return [frame for frame in frames if frame < round(s.seconds * s.fps)]
 
     def render(self, index: int) -> UInt8:
-        """Return one frame as an (H, W, 3) RGB array."""
+        """Return one frame as an (H, W, 3) uint8 RGB array."""
         image = np.empty((self.settings.height, self.settings.width, 3), np.uint8)
         self._render_into(self._posture(index), index, image)
         return image
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the frames, drawn: as with a camera, what comes after is only the copy."""
+        """Yield the rendered frames. As with a camera, ``copy_to`` only copies."""
         s, index = self.settings, 0
         while self.info.frame_count is None or index < self.info.frame_count:
             pts_ns = round(index * 1e9 / s.fps)
@@ -232,7 +255,8 @@ class Arena:
         room = self._floor.x1 - self._floor.x0 - _JUMPER_LENGTH
         if distance > room:
             raise ConfigError(
-                f"arena: jump_px={self.settings.jump_px:g}, but the floor has room for {room * self._body_px:.0f}"
+                f"arena: got jump_px={self.settings.jump_px:g}, "
+                f"expected at most {room * self._body_px:.0f}: the floor has no more room"
             )
         return Jumps(self._floor, every_s, distance, self.settings.seed)
 
@@ -242,10 +266,10 @@ class Arena:
         return self._path.at(index / self.settings.fps)
 
     def _render_into(self, posture: Posture, index: int, out: UInt8) -> None:
-        """Draw the animal on the piece of background it covers; all the rest is background plus noise."""
+        """Draw background, noise and animal. Only the part of the background that the animal covers is composed."""
         # A multiplicative hash: neighbouring frames get unrelated offsets.
         mixed = (index + 1) * 0x9E3779B97F4A7C15 >> 20
-        dy, dx = mixed % _NOISE_ROOM, mixed // _NOISE_ROOM % _NOISE_ROOM
+        dy, dx = mixed % _NOISE_MARGIN, mixed // _NOISE_MARGIN % _NOISE_MARGIN
         noise = self._noise[dy : dy + out.shape[0], dx : dx + out.shape[1]]
         cv2.add(self._background, noise, dst=out)
         patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
@@ -253,9 +277,9 @@ class Arena:
 
 
 def _noise_bank(width: int, height: int, sigma: float, mean: int, seed: int) -> UInt8:
-    """Gray noise with a little colour, larger than the frame by _NOISE_ROOM."""
+    """Return gray noise with a little colour, larger than a frame by ``_NOISE_MARGIN`` on each axis."""
     draw = np.random.default_rng([seed, 6])
-    shape = (height + _NOISE_ROOM, width + _NOISE_ROOM)
+    shape = (height + _NOISE_MARGIN, width + _NOISE_MARGIN)
     gray = draw.standard_normal((*shape, 1), np.float32)
     colour = draw.standard_normal((*shape, 3), np.float32)
     return np.clip(mean + sigma * (0.9 * gray + 0.43 * colour), 0, 255).round().astype(np.uint8)

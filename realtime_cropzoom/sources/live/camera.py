@@ -25,16 +25,16 @@ from realtime_cropzoom.sources.live.stream_decoder import LOW_DELAY, StreamAddre
 logger = logging.getLogger(__name__)
 
 _FORMATS = {"linux": "v4l2", "win32": "dshow", "darwin": "avfoundation"}
-_LIST_HINT = "'cropzoom cameras' lists what is there"
+_LIST_HINT = "'cropzoom cameras' lists the connected ones"
 _HINTS = {
-    errno.ENOENT: f"there is no such camera; plug it in, {_LIST_HINT}",
+    errno.ENOENT: f"there is no such camera; plug it in. {_LIST_HINT}",
     errno.ENODEV: f"it has been unplugged; {_LIST_HINT}",
-    errno.ENXIO: f"there is no such camera; plug it in, {_LIST_HINT}",
-    errno.ENOTTY: f"it is no camera; {_LIST_HINT}",
-    errno.EBUSY: "another program uses it; close that one ('fuser -v /dev/video*' names it)",
+    errno.ENXIO: f"there is no such camera; plug it in. {_LIST_HINT}",
+    errno.ENOTTY: f"it is not a camera; {_LIST_HINT}",
+    errno.EBUSY: "another program uses it; close that program ('fuser -v /dev/video*' shows it)",
     errno.EACCES: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
     errno.EPERM: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
-    errno.EINVAL: f"it refuses what was asked of it; {_LIST_HINT}, with the modes it has",
+    errno.EINVAL: "it refuses these options; 'cropzoom cameras' lists its modes",
 }
 
 
@@ -101,9 +101,9 @@ def list_differences(info: SourceInfo, pixel_format: str, options: SourceOptions
     if options.pixel_format is not None and options.pixel_format.lower() != pixel_format:
         differences.append(f"asked for pixel format {options.pixel_format}, got {pixel_format}")
     if options.roi is not None:
-        differences.append("a part of the sensor (roi) cannot be asked of it; the whole picture comes")
+        differences.append("it cannot read out a part of the sensor (roi); the whole frame is used")
     if options.trigger:
-        differences.append("a trigger cannot be asked of it; frames come at its own rate")
+        differences.append("it cannot be triggered; frames arrive at its own rate")
     return differences
 
 

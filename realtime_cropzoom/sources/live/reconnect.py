@@ -83,11 +83,11 @@ class RateCheck:
         for what, expected in (("asked for", info.asked_fps), ("it announces", info.fps)):
             if expected is not None and abs(fps - expected) > _TOLERANCE * expected:
                 logger.warning(
-                    "%s GIVES %.1f FRAMES A SECOND; %s %.4g. Often a long exposure, too little light, "
-                    "the pixel format, or the cable is why", info.name, fps, what, expected,
+                    "%s GIVES %.1f FRAMES PER SECOND; %s %.4g. Frequent causes: a long exposure, too little light, "
+                    "the pixel format, the cable", info.name, fps, what, expected,
                 )  # fmt: skip
                 return
-        logger.info("%s gives %.1f frames a second", info.name, fps)
+        logger.info("%s gives %.1f frames per second", info.name, fps)
 
 
 class ReconnectBackoff:
@@ -228,7 +228,7 @@ class ReconnectingSource:
         logger.warning("%s is back (segment %d)", self.info.name, self.reconnects)
         if (info.width, info.height) != (self.info.width, self.info.height):
             how = (
-                "scaled to the size it began with"
+                "scaled to the size of the first ones"
                 if self._policy.adapt
                 else "refused" + advise("; --changed adapt scales them")
             )

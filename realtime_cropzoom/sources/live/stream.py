@@ -27,13 +27,13 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "udp": {"overrun_nonfatal": "1"},
 }
 _HINTS: tuple[tuple[str, str], ...] = (
-    ("ExitError", "nothing came in time; check that it sends, and the network between"),
-    ("ConnectionRefusedError", "nobody answers at that port; check that the server runs, and the port"),
-    ("HTTPUnauthorizedError", "it wants a user and a password, as in rtsp://USER:PASSWORD@HOST/…"),
+    ("ExitError", "no data came in time; check that it sends, and the network"),
+    ("ConnectionRefusedError", "no program answers at that port; check the port, and that the server runs"),
+    ("HTTPUnauthorizedError", "it requires a user and a password, as in rtsp://USER:PASSWORD@HOST/…"),
     ("HTTPForbiddenError", "it refuses this user; check user and password"),
     ("HTTPNotFoundError", "the server knows no such path; check what follows the host"),
-    ("ProtocolNotFoundError", "the FFmpeg inside PyAV here cannot speak it"),
-    ("InvalidDataError", "what it sends is no video that FFmpeg knows; check the path"),
+    ("ProtocolNotFoundError", "the FFmpeg inside PyAV does not support this protocol"),
+    ("InvalidDataError", "it sends no video that FFmpeg can read; check the path"),
     ("ConnectionResetError", "the server has closed the connection"),
 )
 
@@ -108,9 +108,7 @@ def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:
         SourceError: if FFmpeg cannot open the graph.
     """
     if not graph:
-        raise ConfigError(
-            "lavfi: names no picture; expected a filter graph, such as lavfi:testsrc2=size=640x480:rate=30"
-        )
+        raise ConfigError("lavfi: got no filter graph, expected one such as lavfi:testsrc2=size=640x480:rate=30")
     paced = graph if "realtime" in graph else f"{graph},realtime"
     return LiveVideo(
         StreamAddress(

@@ -29,10 +29,10 @@ _PLAIN = {
     "access-denied": "another program controls it",
     "busy": "another program uses it",
     "permission": "no permission",
-    "timeout": "it does not answer in time; look at its cable and its power",
-    "timed out": "it does not answer in time; look at its cable and its power",
+    "timeout": "it does not answer in time; check its cable and its power supply",
+    "timed out": "it does not answer in time; check its cable and its power supply",
     "can't connect": "nothing answers at that address",
-    "no such device": "it is not there any more; look at its cable and its power",
+    "no such device": "it is no longer connected; check its cable and its power supply",
 }
 """{part of an Aravis error text: its meaning in plain words}."""
 
@@ -200,7 +200,7 @@ def buffer_data(arv: AravisLibrary, buffer: int) -> UInt8:
     return np.ctypeslib.as_array(ctypes.cast(address, POINTER(ctypes.c_uint8)), (size.value,))
 
 
-def explain_message(said: str) -> str:
+def explain_message(text: str) -> str:
     """Return an Aravis error in plain words; an unknown one unchanged, as it may name a feature."""
-    logger.debug("Aravis: %s", said)
-    return next((plain for part, plain in _PLAIN.items() if part in said.lower()), said)
+    logger.debug("Aravis: %s", text)
+    return next((plain for part, plain in _PLAIN.items() if part in text.lower()), text)

@@ -185,7 +185,8 @@ class BaslerCamera:
             self._camera = self._find(spec.name)
             try:
                 self._camera.Open()
-                self._nodes = CameraNodes(self._camera.GetNodeMap(), self._camera.GetDeviceInfo().GetFriendlyName())
+                self.nodes = CameraNodes(self._camera.GetNodeMap(), self._camera.GetDeviceInfo().GetFriendlyName())
+                """Features of the camera."""
                 self.info = self._set_up(spec, options)
             except BaseException:
                 self._camera.DestroyDevice()
@@ -222,7 +223,7 @@ class BaslerCamera:
     def execute(self, command: str) -> None:
         """Execute a command of the camera, such as ``TriggerSoftware``. Raises SourceError if it fails."""
         with _in_words(self.info.name):
-            self._nodes.execute(command)
+            self.nodes.execute(command)
 
     def close(self) -> None:
         """Stop and release the camera. It may be called twice."""
@@ -237,11 +238,11 @@ class BaslerCamera:
             if name is None or name in _names(device):
                 return self._pylon.InstantCamera(factory.CreateDevice(device))
         there = ", ".join(f"{d.GetModelName()} {d.GetSerialNumber()}" for d in devices) or "none"
-        raise SourceError(f"there is no Basler camera {name or ''}; there is {there}")
+        raise SourceError(f"Basler camera {name or ''} not found; connected: {there}")
 
     def _set_up(self, spec: CameraSpec, options: SourceOptions) -> SourceInfo:
         """Apply the options to the camera and return its properties, with notes on what differs."""
-        nodes = self._nodes
+        nodes = self.nodes
         current, offered = nodes.choice("PixelFormat")
         self._format = choose_format(options.pixel_format, current, offered, nodes.title)
         nodes.choose("PixelFormat", self._format.name)

@@ -63,11 +63,9 @@ class FrameLossCounter:
         if self.incomplete:
             said.append(f"{name}: {self.incomplete} frames arrived incomplete and were left out")
         if self.never_came:
-            said.append(f"{name}: {self.never_came} frames never came, by the camera's own count")
+            said.append(f"{name}: {self.never_came} frames never arrived, by the camera's own count")
         if self.clock_set:
-            said.append(
-                f"{name}: its clock jumped {self.clock_set} times; frame time goes on by the host's clock there"
-            )
+            said.append(f"{name}: its clock jumped {self.clock_set} times; there, frame time follows the host's clock")
         return said
 
     def _gap(self, frame_id: int | None) -> int:

@@ -73,7 +73,7 @@ class GenicamCamera:
             self._camera = open_camera(spec.name, options.open_timeout_s, options.stopped)
         except SourceError as error:
             raise SourceError(
-                f"genicam:{spec.name or ''} cannot be opened ({error}); 'cropzoom cameras' lists those that are there"
+                f"genicam:{spec.name or ''} cannot be opened ({error}); 'cropzoom cameras' lists the connected ones"
             ) from error
         try:
             notes, fps = self._set_up(spec, options)
@@ -181,7 +181,7 @@ class GenicamCamera:
     def _check_silence(self) -> None:
         """Raise SourceError if the camera is gone, or has sent no complete frame for too long."""
         if not self._camera.in_control:
-            raise SourceError(f"{self.info.name} does not answer any more")
+            raise SourceError(f"{self.info.name} no longer answers")
         advice = "; see docs/how-to/genicam.md on packets"
         if self._timeout.check(self.info.name, self._losses.failing, advice):
             self._camera.get_integer("Width")  # raises if the camera is gone

@@ -106,7 +106,7 @@ def place_region(camera: Region, options: SourceOptions) -> list[str]:
         ConfigError: if ``size`` and ``roi`` request two different sizes.
     """
     if options.size is not None and options.roi is not None and options.size != options.roi[2:]:
-        raise ConfigError(f"camera_size {options.size} and roi {options.roi} ask for two sizes; give one of them")
+        raise ConfigError(f"camera_size {options.size} and roi {options.roi} request two sizes; give only one")
     size = options.roi[2:] if options.roi is not None else options.size
     if size is None:
         return []
@@ -126,7 +126,7 @@ def place_region(camera: Region, options: SourceOptions) -> list[str]:
     if options.roi is None and got_size != whole:
         notes.append(
             f"{got_size[0]}x{got_size[1]} is cut from the middle of {whole[0]}x{whole[1]}"
-            + advise("; --roi takes it elsewhere")
+            + advise("; --roi selects another part")
         )
     return notes
 

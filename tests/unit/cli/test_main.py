@@ -157,9 +157,9 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
     "a schedule that is none": (lambda c: [ARENA, "--schedule", text_file(c.folder)], "is no box file"),
     "an endpoint that is none": (
         lambda c: [ARENA, "--publish", "here"],
-        "publish is here, which is no endpoint; expected",
+        "publish: got here, expected",
     ),
-    "a port that is none": (lambda c: [ARENA, "--publish", "tcp://127.0.0.1:one"], ":one, which is no endpoint"),
+    "a port that is none": (lambda c: [ARENA, "--publish", "tcp://127.0.0.1:one"], ":one, expected an endpoint"),
     "two endpoints that are one": (
         lambda c: [ARENA, "--publish", "tcp://127.0.0.1:1", "--publish-latest", "tcp://127.0.0.1:1"],
         "are both tcp://127.0.0.1:1",
@@ -419,7 +419,7 @@ def test_a_recording_that_was_cut_short_is_tracked_as_far_as_it_goes(tmp_path: P
     done = cropzoom("run", video, "--out", tmp_path / "out", "--pace", "fast", *flags)
     assert done.returncode == 3, done.stderr
     complaints = [line for line in done.stderr.splitlines() if line.startswith("cropzoom: ")]
-    assert any("promises 60 frames" in line for line in complaints), done.stderr
+    assert any("declares 60 frames" in line for line in complaints), done.stderr
     files: Files = check_complete(the_session(tmp_path / "out"))
     assert 10 < len(files.timing) < 60
     assert set(files.timing["outcome"]) == {"processed"}

@@ -39,7 +39,7 @@ def run(publisher: Publisher, script: Script, **options: Any) -> None:
     asyncio.run(whole())
 
 
-def test_poses_come_until_the_end_or_through_it(publisher: Publisher) -> None:
+def test_iteration_ends_at_the_end_message_or_follows_the_next_run(publisher: Publisher) -> None:
     async def script(subscriber: AsyncSubscriber) -> None:
         publisher.send(hello(), pose(0), pose(3), end(), hello("s"), pose(0, run="s"), end(run="s"))
         assert [m.seq async for m in subscriber] == [0, 3]
@@ -51,7 +51,7 @@ def test_poses_come_until_the_end_or_through_it(publisher: Publisher) -> None:
     run(publisher, script)
 
 
-def test_following_it_goes_on_with_the_next_run(publisher: Publisher) -> None:
+def test_follow_continues_with_the_next_run(publisher: Publisher) -> None:
     async def script(subscriber: AsyncSubscriber) -> None:
         publisher.send(pose(0), end(), pose(0, run="s"))
         runs = []
@@ -64,7 +64,7 @@ def test_following_it_goes_on_with_the_next_run(publisher: Publisher) -> None:
     run(publisher, script, follow=True)
 
 
-def test_it_waits_no_longer_than_it_is_told(publisher: Publisher) -> None:
+def test_receive_waits_no_longer_than_its_timeout(publisher: Publisher) -> None:
     async def script(subscriber: AsyncSubscriber) -> None:
         assert await subscriber.receive(0.01) is None
         assert await subscriber.receive(0) is None
@@ -80,7 +80,7 @@ def test_it_waits_no_longer_than_it_is_told(publisher: Publisher) -> None:
     run(publisher, script)
 
 
-def test_one_that_is_given_up_loses_no_message(publisher: Publisher) -> None:
+def test_a_cancelled_receive_loses_no_message(publisher: Publisher) -> None:
     async def script(subscriber: AsyncSubscriber) -> None:
         for _ in range(5):
             with pytest.raises(TimeoutError):
@@ -91,7 +91,7 @@ def test_one_that_is_given_up_loses_no_message(publisher: Publisher) -> None:
     run(publisher, script)
 
 
-def test_others_have_their_turn_while_many_messages_wait(publisher: Publisher) -> None:
+def test_other_tasks_run_while_many_messages_wait(publisher: Publisher) -> None:
     turns = 0
 
     async def count() -> None:
@@ -130,7 +130,7 @@ def test_on_another_machine_the_clock_is_measured(publisher: Publisher) -> None:
         echo.stop()
 
 
-def test_of_thousands_of_spoilt_messages_none_upsets_it(publisher: Publisher) -> None:
+def test_thousands_of_malformed_messages_raise_no_error(publisher: Publisher) -> None:
     async def script(subscriber: AsyncSubscriber) -> None:
         sent, received = send_garbage(publisher, 2000), []
         async for message in subscriber.messages():
@@ -146,12 +146,12 @@ def test_of_thousands_of_spoilt_messages_none_upsets_it(publisher: Publisher) ->
     run(publisher, script)
 
 
-def test_an_endpoint_that_is_none_is_refused() -> None:
+def test_an_invalid_endpoint_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cannot listen to nonsense, .*expected tcp://127\.0\.0\.1:5660"):
         AsyncSubscriber("nonsense")
 
 
-def test_it_may_be_closed_twice_and_takes_no_time() -> None:
+def test_close_may_be_called_twice_and_is_quick() -> None:
     async def script() -> None:
         subscriber = AsyncSubscriber("tcp://127.0.0.1:1")
         assert await subscriber.receive(0.01) is None

@@ -29,7 +29,7 @@ MS = 1_000_000
 
 def example(page: str) -> str:
     """The first example of a page that has a laser."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     return next(block for block in blocks if "laser" in block)
 
 
@@ -115,7 +115,7 @@ def test_both_pages_have_one_example() -> None:
 
 
 @pytest.mark.parametrize("how", ["lost", "jumps", "stalls", "ends", "is killed", "the script is ended"])
-def test_the_laser_goes_off_when_nothing_is_known_any_more(how: str) -> None:
+def test_the_laser_is_switched_off_when_poses_stop(how: str) -> None:
     laser = Laser()
     with publishing() as publisher:
         script = Pasted("README.md", publisher.endpoint, laser)
@@ -174,7 +174,7 @@ def publisher() -> Iterator[Publisher]:
         yield publisher
 
 
-def test_the_last_pose_is_given_again_while_it_is_young(publisher: Publisher) -> None:
+def test_newest_returns_the_last_pose_again_while_it_is_young(publisher: Publisher) -> None:
     with Subscriber(publisher.endpoint) as poses:
         publisher.wait_for_subscriber()
         publisher.send(hello(), pose(0))
@@ -189,7 +189,7 @@ def test_the_last_pose_is_given_again_while_it_is_young(publisher: Publisher) ->
 
 
 @pytest.mark.slow
-def test_both_flavours_are_the_same() -> None:
+def test_both_subscribers_have_the_same_interface() -> None:
     """At 30 frames a second, looked at every 5 ms: never without a pose, each one in order."""
     with Feed(30) as feed:
 
@@ -212,7 +212,7 @@ def test_both_flavours_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(("asked", "said"), [(20.0, 1), (70.0, 0), (None, 0)])
-def test_an_age_shorter_than_the_time_between_two_frames_is_warned_of_once(
+def test_a_maximum_age_below_the_frame_interval_is_warned_of_once(
     publisher: Publisher, caplog: pytest.LogCaptureFixture, asked: float | None, said: int
 ) -> None:
     with Subscriber(publisher.endpoint) as poses, caplog.at_level(logging.WARNING):
@@ -224,7 +224,7 @@ def test_an_age_shorter_than_the_time_between_two_frames_is_warned_of_once(
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == said
     if said:
-        assert lines[0].startswith("newest(max_age_ms=20): poses come every 33 ms, so that there is none between")
+        assert lines[0].startswith("newest(max_age_ms=20): poses arrive every 33 ms, and None is returned in between")
 
 
 def rate_of(intervals_ms: list[float], *, fps: float | None = None, age_ms: float = 5.0) -> PoseRate:
@@ -258,7 +258,7 @@ def test_the_usual_age(rate: PoseRate, age_ms: float) -> None:
     assert rate.usual_age_ms == pytest.approx(age_ms)
 
 
-def test_a_new_run_has_a_rate_of_its_own() -> None:
+def test_a_new_run_is_measured_separately() -> None:
     rate = rate_of([33.0] * 20)
     rate.note("s", 5, 1.0)
     assert rate.usual_age_ms == 100.0

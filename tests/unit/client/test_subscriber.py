@@ -22,6 +22,7 @@ from realtime_cropzoom.messaging.message import (
     EndMessage,
     FilteredKeypoint,
     HelloMessage,
+    Message,
     PoseMessage,
     StatusMessage,
     encode,
@@ -64,7 +65,7 @@ def test_hello_is_kept(publisher: Publisher) -> None:
         assert subscriber.hello == hello()
 
 
-def test_receive_gives_every_kind_and_none_in_time(publisher: Publisher) -> None:
+def test_receive_returns_every_kind_and_none_after_the_timeout(publisher: Publisher) -> None:
     status = StatusMessage(1, "r", "cam0", "tracking", "live", Counts(0, 0, 0, 0, 0), 0, 0.0, 0.0, {}, now_ns(), 0)
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
@@ -74,13 +75,13 @@ def test_receive_gives_every_kind_and_none_in_time(publisher: Publisher) -> None
         assert isinstance(subscriber.receive(LONG_S), EndMessage)
 
 
-def test_it_is_no_error_if_nobody_publishes_yet() -> None:
+def test_connecting_before_the_publisher_starts_is_no_error() -> None:
     port = free_port()
     with Subscriber(f"tcp://127.0.0.1:{port}") as subscriber, zmq.Context() as context:
         assert subscriber.receive(0.05) is None
         late = context.socket(zmq.XPUB)
         late.bind(f"tcp://127.0.0.1:{port}")
-        assert late.poll(LONG_S * 1000)
+        assert late.poll(round(LONG_S * 1000))
         late.send_multipart([b"pose/cam0", encode(pose(3))])
         message = subscriber.receive(LONG_S)
         assert isinstance(message, PoseMessage)
@@ -118,7 +119,7 @@ def test_age_is_the_time_since_the_capture(publisher: Publisher) -> None:
     ],
     ids=lambda parts: repr(parts[-1][:24]),
 )
-def test_what_is_no_message_of_this_schema_is_passed_over(publisher: Publisher, garbage: list[bytes]) -> None:
+def test_other_payloads_are_counted_and_dropped(publisher: Publisher, garbage: list[bytes]) -> None:
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         publisher.socket.send_multipart(garbage)
@@ -146,7 +147,7 @@ def test_one_camera_of_several(publisher: Publisher) -> None:
         assert subscriber.missed == 0
 
 
-def test_a_timeout_holds_while_others_talk(publisher: Publisher) -> None:
+def test_the_timeout_holds_while_other_messages_arrive(publisher: Publisher) -> None:
     """Each message of another camera must not start the time anew."""
     over = threading.Event()
 
@@ -169,7 +170,7 @@ def test_a_timeout_holds_while_others_talk(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "tcp://", "tcp://127.0.0.1", "ftp://127.0.0.1:21", ""])
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot listen to .*expected tcp://127\.0\.0\.1:5660"):
         Subscriber(endpoint)
 
@@ -185,7 +186,7 @@ def newest(subscriber: Subscriber, max_age_ms: float) -> PoseMessage | None:
     return subscriber.newest(max_age_ms, timeout_s=0.3)
 
 
-def test_the_newest_pose_is_that_of_all_that_wait(publisher: Publisher) -> None:
+def test_newest_returns_the_last_of_all_waiting_poses(publisher: Publisher) -> None:
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         publisher.send(hello(), *(old(i, 100 - i) for i in range(100)))
@@ -203,7 +204,7 @@ def test_the_newest_pose_is_that_of_all_that_wait(publisher: Publisher) -> None:
         assert subscriber.missed == 0
 
 
-def test_a_pose_that_comes_in_time_is_waited_for(publisher: Publisher) -> None:
+def test_newest_waits_for_a_pose(publisher: Publisher) -> None:
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         publisher.send(hello())
@@ -216,7 +217,7 @@ def test_a_pose_that_comes_in_time_is_waited_for(publisher: Publisher) -> None:
 
 
 @pytest.mark.slow
-def test_no_pose_is_young_before_its_time_or_while_its_clock_is_not_known(publisher: Publisher) -> None:
+def test_a_pose_from_the_future_or_of_an_unknown_clock_has_no_age(publisher: Publisher) -> None:
     """The hello says whose clock it is: before it, and after one of another run, no age can be told."""
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
@@ -239,7 +240,7 @@ def elsewhere(seq: int) -> PoseMessage:
     return old(seq, -AHEAD_NS / 1e9)
 
 
-def test_on_another_machine_the_age_is_right_or_not_told(publisher: Publisher) -> None:
+def test_on_another_machine_the_age_is_right_or_unknown(publisher: Publisher) -> None:
     """Its clock is five hours ahead; that it is this one's in truth makes known what the age is."""
     echo = EchoServer("tcp://127.0.0.1:*", clock="elsewhere", now=lambda: now_ns() + AHEAD_NS)
     with Subscriber(publisher.endpoint) as subscriber:
@@ -256,7 +257,9 @@ def test_on_another_machine_the_age_is_right_or_not_told(publisher: Publisher) -
             assert abs(offset.offset_ns - AHEAD_NS) <= offset.uncertainty_ns
             captured_ns = message.time.captured_ns - AHEAD_NS
             at_ns = captured_ns + 7_000_000
-            uncertain_ms = subscriber.clock.uncertainty_at_ns(at_ns) / 1e6
+            clock = subscriber.clock
+            assert clock is not None
+            uncertain_ms = clock.uncertainty_at_ns(at_ns) / 1e6
             assert 7 <= subscriber.age_ms(message, at_ns) <= 7 + 2 * uncertain_ms + 1, "never too young"
             publisher.send(elsewhere(1))
             assert subscriber.newest(LONG_S * 1000, timeout_s=LONG_S) is not None
@@ -265,7 +268,7 @@ def test_on_another_machine_the_age_is_right_or_not_told(publisher: Publisher) -
 
 
 def test_iterating_ends_with_the_run_or_follows_the_next_one(publisher: Publisher) -> None:
-    runs = [pose(0), end(), hello("s"), pose(0, run="s"), end(run="s")]
+    runs: list[Message] = [pose(0), end(), hello("s"), pose(0, run="s"), end(run="s")]
     with Subscriber(publisher.endpoint) as once, Subscriber(publisher.endpoint, follow=True) as follow:
         publisher.wait_for_subscriber()
         publisher.wait_for_subscriber()
@@ -277,7 +280,7 @@ def test_iterating_ends_with_the_run_or_follows_the_next_one(publisher: Publishe
 
 
 def test_all_kinds_come_through_messages(publisher: Publisher) -> None:
-    sent = [hello(), pose(0), end(), hello("s"), pose(4, run="s")]
+    sent: list[Message] = [hello(), pose(0), end(), hello("s"), pose(4, run="s")]
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         publisher.send(*sent)
@@ -285,7 +288,7 @@ def test_all_kinds_come_through_messages(publisher: Publisher) -> None:
         assert subscriber.late == 4
 
 
-def test_the_stream_is_silent_unless_something_waits(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stream_is_not_silent_while_a_message_waits(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     with Subscriber(publisher.endpoint) as subscriber:
         assert subscriber.stream == "silent"
         publisher.wait_for_subscriber()
@@ -295,11 +298,11 @@ def test_the_stream_is_silent_unless_something_waits(publisher: Publisher, monke
         monkeypatch.setattr("realtime_cropzoom.client.base.now_ns", lambda: now_ns() + 3_100_000_000)
         assert subscriber.stream == "silent"
         publisher.send(pose(1))
-        wait_for(subscriber._waiting, "the message")
+        wait_for(subscriber.has_message, "the message")
         assert subscriber.stream == "live", "it was not listened to, which is no silence"
 
 
-def test_a_filtered_keypoint_is_carried_on_to_now(publisher: Publisher) -> None:
+def test_a_filtered_keypoint_is_extrapolated_to_now(publisher: Publisher) -> None:
     moving = FilteredKeypoint(100.0, 50.0, 1000.0, -500.0, None)
     absurd = FilteredKeypoint(1e308, 1e308, 1e308, 1e308, None)
     nowhere = FilteredKeypoint(None, None, None, None, None)
@@ -321,7 +324,7 @@ def test_a_filtered_keypoint_is_carried_on_to_now(publisher: Publisher) -> None:
             subscriber.predict(message, "snuot", at_ns)
 
 
-def test_of_thousands_of_spoilt_messages_none_upsets_a_subscriber(publisher: Publisher) -> None:
+def test_thousands_of_malformed_messages_raise_no_error_in_a_subscriber(publisher: Publisher) -> None:
     """Topics, numbers of parts and payloads are anything; the good ones in between all arrive, in order."""
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()

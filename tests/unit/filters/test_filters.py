@@ -45,7 +45,7 @@ def times(fps: float, seconds: float = 1.0) -> list[float]:
 
 @both
 @pytest.mark.parametrize("fps", [30, 100, 200, 500])
-def test_a_keypoint_on_a_straight_line_is_predicted_where_it_will_be(name: str, fps: float) -> None:
+def test_linear_motion_is_predicted_exactly(name: str, fps: float) -> None:
     pose_filter, moments = make_filter(name, 1), times(fps)
     last = feed(pose_filter, moments, straight)[-1]
     assert (last.vx, last.vy) == pytest.approx((300, -200), rel=0.02)
@@ -56,7 +56,7 @@ def test_a_keypoint_on_a_straight_line_is_predicted_where_it_will_be(name: str, 
 
 
 @both
-def test_irregular_frame_times_are_no_change_of_speed(name: str) -> None:
+def test_irregular_frame_times_do_not_change_the_velocity(name: str) -> None:
     draw = np.random.default_rng(3)
     moments = np.cumsum(draw.uniform(3, 40, 80)).tolist()
     for point in feed(make_filter(name, 1), moments, straight)[40:]:
@@ -65,20 +65,20 @@ def test_irregular_frame_times_are_no_change_of_speed(name: str) -> None:
 
 @both
 @pytest.mark.parametrize("fps", [30, 200])
-def test_at_rest_the_noise_gets_less(name: str, fps: float) -> None:
+def test_noise_is_reduced_at_rest(name: str, fps: int) -> None:
     points = feed(make_filter(name, 1), times(fps, 4), still, noise_px=1.0)
     xy = np.array([point[:2] for point in points[fps:]]) - still(0)
     assert 0.05 < xy.std() < 0.95
 
 
-def test_the_sigma_is_how_far_off_the_kalman_filter_is() -> None:
+def test_the_sigma_of_the_kalman_filter_matches_its_error() -> None:
     points = feed(make_filter("kalman", 1, noise_px=2.0), times(200, 10), still, noise_px=2.0)[200:]
     off = np.array([point[:2] for point in points]) - still(0)
     sigma = points[-1].sigma
     assert 0.3 * sigma < off.std() < 1.2 * sigma  # it rests, and is less far off than one that might move
 
 
-def test_kalman_is_what_the_matrices_say() -> None:
+def test_kalman_equals_the_matrix_form() -> None:
     """Against the textbook's matrices, over irregular times and likelihoods."""
     draw = np.random.default_rng(7)
     pose_filter = make_filter("kalman", 1, noise_px=1.5, velocity_noise_px_s=700, gate=1e9)
@@ -102,7 +102,7 @@ def test_kalman_is_what_the_matrices_say() -> None:
         np.testing.assert_allclose(got, [*state[0], *state[1], math.sqrt(p[0, 0])], rtol=1e-9)
 
 
-def test_a_jump_is_left_out_by_the_kalman_filter() -> None:
+def test_the_kalman_filter_ignores_a_jump() -> None:
     pose_filter, moments = make_filter("kalman", 1), times(100)
     before = feed(pose_filter, moments, straight)[-1]
     jumped = pose_filter.update(round((moments[-1] + 10) * MS), [(10.0, 400.0)], [1.0]).points[0]
@@ -112,7 +112,7 @@ def test_a_jump_is_left_out_by_the_kalman_filter() -> None:
 
 
 @pytest.mark.parametrize(("after_ms", "there"), [(100, False), (200, True)])
-def test_what_stays_away_for_longer_than_the_hold_is_where_it_is_measured(after_ms: int, there: bool) -> None:
+def test_the_filter_restarts_at_the_measurement_after_the_hold_time(after_ms: int, there: bool) -> None:
     pose_filter = make_filter("kalman", 1, hold_ms=150)
     feed(pose_filter, times(100), still)
     points = feed(pose_filter, [1000 + t for t in range(0, after_ms, 10)], lambda _: (20.0, 20.0))
@@ -124,7 +124,7 @@ def test_what_stays_away_for_longer_than_the_hold_is_where_it_is_measured(after_
     ("xy", "likelihood"),
     [((math.nan, 5.0), 1.0), ((math.nan, math.nan), math.nan), ((math.inf, 0.0), 1.0), ((10.0, 400.0), 0.29)],
 )
-def test_what_is_not_measured_goes_on_as_it_was_going_and_then_is_unknown(
+def test_a_missing_keypoint_is_extrapolated_and_then_unknown(
     name: str, xy: tuple[float, float], likelihood: float
 ) -> None:
     pose_filter, moments = make_filter(name, 1, hold_ms=150), times(100)
@@ -149,13 +149,13 @@ def test_an_unlikely_keypoint_moves_the_filter_less() -> None:
 
 
 @both
-def test_a_model_without_likelihood_is_believed(name: str) -> None:
+def test_a_missing_likelihood_counts_as_1(name: str) -> None:
     without = feed(make_filter(name, 1), times(30), straight, likelihood=math.nan)
     assert without == feed(make_filter(name, 1), times(30), straight, likelihood=1.0)
 
 
 @both
-def test_keypoints_do_not_know_each_other(name: str) -> None:
+def test_keypoints_are_filtered_separately(name: str) -> None:
     pair, alone = make_filter(name, 2), make_filter(name, 1)
     for t in times(60):
         here = straight(t / 1e3)
@@ -174,7 +174,7 @@ def test_keypoints_do_not_know_each_other(name: str) -> None:
         pytest.param(1000, 1, True, id="the source had broken off"),
     ],
 )
-def test_a_break_begins_everything_anew(name: str, time_ms: int, segment: int, anew: bool) -> None:
+def test_a_break_restarts_all_keypoints(name: str, time_ms: int, segment: int, anew: bool) -> None:
     pose_filter = make_filter(name, 1, hold_ms=150)
     feed(pose_filter, times(100), straight)
     after = pose_filter.update(time_ms * MS, [(390.0, -150.0)], [1.0], segment).points[0]
@@ -182,13 +182,13 @@ def test_a_break_begins_everything_anew(name: str, time_ms: int, segment: int, a
 
 
 @both
-def test_two_frames_of_one_moment_divide_by_nothing(name: str) -> None:
+def test_two_frames_at_the_same_time_do_not_divide_by_zero(name: str) -> None:
     pose_filter = make_filter(name, 1)
     points = feed(pose_filter, [0, 0, 10, 10, 20], straight)
     assert all(math.isfinite(value) for point in points for value in point[:4])
 
 
-def test_nothing_is_known_before_the_first_pose() -> None:
+def test_all_keypoints_are_unknown_before_the_first_pose() -> None:
     assert all(math.isnan(value) for value in make_filter("kalman", 1).predict(10 * MS).points[0])
 
 
@@ -202,7 +202,7 @@ def test_prediction_is_bounded(x: float, y: float, vx: float, vy: float, horizon
     assert ahead == pytest.approx((x + vx * seconds, y + vy * seconds))
 
 
-def test_what_is_unknown_has_no_prediction() -> None:
+def test_an_unknown_keypoint_has_no_prediction() -> None:
     assert predict(FilteredKeypoint(None, None, None, None, None), 10) == (None, None)
 
 
@@ -215,18 +215,18 @@ def test_a_filter_and_its_message_predict_the_same(name: str) -> None:
         assert predict(said, horizon_ms) == pytest.approx(own[:2], abs=1e-4)
 
 
-def test_a_prediction_is_the_less_sure_the_further_it_goes() -> None:
+def test_the_uncertainty_grows_with_the_prediction_time() -> None:
     pose_filter = make_filter("kalman", 1)
     feed(pose_filter, times(60), still, noise_px=1)
     sigmas = [pose_filter.predict(round((1000 + h) * MS)).points[0].sigma for h in (0, 20, 50, 80)]
     assert sigmas == sorted(set(sigmas))
 
 
-def test_a_filter_there_is_not_is_named() -> None:
-    with pytest.raises(ConfigError, match="no filter 'kalmann'; expected one_euro or kalman"):
+def test_an_unknown_filter_is_refused() -> None:
+    with pytest.raises(ConfigError, match="filter: got 'kalmann', expected one_euro or kalman"):
         make_filter("kalmann", 4)
 
 
-def test_a_setting_of_another_filter_is_named() -> None:
+def test_a_setting_of_another_filter_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"the filter kalman was given beta"):
         make_filter("kalman", 4, beta=1.0)

@@ -43,7 +43,7 @@ def test_with_few_files_a_command_ends_with_one_line(tmp_path: Path, command: tu
     assert not [path for path in tmp_path.rglob("*") if path.name not in ("rules.yaml", "sessions", "triggers")]
 
 
-def test_the_limit_is_raised_as_far_as_it_goes() -> None:
+def test_the_limit_is_raised_to_the_maximum() -> None:
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     code = (
         "import resource\nfrom realtime_cropzoom.messaging.limits import raise_limit\nraise_limit()\n"
@@ -59,13 +59,13 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize("command", [("listen", "tcp://127.0.0.1:9"), ("check", "synthetic:arena")])
-def test_every_command_looks_first(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_every_command_checks_the_limit_first(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = with_files(20, *command, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("cropzoom: open files: this process may have 20, and has ")
 
 
-def test_a_subscriber_in_a_script_says_it_too(tmp_path: Path) -> None:
+def test_a_subscriber_checks_the_limit_too(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     done = subprocess.run(
         [sys.executable, "-c", "from realtime_cropzoom import Subscriber\nSubscriber()"],

@@ -15,6 +15,7 @@ from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     BoxField,
     Counts,
+    Encoding,
     EndMessage,
     HelloMessage,
     Message,
@@ -80,7 +81,7 @@ MESSAGES = [pytest.param(m, id=type(m).__name__) for m in (POSE, STATUS, HELLO, 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
 @pytest.mark.parametrize("message", MESSAGES)
-def test_a_message_comes_back_as_it_went(message: Message, encoding: str) -> None:
+def test_messages_are_decoded_to_what_was_encoded(message: Message, encoding: Encoding) -> None:
     back = decode(encode(message, encoding))
     assert type(back) is type(message)
     assert back == message
@@ -122,7 +123,7 @@ def test_times_of_19_digits_survive_json_exactly() -> None:
     [(POSE, b"pose/left"), (STATUS, b"status/left"), (HELLO, b"hello/left"), (END, b"end/left")],
     ids=["pose", "status", "hello", "end"],
 )
-def test_the_topic_is_kind_and_camera(message: Message, expected: bytes) -> None:
+def test_the_topic_holds_type_and_camera(message: Message, expected: bytes) -> None:
     assert topic(message, "left") == expected
 
 
@@ -171,7 +172,7 @@ def test_a_pose_becomes_its_message() -> None:
     )
 
 
-def test_a_pose_that_is_no_animal_says_so() -> None:
+def test_an_implausible_pose_names_its_doubt() -> None:
     found = Keypoints(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32), np.array([0.5, 0.25], np.float32))
     plausible = record(ActiveBox(Box(-1, 2, 30, 40), 8, 33.5, State.COASTING, detected_ns=900), found)
     of = msgspec.structs.replace(plausible, doubt=Doubt.SHAPE)
@@ -198,7 +199,7 @@ def test_the_schema_has_every_field_of(struct: type[msgspec.Struct]) -> None:
     assert set(described["required"]) - {"type"} == always
 
 
-def test_the_schema_is_json_and_all_its_references_lead_somewhere() -> None:
+def test_the_schema_is_json_and_its_references_resolve() -> None:
     schema = json.loads(json.dumps(json_schema()))
 
     def references(node: object) -> set[str]:
@@ -230,7 +231,7 @@ def test_the_schema_is_json_and_all_its_references_lead_somewhere() -> None:
         pytest.param(b"\xff\xfe{\x00}\x00", id="another text encoding"),
     ],
 )
-def test_what_is_no_message_raises_an_error_of_msgspec(payload: bytes) -> None:
+def test_malformed_payloads_raise_an_error_of_msgspec(payload: bytes) -> None:
     with pytest.raises((msgspec.ValidationError, msgspec.DecodeError)):
         decode(payload)
 

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,42 +74,44 @@ def client_file(folder: Path, name: str = "bench") -> Path:
 
 
 @pytest.mark.parametrize("setting", ["publish", "publish_latest", "publish_echo"])
-def test_an_endpoint_that_others_reach_needs_keys_or_a_word(tmp_path: Path, setting: str) -> None:
+def test_an_endpoint_reachable_by_others_needs_keys_or_insecure(tmp_path: Path, setting: str) -> None:
     given = {setting: "tcp://0.0.0.0:5990"}
-    with pytest.raises(ConfigError, match=rf"^{setting} is tcp://0\.0\.0\.0:5990, .*--key-folder, .*--insecure"):
+    with pytest.raises(
+        ConfigError, match=rf"^{setting}: other machines can reach tcp://0\.0\.0\.0:5990; .*--key-folder, .*--insecure"
+    ):
         load_settings(given)
     assert load_settings({**given, "insecure": True}).endpoints()[setting] == given[setting]
     assert load_settings({**given, "key_folder": tmp_path}).endpoints()[setting] == given[setting]
     assert load_settings({**given, "publish": "none"}).endpoints() == {}
 
 
-def test_settings_that_contradict_each_other(tmp_path: Path) -> None:
+def test_contradicting_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"both key_folder .* and insecure are set"):
         load_settings({"key_folder": tmp_path, "insecure": True})
-    with pytest.raises(ConfigError, match="where keys protect nothing"):
+    with pytest.raises(ConfigError, match="keys do not protect"):
         load_settings({"key_folder": tmp_path, "publish": "pgm://eth0;239.192.1.1:5660"})
 
 
-def test_settings_that_nobody_has_checked_open_nothing(tmp_path: Path) -> None:
+def test_unchecked_settings_open_no_endpoint(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, publish_latest="none")
     unchecked = Settings.model_construct(**{**dict(settings), "publish": EVERYWHERE, "publish_echo": "none"})
-    with pytest.raises(SinkError, match=r"publish is tcp://0\.0\.0\.0:\*, which is not this machine's alone"):
+    with pytest.raises(SinkError, match=r"publish: other machines can reach tcp://0\.0\.0\.0:\*"):
         Pipeline(unchecked, Film).start()
     assert not cropzoom_threads()
 
 
-def test_several_cameras_are_held_to_the_same(tmp_path: Path) -> None:
+def test_several_cameras_have_the_same_rules(tmp_path: Path) -> None:
     config = tmp_path / "two.yaml"
     cameras = {"top": {"source": "synthetic:arena"}, "side": {"source": "camera:0", "publish": "tcp://0.0.0.0:5999"}}
     config.write_text(json.dumps({"out": str(tmp_path / "out"), "cameras": cameras}))
     for command in (["run", "--config"], ["check"]):
         done = cropzoom(*command, config)
         assert done.returncode == 2
-        assert "camera side: publish is tcp://0.0.0.0:5999" in done.stdout + done.stderr
+        assert "camera side: publish: other machines can reach tcp://0.0.0.0:5999" in done.stdout + done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_check_says_who_can_listen(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_who_can_connect(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def endpoints(*flags: object) -> dict[str, Any]:
         flags = ("check", "synthetic:arena,seconds=1", *model_flags(tiny_models(tmp_path / "models"))[:-2], *flags)
         main([str(flag) for flag in (*flags, "--json", "--out", tmp_path)])
@@ -136,7 +139,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_what_keys_makes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "lab" / "keys"
     assert keys(folder, "--client", "bench", "rig2") == 0
     said = capsys.readouterr().out
@@ -153,14 +156,14 @@ def test_what_keys_makes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert path.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_secret_is_where_it_does_not_belong(folder: Path) -> None:
+def test_secrets_are_only_in_their_own_files(folder: Path) -> None:
     secret = read_client_keys(client_file(folder)).secret
     assert [name for name, content in contents(folder).items() if secret in content] == ["bench.key_secret"]
     assert secret.decode() not in repr(read_client_keys(client_file(folder)))
     assert read_server_keys(folder).secret.decode() not in repr(read_server_keys(folder))
 
 
-def test_one_file_is_all_that_a_client_needs(folder: Path) -> None:
+def test_a_client_needs_only_one_file(folder: Path) -> None:
     server, client = read_server_keys(folder), read_client_keys(client_file(folder))
     assert client.server == server.public
     assert allowed_clients(server.clients) == {client.public: "bench"}
@@ -178,14 +181,14 @@ def test_other_programs_read_the_files(folder: Path) -> None:
     ("arguments", "says"),
     [
         ([], "has its keys already"),
-        (["--client", "bench"], "bench.key_secret is there already, and is not written over"),
-        (["--client", "rig2", "bench"], "bench.key_secret is there already"),
-        (["--client", "server"], "given 'server'"),
-        (["--client", "../bench"], "given '../bench'"),
-        (["--client", ""], "given ''"),
+        (["--client", "bench"], "bench.key_secret exists already and is not overwritten"),
+        (["--client", "rig2", "bench"], "bench.key_secret exists already"),
+        (["--client", "server"], "got 'server'"),
+        (["--client", "../bench"], "got '../bench'"),
+        (["--client", ""], "got ''"),
     ],
 )
-def test_keys_writes_nothing_over(
+def test_keys_overwrites_no_file(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     before = contents(folder)
@@ -196,14 +199,14 @@ def test_keys_writes_nothing_over(
     assert contents(folder) == before
 
 
-def test_a_client_whose_secret_was_carried_away_keeps_its_name(folder: Path) -> None:
+def test_a_client_whose_secret_was_moved_keeps_its_name(folder: Path) -> None:
     client_file(folder).unlink()
     assert keys(folder, "--client", "bench") == 2
     assert keys(folder, "--client", "rig2") == 0
     assert set(allowed_clients(folder / "clients").values()) == {"bench", "rig2"}
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert keys(tmp_path / "file" / "keys", "--client", "bench") == 2
     assert "cannot make the folder" in capsys.readouterr().err
@@ -214,7 +217,7 @@ def test_a_secret_that_others_can_read_is_refused(folder: Path, mode: int) -> No
     for path in (client_file(folder), folder / "server.key_secret"):
         path.chmod(mode)
     with pytest.raises(
-        ConfigError, match=rf"others can read .*\(mode {mode:04o}\).*run 'chmod 600 .*server.key_secret'"
+        ConfigError, match=rf"other users can read .*\(mode {mode:04o}\).*run 'chmod 600 .*server.key_secret'"
     ):
         read_server_keys(folder)
     with pytest.raises(ConfigError, match=r"run 'chmod 600 .*bench\.key_secret'"):
@@ -232,27 +235,27 @@ def spoil(old: str, new: str) -> Callable[[Path], None]:
     ("wrong", "says"),
     [
         (lambda p: p.unlink(), "cannot read .*bench.key_secret: No such file"),
-        (lambda p: p.write_bytes(os.urandom(500)), "is no key file"),
-        (lambda p: p.write_text(""), "is no key file"),
-        (spoil("public-key", "public"), "is no key file"),
-        (spoil('    secret-key = "', '    secret-key = "x'), "is no key file"),
-        (spoil("secret-key", "other-key"), "holds no secret key"),
+        (lambda p: p.write_bytes(os.urandom(500)), "is not a key file"),
+        (lambda p: p.write_text(""), "is not a key file"),
+        (spoil("public-key", "public"), "is not a key file"),
+        (spoil('    secret-key = "', '    secret-key = "x'), "is not a key file"),
+        (spoil("secret-key", "other-key"), "has no secret key"),
         (lambda p: shutil.copy(p.parent / "server.key_secret", p), "is not the file of a client"),
         (lambda p: (p.unlink(), p.mkdir()), "is a folder; expected the file of one client"),
     ],
 )
-def test_files_that_are_no_keys_are_refused_in_a_line(folder: Path, wrong: Callable[[Path], Any], says: str) -> None:
+def test_malformed_key_files_are_refused_in_one_line(folder: Path, wrong: Callable[[Path], Any], says: str) -> None:
     wrong(client_file(folder))
     with pytest.raises(ConfigError, match=says) as refused:
         Subscriber(keys=client_file(folder))
     assert "\n" not in str(refused.value)
 
 
-def test_two_halves_of_different_pairs_are_damaged(folder: Path) -> None:
+def test_keys_of_different_pairs_are_refused(folder: Path) -> None:
     make_client_keys(folder, "rig2")
     mine, other = read_client_keys(client_file(folder)), read_client_keys(client_file(folder, "rig2"))
     spoil(mine.secret.decode(), other.secret.decode())(client_file(folder))
-    with pytest.raises(ConfigError, match="its two keys are no pair"):
+    with pytest.raises(ConfigError, match="its two keys do not belong together"):
         read_client_keys(client_file(folder))
 
 
@@ -296,14 +299,14 @@ def server(folder: Path) -> Iterator[Server]:
     assert "cropzoom-guard" not in cropzoom_threads()
 
 
-def test_without_keys_the_loopback_needs_nothing() -> None:
+def test_without_keys_local_clients_connect() -> None:
     server = Server(None)
     with Subscriber(server.endpoint) as subscriber:
         assert server.hears(subscriber)
     server.close()
 
 
-def test_the_right_key_opens(server: Server, folder: Path) -> None:
+def test_a_client_with_the_right_key_connects(server: Server, folder: Path) -> None:
     with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
         assert server.hears(subscriber)
     with Subscriber(server.endpoint, keys=str(client_file(folder))) as subscriber:
@@ -311,7 +314,7 @@ def test_the_right_key_opens(server: Server, folder: Path) -> None:
     assert server.refused == 0
 
 
-def test_pyzmq_alone_gets_in_as_the_page_says(server: Server, folder: Path) -> None:
+def test_the_pyzmq_example_of_the_page_connects(server: Server, folder: Path) -> None:
     page = find_page("security.md").read_text(encoding="utf-8")
     (example,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "import zmq" in code]
     example = example.replace("tcp://192.168.1.20:5660", server.endpoint).replace('b"pose/"', 'b"end/"')
@@ -322,7 +325,7 @@ def test_pyzmq_alone_gets_in_as_the_page_says(server: Server, folder: Path) -> N
     assert finish(client).stdout == "b'end/cam0'\n"
 
 
-def test_a_key_that_is_taken_from_the_list_is_refused_and_named(server: Server, folder: Path) -> None:
+def test_a_removed_key_is_rejected_and_logged(server: Server, folder: Path) -> None:
     """Even though it was made for this very run; who is in already stays."""
     make_client_keys(folder, "rig2")
     public = read_client_keys(client_file(folder)).public.decode()
@@ -331,7 +334,7 @@ def test_a_key_that_is_taken_from_the_list_is_refused_and_named(server: Server, 
         (folder / "clients" / "bench.key").unlink()
         with Subscriber(server.endpoint, keys=client_file(folder)) as late:
             began = time.monotonic()
-            with pytest.raises(ConfigError, match=rf"refused at {server.endpoint}: it does not know this key"):
+            with pytest.raises(ConfigError, match=rf"refused at {server.endpoint}: the run does not know this key"):
                 server.hears(late)
             assert time.monotonic() - began < SOON_S
         assert server.hears(early)
@@ -341,7 +344,7 @@ def test_a_key_that_is_taken_from_the_list_is_refused_and_named(server: Server, 
         assert server.hears(other)
 
 
-def test_who_only_ever_takes_the_newest_learns_of_a_refusal(server: Server, folder: Path) -> None:
+def test_newest_reports_a_rejection(server: Server, folder: Path) -> None:
     (folder / "clients" / "bench.key").unlink()
     with Subscriber(server.endpoint, keys=client_file(folder)) as poses, pytest.raises(ConfigError, match="not know"):
         wait_for(lambda: poses.newest(max_age_ms=20), "a refusal")
@@ -355,22 +358,22 @@ def test_who_only_ever_takes_the_newest_learns_of_a_refusal(server: Server, fold
         asyncio.run(ask_for_newest())
 
 
-def test_a_key_that_is_added_while_it_runs_opens(server: Server, folder: Path) -> None:
+def test_a_key_that_is_added_during_the_run_is_accepted(server: Server, folder: Path) -> None:
     make_client_keys(folder, "rig2")
     with Subscriber(server.endpoint, keys=client_file(folder, "rig2")) as subscriber:
         assert server.hears(subscriber)
 
 
-def test_a_broken_file_among_the_clients_keeps_nobody_else_out(server: Server, folder: Path) -> None:
+def test_a_malformed_client_file_does_not_lock_out_others(server: Server, folder: Path) -> None:
     (folder / "clients" / "a.key").write_bytes(b"\xff\xfe")
     (folder / "clients" / "b.key").mkdir()
     with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
         assert server.hears(subscriber)
-    with pytest.raises(ConfigError, match=r"a\.key is no key file"):
+    with pytest.raises(ConfigError, match=r"a\.key is not a key file"):
         read_server_keys(folder)  # before a run it is said
 
 
-def test_without_a_list_nobody_comes_in(server: Server, folder: Path) -> None:
+def test_without_a_folder_of_clients_every_client_is_rejected(server: Server, folder: Path) -> None:
     shutil.rmtree(folder / "clients")
     with (
         Subscriber(server.endpoint, keys=client_file(folder)) as subscriber,
@@ -400,31 +403,29 @@ def gets_nothing(server: Server, subscriber: Subscriber, caplog: pytest.LogCaptu
     return said
 
 
-def test_without_a_key_nobody_comes_in(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_without_a_key_is_rejected(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     with Subscriber(server.endpoint) as subscriber:
         assert "keys" in gets_nothing(server, subscriber, caplog)
         wait_for(lambda: server.refused, "the count")
     assert server.security.rejected.keys == {}
 
 
-def test_a_client_of_another_run_is_refused(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_of_another_run_is_rejected(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_server_keys(tmp_path / "other")
     file = make_client_keys(tmp_path / "other", "bench")
     with Subscriber(server.endpoint, keys=file) as subscriber:
-        assert "others than this client's file was made with" in gets_nothing(server, subscriber, caplog)
+        assert "other keys than those of this client's file" in gets_nothing(server, subscriber, caplog)
         wait_for(lambda: server.refused, "the count")
 
 
-def test_a_client_with_keys_does_not_listen_to_a_run_that_has_none(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_with_keys_does_not_connect_to_a_run_without(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(None)
     with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
         assert "no keys" in gets_nothing(server, subscriber, caplog)
     server.close()
 
 
-def test_where_nobody_answers_for_keys_nobody_comes_in(server: Server, folder: Path) -> None:
+def test_without_a_zap_handler_every_client_is_rejected(server: Server, folder: Path) -> None:
     """ZeroMQ lets everybody in who has any key at all when the thread that checks them is gone."""
     server.guard.close()
     with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
@@ -432,7 +433,7 @@ def test_where_nobody_answers_for_keys_nobody_comes_in(server: Server, folder: P
     assert server.socket.poll(0) == 0
 
 
-def test_a_refusal_is_said_once_and_a_flood_of_keys_is_only_counted(
+def test_a_rejection_is_logged_once_and_a_flood_of_keys_is_only_counted(
     server: Server, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with zmq.Context() as context:
@@ -465,13 +466,13 @@ with zmq.Context() as context, context.socket(zmq.PUB) as socket:
 """
 
 
-def test_events_that_nobody_reads_hold_nothing_up() -> None:
+def test_unread_monitor_events_do_not_block() -> None:
     """ZeroMQ's own thread, which all messages go through, would wait where the queue of events is full."""
     with tempfile.TemporaryDirectory(prefix="cz") as short:
         assert finish(start_process(f"ipc://{short}/s", code=UNREAD), LONG_S / 2).returncode == 0
 
 
-def test_whoever_binds_asks_who_can_reach_it() -> None:
+def test_every_module_that_binds_checks_who_can_reach_it() -> None:
     of_no_use_to_others = {"machine.py", "software.py"}  # they bind for a moment, to see whether a port is free
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
@@ -497,6 +498,10 @@ def on_this_machine(endpoint: str) -> str:
     return endpoint.replace("0.0.0.0", "127.0.0.1")
 
 
+def _is_refused_more_than(pipeline: Pipeline, count: int) -> bool:
+    return pipeline.progress().refused > count
+
+
 def test_a_run_with_keys_guards_all_its_endpoints(tmp_path: Path, folder: Path) -> None:
     """Bound to all addresses: the newest pose and the clock's echo as well."""
     settings = make_settings(tmp_path, publish=EVERYWHERE, publish_latest=EVERYWHERE, key_folder=folder)
@@ -507,10 +512,10 @@ def test_a_run_with_keys_guards_all_its_endpoints(tmp_path: Path, folder: Path) 
             hello = wait_for(lambda: subscriber.receive(1) and subscriber.hello, "the hello")
             for kind, endpoint in ((zmq.SUB, pipeline.endpoints[1]), (zmq.DEALER, hello.echo)):
                 with ask(context, kind, endpoint, mine) as socket:
-                    assert socket.poll(LONG_S * 1000)
+                    assert socket.poll(round(LONG_S * 1000))
                 before = pipeline.progress().refused
                 with ask(context, kind, endpoint, None) as socket:
-                    wait_for(lambda before=before: pipeline.progress().refused > before, "the count")
+                    wait_for(partial(_is_refused_more_than, pipeline, before), "the count")
                     assert not socket.poll(0)
             said = wait_for(lambda: getattr(subscriber.receive(1), "refused", 0), "a heartbeat that says so")
         pipeline.stop()
@@ -518,7 +523,7 @@ def test_a_run_with_keys_guards_all_its_endpoints(tmp_path: Path, folder: Path) 
     assert summary["refused"] >= said >= 2
     assert summary["refused_keys"] == {}
     assert f"{summary['refused']} connections were refused: they had no key" in report(summary)
-    files = check_complete(pipeline.folder)  # type: ignore[arg-type]
+    files = check_complete(pipeline.folder)
     assert files.summary["refused"] == summary["refused"]
     for secret in (mine.secret, read_server_keys(folder).secret):
         assert not [p for p in files.folder.iterdir() if p.is_file() and secret in p.read_bytes()]
@@ -529,7 +534,7 @@ def run_flags(tmp_path: Path) -> list[object]:
     return ["run", source, "--out", tmp_path / "out", *model_flags(tiny_models(tmp_path / "models"))[:-2]]
 
 
-def test_a_run_that_others_could_reach_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_a_run_reachable_by_others_is_refused_in_one_line(tmp_path: Path) -> None:
     done = cropzoom(*run_flags(tmp_path), "--publish", EVERYWHERE)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -575,7 +580,7 @@ def listen_and_stop(run: subprocess.Popen[str], endpoint: str, *flags: object) -
     return heard
 
 
-def test_a_run_with_keys_and_who_listens_to_it(tmp_path: Path, folder: Path) -> None:
+def test_a_run_with_keys_and_its_clients(tmp_path: Path, folder: Path) -> None:
     """As two people would, in processes; who comes with a key that nobody has let in is told so, and counted."""
     stranger = make_client_keys(folder, "stranger")
     (folder / "clients" / "stranger.key").unlink()
@@ -583,7 +588,7 @@ def test_a_run_with_keys_and_who_listens_to_it(tmp_path: Path, folder: Path) -> 
     try:
         told = cropzoom("listen", endpoint, "--keys", stranger)
         assert told.returncode == 2
-        assert "it does not know this key" in told.stderr
+        assert "the run does not know this key" in told.stderr
         assert listen_and_stop(run, endpoint, "--keys", client_file(folder))["received"] > 0
     finally:
         run.terminate()
@@ -593,7 +598,7 @@ def test_a_run_with_keys_and_who_listens_to_it(tmp_path: Path, folder: Path) -> 
     assert summary["refused_keys"] == {read_client_keys(stranger).public.decode(): 1}
 
 
-def test_an_insecure_run_and_who_listens_to_it(tmp_path: Path) -> None:
+def test_an_insecure_run_and_its_clients(tmp_path: Path) -> None:
     run, endpoint = start_run(tmp_path, "--insecure")
     try:
         assert listen_and_stop(run, endpoint)["received"] > 0

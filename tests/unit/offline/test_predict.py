@@ -553,7 +553,7 @@ def test_a_video_cut_short_is_done_as_far_as_it_goes(work: Workplace) -> None:
     model = work.model()
     done = work.run("predict", model, cut_off(work), "--skip_viz")
     assert done.code == 3, done.err
-    assert "its header promises 60 frames, " in done.err
+    assert "its header declares 60 frames, " in done.err
     assert 20 < len(poses_in(model / "video_preds/cut.csv")) < 60
 
 

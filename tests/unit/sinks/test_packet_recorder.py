@@ -52,7 +52,7 @@ from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import FrameMeta
 
 NO_B_FRAMES = {"bf": "0", "g": "10", "preset": "ultrafast"}
-FILES = {
+FILES: dict[str, tuple[str, dict[str, Any]]] = {
     "h264 in MP4": ("clip.mp4", {"codec": "libx264", "options": NO_B_FRAMES}),
     "h264 in MPEG-TS": ("clip.ts", {"codec": "libx264", "options": NO_B_FRAMES}),
     "h264 that says once how it is coded": (
@@ -131,7 +131,7 @@ def test_frames_that_were_not_captured_are_in_a_copy_but_not_in_its_replay(
         assert [index_of(captured, footage) for captured in late.frames()] == list(range(25, 40))
 
 
-def test_a_loop_goes_into_one_copy(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+def test_a_looping_file_is_copied_into_one_file(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     played = make_video("clip.mp4", frames=20, fps=60, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, loop=True, frames=50, record="copy")
     assert check_copy(check_complete(run_to_end(settings).folder), tmp_path / "again") == list(range(50))
@@ -152,7 +152,7 @@ def trailed(path: Path, *, called_key: bool | None = None) -> Iterator[PacketBuf
                 yield trail
 
 
-def test_after_damage_nothing_is_handed_on_up_to_a_key_frame(make_video: Callable[..., Path]) -> None:
+def test_after_damage_no_frame_is_copied_until_a_key_frame(make_video: Callable[..., Path]) -> None:
     taken = []
     for index, trail in enumerate(trailed(make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES))):
         if index == 4:
@@ -163,7 +163,7 @@ def test_after_damage_nothing_is_handed_on_up_to_a_key_frame(make_video: Callabl
     assert [index for index, starts_with_key_frame in enumerate(taken) if starts_with_key_frame] == [0, 10, 20]
 
 
-def test_a_frame_that_is_key_in_name_only_begins_nothing(make_video: Callable[..., Path]) -> None:
+def test_a_copy_does_not_begin_at_a_false_key_frame(make_video: Callable[..., Path]) -> None:
     """A decoder calls a frame key from which it gets on its feet in time; a replay would begin with another picture."""
     clip = make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES)
     coded = [trail.take() for trail in trailed(clip, called_key=True)]
@@ -214,7 +214,7 @@ def ended(pipeline: Pipeline) -> Files:
     finally:
         pipeline.stop()
         pipeline.join()
-    return check_complete(str(pipeline.folder))
+    return check_complete(pipeline.folder)
 
 
 def test_rtsp(tmp_path: Path, rtsp_video: Path) -> None:
@@ -227,7 +227,7 @@ def test_rtsp(tmp_path: Path, rtsp_video: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "path"), [("udp", ""), ("http", "/cam")])
-def test_a_server_that_goes_and_comes(tmp_path: Path, kind: str, path: str) -> None:
+def test_a_copy_continues_after_a_server_restarts(tmp_path: Path, kind: str, path: str) -> None:
     """The recording goes on in the next segment, from a key frame."""
     epoch_ns, port = time.monotonic_ns(), free_port()
     settings = make_settings(
@@ -285,7 +285,7 @@ class LiveFile(VideoFile):
 
 
 @pytest.mark.parametrize("other", [{"codec": "mjpeg", "pix_fmt": "yuvj420p"}, {"codec": "mpeg4"}])
-def test_what_another_camera_sends_is_counted_and_not_copied(
+def test_frames_of_another_format_are_counted_and_not_copied(
     tmp_path: Path, footage: Footage, other: dict[str, str]
 ) -> None:
     """Another codec in its place does not go into the same file; the first one's again does."""
@@ -299,7 +299,7 @@ def test_what_another_camera_sends_is_counted_and_not_copied(
     assert pipeline.wait(LONG_S)
     with pytest.raises(SourceError, match="giving up"):
         pipeline.join()
-    files = check_complete(str(pipeline.folder))
+    files = check_complete(pipeline.folder)
     first_ones = files.timing.index[files.timing["segment"] != 1].tolist()
     assert check_copy(files, tmp_path / "again") == first_ones
     why = "changed" if other["codec"] == "mjpeg" else "no_key_frame"
@@ -315,7 +315,7 @@ class SlowFile(PacketFile):
         super().write(coded, pts_ns)
 
 
-def test_a_slow_disk_costs_frames_up_to_a_key_frame_and_the_tracking_nothing(
+def test_a_slow_disk_drops_frames_up_to_a_key_frame_and_does_not_delay_the_tracking(
     tmp_path: Path, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", SlowFile)
@@ -350,7 +350,7 @@ def test_a_full_disk_ends_the_copy_and_not_the_run(tmp_path: Path, make_video: C
     done = finish(start_process(60_000, "run", played, *flags, "--record", "copy", code=FULL_DISK))
     assert done.returncode == 3, done.stderr
     assert "120 processed, 0 skipped" in done.stdout
-    assert done.stderr.count("File too large; the recording ends here, the run goes on") == 1
+    assert done.stderr.count("File too large; the recording ends here, the run continues") == 1
     files = check_complete(the_session(tmp_path / "out"))
     frames = check_copy(files, tmp_path / "again")
     assert 0 < len(frames) < 120
@@ -400,7 +400,7 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
     pipeline.stop()
     go_on.set()
     pipeline.join()
-    files = check_complete(str(pipeline.folder))
+    files = check_complete(pipeline.folder)
     dropped = read_table(files.folder / "clip.mkv")["dropped"]
     assert dropped.iloc[-1] == "run_ended"
     assert len(dropped) == len(files.timing)
@@ -425,35 +425,35 @@ def test_memory_stays_while_packets_are_copied(tmp_path: Path, make_video: Calla
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("synthetic:arena,size=160x96", "it gives pixels, and no compressed stream"),
-        ("lavfi:testsrc2=size=160x96:rate=30", "it gives pixels, and no compressed stream"),
-        (("b.mp4", {"codec": "libx264"}), "it has B-frames, which come in another order than they are shown in"),
-        (("raw.avi", {"codec": "rawvideo"}), r"its pictures come uncompressed \(yuv420p\)"),
+        ("synthetic:arena,size=160x96", "it provides pixels, not a compressed stream"),
+        ("lavfi:testsrc2=size=160x96:rate=30", "it provides pixels, not a compressed stream"),
+        (("b.mp4", {"codec": "libx264"}), "it has B-frames, whose decoding order differs from their display order"),
+        (("raw.avi", {"codec": "rawvideo"}), r"its frames are uncompressed \(yuv420p\)"),
         (("old.mp4", {}), "its codec is mpeg4, and only h264, hevc, mjpeg can be copied"),
     ],
 )
-def test_a_source_that_has_nothing_to_copy_is_refused_before_the_start(
+def test_a_source_without_packets_is_refused_before_the_start(
     tmp_path: Path, make_video: Callable[..., Path], source: str | tuple[str, dict[str, object]], says: str
 ) -> None:
     played = source if isinstance(source, str) else make_video(source[0], frames=30, **source[1])
-    with pytest.raises(ConfigError, match=f"{says}; give --record h264, or ffv1") as caught:
+    with pytest.raises(ConfigError, match=f"{says}; use --record h264, or ffv1") as caught:
         Pipeline(make_settings(tmp_path, source=played, record="copy")).start()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sessions").exists()
     assert not cropzoom_threads()
 
 
-def test_a_stream_without_frames_to_begin_with_is_refused(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+def test_a_stream_without_true_key_frames_is_refused(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     """Some encoders refresh the picture stripe by stripe; only the very first frame stands alone."""
     whole = make_video("all.ts", 60, codec="libx264", options={"bf": "0", "intra-refresh": "1", "g": "10"})
     joined = tmp_path / "joined.ts"
     joined.write_bytes(whole.read_bytes()[20 * 188 :])
-    with pytest.raises(ConfigError, match="its key frames do not stand alone"):
+    with pytest.raises(ConfigError, match="decoding cannot begin at its key frames"):
         Pipeline(make_settings(tmp_path, source=joined, record="copy")).start()
 
 
-def test_a_source_of_ones_own_is_refused_too(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="film cannot be recorded as it comes"):
+def test_a_registered_source_without_packets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="film cannot be recorded without encoding"):
         Pipeline(make_settings(tmp_path, record="copy"), Film).start()
 
 
@@ -461,7 +461,7 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path: Path) -> None:
     done = cropzoom("run", "synthetic:arena", "--record", "copy", "--out", tmp_path / "out", "--publish", "none")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("cropzoom: arena cannot be recorded as it comes (--record copy)")
+    assert line.startswith("cropzoom: arena cannot be recorded without encoding (--record copy)")
     assert not (tmp_path / "out").exists()
 
 
@@ -477,7 +477,7 @@ def drain(queue: DropToKeyFrameQueue) -> list[int]:
     return frames
 
 
-def test_a_full_queue_drops_what_comes_up_to_a_key_frame() -> None:
+def test_a_full_queue_drops_frames_up_to_a_key_frame() -> None:
     queue = DropToKeyFrameQueue(35, wait_when_full=False)
     for index in range(6):
         queue.put(queued(index, key=index == 0))
@@ -489,7 +489,7 @@ def test_a_full_queue_drops_what_comes_up_to_a_key_frame() -> None:
     assert drain(queue) == [7, 8]
 
 
-def test_a_key_frame_for_which_there_is_no_room_is_none() -> None:
+def test_a_key_frame_that_does_not_fit_is_dropped() -> None:
     queue = DropToKeyFrameQueue(35, wait_when_full=False)
     for index in range(4):
         queue.put(queued(index, key=index == 3))
@@ -498,14 +498,14 @@ def test_a_key_frame_for_which_there_is_no_room_is_none() -> None:
     assert drain(queue) == [1, 2]
 
 
-def test_a_frame_larger_than_the_queue_gets_through_an_empty_one() -> None:
+def test_an_empty_queue_accepts_a_frame_of_any_size() -> None:
     queue = DropToKeyFrameQueue(35, wait_when_full=False)
     queue.put(queued(0, key=True, size=100))
     queue.put(queued(1))
     assert drain(queue) == [0]
 
 
-def test_a_queue_nobody_takes_from_any_more_holds_up_nobody() -> None:
+def test_a_closed_queue_does_not_block() -> None:
     queue = DropToKeyFrameQueue(15, wait_when_full=True)
     queue.put(queued(0, key=True))
     putting = threading.Thread(target=queue.put, args=(queued(1),))
@@ -515,7 +515,7 @@ def test_a_queue_nobody_takes_from_any_more_holds_up_nobody() -> None:
     assert not putting.is_alive()
 
 
-def test_the_table_of_a_copy_is_a_table_like_any_other(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+def test_the_table_of_a_copy_has_the_usual_columns(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     """``recorded`` counts all frames in the video, so that other programs find the captured ones by it."""
     played = make_video("clip.ts", frames=30, fps=50, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, start_s=0.3, record="copy")

@@ -63,8 +63,8 @@ def test_the_recording_shows_the_captured_frames_at_their_times(tmp_path: Path, 
 
 @pytest.mark.parametrize("size", [(161, 97), (160, 97)])
 def test_frames_of_an_odd_size_keep_it(tmp_path: Path, size: tuple[int, int]) -> None:
-    folder = run_to_end(make_settings(tmp_path, record="h264"), Film(5, size=size)).folder
-    images, _ = read_video(folder / "film.mp4")
+    files = check_complete(run_to_end(make_settings(tmp_path, record="h264"), Film(5, size=size)).folder)
+    images, _ = read_video(files.folder / "film.mp4")
     assert {image.shape for image in images} == {(size[1], size[0], 3)}
 
 
@@ -90,7 +90,7 @@ def test_crops_are_what_the_model_saw(tmp_path: Path) -> None:
     frames = check_recording(files, files.folder / "film_crops.mkv")
     images, _ = read_video(files.folder / "film_crops.mkv")
     for frame, crop in zip(frames, images, strict=True):
-        x, y = files.bbox.loc[frame, ["x", "y"]].astype(int)
+        x, y = map(int, files.bbox[["x", "y"]].loc[frame].to_numpy(int))
         image = np.pad(film.draw(frame), ((64, 64), (64, 64), (0, 0)))
         np.testing.assert_array_equal(crop, image[y + 64 : y + 128, x + 64 : x + 128])
 
@@ -120,7 +120,7 @@ def test_a_lossless_recording_replays_the_live_poses_exactly(tmp_path: Path, liv
     same_poses(replay(tmp_path, video, live), live, frames)
 
 
-def test_a_lossy_recording_replays_them_nearly(tmp_path: Path, live_runs: dict[str, Files]) -> None:
+def test_a_lossy_recording_replays_the_live_poses_nearly(tmp_path: Path, live_runs: dict[str, Files]) -> None:
     live = live_runs["h264"]
     again = replay(tmp_path, live.folder / "film.mp4", live)
     difference = np.abs(again.pose.to_numpy() - live.pose.to_numpy())
@@ -141,7 +141,7 @@ def slow_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("slow_encoder")
-def test_a_recorder_that_is_too_slow_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_recorder_does_not_delay_the_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it misses is counted, marked and said; a replay still gives each frame the box of its own."""
     film = Film(150, 100)
     settings = make_settings(tmp_path, record="ffv1", record_crops=True, record_buffer=2, max_lag=60)
@@ -187,7 +187,12 @@ def test_in_lockstep_everything_waits_for_the_recorder(tmp_path: Path) -> None:
 def test_a_model_that_hangs_does_not_stop_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame waits a little for its pose, so that the models have the cores first, but not for good."""
     go_on = threading.Event()
-    hold_models(monkeypatch, pose=lambda k: go_on.wait(LONG_S) if k == 5 else None)
+
+    def hold(call: int) -> None:
+        if call == 5:
+            go_on.wait(LONG_S)
+
+    hold_models(monkeypatch, pose=hold)
     film = Film(160, 60, before=lambda i: go_on.set() if i == 150 else None)
     files = check_complete(run_to_end(make_settings(tmp_path, record="ffv1", max_lag=2), film).folder)
     assert files.summary["counts"]["skipped"] > 100
@@ -223,7 +228,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path, codec: s
     done = finish(start_process(limit, "run", source, *flags, "--record", codec, code=FULL_DISK))
     assert done.returncode == 3, done.stderr
     assert "60 processed, 0 skipped" in done.stdout
-    assert done.stderr.count("File too large; the recording ends here, the run goes on") == 1
+    assert done.stderr.count("File too large; the recording ends here, the run continues") == 1
     assert "Traceback" not in done.stderr
     files = check_complete(the_session(tmp_path / "out"))
     (video,) = [*files.folder.glob("*.mp4"), *files.folder.glob("*.mkv")]
@@ -271,9 +276,7 @@ def test_ctrl_c_closes_the_recording(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("slow_encoder")
-def test_a_run_that_is_stopped_does_not_wait_for_what_is_not_recorded_yet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_does_not_wait_for_unrecorded_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_recorder, "_GRACE_S", 0.0)
     there = threading.Event()
     film = Film(10**6, 200, before=lambda i: there.set() if i == 60 else None)
@@ -301,15 +304,15 @@ def test_a_recording_that_cannot_be_made_is_refused_before_the_start(
     assert not list((tmp_path / "sessions").iterdir())
 
 
-def test_an_outage_is_as_long_in_the_recording_and_one_beyond_the_format_is_cut(tmp_path: Path) -> None:
+def test_an_outage_keeps_its_duration_up_to_the_limit_of_the_format(tmp_path: Path) -> None:
     """MP4 cannot show one frame for more than 6.6 h; a camera that is away for longer must not spoil the rest."""
     encoder = VideoEncoder(tmp_path / "film.mp4", (160, 96), 30.0, "h264")
     image = Film().draw(0)
     times_s = [0.0, 0.1, 3600.0, 3600.1, 100_000.0, 100_000.1]
-    for seconds in times_s:
+    for time_s in times_s:
         frame = encoder.convert(image)
         assert frame is not None
-        encoder.write(frame, round(seconds * 1e9))
+        encoder.write(frame, round(time_s * 1e9))
     encoder.close()
     assert encoder.error is None
     _, seconds = read_video(tmp_path / "film.mp4")

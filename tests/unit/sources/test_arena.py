@@ -169,7 +169,7 @@ def test_copy_to_fills_the_given_array_with_the_rendered_frame() -> None:
         np.testing.assert_array_equal(ring[index % 2], arena.render(index))
 
 
-def test_an_endless_arena_goes_on() -> None:
+def test_an_endless_arena_does_not_end() -> None:
     arena = Arena(parse_arena("synthetic:arena,size=64x64,seconds=endless"))
     assert arena.info.frame_count is None
     assert len(list(itertools.islice(arena.frames(), 700))) == 700
@@ -211,11 +211,11 @@ def test_parse() -> None:
         ("synthetic:arena,seed=1.5", "seed=1.5, expected a whole number"),
         ("synthetic:arena,fps=fast", "fps=fast, expected a number"),
         ("synthetic:arena,seconds=long", "seconds=long, expected a number of seconds, or endless"),
-        ("synthetic:arena,size=32x480", "width=32, expected 64 to 8192"),
-        ("synthetic:arena,fps=0", "fps=0.0, expected 0.1 to 10000"),
-        ("synthetic:arena,fps=nan", "fps=nan, expected 0.1 to 10000"),
-        ("synthetic:arena,seconds=-1", "seconds=-1.0, expected 0.001 to"),
-        ("synthetic:arena,seed=-1", "seed=-1, expected 0 to"),
+        ("synthetic:arena,size=32x480", "width: got 32, expected 64 to 8192"),
+        ("synthetic:arena,fps=0", "fps: got 0.0, expected 0.1 to 10000"),
+        ("synthetic:arena,fps=nan", "fps: got nan, expected 0.1 to 10000"),
+        ("synthetic:arena,seconds=-1", "seconds: got -1.0, expected 0.001 to"),
+        ("synthetic:arena,seed=-1", "seed: got -1, expected 0 to"),
     ],
 )
 def test_a_bad_spec_says_what_was_expected(spec: str, text: str) -> None:
@@ -224,7 +224,7 @@ def test_a_bad_spec_says_what_was_expected(spec: str, text: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_an_animal_that_jumps_is_elsewhere_from_one_frame_to_the_next_and_stands_in_between() -> None:
+def test_a_jumping_animal_stands_between_its_jumps() -> None:
     arena = Arena(parse_arena("synthetic:arena,fps=50,seconds=12,seed=3,jump_s=0.5,jump_px=150"))
     snouts = np.array([arena.truth(i)[SNOUT] for i in range(600)])
     steps = np.linalg.norm(np.diff(snouts, axis=0), axis=1)
@@ -236,7 +236,7 @@ def test_an_animal_that_jumps_is_elsewhere_from_one_frame_to_the_next_and_stands
 
 
 def test_jumps_need_room_and_arrivals_need_jumps() -> None:
-    with pytest.raises(ConfigError, match="jump_px=500, but the floor has room for"):
+    with pytest.raises(ConfigError, match="got jump_px=500, expected at most"):
         Arena(parse_arena("synthetic:arena,jump_s=1,jump_px=500"))
     with pytest.raises(ConfigError, match="give jump_s and seconds"):
         Arena(ArenaSettings()).arrivals()

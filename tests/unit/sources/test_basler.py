@@ -51,11 +51,11 @@ def read(source: BaslerCamera, count: int, before: Callable[[int], None] = lambd
 
 def fail_grabs(source: BaslerCamera, count: int) -> None:
     """Let the next grabs fail, as those do of which packets were lost."""
-    source._nodes.set_integer("ForceFailedBufferCount", count)
+    source.nodes.set_integer("ForceFailedBufferCount", count)
     source.execute("ForceFailedBuffer")
 
 
-def test_cameras_are_listed_and_taken_by_their_serial_number() -> None:
+def test_cameras_are_listed_and_opened_by_serial_number() -> None:
     found = list_cameras()
     assert [c["id"] for c in found] == ["basler:0815-0000", "basler:0815-0001"]
     assert (found[0]["vendor"], found[0]["model"], found[0]["interface"]) == ("Basler", "Emulation", "BaslerCamEmu")
@@ -65,14 +65,14 @@ def test_cameras_are_listed_and_taken_by_their_serial_number() -> None:
         source.close()
         names.append(source.info.name)
     assert names == ["Emulation-0815-0000", "Emulation-0815-0001", "Emulation-0815-0001"]
-    with pytest.raises(SourceError, match="there is no Basler camera 4711; there is Emulation 0815-0000, Emulation 08"):
+    with pytest.raises(SourceError, match="Basler camera 4711 not found; connected: Emulation 0815-0000, Emulation 08"):
         opened("4711")
 
 
 @pytest.mark.parametrize(
     "name", ["Mono8", "Mono10", "Mono12", "Mono16", "BayerRG8", "BayerGR12", "RGB8Packed", "BGR8Packed"]
 )
-def test_pictures_come_in_each_format(name: str) -> None:
+def test_each_pixel_format_is_read(name: str) -> None:
     """The emulator's picture is a ramp that moves by a pixel a frame, the same in all colours where there are any."""
     source = opened(pixel_format=name)
     try:
@@ -92,20 +92,20 @@ def test_pictures_come_in_each_format(name: str) -> None:
         assert not np.array_equal(taken[0][1], taken[1][1])
 
 
-def test_settings_are_set_and_what_was_not_got_is_said() -> None:
+def test_settings_are_applied_and_differences_reported() -> None:
     source = opened(size=None, roi=(64, 32, 200, 100), fps=50.0, exposure_ms=5.0, gain=3.0)
     try:
         assert (source.info.width, source.info.height, source.info.fps) == (200, 100, 50.0)
         assert source.info.notes == ()
-        assert (source._nodes.integer("OffsetX"), source._nodes.integer("OffsetY")) == (64, 32)
-        assert source._nodes.integer("ExposureTime") == 5000
+        assert (source.nodes.integer("OffsetX"), source.nodes.integer("OffsetY")) == (64, 32)
+        assert source.nodes.integer("ExposureTime") == 5000
     finally:
         source.close()
     source = opened(size=(100, 9000), fps=1e6, gain=1000.0)
     source.close()
     assert source.info.notes == (
         "asked for 100x9000, got 100x4096",
-        "100x4096 is cut from the middle of 4096x4096; --roi takes it elsewhere",
+        "100x4096 is cut from the middle of 4096x4096; --roi selects another part",
         "asked for gain 1000 dB, got 48 dB",
         "asked for frame rate 1e+06 fps, got 5000 fps",
     )
@@ -115,7 +115,7 @@ def test_settings_are_set_and_what_was_not_got_is_said() -> None:
         opened("0815-0000,trigger=Line1")
 
 
-def test_frame_time_is_the_hosts_where_the_camera_has_no_clock() -> None:
+def test_without_a_camera_clock_frame_time_follows_the_host() -> None:
     source = opened()
     try:
         taken = [captured for captured, _ in read(source, 10)]
@@ -126,7 +126,7 @@ def test_frame_time_is_the_hosts_where_the_camera_has_no_clock() -> None:
     assert {captured.device_ns for captured in taken} == {None}  # the emulator's timestamps are all 0
 
 
-def test_a_trigger_waits_on_its_line_and_no_pulse_is_no_fault() -> None:
+def test_a_triggered_camera_waits_and_no_pulse_is_no_fault() -> None:
     """Without pulses: those by software come to nothing now and then in the emulator, and have crashed it."""
     with pytest.raises(SourceError, match="has no trigger line Line7; it has Software, Line1"):
         opened(",line=Line7", trigger=True)
@@ -134,7 +134,7 @@ def test_a_trigger_waits_on_its_line_and_no_pulse_is_no_fault() -> None:
     source = open_basler("", SourceOptions(trigger=True, read_timeout_s=0.05, stopped=stop.is_set))
     try:
         assert source.info.notes[-1] == "each frame waits for a pulse on Line1"
-        nodes = source._nodes
+        nodes = source.nodes
         assert [nodes.choice(n)[0] for n in ("TriggerMode", "TriggerSource", "TriggerSelector")] == [
             "On", "Line1", "FrameStart",
         ]  # fmt: skip
@@ -151,7 +151,7 @@ def test_a_trigger_waits_on_its_line_and_no_pulse_is_no_fault() -> None:
         source.close()
 
 
-def test_grabs_that_fail_are_left_out_and_counted() -> None:
+def test_failed_grabs_are_dropped_and_counted() -> None:
     source = opened()
     try:
         taken = read(source, 30, lambda index: fail_grabs(source, 3) if index in (5, 15) else None)
@@ -165,7 +165,7 @@ def test_grabs_that_fail_are_left_out_and_counted() -> None:
     ]
 
 
-def test_a_camera_of_which_all_grabs_fail_is_a_fault() -> None:
+def test_a_camera_whose_grabs_all_fail_is_lost() -> None:
     source = opened(read_timeout_s=0.3)
     try:
         fail_grabs(source, 1000)
@@ -175,17 +175,17 @@ def test_a_camera_of_which_all_grabs_fail_is_a_fault() -> None:
         source.close()
 
 
-def test_a_camera_that_sends_nothing_is_a_fault() -> None:
+def test_a_silent_camera_is_lost() -> None:
     source = opened(read_timeout_s=0.3)
     try:
-        source._nodes.choose("TriggerMode", "On")  # behind the source's back
+        source.nodes.choose("TriggerMode", "On")  # as another program could
         with pytest.raises(SourceError, match=r"Emulation-0815-0000 has sent nothing for 0\.3 s"):
             read(source, 1)
     finally:
         source.close()
 
 
-def test_a_run_counts_what_was_lost_and_goes_on_after_a_break(tmp_path: Path) -> None:
+def test_a_run_counts_losses_and_continues_after_a_break(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, camera_size="256x192", camera_fps=60.0, read_timeout_s=0.3)
     sources: list[BaslerCamera] = []
 
@@ -206,7 +206,7 @@ def test_a_run_counts_what_was_lost_and_goes_on_after_a_break(tmp_path: Path) ->
     finally:
         pipeline.stop()
         summary = pipeline.join()
-    files = check_complete(pipeline.folder)  # type: ignore[arg-type]
+    files = check_complete(pipeline.folder)
     assert sorted(files.timing["segment"].unique()) == [0, 1]
     assert (files.timing["pts_ns"].diff().dropna() > 0).all()
     assert summary["lost"] == 3
@@ -222,14 +222,14 @@ def test_a_run_stops_at_once_while_its_camera_is_silent(tmp_path: Path) -> None:
     wait_for(lambda: not cropzoom_threads(), "the threads to end", SOON_S)
 
 
-def test_without_pypylon_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pypylon_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypylon", None)
     for attempt in (opened, list_cameras):
         with pytest.raises(SourceError, match=r"need pypylon: .*pip install -e '\.\[basler\]'"):
             attempt()
 
 
-def test_without_pypylon_nothing_else_is_missing() -> None:
+def test_without_pypylon_all_else_works() -> None:
     """Neither vendor's library is loaded before a camera of its kind is asked for."""
     loaded = "realtime_cropzoom.pipeline.pipeline, realtime_cropzoom.sources.machine_vision.basler"
     code = f"import sys, {loaded}; print(*sys.modules)"

@@ -99,8 +99,8 @@ def test_a_missing_camera_is_one_line(tmp_path: Path) -> None:
     done = cropzoom("run", "camera:250", "--out", tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "cropzoom: camera:250 cannot be opened: there is no such camera; plug it in, "
-        "'cropzoom cameras' lists what is there\n"
+        "cropzoom: camera:250 cannot be opened: there is no such camera; plug it in. "
+        "'cropzoom cameras' lists the connected ones\n"
     )
 
 

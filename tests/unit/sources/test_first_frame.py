@@ -31,19 +31,21 @@ def test_a_photo_with_an_orientation_tag_is_not_turned(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees to look at it"
     Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
-    assert cv2.imread(str(tmp_path / "photo.png"), cv2.IMREAD_COLOR).shape == (60, 40, 3), "OpenCV turns it"
+    turned = cv2.imread(str(tmp_path / "photo.png"), cv2.IMREAD_COLOR)
+    assert turned is not None
+    assert turned.shape == (60, 40, 3), "OpenCV rotates it"
     frame = read_first_frame(str(tmp_path / "photo.png"))
     np.testing.assert_array_equal(frame, pixels)
     np.testing.assert_array_equal(frame, tracked(str(tmp_path)))
 
 
-def test_a_time_of_the_arena_is_taken_from_there() -> None:
+def test_a_frame_of_the_arena_is_found_by_time() -> None:
     source = "synthetic:arena,size=160x120,fps=30,seconds=2,seed=3"
     assert (read_first_frame(source) != read_first_frame(source, 1.0)).any()
 
 
 @pytest.mark.parametrize("name", ["missing.png", "missing.mp4", "folder"])
-def test_what_has_no_frame_is_one_line(name: str, tmp_path: Path) -> None:
+def test_a_source_without_a_frame_is_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(CropzoomError) as refused:
         read_first_frame(str(tmp_path / name))

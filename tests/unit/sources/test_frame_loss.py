@@ -27,7 +27,7 @@ HOUR = 3600 * 10**9
     first_id=st.sampled_from([0, 1, 5, 65530, 65535, 65536, 2**40]),
     outcomes=st.lists(st.sampled_from([GOOD, GOOD, INCOMPLETE, NEVER]), max_size=60),
 )
-def test_every_frame_the_camera_has_counted_is_good_or_lost(first_id: int, outcomes: list[str]) -> None:
+def test_every_counted_frame_is_good_or_lost(first_id: int, outcomes: list[str]) -> None:
     """Ids of 16 bits go from 65535 to 1; longer ones just go on."""
     tally, frame_id, lost, good = FrameLossCounter(), first_id, 0, 1
     tally.take(first_id, None, 0)
@@ -48,7 +48,7 @@ def test_every_frame_the_camera_has_counted_is_good_or_lost(first_id: int, outco
     assert tally.incomplete == outcomes.count(INCOMPLETE)
 
 
-def test_without_ids_only_what_arrived_incomplete_is_known_to_be_lost() -> None:
+def test_without_ids_only_incomplete_frames_count_as_lost() -> None:
     tally = FrameLossCounter()
     tally.take(None, None, 0)
     tally.fail()
@@ -57,15 +57,15 @@ def test_without_ids_only_what_arrived_incomplete_is_known_to_be_lost() -> None:
     assert tally.problems("cam") == ["cam: 2 frames arrived incomplete and were left out"]
 
 
-def test_ids_that_begin_again_say_nothing() -> None:
+def test_restarted_ids_count_no_loss() -> None:
     tally = FrameLossCounter()
     tally.take(5000, None, 0)
     assert tally.take(3, None, 10 * MS)[1] == 0
     assert tally.take(6, None, 20 * MS)[1] == 2
-    assert tally.problems("cam") == ["cam: 2 frames never came, by the camera's own count"]
+    assert tally.problems("cam") == ["cam: 2 frames never arrived, by the camera's own count"]
 
 
-def test_frame_time_is_the_cameras() -> None:
+def test_frame_time_follows_the_camera() -> None:
     tally = FrameLossCounter()
     times = [tally.take(i, 5 * HOUR + i * 10 * MS, 77 * HOUR + i * 10 * MS + (i % 3) * 4 * MS)[0] for i in range(9)]
     assert times == [i * 10 * MS for i in range(9)]
@@ -73,11 +73,11 @@ def test_frame_time_is_the_cameras() -> None:
 
 
 @pytest.mark.parametrize("jump_ns", [-HOUR, 50 * 365 * 24 * HOUR], ids=["set back", "set to the time of day"])
-def test_where_the_cameras_clock_is_set_the_hosts_steps_in(jump_ns: int) -> None:
+def test_frame_time_follows_the_host_when_the_camera_clock_is_set(jump_ns: int) -> None:
     tally = FrameLossCounter()
     times = [tally.take(i, 5 * HOUR + i * 10 * MS + (jump_ns if i > 3 else 0), HOUR + i * 10 * MS)[0] for i in range(8)]
     assert times == [i * 10 * MS for i in range(8)]
-    assert tally.problems("cam") == ["cam: its clock jumped 1 times; frame time goes on by the host's clock there"]
+    assert tally.problems("cam") == ["cam: its clock jumped 1 times; there, frame time follows the host's clock"]
 
 
 def test_frame_time_always_increases() -> None:
@@ -100,7 +100,7 @@ def test_a_camera_is_named_with_its_trigger_line(rest: str, expected: CameraSpec
 
 
 @pytest.mark.parametrize("rest", ["cam,lin=1", "cam,line=", "cam,Line1"])
-def test_what_is_not_understood_of_a_name_is_said(rest: str) -> None:
+def test_an_unknown_part_of_a_camera_name_is_refused(rest: str) -> None:
     with pytest.raises(ConfigError, match="is not understood; expected genicam:NAME"):
         parse_camera(rest, "genicam")
 
@@ -133,7 +133,7 @@ class Sensor:
     ("asked", "got", "notes"),
     [
         ({}, (0, 0, 1920, 1200), []),
-        ({"size": (640, 480)}, (640, 352, 640, 480), ["640x480 is cut from the middle of 1920x1200; --roi takes it e"]),
+        ({"size": (640, 480)}, (640, 352, 640, 480), ["640x480 is cut from the middle of 1920x1200; --roi selects an"]),
         ({"size": (1920, 1200)}, (0, 0, 1920, 1200), []),
         ({"size": (650, 490)}, (640, 352, 640, 480), ["asked for 650x490, got 640x480", "640x480 is cut"]),
         ({"size": (9000, 480)}, (0, 352, 1920, 480), ["asked for 9000x480, got 1920x480", "1920x480 is cut"]),
@@ -142,7 +142,7 @@ class Sensor:
     ],
     ids=str,
 )
-def test_a_region_is_what_comes_closest_to_what_is_asked_for(
+def test_the_region_is_the_nearest_possible_one(
     asked: dict[str, tuple[int, ...]], got: tuple[int, ...], notes: list[str]
 ) -> None:
     sensor = Sensor()
@@ -154,16 +154,16 @@ def test_a_region_is_what_comes_closest_to_what_is_asked_for(
     assert [line.startswith(note) for line, note in zip(said, notes, strict=True)] == [True] * len(notes)
 
 
-def test_a_sensor_that_cannot_be_cut_says_so() -> None:
+def test_a_camera_without_regions_is_reported() -> None:
     sensor = Sensor(offsets=False)
     assert place_region(sensor, SourceOptions(roi=(64, 64, 640, 480))) == [
         "asked for roi (64, 64, 640, 480), got (0, 0, 640, 480)"
     ]
-    with pytest.raises(ConfigError, match="ask for two sizes"):
+    with pytest.raises(ConfigError, match="request two sizes"):
         place_region(sensor, SourceOptions(size=(1, 2), roi=(0, 0, 3, 4)))
 
 
-def test_small_things() -> None:
+def test_run_names_differences_and_buffers() -> None:
     assert differs("gain", 3.0, 3.01, "dB") == []
     assert differs("gain", 3.0, 6.0, "dB") == ["asked for gain 3 dB, got 6 dB"]
     assert run_name("acA1300-60gm", "21 23/4567") == "acA1300-60gm-21-23-4567"

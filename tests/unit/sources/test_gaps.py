@@ -29,7 +29,7 @@ MISSING = {9, 10, 30}
     ],
     ids=["whole", "two gaps", "the first", "the last", "one was skipped"],
 )
-def test_gaps_are_where_frames_are_missing_that_were_seen(
+def test_gaps_are_at_missing_frames_that_the_run_used(
     frames: list[int], seen: tuple[bool, ...], expected: Gaps
 ) -> None:
     assert Gaps.between(frames, seen) == expected
@@ -56,7 +56,7 @@ def far_from_gaps() -> np.ndarray:
     return np.array([not {frame + d for d in range(-2, 3)} & MISSING for frame in captured])
 
 
-def test_a_replay_says_what_it_cannot_give(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_a_replay_reports_frames_without_poses(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     folder, models = incomplete
     boxes = folder / "film_bbox.csv"
     flags = ["--pose", models["pose"], "--schedule", boxes, "--edge", "pad", "--out", tmp_path / "out", "--skip-viz"]
@@ -86,7 +86,7 @@ def test_run_and_pipeline_give_the_same(incomplete: tuple[Path, dict[str, str]],
     np.testing.assert_array_equal(poses_in(replay.folder / "film.csv"), poses_in(tmp_path / "film.csv"))
 
 
-def test_a_model_without_context_misses_nothing(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_a_model_without_context_has_no_missing_poses(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     folder, _ = incomplete
     models = tiny_models(tmp_path)
     replay = run_to_end(
@@ -95,6 +95,6 @@ def test_a_model_without_context_misses_nothing(incomplete: tuple[Path, dict[str
     assert replay.summary["problems"] == []
 
 
-def test_what_is_no_recording_of_ours_has_no_gaps(tmp_path: Path) -> None:
+def test_other_videos_have_no_gaps(tmp_path: Path) -> None:
     (tmp_path / "clip_recording.csv").write_text("something,else\n1,2\n")
     assert find_gaps(str(tmp_path / "clip.mp4")) == find_gaps("camera:0") == find_gaps(None) == Gaps()

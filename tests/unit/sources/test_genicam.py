@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def is_whole(image: UInt8) -> bool:
 
 @needs_camera
 @pytest.mark.parametrize("name", ["Mono8", "Mono16", "RGB8"])
-def test_pictures_come_whole_and_one_after_the_other(camera: FakeCamera, name: str) -> None:
+def test_frames_arrive_complete_and_in_order(camera: FakeCamera, name: str) -> None:
     camera.start()
     source = opened(pixel_format=name)
     try:
@@ -75,7 +75,7 @@ def test_pictures_come_whole_and_one_after_the_other(camera: FakeCamera, name: s
 
 @needs_camera
 @pytest.mark.parametrize("name", ["BayerGB8", "BayerGR8"])
-def test_bayer_has_the_colours_that_rgb_has(camera: FakeCamera, name: str) -> None:
+def test_bayer_and_rgb_give_the_same_colours(camera: FakeCamera, name: str) -> None:
     """Only these two: Aravis 0.8.26 fills BayerRG8 and BayerBG8 as the other of the two."""
     camera.start()
     rows = []
@@ -93,7 +93,7 @@ def test_bayer_has_the_colours_that_rgb_has(camera: FakeCamera, name: str) -> No
 
 
 @needs_camera
-def test_settings_are_set_and_what_was_not_got_is_said(camera: FakeCamera) -> None:
+def test_settings_are_applied_and_differences_reported(camera: FakeCamera) -> None:
     camera.start()
     source = opened(size=None, roi=(64, 32, 200, 100), fps=50.0, exposure_ms=100.0, gain=1.0)
     try:
@@ -110,14 +110,14 @@ def test_settings_are_set_and_what_was_not_got_is_said(camera: FakeCamera) -> No
     source.close()
     assert source.info.notes == (
         "asked for 100x9000, got 100x2048",
-        "100x2048 is cut from the middle of 2048x2048; --roi takes it elsewhere",
+        "100x2048 is cut from the middle of 2048x2048; --roi selects another part",
         "asked for gain 1000 dB, got 10 dB",
         "asked for frame rate 1e+06 fps, got 1000 fps",
     )
 
 
 @needs_camera
-def test_frame_time_is_the_cameras_and_device_time_is_passed_on(camera: FakeCamera) -> None:
+def test_frame_time_follows_the_camera_and_device_time_is_kept(camera: FakeCamera) -> None:
     camera.start()
     source = opened()
     try:
@@ -133,7 +133,7 @@ def test_frame_time_is_the_cameras_and_device_time_is_passed_on(camera: FakeCame
 
 
 @needs_camera
-def test_cameras_are_listed_and_what_is_not_there_is_said(camera: FakeCamera) -> None:
+def test_cameras_are_listed_and_a_missing_one_is_an_error(camera: FakeCamera) -> None:
     camera.start()
     (found,) = [c for c in list_cameras() if c["serial"] == "GV01"]
     assert found["id"] == "genicam:Aravis-Fake-GV01"
@@ -141,13 +141,13 @@ def test_cameras_are_listed_and_what_is_not_there_is_said(camera: FakeCamera) ->
     assert found["interface"].startswith("GigEVision ")
     with pytest.raises(SourceError, match=r"^genicam:nowhere cannot be opened \(Device 'nowhere' not found\); 'cropzo"):
         opened("nowhere")
-    with pytest.raises(SourceError, match="asked for pixel format Mono12p, which it does not have; expected one of"):
+    with pytest.raises(SourceError, match="pixel format Mono12p is not available; expected one of"):
         opened(pixel_format="Mono12p")
     opened().close()  # what was refused has been let go of
 
 
 @needs_camera
-def test_a_trigger_gives_a_frame_a_pulse_and_no_pulse_is_no_fault(camera: FakeCamera) -> None:
+def test_each_pulse_gives_a_frame_and_no_pulse_is_no_fault(camera: FakeCamera) -> None:
     camera.start()
     with pytest.raises(SourceError, match="Fake-GV01 has no trigger line Line7; it has Line0, Software"):
         opened(f"{ADDRESS},line=Line7", trigger=True)
@@ -167,13 +167,14 @@ def test_a_trigger_gives_a_frame_a_pulse_and_no_pulse_is_no_fault(camera: FakeCa
         for _ in range(3):
             source.execute("TriggerSoftware")
             assert next(frames).lost_before == 0
+        assert isinstance(frames, Generator)
         frames.close()
     finally:
         source.close()
 
 
 @needs_camera
-def test_incomplete_frames_are_left_out_and_counted(camera: FakeCamera) -> None:
+def test_incomplete_frames_are_dropped_and_counted(camera: FakeCamera) -> None:
     camera.start(lost_per_thousand=4)
     source = opened()
     try:
@@ -191,7 +192,7 @@ def test_incomplete_frames_are_left_out_and_counted(camera: FakeCamera) -> None:
 
 
 @needs_camera
-def test_a_camera_that_sends_only_pieces_is_a_fault(camera: FakeCamera) -> None:
+def test_a_camera_without_complete_frames_is_lost(camera: FakeCamera) -> None:
     camera.start(lost_per_thousand=500)
     source = opened(read_timeout_s=0.3)
     try:
@@ -202,7 +203,7 @@ def test_a_camera_that_sends_only_pieces_is_a_fault(camera: FakeCamera) -> None:
 
 
 @needs_camera
-def test_a_camera_that_dies_during_a_run_comes_back_in_a_new_segment(camera: FakeCamera, tmp_path: Path) -> None:
+def test_a_lost_camera_comes_back_in_a_new_segment(camera: FakeCamera, tmp_path: Path) -> None:
     camera.start(lost_per_thousand=2)
     settings = make_settings(tmp_path, camera_size="256x192", camera_fps=60.0, read_timeout_s=0.5)
     pipeline = Pipeline(settings, lambda: open_genicam(ADDRESS, settings.source_options()))
@@ -218,7 +219,7 @@ def test_a_camera_that_dies_during_a_run_comes_back_in_a_new_segment(camera: Fak
     finally:
         pipeline.stop()
         summary = pipeline.join()
-    files = check_complete(pipeline.folder)  # type: ignore[arg-type]
+    files = check_complete(pipeline.folder)
     assert sorted(files.timing["segment"].unique()) == [0, 1]
     assert (files.timing["pts_ns"].diff().dropna() > 0).all()
     assert summary["lost"] > 0
@@ -249,7 +250,7 @@ def test_a_run_stops_at_once_while_its_camera_is_silent(camera: FakeCamera, tmp_
     assert time.monotonic() - began < SOON_S
 
 
-def test_without_the_library_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_aravis_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aravis, "_LIBRARIES", ("libnothing.so",))
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
     aravis.library.cache_clear()

@@ -32,9 +32,11 @@ def write_turned(path: Path) -> Path:
     return path
 
 
-def test_an_image_that_is_to_be_shown_turned_is_the_same_for_all(tmp_path: Path) -> None:
+def test_the_orientation_tag_of_an_image_is_ignored_everywhere(tmp_path: Path) -> None:
     path = write_turned(tmp_path / "images" / "img1.jpg")
-    assert cv2.imread(str(path)).shape == (*SIZE, 3), "the note is not one that OpenCV obeys"
+    turned = cv2.imread(str(path))
+    assert turned is not None
+    assert turned.shape == (*SIZE, 3), "OpenCV does not follow this orientation"
     labels = tmp_path / "labels.csv"
     labels.write_text("scorer,a,a\nbodyparts,snout,snout\ncoords,x,y\nimages/img1.jpg,1,2\n")
 
@@ -52,7 +54,7 @@ def test_an_image_that_is_to_be_shown_turned_is_the_same_for_all(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image"], ids=["missing", "empty", "something else"])
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_a_malformed_image_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "ä.png"
     if content is not None:
         path.write_bytes(content)

@@ -17,6 +17,7 @@ FRAMES = 20
 def write(path: Path, format: str, codec: str = "mpeg4") -> Path:
     with av.open(str(path), "w", format=format) as container:
         stream = container.add_stream(codec, rate=30)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
         for index in range(FRAMES):
             image = np.full((96, 160, 3), index * 9, np.uint8)
@@ -47,7 +48,7 @@ def read(path: Path, *, grow: bytes = b"") -> tuple[int, list[str]]:
         ("ts", "mpegts", "mpeg2video", True),
     ],
 )
-def test_of_joined_files_all_is_read_or_what_was_not_is_said(
+def test_joined_files_are_read_whole_or_the_rest_is_reported(
     tmp_path: Path, ending: str, format: str, codec: str, reads_all: bool
 ) -> None:
     path = write(tmp_path / f"a.{ending}", format, codec)
@@ -57,10 +58,10 @@ def test_of_joined_files_all_is_read_or_what_was_not_is_said(
     assert (frames == 2 * FRAMES) == reads_all
     joined = [problem for problem in problems if "joined byte by byte" in problem]
     assert len(joined) == (not reads_all)
-    assert reads_all or "what follows the first was not read, 50 % of the file" in joined[0]
+    assert reads_all or "of which only the first was read, not the other 50 % of the file" in joined[0]
 
 
-def test_a_recording_that_is_still_being_written_says_so(tmp_path: Path) -> None:
+def test_a_recording_that_is_still_being_written_is_reported(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.mkv", "matroska").read_bytes()
     path = tmp_path / "growing.mkv"
     path.write_bytes(whole[: len(whole) * 2 // 3])

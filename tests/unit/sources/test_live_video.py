@@ -18,7 +18,7 @@ def test_a_filter_graph_plays_as_a_camera(tmp_path: Path, caplog: pytest.LogCapt
     assert pipeline.info.live
     assert pipeline.notes[0] == "lavfi:testsrc2=size=160x120:rate=60 gives 160x120 yuv420p at 60 fps"
     assert pipeline.summary["problems"] == []
-    assert any("FRAMES A SECOND; asked for 100" in record.getMessage() for record in caplog.records)
+    assert any("FRAMES PER SECOND; asked for 100" in record.getMessage() for record in caplog.records)
 
 
 def test_an_unknown_filter_graph_is_one_line() -> None:

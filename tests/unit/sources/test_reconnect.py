@@ -33,12 +33,12 @@ def warnings_at(info: SourceInfo, times_ns: Sequence[int], caplog: pytest.LogCap
 def test_a_rate_other_than_requested_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     info = SourceInfo("cam", 640, 480, 60.0, None, live=True, asked_fps=100.0)
     (warning,) = warnings_of(info, 60.0, caplog)
-    assert warning.startswith("cam GIVES 60.0 FRAMES A SECOND; asked for 100.")
+    assert warning.startswith("cam GIVES 60.0 FRAMES PER SECOND; asked for 100.")
 
 
 def test_a_rate_other_than_announced_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     (warning,) = warnings_of(SourceInfo("cam", 640, 480, 60.0, None, live=True), 15.0, caplog)
-    assert "GIVES 15.0 FRAMES A SECOND; it announces 60" in warning
+    assert "GIVES 15.0 FRAMES PER SECOND; it announces 60" in warning
 
 
 @pytest.mark.parametrize(("fps", "asked", "seconds"), [(58.0, 60.0, 3.0), (30.0, None, 3.0), (15.0, 60.0, 1.9)])
@@ -62,7 +62,7 @@ def test_the_rate_is_not_measured_across_a_stall(at: int, burst: bool, caplog: p
 
 def test_a_source_that_is_always_slow_does_not_count_as_stalled(caplog: pytest.LogCaptureFixture) -> None:
     (warning,) = warnings_of(SourceInfo("cam", 640, 480, 30.0, None, live=True), 1.0, caplog, seconds=12)
-    assert "GIVES 1.0 FRAMES A SECOND; it announces 30" in warning
+    assert "GIVES 1.0 FRAMES PER SECOND; it announces 30" in warning
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def await_server(kind: str, port: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["http", "udp"])
-def test_frames_come_in_order_and_fresh(kind: str, footage: Footage) -> None:
+def test_frames_arrive_in_order_and_recent(kind: str, footage: Footage) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving(kind, port, epoch_ns), opened(address(kind, port)) as source:
         assert source.info.live
@@ -102,7 +102,7 @@ def test_frames_come_in_order_and_fresh(kind: str, footage: Footage) -> None:
     assert frames[0][1] == 0
 
 
-def test_mpeg_ts_brings_its_own_clock_and_mjpeg_none(footage: Footage) -> None:
+def test_mpeg_ts_has_a_clock_and_mjpeg_has_none(footage: Footage) -> None:
     """FFmpeg makes up 25 fps for MJPEG; nobody is to take that for the truth."""
     epoch_ns, ports = time.monotonic_ns(), (free_port(), free_port())
     with serving("udp", ports[0], epoch_ns), opened(address("udp", ports[0])) as source:
@@ -115,7 +115,7 @@ def test_mpeg_ts_brings_its_own_clock_and_mjpeg_none(footage: Footage) -> None:
 
 
 @pytest.mark.parametrize("kind", ["http", "udp"])
-def test_what_came_while_nobody_read_is_old_and_left_out(kind: str, footage: Footage) -> None:
+def test_frames_that_arrived_while_nothing_was_read_are_stale(kind: str, footage: Footage) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving(kind, port, epoch_ns), opened(address(kind, port)) as source:
         time.sleep(1.2 * OLD / FPS)
@@ -124,7 +124,7 @@ def test_what_came_while_nobody_read_is_old_and_left_out(kind: str, footage: Foo
 
 
 @pytest.mark.parametrize("sent", [["lose"], ["lose", "refresh"]], ids=["key frames", "no key frames"])
-def test_damaged_frames_are_never_shown_to_a_model_but_counted(tmp_path: Path, sent: list[str]) -> None:
+def test_damaged_frames_are_dropped_and_counted(tmp_path: Path, sent: list[str]) -> None:
     """A datagram in 211 is lost; the noise in the picture is what shows a frame that was painted over."""
     port = free_port()
     settings = make_settings(tmp_path, source=address("udp", port), record="ffv1", frames=100, open_timeout_s=20)
@@ -167,9 +167,7 @@ def test_rtsp(rtsp_video: Path, transport: str, footage: Footage) -> None:
         assert later_ns - pts_ns == pytest.approx(1e9 / FPS, abs=2e6)
 
 
-def test_the_key_frame_that_a_server_begins_with_is_not_thrown_away(
-    rtsp_video: Path, tmp_path: Path, footage: Footage
-) -> None:
+def test_the_first_key_frame_of_a_server_is_used(rtsp_video: Path, tmp_path: Path, footage: Footage) -> None:
     """It goes by while FFmpeg finds out what the stream is; the next one is ten seconds away here."""
     options = {"g": str(10 * FPS), "bf": "2", "sc_threshold": "0"}
     film = Footage().write(tmp_path / rtsp_video.name, 15 * FPS, fps=FPS, codec="libx264", options=options)
@@ -183,7 +181,7 @@ def test_the_key_frame_that_a_server_begins_with_is_not_thrown_away(
     assert indices[-1] < 5 * FPS
 
 
-def test_rtsp_killed_and_revived(rtsp_video: Path, footage: Footage) -> None:
+def test_an_rtsp_server_is_killed_and_restarted(rtsp_video: Path, footage: Footage) -> None:
     port, stop = free_port(), Event()
     url = f"rtsp://127.0.0.1:{port}/cam"
     with serving(port, rtsp_video, python=RTSP_PYTHON, script="rtsp_server"):
@@ -216,7 +214,7 @@ def tracked(url: str, tmp_path: Path, *more: object) -> Iterator[tuple[subproces
 
 
 @pytest.mark.parametrize("kind", ["http", "udp"])
-def test_a_server_is_killed_and_revived_while_it_is_tracked(kind: str, tmp_path: Path) -> None:
+def test_a_server_is_killed_and_restarted_during_a_run(kind: str, tmp_path: Path) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving(kind, port, epoch_ns) as server:
         await_server(kind, port)
@@ -284,12 +282,12 @@ def test_a_server_that_comes_back_with_larger_frames(tmp_path: Path, changed: st
         else:
             with pytest.raises(SourceError, match="is 320x192, but the stream began as 160x96; the run ends here"):
                 pipeline.join()
-    files = check_complete(pipeline.folder)  # type: ignore[arg-type]
+    files = check_complete(pipeline.folder)
     assert sorted(set(files.timing["segment"])) == ([0, 1] if changed == "adapt" else [0])
 
 
 @pytest.mark.parametrize(("kind", "frozen_s", "read_timeout_s"), [("udp", 1.3, 2.0), ("http", 2.0, 1.0)])
-def test_no_frame_from_before_a_freeze_comes_after_it_as_new(
+def test_no_frame_from_before_a_freeze_is_accepted_after_it(
     kind: str, frozen_s: float, read_timeout_s: float, footage: Footage
 ) -> None:
     """Shorter than the read timeout, the connection stays; longer, it is another one."""
@@ -344,7 +342,7 @@ def test_ctrl_c_while_a_stream_is_frozen(tmp_path: Path) -> None:
     check_complete(the_session(tmp_path / "out"))
 
 
-def test_lockstep_is_not_for_a_stream(tmp_path: Path) -> None:
+def test_lockstep_is_refused_for_a_stream(tmp_path: Path) -> None:
     models = tiny_models(tmp_path / "models")
     done = cropzoom(
         "run", "lavfi:testsrc2=size=320x240:rate=30", "--pace", "fast", "--out", tmp_path / "out",
@@ -357,13 +355,13 @@ def test_lockstep_is_not_for_a_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("rtsp://me:secret@127.0.0.1:{free}/cam", "nobody answers at that port"),
-        ("http://127.0.0.1:{free}/cam", "nobody answers at that port"),
-        ("udp://127.0.0.1:{free}", "nothing came in time"),
+        ("rtsp://me:secret@127.0.0.1:{free}/cam", "no program answers at that port"),
+        ("http://127.0.0.1:{free}/cam", "no program answers at that port"),
+        ("udp://127.0.0.1:{free}", "no data came in time"),
         ("http://127.0.0.1:{http}/elsewhere", "the server knows no such path"),
     ],
 )
-def test_a_stream_that_is_not_there_says_what_to_check(spec: str, says: str) -> None:
+def test_the_error_of_a_missing_stream_says_what_to_check(spec: str, says: str) -> None:
     ports = {"free": free_port(), "http": free_port()}
     with serving("http", ports["http"], time.monotonic_ns()):
         with opened(address("http", ports["http"])):
@@ -382,12 +380,12 @@ def test_a_stream_that_is_not_there_says_what_to_check(spec: str, says: str) -> 
         ("rtsp://host/cam#rtsp_transport", "expected SCHEME://HOST"),
     ],
 )
-def test_an_address_that_is_none(spec: str, says: str) -> None:
+def test_a_malformed_address_is_refused(spec: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse_address(spec, SourceOptions())
 
 
-def test_options_after_the_hash_go_before_ours() -> None:
+def test_options_after_the_hash_override_ours() -> None:
     made = parse_address("rtsp://me:pw@host:8554/a/b#rtsp_transport=udp&max_delay=500000", SourceOptions())
     assert made.url == "rtsp://me:pw@host:8554/a/b"
     assert made.options["rtsp_transport"] == "udp"
@@ -396,7 +394,7 @@ def test_options_after_the_hash_go_before_ours() -> None:
     assert made.name == "rtsp_host_8554_a_b"
 
 
-def test_what_cannot_be_asked_of_a_stream_is_said() -> None:
+def test_options_that_only_cameras_have_are_reported() -> None:
     port = free_port()
     asked = SourceOptions(size=(640, 480), gain=3.0, open_timeout_s=20)
     with serving("udp", port, time.monotonic_ns()), opened(address("udp", port), asked) as source:

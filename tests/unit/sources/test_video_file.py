@@ -6,11 +6,13 @@ import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from support.films import Footage
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.video_file import VideoFile
@@ -76,7 +78,7 @@ _FORMATS = [
 @pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
 @pytest.mark.parametrize(("name", "codec", "pix_fmt"), _FORMATS)
 def test_every_frame_comes_once_and_in_order(
-    name: str, codec: str, pix_fmt: str, make_video: Write, footage: object
+    name: str, codec: str, pix_fmt: str, make_video: Write, footage: Footage
 ) -> None:
     images, problems = read(make_video(name, 40, codec=codec, pix_fmt=pix_fmt))
     assert [footage.index_of(image) for image in images] == list(range(40))
@@ -84,7 +86,7 @@ def test_every_frame_comes_once_and_in_order(
 
 
 @pytest.mark.parametrize("pix_fmt", ["gray", "bgr0"])
-def test_lossless_pixels_are_the_pixels(pix_fmt: str, make_video: Write, footage: object) -> None:
+def test_lossless_pixels_are_unchanged(pix_fmt: str, make_video: Write, footage: Footage) -> None:
     images, _ = read(make_video("clip.mkv", 3, codec="ffv1", pix_fmt=pix_fmt))
     for index, image in enumerate(images):
         # Through gray and back FFmpeg rounds by one or two levels.
@@ -112,7 +114,9 @@ def test_red_is_the_first_channel(tmp_path: Path) -> None:
         pytest.param((640, 480), id="a usual size"),
     ],
 )
-def test_frames_of_any_size_are_whole(size: tuple[int, int], make_footage: Callable, tmp_path: Path) -> None:
+def test_frames_of_any_size_are_read(
+    size: tuple[int, int], make_footage: Callable[..., Footage], tmp_path: Path
+) -> None:
     footage = make_footage(size)
     images, _ = read(footage.write(tmp_path / "clip.mkv", 3, codec="ffv1", pix_fmt="bgr0"))
     assert all(np.array_equal(image, footage.draw(index)) for index, image in enumerate(images))
@@ -138,13 +142,13 @@ def test_a_container_that_does_not_count_its_frames_has_no_count(make_video: Wri
     source.close()
 
 
-def test_closing_twice_is_fine(make_video: Write) -> None:
+def test_a_file_may_be_closed_twice(make_video: Write) -> None:
     source = VideoFile(make_video())
     source.close()
     source.close()
 
 
-def test_a_source_left_in_the_middle_promises_nothing_about_the_rest(make_video: Write) -> None:
+def test_a_partly_read_file_reports_no_missing_frames(make_video: Write) -> None:
     source = VideoFile(make_video(frames=30))
     next(source.frames())
     assert source.problems() == []
@@ -164,7 +168,7 @@ def test_time_counts_from_the_first_frame(name: str, make_video: Write) -> None:
     assert times_ms(make_video(name, times_ms=[5000, 5040, 5100])) == pytest.approx([0, 40, 100], abs=0.51)
 
 
-def test_the_devices_own_time_is_kept_beside(make_video: Write) -> None:
+def test_device_time_is_kept(make_video: Write) -> None:
     source = VideoFile(make_video("clip.mkv", times_ms=[5000, 5040, 5100]))
     own = [captured.device_ns for captured in source.frames()]
     source.close()
@@ -176,7 +180,7 @@ def test_a_constant_rate_does_not_drift(make_video: Write) -> None:
     assert times == pytest.approx([index * 1000 / 30 for index in range(90)], abs=0.01)
 
 
-def test_frame_time_never_stands_still(make_video: Write) -> None:
+def test_frame_time_always_increases(make_video: Write) -> None:
     times = times_ms(make_video("clip.avi", 30, codec="libx264"))
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
 
@@ -211,13 +215,13 @@ def test_a_rotated_file_is_turned_as_opencv_turns_it(degrees: int, make_video: W
 
 
 @pytest.mark.parametrize("degrees", _MATRICES)
-def test_a_rotated_frame_turned_back_is_the_frame(degrees: int, make_video: Write, footage: object) -> None:
+def test_a_rotated_frame_turned_back_is_the_frame(degrees: int, make_video: Write, footage: Footage) -> None:
     images, _ = read(rotate(make_video("clip.mp4", 4, codec="libx264"), degrees))
     assert [footage.index_of(np.rot90(image, degrees // 90)) for image in images] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("degrees", "size"), [(0, (160, 96)), (90, (96, 160)), (180, (160, 96)), (270, (96, 160))])
-def test_a_rotated_file_says_its_turned_size_before_the_first_frame(
+def test_a_rotated_file_has_its_displayed_size_before_the_first_frame(
     degrees: int, size: tuple[int, int], make_video: Write
 ) -> None:
     source = VideoFile(rotate(make_video("clip.mp4", 4), degrees))
@@ -248,8 +252,8 @@ def cut_off(path: Path, share: float) -> Path:
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
-def test_a_file_cut_short_gives_what_is_there_and_says_so(
-    name: str, options: dict[str, object], make_video: Write, footage: object
+def test_a_truncated_file_yields_its_frames_and_reports_the_rest(
+    name: str, options: dict[str, Any], make_video: Write, footage: Footage
 ) -> None:
     images, problems = read(cut_off(make_video(name, 60, **options), 0.6))
     found = [footage.index_of(image) for image in images]
@@ -262,24 +266,24 @@ def test_a_file_cut_short_gives_what_is_there_and_says_so(
     assert all(name in problem and "\n" not in problem for problem in problems)
 
 
-def test_a_file_cut_short_says_how_many_frames_are_there(make_video: Write) -> None:
+def test_a_truncated_file_reports_its_number_of_frames(make_video: Write) -> None:
     path = make_video("clip.mp4", 60, codec="libx264", container_options={"movflags": "+faststart"})
     _, problems = read(cut_off(path, 0.6))
-    assert any("its header promises 60 frames" in problem for problem in problems)
+    assert any("its header declares 60 frames" in problem for problem in problems)
 
 
-def test_even_one_frame_too_few_is_noticed(make_video: Write) -> None:
+def test_a_single_missing_frame_is_reported(make_video: Write) -> None:
     """Also where the decoder had to swallow several packets before it gave the first frame."""
     path = make_video("clip.mp4", 30, codec="libx264", container_options={"movflags": "+faststart"})
     with av.open(str(path)) as container:
-        last = max(packet.pos for packet in container.demux(video=0) if packet.size)
+        last = max(packet.pos or 0 for packet in container.demux(video=0) if packet.size)
     path.write_bytes(path.read_bytes()[:last])
     images, (problem,) = read(path)
     assert len(images) == 29
-    assert "its header promises 30 frames, 29 are there" in problem
+    assert "its header declares 30 frames, the file has 29" in problem
 
 
-def test_a_spoilt_packet_is_left_out_and_counted(make_video: Write, footage: object) -> None:
+def test_a_damaged_packet_is_dropped_and_counted(make_video: Write, footage: Footage) -> None:
     """FFV1 checks its frames, and with a GOP of one each stands alone: exactly one is lost."""
     path = make_video("clip.mkv", 30, codec="ffv1", options={"g": "1", "slicecrc": "1", "level": "3"})
     content = bytearray(path.read_bytes())
@@ -310,7 +314,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "no video at" in refusal(tmp_path / "nowhere.mp4")
 
 
-def test_a_folder_is_no_video(tmp_path: Path) -> None:
+def test_a_folder_is_refused_as_a_video(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path)
 
 
@@ -323,27 +327,27 @@ def test_a_folder_is_no_video(tmp_path: Path) -> None:
         pytest.param(b"\x00" * 4096, "cannot be read as a video", id="zeros, as a crashed disk leaves them"),
     ],
 )
-def test_a_file_named_like_a_video_is_not_yet_one(content: bytes, says: str, tmp_path: Path) -> None:
+def test_a_text_file_named_like_a_video_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "recording.mp4"
     path.write_bytes(content)
     assert says in refusal(path)
 
 
-def test_an_mp4_cut_off_before_its_index_says_what_happened(make_video: Write) -> None:
+def test_an_mp4_without_an_index_is_explained(make_video: Write) -> None:
     assert "cut off before its index was written" in refusal(cut_off(make_video("clip.mp4", 60), 0.6))
 
 
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_sound_only_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
-    assert "has no video in it" in refusal(path)
+    assert "contains no video" in refusal(path)
 
 
-def test_a_video_of_which_nothing_decodes_is_an_error_and_not_an_empty_stream(make_video: Write) -> None:
+def test_a_video_without_decodable_frames_is_an_error(make_video: Write) -> None:
     path = make_video("clip.avi", 5, codec="mpeg4")
     content = bytearray(path.read_bytes())
     chunk = content.index(b"movi") + 4
@@ -352,5 +356,5 @@ def test_a_video_of_which_nothing_decodes_is_an_error_and_not_an_empty_stream(ma
         content[chunk + 8 : chunk + 8 + size] = bytes(size)
         chunk += 8 + size + size % 2
     path.write_bytes(content)
-    with pytest.raises(SourceError, match="no frame that decodes"):
+    with pytest.raises(SourceError, match="no frame that can be decoded"):
         read(path)
