@@ -246,7 +246,9 @@ def test_the_lens_of_the_chessboard_pictures_is_found(boards: Path, capsys: pyte
     x, y = np.meshgrid(np.linspace(60, 580, 9), np.linspace(40, 440, 9))
     off = np.subtract(lens.undistort(x, y), BARREL.undistort(x, y))
     assert np.abs(off).max() < 2  # 30 px at the corners without it
-    assert np.shape(cv2.imread(str(out.with_suffix(".png")))) == (960, 1280, 3)
+    picture = cv2.imread(str(out.with_suffix(".png")))
+    assert picture is not None
+    assert picture.shape == (960, 1280, 3)
 
 
 def test_pictures_without_a_chessboard_are_reported(tmp_path: Path) -> None:
