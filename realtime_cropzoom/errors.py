@@ -107,7 +107,7 @@ _MEANINGS = {
     errno.EADDRNOTAVAIL: "this machine does not have that address",
     errno.EAFNOSUPPORT: "this machine does not know addresses of that kind",
     errno.EPROTONOSUPPORT: "the protocol is not known here",
-    errno.ECONNREFUSED: "nobody answers there",
+    errno.ECONNREFUSED: "nothing answers there",
     errno.ECONNRESET: "the other side has closed the connection",
     errno.EPIPE: "the other side has closed the connection",
     errno.ETIMEDOUT: "no answer came in time",

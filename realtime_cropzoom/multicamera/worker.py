@@ -48,7 +48,7 @@ class CameraProcess:
         """Create it; ``orders`` is read line by line, ``reports`` is written."""
         self._orders, self._reports = orders, reports
         self._pipeline: Pipeline | None = None
-        self._stopped: tuple[str, int] | None = None
+        self.stopped: tuple[str, int] | None = None
         """Reason and exit code of the first stop; None before it."""
 
     def run(self) -> int:
@@ -62,14 +62,14 @@ class CameraProcess:
             code, reason = self._track(job)
         except CropzoomError as error:
             code, reason = EXIT_FAILED, str(error)
-            if self._stopped is not None and not self._summary():  # stopped during the start, so the error is no fault
-                reason, code = self._stopped
+            if self.stopped is not None and not self._summary():  # stopped during the start, so the error is no fault
+                reason, code = self.stopped
         self._send(End(code, reason, self._summary() or None))
         return code
 
     def stop(self, reason: str, code: int) -> None:
         """End the run, or the one that is about to start. Only the first reason counts."""
-        self._stopped = self._stopped or (reason, code)
+        self.stopped = self.stopped or (reason, code)
         if self._pipeline is not None:
             self._pipeline.stop(reason)
 
@@ -79,7 +79,7 @@ class CameraProcess:
 
         pipeline = Pipeline(resolve(job.settings, {}), folder=Path(job.folder), anchor_ns=job.anchor_ns)
         self._pipeline = pipeline
-        stopped = self._stopped
+        stopped = self.stopped
         if stopped is not None:
             return stopped[1], stopped[0]
         pipeline.start()
@@ -90,8 +90,8 @@ class CameraProcess:
         summary = pipeline.join()
         for problem in summary["problems"]:
             self._send(Problem(problem))
-        if self._stopped is not None:
-            return self._stopped[1], str(summary["reason"])
+        if self.stopped is not None:
+            return self.stopped[1], str(summary["reason"])
         return (EXIT_INCOMPLETE if summary["problems"] or nothing_found(summary["animal"]) else 0), str(
             summary["reason"]
         )

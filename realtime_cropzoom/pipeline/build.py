@@ -90,7 +90,7 @@ class StageBuilder:
             sink.join(SINK_JOIN_TIMEOUT_S)
             if not s.publish_optional:
                 raise
-            logger.warning("%s; going on with files alone", error)
+            logger.warning("%s; continuing with files alone", error)
             return None
         self.notes += listener_notes(s, security.keys)
         echo = "" if sink.echo is None else f"; clock echo at {sink.echo}"

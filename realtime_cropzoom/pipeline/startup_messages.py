@@ -67,7 +67,7 @@ def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:
         ]
     if all(map(is_local, settings.endpoints().values())):
         return []
-    return ["anybody who can reach this machine can listen (insecure)"]
+    return ["any program that can reach this machine can listen (insecure)"]
 
 
 def _delay_note(role: Role, context_radius: int, settings: Settings, fps: float | None) -> str:

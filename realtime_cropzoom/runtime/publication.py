@@ -72,6 +72,11 @@ class PublishedRecords:
     def __len__(self) -> int:
         return len(self._records)
 
+    @property
+    def unused_reports(self) -> int:
+        """Number of reports whose record has not come yet."""
+        return len(self._times)
+
     def add(self, records: Iterable[Record]) -> None:
         """Add the next records."""
         self._records.extend(records)

@@ -267,7 +267,7 @@ def _why_not(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
     if error.errno == zmq.EADDRINUSE:
         return f"the endpoint {endpoint} is in use, perhaps by another run; " + advise(
             "give another one with --publish, --publish-latest and --publish-echo, 'none', or --publish-optional to "
-            "go on with files alone",
+            "continue with files alone",
             "end that one first",
         )
     return f"cannot publish at {endpoint}: {explain(error)}; expected something like tcp://127.0.0.1:5660"

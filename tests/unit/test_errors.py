@@ -77,7 +77,7 @@ def test_an_address(taken: int) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ConnectionRefusedError(111, "Connection refused"), "nobody answers there"),
+        (ConnectionRefusedError(111, "Connection refused"), "nothing answers there"),
         (PermissionError(13, "Permission denied"), "no permission"),
         (OSError(16, "Device or resource busy"), "another program uses it"),
         (TimeoutError(110, "Connection timed out"), "no answer came in time"),

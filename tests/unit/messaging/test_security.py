@@ -122,7 +122,7 @@ def test_check_reports_who_can_connect(tmp_path: Path, folder: Path, capsys: pyt
     assert not endpoints(*ports)["ok"]
     insecure = endpoints(*ports, "--insecure")
     assert insecure["ok"]
-    assert insecure["text"].endswith("anybody who can reach this machine can listen (insecure)")
+    assert insecure["text"].endswith("any program that can reach this machine can listen (insecure)")
     assert endpoints(*ports, "--key-folder", folder)["text"].endswith("only clients with a key can listen: bench")
     (folder / "clients" / "bench.key").unlink()
     nobody = endpoints(*ports, "--key-folder", folder)

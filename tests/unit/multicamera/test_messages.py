@@ -1,4 +1,4 @@
-"""Messages between the supervisor and the process of a camera: the text, and what an unknown one does."""
+"""Messages between the supervisor and a camera process: their text, and that an unknown one ends nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_half_a_line_is_refused_as_no_json() -> None:
 
 
 def test_the_supervisor_reads_on_after_an_unknown_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process then writes more than a pipe holds, and ends only if the supervisor still reads."""
+    """The process writes more than a pipe holds, so it ends only if the supervisor still reads."""
     lines = ['{"type": "mood", "text": "fine"}\n', '{"type": "note"}\n', '{"type": "no', "\n", encode(FrameCount(90))]
     lines += [encode(Note("x" * 100))] * MANY + [encode(Heartbeat(STATUS)), encode(End(0, "finished", None))]
     (tmp_path / "lines").write_text("".join(lines))
@@ -109,8 +109,8 @@ def test_the_worker_obeys_a_stop_after_an_unknown_order(caplog: pytest.LogCaptur
     worker = CameraProcess(None, None)  # type: ignore[arg-type]
     for line in (b'{"type": "dance"}\n', b'{"type": "st', encode(Job({}, "out", 0)).encode()):
         worker.obey(line)
-    assert worker._stopped is None
+    assert worker.stopped is None
     assert len(caplog.records) == 3
     assert "dance" in caplog.text
     worker.obey(encode(Stop("stopped by SIGINT", 130)).encode())
-    assert worker._stopped == ("stopped by SIGINT", 130)
+    assert worker.stopped == ("stopped by SIGINT", 130)

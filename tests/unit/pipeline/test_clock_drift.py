@@ -1,4 +1,4 @@
-"""The line between a camera's clock and the host's: right to fractions of a ppm, unmoved by frames that come late."""
+"""Clock drift: exact to fractions of a ppm, and not affected by frames that arrive late."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def clocks(
     ppm: float, seconds: float, fps: float = 30.0, *, delay_ns: int = 0, jitter_ns: int = 0, late: float = 0.0,
     device_at: int = 0, host_at: int = 0, seed: int = 0,
 ) -> Times:  # fmt: skip
-    """Camera and host times of frames; a share ``late`` of them comes up to 300 ms after its time."""
+    """Return camera and host times of frames. A share ``late`` of them arrives up to 300 ms late."""
     chance, before_ns = random.Random(seed), 0
     for index in range(round(seconds * fps)):
         true_ns = round(index / fps * 1e9)
@@ -89,7 +89,7 @@ def test_a_camera_clock_that_is_set_begins_a_new_stretch(jump_ns: int) -> None:
     assert result.ppm == pytest.approx(50, abs=0.01)
 
 
-def test_little_is_said_to_be_little() -> None:
+def test_a_short_run_has_a_large_error_or_no_result() -> None:
     fit = DriftFit()
     assert fit.result() is None
     for device_ns, host_ns in clocks(50, 2.5):

@@ -1,4 +1,4 @@
-"""A machine that cannot hold the rate: said while it runs, at the end, and by cropzoom check in the same words."""
+"""Lag watch: a machine that does not keep up is reported while it runs, and at the end in the same words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime_cropzoom.pipeline.report import TOO_SLOW, report
 S = 1_000_000_000
 
 
-def test_it_is_said_once_a_minute_while_it_lasts() -> None:
+def test_lag_is_reported_once_a_minute_while_it_lasts() -> None:
     watch = LagWatch()
     said = [watch.check(second * S, 30 * second, 20 * second, 277.0) for second in range(130)]
     assert [second for second, text in enumerate(said) if text] == [3, 63, 123]
@@ -22,7 +22,7 @@ def test_it_is_said_once_a_minute_while_it_lasts() -> None:
 
 
 @pytest.mark.parametrize("skipped", [0, 4], ids=["none", "a hiccup"])
-def test_a_machine_that_keeps_up_hears_nothing(skipped: int) -> None:
+def test_a_machine_that_keeps_up_gets_no_warning(skipped: int) -> None:
     watch = LagWatch()
     assert [watch.check(second * S, 30 * second, skipped * (second > 5), 5.0) for second in range(20)] == [None] * 20
 
@@ -32,7 +32,7 @@ def test_no_frames_are_no_lag() -> None:
     assert [watch.check(second * S, 0, 0, 0.0) for second in range(20)] == [None] * 20
 
 
-def test_a_run_that_falls_behind_says_so_and_its_report_too(
+def test_a_run_that_falls_behind_warns_and_its_report_does_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold_models(monkeypatch, pose=at_least(0.1))

@@ -1,4 +1,4 @@
-"""Whole runs: order, staleness, outcomes, boxes and ages, lockstep, replay, and how a run ends."""
+"""Pipeline: whole runs: order, staleness, outcomes, boxes and their ages, lockstep, replay, and the end of a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def outcomes(files: Files) -> list[str]:
 
 @dataclass
 class LiveRun:
-    """A live run that had to drop frames, and all that a subscriber heard of it."""
+    """A live run that had to skip frames, and all messages that a subscriber received."""
 
     film: Film
     settings: Settings
@@ -59,14 +59,14 @@ class LiveRun:
 
 
 def zigzag(index: int) -> tuple[float, float]:
-    """12 px a frame, there and back: a frame taken for its neighbour shows."""
+    """Move 12 px per frame, there and back, so that a frame mistaken for its neighbour shows."""
     step = index % 16
     return 32.0 + 12 * (step if step < 8 else 16 - step), 60.0
 
 
 @pytest.fixture(scope="module")
 def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
-    """A pose model of 50 ms at 120 frames a second."""
+    """A live run with a pose model of 50 ms at 120 frames per second."""
     folder = tmp_path_factory.mktemp("dropping")
     film = Film(240, 120, blob_at=zigzag)
     settings = make_settings(folder, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=2, crop_size=160)
@@ -88,7 +88,7 @@ def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
     return LiveRun(film, settings, check_complete(pipeline.folder), poses, statuses, message)
 
 
-def test_what_the_pose_stage_cannot_do_in_time_is_skipped_and_counted(dropping: LiveRun) -> None:
+def test_frames_that_the_pose_stage_cannot_process_in_time_are_skipped_and_counted(dropping: LiveRun) -> None:
     counts = dropping.files.summary["counts"]
     assert counts["captured"] == 240
     assert counts["skipped"] > 100
@@ -109,7 +109,7 @@ def test_every_message_accounts_for_every_frame(dropping: LiveRun) -> None:
         assert pose.counts.processed == pose.seq + 1
 
 
-def test_frames_leave_in_order_and_none_twice(dropping: LiveRun) -> None:
+def test_messages_leave_in_order_of_capture_and_none_twice(dropping: LiveRun) -> None:
     frames = [message.frame for message in dropping.poses]
     assert frames == sorted(set(frames))
     seqs = [message.seq for message in dropping.poses]
@@ -117,13 +117,13 @@ def test_frames_leave_in_order_and_none_twice(dropping: LiveRun) -> None:
 
 
 def test_a_pose_is_of_the_very_frame_it_names(dropping: LiveRun) -> None:
-    """However many frames were skipped: the pixels, the box and the index belong together."""
+    """Pixels, box and index belong together, however many frames were skipped."""
     frames = [m.frame for m in dropping.poses if m.keypoints["middle"][0] is not None]
     assert len(frames) > 10
     assert_on_the_blob(dropping.files, dropping.film, frames, near_px=8)
 
 
-def test_message_and_files_say_the_same(dropping: LiveRun) -> None:
+def test_messages_and_files_have_the_same_numbers(dropping: LiveRun) -> None:
     for message in dropping.poses:
         written = dropping.files.keypoint("middle")[message.frame]
         assert [None if np.isnan(v) else v for v in written] == list(message.keypoints["middle"][:2])
@@ -144,14 +144,14 @@ def test_the_heartbeat_gives_the_state_of_the_animal_not_of_the_frames_skipped(d
     assert set(later) == {"tracking"}
 
 
-def test_times_of_a_frame_come_one_after_the_other(dropping: LiveRun) -> None:
+def test_the_times_of_a_frame_follow_each_other(dropping: LiveRun) -> None:
     for message in dropping.poses:
         t = message.time
         assert t.captured_ns <= (t.cropped_ns or t.inferred_ns) <= t.inferred_ns <= t.published_ns
 
 
 def test_a_live_run_replayed_gives_the_same_numbers(dropping: LiveRun, tmp_path: Path) -> None:
-    """The boxes are written down, frame by frame: with them, lockstep decides nothing anew."""
+    """The boxes were recorded per frame, so lockstep with them repeats the decisions of the run."""
     settings = make_settings(tmp_path, pace="fast", schedule=dropping.files.bbox_path)
     replayed = check_complete(run_to_end(settings, dropping.film).folder)
     assert outcomes(replayed) == outcomes(dropping.files)
@@ -161,7 +161,7 @@ def test_a_live_run_replayed_gives_the_same_numbers(dropping: LiveRun, tmp_path:
 
 
 class Burst:
-    """Frames that come while the pose model is at its first one, and no more until it has the next."""
+    """Frames that arrive while the pose model is busy with its first one; no more arrive until it has the next."""
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
@@ -197,7 +197,7 @@ def test_the_newest_frame_survives_a_drop(tmp_path: Path, monkeypatch: pytest.Mo
     assert outcome[newest] == "processed"
 
 
-def test_a_hiccup_within_max_lag_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_delay_within_max_lag_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     burst = Burst(40)
     hold_models(monkeypatch, pose=burst.hold)
     film = Film(150, 100, before=burst.before)
@@ -207,7 +207,7 @@ def test_a_hiccup_within_max_lag_loses_nothing(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_pose_stage_never_waits_for_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second detection is held up until 40 poses are done: with a wait in between there would be none."""
+    """The second detection waits until 40 poses are done. If the pose stage waited for it, there would be none."""
     poses = threading.Semaphore(0)
 
     def detect(call: int) -> None:
@@ -234,14 +234,14 @@ def test_live_boxes_never_have_a_negative_age(dropping: LiveRun) -> None:
 
 @pytest.fixture(scope="module")
 def vanishing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Film, Files]:
-    """At 30 fps: no animal in frames 0–4, none in 30–69."""
+    """A run at 30 fps without an animal in frames 0–4 and 30–69."""
     film = Film(90, 30, hidden=[*range(5), *range(30, 70)])
     settings = make_settings(tmp_path_factory.mktemp("vanishing"), pace="fast", min_likelihood=0.5)
     return film, check_complete(run_to_end(settings, film).folder)
 
 
 def test_the_state_says_what_a_pose_may_be_trusted_for(vanishing: tuple[Film, Files]) -> None:
-    """Frame 29 is the last one with an animal; 1000 ms of frame time later it counts as lost."""
+    """Frame 29 is the last one with an animal. It counts as lost 1000 ms of frame time later."""
     _, files = vanishing
     expected = ["searching"] * 5 + ["tracking"] * 25 + ["coasting"] * 30 + ["lost"] * 10 + ["tracking"] * 20
     assert files.bbox["state"].tolist() == expected
@@ -283,7 +283,9 @@ def test_lockstep_drops_nothing_and_repeats_itself(tmp_path: Path, monkeypatch: 
         assert texts[0] == texts[1]
 
 
-def test_nobody_waits_for_a_detector_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_that_has_ended_ends_the_run_instead_of_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(DetectStage, "work", lambda self: None)
     pipeline = Pipeline(make_settings(tmp_path, pace="fast"), lambda: Film(30))
     pipeline.start()
@@ -302,7 +304,7 @@ def test_an_animal_at_the_edge_of_the_frame(tmp_path: Path, edge: str, corner: t
     assert_on_the_blob(files, film, list(range(8)))
 
 
-def test_a_schedule_that_is_too_short_ends_the_run_and_says_so(tmp_path: Path) -> None:
+def test_a_schedule_that_is_too_short_ends_the_run_with_an_error(tmp_path: Path) -> None:
     boxes = tmp_path / "short_bbox.csv"
     boxes.write_text(",x,y,h,w\n" + "".join(f"{i},10,10,64,64\n" for i in range(10)))
     pipeline = Pipeline(make_settings(tmp_path, pace="fast", schedule=boxes), lambda: Film(40))
@@ -313,7 +315,7 @@ def test_a_schedule_that_is_too_short_ends_the_run_and_says_so(tmp_path: Path) -
     assert outcomes(files)[:10] == ["processed"] * 10
 
 
-def test_not_a_number_fails_the_frame_and_not_the_run(tmp_path: Path) -> None:
+def test_keypoints_that_are_nan_fail_the_frame_and_not_the_run(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, **tiny_models(tmp_path, nan_on_white=True))
     pipeline = run_to_end(settings, Film(40, white=[20, 21]))
     files = check_complete(pipeline.folder)
@@ -347,7 +349,7 @@ def test_frames_that_change_size_end_the_run_after_those_before(tmp_path: Path, 
 
 
 def test_a_file_whose_frames_change_size(tmp_path: Path) -> None:
-    """Two recordings one after the other in one MPEG transport stream, as a camera that was switched leaves them."""
+    """The file is an MPEG transport stream of two recordings with different frame sizes."""
     parts = [
         write_video(tmp_path / f"{k}.ts", Film(20, 25, size=size), "mpeg2video", "mpegts")
         for k, size in enumerate([(160, 96), (192, 128)])
@@ -412,7 +414,7 @@ def test_the_first_error_is_the_one_raised(tmp_path: Path, monkeypatch: pytest.M
     assert "first" in pipeline.summary["reason"]
 
 
-def test_frames_ends_the_run_after_so_many(tmp_path: Path) -> None:
+def test_the_setting_frames_ends_the_run_after_that_number(tmp_path: Path) -> None:
     asked: list[int] = []
     film = Film(1000, before=asked.append)
     files = check_complete(run_to_end(make_settings(tmp_path, pace="fast", frames=7), film).folder)
@@ -420,14 +422,14 @@ def test_frames_ends_the_run_after_so_many(tmp_path: Path) -> None:
     assert max(asked) == 6, "the source was asked for a frame that nobody wants, and might never come"
 
 
-def test_a_run_that_ended_by_itself_says_finished(tmp_path: Path) -> None:
+def test_the_reason_of_a_run_that_ended_by_itself_is_finished(tmp_path: Path) -> None:
     with Pipeline(make_settings(tmp_path, pace="fast"), lambda: Film(10)) as pipeline:
         assert pipeline.wait(LONG_S)
     assert pipeline.summary["reason"] == "finished"
     assert pipeline.summary["problems"] == []
 
 
-def test_a_run_that_is_stopped_says_so(tmp_path: Path) -> None:
+def test_the_reason_of_a_stopped_run_is_that_of_the_stop(tmp_path: Path) -> None:
     with Pipeline(make_settings(tmp_path), lambda: Film(100_000)) as pipeline:
         pipeline.stop("dinner")
     assert pipeline.summary["reason"] == "dinner"

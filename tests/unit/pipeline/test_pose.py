@@ -1,4 +1,4 @@
-"""Whole runs of models that see more than one frame, or know no likelihood: windows, order, ends, replay."""
+"""Pose stage: whole runs with context models and regression models: windows, order, ends of sequences, replay."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ NEAR_PX = 6.0
 
 @pytest.fixture(autouse=True, scope="module")
 def _files_written_at_once() -> Iterator[None]:
-    """Half a second a run is spent on rows that wait for their turn; none of these runs is about that."""
+    """Flush the files often: otherwise each of these runs waits for the next flush at its end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("realtime_cropzoom.sinks.csv_writer._FLUSH_S", 0.01)
         yield
 
 
 def zigzag(index: int) -> tuple[float, float]:
-    """12 px a frame, there and back: a frame taken for its neighbour shows."""
+    """Move 12 px per frame, there and back, so that a frame mistaken for its neighbour shows."""
     step = index % 16
     return 32.0 + 12 * (step if step < 8 else 16 - step), 60.0
 
@@ -65,7 +65,7 @@ def outcomes(files: Files) -> list[str]:
 
 
 def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str) -> list[Keypoints]:
-    """The answers for a sequence: each from the frames around it, the ends as their neighbours."""
+    """Return the poses of a sequence: each from the frames around it; those at the ends repeat their neighbours."""
     inputs = [model.new_input() for _ in images]
     used = [
         model.prepare(image, box, edge, out)  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def answers(model: Model, images: list[np.ndarray], boxes: list[Box], edge: str)
 
 
 def sequences(files: Files) -> Iterator[list[int]]:
-    """The frames that have a pose, parted by those without a box; what was skipped is in none."""
+    """Yield the sequences of frames with a pose. A frame without a box ends a sequence; skipped frames are in none."""
     sequence: list[int] = []
     for index, outcome in enumerate(outcomes(files)):
         if outcome == "processed" and np.isnan(files.bbox["x"][index]):
@@ -96,7 +96,7 @@ def sequences(files: Files) -> Iterator[list[int]]:
 
 
 def assert_as_in_a_plain_loop(files: Files, film: Film, settings: Settings) -> None:
-    """Every number of the pose file, exactly; everything else in it is empty."""
+    """Check that each number of the pose file is exactly that of a plain loop, and that all other cells are empty."""
     model = Model(Path(settings.pose), "pose")
     expected = np.full((len(files.timing), len(model.keypoint_names), 3), np.nan)
     for frames in sequences(files):
@@ -108,7 +108,7 @@ def assert_as_in_a_plain_loop(files: Files, film: Film, settings: Settings) -> N
 
 
 def jittery_boxes(path: Path, rows: str) -> Path:
-    """A recorded schedule: per letter a box (b), a frame that was searching (s) or that was skipped (-)."""
+    """Write a schedule with one row per letter: a box (b), a searching frame (s) or a skipped frame (-)."""
     lines = [",x,y,h,w,box_frame,box_age_ms,state"]
     for i, what in enumerate(rows):
         x, y, side = 10 + 29 * i % 50, 5 + 7 * i % 20, 70 + 13 * i % 30
@@ -119,8 +119,10 @@ def jittery_boxes(path: Path, rows: str) -> Path:
 
 
 @pytest.mark.parametrize("edge", ["pad", "clamp"])
-def test_a_frame_is_cropped_with_its_own_box_and_answered_from_the_five_around_it(tmp_path: Path, edge: str) -> None:
-    """With everything that may come between: frames skipped, sequences that end, and some too short for a window."""
+def test_a_frame_is_cropped_with_its_own_box_and_its_pose_comes_from_the_five_frames_around_it(
+    tmp_path: Path, edge: str
+) -> None:
+    """The frames include skipped ones, ends of sequences, and sequences that are too short for a window."""
     rows = (
         "-ss" + "bbbbbbbb" + "s" + "b-bb--bbb-bbb-" + "s" + "bbb" + "ss" + "-b-" + "s" + "bbbbb-" + "s" + "bbb-b-bb--"
     )
@@ -158,7 +160,7 @@ def detected_boxes(film: Film, settings: Settings, every: int) -> list[Box]:
     ("frames", "every"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (4, 3), (5, 1), (5, 2), (40, 1), (40, 6)]
 )
 def test_two_context_models_in_lockstep(tmp_path: Path, frames: int, every: int) -> None:
-    """The pose waits for a detection that waits for frames that come after: nobody may wait for ever."""
+    """The pose waits for a detection, which waits for later frames. No thread may wait forever."""
     film = Film(frames, blob_at=zigzag)
     settings = context_settings(tmp_path, pace="fast", detector_every=every, max_lag=0)
     files = check_complete(run_to_end(settings, film).folder)
@@ -169,10 +171,10 @@ def test_two_context_models_in_lockstep(tmp_path: Path, frames: int, every: int)
 
 
 @pytest.mark.parametrize("frames", [38, 40], ids=lambda n: f"{n} frames")
-def test_only_the_detections_that_are_wanted_are_asked_for(
+def test_the_detector_runs_only_for_the_frames_that_need_a_detection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int
 ) -> None:
-    """Of 38 frames the last one wanted, 36, repeats an answer that its own frame did not need."""
+    """The last of 38 frames that needs a detection, frame 36, repeats a result that its own frame did not need."""
     calls: list[int] = []
     hold_models(monkeypatch, detector=calls.append)
     film = Film(frames, blob_at=zigzag)
@@ -192,7 +194,7 @@ class LiveRun:
 
 @pytest.fixture(scope="module")
 def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
-    """Two context models, the pose held up for 25 ms a frame at 120 frames a second."""
+    """A live run with two context models; each pose takes 25 ms, at 120 frames per second."""
     film = Film(150, 120, blob_at=zigzag)
     settings = context_settings(tmp_path_factory.mktemp("dropping"), max_lag=2, crop_size=120, detector_max_fps=60)
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -205,7 +207,7 @@ def dropping(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
     return LiveRun(film, settings, check_complete(pipeline.folder), poses)
 
 
-def test_live_every_number_is_that_of_a_plain_loop_over_the_frames_processed(dropping: LiveRun) -> None:
+def test_live_every_number_equals_that_of_a_plain_loop_over_the_processed_frames(dropping: LiveRun) -> None:
     assert outcomes(dropping.files).count("skipped") > 30
     assert dropping.files.pose.notna().all(axis=1).sum() > 20
     assert_as_in_a_plain_loop(dropping.files, dropping.film, dropping.settings)
@@ -220,7 +222,7 @@ def test_live_messages_leave_in_the_order_of_capture(dropping: LiveRun) -> None:
         assert counts.captured == message.frame + 1 == counts.processed + counts.skipped + counts.failed
 
 
-def test_the_ledger_says_that_a_pose_waited_for_the_frames_after_its_own(dropping: LiveRun) -> None:
+def test_the_times_show_that_a_pose_waited_for_the_frames_after_its_own(dropping: LiveRun) -> None:
     with_pose = [m for m in dropping.poses if m.box is not None]
     for message, two_later in zip(with_pose, with_pose[2:], strict=False):
         assert message.time.captured_ns <= (message.time.cropped_ns or 0) < (two_later.time.cropped_ns or 0)
@@ -294,8 +296,8 @@ def test_when_the_pose_model_breaks_the_frames_that_waited_are_skipped(
     assert set(outcomes(files)[answered:]) == {"skipped"}
 
 
-def test_an_answer_that_is_not_a_number_fails_its_frames_and_a_replay_says_the_same(tmp_path: Path) -> None:
-    """The crop of a white frame spoils the five answers it is shown for; the last frames repeat a spoilt one."""
+def test_a_result_that_is_nan_fails_its_frames_also_in_a_replay(tmp_path: Path) -> None:
+    """The crop of a white frame makes the five results that see it NaN. The last frames repeat one of these."""
     film = Film(40, white=[20, 37])
     models = tiny_models(tmp_path, pose=CONTEXT, keypoints=ALL, nan_on_white=True)
     settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, **models)
@@ -358,7 +360,7 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
         assert f"x {x:7.1f}  y {y:7.1f}" in "\n".join(listener.lines(subscriber, 80))
 
 
-def test_listen_shows_what_speaks_against_a_pose() -> None:
+def test_listen_shows_why_a_pose_is_not_plausible() -> None:
     listener = Listener("here")
     with Subscriber() as subscriber:
         listener.take(pose(0), now_ns(), 5.0)

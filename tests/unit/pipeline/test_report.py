@@ -1,4 +1,4 @@
-"""Report of a run: its progress line, and what it says of lost and old frames."""
+"""Report of a run: its progress line, and its lines about lost and old frames."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from support.pipelines import ANY_PORT, Files, make_settings
 from realtime_cropzoom.pipeline.report import frames_to_come, report
 
 
-def test_progress_counts_up_to_the_frames_that_will_come() -> None:
+def test_progress_counts_to_the_smallest_known_number_of_frames() -> None:
     assert [frames_to_come(150, 100), frames_to_come(150, 200), frames_to_come(None, 100)] == [100, 150, 100]
     assert frames_to_come(None, None) is None
 
 
-def test_frames_that_were_old_when_they_came_are_not_called_lost(tmp_path: Path) -> None:
+def test_frames_that_arrived_old_are_not_reported_as_lost(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, frames=20)
     run = listen(settings, Camera(Segment(20, lost={3: 2}, stale={5: 7})))
     assert (run.statuses[-1].lost, run.statuses[-1].stale) == (2, 7)

@@ -1,4 +1,4 @@
-"""The life of a run, and of two in one process: what does not fit is refused, and costs the other run nothing."""
+"""States of a run: a call that does not fit the state is refused, and does not disturb the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENDLESS = 10**6
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    """A run that goes on until it is stopped, not started."""
+    """A run without an end that is not started yet."""
     pipeline = Pipeline(make_settings(tmp_path), lambda: Film(ENDLESS))
     yield pipeline
     pipeline.stop()
@@ -72,18 +72,18 @@ def test_a_start_after_the_end_leaves_the_session(pipeline: Pipeline) -> None:
      lambda p: next(p.messages())],
     ids=["join", "wait", "info", "endpoints", "progress", "messages"],
 )  # fmt: skip
-def test_what_needs_a_start_says_so(pipeline: Pipeline, what: Callable[[Pipeline], object]) -> None:
+def test_a_call_before_the_start_is_refused(pipeline: Pipeline, what: Callable[[Pipeline], object]) -> None:
     with pytest.raises(StateError, match=r"this run is not started yet; expected one that is\. Call start"):
         what(pipeline)
 
 
-def test_messages_need_a_run_that_keeps_them(pipeline: Pipeline) -> None:
+def test_messages_are_refused_if_the_run_was_not_started_for_them(pipeline: Pipeline) -> None:
     pipeline.start()
     with pytest.raises(StateError, match="tracked=True"):
         next(pipeline.messages())
 
 
-def test_a_run_that_was_refused_cannot_be_joined_or_started(tmp_path: Path) -> None:
+def test_a_run_whose_start_failed_cannot_be_joined_or_started(tmp_path: Path) -> None:
     pipeline = Pipeline(make_settings(tmp_path, pose=tmp_path / "none"), lambda: Film(ENDLESS))
     with pytest.raises(CropzoomError, match="none"):
         pipeline.start()

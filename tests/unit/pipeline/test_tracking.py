@@ -22,7 +22,7 @@ from realtime_cropzoom.errors import StageError
 
 @pytest.fixture
 def film_settings(tmp_path: Path) -> dict[str, object]:
-    """What ``track`` takes, for a real video."""
+    """Arguments of ``track`` for a real video."""
     video = write_video(tmp_path / "film.mp4", Film(40, 60))
     return {"source": str(video), "out": tmp_path / "sessions", "crop_size": 64, **tiny_models(tmp_path / "models")}
 
@@ -37,7 +37,7 @@ def test_track_yields_every_processed_frame(film_settings: dict[str, object]) ->
 
 
 @pytest.mark.parametrize("pace", ["fast", "realtime"])
-def test_a_loop_left_early_closes_everything(film_settings: dict[str, object], pace: str, tmp_path: Path) -> None:
+def test_leaving_the_loop_closes_everything(film_settings: dict[str, object], pace: str, tmp_path: Path) -> None:
     messages = track(**film_settings, pace=pace)  # type: ignore[arg-type]
     for message in messages:
         if message.frame >= 5:
@@ -59,7 +59,9 @@ def test_a_script_that_raises_in_the_loop_closes_everything(film_settings: dict[
     assert not cropzoom_threads()
 
 
-def test_track_raises_what_ended_the_run(film_settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_track_raises_the_error_that_ended_the_run(
+    film_settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     hold_models(monkeypatch, pose=fail_at(5, "out of order"))
     with pytest.raises(StageError, match="out of order"):
         list(track(**film_settings, pace="fast"))  # type: ignore[arg-type]

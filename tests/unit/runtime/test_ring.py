@@ -1,4 +1,4 @@
-"""The ring: which frames a reader gets, which it jumps over, and that what it reads stays still."""
+"""Ring: which frames a reader gets, which it skips, and that leased pixels do not change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stamp(index: int) -> FrameMeta:
 
 
 def write(ring: Ring, count: int = 1, timeout_s: float = NOW) -> None:
-    """Write the next ``count`` frames; every byte of a frame says its index."""
+    """Write the next ``count`` frames. Each byte of a frame is its index."""
     for _ in range(count):
         due = time.monotonic() + timeout_s
         slot = ring.claim(timeout_s)
@@ -45,7 +45,7 @@ def taken(lease: Lease | None) -> Lease:
 
 
 def take_index(reader: NewestReader | OrderedReader) -> int:
-    """Take a frame, check that its pixels are its own, give it back, return its index."""
+    """Take a frame, check its pixels, release it, and return its index."""
     with taken(reader.take(NOW)) as lease:
         index = lease.frame.stamp.index
         assert (lease.frame.image == index % 256).all()
@@ -54,7 +54,7 @@ def take_index(reader: NewestReader | OrderedReader) -> int:
 
 @contextmanager
 def in_background(work: Callable[[], None]) -> Iterator[threading.Thread]:
-    """Run ``work`` in a thread, and see to it that it has ended, without an error, at the end."""
+    """Run ``work`` in a thread, and check at the end that it has ended without an error."""
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -91,7 +91,7 @@ def test_a_frame_carries_its_stamp_and_shape() -> None:
         assert lease.skipped == []
 
 
-def test_within_max_lag_nothing_is_jumped_over() -> None:
+def test_within_max_lag_no_frame_is_skipped() -> None:
     ring = Ring(10, 2, 2)
     reader = OrderedReader(ring, max_lag=4)
     write(ring, 5)  # lag of frame 0 behind frame 4: exactly 4
@@ -160,7 +160,7 @@ def test_two_ordered_readers_do_not_disturb_each_other() -> None:
         assert len(lease.skipped) == 4
 
 
-def test_a_newest_reader_takes_the_newest_and_says_nothing_of_the_others() -> None:
+def test_a_newest_reader_takes_the_newest_and_reports_no_skipped_frames() -> None:
     ring = Ring(4, 2, 2)
     reader = NewestReader(ring)
     write(ring, 9)
@@ -255,8 +255,8 @@ def test_a_writer_that_waits_is_woken_by_a_release() -> None:
     assert ring.newest == 1
 
 
-def test_nothing_tears_while_the_writer_hammers() -> None:
-    """Two readers look at each frame several times while a third thread writes as fast as it can."""
+def test_no_frame_is_half_written_while_the_writer_is_fast() -> None:
+    """Two readers check each frame several times while a third thread writes as fast as it can."""
     ring = Ring(6, 64, 64)
     looked_at = [0, 0]
 
@@ -281,7 +281,7 @@ def test_nothing_tears_while_the_writer_hammers() -> None:
     assert min(looked_at) > 0
 
 
-def test_a_reliable_reader_makes_the_writer_wait() -> None:
+def test_a_reader_in_lockstep_makes_the_writer_wait() -> None:
     ring = Ring(3, 2, 2)
     reader = OrderedReader(ring, max_lag=None)
     write(ring, 3)
@@ -290,7 +290,7 @@ def test_a_reliable_reader_makes_the_writer_wait() -> None:
     assert ring.claim(NOW) is not None
 
 
-def test_reliable_readers_lose_nothing_to_a_writer_that_hammers() -> None:
+def test_readers_in_lockstep_lose_nothing_to_a_fast_writer() -> None:
     """One of them is slower, and both see every frame, whole and in order."""
     ring = Ring(3, 16, 16)
     seen: tuple[list[int], list[int]] = ([], [])
@@ -317,7 +317,7 @@ def test_reliable_readers_lose_nothing_to_a_writer_that_hammers() -> None:
     assert seen[0] == seen[1] == list(range(400))
 
 
-def test_a_reliable_reader_holds_the_frames_it_has_not_seen_against_a_newest_reader() -> None:
+def test_a_reader_in_lockstep_keeps_its_frames_although_another_reads_the_newest() -> None:
     ring = Ring(3, 2, 2)
     reliable, newest = OrderedReader(ring, None), NewestReader(ring)
     write(ring, 3)
@@ -379,7 +379,7 @@ def test_stamps_outlive_the_pixels() -> None:
         pytest.param(5, 9, [], id="not there yet"),
     ],
 )
-def test_stamps_gives_those_it_has(first: int, end: int, expected: list[int]) -> None:
+def test_stamps_returns_the_frames_that_exist(first: int, end: int, expected: list[int]) -> None:
     ring = Ring(2, 1, 1)
     write(ring, 5)
     assert [s.index for s in ring.stamps(first, end)] == expected
@@ -389,7 +389,7 @@ def test_an_empty_ring_has_no_stamps() -> None:
     assert Ring(2, 1, 1).stamps(0, 10) == []
 
 
-def test_frames_too_old_to_be_remembered_still_get_their_fate_but_have_no_times(
+def test_frames_whose_times_are_forgotten_are_still_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ring_module, "_STAMPS", 8)
@@ -403,7 +403,7 @@ def test_frames_too_old_to_be_remembered_still_get_their_fate_but_have_no_times(
         assert [s.index for s in lease.skipped] == list(range(19))
 
 
-def test_a_frame_out_of_turn_is_refused() -> None:
+def test_a_frame_out_of_order_is_refused() -> None:
     ring = Ring(3, 1, 1)
     write(ring)
     slot = ring.claim(NOW)
@@ -438,8 +438,8 @@ def test_a_trailing_reader_in_lockstep_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("lockstep", [False, True])
-def test_a_frame_asked_for_by_number(lockstep: bool) -> None:
-    """Those before it are given up, which in lockstep the writer may be waiting for."""
+def test_a_frame_can_be_taken_by_its_number(lockstep: bool) -> None:
+    """The frames before it are given up, so that in lockstep the writer can go on."""
     ring = Ring(4, 2, 2)
     reader = TrailingReader(ring, lockstep=lockstep)
     write(ring, 4)

@@ -70,12 +70,12 @@ class Child(NamedTuple):
     folder: Path
 
     def ends(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait for the end of the process and return its exit code."""
         return int(self.forge.says())
 
     @property
     def told(self) -> list[str]:
-        """What its output was told."""
+        """Return what its output received."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / "line").read_text().split()
         return []
@@ -133,7 +133,7 @@ def holding(forge: Forge, feed: Feed, folder: Path, ignored: tuple[int, ...] = (
 
 
 def _some() -> list[int]:
-    """All but the Python-ignored ones, and of the many real-time signals three."""
+    """Return the signals to test: of the many real-time signals only three."""
     first, last = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
     plain = [n for n in ending_signals() if not first <= n <= last and signal.getsignal(n) is not signal.SIG_IGN]
     return [*plain, first, first + 3, last]
@@ -167,7 +167,9 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU], ids=signal_name)
-def test_ctrl_z_does_not_stop_what_holds_an_output_on(forge: Forge, feed: Feed, tmp_path: Path, number: int) -> None:
+def test_ctrl_z_does_not_suspend_a_process_that_holds_an_output_on(
+    forge: Forge, feed: Feed, tmp_path: Path, number: int
+) -> None:
     child = holding(forge, feed, tmp_path)
     os.kill(child.pid, number)
     os.kill(child.pid, signal.SIGTERM)
@@ -186,8 +188,8 @@ def test_the_first_of_two_signals_counts(forge: Forge, feed: Feed, tmp_path: Pat
     assert child.told == ["on", "safe", "close"]
 
 
-def test_all_that_end_a_process_are_handled() -> None:
-    """Against the system's own table: what ends a process by default, and neither is a fault nor cannot be handled."""
+def test_all_signals_that_end_a_process_are_handled() -> None:
+    """Compare with the table of the system: signals that end a process by default, can be handled and are no faults."""
     faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
     harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
     stops = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
@@ -195,7 +197,7 @@ def test_all_that_end_a_process_are_handled() -> None:
     assert set(ending_signals()) == {int(number) for number in expected}
 
 
-def test_names() -> None:
+def test_names_of_signals() -> None:
     assert signal_name(signal.SIGHUP) == "SIGHUP"
     assert signal_name(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
 
@@ -209,7 +211,7 @@ def _handlers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_handlers")
-def test_a_handler_of_somebody_else_is_left_alone() -> None:
+def test_a_handler_of_other_code_is_kept() -> None:
     def theirs(number: int, frame: object) -> None:
         pass
 
@@ -236,7 +238,7 @@ def test_an_interrupt_is_raised_once_and_handlers_come_back() -> None:
     assert signal.getsignal(signal.SIGUSR1) is before
 
 
-def test_another_thread_cannot_handle_signals_and_need_not() -> None:
+def test_interrupts_does_nothing_in_another_thread() -> None:
     done = []
 
     def work() -> None:
@@ -249,8 +251,8 @@ def test_another_thread_cannot_handle_signals_and_need_not() -> None:
     assert done
 
 
-def test_a_signal_that_another_thread_takes_is_held_back_too() -> None:
-    """Threads of numerical libraries take signals, and Python then runs the handler in the main thread."""
+def test_a_signal_that_another_thread_receives_is_held_back_too() -> None:
+    """Threads of numerical libraries receive signals, and Python then runs the handler in the main thread."""
     done, reached = threading.Event(), False
     taker = threading.Thread(target=done.wait)
     taker.start()
@@ -273,7 +275,7 @@ def test_a_signal_that_another_thread_takes_is_held_back_too() -> None:
 
 
 class Finalised:
-    """An object of which the end takes a while, as that of an import's lock does on a loaded machine."""
+    """An object whose finaliser takes a while, as that of an import lock does on a loaded machine."""
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -309,7 +311,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=signal_name)
 @pytest.mark.parametrize("module", ["runtime.signals", "cli.main", "cli.trigger", "trigger.rules.rules"])
-def test_a_signal_during_the_imports_is_no_traceback(tmp_path: Path, module: str, number: int) -> None:
+def test_a_signal_during_the_imports_gives_no_traceback(tmp_path: Path, module: str, number: int) -> None:
     (tmp_path / "rules.yaml").write_text("rules: {}\n")
     arguments = (f"realtime_cropzoom.{module}", "trigger", tmp_path / "rules.yaml", int(number))
     ended = finish(start_process(*arguments, code=EARLY))

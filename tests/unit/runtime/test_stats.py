@@ -1,4 +1,4 @@
-"""Latencies and rates in constant memory: how far off they may be, and what does not count."""
+"""Statistics: the accuracy of latencies and rates, and the values that do not count."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def tuned_now() -> tuple[float, int, bool]:
 
 @pytest.fixture
 def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[float, int, bool]]:
-    """How the process is before; the test must leave it so. The collector is the real one here."""
+    """The values of the process, which the test must leave unchanged. The garbage collector is the real one."""
     monkeypatch.setattr("realtime_cropzoom.runtime.tuning.gc", gc)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(3)
@@ -33,7 +33,7 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[float, int, bool]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first in, first out", "first in, last out"])
-def test_two_runs_in_one_process_leave_it_as_it_was(tmp_path: Path, untuned: object, order: tuple[int, int]) -> None:
+def test_two_runs_in_one_process_leave_it_unchanged(tmp_path: Path, untuned: object, order: tuple[int, int]) -> None:
     runs = [Pipeline(make_settings(tmp_path / str(n)), lambda: Film(10**6)) for n in range(2)]
     for run in runs:
         run.start()
@@ -45,14 +45,14 @@ def test_two_runs_in_one_process_leave_it_as_it_was(tmp_path: Path, untuned: obj
         assert tuned_now() == after
 
 
-def test_a_run_that_was_refused_leaves_the_process_as_it_was(tmp_path: Path, untuned: object) -> None:
+def test_a_run_whose_start_failed_leaves_the_process_unchanged(tmp_path: Path, untuned: object) -> None:
     with pytest.raises(CropzoomError):
         Pipeline(make_settings(tmp_path, pose=tmp_path / "none"), lambda: Film(10**6)).start()
     assert tuned_now() == untuned
 
 
 @pytest.mark.usefixtures("untuned")
-def test_what_ends_twice_counts_once() -> None:
+def test_ending_the_tuning_twice_counts_once() -> None:
     first, second = tune(), tune()
     first()
     first()
@@ -60,7 +60,7 @@ def test_what_ends_twice_counts_once() -> None:
     second()
 
 
-def test_what_a_script_sets_meanwhile_stays() -> None:
+def test_a_value_that_a_script_sets_meanwhile_is_kept() -> None:
     before = sys.getswitchinterval()
     end = tune()
     sys.setswitchinterval(0.002)
@@ -70,7 +70,7 @@ def test_what_a_script_sets_meanwhile_stays() -> None:
 
 
 @pytest.mark.usefixtures("untuned")
-def test_what_a_script_has_frozen_stays_frozen() -> None:
+def test_objects_that_a_script_has_frozen_stay_frozen() -> None:
     gc.freeze()
     frozen = gc.get_freeze_count()
     tune()()

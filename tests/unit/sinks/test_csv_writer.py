@@ -1,4 +1,4 @@
-"""The files a run leaves: read by their readers, never overwritten, and there whatever the disk does."""
+"""CSV writer: the files of a run can be read by their readers, are never overwritten, and survive a full disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ARENA = "synthetic:arena,size=160x120,fps=60,seconds={}"
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """A live run that published; its first frames had no animal."""
+    """Files of a live run that published. Its first ten frames have no animal."""
     settings = make_settings(
         tmp_path_factory.mktemp("published"), publish=ANY_PORT, publish_latest=ANY_PORT, min_likelihood=0.5, max_lag=64
     )
@@ -57,7 +57,7 @@ def test_the_pose_file_is_what_deeplabcut_readers_expect(published: Files) -> No
 
 
 def test_frame_0_without_a_pose_keeps_its_row(published: Files) -> None:
-    """pandas takes a first row of empty cells for index names, and every later frame would be off by one."""
+    """pandas takes a first row of empty cells for index names, and then every later frame is off by one."""
     assert list(published.pose.index) == list(range(60))
     assert published.pose[:10].isna().all(axis=None)
     assert published.pose[30:].notna().all(axis=None)
@@ -70,7 +70,7 @@ def test_the_box_file_keeps_lightning_poses_column_order(published: Files) -> No
     assert (boxes[30:][["h", "w"]] == 64).all(axis=None)
 
 
-def test_the_ledger_of_a_published_frame_is_whole(published: Files) -> None:
+def test_the_timing_row_of_a_published_frame_is_complete(published: Files) -> None:
     timing = published.timing
     assert timing["seq"].tolist() == list(range(60))
     assert timing["published_ns"].notna().all()
@@ -118,7 +118,7 @@ def test_a_row_has_its_time_of_publication_however_late_the_publisher_is(
 
 
 def test_a_dropped_message_leaves_an_empty_time_of_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The publisher stands still until the whole film is processed: its queue of 64 is too short for that."""
+    """The publisher waits until the whole film is processed. Its queue of 64 is too short for that."""
     pipelines: list[Pipeline] = []
 
     def wait_for_the_film(seq: int) -> None:
@@ -182,7 +182,7 @@ sys.exit(main())
 
 
 def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> None:
-    """A limit on the size of files makes real writes fail, part-written as on a disk that fills up."""
+    """A limit on the size of files makes real writes fail in the middle of a row, as on a disk that fills up."""
     out, limit = tmp_path / "out", 8000
     flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models")), "--max-lag", 100]
     flags += ["--publish", ANY_PORT, "--publish-latest", ANY_PORT]
@@ -260,10 +260,10 @@ def _replace(path: Path) -> None:
     ],
     ids=["folder deleted", "folder moved", "file replaced", "file emptied", "recording deleted"],
 )
-def test_files_that_somebody_takes_away_are_said(
+def test_files_that_are_moved_or_deleted_are_reported(
     tmp_path: Path, take_away: Callable[[Path], object], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The system tells nobody who writes to a file that it is gone: a session would be lost, with exit code 0."""
+    """The system does not report a deleted file to its writer: a session would be lost, with exit code 0."""
     models = tiny_models(tmp_path / "models")
     settings = make_settings(tmp_path, source=ARENA.format(600), pace="realtime", record="ffv1", **models)
     pipeline = Pipeline(settings)
