@@ -86,7 +86,7 @@ WHEN = {
     "pose": "you have your own pose model",
     "decoder": "`reference` to compare numbers with Lightning Pose",
     "provider": "to force one; a forced provider that is not available ends the run",
-    "precision": "to compare exports",
+    "precision": "`int8` for a large model on a CPU; else to compare exports",
     "detector_threads": "`check` says that the detector is slow and cores are free",
     "pose_threads": "frames are skipped and cores are free",
     "crop_size": "give what the pose model was trained with",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.pages import code_blocks, find_page
 from support.places import PACKAGE, ROOT
 
 from realtime_cropzoom.cli.main import main
+from realtime_cropzoom.cli.parser import GROUPS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 
@@ -85,6 +87,20 @@ def test_example_message_is_a_valid_pose_message() -> None:
     assert isinstance(message, PoseMessage)
     counts = message.counts
     assert counts.captured == counts.processed + counts.skipped + counts.failed
+
+
+def test_start_page_says_when_to_use_each_command() -> None:
+    (table,) = re.findall(
+        r"^## Which command do I want\n(.*?)^## ", text_of(DOCS / "index.md"), re.DOTALL | re.MULTILINE
+    )
+    named = set(re.findall(r"`(?:cropzoom )?([a-z_]+)[ `]", table))
+    assert {command for commands in GROUPS.values() for command in commands} - named == set()
+
+
+def test_page_on_installation_names_each_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    rows = re.findall(r"^\| (`\w+`.*?) \|", text_of(find_page("install.md")), re.MULTILINE)
+    assert project["optional-dependencies"].keys() <= {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 def test_readme_is_short() -> None:
