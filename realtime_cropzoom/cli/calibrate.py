@@ -92,7 +92,7 @@ def _points(arguments: argparse.Namespace) -> int:
     for text in arguments.point:
         pixel, equals, known = text.partition("=")
         if not equals:
-            raise ConfigError(f"--point: given {text!r}; expected pixels and cm, such as 102,88=0,0")
+            raise ConfigError(f"--point: got {text!r}, expected pixels and cm, such as 102,88=0,0")
         pairs.append((_point("--point", pixel), _point("--point", known)))
     return _make(arguments, [pixel for pixel, _ in pairs], lambda size, lens: from_points(pairs, size, lens))
 
@@ -153,7 +153,7 @@ def _lens(arguments: argparse.Namespace) -> int:
 
     sides = _numbers(_SIDES, "--board", arguments.board, "inner corners such as 9x6")
     if not all(side.is_integer() and side > 2 for side in sides):
-        raise ConfigError(f"--board: given {arguments.board!r}; expected two whole numbers above 2, such as 9x6")
+        raise ConfigError(f"--board: got {arguments.board!r}, expected two whole numbers above 2, such as 9x6")
     board = (int(sides[0]), int(sides[1]))
     _check_out(arguments)
     corners, size, looked_at = find_boards(arguments.source, board)
@@ -169,7 +169,7 @@ def _check_out(arguments: argparse.Namespace) -> None:
     """Raise ConfigError or SinkError where what is to be written cannot be, or is there already."""
     path: Path = arguments.out
     if path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--out: given {path}; expected a YAML file such as arena.yaml")
+        raise ConfigError(f"--out: got {path}, expected a YAML file such as arena.yaml")
     check_free(path, path.with_suffix(".png"), overwrite=arguments.overwrite)
 
 
@@ -189,5 +189,5 @@ def _point(flag: str, text: str) -> Point:
 def _numbers(pattern: re.Pattern[str], flag: str, text: str, expected: str) -> Point:
     match = pattern.fullmatch(text.replace(" ", ""))
     if match is None:
-        raise ConfigError(f"{flag}: given {text!r}; expected {expected}")
+        raise ConfigError(f"{flag}: got {text!r}, expected {expected}")
     return float(match[1]), float(match[2])

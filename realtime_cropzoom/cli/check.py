@@ -76,7 +76,7 @@ def _hours(text: str) -> float:
     except ValueError:
         hours = 0.0
     if not 0 < hours < 1e6:
-        raise ConfigError(f"hours: given {text!r}, but expected a number such as 2.5")
+        raise ConfigError(f"hours: got {text!r}, expected a number such as 2.5")
     return hours
 
 

@@ -101,4 +101,4 @@ def _check_swallowed(given: dict[str, Any]) -> None:
         value, expected = given[name], literals(Settings.model_fields[name].annotation)
         if value not in expected and (re.search(r"[./\\:]", value) or Path(value).exists()):
             words = " or ".join(expected)
-            raise ConfigError(f"{name}: given {value!r}, but expected {words}; a source goes first: {value} --{name}")
+            raise ConfigError(f"{name}: got {value!r}, expected {words}. Write the source first: {value} --{name}")

@@ -74,7 +74,7 @@ def load_cameras(flags: Mapping[str, Any], config: Path) -> Cameras | None:
     if not isinstance(given, dict) or not given:
         raise ConfigError(f"{config}: cameras: expected names with their settings, as in 'top: {{source: …}}'")
     if not isinstance(together, bool):
-        raise ConfigError(f"{config}: {STOP_TOGETHER}: given {together!r}, but expected true or false")
+        raise ConfigError(f"{config}: {STOP_TOGETHER}: got {together!r}, expected true or false")
     _refuse_what_is_of_one(flags, content, config)
     common = resolve(flags, content, config)
     settings, wrong = {}, []

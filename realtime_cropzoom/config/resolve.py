@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
     """
     from_file = {} if config is None else read_mapping(config)
     if CAMERAS in from_file:
-        raise ConfigError(f"{config} is about several cameras, and this takes one; 'cropzoom run --config' runs them")
+        raise ConfigError(f"{config}: got several cameras, expected one. 'cropzoom run --config {config}' runs them")
     return resolve(flags or {}, from_file, config)
 
 
@@ -52,32 +52,35 @@ def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path
 
 
 def _check_environment() -> None:
+    """Raise ConfigError if a variable of the environment has our prefix, but names no setting."""
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
     if unknown:
-        likely = did_you_mean(unknown[0], known)
-        raise ConfigError(
-            f"the environment sets {', '.join(unknown)}; no setting is called so, see docs/reference/settings.md"
-            + (f".{likely}" if likely else "")
-        )
+        raise ConfigError(f"environment variable {', '.join(unknown)}: {_not_a_setting(unknown[0], known)}")
+
+
+def _not_a_setting(name: str, known: Iterable[str]) -> str:
+    likely = did_you_mean(name, known)
+    return f"not a setting; {_PAGE} lists all settings" + (f".{likely}" if likely else "")
 
 
 def _explain(error: Any, config: Path | None) -> str:
+    """Return one line about one of pydantic's errors."""
     name = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] == "extra_forbidden":
-        where = f"{config}: " if config is not None else ""
-        likely = did_you_mean(name, Settings.model_fields)
-        return f"{where}{name[:100]} is no setting; see docs/reference/settings.md for their names" + (
-            f".{likely}" if likely else ""
-        )
-    return f"{name}: given {shorten(error['input'])}, but expected {_expected(error)}"
+        where = "" if config is None else f"{config}: "
+        return f"{where}{name[:100]}: {_not_a_setting(name, Settings.model_fields)}"
+    return f"{name}: got {shorten(error['input'])}, expected {_expected(error)}"
 
 
+_PAGE = "docs/reference/settings.md"
 _BOUNDS = {
-    "greater_than": "a number greater than {gt}", "greater_than_equal": "{ge} or more",
-    "less_than": "a number less than {lt}", "less_than_equal": "{le} or less",
-}  # fmt: skip
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "path": "a path", "string": "a text"}
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "{le} or less",
+}
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "path": "a path", "string": "a text"}
 
 
 def _expected(error: Any) -> str:
@@ -92,6 +95,5 @@ def _expected(error: Any) -> str:
         return f"another form: {field.description if field is not None else context['pattern']}"
     if kind == "finite_number":
         return "a number that is not infinite"
-    plain = _KINDS.get(kind.partition("_")[0])
-    said = error["msg"].removeprefix("Value error, ")
-    return plain or f"{said[0].lower()}{said[1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return _TYPES.get(kind.partition("_")[0]) or f"{message[0].lower()}{message[1:]}"

@@ -129,10 +129,10 @@ def test_track_has_them_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"filter": "median"}, "filter: given 'median'"),
-        ({"kalman_noise_px": 0}, "kalman_noise_px: given 0"),
-        ({"filter_hold_ms": float("nan")}, "filter_hold_ms: given nan"),
-        ({"filter_min_likelihood": 2}, "filter_min_likelihood: given 2"),
+        ({"filter": "median"}, "filter: got 'median'"),
+        ({"kalman_noise_px": 0}, "kalman_noise_px: got 0"),
+        ({"filter_hold_ms": float("nan")}, "filter_hold_ms: got nan"),
+        ({"filter_min_likelihood": 2}, "filter_min_likelihood: got 2"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(flags: dict[str, object], says: str, tmp_path: Path) -> None:

@@ -162,14 +162,14 @@ NO_DIVISORS = ("likelihood", "gain", "beta", "start_s", "sharpness", "tolerance"
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300, "inf", ".inf", "1e999"], ids=str)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_no_setting_is_infinite(name: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"^{name}: given [^\n]*$"):
+    with pytest.raises(ConfigError, match=f"^{name}: got [^\n]*$"):
         load_settings({name: value})
 
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if not name.endswith(NO_DIVISORS)])
 def test_no_setting_is_next_to_nothing(name: str) -> None:
     """It would be infinite once it is divided by."""
-    with pytest.raises(ConfigError, match=f"^{name}: given 1e-300"):
+    with pytest.raises(ConfigError, match=f"^{name}: got 1e-300"):
         load_settings({name: 1e-300})
 
 
@@ -191,7 +191,7 @@ def test_settings_made_directly_are_checked_as_well(contradiction: dict[str, Any
 
 def test_a_misspelt_setting_is_told_its_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("crop_sise: 240\n")
-    with pytest.raises(ConfigError, match=r"crop_sise is no setting.* Did you mean 'crop_size'\?$"):
+    with pytest.raises(ConfigError, match=r"crop_sise: not a setting.* Did you mean 'crop_size'\?$"):
         load_settings({}, file)
     monkeypatch.setenv("CROPZOOM_CROP_SISE", "240")
     with pytest.raises(ConfigError, match=r"Did you mean 'CROPZOOM_CROP_SIZE'\?$"):

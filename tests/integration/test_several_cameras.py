@@ -154,19 +154,19 @@ def side(**settings: object) -> dict[str, Any]:
         pytest.param(
             side(publish_echo="tcp://127.0.0.1:5660"), {}, "top and side would both publish at tcp://", id="its echo"
         ),
-        pytest.param(side(cropsize=3), {}, "camera side: cropsize is no setting", id="misspelt in a camera"),
-        pytest.param({**TWO, "cropsize": 3}, {}, r"two\.yaml: cropsize is no setting", id="misspelt above"),
-        pytest.param(side(crop_size=0), {}, "camera side: crop_size: given 0", id="a value that makes no sense"),
+        pytest.param(side(cropsize=3), {}, "camera side: cropsize: not a setting", id="misspelt in a camera"),
+        pytest.param({**TWO, "cropsize": 3}, {}, r"two\.yaml: cropsize: not a setting", id="misspelt above"),
+        pytest.param(side(crop_size=0), {}, "camera side: crop_size: got 0", id="a value that makes no sense"),
         pytest.param(side(out="x"), {}, "camera side: out .* above cameras", id="a folder of its own"),
         pytest.param(side(camera="x"), {}, "camera side: camera .* before its settings", id="two names"),
-        pytest.param({"cameras": {"a/b": {"source": "a"}}}, {}, "camera a/b: camera: given 'a/b'", id="a path"),
+        pytest.param({"cameras": {"a/b": {"source": "a"}}}, {}, "camera a/b: camera: got 'a/b'", id="a path"),
         pytest.param({"cameras": {"..": {"source": "a"}}}, {}, "begins with a letter", id="the folder above"),
         pytest.param({"cameras": {"summary.json": {"source": "a"}}}, {}, "expected a name", id="a file of the session"),
         pytest.param({"cameras": {1: {"source": "a"}}}, {}, "put a number in quotes", id="a number"),
         pytest.param({"cameras": {"top": None}}, {}, "camera top: it has no source", id="nothing in it"),
         pytest.param({"cameras": {}}, {}, "cameras: expected names", id="none"),
         pytest.param({"cameras": ["a", "b"]}, {}, "cameras: expected names", id="a list"),
-        pytest.param({**TWO, "stop_together": "no way"}, {}, "stop_together: given 'no way'", id="not yes or no"),
+        pytest.param({**TWO, "stop_together": "no way"}, {}, "stop_together: got 'no way'", id="not yes or no"),
         pytest.param({**TWO, "source": "c"}, {}, "source is given above cameras", id="a common source"),
         pytest.param(TWO, {"source": "c"}, "source is given on the command line", id="a source as a flag"),
         pytest.param(TWO, {"camera": "c"}, "camera is given as a flag", id="a name as a flag"),
@@ -187,7 +187,7 @@ def test_a_source_in_the_environment_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_takes_one_camera_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="about several cameras, and this takes one"):
+    with pytest.raises(ConfigError, match="got several cameras, expected one"):
         load_settings({}, write(tmp_path, TWO))
 
 

@@ -359,14 +359,14 @@ def test_a_calibration_is_replaced_only_if_asked(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["rectangle", SOURCE, "--corners", "1,1", "2,a", "3,3", "4,4", "--size-cm", "6x4"], "--corners: given '2,a'"),
-        (["rectangle", SOURCE, "--corners", "1,1", "2,1", "2,2", "1,2", "--size-cm", "6"], "--size-cm: given '6'"),
-        (["points", SOURCE, "--point", "1,1"], "--point: given '1,1'; expected pixels and cm"),
+        (["rectangle", SOURCE, "--corners", "1,1", "2,a", "3,3", "4,4", "--size-cm", "6x4"], "--corners: got '2,a'"),
+        (["rectangle", SOURCE, "--corners", "1,1", "2,1", "2,2", "1,2", "--size-cm", "6"], "--size-cm: got '6'"),
+        (["points", SOURCE, "--point", "1,1"], "--point: got '1,1', expected pixels and cm"),
         (["scale", SOURCE, "--line", "1,1", "2,2"], "--line goes with --length-cm"),
         (["scale", SOURCE, "--px-per-cm", "10", "--length-cm", "3"], "--line goes with --length-cm"),
         (["scale", "nowhere.mp4", "--px-per-cm", "10"], "nowhere.mp4"),
         (["scale", SOURCE, "--px-per-cm", "10", "--lens", "nowhere.yaml"], "nowhere.yaml"),
-        (["lens", SOURCE, "--board", "9x2"], "--board: given '9x2'"),
+        (["lens", SOURCE, "--board", "9x2"], "--board: got '9x2'"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(
