@@ -153,7 +153,7 @@ class ResumableCsv:
         rows = self._delete_if_empty()
         if rows and error is not None and self._announce:
             # --resume helps after Ctrl-C or a full disk; bad input must be corrected first.
-            how = "; the same command with --resume goes on from there"
+            how = "; the same command with --resume continues them"
             goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
             error.add_note(f"{rows} frames are in {self._partial}{how if goes_on else ''}")
 

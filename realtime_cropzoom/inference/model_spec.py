@@ -179,9 +179,9 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
         kind = _known_kind(config_path, model["model_type"])
         factor = int(data.get("downsample_factor", 2))
     except ConfigError as error:
-        raise ModelError(f"{config_path} is no Lightning Pose config ({error})") from error
+        raise ModelError(f"{config_path} is not a Lightning Pose config ({error})") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ModelError(f"{config_path} is no Lightning Pose config ({error!r})") from error
+        raise ModelError(f"{config_path} is not a Lightning Pose config ({error!r})") from error
     _check_names(config_path, names)
     if not all(1 <= pixels <= MAX_SIDE for pixels in size) or factor not in (1, 2, 3):
         raise ModelError(

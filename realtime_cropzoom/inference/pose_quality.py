@@ -146,7 +146,7 @@ def quality_lines(
 
 def skipped_line(summary: Mapping[str, Any]) -> str:
     """Return the warning for a run with many skipped frames: they may be the cause, not the models."""
-    return f"{misfit(summary)}; that so many frames were skipped may be the cause"
+    return f"{misfit(summary)}; many frames were skipped, which may be the cause"
 
 
 def misfit_lines(

@@ -148,7 +148,7 @@ class Gaps:
             return None
         return (
             f"{source} lacks {self.missing} frames that were captured; a context model sees two frames on either side, "
-            f"so that the poses next to them are not those that the whole recording would give"
+            f"so the poses next to a gap differ from those of the complete recording"
         )
 
 

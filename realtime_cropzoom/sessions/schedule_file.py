@@ -59,7 +59,7 @@ def read_schedule_file(path: Path) -> FileSchedule:
         raise ScheduleError(str(error)) from None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ScheduleError(
-            f"{path} is no box file ({error}); expected the columns x, y, h, w with one row a frame"
+            f"{path} is not a box file ({error}); expected the columns x, y, h, w with one row per frame"
         ) from error
 
 

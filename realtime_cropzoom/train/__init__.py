@@ -1,8 +1,15 @@
-"""Training of the models that run live: the only part that needs torch.
+"""Training of the models that run live. Only this sub-package needs torch.
 
-``train`` reads a Lightning Pose configuration and leaves a model directory; ``export_checkpoint``
-makes further ONNX files of one. Both are imported when first used, so that what reads labels and
-configurations here works without torch.
+``train`` reads a Lightning Pose configuration and writes a model directory. ``export_checkpoint`` exports it
+to ONNX again. Both are imported at first use, so that reading labels and configurations needs no torch.
+
+In reading order:
+
+* ``config``, ``litpose_only``: the configuration, and what it may not ask for.
+* ``dataset``, ``augmentation``: labelled frames, and the random views that the network sees.
+* ``network``, ``trainer``, ``loop``: the network, one epoch, and a whole training.
+* ``export``, ``files``: the files of the model directory.
+* ``evaluate``, ``presence``, ``verdict``: measure the exported model.
 """
 
 from __future__ import annotations

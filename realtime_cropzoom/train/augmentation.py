@@ -1,14 +1,14 @@
-"""Augmented views: what the network sees in place of the frames themselves.
+"""Augmentation: draws random views of the labelled frames for the network.
 
-Geometry is one affine map from the full-resolution frame to the model's input, applied
-in one resampling (OpenCV, bilinear on uint8, as the runtime crops). Light, blur and noise
-come from kornia, on batches.
+The geometry of a view is one affine map from the full-resolution frame to the model input, applied in one
+resampling (OpenCV, bilinear on uint8, as live crops are resized). kornia changes light, blur and noise of
+whole batches.
 
-Three kinds of view. *Natural*: the frame a little turned, scaled and moved, because light
-and perspective have a direction. *Turned*: the same about the full circle, and mirrored.
-*Pasted*: the animal is lifted from its session's background (their ratio, so that shadows
-come along) and put elsewhere, turned, onto the background as it stands. 92 frames of a
-mouse that keeps to one wall thus become a mouse anywhere in its arena.
+There are three kinds of view. *Natural*: the frame, rotated, scaled and shifted a little, because light and
+perspective have a direction. *Turned*: the frame, rotated by any angle and sometimes mirrored. *Pasted*: the
+animal is separated from the background of its session (as the ratio of the two, which keeps its shadow) and
+placed elsewhere on that background, rotated. Frames of an animal that stays at one wall so give views of an
+animal anywhere in the arena.
 """
 
 from __future__ import annotations
@@ -29,47 +29,50 @@ from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
 
 _RATIO_OFFSET = 16
-"""Levels added to frame and background before their ratio is taken: it means nothing in black."""
+"""Grey levels added to frame and background before their ratio is computed, which is not defined for black."""
 _FRAMES_PER_CHANGE = 8
-"""Pictures that get the same two changes."""
+"""Number of pictures that get the same two changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRule:
-    """How views are drawn."""
+    """Parameters of the views."""
 
     size: tuple[int, int]
-    """(W, H) of the model's input."""
+    """(W, H) of the model input (pixels)."""
     crop_size: int | None
-    """Side of the box around the animal in frame pixels; None for the whole picture."""
+    """Side of the box around the animal (frame pixels); None shows the whole frame."""
     roams: bool
-    """Whether the animal may be anywhere in the picture: a detector's. Otherwise it stays near where it was."""
+    """Whether a view may move the animal anywhere in the frame, for a detector. Else it stays near its place."""
     jitter: float
-    """Standard deviation in frame pixels of the box's centre, as the detector errs."""
+    """Standard deviation of the centre of the box (frame pixels), like the error of a detector."""
     natural_share: float
-    """How many of the views are nearly as filmed."""
+    """Share of natural views."""
     paste_share: float
-    """How many of the others are pasted, where the background is known."""
+    """Share of pasted views among the others, if the background is known."""
     flip: bool
-    """Whether half of the views are mirrored."""
+    """Whether half of the views that are not natural are mirrored."""
     mirror: tuple[int, ...]
-    """For each keypoint the one that stands for it when mirrored."""
+    """Index of the keypoint that takes the place of each keypoint in a mirrored view."""
 
 
 def labelled_box(xy: Float32, crop_size: int) -> Box:
-    """The box a perfect detector gives. Raises DataError where nothing is labelled."""
+    """Return the box (frame pixels) around (K, 2) labels. Raises DataError if no keypoint is labelled."""
     box = BoxRule(crop_size=crop_size).box(Keypoints(xy, np.ones(len(xy), np.float32)))
     if box is None:
-        raise DataError("a frame without any labelled keypoint gives no box")
+        raise DataError("got a frame without any labelled keypoint, expected at least one; a box needs it")
     return box
 
 
 def frame_to_model(box: Box, size: tuple[int, int]) -> Float64:
-    """The (3, 3) map from frame pixels to the pixels that ``cv2.resize`` makes of the box.
+    """Return the (3, 3) map from frame pixels to the pixels of the box after ``cv2.resize``.
 
-    A resize aligns the corners of the pictures, so it shifts by half a pixel of each; the
-    keypoints' convention (``crop.unmap``) has no such term. Labels therefore follow
-    ``unmap``, pixels follow this map.
+    ``cv2.resize`` aligns the corners of the pictures, which shifts pixels by a fraction. The convention for
+    keypoints (``crop.unmap``) has no such shift. Pixels therefore use this map, and labels use ``unmap``.
+
+    Args:
+        box: The box (frame pixels).
+        size: (W, H) of the model input (pixels).
     """
     scale = np.array([size[0] / box.w, size[1] / box.h])
     shift = (0.5 - np.array([box.x, box.y])) * scale - 0.5
@@ -77,18 +80,20 @@ def frame_to_model(box: Box, size: tuple[int, int]) -> Float64:
 
 
 class Views:
-    """Draws views of labelled frames."""
+    """Draws random views of labelled frames."""
 
     def __init__(self, frames: Sequence[LabelledFrame], rule: ViewRule, rng: np.random.Generator) -> None:
-        """Draw from ``frames`` by ``rule``, at random by ``rng``."""
+        """Draw views of ``frames`` with the parameters of ``rule`` and the random numbers of ``rng``."""
         self._frames = frames
         self._rule = rule
         self._rng = rng
 
     def draw(self, index: int) -> tuple[UInt8, Float32]:
-        """Return a view of frame ``index``: (H, W, 3) RGB, and (K, 2) keypoints in model space.
+        """Return a view of frame ``index``.
 
-        Keypoints that leave the view are NaN, as unlabelled ones are.
+        Returns:
+            The picture, (H, W, 3) uint8 RGB, and its keypoints, (K, 2) float32 in model space; NaN for a keypoint
+            without a label or outside the view.
         """
         frame, rule = self._frames[index], self._rule
         natural = self._rng.random() < rule.natural_share
@@ -107,7 +112,7 @@ class Views:
         return pixels, xy_model
 
     def _turn(self, frame: LabelledFrame, natural: bool, pasted: bool) -> tuple[Float64, bool]:
-        """A map from frame to frame: about the animal's centre, and for pasted views to a new place."""
+        """Return the (3, 3) map that moves the animal in the frame, and whether it mirrors."""
         rng, rule = self._rng, self._rule
         height, width = frame.image.shape[:2]
         centre = np.nanmean(frame.xy, axis=0).astype(np.float64)
@@ -127,7 +132,7 @@ class Views:
         return matrix, mirrored
 
     def _box(self, frame: LabelledFrame, xy: Float32) -> Box:
-        """The box of the view: the whole frame, or one around the animal that errs as a detector does."""
+        """Return the box of the view: the whole frame, or the labelled box with a random error."""
         if self._rule.crop_size is None:
             return whole_image(frame.image)
         box = labelled_box(xy, self._rule.crop_size)
@@ -142,14 +147,14 @@ def transform(matrix: Float64, xy: Float32) -> Float32:
 
 
 def _place(rng: np.random.Generator, around: Float64, frame_size: tuple[int, int]) -> Float64:
-    """A place for the centre such that the keypoints, ``around`` it, stay in the frame where they can."""
+    """Return a random place (frame pixels) for the centre of the animal, so that its keypoints stay in the frame."""
     low, high = -np.nanmin(around, axis=0), np.array(frame_size) - 1 - np.nanmax(around, axis=0)
     place: Float64 = rng.uniform(np.minimum(low, high), np.maximum(low, high))
     return place
 
 
 def _paste(image: UInt8, background: UInt8, view: Float64, turn: Float64, size: tuple[int, int]) -> UInt8:
-    """The background through ``view``, darker and lighter where the animal makes it so, that through ``turn`` too."""
+    """Return the background seen through ``view``, multiplied with the animal's ratio seen through ``view @ turn``."""
     moved = (view @ turn)[:2]
     ratio = _levels(image, moved, size) / _levels(background, moved, size)
     pasted = _levels(background, view[:2], size) * ratio - _RATIO_OFFSET
@@ -160,7 +165,7 @@ def _paste(image: UInt8, background: UInt8, view: Float64, turn: Float64, size: 
 
 
 def _levels(image: UInt8, matrix: Float64, size: tuple[int, int]) -> Float32:
-    """The image through ``matrix``, zero off the frame, with ``_RATIO_OFFSET`` added."""
+    """Return the image warped by ``matrix`` (0 outside the frame), with ``_RATIO_OFFSET`` added."""
     warped: Float32 = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32) + np.float32(
         _RATIO_OFFSET
     )
@@ -168,10 +173,10 @@ def _levels(image: UInt8, matrix: Float64, size: tuple[int, int]) -> Float32:
 
 
 class Photometric:
-    """Light, blur and noise: two of the changes at a time, others for every few pictures."""
+    """Changes light, blur and noise: two random changes for every few pictures."""
 
     def __init__(self) -> None:
-        """Set up the changes; torch's global random generator draws them."""
+        """Set up the changes. The global random generator of torch draws them."""
         self._augment = augmentation.AugmentationSequential(
             augmentation.RandomBrightness((0.75, 1.25), p=0.7),
             augmentation.RandomContrast((0.7, 1.3), p=0.7),
@@ -184,18 +189,18 @@ class Photometric:
         )
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Change (N, 3, H, W) pictures in [0, 1]."""
+        """Return (N, 3, H, W) pictures with values 0 to 1, changed."""
         return torch.cat([self._augment(few) for few in torch.split(pictures, _FRAMES_PER_CHANGE)]).clamp(0, 1)
 
 
 def normalised(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] → as the model wants them."""
+    """Return (N, 3, H, W) pictures with values 0 to 1 as model input, normalised with ImageNet's mean and deviation."""
     mean, std = torch.from_numpy(IMAGENET_MEAN), torch.from_numpy(IMAGENET_STD)
     return torch.addcmul(-(mean / std)[:, None, None], pictures, 1 / std[:, None, None])
 
 
 def batch(views: Sequence[tuple[UInt8, Float32]]) -> tuple[Tensor, Tensor]:
-    """Stack views: (N, 3, H, W) in [0, 1] and (N, K, 2) in model space."""
+    """Return views as (N, 3, H, W) pictures with values 0 to 1 and (N, K, 2) keypoints in model space."""
     pixels = torch.from_numpy(np.stack([pixels for pixels, _ in views]))
     xy = torch.from_numpy(np.stack([xy for _, xy in views]))
     return pixels.permute(0, 3, 1, 2).float() / 255, xy

@@ -1,20 +1,19 @@
-"""The training configuration: a Lightning Pose ``config.yaml``, with a section of our own.
+"""Training configuration: a Lightning Pose ``config.yaml`` with an extra section ``cropzoom``.
 
-Obeyed: ``data`` (image_resize_dims, data_dir, csv_file, keypoint_names), ``training``
+Read: ``data`` (image_resize_dims, data_dir, csv_file, keypoint_names), ``training``
 (train_prob, val_prob, train_frames, train_batch_size, max_epochs, imgaug_hflip,
 rng_seed_data_pt, rng_seed_model_pt, optimizer_params.learning_rate) and ``model``
-(model_type, backbone, losses_to_use). Refused where it asks for another training than ours:
-``litpose_only``. Whatever else a Lightning Pose file holds (its augmentations, learning rate
-schedule, early stopping, batch sizes of validation, videos to predict afterwards) is carried
-along unread. The ``cropzoom`` section is ours, and a misspelt name in it is an error.
+(model_type, backbone, losses_to_use). ``litpose_only`` refuses values that ask for a training that only
+Lightning Pose can do. All other keys of a Lightning Pose file (augmentations, learning rate schedule, early
+stopping, validation batch size, videos to predict afterwards) are copied to the model's ``config.yaml``, but not
+read. An unknown name in the ``cropzoom`` section is an error.
 
-There are two ways to a pose model:
+A pose model can be trained in two ways:
 
-* Lightning Pose's: a detector model is given, ``cropzoom.crop_size`` is not. The data are then
-  the crops in the detector's directory (``crops``), and the whole of each is the model's input.
-* Ours: ``cropzoom.crop_size`` is set. The crops are cut from the whole frames while training,
-  each time elsewhere around the animal; a detector model only gives the boxes in which the
-  held-out frames are measured.
+* As in Lightning Pose: a detector model is given, and ``cropzoom.crop_size`` is not. The data are the crops in
+  the detector's directory, and the model input is a whole crop.
+* With ``cropzoom.crop_size``: the crops are cut from whole frames during the training, at a random place around
+  the animal. A detector model then only gives the boxes for measuring the error on held-out frames.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from realtime_cropzoom.yaml_file import read_mapping
 
 
 def _only(csv_file: Any) -> Any:
-    """A list of one label file is that file; Lightning Pose has one a camera."""
+    """Return the file of a list with one label file. Lightning Pose lists one per camera."""
     return csv_file[0] if isinstance(csv_file, list) and len(csv_file) == 1 else csv_file
 
 
@@ -44,27 +43,27 @@ class _LightningPose(BaseModel):
 
 
 class ImageSize(_LightningPose):
-    """``data.image_resize_dims``: the model's input."""
+    """``data.image_resize_dims``: size of the model input (pixels)."""
 
     height: int = Field(gt=0, multiple_of=GRID)
     width: int = Field(gt=0, multiple_of=GRID)
 
 
 class DataSection(_LightningPose):
-    """``data``: which labels."""
+    """``data``: the labels."""
 
     image_resize_dims: ImageSize
     data_dir: Path = Path(".")
-    """Folder the label file's paths are relative to; itself relative to the working directory."""
+    """Folder of the paths in the label file; relative to the working directory."""
     csv_file: Annotated[str | None, BeforeValidator(_only)] = None
-    """Label file, relative to ``data_dir``; null to train on the synthetic arena alone."""
+    """Label file, relative to ``data_dir``; null to train only on the synthetic arena."""
     keypoint_names: Annotated[tuple[str, ...], BeforeValidator(lambda given: given or ())] = ()
-    """In the order of the heatmaps; those of the label file where there are none."""
+    """Keypoints in the order of the heatmaps; if empty, those of the label file."""
     downsample_factor: Literal[2] = DOWNSAMPLE_FACTOR
-    """This network knows no other."""
+    """The only value that this network has."""
 
     def labels(self) -> Path:
-        """Return where the label file is: under ``data_dir``, or else under the working directory."""
+        """Return the path of the label file: in ``data_dir``, or else relative to the working directory."""
         inside, given = self.data_dir / str(self.csv_file), Path(str(self.csv_file))
         return given if given.is_file() and not inside.is_file() else inside
 
@@ -73,70 +72,70 @@ class OptimizerSection(_LightningPose):
     """``training.optimizer_params``."""
 
     learning_rate: float = Field(default=0.003, gt=0)
-    """The highest of the schedule, one cycle over the whole training."""
+    """Maximum learning rate of the schedule, which is one cycle over the whole training."""
 
 
 class TrainingSection(_LightningPose):
-    """``training``: how long, in what portions, from which seeds."""
+    """``training``: duration, batches and seeds."""
 
     train_prob: float = Field(default=0.9, gt=0, le=1)
     val_prob: float | None = Field(default=None, ge=0, le=1)
-    """Null for half of what is not trained on."""
+    """Null takes half of the frames that are not for training."""
     train_frames: float | None = Field(default=None, gt=0)
-    """Of the training frames so many (above 1) or such a fraction (below 1) are used; 1 or null for all."""
+    """Number (above 1) or fraction (below 1) of the training frames to use; 1 or null uses all."""
     train_batch_size: int = Field(default=32, gt=1)
     max_epochs: int = Field(default=50, gt=0)
     imgaug_hflip: bool = False
-    """Mirror half of the views; keypoints named left and right swap."""
+    """Whether to mirror half of the views. Keypoints with left and right in their names then swap."""
     rng_seed_data_pt: int = Field(default=0, ge=0, lt=1 << 32)
-    """Seed of the split, which is Lightning Pose's, and of the views."""
+    """Seed of the split, which is that of Lightning Pose, and of the views."""
     rng_seed_model_pt: int = Field(default=0, ge=0, lt=1 << 32)
-    """Seed of the first weights."""
+    """Seed of the initial weights."""
     optimizer_params: OptimizerSection = OptimizerSection()
 
 
 class ModelSection(_LightningPose):
-    """``model``: which network."""
+    """``model``: the network."""
 
     model_type: Literal["heatmap"]
     backbone: Literal["cropzoom_small"]
 
 
 class CropzoomSection(BaseModel):
-    """``cropzoom``: what Lightning Pose has no word for."""
+    """``cropzoom``: settings that Lightning Pose does not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_size: int | None = Field(default=None, gt=0)
-    """Side in frame pixels of the box that is cut around the animal while training a pose model; null for a
-    detector, and for a pose model that is trained on a detector's cropped images."""
+    """Side of the box around the animal (frame pixels) that is cut during the training of a pose model; null for a
+    detector, and for a pose model that is trained on the crops of a detector."""
     jitter: float = Field(default=6.0, ge=0)
-    """Standard deviation in frame pixels of the box's place around the animal, as a detector errs."""
+    """Standard deviation of the centre of the box (frame pixels), like the error of a detector."""
     views_per_epoch: int | None = Field(default=None, gt=0)
-    """Augmented views an epoch; null for as many as there are training frames."""
+    """Number of views per epoch; null takes the number of training frames."""
     natural_share: float = Field(default=0.3, ge=0, le=1)
-    """How many of the views are nearly as filmed; the others are turned about the full circle."""
+    """Share of views with a small rotation; the others are rotated by any angle."""
     paste_share: float = Field(default=0.5, ge=0, le=1)
-    """How many of those put the animal elsewhere on its background. For a camera that stands still; never done
-    to cropped images, which move with the animal."""
+    """Share of the other views that put the animal elsewhere on its background, for a camera that does not move. It is
+    not used for crops, which move with the animal."""
     arena_share: float = Field(default=0.0, ge=0, le=1)
-    """How many of the views are of the synthetic arena."""
+    """Share of views of the synthetic arena."""
     arena_frames: int = Field(default=400, gt=0)
-    """Frames rendered of the arena."""
+    """Number of frames that the arena renders."""
     sigma: float = Field(default=1.25, gt=0)
     """Standard deviation of the target heatmaps, in cells of four model pixels."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Of the moving average of the weights, which is what is kept."""
+    """Decay per step of the moving average of the weights. The average is the model that is saved."""
     bfloat16: bool = False
-    """Train in bfloat16: up to twice as fast on CPUs that have it, far slower on others."""
+    """Whether to train in bfloat16: up to twice as fast on CPUs that support it, much slower on others."""
     license: str = ""
-    """What the exported model's metadata say about its licence."""
+    """Licence of the model, for the metadata of the exported file."""
     trained_on: str = ""
-    """What they say about its data; the label file's name where empty."""
+    """Description of the data, for the metadata; if empty, the name of the label file."""
 
 
 class TrainConfig(_LightningPose):
-    """A configuration, checked."""
+    """A checked configuration."""
 
     data: DataSection
     training: TrainingSection = TrainingSection()
@@ -167,23 +166,32 @@ class TrainConfig(_LightningPose):
 
     @property
     def on_crops(self) -> bool:
-        """Whether the images are a detector's crops, of which the model sees the whole."""
+        """Whether the images are the crops of a detector, and the model input is a whole crop."""
         return self.cropzoom.crop_size is None and self.data.data_dir.name == CROPPED_IMAGES
 
     @property
     def role(self) -> Literal["detector", "pose"]:
-        """What the model will be used for."""
+        """Role of the model."""
         return "pose" if self.on_crops or self.cropzoom.crop_size is not None else "detector"
 
 
 def load_config(
     path: Path, overrides: Sequence[str], detector_model: Path | None = None
 ) -> tuple[TrainConfig, dict[str, Any]]:
-    """Read and check a configuration; also return it as it is obeyed, for the model's own ``config.yaml``.
+    """Read and check a configuration.
 
-    In that, overrides are applied; with ``detector_model`` and no ``cropzoom.crop_size`` the
-    data are the detector's crops; missing keypoint names are those of the label file. Raises
-    ConfigError in one line, and DataError where there are no crops.
+    Args:
+        path: The file.
+        overrides: ``section.name=value`` for keys to replace.
+        detector_model: A detector's directory. Without ``cropzoom.crop_size``, the data are its crops.
+
+    Returns:
+        The checked configuration, and all keys for the model's own ``config.yaml``, with the overrides, the paths
+        of the crops and the keypoint names filled in.
+
+    Raises:
+        ConfigError: if a value is not valid.
+        DataError: if the crops of the detector are missing.
     """
     tree = _read(path)
     for override in overrides:

@@ -1,10 +1,10 @@
-"""Labelled frames: read from a CSV file with its images, or rendered by the synthetic arena.
+"""Labelled frames: reads them from a CSV file with its images, or renders them with the synthetic arena.
 
-All are kept in memory, as they are: a thousand frames of 640×480 take 0.9 GB.
+All frames stay in memory at full size: a thousand frames of 640×480 take 0.9 GB.
 
-A pose model can be trained on a detector's crops, as ``cropzoom crop`` leaves them in the directory of the detector:
-``cropped_images/`` holds the images under the names that they have in the label file, and
-``image_preds/NAME/cropped_NAME`` the labels in the pixels of the crops.
+A pose model can be trained on the crops that ``cropzoom crop`` writes to the directory of a detector:
+``cropped_images/`` holds the images, with the names of the label file, and ``image_preds/NAME/cropped_NAME``
+holds the labels in pixels of the crops.
 """
 
 from __future__ import annotations
@@ -24,21 +24,28 @@ from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
 CROPPED_IMAGES = "cropped_images"
-"""A model whose ``data_dir`` is so named is a pose model."""
+"""Name of the folder of crops. A model with this ``data_dir`` is a pose model."""
 FRAMES_PER_ARENA = 4
-"""Frames rendered of one look and path."""
+"""Number of frames rendered of one arena, with its own look and path of the animal."""
 MIN_FRAMES_FOR_BACKGROUND = 8
-"""With fewer frames in a folder the median still shows the animal."""
+"""Minimum number of frames in a folder. The median of fewer frames may still show the animal."""
 
 
 def train_on_crops(tree: dict[str, Any], labels: Path, detector_model: Path) -> None:
-    """Make the configuration ``tree`` train on the crops of ``labels`` in a detector's directory.
+    """Change a configuration to train on the crops in a detector's directory. Its paths become absolute.
 
-    The paths are absolute. Raises DataError where the crops are not there. Source: Lightning
-    Pose, ``cli/commands/train.py``.
+    Source: Lightning Pose, ``cli/commands/train.py``.
+
+    Args:
+        tree: The configuration, changed in place.
+        labels: The label file of the whole frames.
+        detector_model: The detector's directory.
+
+    Raises:
+        DataError: if the crops are missing.
     """
     if not detector_model.is_dir():
-        raise DataError(f"no detector model directory at {detector_model}, of whose crops a pose model could learn")
+        raise DataError(f"no detector model directory at {detector_model}; expected one with the crops to train on")
     directory = detector_model.absolute()
     images, videos = directory / CROPPED_IMAGES, directory / "cropped_videos"
     csv_file = directory / "image_preds" / labels.name / f"cropped_{labels.name}"
@@ -54,7 +61,7 @@ def train_on_crops(tree: dict[str, Any], labels: Path, detector_model: Path) -> 
 
 
 def common_side(images: Sequence[UInt8]) -> int | None:
-    """Return the side of the crops where all are squares of one size, else None."""
+    """Return the side (pixels) of crops that are all squares of one size, else None."""
     sizes = {image.shape[:2] for image in images}
     if len(sizes) != 1:
         return None
@@ -67,31 +74,40 @@ class LabelledFrame:
     """An image and its keypoints."""
 
     name: str
-    """Path as the label file has it; the folder is the session."""
+    """Path in the label file. Its folder is the session."""
     image: UInt8
     """(H, W, 3) RGB."""
     xy: Float32
-    """(K, 2), frame pixels; NaN where unlabelled."""
+    """(K, 2), frame pixels; NaN for a keypoint without a label."""
     background: UInt8 | None = None
-    """(H, W, 3), the session without its animal, or None where it is not known."""
+    """(H, W, 3), the session without its animal; None if unknown."""
 
     @property
     def session(self) -> str:
-        """The folder the image lies in: one camera that stands still."""
+        """Folder of the image. Its images come from one camera that did not move."""
         return self.name.rpartition("/")[0]
 
     @property
     def is_labelled(self) -> bool:
-        """Whether there is any keypoint on it."""
+        """Whether any keypoint is labelled."""
         return not bool(np.isnan(self.xy).all())
 
     def labels(self) -> Keypoints:
-        """The labels as a detector gives them that is sure of each."""
+        """Return the labels as a detection with a likelihood of 1."""
         return Keypoints(self.xy, np.ones(len(self.xy), np.float32))
 
 
 def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -> list[LabelledFrame]:
-    """Read the label file ``csv_file`` and its images, whose paths are relative to ``data_dir``. Raises DataError."""
+    """Read a label file and its images.
+
+    Args:
+        data_dir: Folder of the paths in the label file.
+        csv_file: The label file.
+        keypoint_names: The keypoints to read, in this order.
+
+    Raises:
+        DataError: if the file or an image cannot be read.
+    """
     labels = read_labels(csv_file, keypoint_names)
     missing = [name for name in labels.images if not (data_dir / name).exists()]
     if missing:
@@ -110,10 +126,16 @@ def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -
 
 
 def arena_frames(count: int, keypoint_names: Sequence[str], seed: int) -> list[LabelledFrame]:
-    """Render ``count`` frames of the synthetic arena, a few of each of many looks and paths.
+    """Render frames of many synthetic arenas, a few of each.
 
-    The arenas' own seeds start at ``seed`` · 100 000, so that those of another ``seed`` share
-    nothing with these. Raises DataError where the arena lacks a keypoint.
+    Args:
+        count: Number of frames.
+        keypoint_names: The keypoints, in order.
+        seed: Seed of the frames. The seeds of the arenas start at ``seed`` · 100 000, so that another ``seed``
+            gives other arenas.
+
+    Raises:
+        DataError: if the arena does not have a keypoint.
     """
     missing = [name for name in keypoint_names if name not in Arena.keypoint_names]
     if missing:
@@ -133,7 +155,7 @@ def arena_frames(count: int, keypoint_names: Sequence[str], seed: int) -> list[L
 
 
 def _arena_settings(rng: np.random.Generator, seed: int) -> ArenaSettings:
-    """Half of the arenas as they come, half with another camera."""
+    """Return random settings: half of the arenas have the default camera, half a random one."""
     if rng.random() < 0.5:
         return ArenaSettings(seed=seed)
     return ArenaSettings(
@@ -146,7 +168,7 @@ def _arena_settings(rng: np.random.Generator, seed: int) -> ArenaSettings:
 
 
 def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
-    """Give each frame its session's background: the median of the session's frames, where there are enough."""
+    """Return the frames with the background of their session: the median of its frames, if there are enough."""
     sessions: dict[tuple[str, tuple[int, ...]], list[UInt8]] = defaultdict(list)
     for frame in frames:
         sessions[frame.session, frame.image.shape].append(frame.image)
@@ -162,7 +184,7 @@ def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
 
 
 def mirror_order(keypoint_names: Sequence[str]) -> list[int]:
-    """For each keypoint the index of the one that stands for it in a mirrored picture: left for right."""
+    """Return, for each keypoint, the index of the one that takes its place in a mirrored picture."""
     names = list(keypoint_names)
     mirrored = [_swap_sides(name) for name in names]
     return [names.index(other) if other in names else i for i, other in enumerate(mirrored)]

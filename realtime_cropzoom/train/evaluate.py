@@ -1,7 +1,7 @@
-"""An exported model on labelled frames, through what runs live.
+"""Evaluation: runs an exported model on labelled frames with the code that runs live.
 
-What is measured is what a user gets: the file, not the network in memory; the detector's
-boxes, not the labels'.
+It measures what a user gets: the exported file instead of the network in memory, and the boxes of the detector
+instead of those of the labels.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the models made of one frame."""
+    """The result for one frame."""
 
     keypoints: Keypoints
-    """Frame space."""
+    """In frame pixels."""
     box: Box
-    """What the model saw of the frame."""
+    """The box that the model saw (frame pixels)."""
 
 
 def predict(model: Model, image: UInt8, box: Box, resize: Resize = "linear") -> Keypoints:
-    """Return the keypoints inside ``box``, in frame space."""
+    """Return the keypoints inside ``box`` of an (H, W, 3) uint8 image, both in frame pixels."""
     model_input = model.new_input()
     used = model.prepare(image, box, "pad", model_input, resize)
     return model.decode(model.infer(model_input), used)
@@ -43,10 +43,14 @@ def predict_frames(
     detector: Model | None,
     resize: Resize = "linear",
 ) -> list[Prediction]:
-    """Run a model on frames: on the whole of each, or on boxes of ``crop_size``.
+    """Run a model on labelled frames.
 
-    The boxes are those of the ``detector``, or, where there is none, those that the labels give.
-    Resized as live by default; ``cubic`` is how ``cropzoom predict`` reads labelled images.
+    Args:
+        model: The model.
+        frames: The frames.
+        crop_size: Side of the boxes (frame pixels); None predicts on whole frames.
+        detector: Makes the boxes; None makes them from the labels.
+        resize: ``linear`` as live, or ``cubic`` as ``cropzoom predict`` does for labelled images.
     """
     predictions = []
     for frame in frames:
@@ -59,7 +63,7 @@ def predict_frames(
 
 
 def pixel_errors(predictions: Sequence[Prediction], frames: Sequence[LabelledFrame]) -> Float32:
-    """(N, K) distances in frame pixels; NaN where unlabelled."""
+    """Return the (N, K) errors (frame pixels); NaN for a keypoint without a label."""
     found = np.stack([prediction.keypoints.xy for prediction in predictions])
     errors: Float32 = np.linalg.norm(found - np.stack([frame.xy for frame in frames]), axis=2)
     return errors

@@ -1,7 +1,7 @@
-"""Network → one ONNX file that the runtime reads: input ``images``, output ``heatmaps``, metadata inside.
+"""Export: writes a network as one ONNX file with input ``images``, output ``heatmaps`` and metadata.
 
-``cropzoom_small.pt`` beside ``config.yaml`` is the checkpoint of a training: weights, input size, and what the exported
-files say of themselves. Every export is made from it.
+``cropzoom_small.pt`` beside ``config.yaml`` is the checkpoint of a training: weights, input size, and the metadata
+of the exported files. Every export is made from it.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ FILE = f"{BACKBONE}.pt"
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What the file says about itself, as JSON under the key ``cropzoom`` of its metadata."""
+    """Description of a model, stored as JSON in the entry ``cropzoom`` of the file's metadata."""
 
     role: str
     """``detector`` or ``pose``."""
     keypoint_names: Sequence[str]
-    """In the order of the heatmaps."""
+    """Names of the keypoints, in the order of the heatmaps."""
     crop_size: int | None
-    """Side in frame pixels of the boxes a pose model was trained for; None for a detector."""
+    """Side of the boxes of a pose model's training (frame pixels); None for a detector."""
     trained_on: str
-    """Its data, in words."""
+    """Description of the training data."""
     license: str
-    """Its licence, in words."""
+    """Licence of the model."""
     presence: dict[str, Any] | None = None
-    """What its answer looks like where there is an animal; None where nobody has measured."""
+    """Limits that tell an animal in its output, see ``Presence``; None if they were not measured."""
     version: int = 1
     kind: str = "heatmap"
     downsample_factor: int = DOWNSAMPLE_FACTOR
@@ -53,18 +53,23 @@ class Metadata:
 def export_onnx(
     network: CropzoomSmall, size: tuple[int, int], metadata: Metadata, path: Path, precision: Precision = "fp32"
 ) -> None:
-    """Write ``network`` to ``path`` for inputs of ``size`` (W, H), batch 1, weights inside.
+    """Write a network to an ONNX file with its weights inside, for batches of one frame.
 
-    The network itself stays as it is; the copy that is written has its normalisations
-    folded into the convolutions. With fp16 its input and weights are of that type; the
-    heatmaps are float32 all the same, as small shares of a whole.
+    The network is not changed: in the exported copy the normalisations are folded into the convolutions.
+
+    Args:
+        network: The network.
+        size: (W, H) of the input (pixels).
+        metadata: Description of the model.
+        path: The file.
+        precision: Type of input and weights. The heatmaps are float32 in any case: their values are small.
     """
     dtype = torch.float16 if precision == "fp16" else torch.float32
     model = Heatmaps(copy.deepcopy(network).float().fuse().to(dtype)).eval()
     images = torch.zeros(1, 3, size[1], size[0], dtype=dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), _Quiet("torch.onnx"), _Quiet("onnxscript"), _Quiet("onnx_ir"):
-        warnings.simplefilter("ignore")  # the exporter's own, about its own code
+        warnings.simplefilter("ignore")  # about the exporter's own code
         program: Any = torch.onnx.export(
             model,
             (images,),
@@ -83,7 +88,7 @@ def export_onnx(
 
 
 def describe(path: Path, metadata: Metadata) -> None:
-    """Replace what the exported file at ``path`` says about itself."""
+    """Replace the metadata of an exported file."""
     proto = onnx.load(path)
     del proto.metadata_props[:]
     _describe(proto, metadata)
@@ -95,7 +100,7 @@ def _describe(proto: Any, metadata: Metadata) -> None:
 
 
 def _strip(proto: Any) -> None:
-    """Take out what the exporter notes of the source code, paths of this machine among it."""
+    """Delete the exporter's notes about the source code, which include paths of this machine."""
     graph = proto.graph
     for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del part.metadata_props[:]
@@ -103,7 +108,7 @@ def _strip(proto: Any) -> None:
 
 
 class _Quiet:
-    """Hold back what a logger says below errors, for a while: the exporter warns of packages it does not need."""
+    """Silences a logger below errors while it is open. The exporter warns about packages that it does not need."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
@@ -118,16 +123,16 @@ class _Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A trained network and all that its exports need."""
+    """A trained network, and everything that its exports need."""
 
     network: CropzoomSmall
     size: tuple[int, int]
-    """(W, H) of its input."""
+    """(W, H) of its input (pixels)."""
     metadata: Metadata
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint of a model directory."""
+    """Write a checkpoint to a model directory."""
     content = {
         "weights": checkpoint.network.state_dict(),
         "size": list(checkpoint.size),
@@ -137,23 +142,23 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
-    """Read the checkpoint of a model directory. Raises ModelError where it is not one of this version."""
+    """Read the checkpoint of a model directory. Raises ModelError if it is missing, or of another version."""
     try:
         content: dict[str, Any] = torch.load(directory / FILE, map_location="cpu", weights_only=True)
         metadata = Metadata(**content["metadata"])
         network = CropzoomSmall(len(metadata.keypoint_names)).eval()
         network.load_state_dict(content["weights"])
         width, height = content["size"]
-    except Exception as error:  # pickle's, zip's and torch's have no common base
-        said = " ".join(str(error).split())[:200]
+    except Exception as error:  # the errors of pickle, zipfile and torch have no common base
+        reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{directory / FILE} is no checkpoint of this version ({said}); train the model again"
+            f"{directory / FILE} is not a checkpoint of this version ({reason}); train the model again"
         ) from None
     return Checkpoint(network, (width, height), metadata)
 
 
 def export_checkpoint(directory: Path, precision: Precision) -> Path:
-    """Export a directory's checkpoint to ONNX where models are looked for; returns the file. Raises ModelError."""
+    """Export the checkpoint of a model directory to ``exports_onnx/`` and return the file. Raises ModelError."""
     checkpoint = load_checkpoint(directory)
     path = directory / "exports_onnx" / f"{BACKBONE}_{precision}.onnx"
     export_onnx(checkpoint.network, checkpoint.size, checkpoint.metadata, path, precision)

@@ -1,4 +1,4 @@
-"""What a training leaves beside the model: its configuration, loss curves, predictions."""
+"""Files beside a trained model: its configuration, loss curves, and predictions of its labelled frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime_cropzoom.train.evaluate import Prediction
 from realtime_cropzoom.types import Float32
 
 SCORER = "heatmap_tracker"
-"""What Lightning Pose calls a heatmap model in the first header row."""
+"""Scorer of a heatmap model in the first header row, as Lightning Pose writes it."""
 
 
 class _Epoch(Protocol):
@@ -34,9 +34,14 @@ class _Epoch(Protocol):
 
 
 def create_model_directory(output_dir: Path, *, overwrite: bool) -> None:
-    """Make the directory, and refuse one that holds a model, which somebody may be using. Raises ConfigError.
+    """Create the directory of a model.
 
-    A Lightning Pose checkpoint is not overwritten at all.
+    Args:
+        output_dir: The directory. One with a Lightning Pose checkpoint is never overwritten.
+        overwrite: Whether another model in it may be overwritten.
+
+    Raises:
+        ConfigError: if it holds a model that may not be overwritten, or cannot be created.
     """
     if (output_dir / "config.yaml").exists():
         checkpoint = next(output_dir.rglob("*.ckpt"), None)
@@ -51,18 +56,18 @@ def create_model_directory(output_dir: Path, *, overwrite: bool) -> None:
 
 
 def remove_exports(output_dir: Path) -> None:
-    """Remove the exports of the model that is overwritten: one of another precision would still be found."""
+    """Delete the exports of the overwritten model: a later run could load one with another precision."""
     for path in (output_dir / "exports_onnx").glob("*.onnx*"):
         path.unlink()
 
 
 def write_config(tree: dict[str, Any], output_dir: Path) -> None:
-    """Write ``config.yaml`` as it was used, overrides applied."""
+    """Write ``config.yaml`` with the overrides applied. Raises SinkError if it cannot be written."""
     _write(output_dir / "config.yaml", yaml.safe_dump(tree, sort_keys=False))
 
 
 def write_curves(epochs: Sequence[_Epoch], output_dir: Path) -> None:
-    """Write ``loss.csv`` and ``loss.png``."""
+    """Write ``loss.csv`` and ``loss.png``. Raises SinkError if one cannot be written."""
     rows = [(e.number, e.loss, e.held_out_px, e.seconds) for e in epochs]
     table = pd.DataFrame(rows, columns=["epoch", "loss", "held_out_px", "seconds"])
     _write(output_dir / "loss.csv", table.to_csv(index=False))
@@ -85,9 +90,18 @@ def write_predictions(
     sets: Sequence[str],
     keypoint_names: Sequence[str],
 ) -> None:
-    """Write ``predictions.csv`` and ``predictions_pixel_error.csv`` as Lightning Pose lays them out.
+    """Write ``predictions.csv`` and ``predictions_pixel_error.csv`` in the format of Lightning Pose.
 
-    Each ends with a ``set`` column (train, validation, test, unused).
+    Args:
+        folder: Folder of the files.
+        frames: The N labelled frames.
+        predictions: Their predictions.
+        errors: (N, K) errors (frame pixels).
+        sets: Training set of each frame, for the last column.
+        keypoint_names: Names of the K keypoints.
+
+    Raises:
+        SinkError: if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     index = [frame.name for frame in frames]
@@ -105,7 +119,7 @@ def write_predictions(
 
 
 def write_boxes(folder: Path, frames: Sequence[LabelledFrame], predictions: Sequence[Prediction]) -> None:
-    """Write ``bbox.csv``: what the model saw of each frame."""
+    """Write ``bbox.csv``: the box that the model saw of each frame. Raises SinkError if it cannot be written."""
     index = [frame.name for frame in frames]
     boxes = [(p.box.x, p.box.y, p.box.h, p.box.w) for p in predictions]
     _write(folder / "bbox.csv", pd.DataFrame(boxes, index=index, columns=["x", "y", "h", "w"]).to_csv())

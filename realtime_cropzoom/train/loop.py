@@ -1,4 +1,4 @@
-"""A training from end to end: configuration in, a directory with a model out."""
+"""Training loop: trains a model by a configuration, and writes and measures its directory."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from realtime_cropzoom.types import Float32
 logger = logging.getLogger(__name__)
 
 _ARENA_FRAMES = 80
-"""Synthetic frames on which the presence of an animal is measured, too, where they are trained on."""
+"""Number of synthetic frames for measuring presence, if the model is also trained on such frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of progress."""
+    """Progress after an epoch."""
 
     number: int
-    """From 1."""
+    """Number of the epoch, counted from 1."""
     of: int
     loss: float
-    """Mean over the epoch's views."""
+    """Mean loss over the views of the epoch."""
     held_out_px: float
-    """Mean error in pixels of the images on the held-out frames, boxes from the labels; NaN without any."""
+    """Mean error on the held-out frames (image pixels), in boxes from the labels; NaN without held-out frames."""
     seconds: float
-    """Since training began."""
+    """Time since the training began (s)."""
 
     def __str__(self) -> str:
         """One line for a log."""
@@ -63,18 +63,18 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far a training is, after a batch."""
+    """Progress after a batch."""
 
     done: int
-    """Batches trained on."""
+    """Number of batches done."""
     of: int
-    """Batches of all epochs."""
+    """Number of batches of all epochs."""
     seconds: float
-    """Since the first batch began."""
+    """Time since the first batch began (s)."""
 
     @property
     def seconds_left(self) -> float:
-        """At the speed so far."""
+        """Estimated remaining time (s), at the speed so far."""
         return self.seconds / self.done * (self.of - self.done)
 
 
@@ -88,7 +88,7 @@ def _ignore_step(_step: Step) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """What a training left."""
+    """Result of a training."""
 
     output_dir: Path
     model: Path
@@ -98,16 +98,16 @@ class TrainReport:
     train_frames: int
     held_out_frames: int
     mean_error_px: float
-    """On the held-out frames, in pixels of the frame (of the crop, where crops were trained on), by the exported
-    file, in a detector's boxes where one was given; NaN without any."""
+    """Mean error of the exported model on the held-out frames, in pixels of the frame (or of the crop, if it was
+    trained on crops), in boxes of the detector if one is given; NaN without held-out frames."""
     median_error_px: float
     epochs: tuple[Epoch, ...]
     seconds: float
     verdict: str
-    """In words, whether the model can be used."""
+    """Sentences that say whether the model can be used."""
 
     def __str__(self) -> str:
-        """Two lines for a command line: what there is, and what it is worth."""
+        """Two lines: the model with its error, and the verdict."""
         held_out = f"mean {self.mean_error_px:.2f} px, median {self.median_error_px:.2f} px"
         held_out = "" if np.isnan(self.mean_error_px) else f"; {self.held_out_frames} held out, error {held_out}"
         return (
@@ -118,7 +118,7 @@ class TrainReport:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """The labelled frames and which of them are for what."""
+    """The labelled frames, and the set of each."""
 
     frames: tuple[LabelledFrame, ...]
     split: Split
@@ -141,16 +141,26 @@ def train(
     say: Callable[[str], None] = _ignore_line,
     overwrite: bool = False,
 ) -> TrainReport:
-    """Train a model as ``config_path`` says and leave it in ``output_dir``.
+    """Train a model and write its directory. Nothing is written before the training has ended.
 
-    With ``detector_model``, a model directory, it is a pose model trained on that detector's
-    cropped images; where ``cropzoom.crop_size`` is set, one trained on crops of its own, and
-    its held-out error is measured in the boxes of ``detector_model`` (a directory or an .onnx
-    file), or in the labels' boxes where that is None. ``progress`` is called after each epoch, ``step`` after
-    each batch, and ``say`` with a line on what is done before the first batch and after the last.
-    Nothing is written before training has ended; a model that is there already is kept unless
-    ``overwrite``. Seeds the global random generator of torch. Raises ConfigError, DataError and
-    ModelError before training begins.
+    This seeds the global random generator of torch.
+
+    Args:
+        config_path: The training configuration.
+        output_dir: Directory of the model.
+        detector_model: Without ``cropzoom.crop_size``, the directory of a detector: a pose model is then trained on
+            its crops. With ``cropzoom.crop_size``, a directory or an .onnx file: its boxes are used to measure the
+            error on held-out frames; None uses the boxes of the labels.
+        overrides: ``section.name=value`` for keys of the configuration to replace.
+        progress: Called after each epoch.
+        step: Called after each batch.
+        say: Shows a line about the work before the first and after the last batch.
+        overwrite: Whether to overwrite a model in ``output_dir``.
+
+    Raises:
+        ConfigError, DataError, ModelError: before the training begins, if the configuration, the frames or the
+            detector cannot be used.
+        SinkError: if a file cannot be written.
     """
     started = time.monotonic()
     config, tree = load_config(config_path, overrides, detector_model)
@@ -171,7 +181,7 @@ def train(
     say(str(presence))
     write_config(tree, output_dir)
     write_curves(epochs, output_dir)
-    exported = Model(model, config.role, method="reference")  # the numbers that predict gives, so that boxes agree
+    exported = Model(model, config.role, method="reference")  # the same numbers as cropzoom predict
     errors = _measure(exported, config, data, detector, output_dir)
     held_out = HeldOut(errors, animal_length([frame.xy for frame in data.frames]))
     mean = float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
@@ -182,7 +192,7 @@ def train(
 
 
 def _export(trainer: Trainer, config: TrainConfig, data: _Data, output_dir: Path) -> tuple[Path, MeasuredPresence]:
-    """Leave checkpoint and export, both with what the exported file gives with and without an animal."""
+    """Write the checkpoint and the export, with the limits measured on the exported file in their metadata."""
     metadata, names = _metadata(config, data.frames), config.data.keypoint_names
     save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, metadata))
     model = export_checkpoint(output_dir, "fp32")
@@ -211,7 +221,7 @@ def _train_epochs(
 
 
 def _read_data(config: TrainConfig) -> _Data:
-    """Read the frames and split them, those without any label too, as Lightning Pose does. Raises DataError."""
+    """Read and split the frames. As in Lightning Pose, frames without labels are split, too. Raises DataError."""
     section, training = config.data, config.training
     if section.csv_file is None:
         return _Data((), Split((), (), ()))
@@ -222,13 +232,18 @@ def _read_data(config: TrainConfig) -> _Data:
     data = _Data(tuple(frames), split)
     empty = [frame.name for frame in frames if not frame.is_labelled]
     if empty:
-        logger.warning("%d of %d frames have no label and teach nothing, %s first", len(empty), len(frames), empty[0])
+        logger.warning(
+            "%d of %d frames have no label and are not used; the first is %s", len(empty), len(frames), empty[0]
+        )
     images, sizes = [f.name for f in frames], [(f.image.shape[1], f.image.shape[0]) for f in frames]
     xy = np.stack([frame.xy for frame in frames])
     if outside := labels_outside(section.labels(), images, section.keypoint_names, xy, sizes):
         logger.warning("%s", outside)
     if not data.train():
-        raise DataError(f"{section.labels()} labels none of {', '.join(section.keypoint_names)} in what is trained on")
+        raise DataError(
+            f"{section.labels()} has no label of {', '.join(section.keypoint_names)} in the training frames; "
+            "label more frames"
+        )
     return data
 
 
@@ -244,7 +259,7 @@ def _metadata(config: TrainConfig, frames: Sequence[LabelledFrame]) -> Metadata:
 
 
 def _measure(model: Model, config: TrainConfig, data: _Data, detector: Model | None, output_dir: Path) -> Float32:
-    """Predict all labelled frames with the exported file; returns the errors on the held-out ones, (N, K) in px."""
+    """Predict all labelled frames with the exported model; return the (N, K) errors (px) of the held-out ones."""
     if config.data.csv_file is None:
         return np.empty((0, len(config.data.keypoint_names)), np.float32)
     predictions = predict_frames(

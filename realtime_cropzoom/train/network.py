@@ -1,8 +1,8 @@
-"""The network: a small U-shaped convolutional network from image to heatmaps at a quarter of its size.
+"""Network: a small U-shaped convolutional network, from an image to heatmaps at a quarter of its size.
 
-Plain 3×3 convolutions, few channels where the maps are large, ReLU: what ONNX Runtime
-runs fastest on one CPU core for its accuracy. Depthwise convolutions have fewer
-multiplications but wait for memory.
+It has plain 3×3 convolutions, few channels in large maps, and ReLU. Of the designs with its accuracy, this one is
+the fastest on one CPU core with ONNX Runtime. Depthwise convolutions need fewer multiplications, but more time
+for memory access.
 """
 
 from __future__ import annotations
@@ -17,60 +17,65 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 BACKBONE = "cropzoom_small"
-"""Its name in configurations and files."""
+"""Name of the network in configurations and files."""
 STRIDE = 4
-"""Model pixels a heatmap cell."""
+"""Side of a heatmap cell (model pixels)."""
 GRID = 32
-"""Height and width of the input are multiples of it: the coarsest map has that stride."""
+"""Stride of the coarsest map (model pixels). Height and width of the input must be multiples of it."""
 DOWNSAMPLE_FACTOR: Final = 2
-"""Doublings from heatmap to model space, the name Lightning Pose gives it."""
+"""Number of doublings from the heatmap to model space, named as in Lightning Pose."""
 
 
 class ConvNorm(nn.Module):
-    """A convolution with batch normalisation, and ReLU unless told otherwise."""
+    """A convolution with batch normalisation and, by default, ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1, relu: bool = True) -> None:
-        """Make both for ``channels_in`` → ``channels_out`` channels."""
+        """Create the layers."""
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(channels_out)
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve, normalise, rectify."""
+        """Return ReLU(norm(conv(x))), or norm(conv(x)) without ReLU."""
         x = self.norm(self.conv(x))
         return functional.relu(x) if self.relu else x
 
     def fuse(self) -> None:
-        """Fold the normalisation into the convolution; for a network in eval mode."""
+        """Fold the normalisation into the convolution. The network must be in eval mode."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
             self.norm = nn.Identity()
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a shortcut."""
 
     def __init__(self, channels: int) -> None:
-        """Make both for ``channels`` in and out."""
+        """Create the layers for ``channels`` in and out."""
         super().__init__()
         self.first = ConvNorm(channels, channels)
         self.second = ConvNorm(channels, channels, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the convolutions make of ``x`` to ``x``."""
+        """Return ReLU(x + second(first(x)))."""
         return functional.relu(x + self.second(self.first(x)))
 
 
 class CropzoomSmall(nn.Module):
-    """(N, 3, H, W) normalised RGB → (N, K, H/4, W/4) logits of the heatmaps.
+    """Maps (N, 3, H, W) normalised RGB to (N, K, H/4, W/4) logits of the heatmaps.
 
-    Down to stride 32 with one residual block a level, and up again, adding the maps
-    of the way down.
+    The path down goes to stride 32, with one residual block per level. The path up adds the maps of the path down.
     """
 
     def __init__(self, keypoints: int, widths: Sequence[int] = (16, 32, 64, 96), stem: int = 16) -> None:
-        """Make the network for that many keypoints; ``widths`` are the channels at strides 4, 8, 16, 32."""
+        """Create the network.
+
+        Args:
+            keypoints: Number of keypoints.
+            widths: Number of channels at strides 4, 8, 16 and 32.
+            stem: Number of channels at stride 2.
+        """
         super().__init__()
         self.stem = nn.Sequential(ConvNorm(3, stem, stride=2), ConvNorm(stem, widths[0], stride=2))
         steps = list(itertools.pairwise(widths))
@@ -80,7 +85,7 @@ class CropzoomSmall(nn.Module):
         self.head = nn.Conv2d(widths[0], keypoints, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits; their softmax over a map is the heatmap."""
+        """Return the logits. The softmax over each map is the heatmap."""
         x: Tensor = self.stem(images)
         maps = [x]
         for down in self.down:
@@ -93,7 +98,7 @@ class CropzoomSmall(nn.Module):
         return logits
 
     def fuse(self) -> CropzoomSmall:
-        """Fold every normalisation into its convolution, in place, for export."""
+        """Fold all normalisations into their convolutions, in place, and return the network."""
         for module in self.eval().modules():
             if isinstance(module, ConvNorm):
                 module.fuse()
@@ -101,30 +106,36 @@ class CropzoomSmall(nn.Module):
 
 
 class Heatmaps(nn.Module):
-    """A network with the softmax that makes heatmaps of its logits: what is exported."""
+    """The exported network: logits and softmax."""
 
     def __init__(self, network: nn.Module) -> None:
-        """Wrap ``network``."""
+        """Add the softmax to ``network``."""
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (N, K, H/4, W/4) heatmaps, each summing to 1; float32 also of a network in half precision."""
+        """Return (N, K, H/4, W/4) float32 heatmaps, each with sum 1, for a network of any precision."""
         logits: Tensor = self.network(images)
         return normalised_heatmaps(logits.float())
 
 
 def normalised_heatmaps(logits: Tensor) -> Tensor:
-    """Softmax over each map."""
+    """Return the softmax over each map of (N, K, h, w) logits."""
     return torch.softmax(logits.flatten(2), dim=2).reshape(logits.shape)
 
 
 def targets(xy_model: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """Gaussian heatmaps of keypoints in model space.
+    """Return Gaussian heatmaps of keypoints. Cell i is at model pixel 4 · i.
 
-    ``xy_model`` (N, K, 2), ``size`` (W, H) of the model's input, ``sigma`` in cells. Cell i
-    lies at model pixel 4·i. Returns (N, K, H/4, W/4), each summing to 1; a keypoint that is
-    NaN gives a map of NaN. Source: Lightning Pose, ``data/heatmaps.py``, ``generate_heatmaps``.
+    Source: Lightning Pose, ``data/heatmaps.py``, ``generate_heatmaps``.
+
+    Args:
+        xy_model: (N, K, 2) keypoints in model space.
+        size: (W, H) of the model input (pixels).
+        sigma: Standard deviation (cells).
+
+    Returns:
+        (N, K, H/4, W/4), each with sum 1; a keypoint of NaN gives a map of NaN.
     """
     width, height = size[0] // STRIDE, size[1] // STRIDE
     cells = xy_model.unsqueeze(-1) / STRIDE

@@ -1,7 +1,7 @@
-"""What a trained model's answer looks like with an animal in the picture, and without one.
+"""Presence limits: measures the output of a trained model on pictures with and without an animal.
 
-Measured on the exported file, on the labelled frames, and on pictures made of them in which there is no
-animal of the training: backgrounds, scrambled frames, inverted frames, noise and bars.
+It runs the exported file on the labelled frames, and on pictures made of them that do not show the animal:
+backgrounds, scrambled frames, inverted frames, noise and bars.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from realtime_cropzoom.types import Box, Float64, UInt8
 logger = logging.getLogger(__name__)
 
 _MAX_FRAMES = 200
-"""Frames looked at, at most; as many pictures without an animal."""
+"""Maximum number of frames, and of pictures without an animal."""
 _MIN_PAIRS = 20
-"""With fewer frames in which both are labelled, nothing is known of a distance."""
+"""Minimum number of frames in which two keypoints are labelled, for a limit on their distance."""
 _SHARP_SHARE = {"detector": 0.5, "pose": 0.75}
-"""So many keypoints must be sharp: half an animal in a shelter still gives a box, but no pose to act on."""
+"""Minimum share of sharp keypoints. A half-hidden animal still gives a box, but no pose to act on."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPresence:
-    """The limits, and how well they tell an animal from none on what they were measured on."""
+    """The limits, and how well they separate the pictures that they were measured on."""
 
     presence: Presence
     present_share: float
-    """Share of the labelled frames that are within the sharpness asked for."""
+    """Share of the labelled frames that are sharp enough."""
     absent_share: float
-    """The same share of the pictures without an animal."""
+    """Share of the pictures without an animal that are sharp enough."""
 
     def __str__(self) -> str:
         return (
@@ -52,10 +52,18 @@ class MeasuredPresence:
 def measure_presence(
     model: Model, frames: Sequence[LabelledFrame], role: str, crop_size: int | None, seed: int = 0
 ) -> MeasuredPresence:
-    """Measure a heatmap ``model`` on labelled ``frames``; ``crop_size`` is that of its boxes, None for whole images."""
+    """Measure the limits of a heatmap model.
+
+    Args:
+        model: The exported model. Its limits are changed.
+        frames: Labelled frames.
+        role: ``detector`` or ``pose``.
+        crop_size: Side of its boxes (frame pixels); None for whole images.
+        seed: Seed for the choice of frames and the pictures without an animal.
+    """
     rng = np.random.default_rng(seed)
     share = _SHARP_SHARE.get(role, 0.5)
-    model.presence = Presence(min_sharpness=1e-6)  # has it say how sharp its heatmaps are
+    model.presence = Presence(min_sharpness=1e-6)  # makes the model compute the sharpness
     labelled = [frame for frame in frames if frame.is_labelled]
     chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_MAX_FRAMES]]
     boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in chosen]
@@ -71,13 +79,13 @@ def measure_presence(
 
 
 def _limit(present: Float64, absent: Float64) -> float:
-    """As high as it must be to refuse what is no animal, and never so high as to refuse animals."""
+    """Return a limit that refuses 99 % of the pictures without an animal, if it still accepts the animals."""
     usual = float(np.quantile(present, 0.01))
     return min(0.93 * usual, max(0.75 * usual, float(np.quantile(absent, 0.99))))
 
 
 def _sharpness(model: Model, image: UInt8, box: Box, share: float) -> float:
-    """The sharpness that ``share`` of the keypoints reach."""
+    """Return the sharpness that a share of the keypoints reaches."""
     sharpness = predict(model, image, box).sharpness
     assert sharpness is not None
     return float(np.sort(sharpness)[len(sharpness) - int(np.ceil(share * len(sharpness)))])
@@ -86,7 +94,7 @@ def _sharpness(model: Model, image: UInt8, box: Box, share: float) -> float:
 def _without_animal(
     frames: Sequence[LabelledFrame], boxes: Sequence[Box], rng: np.random.Generator
 ) -> Iterator[tuple[UInt8, Box]]:
-    """One picture a frame, of all kinds in turn, each with a box of the frame's size."""
+    """Yield a picture without an animal for each frame, of all kinds in turn, with the box of the frame."""
     backgrounds = [frame.background for frame in with_backgrounds(frames)]
     for number, (frame, box, background) in enumerate(zip(frames, boxes, backgrounds, strict=True)):
         image = frame.image
@@ -100,7 +108,7 @@ def _inverted(image: UInt8) -> UInt8:
 
 
 def _noise(image: UInt8, rng: np.random.Generator) -> UInt8:
-    """Noise of any grain, from a pixel up."""
+    """Return noise with a random grain of 1 to 32 pixels."""
     height, width = image.shape[:2]
     grain = int(rng.choice([1, 2, 4, 8, 16, 32]))
     coarse = rng.integers(0, 256, (-(-height // grain), -(-width // grain), 1), np.uint8)
@@ -109,7 +117,7 @@ def _noise(image: UInt8, rng: np.random.Generator) -> UInt8:
 
 
 def _scrambled(image: UInt8, rng: np.random.Generator) -> UInt8:
-    """The same picture, its small tiles in another order: the same light and texture, no animal."""
+    """Return the picture with its small tiles in random order: the same light and texture, but no animal."""
     side = max(8, min(image.shape[:2]) // 20)
     rows, columns = image.shape[0] // side, image.shape[1] // side
     tiles = image[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).swapaxes(1, 2)
@@ -122,7 +130,7 @@ def _scrambled(image: UInt8, rng: np.random.Generator) -> UInt8:
 
 
 def _bars(image: UInt8, rng: np.random.Generator) -> UInt8:
-    """Coloured bars across the picture, or along it."""
+    """Return vertical or horizontal bars of random colours."""
     height, width = image.shape[:2]
     count = int(rng.integers(3, 12))
     colours = rng.integers(0, 256, (count, 3)).astype(np.uint8)
@@ -132,7 +140,7 @@ def _bars(image: UInt8, rng: np.random.Generator) -> UInt8:
 
 
 def _distances(frames: Sequence[LabelledFrame], crop_size: int | None) -> tuple[tuple[int, int, float, float], ...]:
-    """The least and largest distance of each two keypoints, in sides of the box, without the rarest."""
+    """Return the range of the distance of each two keypoints (box sides), without the rarest 1 %."""
     distances = []
     for one, other in combinations(range(len(frames[0].xy)), 2):
         apart = [

@@ -1,4 +1,4 @@
-"""What an epoch needs: network, its moving average, optimizer, views and held-out frames."""
+"""Trainer: trains one epoch at a time, and measures the averaged network on the held-out frames."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, no
 
 
 class Trainer:
-    """Trains an epoch at a time; ``average`` is what is kept in the end."""
+    """Trains a network. ``average``, the moving average of its weights, is the model that is saved."""
 
     def __init__(self, config: TrainConfig, frames: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]) -> None:
-        """Set up everything for ``frames``; ``held_out`` are only looked at."""
+        """Prepare the training.
+
+        Args:
+            config: The configuration.
+            frames: The training frames.
+            held_out: Frames on which the error is measured. They are not trained on.
+        """
         ours, training, names = config.cropzoom, config.training, config.data.keypoint_names
         self._config = config
         self._rng = np.random.default_rng(training.rng_seed_data_pt)
@@ -38,7 +44,9 @@ class Trainer:
             flip=training.imgaug_hflip,
             mirror=tuple(mirror_order(names)),
         )
-        pasting = ours.paste_share > 0 and not config.on_crops  # crops move, and so have no background of their own
+        pasting = (
+            ours.paste_share > 0 and not config.on_crops
+        )  # crops move with the animal, so they have no fixed background
         self._views = Views([*(with_backgrounds(frames) if pasting else frames), *arena], rule, self._rng)
         self._photometric = Photometric()
         self._steps = -(-(ours.views_per_epoch or self._read_data or self._arena) // training.train_batch_size)
@@ -60,7 +68,7 @@ class Trainer:
         return self._steps
 
     def epoch(self, after_step: Callable[[], None]) -> float:
-        """Train on one epoch's views, and call ``after_step`` after each batch; returns the mean loss."""
+        """Train one epoch, and return its mean loss. ``after_step`` is called after each batch."""
         self._network.train()
         losses = []
         for _ in range(self._steps):
@@ -69,7 +77,7 @@ class Trainer:
         return float(np.mean(losses))
 
     def held_out_px(self) -> float:
-        """Mean error of the averaged network in frame pixels on the held-out frames."""
+        """Return the mean error (frame pixels) of the averaged network on the held-out frames; NaN without any."""
         return self._held_out.mean_error_px(self.average) if self._held_out else float("nan")
 
     def _batch(self) -> tuple[Tensor, Tensor]:
@@ -95,7 +103,7 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Move the average towards the network; faster at first, so that it forgets where it began."""
+        """Move the average towards the network, faster at first, so that the initial weights lose their influence."""
         self._step += 1
         decay = min(self._config.cropzoom.ema_decay, (1 + self._step) / (10 + self._step))
         now = self._network.state_dict()
@@ -105,9 +113,13 @@ class Trainer:
 
 
 def heatmap_loss(logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """The mean divergence of the heatmaps from their targets.
+    """Return the mean Kullback-Leibler divergence of the heatmaps from their targets.
 
-    ``logits`` (N, K, h, w), ``xy_model`` (N, K, 2). Keypoints that are NaN do not contribute.
+    Args:
+        logits: (N, K, h, w).
+        xy_model: (N, K, 2) labels in model space. A keypoint of NaN does not count.
+        size: (W, H) of the model input (pixels).
+        sigma: Standard deviation of the targets (cells).
     """
     labelled = ~torch.isnan(xy_model).any(dim=2)
     aims = targets(xy_model[labelled][None], size, sigma)[0].flatten(1)
@@ -116,7 +128,7 @@ def heatmap_loss(logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma:
 
 
 class _HeldOut:
-    """The held-out frames as model inputs, boxes from the labels."""
+    """The held-out frames as model inputs, cropped to the boxes of their labels."""
 
     def __init__(self, frames: Sequence[LabelledFrame], config: TrainConfig) -> None:
         self._frames, self._size = frames, config.size

@@ -1,4 +1,4 @@
-"""The error on held-out frames in words: whether a trained model can be used."""
+"""Verdict: says in words, from the error on held-out frames, whether a trained model can be used."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from realtime_cropzoom.types import Float32, Float64
 
 GOOD, USABLE = 0.05, 0.10
-"""Largest median error, as a part of the animal's length, of a model that is called good, or usable."""
+"""Maximum median error of a good and of a usable model, relative to the length of the animal."""
 FAR_ERROR = 0.25
-"""A keypoint further off than this part of the animal's length is on the wrong part of the animal, or beside it."""
+"""Error, relative to the length of the animal, above which a keypoint is on a wrong part of the animal or beside it."""
 GOOD_FAR_SHARE, USABLE_FAR_SHARE = 0.02, 0.10
-"""Largest share of such keypoints."""
+"""Maximum share of such keypoints, of a good and of a usable model."""
 FEW_FRAMES = 10
-"""With fewer held-out frames the error is a rough figure."""
+"""Minimum number of held-out frames for an error that is more than a rough figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,18 @@ class HeldOut:
     """Errors of the exported model on frames that it was not trained on."""
 
     errors_px: Float32 | Float64
-    """(N, K) distances in pixels of the images trained on; NaN where a keypoint has no label."""
+    """(N, K) errors (pixels of the training images); NaN for a keypoint without a label."""
     animal_px: float
-    """The animal's length in those pixels, ``animal_length``; NaN if unknown."""
+    """Length of the animal in those pixels, see ``animal_length``; NaN if unknown."""
 
     @property
     def median_px(self) -> float:
-        """NaN if nothing was held out."""
+        """Median error (pixels); NaN without held-out frames."""
         return float(np.nanmedian(self.errors_px)) if np.isfinite(self.errors_px).any() else float("nan")
 
     @property
     def far_share(self) -> float:
-        """Share of keypoints further off than ``FAR_ERROR`` of the animal's length."""
+        """Share of keypoints with an error above ``FAR_ERROR`` of the animal's length."""
         known = self.errors_px[np.isfinite(self.errors_px)]
         return float((known > FAR_ERROR * self.animal_px).mean())
 

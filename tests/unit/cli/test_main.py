@@ -154,7 +154,7 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
     "a folder that is no model": (lambda c: [ARENA, "--pose", c.folder], "has no config.yaml"),
     "unknown provider": (lambda c: [ARENA, "--provider", "tpu"], "provider: got 'tpu'"),
     "missing schedule": (lambda c: [ARENA, "--schedule", c.folder / "none.csv"], "cannot read the schedule"),
-    "a schedule that is none": (lambda c: [ARENA, "--schedule", text_file(c.folder)], "is no box file"),
+    "a schedule that is none": (lambda c: [ARENA, "--schedule", text_file(c.folder)], "is not a box file"),
     "an endpoint that is none": (
         lambda c: [ARENA, "--publish", "here"],
         "publish: got here, expected",

@@ -153,7 +153,7 @@ def test_a_folder_that_is_no_model_directory_is_refused(tmp_path: Path) -> None:
 def test_a_config_that_is_none_is_refused(text: str, make_litpose_directory: Make) -> None:
     directory = make_litpose_directory()
     (directory / "config.yaml").write_text(text)
-    assert "is no Lightning Pose config" in refusal(directory)
+    assert "is not a Lightning Pose config" in refusal(directory)
 
 
 def test_a_kind_of_model_that_cannot_be_run_is_named(make_litpose_directory: Make) -> None:

@@ -92,7 +92,7 @@ def test_models_are_not_blamed_where_many_frames_were_skipped() -> None:
     summary = counted(4, 6).summary()
     assert "do not fit" in " ".join(quality_lines(summary, shipped=True))
     said = " ".join(quality_lines(summary, shipped=True, skipped=True))
-    assert "that so many frames were skipped may be the cause" in said
+    assert "many frames were skipped, which may be the cause" in said
     assert "do not fit" not in said
     assert quality_lines(counted(9).summary(), shipped=True, skipped=True)[-1].startswith("body length")
 
@@ -151,7 +151,7 @@ def test_run_and_pipeline_say_the_same_of_the_built_in_arena(tmp_path: Path) -> 
 def test_where_frames_were_skipped_the_line_of_a_quiet_run_blames_no_models() -> None:
     summary = {"animal": counted(0, 6).summary(), "models": {}, "counts": {"captured": 20, "skipped": 14}}
     assert nothing_found_line(summary) == (
-        "the animal was found in no frame; that so many frames were skipped may be the cause"
+        "the animal was found in no frame; many frames were skipped, which may be the cause"
     )
     summary["counts"] = {"captured": 6, "skipped": 0}
     assert nothing_found_line(summary) == UNFIT

@@ -578,7 +578,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name_and_says_how_to_go_on(w
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert "clip.csv: File too large; " in done.stderr
-    assert "the same command with --resume goes on from there" in done.stderr
+    assert "the same command with --resume continues them" in done.stderr
     assert files_below(model / "video_preds") == {"clip.csv.partial", "clip.csv.partial.json"}
     predict(work, model, video, "--resume")
     resumed = (model / "video_preds/clip.csv").read_bytes()

@@ -89,7 +89,7 @@ def test_a_signal_ends_predict_at_once_and_resume_goes_on(
     assert stopped == "cropzoom: stopped"
     rows = rows_in(partial) - 3
     assert 0 < rows < LONG_VIDEO
-    assert how == f"{rows} frames are in {partial}; the same command with --resume goes on from there"
+    assert how == f"{rows} frames are in {partial}; the same command with --resume continues them"
     assert files_below(model / "video_preds") == {"clip.csv.partial", "clip.csv.partial.json"}
 
     work.did("predict", model, long_video, "--skip_viz", "--resume")
@@ -170,7 +170,7 @@ def test_crop_that_was_stopped_while_it_predicted_goes_on(work: Workplace, long_
     model = work.model()
     partial = model / "video_preds/clip.csv.partial"
     done = stop_in_the_middle(partial, signal.SIGINT, "crop", model, long_video, "--crop_size", 40)
-    assert "the same command with --resume goes on from there" in done.stderr
+    assert "the same command with --resume continues them" in done.stderr
     begun = partial.read_bytes()
     work.did("crop", model, long_video, "--crop_size", 40, "--resume")
     assert (model / "video_preds/clip.csv").read_bytes().startswith(begun)

@@ -38,5 +38,5 @@ def test_an_export_is_replaced_only_where_that_is_asked_for(
     assert exported.read_bytes() == b"another"
     exported.write_bytes(b"somebody's own")
     assert run_here("export", tmp_path) == 2
-    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert "Add --overwrite to replace it" in capsys.readouterr().err
     assert made == ["fp32", "fp16", "fp32"]

@@ -224,17 +224,17 @@ ONE_LOSS = "model.losses_to_use=[pca_multiview]"
 @pytest.mark.parametrize(
     ("overrides", "flags", "message"),
     [
-        ([], [], "model.backbone is resnet50_animal_ap10k; only cropzoom_small is trained here: for resnet50_animal"),
+        ([], [], "model.backbone is resnet50_animal_ap10k; cropzoom trains only cropzoom_small: for resnet50_animal"),
         (OURS[1:], [], "run litpose train {config}, for cropzoom_small add --overrides model.backbone=cropzoom_small"),
         ([], ["--detector_model", "D"], "run litpose train {config} --detector_model D"),
-        (["model.model_type=regression"], [], "model.model_type is regression; only heatmap models are trained here"),
+        (["model.model_type=regression"], [], "model.model_type is regression; cropzoom trains only heatmap models"),
         (["model.model_type=heatmap_mhcrnn"], [], "run litpose train {config}"),
         ([*OURS, ONE_LOSS], ["--detector_model", "D"], "pca_multiview, which Lightning Pose does not support for pose"),
-        ([*OURS, ONE_LOSS, "cropzoom.crop_size=96"], [], "for pose models on crops either: take it out of the list"),
-        ([*OURS, ONE_LOSS], [], "only labels are learnt from here: run litpose train {config}"),
-        ([*OURS, "model.losses_to_use=[temporal]"], [], "model.losses_to_use is ['temporal']; only labels are learnt"),
-        ([*OURS, "data.csv_file=[a.csv, b.csv]"], [], "names 2 files, one a camera view; one is read here: run"),
-        ([*OURS, "model.checkpoint=a.ckpt"], [], "model.checkpoint is a.ckpt; trainings begin from nothing here: run"),
+        ([*OURS, ONE_LOSS, "cropzoom.crop_size=96"], [], "for pose models on crops: remove it from the list"),
+        ([*OURS, ONE_LOSS], [], "cropzoom learns only from labels: run litpose train {config}"),
+        ([*OURS, "model.losses_to_use=[temporal]"], [], "is ['temporal']; cropzoom learns only from labels"),
+        ([*OURS, "data.csv_file=[a.csv, b.csv]"], [], "names 2 files, one per camera view; cropzoom reads one: run"),
+        ([*OURS, "model.checkpoint=a.ckpt"], [], "is a.ckpt; cropzoom starts every training from new weights: run"),
         ([*OURS, "+training.max_steps=900"], [], "set training.max_epochs in its place, or run litpose train"),
         ([*OURS, "data.image_resize_dims.width=100"], [], "data.image_resize_dims.width: Input should be a multiple"),
         ([*OURS, "data.csv_file=null", "cropzoom.arena_share=1"], [], "data.keypoint_names is empty, and there is no"),
@@ -354,7 +354,7 @@ def test_what_cannot_be_exported_here_is_refused_in_a_line(tmp_path, capsys, mon
     line = refusal(capsys, "export", tmp_path / "nothing")
     assert f"{tmp_path}/nothing has nothing to export; expected cropzoom_small.pt, as cropzoom train leaves it" in line
     (directory / "cropzoom_small.pt").write_bytes(b"no checkpoint")
-    assert "cropzoom_small.pt is no checkpoint of this version" in refusal(capsys, "export", directory)
+    assert "cropzoom_small.pt is not a checkpoint of this version" in refusal(capsys, "export", directory)
 
 
 def test_without_torch_the_extra_is_named(project, tmp_path):
