@@ -25,12 +25,17 @@ _BUSY = 0.3
 
 
 def main() -> int:
-    """Measure, print and write; the exit status says whether everything ran, not whether aims are met."""
+    """Measure, print and write. The exit code says whether everything ran, not whether aims are met; 2: busy."""
     args = _parse_args()
     about = machine()
-    if about["load_before"] > _BUSY:
-        print(f"warning: the machine is busy (load average {about['load_before']}); the numbers will be off")
     out = args.out or (None if args.quick or args.only else ROOT / "benchmarks")
+    if about["load_before"] > _BUSY:
+        print(f"the machine is busy (load average {about['load_before']}, expected at most {_BUSY}): numbers are off")
+        if args.out is None and out is not None:
+            print(
+                "nothing is measured for benchmarks/. Wait until nothing else runs, or give --out FOLDER or --only PART"
+            )
+            return 2
     data = args.data if (args.data / "openfield").exists() else None
     if data is None:
         print(f"no data at {args.data}: the synthetic arena takes the recording's place, ResNet-18 rows are skipped")

@@ -174,12 +174,12 @@ class Ready:
 
     def __init__(self, model: Model, image: UInt8, box: Box) -> None:
         self.model = model
-        self._input = model.new_input()
-        self._box = model.prepare(image, box, "pad", self._input)
+        self.prepared = model.new_input()
+        self._box = model.prepare(image, box, "pad", self.prepared)
 
     def infer(self) -> Outputs:
         """Run the network on the prepared input."""
-        return self.model.infer(self._input)
+        return self.model.infer(self.prepared)
 
     def keypoints(self) -> Keypoints:
         """Run it, and decode."""
