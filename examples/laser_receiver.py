@@ -2,9 +2,9 @@
 
     python laser_receiver.py tcp://127.0.0.1:5670 laser [LATE_MS]
 
-beside a rules file with ``laser: {zmq_publish: "tcp://127.0.0.1:5670"}``. Put your device into ``switch``. It needs
-pyzmq and nothing of ours. An order that rests on a frame older than LATE_MS (100) is not obeyed: it was held up on its
-way. On another machine the clocks differ: give inf.
+The rules file has the output ``laser: {zmq_publish: "tcp://127.0.0.1:5670"}``. Put your device into ``switch``. The
+script needs only pyzmq. It ignores an order that rests on a frame older than LATE_MS (100), because the
+order was delayed. On another machine the clocks differ: give inf.
 """
 
 import json
@@ -15,13 +15,13 @@ import zmq
 
 
 def switch(on):
-    """Switch the device; here it only says so."""
+    """Switch the device. This example only prints."""
     sys.stdout.write(f"{time.monotonic():.6f} {'on' if on else 'off'}\n")
     sys.stdout.flush()
 
 
 class Laser:
-    """On while an order holds it and the sender is heard, or while a pulse lasts. Times are of the monotonic clock."""
+    """On while an order holds it and signs of life arrive, or while a pulse lasts. All times: monotonic clock (s)."""
 
     def __init__(self, late_ms=100.0):
         self.late_ms = late_ms
@@ -30,7 +30,7 @@ class Laser:
         self.held_until = self.limit = self.pulse_until = self.heard = 0.0
 
     def obey(self, message, now):
-        """Take in a message."""
+        """Follow a message, received at ``now``."""
         act = message["act"]
         if act in ("on", "pulse") and self.is_late(message):
             return
@@ -46,12 +46,12 @@ class Laser:
             self.limit = self.pulse_until = 0.0
 
     def is_late(self, message):
-        """Whether an order rests on a frame that is too old; a test pulse rests on none."""
+        """Return whether the order rests on a frame that is too old. A test pulse rests on no frame."""
         captured_ns = message["captured_ns"]
         return captured_ns is not None and time.monotonic_ns() - captured_ns > self.late_ms * 1e6
 
     def update(self, now):
-        """Switch where it is time to; return the seconds until that may be so again."""
+        """Switch if it is time to; return the time (s) until the next check."""
         self.held_until = min(self.limit, self.heard + self.watchdog_s)
         on = now < max(self.held_until, self.pulse_until)
         if on != self.on:
@@ -61,7 +61,7 @@ class Laser:
 
 
 def main(endpoint, output, late_ms="100"):
-    """Receive for ever."""
+    """Receive until the process is ended."""
     socket = zmq.Context().socket(zmq.SUB)
     socket.connect(endpoint)
     socket.subscribe(f"trigger/{output}")  # on, off, pulse, safe

@@ -1,13 +1,13 @@
-"""A digital line of a National Instruments card as an output of ``cropzoom trigger``. Untested: we have no card.
+"""A digital line of a National Instruments card as an output of ``cropzoom trigger``. **Untested**: no card was there.
 
-In the rules file, in the folder where this file lies:
+The rules file, in the folder of this file:
 
     outputs:
       laser: {python: "nidaq_output:DigitalLine", levels: true}
 
-needs ``pip install nidaqmx`` and NI's driver. With ``levels: true`` a pulse comes as an on and, ``ms``
-later, an off. The card has no watchdog here: if the computer dies while the line is on, it stays on,
-so that a laser should have an interlock of its own, or better a trigger board.
+This needs ``pip install nidaqmx`` and the driver of NI. With ``levels: true`` a pulse comes as an on and, ``ms``
+later, an off. There is no watchdog: if the computer dies while the line is on, it stays on. So give a laser its
+own interlock, or better use a trigger board.
 """
 
 import nidaqmx
@@ -16,7 +16,7 @@ LINE = "Dev1/port0/line0"
 
 
 class DigitalLine:
-    """Made when the outputs are opened, called for each job, closed at the end, all in one thread."""
+    """Created when the outputs are opened, called for each job, closed at the end. All calls come from one thread."""
 
     def __init__(self) -> None:
         self._task = nidaqmx.Task()

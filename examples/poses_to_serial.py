@@ -2,8 +2,8 @@
 
     python examples/poses_to_serial.py /dev/ttyACM0 --keypoint snout
 
-Each line is: frame, x, y, likelihood, age in ms. Poses of an animal that is not found, and poses that are not
-plausible, send nan.
+Each line is: frame, x, y, likelihood, age in ms. If the animal is not found, or the pose is not plausible, x, y and
+likelihood are nan.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with serial.Serial(arguments.port, 115200, write_timeout=0.5) as board, Subscriber(arguments.endpoint) as poses:
         for message in poses:
-            found = message.state == "tracking" and message.plausible  # what jumps or has no shape fires nothing
+            found = message.state == "tracking" and message.plausible  # a pose that jumps or has no shape must not fire
             values = message.keypoints[arguments.keypoint] if found else (None, None, None)
             x, y, likelihood = (math.nan if value is None else value for value in values)
             line = f"{message.frame} {x:.1f} {y:.1f} {likelihood:.2f} {poses.age_ms(message):.1f}\n"

@@ -4,9 +4,9 @@
  *   cc -O2 -Wall -o subscriber subscriber.c -lzmq -lcjson
  *   ./subscriber tcp://127.0.0.1:5660 snout
  *
- * Prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. Ends with the run.
- * What to switch, and on which pose, goes into act(). A pose is old where the machine or the network
- * was busy: age_ms() is right on the machine that tracks.
+ * It prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. It ends with the run.
+ * Write what to switch, and on which pose, into act(). A pose is old if the machine or the network was busy.
+ * age_ms() is right on the machine that tracks.
  */
 #include <math.h>
 #include <stdio.h>
@@ -38,14 +38,14 @@ static void act(const cJSON *pose, const char *name)
         fprintf(stderr, "the pose has no keypoint %s\n", name);
         exit(2);
     }
-    int plausible = cJSON_IsTrue(cJSON_GetObjectItem(pose, "plausible")); /* else "doubt" says why not */
+    int plausible = cJSON_IsTrue(cJSON_GetObjectItem(pose, "plausible")); /* if not, "doubt" gives the reason */
     if (state == NULL || strcmp(state, "tracking") != 0 || !plausible || isnan(x) || age_ms(pose) > 1000)
         return; /* not found, not believable, or too old: do nothing, or switch off */
     printf("%.0f %.3f %.3f %.3f\n", number(cJSON_GetObjectItem(pose, "frame")), x, y, likelihood);
     fflush(stdout);
 }
 
-/* Receives one part of a message into a string that the caller frees; NULL where the socket is gone. */
+/* Returns one part of a message as a string that the caller frees; NULL if the socket failed. */
 static char *receive(void *socket)
 {
     zmq_msg_t part;

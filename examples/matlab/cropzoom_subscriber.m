@@ -3,11 +3,11 @@ function cropzoom_subscriber(endpoint, keypoint)
 %
 %   cropzoom_subscriber('tcp://127.0.0.1:5660', 'snout')
 %
-% prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. Ends with the
-% run. What to switch, and on which pose, goes into act() below.
+% prints a line for each plausible pose of an animal that is found: frame, x, y, likelihood. It ends with the
+% run. Write what to switch, and on which pose, into act() below.
 %
-% Octave needs its package zeromq (Debian: octave-zeromq). MATLAB uses JeroMQ, ZeroMQ in Java, one
-% file to download (jeromq-0.6.0.jar or newer), once a MATLAB session:  javaaddpath('jeromq-0.6.0.jar')
+% Octave needs its package zeromq (Debian: octave-zeromq). MATLAB needs JeroMQ (ZeroMQ in Java), one file
+% (jeromq-0.6.0.jar or newer). In each MATLAB session:  javaaddpath('jeromq-0.6.0.jar')
   if nargin < 1, endpoint = 'tcp://127.0.0.1:5660'; end
   if nargin < 2, keypoint = 'snout'; end
   socket = connect(endpoint, {'pose/', 'end/'});
@@ -37,7 +37,7 @@ function act(pose, keypoint)
 end
 
 function values = numbers(decoded)
-% null comes as NaN, or as an empty cell beside others
+% null arrives as NaN, or as an empty cell beside other values
   if iscell(decoded)
     decoded(cellfun(@isempty, decoded)) = {NaN};
     decoded = cell2mat(decoded);

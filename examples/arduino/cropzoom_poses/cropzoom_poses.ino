@@ -2,10 +2,10 @@
 //
 // On the computer:  python examples/poses_to_serial.py /dev/ttyACM0 --keypoint snout
 //
-// Each line is a pose: frame, x, y, likelihood and age in ms, as in "1203 312.4 201.9 0.98 3.1"; x, y and
-// likelihood are "nan" while the animal is not found. Where no line comes for SILENCE_MS the pin goes low.
+// Each line is a pose: frame, x, y, likelihood and age in ms, such as "1203 312.4 201.9 0.98 3.1". While the animal is
+// not found, x, y and likelihood are "nan". If no line comes for SILENCE_MS, the pin goes low.
 //
-// To switch something by rules with an acknowledgement of every pulse, use the sketch cropzoom_trigger instead.
+// To switch by rules, with an acknowledgement of every pulse, use the sketch cropzoom_trigger instead.
 
 const int PIN = LED_BUILTIN;
 const unsigned long SILENCE_MS = 200;
@@ -16,7 +16,7 @@ char line[80];
 unsigned int length = 0;
 unsigned long heard_ms = 0;
 
-// What to switch, and on which pose. Comparisons with nan are false.
+// Decides for which poses the pin is high. Comparisons with nan are false.
 bool wanted(long frame, float x, float y, float likelihood, float age_ms) {
   (void)frame;
   (void)y;
@@ -26,12 +26,12 @@ bool wanted(long frame, float x, float y, float likelihood, float age_ms) {
 void take(char *text) {
   char *end = text;
   long frame = strtol(text, &end, 10);
-  if (end == text) return;  // no pose
+  if (end == text) return;  // not a pose
   float values[4];
   for (int i = 0; i < 4; i++) {
     char *start = end;
     values[i] = strtod(start, &end);
-    if (end == start) return;  // a line cut short
+    if (end == start) return;  // an incomplete line
   }
   heard_ms = millis();
   digitalWrite(PIN, wanted(frame, values[0], values[1], values[2], values[3]) ? HIGH : LOW);

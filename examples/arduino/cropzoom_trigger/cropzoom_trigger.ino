@@ -2,10 +2,10 @@
   The trigger board of realtime-cropzoom, for Arduino and Teensy.
 
   Open this file in the Arduino IDE, set PINS, choose board and port, upload. Channel 1 is the
-  first pin. The protocol is explained in docs/reference/outputs.md.
+  first pin. docs/reference/outputs.md explains the protocol.
 
-  Every channel is at its safe level at power-up, after a reset, when the computer says so, and
-  when no line came for the time of the watchdog. Before the computer has set the watchdog nothing
+  Every channel is at its safe level at power-up, after a reset, when the computer asks for it, and
+  when no line came for the time of the watchdog. Until the computer has set the watchdog, nothing
   can be switched on.
 */
 
@@ -29,7 +29,7 @@ bool watching = false;
 uint32_t watchdogMs = 0;
 uint32_t lastLineMs = 0;
 
-// HIGH and LOW are written out: not on every board are they numbers.
+// HIGH and LOW are written out, because they are not numbers on every board.
 void show(uint8_t c) {
   bool on = held[c] || pulsing[c];
   if (on == ON_IS_HIGH) digitalWrite(PINS[c], HIGH);
@@ -47,7 +47,7 @@ void makeAllSafe() {
 
 void setup() {
   for (uint8_t c = 0; c < CHANNELS; c++) {
-    makeSafe(c);  // before it becomes an output, so that it never glitches
+    makeSafe(c);  // before the pin becomes an output, so that it never glitches
     pinMode(PINS[c], OUTPUT);
     makeSafe(c);
   }
@@ -66,7 +66,7 @@ void endPulses() {
 void watch() {
   if (watching && (uint32_t)(millis() - lastLineMs) > watchdogMs) {
     makeAllSafe();
-    watching = false;  // until the computer sets it again, nothing is switched on
+    watching = false;  // nothing is switched on until the computer sets it again
     Serial.print("X watchdog\n");
   }
 }
@@ -75,7 +75,7 @@ void watch() {
 void beginPulse(uint8_t c, uint32_t us) {
   uint32_t now = micros();
   uint32_t gone = now - pulseBegan[c];
-  bool runs = pulsing[c] && gone < pulseLasts[c];  // it may be over and not yet ended
+  bool runs = pulsing[c] && gone < pulseLasts[c];  // a pulse may be over before endPulses() has ended it
   if (!runs || pulseLasts[c] - gone < us) {
     pulseBegan[c] = now;
     pulseLasts[c] = us;
@@ -84,7 +84,7 @@ void beginPulse(uint8_t c, uint32_t us) {
   show(c);
 }
 
-// Only what was understood counts as a sign of life: noise on the line must not keep a laser on.
+// Only a valid line counts as a sign of life: noise must not keep a laser on.
 void acknowledge(uint32_t id, uint32_t us) {
   lastLineMs = millis();
   Serial.print("A ");
@@ -108,7 +108,7 @@ void identify() {
   Serial.print('\n');
 }
 
-// Reads up to three numbers, each behind one space; returns how many, or -1 where the line is none of the protocol.
+// Reads up to three numbers, each after one space. Returns their count, or -1 if the line does not follow the protocol.
 int8_t readNumbers(uint32_t numbers[3]) {
   int8_t count = 0;
   uint8_t at = 1;
