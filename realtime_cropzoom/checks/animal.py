@@ -1,4 +1,4 @@
-"""Do the models find their animal in the frames at hand?"""
+"""Check that the models find an animal in the measured frames."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ from realtime_cropzoom.pipeline.startup import check_crop_size
 from realtime_cropzoom.types import Box, FrameMeta, Keypoints, State, UInt8
 
 _FRAMES = 12
-"""As many are looked at; a model may take half a second for each."""
+"""Number of frames that are looked at. A model may take half a second for each."""
 
 
 def check_animal(models: CheckedModels) -> CheckResult | None:
-    """Look for the animal in some of the frames that were measured; None where models or frames are missing."""
+    """Look for an animal in some of the measured frames.
+
+    Args:
+        models: The loaded models and the frames of one camera.
+
+    Returns:
+        A line; None if a model or frames are missing, or another line reports the reason.
+    """
     detector, pose, samples = models.loaded.get("detector"), models.loaded.get("pose"), models.measured.samples
     if detector is None or pose is None or not samples:
         return None
@@ -29,7 +36,7 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
         rule = models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size)
-    except ConfigError:  # there is a line about it already
+    except ConfigError:  # check_models reports it
         return None
     quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
     sizes, too_large = BoxSizeCheck(None), None
@@ -56,9 +63,9 @@ def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
 def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool) -> CheckResult:
     summary = quality.summary()
     wrong = misfit_lines(summary, shipped=shipped, drawable=False)
-    said = quality_lines(summary, shipped=shipped)
+    lines = quality_lines(summary, shipped=shipped)
     values = {"found": summary["found"], "length_px": summary["length_px"]}
-    text = "; ".join(said[: len(said) - len(wrong)])
+    text = "; ".join(lines[: len(lines) - len(wrong)])
     if wrong:
         return bad(
             "animal", as_sentences([*([text] if text else []), *([too_large] if too_large else []), *wrong]), **values

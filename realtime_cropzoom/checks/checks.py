@@ -1,6 +1,6 @@
-"""``cropzoom check``: what a run needs, tried before an animal goes in. It leaves nothing behind.
+"""``cropzoom check``: tries everything that a run needs, before an experiment. It leaves no files.
 
-All cameras are measured at once, as they will run; everything else is tried one after the other.
+All cameras are measured at the same time, as in the run. The other checks follow one after another.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ __all__ = ["CheckResult", "check"]
 
 
 def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2.0) -> Iterator[CheckResult]:
-    """Try all that ``cameras`` (name → settings) need for ``hours`` of running, and yield a line for each thing.
+    """Run all checks and yield a line for each, as soon as it is known.
 
-    The cameras have one output folder in common. Lines come as soon as they are known.
+    Args:
+        cameras: {name: settings}. All cameras have the same output folder.
+        hours: Length of the run, for the disk.
+        measure_s: Time (s) for which each source is measured.
     """
     anchor_ns = unix_offset_ns()
     rates: list[float | None] = []

@@ -1,4 +1,4 @@
-"""Endpoints, output folder, disk, processor and clock: what is the machine's, and not a camera's."""
+"""Check endpoints, output folder, disk, processor and clock of this machine."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _TRIAL_BYTES = 32 << 20
 _LEAVE_FREE_BYTES = 200_000_000
 _FASTER_THAN_NEEDED = 2.0
 _STEP_S = 0.02
-"""No clock that is only slewed comes so far off while the check lasts."""
+"""Maximum difference (s) between the clocks during a check. A clock that is slewed stays below it."""
 _SANE_YEAR = 2025
 _TIME_ERROR = 5
-"""What adjtimex returns while nothing keeps the clock right."""
+"""Result of adjtimex if the clock is not synchronised."""
 
 
 def check_endpoints(settings: Settings) -> CheckResult:
-    """Say whether this camera's endpoints can be bound, by binding them for a moment."""
+    """Return a line that says whether the endpoints of a camera can be bound. They are bound for a moment."""
     if settings.publish == NONE:
         return good("endpoints", "nothing is published")
     wanted = settings.publish, settings.publish_latest, settings.publish_echo
@@ -65,7 +65,7 @@ _IN_USE = "is in use, perhaps by another run"
 
 
 def _bind(endpoint: str) -> str | None:
-    """What is wrong with an endpoint. Binding to a file (ipc) would take it from whoever has it, so it is not tried."""
+    """Bind an endpoint for a moment; return what is wrong, or None. An ipc file is not tried: it may have an owner."""
     if endpoint.startswith("ipc://"):
         return None
     with zmq.Context() as context, new_socket(context, zmq.PUB, endpoint) as socket:
@@ -74,87 +74,100 @@ def _bind(endpoint: str) -> str | None:
         except zmq.ZMQError as error:
             if error.errno == zmq.EADDRINUSE:
                 return _IN_USE
-            return f"cannot be bound ({explain(error)}), expected something like tcp://127.0.0.1:5660"
+            return f"cannot be bound ({explain(error)}), expected an endpoint such as tcp://127.0.0.1:5660"
     return None
 
 
 def check_output(out: Path) -> CheckResult:
-    """Say whether a session folder can be made, without making one."""
+    """Return a line that says whether a session folder can be created. None is created."""
     there = _existing(out)
     if not there.is_dir():
         return bad("output", f"{there} is a file; give a folder with out")
     try:
-        tempfile.TemporaryFile(dir=there).close()  # it has no name, so that nothing of it can stay
+        tempfile.TemporaryFile(dir=there).close()  # without a name, so that nothing can stay
     except OSError as error:
-        return bad("output", f"nothing can be written in {there}: {error.strerror}; give another folder with out")
-    return good("output", f"{out} can be written" if there == out else f"{out} can be made")
+        return bad("output", f"cannot write in {there}: {error.strerror}; give another folder with out")
+    return good("output", f"{out} can be written" if there == out else f"{out} can be created")
 
 
-def check_disk(out: Path, hours: float, bytes_a_second: Sequence[float | None]) -> CheckResult:
-    """Say whether the disk is large and fast enough; None stands for a camera of which it is not known."""
+def check_disk(out: Path, hours: float, bytes_per_second: Sequence[float | None]) -> CheckResult:
+    """Return a line that says whether the disk is large and fast enough.
+
+    Args:
+        out: Folder of the sessions.
+        hours: Length of the run.
+        bytes_per_second: Data rate of each camera; None if unknown.
+    """
     there = _existing(out)
     free = shutil.disk_usage(there if there.is_dir() else there.parent).free
-    known = [rate for rate in bytes_a_second if rate is not None]
-    rate, unknown = sum(known), len(bytes_a_second) - len(known)
+    known = [rate for rate in bytes_per_second if rate is not None]
+    rate, unknown = sum(known), len(bytes_per_second) - len(known)
     needed = rate * hours * 3600
     speed = _write_speed(there) if free > _LEAVE_FREE_BYTES else None
-    text = f"{_size(needed)} for {hours:g} h, " if known else "how much will be written is not known, "
+    text = f"{_size(needed)} for {hours:g} h, " if known else "the data rate is unknown, "
     text += f"{_size(free)} free"
-    text += f", {unknown} of {len(bytes_a_second)} cameras not counted" if known and unknown else ""
-    text += f", writes {_size(speed)} a second" if speed is not None else ""
+    text += f", {unknown} of {len(bytes_per_second)} cameras not counted" if known and unknown else ""
+    text += f", writes {_size(speed)} per second" if speed is not None else ""
     values = {"needed_bytes": round(needed), "free_bytes": free, "bytes_a_second": round(rate)}
     if needed + _LEAVE_FREE_BYTES > free:
-        return bad("disk", f"{text}; make room, give another disk with out, or record less", **values)
+        return bad("disk", f"{text}; free some space, give another disk with out, or record less", **values)
     if speed is not None and speed < _FASTER_THAN_NEEDED * rate:
-        return bad("disk", f"{text}, {_size(rate)} a second are needed; give a faster disk with out", **values)
+        return bad("disk", f"{text}, {_size(rate)} per second are needed; give a faster disk with out", **values)
     return good("disk", text, **values)
 
 
 def check_cores(cores: Sequence[float | None]) -> CheckResult:
-    """Say whether the processor has room for all cameras at the rates that were measured.
+    """Return a line that says whether the processor has room for all cameras at their measured rates.
 
-    What is not counted: tables and publishing, which take little, and decoding on FFmpeg's own threads.
+    It does not count tables and publishing, which take little, and decoding in threads of FFmpeg.
+
+    Args:
+        cores: Number of cores that each camera keeps busy; None if unknown.
     """
     known = [busy for busy in cores if busy is not None]
     there = usable_cores()
     if not known:
-        return good("cores", f"{there} cores; how many are needed is not known")
+        return good("cores", f"{there} cores; the number of needed cores is unknown")
     needed = sum(known)
     text = f"reading, models and recording keep {needed:.1f} of {there} cores busy"
     if needed > there:
-        less = "a lower detector_max_fps, smaller models, fewer frames a second, or a GPU"
+        less = "a lower detector_max_fps, smaller models, a lower frame rate, or a GPU"
         return bad("cores", f"{text}; frames will be skipped: take {less}", needed=round(needed, 2))
     return good("cores", text, needed=round(needed, 2))
 
 
 def check_clock(anchor_ns: int) -> CheckResult:
-    """Say whether the wall clock has gone on as the monotonic clock has, since ``anchor_ns`` was measured."""
+    """Return a line that says whether wall clock and monotonic clock agree.
+
+    Args:
+        anchor_ns: Result of ``unix_offset_ns`` at the start of the checks.
+    """
     step_s = (unix_offset_ns() - anchor_ns) / 1e9
     if abs(step_s) > _STEP_S:
-        return bad("clock", f"the wall clock has jumped by {step_s:.3f} s just now; check again once it is set")
+        return bad("clock", f"the wall clock jumped by {step_s:.3f} s during the check; check again when it is set")
     if datetime.now().year < _SANE_YEAR:
-        return bad("clock", f"the wall clock says {datetime.now():%Y-%m-%d}; set it, or times in the files are wrong")
-    kept = {True: "; it is synchronised", False: "; nothing synchronises it with other machines", None: ""}
+        return bad("clock", f"the wall clock shows {datetime.now():%Y-%m-%d}; set it, or dates in the files are wrong")
+    kept = {True: "; synchronised", False: "; not synchronised with other machines", None: ""}
     return good("clock", f"monotonic and wall clock agree{kept[_synchronised()]}", step_s=round(step_s, 6))
 
 
 def _synchronised() -> bool | None:
-    """Whether the kernel says that the clock is kept right; None where it cannot be asked."""
+    """Return whether the kernel says that the clock is synchronised; None if it does not say."""
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))  # all zero: it only looks
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))  # all zero: changes nothing
     except (AttributeError, OSError, TypeError):
         return None
     return None if state < 0 else bool(state != _TIME_ERROR)
 
 
 def _existing(path: Path) -> Path:
-    """The path itself, or the nearest above it that is there."""
+    """Return the path, or its nearest parent that exists."""
     path = user_path(path).absolute()
     return next(p for p in (path, *path.parents) if p.exists())
 
 
 def _write_speed(folder: Path) -> float | None:
-    """Bytes a second, down to the disk; None where nothing can be written."""
+    """Return the speed of writing to the disk (bytes per second); None if the folder cannot be written."""
     block = os.urandom(_TRIAL_BYTES)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -1,4 +1,4 @@
-"""Do the models load where they are asked to, and are they fast enough for the frames that come?"""
+"""Check that the models load, run on the chosen provider, and are fast enough for the source."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from realtime_cropzoom.types import Box, UInt8
 
 _TIME_S = 1.0
 _RUNS = (3, 50)
-"""At least, and at most, so many inferences are timed."""
+"""Minimum and maximum number of inferences that are timed."""
 _ROOM = 0.9
-"""Of the time between two frames the pose may take so much; the rest is for capturing and sending."""
+"""Maximum share of the time between two frames for the pose model. Capturing and sending need the rest."""
 
 
 class CheckedModels:
-    """The models of a camera, as far as they load, and how long each takes for a frame."""
+    """The models of one camera, and their times."""
 
     def __init__(self, settings: Settings, measured: Measured) -> None:
         self.settings, self.measured = settings, measured
         self.loaded: dict[Role, Model] = {}
         self.ms: dict[Role, float] = {}
-        """Pixels in → keypoints out, the median."""
+        """Median time from pixels to keypoints (ms), by role."""
         self.record_ms = 0.0
-        """How long a frame keeps the recording busy; 0 where nothing is recorded."""
+        """Time (ms) that recording takes per frame; 0 without a recording."""
 
     @property
     def fps(self) -> float | None:
-        """How fast frames will come."""
+        """Expected frame rate of the run; None if unknown."""
         return self.measured.run_fps
 
     @property
-    def detections_a_second(self) -> float:
-        """How many the detector is asked for, as far as it can."""
+    def detections_per_second(self) -> float:
+        """Expected number of detections per second."""
         if "detector" not in self.ms:
             return 0.0
         asked = min(self.settings.detector_max_fps, self.fps or self.settings.detector_max_fps)
@@ -54,18 +54,18 @@ class CheckedModels:
 
     @property
     def cores(self) -> float | None:
-        """How many cores are busy with reading, models and recording; None if not known, or nobody is waited for."""
+        """Number of cores that reading, models and recording keep busy; None if unknown, or in lockstep."""
         if self.fps is None or not self.ms:
             return None
-        a_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_a_second}
+        per_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_per_second}
         threads: dict[Role, int] = {"pose": self.settings.pose_threads, "detector": self.settings.detector_threads}
         on_cpu = [role for role in self.ms if self.loaded[role].session.provider == "cpu"]
-        models = sum(min(1.0, a_second[role] * self.ms[role] / 1000) * threads[role] for role in on_cpu)
+        models = sum(min(1.0, per_second[role] * self.ms[role] / 1000) * threads[role] for role in on_cpu)
         return models + self.fps * (self.measured.read_ms + self.record_ms) / 1000
 
     @property
     def image(self) -> UInt8:
-        """A frame of the source, or a black one."""
+        """A frame of the source, (H, W, 3) RGB; black if there is none."""
         samples, info = self.measured.samples, self.measured.info
         if samples:
             return samples[-1]
@@ -73,7 +73,7 @@ class CheckedModels:
 
 
 def check_models(models: CheckedModels) -> Iterator[CheckResult]:
-    """Load both models, time them, and say whether they keep up."""
+    """Load both models, time them, and yield a line for each, and one about the speed."""
     yield _load(models, "pose")
     yield _load(models, "detector") if models.settings.schedule is None else _schedule(models.settings)
     yield from _boxes(models)
@@ -123,7 +123,7 @@ def _schedule(settings: Settings) -> CheckResult:
 
 
 def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
-    """What the settings of the boxes ask of detector and frames; a line only where that is wrong."""
+    """Yield a line if the settings of the boxes do not fit the detector or the frames."""
     detector, pose = models.loaded.get("detector"), models.loaded.get("pose")
     try:
         if models.measured.info is not None:
@@ -137,7 +137,7 @@ def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
 
 
 def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> str | None:
-    """Say where boxes are far from those that the pose model was trained on, as that of the frame at hand."""
+    """Return a warning if the box of a frame is far from those of the training of the pose model; else None."""
     if rule.crop_size is not None:
         return pose.expected_side.warning([rule.crop_size])
     whole = Box(0, 0, image.shape[1], image.shape[0])
@@ -156,7 +156,7 @@ def _speed(models: CheckedModels) -> Iterator[CheckResult]:
         parts.append(f"frames come every {1000 / fps:.1f} ms")
     if detector_ms is not None:
         parts.append(
-            f"the detector makes {min(1000 / detector_ms, models.settings.detector_max_fps):.0f} boxes a second"
+            f"the detector makes {min(1000 / detector_ms, models.settings.detector_max_fps):.0f} boxes per second"
         )
     text = ", ".join(parts)
     if fps is not None and pose_ms > _ROOM * 1000 / fps:

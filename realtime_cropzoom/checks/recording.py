@@ -1,4 +1,4 @@
-"""How much does a camera write, and does the encoder keep up if its frames are recorded?"""
+"""Check that the encoder keeps up with a camera, and measure how many bytes per second go to the disk."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, video_suf
 from realtime_cropzoom.types import UInt8
 
 _ROW_BYTES, _KEYPOINT_BYTES = 200, 60
-"""A frame's rows in the three tables, with all the digits that poses have."""
+"""Size of the rows of one frame in the three tables, and the part of each keypoint."""
 _ROOM = 0.9
 _FPS = 30.0
 
 
 def check_recording(models: CheckedModels) -> tuple[CheckResult | None, float | None]:
-    """Return a line if anything is recorded, and how many bytes a second go to the disk; None if not known."""
+    """Measure the recording of a camera.
+
+    Args:
+        models: The loaded models and the frames of one camera. The time of the recording is added to it.
+
+    Returns:
+        A line (None without a recording or frames), and the bytes per second (None if unknown).
+    """
     pose = models.loaded.get("pose")
     rows = _ROW_BYTES + _KEYPOINT_BYTES * (len(pose.keypoint_names) if pose else 0)
     recorded, line = 0.0, None
@@ -34,7 +41,7 @@ def check_recording(models: CheckedModels) -> tuple[CheckResult | None, float | 
 
 
 def _record(models: CheckedModels) -> tuple[CheckResult, float]:
-    """The line, and bytes a frame."""
+    """Return the line, and the bytes per frame."""
     settings, measured = models.settings, models.measured
     if settings.record != COPY or measured.info is None:
         return _encoded(models)
@@ -46,18 +53,18 @@ def _record(models: CheckedModels) -> tuple[CheckResult, float]:
     if settings.record_crops:
         line, of_crops = _encoded(models)
         return line, copied + of_crops
-    text = f"frames copied as they come: {copied / 1e3:.0f} kB a frame"
+    text = f"compressed frames are copied: {copied / 1e3:.0f} kB per frame"
     return good("recording", text, frame_bytes=round(copied)), copied
 
 
 def _encoded(models: CheckedModels) -> tuple[CheckResult, float]:
-    """The same of what must be encoded."""
+    """Return the line, and the bytes per frame, of frames or crops that are encoded."""
     settings, images = models.settings, models.measured.samples
     codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
     try:
         ms, frame_bytes = _encode(images, codec)
     except SinkError as error:
-        return bad("recording", f"{error}; record nothing, or install an FFmpeg that has the encoder"), 0.0
+        return bad("recording", f"{error}; set record to none, or install an FFmpeg that has the encoder"), 0.0
     height, width = images[0].shape[:2]
     pose = models.loaded.get("pose")
     of_crop = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0
@@ -65,17 +72,16 @@ def _encoded(models: CheckedModels) -> tuple[CheckResult, float]:
     models.record_ms = ms * (of_crop + of_frame)
     ms, frame_bytes = max(ms * of_crop, ms * of_frame), frame_bytes * (of_crop + of_frame)
     what = " and ".join(w for w, on in (("frames", of_frame), ("crops", of_crop)) if on)
-    text = f"{what} as {codec}: {ms:.1f} ms and {frame_bytes / 1e3:.0f} kB a frame"
+    text = f"{what} as {codec}: {ms:.1f} ms and {frame_bytes / 1e3:.0f} kB per frame"
     if models.fps is not None and ms > _ROOM * 1000 / models.fps:
-        advice = "record h264, a smaller camera_size, or fewer frames a second" if codec != "h264" else (
-            "take a smaller camera_size, or fewer frames a second"
-        )  # fmt: skip
-        return bad("recording", f"{text}, too slow for {models.fps:.4g} frames a second; {advice}"), frame_bytes
+        less = "a smaller camera_size or a lower frame rate"
+        advice = f"record h264, or take {less}" if codec != "h264" else f"take {less}"
+        return bad("recording", f"{text}, too slow for {models.fps:.4g} frames per second; {advice}"), frame_bytes
     return good("recording", text, ms=round(ms, 3), frame_bytes=round(frame_bytes)), frame_bytes
 
 
 def _encode(images: list[UInt8], codec: Codec) -> tuple[float, float]:
-    """Record ``images`` for nobody; return ms and bytes a frame. Raises SinkError."""
+    """Encode ``images`` into a temporary file; return ms and bytes per frame. Raises SinkError."""
     height, width = images[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"check{video_suffix(codec)}"

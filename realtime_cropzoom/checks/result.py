@@ -1,4 +1,4 @@
-"""One thing that was tried, and how it went."""
+"""Result of one check: a green or a red line."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A green or a red line."""
+    """One line of ``cropzoom check``."""
 
     check: str
-    """What was tried, in a word."""
+    """Name of the check, one word."""
     ok: bool
     text: str
-    """What was found; where it is not well, also what to do."""
+    """What was found; if ``ok`` is false, also what to do."""
     camera: str | None = None
-    """None where it is about all of them."""
+    """Name of the camera; None for a check of the machine."""
     values: dict[str, float | str | None] = field(default_factory=dict)
-    """The numbers behind the text, for ``--json``."""
+    """Numbers of the text, for ``--json``."""
 
     def of(self, camera: str) -> CheckResult:
-        """Return the same, said of a camera."""
+        """Return the same line for one camera."""
         return replace(self, camera=camera)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the fields as one flat dictionary for JSON."""
         return {"check": self.check, "camera": self.camera, "ok": self.ok, "text": self.text, **self.values}
 
 

@@ -1,4 +1,4 @@
-"""Does the source open, and do frames come as fast as they should?"""
+"""Check that a source opens and delivers frames as fast as it should."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import UInt8
 
 SHORTFALL = 0.1
-"""So much slower than it should be is too slow."""
+"""A source that is slower than expected by more than this share is too slow."""
 _SETTLE = 0.1
-"""A live source may begin with frames it has kept: this part of the measurement comes before it."""
+"""Share of the measurement that is left out at the start, because a live source may begin with old frames."""
 _SAMPLE_BYTES = 64 << 20
 _SAMPLES = 30
 
 
 class Measured(threading.Thread):
-    """Opens a source, takes its frames for a while, and closes it, all in this thread."""
+    """Thread that opens a source, takes its frames for some time, and closes it."""
 
     def __init__(self, settings: Settings, seconds: float) -> None:
-        super().__init__(name="cropzoom-measure", daemon=True)  # a driver that hangs cannot be waited for
+        super().__init__(name="cropzoom-measure", daemon=True)  # a driver may hang
         self.settings, self._seconds = settings, seconds
         self.info: SourceInfo | None = None
         self.fps: float | None = None
-        """How fast frames came; None where there were too few to tell."""
+        """Measured frame rate; None if there were too few frames."""
         self.read_ms = 0.0
-        """How long a frame keeps the thread busy that reads it."""
+        """Processor time (ms) that reading takes per frame."""
         self.samples: list[UInt8] = []
-        """The first frames, RGB."""
+        """The first frames, (H, W, 3) RGB."""
         self.coded_bytes = 0.0
-        """Bytes a frame as it came, compressed, where those are to be recorded."""
+        """Mean size of the compressed frames (bytes); 0 unless the run records a copy of them."""
         self.problem: str | None = None
-        """Why it cannot be used."""
+        """Why the source cannot be used; None if it can."""
         self.notes: list[str] = []
 
     @property
     def shown(self) -> str:
-        """The source, as it may be printed."""
+        """The source, without a password."""
         return without_password(str(self.settings.source))
 
     @property
     def wanted_fps(self) -> float | None:
-        """How fast frames must come: of a camera as asked, else as announced; of a recording as it plays."""
+        """Expected frame rate: of a camera, as requested or else as announced; of a recording, as it plays."""
         info, settings = self.info, self.settings
         if info is None or settings.pace == "fast":
             return None
@@ -61,7 +61,7 @@ class Measured(threading.Thread):
 
     @property
     def run_fps(self) -> float | None:
-        """How fast frames will come in the run; None in lockstep, which waits, and where nobody knows."""
+        """Frame rate in the run; None in lockstep, which waits for the models, or if unknown."""
         live = self.info is not None and self.info.live and self.settings.pace != "fast"
         return self.fps if live else self.wanted_fps
 
@@ -77,11 +77,11 @@ class Measured(threading.Thread):
                 source.close()
         except CropzoomError as error:
             self.problem = str(error)
-        except Exception as error:  # of a driver or its library: the preflight says it in a line, too
+        except Exception as error:  # of a driver or its library
             self.problem = f"{self.shown} failed: {type(error).__name__}: {error}"
 
-    def patience_s(self) -> float:
-        """How long it may take at most."""
+    def max_time_s(self) -> float:
+        """Return the maximum time of the measurement (s)."""
         return self.settings.open_timeout_s + self.settings.read_timeout_s + 2 * self._seconds + 1.0
 
     def _take(self, source: Source, info: SourceInfo) -> None:
@@ -94,7 +94,7 @@ class Measured(threading.Thread):
             _check_size(captured, info)
             coded = None if captured.coded is None else captured.coded()
             coded_bytes += 0 if coded is None else coded.nbytes
-            captured.copy_to(image)  # what converting costs is part of the rate
+            captured.copy_to(image)  # the conversion is part of the rate
             end_ns = now_ns()
             if len(self.samples) < min(_SAMPLES, max(1, _SAMPLE_BYTES // image.nbytes)):
                 self.samples.append(image.copy())
@@ -104,40 +104,50 @@ class Measured(threading.Thread):
             if end_ns - first_ns - settle_ns >= self._seconds * 1e9:
                 break
         if not first_ns:
-            raise SourceError(f"{info.name} opens, but no frame comes; is a trigger awaited, or the recording empty?")
+            raise SourceError(
+                f"{info.name} opens, but no frame comes. Does it wait for a trigger, or is the file empty?"
+            )
         self.coded_bytes = coded_bytes / taken
         self.read_ms = (time.thread_time() - began_s) * 1e3 / taken
         self.fps = frames * 1e9 / (end_ns - begin_ns) if frames else None
 
 
 def measure_all(cameras: Mapping[str, Settings], seconds: float) -> dict[str, tuple[Settings, Measured]]:
-    """Measure all sources at once: they share a bus, and a machine."""
+    """Measure all sources at the same time, because they share buses and processor.
+
+    Args:
+        cameras: {name: settings}.
+        seconds: Time for which each source is measured.
+
+    Returns:
+        {name: (settings, finished measurement)}.
+    """
     threads = {name: (settings, Measured(settings, seconds)) for name, settings in cameras.items()}
     for _, thread in threads.values():
         thread.start()
-    until_ns = now_ns() + round(max(thread.patience_s() for _, thread in threads.values()) * 1e9)
+    until_ns = now_ns() + round(max(thread.max_time_s() for _, thread in threads.values()) * 1e9)
     for _, thread in threads.values():
-        while thread.is_alive() and now_ns() < until_ns:  # in short waits, so that Ctrl-C comes in
+        while thread.is_alive() and now_ns() < until_ns:  # short waits, because Ctrl-C must get through
             thread.join(0.1)
         if thread.is_alive():
-            waited = f"{thread.shown} has neither given its frames nor failed within {thread.patience_s():.0f} s"
-            thread.problem = f"{waited}; check the cable, and whether another program has it"
+            waited = f"{thread.shown} did not answer within {thread.max_time_s():.0f} s"
+            thread.problem = f"{waited}; check the cable, and whether another program uses it"
     return threads
 
 
 def check_source(settings: Settings, measured: Measured) -> CheckResult:
-    """Say whether the source opens and is fast enough."""
+    """Return a line that says whether the source opens and is fast enough."""
     info = measured.info
     if measured.problem is not None or info is None:
         return bad("source", str(measured.problem))
     if info.live and settings.pace == "fast":
-        return bad("source", f"{info.name} is a live source and waits for nobody; leave out pace: fast")
+        return bad("source", f"{info.name} is a live source, and pace fast is for recordings; remove pace: fast")
     fps, wanted = measured.fps, measured.wanted_fps
     values = {"width": info.width, "height": info.height, "fps": _rounded(fps), "wanted_fps": _rounded(wanted)}
-    came = "a few frames" if fps is None else f"{fps:.1f} frames a second"
+    came = "a few frames" if fps is None else f"{fps:.1f} frames per second"
     how = "gives" if info.live else "can be read at"
     text = f"{measured.shown}: {info.width}x{info.height}, {how} {came}"
-    text += f", {wanted:.4g} wanted" if wanted is not None else ""
+    text += f", {wanted:.4g} expected" if wanted is not None else ""
     notes = "".join(f"; {note}" for note in measured.notes)
     if fps is not None and wanted is not None and fps < (1 - SHORTFALL) * wanted:
         return bad("source", f"{text}; {_what_to_do(info)}{notes}", **values)
@@ -146,8 +156,8 @@ def check_source(settings: Settings, measured: Measured) -> CheckResult:
 
 def _what_to_do(info: SourceInfo) -> str:
     if info.live:
-        return "shorten the exposure, add light, try another pixel_format or a smaller camera_size, or ask for less"
-    return "this machine cannot read it in time: convert it, or use a lower speed"
+        return "shorten the exposure, add light, try another pixel_format or a smaller camera_size, or lower camera_fps"
+    return "this machine cannot read the file in time: convert it, or set a lower speed"
 
 
 def _check_size(captured: CapturedFrame, info: SourceInfo) -> None:
@@ -163,7 +173,7 @@ def _rounded(number: float | None) -> float | None:
 
 
 def check_calibration(measured: Measured) -> CheckResult | None:
-    """Return a line where there is a calibration, and frames to hold it against."""
+    """Return a line about the calibration; None without a calibration or frames."""
     if measured.info is None:
         return None
     try:
@@ -173,4 +183,4 @@ def check_calibration(measured: Measured) -> CheckResult | None:
     if calibration is None:
         return None
     px_per_cm = calibration.px_per_cm()
-    return good("calibration", f"{px_per_cm:.2f} pixels a cm in the middle of the frame", px_per_cm=px_per_cm)
+    return good("calibration", f"{px_per_cm:.2f} pixels per cm in the middle of the frame", px_per_cm=px_per_cm)
