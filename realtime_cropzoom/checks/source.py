@@ -92,8 +92,8 @@ class Measured(threading.Thread):
         for captured in source.frames():
             taken += 1
             _check_size(captured, info)
-            coded = None if captured.coded is None else captured.coded()
-            coded_bytes += 0 if coded is None else coded.nbytes
+            encoded = None if captured.encoded is None else captured.encoded()
+            coded_bytes += 0 if encoded is None else encoded.nbytes
             captured.copy_to(image)  # the conversion is part of the rate
             end_ns = now_ns()
             if len(self.samples) < min(_SAMPLES, max(1, _SAMPLE_BYTES // image.nbytes)):

@@ -55,7 +55,7 @@ class SubscriberBase:
         self._handshake = HandshakeMonitor(context, socket, endpoint, with_keys=keys is not None)
         self.camera = camera
         """The only camera whose messages are received; None for all cameras."""
-        self._inbox = MessageTracker(camera)
+        self._tracker = MessageTracker(camera)
         self._rates: dict[str, PoseRate] = {}
         self._last: PoseMessage | None = None
         """The newest pose."""
@@ -79,47 +79,47 @@ class SubscriberBase:
     def select_camera(self, camera: str) -> None:
         """Receive only the messages of ``camera`` from now on, as if it had been given at the start."""
         self.camera = camera
-        self._inbox.select_camera(camera)
+        self._tracker.select_camera(camera)
 
     @property
     def hello(self) -> HelloMessage | None:
         """The last hello: keypoint names, frame size, hashes; None before the first. A new run sends another."""
-        return self._inbox.hello
+        return self._tracker.hello
 
     @property
     def last_status(self) -> StatusMessage | None:
         """The last status message; None before the first."""
-        return self._inbox.last_status
+        return self._tracker.last_status
 
     @property
     def missed(self) -> int:
         """Number of poses that were published after the first received pose and never arrived (gaps in ``seq``)."""
-        return self._inbox.missed
+        return self._tracker.missed
 
     @property
     def late(self) -> int:
         """Number of poses that the run published before the first received pose. It belongs to the run joined last."""
-        return self._inbox.late
+        return self._tracker.late
 
     @property
     def restarts(self) -> int:
         """Number of times that a new run began for a camera that had sent messages before."""
-        return self._inbox.restarts
+        return self._tracker.restarts
 
     @property
     def malformed(self) -> int:
         """Number of payloads that were not a message of schema version 1."""
-        return self._inbox.malformed
+        return self._tracker.malformed
 
     @property
     def oversize(self) -> int:
         """Number of payloads that were larger than any message (1 MiB)."""
-        return self._inbox.oversize
+        return self._tracker.oversize
 
     @property
     def others(self) -> tuple[str, ...]:
         """The cameras at the endpoint whose messages are dropped because ``camera`` names another camera."""
-        return tuple(self._inbox.others)
+        return tuple(self._tracker.others)
 
     @property
     def connected(self) -> bool:
@@ -134,8 +134,8 @@ class SubscriberBase:
         is no publisher, or the network is down.
         """
         if self.has_message():
-            return self._inbox.stream(0)
-        return self._inbox.stream(now_ns())
+            return self._tracker.stream(0)
+        return self._tracker.stream(now_ns())
 
     @property
     def clock(self) -> ClockOffset | None:
@@ -200,11 +200,11 @@ class SubscriberBase:
         return None if x is None or y is None or not math.isfinite(x + y) else (x, y)
 
     def _offset(self, message: PoseMessage) -> ClockOffset | None:
-        hello = self._inbox.find_hello(message)
+        hello = self._tracker.find_hello(message)
         return None if hello is None else self._clocks.offset_to(hello.clock)
 
     def _take(self, parts: list[bytes]) -> Message | None:
-        message = self._inbox.take_parts(parts, now_ns())
+        message = self._tracker.take_parts(parts, now_ns())
         if isinstance(message, HelloMessage):
             self._clocks.follow(message)
             self._rate(message.camera).nominal_fps = message.fps
@@ -229,7 +229,7 @@ class SubscriberBase:
 
     def _still_young(self, max_age_ms: float | None) -> PoseMessage | None:
         """Return the newest pose again; None if it is too old or the stream is not live."""
-        return self._young(max_age_ms) if self._inbox.stream(0) == _LIVE else None
+        return self._young(max_age_ms) if self._tracker.stream(0) == _LIVE else None
 
     def _young(self, max_age_ms: float | None) -> PoseMessage | None:
         pose = self._last
@@ -255,9 +255,9 @@ class SubscriberBase:
         return bool(int(self._sub.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def _check_handshake(self) -> None:
-        why = self._handshake.check()
-        if why is not None:
-            raise ConfigError(why)
+        reason = self._handshake.check()
+        if reason is not None:
+            raise ConfigError(reason)
 
     def _disconnect(self) -> None:
         self._handshake.close()
@@ -273,6 +273,6 @@ def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        why = f": {explain(error)}" if error.errno == errno.EMFILE else ", which is no endpoint"
-        raise ConfigError(f"cannot listen to {endpoint or 'nothing'}{why}; expected {DEFAULT_ENDPOINT}") from error
+        reason = f": {explain(error)}" if error.errno == errno.EMFILE else ", which is not an endpoint"
+        raise ConfigError(f"cannot connect to {endpoint!r}{reason}; expected one such as {DEFAULT_ENDPOINT}") from error
     socket.subscribe(b"")

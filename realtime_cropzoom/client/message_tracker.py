@@ -115,7 +115,7 @@ class MessageTracker:
         if message is not None and self._only not in (None, message.camera):
             _get_or_add(self.others, message.camera, None, _CAMERAS_KEPT)
             return None
-        if message is None or not self._note(message):
+        if message is None or not self._keep(message):
             self.malformed += 1
             return None
         self._received_ns = received_ns
@@ -137,7 +137,7 @@ class MessageTracker:
         silent = at_ns - self._received_ns > SILENT_AFTER_NS and self._stream != ENDED
         return SILENT if silent else self._stream
 
-    def _note(self, message: Message) -> bool:
+    def _keep(self, message: Message) -> bool:
         """Keep the message and count gaps; return False if its ``seq`` is not plausible."""
         camera = _get_or_add(self._cameras, message.camera, _Camera(), _CAMERAS_KEPT)
         if message.run not in camera.runs:
@@ -171,13 +171,13 @@ class MessageTracker:
         return True
 
 
-def _get_or_add(those: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Value:
+def _get_or_add(entries: dict[_Key, _Value], key: _Key, new: _Value, limit: int) -> _Value:
     """Return the value of ``key``. If it is missing, store ``new`` and drop the oldest entry above ``limit``."""
-    if key not in those:
-        those[key] = new
-        if len(those) > limit:
-            del those[next(iter(those))]
-    return those[key]
+    if key not in entries:
+        entries[key] = new
+        if len(entries) > limit:
+            del entries[next(iter(entries))]
+    return entries[key]
 
 
 def _decode(payload: bytes) -> Message | None:

@@ -60,7 +60,7 @@ class RejectedConnections:
         """Unknown public key → number of times it was rejected; the first 64 keys only."""
         self.cut_off = 0
         """Number of connections closed because they sent too much, or because there were too many."""
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, *, without_key: bool) -> None:
@@ -68,18 +68,20 @@ class RejectedConnections:
         with self._lock:
             self.count += 1
         if without_key:
-            self._say("rejected a client without a key, or with the key of another run; further ones are only counted")
+            self._log_once(
+                "rejected a client without a key, or with the key of another run; further ones are only counted"
+            )
 
-    def add_cut_off(self, name: str, why: str) -> None:
+    def add_cut_off(self, name: str, reason: str) -> None:
         """Count a connection to the endpoint ``name`` that was cut off; log the first one of each reason."""
         with self._lock:
             self.cut_off += 1
-        self._say(f"{name}: a connection was cut off: {why}; further ones are only counted")
+        self._log_once(f"{name}: a connection was cut off: {reason}; further ones are only counted")
 
-    def _say(self, text: str) -> None:
+    def _log_once(self, text: str) -> None:
         with self._lock:
-            first = text not in self._said
-            self._said.add(text)
+            first = text not in self._logged
+            self._logged.add(text)
         if first:
             logger.warning("%s", text)
 
@@ -198,10 +200,10 @@ class ConnectionGuard:
                 if socket is self._zap_socket:
                     self._answer(socket)
                 else:
-                    self._note(socket, self._monitors[socket][1])
+                    self._process_events(socket, self._monitors[socket][1])
             for name, connections in self._monitors.values():
-                for why in connections.cut_off(now_ns()):
-                    self._security.rejected.add_cut_off(name, why)
+                for reason in connections.cut_off(now_ns()):
+                    self._security.rejected.add_cut_off(name, reason)
 
     def _answer(self, door: zmq.Socket[bytes]) -> None:
         """Answer whether a client may connect, in ZeroMQ's authentication protocol (ZAP, RFC 27)."""
@@ -220,7 +222,7 @@ class ConnectionGuard:
             self._security.rejected.add_key(key.decode(), address, self._keys.clients)
         return name
 
-    def _note(self, events: zmq.Socket[bytes], connections: Connections) -> None:
+    def _process_events(self, events: zmq.Socket[bytes], connections: Connections) -> None:
         """Process all waiting events of a socket's connections; the system reuses descriptors at once."""
         while events.poll(0):
             event, value = parse_event(events.recv_multipart())
@@ -248,7 +250,7 @@ class HandshakeMonitor:
         """
         self._endpoint, self._with_keys = endpoint, with_keys
         self._socket = socket
-        self._broke_off = 0
+        self._broken_off = 0
         self.succeeded = False
         """Whether a handshake with the endpoint has succeeded at least once."""
         self.events = monitor(context, socket, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
@@ -262,20 +264,20 @@ class HandshakeMonitor:
         Returns:
             Why no message will ever arrive, in one line; None if no event says so.
         """
-        why = None
+        reason = None
         while self.events.poll(0):
             event, value = parse_event(self.events.recv_multipart())
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                why, self._broke_off, self.succeeded = None, 0, True
+                reason, self._broken_off, self.succeeded = None, 0, True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 self._count_broken_off()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                why = "the run does not know this key; check that its public part is in the run's folder 'clients'"
+                reason = "the run does not know this key; check that its public part is in the run's folder 'clients'"
             elif value == _MECHANISM_MISMATCH:
-                why = self._why_mismatch()
+                reason = self._explain_mismatch()
             else:
-                why = "the program there is not a run; check the port"
-        return why and f"refused at {self._endpoint}: {why}"
+                reason = "the program there is not a run; check the port"
+        return reason and f"refused at {self._endpoint}: {reason}"
 
     def close(self) -> None:
         """Stop to monitor. Call it before the socket is closed. May be called more than once."""
@@ -284,15 +286,15 @@ class HandshakeMonitor:
         self.events.close(linger=0)
 
     def _count_broken_off(self) -> None:
-        self._broke_off += 1
-        if self._broke_off == _TRIES:
+        self._broken_off += 1
+        if self._broken_off == _TRIES:
             keys = "no keys, or other keys than those of this client's file" if self._with_keys else "keys"
             logger.warning(
                 "every connection to %s breaks off: the run has %s, or a tunnel has no run behind it; "
                 "trying again", self._endpoint, keys,
             )  # fmt: skip
 
-    def _why_mismatch(self) -> str:
+    def _explain_mismatch(self) -> str:
         if self._with_keys:
             return (
                 "the run has no keys, so that it could be anyone; start it with 'cropzoom run --key-folder FOLDER' or "

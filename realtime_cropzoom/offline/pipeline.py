@@ -30,10 +30,9 @@ from realtime_cropzoom.pipeline.startup import load_model
 from realtime_cropzoom.pipeline.startup_messages import box_notes
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, pose_header
-from realtime_cropzoom.sessions.schedule_file import read_schedule
+from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.factory import SYNTHETIC
-from realtime_cropzoom.sources.recording_table import find_gaps
 
 COMMAND = "pipeline"
 _CHANGES_NUMBERS = {

@@ -19,7 +19,7 @@ from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal
 from realtime_cropzoom.offline.prediction import COMMAND, PredictionContext, QualityCheck
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, write_origin
 from realtime_cropzoom.sessions.pose_rows import pose_header
-from realtime_cropzoom.sources.recording_table import find_gaps
+from realtime_cropzoom.sessions.schedule_file import find_gaps
 from realtime_cropzoom.types import Box, Frame, FrameMeta, Keypoints
 
 

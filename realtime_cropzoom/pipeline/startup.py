@@ -23,13 +23,12 @@ from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes
 from realtime_cropzoom.sessions.folder import file_stem
-from realtime_cropzoom.sessions.schedule_file import read_schedule
+from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvOptions
 from realtime_cropzoom.sinks.recorder import check_copy
 from realtime_cropzoom.sinks.zmq_publisher import PublishOptions
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
-from realtime_cropzoom.sources.recording_table import find_gaps
 
 _LOCKSTEP_SLOTS = 8
 """Number of slots of the ring in lockstep, where the writer waits for the readers."""

@@ -12,7 +12,7 @@ from realtime_cropzoom.errors import DataError, ScheduleError
 from realtime_cropzoom.files.csv_text import Records, parse_frame_numbers
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE
-from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, FileSchedule
+from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, FileSchedule, Gaps, Schedule
 from realtime_cropzoom.sources.recording_table import read_captured_frames
 from realtime_cropzoom.types import ActiveBox, Box, State
 
@@ -98,3 +98,21 @@ def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
     if "state" not in row:
         return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)
     return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)
+
+
+def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:
+    """Return the captured frames that the recording of a run lacks; no gaps for any other source.
+
+    Args:
+        source: The source as the user gives it; None if there is none.
+        schedule: A recorded schedule brings its own gaps: frames that the run skipped do not count as missing.
+    """
+    if isinstance(schedule, FileSchedule):
+        return schedule.gaps
+    if source is None or "://" in source:
+        return Gaps()
+    try:
+        frames = read_captured_frames(user_path(source))
+    except DataError:  # another program's table
+        return Gaps()
+    return Gaps() if frames is None else Gaps.between(frames, ())

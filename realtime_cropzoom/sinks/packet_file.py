@@ -32,7 +32,7 @@ class QueuedFrame:
     """A captured frame in the queue."""
 
     stamp: FrameMeta
-    coded: EncodedFrames | None
+    encoded: EncodedFrames | None
     """The compressed frame; None if a frame that it depends on is missing."""
 
 
@@ -58,17 +58,17 @@ class DropToKeyFrameQueue:
 
     def put(self, frame: QueuedFrame) -> None:
         """Add the next frame or drop it. The consumer detects dropped frames by their indices."""
-        coded = frame.coded
+        encoded = frame.encoded
         with self._changed:
-            while self._wait_when_full and not self._has_room(coded) and not self._closed:
+            while self._wait_when_full and not self._has_room(encoded) and not self._closed:
                 self._changed.wait(_POLL_S)
-            starts_with_key_frame = coded is not None and coded.starts_with_key_frame
-            if self._closed or not self._has_room(coded) or (self._dropping and not starts_with_key_frame):
+            starts_with_key_frame = encoded is not None and encoded.starts_with_key_frame
+            if self._closed or not self._has_room(encoded) or (self._dropping and not starts_with_key_frame):
                 self._dropping = True
                 return
             self._dropping = False
             self._frames.append(frame)
-            self._bytes += coded.nbytes if coded is not None else 0
+            self._bytes += encoded.nbytes if encoded is not None else 0
             self._changed.notify_all()
 
     def take(self, timeout_s: float) -> QueuedFrame | None:
@@ -79,7 +79,7 @@ class DropToKeyFrameQueue:
             if not self._frames:
                 return None
             frame = self._frames.popleft()
-            self._bytes -= frame.coded.nbytes if frame.coded is not None else 0
+            self._bytes -= frame.encoded.nbytes if frame.encoded is not None else 0
             self._changed.notify_all()
             return frame
 
@@ -89,9 +89,9 @@ class DropToKeyFrameQueue:
             self._closed = True
             self._changed.notify_all()
 
-    def _has_room(self, coded: EncodedFrames | None) -> bool:
+    def _has_room(self, encoded: EncodedFrames | None) -> bool:
         """Return whether a frame fits. An empty queue accepts a frame of any size."""
-        more = coded.nbytes if coded is not None else 0
+        more = encoded.nbytes if encoded is not None else 0
         return not self._frames or (len(self._frames) < _FRAMES and self._bytes + more <= self._limit_bytes)
 
 
@@ -120,7 +120,7 @@ class PacketFile(MuxedVideo):
         container.start_encoding()
         return stream
 
-    def write(self, coded: EncodedFrames, pts_ns: int) -> None:
+    def write(self, encoded: EncodedFrames, pts_ns: int) -> None:
         """Write a captured frame after the frames that it depends on, which get the same time and so no duration.
 
         Args:
@@ -128,7 +128,7 @@ class PacketFile(MuxedVideo):
             pts_ns: Frame time (ns) of the captured frame.
         """
         ticks = self._times.ticks(pts_ns)
-        self._mux(self._make_packet(frame, ticks) for frame in coded.frames)
+        self._mux(self._make_packet(frame, ticks) for frame in encoded.frames)
         self._end_frame()
 
     def _make_packet(self, frame: EncodedFrame, ticks: int) -> av.Packet[Any]:

@@ -41,7 +41,7 @@ class PacketRecorder(BaseRecorder):
 
     def offer(self, stamp: FrameMeta, captured: CapturedFrame) -> None:
         """Queue a captured frame. The capture thread calls this; it waits only in lockstep."""
-        self._queue.put(QueuedFrame(stamp, captured.coded() if captured.coded is not None else None))
+        self._queue.put(QueuedFrame(stamp, captured.encoded() if captured.encoded is not None else None))
 
     def put(self, record: Record) -> None:
         """Do nothing: this recorder does not wait for the pose stage."""
@@ -68,7 +68,7 @@ class PacketRecorder(BaseRecorder):
         if self._grace.over():
             self.recording.mark_dropped([frame.stamp], RUN_ENDED)
         else:
-            self.recording.write(frame.stamp, frame.coded)
+            self.recording.write(frame.stamp, frame.encoded)
 
     def _mark_dropped_up_to(self, index: int) -> None:
         """Mark the frames before ``index`` that the queue dropped."""

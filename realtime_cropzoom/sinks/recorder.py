@@ -136,8 +136,8 @@ class CropRecorder(RecordingWork, Sink):
         self.recording.mark_dropped(dropped, TOO_SLOW)
         lease = self._reader.take_frame(stamp.index)
         if box is None or lease is None or self._grace.over():
-            why = NO_BOX if box is None else TOO_SLOW if lease is None else RUN_ENDED
-            self.recording.mark_dropped([stamp], why)
+            reason = NO_BOX if box is None else TOO_SLOW if lease is None else RUN_ENDED
+            self.recording.mark_dropped([stamp], reason)
             if lease is not None:
                 lease.release()
             return

@@ -110,9 +110,9 @@ class Recording(Generic[_File]):
         except Exception as error:
             raise SinkError(f"cannot record {self.video.name}: {one_line(error)}") from error
 
-    def mark_dropped(self, stamps: Sequence[FrameMeta], why: str) -> None:
+    def mark_dropped(self, stamps: Sequence[FrameMeta], reason: str) -> None:
         """Mark frames that are not recorded."""
-        self._waiting.extend((stamp, -1, why) for stamp in stamps)
+        self._waiting.extend((stamp, -1, reason) for stamp in stamps)
         self._settle()
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Recording(Generic[_File]):
 
     def dropped_count(self) -> int:
         """Return the number of frames that are missing in the recording."""
-        return sum(count for why, count in self.dropped.items() if why != NO_BOX)
+        return sum(count for reason, count in self.dropped.items() if reason != NO_BOX)
 
     def left_behind(self, captured: int) -> list[str]:
         """Return a message for a recording that is abandoned because its disk does not answer.
@@ -138,15 +138,15 @@ class Recording(Generic[_File]):
 
     def summary(self) -> dict[str, Any]:
         """Return the entry of this recording in ``summary.json``."""
-        dropped = {why: self.dropped[why] for why in _WORDS if why in _ALWAYS or self.dropped[why]}
+        dropped = {reason: self.dropped[reason] for reason in _WORDS if reason in _ALWAYS or self.dropped[reason]}
         return {"file": self.video.name, "codec": self._codec, "frames": self.recorded, "dropped": dropped}
 
     def problems(self) -> list[str]:
         """Return messages about missing frames with the reasons, and about faults of the files; empty if none."""
         problems = []
-        missing = {why: n for why, n in self.summary()["dropped"].items() if n}
+        missing = {reason: n for reason, n in self.summary()["dropped"].items() if n}
         if missing:
-            reasons = ", ".join(f"{n} {_WORDS[why]}" for why, n in missing.items())
+            reasons = ", ".join(f"{n} {_WORDS[reason]}" for reason, n in missing.items())
             error = f" ({self._file.error})" if self._file is not None and self._file.error else ""
             problems.append(f"{self.video}: {sum(missing.values())} frames are not in the recording: {reasons}{error}")
         if self._file is not None and (gone := taken_away(self.video, 1)):
@@ -170,15 +170,15 @@ class Recording(Generic[_File]):
         assert self._file is not None
         assert self._table is not None
         while self._waiting:
-            stamp, number, why = self._waiting[0]
-            if not why and number >= self._file.on_disk:
+            stamp, number, reason = self._waiting[0]
+            if not reason and number >= self._file.on_disk:
                 if self._file.error is None and not closed:
                     break
-                why = NOT_WRITTEN
+                reason = NOT_WRITTEN
             self._waiting.popleft()
-            self._table.add(f"{stamp.index},{'' if why else number},{why},{stamp.segment}\n")
-            self.recorded += not why
-            self.dropped[why] += bool(why)
+            self._table.add(f"{stamp.index},{'' if reason else number},{reason},{stamp.segment}\n")
+            self.recorded += not reason
+            self.dropped[reason] += bool(reason)
         self._table.flush()
 
 
@@ -229,7 +229,7 @@ class CopiedRecording(Recording[PacketFile]):
         """Make the video. Raises SinkError."""
         return PacketFile(self.video, self._coding)
 
-    def write(self, stamp: FrameMeta, coded: EncodedFrames | None) -> None:
+    def write(self, stamp: FrameMeta, encoded: EncodedFrames | None) -> None:
         """Record a frame, or leave it out if it cannot be copied.
 
         Args:
@@ -237,10 +237,10 @@ class CopiedRecording(Recording[PacketFile]):
             coded: The compressed frame; None if a frame that it depends on is missing.
         """
         assert self._file is not None
-        if coded is None:
+        if encoded is None:
             self.mark_dropped([stamp], NO_KEY_FRAME)
-        elif not coded.coding.is_compatible_with(self._coding):
+        elif not encoded.coding.is_compatible_with(self._coding):
             self.mark_dropped([stamp], CHANGED)
         else:
-            self._file.write(coded, stamp.pts_ns)
-            self._count_given(stamp, len(coded.frames))
+            self._file.write(encoded, stamp.pts_ns)
+            self._count_given(stamp, len(encoded.frames))

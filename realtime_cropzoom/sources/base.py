@@ -52,7 +52,7 @@ class CapturedFrame:
     """Number of frames that the camera counted between the previous frame and this one, but that never arrived."""
     segment: int = 0
     """Number of times that the source was lost and came back."""
-    coded: Callable[[], EncodedFrames | None] | None = None
+    encoded: Callable[[], EncodedFrames | None] | None = None
     """Returns the compressed frame; None if a frame that it depends on is missing. It is called at most once,
     before the next frame is requested."""
     stale_before: int = 0

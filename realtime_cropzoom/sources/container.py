@@ -131,8 +131,8 @@ def other_videos(container: InputContainer, chosen: VideoStream, path: Path) -> 
     if not others:
         return ""
     sizes = ", ".join(map(_size, others))
-    why = "the one marked as default" if _has(chosen, "default") else "the main one"
-    return f"{path} contains {len(others) + 1} videos; the run uses {why}, {_size(chosen)}, not {sizes}"
+    reason = "the one marked as default" if _has(chosen, "default") else "the main one"
+    return f"{path} contains {len(others) + 1} videos; the run uses {reason}, {_size(chosen)}, not {sizes}"
 
 
 def _size(stream: VideoStream) -> str:

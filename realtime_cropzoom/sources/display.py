@@ -46,7 +46,7 @@ class Turn:
         """Return the (width, height) in pixels of a picture after the turn."""
         return (height, width) if self.transposed else (width, height)
 
-    def of(self, pixels: UInt8) -> UInt8:
+    def apply(self, pixels: UInt8) -> UInt8:
         """Return the (H, W, C) pixels after the turn, as a view: nothing is copied."""
         if self.transposed:
             pixels = pixels.swapaxes(0, 1)
@@ -107,4 +107,4 @@ def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8, tu
     rgb = reformatter.reformat(frame, format="rgb24")
     plane = rgb.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
-    np.copyto(out, turn.of(rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)))
+    np.copyto(out, turn.apply(rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)))

@@ -54,7 +54,7 @@ class PictureReader:
         self._length_bytes = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 4 else 0
         sets = _iter_avcc_sets(extradata) if self._length_bytes else iter_nal_units(extradata)
         for unit in sets:
-            self._note(unit)
+            self._read_parameter_set(unit)
 
     def read(self, packet: bytes) -> Picture | None:
         """Return the header of a packet's picture; None if it holds no picture, or one in data partitions."""
@@ -63,14 +63,14 @@ class PictureReader:
         for unit in units:
             kind = unit[0] & 31
             if kind == _SPS:
-                self._note(unit)
+                self._read_parameter_set(unit)
             elif kind == _SEI:
-                refresh = _refresh(unit) if refresh is None else refresh
+                refresh = _read_refresh(unit) if refresh is None else refresh
             elif kind in _PICTURES:
                 return self._picture(unit, refresh) if kind in (_SLICE, _IDR) else None
         return None
 
-    def _note(self, unit: bytes) -> None:
+    def _read_parameter_set(self, unit: bytes) -> None:
         if unit[0] & 31 != _SPS:
             return
         try:
@@ -132,7 +132,7 @@ def _parameters(bits: _Bits) -> tuple[int, _Parameters]:
         bits.number(1)
         if bits.number(1):
             for index in range(12 if chroma == 3 else 8):
-                _pass_scaling_list(bits, 16 if index < 6 else 64)
+                _skip_scaling_list(bits, 16 if index < 6 else 64)
     frame_num_bits = bits.exp_golomb() + 4
     order = bits.exp_golomb()
     if order == 0:
@@ -147,7 +147,7 @@ def _parameters(bits: _Bits) -> tuple[int, _Parameters]:
     return number, _Parameters(frame_num_bits, planes, bool(bits.number(1)))
 
 
-def _pass_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
     if not bits.number(1):
         return
     last = 8
@@ -158,7 +158,7 @@ def _pass_scaling_list(bits: _Bits, size: int) -> None:
             return
 
 
-def _refresh(unit: bytes) -> int | None:
+def _read_refresh(unit: bytes) -> int | None:
     """Return ``recovery_frame_cnt`` of a SEI unit; None if it holds none."""
     data, at = bytes(unit[1:]).replace(b"\0\0\3", b"\0\0"), 0
     while at + 2 < len(data):  # the trailing bits take a byte of their own

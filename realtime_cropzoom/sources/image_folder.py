@@ -47,8 +47,8 @@ class ImageFolder:
         if not fps:
             other = advise(" (--camera-fps sets another)")
             notes.append(f"{path} is played at {DEFAULT_FPS:g} fps: images have no times{other}")
-        said = tuple(note for note in notes if note)
-        self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=said)
+        messages = tuple(note for note in notes if note)
+        self.info = SourceInfo(path.resolve().name, width, height, self._fps, len(self._paths), notes=messages)
 
     def frames(self) -> Iterator[CapturedFrame]:
         """Yield the readable images. An unreadable one is skipped, and its time stays unused."""

@@ -36,7 +36,7 @@ class PacketBuffer:
             stream: PyAV stream, open for reading, whose decoder is set up and has decoded nothing yet.
             keep: Whether to keep packets at all.
         """
-        self._why_not = _obstacle(stream) if keep else PIXELS
+        self._reason = _obstacle(stream) if keep else PIXELS
         self._codec: str = stream.codec_context.name
         self._frames: list[EncodedFrame] = []
         self._bytes = 0
@@ -46,7 +46,7 @@ class PacketBuffer:
         self._parameters: bytes = b""
         """Parameter sets that the stream does not repeat with its key frames."""
         extradata = bytes(stream.codec_context.extradata or b"")
-        if not self._why_not and self._codec in _KEYS and extradata[:1] == b"\1":
+        if not self._reason and self._codec in _KEYS and extradata[:1] == b"\1":
             self._filter = BitStreamFilterContext(f"{self._codec}_mp4toannexb", stream)
         elif self._codec in _KEYS:
             self._parameters = extradata
@@ -59,13 +59,13 @@ class PacketBuffer:
             frames: Frames that the decoder returned for it. Unless this is the one frame of the packet, the
                 buffer drops everything up to the next key frame.
         """
-        if self._why_not:
+        if self._reason:
             return
         if len(frames) != 1 or frames[0].pts != packet.pts:
             self.invalidate()
             return
         data = self._to_annexb(packet)
-        kinds = set(_kinds(self._codec, data))
+        kinds = set(_iter_unit_types(self._codec, data))
         is_key = bool(frames[0].key_frame) and (self._codec not in _KEYS or bool(kinds & _KEYS[self._codec]))
         if is_key:
             self.invalidate()
@@ -89,10 +89,10 @@ class PacketBuffer:
             width: Width of the frames in pixels.
             height: Height of the frames in pixels.
         """
-        if not self._why_not and not self._frames:
-            self._why_not = NotCopyable("decoding cannot begin at its key frames")
-        if self._why_not:
-            return self._why_not
+        if not self._reason and not self._frames:
+            self._reason = NotCopyable("decoding cannot begin at its key frames")
+        if self._reason:
+            return self._reason
         self._coding = CodecParameters(self._codec, width, height, self._frames[0].data)
         return self._coding
 
@@ -123,7 +123,7 @@ def _obstacle(stream: Any) -> NotCopyable | None:
     return None
 
 
-def _kinds(codec: str, data: bytes) -> Iterator[int]:
+def _iter_unit_types(codec: str, data: bytes) -> Iterator[int]:
     """Yield the types of the NAL units of a frame, up to the first one that holds a picture."""
     for unit in iter_nal_units(data) if codec in _KEYS else ():
         kind = unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63

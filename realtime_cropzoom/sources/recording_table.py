@@ -11,8 +11,7 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import Records
-from realtime_cropzoom.files.paths import is_there, user_path
-from realtime_cropzoom.inference.schedule import FileSchedule, Gaps, Schedule
+from realtime_cropzoom.files.paths import is_there
 
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
 
@@ -64,21 +63,3 @@ def is_recording_of(video: str | Path, poses: Path) -> bool:
     """
     table = recording_table_path(poses)
     return table.is_file() and recording_table_path(Path(video)).resolve() == table.resolve()
-
-
-def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:
-    """Return the captured frames that the recording of a run lacks; no gaps for any other source.
-
-    Args:
-        source: The source as the user gives it; None if there is none.
-        schedule: A recorded schedule brings its own gaps: frames that the run skipped do not count as missing.
-    """
-    if isinstance(schedule, FileSchedule):
-        return schedule.gaps
-    if source is None or "://" in source:
-        return Gaps()
-    try:
-        frames = read_captured_frames(user_path(source))
-    except DataError:  # another program's table
-        return Gaps()
-    return Gaps() if frames is None else Gaps.between(frames, ())

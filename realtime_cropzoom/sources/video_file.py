@@ -111,7 +111,7 @@ class VideoFile:
             device_ns = None if frame.time is None else round(frame.time * 1e9)
             yield CapturedFrame(
                 time_ns - first_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame, turn=turn),
-                coded=self._trail.take,
+                encoded=self._packet_buffer.take,
             )  # fmt: skip
             if frame.is_corrupt:
                 self._damaged.add(seconds)
@@ -190,7 +190,7 @@ class VideoFile:
         rate = stream.average_rate or stream.guessed_rate
         width, height = turn.size(first.width, first.height)
         count = stream.frames if stream.frames > 0 and not self._start_s else None
-        coding = self._trail.coding(width, height) if turn.is_none else TURNED
+        coding = self._packet_buffer.coding(width, height) if turn.is_none else TURNED
         return SourceInfo(
             self._path.stem, width, height, float(rate) if rate else None, count,
             notes=tuple(self._notes(first, turn)), coding=coding,
@@ -251,7 +251,7 @@ class VideoFile:
         context = self._stream.codec_context
         if context.width * context.height <= _ONE_THREAD_PIXELS:
             context.thread_count = 1
-        self._trail = PacketBuffer(self._stream, keep=self._keep_packets)
+        self._packet_buffer = PacketBuffer(self._stream, keep=self._keep_packets)
         container = self._container.format.name
         jumbled = container == "avi" and context.name in ("h264", "hevc") and context.has_b_frames
         self._order = DecodingOrder() if jumbled else None
@@ -292,10 +292,10 @@ class VideoFile:
         except av.FFmpegError as error:
             logger.debug("%s: a packet does not decode: %s", self._path, explain(error))
             self._undecodable.add(seconds)
-            self._trail.invalidate()
+            self._packet_buffer.invalidate()
             return []
         if packet.size:
-            self._trail.add(packet, frames)
+            self._packet_buffer.add(packet, frames)
             if self._order is not None:
                 self._order.add(packet)
         return frames

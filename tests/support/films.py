@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from realtime_cropzoom.sources.base import CapturedFrame, Source
 from realtime_cropzoom.types import UInt8
 
 
@@ -79,3 +81,18 @@ class Footage:
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         return path
+
+
+def shown_index(captured: CapturedFrame, footage: Footage) -> int:
+    """Return the index that a frame of ``footage`` shows."""
+    image = np.zeros((captured.height, captured.width, 3), np.uint8)
+    captured.copy_to(image)
+    return footage.index_of(image)
+
+
+def read_shown(source: Source, footage: Footage, most: int | None = None) -> list[tuple[int, int]]:
+    """Return shown index and ``pts_ns`` of the frames of a source, of at most ``most``, and close it."""
+    try:
+        return [(shown_index(c, footage), c.pts_ns) for c in itertools.islice(source.frames(), most)]
+    finally:
+        source.close()

@@ -57,12 +57,12 @@ class MouseBrush:
     """Standard deviation of the blur of the lens."""
     exposure_s: float
     """Exposure time."""
-    look: Appearance
+    appearance: Appearance
     body: Sprite
     head: Sprite
 
     @classmethod
-    def paint(cls, body_px: float, blur_px: float, exposure_s: float, look: Appearance, seed: int) -> MouseBrush:
+    def paint(cls, body_px: float, blur_px: float, exposure_s: float, appearance: Appearance, seed: int) -> MouseBrush:
         """Return a brush with painted sprites.
 
         Args:
@@ -72,8 +72,8 @@ class MouseBrush:
             look: Colours and light.
             seed: Seed of the fur.
         """
-        body, head = paint_body(body_px, look, seed), paint_head(body_px, look, seed)
-        return cls(body_px, blur_px, exposure_s, look, body, head)
+        body, head = paint_body(body_px, appearance, seed), paint_head(body_px, appearance, seed)
+        return cls(body_px, blur_px, exposure_s, appearance, body, head)
 
     def draw(self, posture: Posture, tail: Float64, background: UInt8) -> tuple[UInt8, tuple[slice, slice]]:
         """Draw the mouse on the part of the background that it covers.
@@ -102,7 +102,7 @@ class MouseBrush:
 
     def _limbs(self, layer: UInt8, posture: Posture, tail: Float64, whole: _Part) -> None:
         """Draw tail and feet, which the trunk covers in part."""
-        skin = self.look.skin
+        skin = self.appearance.skin
         rest = np.linspace(1, 0, len(tail))[:, None]
         steps = np.gradient(tail, axis=0)
         normal = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / (np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9)
@@ -181,7 +181,7 @@ class MouseBrush:
             small, (0, 0), _SHADOW_SOFTNESS * self.body_px / 4 + 0.2, borderType=cv2.BORDER_CONSTANT
         )
         # The shadow falls away from the lamp.
-        shift_x, shift_y = (0.1 * self.body_px * (0.5 - lamp) for lamp in self.look.light_xy)
+        shift_x, shift_y = (0.1 * self.body_px * (0.5 - lamp) for lamp in self.appearance.light_xy)
         scale_x, scale_y = width / small.shape[1], height / small.shape[0]
         enlarge = np.array([[scale_x, 0, (scale_x - 1) / 2 + shift_x], [0, scale_y, (scale_y - 1) / 2 + shift_y]])
         shadow = cv2.warpAffine(small, enlarge, (width, height))

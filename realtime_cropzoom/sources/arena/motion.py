@@ -129,10 +129,10 @@ class _Mouse:
         self.bend += (_clip(0.26 * self.turn, -0.9, 0.9) + sway - self.bend) * STEP_S / 0.16
         calm = 1 - 0.7 * min(1.0, self.speed / 2.5)
         self.head += (_clip(self.gaze * calm + 0.12 * self.turn, -0.9, 0.9) - self.head) * STEP_S / 0.11
-        self._trail()
+        self._drag_tail()
         self._keep_inside(floor)
 
-    def _trail(self) -> None:
+    def _drag_tail(self) -> None:
         """Let each tail joint follow the previous one, as if dragged: the faster the animal, the faster the joint."""
         rate = min(1.0, STEP_S * (0.8 + self.speed * TAIL_JOINTS / TAIL_LENGTH))
         leader = self.heading - self.bend / 2 + math.pi

@@ -77,7 +77,7 @@ def _cloud(draw: np.random.Generator, height: int, width: int, cell_px: float) -
     return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
-def paint_arena(width: int, height: int, margin_px: float, look: Appearance, seed: int) -> UInt8:
+def paint_arena(width: int, height: int, margin_px: float, appearance: Appearance, seed: int) -> UInt8:
     """Return the empty arena as a (height, width, 3) uint8 RGB array, with walls of ``margin_px`` around its floor."""
     draw = np.random.default_rng([seed, 3])
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -86,9 +86,9 @@ def paint_arena(width: int, height: int, margin_px: float, look: Appearance, see
     qx, qy = np.abs(x - x_c) - (x_c - margin_px) + round_px, np.abs(y - y_c) - (y_c - margin_px) + round_px
     out_px = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - round_px
 
-    lamp_x, lamp_y = look.light_xy[0] * width, look.light_xy[1] * height
+    lamp_x, lamp_y = appearance.light_xy[0] * width, appearance.light_xy[1] * height
     far = ((x - lamp_x) ** 2 + (y - lamp_y) ** 2) / (width**2 + height**2) / 0.35
-    light = 1.06 - look.unevenness * far
+    light = 1.06 - appearance.unevenness * far
     grain = sum(a * _cloud(draw, height, width, c * margin_px) for a, c in ((0.012, 5), (0.008, 1.2), (0.008, 0.12)))
     brushed = cv2.blur(draw.standard_normal((height, width)).astype(np.float32), (max(3, width // 16), 1))
     floor_light = light * (1 + grain + 0.05 * brushed) * (1 - 0.30 * np.exp(np.minimum(out_px, 0) / (0.5 * margin_px)))
@@ -99,8 +99,8 @@ def paint_arena(width: int, height: int, margin_px: float, look: Appearance, see
     rim = np.exp(-(((rise - 0.80) / 0.07) ** 2))
     wall_light = light * (0.36 + 0.16 * facing + 0.20 * rise + 0.32 * rim) * (1 - 0.5 * (rise > 0.9))
     on_wall = np.clip(out_px + 0.5, 0, 1)[..., None]
-    cool = look.floor * _rgb([0.96, 1.0, 1.03])
-    image = look.floor * floor_light[..., None] * (1 - on_wall) + cool * wall_light[..., None] * on_wall
+    cool = appearance.floor * _rgb([0.96, 1.0, 1.03])
+    image = appearance.floor * floor_light[..., None] * (1 - on_wall) + cool * wall_light[..., None] * on_wall
     return np.asarray(np.clip(image, 0, 255).round(), dtype=np.uint8)
 
 
@@ -141,18 +141,20 @@ def _fur(draw: np.random.Generator, shape: tuple[int, int], hair: float) -> Floa
     return np.asarray(drawn / (drawn.std() + 1e-9), dtype=np.float32)
 
 
-def _pelt(u: Float32, v: Float32, half: Float32, look: Appearance, draw: np.random.Generator, hair: float) -> Float32:
+def _pelt(
+    u: Float32, v: Float32, half: Float32, appearance: Appearance, draw: np.random.Generator, hair: float
+) -> Float32:
     """Return a rounded body of fur with the half width ``half`` at u: premultiplied RGBA, (H, W, 4) float32."""
     fur = _fur(draw, (u.shape[0], u.shape[1]), hair)
     across = np.abs(v) / np.maximum(half, 1e-6)
     dome = np.sqrt(np.clip(1 - across**2, 0, 1))
     shade = 0.42 + 0.58 * dome + 0.30 * np.exp(-(((v / np.maximum(half, 1e-6) + 0.25) / 0.24) ** 2))
     # Pale fur shows its hairs, and the shade of its flanks, less than dark fur.
-    pale = float(look.coat.mean()) / 255
+    pale = float(appearance.coat.mean()) / 255
     shade = (1 - 0.45 * pale) * shade * (1 + (0.10 + 0.05 * dome) * (1 - 0.6 * pale) * fur) + 0.4 * pale
     edge = half - np.abs(v) + 0.004 * fur * (half > 0.03)
     alpha = np.clip(edge / 0.012 + 0.5, 0, 1) * (half > 0)
-    opaque = np.dstack([np.clip(look.coat * shade[..., None], 0, 255), np.full_like(u, 255)])
+    opaque = np.dstack([np.clip(appearance.coat * shade[..., None], 0, 255), np.full_like(u, 255)])
     return np.asarray(opaque * alpha[..., None], dtype=np.float32)
 
 
@@ -175,19 +177,19 @@ def _blob(u: Float32, v: Float32, at: tuple[float, float], radii: tuple[float, f
     )
 
 
-def paint_body(scale: float, look: Appearance, seed: int) -> Sprite:
+def paint_body(scale: float, appearance: Appearance, seed: int) -> Sprite:
     """Return the trunk, from its tail base at (0, 0) to the pivot of the head at (BODY_LENGTH, 0)."""
     draw = np.random.default_rng([seed, 4])
     u, v, size = _canvas(scale, (-0.06, BODY_LENGTH + 0.14), 0.24)
-    canvas = _pelt(u, v, _half_width(_BODY_PROFILE, u), look, draw, 0.02 * scale * _FINE)
+    canvas = _pelt(u, v, _half_width(_BODY_PROFILE, u), appearance, draw, 0.02 * scale * _FINE)
     return Sprite(_shrink(canvas, size), (0.06 * scale - 0.5, size[1] / 2 - 0.5))
 
 
-def paint_head(scale: float, look: Appearance, seed: int) -> Sprite:
+def paint_head(scale: float, appearance: Appearance, seed: int) -> Sprite:
     """Return the head with its pivot at (0, 0): fur, ears, eyes, nose and whiskers."""
     draw = np.random.default_rng([seed, 5])
     u, v, size = _canvas(scale, (-0.14, SNOUT + 0.06), 0.20)
-    canvas = _pelt(u, v, _half_width(_HEAD_PROFILE, u), look, draw, 0.012 * scale * _FINE)
+    canvas = _pelt(u, v, _half_width(_HEAD_PROFILE, u), appearance, draw, 0.012 * scale * _FINE)
     # The back of the head fades into the neck of the trunk, which is drawn below it.
     canvas *= np.clip((u + 0.11) / 0.07, 0, 1)[..., None]
     for side in (-1, 1):
@@ -195,19 +197,23 @@ def paint_head(scale: float, look: Appearance, seed: int) -> Sprite:
             t = np.clip((side * v - root_v) / reach_v, 0, 1)
             off = np.abs(u - (0.192 + reach_u * t + 0.03 * t * t * np.sign(reach_u)))
             whisker = (off < 0.003) & (side * v > root_v) & (side * v < root_v + reach_v)
-            _lay(canvas, 0.6 * look.coat + 0.4 * look.skin, np.asarray(0.5 * (1 - t) * whisker, dtype=np.float32))
+            _lay(
+                canvas,
+                0.6 * appearance.coat + 0.4 * appearance.skin,
+                np.asarray(0.5 * (1 - t) * whisker, dtype=np.float32),
+            )
         shadow = _blob(u, v, (EAR_AHEAD - 0.014, side * (EAR_ASIDE - 0.012)), (0.052, 0.064), 0.5 * side)
         _lay(
             canvas,
-            0.35 * look.coat,
+            0.35 * appearance.coat,
             np.asarray(0.55 * np.clip(1.4 - shadow, 0, 1) * (canvas[..., 3] / 255), np.float32),
         )
         ear = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.044, 0.056), 0.5 * side)
-        _lay(canvas, 0.45 * look.skin + 0.35 * look.coat, np.clip((1 - ear) * 4, 0, 1))
+        _lay(canvas, 0.45 * appearance.skin + 0.35 * appearance.coat, np.clip((1 - ear) * 4, 0, 1))
         inner = _blob(u, v, (EAR_AHEAD, side * EAR_ASIDE), (0.030, 0.041), 0.5 * side)
         _lay(
             canvas,
-            _rgb([1.06, 0.96, 0.96]) * look.skin,
+            _rgb([1.06, 0.96, 0.96]) * appearance.skin,
             np.asarray(0.9 * np.clip((1.1 - inner) * 1.5, 0, 1), dtype=np.float32),
         )
         eye = _blob(u, v, (0.168, side * 0.049), (0.015, 0.011), -0.35 * side)
@@ -215,5 +221,5 @@ def paint_head(scale: float, look: Appearance, seed: int) -> Sprite:
         glint = _blob(u, v, (0.171, side * 0.047 - 0.003), (0.0045, 0.0045), 0.0)
         _lay(canvas, _rgb([225, 228, 235]), np.clip(1.5 - glint, 0, 1))
     nose = _blob(u, v, (SNOUT, 0.0), (0.012, 0.013), 0.0)
-    _lay(canvas, 0.62 * look.skin, np.clip((1.1 - nose) * 2, 0, 1))
+    _lay(canvas, 0.62 * appearance.skin, np.clip((1.1 - nose) * 2, 0, 1))
     return Sprite(_shrink(canvas, size), (0.14 * scale - 0.5, size[1] / 2 - 0.5))

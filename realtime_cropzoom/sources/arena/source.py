@@ -201,12 +201,12 @@ class Arena:
         inset = (margin_px + 1) / self._body_px
         self._floor = Rect(inset, inset, (s.width - 1) / self._body_px - inset, (s.height - 1) / self._body_px - inset)
         self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed)
-        look = choose_appearance(s.seed, s.coat, s.floor)
-        self._brush = MouseBrush.paint(self._body_px, s.blur * unit, s.exposure_ms / 1000, look, s.seed)
+        appearance = choose_appearance(s.seed, s.coat, s.floor)
+        self._brush = MouseBrush.paint(self._body_px, s.blur * unit, s.exposure_ms / 1000, appearance, s.seed)
         # The noise is never negative, so that one saturating addition of bytes adds it. Its mean is subtracted from
         # the background beforehand.
         mean = math.ceil(2.5 * s.noise)
-        background = paint_arena(s.width, s.height, margin_px, look, s.seed)
+        background = paint_arena(s.width, s.height, margin_px, appearance, s.seed)
         self._background = np.maximum(background, mean) - np.uint8(mean)
         self._noise = _noise_bank(s.width, s.height, s.noise, mean, s.seed)
 

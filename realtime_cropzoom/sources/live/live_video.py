@@ -64,7 +64,7 @@ class LiveVideo:
             width, height = turn.size(frame.width, frame.height)
             yield CapturedFrame(
                 clock.frame_time_ns(own_ns, received_ns), own_ns, width, height,
-                partial(copy_rgb, self._reformatter, frame, turn=turn), lost_before, coded=self._decoder.packets.take,
+                partial(copy_rgb, self._reformatter, frame, turn=turn), lost_before, encoded=self._decoder.packets.take,
                 stale_before=stale_before,
             )  # fmt: skip
             lost_before = stale_before = 0

@@ -92,8 +92,8 @@ def _explain(error: Exception) -> str:
         if isinstance(error, getattr(av.error, name, ())):
             return hint + (advise(" (--read-timeout-s)") if name == "ExitError" else "")
     broken = getattr(error, "errno", None) == errno.EIO  # FFmpeg also returns it for an unknown host name
-    why = "there is no such host, or the network failed" if broken else explain(error)
-    return f"{why}; check the address, and that this machine reaches it"
+    reason = "there is no such host, or the network failed" if broken else explain(error)
+    return f"{reason}; check the address, and that this machine reaches it"
 
 
 def open_lavfi(graph: str, options: SourceOptions) -> LiveVideo:

@@ -314,5 +314,5 @@ def _in_words(what: str) -> Iterator[None]:
     try:
         yield
     except genicam.GenericException as error:
-        said = re.sub(r"\s*:? \w+ thrown \(.*", "", " ".join(str(error).split()))
-        raise SourceError(f"{what}: {said}") from error
+        text = re.sub(r"\s*:? \w+ thrown \(.*", "", " ".join(str(error).split()))
+        raise SourceError(f"{what}: {text}") from error

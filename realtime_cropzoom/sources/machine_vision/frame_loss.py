@@ -59,14 +59,16 @@ class FrameLossCounter:
 
     def problems(self, name: str) -> list[str]:
         """Return messages about lost frames and clock jumps, with ``name`` of the camera; empty if there were none."""
-        said = []
+        messages = []
         if self.incomplete:
-            said.append(f"{name}: {self.incomplete} frames arrived incomplete and were left out")
+            messages.append(f"{name}: {self.incomplete} frames arrived incomplete and were left out")
         if self.never_came:
-            said.append(f"{name}: {self.never_came} frames never arrived, by the camera's own count")
+            messages.append(f"{name}: {self.never_came} frames never arrived, by the camera's own count")
         if self.clock_set:
-            said.append(f"{name}: its clock jumped {self.clock_set} times; there, frame time follows the host's clock")
-        return said
+            messages.append(
+                f"{name}: its clock jumped {self.clock_set} times; there, frame time follows the host's clock"
+            )
+        return messages
 
     def _gap(self, frame_id: int | None) -> int:
         last, self._last_id = self._last_id, frame_id

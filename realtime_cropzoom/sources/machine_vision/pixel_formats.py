@@ -138,8 +138,8 @@ def choose_format(asked: str | None, current: str, offered: Iterable[str], camer
     offered = list(offered)
     readable = [name for name in offered if pixel_format(name) is not None]
     if asked is not None and asked not in readable:
-        why = "is not supported" if asked in offered else "is not available"
-        raise SourceError(f"{camera}: pixel format {asked} {why}; expected one of {', '.join(readable) or 'none'}")
+        reason = "is not supported" if asked in offered else "is not available"
+        raise SourceError(f"{camera}: pixel format {asked} {reason}; expected one of {', '.join(readable) or 'none'}")
     candidates = [asked] if asked is not None else [current, *(n for n in PREFERRED if n in offered), *readable]
     for name in candidates:
         if (found := pixel_format(name)) is not None:

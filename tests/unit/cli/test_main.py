@@ -471,7 +471,7 @@ def test_listen_to_nobody_ends_with_ctrl_c() -> None:
 def test_listen_refuses_an_endpoint_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["listen", "nonsense"]) == 2
     err = capfd.readouterr().err
-    assert err.startswith("cropzoom: cannot listen to nonsense")
+    assert err.startswith("cropzoom: cannot connect to 'nonsense'")
     assert err.count("\n") == 1
 
 

@@ -157,17 +157,17 @@ def test_after_damage_no_frame_is_copied_until_a_key_frame(make_video: Callable[
     for index, trail in enumerate(trailed(make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES))):
         if index == 4:
             trail.invalidate()
-        coded = trail.take()
-        taken.append(coded is not None and coded.starts_with_key_frame)
-        assert (coded is None) == (4 <= index < 10)
+        encoded = trail.take()
+        taken.append(encoded is not None and encoded.starts_with_key_frame)
+        assert (encoded is None) == (4 <= index < 10)
     assert [index for index, starts_with_key_frame in enumerate(taken) if starts_with_key_frame] == [0, 10, 20]
 
 
 def test_a_copy_does_not_begin_at_a_false_key_frame(make_video: Callable[..., Path]) -> None:
     """A decoder calls a frame key from which it gets on its feet in time; a replay would begin with another picture."""
     clip = make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES)
-    coded = [trail.take() for trail in trailed(clip, called_key=True)]
-    assert [index for index, frame in enumerate(coded) if frame is not None and frame.starts_with_key_frame] == [
+    encoded = [trail.take() for trail in trailed(clip, called_key=True)]
+    assert [index for index, frame in enumerate(encoded) if frame is not None and frame.starts_with_key_frame] == [
         0,
         10,
         20,
@@ -310,9 +310,9 @@ def test_frames_of_another_format_are_counted_and_not_copied(
 class SlowFile(PacketFile):
     """The real one, on a disk that stands still for a while now and then."""
 
-    def write(self, coded: EncodedFrames, pts_ns: int) -> None:
+    def write(self, encoded: EncodedFrames, pts_ns: int) -> None:
         time.sleep(0.25 if self.muxed % 20 == 5 else 0.0)
-        super().write(coded, pts_ns)
+        super().write(encoded, pts_ns)
 
 
 def test_a_slow_disk_drops_frames_up_to_a_key_frame_and_does_not_delay_the_tracking(
@@ -386,10 +386,10 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
     go_on = threading.Event()
 
     class Stuck(PacketFile):
-        def write(self, coded: EncodedFrames, pts_ns: int) -> None:
+        def write(self, encoded: EncodedFrames, pts_ns: int) -> None:
             if self.muxed == 10:
                 go_on.wait(LONG_S)
-            super().write(coded, pts_ns)
+            super().write(encoded, pts_ns)
 
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", Stuck)
     monkeypatch.setattr(base_recorder, "_GRACE_S", 0.0)
@@ -409,8 +409,8 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_disk(
 def test_memory_stays_while_packets_are_copied(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     played = make_video("clip.avi", frames=2, codec="mjpeg", pix_fmt="yuvj420p")
     with contextlib.closing(VideoFile(played, keep_packets=True)) as video:
-        coded = next(video.frames()).coded
-        frame = coded() if coded is not None else None
+        encoded = next(video.frames()).encoded
+        frame = encoded() if encoded is not None else None
     assert frame is not None
     large = EncodedFrames(frame.coding, (EncodedFrame(frame.coding.key_frame + bytes(50_000), is_key=True),))
     file, rss = PacketFile(tmp_path / "copy.mkv", frame.coding), []

@@ -1,100 +1,59 @@
-"""An incomplete recording and a model that sees the frames around each: no window reaches over what is missing."""
+"""Gap detector: frames that a file lacks, told from pauses by the frame rate and by bytes outside all packets."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
 
-import numpy as np
-import pytest
-from support.models import ALONE, SEES
-from support.offline_fixtures import poses_in, run_here
-from support.pipelines import Film, check_complete, cropzoom, make_settings, run_to_end, tiny_models
-from support.sessions import drop_from_recording
+from realtime_cropzoom.sources.gaps import Gap, GapDetector
 
-from realtime_cropzoom.inference.schedule import Gaps
-from realtime_cropzoom.sources.recording_table import find_gaps
-
-CONTEXT, ALL = "heatmap_mhcrnn", (*SEES, ALONE)
-MISSING = {9, 10, 30}
+INTERVAL_NS = 33_333_333
+TICK_NS = 1e6
 
 
-@pytest.mark.parametrize(
-    ("frames", "seen", "expected"),
-    [
-        ([0, 1, 2, 3], (), Gaps()),
-        ([0, 1, 3, 6], (), Gaps((2, 3), 3)),
-        ([1, 2], (), Gaps((0,), 1)),
-        ([0, 1], (True,) * 4, Gaps((), 2)),
-        ([0, 2, 4], (True, False, True, True, True), Gaps((2,), 1)),
-    ],
-    ids=["whole", "two gaps", "the first", "the last", "one was skipped"],
-)
-def test_gaps_are_at_missing_frames_that_the_run_used(
-    frames: list[int], seen: tuple[bool, ...], expected: Gaps
-) -> None:
-    assert Gaps.between(frames, seen) == expected
+def detector(frames: int, missing: Collection[int] = ()) -> GapDetector:
+    """Return a detector that was given the times of ``frames`` frames, without the missing ones."""
+    gaps = GapDetector(TICK_NS)
+    for index, number in enumerate(number for number in range(frames) if number not in missing):
+        gaps.frame(index, number * INTERVAL_NS)
+    return gaps
 
 
-@pytest.fixture(scope="module")
-def incomplete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A lockstep run of context models whose recording lacks frames, and the models."""
-    folder = tmp_path_factory.mktemp("incomplete")
-    models = tiny_models(folder, pose=CONTEXT, keypoints=ALL)
-    film = Film(60)
-    live = check_complete(run_to_end(make_settings(folder, **models, record="ffv1", pace="fast"), film).folder)
-    drop_from_recording(live, film, MISSING)
-    return live.folder, models
+def test_a_file_without_gaps_lacks_nothing() -> None:
+    assert detector(100).lost(own=False, reordered=False) == []
 
 
-def kept(poses: np.ndarray) -> np.ndarray:
-    return np.delete(poses, sorted(MISSING), axis=0)
+def test_gaps_at_a_constant_rate_are_losses() -> None:
+    gaps = detector(100, missing=(20, 50, 51))
+    lost = gaps.lost(own=False, reordered=False)
+    assert [(gap.after, round(gap.ns / INTERVAL_NS)) for gap in lost] == [(19, 2), (48, 3)]
+    assert gaps.frames_in(lost) == 3
+    assert gaps.describe(lost).startswith("about 3 frames are missing in 2 places, most of them after frame 48")
 
 
-def far_from_gaps() -> np.ndarray:
-    """Rows of the recording whose five frames are all there."""
-    captured = [frame for frame in range(60) if frame not in MISSING]
-    return np.array([not {frame + d for d in range(-2, 3)} & MISSING for frame in captured])
+def test_few_frames_do_not_give_a_rate() -> None:
+    assert detector(8, missing=(4,)).lost(own=False, reordered=False) == []
 
 
-def test_a_replay_reports_frames_without_poses(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    folder, models = incomplete
-    boxes = folder / "film_bbox.csv"
-    flags = ["--pose", models["pose"], "--schedule", boxes, "--edge", "pad", "--out", tmp_path / "out", "--skip-viz"]
-    done = cropzoom("pipeline", folder / "film.mkv", *flags)
-    assert done.returncode == 3, done.stderr
-    assert "film.mkv lacks 3 frames that were captured" in done.stderr
-    assert "the poses next to them are not those" in done.stderr
-    live, replayed = kept(poses_in(folder / "film.csv")), poses_in(tmp_path / "out/film.csv")
-    whole = far_from_gaps()
-    np.testing.assert_array_equal(replayed[whole], live[whole])
-    # What sees a gap repeats a neighbour's answer of the same side, as at the ends of a recording.
-    np.testing.assert_array_equal(replayed[[7, 8]], replayed[[6, 6]])
-    np.testing.assert_array_equal(replayed[[9, 10]], replayed[[11, 11]])
+def test_pauses_at_a_variable_rate_are_no_losses() -> None:
+    gaps, time_ns = GapDetector(TICK_NS), 0
+    for index in range(60):
+        gaps.frame(index, time_ns)
+        time_ns += INTERVAL_NS * (1 if index % 3 else 4)
+    assert gaps.lost(own=False, reordered=False) == []
 
 
-def test_run_and_pipeline_give_the_same(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    folder, models = incomplete
-    source, boxes = folder / "film.mkv", folder / "film_bbox.csv"
-    common = {**models, "source": source, "schedule": boxes, "pace": "fast"}
-    replay = run_to_end(make_settings(tmp_path, **common))
-    assert replay.folder is not None
-    assert any("lacks 3 frames" in problem for problem in replay.summary["problems"])
-    assert (
-        run_here("pipeline", source, "--pose", models["pose"], "--schedule", boxes, "--out", tmp_path, "--skip-viz")
-        == 3
-    )
-    np.testing.assert_array_equal(poses_in(replay.folder / "film.csv"), poses_in(tmp_path / "film.csv"))
+def test_in_a_recording_of_a_run_only_damage_is_a_loss() -> None:
+    gaps = detector(100, missing=(50,))
+    assert gaps.lost(own=True, reordered=False) == []
+    gaps.packet(0, 1000, 49 * INTERVAL_NS)
+    gaps.packet(9000, 1000, 51 * INTERVAL_NS)  # 8000 bytes belong to no packet
+    assert [gap.after for gap in gaps.lost(own=True, reordered=False)] == [49]
 
 
-def test_a_model_without_context_has_no_missing_poses(incomplete: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    folder, _ = incomplete
-    models = tiny_models(tmp_path)
-    replay = run_to_end(
-        make_settings(tmp_path, **models, source=folder / "film.mkv", schedule=folder / "film_bbox.csv", pace="fast")
-    )
-    assert replay.summary["problems"] == []
+def test_the_last_frames_of_a_file_with_b_frames_may_be_incomplete() -> None:
+    gaps = detector(100, missing=(20, 95))
+    assert [gap.after for gap in gaps.lost(own=False, reordered=True)] == [19]
 
 
-def test_other_videos_have_no_gaps(tmp_path: Path) -> None:
-    (tmp_path / "clip_recording.csv").write_text("something,else\n1,2\n")
-    assert find_gaps(str(tmp_path / "clip.mp4")) == find_gaps("camera:0") == find_gaps(None) == Gaps()
+def test_gaps_are_ordered_by_length() -> None:
+    assert max(Gap(5, 9, 0), Gap(7, 1, 0)) == Gap(7, 1, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support.films import Footage
+from support.films import Footage, shown_index
+from support.pipelines import make_settings, run_to_end
 
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.video_file import VideoFile
@@ -358,3 +360,50 @@ def test_a_video_without_decodable_frames_is_an_error(make_video: Write) -> None
     path.write_bytes(content)
     with pytest.raises(SourceError, match="no frame that can be decoded"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("clip.mp4", "libx264"),
+        ("clip.mkv", "libx264"),
+        ("clip.avi", "mpeg4"),
+        ("clip.ts", "libx264"),
+    ],
+)
+@pytest.mark.parametrize("start", [1, 12, 13, 37])
+def test_a_file_begins_at_start_s(name: str, codec: str, start: int, make_video: Write, footage: Footage) -> None:
+    """Also between key frames, which are all that a file can be opened at."""
+    path = make_video(name, 40, codec=codec, options={"g": "12"})
+    source = VideoFile(path, start / 30)
+    frames = [(shown_index(c, footage), c.pts_ns) for c in source.frames()]
+    assert source.problems() == []
+    source.close()
+    assert [index for index, _ in frames] == list(range(start, 40))
+    assert frames[0][1] == 0
+
+
+def test_properties_of_the_first_frame_are_known_after_a_later_start(shared_data: Path) -> None:
+    """The recording is 4:4:4 of an x264 of long ago, whose first frame alone names it; its key frame is at 6.07 s."""
+    path = shared_data / "openfield/videos/m3v1mp4.mp4"
+    images = []
+    for source, skipped in ((VideoFile(path), 185), (VideoFile(path, 185 / 30 - 0.01), 0)):
+        captured = next(islice(source.frames(), skipped, None))
+        images.append(np.zeros((captured.height, captured.width, 3), np.uint8))
+        captured.copy_to(images[-1])
+        assert source.problems() == []
+        source.close()
+    np.testing.assert_array_equal(images[0], images[1])
+
+
+def test_a_file_that_ends_before_start_s_is_an_error(make_video: Write) -> None:
+    with pytest.raises(SourceError, match="ends before start_s = 5 s"):
+        VideoFile(make_video(), 5.0)
+
+
+def test_start_and_speed_reach_a_run(make_video: Write, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, source=make_video("clip.mp4", 90), start_s=1.0, speed=4.0)
+    summary = run_to_end(settings).summary
+    assert summary["counts"]["captured"] == 60
+    assert 70 < summary["fps"] < 130
+    assert summary["problems"] == []
