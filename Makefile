@@ -34,7 +34,7 @@ fast: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy realtime_cropzoom .ci/report.py
+	$(BIN)/mypy realtime_cropzoom scripts .ci/report.py
 	$(BIN)/lint-imports --no-logo
 
 # The variable silences an advertisement of the theme. Nothing is loaded from the network.

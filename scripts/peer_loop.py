@@ -87,7 +87,7 @@ class OnnxModel:
         self._decode = decode
 
     def predict(self, image: np.ndarray) -> Keypoints:
-        """Keypoints of an RGB image, in its own pixels."""
+        """Return the keypoints of an RGB image, in pixels of the image."""
         resized = cv2.resize(image, (self._width, self._height), interpolation=cv2.INTER_LINEAR)
         tensor = ((resized.astype(np.float32) / 255.0 - MEAN) / STD).transpose(2, 0, 1)[None]
         maps = self._session.run(None, {self._name: np.ascontiguousarray(tensor)})[0][0]
@@ -100,19 +100,19 @@ class LitposeModel:
     """A Lightning Pose model directory through Lightning Pose itself."""
 
     def __init__(self, path: str) -> None:
-        """Load ``path``. Raises ImportError where lightning_pose is not installed."""
+        """Load ``path``. Raises ImportError if lightning_pose is not installed."""
         from lightning_pose.api import Model
 
         self._model = Model.from_dir(path, runtime="onnx")
 
     def predict(self, image: np.ndarray) -> Keypoints:
-        """Keypoints of an RGB image, in its own pixels."""
+        """Return the keypoints of an RGB image, in pixels of the image."""
         result = self._model.predict_frame(np.ascontiguousarray(image))
         return result["keypoints"], result["confidence"]
 
 
 def crop(image: np.ndarray, xy: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The square of ``size`` around the mean of ``xy``, cut off at the frame's edge, and its corner."""
+    """Return the square of side ``size`` around the mean of ``xy``, cut off at the frame's edge, and its corner."""
     height, width = image.shape[:2]
     left, top = np.trunc(xy.mean(axis=0) - size // 2).astype(int)
     left, top = np.clip(left, 0, width - 2), np.clip(top, 0, height - 2)
@@ -137,11 +137,11 @@ def loop(video: str, detector: Any, pose: Any, publish: Callable[[bytes], Any], 
         xy, likelihood = pose.predict(pixels)
         keypoints = np.column_stack([xy + corner, likelihood]).tolist()
         publish(json.dumps({"frame": index, "captured_ns": captured_ns, "keypoints": keypoints}).encode())
-    return args.frames / (time.monotonic() - started)
+    return float(args.frames / (time.monotonic() - started))
 
 
 def load(args: argparse.Namespace) -> tuple[Any, Any]:
-    """Load detector and pose model with the runner that was asked for."""
+    """Load detector and pose model with the chosen runner."""
     if args.runner == "litpose":
         return LitposeModel(args.detector), LitposeModel(args.pose)
     if args.threads is not None:
@@ -175,8 +175,8 @@ def main() -> None:
     detector, pose = load(args)
     with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
         socket.bind(args.endpoint)
-        print(json.dumps({"endpoint": socket.get(zmq.LAST_ENDPOINT).decode()}), flush=True)
-        socket.recv()  # somebody has subscribed
+        print(json.dumps({"endpoint": socket.get_string(zmq.LAST_ENDPOINT)}), flush=True)
+        socket.recv()  # a subscriber has connected
         fps = loop(args.video, detector, pose, socket.send, args)
         socket.send(b'{"end": true}')
         print(json.dumps({"fps": fps}), flush=True)

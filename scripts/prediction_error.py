@@ -37,19 +37,20 @@ Truth = Callable[[Float64], Float64]
 
 @dataclass(frozen=True)
 class Tracked:
-    """Poses, and where the keypoints really were."""
+    """Tracked poses, and the true positions of the keypoints."""
 
     name: str
     seconds: Float64
-    """(n,) frame time."""
+    """(n,) frame times (s)."""
     poses: Float64
-    """(n, K, 3)."""
+    """(n, K, 3): x, y (frame pixels), likelihood."""
     truth: Truth
-    """(n,) seconds → (n, K, 2)."""
+    """Maps (n,) times (s) to (n, K, 2) positions (frame pixels)."""
 
     def speed(self) -> Float64:
-        """(n, K) pixels a second, over 100 ms around each frame."""
-        return np.linalg.norm(self.truth(self.seconds + 0.05) - self.truth(self.seconds - 0.05), axis=2) / 0.1
+        """Return the (n, K) speeds (pixels per second) over 100 ms around each frame."""
+        moved = self.truth(self.seconds + 0.05) - self.truth(self.seconds - 0.05)
+        return np.asarray(np.linalg.norm(moved, axis=2) / 0.1, np.float64)
 
 
 def main() -> None:
@@ -66,13 +67,13 @@ def main() -> None:
 
 
 def tracked_arena(fps: int, truth: Truth) -> Tracked:
-    """Track the arena at a rate; detections come 30 times a second, as live."""
+    """Track the arena at a frame rate, with 30 detections per second, as live."""
     source = f"synthetic:arena,fps={fps},seconds={SECONDS},seed={SEED}"
-    return Tracked(f"arena, {fps} fps", *poses_of(source, detector_every=max(1, fps // 30)), truth)
+    return Tracked(f"arena, {fps} fps", *track_poses(source, detector_every=max(1, fps // 30)), truth)
 
 
 def arena_truth() -> Truth:
-    """Return the truth of the arena: its path does not depend on the frame rate, so that of every ms is there."""
+    """Return the true positions in the arena. Its path does not depend on the frame rate, so it is sampled every ms."""
     arena = Arena(ArenaSettings(fps=1000, seconds=None, seed=SEED))
     path = np.array([arena.truth(ms) for ms in range(1000 * SECONDS + 200)])
     return interpolated(np.arange(len(path)) / 1000, path)
@@ -80,15 +81,15 @@ def arena_truth() -> Truth:
 
 def tracked_recording(path: Path) -> Tracked:
     """Track a recording; its own poses are the truth."""
-    seconds, poses = poses_of(str(path))
+    seconds, poses = track_poses(str(path))
     fps = (len(seconds) - 1) / (seconds[-1] - seconds[0])
     return Tracked(f"{path.stem}, {fps:.0f} fps", seconds, poses, interpolated(seconds, poses[:, :, :2]))
 
 
-def poses_of(source: str, **settings: int) -> tuple[Float64, Float64]:
+def track_poses(source: str, *, detector_every: int = 1) -> tuple[Float64, Float64]:
     """Track a source and return times and poses of all frames that have one."""
     with tempfile.TemporaryDirectory() as folder:
-        for _ in track(source, pace="fast", out=folder, **settings):
+        for _ in track(source, pace="fast", out=folder, detector_every=detector_every):
             pass
         (session,) = Path(folder).iterdir()
         tables = read_session(session)

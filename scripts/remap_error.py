@@ -23,17 +23,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
 
 from realtime_cropzoom.cli.main import main as cropzoom
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes
+from realtime_cropzoom.offline.crop import video_size
 from realtime_cropzoom.offline.video_writer import VideoWriter
 from realtime_cropzoom.sessions.dlc_csv import Labels, read_labels, read_predictions
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header
-from realtime_cropzoom.sources.video_file import VideoFile
+from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Float64, Keypoints
 
 CROP_RATIO = 2.0
@@ -79,7 +79,7 @@ def rows(data: Path, litpose: Path | None, scratch: Path) -> Iterator[Row]:
     video = scratch / "labelled.mp4"
     write_video(data, labels, video)
     boxes, cropped = crop_to_labels(video, labels, scratch / "detector")
-    size = size_of(cropped)
+    size = video_size(cropped)
     predictions = scratch / "labels" / f"{cropped.stem}.csv"
     write_predictions(predictions, labels, to_crop(labels.xy, boxes, size))
     yield compare("the labels", predictions, boxes, labels.xy)
@@ -91,7 +91,7 @@ def rows(data: Path, litpose: Path | None, scratch: Path) -> Iterator[Row]:
 
 def write_video(data: Path, labels: Labels, path: Path) -> None:
     """Write the labelled images as a video, in the order of the label file."""
-    images = [cv2.imread(str(data / name))[:, :, ::-1] for name in labels.images]
+    images = [read_image(data / name) for name in labels.images]
     height, width = images[0].shape[:2]
     with VideoWriter(path, (width, height), 30.0) as writer:
         for i, image in enumerate(images):
@@ -169,7 +169,7 @@ def _percentiles(px: Float64) -> str:
 
 
 def write_directory(directory: Path, names: tuple[str, ...]) -> None:
-    """Make a model directory that says of its model what must be said."""
+    """Make a model directory with the least configuration that the commands need."""
     directory.mkdir(parents=True)
     data = {"keypoint_names": list(names), "image_resize_dims": {"height": 192, "width": 192}}
     (directory / "config.yaml").write_text(yaml.safe_dump({"data": data, "model": {"model_type": "heatmap"}}))
@@ -179,15 +179,8 @@ def write_predictions(path: Path, labels: Labels, xy: Float64) -> None:
     """Write keypoints as predictions of a video, each with a likelihood of 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [pose_header(labels.keypoint_names, "labels")]
-    rows += [f"{i}{pose_cells(Keypoints(row, np.ones(len(row))))}\n" for i, row in enumerate(xy)]
+    rows += [f"{i}{pose_cells(Keypoints(row, np.ones(len(row), np.float32)))}\n" for i, row in enumerate(xy)]
     path.write_text("".join(rows))
-
-
-def size_of(video: Path) -> tuple[int, int]:
-    """(W, H) of a video."""
-    file = VideoFile(video)
-    file.close()
-    return file.info.width, file.info.height
 
 
 def run(*arguments: object) -> None:

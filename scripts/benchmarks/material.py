@@ -155,13 +155,14 @@ def decode(video: Path, count: int) -> list[UInt8]:
 
 
 def write_arena(path: Path, count: int) -> Path:
-    """Write the synthetic arena as an H.264 (or, without that encoder, MPEG-4) video, if it is not there yet."""
+    """Write the synthetic arena as an H.264 (or, without that encoder, MPEG-4) video, if it does not exist yet."""
     if path.exists():
         return path
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     arena = Arena(ArenaSettings(width=WIDTH, height=HEIGHT))
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
         for index in range(count):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(arena.render(index), format="rgb24")))
