@@ -24,6 +24,7 @@ _NAMES = (
     *("SIGPROF", "SIGPIPE", "SIGXCPU", "SIGXFSZ", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT", "SIGEMT", "SIGTRAP"),
     *("SIGSYS",),
 )
+"""Signals that end a process by default, of all systems. Each system has some of them."""
 _ALWAYS = {"SIGINT", "SIGTERM"}
 """Signals that are handled even if ignored at the start: a shell script starts background jobs with Ctrl-C ignored."""
 

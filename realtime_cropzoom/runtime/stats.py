@@ -12,8 +12,11 @@ from collections import deque
 import numpy as np
 
 _BASE_MS = 1e-3
+"""Upper edge (ms) of the first bin."""
 _GROWTH = math.log(1.01)
-_BINS = 2200  # up to 1e-3 · 1.01^2200 ms ≈ 3·10⁶ ms
+"""Logarithm of the ratio of the upper edges of two neighbouring bins."""
+_BINS = 2200
+"""Number of bins. They reach to 1e-3 · 1.01^2200 ms ≈ 3·10⁶ ms."""
 
 
 class Histogram:

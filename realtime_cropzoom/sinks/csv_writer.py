@@ -40,7 +40,9 @@ from realtime_cropzoom.types import Keypoints
 logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
+"""Maximum number of queued records. A disk may hang for minutes before one is dropped."""
 _FLUSH_S = 0.1
+"""Interval (s) at which rows are handed to the operating system."""
 _LAST_REPORTS_S = 2.0
 """Maximum wait (s) for the publisher's last reports at the end of the stream."""
 _LAST_REPORTS_AFTER_STOP_S = 0.4
@@ -49,6 +51,7 @@ TIMING_COLUMNS = (
     "frame,outcome,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
     "plausible"
 )
+"""Columns of ``<name>_timing.csv``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,17 @@ from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.types import StreamState
 
 _QUEUE = 64
+"""Maximum number of queued records. Older poses are of no use to a listener."""
 _HIGH_WATER_MARK = 256
+"""Maximum number of messages that ZeroMQ keeps for one slow subscriber."""
 _HEARTBEAT_NS = 1_000_000_000
+"""Interval (ns) between two status messages."""
 _GREET_NS = 50_000_000
+"""Minimum interval (ns) between two checks for new subscribers, which get a hello."""
 _LINGER_MS = 500
+"""Maximum time (ms) for which a closed socket still sends."""
 _SUBSCRIPTIONS_AT_ONCE = 1000
+"""Maximum number of subscriptions read in one check: a client may send them without end."""
 
 
 class StatusProvider(Protocol):

@@ -55,14 +55,14 @@ def test_a_camera_that_comes_back_begins_a_new_segment_in_messages_and_files(unp
     assert recording["recorded"].tolist() == list(range(40))
 
 
-def test_a_status_message_says_that_it_is_gone_before_it_is_back(unplugged: Run) -> None:
+def test_a_status_message_reports_the_loss_before_the_camera_is_back(unplugged: Run) -> None:
     heard = unplugged.messages
     gone = next(m for m in heard if isinstance(m, StatusMessage) and m.stream == "reconnecting")
     assert heard.index(gone) < heard.index(unplugged.poses[20])
     assert unplugged.poses[19].time.captured_ns < gone.time_ns < unplugged.poses[20].time.captured_ns
 
 
-def test_frame_time_goes_on_over_the_gap_and_an_old_box_says_so(unplugged: Run) -> None:
+def test_frame_time_includes_the_gap_and_an_old_box_shows_its_age(unplugged: Run) -> None:
     times = check_complete(unplugged.folder).timing
     gaps = np.diff(times["pts_ns"])
     assert gaps.argmax() == 19
@@ -93,7 +93,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, camera: Camera, policy: Reconnect
 
 
 @pytest.mark.parametrize("after", [0, 100], ids=["stays gone", "comes back for a moment each time"])
-def test_a_camera_is_tried_again_at_a_measured_pace(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_a_lost_camera_is_tried_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     camera = Camera(Segment(3), *[Segment(0)] * after)
     tries = simulated(monkeypatch, camera, ReconnectPolicy(), 900)
     assert tries[:5] == [0, 1, 3, 7, 15]
@@ -101,7 +101,7 @@ def test_a_camera_is_tried_again_at_a_measured_pace(monkeypatch: pytest.MonkeyPa
     assert max(later - first for first, later in pairwise(tries[5:])) <= 12, "and no less often"
 
 
-def test_after_a_quiet_minute_the_first_try_is_at_once_again() -> None:
+def test_after_a_minute_without_loss_the_first_try_is_immediate_again() -> None:
     pacing, at_ns = ReconnectBackoff(), 0
     for _ in range(3):
         at_ns += round(pacing.delay_s(at_ns) * 1e9)
@@ -110,12 +110,12 @@ def test_after_a_quiet_minute_the_first_try_is_at_once_again() -> None:
     assert pacing.delay_s(at_ns + 60 * 10**9) == 0
 
 
-def test_without_a_limit_it_is_waited_for_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_limit_a_lost_camera_is_tried_for_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(simulated(monkeypatch, Camera(Segment(3)), ReconnectPolicy(), 24 * 3600.0)) > 7000
 
 
 @pytest.mark.parametrize("after", [0, 100], ids=["stays gone", "comes back without a frame"])
-def test_it_is_given_up_at_the_configured_limit(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_a_lost_camera_is_given_up_at_the_configured_limit(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     camera = Camera(Segment(3), *[Segment(0)] * after)
     with pytest.raises(SourceError, match=r"film has been gone for 50 s \((no such device|the cable is out)\)"):
         simulated(monkeypatch, camera, ReconnectPolicy(give_up_after_s=50), 900)
@@ -129,14 +129,16 @@ def test_giving_up_ends_the_run_with_the_reason_and_all_files(tmp_path: Path) ->
     assert len(check_complete(run.folder).timing) == 20
 
 
-def test_another_size_is_refused_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_frames_of_another_size_are_refused_with_both_sizes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = listen(settings_of(tmp_path), Camera(Segment(20), Segment(20, size=(192, 128))))
     assert "192x128 instead of 160x96; its frames are refused; --changed adapt scales them" in caplog.text
     assert "frame 20 of film is 192x128, but the stream began as 160x96" in run.end.reason
     assert len(check_complete(run.folder).timing) == 20
 
 
-def test_another_size_is_adapted_where_that_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_frames_of_another_size_are_scaled_if_the_settings_say_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     size = (200, 120)
     run = listen(settings_of(tmp_path, changed="adapt", frames=40), Camera(Segment(20), Segment(20, size=size)))
     assert "200x120 instead of 160x96; its frames are scaled to the size of the first ones" in caplog.text
@@ -147,13 +149,13 @@ def test_another_size_is_adapted_where_that_is_asked_for(tmp_path: Path, caplog:
         assert np.abs(np.array(pose.keypoints["middle"][:2], float) - truth[pose.frame - 20]).max() < 8
 
 
-def test_another_rate_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_frame_rate_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = listen(settings_of(tmp_path, frames=30), Camera(Segment(20), Segment(20, fps=30.0)))
     assert "film came back with 30.0 fps instead of 60.0" in caplog.text
     assert run.end.counts.processed == 30
 
 
-def test_frames_lost_on_the_way_are_counted_and_nothing_is_made_up_for_them(tmp_path: Path) -> None:
+def test_frames_lost_on_the_way_are_counted_and_not_replaced(tmp_path: Path) -> None:
     run = listen(settings_of(tmp_path, frames=20), Camera(Segment(20, lost={5: 3, 9: 1})))
     assert run.statuses[-1].lost == 4
     files = check_complete(run.folder)
@@ -161,7 +163,7 @@ def test_frames_lost_on_the_way_are_counted_and_nothing_is_made_up_for_them(tmp_
     assert run.end.counts.captured == len(files.timing) == 20
 
 
-def test_frames_that_stay_away_are_a_stall_until_they_come_again(
+def test_a_stream_without_frames_is_stalled_until_frames_arrive_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = Hold(20)
@@ -219,7 +221,7 @@ def test_a_camera_that_hangs_in_a_read_does_not_hold_up_the_end(tmp_path: Path) 
     wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("cropzoom-")], "the thread to end")
 
 
-def test_how_fast_the_cameras_clock_runs_is_in_the_summary(tmp_path: Path) -> None:
+def test_the_drift_of_the_cameras_clock_is_in_the_summary(tmp_path: Path) -> None:
     run = listen(settings_of(tmp_path, frames=230), Camera(Segment(230), clock_ppm=5000))
     drift = check_complete(run.folder).summary["clock_drift"]
     assert drift["ppm"] == pytest.approx(5000, abs=1500)

@@ -37,7 +37,7 @@ def settings_of(tmp_path: Path, **chosen: Any) -> Settings:
     return make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, **chosen)
 
 
-def test_a_disk_that_stands_still_holds_up_neither_tracking_nor_publishing(
+def test_a_disk_that_hangs_delays_neither_tracking_nor_publishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_go, real = threading.Event(), RowFile.flush
@@ -119,7 +119,7 @@ def stepped_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("step_s", [3600, -3600])
-def test_a_process_whose_wall_clock_is_set_goes_on(tmp_path: Path, stepped_clock: Path, step_s: int) -> None:
+def test_a_process_continues_when_its_wall_clock_is_set(tmp_path: Path, stepped_clock: Path, step_s: int) -> None:
     """All of the process sees the clock jump, native code too; the monotonic one goes on, as it does in Linux."""
     set_now, out = tmp_path / "now", tmp_path / "out"
     environment = {"LD_PRELOAD": str(stepped_clock), "STEPPED_ONCE": str(set_now), "STEPPED_BY": str(step_s)}

@@ -62,7 +62,7 @@ def broken_from(first: int) -> Callable[[int], None]:
     return hold
 
 
-def test_a_pose_stage_that_raises_begins_anew_where_that_is_asked_for(
+def test_a_pose_stage_that_raises_restarts_if_the_settings_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold_models(monkeypatch, pose=failing(5, 12))
@@ -83,9 +83,7 @@ def test_a_pose_stage_that_raises_begins_anew_where_that_is_asked_for(
     assert caplog.text.count("the pose stage failed and starts again: RuntimeError: out of order") == 2
 
 
-def test_a_detector_that_raises_begins_anew_and_boxes_come_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_detector_that_raises_restarts_and_gives_boxes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hold_models(monkeypatch, detector=failing(3))
     files = check_complete(run_to_end(settings_of(tmp_path, on_failure="restart"), Film(60)).folder)
     assert files.summary["restarts"] == {"detect": 1, "pose": 0}
@@ -105,7 +103,7 @@ def test_a_context_models_frames_in_hand_fail_together(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(("on_failure", "restarts"), [("end", 0), ("restart", 3)])
 @pytest.mark.parametrize("role", ["pose", "detector"])
-def test_what_fails_all_the_time_ends_the_run(
+def test_a_stage_that_fails_every_time_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, on_failure: str, restarts: int
 ) -> None:
     hold_models(monkeypatch, **{role: broken_from(5)})
@@ -114,7 +112,7 @@ def test_what_fails_all_the_time_ends_the_run(
     assert check_complete(run.folder).summary["restarts"][STAGE[role]] == restarts
 
 
-def test_what_was_raised_on_purpose_is_no_reason_to_try_again(tmp_path: Path) -> None:
+def test_an_error_raised_on_purpose_does_not_restart_a_stage(tmp_path: Path) -> None:
     boxes = tmp_path / "short_bbox.csv"
     boxes.write_text(",x,y,h,w\n" + "".join(f"{i},10,10,64,64\n" for i in range(10)))
     run = listen(settings_of(tmp_path, on_failure="restart", schedule=boxes), Film(40))

@@ -102,7 +102,7 @@ def test_a_session_without_a_filter_can_be_given_one(tmp_path: Path) -> None:
         load_session(folder, filter="median")
 
 
-def test_files_without_times_need_them(tmp_path: Path) -> None:
+def test_filtering_files_without_times_needs_the_frame_rate(tmp_path: Path) -> None:
     path = tmp_path / "clip.csv"
     columns = pd.MultiIndex.from_product([["me"], ["nose"], ["x", "y", "likelihood"]])
     columns.names = ["scorer", "bodyparts", "coords"]
@@ -113,7 +113,7 @@ def test_files_without_times_need_them(tmp_path: Path) -> None:
     assert table["vx"].iloc[-1] == pytest.approx(50, rel=0.05)
 
 
-def test_track_has_them_too(tmp_path: Path) -> None:
+def test_track_yields_filtered_poses_too(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     given: dict[str, Any] = {
         "detector": settings.detector,
@@ -135,7 +135,7 @@ def test_track_has_them_too(tmp_path: Path) -> None:
         ({"filter_min_likelihood": 2}, "filter_min_likelihood: got 2"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(flags: dict[str, object], says: str, tmp_path: Path) -> None:
+def test_invalid_filter_settings_are_refused(flags: dict[str, object], says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         make_settings(tmp_path, **flags)
 

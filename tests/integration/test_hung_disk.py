@@ -89,7 +89,7 @@ class Run:
         return [line.strip() for line in self.said if line.startswith("cropzoom: ")]
 
 
-def test_the_end_does_not_wait_for_a_disk_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_end_does_not_wait_for_a_disk_and_reports_the_missing_rows(tmp_path: Path) -> None:
     run = Run(tmp_path, "_timing.csv")
     run.has_said("WARNING: the disk does not answer; the rows of the session are kept in memory until it does")
     assert run.interrupted() == 130
@@ -110,7 +110,7 @@ def test_rows_are_written_when_the_disk_answers(tmp_path: Path) -> None:
     check_complete(the_session(run.out))
 
 
-def test_a_summary_that_cannot_be_written_is_said_and_makes_the_exit_code_3(tmp_path: Path) -> None:
+def test_a_summary_that_cannot_be_written_is_reported_with_exit_code_3(tmp_path: Path) -> None:
     out = tmp_path / "out"
     flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models")), "--quiet"]
     process = start_process("run", "synthetic:arena,fps=100,size=160x120,seconds=2", *flags)
@@ -129,7 +129,7 @@ def test_a_summary_that_cannot_be_written_is_said_and_makes_the_exit_code_3(tmp_
     )
 
 
-def test_kill_9_costs_no_more_than_what_was_published_last(tmp_path: Path) -> None:
+def test_kill_9_loses_only_the_last_published_frames(tmp_path: Path) -> None:
     out, fps, endpoint = tmp_path / "out", 100, f"tcp://127.0.0.1:{free_port()}"
     flags = ["--out", out, *model_flags(tiny_models(tmp_path / "models")), "--publish", endpoint, "--quiet"]
     source = f"synthetic:arena,fps={fps},size=160x120,seconds=600"

@@ -41,7 +41,7 @@ def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.
     wait_for(lambda: "cropzoom-start" not in cropzoom_threads(), "the thread that hung")
 
 
-def test_a_run_ends_with_a_line(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_run_whose_folder_cannot_be_made_ends_with_one_line(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     settings = make_settings(tmp_path)
     request.getfixturevalue("hung")
     pipeline = Pipeline(settings, lambda: Film(8))
@@ -53,7 +53,7 @@ def test_a_run_ends_with_a_line(tmp_path: Path, request: pytest.FixtureRequest) 
     wait_for(lambda: cropzoom_threads() == {"cropzoom-start"}, "the threads of the run to end")
 
 
-def test_triggers_end_with_a_line(
+def test_triggers_whose_folder_cannot_be_made_end_with_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     rules = tmp_path / "rules.yaml"
@@ -64,14 +64,16 @@ def test_triggers_end_with_a_line(
     assert "did not answer within 0.3 s" in capsys.readouterr().err
 
 
-def test_what_is_done_in_time_gives_its_result_or_its_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_in_time_returns_the_result_or_raises_the_error(caplog: pytest.LogCaptureFixture) -> None:
     assert in_time("it", lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         in_time("it", lambda: 1 / 0)
     assert not caplog.records
 
 
-def test_a_start_that_waits_says_what_for(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_waits_for_long_logs_what_it_waits_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(started, "_LOG_AFTER_S", 0.0)
     thaws = threading.Event()
     with caplog.at_level(logging.WARNING), pytest.raises(SinkError, match="stopped before the folder out was ready"):
@@ -80,7 +82,7 @@ def test_a_start_that_waits_says_what_for(caplog: pytest.LogCaptureFixture, monk
     assert caplog.messages == ["the folder out does not answer yet; trying for 10 s"]
 
 
-def test_a_file_of_several_cameras_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_session_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     config = tmp_path / "cameras.yaml"
     sources = {"top": {"source": "synthetic:arena"}, "side": {"source": "synthetic:arena,seed=1"}}
     config.write_text(json.dumps({"cameras": sources}))

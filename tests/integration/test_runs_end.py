@@ -51,7 +51,7 @@ def crops_of(folder: Path) -> pd.Series:
 @pytest.mark.parametrize("record", ["none", "h264", "crops", "h264 crops"])
 @pytest.mark.parametrize("pose", ["heatmap", CONTEXT])
 @pytest.mark.parametrize("boxes", ["heatmap", CONTEXT, "passed over"])
-def test_it_ends(tmp_path: Path, models: Any, boxes: str, pose: str, record: str, pace: str) -> None:
+def test_a_run_of_each_kind_ends(tmp_path: Path, models: Any, boxes: str, pose: str, record: str, pace: str) -> None:
     """``boxes`` are of a detector of this kind, or of a live run that passed frames over."""
     detector = "heatmap" if boxes == "passed over" else boxes
     chosen: dict[str, Any] = {"record": record.split()[0].replace("crops", "none"), "record_crops": "crops" in record}
@@ -67,7 +67,7 @@ def test_it_ends(tmp_path: Path, models: Any, boxes: str, pose: str, record: str
         assert set(crops[files.bbox["x"].isna()]) <= {"no_box"}
 
 
-def test_live_crops_do_not_wait_for_an_answer_that_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_crops_do_not_wait_for_late_poses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A context model answers for a frame after the ring has forgotten it; its crop is recorded all the same."""
     hold_models(monkeypatch, pose=lambda call: time.sleep(0.5 if call == 0 else 0.0))
     settings = make_settings(

@@ -63,7 +63,7 @@ def endpoints(cameras: Cameras) -> list[tuple[str, str]]:
     return [(s.publish, s.publish_latest) for s in cameras.settings.values()]
 
 
-def test_what_a_camera_says_of_itself_counts_more_than_what_is_common(tmp_path: Path) -> None:
+def test_the_settings_of_a_camera_go_before_the_common_ones(tmp_path: Path) -> None:
     cameras = load(
         tmp_path,
         {"crop_size": 100, "max_lag": 3, "cameras": {**TWO["cameras"], "low": {"source": "c.mp4", "crop_size": 200}}},
@@ -77,7 +77,7 @@ def test_what_a_camera_says_of_itself_counts_more_than_what_is_common(tmp_path: 
     assert not cameras.stop_together
 
 
-def test_a_config_of_one_run_is_none_of_several(tmp_path: Path) -> None:
+def test_the_config_of_one_run_is_refused_for_several_cameras(tmp_path: Path) -> None:
     assert load_cameras({}, write(tmp_path, {"source": "a.mp4"})) is None
 
 
@@ -172,7 +172,7 @@ def side(**settings: object) -> dict[str, Any]:
         pytest.param(TWO, {"camera": "c"}, "camera is given as a flag", id="a name as a flag"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(
+def test_invalid_camera_files_are_refused_in_one_line(
     tmp_path: Path, content: dict[str, Any] | str, flags: dict[str, object], says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
@@ -186,7 +186,7 @@ def test_a_source_in_the_environment_is_refused(tmp_path: Path, monkeypatch: pyt
         load_cameras({}, write(tmp_path, TWO))
 
 
-def test_what_takes_one_camera_says_so(tmp_path: Path) -> None:
+def test_commands_for_one_camera_refuse_several(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="got several cameras, expected one"):
         load_settings({}, write(tmp_path, TWO))
 
@@ -290,7 +290,7 @@ def poses_until_the_end(subscriber: Subscriber) -> list[PoseMessage]:
     return poses
 
 
-def test_one_that_cannot_start_does_not_stop_the_other(tmp_path: Path) -> None:
+def test_a_camera_that_cannot_start_does_not_stop_the_other(tmp_path: Path) -> None:
     """Its port is taken by somebody else."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -313,7 +313,7 @@ def test_one_that_cannot_start_does_not_stop_the_other(tmp_path: Path) -> None:
     assert (top["exit"], top["counts"], top["folder"]) == (2, None, None)
 
 
-def test_where_none_can_start_no_session_is_left(tmp_path: Path) -> None:
+def test_if_no_camera_can_start_no_session_is_left(tmp_path: Path) -> None:
     session = Session(tmp_path, {"top": {"source": "none.mp4"}, "side": {"source": "neither.mp4"}})
     done = cropzoom("run", "--config", session.config, "--quiet")
     assert done.returncode == 2
@@ -325,7 +325,7 @@ def test_where_none_can_start_no_session_is_left(tmp_path: Path) -> None:
     assert not list(session.out.iterdir())
 
 
-def test_with_stop_together_one_that_fails_stops_the_other(tmp_path: Path) -> None:
+def test_with_stop_together_a_camera_that_fails_stops_the_other(tmp_path: Path) -> None:
     session = Session(tmp_path, {"top": {"source": ENDLESS}, "side": {"source": "none.mp4"}}, stop_together=True)
     done = cropzoom("run", "--config", session.config, "--quiet")
     assert done.returncode == 2
@@ -353,7 +353,7 @@ def test_a_signal_ends_all_with_everything_closed(tmp_path: Path, number: signal
     assert session.summary["reason"] == f"stopped by {number.name}"
 
 
-def test_one_that_is_killed_is_noticed_and_the_other_goes_on(tmp_path: Path) -> None:
+def test_a_camera_that_is_killed_is_reported_and_the_other_continues(tmp_path: Path) -> None:
     """Then the process that runs them is killed too, and the other does not go on for ever."""
     session = Session(tmp_path, {"top": {"source": ENDLESS}, "side": {"source": f"{ENDLESS},seed=2"}})
     process = session.start("--quiet")
@@ -374,7 +374,7 @@ def test_one_that_is_killed_is_noticed_and_the_other_goes_on(tmp_path: Path) -> 
     assert len(load_session(session.folder / "top")) > 20
 
 
-def test_a_killed_camera_is_in_the_summary_as_far_as_is_known(tmp_path: Path) -> None:
+def test_the_summary_has_the_last_counts_of_a_killed_camera(tmp_path: Path) -> None:
     session = Session(
         tmp_path, {"top": {"source": ENDLESS}, "side": {"source": f"{ENDLESS},seed=2"}}, stop_together=True
     )

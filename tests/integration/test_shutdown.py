@@ -88,7 +88,7 @@ def test_stop_and_join_may_be_called_again(tmp_path: Path) -> None:
     assert pipeline.summary["reason"] == "first"
 
 
-def test_a_run_stopped_before_its_start_takes_nothing(tmp_path: Path) -> None:
+def test_a_run_stopped_before_its_start_captures_nothing(tmp_path: Path) -> None:
     pipeline = Pipeline(make_settings(tmp_path), lambda: Film(10**6))
     pipeline.stop("too late")
     with contextlib.suppress(SourceError):  # whether the source was open by then is a race
