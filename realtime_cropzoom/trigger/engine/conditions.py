@@ -24,7 +24,7 @@ class Condition:
         """Return the answer for a look; asked once a look, in order."""
         raise NotImplementedError
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say what held, with the numbers of the last look."""
         raise NotImplementedError
 
@@ -59,11 +59,11 @@ class Side(Condition):
         self._known_ns = sample.captured_ns
         return self._holds
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say where it was."""
-        return self.told("inside" if self._wanted else "outside")
+        return self.describe_as("inside" if self._wanted else "outside")
 
-    def told(self, verb: str) -> str:
+    def describe_as(self, verb: str) -> str:
         """Say where it was, with another verb."""
         return f"{self._position.name} {verb} {self._name} ({self._position.x:.1f}, {self._position.y:.1f})"
 
@@ -94,9 +94,9 @@ class Crossing(Condition):
         self._before, self._known_ns = now, sample.captured_ns
         return now and before is False
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say where it was."""
-        return self._side.told(self._verb)
+        return self._side.describe_as(self._verb)
 
     def reset(self) -> None:
         """Forget the side: what is seen first has not come from anywhere."""
@@ -127,9 +127,9 @@ class Lasting(Condition):
             self._since_ns = at_ns
         return self._since_ns is not None and at_ns - self._since_ns >= self._for_ns
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say for how long."""
-        return f"{self._inner.words()} for {self._for_ns / 1e6:g} ms"
+        return f"{self._inner.describe()} for {self._for_ns / 1e6:g} ms"
 
     def reset(self) -> None:
         """Start again."""
@@ -167,9 +167,9 @@ class Threshold(Condition):
         self._holds = self._within(number, slack)
         return self._holds
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say what the number was."""
-        return f"{self._quantity.words} {self._last:.4g}{self._quantity.unit and ' ' + self._quantity.unit}"
+        return f"{self._quantity.label} {self._last:.4g}{self._quantity.unit and ' ' + self._quantity.unit}"
 
     def reset(self) -> None:
         """Forget that it held."""
@@ -194,7 +194,7 @@ class StateIs(Condition):
         self._last = sample.state
         return sample.state in self._states
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say the state."""
         return f"state {self._last}"
 
@@ -212,10 +212,10 @@ class _Several(Condition):
     def _explain(self) -> None:
         self.reason = next(p.reason for p, a in zip(self._parts, self._answers, strict=True) if a is None)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say which parts held; all of them where none did."""
-        held = [part.words() for part, answer in zip(self._parts, self._answers, strict=True) if answer]
-        return ", ".join(held or (part.words() for part in self._parts))
+        held = [part.describe() for part, answer in zip(self._parts, self._answers, strict=True) if answer]
+        return ", ".join(held or (part.describe() for part in self._parts))
 
     def reset(self) -> None:
         """Forget in all parts."""
@@ -265,9 +265,9 @@ class Not(Condition):
             return None
         return not answer
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Say what did not hold."""
-        return f"not: {self._inner.words()}"
+        return f"not: {self._inner.describe()}"
 
     def reset(self) -> None:
         """Forget in the condition."""

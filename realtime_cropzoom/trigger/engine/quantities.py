@@ -11,10 +11,10 @@ from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, dir
 class Quantity:
     """A number that a look has, or has not; then ``reason`` says why."""
 
-    __slots__ = ("_number", "_value", "reason", "unit", "words")
+    __slots__ = ("_number", "_value", "label", "reason", "unit")
 
-    def __init__(self, words: str, unit: str) -> None:
-        self.words = words
+    def __init__(self, label: str, unit: str) -> None:
+        self.label = label
         """What it is, as in 'speed of snout'."""
         self.unit = unit
         self.reason = ""
@@ -101,7 +101,7 @@ class Angle(Quantity):
     __slots__ = ("_to", "_towards")
 
     def __init__(self, to: Heading, towards: Heading, target: str) -> None:
-        super().__init__(f"angle {to.words.removeprefix('heading ')} to {target}", "°")
+        super().__init__(f"angle {to.label.removeprefix('heading ')} to {target}", "°")
         self._to, self._towards = to, towards
 
     def compute(self, sample: PoseSample) -> float | None:
@@ -175,7 +175,7 @@ class Turning(Quantity):
 
     def __init__(self, heading: Heading, track: HeadingTrack, over_ns: int, sign: int) -> None:
         """``sign`` 1 counts turns to the right, −1 to the left, 0 either way."""
-        super().__init__(heading.words.replace("heading", "turning"), "°/s")
+        super().__init__(heading.label.replace("heading", "turning"), "°/s")
         self._heading, self._track, self._over_ns, self._sign = heading, track, over_ns, sign
         track.keep_ns = max(track.keep_ns, over_ns)
 
@@ -186,7 +186,7 @@ class Turning(Quantity):
             return None
         found = slope(self._track, sample.captured_ns, self._over_ns)
         if found is None:
-            self.reason = _too_short(self._heading.words, self._over_ns)
+            self.reason = _too_short(self._heading.label, self._over_ns)
             return None
         return found.vx * self._sign if self._sign else abs(found.vx)
 

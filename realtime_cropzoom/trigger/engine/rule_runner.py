@@ -316,7 +316,7 @@ class RuleRunner:
         self._limits.passed(now_ns)
         if not self._limits.draw():
             self.state = RuleState.SHAM
-            self._report(Verdict.SHAM, self._condition.words())
+            self._report(Verdict.SHAM, self._condition.describe())
             return
         for budget in (self._limits.budget, self._session):
             budget.fired += 1
@@ -331,7 +331,7 @@ class RuleRunner:
             self._fire(Verdict.RESUMED, sample, now_ns)
 
     def _fire(self, verdict: Verdict, sample: PoseSample, now_ns: int) -> None:
-        reason, actions = self._condition.words(), self._switch_on(sample, now_ns)
+        reason, actions = self._condition.describe(), self._switch_on(sample, now_ns)
         self._outcomes.append(RuleOutcome(verdict, reason, actions, fresh_until_ns=self._fresh_until_ns(sample)))
 
     def _switch_on(self, sample: PoseSample, now_ns: int) -> tuple[Action, ...]:
@@ -387,4 +387,4 @@ class RuleRunner:
     def _refuse(self, bout: _Bout, reason: str, detail: str = "") -> None:
         if reason not in bout.reported:
             bout.reported += (reason,)
-            self._report(Verdict.REFUSED, f"{reason}{detail}: {self._condition.words()}")
+            self._report(Verdict.REFUSED, f"{reason}{detail}: {self._condition.describe()}")

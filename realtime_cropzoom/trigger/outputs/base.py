@@ -138,10 +138,10 @@ class TooLate(SinkError):
 class Output(ABC):
     """Something that can be switched. After it was made, all of it happens in one thread."""
 
-    levels: bool = False
+    holds_level: bool = False
     """It is on or off, and stays so. Without, each job is one message and the receiver does the timing."""
     supports_pulse: bool = True
-    """A pulse is one job. With ``levels`` and without this, the thread makes it of an on and an off."""
+    """A pulse is one job. With ``holds_level`` and without this, the thread makes it of an on and an off."""
 
     def __init__(self) -> None:
         self.preempted: Callable[[], bool] = lambda: False

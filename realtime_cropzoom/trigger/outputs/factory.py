@@ -102,9 +102,9 @@ class Outputs:
         """Jobs of each output that did not go well."""
         return {name: thread.errors for name, thread in self._threads.items()}
 
-    def levels(self, name: str) -> bool:
+    def holds_level(self, name: str) -> bool:
         """Whether an output is on or off, and not one message a job."""
-        return self._threads[name].levels
+        return self._threads[name].holds_level
 
     def open(self, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Open all of them; returns False where it is ``given_up`` before they are open, and has closed all then.

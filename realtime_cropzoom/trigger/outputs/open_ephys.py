@@ -43,7 +43,7 @@ class OpenEphysSettings(OutputSettings):
 class OpenEphys(Output):
     """One TTL line, on or off."""
 
-    levels = True
+    holds_level = True
     supports_pulse = False
 
     def __init__(self, settings: OpenEphysSettings) -> None:

@@ -71,7 +71,7 @@ class Phase(enum.Enum):
 class OutputTiming:
     """Kind of an output and its limits on time."""
 
-    levels: bool
+    holds_level: bool
     """See ``Output``."""
     supports_pulse: bool
     """See ``Output``."""
@@ -260,7 +260,7 @@ class OutputState:
             return self._begin(Write(_as(job, ActionType.ON), job))
         if job.act is ActionType.OFF:
             self._holders.pop(_holder(job), None)
-            if self._timing.levels and (self._holders or self._pulse_end is not None):
+            if self._timing.holds_level and (self._holders or self._pulse_end is not None):
                 return Report(job, WriteResult(None, None, self._why_on(), Outcome.STILL_ON))
         elif job.act is ActionType.SAFE:
             self._forget()
@@ -304,7 +304,7 @@ class OutputState:
     def _switched_off(self, request: Job, result: WriteResult, now_ns: int) -> None:
         if result.error is not None:
             self._retry = _Off(now_ns + RETRY_NS, request)
-        elif self._timing.levels:
+        elif self._timing.holds_level:
             self._retry = None
 
     def _switched_on(self, job: Job, result: WriteResult, now_ns: int) -> None:
@@ -376,7 +376,7 @@ class OutputState:
         return self._safe_waits() or ActionType.SAFE in writes or failed
 
     def _is_timed_here(self, job: Job) -> bool:
-        return job.act is ActionType.PULSE and self._timing.levels and not self._timing.supports_pulse
+        return job.act is ActionType.PULSE and self._timing.holds_level and not self._timing.supports_pulse
 
     def _why_on(self) -> str:
         holders = ", ".join(sorted(holder or "the sync line" for holder in self._holders))

@@ -33,7 +33,7 @@ class PythonCallable(Output):
 
     def __init__(self, target: str, levels: bool) -> None:
         super().__init__()
-        self.levels, self.supports_pulse = levels, not levels
+        self.holds_level, self.supports_pulse = levels, not levels
         self._target = target
         self._call: Callable[[Job], Any] | None = None
 

@@ -63,7 +63,7 @@ class OutputThread(threading.Thread):
         self._loop_seen_ns = loop_seen_ns or now
         beat_every_ns = None if output.beat_every_s is None else round(output.beat_every_s * 1e9)
         late_after_ns = round(late_after_ms * 1e6)
-        timing = OutputTiming(output.levels, output.supports_pulse, late_after_ns, silent_after_ns, beat_every_ns)
+        timing = OutputTiming(output.holds_level, output.supports_pulse, late_after_ns, silent_after_ns, beat_every_ns)
         self._state = OutputState(name, timing)
         self._failures = _Failures(name)
         self._changed = threading.Condition()
@@ -84,9 +84,9 @@ class OutputThread(threading.Thread):
             return self._state.phase
 
     @property
-    def levels(self) -> bool:
+    def holds_level(self) -> bool:
         """Whether it is on or off, and not one message a job."""
-        return self._output.levels
+        return self._output.holds_level
 
     def wait_open(self, timeout_s: float = 10.0, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Wait until the output is ready; returns False where it is ``given_up`` before.

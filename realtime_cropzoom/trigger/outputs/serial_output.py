@@ -41,7 +41,7 @@ class SerialSettings(OutputSettings):
 class SerialOutput(Output):
     """One channel."""
 
-    levels = True
+    holds_level = True
 
     def __init__(self, settings: SerialSettings, link: SerialLink) -> None:
         super().__init__()

@@ -88,10 +88,17 @@ class SyncLine:
     """Sends pulses or codes. ``frame`` is called for each pose, ``take`` with what became of what was sent."""
 
     def __init__(
-        self, settings: SyncSettings, submit: Callable[[Job], None], log: AsyncCsv | None, *, levels: bool
+        self, settings: SyncSettings, submit: Callable[[Job], None], log: AsyncCsv | None, *, holds_level: bool
     ) -> None:
-        """``levels`` says whether the output is on or off; to any other a code goes as one message."""
-        self._settings, self._submit, self._log, self._levels = settings, submit, log, levels
+        """Prepare the sync line.
+
+        Args:
+            settings: Its settings.
+            submit: Function that hands a job to the output.
+            log: The log of the sync line; None: none.
+            holds_level: Whether the output holds a level. To any other output, a code goes as one message.
+        """
+        self._settings, self._submit, self._log, self._holds_level = settings, submit, log, holds_level
         self._seed = random.getrandbits(BITS)  # so that the codes of two sessions are not the same
         self._lock = threading.Lock()
         self._pending: dict[int, _Sent] = {}
@@ -148,7 +155,7 @@ class SyncLine:
     def _send_code(self, value: int) -> None:
         frame, captured_ns, _ = self._last
         output = self._settings.output
-        if not self._levels:
+        if not self._holds_level:
             sent = _Sent(frame, captured_ns, "barcode", value, 1)
             self._send(sent, Action(output, ActionType.PULSE, 0.0), f"barcode {value}")
             return

@@ -215,8 +215,8 @@ class TriggerProcess:
     def _build_sync(self, log: AsyncCsv | None) -> SyncLine | None:
         if self._sync_settings is None:
             return None
-        levels = self._outputs.levels(self._sync_settings.output)
-        return SyncLine(self._sync_settings, self._outputs.submit_job, log, levels=levels)
+        holds_level = self._outputs.holds_level(self._sync_settings.output)
+        return SyncLine(self._sync_settings, self._outputs.submit_job, log, holds_level=holds_level)
 
     def _start_control(self, stack: ExitStack) -> CommandServer | None:
         if self.options.control is None:

@@ -267,7 +267,7 @@ class Said(Condition):
         self.asked += 1
         return self.answer
 
-    def words(self) -> str:
+    def describe(self) -> str:
         return f"said {self.answer}"
 
 

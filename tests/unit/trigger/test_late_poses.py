@@ -147,9 +147,9 @@ def test_a_pulse_that_was_not_given_is_said() -> None:
 class Clocked(Output):
     """Writes at ``now``, which ``takes_ns`` moves on before the write is done."""
 
-    def __init__(self, *, levels: bool, supports_pulse: bool = True) -> None:
+    def __init__(self, *, holds_level: bool, supports_pulse: bool = True) -> None:
         super().__init__()
-        self.levels, self.supports_pulse = levels, supports_pulse
+        self.holds_level, self.supports_pulse = holds_level, supports_pulse
         self.now, self.takes_ns = START_NS, 0
         self.acts: list[ActionType] = []
 
@@ -170,7 +170,7 @@ class Clocked(Output):
 @pytest.fixture(params=["level", "timed by the thread", "message"])
 def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThread, list[ActionResult]]]:
     done: list[ActionResult] = []
-    output = Clocked(levels=request.param != "message", supports_pulse=request.param != "timed by the thread")
+    output = Clocked(holds_level=request.param != "message", supports_pulse=request.param != "timed by the thread")
     thread = OutputThread("laser", output, done.append, now=lambda: output.now)
     thread.start()
     thread.wait_open()

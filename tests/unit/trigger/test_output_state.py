@@ -27,9 +27,9 @@ from realtime_cropzoom.trigger.outputs.output_state import (
 MS = 1_000_000
 START_NS = 1_000_000_000
 SILENT_NS = 1000 * MS
-TIMED_HERE = OutputTiming(levels=True, supports_pulse=False, late_after_ns=60_000 * MS, silent_after_ns=SILENT_NS)
+TIMED_HERE = OutputTiming(holds_level=True, supports_pulse=False, late_after_ns=60_000 * MS, silent_after_ns=SILENT_NS)
 TIMED_THERE = replace(TIMED_HERE, supports_pulse=True)
-MESSAGES = replace(TIMED_THERE, levels=False)
+MESSAGES = replace(TIMED_THERE, holds_level=False)
 
 
 @dataclass

@@ -632,7 +632,7 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
 class Lamp(Output):
     """An output whose off fails for a while, and the levels it had."""
 
-    levels, supports_pulse = True, False
+    holds_level, supports_pulse = True, False
 
     def __init__(self) -> None:
         super().__init__()

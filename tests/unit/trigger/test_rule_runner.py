@@ -43,7 +43,7 @@ class Scripted(Condition):
     def value(self, sample: PoseSample) -> bool | None:
         return self.now
 
-    def words(self) -> str:
+    def describe(self) -> str:
         return "scripted"
 
 

@@ -106,7 +106,7 @@ class SyncRig:
         self.outputs.open()
         self.log = open_sync_log(folder, "arena")
         settings = parse_sync({"output": "ephys", **sync}, {"ephys"})
-        self.line = SyncLine(settings, self.outputs.submit_job, self.log, levels=self.outputs.levels("ephys"))
+        self.line = SyncLine(settings, self.outputs.submit_job, self.log, holds_level=self.outputs.holds_level("ephys"))
         self.line.start()
 
     def _report(self, done: ActionResult) -> None:
