@@ -1,14 +1,15 @@
-"""The closed loop: rules on poses, and what they switch.
+"""Closed loop: rules on poses that switch outputs.
 
 ::
 
     Subscriber → events → engine → decisions ─┬→ log
-                                              └→ outputs, each on its own thread → log
+                                              └→ outputs, one thread each → log
 
-``engine`` is pure: the same events give the same decisions, live and replayed. ``rules`` reads
-what the experimenter wrote, ``conditions``, ``zones`` and ``motion`` are what rules are made of,
-``outputs`` is what can be switched.
+* ``rules`` reads and checks the rules file.
+* ``engine`` evaluates rules. It is pure: the same events give the same decisions, live and replayed.
+* ``outputs`` switches devices.
+* ``process`` is the command ``cropzoom trigger``: it connects the others, takes commands, and writes the logs.
 """
 
 AUTO = "auto"
-"""Where a trigger process takes orders by default: at a Unix socket of its own, which only its user can reach."""
+"""Default of ``--control``: a Unix socket with the name of the rules file, which only its user can reach."""

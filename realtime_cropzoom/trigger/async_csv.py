@@ -1,4 +1,4 @@
-"""A CSV file that many threads add rows to; nobody waits for the disk."""
+"""CSV file with a writing thread of its own: the threads that add rows never wait for the disk."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ from realtime_cropzoom.files.append import RowFile
 
 _MAX_QUEUED = 1 << 16
 _RETRY_S = 0.5
+"""Interval (s) of attempts to write what the disk did not take."""
 
 logger = logging.getLogger(__name__)
 
 
 class AsyncCsv:
-    """Rows → a file, each handed to the operating system as soon as it is there.
+    """A CSV file; each row goes to the operating system at once.
 
-    The queue drops the newest when it is full. A full disk is said once; what could not be written is
-    kept and tried again, see ``RowFile``.
+    When the queue is full, the newest row is dropped. A full disk is logged once; what could not be written is kept
+    and written again, see ``RowFile``.
     """
 
     def __init__(self, path: Path, columns: str) -> None:
-        """Create the file. Raises SinkError where that cannot be done, or it is there already."""
+        """Create the file.
+
+        Args:
+            path: The new file.
+            columns: The header line, without its end.
+
+        Raises:
+            SinkError: if the file cannot be created, or exists already.
+        """
         self.path = path
         self.dropped = 0
         """Rows lost because the queue was full."""
@@ -35,19 +44,19 @@ class AsyncCsv:
         self._thread.start()
 
     def add(self, row: str) -> None:
-        """Take in a line, with its newline."""
+        """Add a row, given as a line with its newline; from any thread."""
         try:
             self._queue.put_nowait(row)
         except queue.Full:
             self.dropped += 1
 
     def problems(self) -> list[str]:
-        """Say what is not in the file; right after ``close``."""
+        """Return a line for each thing that is missing in the file; call it after ``close``."""
         dropped = f"{self.path}: the disk was too slow; {self.dropped} rows are lost" if self.dropped else ""
         return [problem for problem in (self._file.problem(), dropped) if problem]
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Write what is queued and close the file; may be called twice."""
+        """Write what is queued and close the file. It may be called twice."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -58,12 +67,12 @@ class AsyncCsv:
             try:
                 row = self._queue.get(timeout=_RETRY_S)
             except queue.Empty:
-                row = ""  # what a full disk did not take may fit now
+                row = ""  # the rows that a full disk did not take may fit now
             if row is None:
                 break
             self._file.add(row)
             self._file.flush()
             if self._file.error and not self._reported:
                 self._reported = True
-                logger.error("%s cannot be written: %s; going on without it", self.path, self._file.error)
+                logger.error("%s cannot be written: %s; the session continues without it", self.path, self._file.error)
         self._file.close()

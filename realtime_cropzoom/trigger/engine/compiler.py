@@ -15,10 +15,15 @@ _TURN_SIGN = {"right": 1, "left": -1, "either": 0}
 
 
 class Compiler:
-    """Builds conditions; ``tracks`` are what they need to be fed with every look."""
+    """Builds conditions. Feed each sample to all ``tracks`` before evaluating them."""
 
     def __init__(self, rules: Rules, arena: ArenaMap | None) -> None:
-        """Raises ValueError where something is in cm and there is no ``arena``."""
+        """Create a compiler for the rules of one engine.
+
+        Args:
+            rules: The rules.
+            arena: Conversion to cm; None without a calibration.
+        """
         self._rules = rules
         self._arena = arena
         self._bridge_ns = round(rules.bridge_ms * 1e6)
@@ -178,7 +183,7 @@ class Compiler:
         def checked(x: float, y: float) -> tuple[float, float]:
             try:
                 return to_arena(x, y)
-            except (ArithmeticError, ValueError):  # a point at the horizon of a slanted camera is nowhere
+            except (ArithmeticError, ValueError):  # a point at the horizon of a tilted camera has no position
                 return math.nan, math.nan
 
         return checked

@@ -15,25 +15,25 @@ from realtime_cropzoom.trigger.rules.zones import Zone
 
 
 class Condition:
-    """One question."""
+    """A condition of a rule."""
 
     reason: str = ""
-    """Why the last answer was unknown."""
+    """Reason why the last value was unknown."""
 
     def value(self, sample: PoseSample) -> bool | None:
-        """Return the answer for a look; asked once a look, in order."""
+        """Evaluate a sample: true, false or None (unknown). Called once per sample, in order."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """Say what held, with the numbers of the last look."""
+        """Return what held, with the numbers of the last sample."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget what was before."""
+        """Clear the state from earlier samples."""
 
 
 class Side(Condition):
-    """Inside a zone, or outside, with a margin: it takes ``margin`` beyond the edge to leave the side it asks for."""
+    """A keypoint is inside or outside a zone. It has left this side when it is ``margin`` beyond the edge."""
 
     def __init__(
         self, position: KeypointPosition, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool
@@ -46,7 +46,7 @@ class Side(Condition):
         self._known_ns: int | None = None
 
     def value(self, sample: PoseSample) -> bool | None:
-        """Whether the keypoint is on that side."""
+        """Return whether the keypoint is on that side."""
         position = self._position
         if not position.seen(sample):
             self.reason = position.reason
@@ -60,15 +60,15 @@ class Side(Condition):
         return self._holds
 
     def describe(self) -> str:
-        """Say where it was."""
+        """Return where the keypoint was."""
         return self.describe_as("inside" if self._wanted else "outside")
 
     def describe_as(self, verb: str) -> str:
-        """Say where it was, with another verb."""
+        """Return where the keypoint was, with another verb."""
         return f"{self._position.name} {verb} {self._name} ({self._position.x:.1f}, {self._position.y:.1f})"
 
     def reset(self) -> None:
-        """Forget the side."""
+        """Clear the side."""
         self._known_ns, self._holds = None, False
 
     def _is_recent(self, at_ns: int) -> bool:
@@ -76,7 +76,7 @@ class Side(Condition):
 
 
 class Crossing(Condition):
-    """Entered or left: true for the one pose with which a known side became the other."""
+    """A keypoint has entered or left a zone: true for the one pose with which a known side becomes the other."""
 
     def __init__(self, side: Side, verb: str, bridge_ns: int) -> None:
         self._side, self._verb = side, verb
@@ -85,7 +85,7 @@ class Crossing(Condition):
         self._known_ns = 0
 
     def value(self, sample: PoseSample) -> bool | None:
-        """Whether the keypoint has just come to that side."""
+        """Return whether the keypoint has just come to that side."""
         now = self._side.value(sample)
         if now is None:
             self.reason = self._side.reason
@@ -95,17 +95,17 @@ class Crossing(Condition):
         return now and before is False
 
     def describe(self) -> str:
-        """Say where it was."""
+        """Return where the keypoint was."""
         return self._side.describe_as(self._verb)
 
     def reset(self) -> None:
-        """Forget the side: what is seen first has not come from anywhere."""
+        """Clear the side: a keypoint that is seen first has not come from anywhere."""
         self._before = None
         self._side.reset()
 
 
 class Lasting(Condition):
-    """True once another condition has held for a time, as far as poses show it."""
+    """Another condition has held for a time, as far as poses show it."""
 
     def __init__(self, inner: Condition, for_ns: int, bridge_ns: int) -> None:
         self._inner, self._for_ns = inner, for_ns
@@ -114,7 +114,7 @@ class Lasting(Condition):
         self._known_ns = 0
 
     def value(self, sample: PoseSample) -> bool | None:
-        """Whether it has held for long enough."""
+        """Return whether it has held for that time."""
         now = self._inner.value(sample)
         if now is None:
             self.reason = self._inner.reason
@@ -128,22 +128,22 @@ class Lasting(Condition):
         return self._since_ns is not None and at_ns - self._since_ns >= self._for_ns
 
     def describe(self) -> str:
-        """Say for how long."""
+        """Return what held, and for how long."""
         return f"{self._inner.describe()} for {self._for_ns / 1e6:g} ms"
 
     def reset(self) -> None:
-        """Start again."""
+        """Clear the time."""
         self._since_ns = None
         self._inner.reset()
 
 
 class Threshold(Condition):
-    """A number within limits; once it is, it takes ``hysteresis`` beyond them to end it."""
+    """A quantity is within limits. It has left them when it is ``hysteresis`` beyond them."""
 
     def __init__(
         self, quantity: Quantity, low: float, high: float, hysteresis: float, bridge_ns: int, *, circular: bool = False
     ) -> None:
-        """Both limits belong to it. ``circular`` numbers are degrees; then ``low`` may be above ``high``."""
+        """Both limits are part of the range. ``circular`` numbers are degrees: then ``low`` may be above ``high``."""
         self._quantity = quantity
         self._low, self._high = low, high
         self._hysteresis = hysteresis
@@ -154,7 +154,7 @@ class Threshold(Condition):
         self._last = 0.0
 
     def value(self, sample: PoseSample) -> bool | None:
-        """Whether the number is within the limits."""
+        """Return whether the number is within the limits."""
         number = self._quantity.read(sample)
         if number is None:
             self.reason = self._quantity.reason
@@ -168,11 +168,11 @@ class Threshold(Condition):
         return self._holds
 
     def describe(self) -> str:
-        """Say what the number was."""
+        """Return the number."""
         return f"{self._quantity.label} {self._last:.4g}{self._quantity.unit and ' ' + self._quantity.unit}"
 
     def reset(self) -> None:
-        """Forget that it held."""
+        """Clear the hysteresis."""
         self._holds = False
 
     def _within(self, number: float, slack: float) -> bool:
@@ -183,19 +183,19 @@ class Threshold(Condition):
 
 
 class StateIs(Condition):
-    """The state of the tracking is one of some."""
+    """The state of the tracking is one of a set."""
 
     def __init__(self, states: frozenset[str]) -> None:
         self._states = states
         self._last = ""
 
     def value(self, sample: PoseSample) -> bool:
-        """Whether it is; never unknown."""
+        """Return whether it is; never unknown."""
         self._last = sample.state
         return sample.state in self._states
 
     def describe(self) -> str:
-        """Say the state."""
+        """Return the state."""
         return f"state {self._last}"
 
 
@@ -205,7 +205,7 @@ class _Several(Condition):
         self._answers: list[bool | None] = []
 
     def _read_clock(self, sample: PoseSample) -> list[bool | None]:
-        """Ask every part every time: they remember."""
+        """Evaluate every part each time, because parts have memory."""
         self._answers = answers = [part.value(sample) for part in self._parts]
         return answers
 
@@ -213,12 +213,12 @@ class _Several(Condition):
         self.reason = next(p.reason for p, a in zip(self._parts, self._answers, strict=True) if a is None)
 
     def describe(self) -> str:
-        """Say which parts held; all of them where none did."""
+        """Return the parts that held; all of them if none did."""
         held = [part.describe() for part, answer in zip(self._parts, self._answers, strict=True) if answer]
         return ", ".join(held or (part.describe() for part in self._parts))
 
     def reset(self) -> None:
-        """Forget in all parts."""
+        """Clear all parts."""
         for part in self._parts:
             part.reset()
 
@@ -227,7 +227,7 @@ class All(_Several):
     """All parts hold."""
 
     def value(self, sample: PoseSample) -> bool | None:
-        """False where one is false, else unknown where one is unknown."""
+        """Return False if one part is false, else None if one is unknown."""
         answers = self._read_clock(sample)
         if False in answers:
             return False
@@ -241,7 +241,7 @@ class Any(_Several):
     """At least one part holds."""
 
     def value(self, sample: PoseSample) -> bool | None:
-        """True where one is true, else unknown where one is unknown."""
+        """Return True if one part is true, else None if one is unknown."""
         answers = self._read_clock(sample)
         if True in answers:
             return True
@@ -258,7 +258,7 @@ class Not(Condition):
         self._inner = inner
 
     def value(self, sample: PoseSample) -> bool | None:
-        """The opposite; unknown stays unknown."""
+        """Return the opposite; unknown stays unknown."""
         answer = self._inner.value(sample)
         if answer is None:
             self.reason = self._inner.reason
@@ -266,9 +266,9 @@ class Not(Condition):
         return not answer
 
     def describe(self) -> str:
-        """Say what did not hold."""
+        """Return what did not hold."""
         return f"not: {self._inner.describe()}"
 
     def reset(self) -> None:
-        """Forget in the condition."""
+        """Clear the condition."""
         self._inner.reset()

@@ -38,11 +38,11 @@ _LIVE = "live"
 _MAX_OLD_RUNS = 16
 _MAX_FIRINGS = 4096
 _MAX_TIME_NS = 1 << 62
-"""No monotonic clock shows more."""
+"""Maximum of a monotonic clock (ns)."""
 
 
 class Engine:
-    """The rules of one session."""
+    """All rules of a session, and their state."""
 
     def __init__(
         self,
@@ -54,17 +54,25 @@ class Engine:
         clock: Callable[[], int] | None = None,
         hand_over: Callable[[Decision], None] | None = None,
     ) -> None:
-        """``arena`` where something is in cm, ``smoother`` where the rules name a filter; else ValueError.
+        """Create a disarmed engine.
 
-        ``clock`` says what time it is for the publisher; without it, it is what the event says. ``hand_over`` is given
-        each decision as soon as it is made, before the other rules are evaluated.
+        Args:
+            rules: The rules.
+            seed: Seed of the random draws.
+            arena: Conversion to cm; None if nothing is in cm.
+            smoother: Filter; None if the rules name none.
+            clock: Function that returns the time of the publisher's clock (ns); None: the time of the event.
+            hand_over: Function called with each decision as soon as it is made, before the other rules are evaluated.
+
+        Raises:
+            ValueError: if ``arena`` or ``smoother`` is missing, or a smoother is not needed.
         """
         if (rules.filter != "none") != (smoother is not None):
             raise ValueError(
                 f"the rules say filter: {rules.filter}, but {'no' if smoother is None else 'a'} filter is given"
             )
         self.ignored = 0
-        """Messages that were passed over."""
+        """Number of events that were ignored."""
         self._rules = rules
         self._smoother = smoother
         self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
@@ -72,14 +80,14 @@ class Engine:
         self._given: deque[int] = deque()
         self._asked: list[int] = []
         self._fired_by: dict[int, str] = {}
-        """Decision that an output may still withhold → its rule."""
+        """Number of a decision that an output may still withhold → its rule."""
         self._session = RateBudget("session", rules.limits.max_fired, rules.limits.max_on_s)
         compiler = Compiler(rules, arena)
         self._runners = [self._build_runner(compiler, name, rule, seed) for name, rule in rules.rules.items()]
         self._tracks = compiler.tracks
         self._max_age_ms = max(runner.parameters.max_age_ms for runner in self._runners)
         self.hold_max_age_ms = max(runner.parameters.hold_max_age_ns for runner in self._runners) / 1e6
-        """No rule holds its outputs on for longer without a pose."""
+        """Maximum time (ms) for which any rule holds its outputs on without a pose."""
         self._decisions: list[Decision] = []
         self._number = 0
         self._samples = 0
@@ -89,7 +97,7 @@ class Engine:
         self._pose: PoseEvent | None = None
         self._age_ms: float | None = None
         self._fresh_ns: int | None = None
-        """When the last fresh pose was received; None while the stream is lost, or has not begun."""
+        """Time (ns) at which the last fresh pose was received; None while the stream is lost, or has not begun."""
         self._reported_stale = False
         self._run: str | None = None
         self._old_runs: deque[str] = deque(maxlen=_MAX_OLD_RUNS)
@@ -121,7 +129,7 @@ class Engine:
         return RuleRunner(name, compiler.condition(rule.when, rule), parameters, limits, self._session)
 
     def take(self, event: Event) -> list[Decision]:
-        """Return what follows from an event, in order. Once stopped, nothing does."""
+        """Take an event; return the decisions that follow, in order. After a stop there are none."""
         if self._stopped:
             return []
         self._decisions, self._asked = [], []
@@ -138,12 +146,12 @@ class Engine:
 
     @property
     def asked_ns(self) -> tuple[int, ...]:
-        """What the clock showed when it was asked on the last event: it belongs into the event's ``asked_ns``."""
+        """Readings of the clock during the last event. They belong in its ``asked_ns``."""
         return tuple(self._asked)
 
     @property
     def deadline_ns(self) -> int | None:
-        """The next time at which something happens without a message; None where nothing will."""
+        """Time (ns) at which something happens without a message; None if nothing will."""
         if self._fresh_ns is None or self._stopped:
             return None
         deadline_ns = self._fresh_ns + self._lost_after_ns
@@ -157,7 +165,7 @@ class Engine:
 
     @property
     def live(self) -> bool:
-        """Whether fresh poses come."""
+        """Whether fresh poses arrive."""
         return self._fresh_ns is not None
 
     @property
@@ -171,7 +179,7 @@ class Engine:
         return tuple(runner.name for runner in self._runners if runner.holding)
 
     def _pass_time(self, at_ns: int) -> None:
-        """Do what was due; time never goes back."""
+        """Do what was due. Time never goes back."""
         self._now_ns = max(self._now_ns, at_ns)
         holding = [runner for runner in self._runners if runner.holding]
         for runner in holding:
@@ -184,7 +192,7 @@ class Engine:
                 self._decide_all(runner, runner.release(reason, self._now_ns))
 
     def _lose_stream(self, reason: str) -> None:
-        """Go to the safe level, once until fresh poses come again; what the past has shown counts no more."""
+        """Make all outputs safe, once until fresh poses come again, and forget all earlier poses."""
         if self._fresh_ns is not None:
             self._make_safe(reason)
         self._fresh_ns = None
@@ -243,7 +251,7 @@ class Engine:
             return
         self._pose = event
         self._age_ms = (event.at_ns + event.uncertainty_ns - at_ns) / 1e6
-        if self._age_ms < 0:  # its times would make all that follows look old
+        if self._age_ms < 0:  # its times would make all later poses look old
             self._report_stale("from the future: the clocks disagree")
             return
         unusable = None if event.stream == _LIVE else f"the stream is {event.stream}"
@@ -260,7 +268,7 @@ class Engine:
         self._judge(event, unusable)
 
     def _report_stale(self, reason: str) -> None:
-        """While the stream is lost no rule looks at poses; say once why not."""
+        """Report once why no rule sees poses while the stream is lost."""
         if self._fresh_ns is None and not self._reported_stale:
             self._reported_stale = True
             self._decide(Verdict.REFUSED, "", reason, ())
@@ -313,7 +321,7 @@ class Engine:
             self._decide(Verdict.ARMED if arm else Verdict.DISARMED, runner.name, f"by {command.by}", ())
 
     def _test(self, command: Command) -> None:
-        """A test pulse is fired armed or not, and belongs to what the session may be on."""
+        """Fire a test pulse, armed or not. It counts for the on-time of the session."""
         output, pulse_ms = command.target or "", self._rules.test_pulse_ms
         pulse_ns = round(pulse_ms * 1e6)
         if output not in self._rules.outputs:
@@ -335,7 +343,7 @@ class Engine:
                 self._decide_all(runner, runner.release(reason, self._now_ns))
 
     def _read_clock(self) -> int:
-        """What time it is by now, for the publisher."""
+        """Return the time by now (ns of the publisher's clock)."""
         if self._given:
             at_ns = self._given.popleft()
         elif self._clock is not None:

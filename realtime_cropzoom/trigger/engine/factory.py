@@ -29,7 +29,7 @@ class FilterSmoother:
     def update(
         self, captured_ns: int, keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
     ) -> Mapping[str, Moving]:
-        """Take the keypoints of a frame, and return those that the filter knows."""
+        """Take the keypoints of a frame; return those for which the filter has a state."""
         if tuple(keypoints) != self._keypoints:
             self._keypoints = tuple(keypoints)
             self._filter = make_filter(self._name, len(keypoints))
@@ -39,7 +39,7 @@ class FilterSmoother:
         return {name: point[:4] for name, point in pairs if math.isfinite(point.x)}
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Clear the state."""
         self._filter.reset()
 
 

@@ -1,7 +1,7 @@
-"""One pose as the rules look at it, and the points in it that they may believe.
+"""Pose sample: one pose as rules see it, and the keypoint positions in it that they may use.
 
-A value is computed at most once a look: whoever computes one keeps it with the look's number.
-What cannot be told has no value, and ``reason`` says why, in words.
+A value is computed at most once per sample: its owner keeps it with the number of the sample. An unknown value has a
+``reason`` in words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ArenaMap(Protocol):
     """Conversion from frame pixels to arena coordinates."""
 
     def point_to_arena(self, x: float, y: float) -> tuple[float, float]:
-        """Return the place in calibrated units of a point in frame pixels."""
+        """Convert a point in frame pixels to cm."""
         ...
 
 
@@ -37,7 +37,7 @@ class Smoother(Protocol):
     def update(
         self, captured_ns: int, keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
     ) -> Mapping[str, Moving]:
-        """Take the keypoints of a frame, and return those that have a filtered place and velocity."""
+        """Take the keypoints of a frame; return those that have a filtered position and velocity."""
         ...
 
     def reset(self) -> None:
@@ -50,10 +50,10 @@ class PoseSample:
     """One pose message."""
 
     number: int
-    """Counts looks; values kept from another number are old."""
+    """Counts samples. Values kept with another number are old."""
     captured_ns: int
     age_ms: float
-    """When it was received, at worst."""
+    """Maximum age when it was received (ms)."""
     state: str
     keypoints: Mapping[str, tuple[float | None, float | None, float | None]]
     moving: Mapping[str, Moving] | None = None
@@ -61,13 +61,13 @@ class PoseSample:
     implausible: str | None = None
     """Reason for doubt about the pose, in a word; None if there is none, or the pose was not judged."""
     ahead_s: float | None = None
-    """How far positions are predicted: age and output delay; None where they are not."""
+    """Time (s) by which positions are predicted: age and output delay; None without prediction."""
     uncertainty_ns: int = 0
-    """Of the clocks; it is part of ``age_ms``."""
+    """Uncertainty of the clocks (ns); it is part of ``age_ms``."""
 
 
 class KeypointPosition:
-    """A keypoint, in one space, with the likelihood it needs."""
+    """Position of a keypoint in one space, with the likelihood it needs."""
 
     __slots__ = ("_number", "_seen", "_to_arena", "min_likelihood", "name", "reason", "x", "y")
 

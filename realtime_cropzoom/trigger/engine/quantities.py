@@ -9,32 +9,32 @@ from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, dir
 
 
 class Quantity:
-    """A number that a look has, or has not; then ``reason`` says why."""
+    """A number computed from a sample. If it is unknown, ``reason`` says why."""
 
     __slots__ = ("_number", "_value", "label", "reason", "unit")
 
     def __init__(self, label: str, unit: str) -> None:
         self.label = label
-        """What it is, as in 'speed of snout'."""
+        """Name of the quantity, such as 'speed of snout'."""
         self.unit = unit
         self.reason = ""
         self._number = -1
         self._value: float | None = None
 
     def read(self, sample: PoseSample) -> float | None:
-        """Return its value, computed once a look."""
+        """Return its value, computed once per sample; None if it is unknown."""
         if self._number != sample.number:
             self._number = sample.number
             self._value = self.compute(sample)
         return self._value
 
     def compute(self, sample: PoseSample) -> float | None:
-        """Return its value."""
+        """Compute its value; None if it is unknown."""
         raise NotImplementedError
 
 
 class Likelihood(Quantity):
-    """How sure the model is of a keypoint."""
+    """Likelihood of a keypoint."""
 
     __slots__ = ("_name",)
 
@@ -43,7 +43,7 @@ class Likelihood(Quantity):
         self._name = name
 
     def compute(self, sample: PoseSample) -> float | None:
-        """Return it as it is."""
+        """Return the likelihood."""
         likelihood = sample.keypoints.get(self._name, (None, None, None))[2]
         if likelihood is None or not is_probability(likelihood):
             self.reason = f"no likelihood of {self._name}"
@@ -52,7 +52,7 @@ class Likelihood(Quantity):
 
 
 class Length(Quantity):
-    """The way along two or more spots: a distance, or the length of a body."""
+    """Distance between two positions, or length of a chain of keypoints."""
 
     __slots__ = ("_positions",)
 
@@ -61,7 +61,7 @@ class Length(Quantity):
         self._positions = positions
 
     def compute(self, sample: PoseSample) -> float | None:
-        """Return the sum of the distances from each to the next."""
+        """Return the sum of the distances from each position to the next."""
         for position in self._positions:
             if not position.seen(sample):
                 self.reason = position.reason
@@ -75,7 +75,7 @@ class Length(Quantity):
 
 
 class Heading(Quantity):
-    """The direction from one spot to another."""
+    """Direction from one position to another."""
 
     __slots__ = ("_base", "_tip")
 
@@ -84,7 +84,7 @@ class Heading(Quantity):
         self._base, self._tip = base, tip
 
     def compute(self, sample: PoseSample) -> float | None:
-        """Return degrees, 0 ≤ it < 360."""
+        """Return degrees, 0 ≤ d < 360."""
         for position in (self._base, self._tip):
             if not position.seen(sample):
                 self.reason = position.reason
@@ -96,7 +96,7 @@ class Heading(Quantity):
 
 
 class Angle(Quantity):
-    """How far one heading is off another, from the same spot towards a target."""
+    """Angle between a heading and the direction from the same position to a target."""
 
     __slots__ = ("_to", "_towards")
 
@@ -105,7 +105,7 @@ class Angle(Quantity):
         self._to, self._towards = to, towards
 
     def compute(self, sample: PoseSample) -> float | None:
-        """Return degrees, 0 … 180."""
+        """Return degrees, 0 ≤ d ≤ 180."""
         a, b = self._to.read(sample), self._towards.read(sample)
         if a is None or b is None:
             self.reason = self._to.reason if a is None else self._towards.reason
@@ -114,7 +114,7 @@ class Angle(Quantity):
 
 
 class Speed(Quantity):
-    """How fast a spot moves; by the filter's velocity where one is set."""
+    """Speed of a keypoint: that of the filter, or the slope of its track."""
 
     __slots__ = ("_over_ns", "_position", "_track")
 
@@ -124,7 +124,7 @@ class Speed(Quantity):
         track.keep_ns = max(track.keep_ns, over_ns)
 
     def compute(self, sample: PoseSample) -> float | None:
-        """Return the length of the velocity."""
+        """Return the speed per second."""
         if not self._position.seen(sample):
             self.reason = self._position.reason
             return None
@@ -142,14 +142,14 @@ class Speed(Quantity):
 
 
 class Acceleration(Quantity):
-    """How the speed of a spot changes, from the older to the newer half of the time; below 0 it brakes."""
+    """Change of the speed of a keypoint from the older to the newer half of the time; negative if it brakes."""
 
     __slots__ = ("_half_ns", "_position", "_track")
 
     def __init__(self, position: KeypointPosition, track: Track, over_ns: int, unit: str) -> None:
         super().__init__(f"acceleration of {position.name}", unit)
         self._position, self._track, self._half_ns = position, track, over_ns // 2
-        track.keep_ns = max(track.keep_ns, 4 * over_ns)  # at low rates the older half begins late
+        track.keep_ns = max(track.keep_ns, 4 * over_ns)  # at low frame rates the older half begins late
 
     def compute(self, sample: PoseSample) -> float | None:
         """Return the change of speed per second."""
@@ -169,12 +169,12 @@ class Acceleration(Quantity):
 
 
 class Turning(Quantity):
-    """How fast a heading turns: above 0 towards larger headings, which is to the animal's right seen from above."""
+    """Speed at which a heading turns; positive is to the animal's right, seen from above."""
 
     __slots__ = ("_heading", "_over_ns", "_sign", "_track")
 
     def __init__(self, heading: Heading, track: HeadingTrack, over_ns: int, sign: int) -> None:
-        """``sign`` 1 counts turns to the right, −1 to the left, 0 either way."""
+        """``sign`` is 1 for turns to the right, −1 for turns to the left, 0 for both."""
         super().__init__(heading.label.replace("heading", "turning"), "°/s")
         self._heading, self._track, self._over_ns, self._sign = heading, track, over_ns, sign
         track.keep_ns = max(track.keep_ns, over_ns)

@@ -1,8 +1,8 @@
 """Trajectories of points over the last poses, and their slopes: least-squares lines over frame time.
 
-A slope over a time is that through the points from now back to the newest that is at least so old: where
-the frame rate allows more than two, a jitter of one frame counts little. A track that was interrupted for
-longer than ``gap_ns`` starts again, so that there is no slope instead of a jump.
+The slope over a time uses the points from now back to the newest one that is at least that old. With more than two
+points, an error of one frame has little effect. A track that was interrupted for longer than ``gap_ns`` starts again,
+so that it has no slope instead of a jump.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import NamedTuple
 from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample
 
 Sums = tuple[int, int, int, int, int, int]
-"""Of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FIXED_POINT``.
+"""Sums of t, t², x, t·x, y and t·y; t in ns since the first point, x and y times ``_FIXED_POINT``.
 
-Whole numbers, so that a difference of two is exact however long the track is.
+They are whole numbers, so that a difference of two is exact for a track of any length.
 """
 Point = tuple[int, float, Sums]
 """captured_ns, x, and the sums over all points before it."""
@@ -39,7 +39,7 @@ class Slope(NamedTuple):
 
 
 class Track:
-    """The last places of a spot, each with sums over all before it: a slope costs the same however many it is over."""
+    """Last positions of a keypoint, each with sums over all before it: a slope over any time costs the same."""
 
     __slots__ = ("_gap_ns", "_position", "first_ns", "keep_ns", "points", "sums")
 
@@ -51,22 +51,22 @@ class Track:
         self.points: deque[Point] = deque()
         """Oldest first."""
         self.sums: Sums = _NOTHING
-        """Over all points so far."""
+        """Sums over all points so far."""
         self.first_ns = 0
-        """When the first of them was captured."""
+        """Time (ns) at which the first of them was captured."""
 
     def feed(self, sample: PoseSample) -> None:
-        """Take in a look."""
+        """Add the position in a sample, if it is known."""
         if self._position.seen(sample):
             self._add(sample.captured_ns, self._position.x, self._position.y)
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Clear the track."""
         self.points.clear()
         self.sums = _NOTHING
 
     def newest_before(self, at_ns: int) -> int | None:
-        """Return when the newest point that is no younger than ``at_ns`` was captured; None where there is none."""
+        """Return the capture time (ns) of the newest point up to ``at_ns``; None if there is none."""
         place = bisect_right(self.points, at_ns, key=_captured_ns)
         return self.points[place - 1][0] if place else None
 
@@ -95,7 +95,7 @@ class HeadingTrack(Track):
         self._tip = tip
 
     def feed(self, sample: PoseSample) -> None:
-        """Take in a look."""
+        """Add the position in a sample, if it is known."""
         if self._position.seen(sample) and self._tip.seen(sample):
             degrees = direction_deg(self._position, self._tip)
             if degrees is not None:
@@ -109,7 +109,7 @@ def direction_deg(base: AnyPosition, tip: AnyPosition) -> float | None:
     if dx == 0.0 and dy == 0.0:
         return None
     degrees = math.degrees(math.atan2(dy, dx)) % 360.0
-    return degrees if degrees < 360.0 else 0.0  # of a tiny negative number the remainder is rounded to 360
+    return degrees if degrees < 360.0 else 0.0  # the remainder of a tiny negative number is rounded to 360
 
 
 def turned_deg(before: float, after: float) -> float:

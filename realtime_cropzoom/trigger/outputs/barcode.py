@@ -1,15 +1,15 @@
-"""A 32-bit number as a sequence of levels, and back; pure.
+"""Barcode: a 32-bit number as a sequence of levels, and back. Pure.
 
-All lengths are in units of equal length. A code begins with four units high and two low, a length
-that occurs nowhere else; then come 32 bits, the highest first, of two units each: high low is a 1,
-low high is a 0. Afterwards the line is low until the next code.
+All durations are in units. A code begins with four units high and two units low; no other part of a code is high for so
+long. 32 bits of two units each follow, the highest bit first: high low is 1, low high is 0. Then the line is low until
+the next code.
 
 ::
 
     ‾‾‾‾__ ‾_ _‾ ‾_ …        start, then 1 0 1 …
 
-Every bit has an edge in its middle, so that neither clock has to be exact, and each edge may be off by
-up to a quarter of a unit.
+Every bit has an edge in its middle, so that neither clock must be exact. Each edge may be wrong by up to a quarter of a
+unit.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from typing import NamedTuple
 BITS = 32
 _START = (True, True, True, True, False, False)
 UNITS = len(_START) + 2 * BITS
-"""Length of a code."""
+"""Duration of a code (units)."""
 _STEP = 0x9E3779B1
 
 
 class Edge(NamedTuple):
-    """The line changed."""
+    """A change of the line."""
 
     time: float
-    """In any unit, the same as of the length of a unit."""
+    """Time of the change, in any unit of time."""
     high: bool
-    """What it is from then on."""
+    """Level after the change."""
 
 
 class Code(NamedTuple):
-    """A code that was read."""
+    """A decoded code."""
 
     time: float
-    """Of its first rising edge."""
+    """Time of its first rising edge."""
     value: int
     """In [0, 2³²)."""
 
 
 def code_value(seed: int, count: int) -> int:
-    """Return the number of the ``count``-th code: never twice within 2³², and unlike its neighbours in many bits."""
+    """Return the value of the ``count``-th code. Values repeat after 2³² codes, and neighbours differ in many bits."""
     return (seed + count * _STEP) % (1 << BITS)
 
 
@@ -55,16 +55,20 @@ def levels(value: int) -> list[bool]:
 
 
 def edges(value: int) -> list[Edge]:
-    """Return the changes of a code that begins and ends low; times in units since its beginning."""
+    """Return the changes of a code between low levels; times are in units since its beginning."""
     shown = [False, *levels(value), False]
     return [Edge(float(unit), high) for unit, (before, high) in enumerate(pairwise(shown)) if high != before]
 
 
 def decode(changes: Sequence[Edge], unit: float) -> list[Code]:
-    """Return the codes in a line's changes, in order of time; what is no whole code is passed over.
+    """Return the codes in the changes of a line, in order of time.
 
-    ``unit`` is the length of a unit in the time of ``changes``. Changes to the level that the line
-    has already are allowed.
+    Args:
+        changes: Changes of the line, in order of time. A change to the level that the line already has is allowed.
+        unit: Duration of a unit, in the unit of time of ``changes``.
+
+    Returns:
+        The complete codes; everything else is ignored.
     """
     clean = [edge for i, edge in enumerate(changes) if i == 0 or edge.high != changes[i - 1].high]
     codes = []
@@ -75,7 +79,7 @@ def decode(changes: Sequence[Edge], unit: float) -> list[Code]:
 
 
 def _read(clean: Sequence[Edge], unit: float) -> int | None:
-    """Return the code that begins with the first edge, or None."""
+    """Return the value of the code that begins with the first edge; None if there is none."""
     shown: list[bool] = []
     for edge, after in pairwise(clean):
         shown += [edge.high] * round((after.time - edge.time) / unit)

@@ -1,4 +1,4 @@
-"""What all outputs share: their settings, what they are told, and what they answer."""
+"""Base class of outputs, with the settings, the jobs and the results that all outputs share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ class OutputSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     late_after_ms: float = Field(100.0, gt=0)
-    """A pulse or an on that waited longer than this is not given any more: late is worse than never."""
+    """Maximum time (ms) that a pulse or an on may wait. After that it is not written: late is worse than never."""
 
     def make(self, name: str, shared: dict[str, Any]) -> Output:
-        """Return the output, not yet open. Raises ConfigError where a library is missing.
+        """Return the output, not open yet.
 
-        ``shared`` is what the outputs of one rules file have in common, such as an open port.
+        Args:
+            name: Name of the output in the rules file.
+            shared: Objects that the outputs of one rules file share, such as an open port.
+
+        Raises:
+            ConfigError: if a library is missing, or the settings of two outputs contradict each other.
         """
         raise NotImplementedError
 
@@ -35,34 +40,34 @@ class Job:
 
     action: Action
     queued_ns: int
-    """When the engine handed it over."""
+    """Time at which the engine handed it over."""
     number: int = -1
-    """Of the decision; -1 for a sync pulse and for what the output does by itself."""
+    """Number of the decision; -1 for a sync pulse and for what the output does by itself."""
     frame: int | None = None
-    """Capture index of the pose that it rests on."""
+    """Capture index of the pose that caused it."""
     captured_ns: int | None = None
-    """When that frame was captured, in the publisher's clock."""
+    """Time at which that frame was captured (ns of the publisher's clock)."""
     rule: str = ""
-    """Who asks: the rule's name, ``sync``, or nothing where it is about all of them."""
+    """Name of the rule, or ``sync``; empty if the job concerns all rules."""
     verdict: Verdict = Verdict.FIRED
     """``test`` marks a test pulse."""
     offset_ns: int = 0
-    """The publisher's clock less this machine's; 0 on the same machine."""
+    """The publisher's clock minus this machine's (ns); 0 on the same machine."""
     fresh_until_ns: int | None = None
-    """When its pose becomes too old for a pulse or an on; None where it rests on no pose."""
+    """Time at which its pose becomes too old for a pulse or an on; None if no pose caused the job."""
 
     @property
     def act(self) -> ActionType:
-        """What to do."""
+        """Type of the action."""
         return self.action.act
 
     @property
     def ms(self) -> float:
-        """Length of a pulse in ms."""
+        """Duration of a pulse (ms)."""
         return self.action.ms
 
     def fields(self) -> dict[str, Any]:
-        """What receivers are told of it, as JSON knows it."""
+        """Return the job as receivers get it, in types that JSON knows."""
         limit = {"max_on_ms": self.action.max_on_ms} if self.act is ActionType.ON else {}
         return {
             "number": self.number,
@@ -78,7 +83,13 @@ class Job:
 
 
 def build_jobs(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[Job]:
-    """Return what a decision asks of the outputs, one job an action."""
+    """Return the jobs of a decision, one for each action.
+
+    Args:
+        decision: The decision.
+        queued_ns: Now (ns of this machine's clock).
+        offset_ns: The publisher's clock minus this machine's (ns).
+    """
     fresh_until_ns = None if decision.fresh_until_ns is None else decision.fresh_until_ns - offset_ns
     return [
         Job(
@@ -97,37 +108,38 @@ def build_jobs(decision: Decision, queued_ns: int, offset_ns: int = 0) -> list[J
 
 
 class WriteResult(NamedTuple):
-    """What became of a job, in this machine's monotonic clock."""
+    """Result of a job. Times are ns of this machine's monotonic clock."""
 
     written_ns: int | None
-    """The last byte was handed to the operating system; None where nothing was written."""
+    """Time at which the last byte went to the operating system; None if nothing was written."""
     acknowledged_ns: int | None = None
-    """The device answered; None where it does not, or did not."""
+    """Time of the device's answer; None if it gave none."""
     error: str | None = None
-    """What went wrong although it was written, such as a missing answer."""
+    """What went wrong, such as a missing answer; None if nothing did."""
     outcome: Outcome | None = None
-    """None: done, or failed where there is an error."""
+    """None: DONE, or FAILED if there is an error."""
     idle: bool = False
-    """There was nothing to do, so that this says nothing of whether the output works."""
+    """Whether there was nothing to do, so that the result does not show whether the output works."""
 
 
 class WatchdogSettings(OutputSettings):
-    """An output whose receiver keeps the level, and hears while it is held on that this program is alive."""
+    """Settings of an output whose receiver keeps the level and gets heartbeats while the output is held on."""
 
     watchdog_ms: int = Field(500, ge=50, le=60_000)
-    """A receiver that heard nothing for so long goes off by itself; it hears something five times as often."""
+    """Time (ms) without a heartbeat after which the receiver switches off by itself. Five heartbeats are sent in it."""
 
 
 BEATS_PER_WATCHDOG = 5
+"""Number of heartbeats in the time of a watchdog."""
 
 
 def build_order(job: Job, watchdog_ms: int) -> dict[str, Any]:
-    """What a receiver that watches is told of a job, as JSON knows it."""
+    """Return a job as a receiver with a watchdog gets it, in types that JSON knows."""
     return job.fields() | ({"watchdog_ms": watchdog_ms} if job.act is ActionType.ON else {})
 
 
 def build_alive(job: Job, watchdog_ms: int) -> dict[str, Any]:
-    """What it is told while the order of ``job`` holds."""
+    """Return the heartbeat that says that the order of ``job`` still holds."""
     return build_order(job, watchdog_ms) | {"act": "alive"}
 
 
@@ -136,55 +148,68 @@ class TooLate(SinkError):
 
 
 class Output(ABC):
-    """Something that can be switched. After it was made, all of it happens in one thread."""
+    """Something that can be switched. One thread opens, uses and closes it."""
 
     holds_level: bool = False
-    """It is on or off, and stays so. Without, each job is one message and the receiver does the timing."""
+    """Whether it is on or off and stays so. If not, each job is one message and the receiver does the timing."""
     supports_pulse: bool = True
-    """A pulse is one job. With ``holds_level`` and without this, the thread makes it of an on and an off."""
+    """Whether a pulse is one write. If not, and with ``holds_level``, it is written as an on and an off."""
 
     def __init__(self) -> None:
         self.preempted: Callable[[], bool] = lambda: False
-        """Whether something more urgent waits: ``perform`` then stops waiting for an answer."""
+        """Whether a SAFE waits: ``perform`` then stops waiting for an answer."""
         self.check: Callable[[Job], None] = lambda job: None
-        """``perform`` calls it right before it writes. Raises TooLate."""
+        """``perform`` calls it right before it writes. It raises TooLate if the job must not be written any more."""
 
     @abstractmethod
     def open(self) -> None:
-        """Make it ready and safe. Raises SinkError."""
+        """Open the output and take it to its safe level.
+
+        Raises:
+            SinkError: if that fails.
+        """
 
     @abstractmethod
     def perform(self, job: Job) -> WriteResult:
-        """Do it, within a fraction of a second. Raises SinkError where it could not be written."""
+        """Do a job, within a fraction of a second.
+
+        Raises:
+            SinkError: if it could not be written.
+            TooLate: from ``check``.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything; also where ``open`` failed."""
+        """Release everything, also after ``open`` has failed."""
 
     beat_every_s: float | None = None
-    """How often the receiver hears that the program is alive, while an order holds it on; None: never."""
+    """Interval (s) of the heartbeats to the receiver while the output is held on; None: none."""
 
     def beat(self, job: Job) -> None:
-        """Say that the program is alive, and that the order of ``job`` still holds. Raises SinkError."""
+        """Tell the receiver that the program is alive and that the order of ``job`` still holds.
+
+        Raises:
+            SinkError: if that fails.
+        """
         raise NotImplementedError
 
 
 def needs(library: str, module: str, error: ImportError) -> ConfigError:
-    """Return the error about a ``library`` that is not there, or whose ``module`` cannot be loaded."""
+    """Return the error about a missing ``library``, or one whose ``module`` cannot be loaded."""
     if isinstance(error, ModuleNotFoundError):
         return ConfigError(f"this output needs {library}: {install_advice(module)}")
     return ConfigError(f"this output needs {library}, which cannot be loaded: {error}")
 
 
 class DryRun(Output):
-    """Stands in for any output; its rows in the log say so."""
+    """Takes the place of any output and writes nothing. Its rows in the log say so."""
 
     def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def perform(self, job: Job) -> WriteResult:
-        """Nothing."""
+        """Do nothing."""
         return WriteResult(None, None, "dry run", Outcome.DRY_RUN)
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

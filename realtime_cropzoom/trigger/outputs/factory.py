@@ -1,12 +1,12 @@
-"""Everything a rule can switch: each output on its own thread, none of them in the rule loop's way.
+"""Factory of outputs: builds, opens and closes all outputs of a rules file, each with a thread of its own.
 
 ::
 
     outputs = Outputs({"laser": parse_output("laser", {"serial": "/dev/ttyACM0"})}, log.add)
-    outputs.open()              # says what cannot be opened
+    outputs.open()              # raises SinkError with what cannot be opened
     outputs.submit(decision)    # returns at once
-    outputs.alive()             # at least every half second, or what is held goes off
-    outputs.close()             # the safe level, within two seconds
+    outputs.alive()             # at least every half second, or held outputs go off
+    outputs.close()             # takes all to the safe level, within two seconds
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ _KINDS = {
 }
 _CLOSE_TIMEOUT_S = 1.5
 _GIVE_UP_TIMEOUT_S = 0.8
-"""The same where they were still being opened: what is stuck there has switched nothing."""
+"""The same if the outputs were still being opened: an output that hangs there has switched nothing."""
 
 logger = logging.getLogger(__name__)
 
 
 def parse_output(name: str, mapping: Any) -> OutputSettings:
-    """Check one entry of ``outputs:``. Raises ConfigError, one line with all that is wrong."""
+    """Check one entry of ``outputs:``.
+
+    Raises:
+        ConfigError: one line with all that is wrong.
+    """
     kinds = [key for key in mapping if key in _KINDS] if isinstance(mapping, Mapping) else []
     if len(kinds) != 1:
         given = f"has {' and '.join(kinds)}" if kinds else f"is {mapping!r}"
@@ -69,7 +73,7 @@ def _line(where: str, problem: Any, there: str) -> str:
 
 
 class Outputs:
-    """All outputs of a rules file. ``report`` takes each ``ActionResult``, from any thread, and must not block."""
+    """All outputs of a rules file."""
 
     def __init__(
         self,
@@ -79,9 +83,16 @@ class Outputs:
         dry_run: bool = False,
         silent_after_ms: float = LOOP_SILENT_NS / 1e6,
     ) -> None:
-        """With ``dry_run`` nothing is opened and nothing written. Raises ConfigError where a library is missing.
+        """Build the outputs.
 
-        What is held goes off ``silent_after_ms`` after the last ``alive``, a second at most.
+        Args:
+            settings: Settings of each output, by name.
+            report: Function called with the result of each action, from any thread. It must not block.
+            dry_run: Open and write nothing.
+            silent_after_ms: Time (ms) after the last ``alive`` after which held outputs go off; at most a second.
+
+        Raises:
+            ConfigError: if a library is missing, or settings contradict each other.
         """
         self._seen_ns = now_ns()
         shared: dict[str, Any] = {}
@@ -99,17 +110,24 @@ class Outputs:
 
     @property
     def errors(self) -> dict[str, int]:
-        """Jobs of each output that did not go well."""
+        """Number of failed jobs, by output."""
         return {name: thread.errors for name, thread in self._threads.items()}
 
     def holds_level(self, name: str) -> bool:
-        """Whether an output is on or off, and not one message a job."""
+        """Return whether an output holds a level. Any other sends each job as one message."""
         return self._threads[name].holds_level
 
     def open(self, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Open all of them; returns False where it is ``given_up`` before they are open, and has closed all then.
+        """Open all outputs.
 
-        Raises SinkError that names each which cannot be opened; then all are closed, too.
+        Args:
+            given_up: Function that returns True to stop.
+
+        Returns:
+            False if ``given_up`` came first: then all outputs are closed again.
+
+        Raises:
+            SinkError: if outputs cannot be opened, with the name of each; then all are closed again.
         """
         for thread in self._threads.values():
             thread.start()
@@ -128,21 +146,25 @@ class Outputs:
         return True
 
     def submit(self, decision: Decision, offset_ns: int = 0) -> None:
-        """Hand over what a decision asks for; ``offset_ns`` is the publisher's clock less this machine's."""
+        """Submit the jobs of a decision; ``offset_ns`` is the publisher's clock minus this machine's."""
         queued_ns = now_ns()
         for job in build_jobs(decision, queued_ns, offset_ns):
             self.submit_job(job)
 
     def submit_job(self, job: Job) -> None:
-        """Hand over one job, at once. Raises KeyError where there is no such output."""
+        """Submit one job; returns at once.
+
+        Raises:
+            KeyError: if there is no such output.
+        """
         self._threads[job.action.output].submit(job)
 
     def alive(self) -> None:
-        """Say that the rule loop is alive; what is held goes off ``silent_after_ms`` after the last time."""
+        """Note that the rule loop is alive. Held outputs go off ``silent_after_ms`` after the last call."""
         self._seen_ns = now_ns()
 
     def close(self, within_s: float = _CLOSE_TIMEOUT_S) -> list[str]:
-        """Take all to their safe level and end; returns the names of those that hang."""
+        """Take all outputs to their safe level and close them; returns the names of those that hang."""
         for thread in self._threads.values():
             thread.finish()
         deadline = time.monotonic() + within_s

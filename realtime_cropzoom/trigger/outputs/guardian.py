@@ -1,7 +1,7 @@
-"""Ends the commands of a shell output when the program that started them is gone, however it went.
+"""Guardian process: ends the commands of a shell output when the program that started them has died.
 
-A process of its own: it reads ``+PID`` and ``-PID`` lines of process groups, and ends those that are left when its
-input ends. That happens when the program is killed, too. Run as a file, so that it needs nothing of the package.
+It reads lines ``+PID`` and ``-PID`` of process groups. When its input ends, which also happens when the program is
+killed, it ends the groups that are left. It runs as a file and imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _TERMINATE_TIMEOUT_S = 0.5
 
 
 def main() -> int:
-    """Read until the input ends, then end what is left."""
+    """Read until the input ends, then end the groups that are left."""
     left: set[int] = set()
     for line in sys.stdin:
         pid = int(line[1:])

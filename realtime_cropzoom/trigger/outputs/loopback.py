@@ -1,4 +1,4 @@
-"""Keeps sockets that a library has opened to this machine: Linux takes nothing in for them but from the loopback."""
+"""Restricts sockets that a library has opened to this machine: Linux then accepts only the loopback for them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 CAN_KEEP = sys.platform == "linux"
-"""Whether the operating system can do it for sockets that are bound already."""
+"""Whether the operating system can restrict sockets that are bound already."""
 _LOOPBACK = b"lo"
 
 
 def keep_on_this_machine(ports: Collection[int]) -> int:
-    """Let no other machine reach this process at ``ports``, TCP or UDP; return how many sockets that are.
+    """Restrict the sockets of this process at ``ports``, TCP and UDP, to this machine.
 
-    Raises OSError where the system does not allow it.
+    Returns:
+        The number of sockets.
+
+    Raises:
+        OSError: if the operating system does not allow it.
     """
     kept = 0
     for socket in _bound_sockets(ports):
@@ -29,7 +33,7 @@ def keep_on_this_machine(ports: Collection[int]) -> int:
 def _bound_sockets(ports: Collection[int]) -> Iterator[sockets.socket]:
     """Yield a copy of each internet socket of this process that is bound to one of ``ports``."""
     for number in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # closed meanwhile, or no socket
+        with suppress(OSError):  # closed meanwhile, or not a socket
             copy = os.dup(int(number))
             try:
                 socket = sockets.socket(fileno=copy)

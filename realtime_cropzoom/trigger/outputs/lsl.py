@@ -1,7 +1,8 @@
-"""Markers on Lab Streaming Layer, each with the time at which its frame was captured.
+"""Lab Streaming Layer output: markers, each with the time at which its frame was captured.
 
-LSL's clock is the monotonic clock of the machine, in seconds, which is ours too. LSL itself always listens on all
-networks of the machine, whatever its configuration says; this output keeps its sockets on the loopback, unless asked.
+LSL uses the monotonic clock of the machine in seconds, as this package does in ns. LSL always listens on all networks
+of the machine, whatever its configuration says. This output restricts its sockets to the loopback, unless
+``network: true``.
 """
 
 from __future__ import annotations
@@ -27,20 +28,24 @@ class LslSettings(OutputSettings):
     lsl: str = Field(min_length=1)
     """Name of the stream."""
     time: Literal["captured", "written"] = "captured"
-    """What a marker's time is: when its frame was captured, or when the marker was written."""
+    """Time of a marker: when its frame was captured, or when the marker was written."""
     network: bool = False
     """Whether other machines may receive the markers."""
 
     def make(self, name: str, shared: dict[str, Any]) -> Lsl:
-        """Return the output. Raises ConfigError where pylsl is missing, or LSL cannot be kept on this machine."""
+        """Return the output.
+
+        Raises:
+            ConfigError: if pylsl is missing, or LSL cannot be restricted to this machine.
+        """
         if not self.network and not CAN_KEEP:
             raise ConfigError(
                 f"outputs.{name}: LSL cannot be kept on this machine here, so that every machine of the network could "
-                "receive the markers; where that is meant, add network: true"
+                "receive the markers; if that is what you want, add network: true"
             )
         try:
             import pylsl
-        except (ImportError, RuntimeError) as error:  # it raises RuntimeError where its library is not found
+        except (ImportError, RuntimeError) as error:  # pylsl raises RuntimeError if its library is not found
             why = error if isinstance(error, ImportError) else ImportError(" ".join(str(error).split()))
             raise needs("pylsl", "pylsl", why) from None
         return Lsl(self, name, pylsl)
@@ -55,7 +60,11 @@ class Lsl(Output):
         self._outlet: Any = None
 
     def open(self) -> None:
-        """Announce the stream. Raises SinkError where it cannot be kept on this machine."""
+        """Announce the stream.
+
+        Raises:
+            SinkError: if it cannot be restricted to this machine.
+        """
         source_id = f"realtime-cropzoom/{self._settings.lsl}/{self._name}"
         info = self._pylsl.StreamInfo(self._settings.lsl, "Markers", len(CHANNELS), 0.0, "string", source_id)
         channels = info.desc().append_child("channels")
@@ -71,11 +80,12 @@ class Lsl(Output):
             keep_on_this_machine({*ports, _DISCOVERY_PORT})
         except OSError as error:
             raise SinkError(
-                f"cannot keep LSL on this machine ({explain(error)}); with network: true all of the network receives it"
+                f"cannot keep LSL on this machine ({explain(error)}); with network: true, all machines of the network "
+                "receive it"
             ) from error
 
     def perform(self, job: Job) -> WriteResult:
-        """Push one marker; LSL keeps it for whoever listens."""
+        """Push one marker; LSL sends it to all inlets."""
         captured_ns = None if job.captured_ns is None else job.captured_ns - job.offset_ns
         if captured_ns is None or self._settings.time == "written":
             captured_ns = now_ns()
@@ -87,5 +97,5 @@ class Lsl(Output):
         return WriteResult(now_ns())
 
     def close(self) -> None:
-        """Take the stream away."""
+        """Remove the stream."""
         self._outlet = None

@@ -1,9 +1,8 @@
-"""TTL events in the Open Ephys GUI, through its Network Events plugin.
+"""Open Ephys output: TTL events in the Open Ephys GUI, through its Network Events plugin.
 
-The plugin takes ``TTL Line=1 State=1``, before GUI 0.6 it took ``TTL Channel=1 on=1``. Each ignores the
-other's words without a complaint, so that both are sent, and the reply says which were understood.
-It replies also while nothing is acquired, and then drops the event. An event gets the time of the
-beginning of the block of samples in which it arrives.
+The plugin reads ``TTL Line=1 State=1``; before GUI 0.6 it read ``TTL Channel=1 on=1``. Each version ignores the words
+of the other, so this output sends both, and checks the reply for what was understood. While nothing is acquired, the
+plugin replies but drops the event. An event gets the time of the beginning of the block of samples in which it arrives.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ class OpenEphysSettings(OutputSettings):
     """``ephys: {open_ephys: "tcp://127.0.0.1:5556", line: 1}``."""
 
     open_ephys: str = Field(min_length=1)
-    """Where the plugin listens; 5556 is its own choice."""
+    """Endpoint of the plugin; its default port is 5556."""
     line: int = Field(1, ge=1, le=256)
     """TTL line, counted from 1; before GUI 0.6 up to 8."""
     acknowledge_ms: float = Field(200.0, gt=0, le=1000)
-    """A reply that takes longer counts as missing."""
+    """Timeout (ms) of the reply."""
 
     def make(self, name: str, shared: dict[str, Any]) -> OpenEphys:
         """Return the output."""
@@ -41,7 +40,7 @@ class OpenEphysSettings(OutputSettings):
 
 
 class OpenEphys(Output):
-    """One TTL line, on or off."""
+    """One TTL line."""
 
     holds_level = True
     supports_pulse = False
@@ -52,7 +51,11 @@ class OpenEphys(Output):
         self._line, self._timeout_s = settings.line, settings.acknowledge_ms / 1000
 
     def open(self) -> None:
-        """Connect, and ask whether it acquires. Raises SinkError where it does not answer."""
+        """Connect, and ask whether the GUI acquires.
+
+        Raises:
+            SinkError: if the plugin does not answer.
+        """
         self._requester.connect()
         self._requester.wait_connected()
         endpoint = self._requester.endpoint
@@ -67,11 +70,11 @@ class OpenEphys(Output):
                 "signal chain, and check the port that the plugin shows"
             )
         if reply.strip() == b"0":
-            logger.warning("Open Ephys at %s does not acquire yet; until then it drops what it is sent", endpoint)
+            logger.warning("Open Ephys at %s does not acquire yet; until it does, it drops all events", endpoint)
         self._set(False)
 
     def perform(self, job: Job) -> WriteResult:
-        """Switch the line; the thread makes pulses of on and off."""
+        """Switch the line. The thread of the output makes pulses of on and off."""
         self.check(job)
         return self._set(job.act in (ActionType.ON, ActionType.PULSE))
 

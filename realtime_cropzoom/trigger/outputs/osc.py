@@ -1,4 +1,4 @@
-"""Jobs → Open Sound Control over UDP: act, ms, rule, number, frame. Nobody acknowledges."""
+"""Open Sound Control output over UDP: act, ms, rule, number, frame. There is no acknowledgement."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class OscSettings(OutputSettings):
     osc: str
     """Host and port of the receiver."""
     address: str = Field("/cropzoom", pattern=r"^/[^\s#*,?\[\]{}]*$")
-    """Of the messages."""
+    """Address of the messages."""
     watchdog_ms: int | None = Field(None, ge=50, le=60_000)
-    """If given: while it is held on, five messages to ``<address>/alive`` in this time."""
+    """Watchdog of the receiver (ms): five heartbeats go to ``<address>/alive`` in this time; None: no heartbeats."""
 
     @field_validator("osc")
     @classmethod
@@ -30,7 +30,11 @@ class OscSettings(OutputSettings):
         return given
 
     def make(self, name: str, shared: dict[str, Any]) -> Osc:
-        """Return the output. Raises ConfigError where python-osc is missing."""
+        """Return the output.
+
+        Raises:
+            ConfigError: if python-osc is missing.
+        """
         try:
             from pythonosc import udp_client
         except ImportError as error:
@@ -39,7 +43,7 @@ class OscSettings(OutputSettings):
 
 
 class Osc(Output):
-    """A UDP socket of its own."""
+    """One UDP socket."""
 
     def __init__(self, settings: OscSettings, udp_client: Any) -> None:
         super().__init__()
@@ -49,7 +53,11 @@ class Osc(Output):
         self._client: Any = None
 
     def open(self) -> None:
-        """Find the receiver's address. Raises SinkError where there is none."""
+        """Find the receiver's address.
+
+        Raises:
+            SinkError: if there is none.
+        """
         host, _, port = self._settings.osc.rpartition(":")
         try:
             self._client = self._udp_client.SimpleUDPClient(host.strip("[]"), int(port))
@@ -57,13 +65,17 @@ class Osc(Output):
             raise SinkError(f"cannot send OSC to {self._settings.osc}: {explain(error)}") from error
 
     def perform(self, job: Job) -> WriteResult:
-        """Send one message; a frame or number that there is not is -1, because OSC has no null everywhere."""
+        """Send one message. A missing frame is -1, because not every OSC receiver knows null."""
         self.check(job)
         self._send(self._settings.address, str(job.act), job)
         return WriteResult(now_ns())
 
     def beat(self, job: Job) -> None:
-        """Say that the order holds. Raises SinkError."""
+        """Send a heartbeat.
+
+        Raises:
+            SinkError: if that fails.
+        """
         self._send(f"{self._settings.address}/alive", "alive", job)
 
     def _send(self, address: str, act: str, job: Job) -> None:
@@ -76,5 +88,5 @@ class Osc(Output):
     def close(self) -> None:
         """Close the socket."""
         if self._client is not None:
-            self._client._sock.close()  # the library has no way of its own
+            self._client._sock.close()  # the library has no public way to close it
             self._client = None

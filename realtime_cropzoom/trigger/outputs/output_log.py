@@ -1,7 +1,7 @@
-"""What the outputs did → ``<name>_outputs.csv``, one row an action.
+"""Log of the outputs, ``<name>_outputs.csv``: one row for each action.
 
-``number`` joins with the decisions, ``frame`` with the pose files. Times are ns of the publisher's
-monotonic clock; what is empty was not written, or not acknowledged.
+``number`` joins with the decisions, ``frame`` with the pose files. Times are ns of the publisher's monotonic clock;
+an empty time means that the action was not written, or not acknowledged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ class OutputLog:
     """The output log of a run."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Create the file. Raises SinkError."""
+        """Create the file.
+
+        Raises:
+            SinkError: if it cannot be created, or exists already.
+        """
         self._log = AsyncCsv(folder / f"{name}_outputs.csv", COLUMNS)
 
     def add(self, done: ActionResult) -> None:
-        """Log what became of one action; from any thread, at once."""
+        """Add the result of one action; from any thread."""
         action = done.action
         cells = (
             *(done.number, done.frame, action.output, str(action.act), f"{action.ms:g}"),
@@ -32,9 +36,9 @@ class OutputLog:
         self._log.add(csv_line(cells))
 
     def problems(self) -> list[str]:
-        """Say what is not in the file; right after ``close``."""
+        """Return a line for each thing that is missing in the file; call it after ``close``."""
         return self._log.problems()
 
     def close(self) -> None:
-        """Write what is queued and close."""
+        """Write what is queued and close the file."""
         self._log.close()

@@ -1,4 +1,4 @@
-"""Jobs → a function or class of the experimenter's own, called in a thread of its own."""
+"""Python output: calls a function or an object of the experimenter, in the thread of the output."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class PythonSettings(OutputSettings):
     """``mine: {python: "my_lab.outputs:fire"}``."""
 
     python: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    """``module:function`` or ``module:Class``; the module may lie in the folder where the command runs."""
+    """``module:function`` or ``module:Class``; the module may be in the working directory."""
     levels: bool = False
-    """Pulses come as an on and, so much later, an off, instead of as one call."""
+    """Whether a pulse comes as an on and an off instead of as one call."""
 
     def make(self, name: str, shared: dict[str, Any]) -> PythonCallable:
         """Return the output."""
@@ -29,7 +29,7 @@ class PythonSettings(OutputSettings):
 
 
 class PythonCallable(Output):
-    """Calls ``target(job)``. A class is made into an object first; one with ``close()`` is closed at the end."""
+    """Calls ``target(job)``. A class is instantiated first; an object with ``close()`` is closed at the end."""
 
     def __init__(self, target: str, levels: bool) -> None:
         super().__init__()
@@ -38,31 +38,35 @@ class PythonCallable(Output):
         self._call: Callable[[Job], Any] | None = None
 
     def open(self) -> None:
-        """Import it. Raises SinkError where that does not work."""
+        """Import the target.
+
+        Raises:
+            SinkError: if that fails, or the target cannot be called.
+        """
         module, _, name = self._target.partition(":")
-        if os.getcwd() not in sys.path and "" not in sys.path:  # an installed command does not look there
+        if os.getcwd() not in sys.path and "" not in sys.path:  # an installed command does not search it
             sys.path.append(os.getcwd())
         try:
             target = getattr(importlib.import_module(module), name)
             self._call = target() if isinstance(target, type) else target
-        except Exception as error:  # whatever the module does at import
+        except Exception as error:  # any error of the module at import
             raise SinkError(f"cannot use {self._target}: {type(error).__name__}: {error}") from error
         if not callable(self._call):
             raise SinkError(f"{self._target} is a {type(self._call).__name__}; expected a function, or a class to call")
 
     def perform(self, job: Job) -> WriteResult:
-        """Call it: written is when it was called, acknowledged when it returned."""
+        """Call the target: written is the time of the call, acknowledged that of the return."""
         assert self._call is not None
         self.check(job)
         called_ns = now_ns()
         try:
             self._call(job)
-        except Exception as error:  # the experiment goes on
+        except Exception as error:  # an error of the target must not end the experiment
             return WriteResult(called_ns, None, f"{self._target} raised {type(error).__name__}: {error}")
         return WriteResult(called_ns, now_ns())
 
     def close(self) -> None:
-        """Call ``close()`` where it has one."""
+        """Call ``close()`` of the target, if it has one."""
         close = getattr(self._call, "close", None)
         self._call = None
         if callable(close):

@@ -85,13 +85,21 @@ class OutputThread(threading.Thread):
 
     @property
     def holds_level(self) -> bool:
-        """Whether it is on or off, and not one message a job."""
+        """Whether the output holds a level."""
         return self._output.holds_level
 
     def wait_open(self, timeout_s: float = 10.0, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until the output is ready; returns False where it is ``given_up`` before.
+        """Wait until the output is ready.
 
-        Raises SinkError where it cannot be opened.
+        Args:
+            timeout_s: Maximum time (s) to wait.
+            given_up: Function that returns True to stop waiting.
+
+        Returns:
+            False if ``given_up`` came first.
+
+        Raises:
+            SinkError: if the output cannot be opened, or not in time.
         """
         deadline_ns = now_ns() + round(timeout_s * 1e9)
         while not self._opened.wait(_OPENING_POLL_S):

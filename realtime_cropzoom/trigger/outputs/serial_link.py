@@ -1,7 +1,7 @@
-"""The connection to one trigger board, shared by all outputs that are channels of it.
+"""Connection to one trigger board, shared by all outputs that are channels of it.
 
-Its thread opens the port, reads answers, sends heartbeats, and opens the port again when the board
-was unplugged or does not answer any more. Whenever it opens, all channels go to the safe level first.
+Its thread opens the port, reads answers, sends heartbeats, and opens the port again when the board was unplugged or
+has stopped answering. After each opening, all channels first go to the safe level.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from realtime_cropzoom.trigger.outputs.serial_protocol import (
 
 _IDENTIFY_INTERVAL_S = 0.2
 _IDENTIFY_TIMEOUT_S = 4.0
-"""An Arduino begins anew when its port is opened, and spends two seconds in its bootloader."""
+"""Timeout (s) of the first answer. An Arduino restarts when its port opens, with two seconds in its bootloader."""
 _WRITE_TIMEOUT_S = 0.2
 _POLL_S = 0.05
 _BEATS_PER_WATCHDOG = 5
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 class SerialLink:
-    """One port. ``request`` may be called from any thread."""
+    """One serial port. ``request`` may be called from any thread."""
 
     def __init__(self, port: str, baud: int, watchdog_ms: int) -> None:
         try:
@@ -61,9 +61,9 @@ class SerialLink:
         self._serial = serial
         self.port, self.baud, self.watchdog_ms = port, baud, watchdog_ms
         self.channels = 0
-        """How many the board has."""
+        """Number of channels of the board."""
         self.used: set[int] = set()
-        """Channels that outputs have taken."""
+        """Channels that outputs use."""
         self._ids = itertools.count(1)
         self._answers: dict[int, tuple[Answer, int]] = {}
         self._awaited: set[int] = set()
@@ -78,9 +78,13 @@ class SerialLink:
         self._thread = threading.Thread(target=self._run, name=f"cropzoom-serial-{os.path.basename(port)}", daemon=True)
 
     def open(self, preempted: Callable[[], bool] = lambda: False) -> None:
-        """Connect, the first time; later calls do nothing. A ``preempted`` breaks it off.
+        """Connect. Later calls do nothing.
 
-        Raises SinkError where no board answers.
+        Args:
+            preempted: Function that returns True to stop waiting.
+
+        Raises:
+            SinkError: if no board answers.
         """
         with self._changed:
             if self._thread.ident is None:
@@ -120,15 +124,15 @@ class SerialLink:
             return WriteResult(written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms")
         answer, at_ns = answered
         error = f"{self.port} refused: {answer.reason}" if isinstance(answer, Refused) else None
-        return WriteResult(min(written_ns, at_ns), at_ns, error)  # the answer may be read before this thread goes on
+        return WriteResult(min(written_ns, at_ns), at_ns, error)  # the answer may be read before this thread runs again
 
     def release(self, channel: int) -> None:
-        """Let go of a channel; with the last one the port is closed and the thread ends."""
+        """Release a channel. With the last one the port closes and the thread ends."""
         with self._changed:
             self.used.discard(channel)
             if self.used:
                 return
-        with contextlib.suppress(SinkError):  # of a board that is not there any more
+        with contextlib.suppress(SinkError):  # the board may be unplugged
             self._write(encode_watchdog(0, 0))
         self._stop.set()
         if self._thread.ident is not None:
@@ -145,7 +149,7 @@ class SerialLink:
             return self._answers[id]
 
     def _write(self, line: bytes) -> int:
-        """Write a line; return when it was with the operating system. Raises SinkError."""
+        """Write a line; return the time (ns) at which the operating system had it. Raises SinkError."""
         with self._writing:
             if self._device is None:
                 raise SinkError(f"{self.port} is not connected")
@@ -177,7 +181,7 @@ class SerialLink:
                 self._drop(device)
 
     def _connect(self) -> Any:
-        """Open the port and ask who is there. Raises SinkError."""
+        """Open the port and identify the board. Raises SinkError."""
         try:
             device = self._serial.Serial(
                 self.port, self.baud, timeout=0, write_timeout=_WRITE_TIMEOUT_S, exclusive=os.name == "posix" or None
@@ -189,7 +193,7 @@ class SerialLink:
             if identity.version != VERSION:
                 raise SinkError(
                     f"the board at {self.port} speaks version {identity.version} of the protocol, this program "
-                    f"{VERSION}; upload examples/arduino/cropzoom_trigger anew"
+                    f"{VERSION}; upload examples/arduino/cropzoom_trigger again"
                 )
             self.channels = identity.channels
             device.write(encode_watchdog(0, self.watchdog_ms))
@@ -211,7 +215,7 @@ class SerialLink:
         self._lines = Lines()
         deadline = time.monotonic() + _IDENTIFY_TIMEOUT_S
         while time.monotonic() < deadline and not self._stop.is_set():
-            device.write(b"\n" + IDENTIFY)  # the newline ends whatever was half sent before
+            device.write(b"\n" + IDENTIFY)  # the newline ends a line that was sent in part before
             ask_again = time.monotonic() + _IDENTIFY_INTERVAL_S
             while (left_s := ask_again - time.monotonic()) > 0:
                 for answer in self._read(device, left_s):
@@ -223,10 +227,10 @@ class SerialLink:
         )
 
     def _read(self, device: Any, timeout_s: float) -> list[Answer]:
-        """Wait for bytes and return what they say; pyserial raises where the board is gone."""
+        """Wait for bytes and return the answers in them; pyserial raises if the board is gone."""
         if os.name == "posix":
             ready = bool(select.select([device], [], [], timeout_s)[0])
-        else:  # select takes no serial port there
+        else:  # on Windows, select does not accept a serial port
             device.timeout = timeout_s
             first = device.read(1)
             return self._parse_all(first + device.read(device.in_waiting)) if first else []
@@ -236,7 +240,7 @@ class SerialLink:
         return [answer for line in self._lines.feed(data) if (answer := parse(line)) is not None]
 
     def _serve(self, device: Any) -> None:
-        """Read answers and send heartbeats until the board is gone or the end has come."""
+        """Read answers and send heartbeats until the board is gone or the link closes."""
         every_ns = self.watchdog_ms * 1_000_000 // _BEATS_PER_WATCHDOG
         beat_ns = 0
         try:

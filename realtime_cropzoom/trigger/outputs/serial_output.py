@@ -1,4 +1,4 @@
-"""One channel of a trigger board (Arduino, Teensy) on a serial line; pulses are timed by the board."""
+"""Serial output: one channel of a trigger board (Arduino, Teensy). The board times the pulses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ class SerialSettings(OutputSettings):
     """``laser: {serial: /dev/ttyACM0, channel: 1}``."""
 
     serial: str = Field(min_length=1)
-    """The port."""
+    """Serial port of the board."""
     channel: int = Field(1, ge=1)
-    """Counted from 1."""
+    """Channel of the board, counted from 1."""
     baud: int = Field(115200, gt=0)
-    """Of no meaning where the board has USB itself, as Teensy has."""
+    """Baud rate. It has no effect on a board with USB of its own, such as a Teensy."""
     watchdog_ms: int = Field(500, ge=50, le=60_000)
-    """So long without a sign of life from the computer, and the board goes to its safe level."""
+    """Time (ms) without a line from the computer after which the board goes to its safe level."""
     acknowledge_ms: float = Field(100.0, gt=0, le=1000)
-    """An acknowledgement that takes longer counts as missing."""
+    """Timeout (ms) of the acknowledgement."""
 
     def make(self, name: str, shared: dict[str, Any]) -> SerialOutput:
-        """Return the output; channels of one board share one link. Raises ConfigError where they do not fit."""
+        """Return the output. Channels of one board share one link.
+
+        Raises:
+            ConfigError: if the settings of two channels contradict each other.
+        """
         if self.serial not in shared:
             shared[self.serial] = SerialLink(self.serial, self.baud, self.watchdog_ms)
         link: SerialLink = shared[self.serial]
@@ -39,7 +43,7 @@ class SerialSettings(OutputSettings):
 
 
 class SerialOutput(Output):
-    """One channel."""
+    """One channel of a trigger board."""
 
     holds_level = True
 
@@ -49,7 +53,11 @@ class SerialOutput(Output):
         self._link = link
 
     def open(self) -> None:
-        """Connect. Raises SinkError where no board answers, or it has no such channel."""
+        """Connect to the board.
+
+        Raises:
+            SinkError: if no board answers, or it has no such channel.
+        """
         self._link.open(self.preempted)
         if self._channel > self._link.channels:
             raise SinkError(f"channel {self._channel}: the board at {self._link.port} has {self._link.channels}")
@@ -60,5 +68,5 @@ class SerialOutput(Output):
         return self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.preempted)
 
     def close(self) -> None:
-        """Let go of the link; with its last channel it is closed."""
+        """Release the channel; the link closes with its last channel."""
         self._link.release(self._channel)

@@ -1,24 +1,24 @@
-"""The line protocol of the trigger board, text both ways; pure.
+"""Line protocol of the trigger board. Pure.
 
-Lines are ASCII and end with a newline. ``id`` counts up, and the answer repeats it.
+Lines are ASCII text and end with a newline. ``id`` counts up, and the answer repeats it.
 
 ::
 
-    ?                          who is there
-    P id channel us            pulse of so many microseconds, timed by the board
+    ?                          identify
+    P id channel us            pulse of this duration (µs), timed by the board
     N id channel               on
     F id channel               off
-    S id channel               safe: off, whatever was going on
-    W id ms                    watchdog: all channels go to the safe level after so long without a line
-    H id                       heartbeat: I am alive
+    S id channel               safe: off, whatever runs
+    W id ms                    watchdog: all channels go to the safe level after this time (ms) without a line
+    H id                       heartbeat
 
     I cropzoom_trigger version channels     answer to ?
     A id device_us                          done, at this time of the board's own clock (wraps at 2³²)
-    E id reason                             refused; id 0 where the line could not be read
+    E id reason                             refused; id 0 if the line could not be read
     X watchdog                              no line came for too long; all channels are at the safe level
 
-After power-up, a reset and ``X watchdog`` nothing can be switched on until the watchdog is set (again):
-the board refuses P, N and H with ``no watchdog``. W with 0 ms takes it back to that.
+After power-up, a reset and ``X watchdog``, nothing can be switched on until the watchdog is set: the board refuses P,
+N and H with ``no watchdog``. W with 0 ms brings it back to that state.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from realtime_cropzoom.trigger.engine.events import ActionType
 NAME = "cropzoom_trigger"
 VERSION = 1
 MAX_LINE = 48
-"""Longest line in bytes, with its newline: what the board has room for."""
+"""Maximum length of a line (bytes), with its newline. The buffer of the board is not larger."""
 MAX_US = 2_000_000_000
-"""Longest pulse; half of the range of the board's clock."""
+"""Maximum duration of a pulse (µs). It is half of the range of the board's clock."""
 ID_RANGE = 1_000_000_000
 
 IDENTIFY = b"?\n"
@@ -42,25 +42,25 @@ _LETTERS = {ActionType.PULSE: "P", ActionType.ON: "N", ActionType.OFF: "F", Acti
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the board says of itself."""
+    """The board identifies itself."""
 
     version: int
     channels: int
-    """They are counted from 1."""
+    """Number of channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """It is done."""
+    """The board has done what it was asked."""
 
     id: int
     device_us: int
-    """The board's own clock, in [0, 2³²)."""
+    """Time of the board's own clock (µs), in [0, 2³²)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It is not done."""
+    """The board has refused what it was asked."""
 
     id: int
     reason: str
@@ -68,7 +68,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The board did something by itself."""
+    """The board has gone to its safe level by itself."""
 
     reason: str
 
@@ -77,7 +77,7 @@ Answer = Identity | Acknowledged | Refused | Notice
 
 
 def encode(act: ActionType, id: int, channel: int, ms: float = 0.0) -> bytes:
-    """Return the line that asks for an action; a pulse lasts at least 1 µs and at most ``MAX_US``."""
+    """Return the line that asks for an action. A pulse lasts at least 1 µs and at most ``MAX_US``."""
     if act is ActionType.PULSE:
         return b"P %d %d %d\n" % (id, channel, min(max(1, round(ms * 1000)), MAX_US))
     return f"{_LETTERS[act]} {id} {channel}\n".encode("ascii")
@@ -89,12 +89,12 @@ def encode_watchdog(id: int, ms: int) -> bytes:
 
 
 def encode_heartbeat(id: int) -> bytes:
-    """Return the line that says that the computer lives."""
+    """Return a heartbeat."""
     return b"H %d\n" % id
 
 
 def parse(line: bytes) -> Answer | None:
-    """Return what a line from the board says, or None where it is none of the protocol; raises nothing."""
+    """Return the answer in a line from the board; None if the line is not of this protocol. It never raises."""
     words = line.strip().decode("ascii", "replace").split(" ")
     match words:
         case ["I", name, version, channels] if name == NAME and _numbers(version, channels):
@@ -109,18 +109,18 @@ def parse(line: bytes) -> Answer | None:
 
 
 def _numbers(*words: str) -> bool:
-    """Whether all are plain decimal numbers of a board's size; ``isdigit`` alone takes ² for one."""
+    """Return whether all are decimal numbers of up to ten digits; ``isdigit`` alone also accepts ²."""
     return all(word.isascii() and word.isdigit() and len(word) <= 10 for word in words)
 
 
 class Lines:
-    """Cuts what arrives into lines; of what never ends it keeps no more than a line may have."""
+    """Splits received bytes into lines. It keeps a limited part of a line that does not end."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that are complete now."""
+        """Take received bytes; return the lines that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[-4 * MAX_LINE :]
         return lines

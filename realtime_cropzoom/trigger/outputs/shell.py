@@ -1,4 +1,4 @@
-"""Jobs → a command of its own process. No shell reads it, and nothing from a message is part of it."""
+"""Shell output: starts a command. No shell interprets it, and nothing from a message becomes part of it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ShellSettings(OutputSettings):
     """``bell: {shell: "aplay bell.wav"}``."""
 
     shell: str
-    """Command and arguments, quoted as in a shell; pipes and variables mean nothing."""
+    """Command and arguments, quoted as in a shell. Pipes and variables have no meaning."""
     at_once: int = Field(4, ge=1, le=64)
-    """So many may run at the same time; what is beyond that is not started."""
+    """Maximum number of commands that run at the same time. Further ones are not started."""
 
     @field_validator("shell")
     @classmethod
@@ -47,7 +47,7 @@ class ShellSettings(OutputSettings):
 
 
 class Shell(Output):
-    """Pulse and on start the command; off and safe end what still runs, with all that it has started."""
+    """A command: pulse and on start it; off and safe end those that run, with all processes they have started."""
 
     def __init__(self, command: list[str], at_once: int) -> None:
         super().__init__()
@@ -56,9 +56,10 @@ class Shell(Output):
         self._guardian: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
-        """Start the guardian that ends what runs if this program is killed.
+        """Start the guardian, which ends the commands if this program is killed.
 
-        Raises SinkError, too where there is no such command.
+        Raises:
+            SinkError: if there is no such command, or the guardian does not start.
         """
         if shutil.which(self._command[0]) is None:
             raise SinkError(
@@ -77,7 +78,11 @@ class Shell(Output):
             raise SinkError(f"cannot start the guardian of {self._command[0]}: {error.strerror}") from error
 
     def perform(self, job: Job) -> WriteResult:
-        """Start or end it. Raises SinkError where that does not work."""
+        """Start the command, or end those that run.
+
+        Raises:
+            SinkError: if the command cannot be started, or too many run.
+        """
         failed, idle = self._reap(), False
         if job.act in (ActionType.OFF, ActionType.SAFE):
             idle = not self._running
@@ -91,7 +96,7 @@ class Shell(Output):
         return WriteResult(now_ns(), idle=idle)
 
     def close(self) -> None:
-        """End what still runs, and the guardian."""
+        """End the commands that run, and the guardian."""
         self._end_all()
         if self._guardian is not None:
             self._guardian.communicate()
@@ -99,14 +104,15 @@ class Shell(Output):
 
     def _start(self, job: Job) -> None:
         self.check(job)
-        told = {f"TRIGGER_{key.upper()}": "" if value is None else str(value) for key, value in job.fields().items()}
+        fields = job.fields().items()
+        environment = {f"TRIGGER_{key.upper()}": "" if value is None else str(value) for key, value in fields}
         try:
             process = subprocess.Popen(
                 self._command,
-                env=os.environ | told,
+                env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is ours to pass on, and what it starts ends with it
+                start_new_session=True,  # Ctrl-C reaches this program alone; all processes of the command are one group
             )
         except OSError as error:
             raise SinkError(f"cannot run {self._command[0]}: {error.strerror}") from error
@@ -114,7 +120,7 @@ class Shell(Output):
         self._tell_guardian(b"+%d\n" % process.pid)
 
     def _reap(self) -> int:
-        """Forget the processes that have ended; return the last exit code that was not 0."""
+        """Forget the processes that have ended; return the last exit code that is not 0, else 0."""
         codes = [code for process in self._running if (code := process.poll()) is not None]
         for process in self._running:
             if process.returncode is not None:
@@ -137,7 +143,7 @@ class Shell(Output):
 
     def _tell_guardian(self, line: bytes) -> None:
         if self._guardian is not None and self._guardian.stdin is not None:
-            with contextlib.suppress(OSError):  # somebody has ended it; what runs is ended by ourselves all the same
+            with contextlib.suppress(OSError):  # the guardian has ended; this program still ends the commands itself
                 self._guardian.stdin.write(line)
                 self._guardian.stdin.flush()
 

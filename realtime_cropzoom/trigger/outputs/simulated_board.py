@@ -1,11 +1,11 @@
-"""A trigger board without a board: a pseudo-terminal that answers as the sketch does.
+"""Simulated trigger board: a pseudo-terminal that answers as the sketch does.
 
 ::
 
     python -m realtime_cropzoom.trigger.outputs.simulated_board
 
-prints the port to write into the rules file, and then every change of a channel. It is for trying
-things out; pulses end when this process comes to run, not to the microsecond.
+prints the port to write into the rules file, and then every change of a channel. It is for trials: a pulse ends when
+the operating system runs this process, not to the microsecond.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from typing import NoReturn
 from realtime_cropzoom.trigger.outputs.serial_protocol import MAX_LINE, MAX_US, NAME, VERSION, Lines
 
 _MAX_NUMBER = 4294967289
-"""Up to here the sketch reads a number without an overflow."""
+"""Maximum number that the sketch reads without an overflow."""
 _ARGUMENTS = {"?": 0, "H": 1, "W": 2, "P": 3, "N": 2, "F": 2, "S": 2}
 
 
 class Board:
-    """What the sketch does, line by line; times in µs are given, so that it needs no clock."""
+    """Behaviour of the sketch. It needs no clock: each call has the time (µs)."""
 
     def __init__(self, channels: int, changed: Callable[[int, bool, int], None]) -> None:
-        """``changed(channel, on, at_us)`` is called whenever a channel changes."""
+        """Create a board of ``channels`` channels. It calls ``changed(channel, on, at_us)`` when a channel changes."""
         self._changed = changed
         self._held = [False] * channels
         self._until_us: list[int | None] = [None] * channels
         self._shown = [False] * channels
         self._watchdog_us = 0
-        """0 while nothing can be switched on."""
+        """Time of the watchdog (µs); 0 while nothing can be switched on."""
         self._last_us = 0
 
     @property
     def due_us(self) -> int | None:
-        """When something happens next without a line."""
+        """Time (µs) at which something happens without a line; None if nothing will."""
         times = [until for until in self._until_us if until is not None]
         if self._watchdog_us:
             times.append(self._last_us + self._watchdog_us + 1)
         return min(times, default=None)
 
     def pass_time(self, at_us: int) -> str:
-        """End pulses, watch; return what to say by itself."""
+        """End pulses and check the watchdog; return the line to send by itself, empty if there is none."""
         for channel, until in enumerate(self._until_us):
             if until is not None and at_us >= until:
                 self._until_us[channel] = None
@@ -59,7 +59,7 @@ class Board:
         return ""
 
     def answer(self, line: bytes, at_us: int) -> str:
-        """Obey a line, and return what to say."""
+        """Execute a line and return the answer."""
         what, *words = line.decode("ascii", "replace").split(" ")
         numbers = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 10]
         if len(line) > MAX_LINE:
@@ -113,7 +113,7 @@ class Board:
 
 
 def serve(terminal: int, board: Board) -> NoReturn:
-    """Answer at the other end of a pseudo-terminal, until interrupted."""
+    """Answer lines from a pseudo-terminal, until interrupted."""
     lines = Lines()
     while True:
         due_us = board.due_us
@@ -139,14 +139,14 @@ def _show(channel: int, on: bool, at_us: int) -> None:
 
 
 def main() -> int:
-    """Open a pseudo-terminal, say where, and be the board."""
+    """Open a pseudo-terminal, print its name, and answer as the board."""
     terminal, port = os.openpty()
     tty.setraw(port)
     sys.stdout.write(f"{os.ttyname(port)}\n")
     sys.stdout.flush()
     if sys.stdout.isatty():
         sys.stdout.write(
-            "is the port of this simulated board: name it in the rules. Channels are shown here; Ctrl-C ends it\n"
+            "is the port of this simulated board: write it into the rules. Channels are shown here; Ctrl-C ends it\n"
         )
     try:
         serve(terminal, Board(4, _show))

@@ -1,7 +1,7 @@
-"""The sync line: what joins our frames with an electrophysiology recording.
+"""Sync line: pulses or barcodes that align frames with another recording, such as electrophysiology.
 
-Either a pulse for every processed frame, or every N-th, or a barcode each second. Whatever was sent
-is a row of ``<name>_sync.csv``, with the frame that it belongs to.
+It sends a pulse for every N-th processed frame, or a barcode at an interval. Each is a row of ``<name>_sync.csv``, with
+the frame that it belongs to.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class SyncSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     output: str
-    """Which output is the sync line; no rule should fire it."""
+    """Name of the output that is the sync line. No rule may fire it."""
     every: int | None = Field(None, ge=1)
-    """A pulse for every so many processed frames."""
+    """Send a pulse for every N-th processed frame."""
     pulse_ms: float = Field(1.0, gt=0)
-    """Length of these pulses: shorter than the time from one to the next, or they become one."""
+    """Duration of a pulse (ms). It must be shorter than the interval of pulses, or they merge."""
     barcode: bool = False
-    """Codes instead of pulses."""
+    """Send barcodes instead of pulses."""
     each_s: float = Field(1.0, gt=0)
-    """From the beginning of a code to the next one's."""
+    """Interval from the beginning of a code to the beginning of the next one (s)."""
     unit_ms: float = Field(12.0, gt=0)
-    """Length of the shortest level in a code."""
+    """Duration of one unit of a code (ms)."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> SyncSettings:
@@ -59,7 +59,11 @@ class SyncSettings(BaseModel):
 
 
 def parse_sync(mapping: dict[str, Any], outputs: set[str]) -> SyncSettings:
-    """Check the ``sync:`` section. Raises ConfigError, one line with all that is wrong."""
+    """Check the ``sync:`` section.
+
+    Raises:
+        ConfigError: one line with all that is wrong.
+    """
     try:
         settings = SyncSettings.model_validate(mapping)
     except ValidationError as error:
@@ -72,20 +76,20 @@ def parse_sync(mapping: dict[str, Any], outputs: set[str]) -> SyncSettings:
 
 @dataclass
 class _Sent:
-    """One pulse or code on its way."""
+    """One pulse or code, from its submission to its last result."""
 
     frame: int | None
     captured_ns: int | None
     kind: str
     value: int
     awaited: int
-    """Answers that are still to come."""
+    """Number of results that are missing."""
     first: ActionResult | None = None
     errors: list[str] = field(default_factory=list)
 
 
 class SyncLine:
-    """Sends pulses or codes. ``frame`` is called for each pose, ``take`` with what became of what was sent."""
+    """Sends pulses or codes. Call ``frame`` for each pose, and ``take`` for each result of an output."""
 
     def __init__(
         self, settings: SyncSettings, submit: Callable[[Job], None], log: AsyncCsv | None, *, holds_level: bool
@@ -99,7 +103,7 @@ class SyncLine:
             holds_level: Whether the output holds a level. To any other output, a code goes as one message.
         """
         self._settings, self._submit, self._log, self._holds_level = settings, submit, log, holds_level
-        self._seed = random.getrandbits(BITS)  # so that the codes of two sessions are not the same
+        self._seed = random.getrandbits(BITS)  # so that two sessions have different codes
         self._lock = threading.Lock()
         self._pending: dict[int, _Sent] = {}
         self._last: tuple[int | None, int | None, int] = (None, None, 0)
@@ -108,13 +112,13 @@ class SyncLine:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin with the codes; pulses need no beginning."""
+        """Start to send codes. Pulses need no start."""
         if self._settings.barcode:
             self._thread = threading.Thread(target=self._send_codes, name="cropzoom-barcode", daemon=True)
             self._thread.start()
 
     def frame(self, frame: int, captured_ns: int, offset_ns: int = 0) -> None:
-        """A pose came; times as in ``Job``."""
+        """Take a pose; times as in ``Job``."""
         self._last = frame, captured_ns, offset_ns
         if self._settings.every is not None:
             if self._frames % self._settings.every == 0:
@@ -124,13 +128,13 @@ class SyncLine:
             self._frames += 1
 
     def take(self, done: ActionResult) -> bool:
-        """Log what became of a job; returns False where it was not one of the sync line's."""
+        """Log the result of a job; returns False if the job is not of the sync line."""
         if done.number != -1 or done.action.output != self._settings.output:
             return False
         with self._lock:
             sent = self._pending.pop(done.queued_ns, None)
         if sent is None:
-            # The off at the end of a pulse is no row of its own, anything else is for the outputs' log.
+            # The off at the end of a pulse has no row of its own. Other results belong in the log of the outputs.
             return done.action.act is ActionType.OFF and not done.error
         sent.first = sent.first or done
         sent.awaited -= 1
@@ -141,7 +145,7 @@ class SyncLine:
         return True
 
     def close(self) -> None:
-        """Send no more codes; the one under way is broken off low by the output's own end."""
+        """Stop sending codes. The end of the output ends a code that is being sent, at the low level."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(1.0)
@@ -171,26 +175,30 @@ class SyncLine:
         frame, captured_ns, offset_ns = self._last
         with self._lock:
             queued_ns = now_ns()
-            while queued_ns + offset_ns in self._pending:  # it is the key that the answer is found by
+            while queued_ns + offset_ns in self._pending:  # the time is the key by which the result is found
                 queued_ns += 1
             self._pending[queued_ns + offset_ns] = sent
-            if len(self._pending) > _PENDING:  # an output that does not answer any more
+            if len(self._pending) > _PENDING:  # the output has stopped answering
                 del self._pending[next(iter(self._pending))]
         self._submit(Job(action, queued_ns, -1, frame, captured_ns, rule, offset_ns=offset_ns))
 
     def _wait_until(self, at_ns: int) -> bool:
-        """Wait; returns True where the end came first."""
+        """Wait; returns True if ``close`` came first."""
         return self._stop.wait(max(0.0, (at_ns - now_ns()) / 1e9))
 
 
 def open_sync_log(folder: Path, name: str) -> AsyncCsv:
-    """Create ``<name>_sync.csv``. Raises SinkError."""
+    """Create ``<name>_sync.csv``.
+
+    Raises:
+        SinkError: if it cannot be created, or exists already.
+    """
     return AsyncCsv(folder / f"{name}_sync.csv", COLUMNS)
 
 
 def _row(sent: _Sent) -> str:
     first = sent.first
     assert first is not None
-    # A code is as good as its worst edge, and its time is that of the first.
+    # The row has the times of the first edge, and the first error of any edge.
     row = [sent.frame, sent.captured_ns, sent.kind, sent.value, first.queued_ns, first.written_ns]
     return csv_line([*row, first.acknowledged_ns, sent.errors[0] if sent.errors else ""])

@@ -1,6 +1,7 @@
-"""Jobs → a ZeroMQ PUB socket: topic ``trigger/<output>``, then JSON. Nobody acknowledges.
+"""ZeroMQ PUB output: topic ``trigger/<output>``, then JSON. There is no acknowledgement.
 
-While it is held on, ``alive/<output>`` says so again and again: a receiver goes off when that stops.
+While the output is held on, it sends heartbeats with the topic ``alive/<output>``. A receiver switches off when they
+stop.
 """
 
 from __future__ import annotations
@@ -34,10 +35,14 @@ class ZmqPublishSettings(WatchdogSettings):
     """``marks: {zmq_publish: "tcp://127.0.0.1:5670"}``."""
 
     zmq_publish: str = Field(min_length=1)
-    """Where to bind."""
+    """Endpoint to bind."""
 
     def make(self, name: str, shared: dict[str, Any]) -> ZmqPublish:
-        """Return the output. Raises ConfigError where others than this machine could listen."""
+        """Return the output.
+
+        Raises:
+            ConfigError: if other machines could subscribe.
+        """
         if not is_local(self.zmq_publish):
             raise ConfigError(
                 f"outputs.{name}: {self.zmq_publish} would be open to others; expected this machine alone, such as "
@@ -47,18 +52,22 @@ class ZmqPublishSettings(WatchdogSettings):
 
 
 class ZmqPublish(Output):
-    """A PUB socket of its own."""
+    """One PUB socket."""
 
     def __init__(self, endpoint: str, watchdog_ms: int) -> None:
         super().__init__()
         self._endpoint, self._watchdog_ms = endpoint, watchdog_ms
         self.beat_every_s = watchdog_ms / 1000 / BEATS_PER_WATCHDOG
         self.bound_to = endpoint
-        """The endpoint really bound (a port * becomes a number)."""
+        """The endpoint that is bound; a port * has become a number."""
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
 
     def open(self) -> None:
-        """Bind. Raises SinkError."""
+        """Bind the socket.
+
+        Raises:
+            SinkError: if that fails.
+        """
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PUB)
         take_subscriptions_only(self._socket)
@@ -70,10 +79,10 @@ class ZmqPublish(Output):
         self._guard.start()
 
     def perform(self, job: Job) -> WriteResult:
-        """Send it; a subscriber that does not keep up loses messages."""
+        """Send the job. A subscriber that is too slow loses messages."""
         body = json.dumps(build_order(job, self._watchdog_ms)).encode()
         self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)
-        try:  # the second part is what counts: the process may be held up between both
+        try:  # receivers act on the second part, and the process may be delayed between both
             self.check(job)
         except TooLate:
             self._socket.send(json.dumps(job.fields() | {"act": "late"}).encode(), zmq.NOBLOCK)
@@ -82,12 +91,12 @@ class ZmqPublish(Output):
         return WriteResult(now_ns())
 
     def beat(self, job: Job) -> None:
-        """Say that the order holds."""
+        """Send a heartbeat."""
         body = json.dumps(build_alive(job, self._watchdog_ms)).encode()
         self._socket.send_multipart([f"alive/{job.action.output}".encode(), body], zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Unbind."""
+        """Close the socket."""
         if self._context is not None:
             self._guard.close()
             self._socket.close(linger=_LINGER_MS)

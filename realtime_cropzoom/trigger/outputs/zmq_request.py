@@ -1,4 +1,4 @@
-"""Jobs → a ZeroMQ REP socket elsewhere; its reply, whatever it says, is the acknowledgement."""
+"""ZeroMQ request output: sends JSON to a REP socket. Any reply is the acknowledgement."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from realtime_cropzoom.trigger.outputs.base import (
 )
 
 _SLICE_MS = 5
-"""So often it is looked whether something more urgent waits."""
+"""Interval (ms) at which a wait for a reply checks whether a SAFE waits."""
 _CONNECT_TIMEOUT_S = 0.5
 _MAX_REPLY_BYTES = 1 << 20
-"""Bytes."""
+"""Maximum size of a reply (bytes)."""
 
 
 class ZmqRequestSettings(WatchdogSettings):
     """``store: {zmq_request: "tcp://127.0.0.1:5671"}``."""
 
     zmq_request: str = Field(min_length=1)
-    """Where the answering program is bound."""
+    """Endpoint that the answering program has bound."""
     acknowledge_ms: float = Field(200.0, gt=0, le=1000)
-    """A reply that takes longer counts as missing."""
+    """Timeout (ms) of the reply."""
 
     def make(self, name: str, shared: dict[str, Any]) -> ZmqRequest:
         """Return the output."""
@@ -43,9 +43,9 @@ class ZmqRequestSettings(WatchdogSettings):
 
 
 class Requester:
-    """Asks a REP socket, from a DEALER socket: an urgent request need not wait for the reply to the last one.
+    """DEALER socket that asks a REP socket. A new request need not wait for the reply to the last one.
 
-    Each request has a number, which comes back with its reply, so that no old reply answers a new request.
+    Each request has a number that comes back with its reply, so that an old reply cannot answer a new request.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -55,10 +55,14 @@ class Requester:
         self._number = 0
 
     def connect(self) -> None:
-        """Connect; it is no error if nobody is there yet. Raises SinkError where ``endpoint`` is none."""
+        """Connect. It is not an error if no program answers yet.
+
+        Raises:
+            SinkError: if the endpoint is not valid.
+        """
         self._context = self._context or zmq.Context()
         self._socket = new_socket(self._context, zmq.DEALER, self.endpoint)
-        # Nothing is kept for a program that is not there: it would be done much too late.
+        # Nothing is queued for a program that is not connected: it would be done much too late.
         self._socket.set(zmq.IMMEDIATE, 1)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 500)
         self._socket.set(zmq.MAXMSGSIZE, _MAX_REPLY_BYTES)
@@ -69,7 +73,11 @@ class Requester:
             raise SinkError(f"cannot connect to {self.endpoint}: {explain(error)}") from error
 
     def send(self, text: bytes) -> int:
-        """Send, and return when it was with ZeroMQ. Raises SinkError where nobody is there."""
+        """Send a request; return the time (ns) at which ZeroMQ had it.
+
+        Raises:
+            SinkError: if no program is connected.
+        """
         if self._socket is None:
             self.connect()
         assert self._socket is not None
@@ -77,13 +85,19 @@ class Requester:
         try:
             self._socket.send_multipart([b"%d" % self._number, b"", text], zmq.NOBLOCK)
         except zmq.Again:
-            raise SinkError(f"nobody is there at {self.endpoint}") from None
+            raise SinkError(f"no program answers at {self.endpoint}; start it") from None
         return now_ns()
 
     def reply(self, timeout_s: float, output: Output | None = None) -> bytes | None:
-        """Return the reply to the last request, or None where none came in time or ``output`` has to hurry.
+        """Return the reply to the last request.
 
-        Where none came in time the connection begins anew: what is still on its way there would be late.
+        Args:
+            timeout_s: Maximum time (s) to wait.
+            output: Output for which this waits; if a SAFE preempts it, the wait ends.
+
+        Returns:
+            None if no reply came in time, or the wait was preempted. After a timeout the socket reconnects, because
+            requests that are still in its queue would arrive too late.
         """
         assert self._socket is not None
         deadline = time.monotonic() + timeout_s
@@ -99,12 +113,12 @@ class Requester:
         return None
 
     def wait_connected(self) -> None:
-        """Wait a little until somebody is there, or not."""
+        """Wait up to half a second for a connection."""
         if self._socket is not None:
             self._socket.poll(round(_CONNECT_TIMEOUT_S * 1000), zmq.POLLOUT)
 
     def close(self) -> None:
-        """Disconnect; may be called twice."""
+        """Disconnect. It may be called twice."""
         if self._socket is not None:
             self._socket.close(linger=0)
         if self._context is not None:
@@ -113,7 +127,7 @@ class Requester:
 
 
 class ZmqRequest(Output):
-    """Sends JSON and waits for the reply."""
+    """Sends jobs as JSON and waits for the replies."""
 
     def __init__(self, endpoint: str, timeout_s: float, watchdog_ms: int) -> None:
         super().__init__()
@@ -121,12 +135,16 @@ class ZmqRequest(Output):
         self.beat_every_s = watchdog_ms / 1000 / BEATS_PER_WATCHDOG
 
     def open(self) -> None:
-        """Connect; it is no error if nobody is there yet. Raises SinkError."""
+        """Connect. It is not an error if no program answers yet.
+
+        Raises:
+            SinkError: if the endpoint is not valid.
+        """
         self._requester.connect()
         self._requester.wait_connected()
 
     def perform(self, job: Job) -> WriteResult:
-        """Send it and wait for the reply."""
+        """Send the job and wait for the reply."""
         request = json.dumps(build_order(job, self._watchdog_ms)).encode()
         self.check(job)
         written_ns = self._requester.send(request)
@@ -136,7 +154,11 @@ class ZmqRequest(Output):
         return WriteResult(written_ns, now_ns())
 
     def beat(self, job: Job) -> None:
-        """Say that the order holds, and take the reply. Raises SinkError where nobody is there."""
+        """Send a heartbeat and take the reply.
+
+        Raises:
+            SinkError: if no program is connected.
+        """
         self._requester.send(json.dumps(build_alive(job, self._watchdog_ms)).encode())
         self._requester.reply(self._timeout_s, self)
 

@@ -1,4 +1,4 @@
-"""Where a trigger process takes orders: at a socket that its own user alone can reach.
+"""Address for orders to a trigger process: a socket that only its own user can reach.
 
 ::
 
@@ -6,9 +6,9 @@
         rules.sock                    the socket of `cropzoom trigger rules.yaml`
         rules.sock.lock               locked while that process lives, however it ends
 
-A Unix socket in such a folder needs no password: the operating system lets nobody else in, and no web page can open
-it. A TCP port of this machine is open to every page in a browser and to every user, so that it takes keys. Where there
-are no Unix sockets, the process makes a pair of keys when it starts, and leaves the client's half in the folder.
+A Unix socket in such a folder needs no password: no other user and no web page can open it. A TCP port of this machine
+is open to every web page in a browser and to every user, so that it needs keys. If the system has no Unix sockets, the
+process makes a pair of keys when it starts, and writes the client's key into the folder.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _IPC, _TCP = "ipc://", "tcp://"
 _SOCKET, _LOCK, _PORT = ".sock", ".lock", ".port"
 _GROUP_AND_OTHERS = 0o077
 _MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
-"""What the operating system takes as the path of a Unix socket, bytes."""
+"""Maximum length of the path of a Unix socket (bytes)."""
 _MAX_NAME_LENGTH = 40
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 
 
 @dataclass(slots=True)
 class ControlAddress:
-    """Where orders are taken. ``close`` it when the socket is closed."""
+    """Address at which orders are taken. ``close`` it after the socket."""
 
     endpoint: str
     keys: ServerKeys | None = None
@@ -60,13 +60,13 @@ class ControlAddress:
     _port: Path | None = None
 
     def bound(self, endpoint: str) -> None:
-        """Learn the endpoint really bound, so that others find it."""
+        """Note the endpoint that is bound, so that senders find it."""
         self.endpoint = endpoint
         if self._port is not None and (problem := try_write_whole(self._port, json.dumps({"endpoint": endpoint}))):
-            raise SinkError(f"cannot write where orders are taken: {problem}")
+            raise SinkError(f"cannot write the address for orders: {problem}")
 
     def close(self) -> None:
-        """Let another process have the name; may be called twice."""
+        """Release the name for other processes. It may be called twice."""
         for path in self._files:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -79,14 +79,18 @@ class ControlAddress:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an order goes to."""
+    """Address to which an order goes."""
 
     endpoint: str
     keys: ClientKeys | None = None
 
 
 def check_control(control: str, keys: Path | None) -> None:
-    """Raise ConfigError where no socket may be opened that is called ``control``; nothing is made or opened."""
+    """Check that a socket may be opened at ``control``. It opens nothing.
+
+    Raises:
+        ConfigError: if not.
+    """
     if control.startswith(_TCP):
         _check_keys(control, keys)
     elif keys is not None:
@@ -103,10 +107,16 @@ def check_control(control: str, keys: Path | None) -> None:
 def take_address(
     control: str, rules_name: str, keys: Path | None = None, *, unix: bool = UNIX_SOCKETS
 ) -> ControlAddress:
-    """Return where to take orders, and keep others from taking the same place.
+    """Return the address for orders, and reserve it for this process.
 
-    ``control`` is AUTO, a name, or an endpoint. AUTO is called as the rules are, with a number behind it where
-    such a process runs already. Raises ConfigError.
+    Args:
+        control: AUTO, a name, or an endpoint. AUTO takes the name of the rules, with a number if it is in use.
+        rules_name: Name of the rules file.
+        keys: Folder of keys, for a TCP endpoint.
+        unix: Whether the system has Unix sockets.
+
+    Raises:
+        ConfigError: if ``control`` is not valid, or its name is in use.
     """
     check_control(control, keys)
     if control.startswith(_TCP):
@@ -125,10 +135,20 @@ def take_address(
 
 
 def find_address(control: str, rules_name: str | None = None, keys: Path | None = None) -> Target:
-    """Return where the trigger process that is meant takes orders. Raises ConfigError, and SinkError without one."""
+    """Return the address of a running trigger process.
+
+    Args:
+        control: AUTO, a name, or an endpoint.
+        rules_name: Name of the rules file of the process; None: any.
+        keys: Key file of this client, for a TCP endpoint.
+
+    Raises:
+        ConfigError: if several processes fit, or a key is missing.
+        SinkError: if none runs.
+    """
     if control.startswith(_TCP):
         if keys is None:
-            raise ConfigError(f"{control} takes orders with a key alone; give --control-keys NAME.key_secret")
+            raise ConfigError(f"{control} takes orders only with a key; give --control-keys NAME.key_secret")
         return Target(control, read_client_keys(keys))
     if control.startswith(_IPC):
         return Target(control)
@@ -148,7 +168,11 @@ def find_address(control: str, rules_name: str | None = None, keys: Path | None 
 
 
 def control_folder() -> Path:
-    """Return the folder of this user's sockets, made if it is not there. Raises ConfigError where it is not private."""
+    """Return the folder of this user's sockets; create it if it does not exist.
+
+    Raises:
+        ConfigError: if it cannot be created, or others can reach it.
+    """
     for parent in _runtime_folders():
         if _why_not_private(parent) is None and len(os.fsencode(parent)) + _MAX_NAME_LENGTH + 20 < _MAX_PATH_BYTES:
             return _private(parent / "cropzoom")
@@ -168,7 +192,7 @@ def _private(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=os.name != "posix", exist_ok=True)
     except FileExistsError:
-        pass  # something else than a folder: said below
+        pass  # not a folder: _why_not_private reports it
     except OSError as error:
         raise ConfigError(
             f"cannot make {folder}, the folder for orders: {error.strerror}; make it, or give --control none"
@@ -179,14 +203,14 @@ def _private(folder: Path) -> Path:
 
 
 def _why_not_private(folder: Path) -> str | None:
-    """What is wrong with a folder that nobody else may reach; None where it is right."""
+    """Return why a folder is not private to this user; None if it is."""
     try:
         status = folder.lstat()
     except OSError as error:
         return f"cannot be used ({error.strerror})"
     if not stat.S_ISDIR(status.st_mode):
         return "is a link or a file, but expected a folder"
-    if os.name != "posix":  # the user's own folder is, by its access list
+    if os.name != "posix":  # on Windows, the access list of the user's folder keeps others out
         return None
     if status.st_uid != os.getuid():
         return "belongs to another user"
@@ -198,7 +222,7 @@ def _check_keys(control: str, keys: Path | None) -> None:
     if keys is None:
         raise ConfigError(
             f"control is {control}, where a web page or another user could give orders; leave out --control to take "
-            "them from your user alone, or give --control-keys FOLDER, made by 'cropzoom keys'"
+            "them from your user only, or give --control-keys FOLDER, made by 'cropzoom keys'"
         )
     read_server_keys(keys)
     check_reach("control", control, keys=True, insecure=False)
@@ -215,7 +239,7 @@ def _check_socket_path(control: str) -> None:
     if why := _why_not_private(Path(os.path.realpath(path.parent))):
         raise ConfigError(f"control is {control}, but its folder {why}; make one with 'mkdir -m 700 FOLDER'")
     if os.path.lexists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
-        raise ConfigError(f"control is {control}, but that file is there and is no socket; give another path")
+        raise ConfigError(f"control is {control}, but that file is not a socket; give another path")
 
 
 def _take_path(path: Path, control: str) -> ControlAddress:
@@ -228,9 +252,9 @@ def _take_path(path: Path, control: str) -> ControlAddress:
 
 
 def _lock(path: Path) -> ControlAddress:
-    """Take the socket's path for as long as this process lives. Raises BlockingIOError where another one has it.
+    """Reserve the path of a socket for the life of this process. Raises BlockingIOError if another process has it.
 
-    The lock goes with its process, so that a socket file that was left behind is in nobody's way.
+    The lock ends with its process, so that a socket file that a killed process has left does not block the name.
     """
     import fcntl
 
@@ -248,10 +272,10 @@ def _lock(path: Path) -> ControlAddress:
 
 
 def _make_keys(folder: Path, name: str) -> ControlAddress:
-    """Make keys for this process alone, where there are no Unix sockets; its number makes the name its own."""
+    """Make keys for this process, on a system without Unix sockets. The process id makes its name unique."""
     name = f"{name}-{os.getpid()}"
     keys, port = folder / f"{name}.keys", folder / f"{name}{_PORT}"
-    shutil.rmtree(keys, ignore_errors=True)  # of a process that had the same number
+    shutil.rmtree(keys, ignore_errors=True)  # of a process that had the same id
     port.unlink(missing_ok=True)
     make_server_keys(keys)
     make_client_keys(keys, "local")
@@ -259,7 +283,7 @@ def _make_keys(folder: Path, name: str) -> ControlAddress:
 
 
 def _running(folder: Path) -> dict[str, Target]:
-    """Name → address of each process that answers; what was left behind by others is passed over."""
+    """Return name → address of each process that answers; files that killed processes have left are ignored."""
     found = {}
     for path in sorted(folder.glob(f"*{_SOCKET}")):
         if is_listening(str(path)):
@@ -273,6 +297,6 @@ def _running(folder: Path) -> dict[str, Target]:
 
 
 def _plain(name: str) -> str:
-    """Return the name of a rules file as one of a socket: short, of letters, digits, dots, dashes."""
+    """Return the name of a rules file as the name of a socket: short, with letters, digits, dots and dashes."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_MAX_NAME_LENGTH]
     return plain if _NAME.match(plain) else f"_{plain}"

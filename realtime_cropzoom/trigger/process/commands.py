@@ -1,14 +1,14 @@
-"""Orders from outside: a key of the keyboard, or a message of another script.
+"""Orders to the trigger process, from the keyboard or from other scripts.
 
-A script asks on a REQ socket, in JSON, and is answered at once::
+A script sends an order from a REQ socket, as JSON, and gets an answer::
 
     {"order": "arm"}                        {"ok": true, "armed": ["snout_in_corner"], …}
     {"order": "disarm", "target": "RULE"}   {"ok": true, …}
     {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
 
-``{"order": "state"}`` changes nothing. What is asked for reaches the rule loop through a queue. The loop never
-waits for who asks. The answer is given when the loop has taken the order, so that it tells the state after it.
-``control_address`` says where the socket is, and who can reach it.
+``{"order": "state"}`` changes nothing. An order reaches the rule loop through a queue, so that the loop never waits for
+a sender. The answer comes when the loop has taken the order, and has the state after it. ``command_address`` describes
+where the socket is and who can reach it.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _POLL_MS = 100
 _MAX_REQUEST_BYTES = 4096
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_QUEUED_REQUESTS = 16
-"""Requests of one sender that wait in its socket."""
+"""Maximum number of requests that wait in the socket."""
 _PAUSE_S = 0.001
-"""Between two answers: a script that asks in a loop must not take the interpreter from the rules."""
+"""Pause (s) between two answers. A script that asks in a loop must not slow down the rule loop."""
 _MAX_WAITING = 64
-"""Orders that wait for the rule loop at most; what comes on top is refused."""
+"""Maximum number of orders that wait for the rule loop. Further ones are refused."""
 _TAKE_TIMEOUT_S = 1.5
-"""So long an answer waits for the rule loop, which takes orders every 20 ms where nothing holds it up."""
+"""Timeout (s) for the rule loop to take an order. It does so every 20 ms unless something delays it."""
 _KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
 KEYS_EXPLAINED = "keys: a arms, d disarms, q ends"
 
 
 class Receipt:
-    """How who asked learns that the rule loop has taken the order."""
+    """Tells the sender of an order that the rule loop has taken it."""
 
     def __init__(self) -> None:
         self.taken = threading.Event()
@@ -60,16 +60,16 @@ class Receipt:
 
 
 class QueuedCommand(NamedTuple):
-    """An order on its way to the rule loop."""
+    """An order that waits for the rule loop."""
 
     order: Order
     target: str | None
     by: str
-    """key or control."""
+    """Origin: key or control."""
     receipt: Receipt | None = None
 
     def done(self, problem: str | None = None) -> None:
-        """Tell who asked that the rule loop has taken it; ``problem`` says why it was refused."""
+        """Tell the sender that the rule loop has taken the order; ``problem`` is the reason if it was refused."""
         if self.receipt is not None:
             self.receipt.problem = problem
             self.receipt.taken.set()
@@ -81,26 +81,26 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CommandQueue:
-    """What was asked for and not done yet. Drops the newest when it is full, and says so to who asked."""
+    """Orders that wait for the rule loop. When it is full, it refuses the newest."""
 
     def __init__(self) -> None:
         self._waiting: deque[QueuedCommand] = deque()
 
     def put(self, asked: QueuedCommand) -> bool:
-        """Take in an order; returns False where too many wait."""
+        """Add an order; returns False if too many wait."""
         if len(self._waiting) >= _MAX_WAITING:
             return False
         self._waiting.append(asked)
         return True
 
     def take(self) -> Iterator[QueuedCommand]:
-        """Yield all that wait."""
+        """Yield all orders that wait."""
         while self._waiting:
             yield self._waiting.popleft()
 
 
 class CommandServer:
-    """A thread that answers orders. ``start`` it, and ``close`` it at the end."""
+    """Thread that receives orders and answers them. ``start`` it, and ``close`` it at the end."""
 
     def __init__(
         self,
@@ -117,11 +117,15 @@ class CommandServer:
 
     @property
     def endpoint(self) -> str:
-        """The endpoint really bound, once started (a port 0 or * becomes a number)."""
+        """The endpoint that is bound, once started; a port 0 or * has become a number."""
         return self._address.endpoint
 
     def start(self) -> None:
-        """Begin to answer. Raises SinkError where the endpoint cannot be bound."""
+        """Start to answer.
+
+        Raises:
+            SinkError: if the endpoint cannot be bound.
+        """
         self._thread.start()
         try:
             self._started.wait("the socket for orders")
@@ -131,7 +135,7 @@ class CommandServer:
             ) from error
 
     def close(self) -> None:
-        """End; may be called twice."""
+        """Stop the thread. It may be called twice."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -192,16 +196,36 @@ class CommandServer:
 def give_order(
     order: str, target: str | None = None, *, control: str = AUTO, keys: str | Path | None = None
 ) -> dict[str, Any]:
-    """Give an order to the trigger process of this user and return its answer, as ``cropzoom trigger --send`` does.
+    """Give an order to the trigger process of this user, as ``cropzoom trigger --send`` does.
 
-    ``control`` is its name where several run, or its endpoint; ``keys`` is this client's key file where the endpoint is
-    a TCP one. Raises ConfigError, and SinkError where nobody answers.
+    Args:
+        order: arm, disarm, test, stop or state.
+        target: Rule to arm or disarm, None for all; for a test the output.
+        control: Name of the process if several run, or its endpoint.
+        keys: Key file of this client, if the endpoint is a TCP endpoint.
+
+    Returns:
+        The answer: ``ok``, and the state or the ``error``.
+
+    Raises:
+        ConfigError: if ``control`` or ``keys`` are wrong.
+        SinkError: if no process answers.
     """
     return send(find_address(control, keys=None if keys is None else Path(keys)), order, target)
 
 
 def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: float = 2.0) -> dict[str, Any]:
-    """Give an order to the trigger process at an address; return its answer. Raises SinkError where nobody answers."""
+    """Give an order to the trigger process at an address; return its answer.
+
+    Args:
+        to: Address of the process.
+        order: See ``give_order``.
+        target: See ``give_order``.
+        timeout_s: Maximum time (s) to wait for the answer.
+
+    Raises:
+        SinkError: if no process answers.
+    """
     to = Target(to) if isinstance(to, str) else to
     with zmq.Context() as context, new_socket(context, zmq.REQ, to.endpoint) as socket:
         socket.set(zmq.MAXMSGSIZE, _MAX_ANSWER_BYTES)
@@ -213,14 +237,16 @@ def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: 
             raise SinkError(f"cannot connect to {to.endpoint}: {explain(error)}") from error
         socket.send(msgspec.json.encode(_Request(order, target)))
         if not socket.poll(round(timeout_s * 1000)):
-            raise SinkError(f"nobody answers at {to.endpoint}; is 'cropzoom trigger' running, with this --control?")
+            raise SinkError(
+                f"no trigger process answers at {to.endpoint}; is 'cropzoom trigger' running, with this --control?"
+            )
         answer: dict[str, Any] = msgspec.json.decode(socket.recv())
         return answer
 
 
 @contextmanager
 def keyboard(orders: CommandQueue) -> Iterator[bool]:
-    """Turn single keys into orders while inside; yields whether there is a keyboard to listen to."""
+    """Turn keys into orders inside the ``with`` block; yields whether there is a keyboard."""
     if os.name != "posix" or sys.stdin is None or sys.stdin.closed or not _is_ours(sys.stdin.fileno()):
         yield False
         return
@@ -242,11 +268,11 @@ def keyboard(orders: CommandQueue) -> Iterator[bool]:
 
 
 def _is_ours(descriptor: int) -> bool:
-    """Whether it is a terminal, and we are in front: who reads keys in the background is stopped."""
+    """Return whether it is a terminal with this process in the foreground. The system stops background readers."""
     try:
         return os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:
-        return os.isatty(descriptor)  # a terminal that is not the one we were started at
+        return os.isatty(descriptor)  # a terminal other than that of this process
 
 
 def _read_keys(descriptor: int, orders: CommandQueue, over: threading.Event) -> None:

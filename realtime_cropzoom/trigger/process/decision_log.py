@@ -1,4 +1,4 @@
-"""Decisions → a CSV file that joins with the pose files by ``frame``, and back."""
+"""Log of decisions ``<name>_decisions.csv``: writes and reads it. It joins with the pose files by ``frame``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def decision_row(decision: Decision) -> str:
-    """Return a decision as a line of CSV with its end: the same decision gives the same bytes."""
+    """Return a decision as a line of CSV with its end. Equal decisions give equal bytes."""
     cells = [
         decision.number,
         decision.verdict,
@@ -30,35 +30,43 @@ def decision_row(decision: Decision) -> str:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Return the decisions of a log, without a last line that was cut off. Raises DataError."""
+    """Return the decisions of a log. A last line that was cut off is ignored.
+
+    Raises:
+        DataError: if the log cannot be read.
+    """
     try:
         rows = Records(path, complete_only=True)
         if rows.columns != COLUMNS:
-            raise DataError(f"{path} is no log of triggers; expected the columns {', '.join(COLUMNS)}")
+            raise DataError(f"{path} is not a log of decisions; expected the columns {', '.join(COLUMNS)}")
         return [_decision(row) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot read {path}: {error_text(error)}") from None
 
 
 def decisions_text(decisions: Iterable[Decision]) -> str:
-    """Return what a log of these decisions holds."""
+    """Return the text of a log of these decisions."""
     return ",".join(COLUMNS) + "\n" + "".join(map(decision_row, decisions))
 
 
 class DecisionLog:
-    """Writes each decision as soon as it is there; nobody waits for the disk."""
+    """Writes decisions, without making the rule loop wait for the disk."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Create ``<name>_decisions.csv``. Raises SinkError where that cannot be done, or it is there already."""
+        """Create ``<name>_decisions.csv``.
+
+        Raises:
+            SinkError: if it cannot be created, or exists already.
+        """
         self.path = folder / f"{name}_decisions.csv"
         self._rows = AsyncCsv(self.path, ",".join(COLUMNS))
 
     def add(self, decision: Decision) -> None:
-        """Take in a decision."""
+        """Add a decision."""
         self._rows.add(decision_row(decision))
 
     def problems(self) -> list[str]:
-        """Say what is not in the file; right after ``close``."""
+        """Return a line for each thing that is missing in the file; call it after ``close``."""
         return self._rows.problems()
 
     def close(self) -> None:
@@ -67,7 +75,7 @@ class DecisionLog:
 
 
 def _one_line(cell: object) -> str:
-    """Names come from the wire: a line break in one must not look like the next row."""
+    """Replace line breaks: names come from the wire, and a line break must not start a row."""
     return " ".join(str(cell).splitlines()) if isinstance(cell, str) else str(cell)
 
 

@@ -1,7 +1,7 @@
-"""All that an engine was given, line by line in JSON, so that a replay decides byte for byte the same.
+"""Input log ``<name>_inputs.jsonl``: the events of an engine, from which a replay makes the same decisions.
 
-The first line has the rules, the seed and the calibration; then there is a line an event, with what
-of a message an engine looks at. A file that was cut off anywhere is good up to its last whole line.
+The first line has the rules, the seed and the calibration; each further line is one event. A file that was cut off is
+valid up to its last complete line.
 """
 
 from __future__ import annotations
@@ -34,23 +34,34 @@ _encode = msgspec.json.Encoder().encode
 
 
 class InputLog:
-    """Writes each event as soon as it is there; nobody waits for the disk."""
+    """Writes the events of an engine, without making it wait for the disk."""
 
     def __init__(
         self, folder: Path, name: str, rules: Rules, seed: int, calibration: Calibration | None = None
     ) -> None:
-        """Create ``<name>_inputs.jsonl``. Raises SinkError where that cannot be done, or it is there already."""
+        """Create ``<name>_inputs.jsonl``.
+
+        Args:
+            folder: Folder of the log.
+            name: Name of the rules.
+            rules: The rules.
+            seed: Seed of the random draws.
+            calibration: Calibration that the rules name; None if they name none.
+
+        Raises:
+            SinkError: if the file cannot be created, or exists already.
+        """
         self.path = folder / f"{name}_inputs.jsonl"
         given = rules.model_dump(mode="json", by_alias=True, exclude_unset=True)
         header = _Header(_FORMAT, seed, given, None if calibration is None else calibration_yaml(calibration))
         self._rows = AsyncCsv(self.path, _encode(header).decode())
 
     def add(self, event: Event) -> None:
-        """Take in an event, in the order in which the engine gets them."""
+        """Add an event; in the order in which the engine takes them."""
         self._rows.add(event_line(event))
 
     def problems(self) -> list[str]:
-        """Say what is not in the file; right after ``close``."""
+        """Return a line for each thing that is missing in the file; call it after ``close``."""
         return self._rows.problems()
 
     def close(self) -> None:
@@ -60,7 +71,7 @@ class InputLog:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a file of inputs holds."""
+    """Content of an input log."""
 
     rules: Rules
     seed: int
@@ -69,14 +80,18 @@ class Inputs:
 
 
 def read_inputs(path: Path) -> Inputs:
-    """Open a file of inputs; its events are read as they are asked for. Raises DataError."""
+    """Open an input log. Its events are read one by one.
+
+    Raises:
+        DataError: if it cannot be read, or is not an input log.
+    """
     lines = _whole_lines(path)
     try:
         header = msgspec.json.decode(next(lines, b""), type=_Header)
     except msgspec.DecodeError:
         header = None
     if header is None or header.format != _FORMAT:
-        raise DataError(f"{path} is no file of trigger inputs; expected one that a trigger session has left")
+        raise DataError(f"{path} is not a log of trigger inputs; expected NAME_inputs.jsonl of a trigger session")
     calibration = None if header.calibration is None else parse_calibration(header.calibration, str(path))
     events = (_event(path, number, line) for number, line in enumerate(lines, start=2))
     return Inputs(parse_rules(header.rules), header.seed, calibration, events)

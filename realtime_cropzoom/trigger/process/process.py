@@ -1,13 +1,13 @@
-"""The rule loop: poses in, decisions out, outputs switched, all of it logged.
+"""Trigger process: receives poses, evaluates rules, switches outputs, and logs all of it.
 
 ::
 
     endpoint → Subscriber ─┐
-    keys, control → orders ┼→ engine ─┬→ outputs, each on its own thread → <name>_outputs.csv
-    time (its deadlines) ──┘          └→ <name>_decisions.csv, and what it was fed: <name>_inputs.jsonl
+    keys, control → orders ┼→ engine ─┬→ outputs, one thread each → <name>_outputs.csv
+    time (its deadlines) ──┘          └→ <name>_decisions.csv, and the events: <name>_inputs.jsonl
 
-One thread takes whatever comes, in the order in which it comes. An output is handed what was decided
-before anything is written down.
+One thread, the rule loop, takes all events in the order in which they arrive. It hands decisions to the outputs before
+it writes a log.
 """
 
 from __future__ import annotations
@@ -61,29 +61,30 @@ from realtime_cropzoom.trigger.rules.rules import Rules
 logger = logging.getLogger(__name__)
 
 _MAX_RECEIVE_S = 0.02
-"""So long an order waits at most while no pose comes."""
+"""Maximum time (s) to wait for a message. An order waits no longer than this."""
 _SWITCH_INTERVAL_S = 0.0005
-"""An output's thread that has to wait for the rules is late by up to so much; Python's own choice is ten times that."""
+"""Switch interval of Python's threads (s). An output waits up to this time for the rule loop. The default is ten times
+longer."""
 _MAX_PENDING = 4096
-"""Decisions whose outputs have not answered, for the statistics."""
+"""Maximum number of decisions whose results are missing. They serve the statistics only."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerOptions:
-    """How a rules file is run."""
+    """Options of a trigger process."""
 
     keys: Path | None = None
-    """The client's key file, where the run has keys."""
+    """Key file of this client; None if the run has no keys."""
     control: str | None = AUTO
-    """Where orders are taken: AUTO, a name, or an endpoint; None for nowhere."""
+    """Socket for orders: AUTO, a name, or an endpoint; None: no socket."""
     armed: bool = False
-    """Arm all rules as soon as poses come, whatever the rules file says."""
+    """Arm all rules with the first pose, whatever the rules file says."""
     dry_run: bool = False
-    """Decide and log, and switch nothing."""
+    """Decide and log, but switch nothing."""
     follow: bool = False
-    """Go on with the next run when one has ended."""
+    """Continue with the next run when one has ended."""
     control_keys: Path | None = None
-    """The folder of keys, where orders are taken at a TCP endpoint."""
+    """Folder of keys; needed if orders are taken at a TCP endpoint."""
 
 
 class SessionEnd(NamedTuple):
@@ -125,10 +126,20 @@ class OpenProcess:
 
 
 class TriggerProcess:
-    """One session of triggers: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
+    """One trigger session: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
 
     def __init__(self, rules: Rules, rules_path: Path, seed: int, options: TriggerOptions) -> None:
-        """Check everything that needs no device. Raises ConfigError."""
+        """Check everything that needs no device.
+
+        Args:
+            rules: The rules.
+            rules_path: Their file.
+            seed: Seed of the random draws.
+            options: Options of the process.
+
+        Raises:
+            ConfigError: if something in the rules or the options is wrong.
+        """
         self.rules, self.options = rules, options
         if options.control is not None:
             check_control(options.control, options.control_keys)
@@ -142,9 +153,9 @@ class TriggerProcess:
         """The newest pose."""
         self._end: SessionEnd | None = None
         self.rule_us = Histogram()
-        """A pose taken in → all rules decided and all outputs told, in µs."""
+        """Time (µs) from a pose to the decisions of all rules."""
         self.written_ms = Histogram()
-        """The message received → its output written, in ms."""
+        """Time (ms) from the arrival of a message to the write of its output."""
         self._name = file_stem(rules_path.stem)
         self._settings = {name: parse_output(name, mapping) for name, mapping in rules.outputs.items()}
         self._sync_settings: SyncSettings | None = None
@@ -157,27 +168,34 @@ class TriggerProcess:
         self._opened: OpenProcess | None = None
         self._received: OrderedDict[int, int] = OrderedDict()
         self._offset_ns = 0
-        """The publisher's clock less this machine's."""
+        """The publisher's clock minus this machine's (ns)."""
         self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_MAX_PENDING)
-        """What outputs did not do though they were told to: number of the decision, output, reason."""
+        """Actions that outputs did not perform: number of the decision, output, reason."""
         self.arms_by = "start" if options.armed or rules.armed else None
         """Origin of the order to arm the rules with the first pose; None without one, or once the pose has come."""
         self._clock: str | None = None
         self._event_ns = 0
-        """The time of the last event, in the publisher's clock."""
+        """Time of the last event (ns of the publisher's clock)."""
 
     def open(self, folder: Path) -> bool:
-        """Open logs in a new ``folder``, outputs, control and subscription, in this order.
+        """Open the logs, the outputs, the socket for orders and the subscription, in this order.
 
-        Returns False where it was stopped before all were open. Raises SinkError or ConfigError. The folder is gone
-        again in both cases.
+        Args:
+            folder: The new folder of the logs. It is removed if not all could be opened.
+
+        Returns:
+            False if the process was stopped before all were open.
+
+        Raises:
+            SinkError: if an output or a log cannot be opened.
+            ConfigError: if the socket for orders cannot be opened.
         """
         try:
             check_open_files()
             self._opened = self._open_all(folder)
         finally:
             if self._opened is None:
-                shutil.rmtree(folder, ignore_errors=True)  # made a moment ago, with nothing in it
+                shutil.rmtree(folder, ignore_errors=True)  # it is new and holds empty logs only
         if self._opened is None:
             return False
         if self._opened.sync is not None:
@@ -242,7 +260,7 @@ class TriggerProcess:
         end = self._end or SessionEnd("stopped by an error", "error")
         try:
             self._take(Command(self._event_ns, Order.STOP, end.by, reason=end.reason))
-        finally:  # whatever is wrong with the rules, the outputs go to their safe level
+        finally:  # the outputs go to their safe level even if the engine fails
             self._open.resources.close()
             gc.unfreeze()
             sys.setswitchinterval(self._open.switch_interval_s)
@@ -268,7 +286,7 @@ class TriggerProcess:
         self._end = self._end or SessionEnd(reason, by)
 
     def summary(self) -> dict[str, Any]:
-        """Return what came of the session so far."""
+        """Return the summary of the session, for ``summary.json``."""
         subscriber = self._open.subscriber
         return {
             "ended": "" if self._end is None else self._end.reason,
@@ -285,33 +303,31 @@ class TriggerProcess:
 
     @property
     def stream(self) -> str:
-        """Whether poses arrive."""
+        """State of the stream of poses."""
         return self._open.subscriber.stream
 
     @property
     def unreadable(self) -> int:
-        """How many messages came that are no poses of ours."""
+        """Number of messages that could not be read."""
         return self._open.subscriber.malformed + self._open.subscriber.oversize
 
     def age_ms(self) -> float | None:
-        """Return how old the newest pose is now; None without one."""
+        """Return the age of the newest pose (ms); None before the first one."""
         return None if self.last is None else self._open.subscriber.age_ms(self.last)
 
     @property
     def endpoint(self) -> str | None:
-        """Where orders are taken, once open."""
+        """Endpoint of the socket for orders, once open; None if there is none."""
         control = self._open.control
         return None if control is None else control.endpoint
 
     def step(self) -> list[Decision]:
-        """Take what comes next, and return what was decided; waits no longer than an order may."""
+        """Wait for the next message for a short time, take orders, and return the decisions."""
         decisions: list[Decision] = []
         message = self._open.subscriber.receive(self._receive_timeout_s())
         received_ns = now_ns()
         if message is not None:
-            self._open.subscriber.select_camera(
-                message.camera
-            )  # another one's end is not ours, nor its clock or keypoints
+            self._open.subscriber.select_camera(message.camera)  # ignore other cameras at this endpoint
         if isinstance(message, HelloMessage):
             self._check_hello(message)
         offset = self._open.subscriber.clock
@@ -343,7 +359,7 @@ class TriggerProcess:
         return self.engine.deadline_ns is not None and at_ns >= self.engine.deadline_ns
 
     def _take(self, event: Event) -> list[Decision]:
-        """Let the engine decide and tell the outputs, and only then write it down."""
+        """Let the engine decide and hand its decisions to the outputs; then write the logs."""
         begun_ns = now_ns()
         decisions = self.engine.take(event)
         if isinstance(event, PoseEvent):
@@ -351,7 +367,7 @@ class TriggerProcess:
                 event = msgspec.structs.replace(event, asked_ns=self.engine.asked_ns)
             self.rule_us.add((now_ns() - begun_ns) / 1e3)
         if any(decision.actions for decision in decisions):
-            time.sleep(0)  # lets go of the interpreter, so that the outputs need not wait until the logs are told
+            time.sleep(0)  # releases the interpreter, so that the outputs write before the logs do
         self._event_ns = max(self._event_ns, event.at_ns)
         self._open.logs.inputs.add(event)
         for decision in decisions:
@@ -360,13 +376,13 @@ class TriggerProcess:
         return decisions
 
     def _hand_over(self, decision: Decision) -> None:
-        """Tell the outputs; called by the engine for each decision as soon as it is made."""
+        """Submit a decision to the outputs; the engine calls this as soon as it has made one."""
         if decision.actions:
             self._note_received(decision)
             self._outputs.submit(decision, self._offset_ns)
 
     def _publisher_ns(self) -> int:
-        """Now, in the publisher's clock."""
+        """Return now, in the publisher's clock (ns)."""
         return now_ns() + self._offset_ns
 
     def _take_withheld(self) -> list[Decision]:
@@ -383,12 +399,17 @@ class TriggerProcess:
                 self._open.sync.frame(message.frame, message.time.captured_ns, offset.offset_ns)
 
     def _check_hello(self, hello: HelloMessage) -> None:
-        """Hold the rules against what is published. Raises ConfigError, and StageError where time has changed."""
+        """Check the rules against the publisher's hello.
+
+        Raises:
+            ConfigError: if the rules do not fit the stream.
+            StageError: if the publisher has another clock now.
+        """
         self.rules.check_stream(hello.keypoint_names, hello.fps)
         if self._clock not in (None, hello.clock):
             raise StageError(
-                "the poses come from a machine with another clock now (it was started anew, or is another one): "
-                "their ages cannot be compared; start the triggers anew"
+                "the poses come from a machine with another clock now (it was restarted, or is another machine): "
+                "their ages cannot be compared; start the triggers again"
             )
         self._clock = hello.clock
 
@@ -398,7 +419,7 @@ class TriggerProcess:
             follows: list[Decision] = []
             if asked.order is Order.STOP:
                 self.stop(f"stopped by {asked.by}", asked.by)
-            elif offset is None:  # no pose has come yet: there is no time to arm at
+            elif offset is None:  # no pose has come yet, so that the time is unknown
                 self.arms_by = asked.by if asked.order is Order.ARM else None
             else:
                 self.arms_by = None
@@ -423,7 +444,7 @@ class TriggerProcess:
         return None if self.last is not None else f"no pose has come yet; {advice}"
 
     def _state(self) -> dict[str, Any]:
-        """What every answer to an order tells; called by the control thread."""
+        """Return the state that every answer to an order has; called by the control thread."""
         waits = {"pending": "will arm with the first pose"} if self.arms_by else {}
         return {
             "armed": list(self.engine.armed),
@@ -441,7 +462,7 @@ class TriggerProcess:
                 self._received.popitem(last=False)
 
     def _take_result(self, done: ActionResult) -> None:
-        """Log what became of an action; called by the outputs' threads."""
+        """Log the result of an action; called by the threads of the outputs."""
         opened = self._opened
         if opened is None or (opened.sync is not None and opened.sync.take(done)):
             return  # not open: the logs go away with their folder
@@ -459,7 +480,7 @@ class TriggerProcess:
 
 
 def _check_sync_line(rules: Rules, output: str) -> None:
-    """Raise ConfigError where a rule fires the sync line: its pulses could not be told from the others."""
+    """Raise ConfigError if a rule fires the sync line: its pulses could not be distinguished from the others."""
     firing = [name for name, rule in rules.rules.items() if output in rule.fire]
     if firing:
         raise ConfigError(f"the sync line {output} is fired by {firing[0]}, too; give one of them another output")

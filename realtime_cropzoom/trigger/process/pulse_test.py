@@ -1,4 +1,4 @@
-"""One marked pulse on one output, without poses and rules: is it wired, and does it answer?"""
+"""Test pulse on one output, without poses and rules, to check the wiring (``cropzoom trigger --test``)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ from realtime_cropzoom.trigger.rules.rules import Rules
 _ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 _MARGIN_S = 0.05
-"""So much later than the pulse's own end comes the safe level: a receiver that times the pulse began it later."""
+"""Time (s) from the end of the pulse to the safe level. A receiver that times the pulse itself has begun it later."""
 
 
 def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambda: False) -> ActionResult | None:
-    """Fire a pulse of ``test_pulse_ms``, wait until it is over, and return what became of it.
+    """Fire a pulse of ``test_pulse_ms``, wait until it is over, and return its result.
 
-    None where it was ``stopped`` before it was written. Raises ConfigError or SinkError.
+    Args:
+        rules: The rules, which name the outputs.
+        name: Name of the output.
+        stopped: Function that returns True to stop.
+
+    Returns:
+        None if it was stopped before the pulse was written.
+
+    Raises:
+        ConfigError: if there is no such output.
+        SinkError: if it cannot be opened, or does not answer.
     """
     if name not in rules.outputs:
         raise ConfigError(f"there is no output {name}; there are {', '.join(rules.outputs)}")
@@ -42,7 +52,7 @@ def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambd
 
 
 def _answer(answers: queue.SimpleQueue[ActionResult], name: str, stopped: Callable[[], bool]) -> ActionResult | None:
-    """Return what became of the pulse. Raises SinkError where nothing did."""
+    """Return the result of the pulse; None if stopped. Raises SinkError if there is none in time."""
     deadline = time.monotonic() + _ANSWER_TIMEOUT_S
     while time.monotonic() < deadline:
         if stopped():

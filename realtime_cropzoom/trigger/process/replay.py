@@ -1,8 +1,8 @@
-"""What rules would have done: on the very inputs of a trigger session, or on the files of any session.
+"""Replay of rules: on the inputs of a trigger session, or on the files of any session.
 
-From the inputs the decisions come out byte for byte as they were live. From a session's poses, boxes and times
-the messages are built again, and ticks are made at the engine's deadlines: which triggers would have
-fired, and on which frame. That tries out rules on an earlier recording, before an animal goes in.
+From the inputs of a trigger session, the decisions are the same as live, byte for byte. From the files of a session,
+events are built from poses and times, with ticks at the deadlines of the engine. This shows which rules would have
+fired, and on which frame, so that rules can be tried on an earlier recording.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ from realtime_cropzoom.trigger.process.input_log import read_inputs
 from realtime_cropzoom.types import StreamState
 
 _FIRST_NS = 1_000_000_000
-"""Where time begins for files that only know frame times."""
+"""Time (ns) of the first frame, for files that have frame times only."""
 
 
 def replay_inputs(path: Path) -> Iterator[Decision]:
-    """Yield the decisions of a trigger session again from the file of its inputs. Raises DataError."""
+    """Yield the decisions of a trigger session again, from its input log.
+
+    Raises:
+        DataError: if the log cannot be read.
+    """
     inputs = read_inputs(path)
     engine = Engine(inputs.rules, inputs.seed, inputs.calibration, build_smoother(inputs.rules))
     for event in inputs.events:
@@ -43,7 +47,7 @@ def replay_inputs(path: Path) -> Iterator[Decision]:
 
 
 def replay(engine: Engine, events: Iterable[Event]) -> Iterator[Decision]:
-    """Yield the decisions on events that have no ticks among them; they are made when the engine asks for them."""
+    """Yield the decisions on events without ticks; ticks are added at the deadlines of the engine."""
     for event in events:
         while (due_ns := engine.deadline_ns) is not None and due_ns < event.at_ns:
             yield from engine.take(Tick(due_ns))
@@ -58,13 +62,18 @@ def session_events(
     arm: bool = True,
     tables: SessionTables | None = None,
 ) -> Iterator[Event]:
-    """Yield what a trigger session beside a run would have been given, from the files the run left.
+    """Yield the events that a trigger process beside a run would have taken, from the files of the run.
 
-    ``path`` is a session folder or a file of poses. Of a live run the poses that were published come at the
-    times at which they were; where there are no such times, as after ``--pace fast`` or in predictions of
-    Lightning Pose (then give ``fps``), by frame time, ``latency_ms`` later. With ``arm`` all rules are armed
-    at the start. ``tables`` are those of ``path`` where they have been read. Raises DataError where there are no
-    times at all.
+    Args:
+        path: A session folder or a pose file. Published poses of a live run come at the times of their publication.
+            Others (after ``--pace fast``, or predictions of Lightning Pose) come ``latency_ms`` after their frame time.
+        latency_ms: Time (ms) from capture to publication, for poses that were not published.
+        fps: Frame rate, for pose files without times.
+        arm: Arm all rules at the start.
+        tables: Tables of ``path``, if they have been read.
+
+    Raises:
+        DataError: if there are no times.
     """
     tables = read_session(path, fps=fps) if tables is None else tables
     moments = _moments(tables, latency_ms)
@@ -104,18 +113,18 @@ def _pose_event(tables: SessionTables, frame: int, moment: _Moment, run: str, ca
 
 
 class _Moment(NamedTuple):
-    """When a frame was captured and its message sent."""
+    """Times of a frame, and of its message."""
 
     captured_ns: int
     published_ns: int
     seq: int
     segment: int
     plausible: str = ""
-    """As in the timing table: ``yes``, or what speaks against the pose."""
+    """As in the timing table: ``yes``, or what contradicts the pose; empty: not judged."""
 
 
 def _moments(tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
-    """For each frame; None where no message left."""
+    """Return the moment of each frame; None if it had no message."""
     timing = tables.session.timing
     if timing is not None and tables.session.settings.get("pace") != "fast":
         published = _published(timing, len(tables.poses))
@@ -131,7 +140,7 @@ def _moments(tables: SessionTables, latency_ms: float) -> list[_Moment | None]:
 
 
 def _published(timing: Path, count: int) -> list[_Moment | None]:
-    """Exact to the ns, which a table of floats is not."""
+    """Read the times as whole ns, which a table of floats does not hold exactly."""
     moments: list[_Moment | None] = [None] * count
     try:
         for row in Records(timing, complete_only=True):

@@ -1,4 +1,4 @@
-"""Replays as ``cropzoom trigger --replay`` gives them: a log, a picture, and what came of it in words."""
+"""Report of a replay (``cropzoom trigger --replay``): a log of decisions, a picture, and a summary in words."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _INPUTS, _DECISIONS = "_inputs.jsonl", "_decisions.csv"
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What rules would have done."""
+    """Decisions of a replay."""
 
     decisions: list[Decision]
     session: Path | None
-    """The session whose poses were taken; None where it was the log of triggers."""
+    """The session that was replayed; None if it was the log of a trigger session."""
 
     def report(self) -> str:
-        """Return it in words: how often, and on which frames."""
+        """Return the summary in words: how often each rule fired, and on which frames."""
         lines = []
         counts = Counter((d.rule, d.verdict) for d in self.decisions if d.rule)
         for rule in dict.fromkeys(rule for rule, _ in counts):
@@ -53,13 +53,13 @@ class ReplayReport:
 
 
 def find_inputs(path: Path) -> Path | None:
-    """Return the file of inputs of a trigger log; None where ``path`` is none."""
+    """Return the input log in the folder of a trigger session; None if ``path`` is not such a folder or file."""
     found = sorted(path.glob(f"*{_INPUTS}")) if path.is_dir() else [path] if path.name.endswith(_INPUTS) else []
     return found[0] if found else None
 
 
 def replay_exactly(inputs: Path) -> tuple[ReplayReport, bool]:
-    """Decide again on what a trigger session was given; return that, and whether its log says the same."""
+    """Decide again on the inputs of a trigger session; return the report, and whether the log is the same."""
     decisions = list(replay_inputs(inputs))
     log = inputs.with_name(inputs.name.removesuffix(_INPUTS) + _DECISIONS)
     try:
@@ -70,14 +70,23 @@ def replay_exactly(inputs: Path) -> tuple[ReplayReport, bool]:
 
 
 def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float | None) -> ReplayReport:
-    """Decide by ``rules`` on a session, or on what a trigger session was given.
+    """Evaluate ``rules`` on a session, or on the inputs of a trigger session.
 
-    Raises DataError, or ConfigError where the rules could never run on these poses: live they would be refused, too.
+    Args:
+        rules: The rules.
+        rules_path: Their file.
+        path: The session, or the folder or the input log of a trigger session.
+        seed: Seed of the random draws.
+        fps: Frame rate, for pose files without times.
+
+    Raises:
+        DataError: if the session cannot be read.
+        ConfigError: if the rules do not fit these poses; a live run would refuse them, too.
     """
     engine = build_engine(rules, seed, load_calibration(rules, rules_path))
     inputs = find_inputs(path)
     if inputs is not None:
-        # Other rules ask for other ticks and fire at other times; what outputs did then is not theirs.
+        # Other rules have other deadlines and fire at other times, so ticks and results of outputs do not apply.
         logged = read_inputs(inputs).events
         events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld))
         return ReplayReport(list(replay(engine, _checked(events, rules))), None)
@@ -87,7 +96,7 @@ def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: flo
 
 
 def _checked(events: Iterable[Event], rules: Rules) -> Iterator[Event]:
-    """Hold the rules against the first message that says which keypoints there are. Raises ConfigError."""
+    """Check the rules against the first event that names the keypoints. Raises ConfigError."""
     known = False
     for event in events:
         if not known and isinstance(event, PoseEvent | HelloEvent):
@@ -98,7 +107,7 @@ def _checked(events: Iterable[Event], rules: Rules) -> Iterator[Event]:
 
 
 def _rate(tables: SessionTables) -> float | None:
-    """Frames a second; None where the times do not say."""
+    """Return the frame rate (frames per second); None if the times do not show it."""
     steps = np.diff(np.asarray(tables.seconds, np.float64))
     steps = steps[np.isfinite(steps) & (steps > 0)]
     return float(1 / np.median(steps)) if len(steps) else None
@@ -109,7 +118,14 @@ def _without_times(event: Event) -> Event:
 
 
 def write_report(folder: Path, rehearsal: ReplayReport, rules: Rules, rules_path: Path) -> list[str]:
-    """Leave log and picture in ``folder``; return what could not be drawn, and why. Raises DataError on a full disk."""
+    """Write the log and the picture into ``folder``.
+
+    Returns:
+        A line for each thing that could not be drawn, with the reason.
+
+    Raises:
+        DataError: if the disk is full.
+    """
     write_whole(folder / f"{file_stem(rules_path.stem)}{_DECISIONS}", decisions_text(rehearsal.decisions), MAKE_ROOM)
     if rehearsal.session is None:
         return []
@@ -125,7 +141,7 @@ def write_report(folder: Path, rehearsal: ReplayReport, rules: Rules, rules_path
 
 
 def _path(tables: SessionTables, keypoints: Collection[str] = ()) -> Float64:
-    """(n, 2): the mean of these keypoints, of all if none are given, frame by frame; NaN where there is none."""
+    """Return the mean of these keypoints (all, if none are given): (n, 2) frame pixels, NaN if a frame has none."""
     chosen = [k for k, name in enumerate(tables.keypoint_names) if name in keypoints or not keypoints]
     poses = tables.poses[:, chosen, :2]
     known = np.isfinite(poses).all(axis=2, keepdims=True)
@@ -134,7 +150,7 @@ def _path(tables: SessionTables, keypoints: Collection[str] = ()) -> Float64:
 
 
 def _fired(rehearsal: ReplayReport, tables: SessionTables, rules: Rules) -> Iterator[Fired]:
-    """Where the keypoints were that a rule is about."""
+    """Yield where the keypoints of a rule were when it fired."""
     paths = {name: _path(tables, named_keypoints(rule.when, rules.zones)) for name, rule in rules.rules.items()}
     for decision in rehearsal.decisions:
         if decision.verdict is Verdict.FIRED and decision.frame is not None:

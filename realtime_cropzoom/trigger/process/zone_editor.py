@@ -1,4 +1,4 @@
-"""A zone drawn by hand over a frame, in a window."""
+"""Zone editor: a window in which a zone is drawn over a frame."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ _HOW = "click the corners, the first one again to close; drag them to move; clos
 
 
 def draw_by_hand(image: UInt8) -> str:
-    """Show a frame, let a polygon be drawn on it, and return the line for ``zones:``. Raises ConfigError."""
+    """Show a frame, let the user draw a polygon on it, and return the line for ``zones:``.
+
+    Raises:
+        ConfigError: if no window can be opened, or the polygon is not a zone.
+    """
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(num="cropzoom zones")
     if getattr(figure.canvas, "required_interactive_framework", None) is None:
         raise ConfigError(
-            "no window can be opened here: write the corners into the rules file, and look at them with "
+            "no window can be opened here: write the corners into the rules file, and see them with "
             "'cropzoom zones RULES FRAME'"
         )
     selector = show(axes, image)
@@ -32,18 +36,22 @@ def draw_by_hand(image: UInt8) -> str:
 
 
 def show(axes: Axes, image: UInt8) -> PolygonSelector:
-    """Put a frame into a window, with what a polygon is drawn with."""
+    """Show a frame, and return the tool that draws a polygon on it."""
     axes.imshow(image)
     axes.set_title(_HOW, fontsize=9)
     return PolygonSelector(axes, _nothing_yet, useblit=False)
 
 
 def _nothing_yet(*_: Any) -> None:
-    """The corners are read when the window is closed."""
+    """Do nothing: the corners are read when the window is closed."""
 
 
 def zone_line(corners: Sequence[tuple[float, float]]) -> str:
-    """Return a polygon as a line of a rules file, in whole pixels. Raises ConfigError where it is none."""
+    """Return a polygon as a line of a rules file, in whole pixels.
+
+    Raises:
+        ConfigError: if it is not a zone.
+    """
     rounded = [[round(x), round(y)] for x, y in corners]
     problem = "has no corners" if not rounded else zones.polygon(rounded).problem()
     if problem:

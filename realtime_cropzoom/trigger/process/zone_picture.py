@@ -1,4 +1,4 @@
-"""Zones drawn over a frame, as the rules see them, with the path of the animal and the places where rules fired."""
+"""Picture of the zones over a frame, with the path of the animal and the places where rules fired."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from realtime_cropzoom.trigger.rules.rules import Rules, ZoneShape
 from realtime_cropzoom.types import Float64, UInt8
 
 ZONES_DPI = 130
-"""Of the picture: it is ten inches wide, a frame of 640 pixels twice its size."""
+"""Resolution of the picture. It is ten inches wide, so that a frame of 640 pixels is shown at twice its size."""
 _CIRCLE_CORNERS = 96
-"""Corners that a circle is drawn with."""
+"""Number of corners with which a circle is drawn."""
 _PARTS_PER_SIDE = 24
-"""Parts that a side is drawn in: through a lens or a homography it is not straight."""
+"""Number of parts of a side. A lens or a homography bends it."""
 
 
 class FrameMap(Protocol):
-    """Where a place of the arena is in the frame."""
+    """Conversion from arena coordinates to frame pixels."""
 
     def to_frame(self, xy: Float64) -> Float64:
-        """(n, 2) calibrated units → (n, 2) frame pixels."""
+        """Convert (n, 2) points in cm to (n, 2) frame pixels."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """Where a rule fired."""
+    """A position at which a rule fired."""
 
     rule: str
     x: float
@@ -45,7 +45,11 @@ class Fired:
 
 
 def outline(shape: ZoneShape, arena: FrameMap | None) -> Float64:
-    """Return the (n, 2) outline of a zone in frame pixels. Raises ConfigError where it is in cm and nothing maps it."""
+    """Return the outline of a zone as (n, 2) frame pixels.
+
+    Raises:
+        ConfigError: if the zone is in cm and there is no calibration.
+    """
     corners = np.array(list(_corners(shape.shape())), np.float64)
     if not shape.in_cm:
         return corners
@@ -55,7 +59,7 @@ def outline(shape: ZoneShape, arena: FrameMap | None) -> Float64:
 
 
 def check_inside(rules: Rules, arena: FrameMap | None, width: int, height: int) -> list[str]:
-    """Return a line for each zone that lies outside of a frame, or reaches beyond it."""
+    """Return a line for each zone that is outside of the frame or reaches beyond it."""
     lines = []
     for name, shape in rules.zones.items():
         points = outline(shape, arena)
@@ -70,7 +74,15 @@ def check_inside(rules: Rules, arena: FrameMap | None, width: int, height: int) 
 def draw_zones(
     image: UInt8, rules: Rules, arena: FrameMap | None, path: Float64 | None = None, fired: Sequence[Fired] = ()
 ) -> Figure:
-    """Return the picture; ``path`` is (n, 2) in frame pixels, with gaps where it is not finite."""
+    """Return the picture.
+
+    Args:
+        image: The frame, RGB.
+        rules: The rules, which have the zones.
+        arena: The calibration; None if no zone is in cm.
+        path: Path of the animal, (n, 2) frame pixels; it has a gap where a value is not finite.
+        fired: Positions at which rules fired.
+    """
     height, width = image.shape[:2]
     figure = Figure(figsize=(10, 10 * height / width + 0.5), layout="constrained")
     axes = figure.subplots()
@@ -105,7 +117,7 @@ def _draw_fired(axes: Axes, fired: Sequence[Fired]) -> None:
 
 
 def _corners(zone: zones.Zone) -> Iterator[tuple[float, float]]:
-    """Points along the outline, close enough that it may be bent."""
+    """Yield points along the outline, close together, so that it can be bent."""
     if isinstance(zone, zones.Circle):
         for k in range(_CIRCLE_CORNERS):
             turn = 2 * math.pi * k / _CIRCLE_CORNERS

@@ -201,7 +201,7 @@ def test_a_bare_port_ends_the_command_before_an_output_is_opened(tmp_path: Path)
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "orders.sock"
     precious.write_text("data")
-    with pytest.raises(ConfigError, match="is no socket"):
+    with pytest.raises(ConfigError, match="is not a socket"):
         check_control(f"ipc://{precious}", None)
     assert precious.read_text() == "data"
 
@@ -227,11 +227,11 @@ def test_at_a_tcp_endpoint_a_key_is_needed(tmp_path: Path) -> None:
     with taking(take_address(control, "rules", keys)) as orders:
         assert give_order("arm", control=control, keys=secret)["ok"]
         assert given(orders) == ["arm"]
-        with pytest.raises(SinkError, match="nobody answers"):
+        with pytest.raises(SinkError, match="no trigger process answers"):
             send(control, "arm", timeout_s=0.3)
         assert b"ok" not in http(port)
         assert given(orders) == []
-    with pytest.raises(ConfigError, match="takes orders with a key alone"):
+    with pytest.raises(ConfigError, match="takes orders only with a key"):
         give_order("arm", control=control)
 
 
@@ -242,7 +242,7 @@ def test_without_unix_sockets_the_process_makes_the_keys(runtime: Path) -> None:
         assert secret.stat().st_mode & 0o777 == 0o600
         assert give_order("arm")["ok"]
         assert given(orders) == ["arm"]
-        with pytest.raises(SinkError, match="nobody answers"):
+        with pytest.raises(SinkError, match="no trigger process answers"):
             send(address.endpoint, "arm", timeout_s=0.3)
         assert b"ok" not in http(int(address.endpoint.rpartition(":")[2]))
         assert given(orders) == []

@@ -153,7 +153,7 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, contex
     outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 150})
     outputs.do("store", ActionType.PULSE, 10)
     alone = outputs.wait(1)
-    assert (alone.written_ns, alone.error) == (None, f"nobody is there at {endpoint}")
+    assert (alone.written_ns, alone.error) == (None, f"no program answers at {endpoint}; start it")
 
     def asked(act: ActionType) -> dict[str, Any]:
         """What the server gets once it is connected."""

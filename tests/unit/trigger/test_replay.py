@@ -69,7 +69,7 @@ def test_a_log_that_was_cut_off_is_good_up_to_its_last_whole_line(tmp_path: Path
     path.write_text(text[:-20])
     assert read_decisions(path) == bench.decisions[:-1]
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="no log of triggers"):
+    with pytest.raises(DataError, match="not a log of decisions"):
         read_decisions(path)
 
 
@@ -123,7 +123,7 @@ def test_what_is_no_file_of_inputs_is_refused_in_one_line(tmp_path: Path) -> Non
     path = tmp_path / "x"
     for content in (b"", b"[]\n", b"{}\n", b'{"format": "other"}\n', b"\xff\xfe\n"):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="no file of trigger inputs") as raised:
+        with pytest.raises(DataError, match="not a log of trigger inputs") as raised:
             read_inputs(path)
         assert "\n" not in str(raised.value)
     log = InputLog(tmp_path, "y", one_rule("{state: tracking}"), 1)
