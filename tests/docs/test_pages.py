@@ -182,3 +182,9 @@ def test_navigation_of_the_site_has_each_page() -> None:
     added = set(re.findall(r'^    "[^"]+\.md": "([^"]+)"', hook, re.MULTILINE)) - {"index.md"}
     pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
     assert pages_in(site["nav"]) == pages | added
+
+
+@pytest.mark.parametrize("folder", ["tutorials", "how-to", "reference", "explanation"])
+def test_index_of_a_section_links_each_of_its_pages(folder: str) -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", text_of(DOCS / folder / "index.md")))
+    assert {page.name for page in (DOCS / folder).glob("*.md")} - linked == {"index.md"}
