@@ -67,6 +67,7 @@ class StageBuilder:
             folder = self._make_folder()
             recorders = self._start_recorders(ring, folder, undo)
             write = self._folder.in_time(lambda: self._open_files(folder, publish))
+            undo.callback(write.close)
             script = QueueSink(control, lockstep=plan.lockstep) if tracked else None
             slot = BoxSlot(plan.schedule)
             sinks = [sink for sink in (publish, write, script, *recorders) if sink is not None]

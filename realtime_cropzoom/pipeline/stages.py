@@ -97,6 +97,8 @@ class StageSet:
         for thread in self.threads:
             if thread.is_alive():
                 thread.join(STAGE_JOIN_TIMEOUT_S)
+        if not self.write.is_alive():
+            self.write.close()
 
 
 def end_sink(sink: Sink | Recorder) -> None:

@@ -129,8 +129,12 @@ class CsvSink(Sink):
                 self._flush()
         finally:
             self.busy_since_ns = now_ns()
-            for file in self._files:
-                file.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the files. A writer that was started does that itself."""
+        for file in self._files:
+            file.close()
 
     def _flush(self) -> None:
         self.busy_since_ns = now_ns()
