@@ -1,4 +1,4 @@
-"""``cropzoom trigger``: outputs switched by rules, beside a run."""
+"""``cropzoom trigger``: switches outputs by rules, beside a run."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 _SEEDS = 1 << 32
 _LINES_KEPT = 1000
-"""Lines that a held-up terminal has not shown yet; older ones are in the log only."""
+"""Maximum number of lines that wait for a slow terminal. Older ones are in the log only."""
 _SHOWN_WITHIN_S = 1.0
 _EXPLAINED = """\
-cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run that goes on beside it.
+cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run beside it.
 
   cropzoom trigger rules.yaml               starts disarmed: press a to arm, d to disarm, q to end
-  cropzoom trigger rules.yaml --dry-run     decides and logs, and switches nothing
+  cropzoom trigger rules.yaml --dry-run     decides and logs, but switches nothing
   cropzoom trigger rules.yaml --test laser  fires one pulse, marked as a test, and ends
   cropzoom trigger rules.yaml --replay sessions/recording_20261122-101500
                                             which triggers would have fired, and where
   cropzoom trigger --replay triggers/rules_20261122-101500
                                             decides a trigger session again, and compares
-  cropzoom trigger --send arm               arms the one that you run in another terminal
+  cropzoom trigger --send arm               arms the trigger process in another terminal
 
 Step by step: docs/tutorials/closed-loop.md. The language of rules: docs/reference/rules.md.
 What can be switched: docs/reference/outputs.md.
@@ -48,37 +48,58 @@ What can be switched: docs/reference/outputs.md.
 
 def register(commands: Any) -> None:
     """Add the commands to the parser."""
-    trigger = commands.add_parser("trigger", help="switch outputs by rules, on the poses of a run",
-                                  description=_EXPLAINED,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    trigger = commands.add_parser(
+        "trigger",
+        help="switch outputs by rules, on the poses of a run",
+        description=_EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     trigger.add_argument(
         "rules", nargs="?", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/reference/rules.md"
     )
-    trigger.add_argument("--endpoint", help="where the poses are published, in place of what the rules say")
-    trigger.add_argument("--camera", help="only this camera, in place of what the rules say")
-    trigger.add_argument("--keys", type=a_path, metavar="FILE", help="this client's key, where the run has keys")
+    trigger.add_argument("--endpoint", help="endpoint of the poses, in place of that in the rules")
+    trigger.add_argument("--camera", help="only this camera, in place of that in the rules")
+    trigger.add_argument("--keys", type=a_path, metavar="FILE", help="key file of this client, if the run has keys")
     trigger.add_argument("--arm", action="store_true", help="arm all rules with the first pose")
-    trigger.add_argument("--dry-run", action="store_true", help="decide and log, and switch nothing")
-    trigger.add_argument("--follow", action="store_true", help="go on with the next run when one has ended")
+    trigger.add_argument("--dry-run", action="store_true", help="decide and log, but switch nothing")
+    trigger.add_argument("--follow", action="store_true", help="continue with the next run when one has ended")
     trigger.add_argument(
-        "--seed", type=whole(0, (1 << 63) - 1), help="of the sham trials, in place of what the rules say"
+        "--seed", type=whole(0, (1 << 63) - 1), help="seed of the sham trials, in place of that in the rules"
     )
-    trigger.add_argument("--control", default=AUTO, metavar="NAME",
-                         help="socket for orders (default: named as the rules), as name, endpoint or none")  # fmt: skip
-    trigger.add_argument("--control-keys", type=a_path, metavar="PATH",
-                         help="for a tcp:// one: its folder of keys; with --send this client's key")  # fmt: skip
     trigger.add_argument(
-        "--out", type=a_path, default=Path("triggers"), help="folder for the log's own folder (default: triggers)"
+        "--control",
+        default=AUTO,
+        metavar="NAME",
+        help="name or endpoint of the socket for orders, or none (default: the name of the rules)",
     )
-    trigger.add_argument("--log", type=a_path, help="exactly this new folder for the log, in place of --out")
-    trigger.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
-    trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked pulse on this output, and end")
     trigger.add_argument(
-        "--replay", type=some_text, metavar="SESSION", help="the folder of a run, or a trigger log; or 'latest'"
+        "--control-keys",
+        type=a_path,
+        metavar="PATH",
+        help="folder of keys for a tcp:// endpoint; with --send, the key file of this client",
     )
-    trigger.add_argument("--fps", type=frame_rate, help="frames a second, to replay poses that have no times")
-    trigger.add_argument("--send", nargs="+", metavar=("ORDER", "TARGET"),
-                         help="arm, disarm, test OUTPUT, stop or state, to the one that runs")  # fmt: skip
+    trigger.add_argument(
+        "--out",
+        type=a_path,
+        default=Path("triggers"),
+        help="folder in which the folder of the log is made (default: triggers)",
+    )
+    trigger.add_argument("--log", type=a_path, help="this new folder for the log, in place of --out")
+    trigger.add_argument("--quiet", action="store_true", help="print errors only, no progress and no report")
+    trigger.add_argument("--test", metavar="OUTPUT", help="fire one marked test pulse on this output, then end")
+    trigger.add_argument(
+        "--replay",
+        type=some_text,
+        metavar="SESSION",
+        help="replay the folder of a run or of a trigger session, or 'latest'",
+    )
+    trigger.add_argument("--fps", type=frame_rate, help="frames per second, to replay poses that have no times")
+    trigger.add_argument(
+        "--send",
+        nargs="+",
+        metavar=("ORDER", "TARGET"),
+        help="send an order to the running process: arm, disarm, test OUTPUT, stop or state",
+    )
     trigger.set_defaults(command=_trigger)
 
 
@@ -90,7 +111,9 @@ def _trigger(arguments: argparse.Namespace) -> int:
     if arguments.rules is None and arguments.replay is not None:
         return _replay_exactly(arguments)
     if arguments.rules is None:
-        raise ConfigError("no rules; give a file such as configs/triggers.yaml, see 'cropzoom trigger --help'")
+        raise ConfigError(
+            "no rules file is given; give one such as configs/triggers.yaml, see 'cropzoom trigger --help'"
+        )
     with signals_held_back():
         from realtime_cropzoom.trigger.rules.rules import load_rules
 
@@ -137,7 +160,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
         problem = try_write_whole(process.folder / "summary.json", to_json(summary))
         problems += [problem] if problem else []
     show.end(summary)
-    for problem in dict.fromkeys(problems):  # a folder that is gone is said once
+    for problem in dict.fromkeys(problems):  # a missing folder is reported once
         print(f"cropzoom: {problem}", file=sys.stderr)
     if stopped_by:
         return 128 + stopped_by[0]
@@ -154,9 +177,9 @@ def _log_folder(arguments: argparse.Namespace, name: str) -> Path:
 
 
 class _Board:
-    """What an experimenter sees while rules run: what fired, and once a second how things stand.
+    """Terminal output while rules run: each decision, and once per second the state.
 
-    It has a thread of its own: a terminal that is held up (Ctrl-S, a slow line) must not hold up the rules.
+    It has a thread of its own, so that a slow or stopped terminal (Ctrl-S) does not delay the rules.
     """
 
     def __init__(self, process: TriggerProcess, *, quiet: bool) -> None:
@@ -168,7 +191,7 @@ class _Board:
         self._thread = threading.Thread(target=self._show, name="cropzoom-board", daemon=True)
 
     def begin(self, seed: int, keys: str) -> None:
-        """Say what runs, and how to stop it."""
+        """Print what runs, and how to stop it."""
         if self._quiet:
             return
         rules, options = self._process.rules, self._process.options
@@ -183,7 +206,7 @@ class _Board:
         self._thread.start()
 
     def step(self, decisions: list[Decision]) -> None:
-        """Take in what was decided, and now and then how things stand; returns at once."""
+        """Add decisions, and once per second the state; returns at once."""
         if self._quiet:
             return
         self._lines.extend(_decision_line(decision) for decision in decisions)
@@ -192,7 +215,7 @@ class _Board:
             self._state = self._state_line()
 
     def end(self, summary: dict[str, Any]) -> None:
-        """Say what came of it."""
+        """Print the summary."""
         if self._quiet:
             return
         self._over.set()
@@ -223,7 +246,7 @@ class _Board:
         return f"{rules}  {pluralize(process.poses, 'pose')}  {shown}  fired {fired}  holding {holding}"
 
     def _show(self) -> None:
-        with contextlib.suppress(OSError):  # whoever looked on has gone; the rules go on
+        with contextlib.suppress(OSError):  # the terminal is gone; the rules still run
             while not self._over.wait(0.1):
                 self._show_news()
             self._show_news()
@@ -289,7 +312,7 @@ def _replay_exactly(arguments: argparse.Namespace) -> int:
 
     inputs = find_inputs(arguments.replay)
     if inputs is None:
-        raise ConfigError(f"{arguments.replay} is no log of triggers; to replay a session, give the rules, too")
+        raise ConfigError(f"{arguments.replay} is not a log of triggers; to replay a session, also give the rules")
     rehearsal, same = replay_exactly(inputs)
     print(rehearsal.report())
     print(f"{pluralize(len(rehearsal.decisions), 'decision')}, {'the same' if same else 'OTHERS'} as in the log")

@@ -1,4 +1,4 @@
-"""``cropzoom zones``: the zones of rules over a real frame."""
+"""``cropzoom zones``: draws the zones of rules over a frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime_cropzoom.cli.values import a_path, seconds, some_text
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw new ones by hand")
+    zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw a new one by hand")
     zones.add_argument(
         "rules", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/reference/rules.md"
     )

@@ -1,4 +1,4 @@
-"""The rules file, checked: what is wrong in it is said at once, line by line, before anything runs."""
+"""Rules file: reads and checks it, and reports all mistakes at once, one line each, before anything runs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError,
 from realtime_cropzoom.yaml_file import read_mapping
 
 _MAX_LINES = 20
-"""Lines of mistakes: each takes a look at the file, and nobody reads more of them."""
+"""Maximum number of mistakes that are listed. Each needs a search in the file."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 def _plain_name(name: str) -> str:
-    """Names go into the log, where punctuation has its own meaning."""
+    """Check a name. It goes into the log, where punctuation has a meaning."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,59}", name):
         raise ValueError("a name has up to 60 letters, digits, _ and -, and begins with a letter")
     return name
@@ -42,23 +42,23 @@ Name = Annotated[str, AfterValidator(_plain_name)]
 Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MAX_CORNERS)]
 Span = tuple[float, float]
 OnSeconds = Annotated[float, Field(gt=0, le=604_800)]
-"""A week at most: a limit beyond that limits nothing."""
+"""Seconds, at most a week: a longer limit would limit nothing."""
 
 
 def _spans(given: Any) -> Any:
-    """One span may stand without the outer brackets."""
+    """Return a list of spans; a single span may be given without the outer brackets."""
     return [given] if isinstance(given, list) and given and not isinstance(given[0], list) else given
 
 
 def _in_order(spans: tuple[Span, ...]) -> tuple[Span, ...]:
     for begin, end in spans:
         if not 0 <= begin < end <= _MAX_MINUTE:
-            raise ValueError(f"[{begin:g}, {end:g}] is no span of minutes; expected [begin, end]")
+            raise ValueError(f"[{begin:g}, {end:g}] is not a span of minutes; expected [begin, end]")
     return spans
 
 
 _MAX_MINUTE = 1e6
-"""Two years."""
+"""Maximum of a span (minutes): two years."""
 
 Minutes = Annotated[
     tuple[Span, ...], BeforeValidator(_spans), AfterValidator(_in_order), Field(min_length=1, max_length=1000)
@@ -66,7 +66,7 @@ Minutes = Annotated[
 
 
 class ZoneShape(Strict):
-    """One of six ways to say where a zone is."""
+    """Shape of a zone, in one of six forms."""
 
     rectangle_px: tuple[Coordinate, Coordinate, Extent, Extent] | None = None
     rectangle_cm: tuple[Coordinate, Coordinate, Extent, Extent] | None = None
@@ -90,11 +90,11 @@ class ZoneShape(Strict):
 
     @property
     def in_cm(self) -> bool:
-        """Whether it is in calibrated units."""
+        """Whether the shape is in cm."""
         return next(iter(self.model_fields_set)).endswith("_cm")
 
     def shape(self) -> zones.Zone:
-        """Return the zone itself, in its own unit."""
+        """Return the zone, in its own unit."""
         if rectangle := self.rectangle_px or self.rectangle_cm:
             return zones.Rectangle(*rectangle)
         if circle := self.circle_px or self.circle_cm:
@@ -103,27 +103,27 @@ class ZoneShape(Strict):
 
 
 class SessionLimits(Strict):
-    """Of all rules together, from the start of the trigger process to its end."""
+    """Limits on all rules together, from the start of the trigger process to its end."""
 
     max_fired: Annotated[int, Field(ge=0, le=1_000_000)] = 500
     max_on_s: Annotated[float, Field(ge=0, le=604_800)] = 300.0
 
 
 class Rule(Strict):
-    """When to do what. What is None here is as the file says for all rules."""
+    """A rule: a condition and the outputs it switches. A setting that is None is that of the file."""
 
     when: AnyCondition
     for_ms: Milliseconds = 0.0
-    """The condition must have held for so long, in frame time."""
+    """Time (ms of frame time) for which the condition must have held."""
     fire: Annotated[tuple[str, ...], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = (
         Field(min_length=1)
     )
     pulse_ms: Duration | None = None
     hold: bool = False
     repeat: bool = False
-    """Fire again while the condition goes on holding, as often as ``refractory_ms`` allows."""
+    """Fire again while the condition still holds, as often as ``refractory_ms`` allows."""
     refractory_ms: Milliseconds = 0.0
-    """From one firing to the next; of a hold, from its release."""
+    """Minimum time (ms) from a firing, or from the release of a hold, to the next firing."""
     probability: Probability = 1.0
     max_per_minute: Annotated[int, Field(gt=0, le=60_000)] | None = None
     max_fired: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
@@ -158,22 +158,22 @@ class Rules(Strict):
     endpoint: Annotated[str, Field(max_length=300)] = "tcp://127.0.0.1:5660"
     camera: Annotated[str, Field(max_length=100)] | None = None
     calibration: Annotated[str, Field(max_length=4000)] | None = None
-    """File, relative to the rules file."""
+    """Calibration file, relative to the rules file."""
     filter: Literal["none", "one_euro", "kalman"] = "none"
     predict: bool = False
     output_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
     armed: bool = False
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
-    """Of the sham trials; None draws one for each session, which the log keeps."""
+    """Seed of the sham trials; None: each session draws one, and the log has it."""
     max_age_ms: Window = 50.0
     min_likelihood: Probability = 0.6
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] = ("tracking",)
     implausible: Literal["refuse", "allow"] = "refuse"
-    """What is done with a pose that the tracker itself calls not plausible."""
+    """Whether rules refuse a pose that the tracker calls implausible."""
     bridge_ms: Window = 100.0
-    """Unknown for longer resets durations and sides, in frame time."""
+    """Maximum gap (ms of frame time) without a known value. A longer one resets durations and sides."""
     hold_max_age_ms: Window = 100.0
-    """What holds its outputs on lets go when the newest pose is so old."""
+    """Maximum age (ms) of the newest pose while a rule holds its outputs on."""
     stream_lost_after_ms: Window = 500.0
     minutes: Minutes | None = None
     test_pulse_ms: Annotated[float, Field(ge=0.01, le=10_000)] = 10.0
@@ -184,7 +184,7 @@ class Rules(Strict):
     rules: Annotated[dict[Name, Rule], Field(min_length=1)]
 
     def unknown_keypoints(self, names: Sequence[str]) -> list[str]:
-        """Return a line for each keypoint that a rule names and the model has not."""
+        """Return a line for each keypoint that a rule names but the model does not have."""
         return [
             f"rules.{rule}: no keypoint {shorten(name)}; the model has {_listed_with_advice(name, names)}"
             for rule, settings in self.rules.items()
@@ -193,19 +193,31 @@ class Rules(Strict):
         ]
 
     def check_stream(self, names: Sequence[str], fps: float | None) -> None:
-        """Hold the rules against what a hello says. Raises ConfigError, one line for each thing that is wrong."""
+        """Check the rules against a stream.
+
+        Args:
+            names: Keypoints of the model.
+            fps: Frame rate (frames per second); None if unknown.
+
+        Raises:
+            ConfigError: one line for each thing that is wrong.
+        """
         problems = self.unknown_keypoints(names)
         if fps is not None and fps > 0 and 1000 / fps >= self.bridge_ms:
             problems.append(
                 f"bridge_ms is {self.bridge_ms:g}, but poses are {1000 / fps:.0f} ms apart, "
-                f"so that nothing could last; give at least {2000 / fps:.0f}"
+                f"so that no duration could be measured; give at least {2000 / fps:.0f}"
             )
         if problems:
             raise ConfigError("\n".join(problems))
 
 
 def load_rules(path: Path) -> Rules:
-    """Read a rules file. Raises ConfigError with a line for each thing that is wrong, and where it is."""
+    """Read a rules file.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, with its place.
+    """
     try:
         return parse_rules(read_mapping(path))
     except RulesError as error:
@@ -214,16 +226,24 @@ def load_rules(path: Path) -> Rules:
             lines.append(f"{path}: {more} more lines are wrong")
         raise ConfigError("\n".join(lines)) from None
     except RecursionError:
-        raise ConfigError(f"{path}: conditions within conditions without end") from None
+        raise ConfigError(f"{path}: conditions are nested too deep") from None
 
 
 def parse_rules(content: dict[str, Any]) -> Rules:
-    """Check rules that have been read already. Raises RulesError."""
+    """Check the content of a rules file.
+
+    Raises:
+        RulesError: if something is wrong.
+    """
     try:
         rules = Rules.model_validate(content)
     except ValidationError as error:
-        found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]  # its parts are wrong
-        found = [e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))]  # a place
+        found = [
+            e for e in error.errors() if not (e["type"] == "too_short" and e["input"])
+        ]  # because its parts are wrong
+        found = [
+            e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))
+        ]  # it is a position
         problems = [*(explain(e, content, _all_names()) for e in found), *_unknown_outputs(content)]
         raise RulesError(list(dict.fromkeys(problems))) from None
     if problems := list(_contradictions(rules)):
@@ -232,7 +252,7 @@ def parse_rules(content: dict[str, Any]) -> Rules:
 
 
 def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Outputs that no rule can fire, in a file in which something else is wrong, too."""
+    """Yield outputs that rules fire but the file does not have, if other things are wrong, too."""
     outputs, rules = content.get("outputs"), content.get("rules")
     if not isinstance(outputs, dict) or not isinstance(rules, dict):
         return
@@ -261,7 +281,7 @@ def named_keypoints(condition: ConditionModel, named_zones: Collection[str]) -> 
 
 
 def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
-    """What no field can know alone."""
+    """Yield contradictions between settings."""
     if rules.predict and rules.filter == "none":
         yield ("predict",), "prediction needs a velocity; give filter: one_euro or filter: kalman"
     if "hold_max_age_ms" in rules.model_fields_set and rules.hold_max_age_ms < rules.max_age_ms:

@@ -1,4 +1,4 @@
-"""The conditions a rules file can name, as checked models: one model a kind, found by its key."""
+"""Schema of conditions: one checked model for each kind of condition in a rules file."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 
 
 class Strict(BaseModel):
-    """No unknown keys, no numbers that are none."""
+    """Model without unknown keys, NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 MAX_DURATION_MS = 86_400_000.0
-"""A day: nobody means a longer time in milliseconds."""
+"""Maximum of a time (ms): a day. A longer one is a mistake."""
 MAX_OFFSET = 1e6
-"""No frame has so many pixels, and no arena so many cm; sums and products of larger numbers lose their digits."""
+"""Maximum of a coordinate (pixels or cm). Sums and products of larger numbers lose precision."""
 
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 Milliseconds = Annotated[float, Field(ge=0, le=MAX_DURATION_MS)]
 Duration = Annotated[float, Field(ge=0.01, le=MAX_DURATION_MS)]
-"""In ms; a shorter one would be none."""
+"""Duration (ms), at least 0.01."""
 Window = Annotated[float, Field(ge=0.01, le=60_000)]
-"""In ms: what is looked back at, and how old a pose may be."""
+"""Time (ms) to look back, or maximum age of a pose."""
 Coordinate = Annotated[float, Field(ge=-MAX_OFFSET, le=MAX_OFFSET)]
 Extent = Annotated[float, Field(ge=1e-3, le=MAX_OFFSET)]
 Margin = Annotated[float, Field(ge=0, le=10_000)]
 KeypointName = Annotated[str, Field(min_length=1, max_length=255)]
 Position = KeypointName | tuple[Coordinate, Coordinate]
-"""A keypoint's name, or a fixed place [x, y]."""
+"""Name of a keypoint, or a fixed position [x, y]."""
 
 
 def _distinct(names: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -43,7 +43,7 @@ def _distinct(names: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _as_list(given: Any) -> Any:
-    """One may stand without the brackets."""
+    """Return a list; a single value may be given without brackets."""
     return [given] if isinstance(given, str) else given
 
 
@@ -153,7 +153,7 @@ class Limits(ConditionModel):
         return self
 
     def range(self) -> tuple[float, float]:
-        """Return the lowest and the highest number allowed."""
+        """Return the lowest and the highest allowed number."""
         if self.between is not None:
             return self.between
         return (
@@ -162,7 +162,7 @@ class Limits(ConditionModel):
         )
 
     def circular(self) -> bool:
-        """Whether 360 is 0."""
+        """Return whether the number is an angle, so that 360 is 0."""
         return False
 
     def quantity(self) -> tuple[Any, ...]:
@@ -176,7 +176,7 @@ class Limits(ConditionModel):
 
 
 class NeverBelowZero(Limits):
-    """Limits on what has no sign."""
+    """Limits on a quantity that is never negative."""
 
     @model_validator(mode="after")
     def _can_hold(self) -> NeverBelowZero:
@@ -272,13 +272,13 @@ class LengthCm(Length):
 
 
 class Heading(Limits):
-    """Direction from one keypoint to another."""
+    """Direction from the first keypoint to the second."""
 
     kind = "heading_deg"
     heading_deg: Pair
 
     def circular(self) -> bool:
-        """Whether 360 is 0."""
+        """Return whether the number is an angle, so that 360 is 0."""
         return True
 
     @model_validator(mode="after")
@@ -294,11 +294,11 @@ class AngleBetween(Strict):
     from_: KeypointName = Field(alias="from")
     to: KeypointName
     target: Position
-    """A zone (its centre), a keypoint, or a place [x, y]."""
+    """A zone (its centre), a keypoint, or a position [x, y]."""
 
 
 class Angle(Limits):
-    """How far a direction is off a target."""
+    """Angle between a direction and a target."""
 
     kind = "angle_deg"
     angle_deg: AngleBetween
@@ -311,7 +311,7 @@ class Angle(Limits):
 
 
 class Turning(OverTime):
-    """How fast a heading turns."""
+    """Speed at which a heading turns."""
 
     kind = "turning_deg_per_s"
     turning_deg_per_s: Pair
@@ -324,7 +324,7 @@ class Turning(OverTime):
 
 
 class Likelihood(Limits):
-    """How sure the model is of a keypoint."""
+    """Likelihood of a keypoint."""
 
     kind = "likelihood"
     likelihood: KeypointName
@@ -347,7 +347,7 @@ class StateIs(ConditionModel):
     state: Annotated[tuple[StateName, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
     def names(self) -> frozenset[str]:
-        """Return the states that are meant."""
+        """Return the states."""
         return frozenset(self.state)
 
 

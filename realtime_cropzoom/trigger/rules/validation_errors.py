@@ -1,4 +1,4 @@
-"""What is wrong in a rules file, and where: a line each, with the line of the file that it is about."""
+"""Mistakes in a rules file as text: one line each, with the line number in the file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from realtime_cropzoom.trigger.rules.schema import KINDS
 from realtime_cropzoom.yaml_file import compose_yaml
 
 Place = tuple[str | int, ...]
-"""Where in the file, key by key."""
+"""Place in the file: the keys and indices that lead to it."""
 
 
 class RulesError(ConfigError):
-    """What is wrong with rules, thing by thing."""
+    """Mistakes in rules."""
 
     def __init__(self, problems: list[tuple[Place, str]]) -> None:
-        """``problems``: where, and what."""
+        """Create the error; ``problems`` are pairs of a place and a text."""
         super().__init__("\n".join(f"{_dotted(place)}: {text}" for place, text in problems))
         self.problems = problems
 
 
 def explain(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, str]:
-    """Return where in the file an error of pydantic's is, and what it is; its own tags are no keys of the file.
+    """Return the place and the text of an error of pydantic.
 
-    ``names`` are those of all settings, for one that is misspelt.
+    Args:
+        error: The error, as pydantic gives it. The tags in its location are not keys of the file.
+        content: Content of the file.
+        names: Names of all settings, to find the one that was misspelt.
     """
     place: list[str | int] = []
     at = content
@@ -36,7 +39,7 @@ def explain(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, str]
         if (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at)):
             at = at[part]
         else:
-            continue  # a tag of pydantic's, or what is missing
+            continue  # a tag of pydantic, or a missing key
         place.append(part)
     if (numbers := _numbers_expected(place)) and (error["type"] in ("missing", "too_long") and isinstance(at, list)):
         return tuple(place), f"expected {numbers}; got {pluralize(len(at), 'number')}"
@@ -59,14 +62,14 @@ _NUMBERS = {"rectangle": "4 numbers: x, y, width, height", "circle": "3 numbers:
 
 
 def _numbers_expected(place: list[str | int]) -> str:
-    """What a zone's shape consists of; empty where the place is none."""
+    """Return the numbers that a shape needs; empty if the place is not a shape."""
     if len(place) > 1 and str(place[-2]).startswith("polygon_"):
         return "2 numbers: x, y"
     return next((text for shape, text in _NUMBERS.items() if place and str(place[-1]).startswith(f"{shape}_")), "")
 
 
 def locate(path: Path, place: Place, text: str) -> str:
-    """Return a line with the file, the line in it, the place, and what is wrong there."""
+    """Return a line with the file, the line number, the place and the mistake."""
     try:
         node = compose_yaml(path)
     except ConfigError:

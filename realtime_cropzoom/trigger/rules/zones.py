@@ -1,7 +1,7 @@
-"""Zones of the arena: circle, rectangle, polygon. Pure, in whatever unit their corners are given.
+"""Zones of the arena: circle, rectangle and polygon, in pixels or cm. Pure.
 
-``depth`` is the signed distance to the edge: positive inside, negative outside. The edge itself
-belongs to the zone; of a polygon, rounding may put a point on the edge on either side.
+``depth`` is the signed distance to the edge: positive inside, negative outside. The edge belongs to the zone; rounding
+may put a point on the edge of a polygon on either side.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ Point = tuple[float, float]
 Side = tuple[Point, Point]
 
 MAX_CORNERS = 500
-"""Every side is held against every other, and every pose against every side."""
+"""Maximum number of corners. Each side is compared with each other side, and each pose with each side."""
 _MIN_AREA = 1e-3
 
 
 class Zone(Protocol):
-    """A part of the plane."""
+    """A region of the plane."""
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether a point is inside. Not-a-number is in no zone."""
+        """Return whether a point is inside. NaN is never inside."""
         ...
 
     def depth(self, x: float, y: float) -> float:
-        """Return how far inside a point is; below 0 outside."""
+        """Return the distance of a point to the edge; negative outside."""
         ...
 
     @property
     def centre(self) -> Point:
-        """What an angle to the zone is measured to."""
+        """Target of an angle to the zone."""
         ...
 
 
@@ -43,14 +43,14 @@ class Circle:
     x: float
     y: float
     radius: float
-    """More than 0."""
+    """Above 0."""
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether a point is inside."""
+        """Return whether a point is inside."""
         return math.hypot(x - self.x, y - self.y) <= self.radius
 
     def depth(self, x: float, y: float) -> float:
-        """Return how far inside a point is."""
+        """Return the distance of a point to the edge; negative outside."""
         return self.radius - math.hypot(x - self.x, y - self.y)
 
     @property
@@ -61,23 +61,23 @@ class Circle:
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """Upright: its sides run along x and y."""
+    """A rectangle with sides along x and y."""
 
     x: float
     """Smallest x."""
     y: float
     """Smallest y: the upper edge in pixels."""
     w: float
-    """More than 0."""
+    """Above 0."""
     h: float
-    """More than 0."""
+    """Above 0."""
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether a point is inside."""
+        """Return whether a point is inside."""
         return self.x <= x <= self.x + self.w and self.y <= y <= self.y + self.h
 
     def depth(self, x: float, y: float) -> float:
-        """Return how far inside a point is."""
+        """Return the distance of a point to the edge; negative outside."""
         beside = max(self.x - x, x - self.x - self.w)
         above = max(self.y - y, y - self.y - self.h)
         if beside <= 0 and above <= 0:
@@ -92,13 +92,13 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Polygon:
-    """Any outline that does not cross itself, convex or not; the last corner is joined to the first."""
+    """A polygon that does not cross itself, convex or not. The last corner is joined to the first."""
 
     corners: tuple[Point, ...]
     """At least three."""
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether a point is inside: a line from it to the right crosses the outline an odd number of times."""
+        """Return whether a point is inside: a ray from it to the right crosses the outline an odd number of times."""
         inside = False
         ax, ay = self.corners[-1]
         for bx, by in self.corners:
@@ -108,7 +108,7 @@ class Polygon:
         return inside
 
     def depth(self, x: float, y: float) -> float:
-        """Return how far inside a point is."""
+        """Return the distance of a point to the edge; negative outside."""
         nearest = math.inf
         ax, ay = self.corners[-1]
         for bx, by in self.corners:
@@ -118,7 +118,7 @@ class Polygon:
 
     @property
     def centre(self) -> Point:
-        """The centre of its area; it may lie outside of a bent one."""
+        """Centroid of the area; it may be outside of a concave polygon."""
         twice = sx = sy = 0.0
         ox, oy = self.corners[0]
         for (ax, ay), (bx, by) in self._sides():
@@ -129,7 +129,7 @@ class Polygon:
         return (ox + sx / (3 * twice), oy + sy / (3 * twice)) if twice else (ox, oy)
 
     def problem(self) -> str | None:
-        """Return what keeps this from being a zone, in words; None where nothing does."""
+        """Return why this cannot be a zone, in words; None if it can."""
         if len(set(self.corners)) < 3:
             return f"has {len(set(self.corners))} different corners; expected 3 or more"
         crossing = _first_crossing(self._sides())
@@ -142,7 +142,7 @@ class Polygon:
 
     @property
     def area(self) -> float:
-        """The area that the outline encloses, in its own unit squared."""
+        """Area, in the square of its unit."""
         ox, oy = self.corners[0]
         return abs(sum((ax - ox) * (by - oy) - (bx - ox) * (ay - oy) for (ax, ay), (bx, by) in self._sides())) / 2
 
@@ -163,9 +163,9 @@ def _distance_to_side(x: float, y: float, ax: float, ay: float, bx: float, by: f
 
 
 def _first_crossing(sides: Sequence[Side]) -> tuple[Side, Side] | None:
-    """Return two sides that cross in their middles; touching ends do not count.
+    """Return two sides that cross; ends that touch do not count. None if there are none.
 
-    Only sides that are beside each other in x and in y are held against each other.
+    Only sides whose ranges of x and y overlap are compared.
     """
     ordered = sorted(sides, key=lambda side: min(side[0][0], side[1][0]))
     for i, (a, b) in enumerate(ordered):

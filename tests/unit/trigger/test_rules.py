@@ -111,7 +111,7 @@ def test_all_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None
         ("{when: {state: tracking}, fire: laser, pulse_ms: 10, max_on_s: 0.001}", "is more than max_on_s"),
         ("{when: {state: tracking}, fire: [laser, laser], hold: true}", "names an output twice"),
         ("{when: {state: tracking}, fire: laser, hold: true, probability: 1.5}", "less than or equal to 1"),
-        ("{when: {state: tracking}, fire: laser, hold: true, minutes: [15, 5]}", "[15, 5] is no span of minutes"),
+        ("{when: {state: tracking}, fire: laser, hold: true, minutes: [15, 5]}", "[15, 5] is not a span of minutes"),
         ("{when: {state: lost}, fire: laser, hold: true}", "never holds"),
     ],
 )
@@ -181,7 +181,7 @@ def test_keypoints_are_held_against_what_the_model_has() -> None:
     assert str(raised.value).splitlines() == [
         "rules.a: no keypoint 'nose'; the model has snout, tailbase",
         "rules.b: no keypoint 'tail'; the model has snout, tailbase. Did you mean 'tailbase'?",
-        "bridge_ms is 100, but poses are 200 ms apart, so that nothing could last; give at least 400",
+        "bridge_ms is 100, but poses are 200 ms apart, so that no duration could be measured; give at least 400",
     ]
 
 
