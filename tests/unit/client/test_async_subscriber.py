@@ -102,7 +102,8 @@ def test_other_tasks_run_while_many_messages_wait(publisher: Publisher) -> None:
 
     async def script(subscriber: AsyncSubscriber) -> None:
         publisher.send(*(pose(i) for i in range(500)), end())
-        await asyncio.sleep(0.1)
+        while not subscriber.has_message():
+            await asyncio.sleep(0.001)
         counting = asyncio.create_task(count())
         received = [m.seq async for m in subscriber]
         counting.cancel()

@@ -94,8 +94,7 @@ def test_age_is_the_time_since_the_capture(publisher: Publisher) -> None:
         publisher.wait_for_subscriber()
         publisher.send(hello(), pose(0))
         message = next(iter(subscriber))
-        time.sleep(0.02)
-        assert 20 <= subscriber.age_ms(message) < LONG_S * 1000
+        assert 0 <= subscriber.age_ms(message) < LONG_S * 1000
         assert subscriber.age_ms(message, message.time.captured_ns + 7_000_000) == 7
 
 
@@ -148,7 +147,7 @@ def test_one_camera_of_several(publisher: Publisher) -> None:
 
 
 def test_the_timeout_holds_while_other_messages_arrive(publisher: Publisher) -> None:
-    """Each message of another camera must not start the time anew."""
+    """Messages of another camera must not restart the timeout."""
     over = threading.Event()
 
     def talk() -> None:
@@ -163,7 +162,7 @@ def test_the_timeout_holds_while_other_messages_arrive(publisher: Publisher) -> 
         talker.start()
         try:
             assert subscriber.receive(0.2) is None
-            assert talker.is_alive(), "it came back only once nobody talked any more"
+            assert talker.is_alive(), "receive returned only after the last message"
         finally:
             over.set()
             talker.join()
@@ -182,7 +181,7 @@ def test_close_may_be_called_twice(publisher: Publisher) -> None:
 
 
 def newest(subscriber: Subscriber, max_age_ms: float) -> PoseMessage | None:
-    """Wait until everything sent has come in and been looked through."""
+    """Return the newest pose after all sent messages have arrived."""
     return subscriber.newest(max_age_ms, timeout_s=0.3)
 
 
@@ -192,7 +191,7 @@ def test_newest_returns_the_last_of_all_waiting_poses(publisher: Publisher) -> N
         publisher.send(hello(), *(old(i, 100 - i) for i in range(100)))
         assert newest(subscriber, 500) is None, "the last one is a second old"
         publisher.send(*(pose(i) for i in range(100, 150)), end(), old(150, 3600))
-        time.sleep(0.1)
+        wait_for(subscriber.has_message, "the first of them")
         seqs: list[int] = []
         while not seqs or seqs[-1] < 149:
             message = subscriber.newest(LONG_S * 1000, timeout_s=LONG_S)
