@@ -31,7 +31,8 @@ from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import parse_yaml, read_mapping
 
 UNIT = "cm"
-_LARGEST_SIDE = 100_000
+_MAX_SIDE = 100_000
+"""Maximum width and height of frames (pixels) in a calibration file."""
 _PX_PER_CM = (1e-3, 1e6)
 """Minimum and maximum scale (pixels per cm): from 10 m per pixel to 0.01 µm per pixel."""
 
@@ -326,7 +327,7 @@ def _check(content: Any, where: str) -> _FileFields:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where} is not a calibration: {error}; make one with 'cropzoom calibrate'") from None
     numbers = [v for row in fields.homography or () for v in row] + [fields.residual_cm or 0.0]
-    if not all(map(math.isfinite, numbers)) or not all(1 <= side <= _LARGEST_SIDE for side in fields.frame_size):
+    if not all(map(math.isfinite, numbers)) or not all(1 <= side <= _MAX_SIDE for side in fields.frame_size):
         raise ConfigError(
             f"{where} is not a calibration: its numbers are not valid; make one with 'cropzoom calibrate'"
         )

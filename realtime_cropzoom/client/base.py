@@ -23,12 +23,16 @@ from realtime_cropzoom.messaging.sockets import use_client_keys
 from realtime_cropzoom.messaging.time_sync import ClockOffset, ClockSync
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5660"
+"""Endpoint of a run with default settings, on this machine."""
 MAX_BATCH = 4096
 """Maximum number of messages that one call of ``newest`` receives in a row. A flood must not block the caller."""
-_HIGH_WATER_MARK = 1000
-_CAMERAS_KEPT = 64
+_MAX_WAITING = 1000
+"""Maximum number of messages that wait at the socket. ZeroMQ drops further ones; ``missed`` counts them."""
+_MAX_CAMERAS = 64
+"""Maximum number of cameras whose rate is kept, so that invented names do not fill the memory."""
 _LIVE = "live"
-_FAR_TOO_LARGE = 16 * LARGEST_BYTES
+_MAX_FRAME_BYTES = 16 * LARGEST_BYTES
+"""Maximum size (bytes) of a message part. ZeroMQ disconnects a peer that sends a larger one."""
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +220,7 @@ class SubscriberBase:
         return message
 
     def _rate(self, camera: str) -> PoseRate:
-        if camera not in self._rates and len(self._rates) >= _CAMERAS_KEPT:
+        if camera not in self._rates and len(self._rates) >= _MAX_CAMERAS:
             del self._rates[next(iter(self._rates))]
         return self._rates.setdefault(camera, PoseRate())
 
@@ -268,8 +272,8 @@ class SubscriberBase:
 def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     """Subscribe to all topics at ``endpoint``. Raises ConfigError if it is not an endpoint."""
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-    socket.set(zmq.RCVHWM, _HIGH_WATER_MARK)
-    socket.set(zmq.MAXMSGSIZE, _FAR_TOO_LARGE)  # a larger one is refused before it is all in memory
+    socket.set(zmq.RCVHWM, _MAX_WAITING)
+    socket.set(zmq.MAXMSGSIZE, _MAX_FRAME_BYTES)  # a larger one is refused before it is all in memory
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:

@@ -28,12 +28,19 @@ SILENT_AFTER_NS = 3_000_000_000
 """Time without a message (ns) after which the stream is silent. A run sends a heartbeat every second, also without
 frames, so three of them are missing."""
 SILENT = "silent"
+"""State of a stream without messages for ``SILENT_AFTER_NS``."""
 ENDED = "ended"
-_PARTS = 2
-_CAMERAS_KEPT = 64
-_RUNS_KEPT = 16
-_PLAUSIBLE_GAP = 10_000
-_PLAUSIBLE_PER_S = 100_000
+"""State of a stream after its end message."""
+_MAX_PARTS = 2
+"""Maximum number of parts of a message: topic and payload."""
+_MAX_CAMERAS = 64
+"""Maximum number of cameras that are kept. Together with ``_MAX_RUNS`` it bounds the memory use."""
+_MAX_RUNS = 16
+"""Maximum number of runs that are kept for each camera."""
+_MAX_GAP = 10_000
+"""Maximum gap in ``seq`` at any time. A larger one needs time, at most ``_MAX_POSES_PER_S``."""
+_MAX_POSES_PER_S = 100_000
+"""Maximum rate (poses per second) that a gap in ``seq`` may mean."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -93,7 +100,7 @@ class MessageTracker:
         Returns:
             As ``take``.
         """
-        if len(parts) > _PARTS:
+        if len(parts) > _MAX_PARTS:
             self.malformed += 1
             return None
         return self.take(parts[-1], received_ns)
@@ -113,7 +120,7 @@ class MessageTracker:
             return None
         message = _decode(payload)
         if message is not None and self._only not in (None, message.camera):
-            _get_or_add(self.others, message.camera, None, _CAMERAS_KEPT)
+            _get_or_add(self.others, message.camera, None, _MAX_CAMERAS)
             return None
         if message is None or not self._keep(message):
             self.malformed += 1
@@ -139,10 +146,10 @@ class MessageTracker:
 
     def _keep(self, message: Message) -> bool:
         """Keep the message and count gaps; return False if its ``seq`` is not plausible."""
-        camera = _get_or_add(self._cameras, message.camera, _Camera(), _CAMERAS_KEPT)
+        camera = _get_or_add(self._cameras, message.camera, _Camera(), _MAX_CAMERAS)
         if message.run not in camera.runs:
             self.restarts += bool(camera.runs)
-            _get_or_add(camera.runs, message.run, None, _RUNS_KEPT)
+            _get_or_add(camera.runs, message.run, None, _MAX_RUNS)
         if isinstance(message, PoseMessage):
             if not self._count_gap(camera.runs[message.run], message):
                 return False
@@ -165,7 +172,7 @@ class MessageTracker:
             return True
         gap = message.seq - last.seq - 1
         elapsed_ns = abs(message.time.captured_ns - last.time.captured_ns)
-        if gap > _PLAUSIBLE_GAP + elapsed_ns * _PLAUSIBLE_PER_S // 1_000_000_000:
+        if gap > _MAX_GAP + elapsed_ns * _MAX_POSES_PER_S // 1_000_000_000:
             return False
         self.missed += max(0, gap)
         return True

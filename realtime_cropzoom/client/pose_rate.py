@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
-_KEPT = 64
+_WINDOW = 64
+"""Number of last poses whose intervals and ages are kept."""
 _ENOUGH = 4
 """Minimum number of measured intervals. With fewer, the rate of the hello counts."""
 _INTERVALS = 2.5
@@ -15,8 +16,10 @@ _UNKNOWN_MS = 100.0
 _SHORTEST_MS = 50.0
 """Minimum of the maximum age (ms), as ``max_age_ms`` of rules. At high rates a busy computer pauses for longer than
 2.5 intervals."""
-_LONGEST_INTERVAL_MS = 1000.0
-_LARGEST_LATENCY_MS = 250.0
+_MAX_INTERVAL_MS = 1000.0
+"""Maximum interval (ms) that counts for the age. A slower stream does not allow older poses."""
+_MAX_LATENCY_MS = 250.0
+"""Maximum latency (ms) that counts for the age. A script that reads late does not get older poses for it."""
 _SLOWER_AT_MOST = 4.0
 """Maximum ratio of the measured to the nominal interval. A stream that is much slower than its camera has a fault, and
 its interval must not count as its rate."""
@@ -28,8 +31,8 @@ class PoseRate:
     def __init__(self) -> None:
         self.nominal_fps: float | None = None
         """Frame rate in the hello (frames per second); None if unknown."""
-        self._intervals_ms: deque[float] = deque(maxlen=_KEPT)
-        self._ages_ms: deque[float] = deque(maxlen=_KEPT)
+        self._intervals_ms: deque[float] = deque(maxlen=_WINDOW)
+        self._ages_ms: deque[float] = deque(maxlen=_WINDOW)
         self._last: tuple[str, int] | None = None
         """Run id and ``captured_ns`` of the last pose; None before the first."""
 
@@ -66,7 +69,7 @@ class PoseRate:
         if interval_ms is None:
             return _UNKNOWN_MS
         latency_ms = _middle(self._ages_ms) if self._ages_ms else 0.0
-        age_ms = _INTERVALS * min(interval_ms, _LONGEST_INTERVAL_MS) + min(latency_ms, _LARGEST_LATENCY_MS)
+        age_ms = _INTERVALS * min(interval_ms, _MAX_INTERVAL_MS) + min(latency_ms, _MAX_LATENCY_MS)
         return max(_SHORTEST_MS, age_ms)
 
 

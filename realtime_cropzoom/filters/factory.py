@@ -14,7 +14,9 @@ from realtime_cropzoom.filters.pose_filter import HOLD_MS, MIN_LIKELIHOOD, Point
 FILTERS: dict[str, Callable[..., PointFilter]] = {"one_euro": OneEuroPoint, "kalman": KalmanPoint}
 """The class that filters one keypoint, by name. Its arguments are the settings of that filter."""
 NONE = "none"
-_OF_ALL = {"filter_min_likelihood": "min_likelihood", "filter_hold_ms": "hold_ms"}
+"""Value of the setting ``filter`` for no filter."""
+_COMMON_ARGUMENTS = {"filter_min_likelihood": "min_likelihood", "filter_hold_ms": "hold_ms"}
+"""The argument of ``make_filter`` for each setting that all filters have."""
 
 
 def make_filter(
@@ -80,6 +82,6 @@ def build_filter(settings: Mapping[str, Any], keypoint_count: int) -> PoseFilter
     name = str(settings.get("filter", NONE))
     if name == NONE:
         return None
-    arguments = {**_OF_ALL, **_OF_ONE.get(name, {})}
+    arguments = {**_COMMON_ARGUMENTS, **_OF_ONE.get(name, {})}
     given = {argument: settings[setting] for setting, argument in arguments.items() if setting in settings}
     return make_filter(name, keypoint_count, **given)

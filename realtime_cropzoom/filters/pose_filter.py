@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, Protocol
 from realtime_cropzoom.messaging.message import FilteredKeypoint
 
 MIN_LIKELIHOOD = 0.3
+"""Default minimum likelihood of a measurement."""
 HOLD_MS = 150.0
+"""Default time (ms) for which a keypoint without a measurement is extrapolated."""
 MAX_HORIZON_MS = 100.0
 """Maximum time (ms) of a prediction. The animal may have turned after a longer time."""
 
@@ -29,6 +31,7 @@ class FilteredPoint(NamedTuple):
 
 
 UNKNOWN = FilteredPoint(math.nan, math.nan, math.nan, math.nan, math.nan)
+"""Keypoint whose position is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

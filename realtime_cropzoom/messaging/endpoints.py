@@ -19,8 +19,10 @@ _TCP = re.compile(r"tcp://(?P<host>.+):(?P<port>[0-9]{1,9}|\*)")
 _MAX_PORT = 65535
 _IPC = "ipc://"
 _LOCAL_TRANSPORTS = (_IPC, "inproc://")
-_ANSWERS_WITHIN_S = 0.5
+_CONNECT_TIMEOUT_S = 0.5
+"""Timeout (s) of the connection that shows whether a program listens."""
 _TRANSPORTS_WITH_KEYS = ("tcp://", *_LOCAL_TRANSPORTS)
+"""Transports that keys protect, or that only this machine can reach."""
 
 
 class TcpEndpoint(NamedTuple):
@@ -147,7 +149,7 @@ def is_listening(where: str | int) -> bool:
     """Return whether a program listens at the path of a Unix socket (str) or at a TCP port of this machine (int)."""
     family = sockets.AF_UNIX if isinstance(where, str) else sockets.AF_INET
     with sockets.socket(family, sockets.SOCK_STREAM) as probe, suppress(OSError):
-        probe.settimeout(_ANSWERS_WITHIN_S)
+        probe.settimeout(_CONNECT_TIMEOUT_S)
         probe.connect(where if isinstance(where, str) else ("127.0.0.1", where))
         return True
     return False

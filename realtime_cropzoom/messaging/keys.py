@@ -30,8 +30,10 @@ _SERVER, _CLIENTS = "server", "clients"
 _SECRET, _PUBLIC = ".key_secret", ".key"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 _LINE = re.compile(r"""^\s*(?P<name>[a-z-]+)\s*=\s*(?P<quote>["'])(?P<key>.*)(?P=quote)\s*$""")
-_LARGEST_BYTES = 1 << 16
-_OTHERS = 0o077
+_MAX_BYTES = 1 << 16
+"""Maximum number of characters that are read from a key file."""
+_MODE_OF_OTHERS = 0o077
+"""Bits of the file mode with which other users can read, write or execute a file."""
 _SECRET_BANNER = "#   ZeroMQ CURVE **Secret** Certificate, made by cropzoom keys\n#   Show it to nobody.\n\n"
 _PUBLIC_BANNER = "#   ZeroMQ CURVE Public Certificate, made by cropzoom keys\n\n"
 
@@ -163,7 +165,7 @@ def _client_files(folder: Path) -> list[Path]:
 def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
     """Return the public key, the secret key, and the run's public key (None if absent). Raises ConfigError."""
     keys = _read(path)
-    if os.name == "posix" and path.stat().st_mode & _OTHERS:
+    if os.name == "posix" and path.stat().st_mode & _MODE_OF_OTHERS:
         mode = path.stat().st_mode & 0o777
         raise ConfigError(f"other users can read {path} (mode {mode:04o}), but it is secret; run 'chmod 600 {path}'")
     if "secret-key" not in keys:
@@ -177,7 +179,7 @@ def _read(path: Path) -> dict[str, bytes]:
     """Return all keys in a file as name → key; always includes the public key. Raises ConfigError."""
     try:
         with path.open(encoding="ascii") as file:
-            lines = file.read(_LARGEST_BYTES).splitlines()
+            lines = file.read(_MAX_BYTES).splitlines()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError:

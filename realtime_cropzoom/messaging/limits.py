@@ -22,11 +22,13 @@ NEEDED_BY_ANY = 48
 """The same for a command that reads or listens."""
 NEEDED_TO_LISTEN = 24
 """The same for one subscriber in a script."""
-_ENOUGH = 1 << 16
+_MAX_FILES = 1 << 16
+"""Maximum limit of open files that is set or assumed."""
 _MOST_CONNECTIONS = 250
 """Maximum number of connections to one endpoint. With a few endpoints all descriptors stay below 1024, the limit of
 ``select``."""
-_FEWEST_CONNECTIONS = 16
+_MIN_CONNECTIONS = 16
+"""Minimum number of connections to one endpoint that are allowed, even with a low limit of open files."""
 
 
 def check_open_files(needed: int = NEEDED) -> None:
@@ -43,11 +45,11 @@ def check_open_files(needed: int = NEEDED) -> None:
 
 
 def raise_limit() -> None:
-    """Raise the limit of open files to the maximum of this user, at most ``_ENOUGH``. A failure is ignored."""
+    """Raise the limit of open files to the maximum of this user, at most ``_MAX_FILES``. A failure is ignored."""
     if not _IS_LIMITED:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -57,14 +59,14 @@ def raise_limit() -> None:
 
 def connections_allowed() -> int:
     """Return the maximum number of connections to one endpoint, which leaves files for everything else."""
-    return max(_FEWEST_CONNECTIONS, min(_MOST_CONNECTIONS, (_soft_limit() - NEEDED) // 4))
+    return max(_MIN_CONNECTIONS, min(_MOST_CONNECTIONS, (_soft_limit() - NEEDED) // 4))
 
 
 def _soft_limit() -> int:
     if not _IS_LIMITED:
-        return _ENOUGH
+        return _MAX_FILES
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return _ENOUGH if soft == resource.RLIM_INFINITY else soft
+    return _MAX_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _open_files() -> int:

@@ -27,16 +27,19 @@ from realtime_cropzoom.messaging.sockets import allow_ipv6, monitor, parse_event
 
 logger = logging.getLogger(__name__)
 
-_ZAP = "inproc://zeromq.zap.01"
+_ZAP_ENDPOINT = "inproc://zeromq.zap.01"
+"""Endpoint at which ZeroMQ asks whether a client may connect (RFC 27)."""
 
 _DOMAIN = b"cropzoom"
 
 _POLL_MS = 50
+"""Timeout (ms) of the wait for events. Connections are checked at least that often."""
 
 _HANDSHAKE_MS = 10_000
 """Timeout of a handshake (ms). ZeroMQ then drops the connection."""
 
-_KEYS_REMEMBERED = 64
+_MAX_KEYS = 64
+"""Maximum number of unknown keys that are remembered and logged. Further ones are only counted."""
 
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -44,6 +47,7 @@ _FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL 
 _WATCHED = _FAILED | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 
 _MECHANISM_MISMATCH = 0x11000002
+"""Value of a handshake event: one side has keys and the other has none."""
 
 _TRIES = 3
 """Number of connections that must break off during the handshake before a warning. A single one may have another
@@ -88,7 +92,7 @@ class RejectedConnections:
     def add_key(self, key: str, address: str, folder: Path) -> None:
         """Remember an unknown key and log it once. ``add`` counts the connection itself."""
         with self._lock:
-            first = key not in self.keys and len(self.keys) < _KEYS_REMEMBERED
+            first = key not in self.keys and len(self.keys) < _MAX_KEYS
             if first or key in self.keys:
                 self.keys[key] = self.keys.get(key, 0) + 1
         if first:
@@ -122,7 +126,7 @@ class ConnectionGuard:
         self._zap_socket: zmq.Socket[bytes] | None = None
         if self._keys is not None:  # before any socket is bound, so that each is protected from the start
             self._zap_socket = context.socket(zmq.REP)
-            self._zap_socket.bind(_ZAP)
+            self._zap_socket.bind(_ZAP_ENDPOINT)
 
     def bind(self, socket: zmq.Socket[bytes], name: str, endpoint: str, allowance: Allowance = SUBSCRIPTIONS) -> str:
         """Bind a socket. Call it before ``start``.

@@ -10,11 +10,11 @@ import zmq
 
 from realtime_cropzoom.messaging.keys import ClientKeys
 
-_LONGEST_SUBSCRIPTION = 512
-
-_SUBSCRIPTIONS_WAITING = 16
-
+_MAX_SUBSCRIPTION_BYTES = 512
+_MAX_WAITING = 16
+"""Maximum number of subscriptions that wait at a publishing socket."""
 _RECEIVE_BUFFER = 1 << 15
+"""Size (bytes) of the system's receive buffer of a publishing socket."""
 
 _Socket = TypeVar("_Socket", bound=zmq.Socket[Any])
 
@@ -47,8 +47,8 @@ def take_subscriptions_only(socket: zmq.Socket[bytes]) -> None:
     ZeroMQ processes all waiting subscriptions at once while the thread sends. With a small buffer, sending is not
     delayed for long.
     """
-    socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
-    socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
+    socket.set(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
+    socket.set(zmq.RCVHWM, _MAX_WAITING)
     socket.set(zmq.RCVBUF, _RECEIVE_BUFFER)
 
 

@@ -35,11 +35,15 @@ MARK_BYTES = 64
 DRIFT = 500e-6
 """Maximum drift between two clocks (s per s): the rate at which a system may slew its clock to correct it."""
 _EXCHANGES = 16
-_EVERY_S = 2.0
+"""Number of exchanges of one measurement."""
+_INTERVAL_S = 2.0
 """Time between measurements (s). Within it the clocks drift apart by at most about a millisecond."""
 _RETRY_S = 0.2
-_PATIENCE_S = 0.5
-_LARGEST_FRAME = 1024
+"""Time (s) to the next measurement after one without a usable reply."""
+_REPLY_TIMEOUT_S = 0.5
+"""Timeout (s) of the wait for a reply."""
+_MAX_FRAME_BYTES = 1024
+"""Maximum size (bytes) of a reply. ZeroMQ disconnects a peer that sends a larger one."""
 
 
 class EchoReply(msgspec.Struct, frozen=True):
@@ -184,13 +188,13 @@ class ClockSync:
                     known = self._measured
                     old = known[1] if known and known[0].clock == target.clock else None
                     self._measured = target, select_offset(old, offset)
-                self._wake.wait(_EVERY_S if offset or not target else _RETRY_S)
+                self._wake.wait(_INTERVAL_S if offset or not target else _RETRY_S)
 
     def _measure(self, context: zmq.Context[zmq.Socket[bytes]], target: _Target) -> ClockOffset | None:
         """Exchange several times, until one request gets no reply; return None if no exchange is usable."""
         exchanges: list[Exchange] = []
         with contextlib.suppress(zmq.ZMQError), new_socket(context, zmq.DEALER, target.endpoint) as socket:
-            socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
+            socket.set(zmq.MAXMSGSIZE, _MAX_FRAME_BYTES)
             if self._keys is not None:
                 use_client_keys(socket, self._keys)
             socket.connect(target.endpoint)
@@ -200,7 +204,7 @@ class ClockSync:
 
     def _exchange(self, socket: zmq.Socket[bytes], clock: str) -> Exchange | None:
         """Exchange once; return None if no reply comes in time. Drops late replies to earlier requests."""
-        mark, deadline = secrets.token_bytes(8), time.monotonic() + _PATIENCE_S
+        mark, deadline = secrets.token_bytes(8), time.monotonic() + _REPLY_TIMEOUT_S
         sent_ns = now_ns()
         socket.send(mark, zmq.NOBLOCK)
         while time.monotonic() < deadline and not self._stop.is_set():

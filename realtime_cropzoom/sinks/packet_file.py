@@ -21,10 +21,14 @@ from realtime_cropzoom.sinks.muxer_file import MuxedVideo, PtsTicker
 from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrame, EncodedFrames
 from realtime_cropzoom.types import FrameMeta
 
-_FRAMES = 1 << 13
+_MAX_FRAMES = 1 << 13
+"""Maximum number of frames in the queue."""
 _POLL_S = 0.1
+"""Time (s) after which a full queue checks again whether it was closed."""
 SUFFIX = ".mkv"
+"""Suffix of packet files, with its dot."""
 _TICK = Fraction(1, 1000)
+"""Time base (s) of Matroska."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class DropToKeyFrameQueue:
     def _has_room(self, encoded: EncodedFrames | None) -> bool:
         """Return whether a frame fits. An empty queue accepts a frame of any size."""
         more = encoded.nbytes if encoded is not None else 0
-        return not self._frames or (len(self._frames) < _FRAMES and self._bytes + more <= self._limit_bytes)
+        return not self._frames or (len(self._frames) < _MAX_FRAMES and self._bytes + more <= self._limit_bytes)
 
 
 class PacketFile(MuxedVideo):

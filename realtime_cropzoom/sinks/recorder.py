@@ -34,7 +34,8 @@ from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.encoded import CodecParameters, NotCopyable
 from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, UInt8
 
-_QUEUE = 1 << 16
+_MAX_QUEUED = 1 << 16
+"""Maximum number of records that wait for the crop recorder."""
 _MAX_POSE_WAIT_S = 0.02
 """Maximum time (s) to delay encoding a frame until its pose is done. Encoding immediately would compete with the
 models for CPU and memory. It is bounded, so that a hung model cannot stop the recording."""
@@ -105,7 +106,7 @@ class CropRecorder(RecordingWork, Sink):
     def __init__(
         self, recording: EncodedRecording, ring: Ring, control: RunControl, *, edge: Edge, lockstep: bool
     ) -> None:
-        super().__init__("record-crops", control, limit=_QUEUE, wait_when_full=lockstep)
+        super().__init__("record-crops", control, limit=_MAX_QUEUED, wait_when_full=lockstep)
         self.recording = recording
         self._ring = ring
         self._reader = TrailingReader(ring, lockstep=lockstep)

@@ -47,6 +47,7 @@ _WORDS = {
     NO_KEY_FRAME: "because a frame that they depend on was damaged, missing or not copyable",
     CHANGED: "because the stream came back with another codec or frame size",
 }
+"""Each reason for which a frame is missing, in words."""
 _ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
 """Reasons that the summary lists even if their count is 0."""
 

@@ -16,12 +16,17 @@ from realtime_cropzoom.messaging.time_sync import MARK_BYTES, EchoReply
 from realtime_cropzoom.runtime.started import Started
 
 _POLL_MS = 50
-_ANSWERS_AT_ONCE = 32
-_REST_S = 0.02
-"""Pause (s) after ``_ANSWERS_AT_ONCE`` answers in a row. Endless requests must not take the CPU from the tracking."""
-_ENDS_WITHIN_S = 2.0
-_LARGEST_FRAME = 1024
-_QUEUE = 64
+"""Timeout (ms) of the wait for a request. The stop is noticed after at most that time."""
+_MAX_BATCH = 32
+"""Maximum number of answers in a row."""
+_PAUSE_S = 0.02
+"""Pause (s) after ``_MAX_BATCH`` answers in a row. Endless requests must not take the CPU from the tracking."""
+_JOIN_TIMEOUT_S = 2.0
+"""Timeout (s) for joining the thread."""
+_MAX_FRAME_BYTES = 1024
+"""Maximum size (bytes) of a request. ZeroMQ disconnects a peer that sends a larger one."""
+_MAX_WAITING = 64
+"""Maximum number of requests and answers that wait at the socket."""
 
 
 class EchoServer:
@@ -72,7 +77,7 @@ class EchoServer:
         """Stop and release the endpoint. It may be called twice."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(_ENDS_WITHIN_S)
+            self._thread.join(_JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         with (
@@ -85,17 +90,17 @@ class EchoServer:
             self._started.ready()
             while not self._stop.is_set():
                 answered = 0
-                while answered < _ANSWERS_AT_ONCE and socket.poll(0 if answered else _POLL_MS):
+                while answered < _MAX_BATCH and socket.poll(0 if answered else _POLL_MS):
                     self._answer(socket, self._now())
                     answered += 1
-                if answered == _ANSWERS_AT_ONCE:
-                    self._stop.wait(_REST_S)
+                if answered == _MAX_BATCH:
+                    self._stop.wait(_PAUSE_S)
 
     def _bind(self, guard: ConnectionGuard, socket: zmq.Socket[bytes]) -> None:
         socket.set(zmq.LINGER, 0)
-        socket.set(zmq.MAXMSGSIZE, _LARGEST_FRAME)
-        socket.set(zmq.RCVHWM, _QUEUE)
-        socket.set(zmq.SNDHWM, _QUEUE)
+        socket.set(zmq.MAXMSGSIZE, _MAX_FRAME_BYTES)
+        socket.set(zmq.RCVHWM, _MAX_WAITING)
+        socket.set(zmq.SNDHWM, _MAX_WAITING)
         self.endpoint = guard.bind(socket, "publish_echo", self.endpoint, REQUESTS)
         guard.start()
 

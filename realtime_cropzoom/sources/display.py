@@ -56,6 +56,7 @@ class Turn:
 
 
 AS_IT_IS = Turn()
+"""Turn that leaves a picture unchanged."""
 
 
 def read_turn(frame: av.VideoFrame) -> Turn:

@@ -31,6 +31,7 @@ class NotCopyable:
 
 
 PIXELS = NotCopyable("it provides pixels, not a compressed stream")
+"""Reason of sources that have no compressed frames, or were not asked for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,12 @@ from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.sources.base import Source, SourceOptions, without_password
 
 SYNTHETIC = "synthetic:"
+"""Beginning of the names of synthetic sources."""
 ENTRY_POINTS = "realtime_cropzoom.sources"
+"""Group of entry points in which packages register sources."""
 
 Opener = Callable[[str, SourceOptions], Source]
+"""Function that opens a source, given the part of its name after the scheme."""
 
 _BUILT_IN = {
     "camera": "live.camera:open_camera",
@@ -29,7 +32,9 @@ _BUILT_IN = {
     "basler": "machine_vision.basler:open_basler",
     "lavfi": "live.stream:open_lavfi",
 }
-_ADDRESSES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtp", "rtmp")
+"""Module and function that open a source, by scheme."""
+_STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtp", "rtmp")
+"""Schemes of network streams."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)
 """Pattern of ``SCHEME:REST``. A scheme has at least two characters: a single letter is a Windows drive."""
 
@@ -56,7 +61,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
         return Arena(parse_arena(spec))
-    if scheme in _ADDRESSES and rest.startswith("//"):
+    if scheme in _STREAM_SCHEMES and rest.startswith("//"):
         from realtime_cropzoom.sources.live.stream import open_stream
 
         return open_stream(spec, options)
@@ -67,11 +72,13 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     return _open_registered(spec, scheme, rest, options)
 
 
-_OF_CAMERAS = {
+_CAMERA_SETTINGS = {
     "size": "camera_size", "fps": "camera_fps", "pixel_format": "pixel_format", "exposure_ms": "exposure_ms",
     "gain": "gain", "roi": "roi", "trigger": "trigger",
 }  # fmt: skip
-_OF_FILES = {"loop": "loop", "start_s": "start_s"}
+"""The setting for each option that only cameras have."""
+_FILE_SETTINGS = {"loop": "loop", "start_s": "start_s"}
+"""The setting for each option that only files have."""
 _CAMERAS = ("camera", "genicam", "basler")
 
 
@@ -81,14 +88,16 @@ def _check_options(spec: str, options: SourceOptions) -> None:
     scheme = "" if matched is None or _exists(path, is_address=True) else matched[1].lower()
     if not scheme and _is_device(spec):
         raise ConfigError(f"{spec}: got a device, expected camera:{spec}. Run: cropzoom run camera:{spec}")
-    if scheme in (*_CAMERAS, *_ADDRESSES):
-        _refuse(spec, options, _OF_FILES, "recordings", "a camera or stream")
+    if scheme in (*_CAMERAS, *_STREAM_SCHEMES):
+        _refuse(spec, options, _FILE_SETTINGS, "recordings", "a camera or stream")
     elif scheme == "synthetic":
-        _refuse(spec, options, _OF_CAMERAS, "cameras", "the built-in arena, which has size=… and fps=… of its own")
+        _refuse(spec, options, _CAMERA_SETTINGS, "cameras", "the built-in arena, which has size=… and fps=… of its own")
     elif not scheme and is_folder(path):  # images are played at the fps that is asked for
-        _refuse(spec, options, {k: v for k, v in _OF_CAMERAS.items() if k != "fps"}, "cameras", "a folder of images")
+        _refuse(
+            spec, options, {k: v for k, v in _CAMERA_SETTINGS.items() if k != "fps"}, "cameras", "a folder of images"
+        )
     elif not scheme:
-        _refuse(spec, options, _OF_CAMERAS, "cameras", "a recording")
+        _refuse(spec, options, _CAMERA_SETTINGS, "cameras", "a recording")
 
 
 def _refuse(spec: str, options: SourceOptions, names: dict[str, str], of: str, what: str) -> None:

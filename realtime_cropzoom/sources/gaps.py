@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _PLACES = 200
 """Maximum number of gaps whose place is kept; the longest ones are."""
 _CONSTANT_SHARE = 0.95
+"""Minimum fraction of intervals near the usual one with which the frame rate counts as constant."""
 _REORDERED = 16
 """Maximum reordering (frames) of any codec."""
 _FEWEST = 10

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _START_CODE = b"\0\0\1"
 _SLICE, _IDR, _SEI, _SPS = 1, 5, 6, 7
 _PICTURES = range(1, 6)
+"""Types of NAL units that hold a slice."""
 _RECOVERY_POINT = 6
 _HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244}
 """Profiles whose sequence parameter sets have additional fields for the chroma format."""

@@ -16,6 +16,7 @@ from realtime_cropzoom.sources.image_file import depth_note, read_image
 from realtime_cropzoom.types import UInt8
 
 DEFAULT_FPS = 30.0
+"""Frames per second at which images are played by default."""
 
 
 class ImageFolder:

@@ -17,13 +17,16 @@ from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, EncodedFr
 from realtime_cropzoom.sources.h264 import iter_nal_units
 
 _CODECS = ("h264", "hevc", "mjpeg")
+"""Codecs whose frames can be copied."""
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
 _LONGEST_BYTES = 64 << 20
 """Maximum size (bytes) of the buffer. A sender without key frames must not fill the memory."""
 _KEYS = {"h264": {5}, "hevc": {*range(16, 22)}}
 """Types of NAL units that hold a picture at which decoding may begin."""
 _PICTURES = {"h264": range(1, 6), "hevc": range(32)}
+"""Types of NAL units that hold a slice."""
 _PARAMETERS = {"h264": {7}, "hevc": {33}}
+"""Types of NAL units that hold a sequence parameter set."""
 
 
 class PacketBuffer:

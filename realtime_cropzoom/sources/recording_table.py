@@ -14,6 +14,7 @@ from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import is_there
 
 RECORDING_COLUMNS = "frame,recorded,dropped,segment"
+"""Columns of the table."""
 
 
 def recording_table_path(video: Path) -> Path:

@@ -36,7 +36,8 @@ from realtime_cropzoom.sources.recording_table import read_uncaptured, recording
 
 _ONE_THREAD_PIXELS = 1280 * 1024
 """Maximum frame size (pixels) for a single decoding thread. More threads would only take CPU from the models."""
-_USUAL_FPS = 30.0
+_DEFAULT_FPS = 30.0
+"""Frames per second of a file that gives no frame rate."""
 _SOUND_AFTER_S = 1.0
 """Sound that continues for longer than this time (s) after the last frame was recorded without a picture."""
 
@@ -94,7 +95,7 @@ class VideoFile:
             )  # fmt: skip
         self.info = self._describe(self._first.frame)
         self._recorded = recorded_times(path, self._stream.frames)
-        self._times = FrameTimes(round(1e9 / (self.info.fps or _USUAL_FPS)))
+        self._times = FrameTimes(round(1e9 / (self.info.fps or _DEFAULT_FPS)))
 
     def frames(self) -> Iterator[CapturedFrame]:
         """Yield every frame that decodes, in presentation order."""
@@ -154,7 +155,7 @@ class VideoFile:
             return f"{promised} frames, the file has {self._packets}" if self._packets < promised else ""
         # Only a length in seconds, as in Matroska, of all its streams together.
         length_s = promised_length_s(self._container)
-        tolerance_s = max(0.2, 3 / (self.info.fps or _USUAL_FPS))
+        tolerance_s = max(0.2, 3 / (self.info.fps or _DEFAULT_FPS))
         if length_s is None or length_s - self._end_s <= tolerance_s:
             return ""
         if len(self._container.streams) > 1:
@@ -182,7 +183,7 @@ class VideoFile:
             logger.warning(
                 "%s: its frame times %s after frame %d (%.2f s, then %.2f s), as in joined files; "
                 "the run continues them at %.4g frames per second",
-                self._path, what, index - 1, last / 1e9, own / 1e9, self.info.fps or _USUAL_FPS,
+                self._path, what, index - 1, last / 1e9, own / 1e9, self.info.fps or _DEFAULT_FPS,
             )  # fmt: skip
 
     def _describe(self, first: av.VideoFrame) -> SourceInfo:
@@ -218,7 +219,7 @@ class VideoFile:
             return
         # Frames to leave out are counted from the beginning of the file, so seeking would lose the count.
         frames = self._decode() if self._not_captured else self._decode_from_key_frame(start_s)
-        rate, tick_s = float(self._stream.average_rate or _USUAL_FPS), float(self._stream.time_base or 0)
+        rate, tick_s = float(self._stream.average_rate or _DEFAULT_FPS), float(self._stream.time_base or 0)
         for index, decoded in enumerate(frames):
             seconds = index / rate if decoded.seconds is None else decoded.seconds
             if seconds > start_s - 0.51 * tick_s - 1e-6:  # allow for the rounding of the container

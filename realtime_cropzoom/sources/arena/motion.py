@@ -28,7 +28,9 @@ from realtime_cropzoom.sources.arena.posture import (
 from realtime_cropzoom.types import Float64
 
 STEP_S = 0.01
+"""Time step (s) of the integration."""
 SEGMENT_STEPS = 200
+"""Number of steps of a segment of the path."""
 
 
 class _Mood(NamedTuple):

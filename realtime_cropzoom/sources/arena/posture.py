@@ -14,7 +14,9 @@ import numpy as np
 from realtime_cropzoom.types import Float64
 
 TAIL_JOINTS = 5
+"""Number of joints of the tail."""
 TAIL_LENGTH = 0.8
+"""Length of the tail."""
 BODY_LENGTH = 0.765
 """Length of the spine from the tail base to the pivot of the head."""
 SNOUT = 0.235

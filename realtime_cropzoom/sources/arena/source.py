@@ -134,6 +134,7 @@ _LIMITS = {
     "jump_s": (0.01, 3600),
     "jump_px": (1, 8192),
 }
+"""Minimum and maximum of each setting."""
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 

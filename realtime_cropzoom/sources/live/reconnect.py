@@ -21,9 +21,13 @@ from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.types import StreamState, UInt8
 
 _MEASURE_NS = 2_000_000_000
+"""Minimum duration (ns) of the measurement of the frame rate."""
 _TOLERANCE = 0.1
+"""Maximum relative deviation of the frame rate that is not reported."""
 _MIN_FRAMES = 2
+"""Minimum number of intervals of the measurement."""
 _STALL_NS = 500_000_000
+"""Minimum time (ns) without a frame that counts as a stall."""
 _STALL_INTERVALS = 3
 """Number of frame intervals without a frame that count as a stall: the default of the capture stage."""
 _CATCH_UP_NS = 1_000_000_000

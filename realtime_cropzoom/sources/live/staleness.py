@@ -7,14 +7,18 @@ from collections import deque
 _STALL_NS = 1_000_000_000
 """Minimum duration (ns) of a stall. Frames delayed by a shorter pause are still recent enough to send."""
 _STALL_INTERVALS = 5
+"""Minimum duration of a stall in frame intervals, for slow streams."""
 _AT_ONCE = 0.25
 """A frame that arrived after less than this fraction of an interval was already waiting."""
-_BURST_OF = 4
+_BURST_FRAMES = 4
+"""Number of frames from which a burst is recognised."""
 _RUSHING = 0.5
-"""``_BURST_OF`` frames that arrive within less than this fraction of their own time span are part of a burst, even if
+"""Frames are a burst if ``_BURST_FRAMES`` of them arrive within less than this fraction of their own time span, even if
 the reader had to wait for one of them."""
-_SETTLED_WITHIN_NS = 2_000_000_000
-_SANE_NS = 1_000_000_000
+_MAX_UNSETTLED_NS = 2_000_000_000
+"""Maximum time (ns) after the start or a stall in which frames are dropped as stale."""
+_MAX_CLOCK_ERROR_NS = 1_000_000_000
+"""Maximum difference (ns) between the stream's clock and ours, beyond their drift."""
 _DRIFT = 1e-3
 """Maximum relative rate error of a camera's clock."""
 
@@ -33,7 +37,7 @@ class StalenessFilter:
         self._last_ns: int | None = None
         self._settled_at_ns: int | None = None
         """Latest time (ns) until which frames may be stale; None while all are fresh."""
-        self._arrivals: deque[tuple[int, int]] = deque(maxlen=_BURST_OF)
+        self._arrivals: deque[tuple[int, int]] = deque(maxlen=_BURST_FRAMES)
         """Arrival times and own times (ns) of the last frames that may be stale."""
         self._lead_ns: int | None = None
         """Arrival time minus own time (ns) of the last fresh frame; None if unknown."""
@@ -48,9 +52,9 @@ class StalenessFilter:
         """
         last_ns, self._last_ns = self._last_ns, received_ns
         if last_ns is None:
-            self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
+            self._settled_at_ns = received_ns + _MAX_UNSETTLED_NS
         elif received_ns - last_ns > max(_STALL_NS, _STALL_INTERVALS * self._interval_ns):
-            self._settled_at_ns = received_ns + _SETTLED_WITHIN_NS
+            self._settled_at_ns = received_ns + _MAX_UNSETTLED_NS
             self._arrivals.clear()
             return True  # the frame that was delayed longest
         lead_ns = None if own_ns is None else received_ns - own_ns
@@ -107,4 +111,4 @@ class FrameClock:
         off_ns = elapsed_ns - own_elapsed_ns - self._offset_ns
         step_ns = _DRIFT * since_ns
         self._offset_ns += min(max(off_ns, -step_ns), step_ns)
-        return own_elapsed_ns > self._last_ns and abs(off_ns) < _SANE_NS
+        return own_elapsed_ns > self._last_ns and abs(off_ns) < _MAX_CLOCK_ERROR_NS

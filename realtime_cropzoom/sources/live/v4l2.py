@@ -46,6 +46,7 @@ _MAX_ENTRIES = 256
 
 _FFMPEG_NAMES = {"YUYV": "yuyv422", "UYVY": "uyvy422", "MJPG": "mjpeg", "GREY": "gray", "NV12": "nv12", "H264": "h264",
                  "YU12": "yuv420p", "RGB3": "rgb24", "BGR3": "bgr24", "Y16": "gray16le"}  # fmt: skip
+"""FFmpeg's name of a pixel format, by its FourCC."""
 
 
 @dataclass(frozen=True, slots=True)

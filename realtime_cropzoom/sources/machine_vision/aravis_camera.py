@@ -15,7 +15,8 @@ from realtime_cropzoom.sources.machine_vision.aravis import library
 
 _AUTO_OFF = 0
 _POLL_S = 0.1
-_RELEASED_WITHIN_S = 0.25
+_RELEASE_WAIT_S = 0.25
+"""Maximum time (s) to wait for the release of a camera, which continues in its thread."""
 
 
 class AravisCamera:
@@ -136,7 +137,7 @@ class AravisCamera:
         if self._camera is not None:
             releasing = Thread(target=self._release, name="aravis-release", daemon=True)
             releasing.start()
-            releasing.join(_RELEASED_WITHIN_S)
+            releasing.join(_RELEASE_WAIT_S)
             self._stream = self._camera = None
 
     def _release(self) -> None:

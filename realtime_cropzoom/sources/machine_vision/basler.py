@@ -28,9 +28,12 @@ from realtime_cropzoom.sources.machine_vision.spec import (
 from realtime_cropzoom.types import UInt8
 
 _RATES = ("ResultingFrameRate", "ResultingFrameRateAbs", "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+"""Nodes with the frame rate, best first. Their names depend on the age of the camera."""
 INSTALL = f"Basler cameras need pypylon: {install_advice('pypylon')}"
 _POLL_MS = 100
+"""Timeout (ms) of the wait for a frame. The stop is noticed after at most that time."""
 _NO_ID = 2**64 - 1
+"""Block id of cameras that do not count their frames."""
 
 
 class CameraNodes:

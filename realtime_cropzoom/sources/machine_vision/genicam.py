@@ -25,6 +25,7 @@ from realtime_cropzoom.sources.machine_vision.spec import (
 from realtime_cropzoom.types import UInt8
 
 _POLL_US = 100_000
+"""Timeout (µs) of the wait for a frame. The stop is noticed after at most that time."""
 _CONTINUOUS, _SUCCESS = 0, 0
 
 

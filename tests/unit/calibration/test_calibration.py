@@ -469,7 +469,7 @@ def test_frames_of_another_size_are_refused_and_leave_no_file(arena: Path, tmp_p
 
 
 def test_check_compares_the_calibration_with_the_frames(arena: Path, tmp_path: Path) -> None:
-    for size, ok, says in (("160x96", True, "pixels a cm"), ("160x120", False, "is for frames of 160x96, but these")):
+    for size, ok, says in (("160x96", True, "pixels per cm"), ("160x120", False, "is for frames of 160x96, but these")):
         settings = make_settings(tmp_path, source=f"synthetic:arena,size={size},seconds=1", calibration=arena)
         lines = check({"cam0": settings}, hours=0.1, measure_s=0.1)
         (line,) = [line for line in lines if line.check == "calibration"]

@@ -319,7 +319,7 @@ def test_a_slow_disk_drops_frames_up_to_a_key_frame_and_does_not_delay_the_track
     tmp_path: Path, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", SlowFile)
-    monkeypatch.setattr(packet_file, "_FRAMES", 4)
+    monkeypatch.setattr(packet_file, "_MAX_FRAMES", 4)
     played = make_video("clip.mp4", frames=200, fps=100, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, record="copy", max_lag=100)
     files = check_complete(run_to_end(settings).folder)
@@ -338,7 +338,7 @@ def test_in_lockstep_a_slow_disk_is_waited_for(
     tmp_path: Path, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime_cropzoom.sinks.recording.PacketFile", SlowFile)
-    monkeypatch.setattr(packet_file, "_FRAMES", 4)
+    monkeypatch.setattr(packet_file, "_MAX_FRAMES", 4)
     played = make_video("clip.mp4", frames=60, codec="libx264", options=NO_B_FRAMES)
     files = check_complete(run_to_end(make_settings(tmp_path, source=played, record="copy", pace="fast")).folder)
     assert check_copy(files, tmp_path / "again") == list(range(60))
