@@ -2,8 +2,8 @@
 
     python scripts/bench.py [--quick] [--only NAME] [--data FOLDER] [--out FOLDER] [--long]
 
-Takes about a quarter of an hour on a machine that does nothing else. Only a full run is
-written to benchmarks/; with --quick or --only it is printed, unless --out says where to put it.
+It takes about a quarter of an hour on an idle machine. Only a full run is written to benchmarks/. With
+--quick or --only the results are printed, unless --out names a folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BUSY = 0.3
 
 
 def main() -> int:
-    """Measure, print and write. The exit code says whether everything ran, not whether aims are met; 2: busy."""
+    """Measure, print and write. The exit code is 0 if everything ran, met aims or not; 2 on a busy machine."""
     args = _parse_args()
     about = machine()
     out = args.out or (None if args.quick or args.only else ROOT / "benchmarks")
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _measure(name: str, bench: Bench, args: argparse.Namespace) -> Part:
-    """Run one measurement; one that fails is a row that says so, and the others go on."""
+    """Run one measurement. A failure becomes a row that says so, and the other measurements still run."""
     module = importlib.import_module(f"benchmarks.{name}")
     print(f"\n{module.TITLE}\n", flush=True)
     begun, rows = time.monotonic(), []

@@ -1,4 +1,4 @@
-"""What a cropped video shows of the recording it was cut from: the frame's last row, and whose box was used.
+"""Error of cropped videos: whether the last row of the frame is there, and whether each frame has its own box.
 
     python scripts/crop_error.py VIDEO BOXES CROPPED_VIDEO [CROPPED_VIDEO …]
 
@@ -18,11 +18,11 @@ from realtime_cropzoom.offline.bbox_csv import read_boxes
 from realtime_cropzoom.types import Box, Float64
 
 SPARE = 4
-"""Rows that a box must reach below the frame, so that the codec does not blur the frame's last row away."""
+"""Minimum number of rows of a box below the frame. With fewer, the codec blurs the last row of the frame."""
 
 
 def main() -> None:
-    """Print what was found, a line a video."""
+    """Print one line per video."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("boxes", type=Path)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def report(video: Path, box_file: Path, cropped: Path) -> str:
-    """Return what is to be said of ``cropped``."""
+    """Return the result for a cropped video."""
     boxes = read_boxes(box_file)
     last_rows: list[tuple[float, float]] = []
     steps_px: list[float] = []
@@ -52,21 +52,21 @@ def report(video: Path, box_file: Path, cropped: Path) -> str:
 
 
 def grays(video: Path) -> Iterator[Float64]:
-    """Yield (H, W) gray values."""
+    """Yield (H, W) grey values of each frame."""
     with av.open(str(video)) as container:
         for frame in container.decode(video=0):
             yield frame.to_ndarray(format="gray").astype(np.float64)
 
 
 def last_row(frame: Float64, crop: Float64, box: Box) -> tuple[float, float]:
-    """Mean gray of the frame's last row, as far as the box shows it: in the frame, and in the crop."""
+    """Return the mean grey value of the last row inside the box, in the frame and in the crop."""
     row = len(frame) - 1
     left, right = max(0, box.x), min(frame.shape[1] - 1, box.x + box.w)
     return frame[row, left:right].mean(), crop[row - box.y, left - box.x : right - box.x].mean()
 
 
 def off(frame: Float64, crop: Float64, box: Box) -> float:
-    """How different the crop is from what ``box`` shows of the frame, its last row and column left out."""
+    """Return the difference between the crop and the pixels in ``box``, without the last row and column."""
     height, width = frame.shape
     left, right = max(0, box.x), min(width - 1, box.x + box.w)
     top, bottom = max(0, box.y), min(height - 1, box.y + box.h)

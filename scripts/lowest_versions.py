@@ -1,9 +1,9 @@
-"""Print constraints that hold everything this package asks for to the lowest version it allows.
+"""Print constraints that fix every requirement to the lowest version that it allows.
 
     python scripts/lowest_versions.py cpu dev > lowest.txt
     pip install --constraint lowest.txt --editable '.[cpu,dev]'
 
-The arguments are the extras to hold. A requirement without a lower bound is left free.
+The arguments are the extras to include. A requirement without a lower bound is left out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[^\]]*)\])?(>=(?P<low
 
 
 def lowest(extras: Iterable[str]) -> dict[str, str]:
-    """The lowest version of each package that the project or one of these extras asks for.
+    """Return the lowest version of each package that the project or one of these extras requires.
 
-    Raises ValueError where a requirement is written in another way than ``name>=version``.
+    Raises:
+        ValueError: if a requirement does not have the form ``name>=version``.
     """
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
@@ -31,7 +32,7 @@ def lowest(extras: Iterable[str]) -> dict[str, str]:
 
 
 def _with_inner(optional: dict[str, list[str]], extra: str, project: dict[str, object]) -> Iterator[str]:
-    """An extra's requirements, and in place of our own extras named in it, theirs."""
+    """Return the requirements of an extra, with extras of this package replaced by their requirements."""
     for line in optional[extra]:
         found = _parsed(line)
         if found["name"] == project["name"]:

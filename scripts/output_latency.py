@@ -1,4 +1,4 @@
-"""How long from the hand-over of a pulse to what was written, and to the acknowledgement, for some outputs.
+"""Latency of some outputs: from the hand-over of a pulse to the write, and to the acknowledgement.
 
 python scripts/output_latency.py
 """
@@ -22,7 +22,7 @@ BOARD = [sys.executable, "-m", "realtime_cropzoom.trigger.outputs.simulated_boar
 
 
 def nothing(job: Job) -> None:
-    """What the python output calls."""
+    """Function for the python output."""
 
 
 def measure(name: str, mapping: dict[str, object]) -> None:
@@ -41,7 +41,7 @@ def measure(name: str, mapping: dict[str, object]) -> None:
 
 
 def figures(ms: list[float]) -> str:
-    """Median, 99th percentile and the most."""
+    """Return median, 99th percentile and maximum."""
     return " ".join(f"{np.percentile(ms, q):8.3f}" for q in (50, 99, 100)) if ms else "       -        -        -"
 
 

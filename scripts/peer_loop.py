@@ -1,13 +1,13 @@
-"""The loop people write today: OpenCV, ONNX Runtime, Lightning Pose's recipe in NumPy or torch, ZeroMQ.
+"""Peer loop: a typical script with OpenCV, ONNX Runtime, Lightning Pose's decoding in NumPy or torch, and ZeroMQ.
 
     python scripts/peer_loop.py VIDEO --detector DETECTOR.onnx --pose POSE.onnx [--fps 30]
 
-One thread does it all, frame by frame: read, resize, normalise, detect, crop, infer, decode
-the full maps, publish JSON. It imports nothing of this package: it is what ``bench.py``
-measures the package against. Without ``--fps`` it runs as fast as it can.
+One thread does everything, frame by frame: read, resize, normalise, detect, crop, infer, decode the full maps,
+publish JSON. It imports nothing of this package: ``bench.py`` compares the package with it. Without ``--fps``
+it runs as fast as it can.
 
-``--runner litpose`` calls Lightning Pose's own ``Model.predict_frame`` instead, with model
-directories for the two models, where lightning_pose is installed.
+``--runner litpose`` calls Lightning Pose's own ``Model.predict_frame``, with model directories for the two
+models. It needs lightning_pose.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ import zmq
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 DOUBLINGS = 2
-"""``downsample_factor`` of the models; the grid offset 1.5 below belongs to it."""
+"""``downsample_factor`` of the models. The grid offset 1.5 below depends on it."""
 TEMPERATURE = 1000.0
 TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 Keypoints = tuple[np.ndarray, np.ndarray]
-"""(K, 2) in pixels, (K,) likelihood."""
+"""(K, 2) keypoints (pixels), and (K,) likelihoods."""
 
 
 def decode_numpy(maps: np.ndarray) -> Keypoints:
@@ -74,10 +74,10 @@ def _mass_around(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarra
 
 
 class OnnxModel:
-    """An exported model with the pre- and postprocessing around it."""
+    """An exported model with its pre- and postprocessing."""
 
     def __init__(self, path: str, threads: int | None, decode: Callable[[np.ndarray], Keypoints]) -> None:
-        """Load ``path``; ``threads`` None leaves ONNX Runtime's own choice."""
+        """Load ``path``. With ``threads`` None, ONNX Runtime chooses the number of threads."""
         options = ort.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads

@@ -1,10 +1,10 @@
-"""What prediction buys: how far the animal is from where an output takes it to be, at the moment of the output.
+"""Prediction error: the distance between the animal and its assumed place at the moment of an output.
 
     python scripts/prediction_error.py [RECORDING …] --out docs/pictures/prediction.png
 
-The arena is tracked at three rates, and each RECORDING at its own, in lockstep with the shipped models. Every pose is
-then used some time after its frame was captured: as it is, and predicted from either filter. In the arena the truth
-is known at any time; of a recording it is the later poses, interpolated between frames.
+The script tracks the arena at three frame rates and each RECORDING at its own, in lockstep, with the shipped models.
+It then uses every pose at several times after its frame: unchanged, and predicted by each filter. The true positions
+are known for the arena at any time; for a recording they are the later poses, interpolated between frames.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def arena_truth() -> Truth:
 
 
 def tracked_recording(path: Path) -> Tracked:
-    """Track a recording; its own poses are the truth."""
+    """Track a recording. Its own poses are the truth."""
     seconds, poses = track_poses(str(path))
     fps = (len(seconds) - 1) / (seconds[-1] - seconds[0])
     return Tracked(f"{path.stem}, {fps:.0f} fps", seconds, poses, interpolated(seconds, poses[:, :, :2]))
 
 
 def track_poses(source: str, *, detector_every: int = 1) -> tuple[Float64, Float64]:
-    """Track a source and return times and poses of all frames that have one."""
+    """Track a source; return times and poses of all frames with a pose."""
     with tempfile.TemporaryDirectory() as folder:
         for _ in track(source, pace="fast", out=folder, detector_every=detector_every):
             pass
@@ -98,7 +98,7 @@ def track_poses(source: str, *, detector_every: int = 1) -> tuple[Float64, Float
 
 
 def interpolated(times: Float64, path: Float64) -> Truth:
-    """Return the path (n, K, 2) at any time."""
+    """Return a function that interpolates the path (n, K, 2) at any time."""
 
     def at(seconds: Float64) -> Float64:
         columns = [np.interp(seconds, times, column) for column in path.reshape(len(path), -1).T]
@@ -108,7 +108,7 @@ def interpolated(times: Float64, path: Float64) -> Truth:
 
 
 def errors_px(tracked: Tracked, way: str) -> Float64:
-    """(horizons, n, K): how far off each keypoint is when the pose is used; NaN where the truth has ended."""
+    """Return the (horizons, n, K) errors (pixels) when the pose is used; NaN after the end of the truth."""
     start, velocity = filtered(tracked, way)
     errors = []
     for horizon_ms in HORIZONS_MS:
@@ -119,7 +119,7 @@ def errors_px(tracked: Tracked, way: str) -> Float64:
 
 
 def filtered(tracked: Tracked, way: str) -> tuple[Float64, Float64]:
-    """(n, K, 2) of place and of velocity."""
+    """Return (n, K, 2) positions and (n, K, 2) velocities."""
     raw = tracked.poses[:, :, :2]
     if way == "raw":
         return raw, np.zeros_like(raw)
@@ -133,7 +133,7 @@ def filtered(tracked: Tracked, way: str) -> tuple[Float64, Float64]:
 
 
 def table(tracked: Sequence[Tracked], errors: dict[str, dict[str, Float64]]) -> str:
-    """Return median and 95th percentile as Markdown: of keypoints that move, and of those that rest."""
+    """Return a Markdown table of median and 95th percentile, for moving and resting keypoints."""
     words = " | ".join(f"{way} {what}" for what in ("moving", "at rest") for way in WAYS)
     rows = [f"| | ms | {words} |", "|---|---|" + "---|" * (2 * len(WAYS))]
     shares: list[str] = []
@@ -156,7 +156,7 @@ def spread(errors: Float64) -> str:
 
 
 def draw(tracked: Sequence[Tracked], errors: dict[str, dict[str, Float64]]) -> Figure:
-    """Return the figure: a panel a recording, the error of keypoints that move over the age of the pose."""
+    """Return the figure: one panel per recording, with the error of moving keypoints over the age of the pose."""
     figure = Figure(figsize=(3.6 * len(tracked), 3.8), layout="constrained")
     panels = figure.subplots(1, len(tracked), sharey=True, squeeze=False)[0]
     for panel, t in zip(panels, tracked, strict=True):

@@ -1,14 +1,13 @@
-"""How far remapped keypoints are from where they belong: ours, and with Lightning Pose's formula.
+"""Error of remapped keypoints, with our formula and with Lightning Pose's.
 
     python scripts/remap_error.py --data FOLDER [--litpose FOLDER]
 
 ``--data`` is the openfield example of the DeepLabCut repository: CollectedData.csv and the images it
 names. The images become a video, the labels make its boxes (``create_bbox --crop_ratio 2.0``), and
-``crop`` and ``remap`` do the rest. What is remapped are the labels themselves, moved into the
-pixels of the cropped video, so that they must come back to where they were; and what the pose
-model that ships finds on the cropped video.
+``crop`` and ``remap`` do the rest. Two sets of keypoints are remapped: the labels themselves in pixels of the
+cropped video, which must come back to their places, and the keypoints of the shipped pose model on that video.
 
-``--litpose`` holds ``detector_0`` and ``pose_0`` as Lightning Pose leaves them after predict,
+``--litpose`` holds ``detector_0`` and ``pose_0`` as Lightning Pose writes them with predict,
 create_bbox, crop, predict and remap of a video, and ``predict --bbox_dir`` with the same boxes.
 """
 
@@ -38,21 +37,21 @@ from realtime_cropzoom.types import Float64, Keypoints
 
 CROP_RATIO = 2.0
 SURE = 0.9
-"""Keypoints with a likelihood above it are compared where weak models were at work."""
+"""Minimum likelihood of a compared keypoint, for models that are weak on these images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table."""
+    """One row of the table."""
 
     what: str
     ours_px: Float64
-    """Distances of our remapped keypoints from where they belong."""
+    """Errors (pixels) of our remapped keypoints."""
     litpose_px: Float64
-    """Those of the same keypoints, less the scale of the crop."""
+    """Errors (pixels) without the scale of the crop."""
 
     def __str__(self) -> str:
-        """A line of Markdown."""
+        """Return the row in Markdown."""
         return f"| {self.what} | {self.ours_px.size} | {_percentiles(self.ours_px)} | {_percentiles(self.litpose_px)} |"
 
 
@@ -100,7 +99,7 @@ def write_video(data: Path, labels: Labels, path: Path) -> None:
 
 
 def crop_to_labels(video: Path, labels: Labels, directory: Path) -> tuple[Boxes, Path]:
-    """Take the labels for a detector's predictions; returns the boxes made of them and the cropped video."""
+    """Use the labels as a detector's predictions; return their boxes and the cropped video."""
     write_directory(directory, labels.keypoint_names)
     write_predictions(directory / "video_preds" / f"{video.stem}.csv", labels, labels.xy)
     run("create_bbox", directory, video, "--crop_ratio", CROP_RATIO)
@@ -110,7 +109,7 @@ def crop_to_labels(video: Path, labels: Labels, directory: Path) -> tuple[Boxes,
 
 
 def predict_shipped(video: Path, names: tuple[str, ...], directory: Path) -> Path:
-    """Predict ``video`` with the pose model that ships; returns the predictions."""
+    """Predict ``video`` with the shipped pose model; return the predictions."""
     write_directory(directory, names)
     (directory / "exports_onnx").mkdir()
     shutil.copyfile(shipped_model("pose"), directory / "exports_onnx" / "pose_fp32.onnx")
@@ -119,13 +118,13 @@ def predict_shipped(video: Path, names: tuple[str, ...], directory: Path) -> Pat
 
 
 def to_crop(xy: Float64, boxes: Boxes, size: tuple[int, int]) -> Float64:
-    """Frame pixels → pixels of the cropped video: (N, K, 2)."""
+    """Return (N, K, 2) keypoints in pixels of the cropped video, from frame pixels."""
     moved: Float64 = (xy - corners(boxes)) / sides(boxes) * np.array(size, np.float64)
     return moved
 
 
 def compare(what: str, predictions: Path, boxes: Boxes, truth_xy: Float64) -> Row:
-    """Remap a file and measure its distance from ``truth_xy``; likewise for the box's corner alone."""
+    """Remap a file, and measure the errors against ``truth_xy``, with scale and without."""
     before = read_predictions(predictions).xy
     run("remap", predictions, boxes.path)
     ours = read_predictions(predictions.with_name(f"remapped_{predictions.name}")).xy
@@ -133,7 +132,7 @@ def compare(what: str, predictions: Path, boxes: Boxes, truth_xy: Float64) -> Ro
 
 
 def compare_with_litpose(litpose: Path, scratch: Path) -> Row:
-    """Remap what Lightning Pose has predicted, and hold both remappings against its own ``predict --bbox_dir``."""
+    """Remap Lightning Pose's predictions, and compare both formulas with its own ``predict --bbox_dir``."""
     folder = litpose / "pose_0" / "video_preds"
     (box_file,) = (litpose / "detector_0" / "video_preds").glob("*_bbox.csv")
     name = box_file.name.removesuffix("_bbox.csv")
@@ -149,17 +148,17 @@ def compare_with_litpose(litpose: Path, scratch: Path) -> Row:
 
 
 def corners(boxes: Boxes) -> Float64:
-    """(N, 1, 2): x, y."""
+    """Return (N, 1, 2): x, y."""
     return boxes.xyhw[:, None, :2].astype(np.float64)
 
 
 def sides(boxes: Boxes) -> Float64:
-    """(N, 1, 2): w, h."""
+    """Return (N, 1, 2): w, h."""
     return boxes.xyhw[:, None, :1:-1].astype(np.float64)
 
 
 def distances(xy: Float64, truth_xy: Float64) -> Float64:
-    """Distances in frame pixels."""
+    """Return distances in frame pixels."""
     px: Float64 = np.linalg.norm(xy - truth_xy, axis=2)
     return px
 
@@ -184,7 +183,7 @@ def write_predictions(path: Path, labels: Labels, xy: Float64) -> None:
 
 
 def run(*arguments: object) -> None:
-    """Run a command of ours, without what it prints."""
+    """Run a cropzoom command without its output."""
     with contextlib.redirect_stdout(io.StringIO()):
         code = cropzoom([str(argument) for argument in arguments])
     if code:

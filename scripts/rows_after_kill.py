@@ -1,10 +1,10 @@
-"""How much of a session kill -9 costs: what is missing from its tables and its recording, in ms before the kill.
+"""Loss of a session after kill -9: the time (ms) before the kill that its tables and its recording lack.
 
     python scripts/rows_after_kill.py [--runs 10] [--load 4] [--record h264]
 
-Starts ``cropzoom run`` on the built-in arena again and again, ends each with kill -9 at some moment, and prints how
-long before the kill the last frame was captured that is in each table, that is in the recording, and whose pose was
-heard. ``--load`` keeps so many other processes busy meanwhile.
+The script starts ``cropzoom run`` on the synthetic arena repeatedly, and ends each run with kill -9 at a random moment.
+It prints the time between the kill and the capture of the last frame in each table, in the recording, and among the
+received poses. ``--load`` is the number of busy processes beside it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def killed(out: Path, fps: int, record: str) -> dict[str, float]:
-    """Run, kill, and return what is missing, by file."""
+    """Run, kill, and return the missing time (ms) of each file."""
     endpoint = f"tcp://127.0.0.1:{PORT}"
     source = f"synthetic:arena,fps={fps},seconds=600"
     command = [sys.executable, "-m", "realtime_cropzoom", "run", source, "--out", out, "--record", record]
@@ -70,7 +70,7 @@ def killed(out: Path, fps: int, record: str) -> dict[str, float]:
 
 
 def heard_until(endpoint: str, seconds: float) -> int:
-    """Listen for so long after the first pose; return when the frame of the last one was captured."""
+    """Listen for ``seconds`` after the first pose; return the capture time of the last one."""
     last_ns, deadline = 0, float("inf")
     with Subscriber(endpoint) as poses:
         while time.monotonic() < deadline:
@@ -82,18 +82,18 @@ def heard_until(endpoint: str, seconds: float) -> int:
 
 
 def whole_lines(path: Path) -> list[list[str]]:
-    """The cells of a table, without a line that was cut off."""
+    """Return the cells of a table, without a last line that was cut off."""
     return list(csv.reader(path.read_text().rpartition("\n")[0].splitlines()))
 
 
 def captured_ns(timing: Path) -> dict[int, int]:
-    """Frame → when it was captured."""
+    """Return the capture time of each frame."""
     header, *rows = whole_lines(timing)
     return {int(row[0]): int(row[header.index("captured_ns")]) for row in rows}
 
 
 def last_index(path: Path, *, recorded: bool) -> int:
-    """The last frame in a table; of a recording's, the last one that is in the recording."""
+    """Return the last frame in a table; in a recording's table, the last recorded one."""
     frames = [row for row in whole_lines(path) if row[0].isdigit() and (row[1] or not recorded)]
     return int(frames[-1][0])
 

@@ -1,18 +1,17 @@
-"""Run for long with subscribers that come, go and hang, and print what grows.
+"""Soak test: long runs with subscribers that come, go and hang. It prints what grows.
 
     python scripts/soak.py [--minutes 10|60|…] [--only tracking|load] [--source VIDEO] [--out FOLDER]
 
-Two parts. ``tracking``: the arena (or a recording, looped) plays at four times its speed, a hundred
-thousand frames in ten minutes, tracked with the shipped models. Twenty subscribers: seventeen that
-listen, one that is stopped (SIGSTOP), one that is killed, and one that joins anew every second. Once a
-second the run's memory, threads and open files are read, and the latency of the poses that arrive; after
-the first fifth, each should lie on a level line.
+It has two parts. ``tracking``: the arena (or a recording, looped) plays at four times its speed, a hundred thousand
+frames in ten minutes, tracked with the shipped models. There are twenty subscribers: seventeen that listen, one that
+is stopped (SIGSTOP), one that is killed, and one that connects again every second. Once per second the script reads
+memory, threads and open files of the run, and the latency of its poses. After the first fifth, none may grow.
 
-``load``, for half as long: the publisher alone, 500 messages a second, first with one subscriber, then
-with twenty fast ones, one that is stopped, one that is killed, one that joins anew every second, and a slow
-reader of the conflating endpoint. Then it is killed and started again, and all must hear it again.
+``load`` takes half as long: the publisher alone, with 500 messages per second, first with one subscriber, then with
+twenty fast ones, one that is stopped, one that is killed, one that connects again every second, and a slow reader of
+the conflating endpoint. Then the publisher is killed and started again, and all must receive it again.
 
-Ends with 1 if something grows, or an aim is missed.
+The exit code is 1 if something grows, or an aim is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PARTS = ("tracking", "load")
 
 
 def main() -> int:
-    """Soak, print, and say with the exit status whether all aims were met."""
+    """Run the parts, print the results, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="10 for a hundred thousand frames; 60 to be sure")
     parser.add_argument("--only", choices=PARTS, help="one part")

@@ -1,13 +1,13 @@
-"""Train the two models in models/, and measure what models/README.md says of them.
+"""Train the two models in models/, and measure the numbers in models/README.md.
 
     python scripts/train_shipped_models.py --data FOLDER
 
 FOLDER is the openfield example of the DeepLabCut repository: CollectedData.csv and the
-images it names. The models are trained side by side, each on one thread: two small
-networks make better use of two cores than one that waits at every layer.
+images it names. The models are trained at the same time, each on one thread: two small networks use two cores
+better than one network on two threads, which wait for each other at every layer.
 
-models/held_out.txt names the frames that the weights beside it have never seen, and the measurement
-goes by it: the split that a training makes may change, what a trained file has seen may not.
+models/held_out.txt names the frames that the models beside it were not trained on. The measurement uses this file,
+because the split of a later training may be another one.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ CONFIGS = {role: ROOT / "configs" / f"train_openfield_{role}.yaml" for role in (
 UNSEEN_ARENAS = 10_000
 """Seed of arenas that no training uses."""
 HELD_OUT = "held_out.txt"
-"""In the folder of the models: the frames that neither was trained on, a path a line."""
+"""File in the folder of the models: the frames that neither model was trained on, one path per line."""
 
 
 def main() -> None:
     """Train, copy, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the openfield folder, with CollectedData.csv")
-    parser.add_argument("--output_dir", type=Path, default=Path("outputs"), help="where the trainings are left")
-    parser.add_argument("--models", type=Path, default=ROOT / "models", help="where the two .onnx files go")
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("outputs"), help="folder of the trained model directories"
+    )
+    parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of the two .onnx files")
     parser.add_argument("--overrides", nargs="*", default=[], help="KEY=VALUE for both trainings")
     parser.add_argument("--overwrite", action="store_true", help="replace what earlier trainings have left there")
     parser.add_argument("--measure_only", action="store_true", help="measure the models that are there")
@@ -83,12 +85,12 @@ def train_one(role: str, output_dir: Path, overrides: Sequence[str], overwrite: 
 
 
 def exported(output_dir: Path) -> Path:
-    """The ONNX file of a training."""
+    """Return the ONNX file of a training."""
     return next((output_dir / "exports_onnx").glob("*_fp32.onnx"))
 
 
 def write_held_out(path: Path, overrides: Sequence[str]) -> None:
-    """Write down which frames the split leaves for validation and test; it is the same for both models."""
+    """Write the list of validation and test frames, which is the same for both models."""
     config, _ = load_config(CONFIGS["pose"], overrides)
     training, images = config.training, read_labels(config.data.labels()).images
     split = split_frames(
@@ -136,21 +138,21 @@ def print_speed(model: Model, image: UInt8, box: Box) -> None:
 
 
 def report(what: str, predictions: Sequence[Prediction], frames: Sequence[LabelledFrame]) -> None:
-    """Print the errors' mean, median and 95th percentile."""
+    """Print mean, median and 95th percentile of the errors."""
     errors = pixel_errors(predictions, frames)
     errors = errors[np.isfinite(errors)]
     print(f"{what}: mean {errors.mean():.2f}, median {np.median(errors):.2f}, 95 % {np.quantile(errors, 0.95):.2f} px")
 
 
 def contains(prediction: Prediction, frame: LabelledFrame) -> bool:
-    """Whether every labelled keypoint lies inside the box."""
+    """Return whether every labelled keypoint lies inside the box."""
     box = prediction.box
     inside = (frame.xy >= (box.x, box.y)) & (frame.xy < (box.x + box.w, box.y + box.h))
     return bool((inside | np.isnan(frame.xy)).all())
 
 
 def median_ms(step: Callable[[], object], runs: int = 500) -> float:
-    """Median time of a step."""
+    """Return the median time of a step."""
     times = []
     for _ in range(runs):
         started = time.perf_counter()

@@ -1,1 +1,1 @@
-"""What ``bench.py`` measures: one file a measurement, and what they share."""
+"""Measurements of ``bench.py``: one file per measurement, and shared parts."""

@@ -1,4 +1,4 @@
-"""The limit: the two models alone, in a loop on inputs that are ready."""
+"""The limit: the two models alone, in a loop on prepared inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(bench: Bench) -> Iterator[Row]:
         detector, pose = prepare(pair, bench.frames[0])
         count = bench.count(1000 if pair.name == "shipped" else 60)
         steps = {"detector": detector.infer, "pose": pose.infer}
-        # Blocks take turns, so that a slow minute of the machine meets both models.
+        # The models take turns, so that a slow minute of the machine affects both.
         blocks = [{name: time_ms(step, count) for name, step in steps.items()} for _ in range(_BLOCKS)]
         medians = []
         for name in steps:

@@ -1,4 +1,4 @@
-"""What is measured on: frames, videos, models, settings."""
+"""Material of the measurements: frames, videos, models, settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from realtime_cropzoom.types import Box, Keypoints, UInt8
 WIDTH, HEIGHT = 640, 480
 _FRAMES_IN_MEMORY = 240
 _CROP_SIZE = 240
-"""Side of all boxes: what both pose models were trained on."""
+"""Side of all boxes (frame pixels): that of the training of both pose models."""
 
 
 @dataclass(frozen=True)
@@ -45,58 +45,58 @@ SHIPPED = Pair("shipped", shipped_model("detector"), shipped_model("pose"))
 
 @dataclass(frozen=True)
 class Bench:
-    """What every measurement is given."""
+    """Data, frame counts and folders for the measurements."""
 
     data: Path | None
-    """The folder with openfield/ and litpose/, None where it is not there."""
+    """The folder with openfield/ and litpose/; None without it."""
     quick: bool
-    """Only see whether it runs; the numbers mean nothing."""
+    """Whether to check only that everything runs; the numbers then mean nothing."""
     long: bool
-    """Ten times the frames where memory is measured on files."""
+    """Whether to measure memory on files with ten times the frames."""
     scratch: Path
     """A temporary folder."""
 
     def count(self, n: int) -> int:
-        """Return ``n``, or a small part of it when quick."""
+        """Return ``n``, or a small part of it with ``quick``."""
         return max(3, n // 20) if self.quick else n
 
     @cached_property
     def recording(self) -> Path:
-        """The real recording, or the arena as a video where there is none."""
+        """Return the real recording, or the arena as a video without one."""
         if self.data is not None:
             return self.data / "openfield" / "videos" / "m3v1mp4.mp4"
         return write_arena(self.scratch / "arena.mp4", 600)
 
     @property
     def recording_name(self) -> str:
-        """What ``recording`` is, for the table."""
+        """Return the name of ``recording``, for the table."""
         return "openfield recording" if self.data is not None else "synthetic arena (no data folder)"
 
     @cached_property
     def frames(self) -> list[UInt8]:
-        """Frames of the recording, decoded, 640x480."""
+        """Return decoded frames of the recording, 640x480."""
         return decode(self.recording, _FRAMES_IN_MEMORY)
 
     @cached_property
     def litpose(self) -> Pair | None:
-        """Lightning Pose's ResNet-18 pair, None where it is not there."""
+        """Return Lightning Pose's ResNet-18 pair; None without it."""
         if self.data is None or not (folder := self.data / "litpose" / "openfield").exists():
             return None
         return Pair("ResNet-18", folder / "detector_0", folder / "pose_0")
 
     @property
     def pairs(self) -> list[Pair]:
-        """The pairs there are."""
+        """Return the available pairs."""
         return [SHIPPED, *([self.litpose] if self.litpose else [])]
 
     def settings(self, pair: Pair, **more: Any) -> Settings:
-        """Return the settings of a run: the defaults, boxes of 240 pixels, nothing published unless said."""
+        """Return the settings of a run: the defaults, boxes of 240 pixels, and no publishing unless given."""
         flags = {"detector": str(pair.detector), "pose": str(pair.pose), "crop_size": _CROP_SIZE, "publish": "none"}
         return load_settings({**flags, "out": self.scratch / "sessions", **more})
 
 
 class MemorySource:
-    """Frames that are decoded already, played forwards and backwards without end or jump."""
+    """A source of decoded frames, played forwards and backwards without end, so that nothing jumps."""
 
     def __init__(
         self,
@@ -107,14 +107,14 @@ class MemorySource:
         before: Callable[[], None] = lambda: None,
         each: Callable[[int], None] = lambda index: None,
     ) -> None:
-        """``before`` is called before the first frame, ``each`` before every one."""
+        """``before`` is called before the first frame, and ``each`` before every frame."""
         height, width = images[0].shape[:2]
         self.info = SourceInfo("memory", width, height, fps, count)
         self._images = [*images, *images[-2:0:-1]]
         self._before, self._each = before, each
 
     def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the frames; pacing is the capture stage's."""
+        """Yield the frames. The capture stage sets the pace."""
         info = self.info
         assert info.fps is not None
         assert info.frame_count is not None
@@ -125,11 +125,11 @@ class MemorySource:
             yield CapturedFrame(round(index * 1e9 / info.fps), None, info.width, info.height, copy_to)
 
     def problems(self) -> list[str]:
-        """Nothing can go wrong here."""
+        """Return no problems."""
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
 
 def _copy(image: UInt8, out: UInt8) -> None:
@@ -183,12 +183,12 @@ class Ready:
         return self.model.infer(self.prepared)
 
     def keypoints(self) -> Keypoints:
-        """Run it, and decode."""
+        """Run the network and decode its output."""
         return self.model.decode(self.infer(), self._box)
 
 
 def prepare(pair: Pair, image: UInt8) -> tuple[Ready, Ready]:
-    """Return both models, loaded, with a prepared input in each: ``image``, and its crop where the detector says."""
+    """Return both models with prepared inputs: ``image``, and its crop around the detection."""
     loaded, pose = pair.load()
     detector = Ready(loaded, image, Box(0, 0, image.shape[1], image.shape[0]))
     x, y = detector.keypoints().xy.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Memory over ten thousand frames: after the warm-up it stays where it is."""
+"""Memory over ten thousand frames: it must not grow after the warm-up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AIM_MB = 5.0
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """Yield one row a frame size, and one for decoding files."""
+    """Yield one row per frame size, and one for decoding files."""
     for width, height in _SIZES:
         count = bench.count(_FRAMES)
         yield row_of(f"lockstep pipeline, {width}×{height}", measure(_pipeline, bench, count, width, height), count)
@@ -34,7 +34,7 @@ def run(bench: Bench) -> Iterator[Row]:
 
 
 def row_of(name: str, rss_mb: list[float], count: int) -> Row:
-    """Return how far the samples have grown after their first tenth."""
+    """Return how much the samples grow after their first tenth."""
     after = rss_mb[len(rss_mb) // 10 :]
     growth = after[-1] - after[0]
     value = f"{growth:+.1f} MB ({after[0]:.0f} → {after[-1]:.0f}; highest {max(after):.0f})"
@@ -42,7 +42,7 @@ def row_of(name: str, rss_mb: list[float], count: int) -> Row:
 
 
 class _Samples:
-    """Resident set size, taken every so many frames."""
+    """Samples the resident set size, once in a fixed number of frames."""
 
     def __init__(self, count: int) -> None:
         self._every = max(1, count // _SAMPLES)
@@ -58,7 +58,7 @@ def measure(target: Callable[..., None], bench: Bench, *args: object) -> list[fl
     """Run ``target`` in a fresh process; return the samples it sends."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    fresh = replace(bench)  # without the frames it may hold, which would travel to the process
+    fresh = replace(bench)  # without its frames, which would be sent to the process
     process = context.Process(target=target, args=(theirs, fresh, *args))
     process.start()
     theirs.close()
@@ -87,7 +87,7 @@ def _decode(pipe: Connection, bench: Bench, count: int) -> None:
 
 
 def _endless(video: Path) -> Iterator[None]:
-    """Decode the file again and again, each frame into the same memory."""
+    """Decode the file repeatedly, each frame into the same memory."""
     while True:
         source = VideoFile(video)
         out = np.empty((source.info.height, source.info.width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""``cropzoom pipeline`` against what decoding and the bare models need, and against Lightning Pose's commands."""
+"""``cropzoom pipeline`` compared with decoding and the bare models, and with Lightning Pose's commands."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _limit_row(bench: Bench, pair: Pair, ours: list[float], limit: list[float], 
 
 
 def _limit(bench: Bench, pair: Pair, count: int) -> float:
-    """Frames a second where one thread decodes and each core takes whatever inference is next."""
+    """Return the frames per second if one thread decodes and each core runs the next inference."""
     detector, pose = prepare(pair, bench.frames[0])
     decoder = threading.Thread(target=_decode, args=(bench.recording, count))
     with tuned(), ThreadPoolExecutor(usable_cores()) as pool:
@@ -110,13 +110,13 @@ def _against_litpose(bench: Bench, bare_fps: float) -> Iterator[Row]:
 
 
 def _litpose_seconds(bench: Bench, bare_fps: float) -> tuple[float, str]:
-    """Lightning Pose's commands here, or, where it is not installed, as recorded, at this machine's speed."""
+    """Return the time (s) of Lightning Pose's commands: measured, or recorded and scaled if it is missing."""
     assert bench.data is not None
     if shutil.which("litpose"):
         return _run_litpose(bench), "run here"
     text = (bench.data / "litpose" / "TIMES.md").read_text()
     recorded = [float(s) for c in _LITPOSE_COMMANDS for s in re.findall(rf"`litpose {c}.*\| ([\d.]+) \|", text)]
-    # Bare fp32 models took 102 s on the machine that recorded them: what both machines can be compared by.
+    # On the machine of the recorded time, the bare fp32 models took 102 s. The ratio compares the machines.
     return sum(recorded[:3]) * (2330 / bare_fps) / 102.0, "not installed; from TIMES.md, scaled by the bare models"
 
 
@@ -148,7 +148,7 @@ def _command_seconds(bench: Bench, pair: Pair, frames: int) -> float:
 
 
 def _memory(pipe: Connection, bench: Bench, video: Path) -> None:
-    """Track a long video in this fresh process, and look at its memory ten times a second."""
+    """Track a long video in this fresh process, and read its memory ten times per second."""
     process, samples, done = psutil.Process(), [], threading.Event()
 
     def sample() -> None:

@@ -30,12 +30,12 @@ _VARIANTS = {
 
 
 class PeerFailed(Exception):
-    """The peer did not run; the text is its last word."""
+    """The peer did not run. The text is the last line of its output."""
 
 
 @dataclass
 class _Measured:
-    """What one contestant did over all rounds."""
+    """The results of one program in all rounds."""
 
     fps: list[float] = field(default_factory=list)
     latency_ms: list[np.ndarray] = field(default_factory=list)
@@ -71,7 +71,7 @@ def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
 
 
 def _variants(pair: Pair) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The variants that can run here, and why the others cannot."""
+    """Return the variants that can run here, and the reason for each other one."""
     variants, absent = dict(_VARIANTS), {}
     needs = {"torch": "torch", "Lightning": "lightning_pose"}
     for name in _VARIANTS:
@@ -86,9 +86,9 @@ def _variants(pair: Pair) -> tuple[dict[str, list[str]], dict[str, str]]:
 
 
 def _common_rate(bench: Bench, pair: Pair, variants: dict[str, list[str]], count: int) -> tuple[float, dict[str, str]]:
-    """A rate that the fastest variant holds with room to spare, and the variants that do not run at all.
+    """Return a rate below that of the fastest variant, and the variants that do not run.
 
-    A variant that is too slow for it is not punished: the peer stamps a frame when it comes to it.
+    A variant that is too slow for it has no disadvantage: the peer takes the time of a frame when it reads it.
     """
     rates, unfit = [], {}
     for name, flags in variants.items():
@@ -100,7 +100,7 @@ def _common_rate(bench: Bench, pair: Pair, variants: dict[str, list[str]], count
 
 
 def run_peer(bench: Bench, pair: Pair, flags: list[str], count: int, fps: float | None) -> tuple[float, np.ndarray]:
-    """Run the peer in a process of its own; return its frames/s, and handed over → received in ms."""
+    """Run the peer in a process of its own; return its frames per second and the latencies (ms)."""
     command = [sys.executable, str(ROOT / "scripts" / "peer_loop.py"), str(bench.recording), *flags]
     command += ["--frames", str(count), "--endpoint", "tcp://127.0.0.1:*", *(["--fps", str(fps)] if fps else [])]
     models = _onnx(pair) if "litpose" not in flags else (str(pair.detector), str(pair.pose))
@@ -118,7 +118,7 @@ def run_peer(bench: Bench, pair: Pair, flags: list[str], count: int, fps: float 
 
 
 def _follow(process: subprocess.Popen[str], listener: Listener, timeout_s: float) -> dict[str, float]:
-    """Bring peer and listener together, and return what the peer says at its end. Raises PeerFailed."""
+    """Connect peer and listener, and return the last line of the peer. Raises PeerFailed."""
     assert process.stdout is not None
     first = process.stdout.readline()
     if first:
@@ -142,7 +142,7 @@ def _compare(name: str, ours: _Measured, theirs: dict[str, _Measured]) -> Iterat
     yield _row(f"{name}: ours", ours)
     for variant, measured in theirs.items():
         yield _row(f"{name}: {variant}", measured)
-    # Held against the quickest variant; the ratio within each round, then the median.
+    # Compared with the fastest variant: the ratio in each round, then the median.
     best = min(theirs, key=lambda variant: theirs[variant].latency["p50"])
     pairs = zip(theirs[best].latency_ms, ours.latency_ms, strict=True)
     ratio = float(np.median([np.median(t) / np.median(o) for t, o in pairs]))

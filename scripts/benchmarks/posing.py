@@ -29,55 +29,55 @@ _SIDE = 240
 _POSES = 2000
 _NOISE_PX = 0.5
 _FORGOTTEN = 128
-"""The sink's queue is shorter: what so many younger ones wait behind was dropped."""
+"""Number of later records after which a record counts as dropped; the queue of the sink is shorter."""
 _UNSURE = 0.01
-"""Part of the keypoints that are not well seen."""
+"""Share of keypoints with a low likelihood."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What the sink did while the poses were counted under one name."""
+    """What the sink did while poses were counted under one name."""
 
     p50_ms: float
-    """Record handed over → message with ZeroMQ."""
+    """Time from the record to the sent message (ms)."""
     p99_ms: float
     n: int
     unsent: int
-    """Messages that the sink itself dropped."""
+    """Number of messages that the sink dropped."""
 
 
 class PosePublisher:
-    """The sink in a process of its own, fed with ``fps`` records a second, until it is closed or killed."""
+    """The sink in a process of its own, with ``fps`` records per second, until it is closed or killed."""
 
     def __init__(self, fps: float, endpoint: str = ANY_PORT, latest: str | None = None) -> None:
-        """Start, and wait until it is bound."""
+        """Start the process, and wait until the endpoint is bound."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_publish, args=(theirs, fps, endpoint, latest), daemon=True)
         self._process.start()
-        theirs.close()  # so that the end of the process is seen here as the end of the pipe
+        theirs.close()  # then the pipe ends when the process ends
         self.endpoints: list[str] = self._pipe.recv()
-        """Those really bound."""
+        """The endpoints that are bound."""
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """Return the process id."""
         assert self._process.pid is not None
         return self._process.pid
 
     def begin(self, phase: str | None = None) -> None:
-        """Publish, and count what follows under this name; None counts nothing."""
+        """Count the following poses under this name; None counts nothing."""
         self._pipe.send(("begin", phase))
 
     def finish(self) -> dict[str, Phase]:
-        """End the run with its last word, and return what was counted."""
+        """Send the end message, and return the counts."""
         self._pipe.send(("end", None))
         phases: dict[str, Phase] = self._pipe.recv()
         self._process.join()
         return phases
 
     def kill(self) -> None:
-        """As ``kill -9``."""
+        """Kill the process as ``kill -9`` does."""
         self._process.kill()
         self._process.join()
 
@@ -89,7 +89,7 @@ class PosePublisher:
 
 
 def arena_poses(fps: float, count: int) -> list[Keypoints]:
-    """Return what a model might make of ``count`` frames: the mouse's four keypoints, a little off, a few unsure."""
+    """Return ``count`` poses as a model gives them: the mouse with small errors, and a few unlikely keypoints."""
     arena, chance = Arena(ArenaSettings(width=WIDTH, height=HEIGHT, fps=fps)), np.random.default_rng(1)
     poses = []
     for index in range(count):
@@ -100,7 +100,7 @@ def arena_poses(fps: float, count: int) -> list[Keypoints]:
 
 
 class _SendTimes(PublicationTimes):
-    """Notes when each record is sent, right after the send; the time in the message is the one before it."""
+    """Notes the time right after each message is sent. The time in the message is taken before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class _SendTimes(PublicationTimes):
 
 
 class _Speaker:
-    """What the run says of itself."""
+    """The status messages of the run."""
 
     def __init__(self, fps: float) -> None:
         self.identity = RunIdentity(uuid.uuid4().hex[:12], _CAMERA, Arena.keypoint_names, unix_offset_ns())
@@ -140,19 +140,19 @@ class _Speaker:
 
 
 class _Feed:
-    """Hands over a record whenever it is due, as the pose stage does, and counts how long each took."""
+    """Hands over each record when it is due, as the pose stage does, and counts the times."""
 
     def __init__(self, fps: float, sink: ZmqSink, speaker: _Speaker, times: _SendTimes) -> None:
         self._fps, self._sink, self._speaker, self._times = fps, sink, speaker, times
         poses = arena_poses(fps, _POSES)
-        self._poses = [*poses, *poses[-2:0:-1]]  # forwards and backwards, so that nothing jumps
+        self._poses = [*poses, *poses[-2:0:-1]]  # forwards and backwards: no jump
         self._waiting: deque[Record] = deque()
         self._phases: dict[str, Histogram] = {}
         self._unsent: dict[str, int] = {}
         self._phase: str | None = None
 
-    def until_told(self, pipe: Connection) -> dict[str, Phase]:
-        """Hand over records until the pipe says that it is the end, or breaks off."""
+    def run_until_end(self, pipe: Connection) -> dict[str, Phase]:
+        """Hand over records until the pipe says ``end``, or breaks."""
         what, self._phase = pipe.recv()
         due_ns, period_ns, index = now_ns(), round(1e9 / self._fps), 0
         while what != "end":
@@ -183,7 +183,7 @@ class _Feed:
         self._sink.put(record)
 
     def _count(self) -> None:
-        """Note what became of the records before; what the sink has dropped never gets done."""
+        """Count the earlier records. Records that the sink dropped never have a time."""
         waiting, phase, times_ns = self._waiting, self._phase, self._times.done_ns
         while waiting and (waiting[0].seq in times_ns or len(waiting) > _FORGOTTEN):
             record = waiting.popleft()
@@ -210,7 +210,7 @@ def _publish(pipe: Connection, fps: float, endpoint: str, latest: str | None) ->
     sink.wait_bound()
     pipe.send(sink.bound_to)
     with tuned():  # as the pipeline is
-        phases = feed.until_told(pipe)
+        phases = feed.run_until_end(pipe)
     sink.end()
     sink.join()
     pipe.send(phases)

@@ -1,4 +1,4 @@
-"""The other end of an output: what it is connected to while it is measured."""
+"""Receivers: the other ends of outputs while these are measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATIENCE_S = 20.0
 
 
 class Listener:
-    """A subscriber to what ``zmq_publish`` says."""
+    """A subscriber to the messages of ``zmq_publish``."""
 
     what = "messages received at the other end"
 
@@ -30,7 +30,7 @@ class Listener:
             self._socket.connect(output["zmq_publish"])
 
     def attend(self, seconds: float) -> None:
-        """Receive for so long."""
+        """Receive for ``seconds``."""
         deadline = time.monotonic() + seconds
         while (left_s := deadline - time.monotonic()) > 0:
             if self._socket.poll(max(1, round(left_s * 1000))):
@@ -38,7 +38,7 @@ class Listener:
                 self._heard += 1
 
     def heard(self) -> int:
-        """Return how many messages have come."""
+        """Return the number of messages."""
         self.attend(0.2)
         return self._heard
 
@@ -56,7 +56,7 @@ class SimulatedBoard:
     what = "changes of its channels, of which a pulse within a hold makes none"
 
     def __init__(self, folder: Path) -> None:
-        """Start it; what it prints, a line a change of a channel, goes into ``folder``."""
+        """Start the board. It prints a line per change of a channel, to a file in ``folder``."""
         self._printed = folder / "board.txt"
         with self._printed.open("w", encoding="utf-8") as file:
             self._process = subprocess.Popen(_BOARD, stdout=file)
@@ -68,11 +68,11 @@ class SimulatedBoard:
         self.outputs = {name: {"serial": text.strip(), "channel": i} for i, name in enumerate(_OUTPUTS, start=1)}
 
     def attend(self, seconds: float) -> None:
-        """Wait for so long; the board does the rest."""
+        """Wait for ``seconds``; the board receives by itself."""
         time.sleep(seconds)
 
     def heard(self) -> int:
-        """Return how often a channel has changed."""
+        """Return the number of changes of the channels."""
         return len(self._printed.read_text(encoding="utf-8").splitlines()) - 1
 
     def __enter__(self) -> SimulatedBoard:
@@ -84,10 +84,10 @@ class SimulatedBoard:
 
 
 RECEIVERS: dict[str, type[Listener] | type[SimulatedBoard]] = {"zmq_publish": Listener, "serial": SimulatedBoard}
-"""By the kind of output that is measured."""
+"""Receivers by the kind of output."""
 
 
 def free_endpoint(context: zmq.Context[zmq.Socket[bytes]]) -> str:
-    """Return an endpoint at which nobody is bound."""
+    """Return an endpoint that is free."""
     with context.socket(zmq.PUB) as socket:
         return f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"

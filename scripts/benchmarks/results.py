@@ -1,4 +1,4 @@
-"""What a measurement yields, and the files it goes into."""
+"""Results: the rows of a measurement, and the files for them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ PACKAGES = ("realtime-cropzoom", "onnxruntime", "numpy", "opencv-python-headless
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
     value: str
-    """What was measured, with its unit, for a person."""
+    """The measured value with its unit, as text."""
     aim: str = ""
-    """What it should be; empty where the row only informs."""
+    """The aim; empty if the row has none."""
     met: bool | None = None
-    """Whether the aim is met; None without one, or where nothing was measured."""
+    """Whether the aim is met; None without an aim or a value."""
     n: str = ""
-    """How many were measured."""
+    """Number of measured values."""
     numbers: dict[str, Any] = field(default_factory=dict)
-    """The same, and what explains it, for a program."""
+    """The values for programs, with what explains them."""
 
     def line(self) -> str:
-        """Return the row as it is printed."""
+        """Return the row as one line of text."""
         verdict = {True: "met     ", False: "MISSED  ", None: "        "}[self.met]
         aim = f" (aim {self.aim})" if self.met is False else ""
         return f"{verdict}{self.name}: {self.value}{aim}"
@@ -49,7 +49,7 @@ class Part:
     name: str
     title: str
     command: str
-    """What measures it again."""
+    """The command that measures it again."""
     seconds: float
     rows: list[Row]
 
@@ -63,7 +63,7 @@ def percentiles(ms: np.ndarray) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on: the machine, the versions, the date, and how busy it was beforehand."""
+    """Return what the numbers depend on: machine, versions, date, and load before the start."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _cpu_model(),
@@ -107,7 +107,7 @@ def write(folder: Path, about: dict[str, Any], parts: list[Part]) -> None:
 
 
 def markdown(about: dict[str, Any], parts: list[Part]) -> str:
-    """Return everything as one page; what was missed comes first."""
+    """Return all results as one page, with missed aims first."""
     rows = [row for part in parts for row in part.rows]
     missed = [row for row in rows if row.met is False]
     packages = ", ".join(f"{name} {v}" for name, v in about["packages"].items() if v)

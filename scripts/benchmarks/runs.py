@@ -1,4 +1,4 @@
-"""Runs of the pipeline, and what they leave to be measured."""
+"""Runs of the pipeline, measured from outside."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.types import UInt8
 
 _SILENCE_S = 20.0
-"""A listener that hears nothing for so long gives up."""
+"""Timeout (s) of a listener without messages."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """What a listener got."""
+    """What a listener received."""
 
     frame: np.ndarray
     latency_ms: np.ndarray
-    """Handed over → message received and decoded, per frame."""
+    """Latency (ms) of each frame, from the hand-over to the decoded message."""
     missed: int
-    """Messages that never arrived."""
+    """Number of messages that did not arrive."""
 
 
 class Listener:
-    """A subscriber in a process of its own, as an experiment's script would be."""
+    """A subscriber in a process of its own, like the script of an experiment."""
 
     def __init__(self, receive: Callable[[str, Event], tuple[list[tuple[int, int, int]], int]]) -> None:
-        """Start the process and wait for it; ``receive`` is called there, with the endpoint."""
+        """Start the process and wait for it. It calls ``receive`` with the endpoint."""
         context = multiprocessing.get_context("spawn")
         self.ready = context.Event()
-        """Set once messages arrive."""
+        """Set when the first message arrives."""
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_listen, args=(receive, theirs, self.ready), daemon=True)
         self._process.start()
-        theirs.close()  # so that the end of the process is seen here as the end of the pipe
+        theirs.close()  # then the pipe ends when the process ends
         self._pipe.recv()
 
     def connect(self, endpoint: str) -> None:
-        """Say where to listen."""
+        """Give the process its endpoint."""
         self._pipe.send(endpoint)
 
     def wait_ready(self) -> None:
@@ -61,7 +61,7 @@ class Listener:
             raise TimeoutError("the listener's process hears nothing")
 
     def result(self) -> Received:
-        """Return what arrived, once the run has said its last word. Raises TimeoutError."""
+        """Return what arrived, after the end message of the run. Raises TimeoutError."""
         if not self._pipe.poll(_SILENCE_S + 5):
             raise TimeoutError("the listener's process does not end")
         rows, missed = self._pipe.recv()
@@ -82,7 +82,7 @@ def _listen(receive: Any, pipe: Connection, ready: Event) -> None:
 
 
 def receive_ours(endpoint: str, ready: Event) -> tuple[list[tuple[int, int, int]], int]:
-    """Receive the poses of a pipeline: (frame, captured_ns, received_ns) of those with a box."""
+    """Receive the poses of a pipeline; return (frame, captured_ns, received_ns) of those with a box."""
     rows = []
     with Subscriber(endpoint) as subscriber:
         while (message := subscriber.receive(_SILENCE_S)) is not None and not isinstance(message, EndMessage):
@@ -95,7 +95,7 @@ def receive_ours(endpoint: str, ready: Event) -> tuple[list[tuple[int, int, int]
 
 
 def receive_peer(endpoint: str, ready: Event) -> tuple[list[tuple[int, int, int]], int]:
-    """Receive what ``peer_loop.py`` publishes."""
+    """Receive the messages of ``peer_loop.py``."""
     import json
 
     rows = []
@@ -114,22 +114,22 @@ def receive_peer(endpoint: str, ready: Event) -> tuple[list[tuple[int, int, int]
 
 @dataclass(frozen=True)
 class LiveRun:
-    """One live run of the pipeline, seen from its subscriber."""
+    """One live run of the pipeline, measured at its subscriber."""
 
     latency_ms: np.ndarray
-    """Handed over → received, without the warm-up."""
+    """Latencies (ms) from the hand-over to the subscriber, without the warm-up."""
     missed: int
     summary: dict[str, Any]
 
     @property
     def lost(self) -> int:
-        """Frames that did not reach the subscriber, wherever they were lost."""
+        """Number of frames that did not reach the subscriber, for any reason."""
         counts = self.summary["counts"]
         return int(counts["skipped"] + counts["failed"] + counts["unsent"] + self.missed)
 
     @property
     def detections_per_s(self) -> float:
-        """How often the detector ran."""
+        """Number of detections."""
         return float(self.summary["detector"]["detections"] / self.summary["seconds"])
 
 
@@ -148,7 +148,7 @@ def run_live(bench: Bench, pair: Pair, fps: float, count: int) -> LiveRun:
 
 
 def run_fast(bench: Bench, pair: Pair, count: int, images: list[UInt8] | None, *, publish: bool = False) -> float:
-    """Return the frames/s of a lockstep run, detector on every frame; from the recording, or from ``images``."""
+    """Return the frames per second of a lockstep run over the recording or ``images``, detecting on every frame."""
     with tempfile.TemporaryDirectory(dir=bench.scratch) as out:
         endpoint = "tcp://127.0.0.1:*" if publish else "none"
         source = {"source": str(bench.recording)} if images is None else {}
@@ -162,7 +162,7 @@ def run_fast(bench: Bench, pair: Pair, count: int, images: list[UInt8] | None, *
 
 
 def _rate(timing: Path) -> float:
-    """Frames/s from the first frame handed over to the last pose."""
+    """Return the frames per second from the first hand-over to the last pose."""
     with timing.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return len(rows) * 1e9 / (int(rows[-1]["inferred_ns"]) - int(rows[0]["captured_ns"]))

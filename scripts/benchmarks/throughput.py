@@ -1,4 +1,4 @@
-"""``--pace fast`` against the limit: what the pipeline adds around the models."""
+"""``--pace fast`` compared with the limit: the cost of the pipeline around the models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
 
 
 def _row(name: str, rates: list[float], limits: list[float], aim: float | None, n: str) -> Row:
-    """The ratio is taken within each repetition, as the machine's speed drifts; then the median."""
+    """Return the median of the ratios of all repetitions, because the speed of the machine drifts."""
     ratio = float(np.median(np.divide(rates, limits)))
     value = f"{ratio:.2f} ({np.median(rates):.0f} of {np.median(limits):.0f} frames/s)"
     met = None if aim is None else ratio >= aim
@@ -55,7 +55,7 @@ def _in_sequence(detector: Ready, pose: Ready, count: int) -> float:
 
 
 def _in_parallel(detector: Ready, pose: Ready, count: int) -> float:
-    """Both models at once, a thread each: what two free cores could do at best."""
+    """Return the rate of both models at once, on a thread each: the best that two free cores can do."""
 
     def loop(model: Ready) -> None:
         for _ in range(count):

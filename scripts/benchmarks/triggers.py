@@ -1,4 +1,4 @@
-"""The closed loop: how long the rules take, and how long from a pose received to an output written."""
+"""The closed loop: the time of the rules, and from a received pose to a written output."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ TITLE = "The closed loop: rules on poses of four keypoints, 500 a second"
 _FPS = 500
 _AIMED_AT = 20
 _NUMBERS = (1, 5, _AIMED_AT, 100)
-"""Of rules."""
+"""Number of rules."""
 _RULES_US = 100.0
 _WRITTEN_MS = {"p50": 0.5, "p99": 2.0}
 _POSES = 30_000
 _ROUNDS = 2
 _PATIENCE_S = 30.0
 _AGE_NS = 3_000_000
-"""From captured to received, where there is no socket."""
+"""Time from capture to reception (ns) without a socket."""
 _MIXED = Path(__file__).with_name("mixed_rules.yaml")
 _HEADS = ("snout", "rightear")
-"""In turn, so that twenty rules are not ten that are asked twice: what rules share is computed once."""
+"""Keypoints used in turn. Equal conditions are computed once, so twenty rules must not be ten rules twice."""
 
 
 def run(bench: Bench) -> Iterator[Row]:
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Iterator[Row]:
 
 
 def mixed_rules(number: int, outputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return a rules file of so many rules: of each kind in turn, on each of the outputs in turn."""
+    """Return a rules file of ``count`` rules, with each kind and each output in turn."""
     content = yaml.safe_load(_MIXED.read_text(encoding="utf-8"))
     kinds, names, rules = list(content["rules"].items()), list(outputs), {}
     for i in range(number):
@@ -73,7 +73,7 @@ def mixed_rules(number: int, outputs: dict[str, dict[str, Any]]) -> dict[str, An
 
 
 def _time_engine(number: int, count: int) -> dict[str, float]:
-    """Return how long it takes over each of ``count`` poses, in ms, in a loop that does nothing else."""
+    """Return the time (ms) of each of ``count`` poses, in a loop that does nothing else."""
     engine = Engine(parse_rules(mixed_rules(number, {"out": {"serial": "none"}})), seed=1)
     engine.take(Command(0, Order.ARM, "benchmark"))
     took_ns = np.empty(count)
@@ -106,22 +106,22 @@ def _engine_row(number: int, alone: dict[int, dict[str, float]]) -> Row:
 
 @dataclass(frozen=True)
 class _Session:
-    """What a trigger process says of itself at its end."""
+    """The summary of a trigger process."""
 
     summary: dict[str, Any]
     written: int
-    """Actions that reached an output."""
+    """Number of actions of an output."""
     heard: int
-    """What came out at the other end."""
+    """Number of changes or messages at the receiver."""
 
     @property
     def errors(self) -> int:
-        """Jobs that did not go well, and poses that never came."""
+        """Number of failed jobs, and of missing poses."""
         return int(sum(self.summary["output_errors"].values()) + self.summary["missed"])
 
 
 def _run_session(bench: Bench, kind: str, lap: int) -> _Session:
-    """Publish poses to ``cropzoom trigger`` for a while, and let it end with the run."""
+    """Publish poses to ``cropzoom trigger``, which ends with the run."""
     folder = bench.scratch / f"triggers_{kind}_{lap}"
     folder.mkdir()
     rules, log = folder / "rules.yaml", folder / "log"
@@ -142,7 +142,7 @@ def _run_session(bench: Bench, kind: str, lap: int) -> _Session:
 
 @contextmanager
 def _trigger(rules: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the process as a user would, and wait until it is about to subscribe."""
+    """Start the process as a user does, and wait until it subscribes."""
     command = [sys.executable, "-m", "realtime_cropzoom", "trigger", rules, "--arm", "--quiet", "--control", "none"]
     process = subprocess.Popen([str(part) for part in [*command, "--seed", 1, "--log", log]])
     try:
@@ -177,5 +177,5 @@ def _session_rows(kind: str, sessions: list[_Session], alone: dict[str, float]) 
 
 
 def _median(sessions: list[_Session], what: str, q: str) -> float:
-    """The median of the runs; NaN where nothing was measured."""
+    """Return the median of the runs; NaN without a value."""
     return float(np.median([session.summary[what][q] or np.nan for session in sessions]))

@@ -1,1 +1,1 @@
-"""What ``soak.py`` runs for long: one file a part, and what they share."""
+"""Parts of ``soak.py``: one file per part, and shared code."""

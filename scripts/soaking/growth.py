@@ -1,4 +1,4 @@
-"""What grows: readings once a second, and the line through them after the warm-up."""
+"""Growth: readings once per second, and a line through those after the warm-up."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 WARM_UP = 0.2
-"""Part of the run that is left out: buffers fill up, and the ring's memory of frame times (16 384 of them)."""
+"""Share of the run that is left out, in which buffers fill, such as the ring's 16 384 frame times."""
 _FEWEST = 10
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What a measurement may change by from the end of the warm-up to the end, along its line."""
+    """Maximum change of each measurement along its line, from the end of the warm-up to the end."""
 
     name: str
     unit: str
@@ -23,27 +23,27 @@ class Aim:
 
 @dataclass
 class Samples:
-    """One reading a second of everything that has an aim."""
+    """One reading per second of each measurement with an aim."""
 
     aims: Sequence[Aim]
     seconds: list[float] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, second: float, *values: float) -> None:
-        """Keep the readings of a second, in the order of the aims."""
+        """Add the readings of one second, in the order of the aims."""
         self.seconds.append(second)
         for aim, value in zip(self.aims, values, strict=True):
             self.values.setdefault(aim.name, []).append(value)
 
     def describe(self, place: int = -1) -> str:
-        """Return the readings of one moment in a line."""
+        """Return the readings of one second as a line."""
         values = ", ".join(f"{a.name} {self.values[a.name][place]:.1f} {a.unit}".rstrip() for a in self.aims)
         return f"{self.seconds[place]:5.0f} s: {values}"
 
     def judge(self) -> bool:
         """Print the slope of each measurement; return whether all are level."""
         print(f"\n{'':<22}{'median':>10}{'slope an hour':>16}{'along the run':>16}{'aim':>8}")
-        levels = [self._is_level(aim) for aim in self.aims]  # all are printed, whatever the first is
+        levels = [self._is_level(aim) for aim in self.aims]  # all are printed
         return all(levels)
 
     def _is_level(self, aim: Aim) -> bool:
@@ -51,7 +51,7 @@ class Samples:
         steady = np.isfinite(values)
         if steady.any():
             steady &= seconds > WARM_UP * seconds[-1]
-            steady[-2:] = False  # the run may be ending
+            steady[-2:] = False  # the run is ending
         if steady.sum() < _FEWEST:
             print(f"{aim.name:<22}too few readings")
             return False

@@ -1,7 +1,6 @@
-"""Subscribers of all sorts, each sort in a process of its own.
+"""Subscribers of several kinds, each kind in a process of its own.
 
-The fast ones are light, so that two cores suffice for twenty of them: they take ``run`` and ``seq`` out of the
-bytes and decode nothing.
+The fast ones only find ``run`` and ``seq`` in the bytes and decode nothing, so that two cores suffice for twenty.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import PoseMessage, decode
 
 READ_EVERY_S = 0.2
-"""So slowly the one at the conflating endpoint reads: a queue would give it poses that are older than this."""
+"""Interval (s) of the slow reader at the conflating endpoint. A queue would give it poses older than this."""
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE_S = 30.0
 
@@ -30,7 +29,7 @@ class Guest:
     """A process that listens."""
 
     def __init__(self, target: Callable[..., None], *args: Any) -> None:
-        """Start it, and wait until it has subscribed; ``target`` is called there with a pipe and ``args``."""
+        """Start the process, and wait until it has subscribed. It calls ``target`` with a pipe and ``args``."""
         self._pipe, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=target, args=(theirs, *args), daemon=True)
         self._process.start()
@@ -39,17 +38,17 @@ class Guest:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """Return the process id."""
         assert self._process.pid is not None
         return self._process.pid
 
     def ask(self) -> Any:
-        """Return how it went so far."""
+        """Return the results so far."""
         self._pipe.send(None)
         return self._answer()
 
     def kill(self) -> None:
-        """As ``kill -9``; may be called twice."""
+        """Kill the process as ``kill -9`` does. May be called twice."""
         self._process.kill()
         self._process.join()
 
@@ -67,16 +66,16 @@ class Guest:
 
 @dataclass
 class Fast:
-    """What one light subscriber has had."""
+    """The poses that one fast subscriber received."""
 
     run: bytes = b""
     seq: int = -1
     received: int = 0
     missed: int = 0
-    """Poses of a run that never came after its first one had."""
+    """Number of missing poses of a run after its first one."""
     runs: int = 0
     run_began_ns: int = 0
-    """When the first pose of the newest run came."""
+    """Time of the first pose of the newest run (ns)."""
 
     def take(self, payload: bytes) -> None:
         """Count a pose."""
@@ -95,7 +94,7 @@ def _after(payload: bytes, key: bytes, end: bytes) -> bytes:
 
 
 def be_fast(pipe: Connection, endpoint: str, count: int) -> None:
-    """Receive everything with ``count`` sockets; answers with a list of ``Fast``."""
+    """Receive everything with ``count`` sockets, and answer with a list of ``Fast``."""
     context, poller = zmq.Context(), zmq.Poller()
     guests: dict[Any, Fast] = {}
     for _ in range(count):
@@ -117,12 +116,12 @@ def be_fast(pipe: Connection, endpoint: str, count: int) -> None:
 
 @dataclass
 class Newest:
-    """What a slow reader of the conflating endpoint has had."""
+    """The poses that a slow reader of the conflating endpoint received."""
 
     ages_ms: list[float] = field(default_factory=list)
-    """Handed over → read, of each pose since it was asked last."""
+    """Age (ms) of each pose when it was read, since the last question."""
     repeated: int = 0
-    """Poses that were no newer than the one before."""
+    """Number of poses that were not newer than the one before."""
     seq: int = -1
 
     def take(self, pose: PoseMessage) -> None:
@@ -133,7 +132,7 @@ class Newest:
 
 
 def be_slow(pipe: Connection, latest: str) -> None:
-    """Read one pose now and then; answers with a ``Newest``."""
+    """Read one pose per interval, and answer with a ``Newest``."""
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.set(zmq.CONFLATE, 1)
         socket.subscribe(b"")
@@ -152,14 +151,14 @@ def be_slow(pipe: Connection, latest: str) -> None:
 
 
 def ages(newest: Newest) -> tuple[float, float]:
-    """Return the median and the largest age in ms; NaN where nothing was read."""
+    """Return the median and the largest age (ms); NaN without a pose."""
     if not newest.ages_ms:
         return float("nan"), float("nan")
     return float(np.median(newest.ages_ms)), max(newest.ages_ms)
 
 
 def be_ordinary(pipe: Connection, endpoint: str) -> None:
-    """Receive everything as an experiment's own script does, until it is stopped or killed."""
+    """Receive everything like the script of an experiment, until it is stopped or killed."""
     with Subscriber(endpoint) as subscriber:
         pipe.send(None)
         while True:
@@ -167,13 +166,13 @@ def be_ordinary(pipe: Connection, endpoint: str) -> None:
 
 
 def be_restless(pipe: Connection, endpoint: str) -> None:
-    """Come and go."""
+    """Connect and disconnect repeatedly."""
     pipe.send(None)
     join_every_second(endpoint)
 
 
 def join_every_second(endpoint: str) -> None:
-    """Subscribe, hear the hello and some poses, and go; for ever."""
+    """Subscribe, receive the hello and some poses, and disconnect; repeat until killed."""
     while True:
         with Subscriber(endpoint) as subscriber:
             deadline = time.monotonic() + 1.0

@@ -35,17 +35,17 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What the subscribers had while all of them were there."""
+    """What the subscribers received while all of them were connected."""
 
     samples: Samples
     fast: list[Fast]
     oldest_ms: float
-    """The oldest pose that the one at the conflating endpoint has read."""
+    """Age (ms) of the oldest pose that the reader of the conflating endpoint got."""
     repeated: int
 
 
 def soak(minutes: float) -> bool:
-    """Publish for half as long with everybody listening, and print what it did; return whether all aims are met."""
+    """Publish with all subscribers, and print the results; return whether all aims are met."""
     loaded_s = minutes * 30
     quiet_s = loaded_s / 10
     print(f"{FPS} messages/s: {quiet_s:.0f} s with one subscriber, {loaded_s:.0f} s of load, {quiet_s:.0f} s with one")
@@ -116,7 +116,7 @@ def _rows(phases: dict[str, Phase], loaded: _Loaded) -> Iterator[Row]:
 
 
 def _restarts() -> Iterator[Row]:
-    """Kill the publisher and start another one at the same endpoint, some times."""
+    """Kill the publisher and start another one at the same endpoint, several times."""
     with ExitStack() as stack:
         publisher = stack.enter_context(PosePublisher(FPS))
         endpoint = publisher.endpoints[0]
@@ -140,17 +140,17 @@ def _restarts() -> Iterator[Row]:
 
 
 def _next_run(subscriber: Subscriber, known: set[str]) -> str:
-    """Receive until there is a pose of a run that is not known yet. Raises TimeoutError."""
+    """Receive until a pose of a new run arrives. Raises TimeoutError."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         message = subscriber.receive(1.0)
         if isinstance(message, PoseMessage) and message.run not in known:
             return message.run
-    raise TimeoutError("the subscriber hears no new run")
+    raise TimeoutError("the subscriber received no pose of a new run")
 
 
 def _all_have(fast: Guest, runs: int) -> int:
-    """Return when the last of them had its first pose of so many runs, ns. Raises TimeoutError."""
+    """Return the time (ns) at which the last subscriber got its first pose of the newest run. Raises TimeoutError."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         guests: list[Fast] = fast.ask()

@@ -42,7 +42,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 def soak(minutes: float, source: str, out: Path | None, port: int) -> bool:
-    """Track for so long, and print what grows; return whether nothing does."""
+    """Track for the given time, and print what grows; return whether nothing grows."""
     endpoint = f"tcp://127.0.0.1:{port}"
     heard: Queue[tuple[float, float]] = _SPAWN.Queue()
     with tempfile.TemporaryDirectory(prefix="cropzoom-soak-") as scratch:
@@ -64,7 +64,7 @@ def soak(minutes: float, source: str, out: Path | None, port: int) -> bool:
 
 
 def listen(endpoint: str, count: int, heard: Queue[tuple[float, float]] | None) -> None:
-    """Receive everything with ``count`` sockets; tell the median latency of each second of the first one."""
+    """Receive everything with ``count`` sockets; report the median latency of each second of the first one."""
     with ExitStack() as stack:
         subscribers = [stack.enter_context(Subscriber(endpoint)) for _ in range(count)]
         poller = zmq.Poller()
@@ -87,7 +87,7 @@ def listen(endpoint: str, count: int, heard: Queue[tuple[float, float]] | None) 
 
 @contextmanager
 def subscriber_processes(endpoint: str, heard: Queue[tuple[float, float]]) -> Iterator[dict[str, Any]]:
-    """Start all twenty."""
+    """Start all subscribers."""
     targets: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {
         "listeners": (listen, (endpoint, LISTENERS, heard)),
         "stopped": (listen, (endpoint, 1, None)),
@@ -106,7 +106,7 @@ def subscriber_processes(endpoint: str, heard: Queue[tuple[float, float]]) -> It
 
 
 def start_run(source: str, minutes: float, endpoint: str, out: Path) -> subprocess.Popen[str]:
-    """Start ``cropzoom run`` as a user would."""
+    """Start ``cropzoom run`` as a user does."""
     frames = round(minutes * 60 * FPS * SPEED)
     command = [sys.executable, "-m", "realtime_cropzoom", "run", source, "--loop", "--speed", SPEED, "--quiet"]
     command += ["--frames", frames, "--publish", endpoint, "--publish-latest", "none", "--out", out]
@@ -114,7 +114,7 @@ def start_run(source: str, minutes: float, endpoint: str, out: Path) -> subproce
 
 
 def watch(run: subprocess.Popen[str], heard: Queue[tuple[float, float]], processes: dict[str, Any]) -> Samples:
-    """Read the run once a second until it ends; stop one subscriber and kill another on the way."""
+    """Read the run once per second until it ends; stop one subscriber and kill another meanwhile."""
     process, samples, begun = psutil.Process(run.pid), Samples(AIMS), time.monotonic()
     latency = float("nan")
     while run.poll() is None:
@@ -136,7 +136,7 @@ def watch(run: subprocess.Popen[str], heard: Queue[tuple[float, float]], process
 
 
 def summary_of(out: Path) -> dict[str, Any]:
-    """Return what the newest run below ``out`` says of itself."""
+    """Return the summary of the newest run below ``out``."""
     newest = max(out.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
     summary: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
     return summary
