@@ -1,4 +1,4 @@
-"""From pixels to centimetres: ``calibrate rectangle``, ``points``, ``scale`` and ``lens``."""
+"""``cropzoom calibrate``: makes the file that converts pixels to cm, from a rectangle, points, a scale, or a lens."""
 
 from __future__ import annotations
 
@@ -26,37 +26,43 @@ _SIDES = re.compile(rf"({_NUMBER})x({_NUMBER})")
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    calibrate = commands.add_parser("calibrate", help="make the file that turns pixels into cm")
+    calibrate = commands.add_parser("calibrate", help="make the file that converts pixels to cm")
     ways = calibrate.add_subparsers(required=True, metavar="WAY")
 
     rectangle = _way(ways, "rectangle", _rectangle, "from the four corners of a rectangle on the floor")
     rectangle.add_argument(
-        "--corners", required=True, nargs=4, metavar="X,Y", help="in pixels, one after the other around"
+        "--corners", required=True, nargs=4, metavar="X,Y", help="its corners in pixels, in order around it"
     )
     rectangle.add_argument("--size-cm", required=True, metavar="WxH", help="first to second corner x second to third")
 
     points = _way(ways, "points", _points, "from known points on the floor, four or more")
-    points.add_argument("--point", required=True, action="append", metavar="X,Y=CM,CM", help="one, in pixels and in cm")
+    points.add_argument(
+        "--point",
+        required=True,
+        action="append",
+        metavar="X,Y=CM,CM",
+        help="one point, in pixels and cm",
+    )
 
     scale = _way(ways, "scale", _scale, "from one length, for a camera that looks straight down")
     length = scale.add_mutually_exclusive_group(required=True)
-    length.add_argument("--px-per-cm", type=number(1e-6, 1e6, "pixels"), metavar="PX", help="pixels a cm")
-    length.add_argument("--line", nargs=2, metavar="X,Y", help="two points in pixels, --length-cm from each other")
+    length.add_argument("--px-per-cm", type=number(1e-6, 1e6, "pixels"), metavar="PX", help="pixels per cm")
+    length.add_argument("--line", nargs=2, metavar="X,Y", help="two points in pixels, --length-cm apart")
     scale.add_argument(
         "--length-cm",
         type=number(1e-6, 1e6, "cm"),
         metavar="CM",
-        help="how far from each other the points of --line are",
+        help="distance of the points of --line",
     )
-    scale.add_argument("--origin", default="0,0", metavar="X,Y", help="the pixel that is 0,0 in cm (default: 0,0)")
+    scale.add_argument("--origin", default="0,0", metavar="X,Y", help="pixel that is 0,0 in cm (default: 0,0)")
 
-    lens = ways.add_parser("lens", help="from pictures of a chessboard: what the lens bends")
+    lens = ways.add_parser("lens", help="the distortion of the lens, from pictures of a chessboard")
     lens.add_argument(
-        "source", type=some_text, metavar="SOURCE", help="a video or a folder of images, the board all over the frame"
+        "source", type=some_text, metavar="SOURCE", help="video or folder of images, with the board all over the frame"
     )
-    lens.add_argument("--board", required=True, metavar="NxM", help="inner corners along its sides, as in 9x6")
+    lens.add_argument("--board", required=True, metavar="NxM", help="inner corners along its sides, such as 9x6")
     lens.add_argument(
-        "--out", type=a_path, required=True, metavar="YAML", help="the file, for --lens of the other ways"
+        "--out", type=a_path, required=True, metavar="YAML", help="file to write, for --lens of the other ways"
     )
     add_overwrite(lens)
     lens.set_defaults(command=_lens)
@@ -64,13 +70,17 @@ def register(commands: Any) -> None:
 
 def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = ways.add_parser(name, help=what)
-    parser.add_argument("source", type=some_text, metavar="SOURCE", help="what shows the arena, as it will be tracked")
+    parser.add_argument("source", type=some_text, metavar="SOURCE", help="source that shows the arena as in the run")
     parser.add_argument(
-        "--start-s", type=seconds, default=0.0, metavar="S", help="recordings: the frame to draw on (default: 0)"
+        "--start-s",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="recordings: time of the drawn frame (default: 0)",
     )
-    parser.add_argument("--lens", type=a_path, metavar="YAML", help="what 'cropzoom calibrate lens' has made")
+    parser.add_argument("--lens", type=a_path, metavar="YAML", help="file made by 'cropzoom calibrate lens'")
     parser.add_argument(
-        "--out", type=a_path, required=True, metavar="YAML", help="the file; the picture goes beside it"
+        "--out", type=a_path, required=True, metavar="YAML", help="file to write; the picture is written beside it"
     )
     add_overwrite(parser)
     parser.set_defaults(command=command)
@@ -103,7 +113,7 @@ def _scale(arguments: argparse.Namespace) -> int:
     origin, ends = _point("--origin", arguments.origin), [_point("--line", text) for text in arguments.line or ()]
     length_cm = 0.0 if arguments.length_cm is None else arguments.length_cm
     if (len(ends) > 0) != (length_cm > 0) or length_cm < 0:
-        raise ConfigError("--line goes with --length-cm, a number above 0: how far its ends are from each other")
+        raise ConfigError("--line needs --length-cm, the distance of its ends, and --length-cm needs --line")
 
     def make(size: tuple[int, int], lens: Lens | None) -> Calibration:
         straight = ends if lens is None else [lens.undistort(x, y) for x, y in ends]
@@ -130,17 +140,18 @@ def _make(
         lens, lens_size = read_lens(arguments.lens)
         if lens_size != size:
             raise ConfigError(
-                f"{arguments.lens} is for frames of {lens_size[0]}x{lens_size[1]}, but these have {size[0]}x{size[1]}"
+                f"{arguments.lens}: got a lens for frames of {lens_size[0]}x{lens_size[1]}, "
+                f"expected {size[0]}x{size[1]} as in {arguments.source}"
             )
     calibration = make(size, lens)
     _write(arguments.out, calibration_yaml(calibration), draw_grid(image, calibration, given))
     px_per_cm = calibration.px_per_cm()
     beyond = math.isnan(px_per_cm)
-    print(f"the middle of the frame is {'beyond the horizon' if beyond else f'at {px_per_cm:.2f} pixels a cm'}")
+    print(f"middle of the frame: {'beyond the horizon' if beyond else f'{px_per_cm:.2f} pixels per cm'}")
     if calibration.residual_cm is not None:
-        print(f"the points are off by {calibration.residual_cm:.3g} cm (root mean square)")
+        print(f"error of the points: {calibration.residual_cm:.3g} cm (root mean square)")
     elif len(given) == 4:
-        print("four points always fit: look whether the lines in the picture are right, or give more points")
+        print("four points always fit: check the lines in the picture, or give more points")
     say_next("run", arguments.source, "--calibration", arguments.out)
     return 0
 
@@ -160,13 +171,13 @@ def _lens(arguments: argparse.Namespace) -> int:
     lens = fit_lens(corners, board, size)
     _write(arguments.out, lens_yaml(lens, size), draw_straightened(read_first_frame(arguments.source), lens))
     print(f"the board was found in {len(corners)} of {looked_at} frames")
-    print(f"its corners are off by {lens.residual_px:.2f} px (root mean square); above 1 px, take better pictures")
+    print(f"error of its corners: {lens.residual_px:.2f} px (root mean square); above 1 px, take better pictures")
     say_next("calibrate", "rectangle", "SOURCE", "--lens", arguments.out, "--help")
     return 0
 
 
 def _check_out(arguments: argparse.Namespace) -> None:
-    """Raise ConfigError or SinkError where what is to be written cannot be, or is there already."""
+    """Raise ConfigError if the name of the file is not YAML, SinkError if a file exists already."""
     path: Path = arguments.out
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out: got {path}, expected a YAML file such as arena.yaml")

@@ -1,4 +1,4 @@
-"""Before an experiment: ``check``."""
+"""``cropzoom check``: tries everything that a run needs, before an experiment."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from realtime_cropzoom.config.settings import Settings
 
 CHECK_EXPLAINED = """\
-cropzoom check CONFIG tries what 'cropzoom run --config CONFIG' will need: one line each, green or red.
+cropzoom check CONFIG tries everything that 'cropzoom run --config CONFIG' needs:
+one line each, green or red.
 
   cropzoom check configs/openfield.yaml --hours 2
   cropzoom check camera:0 --camera-fps 60           the flags of run work as well
 
 It measures every source for two seconds, loads and times the models, and
-tries endpoints, output, disk and clock. Exit code 0 if all is well, 2 if not.
-It leaves nothing behind.
+tries endpoints, output folder, disk and clock. Exit code 0 if all lines are
+green, else 2. It leaves no files.
 """
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
@@ -36,32 +37,30 @@ _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     raw = argparse.RawDescriptionHelpFormatter
-    try_out = "before an experiment: try all that a run needs"
+    try_out = "before an experiment: try everything that a run needs"
     check = commands.add_parser("check", help=try_out, description=CHECK_EXPLAINED, formatter_class=raw)
-    check.add_argument("what", nargs="?", metavar="CONFIG", help="a config file (.yaml), or a source")
-    check.add_argument(
-        "--config", type=a_path, metavar="FILE.yaml", help="settings from a file, where CONFIG is a source"
-    )
-    check.add_argument("--hours", default="1", help="how long the run is to be, for the disk (default: 1)")
+    check.add_argument("what", nargs="?", metavar="CONFIG", help="configuration file (.yaml), or a source")
+    check.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file, if CONFIG is a source")
+    check.add_argument("--hours", default="1", help="length of the run, for the disk (default: 1)")
     check.add_argument("--json", action="store_true", help="print the lines as JSON")
     check.add_later(lambda: add_settings(check))
     check.set_defaults(command=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    board = _Board(as_json=arguments.json)
+    results = _Results(as_json=arguments.json)
     try:
         hours = _hours(arguments.hours)
         cameras = _cameras(arguments)
     except ConfigError as error:
-        board.refuse(str(error))
-        return board.finish()
+        results.refuse(str(error))
+        return results.finish()
     with signals_held_back():
         from realtime_cropzoom.checks.checks import check
 
     for line in check(cameras, hours=hours):
-        board.show(line, several=len(cameras) > 1)
-    code = board.finish()
+        results.show(line, several=len(cameras) > 1)
+    code = results.finish()
     if code == 0 and not arguments.json:
         is_config = arguments.what is not None and arguments.what.endswith((".yaml", ".yml"))
         given = ("--config", arguments.what) if is_config else (arguments.what,) if arguments.what else ()
@@ -81,14 +80,14 @@ def _hours(text: str) -> float:
 
 
 def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
-    """The settings of all cameras by name. Raises ConfigError."""
+    """Return {camera: settings}. Raises ConfigError."""
     from realtime_cropzoom.config.multi_camera import load_cameras
     from realtime_cropzoom.config.resolve import load_settings
 
     given, config = settings_given(arguments), arguments.config
     if arguments.what is not None and arguments.what.endswith((".yaml", ".yml")):
         if config is not None:
-            raise ConfigError(f"two config files, {arguments.what} and {config}; give one")
+            raise ConfigError(f"got two config files, {arguments.what} and {config}, expected one")
         config = Path(arguments.what)
     elif arguments.what is not None:
         given["source"] = arguments.what
@@ -97,14 +96,12 @@ def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
         return cameras.settings
     settings = load_settings(given, config)
     if settings.source is None:
-        raise ConfigError(
-            "there is no source; give a config that has one, or a source, as in 'cropzoom check camera:0'"
-        )
+        raise ConfigError("got no source. Give a config with a source, or a source, as in 'cropzoom check camera:0'")
     return {settings.camera: settings}
 
 
-class _Board:
-    """Prints lines as they come, or all of them as JSON at the end."""
+class _Results:
+    """Prints each line as it comes, or all lines as JSON at the end."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -112,17 +109,17 @@ class _Board:
         self._lines: list[dict[str, Any]] = []
 
     def show(self, line: CheckResult, *, several: bool) -> None:
-        """Take in a line of the check."""
+        """Print a result, or keep it for JSON."""
         camera = f"{line.camera or '':<8}  " if several else ""
         self._take(line.as_dict(), f"{camera}{line.check:<9}  {line.text}")
 
     def refuse(self, text: str) -> None:
-        """Take in what is wrong with the settings, a line each."""
+        """Print the errors of the settings, one line each, or keep them for JSON."""
         for line in text.splitlines():
             self._take({"check": "config", "camera": None, "ok": False, "text": line}, f"{'config':<9}  {line}")
 
     def finish(self) -> int:
-        """Print what is left to print, and return the exit code."""
+        """Print the JSON, if it was asked for, and return the exit code."""
         failed = sum(not line["ok"] for line in self._lines)
         if self._as_json:
             print(json.dumps({"ok": not failed, "lines": self._lines}, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, and flags for settings."""
+"""What commands share: flags for settings, and the line about the next command."""
 
 from __future__ import annotations
 
@@ -14,45 +14,50 @@ from typing import Any
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError
 
 _ALONE = {"record": "h264"}
-"""Flags that need no value, and which one they stand for then."""
+"""{flag that needs no value: the value it then has}"""
 
 
 def say_next(*words: object) -> None:
-    """Say what to do next: ``cropzoom WORDS``, and how to make that command known where the shell does not know it."""
+    """Print the command that comes next, ``cropzoom WORDS``, and how to activate its environment if that is needed."""
     command = shlex.join(["cropzoom", *map(str, words)])
     if shutil.which("cropzoom") is None:
         activate = Path(sys.prefix) / "bin" / "activate"
         here = Path.cwd()
         shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
         command = f". {shlex.quote(str(shown))} && {command}" if activate.is_file() else command
-    print(f"Next: {command}", file=sys.stderr)  # in one piece, so that it can be copied
+    print(f"Next: {command}", file=sys.stderr)  # not folded, so that it can be copied
 
 
 def say_draw(folder: Path, source: str | None) -> None:
-    """Say how to look at a session: at its frames, or, where they were not recorded, at its coordinates over time."""
+    """Print the command that draws a session: its frames, or its coordinates over time if there is no video."""
     from realtime_cropzoom.sessions.files import Session, find_video
 
     try:
         has_frames = find_video(source, Session.open(folder).poses) is not None
-    except DataError:  # no pose was written
+    except DataError:  # the run wrote no pose
         return
     say_next("draw", folder, *(() if has_frames else ("--traces",)))
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that lets a command replace the files it is told to write."""
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there already")
+    """Add the flag that allows a command to replace files."""
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def check_free(*paths: Path | None, overwrite: bool) -> None:
-    """Raise SinkError where a file that the user has named is there already: it may be anything."""
+    """Raise SinkError if a file exists already and may not be replaced."""
     there = next((path for path in paths if path is not None and path.exists()), None)
     if there is not None and not overwrite:
-        raise SinkError(f"{there} is there already; add --overwrite to replace it, or give another file with --out")
+        raise SinkError(f"{there} exists already; add --overwrite to replace it, or give another file with --out")
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
-    """One flag a setting, from the one documented set; with ``names`` only these."""
+    """Add a flag for each setting, in groups.
+
+    Args:
+        parser: The parser of the command.
+        names: The settings that the command has; None for all but the source.
+    """
     from realtime_cropzoom.config.description import GROUPS, group_of, literals
     from realtime_cropzoom.config.settings import Settings
 
@@ -76,13 +81,13 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
 
 
 def _unit(name: str) -> str:
-    """What stands for the value in the help: the unit at the end of the setting's name, or its last word."""
+    """Return the placeholder of a value in the help: the unit at the end of the setting's name, or its last word."""
     *_, before, last = ["", *name.split("_")]
     return "PX/S" if (before, last) == ("px", "s") else last.upper()
 
 
 def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that were given as flags."""
+    """Return {setting: value} of the given flags. Raises ConfigError if a flag took the source as its value."""
     from realtime_cropzoom.config.settings import Settings
 
     given = {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
@@ -93,7 +98,7 @@ def settings_given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check_swallowed(given: dict[str, Any]) -> None:
-    """Raise ConfigError where a flag that needs no value has taken the source for it."""
+    """Raise ConfigError if a flag that needs no value took the source as its value."""
     from realtime_cropzoom.config.description import literals
     from realtime_cropzoom.config.settings import Settings
 

@@ -1,10 +1,9 @@
-"""Where ``cropzoom`` and ``python -m realtime_cropzoom`` begin: Ctrl-C ends them in order from the first import on."""
+"""Entry point of ``cropzoom`` and ``python -m realtime_cropzoom``. Ctrl-C ends them without a traceback at any time."""
 
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # Until the handlers are there nothing has begun that would need an end in order; Python's own handler
-    # would print a traceback.
+    # Python's own handler prints a traceback. Before ours is installed, nothing has begun that must be closed.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

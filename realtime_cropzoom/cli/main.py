@@ -1,9 +1,11 @@
-"""The command line.
+"""Command line: parses the arguments, runs the command, and turns errors into one line and an exit code.
 
-Exit codes: 0 done; 2 bad input, or the run broke off, with one line that says why; 3 the run
-went to its end, but not all of it is there (a file cut short, rows lost to a full disk, frames
-that failed); 128 + its number where a signal ended it (130 Ctrl-C, 143 SIGTERM, 129 a terminal that was closed),
-with everything closed.
+=====  ================================================================================================
+0      done
+2      bad input, or the run failed; one line says why
+3      the run ended, but something is missing: a truncated file, rows lost to a full disk, failed frames
+128+N  signal N ended it, with everything closed: 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal
+=====  ================================================================================================
 """
 
 from __future__ import annotations
@@ -49,30 +51,38 @@ from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, 
 from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 
 _IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train", "quantize"}
-"""Commands whose result is in files; of the others it is what they print."""
+"""Commands whose result is in files. The result of the others is what they print."""
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-"""Nothing more can be written: the disk or what one may use of it is full."""
+"""Errors of a full disk or a used-up quota."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command.
+
+    Args:
+        argv: The arguments without the program's name; None for those of the process, whose output then goes
+            through ``terminal``.
+
+    Returns:
+        The exit code.
+    """
     if argv is not None:
         return _run(argv)
     terminal.install()
     code = _written(_run(argv), sys.argv[1:2])
     if any(t.name.startswith("cropzoom-") for t in threading.enumerate()):
-        # Left behind in native code, by a source that waits for its network: all is written, and the
-        # interpreter's own end would take from under that thread what it stands on.
+        # A source left a thread behind in native code. Everything is written; the normal end of the interpreter
+        # would free memory that this thread uses.
         os._exit(code)
     return code
 
 
 def _written(code: int, command: Sequence[str]) -> int:
-    """Wait until all is written; return the exit code, which says whether the result is whole."""
+    """Wait until the output is written, and return the exit code: another one if the printed result is incomplete."""
     error = terminal.finish()
-    if error is not None and error.errno != errno.EPIPE:  # a reader that leaves, such as head, has read enough
-        terminal.say(f"cropzoom: the output cannot be written to the end: {error.strerror}; write it to another place")
+    if error is not None and error.errno != errno.EPIPE:  # a reader such as head may close the pipe early
+        terminal.say(f"cropzoom: cannot write the whole output: {error.strerror}; write it to another place")
         terminal.finish()
         return code if {*command} & _IN_FILES else code or EXIT_INCOMPLETE
     return code
@@ -109,11 +119,11 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as stopped:
         terminal.say("\n".join(["cropzoom: stopped", *getattr(stopped, "__notes__", ())]))
         return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
-    except OSError as error:  # a folder that may not be entered, a name too long, a disk that is gone
+    except OSError as error:  # a folder without permission, a name that is too long, a disk that is gone
         if error.filename is None:
             if error.errno not in _FULL:
                 raise
-            terminal.say(f"cropzoom: a file cannot be written: {error.strerror}; free some space, then start again")
+            terminal.say(f"cropzoom: cannot write a file: {error.strerror}; free some space, then start again")
             return EXIT_BAD_INPUT
         hint = ". Give a shorter one" if error.errno == errno.ENAMETOOLONG else ""
         terminal.say(f"cropzoom: {shorten(str(error.filename))}: {error.strerror}{hint}")
@@ -133,7 +143,7 @@ def _check_thread_counts() -> None:
 
 
 def _hyphenated(argv: Sequence[str]) -> list[str]:
-    """Flags may be written with underscores, as Lightning Pose writes them. What comes after -- is no flag."""
+    """Return the arguments with hyphens in all flags. Lightning Pose uses underscores. After -- nothing is a flag."""
     end = argv.index("--") if "--" in argv else len(argv)
     return [*(_hyphenate(a) if a.startswith("--") else a for a in argv[:end]), *argv[end:]]
 
@@ -168,7 +178,7 @@ def _parser() -> Parser:
 
 
 class _Folded(logging.Formatter):
-    """Warnings are folded where the terminal is narrower, as all other messages are."""
+    """Formatter that folds warnings at the width of the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return terminal.fold(super().format(record), terminal.columns())

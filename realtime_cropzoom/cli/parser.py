@@ -1,4 +1,4 @@
-"""The argument parser: commands and settings in groups, an example each, and "did you mean" for what is misspelt."""
+"""Argument parser: groups of commands and settings, an example for each, and "did you mean" for misspelt words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime_cropzoom.errors import ConfigError, did_you_mean
 GROUPS = {
     "track live": ("run", "listen", "trigger", "demo"),
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
-    "look at what a run has left": ("draw", "convert", "compare"),
+    "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
     "train models": ("train", "export", "quantize"),
 }
@@ -49,7 +49,7 @@ _PROBABLY_A_FLAG = re.compile(r"--?[A-Za-z]")
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one line, as all others of the command line are, and name what was probably meant."""
+    """Parser of one command. Its errors are ConfigErrors of one line, with a suggestion."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -62,11 +62,11 @@ class Parser(argparse.ArgumentParser):
         self._to_add: list[Callable[[], None]] = []
 
     def add_later(self, add: Callable[[], None]) -> None:
-        """Have ``add`` add arguments when this command is the one asked for: what it imports costs no other command."""
+        """Call ``add``, which adds arguments, when this command is used. Other commands do not pay for its imports."""
         self._to_add.append(add)
 
     def add_all(self) -> Parser:
-        """Add what was left for later, to the commands below, too; return itself."""
+        """Add the arguments of ``add_later`` to this parser and its commands; return this parser."""
         for action in self._actions:
             for parser in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
                 parser.add_all()
@@ -77,34 +77,35 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, *arguments: Any, **options: Any
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse, which calls this of the one command that is asked for."""
+        """Parse as argparse does, which calls this method of the used command only."""
         while self._to_add:
             self._to_add.pop()()
         return super().parse_known_args(*arguments, **options)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Return the arguments. Raises ConfigError, in one line, where they make no sense."""
+        """Return the parsed arguments. Raises ConfigError if one is unknown, missing or wrong."""
         parsed, unknown = self.parse_known_args(list(arguments))
         if unknown:
             raise ConfigError(_unknown(getattr(parsed, "parser", self), unknown))
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError in place of what argparse does: print the usage, which says nothing of the error."""
+        """Raise ConfigError. argparse would print the usage, which does not explain the error."""
         choice = re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
         if choice is not None:
             names = [name.strip(" '") for name in choice[3].split(",")]
-            what = "command" if choice[1] == "COMMAND" else choice[1]
+            is_command = choice[1] == "COMMAND"
+            what = "command" if is_command else choice[1]
+            expected = "a command such as run" if is_command else f"one of {', '.join(names)}"
             likely = did_you_mean(choice[2], names)
-            known = "" if choice[1] == "COMMAND" else f"; expected one of {', '.join(names)}."
-            raise ConfigError(f"{what}: got {choice[2]!r}, which is none{known or '.'}{likely} {self._more()}")
+            raise ConfigError(f"{what}: got {choice[2]!r}, expected {expected}.{likely} {self._more()}")
         missing = message.removeprefix("the following arguments are required: ")
         if missing != message:
             raise ConfigError(f"{missing} is missing. {self._more()}")
         raise ConfigError(f"{message.removeprefix('argument ')}. {self._more()}")
 
     def format_help(self) -> str:
-        """As argparse, but the commands are in groups."""
+        """Return the help text, with the commands in groups."""
         text = super().format_help()
         commands = next((a for a in self._actions if isinstance(a, argparse._SubParsersAction)), None)
         if commands is None or commands.metavar != "COMMAND":
@@ -119,7 +120,7 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def flags(self) -> list[str]:
-        """All of its flags."""
+        """All flags of the command."""
         return [option for option in self._option_string_actions if option.startswith("--")]
 
     def _more(self) -> str:
@@ -127,12 +128,12 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def command(self) -> str:
-        """What it parses, as in ``calibrate lens``."""
+        """Name of the command, such as ``calibrate lens``."""
         return self.prog.removeprefix("cropzoom").strip() or "cropzoom"
 
 
 class _LinesAsTheyAre(argparse.RawDescriptionHelpFormatter):
-    """Lines stay lines; what is wider than the terminal is folded, a command so that it can still be copied."""
+    """Formatter that keeps line breaks, and folds long lines. A folded command can still be copied."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         columns = width + 2  # argparse leaves two columns free
@@ -142,7 +143,7 @@ class _LinesAsTheyAre(argparse.RawDescriptionHelpFormatter):
 def _folded(line: str, columns: int) -> str:
     if len(line) <= columns:
         return line
-    gap = re.match(r"\s*\S.*?\S {2,}(?=\S)", line)  # what stands in a second column stays there
+    gap = re.match(r"\s*\S.*?\S {2,}(?=\S)", line)  # text in a second column stays in it
     command = gap is None and line.startswith(("  cropzoom ", "example: "))
     own = len(line) - len(line.lstrip())
     hanging = own + 4 if command else own if gap is None else len(gap[0])
@@ -152,7 +153,7 @@ def _folded(line: str, columns: int) -> str:
 
 
 def complete(parser: Parser) -> None:
-    """Answer the shell where it asks for completions; this ends the process then."""
+    """Answer a request of the shell for completions, and end the process; return if there is no request."""
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
@@ -160,9 +161,9 @@ def complete(parser: Parser) -> None:
 
 
 def _unknown(parser: Parser, unknown: Sequence[str]) -> str:
-    """Return what is wrong with arguments that nobody takes."""
+    """Return an error about arguments that the command does not have."""
     flag = next((word for word in unknown if _PROBABLY_A_FLAG.match(word)), None)
     if flag is None:
-        return f"{parser.command}: got {unknown[0]!r}, which is one argument too many. See: {parser.prog} --help"
+        return f"{parser.command}: got {unknown[0]!r}, expected no further argument. See: {parser.prog} --help"
     name = flag.partition("=")[0]
     return f"{parser.command} has no {name}.{did_you_mean(name, parser.flags)} See: {parser.prog} --help"

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 RUN_EXPLAINED = """\
-cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose, frame by frame.
+cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose for each frame.
 
   cropzoom run synthetic:arena                      the built-in arena, with the shipped models
   cropzoom run recording.mp4                        your recording, played as a camera would
-  cropzoom run camera:0                             a camera; 'cropzoom cameras' lists them
+  cropzoom run camera:0                             a camera; 'cropzoom cameras' lists all
   cropzoom run rtsp://192.168.1.20/stream1          a stream; docs/how-to/sources.md has all kinds
   cropzoom run recording.mp4 --detector DIR --pose DIR --crop-size 240
                                                     … with your own Lightning Pose models
@@ -45,10 +45,10 @@ def register(commands: Any) -> None:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help="a video, a folder of images, camera:0, rtsp://…, or synthetic:arena[,key=value…]",
+        help="video, folder of images, camera:0, rtsp://…, or synthetic:arena[,key=value…]",
     )
     run.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
-    run.add_argument("--quiet", action="store_true", help="no progress, no report; only what is wrong")
+    run.add_argument("--quiet", action="store_true", help="print no progress and no report, only problems")
     run.add_later(lambda: add_settings(run))
     run.set_defaults(command=_run)
 
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if stopped_by:
         return 128 + stopped_by[0]
     if (nothing := nothing_found_line(summary)) is not None:
-        if arguments.quiet:  # else the report has said it
+        if arguments.quiet:  # otherwise the report says it
             terminal.say(f"cropzoom: {nothing}")
         return EXIT_INCOMPLETE
     return EXIT_INCOMPLETE if summary["problems"] else 0
@@ -128,7 +128,7 @@ def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:
 
 
 def watch_pipeline(pipeline: Pipeline, *, quiet: bool) -> None:
-    """Show a line of progress a second until the run ends; on a terminal, over the last one."""
+    """Show a line of progress each second until the run ends. On a terminal it replaces the last one."""
     from realtime_cropzoom.pipeline.report import frames_to_come, progress_line
 
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):

@@ -108,7 +108,7 @@ def _progress_of(run: CameraRun, settings: Settings, columns: int) -> str:
 
 
 def _news(group: CameraGroup, *, quiet: bool) -> list[str]:
-    """Return what the cameras and the group have said since the last call."""
+    """Return the new lines of the cameras and of the group."""
     lines: list[str] = []
     speakers: list[CameraRun | CameraGroup] = [*group.runs, group]
     for speaker in speakers:
@@ -118,12 +118,12 @@ def _news(group: CameraGroup, *, quiet: bool) -> list[str]:
 
 
 def _taken(lines: deque[str]) -> list[str]:
-    """Empty what a thread may be adding to."""
+    """Remove and return all lines. Another thread may add lines meanwhile."""
     return [lines.popleft() for _ in range(len(lines))]
 
 
 def _nothing_found(summary: dict[str, Any]) -> list[str]:
-    """Return a line for each camera that found nothing, where that is why its exit code is not 0."""
+    """Return a line for each camera that found no animal, if its exit code is not 0 for that reason."""
     incomplete = {name: camera for name, camera in summary["cameras"].items() if camera["exit"] == EXIT_INCOMPLETE}
     found = {name: nothing_found_line(camera["summary"]) for name, camera in incomplete.items() if camera["summary"]}
     return [f"cropzoom: {name}: {line}" for name, line in found.items() if line is not None]
@@ -137,6 +137,6 @@ def _say(lines: list[str]) -> None:
 def _report(summary: dict[str, Any]) -> str:
     parts = []
     for name, camera in summary["cameras"].items():
-        text = report(camera["summary"]) if camera["summary"] else "it left no summary"
+        text = report(camera["summary"]) if camera["summary"] else "there is no summary"
         parts.append(f"{name}: {camera['reason']}\n{text}\n")
-    return "\n".join([*parts, f"all of the session in {summary['folder']}"])
+    return "\n".join([*parts, f"files of all cameras in {summary['folder']}"])

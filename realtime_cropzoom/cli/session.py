@@ -1,4 +1,4 @@
-"""What is done with the files that a run has left: ``draw``, ``convert``, ``compare``."""
+"""Commands for the files of a run: ``draw``, ``convert``, ``compare``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, number, some_text, whole
 from realtime_cropzoom.errors import EXIT_INCOMPLETE
 
-_SESSION = "the folder that a run has left, 'latest' for the newest one, or a pose file"
+_SESSION = "folder of a run, 'latest' for the newest one, or a pose file"
 FORMATS = ("nwb", "h5", "parquet", "csv")
 
 
@@ -21,37 +21,39 @@ def register(commands: Any) -> None:
     draw = commands.add_parser("draw", help="draw a session: frames with box, keypoints and trail, or traces over time")
     draw.add_argument("session", type=a_session, metavar="SESSION", help=_SESSION)
     draw.add_argument("--traces", action="store_true", help="draw x, y and likelihood over time instead of frames")
-    draw.add_argument("--source", type=some_text, help="the recording, where it is not where the run found it")
-    draw.add_argument("--frames", type=whole(1, (1 << 63) - 1), default=6, help="how many frames (default: 6)")
+    draw.add_argument("--source", type=some_text, help="the recording, if it is not where the run found it")
+    draw.add_argument("--frames", type=whole(1, (1 << 63) - 1), default=6, help="number of frames (default: 6)")
     draw.add_argument(
-        "--out", type=a_path, help="the PNG (default: SESSION/frames.png or traces.png, made again each time)"
+        "--out", type=a_path, help="PNG to write (default: SESSION/frames.png or traces.png, which are replaced)"
     )
     add_overwrite(draw)
     draw.set_defaults(command=_draw)
 
-    convert = commands.add_parser("convert", help="write a session in another format, a row a frame of the video")
+    convert = commands.add_parser("convert", help="convert a session to another format, one row per frame of the video")
     convert.add_argument("run", type=a_session, metavar="SESSION", help=_SESSION)
-    convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, DeepLabCut's H5, or one tidy table")
-    convert.add_argument("--out", type=a_path, help="the file to write (default: beside the poses)")
+    convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, H5 of DeepLabCut, or one tidy table")
+    convert.add_argument("--out", type=a_path, help="file to write (default: beside the poses)")
     convert.add_argument(
         "--video",
         type=a_path,
-        help="the recording: its frames, and their times, are the rows (default: what predict or pipeline has noted)",
+        help="the recording, whose frames and times are the rows (default: the one that predict or pipeline noted)",
     )
     convert.add_argument("--fps", type=frame_rate, help="frames per second, if there is neither a run nor a video")
-    convert.add_argument("--calibration", type=a_path, help="pixels to cm, where the run had none: csv and parquet")
-    convert.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+    convert.add_argument(
+        "--calibration", type=a_path, help="pixels to cm, if the run had no calibration: csv and parquet"
+    )
+    convert.add_argument("--overwrite", action="store_true", help="replace an existing file")
     convert.set_defaults(command=_convert)
 
-    compare = commands.add_parser("compare", help="by how much the poses of two runs over the same frames differ")
+    compare = commands.add_parser("compare", help="measure how far the poses of two runs over the same frames differ")
     compare.add_argument("a", type=a_session, metavar="A", help=_SESSION)
-    compare.add_argument("b", type=a_session, metavar="B", help="another, such as the replay of its recording")
+    compare.add_argument("b", type=a_session, metavar="B", help="another session, such as the replay of its recording")
     compare.add_argument(
-        "--out", type=a_path, metavar="PNG", help="the picture, with a CSV beside it (default: B/compare.png)"
+        "--out", type=a_path, metavar="PNG", help="figure to write, with a CSV beside it (default: B/compare.png)"
     )
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
     compare.add_argument(
-        "--fail-above", type=number(0, 1e9, "pixels"), metavar="PX", help="exit with 3 where a keypoint is further off"
+        "--fail-above", type=number(0, 1e9, "pixels"), metavar="PX", help="exit with 3 if a keypoint differs by more"
     )
     add_overwrite(compare)
     compare.set_defaults(command=_compare)
@@ -117,7 +119,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.sessions.compare import compare, describe
 
     b, out = arguments.b, arguments.out
-    if out is not None:  # the table beside it would be the poses of b, where both have one name
+    if out is not None:  # the table beside it could overwrite the poses of b
         check_free(out, out.with_suffix(".csv"), overwrite=arguments.overwrite)
     comparison = compare(arguments.a, b)
     summary = comparison.summary()

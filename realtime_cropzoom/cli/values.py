@@ -1,4 +1,4 @@
-"""Values of flags: what makes no sense is one line, before anything is opened."""
+"""Types of flags: turn the text of a flag into a value, or refuse it in one line before anything is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T", int, float)
 
 
 def a_path(text: str) -> Path:
-    """Return the file or folder that is meant. Nothing is what a shell makes of a variable that is not set."""
+    """Return the path that ``text`` names. An empty text is refused."""
     return user_path(some_text(text, "a file or folder"))
 
 
@@ -39,18 +39,18 @@ def a_session(text: str, kind: str = SESSIONS) -> Path:
 
 
 def some_text(text: str, what: str = "some text") -> str:
-    """Return ``text``, which must not be empty."""
+    """Return ``text``, unless it is empty: a shell writes nothing for a variable that is not set."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected {what}; is a variable of the shell not set?")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {what}. Is a variable of the shell not set?")
     return text
 
 
 def number(low: float, high: float, what: str = "a number") -> Callable[[str], float]:
-    """Return what makes a number from ``low`` to ``high`` of a text."""
+    """Return a function that reads a number from ``low`` to ``high``; ``what`` names the unit in its error."""
 
     def parse(text: str) -> float:
         value = _converted(float, text)
-        if value is None or not low <= value <= high:  # nan is neither
+        if value is None or not low <= value <= high:  # False for nan, too
             raise argparse.ArgumentTypeError(f"got {shorten(text)}, expected {what} from {low:g} to {high:g}")
         return value
 
@@ -58,7 +58,7 @@ def number(low: float, high: float, what: str = "a number") -> Callable[[str], f
 
 
 def whole(low: int, high: int, what: str = "a whole number") -> Callable[[str], int]:
-    """Return what makes a whole number from ``low`` to ``high`` of a text."""
+    """Return a function that reads a whole number from ``low`` to ``high``; ``what`` names the unit in its error."""
 
     def parse(text: str) -> int:
         value = _converted(int, text)
@@ -70,7 +70,7 @@ def whole(low: int, high: int, what: str = "a whole number") -> Callable[[str], 
 
 
 seconds = number(0, _DAYS_S, "seconds")
-frame_rate = number(0.001, 100_000, "frames a second")
+frame_rate = number(0.001, 100_000, "frames per second")
 
 
 def _converted(kind: Callable[[str], T], text: str) -> T | None:

@@ -336,8 +336,8 @@ def test_each_command_writes_a_file_and_a_picture(
     assert picture is not None
     assert picture.shape == (960 + 56, 1280, 3)
     said = capsys.readouterr().out
-    assert "the middle of the frame is at" in said
-    assert ("the points are off by" in said) == (way[0] == "points")
+    assert "middle of the frame: " in said
+    assert ("error of the points" in said) == (way[0] == "points")
 
 
 @pytest.mark.parametrize("there", ["arena.yaml", "arena.png"])
@@ -349,7 +349,7 @@ def test_a_calibration_is_replaced_only_if_asked(
     command = ["calibrate", "scale", SOURCE, "--px-per-cm", "12.5", "--out", str(tmp_path / "arena.yaml")]
     assert main(command) == 2
     error = capsys.readouterr().err
-    assert f"{there} is there already; add --overwrite to replace it" in error
+    assert f"{there} exists already; add --overwrite to replace it" in error
     assert error.count("\n") == 1
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {there: "somebody's"}
     assert main([*command, "--overwrite"]) == 0
@@ -362,8 +362,8 @@ def test_a_calibration_is_replaced_only_if_asked(
         (["rectangle", SOURCE, "--corners", "1,1", "2,a", "3,3", "4,4", "--size-cm", "6x4"], "--corners: got '2,a'"),
         (["rectangle", SOURCE, "--corners", "1,1", "2,1", "2,2", "1,2", "--size-cm", "6"], "--size-cm: got '6'"),
         (["points", SOURCE, "--point", "1,1"], "--point: got '1,1', expected pixels and cm"),
-        (["scale", SOURCE, "--line", "1,1", "2,2"], "--line goes with --length-cm"),
-        (["scale", SOURCE, "--px-per-cm", "10", "--length-cm", "3"], "--line goes with --length-cm"),
+        (["scale", SOURCE, "--line", "1,1", "2,2"], "--line needs --length-cm"),
+        (["scale", SOURCE, "--px-per-cm", "10", "--length-cm", "3"], "--line needs --length-cm"),
         (["scale", "nowhere.mp4", "--px-per-cm", "10"], "nowhere.mp4"),
         (["scale", SOURCE, "--px-per-cm", "10", "--lens", "nowhere.yaml"], "nowhere.yaml"),
         (["lens", SOURCE, "--board", "9x2"], "--board: got '9x2'"),
@@ -383,7 +383,7 @@ def test_a_lens_of_other_frames_is_refused(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "lens.yaml").write_text(lens_yaml(BARREL, (1280, 960)))
     flags = ["--px-per-cm", "10", "--lens", str(tmp_path / "lens.yaml"), "--out", str(tmp_path / "arena.yaml")]
     assert main(["calibrate", "scale", SOURCE, *flags]) == 2
-    assert "is for frames of 1280x960, but these have 640x480" in capsys.readouterr().err
+    assert "got a lens for frames of 1280x960, expected 640x480" in capsys.readouterr().err
 
 
 def test_the_grid_is_drawn_at_the_calibrated_positions() -> None:

@@ -310,10 +310,10 @@ def test_one_that_is_not_well_is_the_exit_code(tmp_path: Path, capfd: pytest.Cap
     ("arguments", "words"),
     [
         pytest.param(["none.yaml"], "cannot read the config file none.yaml", id="no config"),
-        pytest.param([], "there is no source", id="nothing"),
+        pytest.param([], "got no source", id="nothing"),
         pytest.param([ARENA, "--crop-size", "0", "--edge", "wrap"], "crop_size: got '0'", id="two bad settings"),
         pytest.param([ARENA, "--hours", "long"], "hours: got 'long'", id="no hours"),
-        pytest.param(["a.yaml", "--config", "b.yaml"], "two config files", id="two configs"),
+        pytest.param(["a.yaml", "--config", "b.yaml"], "got two config files", id="two configs"),
     ],
 )
 def test_settings_that_are_wrong_are_red_lines_too(

@@ -35,7 +35,7 @@ def test_the_report_fits_a_terminal_and_names_the_next_command(
 def test_what_is_there_is_replaced_only_when_asked(make_model: Callable[..., Path], work: Workplace) -> None:
     given = ["quantize", make_model("detector"), "--calibrate", work.video(frames=40), "--max-shift", "1000"]
     work.did(*given)
-    assert "detector_int8.onnx is there already; add --overwrite" in work.refused(*given)
+    assert "detector_int8.onnx exists already; add --overwrite" in work.refused(*given)
     work.did(*given, "--overwrite")
 
 

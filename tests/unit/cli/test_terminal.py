@@ -97,7 +97,7 @@ def test_nothing_is_written_into_a_file_that_took_the_place_of_a_closed_stream(
 
 
 def test_a_full_stdout_is_said(lost_runs: dict[str, tuple[Path, str, str]]) -> None:
-    assert "cropzoom: the output cannot be written to the end" in lost_runs["stdout on a full disk"][2]
+    assert "cropzoom: cannot write the whole output" in lost_runs["stdout on a full disk"][2]
 
 
 def test_a_result_that_cannot_be_written_has_its_exit_code() -> None:

@@ -110,7 +110,7 @@ def test_the_command_writes_a_picture(session: Path, tmp_path: Path, capsys: pyt
     assert picture is not None
     np.testing.assert_array_equal(picture[:, :, ::-1], contact_sheet(read_session(session), 3))
     assert main(["draw", str(session), "--out", str(path)]) == 2
-    assert "sheet.png is there already; add --overwrite to replace it" in capsys.readouterr().err
+    assert "sheet.png exists already; add --overwrite to replace it" in capsys.readouterr().err
     np.testing.assert_array_equal(cv2.imread(str(path)), picture)
 
 

@@ -92,7 +92,7 @@ def test_a_picture_never_takes_the_place_of_poses(
     a, b = write_poses(tmp_path / "a.csv", poses), write_poses(tmp_path / "b.csv", poses + 1)
     before = b.read_bytes()
     assert main(["compare", str(a), str(b), "--out", str(tmp_path / "b.png")]) == 2
-    assert f"{b} is there already; add --overwrite" in capsys.readouterr().err
+    assert f"{b} exists already; add --overwrite" in capsys.readouterr().err
     assert b.read_bytes() == before
 
 
