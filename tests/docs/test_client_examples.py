@@ -27,7 +27,7 @@ BLOCKS = [
 
 
 class Laser:
-    """Remembers what it was set to."""
+    """Remembers each level that it was set to."""
 
     def __init__(self) -> None:
         self.was: set[bool] = set()
@@ -37,7 +37,7 @@ class Laser:
 
 
 def publish_for_a_while(publisher: Publisher) -> None:
-    """A short run: the snout is far to the right, and moves."""
+    """Publish a short run: the snout is far to the right, and moves."""
     publisher.wait_for_subscriber()
     publisher.send(hello())
     for seq in range(30):
@@ -54,7 +54,9 @@ def publisher() -> Iterator[Publisher]:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_an_example_does_what_it_says(publisher: Publisher, block: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_example_on_a_page_runs_and_has_its_effect(
+    publisher: Publisher, block: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     echo = EchoServer("tcp://127.0.0.1:*")
     echo.start()
     block = re.sub(r"Subscriber\((\"[^)]*)?\)", f'Subscriber("{publisher.endpoint}")', block)

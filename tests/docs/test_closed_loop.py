@@ -1,4 +1,4 @@
-"""The tutorial on the closed loop and the scripts of the page on the trigger process, done as they say."""
+"""The tutorial on the closed loop and the scripts of the page on the trigger process, run step by step."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.slow
 
 PAGE = find_page("closed-loop.md")
 SCRIPTS = code_blocks(find_page("trigger-process.md"), "python")
-"""Give an order; join the log with a session; the engine as a library."""
+"""In this order: give an order; join the log with a session; use the engine as a library."""
 FIRST = 566
-"""The frame on which the page says that the rule fires first."""
+"""The first frame on which the rule fires, according to the page."""
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The folder in which the example was done, and what the board has said."""
+    """Return the folder in which the tutorial was run, and the text that the board printed."""
     folder = tmp_path_factory.mktemp("example")
     command = [sys.executable, "-u", "-m", "realtime_cropzoom.trigger.outputs.simulated_board"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as board:
@@ -60,7 +60,7 @@ def _decisions(folder: Path) -> list[Decision]:
     return read_decisions(folder / "triggers" / "rules_DATE" / "rules_decisions.csv")
 
 
-def test_it_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> None:
+def test_rule_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> None:
     folder, board = done
     (fired,) = (d for d in _decisions(folder) if d.verdict == "fired")
     assert fired.frame is not None
@@ -69,7 +69,7 @@ def test_it_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> No
     assert [line.split()[-1] for line in board.splitlines()] == ["on", "off"]
 
 
-def test_its_numbers_join(done: tuple[Path, str]) -> None:
+def test_log_joins_with_the_session(done: tuple[Path, str]) -> None:
     folder, _ = done
     session = the_session(folder / "sessions")
     script = SCRIPTS[1]
@@ -79,7 +79,7 @@ def test_its_numbers_join(done: tuple[Path, str]) -> None:
     assert 0 < float(row[1]) < 1000
 
 
-def test_the_library_decides_as_the_command_does(done: tuple[Path, str]) -> None:
+def test_engine_as_a_library_decides_like_the_command(done: tuple[Path, str]) -> None:
     folder, _ = done
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     script = SCRIPTS[2].replace("Subscriber()", f"Subscriber('{endpoint}')")
@@ -95,7 +95,7 @@ def test_the_library_decides_as_the_command_does(done: tuple[Path, str]) -> None
     assert abs(int(fired[2]) - FIRST) <= 2
 
 
-def test_the_zones_are_drawn_and_what_lies_outside_is_said(done: tuple[Path, str]) -> None:
+def test_zones_are_drawn_and_those_outside_the_frame_are_reported(done: tuple[Path, str]) -> None:
     folder, _ = done
     drawn = cropzoom("zones", folder / "rules.yaml", "synthetic:arena,seed=5")
     assert drawn.returncode == 0, drawn.stderr
@@ -108,7 +108,7 @@ def test_the_zones_are_drawn_and_what_lies_outside_is_said(done: tuple[Path, str
     assert "nothing.mp4" in outside.stderr
 
 
-def test_what_the_page_on_rules_does_in_python_works(done: tuple[Path, str]) -> None:
+def test_python_examples_of_the_page_on_rules_run(done: tuple[Path, str]) -> None:
     folder, _ = done
     again, earlier = code_blocks(find_page("rules.md"), "python")
     log = folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl"

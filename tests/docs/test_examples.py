@@ -1,4 +1,4 @@
-"""The receiving programs in other languages, against a real run."""
+"""The example programs in other languages, against a real run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _octave(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("program", [_compiled, _javascript, _octave], ids=["c", "javascript", "octave"])
-def test_a_reader_prints_the_poses_of_the_files_and_ends_with_the_run(program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_program_prints_the_poses_of_the_files_and_ends_with_the_run(program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     reader = subprocess.Popen(
         [*program(tmp_path), endpoint, "snout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -89,7 +89,7 @@ def _to_serial(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("program", [_compiled, _javascript, _octave, _to_serial], ids=["c", "js", "octave", "serial"])
-def test_a_reader_acts_on_no_pose_that_is_not_plausible(program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_program_ignores_poses_that_are_not_plausible(program, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     command = program(tmp_path)
     with publishing() as publisher:
         publisher.socket.set(zmq.RCVTIMEO, round(LONG_S * 1000))
@@ -113,7 +113,7 @@ def test_a_reader_acts_on_no_pose_that_is_not_plausible(program, tmp_path: Path)
     assert acted == ["0", "2", "4"]
 
 
-def test_a_board_follows_the_poses_that_it_is_sent(tmp_path: Path) -> None:
+def test_board_follows_the_poses_that_it_receives(tmp_path: Path) -> None:
     if importlib.util.find_spec("serial") is None:
         pytest.skip("needs pyserial")
     endpoint = f"tcp://127.0.0.1:{free_port()}"
@@ -137,7 +137,7 @@ def test_a_board_follows_the_poses_that_it_is_sent(tmp_path: Path) -> None:
     assert levels.count("on") >= 2
 
 
-def test_the_bonsai_workflow_is_well_formed() -> None:
+def test_bonsai_workflow_is_well_formed() -> None:
     tree = xml.etree.ElementTree.parse(EXAMPLES / "bonsai" / "cropzoom.bonsai")
     space = "{https://bonsai-rx.org/2018/workflow}"
     nodes = tree.findall(f".//{space}Nodes/{space}Expression")

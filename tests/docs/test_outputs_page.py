@@ -1,4 +1,4 @@
-"""What docs/reference/outputs.md says of outputs is so."""
+"""The page on outputs: its YAML loads, and its example rows and messages have the fields that are written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("block", blocks("yaml"))
-def test_the_rules_files_lines_are_read(block: str) -> None:
+def test_yaml_examples_load(block: str) -> None:
     rules = yaml.safe_load(block)
     for name, mapping in rules["outputs"].items():
         parse_output(name, mapping)
@@ -39,20 +39,20 @@ def test_the_rules_files_lines_are_read(block: str) -> None:
         parse_sync(rules["sync"], set(rules["outputs"]))
 
 
-def test_the_example_message_has_the_fields_that_are_sent() -> None:
+def test_example_message_has_the_fields_that_are_sent() -> None:
     (example,) = map(json.loads, blocks("json"))
     sent = Job(Action("marks", ActionType.PULSE, 10.0), 0, 12, 4711, 23092301337000, "corner").fields()
     assert example == sent
 
 
 @pytest.mark.parametrize("columns", [DONE_COLUMNS, SYNC_COLUMNS])
-def test_the_example_rows_have_the_columns_that_are_written(columns: str) -> None:
+def test_example_rows_have_the_columns_that_are_written(columns: str) -> None:
     row = re.search(rf"^    {columns}\n    (.*)$", PAGE, re.MULTILINE)
     assert row is not None
     assert row[1].count(",") == columns.count(",")
 
 
-def test_the_alignment_finds_the_clock_of_the_recording(tmp_path: Path) -> None:
+def test_alignment_example_finds_the_clock_of_the_recording(tmp_path: Path) -> None:
     namespace: dict[str, Any] = {}
     exec(next(block for block in blocks("python") if "clock_map" in block), namespace)
     shaky = random.Random(1)
@@ -74,7 +74,7 @@ def test_the_alignment_finds_the_clock_of_the_recording(tmp_path: Path) -> None:
     assert to_recording_s(began_ns + 30_500_000_000) == pytest.approx(20.5 * drift, abs=1e-3)
 
 
-def test_the_example_for_a_card_is_python_that_our_output_can_use() -> None:
+def test_example_for_a_card_has_the_methods_that_the_output_calls() -> None:
     tree = ast.parse((ROOT / "examples" / "nidaq_output.py").read_text(encoding="utf-8"))
     (kind,) = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     assert kind.name == "DigitalLine"

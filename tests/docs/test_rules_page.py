@@ -1,4 +1,4 @@
-"""The page on rules and the example are what the code does."""
+"""The page on rules and the example file agree with the code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BASE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_snippets_load(snippet: str) -> None:
+def test_yaml_examples_load(snippet: str) -> None:
     assert parse_rules({**BASE, **yaml.safe_load(snippet)})
 
 
@@ -44,7 +44,7 @@ def test_each_kind_of_condition_has_an_example_that_loads() -> None:
 
 
 def table_after(heading: str) -> dict[str, str]:
-    """Key → default of a table under a heading."""
+    """Return key → default of the table under a heading."""
     section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", section, re.MULTILINE)
     return {key: default for keys, default in rows for key in re.findall(r"`(\w+)`", keys)}
@@ -60,7 +60,7 @@ def test_tables_have_all_settings_with_their_defaults(heading: str, model: type[
     assert {name: yaml.safe_load(table[name]) for name in plain} == plain
 
 
-def test_the_log_is_told_as_it_is() -> None:
+def test_log_table_names_the_columns_and_the_verdicts() -> None:
     section = PAGE.split("## The log\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
     assert tuple(name for row in rows for name in re.findall(r"`(\w+)`", row)) == COLUMNS
@@ -68,7 +68,7 @@ def test_the_log_is_told_as_it_is() -> None:
     assert set(re.split(r", | or ", verdicts)) == {verdict.value for verdict in Verdict}
 
 
-def test_the_example_loads_and_names_what_the_shipped_models_have() -> None:
+def test_example_file_loads_and_names_keypoints_of_the_shipped_models() -> None:
     rules = load_rules(ROOT / "configs" / "triggers.yaml")
     for name, mapping in rules.outputs.items():
         parse_output(name, mapping)
