@@ -129,14 +129,14 @@ def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:
 
 def watch_pipeline(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress each second until the run ends. On a terminal it replaces the last one."""
-    from realtime_cropzoom.pipeline.report import frames_to_come, progress_line
+    from realtime_cropzoom.pipeline.report import expected_frame_count, progress_line
 
     while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
         if not quiet:
             settings = pipeline.settings
             line = progress_line(
                 pipeline.progress(),
-                frames_to_come(pipeline.info.frame_count, settings.frames),
+                expected_frame_count(pipeline.info.frame_count, settings.frames),
                 terminal.columns(),
                 lockstep=settings.pace == "fast",
             )

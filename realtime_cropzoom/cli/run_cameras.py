@@ -14,7 +14,7 @@ from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.multicamera.supervisor import CameraGroup, CameraRun
-from realtime_cropzoom.pipeline.report import frames_to_come, nothing_found_line, progress_line, report
+from realtime_cropzoom.pipeline.report import expected_frame_count, nothing_found_line, progress_line, report
 from realtime_cropzoom.runtime.signals import stop_on_signals
 from realtime_cropzoom.sessions.latest import note_session
 from realtime_cropzoom.types import StreamState
@@ -103,7 +103,7 @@ def _state(run: CameraRun) -> str:
 
 def _progress_of(run: CameraRun, settings: Settings, columns: int) -> str:
     assert run.status is not None
-    total = frames_to_come(run.frame_count, settings.frames)
+    total = expected_frame_count(run.frame_count, settings.frames)
     return progress_line(run.status, total, columns, lockstep=settings.pace == "fast")
 
 

@@ -66,7 +66,7 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
     )
 
 
-def frames_to_come(*counts: int | None) -> int | None:
+def expected_frame_count(*counts: int | None) -> int | None:
     """Return the smallest of the known numbers of frames; None if none is known."""
     return min((count for count in counts if count is not None), default=None)
 
@@ -103,7 +103,7 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines.append(f"{detector['detections']} detections, of which {with_box} gave a box")
     if summary.get("animal") is not None:
         skipped = share_skipped(counts["captured"], counts["skipped"]) > 0
-        lines += quality_lines(summary["animal"], shipped=of_shipped_models(summary["models"]), skipped=skipped)
+        lines += quality_lines(summary["animal"], shipped=uses_shipped_models(summary["models"]), skipped=skipped)
     for recording in summary["recordings"]:
         dropped = sum(recording["dropped"].values())
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
@@ -117,7 +117,7 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
     if summary["too_old"]:
         lines.append(f"{summary['too_old']} poses were too old to be sent; they are in the files")
     if summary["refused"]:
-        lines.append(f"{summary['refused']} connections were refused: {_keys_of(summary['refused_keys'])}")
+        lines.append(f"{summary['refused']} connections were refused: {_rejected_keys_text(summary['refused_keys'])}")
     if summary["cut_off"]:
         lines.append(f"{summary['cut_off']} connections were cut off: they sent too much, or were too many")
     if summary["clock_drift"] is not None:
@@ -155,15 +155,15 @@ def nothing_found_line(summary: dict[str, Any]) -> str | None:
         return None
     if share_skipped(counts["captured"], counts["skipped"]):
         return skipped_line(animal)
-    return misfit_lines(animal, shipped=of_shipped_models(summary["models"]))[0]
+    return misfit_lines(animal, shipped=uses_shipped_models(summary["models"]))[0]
 
 
-def of_shipped_models(models: dict[str, Any]) -> bool:
+def uses_shipped_models(models: dict[str, Any]) -> bool:
     """Return whether one of the models comes with the package."""
     return any(model["shipped"] for model in models.values())
 
 
-def _keys_of(refused: dict[str, int]) -> str:
+def _rejected_keys_text(refused: dict[str, int]) -> str:
     if not refused:
         return "they had no key, or one for another run"
     return f"{sum(refused.values())} with keys that are no client's ({', '.join(refused)})"

@@ -35,7 +35,7 @@ class Sink(Stage):
     def put(self, record: Record) -> None:
         """Add a record. If the queue is full, wait or drop the oldest record, as the class describes."""
         with self._changed:
-            while self._wait_when_full and len(self._queue) >= self._limit and self._is_worth_waiting_for():
+            while self._wait_when_full and len(self._queue) >= self._limit and self._is_consuming():
                 self._changed.wait(POLL_S)
             if len(self._queue) >= self._limit and not self._wait_when_full:
                 self._drop(self._queue.popleft())
@@ -46,7 +46,7 @@ class Sink(Stage):
         """Count a record that is not processed. The caller holds the lock of ``_changed``."""
         self.dropped += 1
 
-    def _is_worth_waiting_for(self) -> bool:
+    def _is_consuming(self) -> bool:
         return self.is_alive() and not self.control.stop.is_set()
 
     def end(self) -> None:

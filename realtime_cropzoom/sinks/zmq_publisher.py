@@ -197,7 +197,7 @@ class ZmqSink(Sink):
             try:
                 self.bound_to.append(guard.bind(socket, name, endpoint))
             except (zmq.ZMQError, ConfigError) as error:
-                raise SinkError(_why_not(endpoint, error)) from error
+                raise SinkError(_bind_error_text(endpoint, error)) from error
         guard.start()
 
     def _start_echo(self) -> None:
@@ -206,7 +206,7 @@ class ZmqSink(Sink):
         try:
             self._echo.start()
         except (zmq.ZMQError, ConfigError) as error:
-            raise SinkError(_why_not(self._echo.endpoint, error)) from error
+            raise SinkError(_bind_error_text(self._echo.endpoint, error)) from error
         self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
 
     def _publish_all(self, guard: ConnectionGuard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
@@ -267,7 +267,7 @@ class ZmqSink(Sink):
         return f"pose/{self._identity.camera}".encode()
 
 
-def _why_not(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
+def _bind_error_text(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
     if isinstance(error, ConfigError):
         return str(error)
     if error.errno == zmq.EADDRINUSE:

@@ -7,12 +7,16 @@ from pathlib import Path
 from support.live_film import Camera, Segment, listen
 from support.pipelines import ANY_PORT, Files, make_settings
 
-from realtime_cropzoom.pipeline.report import frames_to_come, report
+from realtime_cropzoom.pipeline.report import expected_frame_count, report
 
 
 def test_progress_counts_to_the_smallest_known_number_of_frames() -> None:
-    assert [frames_to_come(150, 100), frames_to_come(150, 200), frames_to_come(None, 100)] == [100, 150, 100]
-    assert frames_to_come(None, None) is None
+    assert [expected_frame_count(150, 100), expected_frame_count(150, 200), expected_frame_count(None, 100)] == [
+        100,
+        150,
+        100,
+    ]
+    assert expected_frame_count(None, None) is None
 
 
 def test_frames_that_arrived_old_are_not_reported_as_lost(tmp_path: Path) -> None:
