@@ -188,3 +188,11 @@ def test_navigation_of_the_site_has_each_page() -> None:
 def test_index_of_a_section_links_each_of_its_pages(folder: str) -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", text_of(DOCS / folder / "index.md")))
     assert {page.name for page in (DOCS / folder).glob("*.md")} - linked == {"index.md"}
+
+
+def test_pages_named_in_code_and_configs_exist() -> None:
+    files = [file for folder in (PACKAGE, ROOT / "scripts", ROOT / "configs") for file in folder.rglob("*.*")]
+    texts = [text_of(file) for file in files if file.suffix in (".py", ".yaml")]
+    named = {page for text in texts for page in re.findall(r"docs/[\w-]+/[\w./-]+\.(?:md|png|json)", text)}
+    assert named
+    assert {page for page in named if not (ROOT / page).exists()} == set()
