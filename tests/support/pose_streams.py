@@ -86,20 +86,28 @@ def pose(
 ) -> PoseMessage:
     """A pose captured ``at_ms`` after the start."""
     captured_ns = START_NS + round(at_ms * MS)
-    times = TimeField(None, captured_ns, None, None, captured_ns + 3 * MS, captured_ns + 4 * MS, 0)
+    times = TimeField(
+        device_ns=None,
+        captured_ns=captured_ns,
+        detected_ns=None,
+        cropped_ns=None,
+        inferred_ns=captured_ns + 3 * MS,
+        published_ns=captured_ns + 4 * MS,
+        unix_offset_ns=0,
+    )
     return PoseMessage(
-        1,
-        run,
-        camera,
-        frame if seq is None else seq,
-        frame,
-        state,
-        stream,
-        dict(keypoints),
-        None,
-        times,
-        COUNTS,
-        segment,
+        schema=1,
+        run=run,
+        camera=camera,
+        seq=frame if seq is None else seq,
+        frame=frame,
+        state=state,
+        stream=stream,
+        keypoints=dict(keypoints),
+        box=None,
+        time=times,
+        counts=COUNTS,
+        segment=segment,
     )
 
 
@@ -115,7 +123,20 @@ def status(stream: str, at_ms: float, run: str = "run") -> PublisherEvent:
 
 
 def status_message(stream: str, at_ns: int, run: str = "run") -> StatusMessage:
-    return StatusMessage(1, run, "cam0", "tracking", stream, COUNTS, 0, 0.0, 0.0, {}, at_ns, 0)
+    return StatusMessage(
+        schema=1,
+        run=run,
+        camera="cam0",
+        state="tracking",
+        stream=stream,
+        counts=COUNTS,
+        backlog=0,
+        fps=0.0,
+        detector_fps=0.0,
+        latency_ms={},
+        time_ns=at_ns,
+        unix_offset_ns=0,
+    )
 
 
 def end(at_ms: float, run: str = "run") -> PublisherEvent:
@@ -124,7 +145,7 @@ def end(at_ms: float, run: str = "run") -> PublisherEvent:
 
 
 def end_message(at_ns: int, run: str = "run") -> EndMessage:
-    return EndMessage(1, run, "cam0", "finished", COUNTS, at_ns)
+    return EndMessage(schema=1, run=run, camera="cam0", reason="finished", counts=COUNTS, time_ns=at_ns)
 
 
 def hello(names: list[str], at_ms: float = 0.0, run: str = "run") -> PublisherEvent:
@@ -133,7 +154,21 @@ def hello(names: list[str], at_ms: float = 0.0, run: str = "run") -> PublisherEv
 
 
 def hello_message(names: list[str], run: str = "run") -> HelloMessage:
-    return HelloMessage(1, run, "cam0", "film", names, 640, 480, 30.0, None, "", "", "", 0)
+    return HelloMessage(
+        schema=1,
+        run=run,
+        camera="cam0",
+        source="film",
+        keypoint_names=names,
+        width=640,
+        height=480,
+        fps=30.0,
+        detector_sha256=None,
+        pose_sha256="",
+        config_sha256="",
+        version="",
+        unix_offset_ns=0,
+    )
 
 
 def order(what: str, at_ms: float = 0.0, target: str | None = None) -> Command:

@@ -153,7 +153,7 @@ def find_address(control: str, rules_name: str | None = None, keys: Path | None 
     if control.startswith(_IPC):
         return Target(control)
     folder = control_folder()
-    running = _running(folder)
+    running = running_processes(folder)
     wanted = rules_name and _plain(rules_name) if control == AUTO else control
     found = [name for name in running if wanted is None or name == wanted]
     if not found:
@@ -282,7 +282,7 @@ def _make_keys(folder: Path, name: str) -> ControlAddress:
     return ControlAddress("tcp://127.0.0.1:*", read_server_keys(keys), None, [keys, port], port)
 
 
-def _running(folder: Path) -> dict[str, Target]:
+def running_processes(folder: Path) -> dict[str, Target]:
     """Return name → address of each process that answers; files that killed processes have left are ignored."""
     found = {}
     for path in sorted(folder.glob(f"*{_SOCKET}")):

@@ -189,7 +189,7 @@ class CommandServer:
             if self._over.is_set():
                 return "the trigger process ends; the order was not taken"
             if time.monotonic() >= until_s:
-                return f"the rules are held up and have not taken the order for {_TAKE_TIMEOUT_S:g} s; it still waits"
+                return f"the rule loop has not taken the order for {_TAKE_TIMEOUT_S:g} s; the order still waits"
         return receipt.problem
 
 

@@ -167,7 +167,7 @@ def test_what_a_kill_leaves_behind_is_in_nobodys_way(runtime: Path, tmp_path: Pa
 
 def cropzoom_running(runtime: Path) -> list[str]:
     """The names of the processes that take orders."""
-    return list(command_address._running(runtime / "cropzoom"))
+    return list(command_address.running_processes(runtime / "cropzoom"))
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,12 @@ class Loop:
         self.events: list[Event] = []
         self.rules = one_rule(INSIDE, **rule)
         self.handed: list[Decision] = []
-        self._received_ns = 0
+        self.received_ns = 0
         self.engine = Engine(self.rules, 1, clock=self._clock, hand_over=self.handed.append)
         self.take(Command(START_NS, Order.ARM, "start"))
 
     def _clock(self) -> int:
-        return self._received_ns + round(self.takes_ms * MS)
+        return self.received_ns + round(self.takes_ms * MS)
 
     def take(self, event: Event) -> list[Decision]:
         decisions = self.engine.take(event)
@@ -64,7 +64,7 @@ class Loop:
     def see(self, frame: int, takes_ms: float) -> list[Decision]:
         """A pose 5 ms old when it is received; the rules take ``takes_ms``."""
         event = received(pose(frame, frame * 10.0, AT))
-        self.takes_ms, self._received_ns = takes_ms, event.at_ns
+        self.takes_ms, self.received_ns = takes_ms, event.at_ns
         return self.take(event)
 
 
@@ -83,10 +83,10 @@ def test_rules_that_take_too_long_fire_nothing_and_say_why() -> None:
 def test_a_rules_own_limit_and_the_clocks_uncertainty_count() -> None:
     loop = Loop(max_age_ms=20)
     event = msgspec.structs.replace(received(pose(0, 0.0, AT)), uncertainty_ns=10 * MS)
-    loop._received_ns = event.at_ns
+    loop.received_ns = event.at_ns
     assert verdicts(loop.take(event)) == ["fired"]
     loop = Loop(max_age_ms=20)
-    loop._received_ns, loop.takes_ms = event.at_ns, 6.0
+    loop.received_ns, loop.takes_ms = event.at_ns, 6.0
     assert verdicts(loop.take(event)) == ["refused"]
 
 
@@ -151,6 +151,8 @@ class Clocked(Output):
         super().__init__()
         self.holds_level, self.supports_pulse = holds_level, supports_pulse
         self.now, self.takes_ns = START_NS, 0
+        self.loop_seen_ns: int | None = None
+        """Last sign of life of the rule loop; None: now."""
         self.acts: list[ActionType] = []
 
     def open(self) -> None:
@@ -171,7 +173,13 @@ class Clocked(Output):
 def clocked(request: pytest.FixtureRequest) -> Iterator[tuple[Clocked, OutputThread, list[ActionResult]]]:
     done: list[ActionResult] = []
     output = Clocked(holds_level=request.param != "message", supports_pulse=request.param != "timed by the thread")
-    thread = OutputThread("laser", output, done.append, now=lambda: output.now)
+    thread = OutputThread(
+        "laser",
+        output,
+        done.append,
+        now=lambda: output.now,
+        loop_seen_ns=lambda: output.now if output.loop_seen_ns is None else output.loop_seen_ns,
+    )
     thread.start()
     thread.wait_open()
     yield output, thread, done
@@ -234,7 +242,7 @@ def test_but_not_what_another_rule_holds_on(clocked: Any) -> None:
 
 def test_a_loop_that_hangs_does_not_keep_any_kind_of_output_on(clocked: Any) -> None:
     output, thread, done = clocked
-    thread._loop_seen_ns = lambda: START_NS
+    output.loop_seen_ns = START_NS
     thread.submit(order(ActionType.ON))
     wait_for(lambda: done)
     output.now += 1001 * MS

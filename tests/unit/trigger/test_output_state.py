@@ -239,6 +239,14 @@ def test_a_safe_is_the_phase_from_the_moment_it_is_submitted() -> None:
     assert (bench.state.phase, bench.state.preempted) == (Phase.IDLE, False)
 
 
+def test_a_safe_ends_a_pulse_and_its_end_is_forgotten() -> None:
+    bench = Bench()
+    pulsing(bench)
+    bench.submit(ActionType.SAFE)
+    bench.let_pass(500)
+    assert bench.acts == [ActionType.ON, ActionType.SAFE]
+
+
 def test_a_hold_ends_when_the_rule_loop_is_silent() -> None:
     bench = Bench()
     holding(bench)

@@ -490,7 +490,8 @@ def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
     wait_for(lambda: lab.jobs)
     for number, act in enumerate((ActionType.PULSE, ActionType.ON, ActionType.OFF), start=1):
         outputs.do("slow", act, number=number)
-    time.sleep(0.03)
+    waited_from_ns = now_ns()
+    wait_for(lambda: now_ns() > waited_from_ns + 25_000_000, "the time that a job may wait")
     lab.go_on.set()
     outputs.wait(4)
     assert lab.jobs == [("slow", 0), ("slow", 3)]
@@ -675,7 +676,7 @@ def test_pulses_that_overlap_end_with_the_later_one(lamp):
     assert done[3].written_ns - done[1].written_ns >= 60_000_000
 
 
-def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
+def test_an_off_does_not_end_a_pulse(lamp):
     output, thread, done = lamp
     thread.submit(job(ActionType.ON))
     thread.submit(job(ActionType.PULSE, 400, "b"))
@@ -683,11 +684,6 @@ def test_a_pulse_within_a_hold_does_not_end_it_nor_an_off_a_pulse(lamp):
     wait_for(lambda: len(done) == 4)
     assert output.acts == [ActionType.ON, ActionType.ON, ActionType.OFF]
     assert [row.error for row in done] == [None, None, "on until its pulse ends", None]
-    thread.submit(job(ActionType.ON))
-    thread.submit(job(ActionType.PULSE, 1, "b"))
-    wait_for(lambda: len(done) == 6)
-    time.sleep(0.02)
-    assert len(output.acts) == 5  # the hold goes on
 
 
 def test_an_off_after_an_off_that_failed_is_sent(lamp):
@@ -700,16 +696,6 @@ def test_an_off_after_an_off_that_failed_is_sent(lamp):
     wait_for(lambda: len(done) >= 2)
     assert done[1].error is None
     assert done[1].written_ns is not None
-
-
-def test_safe_ends_a_pulse_and_its_end_is_forgotten(lamp):
-    output, thread, done = lamp
-    thread.submit(job(ActionType.PULSE, 300))
-    wait_for(lambda: len(done) == 1)
-    thread.submit(job(ActionType.SAFE))
-    wait_for(lambda: len(done) == 2)
-    time.sleep(0.35)
-    assert output.acts == [ActionType.ON, ActionType.SAFE]
 
 
 def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -55,7 +54,10 @@ def write_rules(folder: Path, port: str, **more: object) -> tuple[Path, str]:
         "max_age_ms": 1000,  # of a machine that is busy with other tests
         "hold_max_age_ms": 1000,
         "zones": {"right": {"rectangle_px": [190, 0, 130, 240]}},
-        "outputs": {"laser": {"serial": port, "channel": 1}, "lamp": {"serial": port, "channel": 2}},
+        "outputs": {
+            "laser": {"serial": port, "channel": 1, "acknowledge_ms": 1000, "late_after_ms": 20_000},
+            "lamp": {"serial": port, "channel": 2, "acknowledge_ms": 1000, "late_after_ms": 20_000},
+        },
         "rules": {
             "came": {"when": {"entered": "right", "keypoint": "snout"}, "fire": "laser", "pulse_ms": 20},
             "there": {"when": {"inside": "right", "keypoint": "snout"}, "fire": "lamp", "hold": True},
@@ -88,8 +90,8 @@ def outputs(folder: Path) -> pd.DataFrame:
 
 
 def wait_for_log(folder: Path) -> None:
-    wait_for((folder / "log" / "rules_inputs.jsonl").exists, "the trigger process's log")
-    time.sleep(0.3)  # and its subscription
+    """Wait until the trigger process has opened everything: it then writes the rules into its log."""
+    wait_for((folder / "log" / "rules.yaml").exists, "the trigger process's log")
 
 
 def test_a_session_fires_logs_and_can_be_replayed_byte_for_byte(
@@ -160,9 +162,9 @@ def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, s
         disarmed = cropzoom("trigger", "--send", "disarm", "--control", control)
         assert disarmed.returncode == 0
         assert disarmed.stdout.startswith("armed: none, ")
-        fired = send(control, "state")["fired"]
-        time.sleep(1.2)
-        assert send(control, "state")["fired"] == fired
+        state = send(control, "state")
+        wait_for(lambda: send(control, "state")["poses"] > state["poses"] + 60, "poses of a disarmed process")
+        assert send(control, "state")["fired"] == state["fired"]
         assert cropzoom("trigger", "--send", "stop", "--control", control).returncode == 0
         assert finish(trigger).returncode == 0
     finally:
@@ -287,9 +289,7 @@ def test_keys_arm_disarm_and_end(tmp_path: Path, board: tuple[str, subprocess.Po
     run = start_process("run", ARENA.format(seconds=60), *publish, "--quiet")
     log = tmp_path / "log" / "rules_decisions.csv"
     try:
-        time.sleep(0.5)
-        os.write(ours, b"a")
-        wait_for(lambda: "fired" in log.read_text(), "a trigger")
+        wait_for(lambda: (os.write(ours, b"a"), "fired" in log.read_text())[1], "a trigger")
         os.write(ours, b"d")
         wait_for(lambda: "disarmed" in log.read_text(), "disarming")
         os.write(ours, b"q")

@@ -202,7 +202,7 @@ def test_a_pulse_during_a_pulse_makes_it_longer_and_safe_ends_it(board, connect)
     host.do(ActionType.PULSE, 60_000)
     host.do(ActionType.PULSE, 10)
     host.wait(3)
-    time.sleep(0.05)
+    wait_for(lambda: time.monotonic() > board.changes[0].time_s + 0.05, "the end of the first pulse")
     assert board.of() == [True]
     host.do(ActionType.SAFE)
     wait_for(lambda: board.of() == [True, False])
@@ -282,8 +282,8 @@ def test_the_firmware_goes_safe_when_our_process_dies(board, how):
     process = subprocess.Popen([sys.executable, "-c", HOLDS_FOR_EVER, board.port, "lives"], stdout=subprocess.DEVNULL)
     try:
         wait_for(board.on)
-        time.sleep(0.9)  # twice the watchdog: what keeps it on are the heartbeats
-        assert board.on()
+        wait_for(lambda: time.monotonic() > board.changes[0].time_s + 0.9, "twice the time of the watchdog")
+        assert board.on()  # the heartbeats keep it on
         os.kill(process.pid, how)
         wait_for(lambda: not board.on())
     finally:
@@ -320,7 +320,7 @@ def test_after_the_watchdog_the_board_can_be_used_again(board, tmp_path):
 
 
 def test_what_is_no_board_is_refused_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("realtime_cropzoom.trigger.outputs.serial_link._ANSWERS_WITHIN_S", 0.1)
+    monkeypatch.setattr("realtime_cropzoom.trigger.outputs.serial_link._IDENTIFY_TIMEOUT_S", 0.1)
     terminal, port = os.openpty()
     try:
         with pytest.raises(
