@@ -3,7 +3,7 @@
 In reading order:
 
 * ``message``: the messages of schema version 1 and their bytes.
-* ``endpoints``: parses endpoints, and tells local ones from those that other machines can reach.
+* ``endpoints``: parses endpoints, and checks whether other machines can reach them.
 * ``sockets``: creates, limits and monitors ZeroMQ sockets.
 * ``keys``: reads and writes the key files of ``cropzoom keys``.
 * ``security``: CURVE encryption: which clients may connect, and why a server refused this one.

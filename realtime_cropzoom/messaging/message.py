@@ -31,7 +31,7 @@ Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
 class BoxField(msgspec.Struct, frozen=True):
-    """The crop region, and the frame its detection was made on."""
+    """Crop region, with the frame on which it was detected."""
 
     x: Whole
     y: Whole
@@ -44,7 +44,7 @@ class BoxField(msgspec.Struct, frozen=True):
 
 
 class TimeField(msgspec.Struct, frozen=True):
-    """The ledger of one frame."""
+    """Times of one frame, from its capture to its message."""
 
     device_ns: int | None
     """Time of the source for the frame (ns, clock of the source); null if it has none."""
@@ -63,7 +63,7 @@ class TimeField(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What became of every frame up to this one: captured = processed + skipped + failed."""
+    """Number of frames up to this one, by outcome: captured = processed + skipped + failed."""
 
     captured: Count
     processed: Count
@@ -135,7 +135,7 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """A distribution, in ms; null while it is empty."""
+    """Percentiles of a duration (ms); null before the first value."""
 
     p50: float | None
     p95: float | None
@@ -144,7 +144,7 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
-    """The heartbeat, once a second."""
+    """Heartbeat of a run, sent once per second."""
 
     schema: int
     run: str
@@ -181,7 +181,7 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
-    """What a subscriber must know to read the poses; sent at start and whenever somebody subscribes."""
+    """Description of a run, which the poses refer to; sent at the start and to each new subscriber."""
 
     schema: int
     run: str

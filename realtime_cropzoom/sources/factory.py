@@ -122,12 +122,12 @@ def _not_there(spec: str) -> str:
     word = spec.lower()
     if spec.isdecimal() or word in ("camera", "webcam", "cam", "usb") or word.startswith("/dev/video"):
         number = spec if spec.isdecimal() else "0"
-        return f"{spec}: there is no file of that name. A camera is camera:{number}; 'cropzoom cameras' lists them"
+        return f"{spec}: no such file. For a camera, write camera:{number}; 'cropzoom cameras' lists the connected ones"
     return ""
 
 
 def _exists(path: Path, *, is_address: bool) -> bool:
-    """Return whether the file or folder exists. Raises SourceError if the system rejects a path that is no address."""
+    """Return whether the file or folder exists. Raises SourceError if the system rejects the path."""
     try:
         return path.exists()
     except OSError as error:  # such as a name of more than 255 characters

@@ -50,7 +50,12 @@ class PictureReader:
     """Reads the packets of one stream. A parameter set applies to the packets after it."""
 
     def __init__(self, extradata: bytes) -> None:
-        """``extradata`` is that of the decoder: it may hold parameter sets, and tells how packets are divided."""
+        """Create a reader that knows the parameter sets of ``extradata``.
+
+        Args:
+            extradata: Extradata of the decoder. It may hold parameter sets, and shows how packets are divided into
+                NAL units: by start codes or by lengths.
+        """
         self._parameters: dict[int, _Parameters] = {}
         self._length_bytes = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 4 else 0
         sets = _iter_avcc_sets(extradata) if self._length_bytes else iter_nal_units(extradata)

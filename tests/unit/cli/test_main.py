@@ -130,7 +130,7 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         lambda c: [ARENA, "--config", c.folder / "none.yaml"],
         "cannot read .*none.yaml",
     ),
-    "a camera's number": (lambda c: ["0"], "0: there is no file of that name. A camera is camera:0"),
+    "a camera's number": (lambda c: ["0"], "0: no such file. For a camera, write camera:0"),
     "a webcam": (lambda c: ["webcam"], "A camera is camera:0; 'cropzoom cameras' lists them"),
     "a camera's setting for a recording": (
         lambda c: [text_file(c.folder), "--exposure-ms", 3, "--roi", "0,0,2,2"],

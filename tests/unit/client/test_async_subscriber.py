@@ -1,4 +1,4 @@
-"""The subscriber for asyncio: that it waits as the other one does, and lets others have their turn."""
+"""Asyncio subscriber: it waits as the blocking one does, and lets other tasks run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What arrives, sorted: what is counted as what, what is said of the stream, and that nothing can upset it."""
+"""Message tracker: counters, the state of the stream, and malformed input."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def is_message(payload: bytes) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_100_000_random_and_malformed_messages_raise_no_error(seed: int) -> None:
-    """Every hundredth one is good, and of a camera of its own: all of those come out, and nothing else is counted."""
+    """Every hundredth message is valid, each of another camera. These are returned, and all others are counted."""
     good, everything, bad, taken = MessageTracker("good"), MessageTracker(), 0, 0
     for i, payload in enumerate(garbage(EXAMPLES, 50_000, seed)):
         bad += not is_message(payload)

@@ -1,4 +1,4 @@
-"""The laser example of the README and of the client's page, as pasted, at any rate; and what ``newest`` gives when."""
+"""``newest``: the laser example of the pages at several frame rates, and which pose is returned when."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ MS = 1_000_000
 
 
 def example(page: str) -> str:
-    """The first example of a page that has a laser."""
+    """Return the first example of a page that has a laser."""
     blocks: list[str] = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     return next(block for block in blocks if "laser" in block)
 
 
 class Laser:
-    """Remembers when it was switched."""
+    """Laser that records when it is switched."""
 
     def __init__(self) -> None:
         self.edges: list[tuple[float, bool]] = []
         self.last_s = 0.0
         self.enough = threading.Event()
-        """Set it, and the script gets a Ctrl-C."""
+        """Set it to interrupt the script as Ctrl-C does."""
         self._interrupted = False
 
     def set(self, on: bool) -> None:
@@ -56,7 +56,7 @@ class Laser:
 
 
 class Pasted(threading.Thread):
-    """An example as pasted into a file, with a laser of its own."""
+    """Thread that runs an example of a page with its own laser."""
 
     def __init__(self, page: str, endpoint: str, laser: Laser) -> None:
         super().__init__(daemon=True)
@@ -73,7 +73,7 @@ class Pasted(threading.Thread):
 
 
 def visits(fps: float, first_s: float, each_s: float) -> object:
-    """Where the snout is: at the right half in visits of so long."""
+    """Return the path of the snout: visits to the right half that last ``each_s``."""
 
     def x_of(frame: int) -> float:
         at_s = frame / fps - first_s
@@ -150,7 +150,7 @@ def test_the_laser_is_switched_off_when_poses_stop(how: str) -> None:
 
 
 def test_a_run_that_is_killed_switches_the_laser_off() -> None:
-    """Over a real process that publishes, and is killed in the middle of a visit."""
+    """The publisher is a process that is killed during a visit."""
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from support.pose_stream_process import Feed\n"
         "with Feed(30, lambda frame: 400.0) as feed:\n    print(feed.endpoint, flush=True)\n    time.sleep(600)\n"
@@ -189,7 +189,7 @@ def test_newest_returns_the_last_pose_again_while_it_is_young(publisher: Publish
 
 @pytest.mark.slow
 def test_both_subscribers_have_the_same_interface() -> None:
-    """At 30 frames a second, looked at every 5 ms: never without a pose, each one in order."""
+    """The script asks every 5 ms at 30 frames per second: it always gets a pose, and the poses are in order."""
     with Feed(30) as feed:
 
         def sync() -> list[PoseMessage | None]:

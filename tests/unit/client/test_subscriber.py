@@ -1,4 +1,4 @@
-"""The subscriber that experiments import: what it gives, counts, passes over and leaves out."""
+"""Blocking subscriber: what it returns, counts and drops."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_poses_come_until_the_end(publisher: Publisher) -> None:
 
 
 def test_gaps_are_counted_by_run(publisher: Publisher) -> None:
-    """Whoever comes late has missed nothing; a new run begins anew."""
+    """Poses before the first received one do not count as missed, and a new run is counted separately."""
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         publisher.send(pose(7), pose(8), pose(11), pose(0, run="second"), pose(2, run="second"), end())
@@ -138,7 +138,7 @@ def test_msgpack_is_read_as_well(publisher: Publisher) -> None:
 
 
 def test_one_camera_of_several(publisher: Publisher) -> None:
-    """cam10 begins with cam1, and is another camera."""
+    """cam10 begins with cam1, but is another camera."""
     with Subscriber(publisher.endpoint, camera="cam1") as subscriber:
         publisher.wait_for_subscriber()
         publisher.send(pose(0, "cam10"), pose(0, "cam1"), end("cam10"), pose(5, "cam10"), pose(1, "cam1"), end("cam1"))
@@ -217,7 +217,7 @@ def test_newest_waits_for_a_pose(publisher: Publisher) -> None:
 
 @pytest.mark.slow
 def test_a_pose_from_the_future_or_of_an_unknown_clock_has_no_age(publisher: Publisher) -> None:
-    """The hello says whose clock it is: before it, and after one of another run, no age can be told."""
+    """The hello names the clock. Before it, and after a hello of another run, the age is unknown."""
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         assert subscriber.clock is None
@@ -240,7 +240,7 @@ def elsewhere(seq: int) -> PoseMessage:
 
 
 def test_on_another_machine_the_age_is_right_or_unknown(publisher: Publisher) -> None:
-    """Its clock is five hours ahead; that it is this one's in truth makes known what the age is."""
+    """Its clock is five hours ahead of this machine's, so that the true age is known."""
     echo = EchoServer("tcp://127.0.0.1:*", clock="elsewhere", now=lambda: now_ns() + AHEAD_NS)
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
@@ -324,7 +324,7 @@ def test_a_filtered_keypoint_is_extrapolated_to_now(publisher: Publisher) -> Non
 
 
 def test_thousands_of_malformed_messages_raise_no_error_in_a_subscriber(publisher: Publisher) -> None:
-    """Topics, numbers of parts and payloads are anything; the good ones in between all arrive, in order."""
+    """Topics, numbers of parts and payloads are random. All valid messages in between arrive in order."""
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         sent = send_garbage(publisher, 4000)

@@ -1,4 +1,4 @@
-"""The filters: what they make of noise, jumps, gaps and unlikely keypoints, and that prediction looks ahead."""
+"""Filters: noise, jumps, gaps, unlikely keypoints and prediction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Path = Callable[[float], tuple[float, float]]
 def feed(
     pose_filter: PoseFilter, times_ms: Sequence[float], path: Path, noise_px: float = 0.0, likelihood: float = 1.0
 ) -> list[FilteredPoint]:
-    """Give a filter of one keypoint what is measured on a path (seconds → x, y)."""
+    """Feed a filter of one keypoint with noisy measurements of a path (s → x, y)."""
     draw = np.random.default_rng(1)
     return [
         pose_filter.update(round(t * MS), [np.add(path(t / 1e3), noise_px * draw.standard_normal(2))], [likelihood])
@@ -79,7 +79,7 @@ def test_the_sigma_of_the_kalman_filter_matches_its_error() -> None:
 
 
 def test_kalman_equals_the_matrix_form() -> None:
-    """Against the textbook's matrices, over irregular times and likelihoods."""
+    """The matrix form of the textbook gives the same numbers for irregular times and likelihoods."""
     draw = np.random.default_rng(7)
     pose_filter = make_filter("kalman", 1, noise_px=1.5, velocity_noise_px_s=700, gate=1e9)
     state, p = np.zeros((2, 2)), np.zeros((2, 2))

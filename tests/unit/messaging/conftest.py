@@ -14,7 +14,7 @@ from realtime_cropzoom.messaging.keys import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of keys, with a client bench."""
+    """Return a folder of keys, with a client named bench."""
     folder = tmp_path / "keys"
     make_server_keys(folder)
     make_client_keys(folder, "bench")

@@ -1,4 +1,4 @@
-"""What a peer may do to a bound socket: little. Floods, web pages, idle connections by the hundred."""
+"""Connections to a bound socket: floods, web pages and hundreds of idle connections do not disturb it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ measurable = pytest.mark.skipif(not MEASURABLE, reason="only Linux says how much
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
 HTTP = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: Mozilla/5.0\r\n\r\n"
 ZMTP_1 = b"\x01\x00" + b"\x02\x00\x01"
-"""An anonymous peer that subscribes to all, as version 1.0 of the protocol has it."""
+"""Bytes of an anonymous peer of ZMTP 1.0 that subscribes to all topics."""
 
 
 def port_of(endpoint: str) -> int:
@@ -41,7 +41,7 @@ def port_of(endpoint: str) -> int:
 
 
 def raw_subscriber(port: int) -> sockets.socket:
-    """Connect as a SUB socket does, by hand."""
+    """Connect as a SUB socket does, with a plain TCP socket."""
     peer = sockets.create_connection(("127.0.0.1", port), timeout=LONG_S)
     peer.sendall(GREETING)
     received = b""
@@ -73,7 +73,7 @@ FLOODS = [toggling, new_topics, huge_topics]
 
 
 def flood(port: int, blocks: Iterator[bytes], most_bytes: int = 1 << 26) -> int:
-    """Send until the connection is cut off; return how many bytes went out before. Fails where nobody cuts it."""
+    """Send until the connection is cut off, and return the number of bytes sent before. Fails if it is not cut off."""
     sent = 0
     with raw_subscriber(port) as peer:
         threading.Thread(target=_drain, args=(peer,), daemon=True).start()
@@ -92,7 +92,7 @@ def _drain(peer: sockets.socket) -> None:
 
 @contextmanager
 def published(security: Security) -> Iterator[tuple[int, zmq.Socket[bytes]]]:
-    """An XPUB socket with its guard, as a run has it."""
+    """Bind an XPUB socket with its guard, as a run does."""
     with zmq.Context() as context, context.socket(zmq.XPUB) as socket, ConnectionGuard(context, security) as guard:
         socket.set(zmq.LINGER, 0)
         take_subscriptions_only(socket)
@@ -258,7 +258,7 @@ def test_a_hundred_idle_connections_leave_room_for_clients(monkeypatch: pytest.M
 
 @contextmanager
 def connection() -> Iterator[tuple[sockets.socket, sockets.socket]]:
-    """Two ends of one: the peer's and ours."""
+    """Return both ends of a connection: the peer's and ours."""
     with sockets.create_server(("127.0.0.1", 0)) as server:
         peer = sockets.create_connection(server.getsockname())
         ours, _ = server.accept()
@@ -319,7 +319,7 @@ def test_bytes_over_a_unix_socket_are_counted_by_the_publisher() -> None:
 
 
 def test_a_client_that_leaves_does_not_count_as_sender() -> None:
-    """ZeroMQ hands up an unsubscription for it, which came from nobody."""
+    """ZeroMQ reports an unsubscription for it that no peer sent."""
     with zmq.Context() as context, context.socket(zmq.XPUB) as socket, ConnectionGuard(context, Security()) as guard:
         port = port_of(guard.bind(socket, "publish", "tcp://127.0.0.1:*"))
         guard.start()

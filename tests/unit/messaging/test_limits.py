@@ -1,4 +1,4 @@
-"""Few open files, and starts that do not come to an end: one line each, and never a process that hangs."""
+"""Limits of open files: a command that may open too few files ends with one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ rules: {came: {when: {entered: all, keypoint: snout}, fire: marks, pulse_ms: 10}
 
 
 def with_files(limit: int, *command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that may have so many files open. It must end by itself."""
+    """Run a command with a limit of open files. It must end by itself."""
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     return subprocess.run(
         [sys.executable, "-m", "realtime_cropzoom", *map(str, command)],

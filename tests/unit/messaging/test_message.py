@@ -1,4 +1,4 @@
-"""What leaves a run: the bytes of each message, the schema that describes them, and what is no message."""
+"""Messages: their bytes, their schema, and malformed payloads."""
 
 from __future__ import annotations
 

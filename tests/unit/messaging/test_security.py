@@ -1,4 +1,4 @@
-"""Who can listen: this machine alone, those with a key, or everybody where that is asked for."""
+"""Security: only this machine, only clients with a key, or everyone with ``insecure`` can connect."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from realtime_cropzoom.pipeline.report import report
 
 EVERYWHERE = "tcp://0.0.0.0:*"
 SOON_S = LONG_S / 3
-"""Within this a client must know why nothing comes; in fact it is a fraction of a second."""
+"""Timeout (s) within which a client must learn of a rejection, which takes a fraction of a second."""
 
 
 def client_file(folder: Path, name: str = "bench") -> Path:
@@ -121,7 +121,7 @@ def test_check_reports_who_can_connect(tmp_path: Path, folder: Path, capsys: pyt
 
 
 class Server:
-    """A guarded publisher that says hello to everyone, again and again."""
+    """A guarded publisher that repeats its hello."""
 
     def __init__(self, folder: Path | None) -> None:
         self.security = Security(None if folder is None else read_server_keys(folder))
@@ -138,7 +138,7 @@ class Server:
         return self.security.rejected.count
 
     def hears(self, subscriber: Subscriber) -> bool:
-        """Whether the subscriber gets something. Raises what it raises."""
+        """Return whether the subscriber receives a message. Errors of the subscriber are passed on."""
         deadline = time.monotonic() + LONG_S
         while time.monotonic() < deadline:
             self.socket.send_multipart([b"end/cam0", encode(EndMessage(1, "r", "cam0", "x", Counts(0, 0, 0, 0, 0), 0))])
@@ -187,7 +187,7 @@ def test_the_pyzmq_example_of_the_page_connects(server: Server, folder: Path) ->
 
 
 def test_a_removed_key_is_rejected_and_logged(server: Server, folder: Path) -> None:
-    """Even though it was made for this very run; who is in already stays."""
+    """The key was made for this run. A client that is already connected stays connected."""
     make_client_keys(folder, "rig2")
     public = read_client_keys(client_file(folder)).public.decode()
     with Subscriber(server.endpoint, keys=client_file(folder)) as early:
@@ -244,7 +244,7 @@ def test_without_a_folder_of_clients_every_client_is_rejected(server: Server, fo
 
 
 def gets_nothing(server: Server, subscriber: Subscriber, caplog: pytest.LogCaptureFixture) -> str:
-    """What a subscriber is told, by an error or a warning, who must not hear anything; soon."""
+    """Return the error or warning of a subscriber that must not receive any message."""
     caplog.clear()
     began = time.monotonic()
     while time.monotonic() - began < LONG_S:
@@ -287,7 +287,7 @@ def test_a_client_with_keys_does_not_connect_to_a_run_without(folder: Path, capl
 
 
 def test_without_a_zap_handler_every_client_is_rejected(server: Server, folder: Path) -> None:
-    """ZeroMQ lets everybody in who has any key at all when the thread that checks them is gone."""
+    """Without its domain, ZeroMQ would accept any key if the thread that checks keys has ended."""
     server.guard.close()
     with Subscriber(server.endpoint, keys=client_file(folder)) as subscriber:
         assert subscriber.receive(0.3) is None
@@ -328,7 +328,7 @@ with zmq.Context() as context, context.socket(zmq.PUB) as socket:
 
 
 def test_unread_monitor_events_do_not_block() -> None:
-    """ZeroMQ's own thread, which all messages go through, would wait where the queue of events is full."""
+    """With a full queue of events, ZeroMQ's own thread would wait, and with it all messages."""
     with tempfile.TemporaryDirectory(prefix="cz") as short:
         assert finish(start_process(f"ipc://{short}/s", code=UNREAD), LONG_S / 2).returncode == 0
 
@@ -342,7 +342,7 @@ def test_every_module_that_binds_checks_who_can_reach_it() -> None:
 
 
 def ask(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, keys: ClientKeys | None) -> Any:
-    """A socket that has asked an endpoint of a run for something."""
+    """Return a socket that has sent a request or a subscription to an endpoint of a run."""
     socket = context.socket(kind)
     socket.set(zmq.LINGER, 0)
     if keys is not None:
@@ -364,7 +364,7 @@ def _is_refused_more_than(pipeline: Pipeline, count: int) -> bool:
 
 
 def test_a_run_with_keys_guards_all_its_endpoints(tmp_path: Path, folder: Path) -> None:
-    """Bound to all addresses: the newest pose and the clock's echo as well."""
+    """All endpoints are bound to all addresses: also those of the newest pose and of the time server."""
     settings = make_settings(tmp_path, publish=EVERYWHERE, publish_latest=EVERYWHERE, key_folder=folder)
     mine = read_client_keys(client_file(folder))
     with zmq.Context() as context, Pipeline(settings, lambda: Film(10**6, 60)) as pipeline:
@@ -403,7 +403,7 @@ def test_a_run_reachable_by_others_is_refused_in_one_line(tmp_path: Path) -> Non
 
 
 def start_run(tmp_path: Path, *flags: object) -> tuple[subprocess.Popen[str], str]:
-    """A run bound to all addresses, and its endpoint seen from this machine."""
+    """Start a run that binds to all addresses, and return its endpoint for this machine."""
     run = start_process(*run_flags(tmp_path), "--publish", EVERYWHERE, "--publish-latest", "none", *flags)
     assert run.stderr is not None
     note = next(line for line in run.stderr if "publishing at" in line)
@@ -425,11 +425,11 @@ def say_the_first(self, *pose):
 Listener.take = say_the_first
 sys.exit(main())
 """
-"""``cropzoom``, and what listens says when the first pose has come."""
+"""Code of ``cropzoom`` whose subscriber prints a line at the first pose."""
 
 
 def listen_and_stop(run: subprocess.Popen[str], endpoint: str, *flags: object) -> dict[str, Any]:
-    """What a listening process has heard of a run that is stopped once it has heard something."""
+    """Listen to a run in another process, stop the run after the first pose, and return the summary of the listener."""
     listen = start_process("listen", endpoint, "--json", *flags, code=LISTEN)
     try:
         assert listen.stderr is not None
@@ -442,7 +442,7 @@ def listen_and_stop(run: subprocess.Popen[str], endpoint: str, *flags: object) -
 
 
 def test_a_run_with_keys_and_its_clients(tmp_path: Path, folder: Path) -> None:
-    """As two people would, in processes; who comes with a key that nobody has let in is told so, and counted."""
+    """Run and clients are processes. A client whose key is not allowed is rejected with an error, and counted."""
     stranger = make_client_keys(folder, "stranger")
     (folder / "clients" / "stranger.key").unlink()
     run, endpoint = start_run(tmp_path, "--key-folder", folder)

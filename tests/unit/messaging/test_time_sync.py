@@ -1,4 +1,4 @@
-"""Another machine's clock: what an exchange says of it, and the echo that is asked."""
+"""Time synchronisation: the offset of another machine's clock, and the server that answers requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from realtime_cropzoom.messaging.time_sync import (
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 
 AHEAD_NS = 5 * 3600 * 10**9
-"""How far the clock of these tests' other machine is ahead."""
+"""Offset (ns) of the clock of the other machine in these tests."""
 ELSEWHERE = "another machine's clock"
 
 ways = st.integers(0, 10**9)
@@ -43,7 +43,7 @@ def exchange(offset_ns: int, there_ns: int, busy_ns: int, back_ns: int, sent_ns:
 
 @given(offsets, st.lists(st.tuples(ways, ways, ways, ways), min_size=1, max_size=8))
 def test_the_error_never_exceeds_the_uncertainty(offset_ns: int, durations: list[tuple[int, ...]]) -> None:
-    """However the ways there and back differ."""
+    """The durations of the two ways may differ."""
     estimated = estimate(exchange(offset_ns, *each) for each in durations)
     assert estimated is not None
     assert abs(estimated.offset_ns - offset_ns) <= estimated.uncertainty_ns
@@ -80,7 +80,7 @@ def test_the_more_certain_measurement_is_selected(old: ClockOffset | None, new: 
 
 @pytest.fixture
 def server() -> Iterator[EchoServer]:
-    """On a machine whose clock is hours ahead."""
+    """Start a time server whose clock is hours ahead."""
     server = EchoServer("tcp://127.0.0.1:*", clock=ELSEWHERE, now=lambda: now_ns() + AHEAD_NS)
     server.start()
     yield server
@@ -90,7 +90,7 @@ def server() -> Iterator[EchoServer]:
 
 
 def asked(endpoint: str, mark: bytes = b"hi") -> EchoReply:
-    """Ask as any language would: with a REQ socket."""
+    """Send a request with a REQ socket, as programs in other languages do."""
     with zmq.Context() as context, context.socket(zmq.REQ) as request:
         request.set(zmq.LINGER, 0)
         request.connect(endpoint)
@@ -155,7 +155,7 @@ def keeper() -> Iterator[ClockSync]:
 
 
 def test_another_clock_is_measured_within_the_stated_uncertainty(server: EchoServer, keeper: ClockSync) -> None:
-    """Both clocks are this machine's, so that the true offset is known to the nanosecond."""
+    """Both clocks are this machine's, so that the true offset is known exactly."""
     keeper.follow(hello(ELSEWHERE, server.endpoint))
     offset = wait_for(lambda: keeper.offset_to(ELSEWHERE), "the offset")
     assert abs(offset.offset_ns - AHEAD_NS) <= offset.uncertainty_ns

@@ -1,4 +1,4 @@
-"""Recordings that encode nothing: the very packets that were decoded, so that a replay gives the very same poses."""
+"""Packet recorder: the recording holds the packets that the run decoded, so that a replay gives the same poses."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def replay(folder: Path, live: Files, **chosen: object) -> Files:
 
 
 def check_copy(files: Files, folder: Path) -> list[int]:
-    """What is in the recording replays to the live poses, at the live times; returns the recorded frames."""
+    """Check that the recording replays to the live poses at the live times, and return the recorded frames."""
     table = read_table(files.folder / f"{files.name}.mkv")
     recorded = table["recorded"].dropna().astype(int)
     assert recorded.is_monotonic_increasing
@@ -116,7 +116,7 @@ def test_a_copy_replays_the_live_poses_exactly(tmp_path: Path, make_video: Calla
 def test_frames_that_were_not_captured_are_in_a_copy_but_not_in_its_replay(
     tmp_path: Path, make_video: Callable[..., Path], footage: Footage, pace: str
 ) -> None:
-    """A run that begins between two key frames needs what lies before; the table says which frames are its own."""
+    """A run that begins between key frames needs earlier frames. The table lists those that were captured."""
     played = make_video("clip.mp4", frames=40, fps=50, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, start_s=0.3, record="copy", pace=pace)
     files = check_complete(run_to_end(settings).folder)
@@ -138,7 +138,7 @@ def test_a_looping_file_is_copied_into_one_file(tmp_path: Path, make_video: Call
 
 
 def trailed(path: Path, *, called_key: bool | None = None) -> Iterator[PacketBuffer]:
-    """Yield a trail after each packet of a file; ``called_key`` is what the decoder calls all of its frames."""
+    """Yield a packet buffer after each packet of a file. With ``called_key`` every frame is called a key frame."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         trail = PacketBuffer(stream, keep=True)
@@ -164,7 +164,7 @@ def test_after_damage_no_frame_is_copied_until_a_key_frame(make_video: Callable[
 
 
 def test_a_copy_does_not_begin_at_a_false_key_frame(make_video: Callable[..., Path]) -> None:
-    """A decoder calls a frame key from which it gets on its feet in time; a replay would begin with another picture."""
+    """A decoder also calls a frame key from which it recovers gradually. A replay would begin with another picture."""
     clip = make_video("clip.mp4", 24, codec="libx264", options=NO_B_FRAMES)
     encoded = [trail.take() for trail in trailed(clip, called_key=True)]
     assert [index for index, frame in enumerate(encoded) if frame is not None and frame.starts_with_key_frame] == [
@@ -185,7 +185,7 @@ def test_a_stream_without_key_frames_does_not_fill_the_memory(
 
 @pytest.fixture(scope="module")
 def rtsp_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the RTSP server plays; most of its key frames come without what a decoder must know to begin."""
+    """Write the video that the RTSP server plays, in which most key frames lack the parameter sets."""
     probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     with contextlib.suppress(OSError):
         if subprocess.run([RTSP_PYTHON, "-c", probe], capture_output=True, check=False).returncode == 0:
@@ -195,7 +195,7 @@ def rtsp_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(settings: Settings) -> Pipeline:
-    """Start a run of a server that may not be listening yet."""
+    """Start a run with a server that may not listen yet."""
 
     def start() -> Pipeline | None:
         pipeline = Pipeline(settings)
@@ -228,7 +228,7 @@ def test_rtsp(tmp_path: Path, rtsp_video: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "path"), [("udp", ""), ("http", "/cam")])
 def test_a_copy_continues_after_a_server_restarts(tmp_path: Path, kind: str, path: str) -> None:
-    """The recording goes on in the next segment, from a key frame."""
+    """The recording continues in the next segment with a key frame."""
     epoch_ns, port = time.monotonic_ns(), free_port()
     settings = make_settings(
         tmp_path, source=f"{kind}://127.0.0.1:{port}{path}", record="copy", frames=120,
@@ -245,7 +245,7 @@ def test_a_copy_continues_after_a_server_restarts(tmp_path: Path, kind: str, pat
 
 
 def test_damaged_frames_are_in_no_copy(tmp_path: Path) -> None:
-    """They are not captured, nor is what leans on them; a copy goes on where the capturing does."""
+    """They and the frames that depend on them are not captured. The copy continues where the capture does."""
     port = free_port()
     settings = make_settings(tmp_path, source=f"udp://127.0.0.1:{port}", record="copy", frames=100, open_timeout_s=20)
     with serving("udp", port, time.monotonic_ns(), "lose"):
@@ -255,7 +255,7 @@ def test_damaged_frames_are_in_no_copy(tmp_path: Path) -> None:
 
 
 class Segments:
-    """A camera that plays one file after the other, and breaks off in between."""
+    """Camera that plays several files and breaks off after each."""
 
     def __init__(self, *paths: Path) -> None:
         self._paths = iter(paths)
@@ -268,7 +268,7 @@ class Segments:
 
 
 class LiveFile(VideoFile):
-    """A real file that comes as a camera does."""
+    """A file that is yielded as a live source."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, keep_packets=True)
@@ -288,7 +288,7 @@ class LiveFile(VideoFile):
 def test_frames_of_another_format_are_counted_and_not_copied(
     tmp_path: Path, footage: Footage, other: dict[str, str]
 ) -> None:
-    """Another codec in its place does not go into the same file; the first one's again does."""
+    """Frames of another codec are not written to the file; later frames of the first codec are."""
     h264 = {"codec": "libx264", "options": NO_B_FRAMES}
     clips = [
         footage.write(tmp_path / f"{name}.mkv", 20, **how) for name, how in (("a", h264), ("b", other), ("c", h264))
@@ -308,7 +308,7 @@ def test_frames_of_another_format_are_counted_and_not_copied(
 
 
 class SlowFile(PacketFile):
-    """The real one, on a disk that stands still for a while now and then."""
+    """A packet file on a disk that pauses from time to time."""
 
     def write(self, encoded: EncodedFrames, pts_ns: int) -> None:
         time.sleep(0.25 if self.muxed % 20 == 5 else 0.0)
@@ -444,7 +444,7 @@ def test_a_source_without_packets_is_refused_before_the_start(
 
 
 def test_a_stream_without_true_key_frames_is_refused(tmp_path: Path, make_video: Callable[..., Path]) -> None:
-    """Some encoders refresh the picture stripe by stripe; only the very first frame stands alone."""
+    """Some encoders refresh the picture stripe by stripe, so that only the first frame is a key frame."""
     whole = make_video("all.ts", 60, codec="libx264", options={"bf": "0", "intra-refresh": "1", "g": "10"})
     joined = tmp_path / "joined.ts"
     joined.write_bytes(whole.read_bytes()[20 * 188 :])
@@ -516,7 +516,7 @@ def test_a_closed_queue_does_not_block() -> None:
 
 
 def test_the_table_of_a_copy_has_the_usual_columns(tmp_path: Path, make_video: Callable[..., Path]) -> None:
-    """``recorded`` counts all frames in the video, so that other programs find the captured ones by it."""
+    """``recorded`` counts all frames in the video, so that other programs find the captured ones with it."""
     played = make_video("clip.ts", frames=30, fps=50, codec="libx264", options=NO_B_FRAMES)
     settings = make_settings(tmp_path, source=played, start_s=0.3, record="copy")
     files = check_complete(run_to_end(settings).folder)

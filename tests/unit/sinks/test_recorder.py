@@ -1,4 +1,4 @@
-"""Recordings: every frame in them or marked as dropped, exact where nothing is lost, never in the tracking's way."""
+"""Recorders: each frame is recorded or marked as dropped, and the tracking is never delayed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CODECS = {"h264": ("film.mp4", 1 / 90_000), "ffv1": ("film.mkv", 1e-3)}
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_recording_shows_the_captured_frames_at_their_times(tmp_path: Path, codec: str) -> None:
-    """At a rate and in a number of frames with which times that are added up, or cut off, would show."""
+    """The rate and the number of frames show times that are accumulated or truncated."""
     film = Film(100, 90.7)
     files = check_complete(run_to_end(make_settings(tmp_path, record=codec), film).folder)
     name, step_s = CODECS[codec]
@@ -70,7 +70,7 @@ def test_frames_of_an_odd_size_keep_it(tmp_path: Path, size: tuple[int, int]) ->
 
 @pytest.mark.parametrize(("chosen", "shape"), [({"crop_size": 50}, (50, 50, 3)), ({"crop_size": None}, (64, 64, 3))])
 def test_crops_alone(tmp_path: Path, chosen: dict[str, int | None], shape: tuple[int, ...]) -> None:
-    """Of one size: that of the box where it is fixed, else the model's input; frames without a box have none."""
+    """All crops have the size of a fixed box, or else of the model's input. Frames without a box have no crop."""
     film = Film(40, hidden=range(10))
     settings = make_settings(tmp_path, pace="fast", min_likelihood=0.5, record_crops=True, **chosen)
     files = check_complete(run_to_end(settings, film).folder)
@@ -97,7 +97,7 @@ def test_crops_are_what_the_model_saw(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def live_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    """A live run that skipped frames and recorded all, with each codec."""
+    """Return live runs, one for each codec, that skipped frames and recorded all."""
     runs = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
         hold_models(monkeypatch, pose=at_least(0.012))
@@ -128,7 +128,7 @@ def test_a_lossy_recording_replays_the_live_poses_nearly(tmp_path: Path, live_ru
 
 
 class SlowEncoder(VideoEncoder):
-    """The real one, at its own leisure."""
+    """A slow encoder."""
 
     def write(self, frame: av.VideoFrame, pts_ns: int) -> None:
         time.sleep(0.05)
@@ -142,7 +142,7 @@ def slow_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("slow_encoder")
 def test_a_slow_recorder_does_not_delay_the_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it misses is counted, marked and said; a replay still gives each frame the box of its own."""
+    """Missing frames are counted, marked and reported. A replay still gives each frame its own box."""
     film = Film(150, 100)
     settings = make_settings(tmp_path, record="ffv1", record_crops=True, record_buffer=2, max_lag=60)
     files = check_complete(run_to_end(settings, film).folder)
@@ -185,7 +185,7 @@ def test_in_lockstep_everything_waits_for_the_recorder(tmp_path: Path) -> None:
 
 
 def test_a_model_that_hangs_does_not_stop_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frame waits a little for its pose, so that the models have the cores first, but not for good."""
+    """Encoding of a frame waits for its pose only for a short time."""
     go_on = threading.Event()
 
     def hold(call: int) -> None:
@@ -200,7 +200,7 @@ def test_a_model_that_hangs_does_not_stop_the_recording(tmp_path: Path, monkeypa
 
 
 class Breaking(VideoEncoder):
-    """The real one, whose codec gives up in the middle."""
+    """An encoder that fails in the middle."""
 
     def write(self, frame: av.VideoFrame, pts_ns: int) -> None:
         if self.muxed == 20:
@@ -222,7 +222,7 @@ def test_an_encoder_that_fails_ends_the_recording_and_not_the_run(
 
 @pytest.mark.parametrize(("codec", "limit"), [("h264", 60_000), ("ffv1", 600_000)])
 def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path, codec: str, limit: int) -> None:
-    """Smaller than the recording, larger than the tables."""
+    """The limit is smaller than the recording and larger than the tables."""
     flags = ["--out", tmp_path / "out", *model_flags(tiny_models(tmp_path / "models")), "--max-lag", 100]
     source = "synthetic:arena,size=320x240,fps=60,seconds=1"
     done = finish(start_process(limit, "run", source, *flags, "--record", codec, code=FULL_DISK))
@@ -305,7 +305,7 @@ def test_a_recording_that_cannot_be_made_is_refused_before_the_start(
 
 
 def test_an_outage_keeps_its_duration_up_to_the_limit_of_the_format(tmp_path: Path) -> None:
-    """MP4 cannot show one frame for more than 6.6 h; a camera that is away for longer must not spoil the rest."""
+    """MP4 cannot show a frame for more than 6.6 h. A longer outage must not damage the rest."""
     encoder = VideoEncoder(tmp_path / "film.mp4", (160, 96), 30.0, "h264")
     image = Film().draw(0)
     times_s = [0.0, 0.1, 3600.0, 3600.1, 100_000.0, 100_000.1]

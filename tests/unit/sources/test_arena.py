@@ -1,4 +1,4 @@
-"""The synthetic arena: what is drawn is where the truth says, and depends on nothing but settings and index."""
+"""Synthetic arena: frames and keypoints agree, and depend only on settings and frame index."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SNOUT, LEFT, RIGHT, TAIL = range(4)
 
 @cache
 def plain(seed: int) -> Arena:
-    """Without noise and blur, so that every pixel that differs from the empty arena is animal or shadow."""
+    """Return an arena without noise and blur: each pixel that differs from the empty arena is animal or shadow."""
     return Arena(ArenaSettings(seed=seed, fps=10, seconds=60, noise=0, blur=0, exposure_ms=0))
 
 
@@ -31,13 +31,13 @@ def large() -> Arena:
 
 @cache
 def empty(seed: int) -> UInt8:
-    """The arena without the animal: the median of frames in which it is elsewhere."""
+    """Return the arena without the animal: the median of frames with the animal in different places."""
     arena = plain(seed)
     return np.median([arena.render(index) for index in range(0, 600, 40)], axis=0).astype(np.uint8)
 
 
 def difference(seed: int, index: int) -> np.ndarray:
-    """(H, W): how far the pixels are from the empty arena, in gray levels."""
+    """Return the difference from the empty arena in gray levels, (H, W)."""
     change = np.abs(plain(seed).render(index).astype(int) - empty(seed))
     return np.asarray(change.mean(axis=2))
 
@@ -95,7 +95,7 @@ def test_keypoints_are_inside_and_as_far_apart_as_in_a_mouse(
 
 
 def test_left_ear_is_on_the_left() -> None:
-    """As in the labels: facing down in the picture, the animal's left is at the picture's right."""
+    """Labels have the same rule: if the animal faces down in the picture, its left is at the right of the picture."""
     arena = plain(0)
     for index in range(0, 600, 25):
         truth = arena.truth(index)
@@ -128,7 +128,7 @@ def test_the_animal_is_drawn_at_the_truth(seed: int, index: int) -> None:
 
 @pytest.mark.parametrize("index", [5, 111, 222, 333, 450])
 def test_ears_are_drawn_around_the_truth(index: int) -> None:
-    """Ears are the only red things at the head's sides: their centre of redness is the keypoint."""
+    """The ears are the only red parts at the sides of the head, so that the centre of redness is the keypoint."""
     arena = large()
     image, truth = arena.render(index).astype(float), arena.truth(index)
     for ear in (LEFT, RIGHT):
@@ -141,7 +141,7 @@ def test_ears_are_drawn_around_the_truth(index: int) -> None:
 
 
 def test_the_drawing_moves_with_the_truth() -> None:
-    """Where all that is much darker than the floor moves to, the middle of the keypoints moves as well."""
+    """The centre of all dark pixels moves with the centre of the keypoints."""
     centres, middles = [], []
     for index in range(0, 600, 50):
         y, x = np.nonzero(difference(0, index) > 80)

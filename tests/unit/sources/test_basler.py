@@ -1,4 +1,4 @@
-"""Basler cameras: pylon's emulated ones, with settings, triggers, and grabs that fail."""
+"""Basler cameras: settings, triggers and failed grabs of pylon's emulated cameras."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOON_S = 30.0
 
 @pytest.fixture(autouse=True)
 def _emulated(request: pytest.FixtureRequest) -> None:
-    """Pylon reads the variable once, when it first looks for cameras."""
+    """Set the variable before pylon first looks for cameras: it reads it only then."""
     if "without_pypylon" not in request.node.name:
         os.environ["PYLON_CAMEMU"] = "2"
         pytest.importorskip("pypylon", reason="pypylon is not installed: pip install 'realtime-cropzoom[basler]'")
@@ -37,7 +37,7 @@ def opened(rest: str = "", **asked: Any) -> BaslerCamera:
 
 
 def read(source: BaslerCamera, count: int, before: Callable[[int], None] = lambda _: None) -> list[Any]:
-    """Take so many frames, with their pictures; ``before(i)`` is called ahead of frame i."""
+    """Return ``count`` frames with their pixels. ``before(i)`` is called before frame i."""
     taken: list[tuple[CapturedFrame, UInt8]] = []
     for index, captured in enumerate(source.frames()):
         image = np.zeros((captured.height, captured.width, 3), np.uint8)
@@ -50,7 +50,7 @@ def read(source: BaslerCamera, count: int, before: Callable[[int], None] = lambd
 
 
 def fail_grabs(source: BaslerCamera, count: int) -> None:
-    """Let the next grabs fail, as those do of which packets were lost."""
+    """Make the next grabs fail, as if packets were lost."""
     source.nodes.set_integer("ForceFailedBufferCount", count)
     source.execute("ForceFailedBuffer")
 
@@ -73,7 +73,7 @@ def test_cameras_are_listed_and_opened_by_serial_number() -> None:
     "name", ["Mono8", "Mono10", "Mono12", "Mono16", "BayerRG8", "BayerGR12", "RGB8Packed", "BGR8Packed"]
 )
 def test_each_pixel_format_is_read(name: str) -> None:
-    """The emulator's picture is a ramp that moves by a pixel a frame, the same in all colours where there are any."""
+    """The emulator's picture is a ramp that moves by one pixel per frame, equal in all colours."""
     source = opened(pixel_format=name)
     try:
         assert (source.info.width, source.info.height) == (256, 192)
@@ -127,7 +127,7 @@ def test_without_a_camera_clock_frame_time_follows_the_host() -> None:
 
 
 def test_a_triggered_camera_waits_and_no_pulse_is_no_fault() -> None:
-    """Without pulses: those by software come to nothing now and then in the emulator, and have crashed it."""
+    """No pulses are sent: the emulator loses some software pulses, and may crash."""
     with pytest.raises(SourceError, match="has no trigger line Line7; it has Software, Line1"):
         opened(",line=Line7", trigger=True)
     stop = threading.Event()
@@ -230,7 +230,7 @@ def test_without_pypylon_one_line_says_what_to_install(monkeypatch: pytest.Monke
 
 
 def test_without_pypylon_all_else_works() -> None:
-    """Neither vendor's library is loaded before a camera of its kind is asked for."""
+    """The library of a vendor is loaded only when one of its cameras is opened."""
     loaded = "realtime_cropzoom.pipeline.pipeline, realtime_cropzoom.sources.machine_vision.basler"
     code = f"import sys, {loaded}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

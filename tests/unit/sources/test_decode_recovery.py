@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def send(path: Path, **options: str) -> Path:
-    """Write what a sender sends: MPEG-TS with H.264, of pictures full of noise."""
+    """Write a stream as a sender sends it: noisy pictures as H.264 in MPEG-TS."""
     if path.exists():
         return path
     footage, chosen = Footage(), {"preset": "ultrafast", "tune": "zerolatency", "bf": "0", "crf": "8", **options}

@@ -22,7 +22,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of the documentation, installed: a module, and a dist-info that names its entry point."""
+    """Install the example of the documentation: a module, and a dist-info that names its entry point."""
     (code,) = re.findall(r"```python\n(# stripes\.py\n.*?)```", find_page("sources.md").read_text(), re.DOTALL)
     assert len(code.splitlines()) <= 40
     site = tmp_path / "site"

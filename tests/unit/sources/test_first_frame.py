@@ -1,4 +1,4 @@
-"""The frame that zones and calibrations are drawn on is the frame that is tracked."""
+"""First frame: zones and calibrations are drawn on the frame that the run tracks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime_cropzoom.sources.first_frame import read_first_frame
 
 
 def tracked(source: str) -> np.ndarray:
-    """The first frame that a run would see."""
+    """Return the first frame of a source as a run sees it."""
     opened = open_source(source)
     try:
         frame = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
@@ -26,7 +26,7 @@ def tracked(source: str) -> np.ndarray:
 
 
 def test_a_photo_with_an_orientation_tag_is_not_turned(tmp_path: Path) -> None:
-    """A run ignores the tag: zones drawn on a turned photo would lie elsewhere in the tracked frames."""
+    """A run ignores the tag, so that zones drawn on a rotated photo would be at other places in the tracked frames."""
     pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees to look at it"

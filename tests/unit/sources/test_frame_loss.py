@@ -1,4 +1,4 @@
-"""Frame ids and timestamps of a camera: what was lost is counted once, and frame time never goes back."""
+"""Frame loss: each lost frame is counted once, and frame time always increases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOUR = 3600 * 10**9
     outcomes=st.lists(st.sampled_from([GOOD, GOOD, INCOMPLETE, NEVER]), max_size=60),
 )
 def test_every_counted_frame_is_good_or_lost(first_id: int, outcomes: list[str]) -> None:
-    """Ids of 16 bits go from 65535 to 1; longer ones just go on."""
+    """16-bit ids continue with 1 after 65535; longer ids increase without a limit."""
     tally, frame_id, lost, good = FrameLossCounter(), first_id, 0, 1
     tally.take(first_id, None, 0)
     pending = 0

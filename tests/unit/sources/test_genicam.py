@@ -1,4 +1,4 @@
-"""GenICam cameras: Aravis' fake GigE Vision camera on loopback, with settings, lost packets, death and return."""
+"""GenICam cameras: settings, lost packets, loss and return of Aravis' fake GigE Vision camera on loopback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from realtime_cropzoom.sources.machine_vision.genicam import GenicamCamera, list
 from realtime_cropzoom.types import StreamState, UInt8
 
 SOON_S = 30.0
-"""What must end within 2 s on an idle machine has ended by then on a busy one."""
+"""Timeout (s) on a busy machine of what ends within 2 s on an idle one."""
 _WHY_NOT = why_not()
 needs_camera = pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))
 
@@ -38,7 +38,7 @@ def opened(rest: str = ADDRESS, **asked: Any) -> GenicamCamera:
 
 
 def read(source: GenicamCamera, count: int) -> list[tuple[CapturedFrame, UInt8]]:
-    """Take so many frames, with their pictures."""
+    """Return ``count`` frames with their pixels."""
     taken = []
     for captured in itertools.islice(source.frames(), count):
         image = np.zeros((captured.height, captured.width, 3), np.uint8)
@@ -48,7 +48,7 @@ def read(source: GenicamCamera, count: int) -> list[tuple[CapturedFrame, UInt8]]
 
 
 def is_whole(image: UInt8) -> bool:
-    """The fake camera's picture depends on x + y alone: whatever is missing or from another frame breaks that."""
+    """Check that a frame is complete: the pixels of the fake camera depend only on x + y."""
     return np.array_equal(image[1:, :-1], image[:-1, 1:])
 
 
@@ -76,7 +76,7 @@ def test_frames_arrive_complete_and_in_order(camera: FakeCamera, name: str) -> N
 @needs_camera
 @pytest.mark.parametrize("name", ["BayerGB8", "BayerGR8"])
 def test_bayer_and_rgb_give_the_same_colours(camera: FakeCamera, name: str) -> None:
-    """Only these two: Aravis 0.8.26 fills BayerRG8 and BayerBG8 as the other of the two."""
+    """Only two formats are tested, because Aravis 0.8.26 exchanges BayerRG8 and BayerBG8."""
     camera.start()
     rows = []
     for pixel_format in ("RGB8", name):

@@ -1,4 +1,4 @@
-"""One image is the same pixels to training, to prediction and to a run."""
+"""Image files: training, prediction and a run read the same pixels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from realtime_cropzoom.sources.image_folder import ImageFolder as PlayedImages
 from realtime_cropzoom.train.dataset import read_frames
 
 QUARTER_TURN = 6
-"""EXIF's number for: turn it clockwise to see it upright."""
+"""Value of EXIF's orientation tag for an image that is to be rotated clockwise."""
 SIZE = (40, 24)
 
 
 def write_turned(path: Path) -> Path:
-    """A JPEG with red on its left, and the note that it is to be shown turned by a quarter."""
+    """Write a JPEG with red on its left and an orientation tag for a quarter turn."""
     width, height = SIZE
     image = np.zeros((height, width, 3), np.uint8)
     image[:, : width // 2, 2] = 250

@@ -1,4 +1,4 @@
-"""Files that hold more than what is read of them: joined byte by byte, or still being written."""
+"""Joined files: recordings joined byte by byte, and recordings that are still being written."""
 
 from __future__ import annotations
 

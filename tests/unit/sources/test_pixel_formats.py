@@ -1,4 +1,4 @@
-"""Pixel formats of machine-vision cameras: packed as their standards say, to 8 bits, colours in place."""
+"""Pixel formats of machine-vision cameras: conversion from the layouts of the standards to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORDERS = {"BayerRG": "RGGB", "BayerGR": "GRBG", "BayerGB": "GBRG", "BayerBG": "B
 
 
 def packed(values: np.ndarray, bits: int, packing: str) -> UInt8:
-    """Pack values as the standards describe them, one bit at a time."""
+    """Pack values as the standards describe, bit by bit."""
     if packing == "p":
         stream = [(int(value) >> bit) & 1 for value in values for bit in range(bits)]
         return np.packbits(np.array(stream, np.uint8), bitorder="little")
@@ -59,7 +59,7 @@ def test_mono_formats_use_the_upper_8_bits(name: str, bits: int, packing: str, s
 @pytest.mark.parametrize(("depth", "bits", "packing"), [("8", 8, ""), ("12", 12, ""), ("12p", 12, "p")])
 @pytest.mark.parametrize("layout", ORDERS)
 def test_bayer_formats_keep_colours(layout: str, depth: str, bits: int, packing: str) -> None:
-    """A picture, red on the left and blue on the right, as the sensor under that filter sees it."""
+    """Return a picture with red on the left and blue on the right, as a sensor with that filter sees it."""
     height, width = 12, 16
     scene = np.zeros((height, width, 3), np.int64)
     scene[:, :8, 0], scene[:, 8:, 2], scene[..., 1] = 200, 100, 50

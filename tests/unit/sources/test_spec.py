@@ -36,7 +36,7 @@ def test_an_unknown_part_of_a_camera_name_is_refused(rest: str) -> None:
 
 
 class Sensor:
-    """Integer features as cameras have them: a larger offset leaves less to take."""
+    """Integer features of a camera: a larger offset leaves less room for the size."""
 
     def __init__(self, width: int = 1920, height: int = 1200, step: int = 16, offsets: bool = True) -> None:
         self.whole = {"X": width, "Y": height}

@@ -1,4 +1,4 @@
-"""Streams, from real servers on this machine: whole frames, in order, fresh; and what happens when they go and come."""
+"""Streams from real servers on this machine: order and age of frames, losses, and servers that stop and restart."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from realtime_cropzoom.sources.live.reconnect import ReconnectingSource, Reconne
 from realtime_cropzoom.sources.live.stream import parse_address
 
 OLD = FPS
-"""A frame so many frames behind the clock is old: a second, on a machine however busy."""
+"""Age (frames) from which a frame is old: one second, also on a busy machine."""
 PATIENT = SourceOptions(open_timeout_s=20, read_timeout_s=10)
 
 
@@ -53,7 +53,7 @@ def index_of(captured: CapturedFrame, footage: Footage) -> int:
 
 @contextlib.contextmanager
 def opened(url: str, options: SourceOptions = PATIENT) -> Iterator[Source]:
-    """Open what may not be listening yet."""
+    """Open a stream whose server may not listen yet."""
     source = wait_for(lambda: _try(url, options), f"{url} to answer")
     try:
         yield source
@@ -72,7 +72,7 @@ def address(kind: str, port: int) -> str:
 
 
 def await_server(kind: str, port: int) -> None:
-    """A run begins with a source that is there. UDP needs no waiting: the first datagram is waited for."""
+    """Wait until the source can be opened. UDP needs no wait, because opening waits for the first datagram."""
 
     def answers() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -103,7 +103,7 @@ def test_frames_arrive_in_order_and_recent(kind: str, footage: Footage) -> None:
 
 
 def test_mpeg_ts_has_a_clock_and_mjpeg_has_none(footage: Footage) -> None:
-    """FFmpeg makes up 25 fps for MJPEG; nobody is to take that for the truth."""
+    """FFmpeg assumes 25 fps for MJPEG; this must not become the frame rate of the source."""
     epoch_ns, ports = time.monotonic_ns(), (free_port(), free_port())
     with serving("udp", ports[0], epoch_ns), opened(address("udp", ports[0])) as source:
         assert source.info.fps == FPS
@@ -125,7 +125,7 @@ def test_frames_that_arrived_while_nothing_was_read_are_stale(kind: str, footage
 
 @pytest.mark.parametrize("sent", [["lose"], ["lose", "refresh"]], ids=["key frames", "no key frames"])
 def test_damaged_frames_are_dropped_and_counted(tmp_path: Path, sent: list[str]) -> None:
-    """A datagram in 211 is lost; the noise in the picture is what shows a frame that was painted over."""
+    """One datagram in 211 is lost. Frames are noisy, so that a concealed one is recognised."""
     port = free_port()
     settings = make_settings(tmp_path, source=address("udp", port), record="ffv1", frames=100, open_timeout_s=20)
     with serving("udp", port, time.monotonic_ns(), *sent):
@@ -142,7 +142,7 @@ def test_damaged_frames_are_dropped_and_counted(tmp_path: Path, sent: list[str])
 
 @pytest.fixture(scope="module")
 def rtsp_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the RTSP server plays: a minute, so that it does not end."""
+    """Write the video that the RTSP server plays: one minute, so that it does not end."""
     probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     with contextlib.suppress(OSError):
         if subprocess.run([RTSP_PYTHON, "-c", probe], capture_output=True, check=False).returncode == 0:
@@ -168,7 +168,7 @@ def test_rtsp(rtsp_video: Path, transport: str, footage: Footage) -> None:
 
 
 def test_the_first_key_frame_of_a_server_is_used(rtsp_video: Path, tmp_path: Path, footage: Footage) -> None:
-    """It goes by while FFmpeg finds out what the stream is; the next one is ten seconds away here."""
+    """It arrives while FFmpeg probes the stream. Here the next one comes ten seconds later."""
     options = {"g": str(10 * FPS), "bf": "2", "sc_threshold": "0"}
     film = Footage().write(tmp_path / rtsp_video.name, 15 * FPS, fps=FPS, codec="libx264", options=options)
     port = free_port()
@@ -198,7 +198,7 @@ def test_an_rtsp_server_is_killed_and_restarted(rtsp_video: Path, footage: Foota
 
 @contextlib.contextmanager
 def tracked(url: str, tmp_path: Path, *more: object) -> Iterator[tuple[subprocess.Popen[str], Heard]]:
-    """``cropzoom run`` of a stream, and a subscriber of it; the process is ended by its id if a test fails."""
+    """Start ``cropzoom run`` with a stream, and a subscriber. The process is killed if a test fails."""
     models, endpoint = tiny_models(tmp_path / "models"), f"tcp://127.0.0.1:{free_port()}"
     process = start_process(
         "run", url, "--out", tmp_path / "out", "--detector", models["detector"], "--pose", models["pose"],
@@ -290,7 +290,7 @@ def test_a_server_that_comes_back_with_larger_frames(tmp_path: Path, changed: st
 def test_no_frame_from_before_a_freeze_is_accepted_after_it(
     kind: str, frozen_s: float, read_timeout_s: float, footage: Footage
 ) -> None:
-    """Shorter than the read timeout, the connection stays; longer, it is another one."""
+    """Within the read timeout the connection stays; after it, another one is opened."""
     epoch_ns, port, stop = time.monotonic_ns(), free_port(), Event()
     options = SourceOptions(open_timeout_s=5, read_timeout_s=read_timeout_s)
     with serving(kind, port, epoch_ns) as server:
@@ -326,7 +326,7 @@ def test_a_stream_that_does_not_come_back_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_a_stream_is_frozen(tmp_path: Path) -> None:
-    """The reading thread waits for the network and cannot be interrupted: it is left, and nothing is lost by it."""
+    """The reading thread waits for the network and cannot be interrupted. The run ends without it."""
     port = free_port()
     with serving("http", port, time.monotonic_ns()) as server:
         await_server("http", port)

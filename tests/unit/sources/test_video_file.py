@@ -1,4 +1,4 @@
-"""Video files: every frame once and in order, the right way up, with its own time; and files that are cut or none."""
+"""Video files: order, orientation and times of frames, and truncated or malformed files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def images_of(source: VideoFile) -> list[np.ndarray]:
 
 
 def read(path: Path) -> tuple[list[np.ndarray], list[str]]:
-    """Return all frames of a file, and what its source says went wrong."""
+    """Return all frames of a file, and the problems that its source reports."""
     source = VideoFile(path)
     try:
         return images_of(source), source.problems()
@@ -275,7 +275,7 @@ def test_a_truncated_file_reports_its_number_of_frames(make_video: Write) -> Non
 
 
 def test_a_single_missing_frame_is_reported(make_video: Write) -> None:
-    """Also where the decoder had to swallow several packets before it gave the first frame."""
+    """The decoder takes several packets before it returns the first frame, which must not hide the loss."""
     path = make_video("clip.mp4", 30, codec="libx264", container_options={"movflags": "+faststart"})
     with av.open(str(path)) as container:
         last = max(packet.pos or 0 for packet in container.demux(video=0) if packet.size)
@@ -286,7 +286,7 @@ def test_a_single_missing_frame_is_reported(make_video: Write) -> None:
 
 
 def test_a_damaged_packet_is_dropped_and_counted(make_video: Write, footage: Footage) -> None:
-    """FFV1 checks its frames, and with a GOP of one each stands alone: exactly one is lost."""
+    """FFV1 checks its frames, and each is a key frame, so that exactly one is lost."""
     path = make_video("clip.mkv", 30, codec="ffv1", options={"g": "1", "slicecrc": "1", "level": "3"})
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
@@ -304,7 +304,7 @@ def test_an_intact_file_has_no_problems_to_report(make_video: Write) -> None:
 
 
 def refusal(path: Path) -> str:
-    """Open what must be refused, and return the one line that says why."""
+    """Open a file that must be refused, and return the error, which is one line."""
     with pytest.raises(SourceError) as caught:
         VideoFile(path)
     assert "\n" not in str(caught.value)
@@ -373,7 +373,7 @@ def test_a_video_without_decodable_frames_is_an_error(make_video: Write) -> None
 )
 @pytest.mark.parametrize("start", [1, 12, 13, 37])
 def test_a_file_begins_at_start_s(name: str, codec: str, start: int, make_video: Write, footage: Footage) -> None:
-    """Also between key frames, which are all that a file can be opened at."""
+    """The start may be between key frames, although a file can be entered only at one."""
     path = make_video(name, 40, codec=codec, options={"g": "12"})
     source = VideoFile(path, start / 30)
     frames = [(shown_index(c, footage), c.pts_ns) for c in source.frames()]
@@ -384,7 +384,7 @@ def test_a_file_begins_at_start_s(name: str, codec: str, start: int, make_video:
 
 
 def test_properties_of_the_first_frame_are_known_after_a_later_start(shared_data: Path) -> None:
-    """The recording is 4:4:4 of an x264 of long ago, whose first frame alone names it; its key frame is at 6.07 s."""
+    """The recording is 4:4:4 from an old x264, which states its version only in the first frame."""
     path = shared_data / "openfield/videos/m3v1mp4.mp4"
     images = []
     for source, skipped in ((VideoFile(path), 185), (VideoFile(path, 185 / 30 - 0.01), 0)):
