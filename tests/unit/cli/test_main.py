@@ -131,7 +131,7 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         "cannot read .*none.yaml",
     ),
     "a camera's number": (lambda c: ["0"], "0: no such file. For a camera, write camera:0"),
-    "a webcam": (lambda c: ["webcam"], "A camera is camera:0; 'cropzoom cameras' lists them"),
+    "a webcam": (lambda c: ["webcam"], "For a camera, write camera:0; 'cropzoom cameras' lists the connected ones"),
     "a camera's setting for a recording": (
         lambda c: [text_file(c.folder), "--exposure-ms", 3, "--roi", "0,0,2,2"],
         "text.mp4 is a recording, but exposure_ms, roi are for cameras. Leave them out",
