@@ -1,4 +1,4 @@
-"""What frames can come from: ``cameras``."""
+"""``cropzoom cameras``: lists the cameras of this machine."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from realtime_cropzoom.runtime.signals import signals_held_back
 
 _MACHINE_VISION = ("genicam", "basler")
 NOTHING = """\
-no camera found. Plug one in, and look again; 'cropzoom run SOURCE' also takes a video, a folder of images,
-an address such as rtsp://192.168.1.20/stream1, and, without any camera:
+no camera found. Connect one and try again. 'cropzoom run SOURCE' also takes a video, a folder of images,
+an address such as rtsp://192.168.1.20/stream1, and, without a camera:
 
   cropzoom run synthetic:arena"""
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    cameras = commands.add_parser("cameras", help="list the cameras that are there, with their modes")
-    cameras.add_argument("--json", action="store_true", help="as JSON")
+    cameras = commands.add_parser("cameras", help="list the connected cameras with their modes")
+    cameras.add_argument("--json", action="store_true", help="print JSON")
     cameras.set_defaults(command=_cameras)
 
 
@@ -56,11 +56,11 @@ def _cameras(arguments: argparse.Namespace) -> int:
 
 
 def _machine_vision(kind: str) -> list[dict[str, Any]]:
-    """Return the cameras of one vendor's library; without the library there are none, and a line says so."""
+    """Return the cameras of one library; without the library, print a line and return none."""
     try:
         listed = importlib.import_module(f"realtime_cropzoom.sources.machine_vision.{kind}").list_cameras()
     except (CropzoomError, ImportError) as error:
-        terminal.say(f"cropzoom: {kind} cameras were not looked for: {error}")
+        terminal.say(f"cropzoom: cannot look for {kind} cameras: {error}")
         return []
     return [
         {
@@ -75,7 +75,7 @@ def _machine_vision(kind: str) -> list[dict[str, Any]]:
 
 
 def table(cameras: list[dict[str, Any]]) -> str:
-    """Return cameras as lines, a mode each."""
+    """Return the cameras as lines, one per mode."""
     rows = [("SOURCE", "NAME", "MODES")]
     for camera in cameras:
         modes = [_mode(m) for m in camera["modes"]]

@@ -19,8 +19,8 @@ from realtime_cropzoom.runtime.signals import signals_held_back
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     demo = commands.add_parser("demo", help="track the built-in arena, with a subscriber, a report and a picture")
-    demo.add_argument("--out", type=a_path, default=Path("sessions"), help="folder for the session's own folder")
-    demo.add_argument("--source", help="another arena, as in synthetic:arena,fps=100,seed=3")
+    demo.add_argument("--out", type=a_path, default=Path("sessions"), help="folder for the session folder")
+    demo.add_argument("--source", help="another arena, such as synthetic:arena,fps=100,seed=3")
     demo.set_defaults(command=_demo)
 
 

@@ -1,4 +1,4 @@
-"""``cropzoom demo``: the whole thing on the synthetic arena, with a real subscriber, and the truth beside it."""
+"""``cropzoom demo``: a live run on the synthetic arena, with a subscriber process, compared with the true keypoints."""
 
 from __future__ import annotations
 
@@ -25,14 +25,19 @@ from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 SOURCE = "synthetic:arena,size=640x480,fps=60,seconds=15,seed=7"
 PICTURE = "demo.png"
 FINISHED = "finished"
-_HEARS_THE_END_WITHIN_S = 3.0
-_ENDS_WITHIN_S = 5.0
+_END_MESSAGE_TIMEOUT_S = 3.0
+_EXIT_TIMEOUT_S = 5.0
 
 
 def make_pipeline(out: Path, source: str = SOURCE) -> Pipeline:
     """Return the pipeline of a demo, not started yet.
 
-    Raises ConfigError where ``source`` is no arena: there is no truth to compare with then.
+    Args:
+        out: Folder in which the session folder is created.
+        source: A synthetic arena.
+
+    Raises:
+        ConfigError: if the source is not an arena; only an arena has true keypoints.
     """
     parse_arena(source)
     any_port = "tcp://127.0.0.1:*"
@@ -47,7 +52,15 @@ def demo(
     watch: Callable[[Pipeline], None],
     columns: int = 80,
 ) -> str:
-    """Track the arena live and return the report. ``watch`` shows progress until the run ends, or is stopped."""
+    """Track the arena live and return the report.
+
+    Args:
+        pipeline: The pipeline of ``make_pipeline``.
+        source: Its source.
+        say: Prints a line.
+        watch: Shows progress until the run ends or is stopped.
+        columns: Width of the report.
+    """
     pipeline.start()
     if pipeline.folder is not None:
         note_session(pipeline.folder)
@@ -64,27 +77,27 @@ def demo(
     folder = Path(summary["folder"])
     lines = [report(summary, received, columns)]
     if received is None and whole:
-        say("the subscriber process had not begun when the run ended")
-    if whole:  # who stops a demo does not want to wait for pictures
+        say("the subscriber process had not connected when the run ended")
+    if whole:  # a demo that is stopped draws nothing
         say("drawing …")
         lines += _results(folder, source)
     return "\n".join(lines)
 
 
 def _subscriber(endpoint: str) -> subprocess.Popen[str]:
-    """Start ``cropzoom listen``, in a group of its own: Ctrl-C is for the run, whose end ends the subscriber too."""
+    """Start ``cropzoom listen``, outside of the group that gets Ctrl-C. It ends when the run ends."""
     command = [sys.executable, "-m", "realtime_cropzoom", "listen", endpoint, "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def _received(subscriber: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """Return what the subscriber has counted; None where it had not begun when the run ended."""
+    """Return the counts of the subscriber; None if it had not connected when the run ended."""
     printed = ""
-    for patience_s in (_HEARS_THE_END_WITHIN_S, _ENDS_WITHIN_S):
+    for timeout_s in (_END_MESSAGE_TIMEOUT_S, _EXIT_TIMEOUT_S):
         try:
-            printed, _ = subscriber.communicate(timeout=patience_s)
+            printed, _ = subscriber.communicate(timeout=timeout_s)
             break
-        except subprocess.TimeoutExpired:  # it joined after the end message had gone out
+        except subprocess.TimeoutExpired:  # it connected after the end message was sent
             subscriber.send_signal(signal.SIGINT)
     try:
         received: dict[str, Any] = json.loads(printed)
@@ -103,9 +116,18 @@ def _results(folder: Path, source: str) -> list[str]:
 
 
 def truth_error(folder: Path, source: str) -> dict[str, Any]:
-    """Compare the poses of a session with the arena's own keypoints: pixels, over all keypoints with a pose.
+    """Compare the poses of a session with the true keypoints of the arena.
 
-    Raises DataError where no frame has one.
+    Args:
+        folder: The session.
+        source: The arena.
+
+    Returns:
+        Mean, median, 95th percentile and maximum error (px) over all keypoints of frames with a pose, the number of
+        these frames, and the share of boxes that contain the whole animal.
+
+    Raises:
+        DataError: if no frame has a pose.
     """
     tables = read_session(folder)
     arena = Arena(parse_arena(source))
@@ -117,7 +139,7 @@ def truth_error(folder: Path, source: str) -> dict[str, Any]:
     with_box = np.isfinite(tables.boxes).all(axis=1)
     errors = distance[tracked]
     if len(errors) == 0:
-        raise DataError(f"{folder} has no frame with a pose; there is nothing to compare")
+        raise DataError(f"{folder} has no frame with a pose, so that nothing can be compared")
     return {
         "frames_with_pose": int(tracked.any(axis=1).sum()),
         "mean": float(errors.mean()),
@@ -129,7 +151,7 @@ def truth_error(folder: Path, source: str) -> dict[str, Any]:
 
 
 def error_report(error: dict[str, Any]) -> str:
-    """Return the comparison in a line."""
+    """Return the result of ``truth_error`` as one line."""
     return (
         f"error against the known truth over {error['frames_with_pose']} frames: mean {error['mean']:.2f} px, "
         f"median {error['median']:.2f}, p95 {error['p95']:.2f}, max {error['max']:.1f}; "

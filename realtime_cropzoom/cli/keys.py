@@ -1,4 +1,4 @@
-"""Who may listen from other machines: ``keys``."""
+"""``cropzoom keys``: makes the keys with which other machines may listen."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 KEYS_EXPLAINED = """\
-cropzoom keys FOLDER --client NAME makes the keys with which another machine may listen to this one's runs.
+cropzoom keys FOLDER --client NAME makes keys, so that another machine may listen to the runs of this machine.
 
   cropzoom keys lab_keys --client bench             once: the keys of this machine, and of the client bench
   cropzoom keys lab_keys --client rig2              later: one more client
   cropzoom run camera:0 --key-folder lab_keys --publish tcp://0.0.0.0:5660 --publish-latest tcp://0.0.0.0:5661
 
-Nothing is ever written over. Two machines, step by step: docs/how-to/security.md
+Existing keys are never replaced. Two machines, step by step: docs/how-to/security.md
 """
 
 
@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
         "keys", help="make keys, so that other machines may listen", description=KEYS_EXPLAINED, formatter_class=raw
     )
     keys.add_argument(
-        "folder", type=a_path, metavar="FOLDER", help="folder of this machine's keys; made if it is not there"
+        "folder", type=a_path, metavar="FOLDER", help="folder of the keys of this machine; created if it does not exist"
     )
     keys.add_argument(
         "--client",
@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="a machine that may listen; several go too",
+        help="name of a machine that may listen; several names are allowed",
     )
     keys.set_defaults(command=_keys)
 
@@ -48,22 +48,22 @@ def _keys(arguments: argparse.Namespace) -> int:
     folder, clients = arguments.folder, list(dict.fromkeys(arguments.client))
     if has_server_keys(folder) and not clients:
         raise ConfigError(f"{folder} has its keys already; add a client with 'cropzoom keys {folder} --client NAME'")
-    for name in clients:  # all of them first, so that nothing is half done
+    for name in clients:  # check all before the first is written
         check_client(folder, name)
     if not has_server_keys(folder):
         make_server_keys(folder)
-        print(f"made {folder}/server.key_secret: it stays on this machine; show it to nobody")
+        print(f"made {folder}/server.key_secret: keep it on this machine, and secret")
     for name in clients:
-        print(_what_to_do(folder, name, make_client_keys(folder, name)))
+        print(_instructions(folder, name, make_client_keys(folder, name)))
     if not clients:
-        print(f"nobody can listen yet; for each machine that may: cropzoom keys {folder} --client NAME")
+        print(f"no machine can listen yet. For each one that may: cropzoom keys {folder} --client NAME")
     return 0
 
 
-def _what_to_do(folder: Path, name: str, carried: Path) -> str:
+def _instructions(folder: Path, name: str, carried: Path) -> str:
     return f"""\
-made {carried}, all that the client {name} needs:
-  1. carry it to that machine, by scp or a memory stick; there: chmod 600 {carried.name}
-  2. delete it here; what tells this machine of the client is {folder}/clients/{name}.key
+made {carried}, the one file that the client {name} needs:
+  1. copy it to that machine, by scp or a memory stick; there: chmod 600 {carried.name}
+  2. delete it here; this machine knows the client by {folder}/clients/{name}.key
   3. listen there: cropzoom listen tcp://THIS_MACHINE:5660 --keys {carried.name}
      in a script:  Subscriber("tcp://THIS_MACHINE:5660", keys="{carried.name}")"""

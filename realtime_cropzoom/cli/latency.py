@@ -1,4 +1,4 @@
-"""``cropzoom latency``: how long the loop takes, measured."""
+"""``cropzoom latency``: measures the latency of the closed loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SETTINGS = (
     *("provider", "precision", "detector_threads", "pose_threads"),
 )
 _EXPLAINED = """\
-cropzoom latency measures the loop from a frame that is handed over to a trigger output that is written.
+cropzoom latency measures the time from a captured frame to a trigger output that is written.
 
   cropzoom latency                          the software loop, with a simulated trigger board
   cropzoom latency --serial /dev/ttyACM0    the same with your board
@@ -35,13 +35,13 @@ def register(commands: Any) -> None:
     latency = commands.add_parser("latency", help="measure the loop, from frame to trigger output",
                                   description=_EXPLAINED,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    latency.add_argument("--trials", type=whole(1, 1_000_000), default=100, help="of each condition (default: 100)")
-    latency.add_argument("--fps", type=frame_rate, default=100.0, help="frames a second (default: 100)")
+    latency.add_argument("--trials", type=whole(1, 1_000_000), default=100, help="trials per condition (default: 100)")
+    latency.add_argument("--fps", type=frame_rate, default=100.0, help="frames per second (default: 100)")
     latency.add_argument("--size", default="640x480", help="frame size (default: 640x480)")
     latency.add_argument("--busy", type=whole(0, 10_000),
-                         help="processes that keep a core busy each, for the conditions under load "
-                         "(default: as many as there are cores); 0 leaves those away")  # fmt: skip
-    latency.add_argument("--serial", metavar="PORT", help="a trigger board, as in /dev/ttyACM0 or COM3")
+                         help="processes that each keep a core busy in the conditions under load (default: the number "
+                         "of cores); 0 leaves these conditions out")  # fmt: skip
+    latency.add_argument("--serial", metavar="PORT", help="a trigger board, such as /dev/ttyACM0 or COM3")
     latency.add_argument("--led", metavar="SOURCE", help="measure the hardware, with a camera that sees a light")
     latency.add_argument(
         "--channel", type=whole(0, 255), default=1, help="the board's channel that switches the light (default: 1)"
@@ -55,7 +55,7 @@ def _latency(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.sessions.folder import make_session_folder
 
     if arguments.trials < 1:
-        raise ConfigError(f"--trials is {arguments.trials}; expected 1 or more")
+        raise ConfigError(f"--trials: got {arguments.trials}, expected 1 or more")
     if arguments.led is not None and arguments.serial is None:
         raise ConfigError("--led needs the board that switches the light; give its port with --serial")
 
@@ -90,5 +90,5 @@ def _print(report: LatencyReport) -> int:
 def _size(text: str) -> tuple[int, int]:
     width, x, height = text.partition("x")
     if not (x and width.isdigit() and height.isdigit()):
-        raise ConfigError(f"--size is {text!r}; expected WIDTHxHEIGHT, as in 640x480")
+        raise ConfigError(f"--size: got {text!r}, expected WIDTHxHEIGHT such as 640x480")
     return int(width), int(height)

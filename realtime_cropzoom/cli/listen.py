@@ -10,18 +10,18 @@ from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.values import a_path
 
 _SIGPIPE = 13
-"""Windows has no name for it."""
+"""Number of the signal. Windows has no name for it."""
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     listen = commands.add_parser("listen", help="show the live pose in the terminal")
     listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT",
-                        help="what the run names at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
-    listen.add_argument("--camera", help="only this camera")
-    listen.add_argument("--keys", type=a_path, metavar="FILE", help="this client's file, made by 'cropzoom keys'")
-    listen.add_argument("--follow", action="store_true", help="wait for the next run when one has ended")
-    listen.add_argument("--json", action="store_true", help="print nothing but a summary at the end, as JSON")
+                        help="endpoint that the run prints at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
+    listen.add_argument("--camera", help="show only this camera")
+    listen.add_argument("--keys", type=a_path, metavar="FILE", help="key file of this client, made by 'cropzoom keys'")
+    listen.add_argument("--follow", action="store_true", help="wait for the next run when a run ends")
+    listen.add_argument("--json", action="store_true", help="print only a summary at the end, as JSON")
     listen.set_defaults(command=_listen)
 
 

@@ -1,4 +1,4 @@
-"""``cropzoom listen``: the live pose, its rate, age, gaps and latency in the terminal."""
+"""``cropzoom listen``: shows the live pose, its rate, age, gaps and latency in the terminal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from realtime_cropzoom.runtime.stats import Histogram, Rate
 
 _REFRESH_NS = 100_000_000
 _LINE_NS = 1_000_000_000
-_PATIENCE_NS = 3_000_000_000
-"""A heartbeat comes once a second."""
+_REASON_AFTER_NS = 3_000_000_000
+"""Time (ns) without any message after which a reason is shown. A status message comes each second."""
 _ANY_WIDTH = 1000
 
 
 class Listener:
-    """Counts what arrives and says it."""
+    """Counts the messages of an endpoint and words the display."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -42,7 +42,13 @@ class Listener:
         self._began_ns = now_ns()
 
     def take(self, message: PoseMessage, received_ns: int, age_ms: float) -> None:
-        """Count one pose, as old as ``age_ms`` when it came; infinite where that cannot be told."""
+        """Count one pose.
+
+        Args:
+            message: The pose.
+            received_ns: Time of its arrival.
+            age_ms: Its age then; infinite if unknown.
+        """
         self.received += 1
         if self.first_frame is None:
             self.first_frame = message.frame
@@ -53,20 +59,20 @@ class Listener:
         self.rate.add(received_ns)
 
     def hear(self, message: Message | None, subscriber: SubscriberBase) -> None:
-        """Take in whatever has come."""
+        """Handle a message of any kind; None for no message."""
         if isinstance(message, PoseMessage):
             self.take(message, now_ns(), self._age_ms(subscriber, message))
         elif isinstance(message, EndMessage):
             self.end = message
 
     def goodbye(self, subscriber: SubscriberBase) -> str:
-        """Return the last line: what came, and how the run ended."""
+        """Return the last line: the counts, and how the run ended."""
         ended = f"; the run ended: {self.end.reason}" if self.end else ""
         doubtful = f", implausible {self.implausible}" if self.implausible else ""
         return f"{self.received} poses received{doubtful}, {', '.join(_losses(subscriber))}{ended}"
 
     def summary(self, subscriber: SubscriberBase) -> dict[str, Any]:
-        """Return what was seen, for ``--json``."""
+        """Return all counts, for ``--json``."""
         clock = subscriber.clock
         return {
             "endpoint": self.endpoint,
@@ -80,7 +86,7 @@ class Listener:
         }
 
     def lines(self, subscriber: SubscriberBase, columns: int) -> list[str]:
-        """Return the picture of now, no wider than ``columns``: figures, then a line a keypoint."""
+        """Return the current display, no wider than ``columns``: figures, then one line per keypoint."""
         message = self.newest
         if message is None:
             return textwrap.wrap(self._waiting(subscriber), columns - 1)
@@ -104,36 +110,36 @@ class Listener:
         ]
 
     def line(self, subscriber: SubscriberBase) -> str:
-        """Return what a log file gets each second: all figures in one line."""
+        """Return all figures in one line, for a log file."""
         return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
 
     def _waiting(self, subscriber: SubscriberBase) -> str:
-        """Why there is no pose yet, as far as that can be known, and what to do."""
+        """Return why there is no pose yet, as far as known, and what to do."""
         if subscriber.others:
             heard = ", ".join(subscriber.others)
             return f"no pose of camera {subscriber.camera}; {self.endpoint} has {heard}: give one of them to --camera"
         if subscriber.malformed or subscriber.oversize:
-            return f"what comes from {self.endpoint} are no poses: give the endpoint that 'cropzoom run' names at start"
+            return f"{self.endpoint} sends something else than poses: give the endpoint that 'cropzoom run' prints"
         if subscriber.hello is not None or subscriber.last_status is not None:
-            return f"a run is at {self.endpoint} and has sent no pose yet"
-        if now_ns() - self._began_ns < _PATIENCE_NS:
+            return f"the run at {self.endpoint} has not sent a pose yet"
+        if now_ns() - self._began_ns < _REASON_AFTER_NS:
             return f"waiting for poses at {self.endpoint}"
         if subscriber.connected:
-            return f"nothing comes from {self.endpoint}, though it answers: is it the endpoint that the run names?"
-        return f"nobody publishes at {self.endpoint}: start 'cropzoom run SOURCE', or give the endpoint that it names"
+            return f"{self.endpoint} is open, but sends nothing. Is it the endpoint that 'cropzoom run' prints?"
+        return f"nothing publishes at {self.endpoint}: start 'cropzoom run SOURCE', or give the endpoint that it prints"
 
     def _age(self, subscriber: SubscriberBase, message: PoseMessage) -> str:
-        """How old a pose is, and how sure that is on another machine; nothing while that cannot be told."""
+        """Return the age of a pose as text, with its uncertainty on another machine; empty if unknown."""
         age_ms, clock = self._age_ms(subscriber, message), subscriber.clock or SAME_CLOCK
         if subscriber.hello is not None and subscriber.clock is None:
-            return "age not known yet: the clock there is being measured"
+            return "age unknown yet: measuring the other clock"
         if not math.isfinite(age_ms):
             return ""
         uncertain_ms = clock.uncertainty_at_ns(now_ns()) / 1e6
         return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")
 
     def _age_ms(self, subscriber: SubscriberBase, message: PoseMessage) -> float:
-        """As ``SubscriberBase.age_ms``; where no hello comes, as at the endpoint of the newest pose, by this clock."""
+        """Return the age of a pose. The endpoint of the newest pose sends no hello; this clock counts."""
         if subscriber.hello is None and is_local(self.endpoint):
             return (now_ns() - message.time.captured_ns) / 1e6
         return subscriber.age_ms(message)
@@ -148,9 +154,18 @@ def listen(
     keys: Path | None = None,
     out: TextIO | None = None,
 ) -> None:
-    """Show the poses of ``endpoint`` until its run ends, nobody reads ``out``, or Ctrl-C; with ``follow`` for ever.
+    """Show the poses of an endpoint until its run ends, the reader of ``out`` leaves, or Ctrl-C.
 
-    Raises Terminated where another signal than Ctrl-C ended it, once all is said.
+    Args:
+        endpoint: Endpoint of the poses, or of the newest pose.
+        camera: Show only this camera; None for the first one.
+        follow: Whether to wait for the next run.
+        as_json: Whether to print only a summary, as JSON.
+        keys: Key file of this client; None without keys.
+        out: Where to print; None for stdout.
+
+    Raises:
+        Terminated: if another signal than Ctrl-C ended it, after the summary.
     """
     out = sys.stdout if out is None else out
     listener = Listener(endpoint)
@@ -175,7 +190,7 @@ def listen(
         terminal.keep(out)
         last = json.dumps(listener.summary(subscriber)) if as_json else listener.goodbye(subscriber)
         print(last if as_json else terminal.fold(last, terminal.columns(out)), file=out)
-    if isinstance(stopped, Terminated) and stopped.number != signal.SIGINT:  # Ctrl-C is how one usually leaves
+    if isinstance(stopped, Terminated) and stopped.number != signal.SIGINT:  # Ctrl-C is the usual end
         raise stopped
 
 
@@ -191,8 +206,8 @@ def _counters(subscriber: SubscriberBase) -> dict[str, int]:
 
 
 def _losses(subscriber: SubscriberBase) -> list[str]:
-    """What has not arrived, or not as it should; all but the missed ones only where there are any."""
+    """Return the counts of missing and wrong messages as text; other counts than the missed ones only above 0."""
     counted = _counters(subscriber)
-    if (status := subscriber.last_status) is not None:  # what the run itself did not get, or passed over
+    if (status := subscriber.last_status) is not None:  # frames that the run did not get, or skipped
         counted |= {"skipped": status.counts.skipped, "frames lost": status.lost, "frames old": status.stale}
     return [f"{name} {n}" for name, n in counted.items() if n or name == "missed"]

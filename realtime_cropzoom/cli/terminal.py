@@ -1,12 +1,11 @@
-"""The terminal of a command: stdout and stderr that never hold up or end the work behind them.
+"""Terminal of a command: stdout and stderr that never block or end the tracking.
 
-A terminal can be stopped (Ctrl-S) or closed, a pipe's reader can leave, and the disk under a log file can be
-full. ``install`` therefore puts a thread between the program and each open file: a ``write`` takes its place in a
-queue and returns. What is written to stderr is left out, and counted, where the queue is full. What is written to
-stdout is a result: it waits for its reader, until ``hurry`` says that the program is to end. No write raises.
+A user can stop (Ctrl-S) or close a terminal, the reader of a pipe can leave, and the disk of a log file can be full.
+``install`` therefore puts a thread between the program and each open file. ``write`` adds to a queue and returns; it
+never raises. If the queue is full, text for stderr is left out and counted. Text for stdout is a result: it waits for
+the reader, until ``hurry`` is called at the end of the program.
 
-``show`` keeps a few lines at the bottom of a terminal up to date, no wider than the terminal is; all other output
-appears above them.
+``show`` keeps a few lines at the bottom of a terminal up to date. All other output appears above them.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from realtime_cropzoom.runtime.signals import before_ending, signals_held_back
 
 _QUEUE_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 12
-_SHOWN_WITHIN_S = 1.0
-"""How long the end of a command waits for a terminal that is held up."""
+_END_TIMEOUT_S = 1.0
+"""Maximum time (s) that the end of a command waits for a blocked terminal."""
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
-"""Nobody will ever read there again. After other errors, such as a full disk, a later write may succeed."""
+"""Errors of a reader that has left for good. After other errors, such as a full disk, a later write may succeed."""
 _PLAIN = {"→": "->", "…": "...", "µ": "u", "μ": "u", "×": "x", "–": "-", "±": "+-", "°": " deg", "≥": ">=", "≤": "<="}
 ENCODING_ERRORS = "cropzoom"
-"""The codec error handler: file names keep their bytes, and other characters become plain ones."""
+"""Codec error handler: the bytes of file names are kept, other characters become plain ones."""
 
 
-def _encode_anyhow(error: UnicodeError) -> tuple[str | bytes, int]:
+def _replace_unencodable(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character, after = error.object[error.start], error.start + 1
@@ -48,35 +47,44 @@ def _encode_anyhow(error: UnicodeError) -> tuple[str | bytes, int]:
     return _PLAIN.get(character, "?"), after
 
 
-codecs.register_error(ENCODING_ERRORS, _encode_anyhow)
+codecs.register_error(ENCODING_ERRORS, _replace_unencodable)
 
 
 class _Output:
-    """One open file with a thread that writes to it. ``error`` is the last failure; ``gone`` means no reader."""
+    """One open file, and the thread that writes to it.
+
+    ``error`` is the last failure. ``gone`` means that the reader has left. Both are written by the thread.
+    """
 
     def __init__(self, descriptor: int | None, encoding: str, *, live: bool) -> None:
-        """``live`` is whether it is a terminal; without a ``descriptor`` everything vanishes."""
+        """Start the thread.
+
+        Args:
+            descriptor: The open file; None discards all text.
+            encoding: Encoding of the text.
+            live: Whether the file is a terminal.
+        """
         self.descriptor, self.live = descriptor, live
         self.error: OSError | None = None
         self.gone = descriptor is None
         self.hurried = False
         self._encoding = encoding
-        # Re-entrant, because a signal handler may write while the main thread holds it.
+        # Re-entrant, because a signal handler may write while the main thread has the lock.
         self._changed = threading.Condition(threading.RLock())
         self._queue: deque[bytes] = deque()
         self._queued = 0
-        self._left_out = 0
+        self._dropped = 0
         self._writing = False
         self._picture: tuple[str, ...] = ()
         self._painted: tuple[str, ...] = ()
         self._painted_rows = 0
         self._at_line_start = True
         if not self.gone:
-            with signals_held_back():  # a thread keeps this mask: one that took signals would undo it for the imports
+            with signals_held_back():  # the thread keeps this mask; otherwise it would take signals during imports
                 threading.Thread(target=self._run, name="terminal", daemon=True).start()
 
     def put(self, text: str, *, wait: bool) -> None:
-        """Queue ``text``; with ``wait``, wait for room in the queue. Otherwise a full queue leaves it out."""
+        """Queue ``text``. With ``wait``, wait for room in the queue; otherwise a full queue drops the text."""
         data = text.encode(self._encoding, ENCODING_ERRORS)
         with self._changed:
             if wait:
@@ -84,43 +92,43 @@ class _Output:
             if self.gone or not data:
                 return
             if self._queued and self._queued + len(data) > _QUEUE_BYTES and not (wait and not self.hurried):
-                self._left_out += 1
+                self._dropped += 1
                 return
-            if self._left_out:
-                note = f"({self._left_out} lines are not shown: the terminal was held up)\n"
-                data, self._left_out = note.encode() + data, 0
+            if self._dropped:
+                note = f"({self._dropped} lines are not shown: the terminal was blocked)\n"
+                data, self._dropped = note.encode() + data, 0
             self._queue.append(data)
             self._queued += len(data)
             self._changed.notify_all()
 
     def show(self, lines: Sequence[str]) -> None:
-        """Replace the lines at the bottom of the terminal."""
+        """Replace the lines at the bottom of the terminal with ``lines``."""
         with self._changed:
             self._picture = tuple(lines)
             self._changed.notify_all()
 
     def keep(self) -> None:
-        """Leave the lines of the picture where they are: what follows comes below them."""
+        """Leave the shown lines where they are. Later output appears below them."""
         with self._changed:
             lines, self._picture = self._fitting(self._picture), ()
             self.put("".join(f"{line}\n" for line in lines), wait=False)
 
     def finish(self, *, wait: bool) -> None:
-        """Wait until all is written: with ``wait`` as long as it takes, else for a second at most."""
+        """Wait until everything is written: with ``wait`` without a limit, otherwise 1 s at most."""
         with self._changed:
-            deadline = None if wait else time.monotonic() + _SHOWN_WITHIN_S
+            deadline = None if wait else time.monotonic() + _END_TIMEOUT_S
             self._wait_until(self._is_done, deadline)
-            if not self._is_done():  # it was waited for, once
+            if not self._is_done():  # wait only once
                 self.gone = True
 
     def _is_done(self) -> bool:
         return not self._queue and not self._writing and not self._must_paint()
 
     def _wait_until(self, done: Callable[[], bool], deadline: float | None = None) -> None:
-        """Wait for ``done``; short waits let signal handlers run in between, which may hurry this."""
+        """Wait for ``done``, in short waits, so that signal handlers can run and set ``hurried``."""
         while not (self.gone or done()):
             if self.hurried and deadline is None:
-                deadline = time.monotonic() + _SHOWN_WITHIN_S
+                deadline = time.monotonic() + _END_TIMEOUT_S
             if deadline is not None and time.monotonic() > deadline:
                 return
             self._changed.wait(0.1)
@@ -156,7 +164,7 @@ class _Output:
         return erase + text + "\n".join(lines).encode(self._encoding, ENCODING_ERRORS)
 
     def _fitting(self, lines: Sequence[str]) -> list[str]:
-        """Return the lines, and of each the part, for which the terminal has room."""
+        """Return the lines that fit into the terminal, cut at its width."""
         columns, rows = terminal_size(self.descriptor)
         return [line[: columns - 1] for line in lines[: max(1, rows - 1)]]
 
@@ -166,17 +174,17 @@ class _Output:
         while left:
             try:
                 left = left[os.write(self.descriptor, left) :]
-            except BlockingIOError:  # another program has made the pipe that both use non-blocking
+            except BlockingIOError:  # another program made the shared pipe non-blocking
                 select.select([], [self.descriptor], [], 0.1)
 
 
 def _erase(rows: int) -> bytes:
-    """Return what removes painted rows; the cursor stands at the end of the last one."""
+    """Return the codes that remove the painted rows. The cursor is at the end of the last one."""
     return b"\r\x1b[K" + b"\x1b[1A\x1b[2K" * (rows - 1) if rows else b""
 
 
 def terminal_size(descriptor: int | None) -> tuple[int, int]:
-    """Return columns and rows of a terminal; (80, 24) where it does not say."""
+    """Return columns and rows of a terminal; (80, 24) if unknown."""
     size = (0, 0)
     if descriptor is not None:
         with contextlib.suppress(OSError, ValueError):
@@ -185,7 +193,7 @@ def terminal_size(descriptor: int | None) -> tuple[int, int]:
 
 
 def columns(stream: TextIO | None = None) -> int:
-    """Return how wide lines may be that are written to ``stream`` (stderr); those of a file may have any width."""
+    """Return the maximum width of lines on ``stream`` (None: stderr); 1000 if it is not a terminal."""
     stream = sys.stderr if stream is None else stream
     try:
         return terminal_size(stream.fileno())[0] if stream.isatty() else 1000
@@ -194,7 +202,7 @@ def columns(stream: TextIO | None = None) -> int:
 
 
 class Stream(io.TextIOBase):
-    """A text file over an ``_Output``, in place of ``sys.stdout`` or ``sys.stderr``."""
+    """Text file that replaces ``sys.stdout`` or ``sys.stderr`` and writes through an ``_Output``."""
 
     def __init__(self, output: _Output, encoding: str, *, is_result: bool) -> None:
         self.output, self.is_result = output, is_result
@@ -202,21 +210,21 @@ class Stream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """As the environment has chosen it."""
+        """The encoding that the environment chose."""
         return self._encoding
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether the file is a terminal."""
         return self.output.live
 
     def fileno(self) -> int:
-        """Return the descriptor. Raises OSError where there is none."""
+        """Return the descriptor. Raises OSError if there is none."""
         if self.output.descriptor is None:
-            raise OSError(errno.EBADF, "there is no such stream")
+            raise OSError(errno.EBADF, "the stream is closed")
         return self.output.descriptor
 
     def write(self, text: str) -> int:
@@ -226,10 +234,10 @@ class Stream(io.TextIOBase):
 
 
 def install() -> None:
-    """Replace ``sys.stdout`` and ``sys.stderr`` of this process, once, before anything is written or opened."""
+    """Replace ``sys.stdout`` and ``sys.stderr`` of this process. Call it before anything is written or opened."""
     if isinstance(sys.stderr, Stream):
         return
-    for descriptor in (0, 1, 2):  # a closed one would be given to the next file that is opened
+    for descriptor in (0, 1, 2):  # the next opened file would get the number of a closed one
         try:
             os.fstat(descriptor)
         except OSError:
@@ -243,7 +251,7 @@ def install() -> None:
 
 
 def _output_of(stream: TextIO | None, other: _Output | None) -> _Output:
-    """Return the output of a stream; ``other`` where both are the same open file, so that lines stay in order."""
+    """Return the output of a stream: ``other`` if both are the same open file, so that lines stay in order."""
     if stream is None:
         return _Output(None, "utf-8", live=False)
     descriptor = stream.fileno()
@@ -253,14 +261,14 @@ def _output_of(stream: TextIO | None, other: _Output | None) -> _Output:
 
 
 def hurry() -> None:
-    """The program is to end: from now on nothing waits longer than a second for a reader."""
+    """Let no write wait longer than 1 s for a reader from now on. Called when the program is going to end."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Stream):
             stream.output.hurried = True
 
 
 def finish() -> OSError | None:
-    """Wait for what is still to be written, and return why a result on stdout is not whole, if it is not."""
+    """Wait for the queued text, and return the error if stdout did not get everything; else None."""
     out, err = sys.stdout, sys.stderr
     if not isinstance(out, Stream) or not isinstance(err, Stream):
         return None
@@ -270,18 +278,18 @@ def finish() -> OSError | None:
 
 
 def reader_gone(stream: TextIO) -> bool:
-    """Whether nobody will ever read what is written to ``stream``."""
+    """Return whether the reader of ``stream`` has left for good."""
     return isinstance(stream, Stream) and stream.output.gone
 
 
 def say(text: str) -> None:
-    """Write lines to stderr, folded between words where the terminal is narrower."""
+    """Write lines to stderr, folded between words at the width of the terminal."""
     if sys.stderr is not None:
         sys.stderr.write(f"{fold(text, columns())}\n")
 
 
 def fold(text: str, columns: int) -> str:
-    """Fold the lines of ``text`` that are longer than ``columns``, between words; nothing is left out."""
+    """Return ``text`` with the lines that are longer than ``columns`` folded between words."""
     return "\n".join(_folded(line, columns) for line in text.split("\n"))
 
 
@@ -293,13 +301,13 @@ def _folded(line: str, columns: int) -> str:
 
 
 def is_live(stream: TextIO | None = None) -> bool:
-    """Return whether ``show`` keeps its lines up to date on ``stream`` (stderr), as it does on a terminal alone."""
+    """Return whether ``show`` can keep lines up to date on ``stream`` (None: stderr), which needs a terminal."""
     stream = sys.stderr if stream is None else stream
     return isinstance(stream, Stream) and stream.output.live
 
 
 def show(lines: Sequence[str], stream: TextIO | None = None) -> None:
-    """Keep ``lines`` up to date at the bottom of a terminal; elsewhere write them. No lines: remove them."""
+    """Show ``lines`` at the bottom of a terminal in place of the last ones. Elsewhere, write them."""
     stream = sys.stderr if stream is None else stream
     if isinstance(stream, Stream) and stream.output.live:
         stream.output.show(lines)
@@ -309,7 +317,7 @@ def show(lines: Sequence[str], stream: TextIO | None = None) -> None:
 
 
 def keep(stream: TextIO | None = None) -> None:
-    """Leave the lines shown last where they are, and go on below them."""
+    """Leave the shown lines where they are. Later output appears below them."""
     stream = sys.stderr if stream is None else stream
     if isinstance(stream, Stream) and stream.output.live:
         stream.output.keep()

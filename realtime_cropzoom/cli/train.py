@@ -1,4 +1,4 @@
-"""Training: ``train`` and ``export``."""
+"""``cropzoom train`` and ``cropzoom export``: train a model, and write it as ONNX."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _BAR = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left{postfix}"
 _LINE_EVERY_S = 10.0
-"""Between two lines of progress where stderr is no terminal."""
+"""Time (s) between two lines of progress if stderr is not a terminal."""
 
 OUR_CHECKPOINT = "cropzoom_small.pt"
 
@@ -29,11 +29,11 @@ OUR_CHECKPOINT = "cropzoom_small.pt"
 def register(commands: Any) -> None:
     """Add the commands to the parser."""
     train = commands.add_parser("train", help="train a detector or pose model (needs the extra 'train')")
-    train.add_argument("config", type=a_path, metavar="CONFIG.yaml", help="a Lightning Pose config")
+    train.add_argument("config", type=a_path, metavar="CONFIG.yaml", help="Lightning Pose configuration")
     train.add_argument(
         "--output-dir",
         type=a_path,
-        help="the new model directory (default: ./outputs/YYYY-MM-DD/HH-MM-SS)",
+        help="new model directory (default: ./outputs/YYYY-MM-DD/HH-MM-SS)",
         metavar="DIR",
     )
     train.add_argument(
@@ -41,15 +41,15 @@ def register(commands: Any) -> None:
         help="train a pose model on the images that 'crop' has cropped in this detector's directory; where the config "
         "sets cropzoom.crop_size, crops are cut while training, and the held-out error is measured in its boxes",
     )  # fmt: skip
-    train.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="settings to change")
-    train.add_argument("--overwrite", action="store_true", help="replace the model that is in the output directory")
+    train.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="change settings of the config")
+    train.add_argument("--overwrite", action="store_true", help="replace the model in the output directory")
     train.set_defaults(command=_train)
-    export = commands.add_parser("export", help="write a trained model as ONNX, which is what runs")
-    export.add_argument("model_dir", type=a_path, metavar="MODEL_DIR", help="a directory that train has left")
-    export.add_argument("--runtime", choices=["onnx", "tensorrt"], default="onnx", help="onnx serves every provider")
+    export = commands.add_parser("export", help="write a trained model as ONNX, the format that runs")
+    export.add_argument("model_dir", type=a_path, metavar="MODEL_DIR", help="directory made by train")
+    export.add_argument("--runtime", choices=["onnx", "tensorrt"], default="onnx", help="onnx runs with every provider")
     export.add_argument(
         "--onnx-precision", choices=["fp32", "fp16"], default="fp32",
-        help="of input and weights (fp32, which is what a CPU computes in; fp16 is for GPUs, and rounds)",
+        help="precision of input and weights: fp32 for CPUs, fp16 for GPUs, which rounds (default: fp32)",
     )  # fmt: skip
     add_overwrite(export)
     export.set_defaults(command=_export)
@@ -77,7 +77,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 class _Progress:
-    """Shows how far a training is: a bar with the time left on a terminal, elsewhere a line now and then."""
+    """Shows the progress of a training: on a terminal a bar with the remaining time, elsewhere a line every 10 s."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -90,13 +90,13 @@ class _Progress:
         self._close_bar()
 
     def say(self, line: str) -> None:
-        """Say what takes its time before or after the batches; elsewhere an error is to be the only line."""
+        """Print what takes time before or after the batches, on a terminal only."""
         self._close_bar()
         if sys.stderr.isatty():
             _say(f"{line} …")
 
     def step(self, step: Step) -> None:
-        """Show that a batch is done."""
+        """Show a completed batch."""
         if sys.stderr.isatty():
             if self._bar is None:
                 from tqdm import tqdm
@@ -112,7 +112,7 @@ class _Progress:
             self._bar.close()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Show what an epoch has reached."""
+        """Show the loss and error of an epoch."""
         if self._bar is not None:
             error = "" if epoch.held_out_px != epoch.held_out_px else f", held-out {epoch.held_out_px:.1f} px"
             self._bar.set_postfix_str(f"loss {epoch.loss:.2f}{error}")
@@ -156,7 +156,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _export_ours(directory: Path, precision: Literal["fp32", "fp16"], *, overwrite: bool) -> Path:
-    """Export our checkpoint where that has not been done, by the rule of all commands for what is there already."""
+    """Export our checkpoint and return the ONNX file. An existing result of the same checkpoint is kept."""
     from realtime_cropzoom.offline.provenance import already_made, input_entry, write_origin
 
     path = directory / "exports_onnx" / f"{Path(OUR_CHECKPOINT).stem}_{precision}.onnx"
@@ -179,14 +179,14 @@ def _export_by_litpose(directory: Path, precision: str) -> Path:
     try:
         api = importlib.import_module("lightning_pose.api")
         exported: Path = api.Model.from_dir(directory).export("onnx", onnx_precision=precision)
-    except Exception as error:  # lightning-pose's have no common base
+    except Exception as error:  # the errors of lightning-pose have no common base class
         raise ModelError(f"lightning-pose cannot export {directory}: {' '.join(str(error).split())}") from error
     return exported
 
 
 @contextlib.contextmanager
 def _extra(command: str) -> Iterator[None]:
-    """Say in a line which extra an import lacks."""
+    """Turn a missing library into a ConfigError that names the extra."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -14,20 +14,20 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw a new one by hand")
     zones.add_argument(
-        "rules", type=a_path, metavar="RULES.yaml", help="zones, outputs and rules: docs/reference/rules.md"
+        "rules", type=a_path, metavar="RULES.yaml", help="file with zones, outputs and rules: docs/reference/rules.md"
     )
     zones.add_argument(
         "frame",
         type=some_text,
         metavar="FRAME",
-        help="an image, a recording, synthetic:arena, or a camera such as camera:0",
+        help="image, recording, synthetic:arena, or camera such as camera:0",
     )
     zones.add_argument(
-        "--at", type=seconds, default=0.0, metavar="S", help="the frame at this time of a recording (default: 0)"
+        "--at", type=seconds, default=0.0, metavar="S", help="recordings: time of the frame (default: 0)"
     )
     zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
     zones.add_argument(
-        "--out", type=a_path, help="the picture (default: zones.png beside the rules, made again each time)"
+        "--out", type=a_path, help="picture to write (default: zones.png beside the rules, which is replaced)"
     )
     add_overwrite(zones)
     zones.set_defaults(command=_zones)

@@ -165,7 +165,7 @@ def test_what_was_left_out_is_counted() -> None:
         process.stdin.write(b"\n")
         process.stdin.close()
         read += process.stderr.read()
-    assert b"lines are not shown: the terminal was held up)\ny\n" in read
+    assert b"lines are not shown: the terminal was blocked)\ny\n" in read
 
 
 def test_a_result_waits_for_its_reader() -> None:
@@ -249,7 +249,7 @@ def test_listen_says_that_it_hears_only_another_camera(models: dict[str, str], t
 
 def test_listen_says_that_nobody_publishes() -> None:
     listening = Terminal("listen", f"tcp://127.0.0.1:{free_port()}")
-    listening.until(lambda screen: "nobody publishes at" in screen.text, "the reason")
+    listening.until(lambda screen: "nothing publishes at" in screen.text, "the reason")
     listening.type("\x03")
     assert listening.finish() == 0
 

@@ -118,7 +118,7 @@ def test_no_camera_is_no_error_and_says_what_to_do(
     monkeypatch.setattr(v4l2, "SYSTEM_FOLDER", tmp_path)
     monkeypatch.setattr(cameras, "_MACHINE_VISION", ())
     assert main.main(["cameras"]) == 0
-    assert capsys.readouterr().out.startswith("no camera found. Plug one in")
+    assert capsys.readouterr().out.startswith("no camera found. Connect one")
 
 
 def test_the_table_has_one_line_for_each_mode() -> None:
