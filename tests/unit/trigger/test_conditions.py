@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from realtime_cropzoom.trigger.engine.trajectory import turned_deg
 SURE = 0.9
 
 
-def held(when: str, xs: list[float | None], step_ms: float = 10.0, **others: Any) -> list[int]:
+def held(when: str, xs: Sequence[float | None], step_ms: float = 10.0, **others: Any) -> list[int]:
     """The frames at which a condition holds: a hold is on exactly then."""
     settings = {k: others.pop(k) for k in list(others) if not isinstance(others[k], tuple)}
     bench = Bench(one_rule(when, hold=True, **settings), step_ms=step_ms)
@@ -88,7 +89,7 @@ def test_minimum_duration_of_a_rule() -> None:
 
 
 def test_hysteresis_keeps_a_threshold() -> None:
-    tail = {"tailbase": (0.0, 100.0, SURE)}
+    tail: dict[str, Any] = {"tailbase": (0.0, 100.0, SURE)}
     xs = [39.0, 40.0, 35.0, 30.0, 29.0, 35.0, 41.0]
     assert held("{distance_px: [snout, tailbase], above: 40, hysteresis: 10}", xs, **tail) == [1, 2, 3, 6]
     assert held("{distance_px: [snout, tailbase], below: 30, hysteresis: 10}", xs, **tail) == [3, 4, 5]
@@ -98,7 +99,7 @@ def test_hysteresis_keeps_a_threshold() -> None:
 
 def test_distance_to_a_place_and_length_of_a_body() -> None:
     assert held("{distance_px: [snout, [30, 140]], below: 50}", [0.0, -1.0, 30.0]) == [0, 2]
-    tail = {"tailbase": (0.0, 140.0, SURE), "middle": (0.0, 100.0, SURE)}
+    tail: dict[str, Any] = {"tailbase": (0.0, 140.0, SURE), "middle": (0.0, 100.0, SURE)}
     assert held("{length_px: [snout, middle, tailbase], above: 70}", [20.0, 30.0, 40.0], **tail) == [1, 2]
 
 
@@ -184,7 +185,7 @@ def test_heading_keeps_with_hysteresis() -> None:
 def test_angle_to_a_zone_a_place_or_a_keypoint(target: str, expected: float) -> None:
     """The snout looks up from the neck at (100, 240); the disc is to the right, the tail below."""
     text = "{{angle_deg: {{from: neck, to: snout, target: {}}}, between: [{}, {}]}}"
-    others = {"neck": (100.0, 240.0, SURE), "tailbase": (100.0, 300.0, SURE)}
+    others: dict[str, Any] = {"neck": (100.0, 240.0, SURE), "tailbase": (100.0, 300.0, SURE)}
     bench = Bench(one_rule(text.format(target, expected - 0.01, expected + 0.01)))
     bench.see(100.0, 200.0, **others)
     assert fired_frames(bench.decisions) == [0]
@@ -299,7 +300,7 @@ def test_all_any_and_not_are_kleenes(given_answers: list[bool | None]) -> None:
 
 
 def test_what_is_unknown_decides_nothing_that_the_rest_decides() -> None:
-    unsure = {"tailbase": (500.0, 100.0, 0.2)}
+    unsure: dict[str, Any] = {"tailbase": (500.0, 100.0, 0.2)}
     either = "{any: [{inside: left_half, keypoint: tailbase}, {inside: left_half, keypoint: snout}]}"
     assert held(either, [300.0, 400.0], **unsure) == [0]
     both = "{all: [{outside: left_half, keypoint: tailbase}, {inside: left_half, keypoint: snout}]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,19 +282,28 @@ def test_a_process_that_was_stopped_fires_on_nothing_old(tmp_path: Path) -> None
         rows = [row.split() for row in line.read_text().splitlines()] if line.exists() else []
         return [(int(captured), int(at)) for act, captured, at in rows if act == "pulse"]
 
+    def has_fired(count: int) -> bool:
+        return len(fired()) >= count
+
+    def has_fired_after(at_ns: int) -> bool:
+        return any(written_ns > at_ns for _, written_ns in fired())
+
     with Feed(fps=200) as feed:
+
+        def has_sent(count: int) -> bool:
+            return feed.sent >= count
+
         flags = ["--endpoint", feed.endpoint, "--arm", "--control", "none", "--log", tmp_path / "log", "--quiet"]
         trigger = start_process("trigger", "rules.yaml", *flags, cwd=tmp_path)
         try:
             for _ in range(3):
-                count = len(fired())
-                wait_for(lambda count=count: len(fired()) > count + 3)
+                wait_for(functools.partial(has_fired, len(fired()) + 4))
                 trigger.send_signal(signal.SIGSTOP)
                 stopped_ns, sent = now_ns(), feed.sent
-                wait_for(lambda sent=sent: feed.sent > sent + 100)
+                wait_for(functools.partial(has_sent, sent + 101))
                 going_on_ns = now_ns()
                 trigger.send_signal(signal.SIGCONT)
-                wait_for(lambda at=going_on_ns: any(written > at for _, written in fired()))
+                wait_for(functools.partial(has_fired_after, going_on_ns))
                 after = [captured for captured, written in fired() if written > going_on_ns]
                 assert not [at for at in after if at < going_on_ns - 160 * MS], (stopped_ns, going_on_ns, after)
         finally:

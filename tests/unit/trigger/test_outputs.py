@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import shlex
@@ -32,6 +33,12 @@ def decision(*actions: Action, number: int = 7, verdict: Verdict = Verdict.FIRED
     return Decision(
         number, verdict, "corner", "in it", actions, now_ns(), frame=42, captured_ns=now_ns() - 5_000_000
     )  # fmt: skip
+
+
+Make = Callable[..., Any]
+"""Makes an object of this module, whose rows may have any of their optional values."""
+Context = zmq.Context[zmq.Socket[bytes]]
+Caplog = pytest.LogCaptureFixture
 
 
 class Rig:
@@ -86,7 +93,7 @@ def rig() -> Iterator[Callable[..., Rig]]:
         ({"open_ephys": "tcp://127.0.0.1:5556", "line": 257}, "outputs.x.line"),
     ],
 )
-def test_what_is_wrong_in_the_rules_file_is_said_in_a_line(mapping, line):
+def test_what_is_wrong_in_the_rules_file_is_said_in_a_line(mapping: Any, line: str) -> None:
     with pytest.raises(ConfigError, match=line) as wrong:
         parse_output("x", mapping)
     assert "\n" not in str(wrong.value)
@@ -96,7 +103,7 @@ def test_what_is_wrong_in_the_rules_file_is_said_in_a_line(mapping, line):
     "endpoint",
     ["tcp://*:5670", "tcp://0.0.0.0:5670", "tcp://eth0:5670", "tcp://192.168.1.2:1", "5670", "udp://127.0.0.1"],
 )
-def test_an_endpoint_that_others_reach_is_refused(endpoint):
+def test_an_endpoint_that_others_reach_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError, match="would be open to others"):
         Outputs({"x": parse_output("x", {"zmq_publish": endpoint})}, print)
 
@@ -109,7 +116,9 @@ def test_an_endpoint_that_others_reach_is_refused(endpoint):
         ("pythonosc", {"osc": "127.0.0.1:9000"}, "python-osc"),
     ],
 )
-def test_a_missing_library_is_said_with_its_command(monkeypatch, library, mapping, package):
+def test_a_missing_library_is_said_with_its_command(
+    monkeypatch: pytest.MonkeyPatch, library: str, mapping: Any, package: str
+) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigError, match=rf"needs {package}: .*pip install -e '\.\[outputs\]'"):
         Outputs({"x": parse_output("x", mapping)}, print)
@@ -121,7 +130,7 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
         yield context
 
 
-def test_zmq_publish_sends_topic_and_json(rig, context, tmp_path):
+def test_zmq_publish_sends_topic_and_json(rig: Make, context: Context, tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/marks"
     outputs = rig(marks={"zmq_publish": endpoint})
     sent = 0
@@ -140,7 +149,7 @@ def test_zmq_publish_sends_topic_and_json(rig, context, tmp_path):
     assert outputs.wait().error is None
 
 
-def test_an_endpoint_in_use_is_said_at_the_beginning(rig, tmp_path):
+def test_an_endpoint_in_use_is_said_at_the_beginning(rig: Make, tmp_path: Path) -> None:
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     with taken, pytest.raises(SinkError, match=r"output x: cannot publish at .*in use"):
@@ -148,7 +157,9 @@ def test_an_endpoint_in_use_is_said_at_the_beginning(rig, tmp_path):
 
 
 @pytest.mark.slow
-def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, context, tmp_path):
+def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(
+    rig: Make, context: Context, tmp_path: Path
+) -> None:
     endpoint = f"ipc://{tmp_path}/store"
     outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 150})
     outputs.do("store", ActionType.PULSE, 10)
@@ -159,7 +170,8 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, contex
         """What the server gets once it is connected."""
         while not server.poll(20):
             outputs.do("store", act)
-        return json.loads(server.recv())
+        request: dict[str, Any] = json.loads(server.recv())
+        return request
 
     with context.socket(zmq.REP) as server:
         server.bind(endpoint)
@@ -172,13 +184,13 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(rig, contex
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
 
 
-def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig, context, tmp_path):
+def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig: Make, context: Context, tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/store"
     with context.socket(zmq.REP) as server:
         server.bind(endpoint)
         outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 1000})
         outputs.do("store", ActionType.ON, number=0)
-        assert server.poll(LONG_S * 1000)
+        assert server.poll(round(LONG_S * 1000))
         server.recv()
         outputs.do("store", ActionType.SAFE, number=1)
         assert outputs.wait(1).acknowledged_ns is None  # given up for what is urgent
@@ -228,11 +240,12 @@ def plugin(tmp_path: Path) -> Iterator[Callable[..., tuple[str, subprocess.Popen
     for process in processes:
         process.kill()
         process.wait()
+        assert process.stdout is not None
         process.stdout.close()
 
 
 @pytest.mark.parametrize("words", ["Line State", "Channel on"], ids=["GUI 0.6 and later", "before"])
-def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
+def test_open_ephys_gets_both_edges_of_a_pulse(rig: Make, plugin: Any, words: str) -> None:
     endpoint, process = plugin(words)
     outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
     outputs.do("ephys", ActionType.PULSE, 20)
@@ -244,25 +257,25 @@ def test_open_ephys_gets_both_edges_of_a_pulse(rig, plugin, words):
     assert on.acknowledged_ns >= on.written_ns
 
 
-def test_open_ephys_that_does_something_else_is_said(rig, plugin):
+def test_open_ephys_that_does_something_else_is_said(rig: Make, plugin: Any) -> None:
     endpoint, _ = plugin("Other Words")
     outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
     outputs.do("ephys", ActionType.ON)
     assert "Open Ephys replied 'TTLHandled: Other=1 Words=0'" in outputs.wait(1).error
 
 
-def test_open_ephys_that_does_not_acquire_is_said(rig, plugin, caplog):
+def test_open_ephys_that_does_not_acquire_is_said(rig: Make, plugin: Any, caplog: Caplog) -> None:
     endpoint, _ = plugin(acquiring="0")
     rig(ephys={"open_ephys": endpoint})
     assert "does not acquire yet" in caplog.text
 
 
-def test_open_ephys_that_is_not_there_is_said_at_the_beginning(rig, tmp_path):
+def test_open_ephys_that_is_not_there_is_said_at_the_beginning(rig: Make, tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"output ephys: Open Ephys does not answer at .*; start its GUI with"):
         rig(ephys={"open_ephys": f"ipc://{tmp_path}/nothing"})
 
 
-def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig, plugin):
+def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig: Make, plugin: Any) -> None:
     endpoint, process = plugin()
     outputs = rig(ephys={"open_ephys": endpoint, "acknowledge_ms": 50})
     outputs.do("ephys", ActionType.ON)
@@ -300,7 +313,7 @@ def lsl_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("LSLAPICFG", str(config))
 
 
-def test_lsl_markers_carry_the_time_of_their_frame(lsl_on_this_machine):
+def test_lsl_markers_carry_the_time_of_their_frame(lsl_on_this_machine: Any) -> None:
     script = """
 import subprocess, sys
 from realtime_cropzoom.trigger.engine.events import ActionType, Action, Decision, Verdict
@@ -346,7 +359,7 @@ outputs.close()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep a socket on this machine once it is bound")
 @pytest.mark.parametrize("reach", ["this machine", "network"])
-def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine, reach):
+def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine: Any, reach: str) -> None:
     pytest.importorskip("pylsl")
     done = subprocess.run([sys.executable, "-c", LISTENING, reach], capture_output=True, text=True, timeout=60)
     sockets = [line.split() for line in done.stdout.splitlines()]
@@ -355,7 +368,7 @@ def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine, reach):
     assert bool(open_to_all) is (reach == "network"), sockets
 
 
-def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch):
+def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pylsl")
     monkeypatch.setattr("realtime_cropzoom.trigger.outputs.lsl.CAN_KEEP", False)
     with pytest.raises(ConfigError, match="LSL cannot be kept on this machine here"):
@@ -363,7 +376,7 @@ def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch):
     parse_output("marks", {"lsl": "markers", "network": True}).make("marks", {})
 
 
-def test_osc_arrives_at_a_real_server(rig):
+def test_osc_arrives_at_a_real_server(rig: Make) -> None:
     from pythonosc.dispatcher import Dispatcher
     from pythonosc.osc_server import ThreadingOSCUDPServer
 
@@ -417,7 +430,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     del sys.modules["my_lab"]
 
 
-def test_a_function_is_called_in_a_thread_of_its_own(rig, lab):
+def test_a_function_is_called_in_a_thread_of_its_own(rig: Make, lab: Any) -> None:
     outputs = rig(mine={"python": "my_lab:fire"})
     outputs.do("mine", ActionType.PULSE, 10)
     done = outputs.wait()
@@ -425,7 +438,7 @@ def test_a_function_is_called_in_a_thread_of_its_own(rig, lab):
     assert done.written_ns <= done.acknowledged_ns
 
 
-def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig, lab):
+def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig: Make, lab: Any) -> None:
     outputs = rig(mine={"python": "my_lab:Valve", "levels": True})
     assert lab.Valve.opened == 1
     outputs.do("mine", ActionType.PULSE, 5)
@@ -435,7 +448,7 @@ def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig, lab):
     assert (lab.jobs, lab.Valve.opened) == (["on", "off", "safe"], 0)
 
 
-def test_what_a_function_raises_is_logged_and_counted(rig, lab, caplog):
+def test_what_a_function_raises_is_logged_and_counted(rig: Make, lab: Any, caplog: Caplog) -> None:
     outputs = rig(mine={"python": "my_lab:wrong"})
     for _ in range(3):
         outputs.do("mine", ActionType.PULSE, 10)
@@ -448,13 +461,13 @@ def test_what_a_function_raises_is_logged_and_counted(rig, lab, caplog):
     ("target", "why"),
     [("my_lab:absent", "AttributeError"), ("absent:fire", "No module named"), ("my_lab:number", "is a int; expected")],
 )
-def test_what_cannot_be_called_is_said_at_the_beginning(rig, lab, target, why):
+def test_what_cannot_be_called_is_said_at_the_beginning(rig: Make, lab: Any, target: str, why: str) -> None:
     with pytest.raises(SinkError, match=f"output mine: .*{why}"):
         rig(mine={"python": target})
 
 
 @pytest.mark.slow
-def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
+def test_a_slow_function_delays_neither_the_loop_nor_others(rig: Make, lab: Any) -> None:
     outputs = rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:fire"})
     outputs.do("slow", ActionType.PULSE, 1, number=0)
     wait_for(lambda: lab.jobs == [("slow", 0)])
@@ -469,7 +482,7 @@ def test_a_slow_function_delays_neither_the_loop_nor_others(rig, lab):
     lab.go_on.set()
 
 
-def test_safe_overtakes_the_queue(rig, lab):
+def test_safe_overtakes_the_queue(rig: Make, lab: Any) -> None:
     outputs = rig(slow={"python": "my_lab:slow"})
     outputs.do("slow", ActionType.PULSE, number=0)
     wait_for(lambda: lab.jobs)
@@ -484,7 +497,7 @@ def test_safe_overtakes_the_queue(rig, lab):
     }  # fmt: skip
 
 
-def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
+def test_what_waited_too_long_is_not_given_but_an_off_is(rig: Make, lab: Any) -> None:
     outputs = rig(slow={"python": "my_lab:slow", "late_after_ms": 20})
     outputs.do("slow", ActionType.PULSE, number=0)
     wait_for(lambda: lab.jobs)
@@ -499,7 +512,7 @@ def test_what_waited_too_long_is_not_given_but_an_off_is(rig, lab):
 
 
 @pytest.mark.slow
-def test_an_output_that_hangs_is_left_behind_in_time(lab, caplog):
+def test_an_output_that_hangs_is_left_behind_in_time(lab: Any, caplog: Caplog) -> None:
     outputs = Rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:Valve"})
     outputs.do("slow", ActionType.PULSE)
     wait_for(lambda: lab.jobs)
@@ -512,7 +525,7 @@ def test_an_output_that_hangs_is_left_behind_in_time(lab, caplog):
     wait_for(lambda: not any("output-slow" in thread.name for thread in threading.enumerate()))
 
 
-def test_a_command_gets_its_values_by_environment_and_no_shell(rig, tmp_path):
+def test_a_command_gets_its_values_by_environment_and_no_shell(rig: Make, tmp_path: Path) -> None:
     script = tmp_path / "write.py"
     script.write_text("import os, sys; open(sys.argv[1], 'w').write(os.environ['TRIGGER_FRAME'] + sys.argv[2])")
     python = shlex.quote(sys.executable)
@@ -524,7 +537,7 @@ def test_a_command_gets_its_values_by_environment_and_no_shell(rig, tmp_path):
     assert not (tmp_path / "injected").exists()
 
 
-def test_commands_are_bounded_and_ended(rig, tmp_path):
+def test_commands_are_bounded_and_ended(rig: Make, tmp_path: Path) -> None:
     outputs = rig(bell={"shell": f"sh -c 'sleep 60 & echo $! >> {tmp_path}/pids; wait'", "at_once": 2})
     for _ in range(3):
         outputs.do("bell", ActionType.PULSE, 10)
@@ -533,21 +546,23 @@ def test_commands_are_bounded_and_ended(rig, tmp_path):
     outputs.do("bell", ActionType.SAFE)
     assert outputs.wait(4).error is None
     for pid in (tmp_path / "pids").read_text().split():
-        wait_for(lambda pid=pid: not _runs(int(pid)))
+        wait_for(functools.partial(_ended, int(pid)))
 
 
-def _runs(pid: int) -> bool:
+def _ended(pid: int) -> bool:
     status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().split()[2] != "Z"
+    return not status.exists() or status.read_text().split()[2] == "Z"
 
 
 @pytest.mark.parametrize("command", ["no-such-command-at-all", "./no-such-file --flag", __file__])
-def test_a_command_that_is_not_there_is_said_at_the_start(rig, command):
+def test_a_command_that_is_not_there_is_said_at_the_start(rig: Make, command: str) -> None:
     with pytest.raises(SinkError, match=f"output bell: there is no command {command.split()[0]} that can be run"):
         rig(bell={"shell": command})
 
 
-def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it_did(rig, tmp_path, caplog):
+def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it_did(
+    rig: Make, tmp_path: Path, caplog: Caplog
+) -> None:
     bell = tmp_path / "bell"
     bell.write_text("#!/bin/sh\n")
     bell.chmod(0o755)
@@ -564,7 +579,7 @@ def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it
     assert "output bell works again, after 1 error\n" in caplog.text
 
 
-def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig, tmp_path, caplog):
+def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig: Make, tmp_path: Path, caplog: Caplog) -> None:
     outputs = rig(
         dry_run=True,
         laser={"serial": str(tmp_path / "nowhere")},
@@ -580,7 +595,7 @@ def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig, tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_rows_are_in_the_publishers_clock(rig, lab):
+def test_rows_are_in_the_publishers_clock(rig: Make, lab: Any) -> None:
     outputs = rig(mine={"python": "my_lab:fire"})
     hour_ns = 3_600_000_000_000
     before = now_ns()
@@ -591,7 +606,7 @@ def test_rows_are_in_the_publishers_clock(rig, lab):
     assert in_order == sorted(in_order)
 
 
-def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
+def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path: Path) -> None:
     log = OutputLog(tmp_path, "arena")
     path = tmp_path / "arena_outputs.csv"
     assert path.read_text() == COLUMNS + "\n"
@@ -608,7 +623,7 @@ def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path):
         OutputLog(tmp_path, "arena")
 
 
-def test_a_full_disk_is_said_and_stops_nothing(tmp_path, caplog):
+def test_a_full_disk_is_said_and_stops_nothing(tmp_path: Path, caplog: Caplog) -> None:
     import resource
 
     log = OutputLog(tmp_path, "arena")
@@ -667,7 +682,7 @@ def job(act: ActionType, ms: float = 0.0, rule: str = "a") -> Job:
     return Job(Action("lamp", act, ms), now_ns(), 1, 2, rule=rule)
 
 
-def test_pulses_that_overlap_end_with_the_later_one(lamp):
+def test_pulses_that_overlap_end_with_the_later_one(lamp: Any) -> None:
     output, thread, done = lamp
     for ms in (5, 60, 5):
         thread.submit(job(ActionType.PULSE, ms))
@@ -676,7 +691,7 @@ def test_pulses_that_overlap_end_with_the_later_one(lamp):
     assert done[3].written_ns - done[1].written_ns >= 60_000_000
 
 
-def test_an_off_does_not_end_a_pulse(lamp):
+def test_an_off_does_not_end_a_pulse(lamp: Any) -> None:
     output, thread, done = lamp
     thread.submit(job(ActionType.ON))
     thread.submit(job(ActionType.PULSE, 400, "b"))
@@ -686,7 +701,7 @@ def test_an_off_does_not_end_a_pulse(lamp):
     assert [row.error for row in done] == [None, None, "on until its pulse ends", None]
 
 
-def test_an_off_after_an_off_that_failed_is_sent(lamp):
+def test_an_off_after_an_off_that_failed_is_sent(lamp: Any) -> None:
     output, thread, done = lamp
     output.broken = True
     thread.submit(job(ActionType.OFF))
@@ -698,7 +713,7 @@ def test_an_off_after_an_off_that_failed_is_sent(lamp):
     assert done[1].written_ns is not None
 
 
-def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):
+def test_errors_in_a_row_are_said_once_and_their_end(lamp: Any, caplog: Caplog) -> None:
     output, thread, done = lamp
     output.broken = True
     for _ in range(5):
@@ -712,7 +727,7 @@ def test_errors_in_a_row_are_said_once_and_their_end(lamp, caplog):
     assert thread.errors == 5
 
 
-def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp, caplog):
+def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp: Any, caplog: Caplog) -> None:
     _, thread, done = lamp
     for _ in range(3):
         thread.submit(replace(job(ActionType.ON), fresh_until_ns=now_ns() - 1))
@@ -724,7 +739,7 @@ def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp, caplog):
     assert thread.errors == 3
 
 
-def test_a_closed_output_takes_no_more(lamp):
+def test_a_closed_output_takes_no_more(lamp: Any) -> None:
     output, thread, done = lamp
     assert thread.close()
     thread.submit(job(ActionType.PULSE, 10))

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import serial
@@ -41,6 +42,11 @@ def sketch(tmp_path: Path) -> Iterator[Board]:
 
 PATIENT = {"late_after_ms": 20_000, "acknowledge_ms": 1000, "watchdog_ms": 10_000}
 """What a busy machine needs, so that tests find what is wrong and not what is slow."""
+
+
+Connect = Callable[..., Any]
+"""Makes a ``Host``, whose rows may have any of their optional values."""
+Caplog = pytest.LogCaptureFixture
 
 
 class Host:
@@ -78,7 +84,7 @@ def connect() -> Iterator[Callable[..., Host]]:
 
 
 @given(st.binary(max_size=100))
-def test_whatever_a_board_sends_raises_nothing(data):
+def test_whatever_a_board_sends_raises_nothing(data: bytes) -> None:
     lines = protocol.Lines().feed(data)
     for line in lines:
         protocol.parse(line)
@@ -87,7 +93,7 @@ def test_whatever_a_board_sends_raises_nothing(data):
 @given(
     st.lists(st.sampled_from([b"A 1 2", b"E 3 channel", b"X watchdog", b"I cropzoom_trigger 1 4"])), st.integers(1, 9)
 )
-def test_lines_come_out_whole_however_they_arrive(lines, size):
+def test_lines_come_out_whole_however_they_arrive(lines: Any, size: int) -> None:
     data, cutter = b"".join(line + b"\r\n" for line in lines), protocol.Lines()
     got = [line for at in range(0, len(data), size) for line in cutter.feed(data[at : at + size])]
     assert [protocol.parse(line) for line in got] == [protocol.parse(line) for line in lines]
@@ -99,7 +105,7 @@ REQUESTS = st.tuples(ACTS, st.integers(0, protocol.ID_RANGE - 1), st.integers(1,
 
 
 @given(REQUESTS)
-def test_every_request_fits_a_line_and_is_acknowledged_by_its_id(request):
+def test_every_request_fits_a_line_and_is_acknowledged_by_its_id(request: Any) -> None:
     act, id, channel, ms = request
     line = protocol.encode(act, id, channel, ms)
     assert len(line) <= protocol.MAX_LINE
@@ -109,7 +115,7 @@ def test_every_request_fits_a_line_and_is_acknowledged_by_its_id(request):
 
 
 @given(st.lists(st.tuples(REQUESTS, st.integers(0, 400_000)), max_size=20))
-def test_a_channel_is_on_while_it_is_held_or_pulsed(steps):
+def test_a_channel_is_on_while_it_is_held_or_pulsed(steps: Any) -> None:
     shown: dict[int, bool] = {}
     board = SimulatedBoard(4, lambda channel, on, at: shown.update({channel: on}))
     held, until, now = set[int](), dict[int, int](), 0
@@ -150,7 +156,7 @@ ANSWERS = [
 ]
 
 
-def test_what_the_boards_answer(board):
+def test_what_the_boards_answer(board: Board) -> None:
     with serial.Serial(board.port, timeout=10) as port:
         for line, answer in ANSWERS:
             port.write(line + b"\n")
@@ -158,7 +164,7 @@ def test_what_the_boards_answer(board):
     assert board.changes == []
 
 
-def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board, connect):
+def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board: Board, connect: Connect) -> None:
     host = connect(board)
     host.do(ActionType.PULSE, 30)
     done = host.wait(1)
@@ -169,7 +175,7 @@ def test_a_pulse_is_given_acknowledged_and_ended_by_the_board(board, connect):
     assert 0.03 <= length_s < 5
 
 
-def test_two_channels_of_a_board_share_its_port(board, connect):
+def test_two_channels_of_a_board_share_its_port(board: Board, connect: Connect) -> None:
     host = connect(board, channels=2)
     host.do(ActionType.ON, channel=1)
     host.do(ActionType.ON, channel=2)
@@ -182,7 +188,7 @@ def test_two_channels_of_a_board_share_its_port(board, connect):
     wait_for(lambda: not board.on(2))
 
 
-def test_a_hold_ends_with_the_last_rule_that_holds(board, connect):
+def test_a_hold_ends_with_the_last_rule_that_holds(board: Board, connect: Connect) -> None:
     host = connect(board)
     for act, rule in [(ActionType.ON, "a"), (ActionType.ON, "b"), (ActionType.OFF, "a")]:
         host.do(act, rule=rule)
@@ -196,7 +202,7 @@ def test_a_hold_ends_with_the_last_rule_that_holds(board, connect):
     assert host.outputs.errors == {"c1": 0}
 
 
-def test_a_pulse_during_a_pulse_makes_it_longer_and_safe_ends_it(board, connect):
+def test_a_pulse_during_a_pulse_makes_it_longer_and_safe_ends_it(board: Board, connect: Connect) -> None:
     host = connect(board)
     host.do(ActionType.PULSE, 20)
     host.do(ActionType.PULSE, 60_000)
@@ -208,7 +214,7 @@ def test_a_pulse_during_a_pulse_makes_it_longer_and_safe_ends_it(board, connect)
     wait_for(lambda: board.of() == [True, False])
 
 
-def test_a_board_that_is_unplugged_comes_back_safe(board, connect, caplog):
+def test_a_board_that_is_unplugged_comes_back_safe(board: Board, connect: Connect, caplog: Caplog) -> None:
     host = connect(board)
     host.do(ActionType.ON)
     host.wait(1)
@@ -229,7 +235,7 @@ def test_a_board_that_is_unplugged_comes_back_safe(board, connect, caplog):
     assert caplog.text.count("broke off") == 1
 
 
-def test_no_acknowledgement_is_said_and_logged(sketch, connect, caplog):
+def test_no_acknowledgement_is_said_and_logged(sketch: Board, connect: Connect, caplog: Caplog) -> None:
     host = connect(sketch, acknowledge_ms=100, watchdog_ms=60_000)
     sketch.hang()
     for _ in range(2):
@@ -249,7 +255,7 @@ def test_no_acknowledgement_is_said_and_logged(sketch, connect, caplog):
     wait_for(lambda: sketch.of() == [True, False])
 
 
-def test_a_board_that_hangs_is_opened_anew(sketch, connect, caplog):
+def test_a_board_that_hangs_is_opened_anew(sketch: Board, connect: Connect, caplog: Caplog) -> None:
     connect(sketch, watchdog_ms=100)
     sketch.hang()
     wait_for(lambda: "no answer to 4 heartbeats" in caplog.text)
@@ -278,7 +284,7 @@ while True:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_the_firmware_goes_safe_when_our_process_dies(board, how):
+def test_the_firmware_goes_safe_when_our_process_dies(board: Board, how: signal.Signals) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLDS_FOR_EVER, board.port, "lives"], stdout=subprocess.DEVNULL)
     try:
         wait_for(board.on)
@@ -292,7 +298,7 @@ def test_the_firmware_goes_safe_when_our_process_dies(board, how):
     assert board.of() == [True, False]
 
 
-def test_a_hold_ends_when_the_rule_loop_hangs(board):
+def test_a_hold_ends_when_the_rule_loop_hangs(board: Board) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLDS_FOR_EVER, board.port, "hangs"], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: board.of() == [True, False])
@@ -301,7 +307,7 @@ def test_a_hold_ends_when_the_rule_loop_hangs(board):
         process.wait()
 
 
-def test_after_the_watchdog_the_board_can_be_used_again(board, tmp_path):
+def test_after_the_watchdog_the_board_can_be_used_again(board: Board, tmp_path: Path) -> None:
     answer = tmp_path / "stderr"
     with answer.open("w") as stderr:
         command = [sys.executable, "-c", HOLDS_FOR_EVER, board.port, "pulses"]
@@ -319,7 +325,7 @@ def test_after_the_watchdog_the_board_can_be_used_again(board, tmp_path):
     assert "went to its safe level: watchdog" in answer.read_text()
 
 
-def test_what_is_no_board_is_refused_in_one_line(tmp_path, monkeypatch):
+def test_what_is_no_board_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_cropzoom.trigger.outputs.serial_link._IDENTIFY_TIMEOUT_S", 0.1)
     terminal, port = os.openpty()
     try:
@@ -335,7 +341,7 @@ def test_what_is_no_board_is_refused_in_one_line(tmp_path, monkeypatch):
         Host(str(tmp_path / "nowhere"))
 
 
-def test_channels_that_do_not_fit_are_refused(sketch):
+def test_channels_that_do_not_fit_are_refused(sketch: Board) -> None:
     with pytest.raises(SinkError, match=r"channel 5: the board at .* has 4"):
         Host(sketch.port, channels=5)
     same = {name: parse_output(name, {"serial": sketch.port}) for name in ("a", "b")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -33,20 +34,20 @@ def line(values: list[int], unit: float, gap: float, off: Callable[[], float] = 
 
 
 @given(st.lists(VALUES, max_size=4), st.floats(1e-3, 1e3), st.floats(3, 50))
-def test_codes_come_back_with_their_times(values, unit, gap):
+def test_codes_come_back_with_their_times(values: Any, unit: Any, gap: Any) -> None:
     codes = decode(line(values, unit, gap), unit)
     assert [code.value for code in codes] == values
     assert [code.time for code in codes] == pytest.approx([(UNITS + gap) * unit * i for i in range(len(values))])
 
 
 @given(VALUES, st.randoms(use_true_random=False))
-def test_edges_may_be_off_by_a_quarter_of_a_unit(value, random):
+def test_edges_may_be_off_by_a_quarter_of_a_unit(value: Any, random: Any) -> None:
     (code,) = decode(line([value], 1.0, 3.0, lambda: random.uniform(-0.24, 0.24)), 1.0)
     assert code.value == value
 
 
 @given(st.lists(VALUES, min_size=2, max_size=2), st.integers(1, 40))
-def test_a_code_that_is_cut_is_passed_over_and_the_next_one_read(values, cut):
+def test_a_code_that_is_cut_is_passed_over_and_the_next_one_read(values: Any, cut: Any) -> None:
     changes = line(values, 1.0, 9.0)
     second = 9.0 + UNITS
     codes = decode(changes[cut:], 1.0)
@@ -55,26 +56,26 @@ def test_a_code_that_is_cut_is_passed_over_and_the_next_one_read(values, cut):
 
 
 @given(VALUES, st.data())
-def test_a_code_that_lost_its_end_is_not_read(value, data):
+def test_a_code_that_lost_its_end_is_not_read(value: int, data: st.DataObject) -> None:
     changes = edges(value)
     kept = data.draw(st.integers(0, len(changes) - 2))
     assert decode(changes[:kept], 1.0) == []
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.booleans()), max_size=80))
-def test_noise_raises_nothing(noise):
+def test_noise_raises_nothing(noise: Any) -> None:
     decode([Edge(*edge) for edge in sorted(noise)], 1.0)
 
 
 @given(VALUES)
-def test_a_code_begins_with_what_occurs_nowhere_else(value):
+def test_a_code_begins_with_what_occurs_nowhere_else(value: Any) -> None:
     shown = "".join("01"[level] for level in levels(value))
     assert len(shown) == UNITS
     assert shown.startswith("111100")
     assert "111" not in shown[6:]
 
 
-def test_values_do_not_repeat_and_differ_in_many_bits():
+def test_values_do_not_repeat_and_differ_in_many_bits() -> None:
     values = [code_value(123, count) for count in range(10_000)]
     assert len(set(values)) == len(values)
     assert min((a ^ b).bit_count() for a, b in pairwise(values)) >= 8
@@ -92,9 +93,13 @@ def test_values_do_not_repeat_and_differ_in_many_bits():
         ({"every": 1}, "sync: output: Field required"),
     ],
 )
-def test_what_is_wrong_in_the_sync_section_is_said(mapping, why):
+def test_what_is_wrong_in_the_sync_section_is_said(mapping: Any, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         parse_sync(mapping, {"laser", "ephys"})
+
+
+Make = Callable[..., Any]
+"""Makes a ``SyncRig``."""
 
 
 class SyncRig:
@@ -147,12 +152,16 @@ def board(tmp_path: Path) -> Iterator[Board]:
     board.unplug()
 
 
-def test_every_second_frame_has_its_pulse_and_its_row(board, rig):
+def test_every_second_frame_has_its_pulse_and_its_row(board: Board, rig: Make) -> None:
     sync = rig({"serial": board.port, "acknowledge_ms": 1000, "watchdog_ms": 10_000}, every=2, pulse_ms=0.5)
     captured_ns = now_ns()
+
+    def has_pulses(count: int) -> bool:
+        return board.of().count(False) == count
+
     for i, frame in enumerate([10, 11, 13, 14, 15]):
         sync.line.frame(frame, captured_ns + i)
-        wait_for(lambda pulses=i // 2 + 1: board.of().count(False) == pulses)
+        wait_for(functools.partial(has_pulses, i // 2 + 1))
     wait_for(lambda: len(sync.rows()) == 3)
     rows = sync.rows()
     assert [(row["frame"], row["kind"], row["value"], row["error"]) for row in rows] == [
@@ -181,7 +190,7 @@ def shown_and_logged(board: Board, sync: SyncRig, unit_ms: float, codes: int) ->
     return both()
 
 
-def test_the_codes_that_the_line_shows_are_those_of_the_log(board, rig):
+def test_the_codes_that_the_line_shows_are_those_of_the_log(board: Board, rig: Make) -> None:
     """On a busy machine edges come late by more than a short unit allows: then with a longer one."""
     for unit_ms in (8, 40, 160):
         sync = rig(
@@ -199,7 +208,7 @@ def test_the_codes_that_the_line_shows_are_those_of_the_log(board, rig):
     assert int(row["queued_ns"]) / 1e9 - 1e-6 <= code.time <= int(row["acknowledged_ns"]) / 1e9 + 1e-6
 
 
-def test_an_output_of_messages_gets_the_code_as_one(rig, tmp_path, monkeypatch):
+def test_an_output_of_messages_gets_the_code_as_one(rig: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "marks.py").write_text("got = []\ndef take(job):\n    got.append(job.rule)\n")
     monkeypatch.syspath_prepend(tmp_path)
     sync = rig({"python": "marks:take"}, barcode=True, unit_ms=0.1, each_s=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from matplotlib.backend_bases import MouseEvent
+from matplotlib.backend_bases import MouseButton, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -22,6 +23,13 @@ from realtime_cropzoom.trigger.rules.zones import Circle, Polygon, Rectangle, Zo
 numbers = st.floats(-700, 700, width=32)
 sizes = st.floats(1, 500, width=32)
 whole = st.integers(-300, 300)
+
+MOUSE_EVENTS = [
+    ("motion_notify_event", None),
+    ("button_press_event", MouseButton.LEFT),
+    ("button_release_event", MouseButton.LEFT),
+]
+"""A click."""
 
 
 @st.composite
@@ -105,9 +113,9 @@ def test_a_polygon_drawn_with_the_mouse_becomes_a_line_of_a_rules_file() -> None
     figure.canvas.draw()
     corners = [(20, 10), (150, 30), (80, 90)]
     for x, y in [*corners, corners[0]]:
-        at = axes.transData.transform((x, y))
-        for name, button in (("motion_notify_event", None), ("button_press_event", 1), ("button_release_event", 1)):
-            figure.canvas.callbacks.process(name, MouseEvent(name, figure.canvas, *at, button))
+        at: Any = axes.transData.transform((x, y))
+        for name, button in MOUSE_EVENTS:
+            figure.canvas.callbacks.process(name, MouseEvent(name, figure.canvas, at[0], at[1], button))
     line = zone_line(selector.verts)
     assert line == "  my_zone: {polygon_px: [[20, 10], [150, 30], [80, 90]]}"
     zone = yaml.safe_load(line)["my_zone"]
