@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from support.pose_streams import status
+from support.pose_streams import status_message
 
 from realtime_cropzoom.cli.run_cameras import CameraProgress
 from realtime_cropzoom.config.resolve import load_settings
@@ -27,13 +27,13 @@ def test_a_log_file_gets_a_line_when_the_state_of_a_camera_changes(capsys: pytes
 
     assert lines() == ["top   starting", "side  starting"]
     assert lines() == []
-    top.status = cast(Any, status("live", 0).message)
+    top.status = status_message("live", 0)
     (line,) = lines()
     assert line.startswith("top   frame 0  tracking")
     assert lines() == []
-    top.status = cast(Any, status("stalled", 1).message)
+    top.status = status_message("stalled", 1)
     (line,) = lines()
     assert line.startswith("top   frame 0  stalled")
-    top.status = cast(Any, status("live", 2).message)
+    top.status = status_message("live", 2)
     (line,) = lines()
     assert "tracking" in line
