@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ def run_here(*arguments: object) -> int:
 
 
 @dataclass(frozen=True)
-class ActionResult:
+class CommandResult:
     """What a command has said, and how it ended."""
 
     code: int
@@ -57,11 +57,11 @@ class Workplace:
         self.footage = Footage(size)
         self._capfd = capfd
 
-    def run(self, *arguments: object) -> ActionResult:
+    def run(self, *arguments: object) -> CommandResult:
         """Run a command."""
         self._capfd.readouterr()
         code = run_here(*arguments)
-        return ActionResult(code, *self._capfd.readouterr())
+        return CommandResult(code, *self._capfd.readouterr())
 
     def refused(self, *arguments: object) -> str:
         """Run a command that must fail with one line, and return the line."""
@@ -71,13 +71,13 @@ class Workplace:
         assert done.err.startswith("cropzoom: ")
         return done.err
 
-    def did(self, *arguments: object) -> ActionResult:
+    def did(self, *arguments: object) -> CommandResult:
         """Run a command that must succeed."""
         done = self.run(*arguments)
         assert done.code == 0, done.err
         return done
 
-    def went_through(self, *arguments: object) -> ActionResult:
+    def went_through(self, *arguments: object) -> CommandResult:
         """Run a command that must go to its end, whether or not the tiny model is sure of the animal."""
         done = self.run(*arguments)
         assert done.code in (0, 3), done.err
@@ -117,9 +117,16 @@ def write_image(path: Path, image: UInt8) -> Path:
     return path
 
 
+def load_image(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """Return an image file in OpenCV's channel order (BGR)."""
+    image = cv2.imread(str(path), flags)
+    assert image is not None, path
+    return np.asarray(image)
+
+
 def write_labels(
     path: Path,
-    labels: dict[str, Sequence[tuple[float, float] | None]],
+    labels: Mapping[str, Sequence[tuple[float, float] | None]],
     keypoints: Sequence[str] = KEYPOINTS,
     *,
     index_columns: int = 1,
@@ -183,7 +190,7 @@ def index_of(path: Path) -> list[str]:
     return [line.split(",")[0] for line in path.read_text().splitlines()[3:]]
 
 
-def write_boxes(path: Path, boxes: Sequence[Sequence[object]], index: Sequence[object] | None = None) -> Path:
+def write_boxes(path: Path, boxes: Sequence[Sequence[object]], index: Iterable[object] | None = None) -> Path:
     """Write a box file of (x, y, h, w) rows."""
     names = range(len(boxes)) if index is None else index
     path.parent.mkdir(parents=True, exist_ok=True)

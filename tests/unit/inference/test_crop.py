@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, cut, fill_input, pad, remap, unmap
+from realtime_cropzoom.inference.crop import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Edge,
+    Method,
+    cut,
+    fill_input,
+    pad,
+    remap,
+    unmap,
+)
 from realtime_cropzoom.types import Box
 
 boxes = st.builds(Box, st.integers(-3000, 3000), st.integers(-3000, 3000), st.integers(1, 3000), st.integers(1, 3000))
@@ -23,7 +33,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
 
 
-def model_input(pixels: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
+def model_input(pixels: np.ndarray, size: tuple[int, int], method: Method) -> np.ndarray:
     out = np.full((3, size[1], size[0]), np.nan, np.float32)
     fill_input(pixels, out, method)
     return out
@@ -71,7 +81,7 @@ def test_results_are_float32() -> None:
         pytest.param(Box(44, 28, 20, 20), id="touching the far corner"),
     ],
 )
-def test_a_box_inside_the_frame_is_a_view_of_it(box: Box, edge: str) -> None:
+def test_a_box_inside_the_frame_is_a_view_of_it(box: Box, edge: Edge) -> None:
     image = noise(48, 64)
     pixels, used = cut(image, box, edge)
     assert used == box
@@ -101,7 +111,7 @@ def test_pad_shows_frame_pixels_inside_and_zeros_outside(x: int, y: int, w: int,
 def test_pad_takes_images_of_any_depth_and_number_of_channels(
     shape: tuple[int, ...], dtype: type[np.uint8 | np.uint16], box: Box
 ) -> None:
-    image = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
+    image: np.ndarray = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
     pixels = pad(image, box)
     surrounded = np.pad(image, ((99, 99), (99, 99), *[(0, 0)] * (len(shape) - 2)))
     assert pixels.dtype == dtype
@@ -159,11 +169,12 @@ def marker_in(channel: np.ndarray) -> np.ndarray:
     weights = channel - channel.min()
     weights = np.where(weights > weights.max() / 3, weights, 0)
     y, x = np.mgrid[: channel.shape[0], : channel.shape[1]]
-    return np.array([(weights * (x + 0.5)).sum(), (weights * (y + 0.5)).sum()]) / weights.sum()
+    centre = np.array([(weights * (x + 0.5)).sum(), (weights * (y + 0.5)).sum()]) / weights.sum()
+    return np.asarray(centre, np.float64)
 
 
 @pytest.mark.parametrize(("box", "edge"), _MARKED)
-def test_a_marker_in_the_frame_is_found_where_remap_says(box: Box, edge: str) -> None:
+def test_a_marker_in_the_frame_is_found_where_remap_says(box: Box, edge: Edge) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     image[38:41, 43:46] = 255  # its middle is (44.5, 39.5) counted from the pixels' edges
     pixels, used = cut(image, box, edge)
@@ -173,7 +184,7 @@ def test_a_marker_in_the_frame_is_found_where_remap_says(box: Box, edge: str) ->
 
 
 @pytest.mark.parametrize(("box", "edge"), _MARKED)
-def test_a_marker_in_the_frame_shows_in_the_input_where_unmap_says(box: Box, edge: str) -> None:
+def test_a_marker_in_the_frame_shows_in_the_input_where_unmap_says(box: Box, edge: Edge) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     image[38:41, 43:46] = 255
     pixels, used = cut(image, box, edge)
@@ -201,7 +212,7 @@ def test_fast_equals_reference_but_for_the_last_bits(shape: tuple[int, int], siz
 @pytest.mark.parametrize("method", ["fast", "reference"])
 @pytest.mark.parametrize(("shape", "size"), _SIZES)
 def test_the_input_is_resized_bilinearly_and_normalised(
-    shape: tuple[int, int], size: tuple[int, int], method: str
+    shape: tuple[int, int], size: tuple[int, int], method: Method
 ) -> None:
     pixels = noise(*shape)
     resized = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR).astype(np.float64)
@@ -210,7 +221,7 @@ def test_the_input_is_resized_bilinearly_and_normalised(
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_the_resize_does_not_smooth_before_it_reduces(method: str) -> None:
+def test_the_resize_does_not_smooth_before_it_reduces(method: Method) -> None:
     """At a fourth of the size a pixel is the mean of the middle two of four columns; the outer two do not count."""
     columns = np.zeros((8, 8, 3), np.uint8)
     columns[:, [0, 3, 5, 6]] = 255
@@ -219,7 +230,7 @@ def test_the_resize_does_not_smooth_before_it_reduces(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_a_view_of_the_frame_is_read_and_never_written(method: str) -> None:
+def test_a_view_of_the_frame_is_read_and_never_written(method: Method) -> None:
     image = noise(48, 64)
     before = image.copy()
     pixels, _ = cut(image, Box(3, 4, 21, 23), "pad")
@@ -228,7 +239,7 @@ def test_a_view_of_the_frame_is_read_and_never_written(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_channels_keep_their_order(method: str) -> None:
+def test_channels_keep_their_order(method: Method) -> None:
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     shown = model_input(red, (8, 8), method)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from realtime_cropzoom.inference.crop import Method
 from realtime_cropzoom.inference.heatmaps import decode
 from realtime_cropzoom.types import Keypoints
 
@@ -44,7 +45,7 @@ def rough(height: int, width: int, seed: int) -> np.ndarray:
         pytest.param(7.3, 9.9, id="not far from the border"),
     ],
 )
-def test_a_bump_is_found_where_it_was_put(x: float, y: float, levels: int, method: str) -> None:
+def test_a_bump_is_found_where_it_was_put(x: float, y: float, levels: int, method: Method) -> None:
     found = decode(stack(gaussian(64, 48, x, y)), levels, method)
     # Three doublings move a cell by 3.5 px, and Lightning Pose takes 2.5 off again.
     too_far = 1 if levels == 3 else 0
@@ -58,7 +59,7 @@ def test_a_bump_anywhere_inside_is_found_within_a_fifth_of_a_pixel(x: float, y: 
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_a_sharp_bump_is_likely_and_a_flat_map_is_not(method: str) -> None:
+def test_a_sharp_bump_is_likely_and_a_flat_map_is_not(method: Method) -> None:
     found = decode(stack(gaussian(64, 64, 20, 30, sigma=0.7), np.full((64, 64), 1 / 4096)), 2, method)
     assert found.likelihood[0] > 0.9
     assert found.likelihood[1] < 0.01
@@ -103,7 +104,7 @@ def test_fast_is_reference_within_a_hundredth_of_a_pixel(heatmap: np.ndarray) ->
 
 def test_fast_is_reference_where_a_lower_bump_outlasts_a_spike() -> None:
     """The filters leave 0.385 of a single bright cell and more of a bump: the highest cell is not where the mass is."""
-    heatmap = 0.7 * gaussian(48, 48, 10, 10, 0.8)
+    heatmap = np.asarray(0.7 * gaussian(48, 48, 10, 10, 0.8), np.float32)
     heatmap[35, 36] = 0.25
     fast, reference = decode(heatmap[None], 2, "fast"), decode(heatmap[None], 2, "reference")
     assert reference.xy[0] == pytest.approx([40, 40], abs=0.1)
@@ -137,7 +138,7 @@ def assert_fast_is_reference(maps: np.ndarray, levels: int = 2) -> None:
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_keypoints_decoded_together_are_the_keypoints_decoded_alone(method: str) -> None:
+def test_keypoints_decoded_together_are_the_keypoints_decoded_alone(method: Method) -> None:
     """A difficult map beside an easy one must not change it."""
     maps = stack(gaussian(64, 64, 20.3, 30.6), rough(64, 64, 5), gaussian(64, 64, 1, 62), np.zeros((64, 64)))
     together = decode(maps, 2, method)
@@ -148,7 +149,7 @@ def test_keypoints_decoded_together_are_the_keypoints_decoded_alone(method: str)
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
 @pytest.mark.parametrize("heatmap", _MAPS)
-def test_likelihood_lies_between_zero_and_one(heatmap: np.ndarray, method: str) -> None:
+def test_likelihood_lies_between_zero_and_one(heatmap: np.ndarray, method: Method) -> None:
     (likelihood,) = decode(heatmap[None], 2, method).likelihood
     assert 0 <= likelihood <= 1 + 1e-5  # a float32 sum of softmax values may pass 1 by its last bits
 
@@ -162,14 +163,14 @@ def test_likelihood_lies_between_zero_and_one(heatmap: np.ndarray, method: str) 
         pytest.param(np.pad(np.full((1, 1), np.nan, np.float32), (0, 47)), id="one NaN, far from anything"),
     ],
 )
-def test_a_map_with_a_value_that_is_no_number_has_no_keypoint(spoilt: np.ndarray, method: str) -> None:
+def test_a_map_with_a_value_that_is_no_number_has_no_keypoint(spoilt: np.ndarray, method: Method) -> None:
     found = decode(spoilt[None], 2, method)
     assert np.isnan(found.xy).all()
     assert found.likelihood.tolist() == [0]
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_infinity_in_a_map_is_no_number_either(method: str) -> None:
+def test_infinity_in_a_map_is_no_number_either(method: Method) -> None:
     peak = np.pad(np.full((1, 1), 0.5, np.float32), (20, 27))
     far_from_it = np.pad(np.full((1, 1), -np.inf, np.float32), (0, 47))
     found = decode(stack(-far_from_it, np.full((48, 48), np.inf), peak + far_from_it), 2, method)
@@ -178,7 +179,7 @@ def test_infinity_in_a_map_is_no_number_either(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_a_spoilt_map_does_not_spoil_its_neighbours(method: str) -> None:
+def test_a_spoilt_map_does_not_spoil_its_neighbours(method: Method) -> None:
     found = decode(stack(gaussian(32, 32, 9, 9), np.full((32, 32), np.nan), gaussian(32, 32, 20, 20)), 2, method)
     assert found.xy[0] == pytest.approx([36, 36], abs=0.05)
     assert np.isnan(found.xy[1]).all()
@@ -186,7 +187,7 @@ def test_a_spoilt_map_does_not_spoil_its_neighbours(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_half_precision_maps_are_read_and_results_are_float32(method: str) -> None:
+def test_half_precision_maps_are_read_and_results_are_float32(method: Method) -> None:
     maps = stack(gaussian(32, 32, 9, 9))
     found = decode(maps.astype(np.float16), 2, method)
     assert found.xy.dtype == found.likelihood.dtype == np.float32
@@ -194,7 +195,7 @@ def test_half_precision_maps_are_read_and_results_are_float32(method: str) -> No
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_the_maps_are_left_as_they_are(method: str) -> None:
+def test_the_maps_are_left_as_they_are(method: Method) -> None:
     maps = stack(gaussian(32, 32, 9, 9), rough(32, 32, 1))
     before = maps.copy()
     decode(maps, 2, method)
@@ -252,7 +253,7 @@ _SLOW = [
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
 @pytest.mark.parametrize(("heatmap", "levels"), _SLOW)
-def test_both_agree_with_the_recipe_in_plain_loops(heatmap: np.ndarray, levels: int, method: str) -> None:
+def test_both_agree_with_the_recipe_in_plain_loops(heatmap: np.ndarray, levels: int, method: Method) -> None:
     x, y, likelihood = slow_decode(heatmap, levels)
     found = decode(heatmap[None], levels, method)
     assert found.xy[0] == pytest.approx([x, y], abs=0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, get_args
 
 import av
 import cv2
@@ -15,7 +16,7 @@ from support.places import SHARED_DATA
 
 from realtime_cropzoom.inference.heatmaps import sharpness
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_spec import Role, shipped_model
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
@@ -68,7 +69,7 @@ def decoded(path: str, *, every: int = 1, first: int = 0, count: int = 40, lavfi
     with av.open(path, format="lavfi" if lavfi else None) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index >= first and (index - first) % every == 0:
-                yield frame.to_ndarray(format="rgb24")
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                 count -= 1
             if count == 0:
                 return
@@ -104,7 +105,7 @@ def inverted(pictures: Iterator[UInt8]) -> Iterator[UInt8]:
     return (np.asarray(255 - picture, np.uint8) for picture in pictures)
 
 
-def openfield(**which: int) -> Iterator[UInt8]:
+def openfield(**which: Any) -> Iterator[UInt8]:
     if not OPENFIELD.exists():
         pytest.skip(f"no {OPENFIELD}")
     return decoded(str(OPENFIELD), **which)
@@ -232,8 +233,9 @@ def test_presence_goes_through_the_metadata() -> None:
 
 
 def test_the_shipped_models_say_what_an_animal_looks_like() -> None:
-    for role in ("detector", "pose"):
-        presence = Model(shipped_model(role), role).presence  # type: ignore[arg-type]
+    roles: tuple[Role, ...] = get_args(Role)
+    for role in roles:
+        presence = Model(shipped_model(role), role).presence
         assert 0.7 < presence.min_sharpness < 0.85
     assert len(presence.distances) == 6
 

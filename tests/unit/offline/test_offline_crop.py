@@ -17,6 +17,7 @@ from support.offline_fixtures import (
     full_disk,
     image_name,
     index_of,
+    load_image,
     model_directory,
     nothing_changes_in,
     poses_in,
@@ -145,7 +146,7 @@ def test_labels_move_into_the_crops_and_images_are_cut_exactly(work: Workplace, 
     original = pd.read_csv(labels, header=[0, 1, 2], index_col=index).to_numpy().reshape(3, -1, 2)
     np.testing.assert_allclose(moved, original - np.array([box[:2] for box in boxes])[:, None], atol=1e-9)
     for frame, box in zip(frames, boxes, strict=True):
-        image = cv2.imread(str(model / "cropped_images" / image_name(frame)))[:, :, ::-1]
+        image = load_image(model / "cropped_images" / image_name(frame))[:, :, ::-1]
         np.testing.assert_array_equal(image, cropped(work.footage.draw(frame), box))
 
 
@@ -160,7 +161,7 @@ def test_images_around_a_labelled_one_are_cropped_with_its_box(work: Workplace) 
     of = {0: 1, 1: 1, 2: 1, 3: 1, 10: 12, 11: 12, 12: 12, 13: 12, 14: 14, 15: 14}
     assert files_below(model / "cropped_images") == {image_name(frame) for frame in of}
     for frame, labelled in of.items():
-        image = cv2.imread(str(model / "cropped_images" / image_name(frame)))[:, :, ::-1]
+        image = load_image(model / "cropped_images" / image_name(frame))[:, :, ::-1]
         np.testing.assert_array_equal(image, cropped(work.footage.draw(frame), boxes[labelled]))
 
 
@@ -168,14 +169,19 @@ def test_images_around_a_labelled_one_are_cropped_with_its_box(work: Workplace) 
 def test_images_keep_their_kind(work: Workplace, how: str) -> None:
     name = "film/img1.jpg" if how == "JPEG" else "film/img1.png"
     gray = work.footage.draw(5)[:, :, 0]
-    image = {"gray": gray, "16 bit": gray.astype(np.uint16) * 250, "JPEG": work.footage.draw(5)}[how]
+    images: dict[str, np.ndarray] = {
+        "gray": gray,
+        "16 bit": gray.astype(np.uint16) * 250,
+        "JPEG": work.footage.draw(5),
+    }
+    image = images[how]
     (work.folder / "film").mkdir()
     cv2.imwrite(str(work.folder / name), image)
     labels = write_labels(work.folder / "Labels.csv", {name: [(50.0, 40.0)] * 3})
     model = work.model()
     write_boxes(model / "image_preds/Labels.csv/bbox.csv", [(10, 20, 30, 40)], [name])
     work.did("crop", model, labels)
-    crop = cv2.imread(str(model / "cropped_images" / name), cv2.IMREAD_UNCHANGED)
+    crop = load_image(model / "cropped_images" / name, cv2.IMREAD_UNCHANGED)
     assert crop.dtype == image.dtype
     assert crop.ndim == image.ndim
     assert np.abs(crop.astype(int) - image[20:50, 10:50]).mean() < (4 if how == "JPEG" else 1e-9)

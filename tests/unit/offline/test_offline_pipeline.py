@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ def vanishing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("film") / "clip.mp4", 45, hidden=[*range(5), *range(14, 34)])
 
 
-def both(work: Workplace, video: Path, kinds: dict[str, str] | None = None, **chosen: Any) -> tuple[Files, Path]:
+def both(work: Workplace, video: Path, kinds: dict[str, Any] | None = None, **chosen: Any) -> tuple[Files, Path]:
     """Run a video through the stages in lockstep and through the plain loop: what one has left, and the other."""
     chosen = {"crop_size": 64, **tiny_models(work.folder / "models", **(kinds or {})), **chosen}
     live = run_to_end(make_settings(work.folder, source=str(video), pace="fast", **chosen)).folder
+    assert live is not None
     work.did("pipeline", video, "--out", work.folder / "offline", "--skip_viz", *flags_of(chosen))
     return Files(live), work.folder / "offline"
 
@@ -104,6 +106,7 @@ def test_every_setting_counts_as_it_does_live(work: Workplace, chosen: dict[str,
     given = {name: value for name, value in chosen.items() if value is not None}
     models = tiny_models(work.folder / "models")
     live = run_to_end(make_settings(work.folder, source=str(video), pace="fast", **{**models, **chosen})).folder
+    assert live is not None
     work.did("pipeline", video, "--out", work.folder / "offline", "--skip-viz", *flags_of({**models, **given}))
     assert_same(Files(live), work.folder / "offline")
     assert len(poses_in(work.folder / "offline/clip.csv")) == chosen.get("frames", 40)
@@ -116,7 +119,9 @@ def test_a_live_run_that_skipped_frames_is_done_again_exactly(work: Workplace, m
     models = tiny_models(work.folder / "models", pose="heatmap_mhcrnn")
     chosen = {"min_likelihood": 0.5, "coast_after_ms": 60, "max_lag": 2}
     settings = make_settings(work.folder, source=str(video), pace="realtime", **models, **chosen)
-    live = Files(run_to_end(settings).folder)
+    folder = run_to_end(settings).folder
+    assert folder is not None
+    live = Files(folder)
     assert live.summary["counts"]["skipped"] > 5
     work.did(
         "pipeline", video, "--schedule", live.bbox_path, "--pose", models["pose"],
@@ -236,7 +241,7 @@ def test_one_bad_video_of_three_does_not_keep_the_others_from_being_done(work: W
     assert {path.stem for path in (work.folder / "out").glob("?.csv")} == {"a", "c"}
 
 
-def schedule_of(work: Workplace, rows: list[tuple[object, ...]], folder: str = "boxes") -> list[object]:
+def schedule_of(work: Workplace, rows: Sequence[Sequence[object]], folder: str = "boxes") -> list[object]:
     return ["--schedule", write_boxes(work.folder / folder / "clip_bbox.csv", rows)]
 
 

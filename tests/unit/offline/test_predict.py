@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,7 @@ from support.offline_fixtures import (
     full_disk,
     image_name,
     index_of,
+    load_image,
     nothing_changes_in,
     poses_in,
     write_boxes,
@@ -294,7 +295,7 @@ def test_images_of_every_kind_are_read(work: Workplace, how: str) -> None:
     path = work.folder / f"pictures/img5.{suffix}"
     path.parent.mkdir()
     gray = image[:, :, 0]
-    written = {
+    written: dict[str, np.ndarray] = {
         "gray": gray,
         "gray, 16 bit": gray.astype(np.uint16) * 257,
         "with transparency": np.dstack([image, gray]),
@@ -309,9 +310,9 @@ def test_images_of_every_kind_are_read(work: Workplace, how: str) -> None:
 LIKELY = {"eval": {"confidence_thresh_for_vid": 0.1}}
 
 
-def drawn_at(image: np.ndarray, x: float, y: float, scale: int) -> np.ndarray:
-    """The colour of a drawing where the frame has (x, y)."""
-    across, down = (int((c + 0.5) * scale) for c in (x, y))
+def drawn_at(image: np.ndarray, xy: np.ndarray, scale: int) -> np.ndarray:
+    """Return the colour of a drawing at the place that has (x, y) in the frame."""
+    across, down = (int((c + 0.5) * scale) for c in xy)
     colour: np.ndarray = image[down, across].astype(int)
     return colour
 
@@ -325,7 +326,7 @@ def test_the_annotated_video_shows_every_frame_with_its_dots(work: Workplace) ->
     assert drawn[0].shape == (96 * 3 + 40, 160 * 3, 3)
     assert [work.footage.index_of(image) for image in drawn] == list(range(8))
     for image, pose in zip(drawn, poses_in(directory / "video_preds/clip.csv"), strict=True):
-        red, green, blue = drawn_at(image, *pose[0, :2], scale=3)
+        red, green, blue = drawn_at(image, pose[0, :2], scale=3)
         assert red > blue + 50, "the first colour is orange, on a gray animal"
         assert red > green
     strip = drawn[0][96 * 3 + 20 :].astype(int)
@@ -337,8 +338,8 @@ def test_a_dot_is_hollow_where_the_model_is_not_sure(work: Workplace) -> None:
     video = work.video(frames=2)
     work.did("predict", directory, video)
     image = frames_of(directory / "video_preds/labeled_videos/clip_labeled.mp4")[0]
-    x, y, _ = poses_in(directory / "video_preds/clip.csv")[0, 0]
-    assert np.ptp(drawn_at(image, x, y, scale=3)) < 40, "the animal itself, gray"
+    xy = poses_in(directory / "video_preds/clip.csv")[0, 0, :2]
+    assert np.ptp(drawn_at(image, xy, scale=3)) < 40, "the animal itself, gray"
 
 
 def test_keypoints_of_a_regression_model_are_all_sure(work: Workplace) -> None:
@@ -346,8 +347,8 @@ def test_keypoints_of_a_regression_model_are_all_sure(work: Workplace) -> None:
     directory = work.model(kind="regression")
     work.did("predict", directory, work.video(frames=2))
     image = frames_of(directory / "video_preds/labeled_videos/clip_labeled.mp4")[0]
-    x, y, _ = poses_in(directory / "video_preds/clip.csv")[0, 2]
-    red, green, _ = drawn_at(image, x, y, scale=3)
+    xy = poses_in(directory / "video_preds/clip.csv")[0, 2, :2]
+    red, green, _ = drawn_at(image, xy, scale=3)
     assert green > red + 50, "the third colour is green"
 
 
@@ -356,7 +357,7 @@ def test_a_labelled_image_shows_dots_and_crosses(work: Workplace) -> None:
     write_labels(labels, {image_name(5): [(20.0, 60.0), None, None]})
     work.did("predict", directory, labels)
     path = directory / "image_preds/Labels.csv" / image_name(5).replace(".png", "_labeled.png")
-    picture = cv2.imread(str(path))
+    picture = load_image(path)
     assert picture.shape == (96 * 3 + 40, 160 * 3, 3)
     plain = cv2.resize(work.footage.draw(5), (480, 288), interpolation=cv2.INTER_CUBIC)
     changed = np.abs(picture[:288].astype(int) - plain).max(axis=2) > 40
@@ -365,7 +366,7 @@ def test_a_labelled_image_shows_dots_and_crosses(work: Workplace) -> None:
     assert changed[y - 5 : y + 6, x - 1 : x + 2].any(axis=1).all(), "its upright"
     assert not changed[y - 4, x - 4]
     found = poses_in(directory / "image_preds/Labels.csv/predictions.csv")[0, 0, :2]
-    assert np.ptp(drawn_at(picture, *found, scale=3)) > 50
+    assert np.ptp(drawn_at(picture, found, scale=3)) > 50
 
 
 @pytest.mark.parametrize("size", [(16, 12), (33, 21), (64, 64), (399, 50), (400, 50), (1000, 40)])
@@ -373,7 +374,7 @@ def test_small_images_are_drawn_large_enough_to_look_at(work: Workplace, size: t
     write_image(work.folder / "small/img1.png", np.full((size[1], size[0], 3), 90, np.uint8))
     directory = work.model()
     work.went_through("predict", directory, work.folder / "small")
-    drawn = cv2.imread(str(directory / "image_preds/small/img1_labeled.png"))
+    drawn = load_image(directory / "image_preds/small/img1_labeled.png")
     scale, left = divmod(drawn.shape[1], size[0])
     assert left == 0
     assert drawn.shape[1] >= 400
@@ -386,7 +387,7 @@ def test_more_names_than_fit_on_a_line_take_another(work: Workplace) -> None:
     directory = work.model(keypoints=names)
     write_image(work.folder / "img1.png", np.full((100, 400, 3), 90, np.uint8))
     work.went_through("predict", directory, work.folder / "img1.png")
-    drawn = cv2.imread(str(directory / "image_preds/img1.png/img1_labeled.png"))
+    drawn = load_image(directory / "image_preds/img1.png/img1_labeled.png")
     assert drawn.shape[0] > 100 + 5 * 20
     assert drawn.shape[0] % 20 == 0
 
@@ -425,7 +426,7 @@ def test_the_export_of_the_precision_that_is_asked_for_runs(work: Workplace) -> 
     assert (directory / "video_preds/clip.csv").read_bytes() == written["fp32"] != written["fp16"]
 
 
-Wrong = Callable[[Workplace, Path], list[object]]
+Wrong = Callable[[Workplace, Path], Sequence[object]]
 
 
 def cut_off(work: Workplace) -> Path:
@@ -441,7 +442,7 @@ def without_row(work: Workplace, row: int) -> Path:
     return labels
 
 
-def with_boxes(work: Workplace, rows: list[tuple[object, ...]]) -> list[object]:
+def with_boxes(work: Workplace, rows: Sequence[Sequence[object]]) -> list[object]:
     write_boxes(work.folder / "boxes/clip_bbox.csv", rows)
     return [work.video(frames=20), "--bbox_dir", work.folder / "boxes"]
 

@@ -54,8 +54,8 @@ def chain(folder: Path, size: int, *flags: object) -> list[tuple[object, ...]]:
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which all commands were run with boxes of 60 pixels."""
     folder = tmp_path_factory.mktemp("once")
-    for name, options in {"detector": {}, "pose": {"size": (96, 96)}}.items():
-        model_directory(folder / name, data_dir=folder, **options)
+    model_directory(folder / "detector", data_dir=folder)
+    model_directory(folder / "pose", data_dir=folder, size=(96, 96))
     Footage((160, 96)).write(folder / "clip.mp4", COUNT)
     for command in chain(folder, 60):
         assert run_here(*command) == 0

@@ -12,6 +12,7 @@ import yaml
 from support.offline_fixtures import Workplace
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.inference.model_spec import shipped_model
 from realtime_cropzoom.sessions.dlc_csv import (
     header_text,
@@ -20,7 +21,7 @@ from realtime_cropzoom.sessions.dlc_csv import (
     read_labels,
     read_predictions,
 )
-from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header, text_cell
+from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header
 from realtime_cropzoom.types import Keypoints
 
 HEADER = ["scorer,s,s,s,s", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]

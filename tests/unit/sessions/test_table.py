@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def test_events_are_where_the_state_changes(session: Path) -> None:
     table = load_session(session).drop_duplicates("frame").set_index("frame")
     events = table["event"].dropna()
     assert events.tolist() == ["searching", "tracking", "coasting", "lost"]
-    for frame, state in events.items():
+    for frame, state in zip(events.index.tolist(), events.tolist(), strict=True):
         assert table["state"][frame] == state
         assert frame == 0 or table["state"][frame - 1] != state
     spans = read_session(session).state_spans()
@@ -216,7 +217,7 @@ def test_the_pose_file_stands_for_its_session(session: Path) -> None:
     pd.testing.assert_frame_equal(load_session(session / "film.csv"), load_session(session))
 
 
-def test_offline_files_take_their_times_from_the_video(tmp_path: Path, make_video) -> None:
+def test_offline_files_take_their_times_from_the_video(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     """Four frames at uneven times; the files have no row for frame 1, and end before the video does."""
     video = make_video("clip.mkv", times_ms=[0, 40, 90, 200])
     write_poses(tmp_path / "clip.csv", {0: 5.0, 2: 7.0})
@@ -250,13 +251,13 @@ def test_predictions_of_lightning_pose_are_read(litpose: Path, shared_data: Path
         load_session(litpose / "detector_0" / "image_preds" / "CollectedData.csv" / "predictions.csv")
 
 
-def test_a_video_that_is_too_short_is_another_one(tmp_path: Path, make_video) -> None:
+def test_a_video_that_is_too_short_is_another_one(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     path = write_poses(tmp_path / "clip.csv", {0: 1.0, 9: 2.0})
     with pytest.raises(DataError, match=r"10 frames, but .* has 5; give the video of these poses"):
         load_session(path, video=make_video(frames=5))
 
 
-def test_times_come_from_one_place(session: Path, tmp_path: Path, make_video) -> None:
+def test_times_come_from_one_place(session: Path, tmp_path: Path, make_video: Callable[..., Path]) -> None:
     path = write_poses(tmp_path / "clip.csv", {0: 1.0})
     with pytest.raises(DataError, match="frame times of the run; leave out fps"):
         load_session(session, fps=30)

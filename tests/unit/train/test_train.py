@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,7 +24,7 @@ from realtime_cropzoom.inference.crop import cut, fill_input, remap, unmap  # no
 from realtime_cropzoom.inference.heatmaps import decode  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
-from realtime_cropzoom.train import train  # noqa: E402
+from realtime_cropzoom.train import Epoch, Step, train  # noqa: E402
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, frame_to_model  # noqa: E402
 from realtime_cropzoom.train.config import load_config  # noqa: E402
 from realtime_cropzoom.train.dataset import (  # noqa: E402
@@ -47,7 +49,7 @@ NAN = float("nan")
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Two threads on a busy machine wait for each other at every layer."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -55,11 +57,8 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-# Configuration
-
-
-def write_config(folder: Path, **sections: dict) -> Path:
-    tree = {
+def write_config(folder: Path, **sections: dict[str, Any]) -> Path:
+    tree: dict[str, Any] = {
         "data": {"image_resize_dims": {"height": 64, "width": 64}, "csv_file": "labels.csv", "keypoint_names": NAMES},
         "training": {"max_epochs": 3},
         "model": {"backbone": "cropzoom_small", "model_type": "heatmap"},
@@ -72,7 +71,7 @@ def write_config(folder: Path, **sections: dict) -> Path:
     return path
 
 
-def test_config_reads_what_it_needs_and_carries_the_rest(tmp_path):
+def test_config_reads_what_it_needs_and_carries_the_rest(tmp_path: Path) -> None:
     config, tree = load_config(write_config(tmp_path), [])
     assert config.size == (64, 64)
     assert config.role == "detector"
@@ -91,7 +90,7 @@ def test_config_reads_what_it_needs_and_carries_the_rest(tmp_path):
         ("+trainer.new=3", 3),  # as Hydra adds a setting
     ],
 )
-def test_an_override_sets_its_value(tmp_path, override, value):
+def test_an_override_sets_its_value(tmp_path: Path, override: str, value: object) -> None:
     _, tree = load_config(write_config(tmp_path), [override])
     for part in override.lstrip("+").partition("=")[0].split("."):
         tree = tree[part]
@@ -115,20 +114,20 @@ def test_an_override_sets_its_value(tmp_path, override, value):
         ("callbacks.anneal_weight.init_val.x=1", "override 'callbacks.anneal_weight.init_val.x=1'"),
     ],
 )
-def test_a_wrong_override_is_refused(tmp_path, override, message):
+def test_a_wrong_override_is_refused(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load_config(write_config(tmp_path), [override])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_misspelt_name_in_our_section_is_refused(tmp_path):
+def test_a_misspelt_name_in_our_section_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cropzoom\.jiter: Extra inputs are not permitted"):
         load_config(write_config(tmp_path, cropzoom={"jiter": 3}), [])
 
 
 @pytest.mark.parametrize("text", [None, "a: [", "just words"])
-def test_a_file_that_is_no_configuration_is_refused(tmp_path, text):
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.yaml"
     if text is not None:
         path.write_text(text)
@@ -137,13 +136,10 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text):
     assert "\n" not in str(raised.value)
 
 
-def test_a_detector_without_an_export_is_refused(tmp_path):
+def test_a_detector_without_an_export_is_refused(tmp_path: Path) -> None:
     path = write_config(tmp_path, cropzoom={"crop_size": 100})
     with pytest.raises(ModelError, match="has no ONNX export"):
         train(path, tmp_path / "out", detector_model=tmp_path, overrides=[], progress=lambda _: None)
-
-
-# Labels
 
 
 ONE_COLUMN = """scorer,me,me,me,me
@@ -161,7 +157,7 @@ labeled-data,a,2.png,,9,5,6
 
 
 @pytest.mark.parametrize("text", [ONE_COLUMN, THREE_COLUMNS], ids=["path", "folder, session, file"])
-def test_frames_are_read_with_their_labels_in_the_order_asked_for(tmp_path, text):
+def test_frames_are_read_with_their_labels_in_the_order_asked_for(tmp_path: Path, text: str) -> None:
     (tmp_path / "labeled-data/a").mkdir(parents=True)
     for number in (1, 2):
         cv2.imwrite(str(tmp_path / f"labeled-data/a/{number}.png"), np.full((4, 4, 3), (10, 20, 200), np.uint8))
@@ -183,7 +179,7 @@ def test_frames_are_read_with_their_labels_in_the_order_asked_for(tmp_path, text
     ],
     ids=["missing", "empty", "a keypoint missing", "not a number"],
 )
-def test_a_label_file_that_cannot_be_used_is_refused(tmp_path, text, message):
+def test_a_label_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str, message: str) -> None:
     if text is not None:
         (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(DataError, match=message) as raised:
@@ -191,21 +187,18 @@ def test_a_label_file_that_cannot_be_used_is_refused(tmp_path, text, message):
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_image_is_named(tmp_path):
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(ONE_COLUMN)
     with pytest.raises(DataError, match=r"labels\.csv labels .*1\.png, which is not in .* \(\d of \d are missing\)"):
         read_frames(tmp_path, tmp_path / "labels.csv", ["snout"])
 
 
-def test_left_and_right_swap_in_a_mirror():
+def test_left_and_right_swap_in_a_mirror() -> None:
     assert mirror_order(NAMES) == [0, 2, 1, 3]
     assert mirror_order(["Left_paw", "tail", "Right_paw", "leftover"]) == [2, 1, 0, 3]
 
 
-# Views
-
-
-def marked_frame(size=(320, 240), radius=3) -> LabelledFrame:
+def marked_frame(size: tuple[int, int] = (320, 240), radius: int = 3) -> LabelledFrame:
     """A frame whose keypoints are the centres of discs of different colours."""
     image = np.full((size[1], size[0], 3), 90, np.uint8)
     xy = np.array([[150, 90], [140, 110], [165, 112], [155, 150]], np.float32)
@@ -217,7 +210,7 @@ def marked_frame(size=(320, 240), radius=3) -> LabelledFrame:
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 
 
-def rule(**changes) -> ViewRule:
+def rule(**changes: Any) -> ViewRule:
     standard = {
         "size": (160, 160), "crop_size": 120, "roams": False, "jitter": 4.0, "natural_share": 0.0, "paste_share": 0.0,
         "flip": False, "mirror": (0, 1, 2, 3),
@@ -226,10 +219,11 @@ def rule(**changes) -> ViewRule:
 
 
 def centre_of(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Centre of the pixels nearest to a colour."""
+    """Return the (x, y) of the centre of the pixels nearest to a colour."""
     weight = np.clip(120 - np.abs(pixels.astype(float) - colour).max(axis=2), 0, None)
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
-    return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
+    centre = np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
+    return np.asarray(centre, np.float64)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +239,7 @@ def centre_of(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     ],
     ids=["turned", "natural", "pasted", "mirrored", "whole frame", "whole frame, pasted", "whole crop"],
 )
-def test_keypoints_stay_on_what_they_mark(changes):
+def test_keypoints_stay_on_what_they_mark(changes: dict[str, Any]) -> None:
     drawn = rule(**changes)
     views = Views([marked_frame()], drawn, np.random.default_rng(0))
     seen, mirrors = 0, set()
@@ -267,7 +261,7 @@ def test_keypoints_stay_on_what_they_mark(changes):
     assert mirrors == ({True, False} if drawn.flip else {False})
 
 
-def test_both_hands_are_seen_when_flipping():
+def test_both_hands_are_seen_when_flipping() -> None:
     views = Views([marked_frame()], rule(flip=True, mirror=(0, 2, 1, 3)), np.random.default_rng(0))
     sides = set()
     for _ in range(20):
@@ -277,7 +271,7 @@ def test_both_hands_are_seen_when_flipping():
     assert sides == {True}, "the right ear must stay on the animal's right: it swaps with the left in a mirror"
 
 
-def test_a_view_that_does_nothing_is_the_runtimes_crop():
+def test_a_view_that_does_nothing_is_the_runtimes_crop() -> None:
     frame = marked_frame()
     box, size = Box(80, 50, 150, 150), (96, 96)
     expected = cv2.resize(cut(frame.image, box, "pad")[0], size, interpolation=cv2.INTER_LINEAR)
@@ -289,14 +283,14 @@ def test_a_view_that_does_nothing_is_the_runtimes_crop():
 @pytest.mark.parametrize(
     "shares", [{"natural_share": 1.0}, {"paste_share": 1.0}, {}], ids=["natural", "pasted", "turned"]
 )
-def test_off_the_frame_is_black(shares):
+def test_off_the_frame_is_black(shares: dict[str, float]) -> None:
     views = Views([marked_frame()], rule(crop_size=300, **shares), np.random.default_rng(1))
     pixels, _ = views.draw(0)  # 300 pixels are more than the frame is high
     assert (pixels.max(axis=2) == 0).mean() > 0.1
     assert (pixels == 90).all(axis=2).mean() > 0.3
 
 
-def test_keypoints_off_the_view_do_not_count():
+def test_keypoints_off_the_view_do_not_count() -> None:
     frame = marked_frame()
     frame.xy[3] = (310, 230)
     _, xy = Views([frame], rule(natural_share=1.0, jitter=0.0), np.random.default_rng(0)).draw(0)
@@ -304,7 +298,7 @@ def test_keypoints_off_the_view_do_not_count():
     assert np.isfinite(xy[np.isfinite(xy).all(axis=1)]).all()
 
 
-def test_the_background_is_the_session_without_its_animal():
+def test_the_background_is_the_session_without_its_animal() -> None:
     images = [np.full((20, 40, 3), 100, np.uint8) for _ in range(9)]
     for i, image in enumerate(images):
         image[5:9, 4 * i : 4 * i + 4] = 0
@@ -312,11 +306,13 @@ def test_the_background_is_the_session_without_its_animal():
     frames = [LabelledFrame(f"a/{i}.png", image, xy) for i, image in enumerate(images)]
     lone = LabelledFrame("b/0.png", images[0], xy)
     *known, unknown = with_backgrounds([*frames, lone])
-    assert all((frame.background == 100).all() for frame in known)
+    backgrounds = [frame.background for frame in known if frame.background is not None]
+    assert len(backgrounds) == 9
+    assert all((background == 100).all() for background in backgrounds)
     assert unknown.background is None, "one frame alone does not show what is behind the animal"
 
 
-def test_light_blur_and_noise_keep_pictures_in_range():
+def test_light_blur_and_noise_keep_pictures_in_range() -> None:
     torch.manual_seed(0)
     pictures, _ = batch([(marked_frame().image, np.zeros((4, 2), np.float32))] * 20)
     changed = Photometric()(pictures)
@@ -326,7 +322,7 @@ def test_light_blur_and_noise_keep_pictures_in_range():
     assert not torch.equal(changed, pictures)
 
 
-def test_arena_frames_carry_the_truth_and_other_seeds_share_nothing():
+def test_arena_frames_carry_the_truth_and_other_seeds_share_nothing() -> None:
     frames = arena_frames(5, NAMES[::-1], 3)
     assert len(frames) == 5
     number, index = (int(part) for part in frames[0].name.split("/")[1:])
@@ -339,11 +335,8 @@ def test_arena_frames_carry_the_truth_and_other_seeds_share_nothing():
         arena_frames(1, ["whisker"], 0)
 
 
-# Network
-
-
 @pytest.mark.parametrize("size", [(160, 160), (192, 160)])
-def test_targets_are_what_the_decoder_reads(size):
+def test_targets_are_what_the_decoder_reads(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     xy = rng.uniform(10, 145, (1, 50, 2)).astype(np.float32)
     heatmaps = targets(torch.from_numpy(xy), size, 1.25)
@@ -354,7 +347,7 @@ def test_targets_are_what_the_decoder_reads(size):
     assert float(heatmaps.amax((2, 3)).min()) > 0.03
 
 
-def test_unlabelled_keypoints_do_not_contribute():
+def test_unlabelled_keypoints_do_not_contribute() -> None:
     torch.manual_seed(0)
     logits = torch.randn(2, 3, 16, 16, requires_grad=True)
     xy = torch.full((2, 3, 2), 20.0)
@@ -368,12 +361,12 @@ def test_unlabelled_keypoints_do_not_contribute():
     assert float(heatmap_loss(logits.detach(), torch.full((2, 3, 2), NAN), (64, 64), 1.25)) == 0
 
 
-def test_the_loss_is_zero_for_perfect_heatmaps():
+def test_the_loss_is_zero_for_perfect_heatmaps() -> None:
     xy = torch.tensor([[[30.0, 21.5]]])
     assert abs(float(heatmap_loss(targets(xy, (64, 64), 1.25).log(), xy, (64, 64), 1.25))) < 1e-5
 
 
-def test_the_exported_file_agrees_with_the_network(tmp_path):
+def test_the_exported_file_agrees_with_the_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = CropzoomSmall(4)
     network.train()
@@ -404,9 +397,6 @@ def test_the_exported_file_agrees_with_the_network(tmp_path):
     assert b"site-packages" not in (tmp_path / "model.onnx").read_bytes(), "no paths of the machine that made it"
 
 
-# Training
-
-
 def write_arena_labels(folder: Path, count: int) -> None:
     """A label file of a few arena frames, small."""
     (folder / "images").mkdir()
@@ -425,7 +415,7 @@ def write_arena_labels(folder: Path, count: int) -> None:
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
-def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
+def test_a_training_learns_and_leaves_a_model_directory(tmp_path: Path) -> None:
     write_arena_labels(tmp_path, 12)
     path = write_config(
         tmp_path,
@@ -433,7 +423,9 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
         training={"train_prob": 0.8, "val_prob": 0.2, "train_batch_size": 8, "imgaug_hflip": True},
         cropzoom={"crop_size": 64, "jitter": 2, "views_per_epoch": 64},
     )
-    seen, steps, lines = [], [], []
+    seen: list[Epoch] = []
+    steps: list[Step] = []
+    lines: list[str] = []
     overrides = ["training.max_epochs=6", "cropzoom.arena_share=0.1", "cropzoom.arena_frames=2"]
     out = tmp_path / "out"
     report = train(
@@ -482,7 +474,7 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path):
     np.testing.assert_allclose(predict(Model(report.model, "pose"), frame.image, box).xy, expected, atol=0.05)
 
 
-def test_the_same_seeds_give_the_same_weights(tmp_path):
+def test_the_same_seeds_give_the_same_weights(tmp_path: Path) -> None:
     path = write_config(
         tmp_path,
         data={"csv_file": None},
@@ -497,7 +489,7 @@ def test_the_same_seeds_give_the_same_weights(tmp_path):
         assert torch.equal(value, weights[1][name]), name
 
 
-def test_a_pose_model_is_measured_in_the_detectors_boxes(tmp_path):
+def test_a_pose_model_is_measured_in_the_detectors_boxes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     models = {}
     for role in ("detector", "pose"):
@@ -513,7 +505,7 @@ def test_a_pose_model_is_measured_in_the_detectors_boxes(tmp_path):
 
 
 @pytest.mark.parametrize("role", ["detector", "pose"])
-def test_the_configurations_that_ship_are_valid(role):
+def test_the_configurations_that_ship_are_valid(role: Literal["detector", "pose"]) -> None:
     path = ROOT / f"configs/train_openfield_{role}.yaml"
     config, _ = load_config(path, [])
     assert config.role == role

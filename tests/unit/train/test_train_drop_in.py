@@ -6,7 +6,9 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +27,7 @@ from realtime_cropzoom.inference.model import Model  # noqa: E402
 from realtime_cropzoom.offline.train_split import split_frames  # noqa: E402
 from realtime_cropzoom.sessions.dlc_csv import read_labels, read_predictions  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
+from realtime_cropzoom.sources.image_file import read_image  # noqa: E402
 from realtime_cropzoom.train.dataset import common_side  # noqa: E402
 from realtime_cropzoom.train.evaluate import predict  # noqa: E402
 
@@ -33,7 +36,7 @@ FRAMES, SIDE = 12, 96
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Two threads on a busy machine wait for each other at every layer."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -41,7 +44,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def litpose_config(data_dir: Path) -> dict:
+def litpose_config(data_dir: Path) -> dict[str, Any]:
     """What a Lightning Pose user has: much of it is not ours, and the keypoints' names are left out."""
     return {
         "data": {
@@ -74,7 +77,7 @@ def write_labels(path: Path, names: list[str], xy: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``config.yaml`` and ``data/``: labelled frames of the arena, small."""
     folder = tmp_path_factory.mktemp("project")
     arena = Arena(ArenaSettings(width=160, height=120, seed=5))
@@ -93,7 +96,7 @@ OURS = ["model.backbone=cropzoom_small", "training.max_epochs=2"]
 
 
 @pytest.fixture(scope="module")
-def detector(project) -> Path:
+def detector(project: Path) -> Path:
     """A detector, trained by the line of Lightning Pose's documentation."""
     out = project / "detector_0"
     assert main(["train", str(project / "config.yaml"), "--output_dir", str(out), "--overrides", *OURS]) == 0
@@ -101,12 +104,12 @@ def detector(project) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cropped(project, detector) -> Path:
+def cropped(project: Path, detector: Path) -> Path:
     """The detector's directory after ``crop``: every crop the same square."""
     labels = read_labels(project / "data/labels.csv")
     corners = np.array([(i, 2 * i) for i in range(FRAMES)])
     for name, (x, y) in zip(labels.images, corners, strict=True):
-        image = cv2.imread(str(project / "data" / name))
+        image = read_image(project / "data" / name)[:, :, ::-1]
         path = detector / "cropped_images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image[y : y + SIDE, x : x + SIDE])
@@ -116,7 +119,7 @@ def cropped(project, detector) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pose(project, cropped) -> Path:
+def pose(project: Path, cropped: Path) -> Path:
     """A pose model, trained where no output directory is named, with settings that are not the detector's."""
     others = ["data.image_resize_dims.width=64", "training.train_frames=1", "training.rng_seed_data_pt=0"]
     with pytest.MonkeyPatch.context() as patch:
@@ -127,15 +130,16 @@ def pose(project, cropped) -> Path:
     return found
 
 
-def config_of(directory: Path) -> dict:
-    return yaml.safe_load((directory / "config.yaml").read_text())
+def config_of(directory: Path) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((directory / "config.yaml").read_text())
+    return config
 
 
 def last_column(path: Path) -> list[str]:
     return [line.rpartition(",")[2] for line in path.read_text().splitlines()]
 
 
-def refusal(capsys, *arguments: object) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The one line of a command that is refused."""
     assert main([str(argument) for argument in arguments]) == 2
     line = capsys.readouterr().err
@@ -144,10 +148,7 @@ def refusal(capsys, *arguments: object) -> str:
     return line
 
 
-# Training
-
-
-def test_the_directory_is_as_lightning_pose_lays_it_out(detector):
+def test_the_directory_is_as_lightning_pose_lays_it_out(detector: Path) -> None:
     config = config_of(detector)
     assert (config["data"]["keypoint_names"], config["data"]["num_keypoints"]) == (NAMES, 4)
     assert config["training"]["min_epochs"] == 1, "what is not read is kept"
@@ -155,7 +156,7 @@ def test_the_directory_is_as_lightning_pose_lays_it_out(detector):
     assert not (detector / "image_preds/labels.csv/bbox.csv").exists(), "boxes are for create_bbox to write"
 
 
-def test_the_split_is_obeyed_and_stands_in_the_predictions(detector):
+def test_the_split_is_obeyed_and_stands_in_the_predictions(detector: Path) -> None:
     sets = last_column(detector / "image_preds/labels.csv/predictions.csv")[3:]
     expected = split_frames(FRAMES, 0.75, 0.25, seed=3, train_frames=6).sets(FRAMES)
     assert sets == expected
@@ -165,7 +166,7 @@ def test_the_split_is_obeyed_and_stands_in_the_predictions(detector):
     assert errors[5] == f"labeled-data/a/4.png,,,,,{expected[4]}", "no label, no error"
 
 
-def test_the_predictions_have_the_form_of_lightning_poses(detector, litpose):
+def test_the_predictions_have_the_form_of_lightning_poses(detector: Path, litpose: Path) -> None:
     ours, theirs = detector / "image_preds/labels.csv", litpose / "detector_0/image_preds/CollectedData.csv"
     for file, header_rows in (("predictions.csv", 3), ("predictions_pixel_error.csv", 1)):
         our_lines, their_lines = ((folder / file).read_bytes().split(b"\n") for folder in (ours, theirs))
@@ -174,12 +175,12 @@ def test_the_predictions_have_the_form_of_lightning_poses(detector, litpose):
         assert our_lines[-1] == their_lines[-1] == b"", "each line ends with a newline"
 
 
-def test_what_lightning_pose_held_out_is_held_out(litpose):
+def test_what_lightning_pose_held_out_is_held_out(litpose: Path) -> None:
     sets = last_column(litpose / "detector_0/image_preds/CollectedData.csv/predictions.csv")[3:]
     assert split_frames(len(sets), 0.9, 0.1, seed=0).sets(len(sets)) == sets
 
 
-def test_a_pose_model_learns_from_the_detectors_crops(pose, cropped):
+def test_a_pose_model_learns_from_the_detectors_crops(pose: Path, cropped: Path) -> None:
     config = config_of(pose)
     assert config["data"]["data_dir"] == str(cropped / "cropped_images")
     assert config["data"]["video_dir"] == config["eval"]["test_videos_directory"] == str(cropped / "cropped_videos")
@@ -194,7 +195,7 @@ def test_a_pose_model_learns_from_the_detectors_crops(pose, cropped):
     assert (found.xy <= SIDE).all(), "in pixels of the crop, as Lightning Pose has them"
 
 
-def test_crops_of_many_sizes_have_no_common_side():
+def test_crops_of_many_sizes_have_no_common_side() -> None:
     def image(height: int, width: int) -> np.ndarray:
         return np.zeros((height, width, 3), np.uint8)
 
@@ -204,7 +205,9 @@ def test_crops_of_many_sizes_have_no_common_side():
     assert common_side([]) is None
 
 
-def test_missing_crops_are_named_with_the_command_that_makes_them(project, tmp_path, capsys):
+def test_missing_crops_are_named_with_the_command_that_makes_them(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train = ["train", project / "config.yaml", "--output_dir", tmp_path / "out", "--detector_model"]
     line = refusal(capsys, *train, tmp_path, "--overrides", *OURS)
     assert f"there is no {tmp_path}/image_preds/labels.csv/cropped_labels.csv; run: cropzoom crop {tmp_path} " in line
@@ -243,14 +246,23 @@ ONE_LOSS = "model.losses_to_use=[pca_multiview]"
         ([*OURS, "data.keypoint_names=[whisker]"], [], "labels.csv has no bodypart whisker; it has snout, leftear"),
     ],
 )  # fmt: skip
-def test_what_is_not_trained_here_is_refused_in_a_line(project, tmp_path, capsys, overrides, flags, message):
+def test_what_is_not_trained_here_is_refused_in_a_line(
+    project: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    flags: list[str],
+    message: str,
+) -> None:
     config = project / "config.yaml"
     arguments = [config, "--output_dir", tmp_path / "out", *flags, "--overrides", *overrides]
     assert message.format(config=config) in refusal(capsys, "train", *arguments)
     assert not (tmp_path / "out/config.yaml").exists()
 
 
-def test_a_model_that_is_there_is_kept_unless_told_otherwise(project, tmp_path, capsys):
+def test_a_model_that_is_there_is_kept_unless_told_otherwise(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "model"
     arguments = ["train", str(project / "config.yaml"), "--output_dir", str(out), "--overrides", *OURS]
     (out / "exports_onnx").mkdir(parents=True)
@@ -268,7 +280,9 @@ def test_a_model_that_is_there_is_kept_unless_told_otherwise(project, tmp_path, 
     assert Model(out, "detector").keypoint_names == tuple(NAMES)
 
 
-def test_an_output_directory_that_cannot_be_made_is_refused(project, tmp_path, capsys):
+def test_an_output_directory_that_cannot_be_made_is_refused(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
     line = refusal(
         capsys, "train", project / "config.yaml", "--output_dir", tmp_path / "file/out", "--overrides", *OURS
@@ -276,24 +290,23 @@ def test_an_output_directory_that_cannot_be_made_is_refused(project, tmp_path, c
     assert f"cannot make the output directory {tmp_path}/file/out: Not a directory" in line
 
 
-# Export
-
-
-def test_an_export_says_and_gives_the_same_in_half_precision(project, detector, capsys):
+def test_an_export_says_and_gives_the_same_in_half_precision(
+    project: Path, detector: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["export", str(detector), "--onnx-precision", "fp16"]) == 0
     path = detector / "exports_onnx/cropzoom_small_fp16.onnx"
     assert capsys.readouterr().out == f"{path}\n"
     half, full = (Model(detector, "detector", precision=precision) for precision in ("fp16", "fp32"))
     assert half.session.input_type == "tensor(float16)"
     assert json.loads(half.session.metadata["cropzoom"]) == json.loads(full.session.metadata["cropzoom"])
-    image = cv2.imread(str(project / "data/labeled-data/a/0.png"))[:, :, ::-1]
+    image = read_image(project / "data/labeled-data/a/0.png")
     box = whole_image(image)
     ours, theirs = predict(half, image, box), predict(full, image, box)
     np.testing.assert_allclose(ours.xy, theirs.xy, atol=0.5)
     np.testing.assert_allclose(ours.likelihood, theirs.likelihood, atol=0.02)
 
 
-def test_an_export_can_be_made_again(detector):
+def test_an_export_can_be_made_again(detector: Path) -> None:
     path = detector / "exports_onnx/cropzoom_small_fp32.onnx"
     before = path.read_bytes()
     path.unlink()
@@ -328,7 +341,9 @@ class Model:
 """
 
 
-def test_a_lightning_pose_model_is_exported_by_lightning_pose(tmp_path, capsys, monkeypatch):
+def test_a_lightning_pose_model_is_exported_by_lightning_pose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = litpose_directory(tmp_path / "model")
     (tmp_path / "site/lightning_pose").mkdir(parents=True)
     (tmp_path / "site/lightning_pose/__init__.py").touch()
@@ -344,7 +359,9 @@ def test_a_lightning_pose_model_is_exported_by_lightning_pose(tmp_path, capsys, 
             sys.modules.pop(name, None)
 
 
-def test_what_cannot_be_exported_here_is_refused_in_a_line(tmp_path, capsys, monkeypatch):
+def test_what_cannot_be_exported_here_is_refused_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     directory = litpose_directory(tmp_path / "model")
     line = refusal(capsys, "export", directory)
@@ -357,7 +374,7 @@ def test_what_cannot_be_exported_here_is_refused_in_a_line(tmp_path, capsys, mon
     assert "cropzoom_small.pt is not a checkpoint of this version" in refusal(capsys, "export", directory)
 
 
-def test_without_torch_the_extra_is_named(project, tmp_path):
+def test_without_torch_the_extra_is_named(project: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from realtime_cropzoom.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-W", "error", "-c", code, "train", str(project / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
