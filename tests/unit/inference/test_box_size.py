@@ -99,7 +99,7 @@ def test_predict_says_it_of_the_boxes_that_it_is_given(work: Workplace) -> None:
     assert "clip_bbox.csv: boxes are 20 px wide" in done.err
 
 
-def test_boxes_that_show_nothing_are_said_where_they_are_made(work: Workplace) -> None:
+def test_create_bbox_warns_about_tiny_boxes(work: Workplace) -> None:
     """One keypoint has no span."""
     model, video = work.model(keypoints=("nose", "b", "c")), work.video(frames=3)
     preds = model / "video_preds/clip.csv"
@@ -113,7 +113,7 @@ def test_boxes_that_show_nothing_are_said_where_they_are_made(work: Workplace) -
     assert tiny_warning([16, 16, 2], None) is None
 
 
-def test_an_animal_that_fills_its_box_is_said_with_the_side_to_give() -> None:
+def test_the_warning_about_a_filled_box_gives_a_better_side() -> None:
     large = Keypoints(np.array([[0, 0], [236, 20]], np.float32), np.ones(2, np.float32))
     sizes = BoxSizeCheck(None)
     assert [sizes.add(240, large) for _ in range(9)] == [None] * 9

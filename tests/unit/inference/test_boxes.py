@@ -210,7 +210,7 @@ def test_a_centred_box_keeps_its_side_off_the_frame() -> None:
         pytest.param({"crop_ratio": math.inf}, "crop_ratio is inf", id="infinite ratio"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
+def test_an_invalid_rule_is_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         BoxRule(**options)
 

@@ -46,7 +46,7 @@ def test_an_answer_comes_two_frames_after_its_frame() -> None:
     assert [window.push(frame) is not None for frame in range(7)] == [False, False, False, False, True, True, True]
 
 
-def test_a_flushed_window_begins_anew() -> None:
+def test_a_flushed_window_starts_a_new_sequence() -> None:
     window: ContextWindow[int] = ContextWindow(CONTEXT_RADIUS)
     for frame in range(5):
         window.push(frame)

@@ -163,14 +163,14 @@ def test_likelihood_lies_between_zero_and_one(heatmap: np.ndarray, method: Metho
         pytest.param(np.pad(np.full((1, 1), np.nan, np.float32), (0, 47)), id="one NaN, far from anything"),
     ],
 )
-def test_a_map_with_a_value_that_is_no_number_has_no_keypoint(spoilt: np.ndarray, method: Method) -> None:
+def test_a_map_with_nan_has_no_keypoint(spoilt: np.ndarray, method: Method) -> None:
     found = decode(spoilt[None], 2, method)
     assert np.isnan(found.xy).all()
     assert found.likelihood.tolist() == [0]
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
-def test_infinity_in_a_map_is_no_number_either(method: Method) -> None:
+def test_a_map_with_infinity_has_no_keypoint(method: Method) -> None:
     peak = np.pad(np.full((1, 1), 0.5, np.float32), (20, 27))
     far_from_it = np.pad(np.full((1, 1), -np.inf, np.float32), (0, 47))
     found = decode(stack(-far_from_it, np.full((48, 48), np.inf), peak + far_from_it), 2, method)

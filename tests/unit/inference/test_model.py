@@ -136,7 +136,7 @@ def test_a_missing_precision_says_what_there_is_and_the_command(make_litpose_dir
     assert f"litpose export {directory} --runtime onnx --onnx-precision fp16" in text
 
 
-def test_a_folder_that_is_no_model_directory_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model_directory_is_refused(tmp_path: Path) -> None:
     assert "has no config.yaml" in refusal(tmp_path)
 
 
@@ -150,7 +150,7 @@ def test_a_folder_that_is_no_model_directory_is_refused(tmp_path: Path) -> None:
         pytest.param("data: {keypoint_names: 3, image_resize_dims: {width: 1, height: 1}}\nmodel: {}\n", id="no names"),
     ],
 )
-def test_a_config_that_is_none_is_refused(text: str, make_litpose_directory: Make) -> None:
+def test_an_invalid_config_is_refused(text: str, make_litpose_directory: Make) -> None:
     directory = make_litpose_directory()
     (directory / "config.yaml").write_text(text)
     assert "is not a Lightning Pose config" in refusal(directory)
@@ -219,7 +219,7 @@ def test_a_missing_model_is_named_with_its_role(tmp_path: Path) -> None:
         pytest.param(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", id="a Git LFS pointer"),
     ],
 )
-def test_a_file_that_is_no_onnx_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     assert f"{path} cannot be loaded as an ONNX model" in refusal(path)
@@ -249,7 +249,7 @@ def test_a_model_without_our_metadata_says_what_to_give(
         pytest.param('["a"]', id="a list"),
     ],
 )
-def test_metadata_that_is_none_is_refused(metadata: str, make_model: Make) -> None:
+def test_invalid_metadata_are_refused(metadata: str, make_model: Make) -> None:
     path = make_model()
     spoken = onnx.load(path)
     spoken.metadata_props[0].value = metadata

@@ -125,7 +125,7 @@ def openfield(**which: Any) -> Iterator[UInt8]:
         pytest.param(lambda: inverted(openfield(every=20, count=60)), id="inverted recording"),
     ],
 )
-def test_what_is_no_animal_is_never_tracking(tmp_path: Path, pictures: Pictures) -> None:
+def test_a_picture_without_an_animal_is_never_tracking(tmp_path: Path, pictures: Pictures) -> None:
     states = states_of(tmp_path, pictures())
     assert len(states) > 15
     assert "tracking" not in states

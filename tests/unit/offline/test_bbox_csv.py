@@ -95,7 +95,7 @@ def test_a_row_without_a_box_is_named(tmp_path: Path, row: tuple[object, ...], w
         (",x,y,h,w\n0,1,2,3,4\n1,1,2,3,4,5,6\n", "cannot read the box file.*line 3"),
     ],
 )
-def test_what_is_no_box_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_a_file_that_is_not_a_box_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "bbox.csv").write_text(text)
     with pytest.raises(DataError, match=words) as refused:
         read_boxes(tmp_path / "bbox.csv")
@@ -119,7 +119,7 @@ def test_there_is_one_row_a_frame(tmp_path: Path, rows: int, footage: Footage) -
         boxes.check_length(20, video)
 
 
-def test_a_header_that_counts_frames_which_do_not_decode_is_not_believed(tmp_path: Path, footage: Footage) -> None:
+def test_frames_are_counted_if_the_header_does_not_fit_the_boxes(tmp_path: Path, footage: Footage) -> None:
     """A film cut between two key frames: what comes before the first of them cannot be decoded, but is counted."""
     whole = footage.write(tmp_path / "whole.mp4", 40, codec="libx264", options={"g": "10", "bf": "0"})
     cut = first_packets(whole, tmp_path / "cut.mp4", 40, skip=5)

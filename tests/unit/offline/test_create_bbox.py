@@ -169,7 +169,7 @@ def test_every_box_file_of_a_folder_is_smoothed(work: Workplace) -> None:
         (["--output_dir", "boxes"], "which has the boxes to smooth"),
     ],
 )
-def test_smoothing_that_makes_no_sense_is_refused(
+def test_invalid_smoothing_is_refused(
     work: Workplace, flags: list[object], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(work.folder)

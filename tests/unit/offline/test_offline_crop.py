@@ -124,7 +124,7 @@ def test_the_smallest_box_makes_a_video_too(work: Workplace) -> None:
     assert [crop.shape for crop in crops] == [(2, 2, 3)] * 3
 
 
-def test_a_header_that_counts_frames_which_do_not_decode_is_not_believed(work: Workplace) -> None:
+def test_frames_are_counted_if_the_header_does_not_fit_the_boxes(work: Workplace) -> None:
     whole = work.video("whole.mp4", 40, codec="libx264", options={"g": "10", "bf": "0"})
     video = first_packets(whole, work.folder / "clip.mp4", 40, skip=5)
     there = len(frames_of(video))
@@ -241,7 +241,7 @@ def test_boxes_that_exist_are_used_and_never_touched(work: Workplace) -> None:
     assert path.read_bytes() == before
 
 
-def test_overwrite_makes_boxes_anew(work: Workplace) -> None:
+def test_overwrite_replaces_boxes(work: Workplace) -> None:
     model, video = work.model(), work.video(frames=4)
     write_boxes(model / "video_preds/clip_bbox.csv", [(11, 12, 34, 36)] * 4)
     work.did("crop", model, video, "--crop_size", 50, "--overwrite")
@@ -303,7 +303,7 @@ def test_labels_that_lead_out_of_the_folder_cannot_have_their_images_replaced(wo
         assert "expected a path relative to the data_dir" in work.refused("crop", model, labels)
 
 
-def test_two_ways_to_get_boxes_are_one_too_many(work: Workplace) -> None:
+def test_bbox_dir_and_flags_for_boxes_exclude_each_other(work: Workplace) -> None:
     model, video = work.model(), work.video(frames=4)
     write_boxes(work.folder / "boxes/clip_bbox.csv", [BOX] * 4)
     line = work.refused("crop", model, video, "--bbox_dir", work.folder / "boxes", "--crop_size", 50)

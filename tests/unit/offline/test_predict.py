@@ -172,7 +172,7 @@ def test_one_bad_video_of_three_does_not_keep_the_others_from_being_done(work: W
     }
 
 
-def test_what_has_been_predicted_is_not_predicted_again_unless_asked(work: Workplace) -> None:
+def test_existing_predictions_stay_without_overwrite(work: Workplace) -> None:
     directory, video, labels = work.model(), work.video(frames=3), work.labels()
     predict(work, directory, video, labels)
     for path in (directory / "video_preds/clip.csv", directory / "image_preds/Labels.csv/predictions.csv"):
@@ -243,7 +243,7 @@ def test_keypoints_that_the_file_has_in_another_order_are_compared_by_name(work:
     assert all(float(row.split(",")[1]) < 12 < float(row.split(",")[3]) for row in errors[1:])
 
 
-def test_images_without_a_single_label_are_predicted_all_the_same(work: Workplace) -> None:
+def test_images_without_any_label_are_predicted(work: Workplace) -> None:
     directory, labels = work.model(), work.labels((5, 12))
     write_labels(labels, {image_name(i): [None] * 3 for i in (5, 12)})
     done = work.went_through("predict", directory, labels, "--skip_viz")
@@ -603,7 +603,7 @@ def test_help_and_no_arguments_in_a_real_process(tmp_path: Path) -> None:
     assert done.stderr == f"cropzoom: no file at {tmp_path / 'none.mp4'}; expected a video, a label file or a folder\n"
 
 
-def test_labels_outside_their_picture_are_said(work: Workplace) -> None:
+def test_labels_outside_their_picture_are_reported(work: Workplace) -> None:
     directory, labels = work.model(), work.labels((5, 12, 30))
     points = [(20.0, 30.0), (400.0, 30.0), (20.0, -50.0)]
     write_labels(labels, {image_name(5): [(20.0, 30.0)] * 3, image_name(12): points})
@@ -625,7 +625,7 @@ def test_crop_says_which_labels_its_crops_do_not_show(work: Workplace) -> None:
 
 
 @pytest.mark.parametrize("command", ["predict", "create_bbox", "crop", "pipeline"])
-def test_a_name_too_long_for_what_is_made_of_it_is_said_before_anything_is_done(work: Workplace, command: str) -> None:
+def test_a_name_too_long_for_the_results_is_refused_before_any_work(work: Workplace, command: str) -> None:
     video = work.video("x" * 251 + ".mp4", 2)
     model = ["--out", work.folder / "out"] if command == "pipeline" else [work.model()]
     with nothing_changes_in(work.folder):

@@ -168,7 +168,7 @@ def test_a_folder_may_move(made: Workplace) -> None:
         assert "made of the same" in made.did(*command).err
 
 
-def test_another_model_is_said(made: Workplace) -> None:
+def test_another_model_is_refused(made: Workplace) -> None:
     made.model("other", levels=1)
     for part in ("exports_onnx", "config.yaml"):
         target = made.folder / "detector" / part

@@ -77,7 +77,7 @@ def stop_in_the_middle(partial: Path, number: signal.Signals, *arguments: object
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_predict_at_once_and_resume_goes_on(
+def test_a_signal_ends_predict_at_once_and_resume_continues_it(
     work: Workplace, long_video: Path, number: signal.Signals
 ) -> None:
     model = work.model()
@@ -99,7 +99,7 @@ def test_a_signal_ends_predict_at_once_and_resume_goes_on(
     assert (model / "video_preds/clip.csv").read_bytes() == resumed
 
 
-def test_killed_in_the_middle_pipeline_goes_on_too(work: Workplace, long_video: Path) -> None:
+def test_resume_continues_a_killed_pipeline(work: Workplace, long_video: Path) -> None:
     models = tiny_models(work.folder / "models")
     flags = [*flags_of({**models, "crop_size": 64, "detector_every": 3}), "--skip_viz"]
     partial = work.folder / "out/clip.csv.partial"
@@ -166,7 +166,7 @@ def test_ctrl_c_at_the_very_start(work: Workplace, after_s: float) -> None:
     }
 
 
-def test_crop_that_was_stopped_while_it_predicted_goes_on(work: Workplace, long_video: Path) -> None:
+def test_resume_continues_a_crop_stopped_during_prediction(work: Workplace, long_video: Path) -> None:
     model = work.model()
     partial = model / "video_preds/clip.csv.partial"
     done = stop_in_the_middle(partial, signal.SIGINT, "crop", model, long_video, "--crop_size", 40)
@@ -177,7 +177,7 @@ def test_crop_that_was_stopped_while_it_predicted_goes_on(work: Workplace, long_
     assert len(frames_of(model / "cropped_videos/cropped_clip.mp4")) == LONG_VIDEO
 
 
-def stopped_after(rows: int, whole: Path, partial: Path, header_rows: int, *, torn: int = 0) -> None:
+def cut_after(rows: int, whole: Path, partial: Path, header_rows: int, *, torn: int = 0) -> None:
     """Make the file that a command stopped after so many rows would have left; ``torn`` bytes of the next are there."""
     lines = whole.read_bytes().splitlines(keepends=True)
     begun = lines[: header_rows + rows]
@@ -207,7 +207,7 @@ class Interrupted:
     def resumes_from(self, *rows: int, torn: int = 0) -> None:
         for (path, header_rows), left in zip(self._finals, rows, strict=True):
             path.unlink()
-            stopped_after(left, self._whole[path], path.with_name(path.name + ".partial"), header_rows, torn=torn)
+            cut_after(left, self._whole[path], path.with_name(path.name + ".partial"), header_rows, torn=torn)
             path.with_name(path.name + ".partial.json").write_text(self._notes[path])
         self._work.did(*self._arguments, "--resume")
         for path, whole in self._whole.items():
@@ -269,7 +269,7 @@ def interrupted(work: Workplace, command: list[object], final: Path, header_rows
     stopped = Interrupted(work, command, [(final, header_rows)])
     final.unlink()
     partial = final.with_name(final.name + ".partial")
-    stopped_after(rows, work.folder / f"whole {final.name}", partial, header_rows)
+    cut_after(rows, work.folder / f"whole {final.name}", partial, header_rows)
     partial.with_name(partial.name + ".json").write_text(stopped._notes[final])
     return partial
 
@@ -290,7 +290,7 @@ def other_boxes(work: Workplace, model: Path, video: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "what"), [(another_model, "model"), (another_video, "video"), (other_boxes, "boxes")]
 )
-def test_what_was_made_of_something_else_is_not_gone_on_from(
+def test_resume_refuses_rows_of_other_inputs(
     work: Workplace, change: Callable[[Workplace, Path, Path], None], what: str
 ) -> None:
     model, video = work.model(), work.video(frames=20)
@@ -319,7 +319,7 @@ def test_what_was_made_of_something_else_is_not_gone_on_from(
         (["--detector-every", 2], "detector_every"),
     ],
 )
-def test_a_pass_with_other_settings_is_not_gone_on_from(work: Workplace, flags: list[object], what: str) -> None:
+def test_resume_refuses_rows_of_other_settings(work: Workplace, flags: list[object], what: str) -> None:
     video, out = work.video(frames=20), work.folder / "out"
     flags_before = flags_of({**tiny_models(work.folder / "models"), "crop_size": 64})
     command = ["pipeline", video, *flags_before, "--out", out, "--skip_viz"]
@@ -330,7 +330,7 @@ def test_a_pass_with_other_settings_is_not_gone_on_from(work: Workplace, flags: 
     assert f"was made with other inputs or settings ({what})." in line
 
 
-def test_a_pass_over_another_schedule_is_not_gone_on_from(work: Workplace) -> None:
+def test_resume_refuses_rows_of_another_schedule(work: Workplace) -> None:
     video, out = work.video(frames=20), work.folder / "out"
     schedule = write_boxes(work.folder / "boxes/clip_bbox.csv", [(10, 10, 60, 60)] * 20)
     pose = tiny_models(work.folder / "models")["pose"]
@@ -341,7 +341,7 @@ def test_a_pass_over_another_schedule_is_not_gone_on_from(work: Workplace) -> No
     assert "other inputs or settings (schedule)." in work.refused(*command, "--resume")
 
 
-def test_cores_and_batches_may_be_others(work: Workplace) -> None:
+def test_resume_accepts_another_number_of_cores_and_batch_size(work: Workplace) -> None:
     """They change no number."""
     model, video = work.model(), work.video(frames=20)
     interrupted(work, ["predict", model, video, "--skip_viz"], model / "video_preds/clip.csv")
@@ -386,10 +386,10 @@ def test_an_older_file_stays_until_then(tmp_path: Path) -> None:
     assert note.startswith(f"1 frames are in {tmp_path / 'rows.csv.partial'}")
 
 
-@pytest.mark.parametrize(("error", "goes_on"), [(SinkError("full"), True), (DataError("bad input"), False)])
-def test_only_what_can_be_gone_on_from_says_so(tmp_path: Path, error: Exception, goes_on: bool) -> None:
+@pytest.mark.parametrize(("error", "is_noted"), [(SinkError("full"), True), (DataError("bad input"), False)])
+def test_the_note_on_resume_appears_only_if_resume_helps(tmp_path: Path, error: Exception, is_noted: bool) -> None:
     (note,) = break_off(tmp_path / "rows.csv", error)
-    assert ("--resume" in note) == goes_on
+    assert ("--resume" in note) == is_noted
 
 
 def test_a_file_without_rows_is_not_left_behind(tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_a_file_without_rows_is_not_left_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["", "a", "a\n", "a\nb\n", "a\nb\nhalf a r"])
-def test_what_has_no_whole_row_is_begun_anew_whatever_it_was_made_of(tmp_path: Path, left: str) -> None:
+def test_a_file_without_a_complete_row_is_started_again(tmp_path: Path, left: str) -> None:
     """As after a kill between the file and the note that says what it is made of."""
     (tmp_path / "rows.csv.partial").write_text(left)
     with rows_file(tmp_path / "rows.csv", {"model": 2}, resume=True) as file:
@@ -419,7 +419,7 @@ def test_what_does_not_say_what_it_was_made_of_is_refused(tmp_path: Path) -> Non
         assert file.rows == 1
 
 
-def test_a_write_that_is_done_in_part_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_write_is_continued_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up takes the first bytes; once there is room again, no byte is there twice."""
 
     class Filling:
@@ -468,7 +468,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_rate_and_the_time_that_is_left(tm
     assert re.search(r"clip\.mp4: +\d+%.*\| \d+/250 \[\d\d:\d\d<\d\d:\d\d, +\d+\.\d+ frames/s\]", text), text[-500:]
 
 
-def test_elsewhere_there_is_none(work: Workplace) -> None:
+def test_without_a_terminal_there_is_no_progress_bar(work: Workplace) -> None:
     done = cropzoom("predict", work.model(), work.video(frames=5))
     assert done.returncode == 0
     assert "frames/s" not in done.stderr
@@ -490,7 +490,7 @@ def test_memory_does_not_grow_with_the_video(work: Workplace, long_video: Path) 
     assert 0 < most <= 2 * 2 + 3
 
 
-def test_labelled_images_that_were_stopped_are_begun_anew(work: Workplace) -> None:
+def test_interrupted_labelled_images_are_predicted_from_the_start(work: Workplace) -> None:
     """They are few; nothing half is under a final name."""
     model, labels = work.model(), work.labels((5, 12, 30))
     (work.folder / image_name(30)).write_text("no image")

@@ -96,7 +96,7 @@ def test_a_picture_never_takes_the_place_of_poses(
     assert b.read_bytes() == before
 
 
-def test_frames_and_keypoints_of_one_alone_are_said(tmp_path: Path, poses: np.ndarray) -> None:
+def test_frames_and_keypoints_of_only_one_session_are_reported(tmp_path: Path, poses: np.ndarray) -> None:
     missing = poses.copy()
     missing[[0, 5]] = np.nan
     a = write_poses(tmp_path / "a.csv", missing)

@@ -266,7 +266,7 @@ def test_a_failure_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, to: str) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path, to: str) -> None:
     if to != "csv":
         pytest.importorskip({"nwb": "pynwb", "h5": "tables", "parquet": "pyarrow"}[to])
     path = write_poses(tmp_path / "clip.csv", {0: 1.0})

@@ -54,7 +54,7 @@ def test_keypoints_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
     assert read_labels(path, ["tail"]).xy[0].tolist() == [[3, 4]]
 
 
-def test_half_a_label_is_none(tmp_path: Path) -> None:
+def test_a_label_with_one_coordinate_is_nan(tmp_path: Path) -> None:
     xy = read_labels(table(tmp_path, [*HEADER, "a.png,1,,3,4", "b.png,,,,"])).xy
     assert np.isnan(xy[0, 0]).all()
     assert xy[0, 1].tolist() == [3, 4]
@@ -74,7 +74,7 @@ def test_names_of_images_stay_as_they_are(tmp_path: Path) -> None:
     assert read_labels(table(tmp_path, [*HEADER, "007,1,2,3,4", "1e3,1,2,3,4"])).images == ("007", "1e3")
 
 
-def test_a_mark_of_the_byte_order_is_no_part_of_the_header(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     """Excel leaves one."""
     path = table(tmp_path, [*HEADER, "a.png,1,2,3,4"])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -82,14 +82,14 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_header(tmp_path: Path) -> No
     assert header_text(path).startswith("scorer")
 
 
-def test_a_column_that_is_no_coordinate_is_passed_over(tmp_path: Path) -> None:
+def test_other_columns_are_ignored(tmp_path: Path) -> None:
     lines = [f"{line},{end}" for line, end in zip(PREDICTED, ("set", "", ""), strict=True)]
     predicted = read_predictions(table(tmp_path, [*lines, "a.png,1,2,.5,3,4,.6,train"]))
     assert predicted.keypoint_names == ("nose", "tail")
     assert predicted.xy.tolist() == [[[1, 2], [3, 4]]]
 
 
-def test_without_likelihood_it_is_not_a_number(tmp_path: Path) -> None:
+def test_a_missing_likelihood_is_nan(tmp_path: Path) -> None:
     assert np.isnan(read_predictions(table(tmp_path, [*HEADER, "0,1,2,3,4"])).likelihood).all()
 
 
@@ -128,19 +128,19 @@ def test_a_missing_header_row_is_named(tmp_path: Path, left_out: int) -> None:
         pytest.param([*HEADER, "a.png,1,2,3,4", "b.png,1,2,3,4,5,6"], "Expected 5 fields in line 5, saw 7", id="wide"),
     ],
 )
-def test_what_is_no_label_file_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
+def test_a_file_that_is_not_a_label_file_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
     with pytest.raises(DataError, match=words) as refused:
         read_labels(table(tmp_path, lines))
     assert "\n" not in str(refused.value)
 
 
-def test_a_keypoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_keypoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no bodypart ear; it has nose, tail"):
         read_labels(table(tmp_path, [*HEADER, "a.png,1,2,3,4"]), ["nose", "ear"])
 
 
 @pytest.mark.parametrize("read", [read_header, read_labels, read_predictions, lambda p: list(iter_predictions(p))])
-def test_what_is_no_text_is_refused(tmp_path: Path, read: object) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path, read: object) -> None:
     assert callable(read)
     (tmp_path / "picture.csv").write_bytes(bytes(range(256)))
     for path in (tmp_path / "picture.csv", tmp_path / "none.csv", tmp_path):
@@ -232,7 +232,7 @@ def test_lines_may_end_as_on_windows_and_cells_may_be_quoted(tmp_path: Path) -> 
         (["0,1,2", "1,3,4"], "expected three header rows"),
     ],
 )
-def test_what_a_table_has_wrong_is_said_in_a_line(tmp_path: Path, lines: list[str], words: str) -> None:
+def test_an_invalid_table_is_refused_in_one_line(tmp_path: Path, lines: list[str], words: str) -> None:
     path = table(tmp_path, lines)
     for read in (read_labels, read_predictions, lambda p: list(iter_predictions(p))):
         with pytest.raises(DataError, match=words) as refused:
@@ -240,7 +240,7 @@ def test_what_a_table_has_wrong_is_said_in_a_line(tmp_path: Path, lines: list[st
         assert "\n" not in str(refused.value)
 
 
-def test_text_that_is_not_utf8_is_said_so(tmp_path: Path) -> None:
+def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("scorer,s,s\nbodyparts,n,n\ncoords,x,y\nmäuse.png,1,2\n".encode("latin-1"))
     (tmp_path / "wide.csv").write_text("scorer,s,s\n", encoding="utf-16")
     for name in ("latin.csv", "wide.csv"):
@@ -252,7 +252,7 @@ def test_text_that_is_not_utf8_is_said_so(tmp_path: Path) -> None:
     ("names", "words"),
     [(("ear", "ear", "c"), "two keypoints have the name ear; rename one"), (("a", " ", "c"), "no name")],
 )
-def test_keypoints_that_cannot_be_told_apart_are_refused(
+def test_two_keypoints_with_one_name_are_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], names: tuple[str, ...], words: str
 ) -> None:
     work = Workplace(tmp_path, capfd)

@@ -121,7 +121,7 @@ _BAD_FILES = [
 
 
 @pytest.mark.parametrize("content", _BAD_FILES)
-def test_a_file_that_is_no_box_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_box_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad_bbox.csv"
     path.write_bytes(content)
     with pytest.raises(ScheduleError, match=r"bad_bbox\.csv") as caught:

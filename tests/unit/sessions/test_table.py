@@ -86,7 +86,7 @@ def test_it_is_one_tidy_table(session: Path) -> None:
     assert of_frames["seq"].tolist() == list(range(90))
 
 
-def test_a_pose_that_is_not_plausible_says_what_speaks_against_it(session: Path) -> None:
+def test_an_implausible_pose_has_a_reason(session: Path) -> None:
     timing = session / "film_timing.csv"
     rows = timing.read_text().splitlines()
     rows[1 + 30] = rows[1 + 30].rpartition(",")[0] + ",jump"
@@ -213,7 +213,7 @@ def test_a_run_of_no_frames_is_an_empty_table(tmp_path: Path) -> None:
     assert table.empty
 
 
-def test_the_pose_file_stands_for_its_session(session: Path) -> None:
+def test_the_pose_file_gives_the_same_table_as_its_folder(session: Path) -> None:
     pd.testing.assert_frame_equal(load_session(session / "film.csv"), load_session(session))
 
 
@@ -282,7 +282,7 @@ def test_times_come_from_one_place(session: Path, tmp_path: Path, make_video: Ca
         ({"a_timing.csv": "", "a.csv": "poses"}, "cannot read"),
     ],
 )
-def test_what_is_no_session_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
+def test_a_path_that_is_not_a_session_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     if files.get("a.csv") == "poses":
@@ -299,7 +299,7 @@ def test_frames_are_there_once(tmp_path: Path) -> None:
         load_session(path)
 
 
-def test_half_a_summary_is_no_obstacle(session: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_session_with_half_a_summary_is_read(session: Path, caplog: pytest.LogCaptureFixture) -> None:
     (session / "summary.json").write_text('{"run": "ab')
     assert len(load_session(session)) == 270
     assert "read without its summary" in caplog.text
