@@ -1,9 +1,8 @@
-"""The hardware loop: a board switches a light that the camera sees.
+"""Hardware loop: a trigger board switches a light that the camera sees.
 
-From the last byte written to the board until the first frame handed over that shows the light: the serial
-line, the light, what is left of an exposure, read-out, transfer and decoding. The software loop takes over
-where this one ends, at the frame that was handed over; together they are the whole loop, from something
-that happens in the arena to a device that has been told.
+It measures the time from the last byte written to the board until the first captured frame that shows the light:
+serial line, light, rest of an exposure, read-out, transfer and decoding. The software loop begins where this one ends,
+at the captured frame. Together they are the whole loop, from an event in the arena to the command to a device.
 """
 
 from __future__ import annotations
@@ -28,39 +27,39 @@ from realtime_cropzoom.trigger.outputs.base import Job, Output
 from realtime_cropzoom.trigger.outputs.factory import parse_output
 from realtime_cropzoom.types import Float32, UInt8
 
-_LEARN_S = 1.0
+_LOOK_S = 1.0
 _SETTLED_S = 0.4
-"""So long after a switch every camera shows it."""
+"""Time (s) after a switch until every camera shows it."""
 _DARK_S = (0.15, 0.45)
-"""Between two trials; drawn at random, so that they come at no fixed phase of the exposures."""
-_GIVEN_UP_S = 1.0
-_LEAST_LEVELS = 20.0
+"""Range of the pause between two trials (s). It is random, so that trials have no fixed phase to the exposures."""
+_TRIAL_TIMEOUT_S = 1.0
+_MIN_LEVELS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Where in the picture the light is, and how bright it is there."""
+    """Position of the light in the picture, and the threshold that separates dark from bright."""
 
     mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-    """(H, W)."""
+    """(H, W); True where the light is."""
     threshold: float
-    """Gray level half-way between dark and bright, mean over the mask."""
+    """Gray level half-way between dark and bright; mean over the mask, 0 to 255."""
 
     def shines(self, image: UInt8) -> bool:
-        """Whether an (H, W, 3) frame shows it."""
+        """Return whether a frame (H, W, 3) shows the light."""
         return float(image[self.mask].mean()) > self.threshold
 
 
 @dataclass
 class LightTrials:
-    """What came of the trials."""
+    """Results of the trials."""
 
     latency_ms: list[float] = field(default_factory=list)
     missed: int = 0
-    """Times that no frame showed the light within a second."""
+    """Number of trials in which no frame showed the light within 1 s."""
 
     def percentiles(self) -> dict[str, float]:
-        """Return p50, p95, p99 and max in ms; empty where there are none."""
+        """Return p50, p95, p99 and max (ms); empty without trials."""
         if not self.latency_ms:
             return {}
         p50, p95, p99 = np.percentile(self.latency_ms, [50, 95, 99]).tolist()
@@ -68,13 +67,21 @@ class LightTrials:
 
 
 def find_light(dark: Float32, bright: Float32) -> Light:
-    """Return where two (H, W) mean pictures differ most. Raises SourceError where they hardly do."""
+    """Find the light: the pixels in which two mean pictures differ most.
+
+    Args:
+        dark: Mean picture (H, W) without the light, gray levels.
+        bright: The same with the light.
+
+    Raises:
+        SourceError: if the pictures hardly differ.
+    """
     difference = bright - dark
     most = float(difference.max())
-    if most < _LEAST_LEVELS:
+    if most < _MIN_LEVELS:
         raise SourceError(
             f"the camera does not see the light: where it changes most it is {most:.0f} gray levels brighter, expected "
-            f"{_LEAST_LEVELS:.0f} or more; point the light at the camera, or shorten the exposure if all is white"
+            f"{_MIN_LEVELS:.0f} or more; point the light at the camera, or shorten the exposure if all is white"
         )
     mask = difference > most / 2
     return Light(mask, float((dark[mask].mean() + bright[mask].mean()) / 2))
@@ -83,15 +90,25 @@ def find_light(dark: Float32, bright: Float32) -> Light:
 def measure_and_report(
     source: str, board: dict[str, Any], trials: int, folder: Path, say: Callable[[str], None]
 ) -> LatencyReport:
-    """Measure with a camera and a board, leave a report in ``folder``, and return it.
+    """Measure with a camera and a board, write a report, and return it.
 
-    Raises ConfigError, SourceError and SinkError.
+    Args:
+        source: The camera.
+        board: Settings of the board: ``serial`` (port), ``channel``.
+        trials: Number of trials.
+        folder: Folder of the report.
+        say: Prints a line.
+
+    Raises:
+        ConfigError: if the source is not a camera, or the settings of the board are wrong.
+        SourceError: if the camera fails, or does not see the light.
+        SinkError: if the board fails, or the report cannot be written.
     """
     output = parse_output("board", board).make("board", {})
     opened = open_source(source)
     try:
         if not opened.info.live:
-            raise ConfigError(f"--led is {source}, which is no camera; give one such as camera:0")
+            raise ConfigError(f"--led: got {source}, expected a camera such as camera:0")
         output.open()
         try:
             blinks = measure_light(opened, output, "board", trials, say)
@@ -115,21 +132,21 @@ def measure_and_report(
 
 
 class _Frames:
-    """The frames of a source, one picture at a time."""
+    """Reads the frames of a source into one picture."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.image: UInt8 = np.empty((source.info.height, source.info.width, 3), np.uint8)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield when each was handed over; its pixels are then in ``image``."""
+        """Yield the capture time (ns) of each frame; ``image`` then has its pixels."""
         for captured in self._source.frames():
             captured_ns = now_ns()
             captured.copy_to(self.image)
             yield captured_ns
 
     def mean_of(self, seconds: float) -> Float32:
-        """Return the mean (H, W) picture of so long, once what was before has settled."""
+        """Return the mean picture (H, W) over ``seconds``, after the last switch has settled."""
         total, count = np.zeros(self.image.shape[:2], np.float32), 0
         begin_ns = now_ns() + round(_SETTLED_S * 1e9)
         for captured_ns in self:
@@ -138,34 +155,34 @@ class _Frames:
                 count += 1
             if captured_ns >= begin_ns + round(seconds * 1e9):
                 return np.asarray(total / np.float32(count), np.float32)
-        raise SourceError("the camera ended while the light was looked for")
+        raise SourceError("the camera ended during the search for the light")
 
 
 class _Blinker(threading.Thread):
-    """Switches at random moments; says when."""
+    """Thread that switches the light at random times and measures until a frame shows it."""
 
     def __init__(self, trials: int, switch: Callable[[ActionType], int]) -> None:
         super().__init__(name="cropzoom-blinker", daemon=True)
         self._trials, self._switch = trials, switch
         self._draw = random.Random()
         self._dark = threading.Event()
-        """Set from before the light is switched on until a frame shows it."""
+        """Set from the time before the light is switched on until a frame shows it."""
         self._seen = threading.Event()
         self._seen_ns = 0
         self.over = threading.Event()
-        """Set where nobody looks any more."""
+        """Set when no more frames are read."""
         self.blinks = LightTrials()
         self.error: SinkError | None = None
 
     def see(self, captured_ns: int) -> None:
-        """Take in that a frame shows the light."""
+        """Report a frame that shows the light."""
         if self._dark.is_set():
             self._dark.clear()
             self._seen_ns = captured_ns
             self._seen.set()
 
     def run(self) -> None:
-        """Go through the trials."""
+        """Run all trials."""
         try:
             for _ in range(self._trials):
                 self._switch(ActionType.OFF)
@@ -180,7 +197,7 @@ class _Blinker(threading.Thread):
         self._seen.clear()
         self._dark.set()
         written_ns = self._switch(ActionType.ON)
-        if self._seen.wait(_GIVEN_UP_S):
+        if self._seen.wait(_TRIAL_TIMEOUT_S):
             self.blinks.latency_ms.append((self._seen_ns - written_ns) / 1e6)
         else:
             self._dark.clear()
@@ -188,7 +205,19 @@ class _Blinker(threading.Thread):
 
 
 def measure_light(source: Source, board: Output, name: str, trials: int, say: Callable[[str], None]) -> LightTrials:
-    """Measure with an open ``source`` and an open ``board``. Raises SourceError and SinkError."""
+    """Measure with an open source and an open board.
+
+    Args:
+        source: The camera.
+        board: The output that switches the light.
+        name: Name of the output.
+        trials: Number of trials.
+        say: Prints a line.
+
+    Raises:
+        SourceError: if the camera ends, or does not see the light.
+        SinkError: if the board does not switch.
+    """
 
     def switch(act: ActionType) -> int:
         written = board.perform(Job(Action(name, act), now_ns()))
@@ -199,9 +228,9 @@ def measure_light(source: Source, board: Output, name: str, trials: int, say: Ca
     frames = _Frames(source)
     say("looking for the light …")
     switch(ActionType.OFF)
-    dark = frames.mean_of(_LEARN_S)
+    dark = frames.mean_of(_LOOK_S)
     switch(ActionType.ON)
-    light = find_light(dark, frames.mean_of(_LEARN_S))
+    light = find_light(dark, frames.mean_of(_LOOK_S))
     say(f"found it, {int(light.mask.sum())} pixels; {trials} trials …")
     blinker = _Blinker(trials, switch)
     blinker.start()

@@ -1,4 +1,4 @@
-"""A measurement of the loop in words, as JSON, and as a picture: what goes into a paper's methods section."""
+"""Report of a latency measurement: text, JSON, figure, and a paragraph for the methods section of a paper."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from realtime_cropzoom import __version__
 from realtime_cropzoom.latency.trials import ACKNOWLEDGED, STAGES, Trials
 from realtime_cropzoom.plots.image_files import write_figure
 
-_FEW_ANSWERED = 0.5
-"""A condition in which a smaller share of the trials was answered is reported as a problem."""
+_MIN_ANSWERED = 0.5
+"""Minimum share of answered trials. A condition below it is reported as a problem."""
 _COLOURS = ("#0072b2", "#d55e00", "#56b4e9", "#e69f00")
 _BINS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyReport:
-    """A measurement in words."""
+    """Result of a measurement, for printing."""
 
     text: str
     problems: tuple[str, ...]
-    """One sentence for each condition in which most trials had no answer; its figures say little then."""
+    """One sentence per condition in which most trials had no answer, so that its figures say little."""
 
 
-def unanswered(conditions: Mapping[str, Trials]) -> tuple[str, ...]:
-    """Return a sentence for each condition in which fewer than half of the trials were answered."""
+def describe_unanswered(conditions: Mapping[str, Trials]) -> tuple[str, ...]:
+    """Return one sentence per condition in which fewer than half of the trials were answered."""
     return tuple(
         f"{name}: {len(trials.latency_ms)} of {trials.started} trials were answered. The models may not find the "
         "arena's mouse: leave --detector and --pose out to measure with the shipped models"
         for name, trials in conditions.items()
-        if len(trials.latency_ms) < _FEW_ANSWERED * trials.started or not trials.started
+        if len(trials.latency_ms) < _MIN_ANSWERED * trials.started or not trials.started
     )
 
 
-def numbers(conditions: Mapping[str, Trials]) -> dict[str, Any]:
-    """Return all figures, by condition, in ms."""
+def to_dict(conditions: Mapping[str, Trials]) -> dict[str, Any]:
+    """Return {condition: counts and percentiles in ms}."""
     return {
         name: {
             "trials": trials.started,
@@ -53,8 +53,8 @@ def numbers(conditions: Mapping[str, Trials]) -> dict[str, Any]:
     }
 
 
-def table(conditions: Mapping[str, Trials]) -> str:
-    """Return the distributions as a table, and the stages by their medians."""
+def format_table(conditions: Mapping[str, Trials]) -> str:
+    """Return a table of the percentiles, and one of the medians by stage (ms)."""
     head = f"{'':<28}{'trials':>8}{'missed':>8}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}   ms"
     lines = [head]
     for name, trials in conditions.items():
@@ -68,8 +68,17 @@ def table(conditions: Mapping[str, Trials]) -> str:
     return "\n".join(lines)
 
 
-def methods(conditions: Mapping[str, Trials], machine: Mapping[str, Any], fps: float, size: tuple[int, int]) -> str:
-    """Return what a methods section needs: what was measured, how, and on what."""
+def methods_paragraph(
+    conditions: Mapping[str, Trials], machine: Mapping[str, Any], fps: float, size: tuple[int, int]
+) -> str:
+    """Return a paragraph that says what was measured, how, and on which machine.
+
+    Args:
+        conditions: {condition: trials}; the first one is quoted.
+        machine: Result of ``describe_machine``.
+        fps: Frame rate.
+        size: Width, height of the frames (px).
+    """
     quiet = next(iter(conditions.values()), None)
     p = quiet.percentiles() if quiet else {}
     figures = (
@@ -86,7 +95,7 @@ def methods(conditions: Mapping[str, Trials], machine: Mapping[str, Any], fps: f
 
 
 def write_histograms(path: Path, conditions: Mapping[str, Trials], title: str) -> None:
-    """Draw the distributions below each other over one axis. Raises SinkError where it cannot be written."""
+    """Write the distributions as a figure, one below another over one axis. Raises SinkError if that fails."""
     figure = Figure(figsize=(9, 1.2 + 1.6 * len(conditions)), layout="constrained")
     panels = figure.subplots(len(conditions), 1, sharex=True, squeeze=False)[:, 0]
     totals = [trials.latency_ms["total"].to_numpy(np.float64) for trials in conditions.values()]

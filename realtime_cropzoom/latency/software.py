@@ -1,13 +1,14 @@
-"""The software loop: the arena's animal jumps at known times, and a trigger process answers.
+"""Software loop: the animal of the synthetic arena jumps at known times, and a trigger process answers.
 
-Everything is as in an experiment: ``cropzoom run`` and ``cropzoom trigger`` as processes of their own, a rule
-``entered``, an output that is written. Two jumps are measured: a short one, that leaves the animal in its
-box, and a long one out of it, which only a new detection sees; each with the machine quiet and busy.
+Everything is as in an experiment: ``cropzoom run`` and ``cropzoom trigger`` as processes, a rule ``entered``, an output
+that is written. Two jumps are measured, each on a quiet and on a busy machine: a short one, after which the animal is
+still in its box, and a long one out of the box, which only a new detection sees.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import socket
 import subprocess
@@ -24,15 +25,22 @@ import yaml
 
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.files.atomic import MAKE_ROOM, to_json, write_whole
-from realtime_cropzoom.latency.report import LatencyReport, methods, numbers, table, unanswered, write_histograms
+from realtime_cropzoom.latency.report import (
+    LatencyReport,
+    describe_unanswered,
+    format_table,
+    methods_paragraph,
+    to_dict,
+    write_histograms,
+)
 from realtime_cropzoom.latency.trials import Trials, match, read_fired
 from realtime_cropzoom.runtime.tuning import usable_cores
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
 JUMP_S = 0.4
-"""Between two jumps; every second one is a trial."""
+"""Time (s) between two jumps. Every second jump is a trial."""
 WITHIN_PX, BEYOND_PX = 40, 260
-"""In a frame 640 wide: the box of the shipped models is 240 wide and holds an animal of 118."""
+"""Lengths of the jumps (px) in a frame 640 px wide. The box of the shipped models is 240 px wide, the animal 118 px."""
 _WARM_UP_S = 2.0
 _ZONE_PX = 18
 _LOG, _SESSION, _RULES = "trigger", "session", "rules.yaml"
@@ -41,25 +49,34 @@ _BUSY = "while True: pass"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured."""
+    """Options of a measurement."""
 
     out: Path
-    """A new folder."""
+    """A new folder for the report."""
     trials: int = 100
-    """Of each condition."""
+    """Trials per condition."""
     fps: float = 100.0
     size: tuple[int, int] = (640, 480)
     """Width, height of the frames."""
     busy: int = field(default_factory=usable_cores)
-    """Processes that each keep a core busy in the conditions with load; 0 leaves those conditions away."""
+    """Number of processes that keep a core busy in the conditions with load; 0 leaves these conditions out."""
     serial: str | None = None
-    """A trigger board; None simulates one at a pseudo-terminal."""
+    """Port of a trigger board; None simulates a board at a pseudo-terminal."""
     run_flags: tuple[str, ...] = ()
     """Further flags of ``cropzoom run``, such as the models."""
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Trials]:
-    """Measure all conditions, one after another. Raises ConfigError, and StageError where a process fails."""
+    """Measure all conditions, one after another, and return {condition: trials}.
+
+    Args:
+        plan: The options.
+        say: Prints a line.
+
+    Raises:
+        ConfigError: if the options make no sense.
+        StageError: if a process fails.
+    """
     unit = plan.size[0] / 640
     found: dict[str, Trials] = {}
     for load in (0, plan.busy) if plan.busy else (0,):
@@ -72,19 +89,19 @@ def measure(plan: Plan, say: Callable[[str], None]) -> dict[str, Trials]:
 
 
 def measure_and_report(plan: Plan, say: Callable[[str], None]) -> LatencyReport:
-    """Measure all conditions, leave report and picture in ``plan.out``, and return the report."""
+    """Measure all conditions, write report and figure to ``plan.out``, and return the report. Raises as ``measure``."""
     conditions = measure(plan, say)
-    about = machine(plan)
-    text = f"{table(conditions)}\n\n{methods(conditions, about, plan.fps, plan.size)}"
+    about = describe_machine(plan)
+    text = f"{format_table(conditions)}\n\n{methods_paragraph(conditions, about, plan.fps, plan.size)}"
     write_whole(
         plan.out / "report.json",
-        to_json({"machine": about, "fps": plan.fps, "conditions": numbers(conditions)}),
+        to_json({"machine": about, "fps": plan.fps, "conditions": to_dict(conditions)}),
         MAKE_ROOM,
     )
     write_whole(plan.out / "report.txt", f"{text}\n", MAKE_ROOM)
     title = f"{plan.size[0]}x{plan.size[1]} at {plan.fps:g} frames/s, {about['cpu']}, {about['cores']} cores"
     write_histograms(plan.out / "latency.png", conditions, title)
-    return LatencyReport(f"{text}\n\nreport and picture: {plan.out}", unanswered(conditions))
+    return LatencyReport(f"{text}\n\nreport and figure: {plan.out}", describe_unanswered(conditions))
 
 
 def _condition(plan: Plan, folder: Path, jump_px: int, load: int) -> Trials:
@@ -117,9 +134,9 @@ def _rules(arena: Arena, arrival: int, endpoint: str, port: str) -> dict[str, An
     return {
         "endpoint": endpoint,
         "armed": True,
-        "max_age_ms": 1000,  # late answers are what is measured here
+        "max_age_ms": 1000,  # late answers count, too
         "hold_max_age_ms": 1000,
-        "implausible": "allow",  # no animal moves as far in a frame as the arena's jumps
+        "implausible": "allow",  # the jumps of the arena are faster than an animal
         "limits": {"max_fired": 1_000_000, "max_on_s": 600_000},
         "zones": {"there": {"circle_px": [x, y, _ZONE_PX]}},
         "outputs": {"board": {"serial": port}},
@@ -138,10 +155,11 @@ def _run_arguments(plan: Plan, folder: Path, source: str, endpoint: str) -> Sequ
 
 @contextmanager
 def _process(folder: Path, name: str, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of ours beside us; what it says is in ``NAME.log``."""
+    """Run ``cropzoom ARGUMENTS`` as a process. Its output goes to ``NAME.log``. It does not change ``latest``."""
+    environment = {**os.environ, "XDG_STATE_HOME": os.devnull}
     with (folder / f"{name}.log").open("wb") as log:
         command = [sys.executable, "-m", "realtime_cropzoom", *map(str, arguments)]
-        with _ended(command, stdout=log, stderr=subprocess.STDOUT) as process:
+        with _ended(command, stdout=log, stderr=subprocess.STDOUT, env=environment) as process:
             yield process
 
 
@@ -187,8 +205,8 @@ def _free_port() -> int:
         return port
 
 
-def machine(plan: Plan) -> dict[str, Any]:
-    """Return what was measured on: the machine, the models, and what ran them."""
+def describe_machine(plan: Plan) -> dict[str, Any]:
+    """Return processor, system and Python of this machine, and the models with their providers."""
     summaries = sorted(plan.out.glob(f"*/{_SESSION}/*/summary.json"))
     models: Mapping[str, Any] = json.loads(summaries[0].read_text())["models"] if summaries else {}
     return {

@@ -1,6 +1,6 @@
-"""Trials: the animal appears in a zone in a known frame, and a rule answers. Pure, but for reading the files.
+"""Trials: the animal appears in a zone in a known frame, and a rule fires. Reads the files of a run and a trigger log.
 
-All times of a trial are of one monotonic clock, so that the stages add up to the total, exactly.
+All times of a trial come from one monotonic clock, so that the stages add up exactly to the total.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MOMENTS = (
     ("receive", "received_ns"),
     ("output", "written_ns"),
 )
-"""Stage → the time at which it ends, of the frame on whose pose the rule fired.
+"""(stage, column of the time at which it ends), for the frame on whose pose the rule fired.
 
-``box`` begins when the first frame that shows the animal there was handed over: it is the wait for frames until
-one has a pose that the rule believes, 0 where that is the first one.
+``box`` begins when the first frame that shows the animal in the zone is handed over. It is the wait for a frame with a
+pose that the rule accepts; 0 if the first frame has one.
 """
 STAGES = tuple(stage for stage, _ in MOMENTS)
 ACKNOWLEDGED = "acknowledge"
@@ -36,15 +36,15 @@ ACKNOWLEDGED = "acknowledge"
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What became of all trials of one condition."""
+    """Results of all trials of one condition."""
 
     latency_ms: pd.DataFrame
-    """A row a trial that was answered: the frame it began with, a column a stage, ``total``, and ``acknowledge``
-    (output written → device answered; missing values where the device does not)."""
+    """One row per answered trial: first frame, one column per stage, ``total``, and ``acknowledge`` (output written →
+    device answered; NaN if the device does not answer)."""
     missed: int
-    """Trials that no trigger answered."""
+    """Number of trials without a firing."""
     extra: int
-    """Triggers that answered no trial."""
+    """Number of firings outside of trials."""
 
     @property
     def started(self) -> int:
@@ -52,7 +52,7 @@ class Trials:
         return len(self.latency_ms) + self.missed
 
     def percentiles(self, column: str = "total") -> dict[str, float]:
-        """Return p50, p95, p99 and max in ms; empty where there are none."""
+        """Return p50, p95, p99 and max of a column (ms); empty without values."""
         values: Float64 = self.latency_ms[column].dropna().to_numpy(np.float64)
         if not len(values):
             return {}
@@ -61,10 +61,12 @@ class Trials:
 
 
 def match(arrivals: Sequence[int], timing: pd.DataFrame, fired: pd.DataFrame) -> Trials:
-    """Return the trials that begin with the frames ``arrivals``, each ended by the first trigger before the next one.
+    """Join arrivals and firings into trials. The first firing before the next arrival answers a trial.
 
-    ``timing`` is a run's ``_timing.csv`` by frame, ``fired`` has a row a trigger with the columns frame,
-    received_ns, written_ns and acknowledged_ns. An arrival that was not captured is no trial.
+    Args:
+        arrivals: Frames in which the animal appears in the zone. A frame that was not captured is not a trial.
+        timing: ``_timing.csv`` of the run, indexed by frame.
+        fired: One row per firing: frame, received_ns, written_ns, acknowledged_ns.
     """
     rows: list[dict[str, float]] = []
     starts = [frame for frame in arrivals if frame in timing.index]
@@ -91,7 +93,7 @@ def _trial(start: int, timing: pd.DataFrame, fired: pd.Series[float]) -> dict[st
 
 
 def read_fired(log: Path) -> pd.DataFrame:
-    """Return the triggers of a trigger log that were written, as ``match`` takes them. Raises DataError."""
+    """Return the firings of a trigger log whose output was written, as ``match`` takes them. Raises DataError."""
     fired = [d for path in log.glob("*_decisions.csv") for d in read_decisions(path) if d.verdict is Verdict.FIRED]
     table = pd.DataFrame({"frame": [d.frame for d in fired], "received_ns": [d.now_ns for d in fired]})
     table.index = pd.Index([d.number for d in fired])

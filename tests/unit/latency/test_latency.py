@@ -19,7 +19,7 @@ from support.pipelines import cropzoom, tiny_models
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.latency.hardware import find_light, measure_light
-from realtime_cropzoom.latency.report import numbers, table
+from realtime_cropzoom.latency.report import format_table, to_dict
 from realtime_cropzoom.latency.trials import STAGES, match
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.trigger.outputs.factory import parse_output
@@ -68,8 +68,8 @@ def test_every_trial_and_every_trigger_is_counted_once_and_stages_add_up(arrival
 
 def test_a_condition_without_an_answer_is_reported_and_not_hidden() -> None:
     conditions = {"none": match([1, 2], timing(5), fired())}
-    assert "2       2        -" in table(conditions)
-    assert numbers(conditions)["none"]["missed"] == 2
+    assert "2       2        -" in format_table(conditions)
+    assert to_dict(conditions)["none"]["missed"] == 2
 
 
 def test_the_loop_is_measured_with_real_processes(tmp_path: Path) -> None:
