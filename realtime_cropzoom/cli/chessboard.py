@@ -1,4 +1,4 @@
-"""Pictures of a chessboard → the lens that took them, through OpenCV."""
+"""Lens calibration: pictures of a chessboard → distortion of the lens, with OpenCV."""
 
 from __future__ import annotations
 
@@ -12,34 +12,43 @@ from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.types import Float32, UInt8
 
-_LOOKED_AT = 60
-"""Frames of a recording that are looked at: more take minutes, and add nothing."""
-_FEWEST = 5
+_MAX_SEARCHED = 60
+"""Maximum number of frames that are searched. More take minutes and do not improve the result."""
+_MIN_BOARDS = 5
 
 
 def find_boards(source: str, board: tuple[int, int]) -> tuple[list[Float32], tuple[int, int], int]:
-    """Return the corners of each chessboard found, width and height of the frames, and how many were looked at.
+    """Search the frames of a source for a chessboard.
 
-    ``board``: inner corners along its two sides. Raises SourceError where ``source`` cannot be read.
+    Args:
+        source: A video or a folder of images.
+        board: Number of inner corners along the two sides of the board.
+
+    Returns:
+        The corners (n, 2) of each board found (frame pixels), width and height of the frames, and the number of frames
+        that were searched.
+
+    Raises:
+        SourceError: if the source cannot be read.
     """
-    opened, found, looked_at = open_source(source), [], 0
+    opened, found, searched = open_source(source), [], 0
     try:
         info = opened.info
-        every = max(1, (info.frame_count or 1) // _LOOKED_AT)
+        every = max(1, (info.frame_count or 1) // _MAX_SEARCHED)
         image = np.empty((info.height, info.width, 3), np.uint8)
         for index, captured in enumerate(opened.frames()):
             if index % every == 0:
                 captured.copy_to(image)
-                looked_at += 1
+                searched += 1
                 corners = find_board(image, board)
                 found += [] if corners is None else [corners]
     finally:
         opened.close()
-    return found, (info.width, info.height), looked_at
+    return found, (info.width, info.height), searched
 
 
 def find_board(image: UInt8, board: tuple[int, int]) -> Float32 | None:
-    """Return the inner corners (n, 2) of a chessboard in an RGB image, None where there is none."""
+    """Return the inner corners (n, 2) of a chessboard in an RGB image (H, W, 3); None if there is no board."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     flags = cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_FAST_CHECK
     there, corners = cv2.findChessboardCorners(gray, board, flags=flags)
@@ -51,14 +60,21 @@ def find_board(image: UInt8, board: tuple[int, int]) -> Float32 | None:
 
 
 def fit_lens(corners: Sequence[Float32], board: tuple[int, int], size: tuple[int, int]) -> Lens:
-    """Return the lens that bends the boards as they were seen.
+    """Fit a lens to the boards.
 
-    Raises DataError where there are too few of them, and ConfigError where the lens cannot be undone.
+    Args:
+        corners: Corners of each board, of ``find_boards``.
+        board: Number of inner corners along the two sides of the board.
+        size: Width, height of the frames (px).
+
+    Raises:
+        DataError: if there are fewer than five boards.
+        ConfigError: if the distortion cannot be inverted in the whole frame.
     """
-    if len(corners) < _FEWEST:
+    if len(corners) < _MIN_BOARDS:
         raise DataError(
             f"a board of {board[0]}x{board[1]} inner corners was found {len(corners)} times; expected at least "
-            f"{_FEWEST}, tilted and all over the frame; count the corners where four squares meet"
+            f"{_MIN_BOARDS}, tilted and all over the frame; count the corners where four squares meet"
         )
     flat = np.zeros((board[0] * board[1], 3), np.float32)
     flat[:, :2] = np.mgrid[0 : board[0], 0 : board[1]].T.reshape(-1, 2)

@@ -37,14 +37,14 @@ _EVERY_HOST = ("*", "0.0.0.0", "[::]")
 
 @dataclass(frozen=True, slots=True)
 class Cameras:
-    """Several cameras, checked against each other."""
+    """The settings of several cameras that do not conflict."""
 
     name: str
-    """What the session folder is named after."""
+    """Start of the name of the session folder."""
     settings: dict[str, Settings]
-    """Name → settings of that camera, in the order of the file."""
+    """{camera: its settings}, in the order of the file."""
     stop_together: bool
-    """Whether one that fails stops the others."""
+    """Whether a camera that fails stops the others."""
 
     @property
     def out(self) -> Path:
@@ -52,7 +52,7 @@ class Cameras:
         return next(iter(self.settings.values())).out
 
     def to_yaml(self) -> str:
-        """Return everything as YAML that ``--config`` reads back."""
+        """Return all settings as YAML that ``--config`` reads back."""
         cameras = {
             name: {key: value for key, value in s.to_dict().items() if key not in ("out", "camera")}
             for name, s in self.settings.items()
@@ -62,10 +62,20 @@ class Cameras:
 
 
 def load_cameras(flags: Mapping[str, Any], config: Path) -> Cameras | None:
-    """Gather the settings of each camera in ``config``; None where it has no ``cameras``. Raises ConfigError.
+    """Read a configuration file with several cameras.
 
-    Flags and the environment are for all of them. A camera's endpoints are those it gives, else
-    the common ones with 2 added to the port for each camera before it.
+    Flags and the environment hold for all cameras. A camera without its own endpoints gets the common ones, with 2
+    added to the port for each camera before it.
+
+    Args:
+        flags: {setting: value} from the command line.
+        config: The YAML file.
+
+    Returns:
+        The cameras; None if the file has no ``cameras``.
+
+    Raises:
+        ConfigError: if settings are wrong or cameras conflict; one line per error.
     """
     content = read_mapping(config)
     if CAMERAS not in content:
@@ -122,12 +132,12 @@ def _of_one(
 
 _INSTEAD = {
     "out": "all of them share one session folder, so put it above cameras",
-    "camera": "its name is what stands before its settings",
+    "camera": "its name is the word before its settings",
 }
 
 
 def _shifted(endpoint: str, index: int, name: str) -> str:
-    """The common endpoint, made this camera's own; where the system chooses the port, it may be the same."""
+    """Return the endpoint of camera ``index`` from the common one. A free port stays as it is."""
     if index == 0 or endpoint in (NONE, AUTO) or endpoint.endswith((":*", ":0")):
         return endpoint
     tcp = parse_tcp(endpoint)
@@ -139,7 +149,7 @@ def _shifted(endpoint: str, index: int, name: str) -> str:
 def _check_against_each_other(settings: Mapping[str, Settings], config: Path) -> None:
     for (a, first), (b, second) in combinations(settings.items(), 2):
         if a.casefold() == b.casefold():
-            raise ConfigError(f"{config}: the cameras {a} and {b} would share a folder on some disks; name one anew")
+            raise ConfigError(f"{config}: the cameras {a} and {b} would share a folder on some disks; rename one")
         if first.source == second.source:
             raise ConfigError(f"{config}: the cameras {a} and {b} have the same source; each needs its own")
         for one, other in product(_endpoints(first), _endpoints(second)):

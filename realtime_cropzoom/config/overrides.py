@@ -23,7 +23,7 @@ def apply_override(tree: dict[str, Any], override: str, is_read: Callable[[Seque
     name, equals, text = override.lstrip("+").partition("=")
     parts = name.split(".")
     if not equals or not all(parts):
-        raise ConfigError(f"override {override!r} is not of the form section.name=value")
+        raise ConfigError(f"override: got {override!r}, expected the form section.name=value")
     if not (override.startswith("+") or _in_file(tree, parts) or is_read(parts)):
         raise ConfigError(f"override {override!r}: there is no setting {name}; expected one of the file's, or of ours")
     try:

@@ -1,4 +1,4 @@
-"""A frame with the grid of arena space drawn over it, so that it is seen whether a calibration is right."""
+"""Calibration picture: a frame with the grid of arena space, by which a user can check a calibration."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from realtime_cropzoom.plots.overlay import SHIFT, draw_caption, draw_cross
 from realtime_cropzoom.types import Float64, UInt8
 
 _LINES = 10
-"""About as many lines a side as the frame is to have."""
+"""Approximate number of grid lines per side."""
 _STRIP = 56
-"""Height of the legend below the picture, in its pixels."""
+"""Height of the legend below the picture (its pixels)."""
 _STEPS = 64
-"""Points of a line: one that a lens has bent is drawn bent."""
+"""Number of points per line. With a lens, lines are curves."""
 _GRID, _AXIS, _MARK, _DARK = (64, 214, 255), (255, 96, 64), (255, 64, 200), (15, 15, 15)
 
 
 def draw_grid(image: UInt8, calibration: Calibration, given: Sequence[tuple[float, float]] = ()) -> UInt8:
-    """Return the frame at twice its size with lines of whole cm, numbered, and a mark at each point ``given``.
+    """Draw the grid over a frame.
 
-    A legend is in a strip below it.
+    Args:
+        image: The frame, (H, W, 3) RGB.
+        calibration: The calibration.
+        given: Points (frame pixels) that get a mark.
+
+    Returns:
+        The frame at twice its size, with numbered lines and a strip with a legend below it.
     """
     canvas: Any = _doubled(image)
     x, y = np.meshgrid(np.linspace(0, calibration.width - 1, 33), np.linspace(0, calibration.height - 1, 33))
     seen = calibration.to_arena(np.stack([x, y], axis=-1)).reshape(-1, 2)
-    beyond = 20 * bool(np.isnan(seen).any())  # near a horizon that is in the frame cm are without end
+    beyond = 20 * bool(np.isnan(seen).any())  # near a horizon inside the frame, distances grow without limit
     (left, top), (right, bottom) = np.nanpercentile(seen, [beyond, 100 - beyond], axis=0)
     step = spacing(max(right - left, bottom - top))
     for axis, (low, high, begin, end) in enumerate(((left, right, top, bottom), (top, bottom, left, right))):
@@ -42,13 +48,13 @@ def draw_grid(image: UInt8, calibration: Calibration, given: Sequence[tuple[floa
     for point in given:
         draw_cross(canvas, _pixel(point), 30, _MARK, thickness=3, tilted=True)
     height = canvas.shape[0]
-    canvas = np.pad(canvas, ((0, _STRIP), (0, 0), (0, 0)))  # below the frame, where it covers no number
+    canvas = np.pad(canvas, ((0, _STRIP), (0, 0), (0, 0)))  # below the frame, so that it covers no number
     draw_caption(canvas, f"{calibration.unit}, every {step:g}", (18, height + _STRIP - 18), 0.9)
     return np.asarray(canvas, np.uint8)
 
 
 def draw_straightened(image: UInt8, lens: Lens) -> UInt8:
-    """Return the frame as a lens without distortion would have shown it, at twice its size."""
+    """Return the frame (H, W, 3) without the distortion of the lens, at twice its size."""
     height, width = image.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
     from_x, from_y = (side.astype(np.float32) for side in lens.distort(x, y))
@@ -56,7 +62,7 @@ def draw_straightened(image: UInt8, lens: Lens) -> UInt8:
 
 
 def spacing(extent: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, so that ``extent`` has about ten of it."""
+    """Return 1, 2 or 5 times a power of ten, so that about ten of it make ``extent``."""
     power = 10.0 ** math.floor(math.log10(extent / _LINES))
     return next(step * power for step in (1, 2, 5, 10) if step * power * _LINES >= extent * 0.999)
 
@@ -67,7 +73,10 @@ def _doubled(image: UInt8) -> UInt8:
 
 
 def _in_frame(line: Float64, calibration: Calibration) -> Float64:
-    """The points of a line in arena space that the frame shows; far outside a lens may fold them back into it."""
+    """Return the points (frame pixels) of a line in arena space that the frame shows.
+
+    Far outside of the frame a lens can map points back into it; these are left out.
+    """
     xy = calibration.to_frame(line)
     there = np.abs(calibration.to_arena(xy) - line).max(axis=1) < 1e-6
     size = np.array([calibration.width, calibration.height])
@@ -89,5 +98,5 @@ def _draw_line(canvas: Any, points: Float64, text: str, colour: tuple[int, int, 
 
 
 def _pixel(point: Sequence[float] | Float64) -> tuple[int, int]:
-    """Frame pixels → pixels of the picture, which is twice as large."""
+    """Return frame pixels as pixels of the picture, which is twice as large."""
     return round(2 * float(point[0]) + 0.5), round(2 * float(point[1]) + 0.5)

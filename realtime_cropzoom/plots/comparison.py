@@ -1,4 +1,4 @@
-"""Comparison of two sessions as a figure: traces of both, and their distance."""
+"""Comparison of two sessions as a figure: the deviation of each keypoint over time, and its distribution."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LINE_POINTS = 3000
 
 
 def write_comparison(png: Path, comparison: Comparison) -> Path:
-    """Draw the picture, write the table beside it, and return the table's path. Raises SinkError."""
+    """Write the figure and the table beside it; return the path of the table. Raises SinkError."""
     csv = png.with_suffix(".csv")
     write_all({csv: comparison.table().to_csv(index=False), png: encode_figure(png, draw_comparison(comparison))})
     return csv
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
-    """Return the figure: deviation over time, and which share of the frames has how much of it."""
+    """Return the figure: deviation (px) over time, and its cumulative distribution."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     over_time, share = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     seconds = comparison.seconds
@@ -40,7 +40,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
             over_time.plot(times, trace, color=colour, linewidth=0.9, marker=".", markersize=2, label=name)
         known = np.sort(trace[np.isfinite(trace)])
         share.plot(100 * (np.arange(len(known)) + 1) / max(len(known), 1), known, color=colour, linewidth=1.2)
-    over_time.set_yscale("symlog", linthresh=0.1)  # most deviations are small, and the few large ones matter
+    over_time.set_yscale("symlog", linthresh=0.1)  # most deviations are small, and the few large ones matter most
     over_time.yaxis.set_major_locator(SymmetricalLogLocator(linthresh=0.1, base=10, subs=[1, 2, 5]))
     over_time.yaxis.set_major_formatter("{x:g}")
     over_time.set(xlabel="time (s)" if timed else "frame", ylabel="deviation (px)", ylim=(0, None))

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def write_png(path: Path, image: UInt8) -> None:
-    """Write an RGB picture, whole or not at all. Raises SinkError where that cannot be done."""
+    """Write an RGB picture (H, W, 3); the file is complete or absent. Raises SinkError."""
     write_whole(path, encode_image(path, image[:, :, ::-1]))
 
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 150) -> None:
-    """Write a figure, whole or not at all. Raises SinkError where that cannot be done."""
+    """Write a figure; the file is complete or absent. Raises SinkError."""
     write_whole(path, encode_figure(path, figure, dpi=dpi))
 
 
 def encode_figure(path: Path, figure: Figure, *, dpi: int = 150) -> bytes:
-    """Return a figure as the kind of file that the name ``path`` says. Raises SinkError where it says none."""
+    """Return a figure in the format of the suffix of ``path``. Raises SinkError if Matplotlib cannot write it."""
     encoded = BytesIO()
     try:
         figure.savefig(encoded, dpi=dpi, format=path.suffix[1:].lower() or "png")

@@ -1,4 +1,4 @@
-"""What all pictures share: the colours of the keypoints, captions and legends."""
+"""Overlay: the colours, keypoints, captions and legends of all pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLOURS: tuple[Colour, ...] = (
 )
 """The first six are those of Okabe and Ito (2008), which colour-blind readers can tell apart."""
 _GOLDEN_TURN = 0.618034
-"""Part of the colour circle between two further colours: no two of them come close soon."""
+"""Part of the colour circle between two further colours. The golden ratio keeps them apart."""
 SHIFT = 4
 """Fractional bits of coordinates in OpenCV, for positions between pixels."""
 _REACH_PX = float(1 << 14)
@@ -37,7 +37,7 @@ _WHITE: Colour = (255, 255, 255)
 _DARK: Colour = (28, 28, 28)
 _LIGHT: Colour = (235, 235, 235)
 _FONT, _FONT_SCALE, _LINE_PX, _MARGIN_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
-"""Of a legend at scale 1."""
+"""Font and sizes of a legend at scale 1."""
 
 
 def palette(count: int) -> list[Colour]:
@@ -50,7 +50,7 @@ def palette(count: int) -> list[Colour]:
 
 
 def figure_palette(count: int) -> list[tuple[float, float, float]]:
-    """Return ``palette(count)`` as Matplotlib takes it, 0 to 1."""
+    """Return ``palette(count)`` for Matplotlib: 0 to 1."""
     return [(r / 255, g / 255, b / 255) for r, g, b in palette(count)]
 
 
@@ -109,7 +109,14 @@ def _within_reach(value: float) -> float:
 
 
 def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float) -> None:
-    """Write white text on a dark plate, so that it is readable on any picture; ``place`` is its lower left corner."""
+    """Write white text on a dark plate, so that it is readable on any picture.
+
+    Args:
+        canvas: Picture (H, W, 3), RGB; changed in place.
+        text: The text.
+        place: Lower left corner of the text (pixels).
+        size: Font scale of OpenCV.
+    """
     (width, height), below = cv2.getTextSize(text, _FONT, size, 2)
     x, y = place
     cv2.rectangle(canvas, (x - 4, y - height - 4), (x + width + 4, y + below), _DARK, -1)
@@ -117,9 +124,16 @@ def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float) ->
 
 
 def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_lines: int = 0) -> UInt8:
-    """Return a dark RGB strip with each keypoint's name beside a dot of its colour.
+    """Return a legend: a dark strip with the name of each keypoint beside a dot of its colour.
 
-    It is ``width`` pixels wide and has as many lines as the names take, below ``spare_lines`` empty ones.
+    Args:
+        width: Width of the strip (pixels). Names that do not fit go to further lines.
+        names: Names of the keypoints.
+        scale: Size of the text; 1 is 20 px per line.
+        spare_lines: Number of empty lines above the names.
+
+    Returns:
+        The strip, (H, width, 3) RGB.
     """
     font, line_px, margin = _FONT_SCALE * scale, round(_LINE_PX * scale), round(_MARGIN_PX * scale)
     thick = max(1, round(scale))
@@ -140,5 +154,5 @@ def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_
 
 
 def write_in_strip(strip: UInt8, text: str) -> None:
-    """Write a line of text into the first line of a strip of scale 1."""
+    """Write text into the first line of a strip of scale 1, in place."""
     cv2.putText(strip, text, (_MARGIN_PX, _LINE_PX - 5), _FONT, _FONT_SCALE, _LIGHT, 1, cv2.LINE_AA)

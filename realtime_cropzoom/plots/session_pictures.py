@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,29 +17,38 @@ from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames
 from realtime_cropzoom.types import Box, Float64, UInt8
 
-if TYPE_CHECKING:
-    pass  # only plots pay for it, not pictures of frames
-
-
 _SCALE = 2
-"""Pictures are drawn at twice the frame's size, for smooth lines."""
+"""Frames are drawn at twice their size, for smooth lines."""
 _RADIUS_PX = 7
 _TRAIL_S = 2.0
 _PANEL_WIDTH = 800
 MOST_FRAMES = 300
-"""More would be a picture that few programs open."""
+"""Maximum number of frames. Few programs open larger pictures."""
 _LEGEND_SCALE = 2.0
 
 
 def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
-    """Return one RGB picture of ``count`` frames spread over the session as they were tracked, with a legend below."""
+    """Draw frames of a session as one picture.
+
+    Args:
+        tables: The session.
+        count: Number of frames, spread over the session.
+        columns: Number of frames side by side.
+        source: Its video; None for the one it was tracked from.
+
+    Returns:
+        The picture, (H, W, 3) RGB, with a legend below.
+
+    Raises:
+        DataError: if the session has no frame, or its video is not found.
+    """
     source = source or footage(tables)
     wanted = _spread(tables, count)
     panels: list[UInt8] = []
     opened = open_source(source)
     try:
         image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
-        # A run's own recording may lack frames; its table says which of them it shows.
+        # The recording of a run may lack frames; its table lists those that it has.
         recorded = read_captured_frames(source) if is_recording_of(source, tables.path) else None
         for index, captured in zip(recorded or itertools.count(), opened.frames(), strict=False):
             if index in wanted:
@@ -68,7 +77,16 @@ def footage(tables: SessionTables) -> str:
 
 
 def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
-    """Return a frame at twice its size with its box, its keypoints, and where the animal has just been."""
+    """Draw one frame.
+
+    Args:
+        image: The frame, (H, W, 3) RGB.
+        tables: Its session.
+        index: Its index.
+
+    Returns:
+        The frame at twice its size, with box, keypoints, and the trail of the last 2 s.
+    """
     size = (image.shape[1] * _SCALE, image.shape[0] * _SCALE)
     canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     colours = palette(len(tables.keypoint_names))
@@ -86,15 +104,15 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
 
 
 def _trail_start(seconds: Float64, index: int) -> int:
-    """The first frame of the trail; without times, as many frames as there are at 30 fps."""
+    """Return the first frame of the trail. Without times, 30 fps are assumed."""
     if np.isnan(seconds[index]):
         return max(0, index - round(30 * _TRAIL_S))
-    recent = seconds[: index + 1] >= seconds[index] - _TRAIL_S  # False where a frame's time is not known
+    recent = seconds[: index + 1] >= seconds[index] - _TRAIL_S  # False for an unknown time
     return int(np.argmax(recent))
 
 
 def _spread(tables: SessionTables, count: int) -> set[int]:
-    """Frames with a pose; where there is none, any frames: whoever looks wants to see why."""
+    """Return frames with a pose, evenly spread. If there are none, any frames, which may show the reason."""
     with_pose = np.flatnonzero(np.isfinite(tables.poses[:, :, 0]).any(axis=1))
     frames = with_pose if len(with_pose) else np.arange(len(tables.poses))
     count = min(count, len(frames), MOST_FRAMES)
@@ -114,7 +132,7 @@ def _point(x: float, y: float) -> tuple[int, int]:
 
 
 def _draw_trail(canvas: UInt8, trail: Float64) -> None:
-    """The path of the keypoints' mean, fading into the past."""
+    """Draw the path of the mean of the keypoints, fading into the past."""
     finite = np.where(np.isfinite(trail), trail, np.nan)
     means = [row[np.isfinite(row).all(axis=1)].mean(axis=0) for row in finite if np.isfinite(row).all(axis=1).any()]
     overlay = canvas.copy()
@@ -133,7 +151,7 @@ def _draw_box(canvas: UInt8, box: Box) -> None:
 
 
 def _small(panel: UInt8) -> UInt8:
-    """At once, for memory's sake: frames at twice their size are large."""
+    """Return a panel at its final width. Frames at twice their size would take too much memory."""
     size = (_PANEL_WIDTH, max(1, round(panel.shape[0] * _PANEL_WIDTH / panel.shape[1])))
     return np.asarray(cv2.resize(panel, size, interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -1,4 +1,4 @@
-"""A picture of a session over time: x, y and likelihood of every keypoint, with the states behind them."""
+"""Traces: a figure of x, y and likelihood of each keypoint over time, with the states behind them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from realtime_cropzoom.types import Float64
 Bools = npt.NDArray[np.bool_]
 _PANELS = ("x (px)", "y (px), downwards", "likelihood")
 _COLUMNS = 1000
-"""Parts that a long trace is divided into: about as many as can be told apart."""
+"""Number of parts of a long trace. A reader cannot distinguish more."""
 _STATE_COLOURS = {"searching": "#d4d4d4", "tracking": "#edf6ee", "coasting": "#fde5b4", "lost": "#f6c0b8"}
 _UNKNOWN = "#e4e0ee"
 _MINUTES_FROM_S = 180.0
 
 
 def write_traces(path: Path, tables: SessionTables) -> None:
-    """Draw the traces of a session into a file. Raises DataError where there are none, or it cannot be written."""
+    """Write the traces of a session as a figure. Raises DataError without frames, SinkError if it cannot be written."""
     write_figure(path, draw_traces(tables))
 
 
 def draw_traces(tables: SessionTables) -> Figure:
-    """Return the figure: three panels over one time axis. Raises DataError where the session has no frames."""
+    """Return the figure: three panels over one time axis. Raises DataError if the session has no frames."""
     if not len(tables.poses):
         raise DataError(f"{tables.path} has no frames; there is nothing to draw")
     figure = Figure(figsize=(13, 7.5), layout="constrained")
@@ -48,7 +48,7 @@ def draw_traces(tables: SessionTables) -> Figure:
         panel.set_ylabel(name)
         panel.margins(x=0)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[1].invert_yaxis()  # as in the picture: y grows downwards
+    panels[1].invert_yaxis()  # y grows downwards, as in the frame
     panels[2].set(ylim=(-0.04, 1.04), xlabel=unit)
     if np.isnan(tables.poses[:, :, 2]).all():
         panels[2].text(0.5, 0.5, "the model gives no likelihood", ha="center", transform=panels[2].transAxes)
@@ -58,9 +58,16 @@ def draw_traces(tables: SessionTables) -> Figure:
 
 
 def envelope(times: Float64, values: Float64, columns: int = _COLUMNS) -> pd.DataFrame:
-    """Thin out a trace: ``low``, ``middle`` and ``high`` of each of ``columns`` parts, by the time each begins at.
+    """Reduce a trace to ``columns`` parts without losing a spike.
 
-    So no spike is lost. A part without any number stays NaN, which leaves a gap in the line.
+    Args:
+        times: Times of the values.
+        values: The trace; NaN for missing values.
+        columns: Number of parts.
+
+    Returns:
+        Minimum, median and maximum of each part as ``low``, ``middle`` and ``high``, indexed by its first time. A part
+        without values is NaN.
     """
     part = np.arange(len(values)) * columns // len(values)
     thin = pd.Series(values).groupby(part).agg(["min", "median", "max"]).set_axis(["low", "middle", "high"], axis=1)
@@ -68,19 +75,19 @@ def envelope(times: Float64, values: Float64, columns: int = _COLUMNS) -> pd.Dat
 
 
 def _plot(panel: Any, times: Float64, trace: Float64, colour: Any) -> None:
-    """A line; of a long trace the medians as a line, and least to greatest as a band behind it."""
+    """Plot a trace as a line. A long one is a line of medians, and a band from minimum to maximum."""
     if len(trace) > 3 * _COLUMNS:
         thin = envelope(times, trace)
         panel.fill_between(thin.index, thin["low"], thin["high"], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
         times, trace = thin.index.to_numpy(), thin["middle"].to_numpy()
     panel.plot(times, trace, color=colour, linewidth=0.9)
     lone = lone_values(trace)
-    if lone.any():  # a line has no length there
+    if lone.any():  # a line would not show them
         panel.plot(times[lone], trace[lone], color=colour, linestyle="", marker=".", markersize=3)
 
 
 def lone_values(trace: Float64) -> Bools:
-    """Return which values have none before and none behind them."""
+    """Return which values have no value before and after them."""
     known: Bools = np.concatenate([[False], np.isfinite(trace), [False]])
     lone: Bools = known[1:-1] & ~known[:-2] & ~known[2:]
     return lone
@@ -96,7 +103,7 @@ def _time_axis(tables: SessionTables) -> tuple[Float64, str]:
 
 
 def _shade_states(panel: Any, tables: SessionTables, times: Float64) -> None:
-    """Behind the traces; a state lasts until the next one's first frame. One collection a state: an hour has many."""
+    """Shade the states behind the traces. A state lasts until the first frame of the next one."""
     bars: dict[str, list[tuple[float, float]]] = {}
     for state, first, after in tables.state_spans():
         end = times[min(after, len(times) - 1)]
@@ -105,7 +112,7 @@ def _shade_states(panel: Any, tables: SessionTables, times: Float64) -> None:
         shade = {"facecolor": _STATE_COLOURS.get(state, _UNKNOWN), "linewidth": 0, "zorder": 0}
         panel.broken_barh(spans, (0, 1), transform=panel.get_xaxis_transform(), **shade)
     skipped = np.flatnonzero(_skipped(tables))
-    if len(skipped):  # what the state was then, nobody knows
+    if len(skipped):  # a skipped frame has no state
         ends = times[np.minimum(skipped + 1, len(times) - 1)]
         spans = list(zip(times[skipped], ends - times[skipped], strict=True))
         panel.broken_barh(
