@@ -90,7 +90,7 @@ def test_an_order_finds_the_one_process_that_runs_by_itself(runtime: Path) -> No
     assert not (runtime / "cropzoom" / "rules.sock").exists()
 
 
-def test_the_folder_is_for_nobody_else(runtime: Path) -> None:
+def test_the_folder_is_private_to_the_user(runtime: Path) -> None:
     assert control_folder() == runtime / "cropzoom"
     assert (runtime / "cropzoom").stat().st_mode & 0o777 == 0o700
 
@@ -112,7 +112,7 @@ def test_a_folder_that_others_can_reach_is_refused(runtime: Path, spoil: Callabl
     assert "\n" not in str(refused.value)
 
 
-def test_a_runtime_folder_that_is_not_ours_alone_is_passed_over(
+def test_a_runtime_folder_that_others_can_reach_is_not_used(
     runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.chmod(0o755)
@@ -122,7 +122,7 @@ def test_a_runtime_folder_that_is_not_ours_alone_is_passed_over(
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_of_several_the_name_says_which(runtime: Path) -> None:
+def test_a_name_selects_one_of_several_processes(runtime: Path) -> None:
     with (
         taking(take_address(AUTO, "rules")) as first,
         taking(take_address(AUTO, "rules")) as second,
@@ -140,14 +140,14 @@ def test_of_several_the_name_says_which(runtime: Path) -> None:
             give_order("arm", control="right")
 
 
-def test_nobody_there_is_said(runtime: Path) -> None:
+def test_an_order_without_a_process_is_an_error(runtime: Path) -> None:
     done = cropzoom("trigger", "--send", "arm")
     assert done.returncode == 2
     assert done.stderr.startswith(f"cropzoom: no trigger process takes orders in {runtime}/cropzoom; start one with ")
     assert done.stderr.count("\n") == 1
 
 
-def test_what_a_kill_leaves_behind_is_in_nobodys_way(runtime: Path, tmp_path: Path) -> None:
+def test_files_that_a_killed_process_left_do_not_block_its_name(runtime: Path, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(RULES)
     flags = ("trigger", rules, "--dry-run", "--quiet")
@@ -198,7 +198,7 @@ def test_a_bare_port_ends_the_command_before_an_output_is_opened(tmp_path: Path)
     assert not (tmp_path / "log").exists()
 
 
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_not_touched(tmp_path: Path) -> None:
     precious = tmp_path / "orders.sock"
     precious.write_text("data")
     with pytest.raises(ConfigError, match="is not a socket"):
@@ -249,7 +249,7 @@ def test_without_unix_sockets_the_process_makes_the_keys(runtime: Path) -> None:
     assert not list(control_folder().iterdir())
 
 
-def test_idle_connections_do_not_keep_orders_away(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_do_not_block_orders(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_cropzoom.messaging.security.connections_allowed", lambda: 20)
     address = take_address(AUTO, "rules")
     idle = []
@@ -263,7 +263,7 @@ def test_idle_connections_do_not_keep_orders_away(runtime: Path, monkeypatch: py
         one.close()
 
 
-def test_who_asks_without_end_keeps_no_order_away(runtime: Path) -> None:
+def test_a_script_that_asks_in_a_loop_does_not_block_orders(runtime: Path) -> None:
     address = take_address(AUTO, "rules")
     asker = "import sys, zmq\ns = zmq.Context().socket(zmq.DEALER)\ns.connect(sys.argv[1])\n"
     asker += "while True: s.send_multipart([b'', b'{\"order\": \"state\"}'])"

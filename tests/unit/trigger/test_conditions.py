@@ -145,7 +145,7 @@ def test_acceleration_has_a_sign() -> None:
     ("turn", "direction", "expected"),
     [(1, "right", True), (1, "left", False), (-1, "left", True), (-1, "either", True), (0, "either", False)],
 )
-def test_turning_goes_through_the_full_turn(turn: int, direction: str, expected: bool) -> None:
+def test_turning_is_continuous_over_the_full_turn(turn: int, direction: str, expected: bool) -> None:
     """3° a frame of 10 ms is 300°/s; growing angles are turns to the right in a picture seen from above."""
     text = f"{{turning_deg_per_s: [tailbase, snout], between: [299, 301], direction: {direction}}}"
     bench = Bench(one_rule(text, hold=True))
@@ -197,14 +197,14 @@ def test_two_keypoints_on_one_point_have_no_heading() -> None:
     assert decision.reason == "tailbase and snout coincide"
 
 
-def test_likelihood_is_no_doubt_to_a_condition_on_likelihood() -> None:
+def test_a_condition_on_likelihood_is_known_at_low_likelihood() -> None:
     bench = Bench(one_rule("{likelihood: snout, below: 0.3}"))
     bench.see(100.0, p=0.9)
     (decision,) = bench.see(100.0, p=0.2)
     assert (decision.verdict, decision.reason) == ("fired", "likelihood of snout 0.2")
 
 
-def test_state_is_what_the_rule_allows() -> None:
+def test_a_state_condition_holds_in_its_states() -> None:
     bench = Bench(one_rule("{state: [coasting, lost]}", states=["tracking", "coasting", "lost"]))
     for state in ("tracking", "coasting", "lost", "tracking", "lost"):
         bench.see(1.0, state=state)
@@ -227,7 +227,7 @@ def test_zones_and_lengths_in_cm() -> None:
     assert on == [False, True, False, False, True, True, True, True, False, False]
 
 
-def test_speed_in_cm_is_that_on_the_floor_whatever_the_slant() -> None:
+def test_speed_in_cm_is_that_on_the_floor_for_a_tilted_camera() -> None:
     """5 cm/s along the floor of a slanted view is no even motion in the picture."""
     slanted = from_rectangle([(200, 100), (440, 100), (600, 400), (40, 400)], 40.0, 30.0, (640, 480))
     built = one_rule("{speed_cm_per_s: snout, between: [4.99, 5.01]}", calibration="a.yaml", hold=True)
@@ -299,7 +299,7 @@ def test_all_any_and_not_are_kleenes(given_answers: list[bool | None]) -> None:
     assert len({part.asked for part in parts}) == 1, "who remembers must be asked every time"
 
 
-def test_what_is_unknown_decides_nothing_that_the_rest_decides() -> None:
+def test_an_unknown_part_does_not_matter_if_the_others_decide() -> None:
     unsure: dict[str, Any] = {"tailbase": (500.0, 100.0, 0.2)}
     either = "{any: [{inside: left_half, keypoint: tailbase}, {inside: left_half, keypoint: snout}]}"
     assert held(either, [300.0, 400.0], **unsure) == [0]
@@ -312,7 +312,7 @@ def test_what_is_unknown_decides_nothing_that_the_rest_decides() -> None:
 
 
 @pytest.mark.parametrize("p", [None, 0.59, math.nan])
-def test_unlikely_is_unknown_and_zero_takes_what_has_no_likelihood(p: float | None) -> None:
+def test_low_likelihood_is_unknown_unless_the_minimum_is_zero(p: float | None) -> None:
     bench = Bench(one_rule("{inside: left_half, keypoint: snout}"))
     bench.see(300.0, p=p)
     assert verdicts(bench.decisions) == ["refused"]
@@ -322,7 +322,7 @@ def test_unlikely_is_unknown_and_zero_takes_what_has_no_likelihood(p: float | No
 
 
 @given(st.floats(0, 359.99), st.floats(-179.99, 179.99))
-def test_the_shorter_way_between_two_directions(before: float, turn: float) -> None:
+def test_the_smaller_angle_between_two_directions(before: float, turn: float) -> None:
     assert turned_deg(before, (before + turn) % 360.0) == pytest.approx(turn, abs=1e-9)
 
 

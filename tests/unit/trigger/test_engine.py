@@ -59,7 +59,7 @@ def acts(decision: Decision) -> list[str]:
     return [f"{a.output} {a.act}" for a in decision.actions]
 
 
-def test_a_pulse_says_all_that_it_rests_on() -> None:
+def test_the_decision_of_a_pulse_has_its_pose_and_its_reason() -> None:
     bench = Bench(one_rule(ENTERED, fire=["laser", "marks"]))
     (decision,) = bench.see_all([OUT, IN])
     assert decision.rule == "r"
@@ -81,20 +81,20 @@ def see_implausible(bench: Bench) -> None:
         bench.take(received(msgspec.structs.replace(message, plausible=doubt is None, doubt=doubt)))
 
 
-def test_an_implausible_pose_fires_nothing_and_the_reason_says_why() -> None:
+def test_an_implausible_pose_is_refused_with_its_reason() -> None:
     bench = Bench(one_rule(INSIDE))
     see_implausible(bench)
     assert fired_frames(bench.decisions) == [2]
     assert ("refused", "implausible: jump") in told(bench.decisions)
 
 
-def test_implausible_poses_count_where_the_rules_allow_them() -> None:
+def test_implausible_poses_count_if_the_rules_allow_them() -> None:
     bench = Bench(one_rule(INSIDE, implausible="allow"))
     see_implausible(bench)
     assert fired_frames(bench.decisions) == [1]
 
 
-def test_what_lasts_fires_once_until_it_has_ended() -> None:
+def test_a_rule_fires_once_per_bout() -> None:
     bench = Bench(one_rule(INSIDE))
     bench.see_all([IN, IN, IN, OUT, IN, IN])
     assert fired_frames(bench.decisions) == [0, 4]
@@ -114,7 +114,7 @@ def test_a_hold_is_on_while_the_condition_holds() -> None:
     assert (released.frame, acts(released), released.reason) == (3, ["laser off"], "no longer holds")
 
 
-def test_an_output_that_two_rules_hold_goes_off_with_the_last() -> None:
+def test_an_output_that_two_rules_hold_goes_off_with_the_last_release() -> None:
     bench = Bench(
         rules(
             "{a: {when: {inside: left_half, keypoint: snout}, fire: [laser, marks], hold: true},"
@@ -129,7 +129,7 @@ def test_an_output_that_two_rules_hold_goes_off_with_the_last() -> None:
     assert acts(released) == ["laser off"]
 
 
-def test_refractory_time_counts_from_the_firing_and_is_told_once() -> None:
+def test_refractory_time_counts_from_the_firing_and_is_reported_once() -> None:
     bench = Bench(one_rule(INSIDE, refractory_ms=45))
     bench.see_all([IN, OUT, IN, IN, OUT, IN])
     assert [(d.verdict, d.frame) for d in bench.decisions] == [("fired", 0), ("refused", 2), ("fired", 5)]
@@ -225,7 +225,7 @@ def test_chance_is_the_same_for_the_same_seed_and_spares_the_limits() -> None:
     assert 20 <= first[: first.index("refused")].count("sham") <= 60
 
 
-def test_a_sham_hold_says_how_long_it_would_have_been_and_switches_nothing() -> None:
+def test_a_sham_hold_reports_its_duration_and_switches_nothing() -> None:
     bench = Bench(one_rule(INSIDE, hold=True, probability=0))
     bench.see_all([IN, None, IN, OUT])
     assert [(d.verdict, d.frame) for d in bench.decisions if d.verdict != "refused"] == [("sham", 0), ("released", 3)]
@@ -249,13 +249,13 @@ def test_minutes_count_from_arming() -> None:
     assert released.now_ns == START_NS + 1200 * MS
 
 
-def test_it_begins_disarmed_and_tells_what_would_have_fired() -> None:
+def test_a_disarmed_rule_reports_what_would_have_fired() -> None:
     bench = Bench(one_rule(ENTERED), armed=False)
     bench.see_all([OUT, IN, IN, OUT, IN])
     assert told(bench.decisions) == [("refused", "disarmed: snout entered left_half (300.0, 100.0)")] * 2
 
 
-def test_arming_in_a_zone_is_no_entry_but_what_lasts_begins() -> None:
+def test_arming_inside_a_zone_is_not_an_entry_but_starts_a_hold() -> None:
     for when, frames in ((ENTERED, [4]), (INSIDE, [2, 4])):
         bench = Bench(one_rule(when), armed=False)
         bench.see_all([OUT, IN])
@@ -277,7 +277,7 @@ def test_disarming_releases_at_once() -> None:
     assert verdicts(bench.decisions) == ["armed", "fired"]
 
 
-def test_a_rule_alone_can_be_armed() -> None:
+def test_one_rule_can_be_armed() -> None:
     two = rules(
         "{a: {when: {inside: left_half, keypoint: snout}, fire: laser, pulse_ms: 1},"
         " b: {when: {inside: left_half, keypoint: snout}, fire: marks, pulse_ms: 1}}"
@@ -329,7 +329,7 @@ def test_a_stop_has_the_reason_that_it_is_given() -> None:
         ({"stream": "stalled"}, "the stream is stalled"),
     ],
 )
-def test_a_stretch_of_bad_poses_is_told_once_with_its_length(bad: dict[str, Any], why: str) -> None:
+def test_an_untrusted_period_is_reported_once_with_its_length(bad: dict[str, Any], why: str) -> None:
     bench = Bench(one_rule(INSIDE, hold=True))
     bench.see(IN)
     for _ in range(15):
@@ -343,7 +343,7 @@ def test_a_stretch_of_bad_poses_is_told_once_with_its_length(bad: dict[str, Any]
     assert acts(bench.decisions[1]) == ["laser off"]
 
 
-def test_a_flicker_goes_on_with_the_same_firing() -> None:
+def test_a_hold_resumes_after_a_short_untrusted_period() -> None:
     bench = Bench(one_rule(INSIDE, hold=True, max_fired=1, refractory_ms=500))
     bench.see_all([IN, None, IN, None, None, IN])
     assert verdicts(bench.decisions, "fired", "released", "resumed") == [
@@ -370,7 +370,7 @@ def test_uncertain_clocks_make_poses_older() -> None:
     assert refused.age_ms == 51.0
 
 
-def test_poses_too_old_from_the_start_are_told_once() -> None:
+def test_poses_that_are_too_old_from_the_start_are_reported_once() -> None:
     bench = Bench(one_rule(INSIDE))
     for _ in range(100):
         bench.see(IN, latency_ms=80.0)
@@ -420,7 +420,7 @@ def test_stale_poses_do_not_keep_a_stream() -> None:
         (received(pose(5, 12, {}, segment=1)), "the source broke off and came back"),
     ],
 )
-def test_a_break_is_safe_at_once_and_edges_must_be_seen_anew(event: PublisherEvent, why: str) -> None:
+def test_a_break_makes_outputs_safe_and_forgets_sides(event: PublisherEvent, why: str) -> None:
     bench = Bench(one_rule(ENTERED))
     bench.see(OUT)
     safe, *_ = bench.take(event)
@@ -441,7 +441,7 @@ def test_a_live_status_changes_nothing() -> None:
     assert fired_frames(bench.decisions) == [1]
 
 
-def test_what_is_late_twice_or_elsewhere_is_passed_over() -> None:
+def test_old_duplicate_and_foreign_poses_are_ignored() -> None:
     bench = Bench(one_rule(ENTERED))
     bench.see_all([OUT, OUT, OUT])
     snout = {"snout": (IN, 0.0, 0.9)}
@@ -459,7 +459,7 @@ def test_what_is_late_twice_or_elsewhere_is_passed_over() -> None:
     assert fired_frames(bench.decisions) == [3]
 
 
-def test_what_an_older_run_still_says_is_passed_over() -> None:
+def test_messages_of_an_earlier_run_are_ignored() -> None:
     bench = Bench(one_rule(ENTERED))
     bench.see_all([OUT, OUT])
     bench.see_all([OUT, OUT], run="second")
@@ -478,13 +478,13 @@ def test_one_absurd_number_does_not_end_the_session() -> None:
     assert verdicts(bench.decisions) == ["safe", "fired"]
 
 
-def test_a_model_without_the_keypoint_is_told_and_fires_nothing() -> None:
+def test_a_missing_keypoint_is_reported_and_fires_nothing() -> None:
     bench = Bench(one_rule(ENTERED))
     (line,) = bench.take(hello(["nose", "tail"]))
     assert told([line]) == [("refused", "rules.r: no keypoint 'snout'; the model has nose, tail")]
 
 
-def test_the_engine_wants_what_its_rules_name() -> None:
+def test_an_engine_needs_the_filter_and_the_calibration_of_its_rules() -> None:
     with pytest.raises(ValueError, match="filter: kalman"):
         Engine(one_rule(INSIDE, filter="kalman"), 1)
     with pytest.raises(ValueError, match="no calibration was given"):
@@ -569,7 +569,7 @@ def with_ticks(engine: Engine, events: list[Event]) -> list[tuple[Event, list[De
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(streams())
-def test_whatever_comes_the_rules_of_safety_hold(events: list[Event]) -> None:
+def test_the_rules_of_safety_hold_for_any_stream(events: list[Event]) -> None:
     built = many()
     engine = Engine(built, 3)
     armed: set[str] = set()

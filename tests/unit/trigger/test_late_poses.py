@@ -69,7 +69,7 @@ class Loop:
         return self.take(event)
 
 
-def test_rules_that_take_too_long_fire_nothing_and_say_why() -> None:
+def test_a_pose_that_became_too_old_during_the_rules_fires_nothing() -> None:
     loop = Loop()
     assert [d.reason for d in loop.see(0, 60.0)] == [
         "stale at the hand-over: older than 50 ms (65.0 ms): snout inside left_half (100.0, 100.0)"
@@ -124,7 +124,7 @@ def test_a_replay_is_byte_for_byte_the_same(tmp_path: Path) -> None:
     assert decisions_text(again[1:]) == decisions_text(decisions)
 
 
-def test_a_hold_that_was_not_given_is_released_and_given_with_the_next_pose() -> None:
+def test_a_withheld_hold_is_released_and_resumes_with_the_next_pose() -> None:
     bench = Bench(one_rule(INSIDE, hold=True))
     (fired,) = bench.see(100.0)
     refused, released = bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "late: too old"))
@@ -138,7 +138,7 @@ def test_a_hold_that_was_not_given_is_released_and_given_with_the_next_pose() ->
     assert verdicts(bench.see(100.0)) == ["resumed"]
 
 
-def test_a_pulse_that_was_not_given_is_said() -> None:
+def test_a_withheld_pulse_is_reported() -> None:
     bench = Bench(one_rule(INSIDE))
     (fired,) = bench.see(100.0)
     assert verdicts(bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "late"))) == ["refused"]
@@ -203,7 +203,7 @@ def test_an_output_does_not_write_on_a_pose_that_became_too_old(clocked: Any, ac
 
 
 @pytest.mark.parametrize("act", [ActionType.OFF, ActionType.SAFE])
-def test_what_makes_safe_is_never_too_late(clocked: Any, act: ActionType) -> None:
+def test_off_and_safe_are_never_too_late(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.now += 60_000 * MS
     thread.submit(order(act))
@@ -212,7 +212,7 @@ def test_what_makes_safe_is_never_too_late(clocked: Any, act: ActionType) -> Non
 
 
 @pytest.mark.parametrize("act", [ActionType.PULSE, ActionType.ON])
-def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: ActionType) -> None:
+def test_a_job_without_a_pose_is_late_only_if_it_waited(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.now += 51 * MS
     thread.submit(order(act, None))
@@ -221,7 +221,7 @@ def test_what_rests_on_no_pose_is_only_late_when_it_waited(clocked: Any, act: Ac
 
 
 @pytest.mark.parametrize("act", [ActionType.PULSE, ActionType.ON])
-def test_what_was_held_up_while_it_wrote_is_ended_at_once(clocked: Any, act: ActionType) -> None:
+def test_a_write_that_was_delayed_is_ended_at_once(clocked: Any, act: ActionType) -> None:
     output, thread, done = clocked
     output.takes_ns = 400 * MS
     thread.submit(order(act))
@@ -230,7 +230,7 @@ def test_what_was_held_up_while_it_wrote_is_ended_at_once(clocked: Any, act: Act
     assert (done[1].action.act, output.acts[-1]) == (ActionType.SAFE, ActionType.SAFE)
 
 
-def test_but_not_what_another_rule_holds_on(clocked: Any) -> None:
+def test_a_delayed_write_does_not_end_the_hold_of_another_rule(clocked: Any) -> None:
     output, thread, done = clocked
     thread.submit(order(ActionType.ON, None, rule="b"))
     wait_for(lambda: done)
@@ -323,7 +323,7 @@ def test_a_process_that_was_stopped_fires_on_nothing_old(tmp_path: Path) -> None
     assert ((in_time["written_ns"] - in_time["at"]) <= 171 * MS).all()
 
 
-def test_an_on_says_how_long_the_limits_let_it_last() -> None:
+def test_an_on_has_the_time_that_the_limits_allow() -> None:
     bench = Bench(one_rule(INSIDE, hold=True, max_on_s=5, limits={"max_on_s": 6}))
     (fired,) = bench.see(100.0)
     assert [action.max_on_ms for action in fired.actions] == [5000.0]

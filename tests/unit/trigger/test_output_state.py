@@ -314,7 +314,7 @@ def test_a_short_pulse_ends_in_time_although_an_off_before_it_failed() -> None:
     assert not bench.on
 
 
-def test_what_was_written_late_is_ended_at_once_unless_a_rule_holds_the_output() -> None:
+def test_a_late_write_is_ended_at_once_unless_a_rule_holds_the_output() -> None:
     for held, acts in [(False, [ActionType.ON, ActionType.SAFE]), (True, [ActionType.ON, ActionType.ON])]:
         bench = Bench()
         if held:
@@ -394,7 +394,7 @@ def test_a_reliable_output_has_the_level_of_the_slow_model(chance: random.Random
     st.integers(1, 80),
     st.sampled_from([TIMED_HERE, TIMED_THERE, MESSAGES, replace(MESSAGES, beat_every_ns=100 * MS)]),
 )
-def test_safety_whatever_fails(chance: random.Random, count: int, timing: OutputTiming) -> None:
+def test_the_output_is_safe_for_any_failures(chance: random.Random, count: int, timing: OutputTiming) -> None:
     """``Bench.check_safety`` looks at each write. In the end the output is off, whatever failed before."""
     bench = Bench(timing)
     play(bench, chance, OPERATIONS + FAULTS, count)

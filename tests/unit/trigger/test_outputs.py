@@ -93,7 +93,7 @@ def rig() -> Iterator[Callable[..., Rig]]:
         ({"open_ephys": "tcp://127.0.0.1:5556", "line": 257}, "outputs.x.line"),
     ],
 )
-def test_what_is_wrong_in_the_rules_file_is_said_in_a_line(mapping: Any, line: str) -> None:
+def test_wrong_output_settings_are_an_error_of_one_line(mapping: Any, line: str) -> None:
     with pytest.raises(ConfigError, match=line) as wrong:
         parse_output("x", mapping)
     assert "\n" not in str(wrong.value)
@@ -116,7 +116,7 @@ def test_an_endpoint_that_others_reach_is_refused(endpoint: str) -> None:
         ("pythonosc", {"osc": "127.0.0.1:9000"}, "python-osc"),
     ],
 )
-def test_a_missing_library_is_said_with_its_command(
+def test_a_missing_library_is_an_error_with_the_command_to_install_it(
     monkeypatch: pytest.MonkeyPatch, library: str, mapping: Any, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -149,7 +149,7 @@ def test_zmq_publish_sends_topic_and_json(rig: Make, context: Context, tmp_path:
     assert outputs.wait().error is None
 
 
-def test_an_endpoint_in_use_is_said_at_the_beginning(rig: Make, tmp_path: Path) -> None:
+def test_an_endpoint_in_use_is_an_error_at_the_start(rig: Make, tmp_path: Path) -> None:
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     with taken, pytest.raises(SinkError, match=r"output x: cannot publish at .*in use"):
@@ -184,7 +184,7 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
 
 
-def test_safe_does_not_wait_for_the_reply_to_what_came_before(rig: Make, context: Context, tmp_path: Path) -> None:
+def test_safe_does_not_wait_for_an_earlier_reply(rig: Make, context: Context, tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/store"
     with context.socket(zmq.REP) as server:
         server.bind(endpoint)
@@ -257,20 +257,20 @@ def test_open_ephys_gets_both_edges_of_a_pulse(rig: Make, plugin: Any, words: st
     assert on.acknowledged_ns >= on.written_ns
 
 
-def test_open_ephys_that_does_something_else_is_said(rig: Make, plugin: Any) -> None:
+def test_an_unexpected_reply_of_open_ephys_is_an_error(rig: Make, plugin: Any) -> None:
     endpoint, _ = plugin("Other Words")
     outputs = rig(ephys={"open_ephys": endpoint, "line": 3, "acknowledge_ms": 1000})
     outputs.do("ephys", ActionType.ON)
     assert "Open Ephys replied 'TTLHandled: Other=1 Words=0'" in outputs.wait(1).error
 
 
-def test_open_ephys_that_does_not_acquire_is_said(rig: Make, plugin: Any, caplog: Caplog) -> None:
+def test_open_ephys_without_acquisition_is_a_warning(rig: Make, plugin: Any, caplog: Caplog) -> None:
     endpoint, _ = plugin(acquiring="0")
     rig(ephys={"open_ephys": endpoint})
     assert "does not acquire yet" in caplog.text
 
 
-def test_open_ephys_that_is_not_there_is_said_at_the_beginning(rig: Make, tmp_path: Path) -> None:
+def test_a_missing_open_ephys_is_an_error_at_the_start(rig: Make, tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"output ephys: Open Ephys does not answer at .*; start its GUI with"):
         rig(ephys={"open_ephys": f"ipc://{tmp_path}/nothing"})
 
@@ -368,7 +368,7 @@ def test_lsl_is_for_this_machine_unless_asked(lsl_on_this_machine: Any, reach: s
     assert bool(open_to_all) is (reach == "network"), sockets
 
 
-def test_lsl_is_refused_where_it_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lsl_is_refused_if_it_cannot_be_restricted_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pylsl")
     monkeypatch.setattr("realtime_cropzoom.trigger.outputs.lsl.CAN_KEEP", False)
     with pytest.raises(ConfigError, match="LSL cannot be kept on this machine here"):
@@ -448,7 +448,7 @@ def test_a_class_is_opened_closed_and_gets_both_edges_if_asked(rig: Make, lab: A
     assert (lab.jobs, lab.Valve.opened) == (["on", "off", "safe"], 0)
 
 
-def test_what_a_function_raises_is_logged_and_counted(rig: Make, lab: Any, caplog: Caplog) -> None:
+def test_an_error_of_a_function_is_logged_and_counted(rig: Make, lab: Any, caplog: Caplog) -> None:
     outputs = rig(mine={"python": "my_lab:wrong"})
     for _ in range(3):
         outputs.do("mine", ActionType.PULSE, 10)
@@ -461,7 +461,7 @@ def test_what_a_function_raises_is_logged_and_counted(rig: Make, lab: Any, caplo
     ("target", "why"),
     [("my_lab:absent", "AttributeError"), ("absent:fire", "No module named"), ("my_lab:number", "is a int; expected")],
 )
-def test_what_cannot_be_called_is_said_at_the_beginning(rig: Make, lab: Any, target: str, why: str) -> None:
+def test_a_target_that_cannot_be_called_is_an_error_at_the_start(rig: Make, lab: Any, target: str, why: str) -> None:
     with pytest.raises(SinkError, match=f"output mine: .*{why}"):
         rig(mine={"python": target})
 
@@ -497,7 +497,7 @@ def test_safe_overtakes_the_queue(rig: Make, lab: Any) -> None:
     }  # fmt: skip
 
 
-def test_what_waited_too_long_is_not_given_but_an_off_is(rig: Make, lab: Any) -> None:
+def test_a_job_that_waited_too_long_is_not_written_but_an_off_is(rig: Make, lab: Any) -> None:
     outputs = rig(slow={"python": "my_lab:slow", "late_after_ms": 20})
     outputs.do("slow", ActionType.PULSE, number=0)
     wait_for(lambda: lab.jobs)
@@ -512,7 +512,7 @@ def test_what_waited_too_long_is_not_given_but_an_off_is(rig: Make, lab: Any) ->
 
 
 @pytest.mark.slow
-def test_an_output_that_hangs_is_left_behind_in_time(lab: Any, caplog: Caplog) -> None:
+def test_close_does_not_wait_for_an_output_that_hangs(lab: Any, caplog: Caplog) -> None:
     outputs = Rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:Valve"})
     outputs.do("slow", ActionType.PULSE)
     wait_for(lambda: lab.jobs)
@@ -555,12 +555,12 @@ def _ended(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("command", ["no-such-command-at-all", "./no-such-file --flag", __file__])
-def test_a_command_that_is_not_there_is_said_at_the_start(rig: Make, command: str) -> None:
+def test_a_missing_command_is_an_error_at_the_start(rig: Make, command: str) -> None:
     with pytest.raises(SinkError, match=f"output bell: there is no command {command.split()[0]} that can be run"):
         rig(bell={"shell": command})
 
 
-def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it_did(
+def test_a_command_that_disappears_is_logged_once_and_again_when_it_works(
     rig: Make, tmp_path: Path, caplog: Caplog
 ) -> None:
     bell = tmp_path / "bell"
@@ -579,7 +579,7 @@ def test_a_command_that_goes_and_comes_is_said_once_and_works_again_only_when_it
     assert "output bell works again, after 1 error\n" in caplog.text
 
 
-def test_a_dry_run_opens_and_writes_nothing_and_says_so(rig: Make, tmp_path: Path, caplog: Caplog) -> None:
+def test_a_dry_run_opens_and_writes_nothing(rig: Make, tmp_path: Path, caplog: Caplog) -> None:
     outputs = rig(
         dry_run=True,
         laser={"serial": str(tmp_path / "nowhere")},
@@ -623,7 +623,7 @@ def test_the_log_has_a_row_an_action_as_soon_as_it_is_there(tmp_path: Path) -> N
         OutputLog(tmp_path, "arena")
 
 
-def test_a_full_disk_is_said_and_stops_nothing(tmp_path: Path, caplog: Caplog) -> None:
+def test_a_full_disk_is_logged_and_stops_nothing(tmp_path: Path, caplog: Caplog) -> None:
     import resource
 
     log = OutputLog(tmp_path, "arena")
@@ -713,7 +713,7 @@ def test_an_off_after_an_off_that_failed_is_sent(lamp: Any) -> None:
     assert done[1].written_ns is not None
 
 
-def test_errors_in_a_row_are_said_once_and_their_end(lamp: Any, caplog: Caplog) -> None:
+def test_repeated_errors_are_logged_once_and_their_end(lamp: Any, caplog: Caplog) -> None:
     output, thread, done = lamp
     output.broken = True
     for _ in range(5):
@@ -727,7 +727,7 @@ def test_errors_in_a_row_are_said_once_and_their_end(lamp: Any, caplog: Caplog) 
     assert thread.errors == 5
 
 
-def test_what_is_refused_for_its_age_is_no_output_that_is_broken(lamp: Any, caplog: Caplog) -> None:
+def test_a_late_job_does_not_count_as_a_broken_output(lamp: Any, caplog: Caplog) -> None:
     _, thread, done = lamp
     for _ in range(3):
         thread.submit(replace(job(ActionType.ON), fresh_until_ns=now_ns() - 1))

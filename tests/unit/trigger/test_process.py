@@ -180,7 +180,7 @@ def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, s
     assert decisions(tmp_path)[-1].verdict == "safe"
 
 
-def test_an_order_before_the_first_pose_says_that_it_waits_and_who_gave_it(tmp_path: Path) -> None:
+def test_an_order_before_the_first_pose_waits_for_it(tmp_path: Path) -> None:
     rules, endpoint = write_rules(tmp_path, "nowhere")
     control = f"ipc://{tmp_path}/orders.sock"
     trigger = start_trigger(rules, "--dry-run", "--control", control)
@@ -195,7 +195,7 @@ def test_an_order_before_the_first_pose_says_that_it_waits_and_who_gave_it(tmp_p
     assert [d.reason for d in decisions(tmp_path, "armed")] == ["by control"] * 2
 
 
-def test_messages_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+def test_messages_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as odd:
         port = odd.bind_to_random_port("tcp://127.0.0.1")
         rules, _ = write_rules(tmp_path, "nowhere")
@@ -318,7 +318,7 @@ def test_a_dry_run_opens_nothing_and_decides_all_the_same(tmp_path: Path) -> Non
     assert outputs(tmp_path)["written_ns"].isna().all()
 
 
-def test_a_test_pulse_is_answered_and_says_so(tmp_path: Path, board: tuple[str, subprocess.Popen[str]]) -> None:
+def test_a_test_pulse_reports_its_times(tmp_path: Path, board: tuple[str, subprocess.Popen[str]]) -> None:
     rules, _ = write_rules(tmp_path, board[0])
     done = cropzoom("trigger", rules, "--test", "lamp")
     assert done.returncode == 0, done.stderr
@@ -340,7 +340,7 @@ def test_a_test_pulse_is_answered_and_says_so(tmp_path: Path, board: tuple[str, 
         ({"sync": {"output": "lamp", "every": 1}}, "the sync line lamp is fired by there, too"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line_and_leaves_nothing(
+def test_wrong_rules_are_an_error_of_one_line_and_leave_no_folder(
     tmp_path: Path, change: dict[str, object], words: str
 ) -> None:
     rules, _ = write_rules(tmp_path, "/dev/no_such_port", **change)
@@ -395,7 +395,7 @@ class _Line:
         self.acts.append(str(job.act))
 
 
-def test_outputs_go_safe_even_where_the_rules_themselves_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_go_safe_even_if_the_engine_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = parse_rules(
         {
             "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},

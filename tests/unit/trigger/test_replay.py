@@ -119,7 +119,7 @@ def test_inputs_give_the_same_decisions_byte_for_byte(tmp_path: Path, calibrated
     assert len(again) >= len(decisions) - 2
 
 
-def test_what_is_no_file_of_inputs_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_input_log_is_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x"
     for content in (b"", b"[]\n", b"{}\n", b'{"format": "other"}\n', b"\xff\xfe\n"):
         path.write_bytes(content)
@@ -198,7 +198,7 @@ def test_a_live_session_is_decided_again_from_its_inputs(live_session: Session) 
     assert decisions_text(replay_inputs(inputs)) == decisions_text(decisions)
 
 
-def test_the_end_of_the_stream_is_said_after_the_last_pose(live_session: Session) -> None:
+def test_the_end_of_the_stream_comes_after_the_last_pose(live_session: Session) -> None:
     """The source ends while poses are still computed: outputs must not go safe, and fire again on the last ones."""
     _, inputs, _ = live_session
     streams = [event.stream for event in read_inputs(inputs).events if isinstance(event, PoseEvent | StreamEvent)]

@@ -207,7 +207,7 @@ def test_a_hold_goes_through_the_diagram() -> None:
     assert bench.pose(False).after is READY
 
 
-def test_what_holds_when_a_rule_is_armed_waits() -> None:
+def test_a_condition_that_holds_when_the_rule_is_armed_may_fire() -> None:
     bench = Bench()
     bench.pose(True)
     assert bench.runner.state is DISARMED
@@ -223,7 +223,7 @@ def test_a_sham_lasts_until_its_bout_ends(pulse_ms: float | None) -> None:
     assert states == [WAITING, WAITING, SHAM, SHAM, SHAM, SHAM, READY]
 
 
-def test_a_bout_that_goes_on_after_a_long_gap_is_a_new_one_and_lets_go_first() -> None:
+def test_a_bout_after_a_long_gap_is_new_and_releases_first() -> None:
     bench = Bench(pulse_ms=None)
     bench.arm()
     for _ in range(3):

@@ -34,7 +34,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     return [line.removeprefix(str(tmp_path / "rules.yaml")) for line in lines]
 
 
-def test_all_that_is_wrong_is_said_in_one_pass_and_in_plain_words() -> None:
+def test_all_mistakes_are_reported_in_one_pass() -> None:
     content = {
         "zones": {
             "r": {"rectangle_px": [30, 30, 220]},
@@ -65,7 +65,7 @@ def test_all_that_is_wrong_is_said_in_one_pass_and_in_plain_words() -> None:
     ]
 
 
-def test_all_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_with_their_lines(tmp_path: Path) -> None:
     text = HEAD + (
         "  a:\n    when: {inside: korner, keypoint: snout}\n    fire: lasr\n    hold: true\n"
         "  b:\n    when:\n      all:\n        - {speed_cm_per_s: snout, above: 3}\n"
@@ -146,7 +146,7 @@ def test_a_wrong_file_never_ends_in_a_traceback(tmp_path: Path, text: str, said:
     assert any(said in line for line in problems(tmp_path, text))
 
 
-def test_an_output_that_is_called_by_a_number_is_said(tmp_path: Path) -> None:
+def test_an_output_with_a_number_as_its_name_is_an_error(tmp_path: Path) -> None:
     """YAML reads 1 as a number and no as false: neither is a name."""
     path = tmp_path / "rules.yaml"
     path.write_text(
@@ -157,19 +157,19 @@ def test_an_output_that_is_called_by_a_number_is_said(tmp_path: Path) -> None:
         load_rules(path)
 
 
-def test_conditions_without_end_are_told(tmp_path: Path) -> None:
+def test_endless_conditions_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load(tmp_path, HEAD + "  r: {fire: laser, hold: true, when: &w {not: *w}}\n")
 
 
-def test_cm_without_a_calibration_is_told_for_zones_too(tmp_path: Path) -> None:
+def test_a_zone_in_cm_without_a_calibration_is_an_error(tmp_path: Path) -> None:
     text = HEAD.replace("rectangle_px", "rectangle_cm") + "  r: {when: {state: tracking}, fire: laser, hold: true}\n"
     (line,) = problems(tmp_path, text)
     assert line == ", line 2: zones.corner: is in cm, but there is no calibration:; give the file, or the zone in px"
     assert load(tmp_path, "calibration: arena.yaml\n" + text).zones["corner"].in_cm
 
 
-def test_keypoints_are_held_against_what_the_model_has() -> None:
+def test_keypoints_are_checked_against_the_model() -> None:
     built = rules(
         "{a: {when: {all: [{inside: disc, keypoint: nose}, {distance_px: [snout, [3, 4]], below: 3}]},"
         " fire: laser, hold: true},"

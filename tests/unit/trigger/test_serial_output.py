@@ -84,7 +84,7 @@ def connect() -> Iterator[Callable[..., Host]]:
 
 
 @given(st.binary(max_size=100))
-def test_whatever_a_board_sends_raises_nothing(data: bytes) -> None:
+def test_no_bytes_from_a_board_raise_an_error(data: bytes) -> None:
     lines = protocol.Lines().feed(data)
     for line in lines:
         protocol.parse(line)
@@ -235,7 +235,7 @@ def test_a_board_that_is_unplugged_comes_back_safe(board: Board, connect: Connec
     assert caplog.text.count("broke off") == 1
 
 
-def test_no_acknowledgement_is_said_and_logged(sketch: Board, connect: Connect, caplog: Caplog) -> None:
+def test_a_missing_acknowledgement_is_an_error(sketch: Board, connect: Connect, caplog: Caplog) -> None:
     host = connect(sketch, acknowledge_ms=100, watchdog_ms=60_000)
     sketch.hang()
     for _ in range(2):
@@ -255,7 +255,7 @@ def test_no_acknowledgement_is_said_and_logged(sketch: Board, connect: Connect, 
     wait_for(lambda: sketch.of() == [True, False])
 
 
-def test_a_board_that_hangs_is_opened_anew(sketch: Board, connect: Connect, caplog: Caplog) -> None:
+def test_a_board_that_hangs_is_opened_again(sketch: Board, connect: Connect, caplog: Caplog) -> None:
     connect(sketch, watchdog_ms=100)
     sketch.hang()
     wait_for(lambda: "no answer to 4 heartbeats" in caplog.text)
@@ -325,7 +325,7 @@ def test_after_the_watchdog_the_board_can_be_used_again(board: Board, tmp_path: 
     assert "went to its safe level: watchdog" in answer.read_text()
 
 
-def test_what_is_no_board_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_without_a_board_is_an_error_of_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_cropzoom.trigger.outputs.serial_link._IDENTIFY_TIMEOUT_S", 0.1)
     terminal, port = os.openpty()
     try:

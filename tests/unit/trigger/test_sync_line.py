@@ -68,7 +68,7 @@ def test_noise_raises_nothing(noise: Any) -> None:
 
 
 @given(VALUES)
-def test_a_code_begins_with_what_occurs_nowhere_else(value: Any) -> None:
+def test_the_start_of_a_code_is_unique(value: Any) -> None:
     shown = "".join("01"[level] for level in levels(value))
     assert len(shown) == UNITS
     assert shown.startswith("111100")
@@ -93,7 +93,7 @@ def test_values_do_not_repeat_and_differ_in_many_bits() -> None:
         ({"every": 1}, "sync: output: Field required"),
     ],
 )
-def test_what_is_wrong_in_the_sync_section_is_said(mapping: Any, why: str) -> None:
+def test_wrong_sync_settings_are_an_error(mapping: Any, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         parse_sync(mapping, {"laser", "ephys"})
 

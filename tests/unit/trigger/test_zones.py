@@ -84,7 +84,7 @@ def test_the_centre_moves_with_the_polygon(zone: Polygon, dx: int, dy: int) -> N
 
 @pytest.mark.parametrize("zone", [Circle(1, 2, 3), Rectangle(0, 0, 4, 4), polygon([[0, 0], [4, 0], [0, 4]])])
 @pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf, 1e308])
-def test_what_is_nowhere_is_in_no_zone(zone: Zone, x: float) -> None:
+def test_nan_is_in_no_zone(zone: Zone, x: float) -> None:
     assert not zone.contains(x, 1.0)
     assert not zone.contains(1.0, x)
     assert not zone.depth(x, 1.0) >= 0
@@ -100,7 +100,7 @@ def test_what_is_nowhere_is_in_no_zone(zone: Zone, x: float) -> None:
         ([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], None),
     ],
 )
-def test_an_outline_that_is_no_zone_is_told_in_words(corners: list[list[float]], problem: str | None) -> None:
+def test_an_invalid_outline_is_an_error_in_words(corners: list[list[float]], problem: str | None) -> None:
     found = polygon(corners).problem()
     assert found is None if problem is None else problem in (found or "")
 
@@ -122,11 +122,11 @@ def test_a_polygon_drawn_with_the_mouse_becomes_a_line_of_a_rules_file() -> None
     assert ZoneShape.model_validate(zone).shape().contains(80, 40)
 
 
-def test_a_window_that_cannot_be_opened_is_said() -> None:
+def test_a_window_that_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no window can be opened here"):
         draw_by_hand(np.zeros((10, 10, 3), np.uint8))
 
 
-def test_a_polygon_of_two_corners_is_none() -> None:
+def test_a_polygon_needs_three_corners() -> None:
     with pytest.raises(ConfigError, match="has 2 different corners"):
         zone_line([(1, 1), (5, 5)])
