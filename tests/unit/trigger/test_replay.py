@@ -8,9 +8,8 @@ import pytest
 import yaml
 from support.offline_fixtures import full_disk
 from support.pipelines import finish, start_process
-from support.pose_streams import MS, START_NS, Bench, end, hello, one_rule, order, pose, received, rules, status, tick
+from support.pose_streams import rules
 
-from realtime_cropzoom.calibration.calibration import from_scale
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.resolve import load_settings
@@ -28,8 +27,7 @@ from realtime_cropzoom.trigger.engine.events import (
     Tick,
     Verdict,
 )
-from realtime_cropzoom.trigger.engine.factory import build_smoother
-from realtime_cropzoom.trigger.process.decision_log import DecisionLog, decisions_text, read_decisions
+from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.trigger.process.input_log import InputLog, read_inputs
 from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events
@@ -43,96 +41,6 @@ left_side: {when: {inside: left_half, keypoint: snout, margin_px: 10}, fire: las
 running: {when: {speed_px_per_s: tailbase, above: 150, hysteresis: 30}, fire: laser, pulse_ms: 5}
 turned: {when: {turning_deg_per_s: [tailbase, snout], above: 90}, for_ms: 30, fire: [laser, marks], pulse_ms: 5}
 """
-
-
-def test_decisions_come_back_from_their_file(tmp_path: Path) -> None:
-    bench = Bench(rules(ARENA_RULES), armed=False)
-    bench.take(order("arm"), order("test", target="laser"), order("test", target='no"such,\none'))
-    bench.see_all([400, 300, None, 300, 300, 330], tailbase=(100.0, 100.0, 0.9))
-    bench.wait(1000)
-    log = DecisionLog(tmp_path, "x")
-    for decision in bench.decisions:
-        log.add(decision)
-    log.close()
-    assert log.problems() == []
-    assert log.path.read_text() == decisions_text(bench.decisions)
-    one_line = [d if 'no"such' not in d.reason else None for d in bench.decisions]
-    for found, expected in zip(read_decisions(log.path), one_line, strict=True):
-        assert expected is None or found == expected
-
-
-def test_a_log_that_was_cut_off_is_good_up_to_its_last_whole_line(tmp_path: Path) -> None:
-    bench = Bench(one_rule("{entered: left_half, keypoint: snout}"))
-    bench.see_all([400, 300] * 3)
-    text = decisions_text(bench.decisions)
-    path = tmp_path / "x_decisions.csv"
-    path.write_text(text[:-20])
-    assert read_decisions(path) == bench.decisions[:-1]
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="not a log of decisions"):
-        read_decisions(path)
-
-
-def all_kinds_of_events() -> list[Event]:
-    nan, inf = float("nan"), float("inf")
-    odd = {"snout": (nan, 5.0, 0.9), "tailbase": (inf, -0.0, nan), "schwänzchen": (1e308, None, None)}
-    poses = [received(pose(i, i * 10, {"snout": (400.1 - 4 * i, 0.1 + i, 0.7)}, segment=i // 30)) for i in range(60)]
-    return [
-        hello(["snout", "tailbase"]),
-        order("arm"),
-        *poses[:20],
-        status("stalled", 205),
-        *poses[20:40],
-        tick(401),
-        received(pose(40, 402, odd)),
-        *poses[41:],
-        order("disarm", 600, "crossed"),
-        order("arm", 601, 'strange "name"\n'),
-        end(602),
-        Command(START_NS + 603 * MS, Order.STOP, "run", reason="the run has ended: finished"),
-    ]
-
-
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_inputs_give_the_same_decisions_byte_for_byte(tmp_path: Path, calibrated: bool) -> None:
-    calibration = from_scale(10.0, (640, 480)) if calibrated else None
-    built = (
-        one_rule("{distance_cm: [snout, [3, 3]], below: 38}", calibration="x.yaml")
-        if calibrated
-        else rules(ARENA_RULES)
-    )
-    engine = Engine(built, 7, calibration, build_smoother(built))
-    log = InputLog(tmp_path, "x", built, 7, calibration)
-    decisions = []
-    for event in all_kinds_of_events():
-        log.add(event)
-        decisions += engine.take(event)
-    log.close()
-    assert Verdict.FIRED in {d.verdict for d in decisions}
-    assert decisions[-1].reason == "the run has ended: finished"
-    assert decisions_text(replay_inputs(log.path)) == decisions_text(decisions)
-
-    whole = log.path.read_bytes()
-    log.path.write_bytes(whole[:-30])  # as kill -9 may leave it
-    again = list(replay_inputs(log.path))
-    assert again == decisions[: len(again)]
-    assert len(again) >= len(decisions) - 2
-
-
-def test_a_file_that_is_not_an_input_log_is_an_error_of_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    for content in (b"", b"[]\n", b"{}\n", b'{"format": "other"}\n', b"\xff\xfe\n"):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match="not a log of trigger inputs") as raised:
-            read_inputs(path)
-        assert "\n" not in str(raised.value)
-    log = InputLog(tmp_path, "y", one_rule("{state: tracking}"), 1)
-    log.close()
-    log.path.write_bytes(log.path.read_bytes() + b'{"type": "tick"}\n')
-    with pytest.raises(DataError, match="line 2"):
-        list(replay_inputs(log.path))
-    with pytest.raises(DataError, match="cannot read"):
-        read_inputs(tmp_path / "missing")
 
 
 def patient_rules() -> Rules:
