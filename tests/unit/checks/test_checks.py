@@ -173,7 +173,7 @@ KINDS: dict[str, tuple[Callable[[Wrong], None], str, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_wrong_is_red_and_nothing_else(wrong: Wrong, kind: str) -> None:
+def test_only_the_line_of_the_problem_is_red(wrong: Wrong, kind: str) -> None:
     make_wrong, red, words = KINDS[kind]
     make_wrong(wrong)
     (line,) = [line for line in wrong.lines() if not line.ok]
@@ -182,7 +182,7 @@ def test_what_is_wrong_is_red_and_nothing_else(wrong: Wrong, kind: str) -> None:
     assert line.camera == ("cam0" if red not in ("output", "disk", "cores", "clock") else None)
 
 
-def test_a_port_in_use_is_red_unless_files_alone_will_do(wrong: Wrong) -> None:
+def test_a_port_in_use_is_red_unless_publishing_is_optional(wrong: Wrong) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as other:
         port = other.bind_to_random_port("tcp://127.0.0.1")
         wrong.chosen |= {"publish": f"tcp://127.0.0.1:{port}", "publish_latest": f"tcp://127.0.0.1:{free_port()}"}
@@ -201,7 +201,7 @@ def test_a_port_of_the_clock_echo_in_use_is_red(wrong: Wrong) -> None:
         assert f"{endpoint} is in use, perhaps by another run; end it, or give another with publish_echo" in line.text
 
 
-def test_all_is_well_with_a_camera_that_gives_what_it_says(wrong: Wrong) -> None:
+def test_all_lines_are_green_for_a_camera_at_its_announced_rate(wrong: Wrong) -> None:
     film(wrong, fps=30)
     wrong.chosen |= {"camera_fps": 10, "record": "h264", "record_crops": True}
     lines = {line.check: line for line in wrong.lines()}
@@ -216,7 +216,7 @@ def test_all_is_well_with_a_camera_that_gives_what_it_says(wrong: Wrong) -> None
 
 
 @pytest.mark.parametrize("crops", [False, True])
-def test_a_stream_that_is_copied_needs_room_and_nothing_else(
+def test_a_copied_stream_needs_disk_space_but_no_encoder(
     wrong: Wrong, make_video: Callable[..., Path], crops: bool
 ) -> None:
     played = make_video("clip.avi", frames=60, codec="mjpeg", pix_fmt="yuvj420p")
@@ -235,7 +235,7 @@ def test_a_stream_that_cannot_be_copied(wrong: Wrong) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_for_nobody_needs_no_rate(wrong: Wrong) -> None:
+def test_a_lockstep_run_needs_no_frame_rate(wrong: Wrong) -> None:
     wrong.chosen["pace"] = "fast"
     hold(wrong, "pose", 0.04)
     assert all(line.ok for line in wrong.lines())
@@ -255,7 +255,7 @@ class Busy(LiveFilm):
             yield captured
 
 
-def test_what_reads_the_frames_counts_among_the_cores(wrong: Wrong) -> None:
+def test_reading_frames_counts_as_busy_cores(wrong: Wrong) -> None:
     wrong.patch.setattr("realtime_cropzoom.checks.source.open_source", lambda *_: Busy(fps=1000))
     wrong.chosen["camera_fps"] = 10
     (line,) = [line for line in wrong.lines() if line.check == "cores"]
@@ -279,7 +279,7 @@ def two_cameras(folder: Path, **of_side: Any) -> Path:
     return path
 
 
-def test_two_cameras_are_checked_a_line_each_and_nothing_is_left(tmp_path: Path) -> None:
+def test_two_cameras_have_one_line_each_and_no_files_remain(tmp_path: Path) -> None:
     config = two_cameras(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     done = cropzoom("check", config, "--hours", 2, cwd=tmp_path)
@@ -294,7 +294,7 @@ def test_two_cameras_are_checked_a_line_each_and_nothing_is_left(tmp_path: Path)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_one_that_is_not_well_is_the_exit_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_one_red_line_is_exit_code_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -316,7 +316,7 @@ def test_one_that_is_not_well_is_the_exit_code(tmp_path: Path, capfd: pytest.Cap
         pytest.param(["a.yaml", "--config", "b.yaml"], "got two config files", id="two configs"),
     ],
 )
-def test_settings_that_are_wrong_are_red_lines_too(
+def test_wrong_settings_are_red_lines(
     arguments: list[str], words: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -190,7 +191,7 @@ def test_a_provider_that_is_not_installed_is_an_error(commands: Commands) -> Non
     assert err.count("\n") == 1
 
 
-def test_every_wrong_setting_has_its_line(commands: Commands) -> None:
+def test_each_wrong_setting_has_its_own_line(commands: Commands) -> None:
     code, err = commands.run(ARENA, "--crop-size", 0, "--min-likelihood", 7, "--pace", "slow")
     assert code == 2
     assert err.startswith("cropzoom: ")
@@ -206,7 +207,7 @@ def test_bad_input_to_a_real_process(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_without_a_source_it_explains_itself(commands: Commands) -> None:
+def test_run_without_a_source_prints_its_explanation(commands: Commands) -> None:
     code, err = commands.run()
     assert code == 2
     assert "cropzoom run SOURCE" in err
@@ -227,7 +228,7 @@ def test_without_a_source_it_explains_itself(commands: Commands) -> None:
         (["convert", ".", "--to", "nbw"], "--to: got 'nbw', expected one of nwb, h5, parquet, csv."),
     ],
 )
-def test_a_typo_is_one_line_that_says_what_was_meant(
+def test_a_typo_is_one_line_with_a_suggestion(
     arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -237,7 +238,7 @@ def test_a_typo_is_one_line_that_says_what_was_meant(
     assert "See: cropzoom" in line
 
 
-def test_without_a_command_all_of_them_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_all_commands_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: cropzoom" in capfd.readouterr().err
 
@@ -309,7 +310,7 @@ def resolved(out: Path) -> dict[str, object]:
     return settings
 
 
-def test_flags_beat_the_environment_and_that_beats_the_file(tmp_path: Path) -> None:
+def test_a_run_takes_flags_before_the_environment_before_the_file(tmp_path: Path) -> None:
     config = {**tiny_models(tmp_path / "models"), "crop_size": 64, "publish": "none", "source": ARENA, "pace": "fast"}
     config |= {"camera": "file", "frames": 9, "max_lag": 5}
     path = config_file(tmp_path, yaml.safe_dump(config))
@@ -376,13 +377,13 @@ def test_the_example_configs_run(tmp_path: Path, config: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "codec"), [(["--record"], "h264"), (["--record", "--quiet"], "h264"), (["--record", "ffv1"], "ffv1")]
 )
-def test_to_record_needs_no_codec(commands: Commands, flags: list[str], codec: str) -> None:
+def test_record_without_a_codec_is_h264(commands: Commands, flags: list[str], codec: str) -> None:
     code, err = commands.run(ARENA, "--pace", "fast", "--frames", 3, *flags)
     assert code == 0, err
     assert check_complete(the_session(commands.out)).summary["recordings"][0]["codec"] == codec
 
 
-def test_a_run_reports_itself(tmp_path: Path) -> None:
+def test_a_run_ends_with_a_report(tmp_path: Path) -> None:
     flags = model_flags(tiny_models(tmp_path / "models"))
     done = cropzoom("run", ARENA, "--out", tmp_path / "out", "--pace", "fast", *flags)
     assert done.returncode == 0
@@ -394,7 +395,7 @@ def test_a_run_reports_itself(tmp_path: Path) -> None:
     assert "pose model: " in done.stderr
 
 
-def test_quiet_is_quiet(tmp_path: Path) -> None:
+def test_a_quiet_run_prints_nothing(tmp_path: Path) -> None:
     flags = model_flags(tiny_models(tmp_path / "models"))
     done = cropzoom("run", ARENA, "--out", tmp_path / "out", "--quiet", *flags)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -426,7 +427,7 @@ def test_a_recording_that_was_cut_short_is_tracked_as_far_as_it_goes(tmp_path: P
     assert files.summary["problems"]
 
 
-def test_the_whole_recording_is_no_problem(tmp_path: Path) -> None:
+def test_a_complete_recording_ends_with_exit_code_0(tmp_path: Path) -> None:
     video = faststart_video(tmp_path / "whole.mp4")
     flags = model_flags(tiny_models(tmp_path / "models"))
     done = cropzoom("run", video, "--out", tmp_path / "out", "--pace", "fast", *flags)
@@ -457,7 +458,7 @@ def test_what_windows_lacks_is_not_needed(tmp_path: Path, command: list[object])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_listen_to_nobody_ends_with_ctrl_c() -> None:
+def test_listen_without_a_publisher_ends_with_ctrl_c() -> None:
     process = start_process("listen", "tcp://127.0.0.1:1")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("waiting for poses")
@@ -468,7 +469,7 @@ def test_listen_to_nobody_ends_with_ctrl_c() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_listen_refuses_an_endpoint_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+def test_listen_refuses_an_invalid_endpoint(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["listen", "nonsense"]) == 2
     err = capfd.readouterr().err
     assert err.startswith("cropzoom: cannot connect to 'nonsense'")
@@ -493,9 +494,7 @@ WITHOUT = "import sys; sys.modules[{!r}] = None; from realtime_cropzoom.cli.main
         ("matplotlib", "plots", ["trigger", str(CONFIGS / "triggers.yaml"), "--replay", "none"]),
     ],
 )
-def test_an_extra_that_is_not_installed_is_one_line(
-    library: str, extra: str, arguments: list[str], tmp_path: Path
-) -> None:
+def test_a_missing_extra_is_one_line(library: str, extra: str, arguments: list[str], tmp_path: Path) -> None:
     done = finish(start_process(*arguments, code=WITHOUT.format(library), cwd=tmp_path))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -520,7 +519,7 @@ def test_demo_and_draw_need_no_plots(tmp_path: Path) -> None:
     assert "animal" in run("check", source, "--publish", "none")
 
 
-def test_a_library_that_comes_with_every_installation_is_one_line_too(tmp_path: Path) -> None:
+def test_a_missing_basic_library_is_one_line(tmp_path: Path) -> None:
     done = finish(start_process("draw", "x.csv", code=WITHOUT.format("pandas"), cwd=tmp_path))
     assert done.returncode == 2
     assert done.stderr == (
@@ -528,11 +527,11 @@ def test_a_library_that_comes_with_every_installation_is_one_line_too(tmp_path: 
     )
 
 
-def test_both_runtimes_at_once_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_runtimes_are_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     from realtime_cropzoom.inference import onnx_session
 
     installed = {"onnxruntime", "onnxruntime-gpu"}
-    monkeypatch.setattr(onnx_session.importlib.metadata, "distributions", lambda name: iter({name} & installed))
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: iter({name} & installed))
     onnx_session.warn_of_both.cache_clear()
     onnx_session.warn_of_both()
     onnx_session.warn_of_both()

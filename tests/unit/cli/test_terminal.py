@@ -49,8 +49,8 @@ def in_a_shell(redirection: str, *arguments: str) -> subprocess.Popen[str]:
     """``cropzoom ARGUMENTS REDIRECTION``, ended with its exit code on stdout."""
     quoted = " ".join(f"'{a}'" for a in (sys.executable, "-m", "realtime_cropzoom", *arguments))
     script = f"exec 3>&1; ({quoted} {redirection}"
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(["bash", "-c", script.replace("RC", "echo $? >&3")], **options)
+    command, pipe = ["bash", "-c", script.replace("RC", "echo $? >&3")], subprocess.PIPE
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 
 
 LOST = {
@@ -78,7 +78,7 @@ def lost_runs(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("what", LOST)
-def test_a_run_goes_to_its_end_whatever_becomes_of_its_output(
+def test_a_run_completes_if_its_output_cannot_be_written(
     lost_runs: dict[str, tuple[Path, str, str]], what: str
 ) -> None:
     out, said, err = lost_runs[what]
@@ -96,7 +96,7 @@ def test_nothing_is_written_into_a_file_that_took_the_place_of_a_closed_stream(
             assert "model" not in table.read_text()
 
 
-def test_a_full_stdout_is_said(lost_runs: dict[str, tuple[Path, str, str]]) -> None:
+def test_a_full_stdout_is_reported(lost_runs: dict[str, tuple[Path, str, str]]) -> None:
     assert "cropzoom: cannot write the whole output" in lost_runs["stdout on a full disk"][2]
 
 
@@ -123,7 +123,7 @@ def test_under_nohup_a_closed_terminal_does_not_end_a_run(models: dict[str, str]
     check_whole(tmp_path)
 
 
-def test_a_stopped_terminal_does_not_hold_up_a_signal(models: dict[str, str], tmp_path: Path) -> None:
+def test_a_stopped_terminal_does_not_delay_a_signal(models: dict[str, str], tmp_path: Path) -> None:
     """Ctrl-S; so much is written meanwhile that no buffer of the system takes it."""
     window = Terminal(*run_arguments(models, tmp_path, ENDLESS))
     window.until(lambda screen: "fps" in screen.text, "progress")
@@ -142,7 +142,7 @@ def piped(code: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", prelude + code], stderr=subprocess.PIPE, **options)
 
 
-def test_a_reader_that_does_not_read_holds_nobody_up() -> None:
+def test_a_reader_that_does_not_read_blocks_no_write() -> None:
     code = "[terminal.say('x' * 1000) for _ in range(1000)]; print('through')"
     with piped(code, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -152,7 +152,7 @@ def test_a_reader_that_does_not_read_holds_nobody_up() -> None:
     assert process.returncode == 0
 
 
-def test_what_was_left_out_is_counted() -> None:
+def test_dropped_lines_are_counted() -> None:
     code = "[terminal.say('x' * 1000) for _ in range(1000)]; print(flush=True); sys.stdin.readline(); terminal.say('y')"
     with piped(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -215,7 +215,7 @@ def test_a_log_file_gets_plain_lines(models: dict[str, str], tmp_path: Path) -> 
     assert any("skipped 0" in line and "boxes/s" in line for line in err.splitlines()), err
 
 
-def test_lines_that_are_said_stand_above_the_progress() -> None:
+def test_lines_appear_above_the_progress() -> None:
     code = (
         "import time; from realtime_cropzoom.cli import terminal; terminal.install()\n"
         "for k in range(3):\n"
@@ -235,7 +235,7 @@ def test_folding_leaves_nothing_out(text: str, columns: int, folded: str) -> Non
     assert terminal.fold(text, columns) == folded
 
 
-def test_listen_says_that_it_hears_only_another_camera(models: dict[str, str], tmp_path: Path) -> None:
+def test_listen_names_the_cameras_that_it_receives_instead(models: dict[str, str], tmp_path: Path) -> None:
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     run = start_process(*run_arguments(models, tmp_path, ENDLESS), "--publish", endpoint, "--publish-latest", "none")
     listening = Terminal("listen", endpoint, "--camera", "top")
@@ -247,7 +247,7 @@ def test_listen_says_that_it_hears_only_another_camera(models: dict[str, str], t
     run.communicate(timeout=LONG_S)
 
 
-def test_listen_says_that_nobody_publishes() -> None:
+def test_listen_says_that_nothing_publishes() -> None:
     listening = Terminal("listen", f"tcp://127.0.0.1:{free_port()}")
     listening.until(lambda screen: "nothing publishes at" in screen.text, "the reason")
     listening.type("\x03")

@@ -24,7 +24,7 @@ def write_yaml(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_without_anything_the_defaults_hold() -> None:
+def test_defaults_hold_if_nothing_is_set() -> None:
     settings = load_settings()
     assert settings == Settings.model_construct()
     assert settings.crop_size is None
@@ -32,7 +32,7 @@ def test_without_anything_the_defaults_hold() -> None:
     assert settings.pace == "realtime"
 
 
-def test_flags_win_over_environment_over_file_over_defaults(
+def test_flags_take_precedence_over_environment_over_file_over_defaults(
     monkeypatch: pytest.MonkeyPatch, write_yaml: Callable[[str], Path]
 ) -> None:
     path = write_yaml("min_box: 1\nmax_lag: 1\ndetector_every: 1\n")
@@ -54,7 +54,7 @@ def test_an_empty_file_sets_nothing(write_yaml: Callable[[str], Path]) -> None:
 
 def test_settings_are_read_only() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        load_settings().crop_size = 3  # type: ignore[misc]
+        load_settings().crop_size = 3
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None
         ),
     ],
 )
-def test_a_file_that_is_no_mapping_of_names_is_refused(text: str, says: str, write_yaml: Callable[[str], Path]) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(text: str, says: str, write_yaml: Callable[[str], Path]) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         load_settings(config=write_yaml(text))
     assert "\n" not in str(caught.value)
@@ -162,7 +162,7 @@ def test_a_wrong_value_in_the_environment_is_named(monkeypatch: pytest.MonkeyPat
         ),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_in_one_line(flags: dict[str, object], says: str) -> None:
+def test_a_wrong_value_is_refused_in_one_line(flags: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         load_settings(flags)
     assert "\n" not in str(caught.value)
@@ -173,7 +173,7 @@ def test_size_from_the_file_and_ratio_from_a_flag_contradict_too(write_yaml: Cal
         load_settings({"crop_ratio": 2.0}, write_yaml("crop_size: 240\n"))
 
 
-def test_everything_wrong_is_said_at_once_a_line_each() -> None:
+def test_all_errors_are_reported_together_one_line_each() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings({"crop_size": 0, "edge": "wrap", "frames": -3})
     lines = str(caught.value).splitlines()
@@ -236,13 +236,13 @@ def test_anchors_become_indices_of_the_detectors_keypoints() -> None:
     assert settings.box_rule(("snout", "ear", "tailbase"), None).anchors == (2, 0)
 
 
-def test_an_anchor_the_detector_does_not_know_is_named() -> None:
+def test_an_unknown_anchor_is_named() -> None:
     settings = load_settings({"anchor_keypoints": "snout,nose"})
     with pytest.raises(ConfigError, match="the detector has no nose; it has snout, tailbase"):
         settings.box_rule(("snout", "tailbase"), None)
 
 
-def test_a_password_in_an_address_is_written_nowhere() -> None:
+def test_the_password_of_an_address_is_not_written() -> None:
     settings = load_settings({"source": "rtsp://lab:secret@10.0.0.5/stream"})
     assert settings.source == "rtsp://lab:secret@10.0.0.5/stream"
     assert "secret" not in settings.to_yaml()
