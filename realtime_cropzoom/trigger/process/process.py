@@ -56,15 +56,18 @@ from realtime_cropzoom.trigger.process.commands import CommandQueue, CommandServ
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.input_log import InputLog
 from realtime_cropzoom.trigger.process.message_events import event_from_message
+from realtime_cropzoom.trigger.process.open_process import OpenProcess, SessionLogs
 from realtime_cropzoom.trigger.rules.rules import Rules
 
 logger = logging.getLogger(__name__)
 
 _MAX_RECEIVE_S = 0.02
 """Maximum time (s) to wait for a message. An order waits no longer than this."""
+
 _SWITCH_INTERVAL_S = 0.0005
 """Switch interval of Python's threads (s). An output waits up to this time for the rule loop. The default is ten times
 longer."""
+
 _MAX_PENDING = 4096
 """Maximum number of decisions whose results are missing. They serve the statistics only."""
 
@@ -93,36 +96,6 @@ class SessionEnd(NamedTuple):
     reason: str
     by: str
     """Origin of the order, see ``Command``."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLogs:
-    """Log files of a session."""
-
-    decisions: DecisionLog
-    inputs: InputLog
-    actions: OutputLog
-    sync: AsyncCsv | None
-
-    def problems(self) -> list[str]:
-        """Return a line for each thing that is missing in a file; call it when they are closed."""
-        logs = (self.decisions, self.inputs, self.actions, self.sync)
-        return [problem for log in logs if log is not None for problem in log.problems()]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenProcess:
-    """What a trigger process has open."""
-
-    folder: Path
-    logs: SessionLogs
-    sync: SyncLine | None
-    control: CommandServer | None
-    subscriber: Subscriber
-    switch_interval_s: float
-    """Python's own switch interval (s), to restore at the end."""
-    resources: ExitStack
-    """Closes all of the above, the last one first."""
 
 
 class TriggerProcess:
