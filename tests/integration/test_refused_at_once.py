@@ -179,7 +179,7 @@ def test_no_setting_is_next_to_nothing(name: str) -> None:
         ({"crop_size": 100, "crop_ratio": 2.0}, "both crop_size"),
         ({"lost_after_ms": 1, "coast_after_ms": 5}, "lost_after_ms is 1.0; expected more"),
         ({"publish": "tcp://127.0.0.1:9", "publish_latest": "tcp://127.0.0.1:9"}, "give them different ports"),
-        ({"publish": "tcp://0.0.0.0:9", "publish_latest": "none"}, "publish is tcp://0.0.0.0:9"),
+        ({"publish": "tcp://0.0.0.0:9", "publish_latest": "none"}, "publish: other machines can reach tcp://0.0.0.0:9"),
         ({"key_folder": "keys", "insecure": True}, "both key_folder"),
     ],
 )
