@@ -13,5 +13,6 @@ In reading order:
 * ``create_bbox``, ``bbox_csv``, ``crop``, ``remap``: boxes, crops, and the way back to the frame.
 * ``inference_pool``, ``frame_reader``: run a model on all cores, and decode ahead.
 * ``provenance``: what each file was made of.
+* ``quantization``, ``quantization_frames``: int8 exports of a model.
 * ``metrics``, ``annotate``, ``poses_in_cm``, ``video_writer``, ``images``, ``train_split``: further files and parts.
 """
