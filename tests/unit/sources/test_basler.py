@@ -109,7 +109,7 @@ def test_settings_are_applied_and_differences_reported() -> None:
         "asked for gain 1000 dB, got 48 dB",
         "asked for frame rate 1e+06 fps, got 5000 fps",
     )
-    with pytest.raises(SourceError, match="asked for pixel format Mono12p, which it does not have; expected one of M"):
+    with pytest.raises(SourceError, match="pixel format Mono12p is not available; expected one of M"):
         opened(pixel_format="Mono12p")
     with pytest.raises(ConfigError, match="expected basler:NAME"):
         opened("0815-0000,trigger=Line1")
