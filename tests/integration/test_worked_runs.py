@@ -288,7 +288,7 @@ FAILING = """
 import os, signal, sys
 os.environ["PYLON_CAMEMU"] = "1"
 from realtime_cropzoom.cli.main import main
-from realtime_cropzoom.sources import basler
+from realtime_cropzoom.sources.machine_vision import basler
 
 opened, open_basler = [], basler.open_basler
 
@@ -297,14 +297,14 @@ def remember(*arguments):
     return opened[-1]
 
 def fail(*_):
-    opened[-1]._nodes.set_integer("ForceFailedBufferCount", 1000)
+    opened[-1].nodes.set_integer("ForceFailedBufferCount", 1000)
     opened[-1].execute("ForceFailedBuffer")
 
 basler.open_basler = remember
 signal.signal(signal.SIGUSR1, fail)
 sys.exit(main())
 """
-"""An emulated camera cannot be unplugged; on a signal all its grabs fail, until it is given up and opened anew."""
+"""An emulated camera cannot be unplugged; on a signal all its grabs fail, until it is given up and opened again."""
 
 
 @needs_pypylon
