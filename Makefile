@@ -1,6 +1,7 @@
 # make demo   track the built-in arena live, with a subscriber, a report and a picture
 # make test   run the tests
 # make fast   run those that start no process and no pipeline, for every change
+# make coverage   run the tests and print the share of lines that they run; less than before is a failure
 # make lint   linters and type checker
 # make docs   build the documentation site into the folder site; warnings are errors
 # make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fast lint docs bench soak clean
+.PHONY: demo test fast coverage lint docs bench soak clean
 
 demo: .venv/.run
 	$(BIN)/cropzoom demo
@@ -20,7 +21,7 @@ WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? 2
 
 # Without bytecode each of the many processes would compile the package again, and each worker all tests. It is there
 # before they begin: a test whose files may not grow, as on a full disk, would leave half of it for all others.
-test fast: export PYTHONDONTWRITEBYTECODE =
+test fast coverage: export PYTHONDONTWRITEBYTECODE =
 COMPILED = $(BIN)/python -m compileall -q realtime_cropzoom scripts tests
 
 test: .venv/.dev
@@ -30,6 +31,10 @@ test: .venv/.dev
 fast: .venv/.dev
 	$(COMPILED)
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --hypothesis-profile fast -m 'not whole and not slow'
+
+coverage: .venv/.dev
+	$(COMPILED)
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-report=xml
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
