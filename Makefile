@@ -39,7 +39,7 @@ coverage: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy realtime_cropzoom scripts .ci/report.py
+	$(BIN)/mypy realtime_cropzoom scripts tests .ci/report.py
 	$(BIN)/lint-imports --no-logo
 
 # The variable silences an advertisement of the theme. Nothing is loaded from the network.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,15 @@ class Driver:
     def ioctl(self, fd: int, request: int, buffer: bytearray) -> int:
         if b"not a camera" in os.pread(fd, 100, 0):
             raise OSError(errno.ENOTTY, "no")
-        layout, answer = {
+        requests: dict[int, tuple[struct.Struct, Callable[..., tuple[Any, ...]]]] = {
             v4l2.VIDIOC_QUERYCAP: (v4l2.CAPABILITY, self._capability),
             v4l2.VIDIOC_ENUM_FMT: (v4l2.FORMAT, self._format),
             v4l2.VIDIOC_ENUM_FRAMESIZES: (v4l2.FRAME_SIZE, self._size),
             v4l2.VIDIOC_ENUM_FRAMEINTERVALS: (v4l2.FRAME_INTERVAL, self._interval),
             v4l2.VIDIOC_S_CTRL: (v4l2.CONTROL, self._set),
             v4l2.VIDIOC_G_CTRL: (v4l2.CONTROL, lambda control, _: (control, self.controls[control])),
-        }[request]
+        }
+        layout, answer = requests[request]
         try:
             buffer[:] = layout.pack(*answer(*layout.unpack(buffer)))
         except (IndexError, KeyError):
