@@ -106,7 +106,7 @@ def parse_yaml(text: str, *, unique_keys: bool = False) -> Any:
         ConfigError: if the text is not YAML or exceeds a limit; the error begins with the line.
     """
     try:
-        return yaml.load(text, _UniqueKeys if unique_keys else _Loader)
+        return yaml.load(text, _UniqueKeys) if unique_keys else yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(" ".join(str(error).split())) from error
     except (ValueError, OverflowError, RecursionError) as error:  # numbers of 5000 digits, the 30th of February

@@ -98,7 +98,7 @@ def test_a_session_without_a_filter_can_be_given_one(tmp_path: Path) -> None:
     table = load_session(folder, filter="kalman")
     np.testing.assert_array_equal(table[list(FILTERED)], published(messages))
     assert "x_filtered" not in load_session(other, filter="none")
-    with pytest.raises(ConfigError, match="no filter 'median'"):
+    with pytest.raises(ConfigError, match="filter: got 'median', expected one_euro or kalman"):
         load_session(folder, filter="median")
 
 
