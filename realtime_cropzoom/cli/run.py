@@ -13,7 +13,7 @@ from realtime_cropzoom.cli.common import add_settings, say_draw, settings_given
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
-from realtime_cropzoom.sessions.latest import LATEST, note_session
+from realtime_cropzoom.sessions.latest import LATEST, describe_latest, note_session
 
 if TYPE_CHECKING:
     from realtime_cropzoom.config.settings import Settings
@@ -67,6 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if settings.source is None:
         terminal.say(f"{RUN_EXPLAINED}All settings: cropzoom run --help")
         return EXIT_BAD_INPUT
+    chosen = _chosen_schedule(given, settings)
     with signals_held_back():
         from realtime_cropzoom.pipeline.pipeline import Pipeline
         from realtime_cropzoom.pipeline.report import nothing_found_line, report
@@ -83,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if pipeline.folder is not None:
         note_session(pipeline.folder)
     if not arguments.quiet:
-        terminal.say("\n".join([*_chosen_schedule(given, settings), *pipeline.notes]))
+        terminal.say("\n".join([*chosen, *pipeline.notes]))
     watch_pipeline(pipeline, quiet=arguments.quiet)
     try:
         summary = pipeline.join()
@@ -107,7 +108,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _chosen_schedule(given: Mapping[str, Any], settings: Settings) -> list[str]:
     """Return a line about the box file that ``--schedule latest`` stands for."""
     asked = given.get("schedule")
-    return [f"{asked} is {settings.schedule}"] if asked is not None and LATEST in Path(asked).parts else []
+    if asked is None or settings.schedule is None or LATEST not in Path(asked).parts:
+        return []
+    return [describe_latest(asked, settings.schedule)]
 
 
 def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.errors import shorten
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.sessions.latest import SESSIONS, find_session
+from realtime_cropzoom.sessions.latest import SESSIONS, describe_latest, find_session
 
 _DAYS_S = 1e7
 T = TypeVar("T", int, float)
@@ -34,7 +34,7 @@ def a_session(text: str, kind: str = SESSIONS) -> Path:
     given = user_path(some_text(text, "a session's folder"))
     found = find_session(given, kind)
     if found != given:
-        terminal.say(f"{given} is {found}")
+        terminal.say(describe_latest(given, found, kind))
     return found
 
 

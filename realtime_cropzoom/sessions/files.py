@@ -21,7 +21,7 @@ from realtime_cropzoom.errors import ConfigError, DataError, error_text
 from realtime_cropzoom.files.csv_text import complete_lines, parse_frame_number, parse_frame_numbers
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.sessions.dlc_csv import Predictions
-from realtime_cropzoom.sessions.latest import find_session
+from realtime_cropzoom.sessions.latest import describe_latest, find_session, is_elsewhere
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_yaml
@@ -56,7 +56,9 @@ class Session:
         Raises:
             DataError: if there is no pose file, or a folder holds several sessions.
         """
-        path = find_session(path)
+        given, path = path, find_session(path)
+        if path != given and is_elsewhere(given):
+            logger.warning(describe_latest(given, path))
         poses = _pose_file(path) if path.is_dir() else path
         if not poses.is_file():
             raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")

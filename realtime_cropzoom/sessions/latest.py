@@ -1,6 +1,6 @@
 """Newest session: resolves ``latest`` in place of a session's folder, by the start times that sessions record.
 
-So that ``latest`` works from any folder, the command line notes the path of each new session::
+So that ``latest`` also works in a folder without sessions, the command line notes the path of each new session::
 
     $XDG_STATE_HOME/cropzoom/         mode 0700; without that variable ~/.local/state
         last_sessions                 mode 0600; the absolute path of the last session of a run
@@ -14,7 +14,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -35,9 +35,9 @@ def find_session(path: Path | str, kind: str = SESSIONS) -> Path:
     """Return ``path``, with ``latest`` in it replaced by the newest session.
 
     Args:
-        path: ``latest`` alone is looked for in ./sessions (or ./triggers), in the current folder, beside a session if
-            that is the current folder, and where the last session was noted. FOLDER/latest is looked for in FOLDER.
-            Any other path is returned as it is.
+        path: ``latest`` alone is looked for in ./sessions (or ./triggers), in the current folder, and beside a session
+            if that is the current folder. Only if there is none, it is looked for beside the last session noted.
+            FOLDER/latest is looked for in FOLDER. Any other path is returned as it is.
         kind: ``sessions`` or ``triggers``.
 
     Raises:
@@ -48,14 +48,37 @@ def find_session(path: Path | str, kind: str = SESSIONS) -> Path:
         return path
     at = path.parts.index(LATEST)
     here = [Path(*path.parts[:at])] if at else _usual_parents(kind)
-    noted = None if at else _noted_session(kind)
-    nearby = next((found for parent in here if (found := _newest(parent)) is not None), None)
-    elsewhere = None if noted is None else _newest(noted.parent)
-    newest = max((found for found in (nearby, elsewhere) if found is not None), key=_age, default=None)
+    newest = _newest_of(here)
+    if newest is None and not at and (noted := _noted_session(kind)) is not None:
+        newest = _newest(noted.parent)
     if newest is None:
         looked = " or ".join(str(parent.absolute()) for parent in here)
         raise DataError(f"{path}: there is no session in {looked}; give its folder, or FOLDER/latest")
     return newest[-1].joinpath(*path.parts[at + 1 :])
+
+
+def describe_latest(given: Path | str, found: Path, kind: str = SESSIONS) -> str:
+    """Return the line that says which session ``latest`` is, and why if it is one of another folder.
+
+    Args:
+        given: The path with ``latest`` in it.
+        found: Result of ``find_session`` or ``find_boxes``.
+        kind: ``sessions`` or ``triggers``.
+    """
+    line = f"{given} is {found}"
+    if not is_elsewhere(given, kind):
+        return line
+    return f"{line}, of another folder: there is no session in {_usual_parents(kind)[0].absolute()}"
+
+
+def is_elsewhere(given: Path | str, kind: str = SESSIONS) -> bool:
+    """Return whether ``latest`` in ``given`` is a session of another folder, because the current one has none.
+
+    Args:
+        given: A path with ``latest`` in it.
+        kind: ``sessions`` or ``triggers``.
+    """
+    return Path(given).parts[0] == LATEST and _newest_of(_usual_parents(kind)) is None
 
 
 def note_session(folder: Path, kind: str = SESSIONS) -> None:
@@ -120,8 +143,9 @@ def _newest(parent: Path) -> _Found | None:
     return max(_sessions(parent), default=None)
 
 
-def _age(found: _Found) -> tuple[float, int]:
-    return found[:2]
+def _newest_of(parents: Iterable[Path]) -> _Found | None:
+    """Return the newest session of the first of ``parents`` that has one."""
+    return next((found for parent in parents if (found := _newest(parent)) is not None), None)
 
 
 def _sessions(parent: Path) -> Iterator[_Found]:

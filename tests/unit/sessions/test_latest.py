@@ -14,7 +14,15 @@ from support.pipelines import Files, cropzoom, make_settings, model_flags, run_t
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.sessions.latest import TRIGGERS, find_boxes, find_session, note_session
+from realtime_cropzoom.sessions.latest import (
+    SESSIONS,
+    TRIGGERS,
+    describe_latest,
+    find_boxes,
+    find_session,
+    note_session,
+)
+from realtime_cropzoom.sessions.table import load_session
 
 
 def session(parent: Path, name: str, started: float | None = None) -> Path:
@@ -93,13 +101,26 @@ def test_the_last_session_is_found_from_any_folder(tmp_path: Path, elsewhere: Pa
     assert find_session("latest") == newer
 
 
-@pytest.mark.parametrize(("here", "there"), [("101500", "101501"), ("101501", "101500")])
-def test_the_newest_counts_of_those_here_and_the_one_noted(
-    tmp_path: Path, elsewhere: Path, here: str, there: str
+def test_a_session_of_the_current_folder_comes_before_a_newer_one_of_another_folder(
+    tmp_path: Path, elsewhere: Path
 ) -> None:
-    near, far = session(Path("sessions"), f"a_20261122-{here}"), session(tmp_path / "lab", f"a_20261122-{there}")
-    note_session(far)
-    assert find_session("latest") == (near if here > there else far)
+    for kind in (SESSIONS, TRIGGERS):
+        near, far = session(Path(kind), "a_20261122-101500"), session(tmp_path / "lab" / kind, "a_20261122-101501")
+        note_session(far, kind)
+        assert find_session("latest", kind) == near
+        assert describe_latest("latest", near, kind) == f"latest is {near}"
+
+
+def test_a_session_of_another_folder_is_said_to_be_one(
+    tmp_path: Path, elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = session(tmp_path / "lab", "a_20261122-101500")
+    note_session(last)
+    line = f"latest is {last}, of another folder: there is no session in {elsewhere / 'sessions'}"
+    assert describe_latest("latest", last) == line
+    with pytest.raises(DataError):  # the session has no poses
+        load_session("latest")
+    assert line in caplog.text
 
 
 def test_a_noted_session_that_is_gone_does_not_count(tmp_path: Path, elsewhere: Path) -> None:
@@ -144,11 +165,11 @@ def test_run_notes_its_session_and_commands_say_which_one_latest_is(
     assert (done.returncode, done.stderr) == (0, "")
     made = the_session(tmp_path / "lab")
     assert main(["draw", "latest"]) == 0
-    assert capfd.readouterr().err.startswith(f"latest is {made}\n")
+    assert f"latest is {made}, of another folder: there is no session in " in " ".join(capfd.readouterr().err.split())
     assert (made / "frames.png").exists()
     again = cropzoom("run", arena, "--pace", "fast", "--schedule", "latest", *flags)
     assert again.returncode == 0
-    assert again.stderr.startswith(f"latest is {made / 'arena_bbox.csv'}\n")
+    assert again.stderr.startswith(f"latest is {made / 'arena_bbox.csv'}, of another folder")
 
 
 def test_no_session_is_one_line(
