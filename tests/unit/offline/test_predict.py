@@ -516,7 +516,10 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
     ),
     "batches of nothing": (lambda w, m: [m, w.video(frames=3), "--batch_size", 0], "--batch-size: got '0'"),
     "no cores": (lambda w, m: [m, w.video(frames=3), "--workers", -1], "--workers: got '-1'"),
-    "an override of nothing": (lambda w, m: [m, w.video(frames=3), "--overrides", "colormap"], "override: got 'colormap'"),
+    "an override of nothing": (
+        lambda w, m: [m, w.video(frames=3), "--overrides", "colormap"],
+        "override: got 'colormap'",
+    ),
     "an override of a section": (lambda w, m: [m, w.video(frames=3), "--overrides", "data=3"], "data is a section"),
     "an override of what there is not": (
         lambda w, m: [m, w.video(frames=3), "--overrides", "eval.colourmap=cool"],
