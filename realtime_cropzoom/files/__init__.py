@@ -1,5 +1,7 @@
 """Files on disk: how they are found, read and written. Every other sub-package may import this one.
 
+Which files a session has is in ``sessions.files``.
+
 In reading order:
 
 * ``paths``: paths as users type them, and questions about them that never raise.

@@ -1,4 +1,7 @@
-"""Report: a run as text: a line of progress while it runs, and a report at the end."""
+"""Report: a run as text: a line of progress while it runs, and a report at the end.
+
+It words what ``summary`` computes. The messages to subscribers are in ``status``.
+"""
 
 from __future__ import annotations
 

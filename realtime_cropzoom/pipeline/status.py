@@ -1,6 +1,7 @@
 """Reporters: build the messages that describe a run: hello, status and end.
 
-``StartingReporter`` serves until the stages of the run exist, ``RunReporter`` from then on.
+``StartingReporter`` serves until the stages of the run exist, ``RunReporter`` from then on. The text for the
+terminal is in ``report``, the content of ``summary.json`` in ``summary``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Summary: the content of ``summary.json``, written at the start, so that a killed run has one, and at the end."""
+"""Summary: the content of ``summary.json``, written at the start, so that a killed run has one, and at the end.
+
+``report`` words it for the terminal. The messages to subscribers are in ``status``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a session: finds them and reads those with one row per frame.
+"""Files of a session: finds them and reads those with one row per frame. How any file is read or written: ``files``.
 
 Three kinds of session are found in the same way: the folder of a live run; ``X.csv`` with ``X_bbox.csv``
 beside it, without times; and a single prediction file of Lightning Pose or DeepLabCut.

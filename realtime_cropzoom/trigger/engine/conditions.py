@@ -2,7 +2,7 @@
 
 Logic with three values (Kleene): an unknown part makes ``all`` and ``any`` unknown only if the other parts
 do not decide them. A condition with memory (sides, durations) keeps its state over unknown poses for up
-to ``bridge_ns`` of frame time, then starts again.
+to ``bridge_ns`` of capture time, then starts again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Firing limits of a rule whose condition holds: refractory time, firing probability, counts and on-times.
 
-Times are engine times (``now_ns``), not frame times. Each would-be firing takes one random draw from the
+Times are engine times (``now_ns``), not capture times. Each would-be firing takes one random draw from the
 rule's own generator, so a replay draws the same numbers. Sham trials count for the refractory time and for
 the number per minute, so that they are spread like real ones, but they use up no other limit.
 """

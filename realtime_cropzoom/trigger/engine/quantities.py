@@ -1,4 +1,4 @@
-"""Quantities that conditions compare: distances, directions, and speed, acceleration and turning by frame times."""
+"""Quantities that conditions compare: distances, directions, and speed, acceleration and turning by capture times."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Rule runner: runs one rule, from the value of its condition for each pose to firing, refusal and release.
 
+It has no thread. The thread of an output is in ``outputs.runner``.
+
 ::
 
                 arm                  the condition holds
@@ -94,7 +96,7 @@ class Transition:
 @dataclass(slots=True)
 class _Bout:
     since_ns: int
-    """Frame time (ns)."""
+    """Capture time (ns)."""
     last_ns: int
     reported: tuple[str, ...] = ()
     """Refusals that were reported already."""
@@ -104,7 +106,7 @@ class _Bout:
 class _UntrustedPeriod:
     reason: str
     since_ns: int
-    """Frame time (ns)."""
+    """Capture time (ns)."""
     last_ns: int
     poses: int = 1
 

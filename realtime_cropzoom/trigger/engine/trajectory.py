@@ -1,4 +1,4 @@
-"""Trajectories of points over the last poses, and their slopes: least-squares lines over frame time.
+"""Trajectories of points over the last poses, and their slopes: least-squares lines over capture time.
 
 The slope over a time uses the points from now back to the newest one that is at least that old. With more than two
 points, an error of one frame has little effect. A track that was interrupted for longer than ``gap_ns`` starts again,

@@ -2,7 +2,7 @@
 
 The rule loop never waits: ``submit`` puts a job into the queue of the state and returns. The thread opens the output,
 writes, and ends at the safe level. Every decision (which job is next, when a pulse ends, what is too late) is made by
-``output_state``.
+``output_state``. Rules run in another module, ``engine.rule_runner``.
 """
 
 from __future__ import annotations

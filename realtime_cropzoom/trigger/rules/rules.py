@@ -114,7 +114,7 @@ class Rule(Strict):
 
     when: AnyCondition
     for_ms: Milliseconds = 0.0
-    """Time (ms of frame time) for which the condition must have held."""
+    """Time (ms of capture time) for which the condition must have held."""
     fire: Annotated[tuple[str, ...], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = (
         Field(min_length=1)
     )
@@ -171,7 +171,7 @@ class Rules(Strict):
     implausible: Literal["refuse", "allow"] = "refuse"
     """Whether rules refuse a pose that the tracker calls implausible."""
     bridge_ms: Window = 100.0
-    """Maximum gap (ms of frame time) without a known value. A longer one resets durations and sides."""
+    """Maximum gap (ms of capture time) without a known value. A longer one resets durations and sides."""
     hold_max_age_ms: Window = 100.0
     """Maximum age (ms) of the newest pose while a rule holds its outputs on."""
     stream_lost_after_ms: Window = 500.0
