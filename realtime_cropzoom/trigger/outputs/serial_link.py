@@ -7,6 +7,7 @@ has stopped answering. After each opening, all channels first go to the safe lev
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -46,6 +47,8 @@ _POLL_S = 0.05
 _BEATS_PER_WATCHDOG = 5
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _MAX_UNANSWERED_BEATS = 4
+_IN_USE = (errno.EAGAIN, errno.EBUSY)
+"""Numbers of the error of a port that another program has locked."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +56,25 @@ logger = logging.getLogger(__name__)
 class SerialLink:
     """One serial port. ``request`` may be called from any thread."""
 
-    def __init__(self, port: str, baud: int, watchdog_ms: int) -> None:
+    def __init__(self, port: str, baud: int, watchdog_ms: int, first_output: str) -> None:
+        """Create the link of a port.
+
+        Args:
+            port: The serial port.
+            baud: Its speed (bits per second).
+            watchdog_ms: Time (ms) without a line after which the board goes to its safe level.
+            first_output: Name of the first output on it, for the error text.
+
+        Raises:
+            SinkError: if pyserial is not installed.
+        """
         try:
             import serial
         except ImportError as error:
             raise needs("pyserial", "serial", error) from None
         self._serial = serial
         self.port, self.baud, self.watchdog_ms = port, baud, watchdog_ms
+        self._first_output = first_output
         self.channels = 0
         """Number of channels of the board."""
         self.used: set[int] = set()
@@ -187,7 +202,7 @@ class SerialLink:
                 self.port, self.baud, timeout=0, write_timeout=_WRITE_TIMEOUT_S, exclusive=os.name == "posix" or None
             )
         except (self._serial.SerialException, OSError, ValueError) as error:
-            raise SinkError(f"cannot open {self.port} ({explain(error)}); is the board plugged in?") from error
+            raise SinkError(self._explain_refusal(error)) from error
         try:
             identity = self._ask(device)
             if identity.version != VERSION:
@@ -210,6 +225,15 @@ class SerialLink:
             self._device = device
         self._first.set()
         return device
+
+    def _explain_refusal(self, error: Exception) -> str:
+        """Return why the port does not open, and what to do."""
+        if getattr(error, "errno", None) not in _IN_USE:
+            return f"cannot open {self.port} ({explain(error)}); is the board plugged in?"
+        return (
+            f"cannot open {self.port}: another program uses it, perhaps another 'cropzoom trigger'. End that one, or "
+            f"send a test pulse through it: cropzoom trigger --send test {self._first_output}"
+        )
 
     def _ask(self, device: Any) -> Identity:
         self._lines = Lines()

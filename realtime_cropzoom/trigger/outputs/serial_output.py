@@ -32,7 +32,7 @@ class SerialSettings(OutputSettings):
             ConfigError: if the settings of two channels contradict each other.
         """
         if self.serial not in shared:
-            shared[self.serial] = SerialLink(self.serial, self.baud, self.watchdog_ms)
+            shared[self.serial] = SerialLink(self.serial, self.baud, self.watchdog_ms, name)
         link: SerialLink = shared[self.serial]
         if (link.baud, link.watchdog_ms) != (self.baud, self.watchdog_ms):
             raise ConfigError(f"outputs.{name}: all channels of {self.serial} need the same baud and watchdog_ms")

@@ -255,6 +255,17 @@ def test_a_port_without_a_board_is_an_error_of_one_line(tmp_path: Path, monkeypa
         Host(str(tmp_path / "nowhere"))
 
 
+def test_a_port_in_use_is_said_to_be_in_use_with_the_way_to_a_test_pulse(sketch: Board) -> None:
+    first = Host(sketch.port)
+    try:
+        expected = r"output c1: cannot open .*: another program uses it, perhaps another 'cropzoom trigger'\. .*"
+        with pytest.raises(SinkError, match=expected + r"cropzoom trigger --send test c1$") as refused:
+            Host(sketch.port)
+        assert "Errno" not in str(refused.value)
+    finally:
+        first.outputs.close()
+
+
 def test_channels_that_do_not_fit_are_refused(sketch: Board) -> None:
     with pytest.raises(SinkError, match=r"channel 5: the board at .* has 4"):
         Host(sketch.port, channels=5)
