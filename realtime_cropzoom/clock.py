@@ -21,8 +21,8 @@ now_ns: Callable[[], int] = time.monotonic_ns
 def unix_offset_ns() -> int:
     """Return Unix time minus monotonic time (ns). Add it to a monotonic time to get Unix time.
 
-    The Unix clock is read between two readings of the monotonic clock. Of several such triples the one with the
-    closest readings counts.
+    The Unix clock is read between two readings of the monotonic clock. The reading with the shortest interval, of
+    five, is used.
     """
     best_width, best_offset = None, 0
     for _ in range(5):

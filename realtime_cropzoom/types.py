@@ -18,7 +18,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 class State(enum.StrEnum):
-    """State of the animal: how far a pose may be trusted."""
+    """Tracking state: whether the pose can be trusted."""
 
     SEARCHING = "searching"
     """The animal has not been found yet. If there is a box, its pose does not show the animal."""
@@ -86,7 +86,7 @@ class Keypoints:
     """K keypoints with their likelihoods."""
 
     xy: Float32
-    """(K, 2), x and y in pixels, in the space that the owner names; NaN if there is no value."""
+    """(K, 2), x and y in frame pixels, or in crop pixels if the owner says so; NaN if there is no value."""
     likelihood: Float32
     """(K,), 0 to 1; NaN for a regression model, which has none."""
     sharpness: Float32 | None = None
@@ -107,7 +107,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ActiveBox:
-    """The box with which a frame is cropped, and its origin."""
+    """The crop box of a frame, and where the box comes from."""
 
     box: Box | None
     """None before the first usable detection."""

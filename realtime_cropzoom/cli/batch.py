@@ -23,12 +23,12 @@ class Batch:
         self._incomplete = False
 
     def warn(self, text: str) -> None:
-        """Say what is missing from the result of an input."""
+        """Print a warning: part of the result of an input is missing."""
         say(text)
         self._incomplete = True
 
-    def refuse(self, error: Exception) -> None:
-        """Say why an input has no result."""
+    def fail(self, error: Exception) -> None:
+        """Print the reason why an input has no result."""
         self.warn("; ".join([str(error), *getattr(error, "__notes__", ())]))
 
     def run(
@@ -52,10 +52,10 @@ class Batch:
             try:
                 path = process(given)
             except CropzoomError as error:
-                self.refuse(error)
-            except Exception as error:  # one odd file must not end the batch of a night
+                self.fail(error)
+            except Exception as error:  # one bad file must not stop the whole batch
                 logger.debug("%s failed", name_input(given), exc_info=True)
-                self.refuse(_unexpected(given, error))
+                self.fail(_unexpected(given, error))
             else:
                 print(path)
                 words = () if next_command is None else next_command(given, path)
@@ -68,7 +68,7 @@ class Batch:
 
 
 def _unexpected(given: object, error: Exception) -> CropzoomError:
-    """Return an error that the program does not know, in one line. Raises BrokenPipeError: the reader has left."""
+    """Return an unexpected error as a one-line error. Raises BrokenPipeError: stdout is closed."""
     if isinstance(error, BrokenPipeError):
         raise error
     if isinstance(error, OSError):

@@ -14,9 +14,9 @@ from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 _MACHINE_VISION = ("genicam", "basler")
-NOTHING = """\
-no camera found. Connect one and try again. 'cropzoom run SOURCE' also takes a video, a folder of images,
-an address such as rtsp://192.168.1.20/stream1, and, without a camera:
+_NO_CAMERA = """\
+no camera found. Connect one and try again. 'cropzoom run SOURCE' also accepts a video, a folder of images,
+and an address such as rtsp://192.168.1.20/stream1. Without any of these, try:
 
   cropzoom run synthetic:arena"""
 
@@ -49,7 +49,7 @@ def _cameras(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(terminal.fold(table(found) if found else NOTHING, terminal.columns(sys.stdout)))
+        print(terminal.fold(table(found) if found else _NO_CAMERA, terminal.columns(sys.stdout)))
         if found:
             say_next("check", found[0]["source"])
     return 0

@@ -30,7 +30,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.inputs import Video, gather
 
     batch = Batch()
-    inputs = gather(arguments.input_path, batch.refuse, images=True)
+    inputs = gather(arguments.input_path, batch.fail, images=True)
 
     def next_command(given: Any, path: Path) -> Sequence[object]:
         if arguments.bbox_dir is None:
@@ -76,7 +76,7 @@ def run_create_bbox(arguments: argparse.Namespace) -> int:
 
     batch = Batch()
     next_command = ("crop", arguments.model_dir, *arguments.input_path)
-    return batch.run(gather(arguments.input_path, batch.refuse), create, lambda given, path: next_command)
+    return batch.run(gather(arguments.input_path, batch.fail), create, lambda given, path: next_command)
 
 
 def run_smooth_bbox(arguments: argparse.Namespace) -> int:
@@ -96,7 +96,7 @@ def run_crop(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.offline.model_directory import ModelDirectory
 
     batch = Batch()
-    inputs = gather(arguments.input_path, batch.refuse)
+    inputs = gather(arguments.input_path, batch.fail)
     flags = _make_box_flags(arguments)
     cropper = Cropper(
         ModelDirectory.open(arguments.model_dir),
@@ -133,7 +133,7 @@ def run_pipeline(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.offline.pipeline import OfflinePipeline, find_sources, load_models
 
     batch = Batch()
-    sources = find_sources(arguments.input_path, batch.refuse)
+    sources = find_sources(arguments.input_path, batch.fail)
     folder = arguments.folder or _choose_folder(settings.pose)
     models = load_models(settings)
     for model in (models.detector, models.pose):

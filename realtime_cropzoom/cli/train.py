@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -38,8 +39,8 @@ def register(commands: Any) -> None:
     )
     train.add_argument(
         "--detector-model", type=a_path, metavar="DIR",
-        help="train a pose model on the images that 'crop' has cropped in this detector's directory; where the config "
-        "sets cropzoom.crop_size, crops are cut while training, and the held-out error is measured in its boxes",
+        help="train a pose model on the crops that 'crop' wrote to this detector's directory. If cropzoom.crop_size is "
+        "set, training makes the crops, and the held-out error uses the detector's boxes",
     )  # fmt: skip
     train.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="change settings of the config")
     train.add_argument("--overwrite", action="store_true", help="replace the model in the output directory")
@@ -49,7 +50,7 @@ def register(commands: Any) -> None:
     export.add_argument("--runtime", choices=["onnx", "tensorrt"], default="onnx", help="onnx runs with every provider")
     export.add_argument(
         "--onnx-precision", choices=["fp32", "fp16"], default="fp32",
-        help="precision of input and weights: fp32 for CPUs, fp16 for GPUs, which rounds (default: fp32)",
+        help="precision of input and weights: fp32 for CPUs, fp16 (less exact) for GPUs (default: fp32)",
     )  # fmt: skip
     add_overwrite(export)
     export.set_defaults(command=_export)
@@ -90,7 +91,7 @@ class _Progress:
         self._close_bar()
 
     def say(self, line: str) -> None:
-        """Print what takes time before or after the batches, on a terminal only."""
+        """Print the name of a slow step before or after the batches, on a terminal only."""
         self._close_bar()
         if sys.stderr.isatty():
             _say(f"{line} …")
@@ -114,7 +115,7 @@ class _Progress:
     def epoch(self, epoch: Epoch) -> None:
         """Show the loss and error of an epoch."""
         if self._bar is not None:
-            error = "" if epoch.held_out_px != epoch.held_out_px else f", held-out {epoch.held_out_px:.1f} px"
+            error = "" if math.isnan(epoch.held_out_px) else f", held-out {epoch.held_out_px:.1f} px"
             self._bar.set_postfix_str(f"loss {epoch.loss:.2f}{error}")
         else:
             _say(str(epoch))
@@ -139,7 +140,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.runtime == "tensorrt":
         raise ConfigError(
             f"TensorRT needs no export of its own: run cropzoom export {directory} --runtime onnx, and run the model "
-            "with --provider tensorrt, with which ONNX Runtime builds the engine itself"
+            "with --provider tensorrt. ONNX Runtime then builds the TensorRT engine"
         )
     if (directory / OUR_CHECKPOINT).is_file():
         print(_export_ours(directory, precision, overwrite=arguments.overwrite))
@@ -173,8 +174,8 @@ def _export_ours(directory: Path, precision: Literal["fp32", "fp16"], *, overwri
 def _export_by_litpose(directory: Path, precision: str) -> Path:
     if importlib.util.find_spec("lightning_pose") is None:
         raise ModelError(
-            f"{directory} is a Lightning Pose model and lightning-pose is not installed here; where it is, "
-            f"run: litpose export {directory} --runtime onnx --onnx-precision {precision}"
+            f"{directory} is a Lightning Pose model, and lightning-pose is not installed here. On a machine "
+            f"that has it, run: litpose export {directory} --runtime onnx --onnx-precision {precision}"
         )
     try:
         api = importlib.import_module("lightning_pose.api")

@@ -1,4 +1,4 @@
-"""Pose rate: measures the usual interval and age of a camera's poses, and derives the default maximum age. Pure."""
+"""Pose rate: measures the usual interval and age of a camera's poses, and derives the default maximum age."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections import deque
 _WINDOW = 64
 """Number of last poses whose intervals and ages are kept."""
 _ENOUGH = 4
-"""Minimum number of measured intervals. With fewer, the rate of the hello counts."""
+"""Minimum number of measured intervals. With fewer, the frame rate in the hello message, which describes a run, is
+used."""
 _INTERVALS = 2.5
 """Maximum age in intervals. One frame may be missing and the next one a little late."""
 _UNKNOWN_MS = 100.0
@@ -17,12 +18,12 @@ _SHORTEST_MS = 50.0
 """Minimum of the maximum age (ms), as ``max_age_ms`` of rules. At high rates a busy computer pauses for longer than
 2.5 intervals."""
 _MAX_INTERVAL_MS = 1000.0
-"""Maximum interval (ms) that counts for the age. A slower stream does not allow older poses."""
+"""Maximum interval (ms) that is used for the age. A slower stream does not allow older poses."""
 _MAX_LATENCY_MS = 250.0
-"""Maximum latency (ms) that counts for the age. A script that reads late does not get older poses for it."""
+"""Maximum latency (ms) that is used for the age. A script that reads late must not get older poses."""
 _SLOWER_AT_MOST = 4.0
 """Maximum ratio of the measured to the nominal interval. A stream that is much slower than its camera has a fault, and
-its interval must not count as its rate."""
+its interval must not be used."""
 
 
 class PoseRate:
@@ -30,14 +31,14 @@ class PoseRate:
 
     def __init__(self) -> None:
         self.nominal_fps: float | None = None
-        """Frame rate in the hello (frames per second); None if unknown."""
+        """Frame rate in the hello message (frames per second); None if unknown."""
         self._intervals_ms: deque[float] = deque(maxlen=_WINDOW)
         self._ages_ms: deque[float] = deque(maxlen=_WINDOW)
         self._last: tuple[str, int] | None = None
         """Run id and ``captured_ns`` of the last pose; None before the first."""
 
     def note(self, run: str, captured_ns: int, age_ms: float) -> None:
-        """Take the times of a pose. A new run discards the measurements of the last one.
+        """Measure the times of a pose. A new run discards the measurements of the last one.
 
         Args:
             run: Id of the run.
@@ -59,19 +60,20 @@ class PoseRate:
         nominal_ms = 1000 / self.nominal_fps if self.nominal_fps and self.nominal_fps > 0 else None
         if len(self._intervals_ms) < _ENOUGH:
             return nominal_ms
-        measured_ms = _middle(self._intervals_ms)
+        measured_ms = _median(self._intervals_ms)
         return measured_ms if nominal_ms is None else min(measured_ms, _SLOWER_AT_MOST * nominal_ms)
 
     @property
     def usual_age_ms(self) -> float:
-        """Maximum age (ms) at which the newest pose is still useful: 2.5 intervals plus the usual latency."""
+        """Default maximum pose age (ms): 2.5 intervals + usual latency, at least 50 (100 if unknown)."""
         interval_ms = self.interval_ms
         if interval_ms is None:
             return _UNKNOWN_MS
-        latency_ms = _middle(self._ages_ms) if self._ages_ms else 0.0
+        latency_ms = _median(self._ages_ms) if self._ages_ms else 0.0
         age_ms = _INTERVALS * min(interval_ms, _MAX_INTERVAL_MS) + min(latency_ms, _MAX_LATENCY_MS)
         return max(_SHORTEST_MS, age_ms)
 
 
-def _middle(values: deque[float]) -> float:
+def _median(values: deque[float]) -> float:
+    """Return the median; of an even number of values, the upper of the two in the middle."""
     return sorted(values)[len(values) // 2]

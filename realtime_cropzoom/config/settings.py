@@ -29,7 +29,8 @@ _PATHS = {"source", "detector", "pose", "schedule", "calibration", "key_folder"}
 class Settings(PublishSettings, RecordSettings, FilterSettings, BoxSettings, ModelSettings, SourceSettings):
     """All settings of a run, read-only.
 
-    Pydantic orders the fields by the bases from last to first. A value that is not given comes from the environment.
+    Pydantic orders the fields by the bases from last to first. Missing values come from the
+    environment, then from the defaults.
 
     Raises:
         ConfigError: if two settings contradict each other.
@@ -48,7 +49,7 @@ class Settings(PublishSettings, RecordSettings, FilterSettings, BoxSettings, Mod
         return replace(super().source_options(), keep_packets=self.record == COPY)
 
     def pose_judge(self, presence: Presence) -> PoseJudge:
-        """Return a new judge of the poses of a model with this ``presence``."""
+        """Return a new plausibility check with these ``presence`` limits."""
         return PoseJudge(
             presence,
             lost_after_ms=self.lost_after_ms,

@@ -52,7 +52,7 @@ class ResumableCsv:
             header: The header lines, each with its line break.
             made_of: The inputs of the rows, by name. Stored beside the rows and compared by ``resume``.
             resume: Whether to continue existing rows. Otherwise they are overwritten.
-            announce: Whether an error that ends the block early gets a note with the way to continue.
+            announce: Whether to add a note about --resume to an error that ends the block.
 
         Raises:
             SinkError: if the file cannot be written.
@@ -123,12 +123,12 @@ class ResumableCsv:
         self._flushed_s = time.monotonic()
 
     def _write(self) -> None:
-        """Write the unwritten bytes at their own offset. After Ctrl-C the same bytes go to the same place again."""
+        """Write the unwritten bytes at their offset. If Ctrl-C interrupts, the next call repeats the same write."""
         data, offset = self._unwritten
         while data:  # a disk that fills up writes the first part, and raises only at the next write
             self._file.seek(offset)
-            taken = self._file.write(data) or 0
-            data, offset = data[taken:], offset + taken
+            written = self._file.write(data) or 0
+            data, offset = data[written:], offset + written
             self._unwritten = (data, offset)
 
     def commit(self) -> None:
@@ -154,8 +154,8 @@ class ResumableCsv:
         if rows and error is not None and self._announce:
             # --resume helps after Ctrl-C or a full disk; bad input must be corrected first.
             how = "; the same command with --resume continues them"
-            goes_on = isinstance(error, (KeyboardInterrupt, SinkError))
-            error.add_note(f"{rows} frames are in {self._partial}{how if goes_on else ''}")
+            resumable = isinstance(error, (KeyboardInterrupt, SinkError))
+            error.add_note(f"{rows} rows are in {self._partial}{how if resumable else ''}")
 
     def _continue_rows(self, made_of: Mapping[str, object]) -> int:
         """Count the complete rows of an earlier command and return the byte offset of their end.
@@ -235,8 +235,8 @@ def write_all(contents: Mapping[Path, bytes | str], advice: str = _ADVICE) -> No
     """Write small files that belong together.
 
     All files are written under temporary names before the first is renamed, and no temporary file stays.
-    If writing fails, no final name has changed, so that the same command can be tried again. For a link,
-    the file that it points to is replaced, not the link.
+    If writing fails before the first rename, no final file has changed: a retry is safe. For a link, the
+    file that it points to is replaced, not the link.
 
     Args:
         contents: Bytes or text by path. Text is written as UTF-8.
@@ -301,7 +301,10 @@ def try_write_whole(path: Path, text: str) -> str | None:
 
 def moved_or_deleted(path: Path) -> str:
     """Return the warning for a folder or file that disappeared while a run writes to it."""
-    return f"{path} was moved or deleted while it was written: what is written is there now, or lost"
+    return (
+        f"{path} was moved or deleted while it was written: "
+        "later data go to the moved files, or are lost if they were deleted"
+    )
 
 
 def to_json(summary: dict[str, Any]) -> str:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, pluralize
 from realtime_cropzoom.types import Float64
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None")
-"""Texts that count as an empty cell."""
+"""Texts that are read as an empty cell."""
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
@@ -33,7 +33,7 @@ def cannot_read(path: Path, error: Exception, what: str = "") -> DataError:
     Args:
         path: The file.
         error: The error that reading it raised.
-        what: The kind of file with a final space, for example "the table ".
+        what: Kind of file, ending in a space: "the table ". Empty for no kind.
     """
     if isinstance(error, UnicodeDecodeError):
         return DataError(f"cannot read {what}{path}: it is not UTF-8 text; save it as CSV in UTF-8")
@@ -56,7 +56,7 @@ class Records:
         Args:
             path: The file.
             complete_only: Whether to leave out a last line that was cut off.
-            what: The kind of file with a final space, for the error text.
+            what: Kind of file, ending in a space, for the error text.
 
         Raises:
             DataError: if the file cannot be read, is not UTF-8 or has other separators than commas.
@@ -100,11 +100,11 @@ def first_records(path: Path, count: int, what: str = "") -> tuple[list[list[str
     Raises:
         DataError: if the file cannot be read, is not UTF-8 or has other separators than commas.
     """
-    taken: list[str] = []
+    read: list[str] = []
 
     def lines(file: Iterator[str]) -> Iterator[str]:
         for line in file:
-            taken.append(line)
+            read.append(line)
             yield line
 
     try:
@@ -112,9 +112,9 @@ def first_records(path: Path, count: int, what: str = "") -> tuple[list[list[str
             rows = [row for _, row in zip(range(count), csv.reader(lines(file)), strict=False)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise cannot_read(path, error, what) from None
-    text = "".join(taken)
-    if taken:
-        check_separator(path, taken[0])
+    text = "".join(read)
+    if read:
+        check_separator(path, read[0])
     return rows, text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -153,7 +153,7 @@ def read_number_rows(
         index_columns: Number of leading columns that are read as unchanged text.
         columns: Number of columns after them, which hold numbers.
         complete_only: Whether to leave out a last line that was cut off.
-        what: The kind of file with a final space, for the error text.
+        what: Kind of file, ending in a space, for the error text.
 
     Returns:
         The rows, with columns counted from 0; an empty table if there are none.
@@ -192,7 +192,7 @@ def name_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tupl
         if with_numbers.any():
             row = int(with_numbers.to_numpy().argmax())
             raise DataError(
-                f"{path} has nothing in the first cell of row {row + int(table.index[0])}; "
+                f"{path} has nothing in the first cell of data row {row + int(table.index[0])}, counted from 0; "
                 "expected the number of a frame, or the name of an image"
             )
         table, cells = table[~nameless], cells[~nameless]
@@ -215,25 +215,26 @@ def to_numbers(
         (rows, columns) float64; NaN for an empty cell.
 
     Raises:
-        DataError: if a row is too short, or a cell holds something else than a finite number. Names the first.
+        DataError: if a row is too short, or a cell that is not empty holds no finite number; the error names the
+                first.
     """
     if positions and table.shape[1] <= max(positions):
         raise DataError(f"{path} has rows of {table.shape[1]} cells; its header has more: {max(positions) + 1}")
     chosen = table.iloc[:, list(positions)]
     try:
         values: Float64 = chosen.to_numpy(dtype=np.float64, na_value=np.nan)
-        is_bad = np.isinf(values)
+        is_bad, wrong = np.isinf(values), "not finite"
     except (ValueError, TypeError):
-        from pandas import to_numeric  # a live run reads boxes here, and does not need pandas
+        from pandas import to_numeric  # a live run imports this module without pandas
 
         as_numbers = chosen.apply(to_numeric, errors="coerce")
-        is_bad = (as_numbers.isna() & chosen.notna()).to_numpy()
+        is_bad, wrong = (as_numbers.isna() & chosen.notna()).to_numpy(), "not a number"
     if is_bad.any():
         row, column = (int(i) for i in np.argwhere(is_bad)[0])
         cell = str(chosen.iloc[row, column])
         hint = ", with a point as decimal mark" if _DECIMAL_COMMA.fullmatch(cell) else ", or an empty cell"
         raise DataError(
-            f"{path} has a coordinate that is not a number: {cell!r} for {names[column]} of {index[row]}; "
+            f"{path} has a coordinate that is {wrong}: {cell!r} for {names[column]} of {index[row]}; "
             f"expected a number{hint}"
         )
     return values
@@ -250,7 +251,7 @@ def text_cell(text: str) -> str:
 
 
 def parse_frame_number(cell: str) -> int | None:
-    """Return the frame number in a cell, or None if it holds none. ``3.0``, as pandas writes it, counts as 3."""
+    """Return the frame number in a cell, or None if it holds none. ``3.0``, as pandas writes it, is read as 3."""
     text = cell.strip()
     whole, point, rest = text.partition(".")
     if not (whole.isascii() and whole.isdigit()) or len(whole) > 15 or (point and rest.strip("0")):
@@ -258,13 +259,12 @@ def parse_frame_number(cell: str) -> int | None:
     return int(whole)
 
 
-def parse_frame_numbers(path: Path, index: Sequence[str], what: str = "row") -> npt.NDArray[np.int64]:
+def parse_frame_numbers(path: Path, index: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return the frame number of each row, (rows,) int64, counted from 0.
 
     Args:
         path: The file, for the error text.
         index: The first cell of each row.
-        what: The word for a row in the error text.
 
     Raises:
         DataError: if a cell holds no frame number, or a frame occurs twice.
@@ -273,14 +273,14 @@ def parse_frame_numbers(path: Path, index: Sequence[str], what: str = "row") -> 
     if None in found:
         row = found.index(None)
         raise DataError(
-            f"{path} has {index[row]!r} in the first cell of {what} {row}; "
+            f"{path} has {index[row]!r} in the first cell of data row {row}, counted from 0; "
             "expected the number of a frame, counted from 0"
         )
     frames = np.array(found, np.int64)
     unique, counts = np.unique(frames, return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"{path} has frame {unique[counts > 1][0]} more than once "
-            f"({int((counts > 1).sum())} frames are); expected each frame once"
+            f"{path} repeats frame {unique[counts > 1][0]} ({pluralize(int((counts > 1).sum()), 'repeated frame')}); "
+            "expected each frame once"
         )
     return frames

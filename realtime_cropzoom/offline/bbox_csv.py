@@ -176,9 +176,7 @@ def _values(path: Path, index: Sequence[str], table: pd.DataFrame, positions: Se
     try:
         return to_numbers(path, index, table, positions, COLUMNS)
     except DataError as error:
-        raise DataError(
-            str(error).replace("a coordinate that is not a number", "a cell that is not a number")
-        ) from None
+        raise DataError(str(error).replace("a coordinate that is", "a cell that is")) from None
 
 
 def _check_rows(path: Path, index: Sequence[str], values: npt.NDArray[np.float64]) -> None:

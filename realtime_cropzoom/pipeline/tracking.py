@@ -16,19 +16,19 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
     """Track a source and yield one message per processed frame.
 
     A recording is played in real time, as by a camera, and frames are skipped if the machine does not keep up.
-    ``pace="fast"`` takes every frame. Files are written as by ``cropzoom run``; nothing is published unless
-    ``publish`` says where. The run ends with the stream, and when the loop is left.
+    ``pace="fast"`` processes every frame. Files are written as by ``cropzoom run``; nothing is published unless
+    ``publish`` says where. The run ends when the stream or the loop ends.
 
     Args:
-        source: A video file, a camera or stream, or ``synthetic:arena``; None to take it from ``config``.
+        source: A video file, a camera or stream, or ``synthetic:arena``; None to read it from ``config``.
         config: A YAML file with settings.
-        **settings: The settings of ``docs/reference/settings.md``; they go before those of ``config``.
+        **settings: The settings of ``docs/reference/settings.md``; they override those of ``config``.
 
     Yields:
         The message of each processed frame, in the order of capture.
 
     Raises:
-        CropzoomError: as ``Pipeline.start`` does, and the error that ended the run early.
+        CropzoomError: if the run cannot start, as ``Pipeline.start`` says, or if an error ends it early.
     """
     flags: dict[str, Any] = {"publish": NONE, **settings}
     if source is not None:
@@ -37,7 +37,7 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
     pipeline.start(tracked=True)
     try:
         yield from pipeline.messages()
-    except BaseException:  # the loop was left, or Ctrl-C came while it waited: an endless source must stop
+    except BaseException:  # break, an error or Ctrl-C in the caller's loop; a source may be endless
         pipeline.stop()
         raise
     finally:

@@ -83,13 +83,16 @@ def test_every_command_gives_a_frame_its_own_box(work: Workplace, order: list[in
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        ([0, 1, 1, 2], "has frame 1 more than once"),
+        ([0, 1, 1, 2], "repeats frame 1 "),
         ([0, 1, 3, 4], r"has no box for frame 2 \(1 frames up to 4 have none\)"),
         ([1, 2, 3, 4], "has no box for frame 0"),
-        ([0, 1, 2, "img3.png"], "has 'img3.png' in the first cell of row 3; expected the number of a frame"),
+        (
+            [0, 1, 2, "img3.png"],
+            "has 'img3.png' in the first cell of data row 3, counted from 0; expected",
+        ),
         ([0, 1, 2, -1], "has '-1' in the first cell"),
         ([0, 1, 2, 2.5], "has '2.5' in the first cell"),
-        ([0, 1, 2, ""], "the first cell of row 3"),
+        ([0, 1, 2, ""], "the first cell of data row 3"),
         ([0, 1, 2, 10**14], "has no box for frame 3"),
     ],
 )
@@ -163,5 +166,5 @@ def test_remapped_rows_are_in_the_order_of_frames(work: Workplace) -> None:
 def test_predictions_with_a_frame_twice_are_refused(work: Workplace) -> None:
     path = boxes_of(work.folder / "clip_bbox.csv", list(range(COUNT)))
     twice = poses(work.folder / "cropped_clip.csv", [*range(COUNT), 3])
-    assert "has frame 3 more than once" in work.refused("remap", twice, path)
-    assert "has frame 3 more than once" in work.refused("convert", twice, "--to", "csv", "--fps", 30)
+    assert "repeats frame 3 " in work.refused("remap", twice, path)
+    assert "repeats frame 3 " in work.refused("convert", twice, "--to", "csv", "--fps", 30)

@@ -62,7 +62,7 @@ def session_events(
     arm: bool = True,
     tables: SessionTables | None = None,
 ) -> Iterator[Event]:
-    """Yield the events that a trigger process beside a run would have taken, from the files of the run.
+    """Yield the events that a trigger process would have received live, from the files of the run.
 
     Args:
         path: A session folder or a pose file. Published poses of a live run come at the times of their publication.
@@ -113,14 +113,14 @@ def _pose_event(tables: SessionTables, frame: int, moment: _Moment, run: str, ca
 
 
 class _Moment(NamedTuple):
-    """Times of a frame, and of its message."""
+    """Times of a frame and of its message, with the number and the plausibility of the message."""
 
     captured_ns: int
     published_ns: int
     seq: int
     segment: int
     plausible: str = ""
-    """As in the timing table: ``yes``, or what contradicts the pose; empty: not judged."""
+    """As in the timing table: ``yes``, or the reason against it; empty if unchecked."""
 
 
 def _moments(tables: SessionTables, latency_ms: float) -> list[_Moment | None]:

@@ -22,7 +22,7 @@ from realtime_cropzoom.trigger.rules.schema import (
     Strict,
     Window,
 )
-from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explain, locate
+from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explain, with_line
 from realtime_cropzoom.yaml_file import read_mapping
 
 _MAX_LINES = 20
@@ -221,7 +221,7 @@ def load_rules(path: Path) -> Rules:
     try:
         return parse_rules(read_mapping(path))
     except RulesError as error:
-        lines = [locate(path, place, text) for place, text in error.problems[:_MAX_LINES]]
+        lines = [with_line(path, place, text) for place, text in error.problems[:_MAX_LINES]]
         if (more := len(error.problems) - len(lines)) > 0:
             lines.append(f"{path}: {more} more lines are wrong")
         raise ConfigError("\n".join(lines)) from None

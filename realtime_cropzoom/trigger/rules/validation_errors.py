@@ -50,9 +50,8 @@ def explain(error: Any, content: Any, names: Iterable[str]) -> tuple[Place, str]
         likely = next((text for key in keys if (text := did_you_mean(key, KINDS))), "")
         return tuple(place), f"given {', '.join(keys) or 'nothing'}, but {error['msg']}.{likely}".removesuffix(".")
     if error["type"] == "extra_forbidden":
-        return tuple(
-            place
-        ), f"no such setting; see docs/reference/rules.md for their names.{did_you_mean(str(place[-1]), names)}"
+        likely = did_you_mean(str(place[-1]), names)
+        return tuple(place), f"no such setting; docs/reference/rules.md lists the names.{likely}"
     text = error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error["input"], dict | list) else f"given {shorten(error['input'])}, but "
     return tuple(place), f"{given}{text[0].lower()}{text[1:]}"
@@ -68,7 +67,7 @@ def _numbers_expected(place: list[str | int]) -> str:
     return next((text for shape, text in _NUMBERS.items() if place and str(place[-1]).startswith(f"{shape}_")), "")
 
 
-def locate(path: Path, place: Place, text: str) -> str:
+def with_line(path: Path, place: Place, text: str) -> str:
     """Return a line with the file, the line number, the place and the mistake."""
     try:
         node = compose_yaml(path)

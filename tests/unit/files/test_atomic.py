@@ -50,7 +50,10 @@ def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path) -> N
 def test_a_folder_that_was_removed_is_named(tmp_path: Path) -> None:
     path = tmp_path / "session" / "summary.json"
     problem = try_write_whole(path, "text")
-    assert problem == f"{path.parent} was moved or deleted while it was written: what is written is there now, or lost"
+    assert (
+        problem == f"{path.parent} was moved or deleted while it was written: "
+        "later data go to the moved files, or are lost if they were deleted"
+    )
 
 
 def test_a_block_that_fails_keeps_the_old_file(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_signal_ends_predict_at_once_and_resume_continues_it(
     assert stopped == "cropzoom: stopped"
     rows = rows_in(partial) - 3
     assert 0 < rows < LONG_VIDEO
-    assert how == f"{rows} frames are in {partial}; the same command with --resume continues them"
+    assert how == f"{rows} rows are in {partial}; the same command with --resume continues them"
     assert files_below(model / "video_preds") == {"clip.csv.partial", "clip.csv.partial.json"}
 
     work.did("predict", model, long_video, "--skip_viz", "--resume")
@@ -383,7 +383,7 @@ def test_an_older_file_stays_until_then(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("old")
     (note,) = break_off(tmp_path / "rows.csv", KeyboardInterrupt())
     assert (tmp_path / "rows.csv").read_text() == "old"
-    assert note.startswith(f"1 frames are in {tmp_path / 'rows.csv.partial'}")
+    assert note.startswith(f"1 rows are in {tmp_path / 'rows.csv.partial'}")
 
 
 @pytest.mark.parametrize(("error", "is_noted"), [(SinkError("full"), True), (DataError("bad input"), False)])

@@ -176,7 +176,7 @@ def test_rows_of_empty_cells_are_no_rows(tmp_path: Path, end: str) -> None:
 def test_numbers_without_a_name_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path, [*HEADER, "a.png,1,2,3,4", ",5,6,7,8"])
     for read in (read_labels, read_predictions, lambda p: list(iter_predictions(p))):
-        with pytest.raises(DataError, match="nothing in the first cell of row 1; expected the number of a frame"):
+        with pytest.raises(DataError, match="nothing in the first cell of data row 1, counted from 0; expected"):
             read(path)
 
 
@@ -217,11 +217,11 @@ def test_lines_may_end_as_on_windows_and_cells_may_be_quoted(tmp_path: Path) -> 
             ["scorer,s,s", "bodyparts,n,n", "coords,x,y", '0,"1,5",2'],
             "'1,5' for n x of 0; .* with a point as decimal mark",
         ),
-        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,inf,2"], "not a number: 'inf' for n x of 0"),
-        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,1,2", "1,3,-inf"], "not a number: '-inf' for n y of 1"),
+        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,inf,2"], "not finite: 'inf' for n x of 0"),
+        (["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,1,2", "1,3,-inf"], "not finite: '-inf' for n y of 1"),
         (
             ["scorer,s,s", "bodyparts,n,n", "coords,x,y", "0,1,2", "1,3,1e999"],
-            "not a number: '(inf|1e999)' for n y of 1",
+            "not finite: '(inf|1e999)' for n y of 1",
         ),
         (
             ["scorer,s,s,s,s", "bodyparts,ear,ear,ear,ear", "coords,x,y,x,y", "0,1,2,3,4"],
