@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -31,14 +32,23 @@ from realtime_cropzoom.trigger.process.decision_log import read_decisions
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
 
 FORGE = """
-import json, os, signal, sys
+import ctypes, json, os, signal, sys
+
+def end_with_parent(parent):
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+
+end_with_parent(int(sys.argv[1]))
 import realtime_cropzoom.trigger.outputs.python_callable, realtime_cropzoom.trigger.process.process
 from realtime_cropzoom.cli.main import main
 
 for line in sys.stdin:
     job = json.loads(line)
-    pid = os.fork()
+    forge, pid = os.getpid(), os.fork()
     if not pid:
+        end_with_parent(forge)
         os.chdir(job["folder"])
         for number in job["ignored"]:
             signal.signal(number, signal.SIG_IGN)
@@ -49,7 +59,7 @@ for line in sys.stdin:
     print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
-"""Starts many processes of ours and imports only once."""
+"""Starts many processes of ours, one after the other, and imports only once. All of them end with the tests."""
 
 LINE = """
 class Line:
@@ -71,7 +81,7 @@ class Child(NamedTuple):
 
     def ends(self) -> int:
         """Wait for the end of the process and return its exit code."""
-        return int(self.forge.says())
+        return self.forge.wait_for_child()
 
     @property
     def told(self) -> list[str]:
@@ -82,25 +92,51 @@ class Child(NamedTuple):
 
 
 class Forge:
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", FORGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    """Process that starts commands by ``fork``. At most one of them runs at a time."""
 
-    def says(self) -> str:
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", FORGE, str(os.getpid())]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self._child: int | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _read_number(self) -> int:
         assert self._process.stdout is not None
-        return self._process.stdout.readline()
+        readable, _, _ = select.select([self._process.stdout], [], [], LONG_S)
+        assert readable, f"waited {LONG_S} s for the command to start or to end"
+        return int(self._process.stdout.readline())
 
     def start(self, folder: Path, *argv: object, ignored: tuple[int, ...] = ()) -> Child:
+        """Start a command. One that a failed test left behind is killed first: the forge waits for it."""
         assert self._process.stdin is not None
+        self._kill_child()
         job = {"folder": str(folder), "argv": [*map(str, argv)], "ignored": [*map(int, ignored)]}
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return Child(self, int(self.says()), folder)
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._child = self._read_number()
+        return Child(self, self._child, folder)
+
+    def wait_for_child(self) -> int:
+        """Wait for the end of the command and return its exit code."""
+        code = self._read_number()
+        self._child = None
+        return code
+
+    def _kill_child(self) -> None:
+        if self._child is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+            self.wait_for_child()
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        """End the command that runs, and the forge."""
+        try:
+            self._kill_child()
+        finally:
+            self._process.kill()
+            self._process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +222,35 @@ def test_the_first_of_two_signals_counts(forge: Forge, feed: Feed, tmp_path: Pat
         os.kill(child.pid, signal.SIGTERM)
     assert child.ends() == 129
     assert child.told == ["on", "safe", "close"]
+
+
+def test_a_command_that_a_failed_test_left_behind_does_not_stop_the_next(
+    forge: Forge, feed: Feed, tmp_path: Path
+) -> None:
+    left = holding(forge, feed, tmp_path)
+    (tmp_path / "next").mkdir()
+    child = holding(forge, feed, tmp_path / "next")
+    with pytest.raises(ProcessLookupError):
+        os.kill(left.pid, 0)
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.ends() == 143
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_command_ends_with_the_process_that_started_it(feed: Feed, tmp_path: Path) -> None:
+    """As after a test run that was killed: no trigger process stays behind with an output on."""
+    with contextlib.closing(Forge()) as forge:
+        child = holding(forge, feed, tmp_path)
+        os.kill(forge.pid, signal.SIGKILL)
+        wait_for(lambda: not _runs(child.pid), "the command to end")
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_all_signals_that_end_a_process_are_handled() -> None:
