@@ -44,7 +44,13 @@ WITHIN_PX, BEYOND_PX = 40, 260
 _WARM_UP_S = 2.0
 _ZONE_PX = 18
 _LOG, _SESSION, _RULES = "trigger", "session", "rules.yaml"
-_BUSY = "while True: pass"
+_BUSY = """
+import os, sys
+while os.getppid() == int(sys.argv[1]):
+    for _ in range(1_000_000):
+        pass
+"""
+"""Program that keeps one core busy. It ends when the process that started it, its argument, has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def _condition(plan: Plan, folder: Path, jump_px: int, load: int) -> Trials:
         trigger = stack.enter_context(_process(folder, "trigger", *_trigger_arguments(folder)))
         run = stack.enter_context(_process(folder, "run", *_run_arguments(plan, folder, source, endpoint)))
         for _ in range(load):
-            stack.enter_context(_ended([sys.executable, "-c", _BUSY]))
+            stack.enter_context(_ended([sys.executable, "-c", _BUSY, str(os.getpid())]))
         for process, name in ((run, "run"), (trigger, "trigger")):
             _wait(process, folder, name, 2 * seconds + 60)
     timing = _timing(folder / _SESSION)

@@ -10,13 +10,13 @@ the operating system runs this process, not to the microsecond.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
 import time
 import tty
 from collections.abc import Callable
-from typing import NoReturn
 
 from realtime_cropzoom.trigger.outputs.serial_protocol import MAX_LINE, MAX_US, NAME, VERSION, Lines
 
@@ -112,10 +112,10 @@ class Board:
             self._changed(channel + 1, on, at_us)
 
 
-def serve(terminal: int, board: Board) -> NoReturn:
-    """Answer lines from a pseudo-terminal, until interrupted."""
+def serve(terminal: int, board: Board, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Answer lines from a pseudo-terminal, until interrupted or ``is_over`` returns True."""
     lines = Lines()
-    while True:
+    while not is_over():
         due_us = board.due_us
         wait_s = 0.5 if due_us is None else max(0.0, due_us / 1e6 - time.monotonic())
         if select.select([terminal], [], [], min(wait_s, 0.5))[0]:
@@ -133,13 +133,20 @@ def _now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+def _reader_is_gone() -> bool:
+    """Return whether nothing reads the output any more: the program that started the board was killed."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # a closed pipe is reported without being asked for
+    return bool(output.poll(0))
+
+
 def _show(channel: int, on: bool, at_us: int) -> None:
     sys.stdout.write(f"{at_us / 1e6:.6f} channel {channel} {'on' if on else 'off'}\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Open a pseudo-terminal, print its name, and answer as the board."""
+    """Open a pseudo-terminal, print its name, and answer as the board until the reader of the output is gone."""
     terminal, port = os.openpty()
     tty.setraw(port)
     sys.stdout.write(f"{os.ttyname(port)}\n")
@@ -148,10 +155,9 @@ def main() -> int:
         sys.stdout.write(
             "is the port of this simulated board: write it into the rules. Channels are shown here; Ctrl-C ends it\n"
         )
-    try:
-        serve(terminal, Board(4, _show))
-    except KeyboardInterrupt:
-        return 0
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        serve(terminal, Board(4, _show), _reader_is_gone)
+    return 0
 
 
 if __name__ == "__main__":

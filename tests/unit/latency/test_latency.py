@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import tty
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.pipelines import cropzoom, tiny_models
+from support.pipelines import cropzoom, start_process, tiny_models, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
@@ -87,6 +88,34 @@ def test_the_loop_is_measured_with_real_processes(tmp_path: Path) -> None:
     assert report["machine"]["models"]["pose"]["provider"] == "cpu"
     assert "Closed-loop latency was measured with realtime-cropzoom" in done.stdout
     assert (folder / "latency.png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_process_stays_behind_a_killed_measurement(tmp_path: Path) -> None:
+    """The simulated board and the processes that keep cores busy have no end of their own."""
+    flags = ["--trials", "1", "--fps", "30", "--size", "320x240", "--busy", "1", "--out", tmp_path]
+    with start_process("latency", *flags) as measurement:
+        try:
+            wait_for(lambda: any("getppid" in line for line in children(measurement.pid).values()), "a busy core")
+            started = children(measurement.pid)
+        finally:
+            measurement.kill()
+    assert any("simulated_board" in line for line in started.values())
+    wait_for(lambda: not any(command_line(pid) == line for pid, line in started.items()), "all processes to end")
+
+
+def children(parent: int) -> dict[int, str]:
+    """Return the command lines of the processes that a process has started, by pid."""
+    pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid): command_line(int(pid)) for pid in pids}
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_models_that_miss_every_trial_are_said_and_end_with_3(tmp_path: Path) -> None:

@@ -275,3 +275,15 @@ def test_channels_that_do_not_fit_are_refused(sketch: Board) -> None:
     other = {"a": same["a"], "b": parse_output("b", {"serial": sketch.port, "channel": 2, "baud": 9600})}
     with pytest.raises(ConfigError, match="need the same baud and watchdog_ms"):
         Outputs(other, print)
+
+
+def test_the_simulated_board_ends_with_the_reader_of_its_output() -> None:
+    """As after kill -9 of the program that started it."""
+    command = [sys.executable, "-m", "realtime_cropzoom.trigger.outputs.simulated_board"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        assert process.poll() is None
+        process.stdout.close()
+        wait_for(lambda: process.poll() is not None, "the board to end")
+    assert process.returncode == 0
