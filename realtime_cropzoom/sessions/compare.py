@@ -66,6 +66,13 @@ class Comparison:
         return not self.only_one_has and np.array_equal(*self.poses, equal_nan=True)
 
     @property
+    def identical_in_both(self) -> bool:
+        """Whether all numbers and missing values of the common keypoints are equal in the frames that both have."""
+        both = np.isfinite(self.deviation_px).any(axis=1)
+        a, b = self.poses
+        return np.array_equal(a[both], b[both], equal_nan=True)
+
+    @property
     def max_px(self) -> float:
         """The largest deviation (frame pixels)."""
         return float(np.nanmax(self.deviation_px))
@@ -82,6 +89,7 @@ class Comparison:
             "a": str(self.paths[0]),
             "b": str(self.paths[1]),
             "identical": self.identical,
+            "identical_in_both": self.identical_in_both,
             "frames": int(np.isfinite(self.deviation_px).any(axis=1).sum()),
             "only_in_a": self.only_in(0),
             "only_in_b": self.only_in(1),
@@ -182,10 +190,12 @@ def _seconds(sides: list[_Side], frames: np.ndarray[Any, np.dtype[np.int64]]) ->
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """Return a summary as text: sentences and a table of the deviations."""
+    """Return a summary as text: sentences, and a table of the deviations if there are any."""
     if summary["identical"]:
         return f"identical, bit for bit: {summary['frames']} frames with a pose"
     lines = [f"{summary['frames']} frames have a pose in both"]
+    if summary["identical_in_both"]:
+        lines[0] += "; there, the poses are identical, bit for bit"
     for side, name in (("a", "A"), ("b", "B")):
         alone = summary[f"only_in_{side}"]
         if alone:
@@ -193,6 +203,8 @@ def describe(summary: dict[str, Any]) -> str:
             lines.append(f"{len(alone)} only in {name}: {', '.join(map(str, alone[:_LISTED_FRAMES]))}{more}")
     if summary["keypoints_of_one"]:
         lines.append(f"only one of them has {', '.join(summary['keypoints_of_one'])}")
+    if summary["identical_in_both"]:
+        return "\n".join(lines)
     rows = {**summary["keypoints"], "all": summary["all"]}
     width = max(map(len, (*rows, "px")))
     titles = ("median", "95 %", "99 %", "max", "at frame", "likelihood ±")

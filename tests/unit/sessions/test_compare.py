@@ -44,6 +44,23 @@ def test_the_same_file_is_identical_bit_for_bit(
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_frames_that_one_side_lacks_do_not_hide_that_the_others_are_identical(
+    tmp_path: Path, poses: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = write_poses(tmp_path / "a.csv", poses)
+    poses[[2, 5]] = np.nan
+    b = write_poses(tmp_path / "b.csv", poses)
+    assert main(["compare", str(a), str(b)]) == 0
+    first, second, *rest = capsys.readouterr().out.splitlines()
+    assert first == "8 frames have a pose in both; there, the poses are identical, bit for bit"
+    assert second == "2 only in A: 2, 5"
+    assert not any("median" in line for line in rest)
+    assert not compare(a, b).identical
+
+    poses[4, 0, 0] = np.nan  # one keypoint is missing in one of them
+    assert not compare(a, write_poses(tmp_path / "c.csv", poses)).identical_in_both
+
+
 def test_the_last_bit_is_a_difference(tmp_path: Path, poses: np.ndarray) -> None:
     a = write_poses(tmp_path / "a.csv", poses)
     poses[3, 1, 2] = np.nextafter(poses[3, 1, 2], 1)
