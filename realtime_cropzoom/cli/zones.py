@@ -14,7 +14,10 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw a new one by hand")
     zones.add_argument(
-        "rules", type=a_path, metavar="RULES.yaml", help="file with zones, outputs and rules: docs/reference/rules.md"
+        "rules",
+        type=a_path,
+        metavar="RULES.yaml",
+        help="file with zones; outputs and rules may follow later: docs/reference/rules.md",
     )
     zones.add_argument(
         "frame",
@@ -38,7 +41,7 @@ def _zones(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.sources.first_frame import read_first_frame
     from realtime_cropzoom.trigger.engine.factory import load_calibration
     from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, check_inside, draw_zones
-    from realtime_cropzoom.trigger.rules.rules import load_rules
+    from realtime_cropzoom.trigger.rules.zones_file import load_zones
 
     if arguments.draw:
         from realtime_cropzoom.trigger.process.zone_editor import draw_by_hand
@@ -46,15 +49,18 @@ def _zones(arguments: argparse.Namespace) -> int:
         print(draw_by_hand(read_first_frame(arguments.frame, arguments.at)))
         return 0
     check_free(arguments.out, overwrite=arguments.overwrite)
-    rules = load_rules(arguments.rules)
+    part = load_zones(arguments.rules)
     image = read_first_frame(arguments.frame, arguments.at)
-    calibration = load_calibration(rules, arguments.rules)
+    calibration = load_calibration(part, arguments.rules)
     if calibration is not None:
         calibration.check_frame(image.shape[1], image.shape[0], arguments.frame)
     out = arguments.out or arguments.rules.with_name("zones.png")
-    write_figure(out, draw_zones(image, rules, calibration), dpi=ZONES_DPI)
+    write_figure(out, draw_zones(image, part.zones, calibration), dpi=ZONES_DPI)
     print(out)
-    for line in check_inside(rules, calibration, image.shape[1], image.shape[0]):
+    for line in check_inside(part.zones, calibration, image.shape[1], image.shape[0]):
         terminal.say(f"WARNING: {line}")
-    say_next("trigger", arguments.rules, "--dry-run")
+    if part.is_whole_file:
+        say_next("trigger", arguments.rules, "--dry-run")
+    else:
+        terminal.say("'cropzoom trigger' also needs outputs and rules in this file: docs/reference/rules.md")
     return 0

@@ -13,6 +13,7 @@ from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.engine.pose_sample import Moving, is_probability
 from realtime_cropzoom.trigger.rules.rules import Rules
+from realtime_cropzoom.trigger.rules.zones_file import ZonesPart
 
 _NOTHING = (math.nan, math.nan, math.nan)
 
@@ -69,11 +70,11 @@ def build_engine(
     return Engine(rules, seed, calibration, build_smoother(rules), clock=clock, hand_over=hand_over)
 
 
-def load_calibration(rules: Rules, rules_path: Path) -> Calibration | None:
+def load_calibration(rules: Rules | ZonesPart, rules_path: Path) -> Calibration | None:
     """Return the calibration that the rules name; None if they name none.
 
     Args:
-        rules: The rules.
+        rules: The rules, or their zones.
         rules_path: Their file, relative to which the calibration is found.
 
     Raises:

@@ -133,7 +133,7 @@ def write_report(folder: Path, rehearsal: ReplayReport, rules: Rules, rules_path
         tables = read_session(rehearsal.session)
         image = read_first_frame(footage(tables))
         fired = list(_fired(rehearsal, tables, rules))
-        picture = draw_zones(image, rules, load_calibration(rules, rules_path), _path(tables), fired)
+        picture = draw_zones(image, rules.zones, load_calibration(rules, rules_path), _path(tables), fired)
         write_figure(folder / "zones.png", picture, dpi=ZONES_DPI)
     except CropzoomError as error:
         return [f"no picture: {error}"]

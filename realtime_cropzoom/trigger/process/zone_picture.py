@@ -15,7 +15,7 @@ from matplotlib.patches import Polygon as Patch
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.plots.overlay import figure_palette
 from realtime_cropzoom.trigger.rules import zones
-from realtime_cropzoom.trigger.rules.rules import Rules, ZoneShape
+from realtime_cropzoom.trigger.rules.rules import ZoneShape
 from realtime_cropzoom.types import Float64, UInt8
 
 ZONES_DPI = 130
@@ -58,10 +58,10 @@ def outline(shape: ZoneShape, arena: FrameMap | None) -> Float64:
     return arena.to_frame(corners)
 
 
-def check_inside(rules: Rules, arena: FrameMap | None, width: int, height: int) -> list[str]:
+def check_inside(shapes: Mapping[str, ZoneShape], arena: FrameMap | None, width: int, height: int) -> list[str]:
     """Return a line for each zone that is outside of the frame or reaches beyond it."""
     lines = []
-    for name, shape in rules.zones.items():
+    for name, shape in shapes.items():
         points = outline(shape, arena)
         inside = ((points >= 0) & (points <= (width, height))).all(axis=1)
         if not inside.any():
@@ -72,13 +72,17 @@ def check_inside(rules: Rules, arena: FrameMap | None, width: int, height: int) 
 
 
 def draw_zones(
-    image: UInt8, rules: Rules, arena: FrameMap | None, path: Float64 | None = None, fired: Sequence[Fired] = ()
+    image: UInt8,
+    shapes: Mapping[str, ZoneShape],
+    arena: FrameMap | None,
+    path: Float64 | None = None,
+    fired: Sequence[Fired] = (),
 ) -> Figure:
     """Return the picture.
 
     Args:
         image: The frame, RGB.
-        rules: The rules, which have the zones.
+        shapes: The zones by name.
         arena: The calibration; None if no zone is in cm.
         path: Path of the animal, (n, 2) frame pixels; it has a gap where a value is not finite.
         fired: Positions at which rules fired.
@@ -91,7 +95,7 @@ def draw_zones(
         x, y = path.T
         axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
         axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9, label="mean of the keypoints")
-    _draw_outlines(axes, {name: outline(shape, arena) for name, shape in rules.zones.items()})
+    _draw_outlines(axes, {name: outline(shape, arena) for name, shape in shapes.items()})
     _draw_fired(axes, fired)
     if path is not None or fired:
         axes.legend(loc="upper right", framealpha=0.85)

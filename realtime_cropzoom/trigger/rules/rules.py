@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -218,8 +219,19 @@ def load_rules(path: Path) -> Rules:
     Raises:
         ConfigError: one line for each thing that is wrong, with its place.
     """
-    try:
+    with mistakes_located_in(path):
         return parse_rules(read_mapping(path))
+
+
+@contextmanager
+def mistakes_located_in(path: Path) -> Iterator[None]:
+    """Give the mistakes that are found in the ``with`` block their lines in the file.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, with its place.
+    """
+    try:
+        yield
     except RulesError as error:
         lines = [with_line(path, place, text) for place, text in error.problems[:_MAX_LINES]]
         if (more := len(error.problems) - len(lines)) > 0:
@@ -244,7 +256,7 @@ def parse_rules(content: dict[str, Any]) -> Rules:
         found = [
             e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))
         ]  # it is a position
-        problems = [*(explain(e, content, _all_names()) for e in found), *_unknown_outputs(content)]
+        problems = [*(explain(e, content, all_setting_names()) for e in found), *_unknown_outputs(content)]
         raise RulesError(list(dict.fromkeys(problems))) from None
     if problems := list(_contradictions(rules)):
         raise RulesError(problems)
@@ -263,7 +275,8 @@ def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
                 yield ("rules", name, "fire"), f"no output {_not_found(output, [*map(str, outputs)])}"
 
 
-def _all_names() -> set[str]:
+def all_setting_names() -> set[str]:
+    """Return the names of all settings of a rules file, to find the one that was misspelt."""
     models: list[type[Strict]] = [Rules, Rule, ZoneShape, SessionLimits, *schema.KINDS.values()]
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
@@ -280,16 +293,20 @@ def named_keypoints(condition: ConditionModel, named_zones: Collection[str]) -> 
     return {name for part, _ in walk(condition) for name in part.keypoints(named_zones)}
 
 
+def zone_contradictions(shapes: Mapping[str, ZoneShape], calibration: str | None) -> Iterator[tuple[Place, str]]:
+    """Yield each zone that is in cm although there is no calibration."""
+    for name, zone in shapes.items():
+        if zone.in_cm and calibration is None:
+            yield ("zones", name), "is in cm, but there is no calibration:; give the file, or the zone in px"
+
+
 def _contradictions(rules: Rules) -> Iterator[tuple[Place, str]]:
     """Yield contradictions between settings."""
     if rules.predict and rules.filter == "none":
         yield ("predict",), "prediction needs a velocity; give filter: one_euro or filter: kalman"
     if "hold_max_age_ms" in rules.model_fields_set and rules.hold_max_age_ms < rules.max_age_ms:
         yield ("hold_max_age_ms",), f"is {rules.hold_max_age_ms:g}, less than max_age_ms ({rules.max_age_ms:g})"
-    if rules.calibration is None:
-        for name, zone in rules.zones.items():
-            if zone.in_cm:
-                yield ("zones", name), "is in cm, but there is no calibration:; give the file, or the zone in px"
+    yield from zone_contradictions(rules.zones, rules.calibration)
     for name, rule in rules.rules.items():
         for output in rule.fire:
             if output not in rules.outputs:
