@@ -36,6 +36,11 @@ TOO_SLOW = (
 _SKIPPED_LIMIT = 0.05
 """Share of skipped frames above which a run says that the machine does not keep up."""
 
+_MAX_DRIFT_ERROR = 0.2
+"""Maximum error of a drift, relative to the drift, at which it is reported. A short run does not measure it better."""
+_WITHOUT_CLOCK = "lavfi:"
+"""Begin of a source whose frames FFmpeg makes, without a camera and its clock."""
+
 
 def share_skipped(captured: int, skipped: int) -> float:
     """Return the share of skipped frames; 0 if it is too small to report."""
@@ -123,8 +128,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines.append(f"{summary['refused']} connections were refused: {_rejected_keys_text(summary['refused_keys'])}")
     if summary["cut_off"]:
         lines.append(f"{summary['cut_off']} connections were cut off: they sent too much, or were too many")
-    if summary["clock_drift"] is not None:
-        lines.append(_drift_line(summary["clock_drift"]))
+    if (drift := _drift_line(summary)) is not None:
+        lines.append(drift)
     latencies = dict(summary["latency_ms"])
     if received is not None:
         latencies["received"] = received["latency_ms"]
@@ -172,11 +177,19 @@ def _rejected_keys_text(refused: dict[str, int]) -> str:
     return f"{sum(refused.values())} with keys that are no client's ({', '.join(refused)})"
 
 
-def _drift_line(drift: dict[str, float]) -> str:
-    faster = "faster" if drift["ppm"] >= 0 else "slower"
+def _drift_line(summary: dict[str, Any]) -> str | None:
+    """Return how fast the camera's clock runs; None if the run does not say it clearly, or there is no such clock."""
+    drift, fps = summary["clock_drift"], summary["fps"]
+    if drift is None or str(summary["source"]).startswith(_WITHOUT_CLOCK):
+        return None
+    interval_us = 1e6 / fps if fps else 0.0
+    if drift["ppm_error"] >= _MAX_DRIFT_ERROR * abs(drift["ppm"]) or drift["jitter_us"] > interval_us:
+        return None
+    gains = "gains" if drift["ppm"] > 0 else "loses"
     return (
-        f"the camera's clock runs {abs(drift['ppm']):.1f} ± {drift['ppm_error']:.1f} ppm {faster} than this machine's; "
-        f"frames come evenly to {drift['jitter_us'] / 1e3:.2f} ms"
+        f"the camera's clock {gains} {abs(drift['ppm']) * 3600e-6:.2g} s an hour against the clock of this machine "
+        f"({abs(drift['ppm']):.1f} ± {drift['ppm_error']:.1f} ppm); the delay of its frames varies by "
+        f"{drift['jitter_us'] / 1e3:.2f} ms"
     )
 
 

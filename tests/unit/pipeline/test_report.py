@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.live_film import Camera, Segment, listen
-from support.pipelines import ANY_PORT, Files, make_settings
+from support.pipelines import ANY_PORT, Files, make_settings, run_to_end
 
 from realtime_cropzoom.pipeline.report import expected_frame_count, report
 
@@ -28,3 +29,29 @@ def test_frames_that_arrived_old_are_not_reported_as_lost(tmp_path: Path) -> Non
     said = report(summary)
     assert "2 frames were lost on the way from the camera" in said
     assert "7 frames were old when they came, as after a start or a break, and were left out" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "ppm", "ppm_error", "jitter_us", "is_reported"),
+    [
+        ("camera:0", 84.5, 0.5, 50.0, True),
+        ("camera:0", -84.5, 0.5, 50.0, True),
+        ("camera:0", -24.8, 21.5, 50.0, False),
+        ("camera:0", 0.0, 0.0, 50.0, False),
+        ("camera:0", 84.5, 0.5, 88_140.0, False),
+        ("lavfi:testsrc2=rate=30", 84.5, 0.5, 50.0, False),
+    ],
+)
+def test_clock_drift_is_reported_in_plain_words_if_the_run_measured_it(
+    tmp_path: Path, source: str, ppm: float, ppm_error: float, jitter_us: float, is_reported: bool
+) -> None:
+    summary = run_to_end(make_settings(tmp_path, source="synthetic:arena,seconds=0.2", pace="fast")).summary
+    drift = {"ppm": ppm, "ppm_error": ppm_error, "jitter_us": jitter_us, "seconds": 60.0, "frames": 1800}
+    said = report({**summary, "source": source, "fps": 30.0, "clock_drift": drift})
+    gains = "gains" if ppm > 0 else "loses"
+    line = (
+        f"the camera's clock {gains} {abs(ppm) * 0.0036:.2g} s an hour against the clock of this machine "
+        f"({abs(ppm):.1f} ± {ppm_error:.1f} ppm); the delay of its frames varies by 0.05 ms"
+    )
+    assert (line in said) == is_reported
+    assert ("camera's clock" in said) == is_reported
