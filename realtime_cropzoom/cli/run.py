@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_settings, say_draw, settings_given
 from realtime_cropzoom.cli.values import a_path
-from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, CropzoomError
+from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, CropzoomError, pluralize
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
 from realtime_cropzoom.sessions.latest import LATEST, describe_latest, note_session
 
@@ -132,16 +132,26 @@ def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:
 
 def watch_pipeline(pipeline: Pipeline, *, quiet: bool) -> None:
     """Show a line of progress each second until the run ends. On a terminal it replaces the last one."""
+    is_writing = False
+    while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
+        if quiet:
+            continue
+        left = pipeline.frames_to_record()
+        if left is None:
+            terminal.show([_progress(pipeline)])
+        elif terminal.is_live() or not is_writing:
+            terminal.show([f"writing the recording: {pluralize(left, 'frame')} left"])
+            is_writing = True
+    terminal.keep()
+
+
+def _progress(pipeline: Pipeline) -> str:
     from realtime_cropzoom.pipeline.report import expected_frame_count, progress_line
 
-    while not pipeline.control.stop.is_set() and not pipeline.wait(1.0):
-        if not quiet:
-            settings = pipeline.settings
-            line = progress_line(
-                pipeline.progress(),
-                expected_frame_count(pipeline.info.frame_count, settings.frames),
-                terminal.columns(),
-                lockstep=settings.pace == "fast",
-            )
-            terminal.show([line])
-    terminal.keep()
+    settings = pipeline.settings
+    return progress_line(
+        pipeline.progress(),
+        expected_frame_count(pipeline.info.frame_count, settings.frames),
+        terminal.columns(),
+        lockstep=settings.pace == "fast",
+    )

@@ -203,6 +203,14 @@ class Pipeline:
         """Return the status message of this moment. Raises StateError before the start."""
         return self._running("progress").status()
 
+    def frames_to_record(self) -> int | None:
+        """Return the number of frames that are still to be recorded, if nothing else is left to do; else None.
+
+        Raises:
+            StateError: before the start.
+        """
+        return self._running("frames_to_record").stages.frames_to_record()
+
     def _running(self, what: str) -> RunReporter:
         """Return the reporter of a started run. Raises StateError before the start, and if ``start`` failed."""
         if self._reporter is None:

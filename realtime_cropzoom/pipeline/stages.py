@@ -57,6 +57,17 @@ class StageSet:
         """All threads that process frames or records."""
         return [self.capture, *self.with_models, *self.sinks]
 
+    def frames_to_record(self) -> int | None:
+        """Return the number of frames that the recorders still have to write, if nothing else is left to do.
+
+        Returns:
+            None while frames are captured or tracked, and once the recorders have ended.
+        """
+        if any(stage.is_alive() for stage in (self.capture, *self.with_models)):
+            return None
+        left = [self.ring.newest + 1 - r.recording.settled for r in self.recorders if r.is_alive()]
+        return max(left, default=None)
+
     def start(self) -> None:
         """Start the threads that do not run yet, then let the frames flow. Publisher and recorders run already."""
         self.write.start()

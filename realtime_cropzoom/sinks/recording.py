@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from realtime_cropzoom.errors import CropzoomError, SinkError, one_line
+from realtime_cropzoom.errors import CropzoomError, SinkError, advise, one_line, pluralize
 from realtime_cropzoom.files.append import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.runtime.ring import Lease
 from realtime_cropzoom.runtime.started import Started
@@ -48,6 +48,13 @@ _WORDS = {
     CHANGED: "because the stream came back with another codec or frame size",
 }
 """Each reason for which a frame is missing, in words."""
+_IF_TOO_SLOW = {
+    "ffv1": "take --record h264, or --record copy if the camera sends compressed frames, or smaller frames",
+    "h264": "take --record copy if the camera sends compressed frames, or smaller frames, or fewer per second",
+}
+"""Advice for a recorder that is too slow, by codec."""
+_IF_COPY_TOO_SLOW = "write to a faster disk"
+"""Advice for a recorder that is too slow and encodes nothing."""
 _ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
 """Reasons that the summary lists even if their count is 0."""
 
@@ -79,6 +86,7 @@ class Recording(Generic[_File]):
         self._file: _File | None = None
         self._table: RowFile | None = None
         self._failed = False
+        self._warned = False
         self._given = 0
         """Number of frames given to the video, captured or not."""
         self._waiting: deque[tuple[FrameMeta, int, str]] = deque()
@@ -112,7 +120,10 @@ class Recording(Generic[_File]):
             raise SinkError(f"cannot record {self.video.name}: {one_line(error)}") from error
 
     def mark_dropped(self, stamps: Sequence[FrameMeta], reason: str) -> None:
-        """Mark frames that are not recorded."""
+        """Mark frames that are not recorded. Warn once if the recorder is too slow."""
+        if reason == TOO_SLOW and stamps and not self._warned:
+            self._warned = True
+            logger.warning("%s: the recorder is too slow, so frames are missing; %s", self.video, self._advice)
         self._waiting.extend((stamp, -1, reason) for stamp in stamps)
         self._settle()
 
@@ -124,6 +135,15 @@ class Recording(Generic[_File]):
         self._settle(closed=True)
         self._table.close()
 
+    @property
+    def settled(self) -> int:
+        """Number of captured frames whose outcome is known: recorded, or left out."""
+        return self.recorded + self.dropped.total()
+
+    @property
+    def _advice(self) -> str:
+        return advise(_IF_TOO_SLOW.get(self._codec, _IF_COPY_TOO_SLOW), "take smaller frames")
+
     def dropped_count(self) -> int:
         """Return the number of frames that are missing in the recording."""
         return sum(count for reason, count in self.dropped.items() if reason != NO_BOX)
@@ -134,7 +154,7 @@ class Recording(Generic[_File]):
         Args:
             captured: Number of frames that the run captured.
         """
-        missing = captured - self.recorded - self.dropped.total()
+        missing = captured - self.settled
         return [f"{self.video}: {NO_ANSWER}; its last {missing} frames may be missing, and it was not closed"]
 
     def summary(self) -> dict[str, Any]:
@@ -147,9 +167,13 @@ class Recording(Generic[_File]):
         problems = []
         missing = {reason: n for reason, n in self.summary()["dropped"].items() if n}
         if missing:
+            total = pluralize(sum(missing.values()), "frame")
+            is_or_are = "is" if sum(missing.values()) == 1 else "are"
             reasons = ", ".join(f"{n} {_WORDS[reason]}" for reason, n in missing.items())
+            reasons = f", {_WORDS[next(iter(missing))]}" if len(missing) == 1 else f": {reasons}"
             error = f" ({self._file.error})" if self._file is not None and self._file.error else ""
-            problems.append(f"{self.video}: {sum(missing.values())} frames are not in the recording: {reasons}{error}")
+            advice = f"; {self._advice}" if TOO_SLOW in missing else ""
+            problems.append(f"{self.video}: {total} {is_or_are} not in the recording{reasons}{error}{advice}")
         if self._file is not None and (gone := taken_away(self.video, 1)):
             problems.append(gone)
         if self._table is not None and (problem := self._table.problem()):

@@ -1,4 +1,4 @@
-"""``cropzoom run``: what it says when a signal ends it."""
+"""``cropzoom run``: what it says when a signal ends it, and while it writes the recording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from realtime_cropzoom.cli.run import stop_pipeline_on_signals
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.run import stop_pipeline_on_signals, watch_pipeline
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.runtime.signals import ending_signals
 
@@ -65,3 +66,36 @@ def test_a_quiet_run_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> N
     signal.raise_signal(signal.SIGINT)
     assert capsys.readouterr().err == ""
     assert run.control.stop.is_set()
+
+
+class RecordingRun:
+    """The part of a pipeline that is watched: frames wait for the recorder for two seconds."""
+
+    def __init__(self) -> None:
+        self.control = SimpleNamespace(stop=threading.Event())
+        self._left = iter([55, 30])
+
+    def wait(self, timeout_s: float) -> bool:
+        self.left = next(self._left, None)
+        return self.left is None
+
+    def frames_to_record(self) -> int | None:
+        return self.left
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "lines"),
+    [
+        (True, ["writing the recording: 55 frames left", "writing the recording: 30 frames left"]),
+        (False, ["writing the recording: 55 frames left"]),
+    ],
+)
+def test_a_run_says_that_it_writes_the_recording(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, lines: list[str]
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(terminal, "is_live", lambda: is_terminal)
+    monkeypatch.setattr(terminal, "show", shown.extend)
+    run: Any = RecordingRun()
+    watch_pipeline(run, quiet=False)
+    assert shown == lines

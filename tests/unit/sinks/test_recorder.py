@@ -141,7 +141,9 @@ def slow_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("slow_encoder")
-def test_a_slow_recorder_does_not_delay_the_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_recorder_does_not_delay_the_tracking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Missing frames are counted, marked and reported. A replay still gives each frame its own box."""
     film = Film(150, 100)
     settings = make_settings(tmp_path, record="ffv1", record_crops=True, record_buffer=2, max_lag=60)
@@ -152,10 +154,11 @@ def test_a_slow_recorder_does_not_delay_the_tracking(tmp_path: Path, monkeypatch
     check_recording(files, files.folder / "film_crops.mkv")
     assert 10 < len(frames) < 120
     assert max(np.diff(frames)) < 30, "it lost them in one go"
-    assert any(
-        f"{150 - len(frames)} frames are not in the recording" in problem and "too slow" in problem
-        for problem in files.summary["problems"]
-    )
+    why = "frames are not in the recording, because the recorder was too slow; take --record h264"
+    assert any(f"film.mkv: {150 - len(frames)} {why}" in problem for problem in files.summary["problems"])
+    warnings = [text for text in caplog.messages if "film.mkv: the recorder is too slow, so frames are missing" in text]
+    assert len(warnings) == 1
+    assert "take --record h264, or --record copy" in warnings[0]
     images, _ = read_video(video)
     assert [film.footage.index_of(image) for image in images] == frames
     same_poses(replay(tmp_path / "again", video, files), files, frames)
@@ -199,6 +202,20 @@ def test_a_model_that_hangs_does_not_stop_the_recording(tmp_path: Path, monkeypa
     assert len(check_recording(files, files.folder / "film.mkv")) == 160
 
 
+@pytest.mark.usefixtures("slow_encoder")
+def test_a_run_says_how_many_frames_are_still_to_be_recorded(tmp_path: Path) -> None:
+    pipeline = Pipeline(make_settings(tmp_path, record="ffv1", record_buffer=64, max_lag=60), lambda: Film(40, 100))
+    pipeline.start()
+    assert pipeline.frames_to_record() is None, "frames are still captured"
+    left = [wait_for(pipeline.frames_to_record, "frames that wait for the recorder")]
+    while not pipeline.wait(0.05):
+        left.append(pipeline.frames_to_record() or 0)
+    assert 1 <= left[0] <= 40
+    assert left == sorted(left, reverse=True)
+    assert pipeline.frames_to_record() is None
+    pipeline.join()
+
+
 class Breaking(VideoEncoder):
     """An encoder that fails in the middle."""
 
@@ -217,7 +234,7 @@ def test_an_encoder_that_fails_ends_the_recording_and_not_the_run(
     assert files.summary["counts"]["processed"] == 60
     assert check_recording(files, files.folder / "film.mp4") == list(range(19)), "those that were whole on the disk"
     (problem,) = files.summary["problems"]
-    assert "41 frames are not in the recording: 41 because they could not be written ('NoneType'" in problem
+    assert "41 frames are not in the recording, because they could not be written ('NoneType'" in problem
 
 
 @pytest.mark.parametrize(("codec", "limit"), [("h264", 60_000), ("ffv1", 600_000)])
