@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
@@ -72,12 +73,28 @@ def _quantize(arguments: argparse.Namespace) -> int:
     else:
         _check_sees_whole_frames(model, arguments.crop_size)
     role: Role = "detector" if detector is None else "pose"
+    terminal.say(f"reading {arguments.frames} frames")
     samples = collect(inputs, Cutter(model, detector, rule), arguments.frames)
     made = quantize(model, role, samples, out, max_shift_px=arguments.max_shift, say=terminal.say)
     print("\n".join(_report(made)))
-    given = arguments.model if arguments.out is None else out
-    say_next("run", "VIDEO", f"--{role}", given, *(() if arguments.out else ("--precision", "int8")))
+    say_next(*_next_command(arguments, made.path, detector))
     return 0
+
+
+def _next_command(arguments: argparse.Namespace, made: Path, detector: Model | None) -> list[object]:
+    """Return the words of the command that runs the int8 export with the detector and the box that were given.
+
+    ``--precision int8`` is for both models. If the detector has no int8 export, the command names the file instead.
+    """
+    from realtime_cropzoom.inference.model_spec import int8_path
+
+    both = detector is None or detector.is_shipped or int8_path(detector.file.onnx).exists()
+    by_precision = arguments.out is None and both
+    model = arguments.model if by_precision else made
+    words: list[object] = ["run", "VIDEO"]
+    words += ["--detector", model] if detector is None else ["--detector", arguments.detector, "--pose", model]
+    words += [] if arguments.crop_size is None else ["--crop-size", arguments.crop_size]
+    return [*words, *(("--precision", "int8") if by_precision else ())]
 
 
 def _box_rule(model: Model, crop_size: int | None) -> BoxRule:

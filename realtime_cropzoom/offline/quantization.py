@@ -116,20 +116,23 @@ def quantize(model: Model, role: Role, samples: Samples, out: Path, *, max_shift
     """
     with TemporaryDirectory(prefix="cropzoom-int8-") as scratch:
         graph = _Graph(model, role, Path(scratch), [sample.prepared for sample in samples.calibration])
-        judge = _Judge(model, samples.held_out)
         say(f"calibrating on {len(samples.calibration)} frames")
         in_float: list[str] = []
         candidate = graph.quantized(in_float)
+        say(f"comparing with fp32 on {len(samples.held_out)} other frames")
+        judge = _Judge(model, samples.held_out)
         shift = judge.shift(candidate)
         if shift.p95_px > max_shift_px:
             say(f"the keypoints shift by {shift.p95_px:.2f} px (95 %): looking for the sensitive layers")
             ranked = _ranked(graph, _Judge(model, samples.calibration[:_RANKING_FRAMES]))
             for kept in _doubling(len(ranked)):
+                say(f"trying with the most sensitive layers in float: {kept} of {len(ranked)}")
                 in_float = ranked[:kept]
                 candidate = graph.quantized(in_float)
                 shift = judge.shift(candidate)
                 if shift.p95_px <= max_shift_px:
                     break
+        say("measuring the time of both networks")
         speed = _measure_speed(model, candidate, samples.held_out[0].prepared)
         _check(shift, speed, max_shift_px)
         content = graph.with_metadata(candidate, _note(shift, speed, samples, in_float))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,34 @@ def test_the_report_fits_a_terminal_and_names_the_next_command(
     assert max(map(len, lines[:-1])) <= 80
     assert "--detector" in done.err
     assert "--precision int8" in done.err
+
+
+def next_command(err: str) -> list[str]:
+    (line,) = (line for line in err.splitlines() if line.startswith("Next: "))
+    return shlex.split(line.partition("cropzoom ")[2])
+
+
+def test_the_next_command_runs_what_was_made_with_the_detector_and_box_given(
+    make_model: Callable[..., Path], work: Workplace
+) -> None:
+    pose, detector, video = make_model("pose"), make_model("detector"), work.video(frames=40)
+    given = ["quantize", pose, "--calibrate", video, "--detector", detector, "--crop-size", 64, "--max-shift", "1000"]
+    done = work.did(*given)
+    assert [line for line in done.err.splitlines() if not line.startswith("Next")] == [
+        "reading 200 frames",
+        "calibrating on 20 frames",
+        "comparing with fp32 on 20 other frames",
+        "measuring the time of both networks",
+    ]
+    made = pose.with_name("pose_int8.onnx")
+    boxes = ["--detector", str(detector), "--pose", str(made), "--crop-size", "64"]
+    assert next_command(done.err) == ["run", "VIDEO", *boxes]
+    work.did(
+        "run", video, *next_command(done.err)[2:], "--pace", "fast", "--publish", "none", "--out", work.folder / "s"
+    )
+    work.did("quantize", detector, "--calibrate", video, "--max-shift", "1000")
+    both = ["--detector", str(detector), "--pose", str(pose), "--crop-size", "64", "--precision", "int8"]
+    assert next_command(work.did(*given, "--overwrite").err) == ["run", "VIDEO", *both]
 
 
 def test_what_is_there_is_replaced_only_when_asked(make_model: Callable[..., Path], work: Workplace) -> None:
