@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import pytest
-from support.pages import find_page
+from support.pages import code_blocks, find_page
 from support.pipelines import make_settings, run_to_end
 
 from realtime_cropzoom.errors import ConfigError, SourceError
@@ -22,16 +23,24 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the example of the documentation: a module, and a dist-info that names its entry point."""
-    (code,) = re.findall(r"```python\n(# stripes\.py\n.*?)```", find_page("sources.md").read_text(), re.DOTALL)
-    assert len(code.splitlines()) <= 40
-    site = tmp_path / "site"
-    info = site / "stripes-1.0.dist-info"
+    """Save the two files of the documentation, and what ``pip install`` of them adds: the entry points."""
+    page = find_page("sources.md")
+    (code,) = re.findall(r"```python\n(# stripes\.py\n.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = code_blocks(page, "toml")
+    pyproject = tomllib.loads(text)
+    project, modules = pyproject["project"], pyproject["tool"]["setuptools"]["py-modules"]
+    assert modules == ["stripes"]
+    assert pyproject["build-system"]["build-backend"] == "setuptools.build_meta"
+    assert len(code.splitlines()) <= 45
+    folder = tmp_path / "stripes-source"
+    info = folder / f"stripes_source-{project['version']}.dist-info"
     info.mkdir(parents=True)
-    (site / "stripes.py").write_text(code)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stripes\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[realtime_cropzoom.sources]\nstripes = stripes:open_stripes\n")
-    monkeypatch.syspath_prepend(site)
+    (folder / "stripes.py").write_text(code)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    ((group, points),) = project["entry-points"].items()
+    lines = [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "stripes", raising=False)
 
 
@@ -47,8 +56,19 @@ def test_the_source_of_the_documentation_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("registered")
-def test_an_error_of_a_registered_source_names_its_package() -> None:
-    with pytest.raises(SourceError, match=r"stripes:wide: the source stripes:open_stripes failed: ValueError"):
+@pytest.mark.parametrize("width", ["wide", "", "0", "-3"])
+def test_the_source_of_the_documentation_says_what_it_expects(width: str) -> None:
+    with pytest.raises(SourceError, match=rf"^stripes:{width}: got '{width}', expected the width of a stripe"):
+        open_source(f"stripes:{width}")
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_error_of_a_registered_source_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(rest: str, options: SourceOptions) -> None:
+        raise ValueError(rest)
+
+    monkeypatch.setattr("stripes.open_stripes", fail)
+    with pytest.raises(SourceError, match=r"stripes:wide: the source stripes:open_stripes failed: ValueError: wide"):
         open_source("stripes:wide")
 
 
