@@ -18,7 +18,7 @@ _MAX_BYTES = 256 << 10
 """Maximum size of a file. The largest configuration that people write has 10 kB."""
 _MAX_DEPTH = 50
 _MAX_VALUES = 100_000
-"""Maximum number of values. Each alias counts as the values it stands for."""
+"""Maximum number of values. Each alias adds the number of its values."""
 
 _SETTINGS = "lines such as 'crop_size: 240'"
 

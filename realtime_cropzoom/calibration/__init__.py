@@ -1,4 +1,4 @@
-"""Calibration: conversion between frame pixels and centimetres on the floor of the arena. Pure.
+"""Calibration: conversion between frame pixels and centimetres on the floor of the arena. No I/O.
 
 In reading order:
 

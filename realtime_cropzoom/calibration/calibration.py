@@ -1,4 +1,4 @@
-"""Calibration of a camera: converts frame pixels to centimetres on the floor of the arena, and back. Pure.
+"""Calibration of a camera: converts frame pixels to centimetres on the floor of the arena, and back. No I/O.
 
 It consists of a homography (or a scale) and, for a lens that distorts, a lens model. The experimenter chooses arena
 space: its origin and axes are those of the given points.
@@ -69,7 +69,7 @@ class Calibration:
         if not seen.any():
             raise ConfigError("no pixel of the frame is on the floor; check the points and their order")
         self._check_scale(xy[seen], arena[seen])
-        # The inverse must take the same side of the horizon as the floor.
+        # The inverse must be on the same side of the horizon as the floor.
         object.__setattr__(self, "_back", orient(back, *arena[seen][0].tolist()))
         if not np.abs(self.to_frame(arena[seen]) - xy[seen]).max() < 1e-3:
             raise ConfigError("the calibration cannot be inverted; check the points")

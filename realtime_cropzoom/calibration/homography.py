@@ -1,4 +1,4 @@
-"""Homography: a projective map from one plane to another, its inverse, and its fit to pairs of points. Pure."""
+"""Homography: a projective map from one plane to another, its inverse, and its fit to pairs of points. No I/O."""
 
 from __future__ import annotations
 

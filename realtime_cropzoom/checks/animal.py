@@ -17,7 +17,7 @@ from realtime_cropzoom.pipeline.startup import check_crop_size
 from realtime_cropzoom.types import Box, FrameMeta, Keypoints, State, UInt8
 
 _FRAMES = 12
-"""Number of frames that are looked at. A model may take half a second for each."""
+"""Number of frames that are checked. A model may need half a second for each."""
 
 
 def check_animal(models: CheckedModels) -> CheckResult | None:

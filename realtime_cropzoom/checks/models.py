@@ -24,7 +24,7 @@ from realtime_cropzoom.types import Box, UInt8
 _TIME_S = 1.0
 _RUNS = (3, 50)
 """Minimum and maximum number of inferences that are timed."""
-_ROOM = 0.9
+_MAX_SHARE = 0.9
 """Maximum share of the time between two frames for the pose model. Capturing and sending need the rest."""
 
 
@@ -37,7 +37,7 @@ class CheckedModels:
         self.ms: dict[Role, float] = {}
         """Median time from pixels to keypoints (ms), by role."""
         self.record_ms = 0.0
-        """Time (ms) that recording takes per frame; 0 without a recording."""
+        """Time (ms) of recording, per frame; 0 without a recording."""
 
     @property
     def fps(self) -> float | None:
@@ -54,7 +54,8 @@ class CheckedModels:
 
     @property
     def cores(self) -> float | None:
-        """Number of cores that reading, models and recording keep busy; None if unknown, or in lockstep."""
+        """Number of cores that reading, models and recording keep busy; None if unknown, or in
+        lockstep (``pace: fast``)."""
         if self.fps is None or not self.ms:
             return None
         per_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_per_second}
@@ -137,7 +138,7 @@ def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
 
 
 def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> str | None:
-    """Return a warning if the box of a frame is far from those of the training of the pose model; else None."""
+    """Return a warning if the box size differs much from the boxes in the training of the pose model, else None."""
     if rule.crop_size is not None:
         return pose.expected_side.warning([rule.crop_size])
     whole = Box(0, 0, image.shape[1], image.shape[0])
@@ -159,7 +160,7 @@ def _speed(models: CheckedModels) -> Iterator[CheckResult]:
             f"the detector makes {min(1000 / detector_ms, models.settings.detector_max_fps):.0f} boxes per second"
         )
     text = ", ".join(parts)
-    if fps is not None and pose_ms > _ROOM * 1000 / fps:
+    if fps is not None and pose_ms > _MAX_SHARE * 1000 / fps:
         yield bad("speed", f"{text}: frames will be skipped; {TOO_SLOW}")
     elif fps is not None and detector_ms is not None and detector_ms + 1000 / fps > models.settings.coast_after_ms:
         limit = f"coast_after_ms is {models.settings.coast_after_ms:g}"

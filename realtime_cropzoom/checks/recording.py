@@ -16,8 +16,9 @@ from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, video_suf
 from realtime_cropzoom.types import UInt8
 
 _ROW_BYTES, _KEYPOINT_BYTES = 200, 60
-"""Size of the rows of one frame in the three tables, and the part of each keypoint."""
-_ROOM = 0.9
+"""Bytes of the rows of one frame in the three tables, and extra bytes per keypoint."""
+_MAX_SHARE = 0.9
+"""Maximum share of the time between two frames for the encoder."""
 _FPS = 30.0
 
 
@@ -36,51 +37,52 @@ def check_recording(models: CheckedModels) -> tuple[CheckResult | None, float | 
     if models.settings.record != NONE or models.settings.record_crops:
         if not models.measured.samples:
             return None, None
-        line, recorded = _record(models)
+        line, recorded = _check_recorder(models)
     return line, None if models.fps is None else models.fps * (rows + recorded)
 
 
-def _record(models: CheckedModels) -> tuple[CheckResult, float]:
-    """Return the line, and the bytes per frame."""
+def _check_recorder(models: CheckedModels) -> tuple[CheckResult, float]:
+    """Return the result, and the bytes per frame."""
     settings, measured = models.settings, models.measured
     if settings.record != COPY or measured.info is None:
-        return _encoded(models)
+        return _check_encoding(models)
     try:
         check_copy(settings, measured.info)
     except ConfigError as error:
         return bad("recording", str(error)), 0.0
     copied = measured.coded_bytes
     if settings.record_crops:
-        line, of_crops = _encoded(models)
-        return line, copied + of_crops
+        line, crop_bytes = _check_encoding(models)
+        return line, copied + crop_bytes
     text = f"compressed frames are copied: {copied / 1e3:.0f} kB per frame"
     return good("recording", text, frame_bytes=round(copied)), copied
 
 
-def _encoded(models: CheckedModels) -> tuple[CheckResult, float]:
-    """Return the line, and the bytes per frame, of frames or crops that are encoded."""
+def _check_encoding(models: CheckedModels) -> tuple[CheckResult, float]:
+    """Return the result, and the bytes per frame, of frames or crops that are encoded."""
     settings, images = models.settings, models.measured.samples
     codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
     try:
-        ms, frame_bytes = _encode(images, codec)
+        ms, frame_bytes = _time_encoder(images, codec)
     except SinkError as error:
         return bad("recording", f"{error}; set record to none, or install an FFmpeg that has the encoder"), 0.0
     height, width = images[0].shape[:2]
     pose = models.loaded.get("pose")
-    of_crop = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0
-    of_frame = 0.0 if settings.record in (NONE, COPY) else 1.0
-    models.record_ms = ms * (of_crop + of_frame)
-    ms, frame_bytes = max(ms * of_crop, ms * of_frame), frame_bytes * (of_crop + of_frame)
-    what = " and ".join(w for w, on in (("frames", of_frame), ("crops", of_crop)) if on)
+    crop_share = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0
+    frame_share = 0.0 if settings.record in (NONE, COPY) else 1.0
+    models.record_ms = ms * (crop_share + frame_share)
+    # Frames and crops are encoded in two threads: the slower one limits the rate, and the file sizes add up.
+    ms, frame_bytes = max(ms * crop_share, ms * frame_share), frame_bytes * (crop_share + frame_share)
+    what = " and ".join(w for w, on in (("frames", frame_share), ("crops", crop_share)) if on)
     text = f"{what} as {codec}: {ms:.1f} ms and {frame_bytes / 1e3:.0f} kB per frame"
-    if models.fps is not None and ms > _ROOM * 1000 / models.fps:
-        less = "a smaller camera_size or a lower frame rate"
-        advice = f"record h264, or take {less}" if codec != "h264" else f"take {less}"
+    if models.fps is not None and ms > _MAX_SHARE * 1000 / models.fps:
+        cheaper = "a smaller camera_size or a lower frame rate"
+        advice = f"record h264, or set {cheaper}" if codec != "h264" else f"set {cheaper}"
         return bad("recording", f"{text}, too slow for {models.fps:.4g} frames per second; {advice}"), frame_bytes
     return good("recording", text, ms=round(ms, 3), frame_bytes=round(frame_bytes)), frame_bytes
 
 
-def _encode(images: list[UInt8], codec: Codec) -> tuple[float, float]:
+def _time_encoder(images: list[UInt8], codec: Codec) -> tuple[float, float]:
     """Encode ``images`` into a temporary file; return ms and bytes per frame. Raises SinkError."""
     height, width = images[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:

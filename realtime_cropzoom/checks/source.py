@@ -26,7 +26,7 @@ _SAMPLES = 30
 
 
 class Measured(threading.Thread):
-    """Thread that opens a source, takes its frames for some time, and closes it."""
+    """Thread that opens a source, reads its frames for some time, and closes it."""
 
     def __init__(self, settings: Settings, seconds: float) -> None:
         super().__init__(name="cropzoom-measure", daemon=True)  # a driver may hang
@@ -35,7 +35,7 @@ class Measured(threading.Thread):
         self.fps: float | None = None
         """Measured frame rate; None if there were too few frames."""
         self.read_ms = 0.0
-        """Processor time (ms) that reading takes per frame."""
+        """Processor time (ms) of reading, per frame."""
         self.samples: list[UInt8] = []
         """The first frames, (H, W, 3) RGB."""
         self.coded_bytes = 0.0
@@ -61,7 +61,8 @@ class Measured(threading.Thread):
 
     @property
     def run_fps(self) -> float | None:
-        """Frame rate in the run; None in lockstep, which waits for the models, or if unknown."""
+        """Frame rate in the run; None if unknown, or in lockstep (``pace: fast``), which
+        waits for the models."""
         live = self.info is not None and self.info.live and self.settings.pace != "fast"
         return self.fps if live else self.wanted_fps
 

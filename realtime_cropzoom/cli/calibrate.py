@@ -80,7 +80,7 @@ def _way(ways: Any, name: str, command: Callable[[argparse.Namespace], int], wha
     )
     parser.add_argument("--lens", type=a_path, metavar="YAML", help="file made by 'cropzoom calibrate lens'")
     parser.add_argument(
-        "--out", type=a_path, required=True, metavar="YAML", help="file to write; the picture is written beside it"
+        "--out", type=a_path, required=True, metavar="YAML", help="file to write; the picture is written next to it"
     )
     add_overwrite(parser)
     parser.set_defaults(command=command)

@@ -39,9 +39,11 @@ def register(commands: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     try_out = "before an experiment: try everything that a run needs"
     check = commands.add_parser("check", help=try_out, description=CHECK_EXPLAINED, formatter_class=raw)
-    check.add_argument("what", nargs="?", metavar="CONFIG", help="configuration file (.yaml), or a source")
+    check.add_argument("what", nargs="?", metavar="CONFIG", help="settings file (.yaml), or a source such as camera:0")
     check.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file, if CONFIG is a source")
-    check.add_argument("--hours", default="1", help="length of the run, for the disk (default: 1)")
+    check.add_argument(
+        "--hours", default="1", help="planned length of the run, to check the free disk space (default: 1)"
+    )
     check.add_argument("--json", action="store_true", help="print the lines as JSON")
     check.add_later(lambda: add_settings(check))
     check.set_defaults(command=_check)
@@ -53,7 +55,7 @@ def _check(arguments: argparse.Namespace) -> int:
         hours = _hours(arguments.hours)
         cameras = _cameras(arguments)
     except ConfigError as error:
-        results.refuse(str(error))
+        results.add_errors(str(error))
         return results.finish()
     with signals_held_back():
         from realtime_cropzoom.checks.checks import check
@@ -63,9 +65,9 @@ def _check(arguments: argparse.Namespace) -> int:
     code = results.finish()
     if code == 0 and not arguments.json:
         is_config = arguments.what is not None and arguments.what.endswith((".yaml", ".yml"))
-        given = ("--config", arguments.what) if is_config else (arguments.what,) if arguments.what else ()
-        further = ("--config", arguments.config) if arguments.config is not None else ()
-        say_next("run", *given, *further)
+        source = ("--config", arguments.what) if is_config else (arguments.what,) if arguments.what else ()
+        config = ("--config", arguments.config) if arguments.config is not None else ()
+        say_next("run", *source, *config)
     return code
 
 
@@ -75,12 +77,12 @@ def _hours(text: str) -> float:
     except ValueError:
         hours = 0.0
     if not 0 < hours < 1e6:
-        raise ConfigError(f"hours: got {text!r}, expected a number such as 2.5")
+        raise ConfigError(f"hours: got {text!r}, expected a number of hours, such as 2.5")
     return hours
 
 
 def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
-    """Return {camera: settings}. Raises ConfigError."""
+    """Return the settings by the name of their camera. Raises ConfigError."""
     from realtime_cropzoom.config.multi_camera import load_cameras
     from realtime_cropzoom.config.resolve import load_settings
 
@@ -101,7 +103,7 @@ def _cameras(arguments: argparse.Namespace) -> Mapping[str, Settings]:
 
 
 class _Results:
-    """Prints each line as it comes, or all lines as JSON at the end."""
+    """Results of the check: prints each one at once, or all of them as JSON at the end."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -111,21 +113,21 @@ class _Results:
     def show(self, line: CheckResult, *, several: bool) -> None:
         """Print a result, or keep it for JSON."""
         camera = f"{line.camera or '':<8}  " if several else ""
-        self._take(line.as_dict(), f"{camera}{line.check:<9}  {line.text}")
+        self._add(line.as_dict(), f"{camera}{line.check:<9}  {line.text}")
 
-    def refuse(self, text: str) -> None:
+    def add_errors(self, text: str) -> None:
         """Print the errors of the settings, one line each, or keep them for JSON."""
         for line in text.splitlines():
-            self._take({"check": "config", "camera": None, "ok": False, "text": line}, f"{'config':<9}  {line}")
+            self._add({"check": "config", "camera": None, "ok": False, "text": line}, f"{'config':<9}  {line}")
 
     def finish(self) -> int:
-        """Print the JSON, if it was asked for, and return the exit code."""
+        """Print the JSON, if ``as_json`` is set, and return the exit code."""
         failed = sum(not line["ok"] for line in self._lines)
         if self._as_json:
             print(json.dumps({"ok": not failed, "lines": self._lines}, indent=2, ensure_ascii=False))
         return EXIT_BAD_INPUT if failed else 0
 
-    def _take(self, line: dict[str, Any], text: str) -> None:
+    def _add(self, line: dict[str, Any], text: str) -> None:
         self._lines.append(line)
         if self._as_json:
             return

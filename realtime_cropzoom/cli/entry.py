@@ -3,7 +3,7 @@
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # Python's own handler prints a traceback. Before ours is installed, nothing has begun that must be closed.
+    # Python's handler prints a traceback. Until our handler is installed, nothing is open: ending at once is safe.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -29,7 +29,7 @@ _ANY_WIDTH = 1000
 
 
 class Listener:
-    """Counts the messages of an endpoint and words the display."""
+    """Counts the messages of an endpoint; formats the display."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -41,13 +41,13 @@ class Listener:
         self.end: EndMessage | None = None
         self._began_ns = now_ns()
 
-    def take(self, message: PoseMessage, received_ns: int, age_ms: float) -> None:
+    def count_pose(self, message: PoseMessage, received_ns: int, age_ms: float) -> None:
         """Count one pose.
 
         Args:
             message: The pose.
-            received_ns: Time of its arrival.
-            age_ms: Its age then; infinite if unknown.
+            received_ns: Time (monotonic, ns) of its arrival.
+            age_ms: Age (ms) of its frame at that time; infinite if unknown.
         """
         self.received += 1
         if self.first_frame is None:
@@ -58,15 +58,15 @@ class Listener:
             self.latency.add(age_ms)
         self.rate.add(received_ns)
 
-    def hear(self, message: Message | None, subscriber: SubscriberBase) -> None:
+    def handle(self, message: Message | None, subscriber: SubscriberBase) -> None:
         """Handle a message of any kind; None for no message."""
         if isinstance(message, PoseMessage):
-            self.take(message, now_ns(), self._age_ms(subscriber, message))
+            self.count_pose(message, now_ns(), self._age_ms(subscriber, message))
         elif isinstance(message, EndMessage):
             self.end = message
 
-    def goodbye(self, subscriber: SubscriberBase) -> str:
-        """Return the last line: the counts, and how the run ended."""
+    def final_line(self, subscriber: SubscriberBase) -> str:
+        """Return the last line: the counts, and the reason of the end if the run sent one."""
         ended = f"; the run ended: {self.end.reason}" if self.end else ""
         doubtful = f", implausible {self.implausible}" if self.implausible else ""
         return f"{self.received} poses received{doubtful}, {', '.join(_losses(subscriber))}{ended}"
@@ -98,9 +98,8 @@ class Listener:
             self._age(subscriber, message),
             *_losses(subscriber),
         ]
-        p50, p99 = self.latency.percentile(50) or 0.0, self.latency.percentile(99) or 0.0
         more = [
-            f"  captured → received {p50:.1f} ms (p99 {p99:.1f})",
+            f"  captured → received {self._latency()}",
             "no box" if message.box is None else f"box age {message.box.age_ms:.0f} ms",
         ]
         return [
@@ -110,7 +109,7 @@ class Listener:
         ]
 
     def line(self, subscriber: SubscriberBase) -> str:
-        """Return all figures in one line, for a log file."""
+        """Return the display without its keypoints, as one line for a log file."""
         return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
 
     def _waiting(self, subscriber: SubscriberBase) -> str:
@@ -128,6 +127,11 @@ class Listener:
             return f"{self.endpoint} is open, but sends nothing. Is it the endpoint that 'cropzoom run' prints?"
         return f"nothing publishes at {self.endpoint}: start 'cropzoom run SOURCE', or give the endpoint that it prints"
 
+    def _latency(self) -> str:
+        """Return the measured latency as text; a dash if no age is known yet."""
+        p50, p99 = self.latency.percentile(50), self.latency.percentile(99)
+        return "–" if p50 is None or p99 is None else f"{p50:.1f} ms (p99 {p99:.1f})"
+
     def _age(self, subscriber: SubscriberBase, message: PoseMessage) -> str:
         """Return the age of a pose as text, with its uncertainty on another machine; empty if unknown."""
         age_ms, clock = self._age_ms(subscriber, message), subscriber.clock or SAME_CLOCK
@@ -139,7 +143,11 @@ class Listener:
         return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")
 
     def _age_ms(self, subscriber: SubscriberBase, message: PoseMessage) -> float:
-        """Return the age of a pose. The endpoint of the newest pose sends no hello; this clock counts."""
+        """Return the age (ms) of a pose; infinite if unknown.
+
+        Without a hello message, the age at a local endpoint uses this machine's clock. The endpoint that keeps
+        only the newest pose sends no hello message.
+        """
         if subscriber.hello is None and is_local(self.endpoint):
             return (now_ns() - message.time.captured_ns) / 1e6
         return subscriber.age_ms(message)
@@ -154,7 +162,7 @@ def listen(
     keys: Path | None = None,
     out: TextIO | None = None,
 ) -> None:
-    """Show the poses of an endpoint until its run ends, the reader of ``out`` leaves, or Ctrl-C.
+    """Show the poses of an endpoint until the run ends, ``out`` is closed, or Ctrl-C is pressed.
 
     Args:
         endpoint: Endpoint of the poses, or of the newest pose.
@@ -162,36 +170,41 @@ def listen(
         follow: Whether to wait for the next run.
         as_json: Whether to print only a summary, as JSON.
         keys: Key file of this client; None without keys.
-        out: Where to print; None for stdout.
+        out: Stream to print to; None for stdout.
 
     Raises:
-        Terminated: if another signal than Ctrl-C ended it, after the summary.
+        Terminated: if another signal than Ctrl-C arrives, after the summary is printed.
     """
     out = sys.stdout if out is None else out
     listener = Listener(endpoint)
-    live = out.isatty() and not as_json
-    next_ns = 0
     stopped: KeyboardInterrupt | None = None
     with Subscriber(endpoint, camera, keys=keys) as subscriber:
         try:
-            while not terminal.reader_gone(out):
-                message = subscriber.receive(0.1)
-                listener.hear(message, subscriber)
-                if isinstance(message, HelloMessage) and not as_json and not live:
-                    print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
-                if not as_json and now_ns() >= next_ns:
-                    shown = listener.lines(subscriber, terminal.columns(out)) if live else [listener.line(subscriber)]
-                    terminal.show(shown, out)
-                    next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
-                if isinstance(message, EndMessage) and not follow:
-                    break
+            _show_poses(listener, subscriber, out, follow=follow, as_json=as_json)
         except KeyboardInterrupt as interrupt:
             stopped = interrupt
         terminal.keep(out)
-        last = json.dumps(listener.summary(subscriber)) if as_json else listener.goodbye(subscriber)
+        last = json.dumps(listener.summary(subscriber)) if as_json else listener.final_line(subscriber)
         print(last if as_json else terminal.fold(last, terminal.columns(out)), file=out)
     if isinstance(stopped, Terminated) and stopped.number != signal.SIGINT:  # Ctrl-C is the usual end
         raise stopped
+
+
+def _show_poses(listener: Listener, subscriber: Subscriber, out: TextIO, *, follow: bool, as_json: bool) -> None:
+    """Count messages, and show the display if ``as_json`` is False, until the run ends or ``out`` is closed."""
+    live = out.isatty() and not as_json
+    next_ns = 0
+    while not terminal.reader_gone(out):
+        message = subscriber.receive(0.1)
+        listener.handle(message, subscriber)
+        if isinstance(message, HelloMessage) and not as_json and not live:
+            print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
+        if not as_json and now_ns() >= next_ns:
+            shown = listener.lines(subscriber, terminal.columns(out)) if live else [listener.line(subscriber)]
+            terminal.show(shown, out)
+            next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
+        if isinstance(message, EndMessage) and not follow:
+            return
 
 
 def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> list[str]:
@@ -206,8 +219,8 @@ def _counters(subscriber: SubscriberBase) -> dict[str, int]:
 
 
 def _losses(subscriber: SubscriberBase) -> list[str]:
-    """Return the counts of missing and wrong messages as text; other counts than the missed ones only above 0."""
+    """Return the number of missed messages, and each other count of lost or wrong messages that is above 0."""
     counted = _counters(subscriber)
-    if (status := subscriber.last_status) is not None:  # frames that the run did not get, or skipped
+    if (status := subscriber.last_status) is not None:  # frames that the run skipped, or did not receive
         counted |= {"skipped": status.counts.skipped, "frames lost": status.lost, "frames old": status.stale}
     return [f"{name} {n}" for name, n in counted.items() if n or name == "missed"]

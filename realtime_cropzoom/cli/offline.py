@@ -19,7 +19,7 @@ OF_PIPELINE = (
     *("detector_every", "schedule", "frames", "decoder", "provider", "precision", "coast_after_ms", "lost_after_ms"),
     "calibration",
 )
-"""Settings of a run that ``pipeline`` takes, too."""
+"""Settings of a run that ``pipeline`` accepts, too."""
 _MAX_BATCH, _MAX_CORES, _MAX_WINDOW = 100_000, 10_000, 1_000_000
 
 _Add = Callable[[argparse.ArgumentParser], None]

@@ -42,7 +42,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 
 def _draw_command(predictions: Path, source: object) -> Sequence[object]:
-    """Return the command that draws predictions; it names the source only if the note beside them does not."""
+    """Return the command that draws predictions; it names the source only if the note next to them does not."""
     from realtime_cropzoom.sessions.files import read_noted_source
 
     return ("draw", predictions, *(() if read_noted_source(predictions) else ("--source", source)))

@@ -29,7 +29,7 @@ def register(commands: Any) -> None:
     )  # fmt: skip
     quantize.add_argument(
         "--detector", metavar="MODEL",
-        help="for a pose model: the detector that finds the animal, as 'cropzoom run' takes it",
+        help="for a pose model: the detector that finds the animal, in the form of 'cropzoom run'",
     )  # fmt: skip
     quantize.add_argument(
         "--crop-size", type=whole(1, 8192, "pixels"), metavar="PX",
@@ -41,10 +41,10 @@ def register(commands: Any) -> None:
     )  # fmt: skip
     quantize.add_argument(
         "--frames", type=whole(16, 100_000, "frames"), default=200, metavar="N",
-        help="frames to take: half for calibration, half for the comparison with fp32 (default: 200)",
+        help="number of frames: half for calibration, half for the comparison with fp32 (default: 200)",
     )  # fmt: skip
     quantize.add_argument(
-        "--out", type=a_path, metavar="FILE.onnx", help="file to write (default: beside the fp32 export)"
+        "--out", type=a_path, metavar="FILE.onnx", help="file to write (default: next to the fp32 export)"
     )
     add_overwrite(quantize)
     quantize.set_defaults(command=_quantize)

@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
     convert = commands.add_parser("convert", help="convert a session to another format, one row per frame of the video")
     convert.add_argument("run", type=a_session, metavar="SESSION", help=_SESSION)
     convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, H5 of DeepLabCut, or one tidy table")
-    convert.add_argument("--out", type=a_path, help="file to write (default: beside the poses)")
+    convert.add_argument("--out", type=a_path, help="file to write (default: next to the poses)")
     convert.add_argument(
         "--video",
         type=a_path,
@@ -49,7 +49,7 @@ def register(commands: Any) -> None:
     compare.add_argument("a", type=a_session, metavar="A", help=_SESSION)
     compare.add_argument("b", type=a_session, metavar="B", help="another session, such as the replay of its recording")
     compare.add_argument(
-        "--out", type=a_path, metavar="PNG", help="figure to write, with a CSV beside it (default: B/compare.png)"
+        "--out", type=a_path, metavar="PNG", help="figure to write, with a CSV next to it (default: B/compare.png)"
     )
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
     compare.add_argument(
@@ -97,7 +97,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _video_of_note(run: Path) -> str | None:
-    """Return the source of predictions, from the note beside them; None for a live session, or if it is unknown."""
+    """Return the source of predictions, from the note next to them; None for a live session, or if it is unknown."""
     from realtime_cropzoom.sessions.files import Session, find_video
 
     session = Session.open(run)
@@ -119,7 +119,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.sessions.compare import compare, describe
 
     b, out = arguments.b, arguments.out
-    if out is not None:  # the table beside it could overwrite the poses of b
+    if out is not None:  # the table next to it could overwrite the poses of b
         check_free(out, out.with_suffix(".csv"), overwrite=arguments.overwrite)
     comparison = compare(arguments.a, b)
     summary = comparison.summary()

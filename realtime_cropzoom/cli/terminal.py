@@ -53,7 +53,7 @@ codecs.register_error(ENCODING_ERRORS, _replace_unencodable)
 class _Output:
     """One open file, and the thread that writes to it.
 
-    ``error`` is the last failure. ``gone`` means that the reader has left. Both are written by the thread.
+    ``error`` is the last failure. ``gone`` means that the other end is closed. Both are written by the thread.
     """
 
     def __init__(self, descriptor: int | None, encoding: str, *, live: bool) -> None:

@@ -1,4 +1,4 @@
-"""``cropzoom trigger``: switches outputs by rules, beside a run."""
+"""``cropzoom trigger``: switches outputs by rules, while a run sends poses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LINES_KEPT = 1000
 """Maximum number of lines that wait for a slow terminal. Older ones are in the log only."""
 _SHOWN_WITHIN_S = 1.0
 _EXPLAINED = """\
-cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run beside it.
+cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run in another process.
 
   cropzoom trigger rules.yaml               starts disarmed: press a to arm, d to disarm, q to end
   cropzoom trigger rules.yaml --dry-run     decides and logs, but switches nothing

@@ -30,7 +30,7 @@ def register(commands: Any) -> None:
     )
     zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
     zones.add_argument(
-        "--out", type=a_path, help="picture to write (default: zones.png beside the rules, which is replaced)"
+        "--out", type=a_path, help="picture to write (default: zones.png next to the rules, which is replaced)"
     )
     add_overwrite(zones)
     zones.set_defaults(command=_zones)

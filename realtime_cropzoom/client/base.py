@@ -87,7 +87,10 @@ class SubscriberBase:
 
     @property
     def hello(self) -> HelloMessage | None:
-        """The last hello: keypoint names, frame size, hashes; None before the first. A new run sends another."""
+        """The last hello message, which describes the run: keypoint names, frame size, hashes. None before the first.
+
+        A new run sends another.
+        """
         return self._tracker.hello
 
     @property
@@ -154,8 +157,8 @@ class SubscriberBase:
             at_ns: Time at which the age is asked (ns, monotonic clock of this machine). None means now.
 
         Returns:
-            The age in ms. Infinite if it is unknown: before the hello of the run arrived, while the clock of another
-            machine is not measured, or if the frame would have been captured after ``at_ns``.
+            The age in ms. Infinite if it is unknown: before the hello message of the run arrived, while the clock of
+            another machine is not measured, or if the frame would have been captured after ``at_ns``.
         """
         offset = self._offset(message)
         if offset is None:

@@ -1,7 +1,7 @@
 """Message tracker: decodes received bytes, counts gaps in ``seq`` and keeps the last messages of each camera.
 
-Pure: it takes bytes and returns messages, and does not use a socket. Malformed input never raises, and memory use is
-bounded for any input.
+No I/O: it receives bytes and returns messages, and does not use a socket. Malformed input never raises, and
+memory use is bounded for any input.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class MessageTracker:
         return message
 
     def find_hello(self, message: Message) -> HelloMessage | None:
-        """Return the hello of the run that ``message`` belongs to; None before it arrived."""
+        """Return the hello message of the run that ``message`` belongs to; None before it arrived."""
         camera = self._cameras.get(message.camera)
         hello = None if camera is None else camera.hello
         return hello if hello is not None and hello.run == message.run else None

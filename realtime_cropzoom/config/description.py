@@ -1,4 +1,4 @@
-"""Groups of the settings, in the help texts and in ``docs/reference/settings.md``."""
+"""Headings of the settings in the help texts and in ``docs/reference/settings.md``, and the choices of a setting."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "advanced": (),
 }
-"""{heading: its settings}, in the order of the page. ``group_of`` assigns settings not listed here."""
+"""Settings by heading, in the order of the page. ``group_of`` gives the heading of a setting that is not listed."""
 
 
 def group_of(name: str) -> str:
-    """Return the heading under which the help and the page show a setting."""
+    """Return the heading of a setting in the help and on the page."""
     if name.startswith(("filter", "kalman", "one_euro")):
         return "filter"
     return next((title for title, names in GROUPS.items() if name in names), "advanced")
 
 
 def literals(annotation: Any) -> tuple[str, ...]:
-    """Return the words that a setting of a fixed choice accepts; empty for other settings."""
+    """Return the values that a setting with fixed choices accepts; empty for other settings."""
     if get_origin(annotation) is Literal:
         return tuple(str(choice) for choice in get_args(annotation))
     return tuple(choice for part in get_args(annotation) for choice in literals(part))

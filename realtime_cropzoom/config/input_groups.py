@@ -19,7 +19,7 @@ from realtime_cropzoom.sources.base import SourceOptions
 
 
 class SourceSettings(SettingsGroup):
-    """Where frames come from, and how fast they are taken."""
+    """Where frames come from, and how fast they are read."""
 
     source: str | None = Field(
         default=None,
@@ -56,7 +56,7 @@ class SourceSettings(SettingsGroup):
         default=5.0,
         ge=0.001,
         le=DAYS_S,
-        description="cameras and streams: maximum time without data; then the connection counts as broken",
+        description="cameras and streams: maximum time without data; then the connection is treated as broken",
     )
     reconnect_for_s: float | None = Field(
         default=None,
@@ -147,8 +147,8 @@ class ModelSettings(SettingsGroup):
         default=None,
         ge=0,
         le=1,
-        description="a detection counts if enough of its heatmaps have at least this share around one point; if not "
-        "set, the detector's own limit; 0 switches the check off",
+        description="a detection is accepted if enough of its heatmaps have at least this share around one point; if "
+        "not set, the detector's own limit; 0 switches the check off",
     )
     pose_min_sharpness: float | None = Field(
         default=None,
@@ -263,7 +263,7 @@ class BoxSettings(SettingsGroup):
         Args:
             detector_keypoints: Names of the detector's keypoints.
             trained_crop_size: Side of the boxes (frame pixels) in the training of the pose model; None if unknown.
-                It counts if neither size nor ratio is set.
+                It is used if neither size nor ratio is set.
 
         Raises:
             ConfigError: if an anchor is not a keypoint of the detector.

@@ -1,4 +1,4 @@
-"""Settings of what comes out: filtered keypoints, files, messages."""
+"""Settings of the outputs of a run: filtered keypoints, files and messages."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ class FilterSettings(SettingsGroup):
 
     filter: Literal["none", "one_euro", "kalman"] = Field(
         default="none",
-        description="filter of the keypoints: messages then have smoothed positions and velocities beside the raw ones",
+        description="filter of the keypoints: messages then have smoothed positions and velocities in addition to the "
+        "raw ones",
     )
     filter_min_likelihood: float = Field(
-        default=0.3, ge=0, le=1, description="filter: keypoints with a lower likelihood count as not measured"
+        default=0.3, ge=0, le=1, description="filter: a keypoint with a lower likelihood is treated as unmeasured"
     )
     filter_hold_ms: float = Field(
         default=150.0,
         ge=0.001,
         le=DAY_MS,
-        description="filter: time for which a keypoint that is not measured, or rejected, moves on as predicted",
+        description="filter: how long a rejected or unmeasured keypoint uses its predicted position",
     )
     kalman_noise_px: float = Field(
         default=1.0,
@@ -78,17 +79,17 @@ class RecordSettings(SettingsGroup):
         default=64,
         ge=1,
         le=4096,
-        description="live: frames in memory that a recording may lag behind before it loses frames",
+        description="live: maximum number of frames in memory that wait for the recording; further frames are lost",
     )
     out: Path = Field(default=Path("sessions"), description="folder in which each run creates its own new folder")
     calibration: Path | None = Field(
         default=None,
-        description="pixels to cm: file made by 'cropzoom calibrate'; messages and tables then have both",
+        description="pixels to cm: file made by 'cropzoom calibrate'; messages and tables then have both units",
     )
 
     @property
     def recording(self) -> bool:
-        """Whether a video is encoded from the frames in the ring. A copy of compressed frames does not need them."""
+        """Whether frames or crops are encoded. A copy of the compressed data does not need the frames in memory."""
         return self.record not in (NONE, COPY) or self.record_crops
 
 
@@ -105,13 +106,13 @@ class PublishSettings(SettingsGroup):
     publish_latest: str = Field(
         default="tcp://127.0.0.1:5661",
         max_length=300,
-        description="endpoint that keeps only the newest pose, as a single-frame message, or 'none'",
+        description="endpoint that keeps only the newest pose, as a one-part message, or 'none'",
     )
     publish_echo: str = Field(
         default=AUTO,
         max_length=300,
-        description="endpoint that tells the time to subscribers on other machines, so that they know the age of a "
-        "pose: 'auto' (host of publish, free port), an endpoint, or 'none'",
+        description="endpoint at which subscribers on other machines read the clock of this one, to know the age of "
+        "a pose: 'auto' (host of publish, free port), an endpoint, or 'none'",
     )
     publish_optional: bool = Field(default=False, description="if an endpoint is in use, continue with files only")
     key_folder: Path | None = Field(
@@ -128,7 +129,7 @@ class PublishSettings(SettingsGroup):
         default=1000.0,
         ge=0.001,
         le=DAY_MS,
-        description="live: a pose of an older frame is not sent; the files have it",
+        description="live: maximum age of a frame when its pose is sent; an older pose is only in the files",
     )
 
     @model_validator(mode="after")

@@ -92,8 +92,8 @@ def _expected(error: Any) -> str:
         return str(context["expected"])
     if kind == "string_pattern_mismatch":
         field = Settings.model_fields.get(str(error["loc"][0]))
-        return f"another form: {field.description if field is not None else context['pattern']}"
+        return f"this form: {field.description if field is not None else context['pattern']}"
     if kind == "finite_number":
-        return "a number that is not infinite"
+        return "a finite number"
     message = error["msg"].removeprefix("Value error, ")
     return _TYPES.get(kind.partition("_")[0]) or f"{message[0].lower()}{message[1:]}"

@@ -1,6 +1,6 @@
 """Output files that are complete or absent: written under a temporary name, renamed when complete.
 
-Predicting a recording takes long. An interrupted command therefore leaves its rows beside the
+Predicting a recording takes long. An interrupted command therefore leaves its rows next to the
 final file, as ``<name>.partial``, and ``--resume`` continues from them. A second file,
 ``<name>.partial.json``, lists the inputs of these rows: ``--resume`` refuses other inputs.
 """
@@ -50,7 +50,7 @@ class ResumableCsv:
         Args:
             final: The path of the complete file.
             header: The header lines, each with its line break.
-            made_of: The inputs of the rows, by name. Stored beside the rows and compared by ``resume``.
+            made_of: The inputs of the rows, by name. Stored next to the rows and compared by ``resume``.
             resume: Whether to continue existing rows. Otherwise they are overwritten.
             announce: Whether to add a note about --resume to an error that ends the block.
 

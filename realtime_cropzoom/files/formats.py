@@ -40,7 +40,7 @@ def is_image(path: Path) -> bool:
 def list_files(folder: Path) -> list[Path]:
     """Return the files of a folder in natural order, without hidden files and subfolders.
 
-    Hidden files are never recordings: macOS writes a ._clip.mp4 beside each clip.mp4 on a foreign disk.
+    Hidden files are never recordings: macOS writes a ._clip.mp4 next to each clip.mp4 on a foreign disk.
 
     Raises:
         DataError: if the folder cannot be read.

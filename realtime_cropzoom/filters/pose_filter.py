@@ -67,10 +67,10 @@ class PointFilter(Protocol):
 class PoseFilter:
     """One ``PointFilter`` per keypoint, with common rules for time, likelihood and restarts.
 
-    A measurement that is not finite or has a low likelihood counts as missing. While measurements are
+    A measurement that is not finite or has a low likelihood is treated as missing. While measurements are
     missing or implausible, the keypoint is extrapolated for up to ``hold_ms``. Then the filter restarts at
     the next measurement; until one comes, the keypoint is unknown. A likelihood of NaN, from a model that
-    gives none, counts as 1. Times may be irregular. Time that runs backwards, a gap longer than
+    gives none, is treated as 1. Times may be irregular. Time that runs backwards, a gap longer than
     ``hold_ms``, or another segment of the stream restarts all keypoints.
     """
 
@@ -94,7 +94,7 @@ class PoseFilter:
         Args:
             time_ns: Time of the frame (ns).
             xy: (K, 2) array or sequence of floats, pixels; NaN for a missing keypoint.
-            likelihood: (K,) array or sequence of floats; NaN counts as 1.
+            likelihood: (K,) array or sequence of floats; NaN is treated as 1.
             segment: Number of the stream's segment. Another number restarts the filter.
         """
         elapsed_ns = 0 if self._time_ns is None else time_ns - self._time_ns

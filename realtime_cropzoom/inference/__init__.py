@@ -10,6 +10,6 @@ In reading order:
 * ``onnx_session``: ONNX Runtime with exactly the requested provider.
 * ``heatmaps``: decodes heatmaps to keypoints and likelihoods, as Lightning Pose does.
 * ``model``: a loaded model: pixels in, keypoints in frame pixels out.
-* ``presence``: judges whether a detection or a pose shows the animal.
+* ``presence``: checks whether a detection or a pose shows the animal.
 * ``pose_quality``: counts implausible poses of a run and reports them at its end.
 """

@@ -86,7 +86,7 @@ class BoxSizeCheck:
         self._spans: list[float] = []
 
     def add(self, side: int, found: Keypoints) -> str | None:
-        """Add a box and judge after the first ten.
+        """Add a box, and check the size after the first ten.
 
         Args:
             side: Side of the box (frame pixels).
@@ -102,7 +102,7 @@ class BoxSizeCheck:
         return self.end() if len(self._sides) == _JUDGED_AFTER else None
 
     def end(self) -> str | None:
-        """Judge the boxes added so far; return a warning or None. Later calls return None."""
+        """Check the boxes added so far; return a warning or None. Later calls return None."""
         sides, self._sides = self._sides, None
         if not sides:
             return None

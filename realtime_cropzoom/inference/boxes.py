@@ -1,4 +1,4 @@
-"""Boxes: computes the crop box around detected keypoints, as Lightning Pose's ``create_bbox`` does. Pure.
+"""Boxes: computes the crop box around detected keypoints, as Lightning Pose's ``create_bbox`` does. No I/O.
 
 Two additions to Lightning Pose serve live detectors: unlikely keypoints do not count, and a minimum
 side keeps a collapsed detection from giving a 6-pixel box.

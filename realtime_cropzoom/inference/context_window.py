@@ -1,4 +1,4 @@
-"""Context window: collects the frames that a context model needs for each prediction. Pure.
+"""Context window: collects the frames that a context model needs for each prediction. No I/O.
 
 A context model predicts the middle one of five consecutive frames, so it runs two frames behind.
 The first two and the last two frames of a sequence lack neighbours: they repeat the nearest

@@ -1,4 +1,4 @@
-"""Crop: turns a frame and a box into the model input, and maps keypoints back to the frame. Pure.
+"""Crop: turns a frame and a box into the model input, and maps keypoints back to the frame. No I/O.
 
 Spaces: *frame* is pixels of the captured image, *model* is pixels of the model's input. ``remap``
 and ``unmap`` are inverse to each other. Both follow Lightning Pose's convention,

@@ -1,6 +1,6 @@
 """Heatmap decoding: computes keypoints and likelihoods from heatmaps, as Lightning Pose does.
 
-Pure. The recipe (Lightning Pose, ``models/heads/heatmap.py``, ``run_subpixelmaxima``):
+No I/O. The recipe (Lightning Pose, ``models/heads/heatmap.py``, ``run_subpixelmaxima``):
 ``downsample_factor`` times double the map (bicubic, then a 5×5 binomial filter with zero
 border), softmax of 1000 × value, expectation in pixels, minus the offset of the grid; the
 likelihood is the softmax summed over the 5×5 pixels around the truncated expectation

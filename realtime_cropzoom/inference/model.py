@@ -53,7 +53,7 @@ class Model:
             role: The role in which the model is used; None accepts any role.
             provider: ONNX Runtime provider.
             precision: Precision of the export to choose. None prefers fp32 on the CPU, else fp16; a single file is
-                taken as it is, unless ``int8`` asks for the export beside it.
+                used as it is, unless ``int8`` asks for the export next to it.
             threads: Number of threads of the network.
             method: ``reference`` or ``fast``, for resizing the crop and for decoding heatmaps.
 
@@ -135,11 +135,11 @@ class Model:
         return used
 
     def infer(self, *window: Float32) -> Outputs:
-        """Return the outputs for one frame from its prepared input; a context model takes the five around it."""
+        """Return the outputs for one frame from its prepared input; a context model receives the five around it."""
         return self.infer_many([window])[0]
 
     def infer_many(self, windows: Sequence[Sequence[Float32]]) -> list[Outputs]:
-        """Return the outputs of several frames, as one batch if the file takes batches. The numbers are the same."""
+        """Return the outputs of several frames, as one batch if the file accepts batches. The numbers are the same."""
         if len(windows) > 1 and self.session.batch == 1:
             return [self.infer(*window) for window in windows]
         outputs = self.session.run(_batch(windows, self.context_radius))

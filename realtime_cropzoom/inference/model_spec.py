@@ -82,7 +82,7 @@ def int8_path(onnx: Path) -> Path:
 
 
 def int8_beside(path: Path) -> Path:
-    """Return the int8 export beside an .onnx file, or the file itself if it is one.
+    """Return the int8 export next to an .onnx file, or the file itself if it is one.
 
     Raises:
         ModelError: if there is none.
@@ -195,7 +195,7 @@ def _from_config(config_path: Path, onnx: Path) -> ModelFile:
 
 
 def _trained_side(config_path: Path, csv_file: Any) -> int | None:
-    """Return the median side (frame pixels) of the boxes beside the cropped label file of the config, or None.
+    """Return the median side (frame pixels) of the boxes next to the cropped label file of the config, or None.
 
     Lightning Pose gives the path relative to the folder in which the training started, above the model's folder.
     """
@@ -248,7 +248,7 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> ModelFile:
         factor = int(described["downsample_factor"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} carries no cropzoom metadata; give a Lightning Pose model directory (config.yaml beside "
+            f"{path} carries no cropzoom metadata; give a Lightning Pose model directory (config.yaml next to "
             "exports_onnx/) or an .onnx made by cropzoom train"
         ) from error
     kind = _known_kind(path, described.get("kind", "heatmap"))

@@ -1,6 +1,6 @@
 """Pose quality: counts during a run whether the poses look like an animal, and reports it in words at the end.
 
-Pure. Memory use does not grow with the run: it keeps counts, and histograms of likelihoods and body lengths.
+No I/O. Memory use does not grow with the run: it keeps counts, and histograms of likelihoods and body lengths.
 Live and offline passes count in the same way. Poses are added one by one and counted in batches, which costs
 one or two microseconds per frame.
 """

@@ -1,7 +1,7 @@
-"""Presence of the animal: judges whether a detection or a pose shows an animal, and derives the frame's state.
+"""Presence of the animal: checks whether a detection or a pose shows an animal, and derives the frame's state.
 
-Pure: no threads, no clocks. A network gives a heatmap for any image, so a likelihood close to 1 proves
-nothing. Two properties do tell: the heatmap of an object like those of the training lies around one point,
+No I/O, no threads, no clocks. A network gives a heatmap for any image, so a likelihood close to 1 proves
+nothing. Two properties distinguish them: the heatmap of an object like those of the training lies around one point,
 and the distances between the keypoints fit the size of an animal. The usual values of a model are in its
 metadata (``Presence``), measured when it was trained.
 """
@@ -97,7 +97,7 @@ class Presence:
         return bool(np.count_nonzero(found.sharpness >= self.min_sharpness) >= self._enough(found.sharpness))
 
     def is_likely(self, found: Keypoints) -> bool:
-        """Return whether enough keypoints are likely. NaN, as a regression model gives it, counts as likely."""
+        """Return whether enough keypoints are likely. NaN, as a regression model gives it, is treated as likely."""
         unlikely = np.count_nonzero(found.likelihood < self.min_likelihood)
         return bool(len(found.likelihood) - unlikely >= self._enough(found.likelihood))
 
@@ -106,7 +106,7 @@ class Presence:
 
 
 class PoseJudge:
-    """Judges the poses of one camera in the order of their frames, and keeps the state. Use it from one thread."""
+    """Checks the poses of one camera in the order of their frames, and keeps the state. Use it from one thread."""
 
     def __init__(
         self, presence: Presence, *, lost_after_ms: float, shape_tolerance: float = 0.4, jump_limit: float = 8.0
@@ -134,7 +134,7 @@ class PoseJudge:
         """Frame time (ns), segment and keypoints of the last pose that showed an animal."""
 
     def doubt(self, stamp: FrameMeta, box: Box, found: Keypoints) -> Doubt | None:
-        """Judge the pose of a frame. Call it once per frame, in order.
+        """Check the pose of a frame. Call it once per frame, in order.
 
         Args:
             stamp: The frame.

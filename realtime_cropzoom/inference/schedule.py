@@ -1,6 +1,6 @@
 """Box schedules: choose the box of each frame, and the state that follows from its age.
 
-Pure: no threads, no clocks; ages are frame time. A schedule takes detections in the
+No I/O, no threads, no clocks; ages are frame time. A schedule receives detections in the
 order of their frames and returns the active box frame by frame. No other code chooses
 the box, so that ``FileSchedule`` can replay exactly a live run that recorded its boxes
 (``_bbox.csv``). The state of the frame, which messages and files carry, is decided after

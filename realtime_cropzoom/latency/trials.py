@@ -93,7 +93,7 @@ def _trial(start: int, timing: pd.DataFrame, fired: pd.Series[float]) -> dict[st
 
 
 def read_fired(log: Path) -> pd.DataFrame:
-    """Return the firings of a trigger log whose output was written, as ``match`` takes them. Raises DataError."""
+    """Return the firings of a trigger log whose output was written, as ``match`` expects them. Raises DataError."""
     fired = [d for path in log.glob("*_decisions.csv") for d in read_decisions(path) if d.verdict is Verdict.FIRED]
     table = pd.DataFrame({"frame": [d.frame for d in fired], "received_ns": [d.now_ns for d in fired]})
     table.index = pd.Index([d.number for d in fired])

@@ -72,10 +72,10 @@ def endpoint_beside(publish: str) -> str | None:
 
 
 def endpoint_seen_from(subscribed: str, echo: str | None) -> str | None:
-    """Return the endpoint at which a subscriber reaches the time server that a hello names.
+    """Return the endpoint at which a subscriber reaches the time server that a hello message names.
 
-    The server runs on the host that sends the poses. The hello may name that host differently, so that only the port
-    is taken from it.
+    The server runs on the host that sends the poses. The hello message may name that host differently, so that only the
+    port is read from it.
 
     Args:
         subscribed: Endpoint to which the subscriber is connected.

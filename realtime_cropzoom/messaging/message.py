@@ -114,9 +114,9 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     filtered: dict[str, FilteredKeypoint] | None = None
     """Name → filtered position and velocity at ``time.captured_ns``; null if no filter is set."""
     arena: dict[str, tuple[float | None, float | None]] | None = None
-    """Name → [x, y] in arena space, in ``arena_unit`` of the hello; null if no calibration is set."""
+    """Name → [x, y] in arena space, in ``arena_unit`` of the hello message; null if no calibration is set."""
     plausible: bool | None = None
-    """Whether shape and motion of the pose are those of an animal; null without a pose."""
+    """Whether shape and motion of the pose fit an animal; null without a pose."""
     doubt: str | None = None
     """Why the pose is not plausible: likelihood, sharpness, shape or jump; null if it is plausible."""
 

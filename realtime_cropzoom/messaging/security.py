@@ -148,7 +148,7 @@ class ConnectionGuard:
         check_reach(name, endpoint, keys=self._keys is not None, insecure=self._security.insecure)
         check_free(name, endpoint)
         allow_ipv6(socket, endpoint)
-        # With a domain ZeroMQ refuses connections without a version; else it would read an HTTP request as messages.
+        # With a domain ZeroMQ refuses connections without a version, such as HTTP. Otherwise it reads HTTP as messages.
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         if self._keys is not None:
             socket.set(zmq.CURVE_SERVER, 1)

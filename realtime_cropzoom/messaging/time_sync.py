@@ -50,7 +50,7 @@ class EchoReply(msgspec.Struct, frozen=True):
     """The answer of the echo."""
 
     clock: str
-    """Name of the clock of both times, as in the hello."""
+    """Name of the clock of both times, as in the hello message of the publisher."""
     received_ns: Ns
     """Time at which the request arrived (ns)."""
     answered_ns: Ns
@@ -112,7 +112,7 @@ def select_offset(old: ClockOffset | None, new: ClockOffset) -> ClockOffset:
     """Return the more certain of two measurements of a clock.
 
     If the two contradict each other, a clock has stepped meanwhile, for example because it stood still while its
-    machine slept. Then the new one counts.
+    machine slept. Then the new measurement is used.
 
     Args:
         old: The last measurement; None if there is none.
@@ -135,7 +135,7 @@ class _Target:
 
 
 class ClockSync:
-    """Measures the offset of the clock that the last hello names."""
+    """Measures the offset of the clock that the last hello message names."""
 
     def __init__(self, subscribed: str, keys: ClientKeys | None = None) -> None:
         """Start nothing yet: ``follow`` starts the thread.

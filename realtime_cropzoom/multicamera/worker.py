@@ -68,7 +68,7 @@ class CameraProcess:
         return code
 
     def stop(self, reason: str, code: int) -> None:
-        """End the run, or the one that is about to start. Only the first reason counts."""
+        """End the run, or the one that is about to start. Later reasons are ignored."""
         self.stopped = self.stopped or (reason, code)
         if self._pipeline is not None:
             self._pipeline.stop(reason)

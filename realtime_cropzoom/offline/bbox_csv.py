@@ -50,14 +50,14 @@ class Boxes:
         return hashlib.sha256("\n".join(self.index).encode() + self.xyhw.tobytes()).hexdigest()
 
     def entry(self) -> dict[str, object]:
-        """Return the boxes as an input, for the note beside a file that is made of them."""
+        """Return the boxes as an input, for the note next to a file that is made of them."""
         return input_entry(self.path, self.sha256)
 
     def check_video(self, video: Path) -> None:
         """Check that the boxes were made from this very video. Boxes of images are found by name and need no check.
 
         Raises:
-            DataError: if the note beside the boxes names a video with other content.
+            DataError: if the note next to the boxes names a video with other content.
         """
         made_from = find_input(self.entry(), "predictions", "video")
         if made_from is not None and made_from["sha256"] != fingerprint(video):

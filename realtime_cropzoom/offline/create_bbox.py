@@ -47,7 +47,7 @@ class BoxFlags:
         return self != BoxFlags()
 
     def described(self) -> dict[str, object]:
-        """Return the flags with their defaults, for the note beside the boxes."""
+        """Return the flags with their defaults, for the note next to the boxes."""
         ratio = DEFAULT_CROP_RATIO if self.crop_size is None and self.crop_ratio is None else self.crop_ratio
         return {
             "crop_size": self.crop_size,

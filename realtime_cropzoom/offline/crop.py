@@ -65,7 +65,7 @@ class Cropper:
             directory: The detector's directory, with its predictions and boxes; the crops go there, too.
             flags: How missing boxes are made.
             predictor: Opens a predictor, for an input without predictions.
-            bbox_dir: Folder with the boxes to use; None takes those of ``directory``.
+            bbox_dir: Folder with the boxes to use; None for the boxes of ``directory``.
             overwrite: Whether to replace existing results.
             say: Shows a line.
             warn: Shows what a cropped video lacks; None shows it with ``say``.

@@ -30,8 +30,8 @@ class ImageFolder:
     def of_labels(cls, csv: Path, names: Sequence[str], data_dir: Path | None) -> ImageFolder:
         """Find the images of a label file.
 
-        They are in ``data_dir``, beside the file, or, for a label file that ``crop`` wrote, in the folder of
-        the crops beside it, wherever that was moved to.
+        They are in ``data_dir``, next to the file, or, for a label file that ``crop`` wrote, in the folder of
+        the crops next to it, wherever that was moved to.
 
         Args:
             csv: The label file.
@@ -78,7 +78,7 @@ class ImageFolder:
         expected, other = self._sizes.setdefault(path.parent, (size, path))
         if size != expected:
             raise DataError(
-                f"{path} is {size[0]}x{size[1]}, but {other.name} beside it is {expected[0]}x{expected[1]}; "
+                f"{path} is {size[0]}x{size[1]}, but {other.name} next to it is {expected[0]}x{expected[1]}; "
                 "expected images of the same size in a folder"
             )
 

@@ -1,6 +1,6 @@
 """Inference pool: runs one model on all cores, and returns the keypoints in the order of the frames.
 
-Each core takes a frame from its pixels to its keypoints, with the model on one thread. The live stages do
+Each core processes a frame from its pixels to its keypoints, with the model on one thread. The live stages do
 the same, so the numbers do not depend on the number of cores.
 """
 
@@ -58,7 +58,7 @@ class Item(Generic[T]):
         Args:
             key: Identifies the frame in its answer.
             load: Returns the (H, W, 3) uint8 image. The pool calls it, once.
-            box: The box to crop (frame pixels); None takes the whole image.
+            box: The box to crop (frame pixels); None for the whole image.
         """
         self.key = key
         self._load: Callable[[], UInt8] | None = load
@@ -102,7 +102,7 @@ class OrderedInference(Generic[T]):
             workers: Number of threads of the pool; limits the frames in work.
             edge: What a crop shows beyond the frame, see ``crop.cut``.
             resize: Interpolation of the crop.
-            batch: Number of frames that the model gets at once, if its file takes batches.
+            batch: Number of frames that the model gets at once, if its file accepts batches.
             wanted: Whether the frame of a key needs an answer; None answers all. A context model also sees the
                 other frames.
         """

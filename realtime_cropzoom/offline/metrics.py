@@ -1,4 +1,4 @@
-"""Metrics that Lightning Pose writes beside predictions: the pixel error, and the temporal norm."""
+"""Metrics that Lightning Pose writes next to predictions: the pixel error, and the temporal norm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poses in centimetres: a second file beside the poses of an offline pass, in the same format."""
+"""Poses in centimetres: a second file next to the poses of an offline pass, in the same format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime_cropzoom.types import Keypoints
 
 
 def write_cm(poses: Path, calibration: Path, *, overwrite: bool, say: Say) -> Path:
-    """Write ``<poses>_cm.csv`` beside the poses and return it.
+    """Write ``<poses>_cm.csv`` next to the poses and return it.
 
     Args:
         poses: File of the poses in frame pixels.

@@ -1,4 +1,4 @@
-"""Predictions of labelled images and of images without labels, with pixel errors and pictures beside them."""
+"""Predictions of labelled images and of images without labels, with pixel errors and pictures next to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions of a video: one row per frame, with the temporal norms and the labelled video beside them."""
+"""Predictions of a video: one row per frame, with the temporal norms and the labelled video next to them."""
 
 from __future__ import annotations
 

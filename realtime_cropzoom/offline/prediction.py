@@ -77,7 +77,7 @@ class PredictionContext:
 
 
 class QualityCheck:
-    """Judges the poses of an input one by one, and reports at its end whether they look like an animal."""
+    """Checks the poses of an input one by one, and reports at its end whether they look like an animal."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

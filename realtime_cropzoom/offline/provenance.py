@@ -1,4 +1,4 @@
-"""Provenance: a note beside each result says what it was made of, so that results of different inputs are not mixed.
+"""Provenance: a note next to each result says what it was made of, so that results of different inputs are not mixed.
 
 The note of ``clip.csv`` is ``clip.csv.made_of.json``. It has the settings, and each input with the SHA-256 of its
 content and the input's own note. A note is ignored if its file has changed since the note was written.

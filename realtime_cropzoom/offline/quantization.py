@@ -108,7 +108,7 @@ def quantize(model: Model, role: Role, samples: Samples, out: Path, *, max_shift
         samples: Frames for calibration and for the judgement.
         out: The file to write. It is replaced.
         max_shift_px: Limit of the 95th percentile of the shift (frame pixels).
-        say: Shows a line about what takes time.
+        say: Shows a line about a slow step.
 
     Raises:
         ModelError: if the model cannot be quantized, moves keypoints beyond the limit, or is not faster.

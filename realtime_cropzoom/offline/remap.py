@@ -43,7 +43,7 @@ def remap(
     overwrite: bool = False,
     say: Say = lambda _: None,
 ) -> Path:
-    """Write ``remapped_<predictions>`` beside the predictions and return it.
+    """Write ``remapped_<predictions>`` next to the predictions and return it.
 
     Args:
         predictions: File of the predictions on crops.
@@ -165,8 +165,8 @@ def cropped_size(boxes: Boxes, predictions: Path, cropped_video: Path | None) ->
     Args:
         boxes: The boxes that it was cut with.
         predictions: The predictions.
-        cropped_video: The video; None takes the size that the notes give, or that of the video that ``crop``
-            wrote beside the boxes, or that of the video that ``crop`` would write.
+        cropped_video: The video; None uses the size in the notes, or the size of the video that ``crop``
+            wrote next to the boxes, or that of the video that ``crop`` would write.
 
     Returns:
         (W, H) in pixels.

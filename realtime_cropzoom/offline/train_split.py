@@ -1,4 +1,4 @@
-"""Training split: divides labelled frames into training, validation and test sets. Pure.
+"""Training split: divides labelled frames into training, validation and test sets. No I/O.
 
 The same fractions and seed give the same sets as Lightning Pose. A frame that one program holds out is held out
 by the other, too, and the ``set`` column of a prediction file is the same in both.
@@ -45,7 +45,7 @@ def split_frames(
     Args:
         count: Number of frames.
         train_prob: Fraction for training.
-        val_prob: Fraction for validation; None takes half of the rest.
+        val_prob: Fraction for validation; None for half of the rest.
         seed: Seed of the order.
         train_frames: Number (above 1) or fraction (below 1) of the training frames to keep; 1 or None keeps all.
 

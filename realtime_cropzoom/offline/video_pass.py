@@ -1,7 +1,7 @@
 """One pass over one video: runs detector, schedule and pose model in order, and writes a row per frame.
 
 A resumed pass must write the rows that an uninterrupted pass would have written. It therefore reads some frames
-before the first missing row again, and takes the state of the schedule and of the judge from the existing rows.
+before the first missing row again, and reads the state of the schedule and of the plausibility check from the rows.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class VideoPass:
         self._first = _first_frame(s, models, self._files.begin)
         """Frame at which the pass begins to read; frames before ``_files.begin`` are only context."""
         self._recorded = 0 if models.detector is None or self._first == 0 else models.detector.context_radius
-        """Number of frames from ``_first`` on whose detection is taken from the file, see ``_detected``."""
+        """Number of frames from ``_first`` on whose detection is read from the file, see ``_detected``."""
 
     def run(self) -> PoseQuality:
         """Read, detect, crop and write until the video ends; return the quality of the poses."""
@@ -204,12 +204,12 @@ class VideoPass:
             self._schedule.offer(Detection(stamp, row.box, detected_ns=0))
 
     def _restore_state(self) -> None:
-        """Give the judge the time at which the interrupted pass last saw the animal."""
+        """Give the plausibility check the time at which the interrupted pass last saw the animal."""
         frame = self._files.last_tracking(self._first)
         self._judge.restore(None if frame is None else self._reader.skipped_pts_ns[frame])
 
     def _restore_state_of(self, stamp: FrameMeta) -> None:
-        """Give the judge the recorded state of a context frame: without its own context its pose may differ."""
+        """Restore the recorded state of a context frame. Without its own context its pose may differ."""
         if self._files.box_row(stamp.index).state is State.TRACKING:
             self._judge.restore(stamp.pts_ns)
 

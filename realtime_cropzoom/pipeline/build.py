@@ -1,4 +1,4 @@
-"""Builder: makes the stages of a run from its plan, and takes all back if one of them is refused."""
+"""Builder: makes the stages of a run from its plan, and closes all of them if one cannot be made."""
 
 from __future__ import annotations
 

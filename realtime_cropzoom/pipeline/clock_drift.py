@@ -1,7 +1,7 @@
 """Clock drift: fits how fast a camera's clock runs against the host's clock, while frames arrive, in constant memory.
 
 A frame arrives some time after the camera stamped it, never before. This delay is mostly small and sometimes large.
-So of each second only the frame with the smallest delay counts for the fit: late frames carry no information about the
+So of each second only the frame with the smallest delay is used for the fit: late frames carry no information about the
 clocks. A line through these frames is fitted by least squares.
 """
 
@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 _BIN_NS = 1_000_000_000
-"""Duration (ns) of which only the frame with the smallest delay counts."""
+"""Duration (ns) of an interval. Only its frame with the smallest delay is used."""
 _STEP_NS = 1_000_000_000
 """Minimum change (ns) of the distance of the clocks between two frames that means that one of them was set."""
 _MIN_BINS = 3

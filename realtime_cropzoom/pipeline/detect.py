@@ -1,9 +1,9 @@
 """Detector stage: finds the animal in whole frames and offers a box for each detection.
 
-In a live run the stage takes the newest frame, at most a given number of times per second. In lockstep it detects in
-every N-th frame.
+In a live run the stage reads the newest frame, at most a given number of times per second. In lockstep
+(``pace: fast``) it detects in every N-th frame.
 
-A context model needs two later frames. In a live run these are the next two frames that the stage takes, so its boxes
+A context model needs two later frames. In a live run these are the next two frames that the stage reads, so its boxes
 are older by as much. In lockstep they are the neighbours of the frame in the recording, and the model runs only for
 the frames that need a detection.
 """
@@ -64,7 +64,7 @@ class _Prepared:
 
 
 class DetectStage(Stage):
-    """Runs the detector beside the pose stage, which never waits for it in a live run."""
+    """Runs the detector in parallel with the pose stage, which never waits for it in a live run."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Lag watch: decides over a few seconds whether the machine keeps up with the frames. Pure."""
+"""Lag watch: decides over a few seconds whether the machine keeps up with the frames. No I/O."""
 
 from __future__ import annotations
 

@@ -56,12 +56,12 @@ class RecordSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PoseOptions:
-    """Options of the pose stage, for one run: judge and filter keep a state."""
+    """Options of the pose stage, for one run: ``judge`` and ``filter`` keep a state."""
 
     edge: Edge
     """Content of the crop beyond the edge of the frame."""
     judge: PoseJudge
-    """Judges whether a pose is plausible, and decides the state of each frame."""
+    """Checks whether a pose is plausible, and decides the state of each frame."""
     pose_filter: PoseFilter | None = None
     """Filters the poses; None for no filter."""
     gaps: Gaps = field(default_factory=Gaps)
@@ -325,7 +325,7 @@ class PoseStage(Stage):
         cropped_ns: int | None = None,
         inferred_ns: int = 0,
     ) -> None:
-        """Judge and filter the pose, count the frame, and put its record into each sink. The caller holds the lock."""
+        """Check and filter the pose, count the frame, and put its record into each sink. The caller holds the lock."""
         seq, doubt, filtered, counts = -1, None, None, self.counts.plus(outcome)
         seen = outcome is not FrameOutcome.SKIPPED
         if seen:  # judged in frame time, so that a replay gives the same numbers

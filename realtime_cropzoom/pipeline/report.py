@@ -27,7 +27,7 @@ _ROWS = (
 _WIDE = 65
 """Width (columns) of the whole table."""
 _SINCE_HANDED_OVER = ("wait", "total", "published", "received")
-"""Latencies that mean nothing in lockstep, because frames wait for the models."""
+"""Latencies that mean nothing in lockstep (``pace: fast``), because frames wait for the models."""
 TOO_SLOW = (
     "take a smaller pose model, more threads for it (pose_threads), or a GPU; of a recording, "
     "'cropzoom run --pace fast' or 'cropzoom pipeline' takes every frame"

@@ -40,7 +40,7 @@ class CaptureOptions:
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     """Policy for a live source that is lost."""
     stall_after_ms: float = 500.0
-    """Time (ms) without a frame after which a live source counts as stalled."""
+    """Time (ms) without a frame after which a live source is treated as stalled."""
 
 
 class SourceReader(threading.Thread):

@@ -40,7 +40,7 @@ class StageSet:
     script: QueueSink | None = None
     """The queue of messages for the user's script; None without one. It has no thread."""
     watchdog: Watchdog | None = None
-    """None in lockstep, where a stage may have to wait for a disk."""
+    """None in lockstep (``pace: fast``), where a stage may have to wait for a disk."""
 
     @property
     def with_models(self) -> list[DetectStage | PoseStage]:

@@ -31,7 +31,7 @@ from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
 
 _LOCKSTEP_SLOTS = 8
-"""Number of slots of the ring in lockstep, where the writer waits for the readers."""
+"""Number of slots of the ring in lockstep (``pace: fast``), where the writer waits for the readers."""
 _SPARE_SLOTS = 6
 """Number of slots beyond ``max_lag`` in a live run: for the leases, and for the frame that is being written."""
 
@@ -83,7 +83,7 @@ class RunPlan:
         return self.models.pose.size if rule is None or rule.crop_size is None else (rule.crop_size,) * 2
 
     def pose_options(self) -> PoseOptions:
-        """Return the options of the pose stage, with a new judge and a new filter."""
+        """Return the options of the pose stage, with a new plausibility check and a new filter."""
         s, pose = self.settings, self.models.pose
         return PoseOptions(
             edge=s.edge,
@@ -203,7 +203,7 @@ def load_model(settings: Settings, role: Role, *, threads: int | None = None) ->
     Args:
         settings: The settings of the run.
         role: The model to load.
-        threads: Number of threads of the network; None takes the number from the settings.
+        threads: Number of threads of the network; None uses the number in the settings.
 
     Raises:
         ModelError: if the model is missing or cannot be used.

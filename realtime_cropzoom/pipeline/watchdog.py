@@ -14,7 +14,7 @@ from realtime_cropzoom.types import StreamState
 logger = logging.getLogger(__name__)
 
 _DISK_TIMEOUT_NS = 2_000_000_000
-"""Duration (ns) of a write to the disk after which the disk counts as hung."""
+"""Duration (ns) of a write to the disk after which the disk is treated as hung."""
 
 
 class Watchdog(Stage):
@@ -81,7 +81,7 @@ class Watchdog(Stage):
             logger.warning("frames arrive again")
 
     def _check_disk(self, at_ns: int) -> None:
-        """Warn if the disk does not take the rows, and when it does again. The rows are kept in memory meanwhile."""
+        """Warn if the disk does not accept the rows, and when it does again. The rows are kept in memory meanwhile."""
         since_ns = 0 if self._writer is None else self._writer.busy_since_ns
         slow = bool(since_ns) and at_ns - since_ns > _DISK_TIMEOUT_NS
         if slow and not self._disk_is_slow:

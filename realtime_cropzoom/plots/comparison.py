@@ -18,7 +18,7 @@ _LINE_POINTS = 3000
 
 
 def write_comparison(png: Path, comparison: Comparison) -> Path:
-    """Write the figure and the table beside it; return the path of the table. Raises SinkError."""
+    """Write the figure and the table next to it; return the path of the table. Raises SinkError."""
     csv = png.with_suffix(".csv")
     write_all({csv: comparison.table().to_csv(index=False), png: encode_figure(png, draw_comparison(comparison))})
     return csv

@@ -24,13 +24,13 @@ _COLOURS: tuple[Colour, ...] = (
     (110, 60, 160),  # purple
     (140, 86, 75),  # brown
 )
-"""The first six are those of Okabe and Ito (2008), which colour-blind readers can tell apart."""
+"""The first six are those of Okabe and Ito (2008), which colour-blind readers can distinguish."""
 _GOLDEN_TURN = 0.618034
 """Part of the colour circle between two further colours. The golden ratio keeps them apart."""
 SHIFT = 4
 """Fractional bits of coordinates in OpenCV, for positions between pixels."""
 _REACH_PX = float(1 << 14)
-"""Maximum distance of a point from the first pixel. OpenCV does not take much larger numbers."""
+"""Maximum distance of a point from the first pixel. OpenCV does not accept much larger numbers."""
 _WHITE_RIM_FROM_PX = 6
 _RIM: Colour = (15, 15, 15)
 _WHITE: Colour = (255, 255, 255)
@@ -100,7 +100,7 @@ def draw_cross(
 
 
 def fixed_point(x: float, y: float) -> tuple[int, int]:
-    """Return canvas pixels as OpenCV takes them with ``shift=SHIFT``. Points far off the canvas come nearer."""
+    """Return canvas pixels as OpenCV expects them with ``shift=SHIFT``. Points far off the canvas come nearer."""
     return round(_within_reach(x) * (1 << SHIFT)), round(_within_reach(y) * (1 << SHIFT))
 
 
@@ -124,7 +124,7 @@ def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float) ->
 
 
 def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_lines: int = 0) -> UInt8:
-    """Return a legend: a dark strip with the name of each keypoint beside a dot of its colour.
+    """Return a legend: a dark strip with the name of each keypoint next to a dot of its colour.
 
     Args:
         width: Width of the strip (pixels). Names that do not fit go to further lines.

@@ -151,7 +151,7 @@ def _draw_box(canvas: UInt8, box: Box) -> None:
 
 
 def _small(panel: UInt8) -> UInt8:
-    """Return a panel at its final width. Frames at twice their size would take too much memory."""
+    """Return a panel at its final width. Frames at twice their size would need too much memory."""
     size = (_PANEL_WIDTH, max(1, round(panel.shape[0] * _PANEL_WIDTH / panel.shape[1])))
     return np.asarray(cv2.resize(panel, size, interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -89,7 +89,7 @@ class PublishedRecords:
 
         Args:
             at_ns: The current time (monotonic, ns).
-            last: Whether all records are taken, complete or not.
+            last: Whether to return all records, complete or not.
         """
         ended = self._collect() or last
         while self._records:

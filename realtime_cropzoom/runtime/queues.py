@@ -17,7 +17,7 @@ class Sink(Stage):
     """A thread that consumes records from a bounded queue.
 
     If the queue is full, a sink with ``wait_when_full`` makes the pose stage wait until the run stops
-    (lockstep). Any other sink drops the oldest record and counts it in ``dropped``.
+    (lockstep, ``pace: fast``). Any other sink drops the oldest record and counts it in ``dropped``.
     """
 
     def __init__(self, name: str, control: RunControl, *, limit: int, wait_when_full: bool) -> None:

@@ -4,11 +4,11 @@ The writer copies each frame into the oldest slot without a lease. A reader leas
 reads the pixels, and the writer never writes to a leased slot, so no reader sees a half-written
 frame. There are three kinds of readers:
 
-* ``NewestReader`` takes the newest frame that it has not seen, and ignores older ones.
-* ``OrderedReader`` takes every frame in order. With ``max_lag=None`` the writer waits for it
-  (lockstep). With a number it may fall behind by that number of frames; then it jumps to the newest
+* ``NewestReader`` receives the newest frame that it has not seen, and ignores older ones.
+* ``OrderedReader`` receives every frame in order. With ``max_lag=None`` the writer waits for it
+  (lockstep, ``pace: fast``). With a number it may fall behind by that number of frames; then it jumps to the newest
   frame and receives the stamps of the frames that it skipped.
-* ``TrailingReader`` takes every frame in order while the ring holds it. A slow one loses only the
+* ``TrailingReader`` receives every frame in order while the ring holds it. A slow one loses only the
   frames that were overwritten before it came.
 
 Stamps stay longer than pixels: the ring keeps the stamps of far more frames than it has slots, so

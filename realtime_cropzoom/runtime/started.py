@@ -27,7 +27,7 @@ _POLL_S = 0.1
 
 
 class Started:
-    """The report of a starting thread. Only the first report counts."""
+    """The report of a starting thread. Later reports are ignored."""
 
     def __init__(self, failure: type[CropzoomError] = SinkError, advice: str = "") -> None:
         """Create it without a report.

@@ -1,4 +1,4 @@
-"""Statistics of a run: latencies and rates, in constant memory for any duration. Pure.
+"""Statistics of a run: latencies and rates, in constant memory for any duration. No I/O.
 
 Latencies are counted in bins whose width is 1 % of their value, so a percentile is exact to 1 %. The
 maximum is exact.

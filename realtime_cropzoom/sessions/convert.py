@@ -36,11 +36,11 @@ def convert(
     Args:
         run: A session folder, or a file of predictions.
         to: The format: nwb, h5, parquet or csv.
-        out: The new file; None puts it beside the poses.
+        out: The new file; None puts it next to the poses.
         video: The video of the predictions. The rows are then its frames; None ends with the last frame that has a row.
         fps: Frame rate of predictions without frame times; None if they have times, or need none.
         overwrite: Whether to replace an existing file.
-        calibration: File of a calibration, for coordinates in cm; None takes that of the run, if it has one.
+        calibration: File of a calibration, for coordinates in cm; None for the one of the run, if it has one.
 
     Raises:
         DataError: if the session cannot be read, or lacks what the format needs.

@@ -1,7 +1,7 @@
 """Files of a session: finds them and reads those with one row per frame. How any file is read or written: ``files``.
 
 Three kinds of session are found in the same way: the folder of a live run; ``X.csv`` with ``X_bbox.csv``
-beside it, without times; and a single prediction file of Lightning Pose or DeepLabCut.
+next to it, without times; and a single prediction file of Lightning Pose or DeepLabCut.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Session:
 
     @classmethod
     def open(cls, path: Path) -> Session:
-        """Find the files of a session folder, or those beside a pose file.
+        """Find the files of a session folder, or those next to a pose file.
 
         Args:
             path: A session folder, a pose file, or a path with ``latest`` in it.
@@ -126,7 +126,7 @@ def find_video(source: str | None, poses: Path) -> str | None:
 
 
 def _pose_file(folder: Path) -> Path:
-    """Return the pose file of a folder: beside it, a live run wrote a timing file, an offline command only boxes."""
+    """Return the pose file of a folder: next to it, a live run wrote a timing file, an offline command only boxes."""
     for suffix in ("_timing.csv", "_bbox.csv"):
         found = sorted(folder.glob(f"*{suffix}"))
         if len(found) > 1:
@@ -193,7 +193,7 @@ def read_noted_source(poses: Path) -> str | None:
     """Return the source that an offline command made a file of poses from.
 
     Args:
-        poses: The file of poses. The note beside it names the source.
+        poses: The file of poses. The note next to it names the source.
 
     Returns:
         The path of the video, or a synthetic source; None if the note is missing, or names neither.

@@ -35,8 +35,8 @@ def find_session(path: Path | str, kind: str = SESSIONS) -> Path:
     """Return ``path``, with ``latest`` in it replaced by the newest session.
 
     Args:
-        path: ``latest`` alone is looked for in ./sessions (or ./triggers), in the current folder, and beside a session
-            if that is the current folder. Only if there is none, it is looked for beside the last session noted.
+        path: ``latest`` alone is looked for in ./sessions (or ./triggers), in the current folder, and next to a session
+            if that is the current folder. Only if there is none, it is looked for next to the last session noted.
             FOLDER/latest is looked for in FOLDER. Any other path is returned as it is.
         kind: ``sessions`` or ``triggers``.
 

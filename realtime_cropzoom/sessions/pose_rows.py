@@ -1,4 +1,4 @@
-"""CSV rows of poses and boxes, in the format of DeepLabCut and Lightning Pose. Pure."""
+"""CSV rows of poses and boxes, in the format of DeepLabCut and Lightning Pose. No I/O."""
 
 from __future__ import annotations
 

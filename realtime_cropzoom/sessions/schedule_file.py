@@ -20,7 +20,7 @@ from realtime_cropzoom.types import ActiveBox, Box, State
 def read_schedule(path: Path, source: str | None) -> FileSchedule:
     """Read a recorded schedule of boxes for ``source``.
 
-    If ``source`` is the recording of a run and ``path`` the file of boxes beside it, each frame gets the box
+    If ``source`` is the recording of a run and ``path`` the file of boxes next to it, each frame gets the box
     of its captured frame. Otherwise the boxes apply row by row.
 
     Args:

@@ -88,7 +88,7 @@ def load_session(
         path: The folder of a run, or a file of predictions.
         video: The video, which gives frame times to files without them. The table then has rows for all its frames.
         fps: Frame rate (Hz) for files without frame times, instead of ``video``.
-        filter: ``kalman``, ``one_euro`` or ``none``, with the run's other settings; None takes the run's filter.
+        filter: ``kalman``, ``one_euro`` or ``none``, with the run's other settings; None for the run's filter.
 
     Raises:
         DataError: if ``path`` is not a session, or does not fit the video.
@@ -132,7 +132,7 @@ def read_session(
         video: See ``load_session``.
         fps: See ``load_session``.
         filter: See ``load_session``.
-        calibration: File of a calibration; None takes that of the run, if it has one.
+        calibration: File of a calibration; None for the one of the run, if it has one.
     """
     session = Session.open(path)
     if session.live and fps is not None:

@@ -1,6 +1,6 @@
 """Packet file: writes compressed frames to a Matroska file that stays readable to its end, even after a crash.
 
-Nothing is encoded: the packets are those of the camera. Matroska stores times in milliseconds. Each frame
+Nothing is encoded: the packets come from the camera unchanged. Matroska stores times in milliseconds. Each frame
 goes to the operating system as soon as the next one arrives.
 """
 
@@ -51,7 +51,7 @@ class DropToKeyFrameQueue:
 
         Args:
             limit_bytes: Maximum size of the queued frames in bytes; a single frame may be larger.
-            wait_when_full: Whether ``put`` waits for room, as in lockstep, instead of dropping frames.
+            wait_when_full: Whether ``put`` waits for room, as in lockstep (``pace: fast``), instead of dropping frames.
         """
         self._limit_bytes, self._wait_when_full = limit_bytes, wait_when_full
         self._frames: deque[QueuedFrame] = deque()

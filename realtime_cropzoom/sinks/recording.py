@@ -2,7 +2,7 @@
 
 ``<name>_recording.csv`` has one row per captured frame: its number in the video, or the reason why it has
 none. A row is written once that is certain, so after kill -9 video and table agree to within a frame. In a
-copy, numbers may be skipped: those of uncaptured frames that captured ones depend on.
+copy, numbers are skipped for uncaptured frames that captured frames depend on.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Recording(Generic[_File]):
         return problems
 
     def _count_given(self, stamp: FrameMeta, frames: int = 1) -> None:
-        """Note that the video was given ``frames`` frames, the last of which is the captured one."""
+        """Note that ``frames`` frames were written to the video, and that the last one is the captured frame."""
         assert self._file is not None
         self._given += frames
         self._waiting.append((stamp, self._given - 1, ""))

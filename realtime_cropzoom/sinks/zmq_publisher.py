@@ -44,7 +44,8 @@ _HIGH_WATER_MARK = 256
 _HEARTBEAT_NS = 1_000_000_000
 """Interval (ns) between two status messages."""
 _GREET_NS = 50_000_000
-"""Minimum interval (ns) between two checks for new subscribers, which get a hello."""
+"""Minimum interval (ns) between two checks for new subscribers. Each receives a hello message, which
+describes the run."""
 _LINGER_MS = 500
 """Maximum time (ms) for which a closed socket still sends."""
 _SUBSCRIPTIONS_AT_ONCE = 1000

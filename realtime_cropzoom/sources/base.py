@@ -83,13 +83,13 @@ class SourceOptions:
     """Whether each frame waits for a pulse on the camera's trigger line."""
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
-    """Time (s) without data after which a stream counts as lost."""
+    """Time (s) without data after which a stream is treated as lost."""
     loop: bool = False
     """Whether a file starts again when it ends."""
     start_s: float = 0.0
     """Time (s) in the file at which to start."""
     keep_packets: bool = False
-    """Whether to provide the compressed frames beside their pixels."""
+    """Whether to provide the compressed frames in addition to their pixels."""
     stopped: Callable[[], bool] = never
     """Returns whether the run has ended. Code that waits long for a device polls it, and gives up if so."""
 

@@ -21,7 +21,7 @@ from realtime_cropzoom.types import UInt8
 TURNED = NotCopyable("its pictures are turned")
 """Why the packets of a source cannot be copied as they are."""
 _TOLERANCE_DEG = 1.0
-"""Maximum deviation (degrees) at which a rotation still counts as a quarter turn. FFmpeg uses the same value."""
+"""Maximum deviation (degrees) at which a rotation is still treated as a quarter turn. FFmpeg uses the same value."""
 
 
 @dataclass(frozen=True, slots=True)

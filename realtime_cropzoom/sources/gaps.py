@@ -1,6 +1,6 @@
 """Detection of missing frames inside a file, from gaps between frame times and from bytes outside all packets.
 
-If the frame rate is constant otherwise, a gap is a loss. If it is not, a gap may be a pause: it counts as
+If the frame rate is constant otherwise, a gap is a loss. If it is not, a gap may be a pause: it is treated as
 a loss only if the file has bytes there that belong to no packet, which means damage.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 _PLACES = 200
 """Maximum number of gaps whose place is kept; the longest ones are."""
 _CONSTANT_SHARE = 0.95
-"""Minimum fraction of intervals near the usual one with which the frame rate counts as constant."""
+"""Minimum fraction of intervals near the usual one with which the frame rate is treated as constant."""
 _REORDERED = 16
 """Maximum reordering (frames) of any codec."""
 _FEWEST = 10
@@ -75,7 +75,7 @@ class GapDetector:
 
         Args:
             own: Whether the file is a recording of a run. Its table lists the frames that were not captured, so
-                only damage counts.
+                only damage is used.
             reordered: Whether the file has B-frames. If such a file was cut without encoding again, its last frames
                 lack those stored after the cut, which are not lost.
 

@@ -1,4 +1,4 @@
-"""H.264 header parser: reads frame numbers and recovery points from packets. Pure.
+"""H.264 header parser: reads frame numbers and recovery points from packets. No I/O.
 
 Source: ITU-T H.264, 7.3 (syntax), D.2.8 (recovery point).
 """

@@ -1,4 +1,4 @@
-"""Exact frame times of a run's recording, read from the ``_timing.csv`` file beside it.
+"""Exact frame times of a run's recording, read from the ``_timing.csv`` file next to it.
 
 Containers round times: Matroska to a millisecond, MP4 to its time base. The timing file has nanoseconds.
 """
@@ -41,7 +41,7 @@ def recorded_times(video: Path, frames: int) -> RecordedTimes:
     """Return the exact times of the frames of ``video``.
 
     Args:
-        video: The video file; its times are in ``<name>_timing.csv`` beside it.
+        video: The video file; its times are in ``<name>_timing.csv`` next to it.
         frames: Number of frames that the container declares; 0 if it declares none.
 
     Returns:

@@ -1,6 +1,6 @@
 """Recording table: maps captured frames to the frames of the run's recording, and lists those not recorded.
 
-``<name>_recording.csv`` lies beside the video, with one row per captured frame, in order. A copy of a
+``<name>_recording.csv`` lies next to the video, with one row per captured frame, in order. A copy of a
 camera's own stream may hold frames that were not captured but that captured ones depend on. The table
 skips their numbers, and a player leaves these frames out.
 """
@@ -56,7 +56,7 @@ def _recorded(table: Path) -> dict[int, int] | None:
 
 
 def is_recording_of(video: str | Path, poses: Path) -> bool:
-    """Return whether ``video`` is the recording that lies, with its table, beside the pose file of its run.
+    """Return whether ``video`` is the recording that lies, with its table, next to the pose file of its run.
 
     Args:
         video: The video file.

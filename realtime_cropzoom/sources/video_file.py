@@ -64,7 +64,7 @@ class VideoFile:
         Args:
             path: The video file.
             start_s: Time (s) in the file; the first frame is the first one at this time or later.
-            keep_packets: Whether to provide the compressed frames beside their pixels.
+            keep_packets: Whether to provide the compressed frames in addition to their pixels.
 
         Raises:
             SourceError: if the file cannot be opened or has no frame there that decodes.

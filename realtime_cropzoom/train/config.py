@@ -80,7 +80,7 @@ class TrainingSection(_LightningPose):
 
     train_prob: float = Field(default=0.9, gt=0, le=1)
     val_prob: float | None = Field(default=None, ge=0, le=1)
-    """Null takes half of the frames that are not for training."""
+    """Null means half of the frames that are not for training."""
     train_frames: float | None = Field(default=None, gt=0)
     """Number (above 1) or fraction (below 1) of the training frames to use; 1 or null uses all."""
     train_batch_size: int = Field(default=32, gt=1)
@@ -112,7 +112,7 @@ class CropzoomSection(BaseModel):
     jitter: float = Field(default=6.0, ge=0)
     """Standard deviation of the centre of the box (frame pixels), like the error of a detector."""
     views_per_epoch: int | None = Field(default=None, gt=0)
-    """Number of views per epoch; null takes the number of training frames."""
+    """Number of views per epoch; null means the number of training frames."""
     natural_share: float = Field(default=0.3, ge=0, le=1)
     """Share of views with a small rotation; the others are rotated by any angle."""
     paste_share: float = Field(default=0.5, ge=0, le=1)

@@ -1,6 +1,6 @@
 """Export: writes a network as one ONNX file with input ``images``, output ``heatmaps`` and metadata.
 
-``cropzoom_small.pt`` beside ``config.yaml`` is the checkpoint of a training: weights, input size, and the metadata
+``cropzoom_small.pt`` next to ``config.yaml`` is the checkpoint of a training: weights, input size, and the metadata
 of the exported files. Every export is made from it.
 """
 

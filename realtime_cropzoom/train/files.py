@@ -1,4 +1,4 @@
-"""Files beside a trained model: its configuration, loss curves, and predictions of its labelled frames."""
+"""Files next to a trained model: its configuration, loss curves, and predictions of its labelled frames."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from realtime_cropzoom.types import Float32, Float64
 GOOD, USABLE = 0.05, 0.10
 """Maximum median error of a good and of a usable model, relative to the length of the animal."""
 FAR_ERROR = 0.25
-"""Error, relative to the length of the animal, above which a keypoint is on a wrong part of the animal or beside it."""
+"""Error, relative to the length of the animal, above which a keypoint is on a wrong part of it, or outside it."""
 GOOD_FAR_SHARE, USABLE_FAR_SHARE = 0.02, 0.10
 """Maximum share of such keypoints, of a good and of a usable model."""
 FEW_FRAMES = 10

@@ -11,7 +11,7 @@ from realtime_cropzoom.files.append import RowFile
 
 _MAX_QUEUED = 1 << 16
 _RETRY_S = 0.5
-"""Interval (s) of attempts to write what the disk did not take."""
+"""Interval (s) of attempts to write rows that the disk did not accept."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class AsyncCsv:
             try:
                 row = self._queue.get(timeout=_RETRY_S)
             except queue.Empty:
-                row = ""  # the rows that a full disk did not take may fit now
+                row = ""  # the rows that a full disk did not accept may fit now
             if row is None:
                 break
             self._file.add(row)

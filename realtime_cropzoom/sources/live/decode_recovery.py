@@ -1,9 +1,9 @@
-"""Decode recovery: decides which frames of a damaged stream are intact. Pure.
+"""Decode recovery: decides which frames of a damaged stream are intact. No I/O.
 
 Frames depend on earlier ones, so a damaged frame spoils all later ones up to a key frame. Some encoders
 send no key frame after the first: they refresh the picture stripe by stripe, and state in the stream
 (H.264's recovery point) after how many frames all of it is refreshed. In a stream with neither, intact
-frames cannot be told from damaged ones, and none is accepted.
+frames cannot be distinguished from damaged ones, and no frame is accepted.
 """
 
 from __future__ import annotations

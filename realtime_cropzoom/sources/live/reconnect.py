@@ -27,7 +27,7 @@ _TOLERANCE = 0.1
 _MIN_FRAMES = 2
 """Minimum number of intervals of the measurement."""
 _STALL_NS = 500_000_000
-"""Minimum time (ns) without a frame that counts as a stall."""
+"""Minimum time (ns) without a frame that is treated as a stall."""
 _STALL_INTERVALS = 3
 """Number of frame intervals without a frame that count as a stall: the default of the capture stage."""
 _CATCH_UP_NS = 1_000_000_000

@@ -1,4 +1,4 @@
-"""Staleness of live frames: finds frames that waited in a buffer, and gives each frame its time. Pure."""
+"""Staleness of live frames: finds frames that waited in a buffer, and gives each frame its time. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DRIFT = 1e-3
 
 
 class StalenessFilter:
-    """Distinguishes frames that waited in a buffer from frames that arrive as they are taken.
+    """Distinguishes frames that waited in a buffer from frames that arrive at once.
 
     A server may start with frames that it stored, a second of frames may arrive in a burst after the
     network stalled, and the buffers of a driver fill while no thread reads them. At the start and after a
@@ -68,7 +68,7 @@ class StalenessFilter:
         return False
 
     def _in_burst(self, received_ns: int, own_ns: int | None) -> bool:
-        """Return whether frames arrive faster than they were taken. A burst may pause when the network does."""
+        """Return whether frames arrive faster than they were captured. A burst may pause when the network does."""
         if own_ns is None:
             return False
         self._arrivals.append((received_ns, own_ns))

@@ -56,7 +56,7 @@ class StreamAddress:
     stopped: Callable[[], bool] = never
     """Returns whether the run has ended; no further packet is read then."""
     keep_packets: bool = False
-    """Whether to provide the compressed frames beside their pixels."""
+    """Whether to provide the compressed frames in addition to their pixels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Mode:
     """A pixel format, a frame size, and the frame rates available with them."""
 
     pixel_format: str
-    """Pixel format as ``--pixel-format`` takes it."""
+    """Pixel format in the form that ``--pixel-format`` accepts."""
     width: int
     height: int
     fps: tuple[float, ...]

@@ -7,6 +7,6 @@ In reading order:
 * ``aravis``, ``aravis_camera``: Aravis' C interface, and one camera through it.
 * ``basler``: Basler cameras.
 * ``pixel_formats``: converts mono, Bayer and RGB formats to 8-bit RGB.
-* ``read_timeout``: decides when a silent camera counts as lost.
+* ``read_timeout``: decides when a silent camera is treated as lost.
 * ``frame_loss``: finds lost frames from frame ids and device time stamps.
 """

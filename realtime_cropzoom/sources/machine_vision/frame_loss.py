@@ -8,7 +8,7 @@ _MAX_WRAP_GAP = 10_000
 """Maximum gap (frames) for treating a smaller id as a 16-bit wrap-around. A larger gap means that the camera
 restarted."""
 _CLOCK_STEP_NS = 10_000_000_000
-"""Difference (ns) between the steps of camera clock and host clock from which the camera clock counts as set."""
+"""Difference (ns) between the steps of camera clock and host clock from which the camera clock is treated as set."""
 
 
 class FrameLossCounter:

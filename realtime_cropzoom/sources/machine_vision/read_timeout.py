@@ -1,4 +1,4 @@
-"""Read timeout: decides when a machine-vision camera that sends no complete frame counts as lost."""
+"""Read timeout: decides when a machine-vision camera that sends no complete frame is treated as lost."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Region(Protocol):
 def place_region(camera: Region, options: SourceOptions) -> list[str]:
     """Set the part of the sensor that is read out, if the options request one.
 
-    A size without a position is taken from the middle of the sensor.
+    A size without a position gives a region in the middle of the sensor.
 
     Args:
         camera: The camera.

@@ -321,7 +321,7 @@ class Engine:
             self._decide(Verdict.ARMED if arm else Verdict.DISARMED, runner.name, f"by {command.by}", ())
 
     def _test(self, command: Command) -> None:
-        """Fire a test pulse, armed or not. It counts for the on-time of the session."""
+        """Fire a test pulse, armed or not. It adds to the on-time of the session."""
         output, pulse_ms = command.target or "", self._rules.test_pulse_ms
         pulse_ns = round(pulse_ms * 1e6)
         if output not in self._rules.outputs:

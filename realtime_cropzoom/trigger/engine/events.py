@@ -94,7 +94,7 @@ class StreamEvent(_FromPublisher, frozen=True, tag="status", kw_only=True):
 
 
 class HelloEvent(_FromPublisher, frozen=True, tag="hello", kw_only=True):
-    """The publisher's hello arrived."""
+    """The hello message of the publisher, which describes the run, arrived."""
 
     keypoint_names: list[str]
 

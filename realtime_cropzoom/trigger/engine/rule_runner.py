@@ -153,7 +153,7 @@ class RuleRunner:
         return self.state is RuleState.HOLDING
 
     def step(self, sample: PoseSample, now_ns: int, unusable: str | None, clock: Callable[[], int]) -> Transition:
-        """Judge a pose.
+        """Decide on a pose.
 
         Args:
             sample: The pose.

@@ -1,4 +1,4 @@
-"""Barcode: a 32-bit number as a sequence of levels, and back. Pure.
+"""Barcode: a 32-bit number as a sequence of levels, and back. No I/O.
 
 All durations are in units. A code begins with four units high and two units low; no other part of a code is high for so
 long. 32 bits of two units each follow, the highest bit first: high low is 1, low high is 0. Then the line is low until

@@ -163,7 +163,7 @@ class Output(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Open the output and take it to its safe level.
+        """Open the output and set its safe level.
 
         Raises:
             SinkError: if that fails.

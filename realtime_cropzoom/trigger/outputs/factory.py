@@ -6,7 +6,7 @@
     outputs.open()              # raises SinkError with what cannot be opened
     outputs.submit(decision)    # returns at once
     outputs.alive()             # at least every half second, or held outputs go off
-    outputs.close()             # takes all to the safe level, within two seconds
+    outputs.close()             # sets all to the safe level, within two seconds
 """
 
 from __future__ import annotations

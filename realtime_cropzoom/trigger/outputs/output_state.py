@@ -1,4 +1,4 @@
-"""State machine of one output: which job comes next, when a pulse ends, and when the output must go off. Pure.
+"""State machine of one output: which job comes next, when a pulse ends, and when the output must go off. No I/O.
 
 It does no I/O and reads no clock. The thread of the output asks for the next step, executes it, and gives the result
 back. The queue is limited; when it is full, the newest job is dropped.
@@ -7,7 +7,7 @@ back. The queue is limited; when it is full, the newest job is dropped.
 Phase                Event                                       Written   Next phase
 ===================  ==========================================  ========  ==========================================
 all                  SAFE is submitted; it empties the queue               SAFING
-SAFING               SAFE is taken                               safe      IDLE; SAFING again if the write fails
+SAFING               SAFE is received                            safe      IDLE; SAFING again if the write fails
 IDLE HOLDING         ON                                          on        HOLDING
 PULSING              ON                                          on        PULSING, then HOLDING
 IDLE HOLDING         PULSE                                       on        PULSING
@@ -26,7 +26,7 @@ An output that times its pulses itself is not PULSING for this object: a pulse i
 sends each job as one message, and its receiver keeps the level; here it only is HOLDING, so that a silent rule loop
 ends the hold.
 
-A SAFE goes before everything else: after it was submitted, nothing is switched on unless a job that came later says so.
+A SAFE comes before all other jobs: after it was submitted, nothing is switched on unless a job that came later says so.
 A PULSE or an ON that waited too long, or whose pose became too old, is not written; OFF and SAFE are never too late.
 """
 
@@ -64,7 +64,7 @@ class Phase(enum.Enum):
     SAFING = enum.auto()
     """A SAFE waits, is being written, or is written again because the write failed."""
     CLOSED = enum.auto()
-    """It takes no jobs any more."""
+    """It accepts no further jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class OutputState:
         return dropped
 
     def finish(self, now_ns: int) -> list[Report]:
-        """Put a last SAFE into the queue and take no further jobs; returns the jobs that will not be done."""
+        """Put a last SAFE into the queue and accept no further jobs; return the jobs that will not be done."""
         dropped = []
         if not self._closing and not self._safe_was_last:
             dropped = self.submit(self._safe_job(now_ns))

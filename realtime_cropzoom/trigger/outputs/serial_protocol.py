@@ -1,4 +1,4 @@
-"""Line protocol of the trigger board. Pure.
+"""Line protocol of the trigger board. No I/O.
 
 Lines are ASCII text and end with a newline. ``id`` counts up, and the answer repeats it.
 

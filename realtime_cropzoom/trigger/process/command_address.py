@@ -51,7 +51,7 @@ _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 
 @dataclass(slots=True)
 class ControlAddress:
-    """Address at which orders are taken. ``close`` it after the socket."""
+    """Address at which orders are received. ``close`` it after the socket."""
 
     endpoint: str
     keys: ServerKeys | None = None
@@ -110,7 +110,7 @@ def take_address(
     """Return the address for orders, and reserve it for this process.
 
     Args:
-        control: AUTO, a name, or an endpoint. AUTO takes the name of the rules, with a number if it is in use.
+        control: AUTO, a name, or an endpoint. AUTO uses the name of the rules, with a number if it is in use.
         rules_name: Name of the rules file.
         keys: Folder of keys, for a TCP endpoint.
         unix: Whether the system has Unix sockets.

@@ -7,8 +7,8 @@ A script sends an order from a REQ socket, as JSON, and gets an answer::
     {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
 
 ``{"order": "state"}`` changes nothing. An order reaches the rule loop through a queue, so that the loop never waits for
-a sender. The answer comes when the loop has taken the order, and has the state after it. ``command_address`` describes
-where the socket is and who can reach it.
+a sender. The answer comes when the loop has handled the order, and has the state after it. ``command_address``
+describes where the socket is and who can reach it.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _PAUSE_S = 0.001
 _MAX_WAITING = 64
 """Maximum number of orders that wait for the rule loop. Further ones are refused."""
 _TAKE_TIMEOUT_S = 1.5
-"""Timeout (s) for the rule loop to take an order. It does so every 20 ms unless something delays it."""
+"""Timeout (s) for the rule loop to receive an order. It does so every 20 ms unless something delays it."""
 _KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
 KEYS_EXPLAINED = "keys: a arms, d disarms, q ends"
 
 
 class Receipt:
-    """Tells the sender of an order that the rule loop has taken it."""
+    """Tells the sender of an order that the rule loop has received it."""
 
     def __init__(self) -> None:
         self.taken = threading.Event()
@@ -69,7 +69,7 @@ class QueuedCommand(NamedTuple):
     receipt: Receipt | None = None
 
     def done(self, problem: str | None = None) -> None:
-        """Tell the sender that the rule loop has taken the order; ``problem`` is the reason if it was refused."""
+        """Tell the sender that the rule loop has received the order; ``problem`` is the reason if it was refused."""
         if self.receipt is not None:
             self.receipt.problem = problem
             self.receipt.taken.set()
@@ -183,7 +183,7 @@ class CommandServer:
         return self._wait_for(receipt)
 
     def _wait_for(self, receipt: Receipt) -> str | None:
-        """Wait until the rule loop has taken an order; return what is wrong with it, or None."""
+        """Wait until the rule loop has received an order; return what is wrong with it, or None."""
         until_s = time.monotonic() + _TAKE_TIMEOUT_S
         while not receipt.taken.wait(0.05):
             if self._over.is_set():

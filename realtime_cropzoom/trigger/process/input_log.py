@@ -57,7 +57,7 @@ class InputLog:
         self._rows = AsyncCsv(self.path, _encode(header).decode())
 
     def add(self, event: Event) -> None:
-        """Add an event; in the order in which the engine takes them."""
+        """Add an event. Call it in the order in which the engine receives the events."""
         self._rows.add(event_line(event))
 
     def problems(self) -> list[str]:

@@ -6,8 +6,8 @@
     keys, control → orders ┼→ engine ─┬→ outputs, one thread each → <name>_outputs.csv
     time (its deadlines) ──┘          └→ <name>_decisions.csv, and the events: <name>_inputs.jsonl
 
-One thread, the rule loop, takes all events in the order in which they arrive. It hands decisions to the outputs before
-it writes a log.
+One thread, the rule loop, handles all events in the order in which they arrive. It hands decisions to the outputs
+before it writes a log.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TriggerOptions:
     follow: bool = False
     """Continue with the next run when one has ended."""
     control_keys: Path | None = None
-    """Folder of keys; needed if orders are taken at a TCP endpoint."""
+    """Folder of keys; needed if orders are received at a TCP endpoint."""
 
 
 class SessionEnd(NamedTuple):
@@ -250,7 +250,7 @@ class TriggerProcess:
         return self._end is not None
 
     def stop(self, reason: str, by: str = "signal") -> None:
-        """End with the next step; may be called from a signal handler. Only the first call counts.
+        """End with the next step; may be called from a signal handler. Later calls have no effect.
 
         Args:
             reason: Why the session ends, in words.
@@ -372,7 +372,7 @@ class TriggerProcess:
                 self._open.sync.frame(message.frame, message.time.captured_ns, offset.offset_ns)
 
     def _check_hello(self, hello: HelloMessage) -> None:
-        """Check the rules against the publisher's hello.
+        """Check the rules against the publisher's hello message, which describes the run.
 
         Raises:
             ConfigError: if the rules do not fit the stream.

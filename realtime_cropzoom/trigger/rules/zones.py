@@ -1,4 +1,4 @@
-"""Zones of the arena: circle, rectangle and polygon, in pixels or cm. Pure.
+"""Zones of the arena: circle, rectangle and polygon, in pixels or cm. No I/O.
 
 ``depth`` is the signed distance to the edge: positive inside, negative outside. The edge belongs to the zone; rounding
 may put a point on the edge of a polygon on either side.

@@ -114,7 +114,7 @@ def step_the_clock(wrong: Wrong) -> None:
 
 
 def encode_slowly(wrong: Wrong) -> None:
-    wrong.patch.setattr("realtime_cropzoom.checks.recording._encode", lambda *_: (50.0, 1000.0))
+    wrong.patch.setattr("realtime_cropzoom.checks.recording._time_encoder", lambda *_: (50.0, 1000.0))
     wrong.chosen["record"] = "ffv1"
 
 
@@ -125,7 +125,7 @@ def cores(wrong: Wrong, there: int) -> None:
 def too_much_to_record(wrong: Wrong) -> None:
     """Fast enough for a thread of its own, but there is none."""
     cores(wrong, 1)
-    wrong.patch.setattr("realtime_cropzoom.checks.recording._encode", lambda *_: (29.0, 1000.0))
+    wrong.patch.setattr("realtime_cropzoom.checks.recording._time_encoder", lambda *_: (29.0, 1000.0))
     hold(wrong, "detector", 0.03)
     choose(wrong, record="h264")
 

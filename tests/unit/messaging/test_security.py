@@ -415,14 +415,14 @@ import sys
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.cli.listen_board import Listener
 
-take = Listener.take
+count_pose = Listener.count_pose
 
 def say_the_first(self, *pose):
-    take(self, *pose)
+    count_pose(self, *pose)
     if self.received == 1:
         print("heard", file=sys.stderr, flush=True)
 
-Listener.take = say_the_first
+Listener.count_pose = say_the_first
 sys.exit(main())
 """
 """Code of ``cropzoom`` whose subscriber prints a line at the first pose."""

@@ -355,7 +355,7 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
         assert [x, y] == files.keypoint("middle")[message.frame].tolist()
         assert likelihood is None
         assert b"null" in encode(message)
-        listener.take(message, message.time.published_ns, 1.0)
+        listener.count_pose(message, message.time.published_ns, 1.0)
     with Subscriber() as subscriber:
         assert f"x {x:7.1f}  y {y:7.1f}" in "\n".join(listener.lines(subscriber, 80))
 
@@ -363,13 +363,13 @@ def test_a_keypoint_without_a_likelihood_is_null_in_messages_and_nan_in_files(tm
 def test_listen_shows_why_a_pose_is_not_plausible() -> None:
     listener = Listener("here")
     with Subscriber() as subscriber:
-        listener.take(pose(0), now_ns(), 5.0)
-        assert "implausible" not in "\n".join([*listener.lines(subscriber, 80), listener.goodbye(subscriber)])
+        listener.count_pose(pose(0), now_ns(), 5.0)
+        assert "implausible" not in "\n".join([*listener.lines(subscriber, 80), listener.final_line(subscriber)])
         doubtful = msgspec.structs.replace(pose(123_456), plausible=False, doubt="likelihood")
-        listener.take(doubtful, now_ns(), 5.0)
+        listener.count_pose(doubtful, now_ns(), 5.0)
         head = listener.lines(subscriber, 80)[0]
         assert head.startswith("cam0  frame 123456  ")
         assert "  implausible: likelihood  " in head
         assert len(head) < 80
-        assert listener.goodbye(subscriber).startswith("2 poses received, implausible 1, missed ")
+        assert listener.final_line(subscriber).startswith("2 poses received, implausible 1, missed ")
         assert listener.summary(subscriber)["implausible"] == 1
