@@ -12,9 +12,9 @@ from support.places import PACKAGE, ROOT
 
 DEVELOPMENT = ROOT / "docs" / "development"
 CODE_MAP = (DEVELOPMENT / "code-map.md").read_text(encoding="utf-8")
-REFERENCES = sorted(
-    set(re.findall(r"`([\w/]+\.py):([\w.]+)`", (DEVELOPMENT / "architecture.md").read_text(encoding="utf-8")))
-)
+ARCHITECTURE = (DEVELOPMENT / "architecture.md").read_text(encoding="utf-8")
+GUIDES = ARCHITECTURE + (DEVELOPMENT / "adding.md").read_text(encoding="utf-8")
+REFERENCES = sorted(set(re.findall(r"`([\w/]+\.py):([\w.]+)`", GUIDES)))
 
 
 def modules() -> set[str]:
@@ -24,9 +24,12 @@ def modules() -> set[str]:
 
 
 def names_in(body: list[ast.stmt], prefix: str = "") -> set[str]:
-    """Return the dotted names of functions, classes and methods."""
+    """Return the dotted names of functions, classes, methods, constants and fields."""
     found: set[str] = set()
     for node in body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {prefix + target.id for target in targets if isinstance(target, ast.Name)}
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             found.add(prefix + node.name)
         if isinstance(node, ast.ClassDef):
@@ -59,5 +62,21 @@ def test_code_map_shows_the_layers_of_the_import_contract() -> None:
 
 
 @pytest.mark.parametrize(("file", "name"), REFERENCES, ids=lambda value: str(value))
-def test_architecture_page_names_definitions_that_exist(file: str, name: str) -> None:
+def test_guides_name_definitions_that_exist(file: str, name: str) -> None:
     assert name in names_in(ast.parse((PACKAGE / file).read_text(encoding="utf-8")).body)
+
+
+def test_guides_name_files_that_exist() -> None:
+    named = {file for file in re.findall(r"`([\w./-]+\.(?:py|md|toml|yml))`", GUIDES) if "NAME" not in file}
+    assert {file for file in named if not (PACKAGE / file).exists() and not (ROOT / file).exists()} == set()
+
+
+def test_architecture_page_names_each_thread() -> None:
+    threads = set()
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        threads |= set(re.findall(r'(?:\bname|thread_name_prefix)=f?"((?:cropzoom|aravis)-[\w-]+|terminal)', text))
+        stages = r'super\(\).__init__\("([\w-]+)", control'
+        threads |= {f"cropzoom-{stage}" for stage in re.findall(stages, text)} - {"cropzoom-track"}  # it has no thread
+    assert len(threads) > 25
+    assert {thread for thread in threads if thread not in ARCHITECTURE} == set()
