@@ -45,9 +45,10 @@ def check_endpoints(settings: Settings) -> CheckResult:
         if problem is None:
             continue
         if settings.publish_optional and problem == _IN_USE:
-            return good("endpoints", f"{endpoint} {problem}: files alone (publish_optional)")
+            return good("endpoints", f"{endpoint} {problem}: files alone (--publish-optional)")
         name = ("publish", "publish_latest", "publish_echo")[wanted.index(endpoint)]
-        return bad("endpoints", f"{endpoint} {problem}; end it, or give another with {name}")
+        flag = f"--{name.replace('_', '-')}"
+        return bad("endpoints", f"{endpoint} {problem}; end it, or give another with {flag}")
     return _check_keys(settings, f"{', '.join(endpoints)} can be bound")
 
 
@@ -82,11 +83,11 @@ def check_output(out: Path) -> CheckResult:
     """Return a line that says whether a session folder can be created. None is created."""
     there = _existing(out)
     if not there.is_dir():
-        return bad("output", f"{there} is a file; give a folder with out")
+        return bad("output", f"{there} is a file; give a folder with --out")
     try:
         tempfile.TemporaryFile(dir=there).close()  # without a name, so that nothing can stay
     except OSError as error:
-        return bad("output", f"cannot write in {there}: {error.strerror}; give another folder with out")
+        return bad("output", f"cannot write in {there}: {error.strerror}; give another folder with --out")
     return good("output", f"{out} can be written" if there == out else f"{out} can be created")
 
 
@@ -110,9 +111,9 @@ def check_disk(out: Path, hours: float, bytes_per_second: Sequence[float | None]
     text += f", writes {_size(speed)} per second" if speed is not None else ""
     values = {"needed_bytes": round(needed), "free_bytes": free, "bytes_a_second": round(rate)}
     if needed + _LEAVE_FREE_BYTES > free:
-        return bad("disk", f"{text}; free some space, give another disk with out, or record less", **values)
+        return bad("disk", f"{text}; free some space, give another disk with --out, or record less", **values)
     if speed is not None and speed < _FASTER_THAN_NEEDED * rate:
-        return bad("disk", f"{text}, {_size(rate)} per second are needed; give a faster disk with out", **values)
+        return bad("disk", f"{text}, {_size(rate)} per second are needed; give a faster disk with --out", **values)
     return good("disk", text, **values)
 
 
@@ -131,7 +132,7 @@ def check_cores(cores: Sequence[float | None]) -> CheckResult:
     needed = sum(known)
     text = f"reading, models and recording keep {needed:.1f} of {there} cores busy"
     if needed > there:
-        less = "a lower detector_max_fps, smaller models, a lower frame rate, or a GPU"
+        less = "a lower --detector-max-fps, smaller models, a lower frame rate, or a GPU"
         return bad("cores", f"{text}; frames will be skipped: take {less}", needed=round(needed, 2))
     return good("cores", text, needed=round(needed, 2))
 

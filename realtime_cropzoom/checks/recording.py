@@ -65,7 +65,7 @@ def _check_encoding(models: CheckedModels) -> tuple[CheckResult, float]:
     try:
         ms, frame_bytes = _time_encoder(images, codec)
     except SinkError as error:
-        return bad("recording", f"{error}; set record to none, or install an FFmpeg that has the encoder"), 0.0
+        return bad("recording", f"{error}; leave out --record, or install an FFmpeg that has the encoder"), 0.0
     height, width = images[0].shape[:2]
     pose = models.loaded.get("pose")
     crop_share = pose.size[0] * pose.size[1] / (width * height) if pose and settings.record_crops else 0.0

@@ -157,7 +157,10 @@ def check_source(settings: Settings, measured: Measured) -> CheckResult:
 
 def _what_to_do(info: SourceInfo) -> str:
     if info.live:
-        return "shorten the exposure, add light, try another pixel_format or a smaller camera_size, or lower camera_fps"
+        return (
+            "shorten the exposure, add light, try another --pixel-format or a smaller --camera-size, "
+            "or lower --camera-fps"
+        )
     return "this machine cannot read the file in time: convert it, or set a lower speed"
 
 

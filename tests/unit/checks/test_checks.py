@@ -198,7 +198,7 @@ def test_a_port_of_the_clock_echo_in_use_is_red(wrong: Wrong) -> None:
         endpoint = f"tcp://127.0.0.1:{other.bind_to_random_port('tcp://127.0.0.1')}"
         wrong.chosen |= {"publish": "tcp://127.0.0.1:*", "publish_latest": "none", "publish_echo": endpoint}
         (line,) = [line for line in wrong.lines() if not line.ok]
-        assert f"{endpoint} is in use, perhaps by another run; end it, or give another with publish_echo" in line.text
+        assert f"{endpoint} is in use, perhaps by another run; end it, or give another with --publish-echo" in line.text
 
 
 def test_all_lines_are_green_for_a_camera_at_its_announced_rate(wrong: Wrong) -> None:
