@@ -175,10 +175,22 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
         cells = table.iloc[:, 0].fillna("").astype(str)
         kept = (cells != "") | table.iloc[:, 1:].notna().any(axis=1)
         cells, table = cells[kept], table.loc[kept].iloc[:, 1:]
+        if live and (unknown := _text_columns(table.drop(columns=list(text), errors="ignore"))):
+            raise DataError(
+                f"another version of this program made {path}: the column {unknown[0]} is unknown. "
+                "Read the session with the version that made it (version in its summary.json)"
+            )
         table = table.astype({name: np.float64 for name in table.columns if name not in text})
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"cannot read {path}: {error_text(error)}") from None
     return table.set_index(_frame_index(path, cells.tolist()))
+
+
+def _text_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns in which no cell that is filled is a number."""
+    columns = {name: column.dropna() for name, column in table.items()}
+    numbers = {name: pd.to_numeric(column, errors="coerce") for name, column in columns.items()}
+    return [str(name) for name, column in columns.items() if len(column) and numbers[name].isna().all()]
 
 
 def _frame_index(path: Path, cells: Sequence[str]) -> pd.Index[int]:

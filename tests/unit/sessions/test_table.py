@@ -194,6 +194,13 @@ def test_a_run_that_was_really_killed_can_be_loaded(tmp_path: Path) -> None:
     assert json.loads((timing[0].parent / "summary.json").read_text())["reason"] == "running"
 
 
+def test_a_session_of_another_version_is_said_to_be_one_with_the_unknown_column(session: Path) -> None:
+    timing = session / "film_timing.csv"
+    timing.write_text(timing.read_text(encoding="utf-8").replace("outcome", "fate", 1), encoding="utf-8")
+    with pytest.raises(DataError, match=r"another version of this program made .*: the column fate is unknown"):
+        load_session(session)
+
+
 def test_a_row_that_was_lost_to_a_full_disk_moves_no_other(session: Path) -> None:
     whole = load_session(session)
     path = session / "film_bbox.csv"
