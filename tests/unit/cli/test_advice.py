@@ -36,6 +36,7 @@ SERVES = {
     "pipeline/": ("run",),
     "messaging/security.py": ("listen", "trigger"),
     "sessions/folder.py": ("run", "demo", "trigger", "latency"),
+    "checks/": ("check",),
     "sinks/": ("run",),
     "train/": ("train",),
     "trigger/": ("trigger",),
