@@ -44,6 +44,12 @@ def test_code_map_names_each_module_once() -> None:
     assert [module for module, times in listed.items() if times > 1] == []
 
 
+def test_code_map_is_in_alphabetical_order() -> None:
+    for block in re.findall(r"(?:^\* `.*\n)+", CODE_MAP, re.MULTILINE):
+        lines = re.findall(r"^\* `([\w/]+)\.py`", block, re.MULTILINE)
+        assert lines == sorted(lines)
+
+
 def test_code_map_names_each_sub_package_once() -> None:
     listed = re.findall(r"^#{2,3} `([\w/]+)/`", CODE_MAP, re.MULTILINE)
     packages = [path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")]
