@@ -118,6 +118,18 @@ def test_python_examples_are_python(page: Path) -> None:
         compile(block, str(page), "exec")
 
 
+NEEDS_A_FILE = re.compile(r'"(?:sessions|triggers)/|"[\w./-]+\.(?:csv|yaml|mp4|parquet|h5|nwb|key_secret)"')
+"""A file of the reader in an example."""
+
+
+@each_page
+def test_text_before_an_example_says_from_which_folder_it_reads_files(page: Path) -> None:
+    before_and_code = re.findall(r"([^\n]*(?:\n[^\n]+)*)\n\n```python\n(.*?)```", text_of(page), re.DOTALL)
+    for before, code in before_and_code:
+        if NEEDS_A_FILE.search(code):
+            assert "folder" in before.split("\n\n")[-1], f"say before this example where to run it:\n{code}"
+
+
 @each_page
 def test_links_of_a_page_lead_to_files_and_anchors_that_exist(page: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", prose_of(page)):
