@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.client.base import SubscriberBase
+from realtime_cropzoom.client.message_tracker import ENDED, SILENT, SILENT_AFTER_NS
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.endpoints import is_local
@@ -38,6 +39,7 @@ class Listener:
         self.latency = Histogram()
         self.rate = Rate()
         self.newest: PoseMessage | None = None
+        self._newest_ns = 0
         self.end: EndMessage | None = None
         self._began_ns = now_ns()
 
@@ -52,7 +54,7 @@ class Listener:
         self.received += 1
         if self.first_frame is None:
             self.first_frame = message.frame
-        self.newest = message
+        self.newest, self._newest_ns = message, received_ns
         self.implausible += message.plausible is False
         if math.isfinite(age_ms):
             self.latency.add(age_ms)
@@ -90,12 +92,14 @@ class Listener:
         message = self.newest
         if message is None:
             return textwrap.wrap(self._waiting(subscriber), columns - 1)
+        if subscriber.stream == SILENT and now_ns() - self._newest_ns > SILENT_AFTER_NS:
+            return textwrap.wrap(self._silence(message), columns - 1)
         head = [
             f"{message.camera}  frame {message.frame}",
             message.state if subscriber.stream == "live" else subscriber.stream,
             "" if message.doubt is None else f"implausible: {message.doubt}",
             f"{self.rate.per_second(now_ns()):.0f} poses/s",
-            self._age(subscriber, message),
+            "" if subscriber.stream == ENDED else self._age(subscriber, message),
             *_losses(subscriber),
         ]
         more = [
@@ -111,6 +115,13 @@ class Listener:
     def line(self, subscriber: SubscriberBase) -> str:
         """Return the display without its keypoints, as one line for a log file."""
         return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
+
+    def _silence(self, last: PoseMessage) -> str:
+        """Return the line for a run that sends nothing any more, such as one that was killed."""
+        return (
+            f"nothing comes from {self.endpoint} since frame {last.frame} of {last.camera}: the run was killed, or its "
+            "machine is not reached. Waiting for the next run. Ctrl-C ends."
+        )
 
     def _waiting(self, subscriber: SubscriberBase) -> str:
         """Return why there is no pose yet, as far as known, and what to do."""
@@ -194,6 +205,7 @@ def _show_poses(listener: Listener, subscriber: Subscriber, out: TextIO, *, foll
     """Count messages, and show the display if ``as_json`` is False, until the run ends or ``out`` is closed."""
     live = out.isatty() and not as_json
     next_ns = 0
+    before: list[str] = []
     while not terminal.reader_gone(out):
         message = subscriber.receive(0.1)
         listener.handle(message, subscriber)
@@ -201,7 +213,9 @@ def _show_poses(listener: Listener, subscriber: Subscriber, out: TextIO, *, foll
             print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
         if not as_json and now_ns() >= next_ns:
             shown = listener.lines(subscriber, terminal.columns(out)) if live else [listener.line(subscriber)]
-            terminal.show(shown, out)
+            if shown != before:  # in a log file, a line that says why nothing comes is enough once
+                terminal.show(shown, out)
+            before = shown
             next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
         if isinstance(message, EndMessage) and not follow:
             return

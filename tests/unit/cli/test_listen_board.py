@@ -1,0 +1,51 @@
+"""``cropzoom listen``: what it shows when nothing comes any more."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from typing import Any
+
+import pytest
+from support.publisher import pose
+
+from realtime_cropzoom.cli import listen_board
+from realtime_cropzoom.cli.listen_board import listen
+from realtime_cropzoom.client.message_tracker import SILENT
+from realtime_cropzoom.client.subscriber import Subscriber
+from realtime_cropzoom.messaging.message import Message
+
+
+class KilledRun(Subscriber):
+    """Subscriber of a run that sends one pose and is then killed. The user ends it with Ctrl-C."""
+
+    def __init__(self, *_: object, **__: Any) -> None:
+        super().__init__()
+        self._messages: list[Message | None] = [pose(7), *[None] * 5]
+
+    @property
+    def stream(self) -> str:
+        """The state: live while the pose arrives, then silent."""
+        return "live" if len(self._messages) == 5 else SILENT
+
+    def receive(self, timeout_s: float | None = None) -> Message | None:
+        """Return the next message."""
+        if not self._messages:
+            raise KeyboardInterrupt
+        return self._messages.pop(0)
+
+
+def test_after_a_kill_one_line_says_that_nothing_comes_and_what_happens_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count(1)
+    monkeypatch.setattr(listen_board, "now_ns", lambda: next(seconds) * 4_000_000_000)
+    monkeypatch.setattr(listen_board, "Subscriber", KilledRun)
+    out = io.StringIO()
+    listen("tcp://127.0.0.1:5660", camera=None, follow=False, as_json=False, out=out)
+    shown, silence, last = out.getvalue().splitlines()
+    assert shown.startswith("cam0  frame 7  ")
+    assert silence == (
+        "nothing comes from tcp://127.0.0.1:5660 since frame 7 of cam0: the run was killed, or its machine is not "
+        "reached. Waiting for the next run. Ctrl-C ends."
+    )
+    assert "age" not in silence
+    assert last.startswith("1 poses received")
