@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 import zmq
@@ -204,27 +205,43 @@ def test_the_example_goes_off_when_the_sender_is_gone(tmp_path: Path, number: in
         wait_for(lambda: laser.lines[-1] == "off", "the receiver's watchdog")
 
 
-def test_the_command_of_a_shell_output_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
-    if os.name != "posix":
-        pytest.skip("process groups are of POSIX")
+FORKED = """
+if (child := os.fork()) == 0:
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    os.dup2(1, 2)
+    time.sleep(300)
+print(child, flush=True)
+"""
+"""A program that forks after it has opened its output: the child keeps the pipe of the guardian open."""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are of POSIX")
+@pytest.mark.parametrize("fork", ["print(0, flush=True)\n", FORKED], ids=["alone", "forked"])
+def test_the_command_of_a_shell_output_is_ended_with_all_that_it_started(tmp_path: Path, fork: str) -> None:
     code = (
-        "import sys, time\n"
+        "import os, sys, time\n"
         "from realtime_cropzoom.trigger.engine.events import ActionType, Action\n"
         "from realtime_cropzoom.trigger.outputs.base import Job\n"
         "from realtime_cropzoom.trigger.outputs.shell import Shell\n"
         "shell = Shell(['sh', '-c', f'sleep 300 & echo $! > {sys.argv[1]}/pid; wait'], 4)\n"
-        "shell.open()\nshell.perform(Job(Action('x', ActionType.ON), 0))\nprint('on', flush=True)\ntime.sleep(300)\n"
+        f"shell.open()\nshell.perform(Job(Action('x', ActionType.ON), 0))\n{fork}\ntime.sleep(300)\n"
     )
     process = start_process(tmp_path, code=code)
     assert process.stdout is not None
-    assert process.stdout.readline() == "on\n"
+    forked = int(process.stdout.readline())
     path = tmp_path / "pid"
     wait_for(lambda: path.exists() and path.read_text().strip(), "the command")
     pid = int(path.read_text())
     assert _runs(pid)
+    (guardian,) = [child for child in psutil.Process(process.pid).children() if "guardian.py" in str(child.cmdline())]
     process.kill()
     finish(process)
-    wait_for(lambda: not _runs(pid), "the end of the command")
+    try:
+        wait_for(lambda: not _runs(pid), "the end of the command")
+        wait_for(lambda: not _runs(guardian.pid), "the end of the guardian")
+    finally:
+        if forked:
+            os.kill(forked, signal.SIGKILL)
 
 
 def _runs(pid: int) -> bool:

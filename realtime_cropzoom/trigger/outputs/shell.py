@@ -69,7 +69,7 @@ class Shell(Output):
             return
         try:
             self._guardian = subprocess.Popen(
-                [sys.executable, "-I", "-S", guardian.__file__],
+                [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
