@@ -168,7 +168,14 @@ class OfflinePipeline:
         def fits() -> bool:
             return read_header(final).keypoint_names == self._models.pose.keypoint_names
 
-        return already_made(final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits)
+        unchecked = (
+            "its model and crop size were not checked, and boxes"
+            + ("" if self._options.skip_viz or self._options.resume else " and labelled video")
+            + " were not made"
+        )
+        return already_made(
+            final, COMMAND, made_of, overwrite=self._options.overwrite, say=self._say, fits=fits, unchecked=unchecked
+        )
 
     def _poses_file(self, final: Path, made_of: MadeOf) -> ResumableCsv:
         pose = self._models.pose

@@ -55,7 +55,10 @@ class PredictionContext:
             return set(read_header(final).keypoint_names) == set(self.model.keypoint_names)
 
         options = self.command.options
-        return already_made(final, COMMAND, made_of, overwrite=options.overwrite, say=self.command.say, fits=fits)
+        unchecked = "its model and boxes were not checked"
+        return already_made(
+            final, COMMAND, made_of, overwrite=options.overwrite, say=self.command.say, fits=fits, unchecked=unchecked
+        )
 
     def inference(self, *, of_videos: bool) -> OrderedInference[int]:
         """Return an inference that crops and resizes as Lightning Pose does for videos, or for images."""

@@ -112,7 +112,14 @@ def find_input(note: Mapping[str, Any] | None, *names: str) -> dict[str, Any] | 
 
 
 def already_made(
-    final: Path, command: str, made_of: MadeOf, *, overwrite: bool, say: Say, fits: Callable[[], bool]
+    final: Path,
+    command: str,
+    made_of: MadeOf,
+    *,
+    overwrite: bool,
+    say: Say,
+    fits: Callable[[], bool],
+    unchecked: str = "it fits as far as its content shows",
 ) -> bool:
     """Return whether a result exists that was made of the same inputs and settings. All commands ask this one rule.
 
@@ -123,6 +130,8 @@ def already_made(
         overwrite: Whether to make it again in any case.
         say: Shows the user a line if the result stays as it is.
         fits: Whether a file without a note, such as one of Lightning Pose, can be the result.
+
+        unchecked: What is not known of a file without a note, and what is not made, for the line.
 
     Raises:
         DataError: if the file was made of other inputs or settings.
@@ -135,7 +144,7 @@ def already_made(
             raise DataError(
                 f"{final} exists and differs from what would be made now. Add --overwrite to replace it, or move it"
             )
-        say(f"skipping {final}: it exists, without a note of what it was made of (--overwrite makes it again)")
+        say(f"skipping {final}: another program left or changed it; {unchecked} (--overwrite makes it again)")
         return True
     changed = _changed(note, command, json.loads(json.dumps(made_of, default=str)))
     if changed:

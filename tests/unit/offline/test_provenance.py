@@ -183,11 +183,22 @@ def test_files_without_a_note_are_judged_by_what_they_hold(made: Workplace) -> N
         note.unlink()
     with nothing_changes_in(made.folder):
         for command in chain(made.folder, 60):
-            assert "without a note" in made.did(*command).err
+            assert "another program left or changed it" in made.did(*command).err
         assert "differs from what would be made now" in made.refused(*chain(made.folder, 40)[1])
     write_boxes(made.folder / "b/clip_bbox.csv", [(5, 5, 50, 50)] * COUNT)
     line = made.refused("crop", made.folder / "detector", made.folder / "clip.mp4", "--bbox_dir", made.folder / "b")
     assert "differs from what would be made now" in line
+
+
+def test_pipeline_says_what_it_did_not_check_and_make_of_predictions_of_another_program(made: Workplace) -> None:
+    predictions = made.folder / "pose/video_preds/clip.csv"
+    predictions.with_name("clip.csv.made_of.json").unlink()
+    done = made.did("pipeline", made.folder / "clip.mp4", "--detector", made.folder / "detector", "--pose",
+                    made.folder / "pose", "--crop_size", 60)  # fmt: skip
+    assert (
+        f"skipping {predictions}: another program left or changed it; its model and crop size were not checked, and "
+        "boxes and labelled video were not made (--overwrite makes it again)"
+    ) in " ".join(done.err.split())
 
 
 def test_predictions_in_frame_space_are_not_remapped(made: Workplace) -> None:
