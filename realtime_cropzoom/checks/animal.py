@@ -10,6 +10,7 @@ from realtime_cropzoom.checks.models import CheckedModels
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
+from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.inference.presence import PoseJudge
@@ -41,7 +42,7 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
     quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
     sizes, too_large = BoxSizeCheck(None), None
     for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
-        seen = _infer(detector, image, Box(0, 0, image.shape[1], image.shape[0]))
+        seen = _infer(detector, image, whole_image(image))
         box = rule.box(seen) if detector.presence.is_sharp(seen) else None
         if box is not None:
             too_large = sizes.add(box.w, seen) or too_large

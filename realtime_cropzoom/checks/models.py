@@ -12,7 +12,7 @@ from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.checks.source import Measured
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
-from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.pipeline.report import TOO_SLOW
@@ -141,7 +141,7 @@ def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> s
     """Return a warning if the box size differs much from the boxes in the training of the pose model, else None."""
     if rule.crop_size is not None:
         return pose.expected_side.warning([rule.crop_size])
-    whole = Box(0, 0, image.shape[1], image.shape[0])
+    whole = whole_image(image)
     model_input = detector.new_input()
     detector.prepare(image, whole, "pad", model_input)
     box = rule.box(detector.decode(detector.infer(*[model_input] * (2 * detector.context_radius + 1)), whole))

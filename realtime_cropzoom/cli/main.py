@@ -50,7 +50,10 @@ from realtime_cropzoom.errors import (
 from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, raise_limit
 from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 
-_IN_FILES = {"run", "demo", "trigger", "latency", "predict", "crop", "pipeline", "train", "quantize"}
+_IN_FILES = {
+    *("run", "demo", "trigger", "latency", "train", "export", "quantize", "convert", "draw"),
+    *("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
+}
 """Commands whose result is in files. The result of the others is what they print."""
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

@@ -90,7 +90,7 @@ class BoxSizeCheck:
 
         Args:
             side: Side of the box (frame pixels).
-            seen: Keypoints around which the box was made (frame pixels).
+            found: Keypoints around which the box was made (frame pixels).
 
         Returns:
             A warning with the tenth box if the sizes are wrong, else None.

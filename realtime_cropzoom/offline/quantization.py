@@ -30,8 +30,6 @@ from realtime_cropzoom.inference.onnx_session import Session
 from realtime_cropzoom.offline.quantization_frames import Sample, Samples
 from realtime_cropzoom.types import Float32, Float64
 
-DEFAULT_MAX_SHIFT_PX = 0.5
-"""Default limit of the 95th percentile of the shift (frame pixels)."""
 MIN_SPEEDUP = 1.1
 """Minimum gain in speed. A smaller one is not worth the rounding."""
 _QUANTIZED = ("Conv", "Relu", "Clip", "Add", "MaxPool", "AveragePool", "Concat")

@@ -20,7 +20,7 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
-from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import Gaps
@@ -149,7 +149,7 @@ class DetectStage(Stage):
             self._gaps.popleft()
             self._end_sequence()
             self._last_request = None
-        whole = Box(0, 0, image.shape[1], image.shape[0])
+        whole = whole_image(image)
         model_input = next(self._inputs)
         self._model.prepare(image, whole, "pad", model_input)
         lease.release()

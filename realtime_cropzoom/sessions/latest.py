@@ -90,7 +90,9 @@ def note_session(folder: Path, kind: str = SESSIONS) -> None:
     """
     note = _note_file(kind)
     if note is not None:
-        writer = threading.Thread(target=_write_note, args=(note, os.fsencode(folder.absolute())), daemon=True)
+        writer = threading.Thread(
+            target=_write_note, args=(note, os.fsencode(folder.absolute())), name="cropzoom-latest", daemon=True
+        )
         writer.start()
         writer.join(_NOTED_WITHIN_S)
 

@@ -128,7 +128,7 @@ class PacketFile(MuxedVideo):
         """Write a captured frame after the frames that it depends on, which get the same time and so no duration.
 
         Args:
-            coded: The compressed frames.
+            encoded: The compressed frames.
             pts_ns: Frame time (ns) of the captured frame.
         """
         ticks = self._times.ticks(pts_ns)

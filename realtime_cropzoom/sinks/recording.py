@@ -259,7 +259,7 @@ class CopiedRecording(Recording[PacketFile]):
 
         Args:
             stamp: Index and times of the frame.
-            coded: The compressed frame; None if a frame that it depends on is missing.
+            encoded: The compressed frame; None if a frame that it depends on is missing.
         """
         assert self._file is not None
         if encoded is None:

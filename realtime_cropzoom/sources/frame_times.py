@@ -71,12 +71,6 @@ class DecodingOrder:
         if packet.dts is not None:
             heapq.heappush(self._ticks, packet.dts)
 
-    def leave_out(self, packet: Any) -> None:
-        """Remove the time of a packet that did not decode."""
-        if packet.dts in self._ticks:
-            self._ticks.remove(packet.dts)
-            heapq.heapify(self._ticks)
-
     def next(self) -> int | None:
         """Return the time of the next frame in ticks of its stream; None if no packet time is left."""
         return heapq.heappop(self._ticks) if self._ticks else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from realtime_cropzoom.files.append import RowFile
@@ -39,7 +40,7 @@ class AsyncCsv:
         self._file = RowFile(path, columns + "\n")
         self._queue: queue.Queue[str | None] = queue.Queue(_MAX_QUEUED)
         self._reported = False
-        self._closed = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"cropzoom-log-{path.stem}", daemon=True)
         self._thread.start()
 
@@ -57,9 +58,10 @@ class AsyncCsv:
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is queued and close the file. It may be called twice."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
+        if not self._closing.is_set():
+            self._closing.set()
+            with suppress(queue.Full):  # a full queue wakes the thread, too; a disk that hangs must not hold up the end
+                self._queue.put_nowait(None)
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -67,7 +69,7 @@ class AsyncCsv:
             try:
                 row = self._queue.get(timeout=_RETRY_S)
             except queue.Empty:
-                row = ""  # the rows that a full disk did not accept may fit now
+                row = None if self._closing.is_set() else ""  # what a full disk did not accept may fit now
             if row is None:
                 break
             self._file.add(row)

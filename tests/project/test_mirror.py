@@ -13,7 +13,7 @@ TOGETHER = {
     # Commands are tested as users run them: through ``main``, or as processes.
     "unit/cli/test_main.py": "cli/entry cli/parser cli/common cli/calibrate cli/check cli/keys cli/latency cli/train",
     "unit/cli/test_demo.py": "cli/demo_run",
-    "unit/messaging/test_security.py": "cli/listen cli/listen_board messaging/sockets",
+    "unit/messaging/test_security.py": "cli/listen messaging/sockets",
     "unit/trigger/process/test_zone_editor.py": "cli/zones trigger/process/zone_picture",
     "unit/trigger/process/test_process.py": "cli/trigger trigger/process/open_process",
     "unit/offline/test_predict.py": "cli/batch cli/offline cli/offline_commands files/atomic_images offline/annotate "
@@ -52,7 +52,7 @@ TOGETHER = {
     "unit/trigger/engine/test_conditions.py": "trigger/engine/compiler trigger/engine/factory "
     "trigger/engine/pose_sample trigger/engine/quantities trigger/engine/trajectory",
     "unit/trigger/engine/test_engine.py": "trigger/engine/events trigger/process/message_events",
-    "unit/trigger/outputs/test_outputs.py": "trigger/async_csv trigger/outputs/base trigger/outputs/factory "
+    "unit/trigger/outputs/test_outputs.py": "trigger/outputs/base trigger/outputs/factory "
     "trigger/outputs/guardian trigger/outputs/loopback trigger/outputs/lsl trigger/outputs/open_ephys "
     "trigger/outputs/osc trigger/outputs/python_callable trigger/outputs/shell trigger/outputs/zmq_publish "
     "trigger/outputs/zmq_request",

@@ -69,7 +69,7 @@ class MouseBrush:
             body_px: Length of the mouse in pixels.
             blur_px: Standard deviation of the blur of the lens, in pixels.
             exposure_s: Exposure time (s).
-            look: Colours and light.
+            appearance: Colours and light.
             seed: Seed of the fur.
         """
         body, head = paint_body(body_px, appearance, seed), paint_head(body_px, appearance, seed)

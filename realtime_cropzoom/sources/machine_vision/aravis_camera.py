@@ -135,7 +135,7 @@ class AravisCamera:
         that a camera that has come back meanwhile can be opened at once.
         """
         if self._camera is not None:
-            releasing = Thread(target=self._release, name="aravis-release", daemon=True)
+            releasing = Thread(target=self._release, name="cropzoom-aravis-release", daemon=True)
             releasing.start()
             releasing.join(_RELEASE_WAIT_S)
             self._stream = self._camera = None
@@ -177,7 +177,7 @@ def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool])
         else:
             done.set_exception(problem)
 
-    Thread(target=work, name="aravis-open", daemon=True).start()
+    Thread(target=work, name="cropzoom-aravis-open", daemon=True).start()
     deadline = time.monotonic() + timeout_s
     while True:
         try:

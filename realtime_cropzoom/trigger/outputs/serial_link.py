@@ -20,7 +20,7 @@ from typing import Any
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.trigger.engine.events import ActionType
-from realtime_cropzoom.trigger.outputs.base import WriteResult, needs
+from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, WriteResult, needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,
     IDENTIFY,
@@ -44,7 +44,6 @@ _IDENTIFY_TIMEOUT_S = 4.0
 """Timeout (s) of the first answer. An Arduino restarts when its port opens, with two seconds in its bootloader."""
 _WRITE_TIMEOUT_S = 0.2
 _POLL_S = 0.05
-_BEATS_PER_WATCHDOG = 5
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _MAX_UNANSWERED_BEATS = 4
 _IN_USE = (errno.EAGAIN, errno.EBUSY)
@@ -120,7 +119,7 @@ class SerialLink:
             channel: Channel of the board, counted from 1.
             ms: Duration of a pulse (ms).
             timeout_s: Maximum time (s) to wait for the answer.
-            hurry: Function that returns True to stop waiting.
+            preempted: Function that returns True to stop waiting.
 
         Raises:
             SinkError: if it could not be written.
@@ -265,7 +264,7 @@ class SerialLink:
 
     def _serve(self, device: Any) -> None:
         """Read answers and send heartbeats until the board is gone or the link closes."""
-        every_ns = self.watchdog_ms * 1_000_000 // _BEATS_PER_WATCHDOG
+        every_ns = self.watchdog_ms * 1_000_000 // BEATS_PER_WATCHDOG
         beat_ns = 0
         try:
             while not self._stop.is_set():

@@ -13,6 +13,7 @@ describes where the socket is and who can reach it.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -36,6 +37,8 @@ from realtime_cropzoom.trigger.engine.events import Order
 from realtime_cropzoom.trigger.process.command_address import ControlAddress, Target, find_address
 
 _POLL_MS = 100
+logger = logging.getLogger(__name__)
+
 _MAX_REQUEST_BYTES = 4096
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_QUEUED_REQUESTS = 16
@@ -288,5 +291,5 @@ def _read_keys(descriptor: int, orders: CommandQueue, over: threading.Event) -> 
         if not keys:
             return
         for key in keys:
-            if key in _KEYS:
-                orders.put(QueuedCommand(_KEYS[key], None, "key"))
+            if key in _KEYS and not orders.put(QueuedCommand(_KEYS[key], None, "key")):
+                logger.warning("key %s is ignored: %d orders wait already", key, _MAX_WAITING)

@@ -142,8 +142,10 @@ class TriggerProcess:
         self._received: OrderedDict[int, int] = OrderedDict()
         self._offset_ns = 0
         """The publisher's clock minus this machine's (ns)."""
-        self._withheld: deque[tuple[int, str, str]] = deque(maxlen=_MAX_PENDING)
-        """Actions that outputs did not perform: number of the decision, output, reason."""
+        self._withheld: deque[tuple[int, str, str]] = deque()
+        """Actions that outputs did not perform: number of the decision, output, reason. None is dropped, as the engine
+        must know each output that went off. The loop that takes them also submits the actions, so they cannot pile up.
+        """
         self.arms_by = "start" if options.armed or rules.armed else None
         """Origin of the order to arm the rules with the first pose; None without one, or once the pose has come."""
         self._clock: str | None = None
