@@ -52,7 +52,12 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
             continue
         doubt = judge.doubt(FrameMeta(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out
         quality.add(State.TRACKING if doubt is None else State.SEARCHING, found, doubt)
-    return _line(quality, too_large or sizes.end(), shipped=detector.is_shipped or pose.is_shipped)
+    return _line(
+        quality,
+        too_large or sizes.end(),
+        shipped=detector.is_shipped or pose.is_shipped,
+        boxes_as_trained=pose.expected_side.is_given(rule.crop_size),
+    )
 
 
 def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
@@ -61,9 +66,9 @@ def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
     return model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), used)
 
 
-def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool) -> CheckResult:
+def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool, boxes_as_trained: bool) -> CheckResult:
     summary = quality.summary()
-    wrong = misfit_lines(summary, shipped=shipped, drawable=False)
+    wrong = misfit_lines(summary, shipped=shipped, drawable=False, boxes_as_trained=boxes_as_trained)
     lines = quality_lines(summary, shipped=shipped)
     values = {"found": summary["found"], "length_px": summary["length_px"]}
     text = "; ".join(lines[: len(lines) - len(wrong)])

@@ -43,6 +43,10 @@ class ExpectedSide:
         known = file.crop_size or file.trained_side
         return cls(known or max(size), known is not None)
 
+    def is_given(self, crop_size: int | None) -> bool:
+        """Return whether ``crop_size`` (frame pixels), the side of all boxes, is that of the training."""
+        return self.known and crop_size == self.side
+
     def warning(self, sides: Sequence[int]) -> str | None:
         """Return a warning if the median of ``sides`` (frame pixels) is far from the expected side, else None."""
         if not sides:

@@ -111,7 +111,12 @@ class PoseQuality:
 
 
 def quality_lines(
-    summary: Mapping[str, Any], *, shipped: bool, skipped: bool = False, of: InputKind = InputKind.VIDEO
+    summary: Mapping[str, Any],
+    *,
+    shipped: bool,
+    skipped: bool = False,
+    of: InputKind = InputKind.VIDEO,
+    boxes_as_trained: bool = False,
 ) -> list[str]:
     """Return the report of a summary: its numbers, and a warning if the poses do not look like an animal.
 
@@ -120,6 +125,7 @@ def quality_lines(
         shipped: Whether the models are those of the package.
         skipped: Whether many frames were skipped. Then the warning does not blame the models.
         of: The input of the poses.
+        boxes_as_trained: Whether the boxes have the size of the training. Then the advice does not doubt it.
 
     Returns:
         One line per statement; empty without frames.
@@ -141,7 +147,9 @@ def quality_lines(
     why = misfit(summary, of=of)
     if skipped and why:
         return [*lines, skipped_line(summary)]
-    return lines + misfit_lines(summary, shipped=shipped, of=of, drawable=of is InputKind.VIDEO)
+    return lines + misfit_lines(
+        summary, shipped=shipped, of=of, drawable=of is InputKind.VIDEO, boxes_as_trained=boxes_as_trained
+    )
 
 
 def skipped_line(summary: Mapping[str, Any]) -> str:
@@ -150,7 +158,12 @@ def skipped_line(summary: Mapping[str, Any]) -> str:
 
 
 def misfit_lines(
-    summary: Mapping[str, Any], *, shipped: bool, drawable: bool = True, of: InputKind = InputKind.VIDEO
+    summary: Mapping[str, Any],
+    *,
+    shipped: bool,
+    drawable: bool = True,
+    of: InputKind = InputKind.VIDEO,
+    boxes_as_trained: bool = False,
 ) -> list[str]:
     """Return a warning that the models do not fit, and advice.
 
@@ -159,6 +172,7 @@ def misfit_lines(
         shipped: Whether the models are those of the package.
         drawable: Whether there is a session that ``cropzoom draw`` can show.
         of: The input of the poses.
+        boxes_as_trained: Whether the boxes have the size of the training. Then the advice does not doubt it.
 
     Returns:
         Two lines; empty if the models fit.
@@ -168,10 +182,14 @@ def misfit_lines(
         return []
     doubt = f"{DO_NOT_FIT} {of}"
     first = f"{why}: {doubt}" if nothing_found(summary) else f"{doubt}: {why}"
-    return [first + (f". {SHIPPED_ARE_FOR}" if shipped else ""), _what_to_do(of, drawable=drawable)]
+    doubts_boxes = summary["poses"] > 0 and not boxes_as_trained  # without a pose there was no box
+    return [
+        first + (f". {SHIPPED_ARE_FOR}" if shipped else ""),
+        _what_to_do(of, drawable=drawable, doubts_boxes=doubts_boxes),
+    ]
 
 
-def _what_to_do(of: InputKind, *, drawable: bool) -> str:
+def _what_to_do(of: InputKind, *, drawable: bool, doubts_boxes: bool) -> str:
     """Return advice. It names only flags that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
     size = "a box about twice as wide as the animal is long"
@@ -180,8 +198,9 @@ def _what_to_do(of: InputKind, *, drawable: bool) -> str:
         f"Else give models for such {of.kind} with --detector and --pose", f"Else take a model for such {of.kind}"
     )
     where = "frames of this video" if of is InputKind.VIDEO else "more images of this kind"
-    question = f"Is the animal in the picture?{look} Does it fill its box, or only a small part?"
-    return f"{question}{box} {other}, or label {where} and train your own: cropzoom train"
+    size = f" Does it fill its box, or only a small part?{box}" if doubts_boxes else ""
+    other = other if doubts_boxes else other.replace("Else give", "Give").replace("Else take", "Take")
+    return f"Is the animal in the picture?{look}{size} {other}, or label {where} and train your own: cropzoom train"
 
 
 def report_quality(
@@ -192,6 +211,7 @@ def report_quality(
     say: Callable[[str], None],
     warn: Callable[[str], None],
     of: InputKind = InputKind.VIDEO,
+    boxes_as_trained: bool = False,
 ) -> None:
     """Report the quality of the poses of a file: its name, then the lines of ``quality_lines``, folded at 80 columns.
 
@@ -202,9 +222,10 @@ def report_quality(
         say: Prints the report.
         warn: Prints the report if no animal was found.
         of: The input of the poses.
+        boxes_as_trained: Whether the boxes have the size of the training. Then the advice does not doubt it.
     """
     summary = quality.summary()
-    lines = quality_lines(summary, shipped=shipped, of=of)
+    lines = quality_lines(summary, shipped=shipped, of=of, boxes_as_trained=boxes_as_trained)
     if lines:
         report = warn if nothing_found(summary) else say
         report("\n".join([f"{name}:", *map(_folded, lines)]))

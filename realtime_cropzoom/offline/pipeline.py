@@ -134,7 +134,9 @@ class OfflinePipeline:
     def _report_quality(self, name: str, quality: PoseQuality) -> None:
         models = (self._models.detector, self._models.pose)
         shipped = any(model is not None and model.is_shipped for model in models)
-        report_quality(name, quality, shipped=shipped, say=self._say, warn=self._warn)
+        rule, expected = self._context.rule, self._models.pose.expected_side
+        as_trained = rule is not None and expected.is_given(rule.crop_size)
+        report_quality(name, quality, shipped=shipped, say=self._say, warn=self._warn, boxes_as_trained=as_trained)
 
     def _write_derived(self, final: Path, source: str, *, is_new: bool) -> None:
         """Write the files that are made of the poses. If the poses are not new, write only those that are missing."""

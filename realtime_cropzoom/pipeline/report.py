@@ -111,7 +111,12 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines.append(f"{detector['detections']} detections, of which {with_box} gave a box")
     if summary.get("animal") is not None:
         skipped = share_skipped(counts["captured"], counts["skipped"]) > 0
-        lines += quality_lines(summary["animal"], shipped=uses_shipped_models(summary["models"]), skipped=skipped)
+        lines += quality_lines(
+            summary["animal"],
+            shipped=uses_shipped_models(summary["models"]),
+            skipped=skipped,
+            boxes_as_trained=summary["boxes_as_trained"],
+        )
     for recording in summary["recordings"]:
         dropped = sum(recording["dropped"].values())
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")

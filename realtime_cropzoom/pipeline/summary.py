@@ -47,6 +47,7 @@ def build_summary(reporter: RunReporter, folder: str, *, ended: bool = True) -> 
         "box_age_ms": stages.pose.box_age.summary(),
         "recordings": [recorder.recording.summary() for recorder in stages.recorders],
         "models": _models(description),
+        "boxes_as_trained": _boxes_as_trained(description),
         "folder": folder,
     }
 
@@ -73,6 +74,13 @@ def _models(description: RunDescription) -> dict[str, Any]:
         for role, model in (("detector", models.detector), ("pose", models.pose))
         if model is not None
     }
+
+
+def _boxes_as_trained(description: RunDescription) -> bool:
+    """Return whether all boxes have the side that the pose model was trained on."""
+    settings, pose = description.plan.settings, description.plan.models.pose
+    side = settings.crop_size or (pose.trained_crop_size if settings.crop_ratio is None else None)
+    return settings.schedule is None and pose.expected_side.is_given(side)
 
 
 def _latencies(stages: StageSet) -> dict[str, Any]:

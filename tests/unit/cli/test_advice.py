@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.pipelines import foreign_flags
 from support.places import PACKAGE
@@ -103,10 +104,11 @@ def test_shared_sentences_name_flags_through_advised_alone() -> None:
 @pytest.mark.parametrize("command", sorted(parsers()))
 def test_advice_of_each_command(command: str) -> None:
     from realtime_cropzoom.inference.pose_quality import InputKind, PoseQuality, misfit_lines
-    from realtime_cropzoom.types import State
+    from realtime_cropzoom.inference.presence import Doubt
+    from realtime_cropzoom.types import Keypoints, State
 
     quality = PoseQuality(("a", "b"))
-    quality.add(State.SEARCHING, None, None)
+    quality.add(State.SEARCHING, Keypoints(np.zeros((2, 2), np.float32), np.ones(2, np.float32)), Doubt.LIKELIHOOD)
     words = [*command.split(), "X"]
     with flags_of_command(parsers()[command].flags):
         said = [line for of in InputKind for line in misfit_lines(quality.summary(), shipped=True, of=of)]

@@ -97,6 +97,20 @@ def test_models_are_not_blamed_where_many_frames_were_skipped() -> None:
     assert quality_lines(counted(9).summary(), shipped=True, skipped=True)[-1].startswith("body length")
 
 
+def test_the_box_is_doubted_only_if_there_was_one_and_its_size_is_not_that_of_the_training() -> None:
+    seen = PoseQuality(("a", "b", "c"))
+    seen.add(State.SEARCHING, pose(100), Doubt.LIKELIHOOD)
+    box = "Does it fill its box, or only a small part? Give --crop-size, about twice its length"
+    assert box in quality_lines(seen.summary(), shipped=False)[-1]
+    for lines in (
+        quality_lines(seen.summary(), shipped=False, boxes_as_trained=True),
+        quality_lines(counted(0, 10).summary(), shipped=False),
+    ):
+        assert "box" not in lines[-1]
+        assert "--crop-size" not in lines[-1]
+        assert "Is the animal in the picture? Look with 'cropzoom draw'. Give models for such videos" in lines[-1]
+
+
 def test_sentences_have_one_full_stop() -> None:
     assert as_sentences(["one", "two. Three.", "four"]) == "One. Two. Three. Four"
 
