@@ -209,7 +209,7 @@ class _Board:
         """Add decisions, and once per second the state; returns at once."""
         if self._quiet:
             return
-        self._lines.extend(_decision_line(decision) for decision in decisions)
+        self._lines.extend(_decision_text(decision, terminal.columns()) for decision in decisions)
         if time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + 1.0
             self._state = self._state_line()
@@ -263,11 +263,16 @@ class _Board:
         terminal.say(line)
 
 
-def _decision_line(decision: Decision) -> str:
+def _decision_text(decision: Decision, columns: int) -> str:
+    """Return a decision as text: one line, or two with the reason below if it is wider than ``columns``."""
     where = "" if decision.frame is None else f"  frame {decision.frame}"
     age = "" if decision.age_ms is None else f"  age {decision.age_ms:.1f} ms"
     outputs = ", ".join(f"{a.output} {a.act}" for a in decision.actions)
-    return f"{decision.verdict:<9}{decision.rule:<20}{outputs:<20}{where}{age}  {decision.reason}"
+    line = f"{decision.verdict:<9}{decision.rule:<20}{outputs:<20}{where}{age}  {decision.reason}"
+    if len(line) < columns:
+        return line
+    parts = (decision.rule, outputs, f"{where}{age}".strip())
+    return f"{decision.verdict:<9}{'  '.join(filter(None, parts))}\n{'':<9}{decision.reason}"
 
 
 def _send(arguments: argparse.Namespace) -> int:
