@@ -76,7 +76,7 @@ class FrameMeta:
 class Frame:
     """One captured image. ``image`` is valid only while the lease of the frame is held."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     image: UInt8
     """(height, width, 3) uint8, RGB."""
 
@@ -97,7 +97,7 @@ class Keypoints:
 class Detection:
     """Result of the detector for one frame."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     """The frame."""
     box: Box | None
     """The crop region; None if no keypoint was usable."""

@@ -167,7 +167,7 @@ class SubscriberBase:
         age_ns = at_ns + offset.offset_ns - message.time.captured_ns + offset.uncertainty_at_ns(at_ns)
         return age_ns / 1e6 if age_ns >= 0 else math.inf
 
-    def usual_age_ms(self, camera: str | None = None) -> float:
+    def default_max_age_ms(self, camera: str | None = None) -> float:
         """Return the default maximum age of ``newest`` (ms): 2.5 intervals between poses plus the usual latency.
 
         Args:
@@ -178,7 +178,7 @@ class SubscriberBase:
         """
         if camera is None and self._last is not None:
             camera = self._last.camera
-        return self._rates.get(camera or "", PoseRate()).usual_age_ms
+        return self._rates.get(camera or "", PoseRate()).default_max_age_ms
 
     def predict(
         self, message: PoseMessage, keypoint: str, at_ns: int | None = None, max_horizon_ms: float = MAX_HORIZON_MS
@@ -242,7 +242,7 @@ class SubscriberBase:
         pose = self._last
         if pose is None:
             return None
-        limit_ms = self.usual_age_ms(pose.camera) if max_age_ms is None else max_age_ms
+        limit_ms = self.default_max_age_ms(pose.camera) if max_age_ms is None else max_age_ms
         if max_age_ms is not None:
             self._warn_if_short(pose.camera, max_age_ms)
         return pose if self.age_ms(pose) <= limit_ms else None
@@ -254,7 +254,7 @@ class SubscriberBase:
             logger.warning(
                 "newest(max_age_ms=%g): poses arrive every %.0f ms, and None is returned in between; leave "
                 "max_age_ms out, or give at least %.0f",
-                *(max_age_ms, interval_ms, self.usual_age_ms(camera)),
+                *(max_age_ms, interval_ms, self.default_max_age_ms(camera)),
             )
 
     def has_message(self) -> bool:

@@ -64,7 +64,7 @@ class PoseRate:
         return measured_ms if nominal_ms is None else min(measured_ms, _SLOWER_AT_MOST * nominal_ms)
 
     @property
-    def usual_age_ms(self) -> float:
+    def default_max_age_ms(self) -> float:
         """Default maximum pose age (ms): 2.5 intervals + usual latency, at least 50 (100 if unknown)."""
         interval_ms = self.interval_ms
         if interval_ms is None:

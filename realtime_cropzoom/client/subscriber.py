@@ -96,7 +96,7 @@ class Subscriber(SubscriberBase):
         it returns the last pose again (with the same ``seq``) if that pose is young enough and the stream is live.
 
         Args:
-            max_age_ms: Maximum age of the pose (ms), as ``age_ms`` computes it. None uses ``usual_age_ms``, which
+            max_age_ms: Maximum age of the pose (ms), as ``age_ms`` computes it. None uses ``default_max_age_ms``, which
                 follows the stream. A value shorter than the interval between poses gives None between two poses; the
                 subscriber warns of it once.
             timeout_s: Maximum time to wait for a new pose (s).

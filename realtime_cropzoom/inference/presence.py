@@ -133,11 +133,11 @@ class PoseJudge:
         self._last: tuple[int, int, Float32] | None = None
         """Frame time (ns), segment and keypoints of the last pose that showed an animal."""
 
-    def doubt(self, stamp: FrameMeta, box: Box, found: Keypoints) -> Doubt | None:
+    def doubt(self, meta: FrameMeta, box: Box, found: Keypoints) -> Doubt | None:
         """Check the pose of a frame. Call it once per frame, in order.
 
         Args:
-            stamp: The frame.
+            meta: The frame.
             box: The box that was cropped (frame pixels).
             found: The keypoints (frame pixels).
 
@@ -147,29 +147,29 @@ class PoseJudge:
         doubt = self._of_pose(box, found)
         if doubt is not None:
             return doubt
-        last, self._last = self._last, (stamp.pts_ns, stamp.segment, found.xy)
-        if last is None or last[1] != stamp.segment:
+        last, self._last = self._last, (meta.pts_ns, meta.segment, found.xy)
+        if last is None or last[1] != meta.segment:
             return None
-        limit = (JUMP_NOISE + self._jump_limit * max(0, stamp.pts_ns - last[0]) / 1e9) * max(box.w, box.h)
+        limit = (JUMP_NOISE + self._jump_limit * max(0, meta.pts_ns - last[0]) / 1e9) * max(box.w, box.h)
         moved = found.xy - last[2]
         jumped = np.count_nonzero((moved * moved).sum(axis=1) > limit * limit)
         return Doubt.JUMP if 2 * jumped > len(moved) else None
 
-    def state(self, stamp: FrameMeta, active: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
+    def state(self, meta: FrameMeta, active: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
         """Return the state of a frame: ``tracking`` only if the box is recent and the pose shows an animal.
 
         Args:
-            stamp: The frame.
+            meta: The frame.
             active: The active box of the frame.
             doubt: Result of ``doubt``. A jump does not prevent ``tracking``.
             posed: Whether the frame has a pose.
         """
         if posed and active.state is State.TRACKING and doubt in (None, Doubt.JUMP):
-            self._seen_ns = stamp.pts_ns
+            self._seen_ns = meta.pts_ns
             return State.TRACKING
         if self._seen_ns is None or active.state is State.SEARCHING:
             return State.SEARCHING
-        lost = active.state is State.LOST or stamp.pts_ns - self._seen_ns > self._lost_after_ns
+        lost = active.state is State.LOST or meta.pts_ns - self._seen_ns > self._lost_after_ns
         return State.LOST if lost else State.COASTING
 
     def restore(self, seen_ns: int | None) -> None:

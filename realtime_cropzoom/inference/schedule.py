@@ -41,21 +41,21 @@ class StateLimits:
             return State.LOST
         return State.COASTING if age_ms > self.coast_after_ms else State.TRACKING
 
-    def active_box(self, detection: Detection | None, stamp: FrameMeta) -> ActiveBox:
+    def active_box(self, detection: Detection | None, meta: FrameMeta) -> ActiveBox:
         """Return the active box of a frame.
 
         Args:
             detection: The last usable detection; None if there is none.
-            stamp: The frame.
+            meta: The frame.
 
         Returns:
             The box of ``detection`` with its age and state; ``NO_BOX`` without a detection.
         """
         if detection is None:
             return NO_BOX
-        age_ms = (stamp.pts_ns - detection.stamp.pts_ns) / 1e6
+        age_ms = (meta.pts_ns - detection.meta.pts_ns) / 1e6
         return ActiveBox(
-            detection.box, detection.stamp.index, age_ms, self.state(age_ms), detected_ns=detection.detected_ns
+            detection.box, detection.meta.index, age_ms, self.state(age_ms), detected_ns=detection.detected_ns
         )
 
 
@@ -66,7 +66,7 @@ class Schedule(Protocol):
         """Add a detection. Detections come in the order of their frames."""
         ...
 
-    def choose(self, stamp: FrameMeta) -> ActiveBox | None:
+    def choose(self, meta: FrameMeta) -> ActiveBox | None:
         """Return the active box of a frame, or None if it must wait for a detection."""
         ...
 
@@ -83,9 +83,9 @@ class LatestSchedule:
         if detection.box is not None:
             self._last = detection
 
-    def choose(self, stamp: FrameMeta) -> ActiveBox:
-        """Return the last usable box. A box from a frame later than ``stamp`` has age 0."""
-        chosen = self._limits.active_box(self._last, stamp)
+    def choose(self, meta: FrameMeta) -> ActiveBox:
+        """Return the last usable box. A box from a frame later than ``meta`` has age 0."""
+        chosen = self._limits.active_box(self._last, meta)
         if chosen.age_ms >= 0 or chosen.box is None:
             return chosen
         return ActiveBox(chosen.box, chosen.frame, 0.0, State.TRACKING, chosen.detected_ns)
@@ -108,16 +108,16 @@ class LockstepSchedule:
         """Store which box is active after ``detection``."""
         if detection.box is not None:
             self._last = detection
-        self._after.append((detection.stamp.index, self._last))
+        self._after.append((detection.meta.index, self._last))
 
-    def choose(self, stamp: FrameMeta) -> ActiveBox | None:
-        """Return the box for ``stamp``, or None until its detection has been offered."""
-        wanted = self.wanted(stamp.index)
+    def choose(self, meta: FrameMeta) -> ActiveBox | None:
+        """Return the box for ``meta``, or None until its detection has been offered."""
+        wanted = self.wanted(meta.index)
         while self._after and self._after[0][0] < wanted:
             self._after.popleft()
         if not self._after or self._after[0][0] != wanted:
             return None
-        return self._limits.active_box(self._after[0][1], stamp)
+        return self._limits.active_box(self._after[0][1], meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +192,15 @@ class FileSchedule:
     def offer(self, detection: Detection) -> None:
         """Ignore the detection: all boxes come from the file."""
 
-    def choose(self, stamp: FrameMeta) -> ActiveBox:
+    def choose(self, meta: FrameMeta) -> ActiveBox:
         """Return the box of a frame; ``SKIPPED_IN_RECORDING`` if the run has no result for it.
 
         Raises:
             ScheduleError: if the file ends before the frame.
         """
-        if stamp.index >= len(self._rows):
+        if meta.index >= len(self._rows):
             raise ScheduleError(
-                f"{self._path} has {len(self._rows)} rows, but the source has a frame {stamp.index}; "
+                f"{self._path} has {len(self._rows)} rows, but the source has a frame {meta.index}; "
                 "expected the box file of this very recording"
             )
-        return self._rows[stamp.index]
+        return self._rows[meta.index]

@@ -106,8 +106,8 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
             progress(labelled.name, info.frame_count) as bar,
         ):
             for (xy, likelihood), frame in zip(rows, reader.frames(), strict=False):
-                text = f"frame {frame.stamp.index}   {_clock(frame.stamp.pts_ns / 1e9)}"
-                writer.write(drawing.draw(frame.image, xy, likelihood, text), frame.stamp.pts_ns)
+                text = f"frame {frame.meta.index}   {_clock(frame.meta.pts_ns / 1e9)}"
+                writer.write(drawing.draw(frame.image, xy, likelihood, text), frame.meta.pts_ns)
                 bar.update()
             writer.commit()
 

@@ -207,9 +207,9 @@ def crop_video(video: Path, boxes: Boxes, output: Path, say: Say, warn: Say) -> 
         count = 0
         with VideoWriter(output, size, reader.info.fps) as writer, progress(output.name, len(boxes)) as bar:
             for frame in reader.frames():
-                if frame.stamp.index >= len(boxes):
-                    raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {frame.stamp.index}")
-                writer.write(cut_to(frame.image, boxes[frame.stamp.index], size), frame.stamp.pts_ns)
+                if frame.meta.index >= len(boxes):
+                    raise DataError(f"{boxes.path} has {len(boxes)} rows, but {video} has a frame {frame.meta.index}")
+                writer.write(cut_to(frame.image, boxes[frame.meta.index], size), frame.meta.pts_ns)
                 count += 1
                 bar.update()
             boxes.check_length(count, video)

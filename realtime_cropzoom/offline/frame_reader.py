@@ -127,13 +127,13 @@ class FrameReader:
         )
 
     def _hand_over(self, index: int, captured: CapturedFrame) -> None:
-        stamp = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns())
+        meta = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns())
         if index < self._first:
-            self.skipped_pts_ns.append(stamp.pts_ns)
+            self.skipped_pts_ns.append(meta.pts_ns)
             return
         image = np.empty((captured.height, captured.width, 3), np.uint8)
         captured.copy_to(image)
-        self._put(Frame(stamp, image))
+        self._put(Frame(meta, image))
 
     def _put(self, item: Frame | BaseException | None) -> None:
         while not self._stop.is_set():

@@ -158,8 +158,8 @@ class _PredictedImages:
         for row, keypoints in enumerate(self._found):
             width, height = self._images.sizes[row]
             # Images need not follow each other: each is a sequence of its own, in which nothing jumps.
-            stamp = FrameMeta(row, 0, None, 0, segment=row)
-            check.add(stamp, Box(0, 0, width, height) if self._boxes is None else self._boxes[row], keypoints)
+            meta = FrameMeta(row, 0, None, 0, segment=row)
+            check.add(meta, Box(0, 0, width, height) if self._boxes is None else self._boxes[row], keypoints)
         check.report(self._name, self._context.command, InputKind.IMAGES)
 
     def draw(self, folder: Path, labels: Float64 | None) -> None:

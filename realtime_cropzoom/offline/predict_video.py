@@ -91,10 +91,10 @@ class _VideoRows:
         context_radius, count = self._context.model.context_radius, 0
         with progress(self._video.name, reader.info.frame_count, self._begin) as self._bar:
             for frame in reader.frames(max(0, self._begin - 2 * context_radius)):
-                index = frame.stamp.index
+                index = frame.meta.index
                 count = index + 1
                 box = self._box(frame)
-                self._waiting[index] = frame.stamp, box or whole_image(frame.image)
+                self._waiting[index] = frame.meta, box or whole_image(frame.image)
                 if index in ends_before:
                     inference.end_sequence()
                 inference.put(
@@ -118,14 +118,14 @@ class _VideoRows:
     def _box(self, frame: Frame) -> Box | None:
         if self._boxes is None:
             return None
-        index = frame.stamp.index
+        index = frame.meta.index
         if index >= len(self._boxes):
             raise DataError(f"{self._boxes.path} has {len(self._boxes)} rows, but {self._video} has a frame {index}")
         return self._boxes[index]
 
     def _add(self, frame: int, keypoints: Keypoints) -> None:
-        stamp, box = self._waiting.pop(frame)
+        meta, box = self._waiting.pop(frame)
         if frame >= self._begin:  # earlier frames are only context
-            self._quality.add(stamp, box, keypoints)
+            self._quality.add(meta, box, keypoints)
             self._file.add(f"{frame}{self._context.pose_cells(keypoints)}\n")
             self._bar.update()

@@ -87,12 +87,12 @@ class QualityCheck:
         self._judge = PoseJudge(model.presence, lost_after_ms=math.inf)
         self._quality = PoseQuality(model.keypoint_names)
 
-    def add(self, stamp: FrameMeta, box: Box, found: Keypoints) -> None:
+    def add(self, meta: FrameMeta, box: Box, found: Keypoints) -> None:
         """Add the pose of a frame. ``box`` and ``found`` are in frame pixels."""
         if not np.isfinite(found.xy).all():
             self._quality.add(State.SEARCHING, None, None)
             return
-        doubt = self._judge.doubt(stamp, box, found)
+        doubt = self._judge.doubt(meta, box, found)
         self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
 
     def report(self, name: str, command: OfflineCommand, of: InputKind) -> None:

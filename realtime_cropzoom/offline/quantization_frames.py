@@ -126,10 +126,10 @@ def _of_video(path: Path, cutter: Cutter, share: int) -> Iterator[tuple[int, Sam
         with progress(path.name, chosen[-1] + 1) as bar:
             for frame in reader.frames():
                 bar.update(1)
-                place = wanted.get(frame.stamp.index)
+                place = wanted.get(frame.meta.index)
                 if place is not None:
                     yield place * _BLOCKS // len(chosen), cutter.sample(frame.image)
-                if frame.stamp.index >= chosen[-1]:
+                if frame.meta.index >= chosen[-1]:
                     return
 
 

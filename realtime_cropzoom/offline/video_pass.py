@@ -44,7 +44,7 @@ class PassContext:
 class _Row:
     """A frame between its crop and its row in the files."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     active: ActiveBox
     keypoints: Keypoints | None = None
     done: bool = False
@@ -106,9 +106,9 @@ class VideoPass:
         info, limit = self._reader.info, self._settings.frames
         with progress(info.name, limit or info.frame_count, self._files.begin) as self._bar:
             for frame in self._reader.frames(self._first):
-                if frame.stamp.index == limit:
+                if frame.meta.index == limit:
                     break
-                if frame.stamp.index == self._first and self._first > 0:
+                if frame.meta.index == self._first and self._first > 0:
                     self._restore_box()
                     self._restore_state()
                 self._detect(frame)
@@ -124,13 +124,13 @@ class VideoPass:
         """Hand a frame to the detector if it needs it."""
         if self._detector is None:
             return
-        if self._detector_sees_all and frame.stamp.index in self._gaps:
+        if self._detector_sees_all and frame.meta.index in self._gaps:
             self._detector.end_sequence()
-        if self._detector_sees_all or self._is_detected(frame.stamp):
-            self._detector.put(frame.stamp, partial(np.asarray, frame.image))
+        if self._detector_sees_all or self._is_detected(frame.meta):
+            self._detector.put(frame.meta, partial(np.asarray, frame.image))
 
-    def _is_detected(self, stamp: FrameMeta) -> bool:
-        return stamp.index % self._settings.detector_every == 0
+    def _is_detected(self, meta: FrameMeta) -> bool:
+        return meta.index % self._settings.detector_every == 0
 
     def _advance(self, detections: Iterable[InferenceAnswer[FrameMeta]]) -> None:
         """Take detections, and crop all frames whose box they decide."""
@@ -140,7 +140,7 @@ class VideoPass:
                 self._say(warning)
             self._schedule.offer(Detection(answer.key, box, detected_ns=0))
         while self._waiting:
-            active = self._schedule.choose(self._waiting[0].stamp)
+            active = self._schedule.choose(self._waiting[0].meta)
             if active is None:
                 return
             self._crop(self._waiting.popleft(), active)
@@ -161,9 +161,9 @@ class VideoPass:
 
     def _crop(self, frame: Frame, active: ActiveBox) -> None:
         """Hand a frame to the pose model if it has a box."""
-        row = _Row(frame.stamp, active)
+        row = _Row(frame.meta, active)
         self._rows.append(row)
-        if frame.stamp.index in self._gaps:  # a context model must not look across missing frames
+        if frame.meta.index in self._gaps:  # a context model must not look across missing frames
             self._pose.end_sequence()
         if active.box is not None:
             self._pose.put(row, partial(np.asarray, frame.image), active.box)
@@ -178,21 +178,21 @@ class VideoPass:
             answer.key.keypoints, answer.key.done = answer.keypoints, True
         while self._rows and self._rows[0].done:
             row = self._rows.popleft()
-            if row.stamp.index < self._files.begin:  # only context: its row exists
-                self._restore_state_of(row.stamp)
+            if row.meta.index < self._files.begin:  # only context: its row exists
+                self._restore_state_of(row.meta)
                 continue
             found = row.keypoints
             if found is not None and not np.isfinite(found.xy).all():
                 found = None
             active = None if row.active is SKIPPED_IN_RECORDING else self._judged(row, found)
-            self._files.write(row.stamp.index, found, active)
+            self._files.write(row.meta.index, found, active)
             self._bar.update()
 
     def _judged(self, row: _Row, found: Keypoints | None) -> ActiveBox:
         """Return the box with the state that the pose gives it, as the pose stage does."""
-        stamp, active = row.stamp, row.active
-        doubt = None if found is None or active.box is None else self._judge.doubt(stamp, active.box, found)
-        state = self._judge.state(stamp, active, doubt, posed=found is not None)
+        meta, active = row.meta, row.active
+        doubt = None if found is None or active.box is None else self._judge.doubt(meta, active.box, found)
+        state = self._judge.state(meta, active, doubt, posed=found is not None)
         self._quality.add(state, found, doubt)
         return with_state(active, state)
 
@@ -200,18 +200,18 @@ class VideoPass:
         """Give the schedule the last usable detection of the interrupted pass."""
         row = self._files.box_row(self._first - 1)
         if row.box is not None and row.box_frame is not None:
-            stamp = FrameMeta(row.box_frame, self._reader.skipped_pts_ns[row.box_frame], None, 0)
-            self._schedule.offer(Detection(stamp, row.box, detected_ns=0))
+            meta = FrameMeta(row.box_frame, self._reader.skipped_pts_ns[row.box_frame], None, 0)
+            self._schedule.offer(Detection(meta, row.box, detected_ns=0))
 
     def _restore_state(self) -> None:
         """Give the plausibility check the time at which the interrupted pass last saw the animal."""
         frame = self._files.last_tracking(self._first)
         self._judge.restore(None if frame is None else self._reader.skipped_pts_ns[frame])
 
-    def _restore_state_of(self, stamp: FrameMeta) -> None:
+    def _restore_state_of(self, meta: FrameMeta) -> None:
         """Restore the recorded state of a context frame. Without its own context its pose may differ."""
-        if self._files.box_row(stamp.index).state is State.TRACKING:
-            self._judge.restore(stamp.pts_ns)
+        if self._files.box_row(meta.index).state is State.TRACKING:
+            self._judge.restore(meta.pts_ns)
 
 
 class _PassFiles:

@@ -55,7 +55,7 @@ class DetectOptions:
 class _Prepared:
     """A frame whose model input is ready. Its slot in the ring is released already."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     whole: Box
     """The whole frame, in frame pixels."""
     model_input: Float32
@@ -122,7 +122,7 @@ class DetectStage(Stage):
             if lease is None:
                 continue
             with lease:
-                if self._model.context_radius == 0 and not self._needs_detection(lease.frame.stamp):
+                if self._model.context_radius == 0 and not self._needs_detection(lease.frame.meta):
                     continue
                 last_ns = self.busy_since_ns = now_ns()
                 self._detect_in(lease)
@@ -138,14 +138,14 @@ class DetectStage(Stage):
         """Announce that no further detection follows, so that the pose stage does not wait for one."""
         self._slot.close()
 
-    def _needs_detection(self, stamp: FrameMeta) -> bool:
-        return stamp.index % self._every == 0
+    def _needs_detection(self, meta: FrameMeta) -> bool:
+        return meta.index % self._every == 0
 
     def _detect_in(self, lease: Lease) -> None:
         """Take a frame, and run the model if its window is full."""
         begun_ns = now_ns()
-        stamp, image = lease.frame.stamp, lease.frame.image
-        while self._gaps and self._gaps[0] <= stamp.index:
+        meta, image = lease.frame.meta, lease.frame.image
+        while self._gaps and self._gaps[0] <= meta.index:
             self._gaps.popleft()
             self._end_sequence()
             self._last_request = None
@@ -153,7 +153,7 @@ class DetectStage(Stage):
         model_input = next(self._inputs)
         self._model.prepare(image, whole, "pad", model_input)
         lease.release()
-        request = self._window.push(_Prepared(stamp, whole, model_input, begun_ns))
+        request = self._window.push(_Prepared(meta, whole, model_input, begun_ns))
         if request is not None:
             self._detect(request, request.answers)
 
@@ -168,7 +168,7 @@ class DetectStage(Stage):
     def _detect(self, request: InferenceRequest[_Prepared], frames: Sequence[_Prepared]) -> None:
         """Run the model and offer its detection for those of ``frames`` that need one."""
         self._last_request = request
-        needed = [frame for frame in frames if self._needs_detection(frame.stamp)]
+        needed = [frame for frame in frames if self._needs_detection(frame.meta)]
         if not needed:
             return
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
@@ -178,7 +178,7 @@ class DetectStage(Stage):
             logger.warning("%s", warning)
         done_ns = now_ns()
         for frame in needed:
-            self._slot.offer(Detection(frame.stamp, box, done_ns))
+            self._slot.offer(Detection(frame.meta, box, done_ns))
             self.count += 1
             self.failed += not np.isfinite(keypoints.xy).all()
             self.unusable += box is None

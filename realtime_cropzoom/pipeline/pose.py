@@ -74,7 +74,7 @@ class PoseOptions:
 class _Cropped:
     """A frame whose model input is ready. Its slot in the ring is released already."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     active_box: ActiveBox
     used: Box
     """The region that the model input shows, in frame pixels."""
@@ -150,7 +150,7 @@ class PoseStage(Stage):
     def progress(self) -> tuple[int, int, float]:
         """Return the number of captured frames, the number of skipped ones, and the age (ms) of the newest pose."""
         last = self.last
-        age_ms = 0.0 if last is None else (last.inferred_ns - last.stamp.captured_ns) / 1e6
+        age_ms = 0.0 if last is None else (last.inferred_ns - last.meta.captured_ns) / 1e6
         return self.counts.captured, self.counts.skipped, max(0.0, age_ms)
 
     def recover(self) -> None:
@@ -158,8 +158,8 @@ class PoseStage(Stage):
         in_hand = self._in_hand()
         self._held.clear()
         self._window = ContextWindow(self._model.context_radius)
-        for stamp, outcome, active_box in in_hand:
-            self._finish_frame(stamp, outcome, active_box)
+        for meta, outcome, active_box in in_hand:
+            self._finish_frame(meta, outcome, active_box)
 
     def finish(self) -> None:
         """Mark the remaining frames as skipped, and announce the end of the stream."""
@@ -177,27 +177,27 @@ class PoseStage(Stage):
             return
         try:
             self._abandoned = True
-            for stamp, outcome, active_box in self._in_hand():
-                self._record(stamp, outcome, active_box)
-            for stamp in self._left():
-                self._record(stamp, FrameOutcome.SKIPPED, NO_BOX)
+            for meta, outcome, active_box in self._in_hand():
+                self._record(meta, outcome, active_box)
+            for meta in self._left():
+                self._record(meta, FrameOutcome.SKIPPED, NO_BOX)
         finally:
             self._finishing.release()
 
     def _in_hand(self) -> list[tuple[FrameMeta, FrameOutcome, ActiveBox]]:
         """Return the frames that were taken and have no outcome, with the one they get if there will be no result."""
-        held = {(item.stamp if isinstance(item, _Cropped) else item).index: item for item in tuple(self._held)}
+        held = {(item.meta if isinstance(item, _Cropped) else item).index: item for item in tuple(self._held)}
         frames = []
-        for stamp in self._ring.stamps(self.counts.captured, self._reader.next_index):
-            item = held.get(stamp.index)
+        for meta in self._ring.metas(self.counts.captured, self._reader.next_index):
+            item = held.get(meta.index)
             if isinstance(item, FrameMeta):
-                frames.append((stamp, FrameOutcome.SKIPPED, NO_BOX))
+                frames.append((meta, FrameOutcome.SKIPPED, NO_BOX))
             else:
-                frames.append((stamp, FrameOutcome.FAILED, NO_BOX if item is None else item.active_box))
+                frames.append((meta, FrameOutcome.FAILED, NO_BOX if item is None else item.active_box))
         return frames
 
     def _left(self) -> list[FrameMeta]:
-        return self._ring.stamps(self.counts.captured, self._ring.newest + 1)
+        return self._ring.metas(self.counts.captured, self._ring.newest + 1)
 
     def _process_all(self) -> None:
         while not self.control.stop.is_set():
@@ -214,27 +214,27 @@ class PoseStage(Stage):
 
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()
-        stamp = lease.frame.stamp
-        while self._gaps and self._gaps[0] <= stamp.index:  # a sequence ends where frames are missing
+        meta = lease.frame.meta
+        while self._gaps and self._gaps[0] <= meta.index:  # a sequence ends where frames are missing
             self._gaps.popleft()
             self._end_sequence()
-        active_box = self._box_for(stamp)
+        active_box = self._box_for(meta)
         if active_box is None:  # the run stopped: ``finish`` skips the frame
             return
         if active_box is SKIPPED_IN_RECORDING:
-            self._skip([stamp])
+            self._skip([meta])
         elif active_box.box is None:
             lease.release()
             self._end_sequence()
-            self._finish_frame(stamp, FrameOutcome.PROCESSED, active_box, inferred_ns=now_ns())
+            self._finish_frame(meta, FrameOutcome.PROCESSED, active_box, inferred_ns=now_ns())
         else:
             model_input = next(self._inputs)
             used = self._model.prepare(lease.frame.image, active_box.box, self._edge, model_input)
             lease.release()
             # Without context the record follows at once, and the core stays with the model until then.
             if self._model.context_radius:
-                self._report_box(stamp, active_box)
-            self._push(_Cropped(stamp, active_box, used, model_input, taken_ns, now_ns()))
+                self._report_box(meta, active_box)
+            self._push(_Cropped(meta, active_box, used, model_input, taken_ns, now_ns()))
 
     def _push(self, cropped: _Cropped) -> None:
         self._held.append(cropped)
@@ -268,43 +268,43 @@ class PoseStage(Stage):
                 self._finish_frame(skipped, FrameOutcome.SKIPPED, NO_BOX)
 
     def _finish_inferred(self, frame: _Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int) -> None:
-        stamp, active_box = frame.stamp, frame.active_box
+        meta, active_box = frame.meta, frame.active_box
         if not np.isfinite(keypoints.xy).all():
-            logger.warning("frame %d failed: the pose model gave numbers that are not finite", stamp.index)
-            self._finish_frame(stamp, FrameOutcome.FAILED, active_box)
+            logger.warning("frame %d failed: the pose model gave numbers that are not finite", meta.index)
+            self._finish_frame(meta, FrameOutcome.FAILED, active_box)
             return
-        self._finish_frame(stamp, FrameOutcome.PROCESSED, active_box, keypoints, frame.cropped_ns, done_ns)
-        times = (stamp.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
+        self._finish_frame(meta, FrameOutcome.PROCESSED, active_box, keypoints, frame.cropped_ns, done_ns)
+        times = (meta.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
         for name, begun, ended in zip(LATENCIES, times, times[1:], strict=False):
             self.latencies[name].add((ended - begun) / 1e6)
-        self.latencies["total"].add((done_ns - stamp.captured_ns) / 1e6)
+        self.latencies["total"].add((done_ns - meta.captured_ns) / 1e6)
         self.box_age.add(active_box.age_ms)
 
-    def _box_for(self, stamp: FrameMeta) -> ActiveBox | None:
+    def _box_for(self, meta: FrameMeta) -> ActiveBox | None:
         while not self.control.stop.is_set():
             closed = self._slot.closed  # asked first: a detection from before the close is found below
-            chosen = self._slot.choose(stamp, POLL_S)
+            chosen = self._slot.choose(meta, POLL_S)
             if chosen is not None:
                 return chosen
             if closed and not self.control.stop.is_set():  # the stop itself also ends the detector
-                raise StageError(f"frame {stamp.index} waits for a detection, but the detector has ended without it")
+                raise StageError(f"frame {meta.index} waits for a detection, but the detector has ended without it")
         return None
 
-    def _skip(self, stamps: list[FrameMeta]) -> None:
-        for stamp in stamps:
+    def _skip(self, metas: list[FrameMeta]) -> None:
+        for meta in metas:
             if self._held:
-                self._held.append(stamp)
-                self._report_box(stamp, NO_BOX)
+                self._held.append(meta)
+                self._report_box(meta, NO_BOX)
             else:
-                self._finish_frame(stamp, FrameOutcome.SKIPPED, NO_BOX)
+                self._finish_frame(meta, FrameOutcome.SKIPPED, NO_BOX)
 
-    def _report_box(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
+    def _report_box(self, meta: FrameMeta, active_box: ActiveBox) -> None:
         if self._on_box is not None:
-            self._on_box(stamp, active_box)
+            self._on_box(meta, active_box)
 
     def _finish_frame(
         self,
-        stamp: FrameMeta,
+        meta: FrameMeta,
         outcome: FrameOutcome,
         active_box: ActiveBox,
         keypoints: Keypoints | None = None,
@@ -314,11 +314,11 @@ class PoseStage(Stage):
         """Decide the outcome of the next frame in order of capture, unless the stage was abandoned."""
         with self._finishing:
             if not self._abandoned:
-                self._record(stamp, outcome, active_box, keypoints, cropped_ns, inferred_ns)
+                self._record(meta, outcome, active_box, keypoints, cropped_ns, inferred_ns)
 
     def _record(
         self,
-        stamp: FrameMeta,
+        meta: FrameMeta,
         outcome: FrameOutcome,
         active_box: ActiveBox,
         keypoints: Keypoints | None = None,
@@ -330,22 +330,20 @@ class PoseStage(Stage):
         seen = outcome is not FrameOutcome.SKIPPED
         if seen:  # judged in frame time, so that a replay gives the same numbers
             if keypoints is not None and active_box.box is not None:
-                doubt = self._judge.doubt(stamp, active_box.box, keypoints)
-            active_box = with_state(
-                active_box, self._judge.state(stamp, active_box, doubt, posed=keypoints is not None)
-            )
+                doubt = self._judge.doubt(meta, active_box.box, keypoints)
+            active_box = with_state(active_box, self._judge.state(meta, active_box, doubt, posed=keypoints is not None))
         if outcome is FrameOutcome.PROCESSED:
-            seq, filtered = counts.processed - 1, self._filtered(stamp, keypoints)
-        record = Record(stamp, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
+            seq, filtered = counts.processed - 1, self._filtered(meta, keypoints)
+        record = Record(meta, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
         self.counts = counts
         if seen:
             self.last = record
         for sink in self._sinks:
             sink.put(record)
 
-    def _filtered(self, stamp: FrameMeta, keypoints: Keypoints | None) -> FilteredPose | None:
+    def _filtered(self, meta: FrameMeta, keypoints: Keypoints | None) -> FilteredPose | None:
         """Return the filtered pose, in frame time; None without a filter."""
         if self._filter is None:
             return None
         xy, likelihood = self._no_pose if keypoints is None else (keypoints.xy, keypoints.likelihood)
-        return self._filter.update(stamp.pts_ns, xy, likelihood, stamp.segment)
+        return self._filter.update(meta.pts_ns, xy, likelihood, meta.segment)

@@ -160,36 +160,36 @@ class SourceReader(threading.Thread):
                 self._control.sleep_until(start_ns + round(captured.pts_ns / speed))
             if self._control.stop.is_set():
                 return
-            stamp = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
-            if not self._copy(captured, stamp):
+            meta = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
+            if not self._copy(captured, meta):
                 return
-            self._count(captured, stamp, info)
+            self._count(captured, meta, info)
             if index + 1 == self._options.frames:
                 return
-            self._control.sleep_until(stamp.captured_ns + pause_ns)
+            self._control.sleep_until(meta.captured_ns + pause_ns)
 
-    def _copy(self, captured: CapturedFrame, stamp: FrameMeta) -> bool:
+    def _copy(self, captured: CapturedFrame, meta: FrameMeta) -> bool:
         """Copy a frame into the ring and show it to the tap; return False if the run stops first."""
-        self._arrived_ns = stamp.captured_ns
+        self._arrived_ns = meta.captured_ns
         ring = self._ring
         assert ring is not None  # there are no frames before ``begin``
         while (slot := ring.claim(POLL_S)) is None:
             if self._control.stop.is_set():
                 return False
         captured.copy_to(ring.pixels[slot])
-        ring.publish(slot, stamp)
+        ring.publish(slot, meta)
         if self._tap is not None:
-            self._tap(stamp, captured)
+            self._tap(meta, captured)
         return True
 
-    def _count(self, captured: CapturedFrame, stamp: FrameMeta, info: SourceInfo) -> None:
-        if info.live and stamp.device_ns is not None:
-            self.drift.add(stamp.device_ns, stamp.captured_ns, stamp.segment)
+    def _count(self, captured: CapturedFrame, meta: FrameMeta, info: SourceInfo) -> None:
+        if info.live and meta.device_ns is not None:
+            self.drift.add(meta.device_ns, meta.captured_ns, meta.segment)
         self.lost += captured.lost_before
         self.stale += captured.stale_before
-        self.rate.add(stamp.captured_ns)
-        self.first_ns = self.first_ns or stamp.captured_ns
-        self.last_ns = stamp.captured_ns
+        self.rate.add(meta.captured_ns)
+        self.first_ns = self.first_ns or meta.captured_ns
+        self.last_ns = meta.captured_ns
 
 
 def is_stalled(silent_ns: int, fps: float | None, stall_after_ms: float) -> bool:

@@ -167,7 +167,7 @@ class RunReporter(_Reporter):
             latency_ms={name: Percentiles(**h.summary()) for name, h in s.pose.latencies.items()},
             time_ns=at_ns,
             unix_offset_ns=self.identity.unix_offset_ns,
-            segment=last.stamp.segment if last else 0,
+            segment=last.meta.segment if last else 0,
             lost=reader.lost,
             stale=reader.stale,
             too_old=publish.too_old if publish else 0,

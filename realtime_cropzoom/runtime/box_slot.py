@@ -37,19 +37,19 @@ class BoxSlot:
             self._closed = True
             self._changed.notify_all()
 
-    def choose(self, stamp: FrameMeta, timeout_s: float) -> ActiveBox | None:
+    def choose(self, meta: FrameMeta, timeout_s: float) -> ActiveBox | None:
         """Return the box for a frame. A closed slot does not wait.
 
         Args:
-            stamp: Index and times of the frame.
+            meta: Index and times of the frame.
             timeout_s: Maximum wait (s) for the next detection or for ``close``.
 
         Returns:
             The box and its state, or None if the schedule still lacks the detection for this frame.
         """
         with self._changed:
-            chosen = self._schedule.choose(stamp)
+            chosen = self._schedule.choose(meta)
             if chosen is None and not self._closed:
                 self._changed.wait(timeout_s)
-                chosen = self._schedule.choose(stamp)
+                chosen = self._schedule.choose(meta)
             return chosen

@@ -55,7 +55,7 @@ class FrameCounts(NamedTuple):
 class Record(msgspec.Struct, frozen=True, eq=False):
     """One captured frame and its result. A struct, because the pose thread builds one per frame."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     outcome: FrameOutcome
     active_box: ActiveBox
     keypoints: Keypoints | None = None
@@ -93,7 +93,7 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         published_ns: Time of publication (monotonic, ns).
         unsent: Number of messages of this run that were not sent.
     """
-    active_box, stamp = record.active_box, record.stamp
+    active_box, meta = record.active_box, record.meta
     box = None
     if active_box.box is not None:
         x, y, w, h = active_box.box
@@ -103,14 +103,14 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         run=identity.run,
         camera=identity.camera,
         seq=record.seq,
-        frame=stamp.index,
+        frame=meta.index,
         state=active_box.state.value,
         stream=StreamState.LIVE.value,
         keypoints=_keypoint_fields(record.keypoints, identity.keypoint_names),
         box=box,
         time=TimeField(
-            device_ns=stamp.device_ns,
-            captured_ns=stamp.captured_ns,
+            device_ns=meta.device_ns,
+            captured_ns=meta.captured_ns,
             detected_ns=active_box.detected_ns or None,
             cropped_ns=record.cropped_ns,
             inferred_ns=record.inferred_ns,
@@ -118,7 +118,7 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
             unix_offset_ns=identity.unix_offset_ns,
         ),
         counts=Counts(*record.counts, unsent),
-        segment=stamp.segment,
+        segment=meta.segment,
         filtered=_filtered_fields(record.filtered, identity.keypoint_names),
         arena=_arena_fields(record.keypoints, identity),
         plausible=None if record.keypoints is None else record.doubt is None,

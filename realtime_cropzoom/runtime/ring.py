@@ -7,11 +7,11 @@ frame. There are three kinds of readers:
 * ``NewestReader`` receives the newest frame that it has not seen, and ignores older ones.
 * ``OrderedReader`` receives every frame in order. With ``max_lag=None`` the writer waits for it
   (lockstep, ``pace: fast``). With a number it may fall behind by that number of frames; then it jumps to the newest
-  frame and receives the stamps of the frames that it skipped.
+  frame and receives ``FrameMeta`` of the frames that it skipped.
 * ``TrailingReader`` receives every frame in order while the ring holds it. A slow one loses only the
   frames that were overwritten before it came.
 
-Stamps stay longer than pixels: the ring keeps the stamps of far more frames than it has slots, so
+Metadata stay longer than pixels: the ring keeps ``FrameMeta`` of far more frames than it has slots, so
 that a skipped frame still has its times.
 
 One lock guards everything but the pixels. A method whose name ends in ``_locked`` expects that its caller holds this
@@ -29,8 +29,8 @@ import numpy as np
 
 from realtime_cropzoom.types import Frame, FrameMeta
 
-_STAMPS = 1 << 14
-"""Number of frames whose stamps are kept."""
+_METAS = 1 << 14
+"""Number of frames whose ``FrameMeta`` is kept."""
 
 
 class EndOfStream(Exception):
@@ -73,7 +73,7 @@ class Ring:
         self._held: dict[int, int] = {}  # frame index → slot, oldest first
         self._free = list(range(slots))
         self._leases = [0] * slots
-        self._stamps: deque[FrameMeta] = deque(maxlen=_STAMPS)
+        self._metas: deque[FrameMeta] = deque(maxlen=_METAS)
         self._readers: list[OrderedReader] = []
         self._closed = False
         self.newest = -1
@@ -91,14 +91,14 @@ class Ring:
                 slot = self._take_slot_locked()
             return slot
 
-    def publish(self, slot: int, stamp: FrameMeta) -> None:
+    def publish(self, slot: int, meta: FrameMeta) -> None:
         """Make the frame in a claimed slot visible to readers. Raises ValueError if its index is not the next."""
         with self._lock:
-            if stamp.index != self.newest + 1:
-                raise ValueError(f"frame {stamp.index} published after frame {self.newest}")
-            self._held[stamp.index] = slot
-            self._stamps.append(stamp)
-            self.newest = stamp.index
+            if meta.index != self.newest + 1:
+                raise ValueError(f"frame {meta.index} published after frame {self.newest}")
+            self._held[meta.index] = slot
+            self._metas.append(meta)
+            self.newest = meta.index
             self._arrived.notify_all()
 
     def close(self) -> None:
@@ -131,12 +131,12 @@ class Ring:
             self._freed.notify()
 
     def _stamp_locked(self, index: int) -> FrameMeta:
-        """Return the stamp of a frame, without times if the ring no longer keeps it."""
-        oldest = self._stamps[0].index
-        return self._stamps[index - oldest] if index >= oldest else FrameMeta(index, 0, None, 0)
+        """Return index and times of a frame, without times if the ring no longer keeps it."""
+        oldest = self._metas[0].index
+        return self._metas[index - oldest] if index >= oldest else FrameMeta(index, 0, None, 0)
 
-    def stamps(self, first: int, end: int) -> list[FrameMeta]:
-        """Return the stamps of frames ``first`` … ``end`` - 1, without times for frames that are too old."""
+    def metas(self, first: int, end: int) -> list[FrameMeta]:
+        """Return index and times of frames ``first`` … ``end`` - 1, without times for frames that are too old."""
         with self._lock:
             return self._stamps_between_locked(first, end)
 

@@ -85,4 +85,4 @@ class BaseRecorder(RecordingWork, Stage):
         raise NotImplementedError
 
     def _mark_rest(self) -> None:
-        self.recording.mark_dropped(self._ring.stamps(self._next_index(), self._ring.newest + 1), RUN_ENDED)
+        self.recording.mark_dropped(self._ring.metas(self._next_index(), self._ring.newest + 1), RUN_ENDED)

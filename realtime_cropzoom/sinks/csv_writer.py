@@ -172,22 +172,22 @@ class CsvSink(Sink):
             logger.warning("%s", missing)
 
     def _format(self, record: Record, published_ns: int) -> None:
-        stamp, active_box = record.stamp, record.active_box
+        meta, active_box = record.meta, record.active_box
         poses, boxes, timing, *cm = self._files
         if record.outcome is FrameOutcome.PROCESSED:
             self.quality.add(active_box.state, record.keypoints, record.doubt)
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
-        poses.add(f"{stamp.index}{pose}\n")
+        poses.add(f"{meta.index}{pose}\n")
         for file in cm:
-            file.add(f"{stamp.index}{self._in_cm(record.keypoints)}\n")
+            file.add(f"{meta.index}{self._in_cm(record.keypoints)}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
-        boxes.add(f"{stamp.index}{box_cells(None if record.outcome is FrameOutcome.SKIPPED else active_box)}\n")
+        boxes.add(f"{meta.index}{box_cells(None if record.outcome is FrameOutcome.SKIPPED else active_box)}\n")
         box_frame = "" if active_box.frame < 0 else active_box.frame
         timing.add(
-            f"{stamp.index},{record.outcome},{'' if record.seq < 0 else record.seq},{stamp.pts_ns},"
-            f"{'' if stamp.device_ns is None else stamp.device_ns},{stamp.captured_ns},{box_frame},"
+            f"{meta.index},{record.outcome},{'' if record.seq < 0 else record.seq},{meta.pts_ns},"
+            f"{'' if meta.device_ns is None else meta.device_ns},{meta.captured_ns},{box_frame},"
             f"{active_box.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
-            f"{published_ns or ''},{stamp.segment},{_plausible_cell(record)}\n"
+            f"{published_ns or ''},{meta.segment},{_plausible_cell(record)}\n"
         )
 
     def _in_cm(self, keypoints: Keypoints | None) -> str:

@@ -35,7 +35,7 @@ _TICK = Fraction(1, 1000)
 class QueuedFrame:
     """A captured frame in the queue."""
 
-    stamp: FrameMeta
+    meta: FrameMeta
     encoded: EncodedFrames | None
     """The compressed frame; None if a frame that it depends on is missing."""
 

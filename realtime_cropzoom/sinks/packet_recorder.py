@@ -29,7 +29,7 @@ class PacketRecorder(BaseRecorder):
 
         Args:
             recording: Video and table to write.
-            ring: Ring of the run. Only the stamps of its frames are read, not the pixels.
+            ring: Ring of the run. Only index and times of its frames are read, not the pixels.
             control: Control of the run.
             limit_bytes: Maximum size (bytes) of the frames that wait to be written.
             lockstep: Whether the capture thread waits for room, instead of dropping frames.
@@ -39,9 +39,9 @@ class PacketRecorder(BaseRecorder):
         self._first_unrecorded = 0
         """Index of the first captured frame that has no row yet."""
 
-    def offer(self, stamp: FrameMeta, captured: CapturedFrame) -> None:
+    def offer(self, meta: FrameMeta, captured: CapturedFrame) -> None:
         """Queue a captured frame. The capture thread calls this; it waits only in lockstep."""
-        self._queue.put(QueuedFrame(stamp, captured.encoded() if captured.encoded is not None else None))
+        self._queue.put(QueuedFrame(meta, captured.encoded() if captured.encoded is not None else None))
 
     def put(self, record: Record) -> None:
         """Do nothing: this recorder does not wait for the pose stage."""
@@ -63,14 +63,14 @@ class PacketRecorder(BaseRecorder):
             self._queue.close()
 
     def _record(self, frame: QueuedFrame) -> None:
-        self._mark_dropped_up_to(frame.stamp.index)
-        self._first_unrecorded = frame.stamp.index + 1
+        self._mark_dropped_up_to(frame.meta.index)
+        self._first_unrecorded = frame.meta.index + 1
         if self._grace.over():
-            self.recording.mark_dropped([frame.stamp], RUN_ENDED)
+            self.recording.mark_dropped([frame.meta], RUN_ENDED)
         else:
-            self.recording.write(frame.stamp, frame.encoded)
+            self.recording.write(frame.meta, frame.encoded)
 
     def _mark_dropped_up_to(self, index: int) -> None:
         """Mark the frames before ``index`` that the queue dropped."""
-        self.recording.mark_dropped(self._ring.stamps(self._first_unrecorded, index), TOO_SLOW)
+        self.recording.mark_dropped(self._ring.metas(self._first_unrecorded, index), TOO_SLOW)
         self._first_unrecorded = max(self._first_unrecorded, index)

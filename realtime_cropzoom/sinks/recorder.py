@@ -62,7 +62,7 @@ class FrameRecorder(BaseRecorder):
 
     def put(self, record: Record) -> None:
         """Take note that the pose stage is done with a frame."""
-        self._posed = record.stamp.index
+        self._posed = record.meta.index
         self._pose_done.set()
 
     def _next_index(self) -> int:
@@ -81,10 +81,10 @@ class FrameRecorder(BaseRecorder):
             with lease:
                 self.recording.mark_dropped(lease.skipped, TOO_SLOW)
                 if self._grace.over():
-                    self.recording.mark_dropped([lease.frame.stamp], RUN_ENDED)
+                    self.recording.mark_dropped([lease.frame.meta], RUN_ENDED)
                 else:
-                    self._wait_for_pose(lease.frame.stamp.index)
-                    self.recording.write(lease.frame.stamp, lease.frame.image, lease)
+                    self._wait_for_pose(lease.frame.meta.index)
+                    self.recording.write(lease.frame.meta, lease.frame.image, lease)
 
     def _wait_for_pose(self, index: int) -> None:
         """Wait until the frame has its pose, at most ``_MAX_POSE_WAIT_S`` and while the ring has room."""
@@ -114,14 +114,14 @@ class CropRecorder(RecordingWork, Sink):
         self._edge: Edge = edge
         self._last_queued = -1
 
-    def show(self, stamp: FrameMeta, active_box: ActiveBox) -> None:
+    def show(self, meta: FrameMeta, active_box: ActiveBox) -> None:
         """Queue a frame with its box before its record, which may have to wait for later frames."""
-        self.put(Record(stamp, FrameOutcome.PROCESSED, active_box))
+        self.put(Record(meta, FrameOutcome.PROCESSED, active_box))
 
     def put(self, record: Record) -> None:
         """Queue a record, unless its frame was queued already."""
-        if record.stamp.index > self._last_queued:
-            self._last_queued = record.stamp.index
+        if record.meta.index > self._last_queued:
+            self._last_queued = record.meta.index
             super().put(record)
 
     def _record_all(self) -> None:
@@ -132,18 +132,18 @@ class CropRecorder(RecordingWork, Sink):
                 self._record(record)
 
     def _record(self, record: Record) -> None:
-        stamp, box = record.stamp, record.active_box.box
-        dropped = self._ring.stamps(self._reader.next_index, stamp.index)  # from a queue that was full
+        meta, box = record.meta, record.active_box.box
+        dropped = self._ring.metas(self._reader.next_index, meta.index)  # from a queue that was full
         self.recording.mark_dropped(dropped, TOO_SLOW)
-        lease = self._reader.take_frame(stamp.index)
+        lease = self._reader.take_frame(meta.index)
         if box is None or lease is None or self._grace.over():
             reason = NO_BOX if box is None else TOO_SLOW if lease is None else RUN_ENDED
-            self.recording.mark_dropped([stamp], reason)
+            self.recording.mark_dropped([meta], reason)
             if lease is not None:
                 lease.release()
             return
         with lease:
-            self.recording.write(stamp, self._crop(lease.frame.image, box), lease)
+            self.recording.write(meta, self._crop(lease.frame.image, box), lease)
 
     def _crop(self, image: UInt8, box: Box) -> UInt8:
         pixels, used = cut(image, box, self._edge)

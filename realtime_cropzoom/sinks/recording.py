@@ -90,7 +90,7 @@ class Recording(Generic[_File]):
         self._given = 0
         """Number of frames given to the video, captured or not."""
         self._waiting: deque[tuple[FrameMeta, int, str]] = deque()
-        """Frames whose row is not written yet: stamp, number in the video, and the reason if they are left out."""
+        """Frames whose row is not written yet: metadata, number in the video, and the reason if they are left out."""
 
     def open_video(self) -> _File:
         """Make the video. Raises SinkError."""
@@ -119,12 +119,12 @@ class Recording(Generic[_File]):
         except Exception as error:
             raise SinkError(f"cannot record {self.video.name}: {one_line(error)}") from error
 
-    def mark_dropped(self, stamps: Sequence[FrameMeta], reason: str) -> None:
+    def mark_dropped(self, metas: Sequence[FrameMeta], reason: str) -> None:
         """Mark frames that are not recorded. Warn once if the recorder is too slow."""
-        if reason == TOO_SLOW and stamps and not self._warned:
+        if reason == TOO_SLOW and metas and not self._warned:
             self._warned = True
             logger.warning("%s: the recorder is too slow, so frames are missing; %s", self.video, self._advice)
-        self._waiting.extend((stamp, -1, reason) for stamp in stamps)
+        self._waiting.extend((meta, -1, reason) for meta in metas)
         self._settle()
 
     def close(self) -> None:
@@ -180,11 +180,11 @@ class Recording(Generic[_File]):
             problems.append(problem)
         return problems
 
-    def _count_given(self, stamp: FrameMeta, frames: int = 1) -> None:
+    def _count_given(self, meta: FrameMeta, frames: int = 1) -> None:
         """Note that ``frames`` frames were written to the video, and that the last one is the captured frame."""
         assert self._file is not None
         self._given += frames
-        self._waiting.append((stamp, self._given - 1, ""))
+        self._waiting.append((meta, self._given - 1, ""))
         if self._file.error is not None and not self._failed:
             self._failed = True
             logger.warning("%s: %s; the recording ends here, the run continues", self.video, self._file.error)
@@ -195,13 +195,13 @@ class Recording(Generic[_File]):
         assert self._file is not None
         assert self._table is not None
         while self._waiting:
-            stamp, number, reason = self._waiting[0]
+            meta, number, reason = self._waiting[0]
             if not reason and number >= self._file.on_disk:
                 if self._file.error is None and not closed:
                     break
                 reason = NOT_WRITTEN
             self._waiting.popleft()
-            self._table.add(f"{stamp.index},{'' if reason else number},{reason},{stamp.segment}\n")
+            self._table.add(f"{meta.index},{'' if reason else number},{reason},{meta.segment}\n")
             self.recorded += not reason
             self.dropped[reason] += bool(reason)
         self._table.flush()
@@ -227,11 +227,11 @@ class EncodedRecording(Recording[VideoEncoder]):
         """Make the video. Raises SinkError."""
         return VideoEncoder(self.video, self.size, self._fps, self._encode_as)
 
-    def write(self, stamp: FrameMeta, image: UInt8, lease: Lease) -> None:
+    def write(self, meta: FrameMeta, image: UInt8, lease: Lease) -> None:
         """Record an image of a frame.
 
         Args:
-            stamp: Index and times of the frame.
+            meta: Index and times of the frame.
             image: (H, W, 3) uint8 RGB array of the size of the recording.
             lease: Lease of the frame in the ring. It is released before the image is encoded.
         """
@@ -239,8 +239,8 @@ class EncodedRecording(Recording[VideoEncoder]):
         frame = self._file.convert(np.ascontiguousarray(image))
         lease.release()
         if frame is not None:
-            self._file.write(frame, stamp.pts_ns)
-        self._count_given(stamp)
+            self._file.write(frame, meta.pts_ns)
+        self._count_given(meta)
 
 
 class CopiedRecording(Recording[PacketFile]):
@@ -254,18 +254,18 @@ class CopiedRecording(Recording[PacketFile]):
         """Make the video. Raises SinkError."""
         return PacketFile(self.video, self._coding)
 
-    def write(self, stamp: FrameMeta, encoded: EncodedFrames | None) -> None:
+    def write(self, meta: FrameMeta, encoded: EncodedFrames | None) -> None:
         """Record a frame, or leave it out if it cannot be copied.
 
         Args:
-            stamp: Index and times of the frame.
+            meta: Index and times of the frame.
             encoded: The compressed frame; None if a frame that it depends on is missing.
         """
         assert self._file is not None
         if encoded is None:
-            self.mark_dropped([stamp], NO_KEY_FRAME)
+            self.mark_dropped([meta], NO_KEY_FRAME)
         elif not encoded.coding.is_compatible_with(self._coding):
-            self.mark_dropped([stamp], CHANGED)
+            self.mark_dropped([meta], CHANGED)
         else:
-            self._file.write(encoded, stamp.pts_ns)
-            self._count_given(stamp, len(encoded.frames))
+            self._file.write(encoded, meta.pts_ns)
+            self._count_given(meta, len(encoded.frames))

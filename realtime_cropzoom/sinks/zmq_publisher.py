@@ -218,7 +218,7 @@ class ZmqSink(Sink):
             records, ended = self._take_all(max(0.0, min(0.1, (beat_ns - now_ns()) / 1e9)))
             for record in records:
                 published_ns = now_ns()
-                if self._max_age_ns is not None and published_ns - record.stamp.captured_ns > self._max_age_ns:
+                if self._max_age_ns is not None and published_ns - record.meta.captured_ns > self._max_age_ns:
                     with self._changed:
                         self._drop(record)
                     self.too_old += 1
@@ -229,7 +229,7 @@ class ZmqSink(Sink):
                     latest.send(payload, zmq.NOBLOCK)
                 self.publications.published(record.seq, published_ns)
                 if record.keypoints is not None:  # a frame without a box passes at once and has no pose
-                    self.latency.add((published_ns - record.stamp.captured_ns) / 1e6)
+                    self.latency.add((published_ns - record.meta.captured_ns) / 1e6)
             if now_ns() >= greet_ns:
                 self._greet(guard, poses)
                 greet_ns = now_ns() + _GREET_NS

@@ -169,7 +169,7 @@ class _Feed:
         done = index + 1
         pts_ns = round(index * 1e9 / self._fps)
         record = Record(
-            stamp=FrameMeta(index, pts_ns, None, at_ns),
+            meta=FrameMeta(index, pts_ns, None, at_ns),
             outcome=FrameOutcome.PROCESSED,
             active_box=ActiveBox(Box(200, 120, _SIDE, _SIDE), max(0, index - 4), 8.0, State.TRACKING, at_ns),
             keypoints=self._poses[index % len(self._poses)],
@@ -192,7 +192,7 @@ class _Feed:
                 continue
             times = self._phases.setdefault(phase, Histogram())
             if done_ns:
-                times.add((done_ns - record.stamp.captured_ns) / 1e6)
+                times.add((done_ns - record.meta.captured_ns) / 1e6)
             else:
                 self._unsent[phase] = self._unsent.get(phase, 0) + 1
 

@@ -36,11 +36,11 @@ def rate_of(intervals_ms: list[float], *, fps: float | None = None, age_ms: floa
         pytest.param(rate_of([0.0, -5.0], fps=0.0), 100.0, id="nonsense"),
     ],
 )
-def test_the_usual_age(rate: PoseRate, age_ms: float) -> None:
-    assert rate.usual_age_ms == pytest.approx(age_ms)
+def test_the_default_maximum_age(rate: PoseRate, age_ms: float) -> None:
+    assert rate.default_max_age_ms == pytest.approx(age_ms)
 
 
 def test_a_new_run_is_measured_separately() -> None:
     rate = rate_of([33.0] * 20)
     rate.note("s", 5, 1.0)
-    assert rate.usual_age_ms == 100.0
+    assert rate.default_max_age_ms == 100.0

@@ -146,7 +146,7 @@ BOX = Box(0, 0, 100, 100)
 PAIR = Presence(min_likelihood=0.5, min_sharpness=0.8, share=0.75, distances=((0, 3, 0.4, 0.6),))
 
 
-def stamp(index: int, segment: int = 0) -> FrameMeta:
+def meta(index: int, segment: int = 0) -> FrameMeta:
     return FrameMeta(index, index * 100_000_000, None, 0, segment)
 
 
@@ -174,33 +174,33 @@ def judge(presence: Presence = PAIR) -> PoseJudge:
     ],
 )
 def test_what_speaks_against_a_pose(found: Keypoints, doubt: Doubt | None) -> None:
-    assert judge().doubt(stamp(0), BOX, found) is doubt
+    assert judge().doubt(meta(0), BOX, found) is doubt
 
 
 def test_three_of_four_keypoints_are_enough() -> None:
     found = pose()
     found.likelihood[1] = 0
-    assert judge().doubt(stamp(0), BOX, found) is None
+    assert judge().doubt(meta(0), BOX, found) is None
     found.likelihood[2] = 0
-    assert judge().doubt(stamp(1), BOX, found) is Doubt.LIKELIHOOD
+    assert judge().doubt(meta(1), BOX, found) is Doubt.LIKELIHOOD
 
 
 def test_a_model_that_says_nothing_of_itself_is_asked_for_half_of_a_likelihood_of_a_tenth() -> None:
     unknown = judge(Presence())
-    assert unknown.doubt(stamp(0), BOX, pose(99, likelihood=0.1, sharpness=None)) is None
-    assert unknown.doubt(stamp(1), BOX, pose(likelihood=0.0)) is Doubt.LIKELIHOOD
-    assert unknown.doubt(stamp(2), BOX, pose(1.0)) is Doubt.SHAPE
+    assert unknown.doubt(meta(0), BOX, pose(99, likelihood=0.1, sharpness=None)) is None
+    assert unknown.doubt(meta(1), BOX, pose(likelihood=0.0)) is Doubt.LIKELIHOOD
+    assert unknown.doubt(meta(2), BOX, pose(1.0)) is Doubt.SHAPE
 
 
 def test_a_jump_is_further_than_an_animal_moves_in_the_time() -> None:
     """8 box sides a second and a tenth: 90 px in 100 ms; a box of 100 px."""
     moving = judge()
-    assert moving.doubt(stamp(0), BOX, pose()) is None
-    assert moving.doubt(stamp(1), BOX, pose(x=99)) is None
-    assert moving.doubt(stamp(2), BOX, pose(x=8)) is Doubt.JUMP
-    assert moving.doubt(stamp(3), BOX, pose(x=8)) is None, "it is there now"
-    assert moving.doubt(stamp(5), BOX, pose(x=168)) is None, "in twice the time twice the way"
-    assert moving.doubt(stamp(6, segment=1), BOX, pose(x=900)) is None, "the source had broken off"
+    assert moving.doubt(meta(0), BOX, pose()) is None
+    assert moving.doubt(meta(1), BOX, pose(x=99)) is None
+    assert moving.doubt(meta(2), BOX, pose(x=8)) is Doubt.JUMP
+    assert moving.doubt(meta(3), BOX, pose(x=8)) is None, "it is there now"
+    assert moving.doubt(meta(5), BOX, pose(x=168)) is None, "in twice the time twice the way"
+    assert moving.doubt(meta(6, segment=1), BOX, pose(x=900)) is None, "the source had broken off"
 
 
 def test_the_state_follows_from_box_and_pose() -> None:
@@ -209,7 +209,7 @@ def test_the_state_follows_from_box_and_pose() -> None:
     keeper = judge()
 
     def state(index: int, active: ActiveBox, doubt: Doubt | None) -> State:
-        return keeper.state(stamp(index), active, doubt, posed=True)
+        return keeper.state(meta(index), active, doubt, posed=True)
 
     assert state(0, fresh, Doubt.SHARPNESS) is State.SEARCHING, "nothing was seen yet"
     assert state(1, fresh, None) is State.TRACKING
@@ -222,7 +222,7 @@ def test_the_state_follows_from_box_and_pose() -> None:
 
 def test_a_barely_trained_model_is_not_tracking() -> None:
     """Its likelihood is 0.00, which nobody has asked for until now."""
-    found = judge(Presence()).doubt(stamp(0), BOX, pose(likelihood=0.004, sharpness=None))
+    found = judge(Presence()).doubt(meta(0), BOX, pose(likelihood=0.004, sharpness=None))
     assert found is Doubt.LIKELIHOOD
 
 

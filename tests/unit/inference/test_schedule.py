@@ -20,18 +20,18 @@ LIMITS = StateLimits(coast_after_ms=250, lost_after_ms=1000)
 FRAME_MS = 40
 
 
-def stamp(index: int, pts_ms: float | None = None) -> FrameMeta:
+def meta(index: int, pts_ms: float | None = None) -> FrameMeta:
     """A frame of a 25 fps stream; the monotonic time is nonsense on purpose, no age may come from it."""
     pts_ns = round((index * FRAME_MS if pts_ms is None else pts_ms) * 1e6)
     return FrameMeta(index, pts_ns, None, captured_ns=7 - index)
 
 
 def detection(index: int, box: Box | None = None, pts_ms: float | None = None) -> Detection:
-    return Detection(stamp(index, pts_ms), box or box_of(index), detected_ns=1000 + index)
+    return Detection(meta(index, pts_ms), box or box_of(index), detected_ns=1000 + index)
 
 
 def unusable(index: int) -> Detection:
-    return Detection(stamp(index), None, detected_ns=1000 + index)
+    return Detection(meta(index), None, detected_ns=1000 + index)
 
 
 def box_of(index: int) -> Box:
@@ -54,7 +54,7 @@ def test_the_state_follows_from_the_age_of_the_box(age_ms: float, state: State) 
 
 
 def test_before_the_first_detection_the_state_is_searching() -> None:
-    assert LatestSchedule(LIMITS).choose(stamp(3)) is NO_BOX
+    assert LatestSchedule(LIMITS).choose(meta(3)) is NO_BOX
     assert NO_BOX.state is State.SEARCHING
     assert NO_BOX.box is None
     assert NO_BOX.frame == -1
@@ -65,7 +65,7 @@ def test_latest_gives_the_last_detection_and_says_where_it_comes_from() -> None:
     schedule = LatestSchedule(LIMITS)
     schedule.offer(detection(2))
     schedule.offer(detection(5))
-    assert schedule.choose(stamp(7)) == ActiveBox(box_of(5), 5, 2 * FRAME_MS, State.TRACKING, 1005)
+    assert schedule.choose(meta(7)) == ActiveBox(box_of(5), 5, 2 * FRAME_MS, State.TRACKING, 1005)
 
 
 def test_latest_keeps_the_last_box_through_unusable_detections_and_it_ages() -> None:
@@ -74,7 +74,7 @@ def test_latest_keeps_the_last_box_through_unusable_detections_and_it_ages() -> 
     chosen = []
     for index in range(1, 30):
         schedule.offer(unusable(index))
-        chosen.append(schedule.choose(stamp(index)))
+        chosen.append(schedule.choose(meta(index)))
     assert {c.box for c in chosen} == {box_of(0)}
     assert [c.age_ms for c in chosen] == [FRAME_MS * i for i in range(1, 30)]
     # 240 ms is young enough, 280 is not; 1000 ms is not lost yet, 1040 is.
@@ -84,28 +84,28 @@ def test_latest_keeps_the_last_box_through_unusable_detections_and_it_ages() -> 
 def test_latest_finds_the_animal_again_at_once() -> None:
     schedule = LatestSchedule(LIMITS)
     schedule.offer(detection(0))
-    assert schedule.choose(stamp(100)).state is State.LOST
+    assert schedule.choose(meta(100)).state is State.LOST
     schedule.offer(detection(100))
-    assert schedule.choose(stamp(101)) == ActiveBox(box_of(100), 100, FRAME_MS, State.TRACKING, 1100)
+    assert schedule.choose(meta(101)) == ActiveBox(box_of(100), 100, FRAME_MS, State.TRACKING, 1100)
 
 
 def test_latest_stays_searching_while_no_detection_is_usable() -> None:
     schedule = LatestSchedule(LIMITS)
     schedule.offer(unusable(0))
-    assert schedule.choose(stamp(50)).state is State.SEARCHING
+    assert schedule.choose(meta(50)).state is State.SEARCHING
 
 
 def test_latest_counts_a_box_from_a_later_frame_as_of_age_zero() -> None:
     """The detector takes the newest frame, so it may be ahead of the pose."""
     schedule = LatestSchedule(LIMITS)
     schedule.offer(detection(9))
-    assert schedule.choose(stamp(7)) == ActiveBox(box_of(9), 9, 0.0, State.TRACKING, 1009)
+    assert schedule.choose(meta(7)) == ActiveBox(box_of(9), 9, 0.0, State.TRACKING, 1009)
 
 
 def test_ages_are_frame_time_and_not_the_number_of_frames() -> None:
     schedule = LatestSchedule(LIMITS)
     schedule.offer(detection(4, pts_ms=100))
-    chosen = schedule.choose(stamp(5, pts_ms=1350.5))
+    chosen = schedule.choose(meta(5, pts_ms=1350.5))
     assert chosen.age_ms == 1250.5
     assert chosen.state is State.LOST
 
@@ -116,7 +116,7 @@ def test_lockstep_gives_each_frame_the_detection_of_the_last_multiple_of_every(e
     for index in range(23):
         if index % every == 0:
             schedule.offer(detection(index))
-        chosen = schedule.choose(stamp(index))
+        chosen = schedule.choose(meta(index))
         assert chosen is not None
         assert chosen.frame == index // every * every
         assert chosen.box == box_of(chosen.frame)
@@ -126,9 +126,9 @@ def test_lockstep_gives_each_frame_the_detection_of_the_last_multiple_of_every(e
 def test_lockstep_waits_for_its_detection_and_takes_no_other() -> None:
     schedule = LockstepSchedule(LIMITS, 3)
     schedule.offer(detection(0))
-    assert schedule.choose(stamp(3)) is None
+    assert schedule.choose(meta(3)) is None
     schedule.offer(detection(3))
-    chosen = schedule.choose(stamp(3))
+    chosen = schedule.choose(meta(3))
     assert chosen is not None
     assert chosen.frame == 3
 
@@ -148,7 +148,7 @@ def test_lockstep_does_not_depend_on_how_far_the_detector_is_ahead(
             offered += 1
         if index % every == 0 and found[index]:
             expected_frame = index
-        chosen = schedule.choose(stamp(index))
+        chosen = schedule.choose(meta(index))
         assert chosen is not None
         assert chosen.frame == expected_frame
         assert chosen.box == (None if expected_frame < 0 else box_of(expected_frame))
@@ -159,10 +159,10 @@ def test_lockstep_keeps_the_last_box_through_unusable_detections_and_it_ages() -
     schedule.offer(detection(0))
     for index in range(1, 8):
         schedule.offer(unusable(index))
-    assert schedule.choose(stamp(7)) == ActiveBox(box_of(0), 0, 7 * FRAME_MS, State.COASTING, 1000)
+    assert schedule.choose(meta(7)) == ActiveBox(box_of(0), 0, 7 * FRAME_MS, State.COASTING, 1000)
 
 
 def test_lockstep_may_be_asked_twice_for_the_same_frame() -> None:
     schedule = LockstepSchedule(LIMITS, 2)
     schedule.offer(detection(0))
-    assert schedule.choose(stamp(1)) == schedule.choose(stamp(1))
+    assert schedule.choose(meta(1)) == schedule.choose(meta(1))

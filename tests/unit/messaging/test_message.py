@@ -147,9 +147,9 @@ IDENTITY = RunIdentity("a1b2", "cam0", ("snout", "tail"), 500)
 
 
 def record(active_box: ActiveBox, keypoints: Keypoints | None) -> Record:
-    stamp = FrameMeta(9, 300, device_ns=12, captured_ns=1000)
+    meta = FrameMeta(9, 300, device_ns=12, captured_ns=1000)
     return Record(
-        stamp, FrameOutcome.PROCESSED, active_box, keypoints, 1100, 1300, seq=6, counts=FrameCounts(10, 7, 2, 1)
+        meta, FrameOutcome.PROCESSED, active_box, keypoints, 1100, 1300, seq=6, counts=FrameCounts(10, 7, 2, 1)
     )
 
 

@@ -50,7 +50,7 @@ def test_frames_that_arrive_while_models_load_are_dropped_and_frame_0_is_the_nex
     taken = Ticking.taken
     capture.begin(ring)
     lease = wait_for(lambda: reader.take(0.1), "a frame")
-    assert (lease.frame.stamp.index, lease.frame.stamp.pts_ns) == (0, 0)
+    assert (lease.frame.meta.index, lease.frame.meta.pts_ns) == (0, 0)
     assert Ticking.taken >= taken > 50
     lease.release()
     capture.join(LONG_S)

@@ -13,29 +13,29 @@ BOX = Box(1, 2, 30, 40)
 LONG_S = 60.0
 
 
-def stamp(index: int) -> FrameMeta:
+def meta(index: int) -> FrameMeta:
     return FrameMeta(index, index * 10**7, None, index * 10**7)
 
 
 def test_live_a_frame_gets_the_newest_box_at_once() -> None:
     slot = BoxSlot(LatestSchedule(LIMITS))
-    before = slot.choose(stamp(0), LONG_S)
+    before = slot.choose(meta(0), LONG_S)
     assert before is not None
     assert (before.box, before.state) == (None, State.SEARCHING)
-    slot.offer(Detection(stamp(0), BOX, 5))
-    after = slot.choose(stamp(1), LONG_S)
+    slot.offer(Detection(meta(0), BOX, 5))
+    after = slot.choose(meta(1), LONG_S)
     assert after is not None
     assert (after.box, after.frame, after.age_ms) == (BOX, 0, 10.0)
 
 
 def test_in_lockstep_a_frame_waits_for_its_detection() -> None:
     slot = BoxSlot(LockstepSchedule(LIMITS, 1))
-    assert slot.choose(stamp(0), 0.0) is None
-    detector = threading.Thread(target=slot.offer, args=[Detection(stamp(0), BOX, 5)])
+    assert slot.choose(meta(0), 0.0) is None
+    detector = threading.Thread(target=slot.offer, args=[Detection(meta(0), BOX, 5)])
     detector.start()
     chosen = None
     while chosen is None:
-        chosen = slot.choose(stamp(0), LONG_S)
+        chosen = slot.choose(meta(0), LONG_S)
     detector.join()
     assert chosen.box == BOX
 
@@ -44,7 +44,7 @@ def test_the_end_of_the_detector_ends_the_wait() -> None:
     slot = BoxSlot(LockstepSchedule(LIMITS, 1))
     detector = threading.Thread(target=slot.close)
     detector.start()
-    assert slot.choose(stamp(0), LONG_S) is None
+    assert slot.choose(meta(0), LONG_S) is None
     detector.join()
     assert slot.closed
-    assert slot.choose(stamp(0), LONG_S) is None
+    assert slot.choose(meta(0), LONG_S) is None

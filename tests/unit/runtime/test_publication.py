@@ -27,7 +27,7 @@ def skipped(index: int) -> Record:
 
 
 def taken(records: PublishedRecords, at_ns: int = MADE_NS, *, last: bool = False) -> list[tuple[int, int]]:
-    return [(record.stamp.index, published_ns) for record, published_ns in records.take(at_ns, last=last)]
+    return [(record.meta.index, published_ns) for record, published_ns in records.take(at_ns, last=last)]
 
 
 def test_a_record_waits_for_its_report_and_holds_back_those_after_it() -> None:

@@ -28,7 +28,7 @@ class Collector(Sink):
         ended = False
         while not ended:
             records, ended = self._take_all(0.1)
-            self.indices += [each.stamp.index for each in records]
+            self.indices += [each.meta.index for each in records]
 
 
 def test_a_full_queue_drops_the_oldest_records_and_counts_them() -> None:
@@ -83,7 +83,7 @@ def test_a_script_receives_only_the_records_of_processed_frames() -> None:
         sink.put(record(index, outcome))
     sink.put(record(3))
     sink.end()
-    assert [each.stamp.index for each in sink] == [0, 3]
+    assert [each.meta.index for each in sink] == [0, 3]
 
 
 def test_a_script_that_is_slower_than_the_stream_loses_the_oldest_records() -> None:
@@ -91,5 +91,5 @@ def test_a_script_that_is_slower_than_the_stream_loses_the_oldest_records() -> N
     for index in range(5):
         sink.put(record(index))
     sink.end()
-    assert [each.stamp.index for each in sink] == [3, 4]
+    assert [each.meta.index for each in sink] == [3, 4]
     assert sink.dropped == 3

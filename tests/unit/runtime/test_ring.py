@@ -22,7 +22,7 @@ SOON = 30.0
 """A wait that another thread will end; only a failing test waits so long."""
 
 
-def stamp(index: int) -> FrameMeta:
+def meta(index: int) -> FrameMeta:
     return FrameMeta(index, index * 10, None, index * 10 + 3)
 
 
@@ -36,7 +36,7 @@ def write(ring: Ring, count: int = 1, timeout_s: float = NOW) -> None:
         assert slot is not None, f"no slot for frame {ring.newest + 1}"
         index = ring.newest + 1
         ring.pixels[slot] = index % 256
-        ring.publish(slot, stamp(index))
+        ring.publish(slot, meta(index))
 
 
 def taken(lease: Lease | None) -> Lease:
@@ -47,7 +47,7 @@ def taken(lease: Lease | None) -> Lease:
 def take_index(reader: NewestReader | OrderedReader) -> int:
     """Take a frame, check its pixels, release it, and return its index."""
     with taken(reader.take(NOW)) as lease:
-        index = lease.frame.stamp.index
+        index = lease.frame.meta.index
         assert (lease.frame.image == index % 256).all()
         return index
 
@@ -86,7 +86,7 @@ def test_a_frame_carries_its_stamp_and_shape() -> None:
     reader = OrderedReader(ring, max_lag=2)
     write(ring)
     with taken(reader.take(NOW)) as lease:
-        assert lease.frame.stamp == stamp(0)
+        assert lease.frame.meta == meta(0)
         assert lease.frame.image.shape == (3, 5, 3)
         assert lease.skipped == []
 
@@ -103,8 +103,8 @@ def test_beyond_max_lag_the_newest_frame_survives_and_the_rest_is_skipped() -> N
     reader = OrderedReader(ring, max_lag=4)
     write(ring, 6)
     with taken(reader.take(NOW)) as lease:
-        assert lease.frame.stamp.index == 5
-        assert lease.skipped == [stamp(i) for i in range(5)]
+        assert lease.frame.meta.index == 5
+        assert lease.skipped == [meta(i) for i in range(5)]
 
 
 def test_a_frame_that_is_overwritten_is_skipped_even_within_max_lag() -> None:
@@ -112,8 +112,8 @@ def test_a_frame_that_is_overwritten_is_skipped_even_within_max_lag() -> None:
     reader = OrderedReader(ring, max_lag=100)
     write(ring, 5)
     with taken(reader.take(NOW)) as lease:
-        assert lease.frame.stamp.index == 4
-        assert lease.skipped == [stamp(i) for i in range(4)]
+        assert lease.frame.meta.index == 4
+        assert lease.skipped == [meta(i) for i in range(4)]
 
 
 def test_max_lag_zero_always_takes_the_newest() -> None:
@@ -137,13 +137,13 @@ def test_taken_and_skipped_together_are_all_frames_once_and_in_order(
         lease = reader.take(NOW)
         if lease is not None:
             with lease:
-                outcomes += [s.index for s in lease.skipped] + [lease.frame.stamp.index]
-                assert ring.newest - lease.frame.stamp.index <= max_lag
+                outcomes += [s.index for s in lease.skipped] + [lease.frame.meta.index]
+                assert ring.newest - lease.frame.meta.index <= max_lag
     ring.close()
     while True:
         try:
             with taken(reader.take(NOW)) as lease:
-                outcomes += [s.index for s in lease.skipped] + [lease.frame.stamp.index]
+                outcomes += [s.index for s in lease.skipped] + [lease.frame.meta.index]
         except EndOfStream:
             break
     assert outcomes == list(range(ring.newest + 1))
@@ -156,7 +156,7 @@ def test_two_ordered_readers_do_not_disturb_each_other() -> None:
         write(ring)
         assert take_index(quick) == index
     with taken(slow.take(NOW)) as lease:
-        assert lease.frame.stamp.index == 4
+        assert lease.frame.meta.index == 4
         assert len(lease.skipped) == 4
 
 
@@ -165,7 +165,7 @@ def test_a_newest_reader_takes_the_newest_and_reports_no_skipped_frames() -> Non
     reader = NewestReader(ring)
     write(ring, 9)
     with taken(reader.take(NOW)) as lease:
-        assert lease.frame.stamp == stamp(8)
+        assert lease.frame.meta == meta(8)
         assert lease.skipped == []
 
 
@@ -184,7 +184,7 @@ def test_a_reader_that_waits_is_woken_by_the_next_frame(make: Callable[[Ring], N
     ring = Ring(8, 2, 2)
     reader = make(ring)
     with in_background(lambda: write(ring)):
-        assert taken(reader.take(SOON)).frame.stamp.index == 0
+        assert taken(reader.take(SOON)).frame.meta.index == 0
 
 
 @pytest.mark.parametrize("make", [NewestReader, lambda ring: OrderedReader(ring, 3), lambda r: OrderedReader(r, None)])
@@ -270,7 +270,7 @@ def test_no_frame_is_half_written_while_the_writer_is_fast() -> None:
                 with taken(reader.take(SOON)) as lease:
                     for _ in range(3):
                         values = np.unique(lease.frame.image)
-                        assert values.tolist() == [lease.frame.stamp.index % 256]
+                        assert values.tolist() == [lease.frame.meta.index % 256]
                     looked_at[which] += 1
         except EndOfStream:
             pass
@@ -304,8 +304,8 @@ def test_readers_in_lockstep_lose_nothing_to_a_fast_writer() -> None:
             while True:
                 with taken(reader.take(SOON)) as lease:
                     assert lease.skipped == []
-                    assert (lease.frame.image == lease.frame.stamp.index % 256).all()
-                    seen[which].append(lease.frame.stamp.index)
+                    assert (lease.frame.image == lease.frame.meta.index % 256).all()
+                    seen[which].append(lease.frame.meta.index)
                     if which:
                         np.sort(np.random.default_rng(0).random(2000))
         except EndOfStream:
@@ -367,7 +367,7 @@ def test_a_reader_that_waits_is_woken_by_the_end(make: Callable[[Ring], NewestRe
 def test_stamps_outlive_the_pixels() -> None:
     ring = Ring(2, 1, 1)
     write(ring, 50)
-    assert ring.stamps(10, 13) == [stamp(10), stamp(11), stamp(12)]
+    assert ring.metas(10, 13) == [meta(10), meta(11), meta(12)]
 
 
 @pytest.mark.parametrize(
@@ -382,24 +382,24 @@ def test_stamps_outlive_the_pixels() -> None:
 def test_stamps_returns_the_frames_that_exist(first: int, end: int, expected: list[int]) -> None:
     ring = Ring(2, 1, 1)
     write(ring, 5)
-    assert [s.index for s in ring.stamps(first, end)] == expected
+    assert [s.index for s in ring.metas(first, end)] == expected
 
 
 def test_an_empty_ring_has_no_stamps() -> None:
-    assert Ring(2, 1, 1).stamps(0, 10) == []
+    assert Ring(2, 1, 1).metas(0, 10) == []
 
 
 def test_frames_whose_times_are_forgotten_are_still_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ring_module, "_STAMPS", 8)
+    monkeypatch.setattr(ring_module, "_METAS", 8)
     ring = Ring(2, 1, 1)
     reader = OrderedReader(ring, max_lag=3)
     write(ring, 20)
-    assert ring.stamps(12, 20) == [stamp(i) for i in range(12, 20)]
-    assert ring.stamps(0, 12) == [FrameMeta(i, 0, None, 0) for i in range(12)]
+    assert ring.metas(12, 20) == [meta(i) for i in range(12, 20)]
+    assert ring.metas(0, 12) == [FrameMeta(i, 0, None, 0) for i in range(12)]
     with taken(reader.take(NOW)) as lease:
-        assert lease.frame.stamp == stamp(19)
+        assert lease.frame.meta == meta(19)
         assert [s.index for s in lease.skipped] == list(range(19))
 
 
@@ -409,7 +409,7 @@ def test_a_frame_out_of_order_is_refused() -> None:
     slot = ring.claim(NOW)
     assert slot is not None
     with pytest.raises(ValueError, match="frame 5 published after frame 0"):
-        ring.publish(slot, stamp(5))
+        ring.publish(slot, meta(5))
 
 
 def test_a_trailing_reader_loses_only_what_was_overwritten() -> None:
@@ -419,7 +419,7 @@ def test_a_trailing_reader_loses_only_what_was_overwritten() -> None:
     assert [take_index(reader) for _ in range(3)] == [0, 1, 2]
     write(ring, 8)
     with taken(reader.take(NOW)) as lease:  # 3 and 4 are gone; the leased one is not overwritten
-        assert lease.frame.stamp.index == 5
+        assert lease.frame.meta.index == 5
         assert [s.index for s in lease.skipped] == [3, 4]
         write(ring, 2)
         assert (lease.frame.image == 5).all()
@@ -448,4 +448,4 @@ def test_a_frame_can_be_taken_by_its_number(lockstep: bool) -> None:
     write(ring, 2)
     assert reader.take_frame(1) is None
     with taken(reader.take_frame(5)) as lease:
-        assert lease.frame.stamp.index == 5
+        assert lease.frame.meta.index == 5

@@ -18,7 +18,7 @@ from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, Keypoi
 BOX = Box(9, -9, 64, 64)
 
 
-def stamp(index: int) -> FrameMeta:
+def meta(index: int) -> FrameMeta:
     """Return a frame of a 25 fps stream."""
     return FrameMeta(index, index * 40_000_000, None, captured_ns=7 - index)
 
@@ -27,7 +27,7 @@ def record(index: int, active: ActiveBox, outcome: FrameOutcome = FrameOutcome.P
     found = None
     if active.box is not None and outcome is FrameOutcome.PROCESSED:
         found = Keypoints(np.full((1, 2), 5, np.float32), np.ones(1, np.float32))
-    return Record(stamp(index), outcome, active, found)
+    return Record(meta(index), outcome, active, found)
 
 
 def write_files(folder: Path, records: list[Record]) -> Path:
@@ -51,7 +51,7 @@ def test_a_schedule_gives_the_boxes_that_the_run_wrote(tmp_path: Path) -> None:
         ActiveBox(Box(5, -9, 32, 32), 1, 4000.0000001, State.LOST, 0),
     ]
     schedule = read_schedule_file(write_files(tmp_path, [record(i, c) for i, c in enumerate(chosen)]))
-    assert [schedule.choose(stamp(i)) for i in range(4)] == chosen
+    assert [schedule.choose(meta(i)) for i in range(4)] == chosen
 
 
 @pytest.mark.parametrize(
@@ -63,27 +63,27 @@ def test_a_schedule_gives_the_boxes_that_the_run_wrote(tmp_path: Path) -> None:
 )
 def test_a_frame_without_a_pose_has_none_in_the_replay(written: Record, replayed: ActiveBox, tmp_path: Path) -> None:
     schedule = read_schedule_file(write_files(tmp_path, [written]))
-    assert schedule.choose(stamp(0)) is replayed
+    assert schedule.choose(meta(0)) is replayed
 
 
 def test_a_frame_that_failed_keeps_its_box_in_the_replay(tmp_path: Path) -> None:
     """Otherwise a context model would see other frames than in the recorded run."""
     active = ActiveBox(BOX, 0, 0.0, State.TRACKING, 0)
     schedule = read_schedule_file(write_files(tmp_path, [record(0, active, FrameOutcome.FAILED)]))
-    assert schedule.choose(stamp(0)) == active
+    assert schedule.choose(meta(0)) == active
 
 
 def test_a_recorded_schedule_ignores_detections(tmp_path: Path) -> None:
     path = write_files(tmp_path, [record(0, ActiveBox(BOX, 0, 0.0, State.TRACKING, 0))])
     schedule = read_schedule_file(path)
-    schedule.offer(Detection(stamp(0), Box(1, 1, 2, 2), detected_ns=1000))
-    assert schedule.choose(stamp(0)).box == BOX
+    schedule.offer(Detection(meta(0), Box(1, 1, 2, 2), detected_ns=1000))
+    assert schedule.choose(meta(0)).box == BOX
 
 
 def test_a_frame_beyond_the_file_is_an_error_that_gives_both_numbers(tmp_path: Path) -> None:
     schedule = read_schedule_file(write_files(tmp_path, [record(0, NO_BOX), record(1, NO_BOX)]))
     with pytest.raises(ScheduleError, match=r"clip_bbox\.csv has 2 rows, but the source has a frame 2"):
-        schedule.choose(stamp(2))
+        schedule.choose(meta(2))
 
 
 def test_litpose_columns_are_read_by_name(tmp_path: Path) -> None:
@@ -91,16 +91,16 @@ def test_litpose_columns_are_read_by_name(tmp_path: Path) -> None:
     path = tmp_path / "bbox.csv"
     path.write_text(",x,y,h,w\n0,-30,-19,240,120\n1,-31.0,-21.0,240.0,120.0\n")
     schedule = read_schedule_file(path)
-    assert schedule.choose(stamp(0)) == ActiveBox(Box(-30, -19, 120, 240), 0, 0.0, State.TRACKING, 0)
-    assert schedule.choose(stamp(1)) == ActiveBox(Box(-31, -21, 120, 240), 1, 0.0, State.TRACKING, 0)
+    assert schedule.choose(meta(0)) == ActiveBox(Box(-30, -19, 120, 240), 0, 0.0, State.TRACKING, 0)
+    assert schedule.choose(meta(1)) == ActiveBox(Box(-31, -21, 120, 240), 1, 0.0, State.TRACKING, 0)
 
 
 def test_a_box_file_of_lightning_pose_is_read_to_its_end(litpose: Path) -> None:
     schedule = read_schedule_file(litpose / "detector_0/video_preds/m3v1mp4_bbox.csv")
-    assert schedule.choose(stamp(0)).box == Box(-30, -19, 240, 240)
-    assert schedule.choose(stamp(2329)).state is State.TRACKING
+    assert schedule.choose(meta(0)).box == Box(-30, -19, 240, 240)
+    assert schedule.choose(meta(2329)).state is State.TRACKING
     with pytest.raises(ScheduleError, match="2330 rows"):
-        schedule.choose(stamp(2330))
+        schedule.choose(meta(2330))
 
 
 _BAD_FILES = [

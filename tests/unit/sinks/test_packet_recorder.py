@@ -473,7 +473,7 @@ def queued(index: int, *, key: bool = False, size: int = 10) -> QueuedFrame:
 def drain(queue: DropToKeyFrameQueue) -> list[int]:
     frames = []
     while (frame := queue.take(0)) is not None:
-        frames.append(frame.stamp.index)
+        frames.append(frame.meta.index)
     return frames
 
 
