@@ -1,7 +1,7 @@
 """Calibration of a camera: converts frame pixels to centimetres on the floor of the arena, and back. No I/O.
 
 It consists of a homography (or a scale) and, for a lens that distorts, a lens model. The experimenter chooses arena
-space: its origin and axes are those of the given points.
+space: the given points define its origin and axes.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def from_rectangle(
         lens: Lens of the camera; None if it does not distort.
 
     Raises:
-        ConfigError: if the corners cannot be those of a rectangle, a length is not above 0, or the map cannot be
+        ConfigError: if the corners cannot belong to a rectangle, a length is not above 0, or the map cannot be
             inverted.
     """
     if len(corners) != 4:

@@ -1,6 +1,6 @@
 """``predict``, ``create_bbox``, ``smooth_bbox``, ``crop``, ``remap``, ``pipeline``: their arguments, as a table.
 
-Arguments and flags are those of ``litpose``, so that a script can replace one program by the other.
+Arguments and flags are as in ``litpose``, so that a script can replace one program by the other.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class CameraProgress:
     """Shows how the cameras are: on a terminal a line each, renewed once a second; elsewhere a line at each change."""
 
     def __init__(self, settings: Mapping[str, Settings]) -> None:
-        """``settings`` are those of each camera."""
+        """Create the display; ``settings`` has the settings of each camera."""
         self._settings = settings
         self._width = max(map(len, settings))
         self._shown_at_s = time.monotonic()
@@ -95,7 +95,7 @@ class CameraProgress:
 
 
 def _state(run: CameraRun) -> str:
-    """Return the state of the stream if it is not live, else that of the pose; ``starting`` before the first one."""
+    """Return the stream state if it is not live, else the state of the pose; ``starting`` before the first one."""
     if run.status is None:
         return _STARTING
     return run.status.state if run.status.stream == StreamState.LIVE else run.status.stream

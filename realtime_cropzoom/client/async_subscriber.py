@@ -28,7 +28,7 @@ from realtime_cropzoom.messaging.sockets import new_socket
 
 
 class AsyncSubscriber(SubscriberBase):
-    """Receives the messages of one endpoint in one event loop. Arguments and results are those of ``Subscriber``."""
+    """Receives the messages of one endpoint in one event loop. Arguments and results are as in ``Subscriber``."""
 
     def __init__(
         self,

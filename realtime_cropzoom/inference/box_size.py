@@ -1,4 +1,4 @@
-"""Box size check: warns if boxes differ much from those of the pose model's training, where keypoints collapse."""
+"""Box size check: warns if boxes differ much from the training boxes of the pose model; keypoints are then off."""
 
 from __future__ import annotations
 

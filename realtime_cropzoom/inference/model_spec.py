@@ -142,7 +142,7 @@ def _exports(directory: Path) -> list[Path]:
 
 
 def _export_command(directory: Path, precision: Precision) -> str:
-    """Return the command that exports the model: that of the program that trained it."""
+    """Return the command that exports the model, of the program that trained it."""
     if precision == "int8":
         return f"cropzoom quantize {directory} --calibrate VIDEO"
     if any(directory.glob("cropzoom_*.pt")):

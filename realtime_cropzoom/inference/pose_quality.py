@@ -122,7 +122,7 @@ def quality_lines(
 
     Args:
         summary: Result of ``PoseQuality.summary``.
-        shipped: Whether the models are those of the package.
+        shipped: Whether the models come with the package.
         skipped: Whether many frames were skipped. Then the warning does not blame the models.
         of: The input of the poses.
         boxes_as_trained: Whether the boxes have the size of the training. Then the advice does not doubt it.
@@ -169,7 +169,7 @@ def misfit_lines(
 
     Args:
         summary: Result of ``PoseQuality.summary``.
-        shipped: Whether the models are those of the package.
+        shipped: Whether the models come with the package.
         drawable: Whether there is a session that ``cropzoom draw`` can show.
         of: The input of the poses.
         boxes_as_trained: Whether the boxes have the size of the training. Then the advice does not doubt it.
@@ -218,7 +218,7 @@ def report_quality(
     Args:
         name: Name of the file.
         quality: Counts of the file.
-        shipped: Whether the models are those of the package.
+        shipped: Whether the models come with the package.
         say: Prints the report.
         warn: Prints the report if no animal was found.
         of: The input of the poses.

@@ -1,7 +1,7 @@
 """Presence of the animal: checks whether a detection or a pose shows an animal, and derives the frame's state.
 
 No I/O, no threads, no clocks. A network gives a heatmap for any image, so a likelihood close to 1 proves
-nothing. Two properties distinguish them: the heatmap of an object like those of the training lies around one point,
+nothing. Two properties distinguish them: the heatmap of an object like the ones in the training lies around one point,
 and the distances between the keypoints fit the size of an animal. The usual values of a model are in its
 metadata (``Presence``), measured when it was trained.
 """
@@ -116,7 +116,7 @@ class PoseJudge:
         Args:
             presence: Limits of the pose model.
             lost_after_ms: Time without tracking after which the state is lost (frame time, ms).
-            shape_tolerance: Tolerance of the distances, relative to those of the training.
+            shape_tolerance: Tolerance of the distances, relative to the distances in the training.
             jump_limit: Maximum speed of a keypoint (box sides per second).
         """
         self._presence = presence

@@ -127,7 +127,7 @@ def is_numbered(path: Path) -> bool:
 def context_images(path: Path) -> list[Path]:
     """Return the paths of the five frames around a labelled one, which takes the place of missing ones.
 
-    The first number in the file name is that of the frame. Source: Lightning Pose, ``utils/io.py``,
+    The first number in the file name is the number of the frame. Source: Lightning Pose, ``utils/io.py``,
     ``get_context_img_paths``.
 
     Raises:

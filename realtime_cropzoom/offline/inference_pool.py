@@ -118,7 +118,7 @@ class OrderedInference(Generic[T]):
         self._last: Keypoints | None = None
 
     def put(self, key: T, load: Callable[[], UInt8], box: Box | None = None) -> None:
-        """Add the next frame of a sequence; the arguments are those of ``Item``."""
+        """Add the next frame of a sequence; the arguments are the fields of ``Item``."""
         request = self._window.push(Item(key, load, box))
         if request is not None:
             self._request_if_wanted(request)

@@ -88,7 +88,7 @@ class ModelDirectory:
     def frames_dir(self) -> Path | None:
         """Return the folder of the paths in label files of whole frames; None if no configuration names one.
 
-        The ``data_dir`` of a pose model holds the detector's crops. The whole frames are in that of the detector.
+        The ``data_dir`` of a pose model holds the detector's crops. The detector's one holds the whole frames.
         """
         folder = self.data_dir()
         if folder is None or folder.name != "cropped_images":

@@ -96,6 +96,6 @@ class QualityCheck:
         self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
 
     def report(self, name: str, command: OfflineCommand, of: InputKind) -> None:
-        """Report the poses added so far. ``name`` is that of the input."""
+        """Report the poses added so far. ``name`` is the name of the input."""
         shipped = self._model.is_shipped
         report_quality(name, self._quality, shipped=shipped, say=command.say, warn=command.warn, of=of)

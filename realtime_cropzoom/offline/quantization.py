@@ -218,7 +218,7 @@ class _Graph:
 
 
 class _Judge:
-    """Compares the keypoints of int8 graphs with those of the fp32 export on the same frames."""
+    """Compares the keypoints of int8 graphs with the keypoints of the fp32 export, on the same frames."""
 
     def __init__(self, model: Model, samples: Sequence[Sample]) -> None:
         self._model, self._samples = model, samples
@@ -304,7 +304,7 @@ def has_int8_instructions() -> bool:
 
 
 def _description(model: Model, role: Role) -> dict[str, Any]:
-    """Return the metadata entry ``cropzoom`` for an export without one, such as those of Lightning Pose."""
+    """Return the metadata entry ``cropzoom`` for an export without one, such as an export of Lightning Pose."""
     file = model.file
     return {
         "keypoint_names": list(file.keypoint_names),

@@ -106,7 +106,7 @@ def _check_boxes(predictions: Path, boxes: Boxes) -> None:
 
 
 class _BoxRows:
-    """Finds the box of each row of predictions: that of the same frame, or of the same image."""
+    """Finds the box of each row of predictions, by its frame or its image."""
 
     def __init__(self, predictions: Path, boxes: Boxes, *, of_images: bool) -> None:
         self._predictions, self._boxes, self._of_images = predictions, boxes, of_images

@@ -166,7 +166,7 @@ class DetectStage(Stage):
             self._detect(self._last_request, repeats)
 
     def _detect(self, request: InferenceRequest[_Prepared], frames: Sequence[_Prepared]) -> None:
-        """Run the model and offer its detection for those of ``frames`` that need one."""
+        """Run the model and offer its detection for each of ``frames`` that needs one."""
         self._last_request = request
         needed = [frame for frame in frames if self._needs_detection(frame.meta)]
         if not needed:

@@ -238,7 +238,7 @@ class Pipeline:
 
         Raises:
             CropzoomError: the first error of the run, at the first call.
-            StateError: before the start, and in another process than that of the run.
+            StateError: before the start, and in another process than the one of the run.
         """
         reporter = self._running("join")
         if os.getpid() != self._pid:

@@ -252,7 +252,7 @@ def load_calibration(settings: Settings, info: SourceInfo) -> Calibration | None
 
 
 def check_crop_size(settings: Settings, info: SourceInfo) -> None:
-    """Check the size of the boxes against that of the frames.
+    """Check the size of the boxes against the size of the frames.
 
     Raises:
         ConfigError: if boxes would be more than twice as large as the frames.

@@ -181,7 +181,7 @@ def _poses(side: _Side, names: tuple[str, ...], frames: np.ndarray[Any, np.dtype
 
 
 def _seconds(sides: list[_Side], frames: np.ndarray[Any, np.dtype[np.int64]]) -> Float64:
-    """Return the frame times (s) of A; those of B for frames without a time in A."""
+    """Return the frame times (s) of A. A frame without a time in A gets its time in B."""
     seconds = np.full(len(frames), np.nan)
     for side in reversed(sides):
         known = np.isfinite(side.tables.seconds)

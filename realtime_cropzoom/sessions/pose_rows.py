@@ -10,7 +10,7 @@ from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.types import ActiveBox, Keypoints
 
 CM = "_cm"
-"""End of the name of a file of poses in cm. Its format is that of the poses in pixels."""
+"""End of the name of a file of poses in cm. Its format is the same as for poses in pixels."""
 BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
 """Header of a run's box file. The first column, without a name, is the frame number."""
 

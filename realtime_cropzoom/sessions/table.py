@@ -125,7 +125,7 @@ def read_session(
     filter: str | None = None,
     calibration: Path | None = None,
 ) -> SessionTables:
-    """Read a session into arrays. Arguments and errors are those of ``load_session``.
+    """Read a session into arrays. Arguments and errors are as in ``load_session``.
 
     Args:
         path: See ``load_session``.

@@ -58,7 +58,7 @@ class DataSection(_LightningPose):
     csv_file: Annotated[str | None, BeforeValidator(_only)] = None
     """Label file, relative to ``data_dir``; null to train only on the synthetic arena."""
     keypoint_names: Annotated[tuple[str, ...], BeforeValidator(lambda given: given or ())] = ()
-    """Keypoints in the order of the heatmaps; if empty, those of the label file."""
+    """Keypoints in the order of the heatmaps; if empty, the keypoints of the label file."""
     downsample_factor: Literal[2] = DOWNSAMPLE_FACTOR
     """The only value that this network has."""
 

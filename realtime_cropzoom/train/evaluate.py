@@ -1,7 +1,7 @@
 """Evaluation: runs an exported model on labelled frames with the code that runs live.
 
 It measures what a user gets: the exported file instead of the network in memory, and the boxes of the detector
-instead of those of the labels.
+instead of the boxes of the labels.
 """
 
 from __future__ import annotations

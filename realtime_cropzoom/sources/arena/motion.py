@@ -1,7 +1,7 @@
 """Motion of the synthetic mouse: moods and steering, and the path that results.
 
 The path is integrated with a fixed step and depends only on the seed, not on the frame rate. Units and
-directions are those of ``posture``.
+directions are as in ``posture``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MOODS = (
 
 @dataclass(slots=True)
 class _Mouse:
-    """State that is integrated, as plain floats. The first fields are those of ``Posture``."""
+    """State that is integrated, as plain floats. The first fields are the same as in ``Posture``."""
 
     x: float
     y: float
@@ -98,7 +98,7 @@ class _Mouse:
             self.gaze_left_s = 0.25 + 0.9 * b
 
     def steer(self, floor: Rect) -> tuple[float, float]:
-        """Return the target speed and turn rate: those of the mood, adapted if a wall is ahead."""
+        """Return the target speed and turn rate: the values of the mood, adapted if a wall is ahead."""
         reach = 0.6 + 0.3 * self.speed
         cos, sin = math.cos(self.heading), math.sin(self.heading)
         ahead_x, ahead_y = self.x + reach * cos, self.y + reach * sin

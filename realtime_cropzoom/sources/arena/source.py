@@ -4,7 +4,7 @@ It serves as demo, as test fixture, for measuring latencies and as a source of t
 pure function of the settings and ``i``, so that frames can be rendered in any order.
 
 With ``jump_s`` the animal stands still and changes its place from one frame to the next, at known times:
-``cropzoom latency`` measures with it. Units and directions are those of ``posture``.
+``cropzoom latency`` measures with it. Units and directions are as in ``posture``.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class Angle(Quantity):
 
 
 class Speed(Quantity):
-    """Speed of a keypoint: that of the filter, or the slope of its track."""
+    """Speed of a keypoint: from the filter, or the slope of its track."""
 
     __slots__ = ("_over_ns", "_position", "_track")
 

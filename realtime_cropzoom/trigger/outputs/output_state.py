@@ -97,7 +97,7 @@ class Write:
     reported: Job
     """The job that the result is about."""
     outcome: Outcome | None = None
-    """Outcome to report if the write succeeds; None: that of the result."""
+    """Outcome to report if the write succeeds; None for the outcome of the result."""
     quiet: bool = False
     """This write was tried before and failed: report it only if it succeeds."""
 

@@ -55,7 +55,7 @@ class PythonCallable(Output):
             raise SinkError(f"{self._target} is a {type(self._call).__name__}; expected a function, or a class to call")
 
     def perform(self, job: Job) -> WriteResult:
-        """Call the target: written is the time of the call, acknowledged that of the return."""
+        """Call the target: ``written`` is the time of the call, ``acknowledged`` the time of the return."""
         assert self._call is not None
         self.check(job)
         called_ns = now_ns()

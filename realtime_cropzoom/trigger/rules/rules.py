@@ -111,7 +111,7 @@ class SessionLimits(Strict):
 
 
 class Rule(Strict):
-    """A rule: a condition and the outputs it switches. A setting that is None is that of the file."""
+    """A rule: a condition and the outputs it switches. None means the setting of the file."""
 
     when: AnyCondition
     for_ms: Milliseconds = 0.0
