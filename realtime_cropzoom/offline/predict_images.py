@@ -160,7 +160,8 @@ class _PredictedImages:
             # Images need not follow each other: each is a sequence of its own, in which nothing jumps.
             meta = FrameMeta(row, 0, None, 0, segment=row)
             check.add(meta, Box(0, 0, width, height) if self._boxes is None else self._boxes[row], keypoints)
-        check.report(self._name, self._context.command, InputKind.IMAGES)
+        sides = None if self._boxes is None else [max(box.w, box.h) for box in self._boxes]
+        check.report(self._name, self._context.command, InputKind.IMAGES, sides)
 
     def draw(self, folder: Path, labels: Float64 | None) -> None:
         """Write each image with its keypoints, and its labels if there are any, below ``folder``."""

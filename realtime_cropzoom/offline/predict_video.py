@@ -50,7 +50,7 @@ def _write_rows(context: PredictionContext, final: Path, video: Path, boxes: Box
         with _rows_file(context, final, made_of) as file:
             quality = _VideoRows(context, video, boxes, file).write(reader)
             file.commit()
-    quality.report(video.name, context.command, InputKind.VIDEO)
+    quality.report(video.name, context.command, InputKind.VIDEO, None if boxes is None else boxes.sides)
     for problem in reader.problems:
         context.command.warn(problem)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -95,7 +97,17 @@ class QualityCheck:
         doubt = self._judge.doubt(meta, box, found)
         self._quality.add(State.TRACKING if doubt in (None, Doubt.JUMP) else State.SEARCHING, found, doubt)
 
-    def report(self, name: str, command: OfflineCommand, of: InputKind) -> None:
-        """Report the poses added so far. ``name`` is the name of the input."""
+    def report(self, name: str, command: OfflineCommand, of: InputKind, sides: Sequence[int] | None) -> None:
+        """Report the poses added so far.
+
+        Args:
+            name: Name of the input.
+            command: The command, which prints.
+            of: The input of the poses.
+            sides: Sides of the boxes (frame pixels); None if the model saw whole images.
+        """
+        as_trained = not sides or self._model.expected_side.is_given(round(median(sides)))
         shipped = self._model.is_shipped
-        report_quality(name, self._quality, shipped=shipped, say=command.say, warn=command.warn, of=of)
+        report_quality(
+            name, self._quality, shipped=shipped, say=command.say, warn=command.warn, of=of, boxes_as_trained=as_trained
+        )

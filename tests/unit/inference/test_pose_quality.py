@@ -222,6 +222,7 @@ def test_predict_on_images_without_an_animal(tmp_path: Path, capfd: pytest.Captu
     words = " ".join(done.err.split())
     assert words.startswith("cropzoom: empty: likelihood (median): ")
     assert "the animal was found in no image: these models probably do not fit these images" in words
-    assert "Else take a model for such images, or label more images of this kind" in words
+    assert "Is the animal in the picture? Take a model for such images, or label more images of this kind" in words
     assert "--crop-size" not in done.err
+    assert "its box" not in done.err, "no box was made"
     assert (tmp_path / "model/image_preds/empty/predictions.csv").exists()
