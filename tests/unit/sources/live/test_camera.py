@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from pathlib import Path
 
 import pytest
 from support.pipelines import cropzoom
-from support.v4l2_driver import Driver, make_nodes
 
 from realtime_cropzoom.cli.cameras import table
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.base import SourceInfo, SourceOptions
 from realtime_cropzoom.sources.live import camera, v4l2
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    """Two cameras, and a device node that is not a camera."""
-    driver = Driver()
-    make_nodes(tmp_path)
-    monkeypatch.setattr(v4l2, "SYSTEM_FOLDER", tmp_path / "sys")
-    monkeypatch.setattr(v4l2, "DEVICE_FOLDER", tmp_path)
-    monkeypatch.setattr(fcntl, "ioctl", driver.ioctl)
-    return driver
 
 
 @pytest.mark.usefixtures("driver")
