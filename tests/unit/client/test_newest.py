@@ -60,7 +60,9 @@ class Pasted(threading.Thread):
 
     def __init__(self, page: str, endpoint: str, laser: Laser) -> None:
         super().__init__(daemon=True)
-        self._text = example(page).replace("Subscriber()", f'Subscriber("{endpoint}")')
+        text = example(page).replace("Subscriber()", f'Subscriber("{endpoint}")')
+        self._text = text.replace("laser = PrintedLaser()\n", "")
+        assert self._text != text, "the example's own laser would hide the one that is watched"
         self.laser = laser
 
     def run(self) -> None:
