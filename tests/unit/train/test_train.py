@@ -103,7 +103,7 @@ def test_an_override_sets_its_value(tmp_path: Path, override: str, value: object
         ("training.max_epoch=7", "override 'training.max_epoch=7': there is no setting training.max_epoch"),
         ("cropzoom.crop_sise=7", "there is no setting cropzoom.crop_sise"),
         ("training.max_epochs", "override: got 'training.max_epochs', expected the form section.name=value"),
-        ("=7", "override '=7' is not of the form"),
+        ("=7", "override: got '=7', expected the form"),
         ("training.max_epochs=0", "training.max_epochs: Input should be greater than 0"),
         ("data.image_resize_dims.width=100", "data.image_resize_dims.width: Input should be a multiple of 32"),
         ("data.image_resize_dims.height=null", "data.image_resize_dims.height: Input should be a valid integer"),
