@@ -34,6 +34,8 @@ MIN_SPEEDUP = 1.1
 """Minimum gain in speed. A smaller one is not worth the rounding."""
 _QUANTIZED = ("Conv", "Relu", "Clip", "Add", "MaxPool", "AveragePool", "Concat")
 """Operators that compute in int8. Those of the head are none of them."""
+_CALIBRATED_ONLY = "Softmax"
+"""Stays in float as well, but ONNX Runtime 1.19 fails if it is not among the operators that are calibrated."""
 _RANKING_FRAMES = 8
 """Number of calibration frames on which the sensitivity of each convolution is measured."""
 _TIMED_RUNS = 30
@@ -178,6 +180,7 @@ class _Graph:
         for index, node in enumerate(proto.graph.node):
             node.name = node.name or f"{node.op_type}_{index}"
         self.convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
+        self._calibrated_only = [node.name for node in proto.graph.node if node.op_type == _CALIBRATED_ONLY]
         described = {entry.key: entry.value for entry in proto.metadata_props}
         self._metadata = {"cropzoom": json.dumps(_description(model, role)), **described}
         self._input = model.session.inputs[0]
@@ -196,8 +199,8 @@ class _Graph:
                 str(path),
                 _reader(self._input, self._calibration),
                 quant_format=q.QuantFormat.QDQ,
-                op_types_to_quantize=list(_QUANTIZED),
-                nodes_to_exclude=list(in_float),
+                op_types_to_quantize=[*_QUANTIZED, _CALIBRATED_ONLY],
+                nodes_to_exclude=[*in_float, *self._calibrated_only],
                 per_channel=True,
                 activation_type=q.QuantType.QUInt8,
                 weight_type=q.QuantType.QInt8,
