@@ -11,11 +11,10 @@ from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import whole_image
-from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
 from realtime_cropzoom.inference.presence import PoseJudge
 from realtime_cropzoom.pipeline.startup import check_crop_size
-from realtime_cropzoom.types import Box, FrameMeta, Keypoints, State, UInt8
+from realtime_cropzoom.types import FrameMeta, State
 
 _FRAMES = 12
 """Number of frames that are checked. A model may need half a second for each."""
@@ -42,11 +41,11 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
     quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
     sizes, too_large = BoxSizeCheck(None), None
     for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
-        seen = _infer(detector, image, whole_image(image))
+        seen = detector.predict_still(image, whole_image(image))
         box = rule.box(seen) if detector.presence.is_sharp(seen) else None
         if box is not None:
             too_large = sizes.add(box.w, seen) or too_large
-        found = None if box is None else _infer(pose, image, box)
+        found = None if box is None else pose.predict_still(image, box)
         if box is None or found is None or not np.isfinite(found.xy).all():
             quality.add(State.SEARCHING, None, None)
             continue
@@ -58,12 +57,6 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
         shipped=detector.is_shipped or pose.is_shipped,
         boxes_as_trained=pose.expected_side.is_given(rule.crop_size),
     )
-
-
-def _infer(model: Model, image: UInt8, box: Box) -> Keypoints:
-    model_input = model.new_input()
-    used = model.prepare(image, box, "pad", model_input)
-    return model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), used)
 
 
 def _line(quality: PoseQuality, too_large: str | None, *, shipped: bool, boxes_as_trained: bool) -> CheckResult:

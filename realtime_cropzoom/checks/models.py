@@ -141,10 +141,7 @@ def _box_warning(detector: Model, pose: Model, rule: BoxRule, image: UInt8) -> s
     """Return a warning if the box size differs much from the boxes in the training of the pose model, else None."""
     if rule.crop_size is not None:
         return pose.expected_side.warning([rule.crop_size])
-    whole = whole_image(image)
-    model_input = detector.new_input()
-    detector.prepare(image, whole, "pad", model_input)
-    box = rule.box(detector.decode(detector.infer(*[model_input] * (2 * detector.context_radius + 1)), whole))
+    box = rule.box(detector.predict_still(image, whole_image(image)))
     return None if box is None else pose.expected_side.warning([box.w])
 
 

@@ -172,6 +172,12 @@ class Model:
                 found.sharpness[better] = other.sharpness[better]
         return Keypoints(crop.remap(found.xy, box, self.size), found.likelihood, found.sharpness)
 
+    def predict_still(self, image: UInt8, box: Box) -> Keypoints:
+        """Return the keypoints of a single image (frame pixels). A context model sees it as all of its five frames."""
+        model_input = self.new_input()
+        used = self.prepare(image, box, "pad", model_input)
+        return self.decode(self.infer(*[model_input] * (2 * self.context_radius + 1)), used)
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the model file, and of the file with its weights if there is one."""

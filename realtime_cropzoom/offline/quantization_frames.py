@@ -70,9 +70,7 @@ class Cutter:
         return Sample(prepared, used, labels)
 
     def _find(self, detector: Model, image: UInt8) -> Box | None:
-        prepared = detector.new_input()
-        used = detector.prepare(image, whole_image(image), "pad", prepared)
-        found = detector.decode(detector.infer(prepared), used)
+        found = detector.predict_still(image, whole_image(image))
         if not (detector.presence.is_sharp(found) and detector.presence.is_likely(found)):
             return None
         return self.rule.box(found)

@@ -62,6 +62,13 @@ def test_frames_without_the_animal_are_left_out(tmp_path: Path) -> None:
         collect([Images("noise", paths)], cutter, 20)
 
 
+def test_a_context_model_detects_single_frames_too(make_model: Callable[..., Path], work: Workplace) -> None:
+    detector = Model(make_model("detector", kind="heatmap_mhcrnn"))
+    cutter = Cutter(Model(make_model("pose")), detector, BoxRule(crop_size=40))
+    samples = collect([Video(work.video(frames=60))], cutter, 40)
+    assert {(sample.box.w, sample.box.h) for sample in samples.held_out} == {(40, 40)}
+
+
 def test_too_few_frames_are_refused(make_model: Callable[..., Path], work: Workplace) -> None:
     model = Model(make_model("detector"))
     with pytest.raises(DataError, match="6 of 6 frames can be used; expected 8 for calibration and 8 others"):
