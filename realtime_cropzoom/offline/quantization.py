@@ -121,7 +121,8 @@ def quantize(model: Model, role: Role, samples: Samples, out: Path, *, max_shift
         candidate = graph.quantized(in_float)
         say(f"comparing with fp32 on {len(samples.held_out)} other frames")
         judge = _Judge(model, samples.held_out)
-        shift = judge.shift(candidate)
+        found = judge.predict(candidate)
+        shift = judge.shift(found)
         if shift.p95_px > max_shift_px:
             say(f"the keypoints shift by {shift.p95_px:.2f} px (95 %): looking for the sensitive layers")
             ranked = _ranked(graph, _Judge(model, samples.calibration[:_RANKING_FRAMES]))
@@ -129,7 +130,8 @@ def quantize(model: Model, role: Role, samples: Samples, out: Path, *, max_shift
                 say(f"trying with the most sensitive layers in float: {kept} of {len(ranked)}")
                 in_float = ranked[:kept]
                 candidate = graph.quantized(in_float)
-                shift = judge.shift(candidate)
+                found = judge.predict(candidate)
+                shift = judge.shift(found)
                 if shift.p95_px <= max_shift_px:
                     break
         say("measuring the time of both networks")
@@ -144,7 +146,7 @@ def quantize(model: Model, role: Role, samples: Samples, out: Path, *, max_shift
         judged_on=len(samples.held_out),
         shift=shift,
         speed=speed,
-        errors_px=judge.errors_px(out),
+        errors_px=judge.errors_px(found),
         sizes_mb=(_size_mb(model.file.onnx), len(content) / 1e6),
         in_float=tuple(in_float),
     )
@@ -227,14 +229,17 @@ class _Judge:
         self._model, self._samples = model, samples
         self._expected = self._predict(model.session)
 
-    def shift(self, path: Path) -> Shift:
-        """Return how far a graph moves the keypoints."""
-        found = self._predict(Session(path, "cpu", 1))
+    def predict(self, path: Path) -> Float64:
+        """Return the poses of a graph: (N, K, 3) with x, y (frame pixels) and likelihood."""
+        return self._predict(Session(path, "cpu", 1))
+
+    def shift(self, found: Float64) -> Shift:
+        """Return how far the poses of a graph are from those of fp32."""
         px: Float64 = np.linalg.norm(found[..., :2] - self._expected[..., :2], axis=2)
         changed = np.abs(found[..., 2] - self._expected[..., 2])
         return Shift(px, float(np.nanmax(changed, initial=0.0)))
 
-    def errors_px(self, path: Path) -> tuple[float, float] | None:
+    def errors_px(self, found: Float64) -> tuple[float, float] | None:
         """Return the mean error against the labels (frame pixels) of fp32 and int8; None without labels."""
         labelled = [(row, sample.labels) for row, sample in enumerate(self._samples) if sample.labels is not None]
         if not labelled:
@@ -243,7 +248,6 @@ class _Judge:
         truth = np.stack([xy for _, xy in labelled])
         if not np.isfinite(truth).any():
             return None
-        found = self._predict(Session(path, "cpu", 1))
         each = [np.linalg.norm(poses[rows, :, :2] - truth, axis=2) for poses in (self._expected, found)]
         return float(np.nanmean(each[0])), float(np.nanmean(each[1]))
 
@@ -259,7 +263,7 @@ class _Judge:
 
 def _ranked(graph: _Graph, judge: _Judge) -> list[str]:
     """Return the convolutions, the one first that moves the keypoints most if it alone computes in int8."""
-    moved = {node: judge.shift(graph.only(node)).p95_px for node in graph.convolutions}
+    moved = {node: judge.shift(judge.predict(graph.only(node))).p95_px for node in graph.convolutions}
     return sorted(graph.convolutions, key=lambda node: -moved[node])
 
 
