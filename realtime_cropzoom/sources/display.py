@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.sources.encoded import NotCopyable
@@ -61,7 +62,8 @@ AS_IT_IS = Turn()
 
 def read_turn(frame: av.VideoFrame) -> Turn:
     """Return the turn that a decoded frame needs for display; ``AS_IT_IS`` if it has no display matrix."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    # Not frame.side_data: it ties the frame to itself, and the pixels stay in memory until the garbage collector runs.
+    matrix: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV does not declare it
     if matrix is None:
         return AS_IT_IS
     values = np.frombuffer(bytes(matrix), np.int32)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
+import av
 import numpy as np
 import pytest
 
-from realtime_cropzoom.sources.display import AS_IT_IS, Turn, turn_from_matrix
+from realtime_cropzoom.sources.display import AS_IT_IS, Turn, read_turn, turn_from_matrix
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
@@ -38,3 +41,13 @@ def test_a_singular_matrix_is_ignored(matrix: tuple[float, ...]) -> None:
 def test_an_odd_angle_becomes_the_nearest_quarter_turn() -> None:
     cos, sin = float(np.cos(np.radians(80))), float(np.sin(np.radians(80)))
     assert turn_from_matrix(cos, sin, -sin, cos) == Turn(True, True, False, "a turn or shear of 10 degrees")
+
+
+def test_reading_the_turn_of_a_frame_does_not_keep_its_pixels() -> None:
+    gc.collect()
+    gc.disable()  # what only the collector frees, stays
+    try:
+        assert read_turn(av.VideoFrame(16, 16, "yuv420p")) == AS_IT_IS
+        assert not [found for found in gc.get_objects() if isinstance(found, av.VideoFrame)]
+    finally:
+        gc.enable()
