@@ -9,6 +9,7 @@ In reading order:
 * ``model_spec``: reads the description of a model directory or an .onnx file.
 * ``onnx_session``: ONNX Runtime with exactly the requested provider.
 * ``heatmaps``: decodes heatmaps to keypoints and likelihoods, as Lightning Pose does.
+* ``kernels``: the loops of these modules that run for every frame, compiled.
 * ``model``: a loaded model: pixels in, keypoints in frame pixels out.
 * ``presence``: checks whether a detection or a pose shows the animal.
 * ``pose_quality``: counts implausible poses of a run and reports them at its end.

@@ -7,12 +7,14 @@ x_frame = x_model / W · w + x_box, without a half-pixel term.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from realtime_cropzoom.inference.kernels import resize_bilinear, scale_and_move
 from realtime_cropzoom.types import Box, Float32, UInt8
 
 Edge = Literal["pad", "clamp"]
@@ -22,8 +24,10 @@ Image = TypeVar("Image", bound=npt.NDArray[np.integer[Any]])
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
-_SCALE = np.asarray(1 / (255 * IMAGENET_STD), np.float32)[:, None, None]
-_SHIFT = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)[:, None, None]
+_SCALE = np.asarray(1 / (255 * IMAGENET_STD), np.float32)
+_SHIFT = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)
+_TAPS_KEPT = 256
+"""Number of sizes whose taps are kept. Boxes of a ``crop_ratio`` have many sizes."""
 
 
 def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
@@ -74,9 +78,9 @@ def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "li
 
     Args:
         pixels: (h, w, 3) uint8, RGB.
-        out: (3, H, W) float32, overwritten with the result.
-        method: ``reference`` keeps Lightning Pose's order of operations. ``fast`` combines the scaling
-            into one multiplication and one addition; only the last bits differ.
+        out: (3, H, W) float32, C-contiguous, overwritten with the result.
+        method: ``reference`` keeps Lightning Pose's order of operations. ``fast`` does it in one pass, with the
+            scaling as one multiplication and one addition; only the last bits differ.
         resize: ``linear`` as Lightning Pose does for videos: bilinear without antialiasing, in float32.
             ``cubic`` as it does for labelled images and in training: bicubic, in uint8.
     """
@@ -84,12 +88,29 @@ def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "li
     if resize == "cubic" and size != (pixels.shape[1], pixels.shape[0]):
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     if method == "fast":
-        cv2.split(cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), list(out))
-        out *= _SCALE
-        out += _SHIFT
+        height, width = pixels.shape[:2]
+        rows = np.ascontiguousarray(pixels).reshape(height, -1)
+        resize_bilinear(rows, *_taps(height, size[1], 1), *_taps(width, size[0], 3), _SCALE, _SHIFT, out)
         return
     scaled = cv2.resize(pixels.astype(np.float32) / np.float32(255), size, interpolation=cv2.INTER_LINEAR)
     np.copyto(out, ((scaled - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1))
+
+
+@lru_cache(_TAPS_KEPT)
+def _taps(old: int, new: int, step: int) -> tuple[npt.NDArray[np.uintp], npt.NDArray[np.uintp], Float32]:
+    """Return what a bilinear resize reads along one axis: two positions for each output pixel, and a weight.
+
+    OpenCV's convention: pixel centres lie at half pixels, and the edge is repeated.
+
+    Args:
+        old: Number of pixels.
+        new: Number of output pixels.
+        step: Distance of neighbouring pixels in memory (elements).
+    """
+    position = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    first = position.astype(np.uintp)
+    second = np.minimum(first + 1, old - 1).astype(np.uintp)
+    return first * np.uintp(step), second * np.uintp(step), (position - first).astype(np.float32)
 
 
 def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
@@ -105,9 +126,9 @@ def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
     Returns:
         (K, 2) float32 in frame space; NaN stays NaN.
     """
-    extent = np.array([box.w, box.h], np.float32)
-    origin = np.array([box.x, box.y], np.float32)
-    return np.asarray(xy_model / np.array(size, np.float32) * extent + origin, np.float32)
+    xy = np.empty_like(xy_model)
+    scale_and_move(xy_model, *size, box.x, box.y, box.w, box.h, xy)
+    return xy
 
 
 def unmap(xy_frame: Float32, box: Box, size: tuple[int, int]) -> Float32:

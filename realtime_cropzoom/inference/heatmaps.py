@@ -27,6 +27,7 @@ from functools import cache
 import numpy as np
 
 from realtime_cropzoom.inference.crop import Method
+from realtime_cropzoom.inference.kernels import NEAR, decode_peaks
 from realtime_cropzoom.types import Float32, Keypoints
 
 TEMPERATURE = np.float32(1000.0)
@@ -37,14 +38,6 @@ _LANES = 16
 """Number of float32 sums that torch keeps: the size of a vector on the machines on which it is fastest."""
 _PATCH = 12
 """Side of the window of the fast path (cells)."""
-_NEAR = 5
-"""Side of the window in which the mass of a sharp heatmap lies (cells)."""
-_MARGIN = 3
-"""Minimum distance of the mass from the window's edge (cells), so that the filters see all relevant cells."""
-_NEGLIGIBLE = 0.025
-"""Distance below the highest value from which a value weighs less than exp(−25) in the softmax."""
-_NEARLY_WHOLE = 0.002
-"""Distance of a keypoint from a whole number (pixels) below which only exact sums decide on which side it lies."""
 
 
 def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoints:
@@ -57,18 +50,18 @@ def decode(heatmaps: Float32, downsample_factor: int, method: Method) -> Keypoin
 
     Returns:
         K keypoints in model pixels, float32. A map with a value that is not finite gives NaN and likelihood 0.
+        ``sharpness`` is the sum of each map around its highest cell.
     """
-    heatmaps = heatmaps.astype(np.float32, copy=False)
+    heatmaps = np.ascontiguousarray(heatmaps, np.float32)
+    if method == "fast":
+        return _decode_peaks(heatmaps, downsample_factor)
     spoilt = np.asarray(~np.isfinite(heatmaps.reshape(len(heatmaps), -1)).all(axis=1))
     if spoilt.any():
         heatmaps = np.where(spoilt[:, None, None], np.float32(0), heatmaps)
-    if method == "fast":
-        found = _decode_peaks(heatmaps, downsample_factor)
-    else:
-        results = [_decode_map(heatmap, downsample_factor) for heatmap in heatmaps]
-        found = Keypoints(np.stack([xy for xy, _ in results]), np.stack([likelihood for _, likelihood in results]))
-    found.xy[spoilt], found.likelihood[spoilt] = np.nan, 0
-    return found
+    results = [_decode_map(heatmap, downsample_factor) for heatmap in heatmaps]
+    xy, likelihood = np.stack([xy for xy, _ in results]), np.stack([likelihood for _, likelihood in results])
+    xy[spoilt], likelihood[spoilt] = np.nan, 0
+    return Keypoints(xy, likelihood, sharpness(heatmaps))
 
 
 def sharpness(heatmaps: Float32) -> Float32:
@@ -81,12 +74,12 @@ def sharpness(heatmaps: Float32) -> Float32:
         (K,) float32. 1 if the maps are smaller than 5 cells; not finite for a map with NaN or +inf.
     """
     count, height, width = heatmaps.shape
-    if min(height, width) < _NEAR:
+    if min(height, width) < NEAR:
         return np.ones(count, np.float32)
     flat = heatmaps.reshape(count, -1)
     peak = flat.argmax(axis=1)
-    top = np.minimum(np.maximum(peak // width - _NEAR // 2, 0), height - _NEAR)
-    left = np.minimum(np.maximum(peak % width - _NEAR // 2, 0), width - _NEAR)
+    top = np.minimum(np.maximum(peak // width - NEAR // 2, 0), height - NEAR)
+    left = np.minimum(np.maximum(peak % width - NEAR // 2, 0), width - NEAR)
     cells = (top * width + left)[:, None] + _near_cells(width)
     near: Float32 = flat[np.arange(count)[:, None], cells].sum(axis=1, dtype=np.float32)
     return near
@@ -94,89 +87,45 @@ def sharpness(heatmaps: Float32) -> Float32:
 
 @cache
 def _near_cells(width: int) -> np.ndarray:
-    return (np.arange(_NEAR)[:, None] * width + np.arange(_NEAR)).ravel()
+    return (np.arange(NEAR)[:, None] * width + np.arange(NEAR)).ravel()
 
 
 def _decode_map(heatmap: Float32, levels: int) -> tuple[Float32, np.float32]:
     """Return position and likelihood from the whole map, with the sums of the recipe."""
     height, width = heatmap.shape
     upsampled = np.asarray(_upsampling(height, levels) @ heatmap @ _upsampling(width, levels).T, np.float32)
-    xy, likelihood = _expectation(upsampled[None], "reference")
-    return xy[0] - np.float32(GRID_OFFSET[levels]), likelihood[0]
+    weights = np.multiply(upsampled, TEMPERATURE, out=upsampled)
+    weights -= weights.max()
+    np.exp(weights, out=weights)
+    # The likelihood depends on the integer part of the position: near a whole number only exact sums decide it.
+    exact, total = weights.astype(np.float64), _sum_as_torch(weights)
+    xy = np.array([exact.sum(axis=0) @ np.arange(exact.shape[1]), exact.sum(axis=1) @ np.arange(exact.shape[0])])
+    xy = np.asarray(xy / total, np.float32)
+    x, y = xy.astype(int)
+    near = weights[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].sum()
+    return xy - np.float32(GRID_OFFSET[levels]), near / total
 
 
 def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
-    """Decode a window around each map's peak, or the whole map if the window is not enough.
-
-    Runs for every frame, between two inferences that have replaced the content of the CPU
-    caches: the number of operations determines its time.
-    """
+    """Decode a window around each map's peak, or the whole map if the window is not enough."""
     count, height, width = heatmaps.shape
-    rows, cols = min(_PATCH, height), min(_PATCH, width)
-    by_row, by_col = _windows(height, rows, levels), _windows(width, cols, levels)
-    upsampled = np.empty((count, rows << levels, cols << levels), np.float32)
-    corners = []
-    for heatmap, peak_at, out in zip(
-        heatmaps, heatmaps.reshape(count, -1).argmax(axis=1).tolist(), upsampled, strict=True
-    ):
-        top = min(max(peak_at // width - rows // 2, 0), height - rows)
-        left = min(max(peak_at % width - cols // 2, 0), width - cols)
-        patch = heatmap[top : top + rows, left : left + cols]
-        np.matmul(by_row[top] @ patch, by_col[left].T, out=out)
-        corners.append((left, top))
-    highest = upsampled.max(axis=(1, 2))
-    xy, likelihood = _expectation(upsampled, "fast")
-    unsure = np.any(np.abs(xy - np.rint(xy)) < _NEARLY_WHOLE, axis=1).tolist()
-    xy += np.array(corners, np.float32) * np.float32(1 << levels) - np.float32(GRID_OFFSET[levels])
-
+    xy, (likelihood, near) = np.empty((count, 2), np.float32), np.empty((2, count), np.float32)
+    sure = np.empty(count, np.bool_)
+    upsampling = _windows(height, min(_PATCH, height), levels), _windows_across(width, min(_PATCH, width), levels)
     # A cell below the floor cannot become a pixel with a relevant weight relative to the highest one here.
-    floor = highest / _overshoot(height, width, levels) - np.float32(_NEGLIGIBLE)
-    heavy = heatmaps >= floor[:, None, None]
-    for k, (left, top) in enumerate(corners):
-        inner = heavy[k, _inner(top, rows, height), _inner(left, cols, width)]
-        if unsure[k] or floor[k] <= 0 or np.count_nonzero(inner) != np.count_nonzero(heavy[k]):
+    overshoot, offset = _overshoot(height, width, levels), np.float32(GRID_OFFSET[levels])
+    decode_peaks(heatmaps, *upsampling, overshoot, offset, xy, likelihood, near, sure)
+    if not sure.all():
+        for k in np.flatnonzero(~sure):
             xy[k], likelihood[k] = _decode_map(heatmaps[k], levels)
-    return Keypoints(xy, likelihood)
+    return Keypoints(xy, likelihood, near)
 
 
-def _inner(start: int, size: int, whole: int) -> slice:
-    """Return the window without its margin. A side at the edge of the map needs none."""
-    end = start + size
-    return slice(start + (_MARGIN if start > 0 else 0), end - (_MARGIN if end < whole else 0))
-
-
-def _expectation(maps: Float32, method: Method) -> tuple[Float32, Float32]:
-    """Return the soft-argmax of (K, h, w) upsampled maps, in their pixels, and the likelihood. Changes ``maps``."""
-    count, height, width = maps.shape
-    weights = np.multiply(maps, TEMPERATURE, out=maps)
-    weights -= weights.max(axis=(1, 2), keepdims=True)
-    np.exp(weights, out=weights)
-    # The likelihood depends on the integer part of xy: near a whole number only exact sums decide it.
-    exact = np.float64 if method == "reference" else np.float32
-    by_row = weights.astype(exact, copy=False) @ _count_and_position(width).astype(exact, copy=False)
-    sums = by_row.sum(axis=1)  # per map: the sum of weights, and of weights times x
-    total = _sum_as_torch(weights) if method == "reference" else sums[:, 0]
-    xy = np.empty((count, 2), np.float32)
-    xy[:, 0] = sums[:, 1] / total
-    xy[:, 1] = by_row[:, :, 0] @ _count_and_position(height)[:, 1] / total
-    near = [
-        weights[k, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].sum()
-        for k, (x, y) in enumerate(xy.astype(int).tolist())
-    ]
-    return xy, np.array(near, np.float32) / total
-
-
-def _sum_as_torch(weights: Float32) -> Float32:
-    """Return the sum of each map as torch's softmax computes it: 16 running float32 sums, then their sum."""
-    flat = weights.reshape(len(weights), -1)
-    lanes = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _LANES))).reshape(len(flat), -1, _LANES)
-    total: Float32 = np.add.reduce(lanes, axis=1).sum(axis=1)
+def _sum_as_torch(weights: Float32) -> np.float32:
+    """Return the sum of a map as torch's softmax computes it: 16 running float32 sums, then their sum."""
+    flat = weights.ravel()
+    total: np.float32 = np.add.reduce(np.pad(flat, (0, -len(flat) % _LANES)).reshape(-1, _LANES), axis=0).sum()
     return total
-
-
-@cache
-def _count_and_position(n: int) -> Float32:
-    return np.stack([np.ones(n), np.arange(n)], axis=1).astype(np.float32)
 
 
 @cache
@@ -185,6 +134,12 @@ def _windows(cells: int, size: int, levels: int) -> Float32:
     matrix, scale = _upsampling(cells, levels), 1 << levels
     starts = range(cells - size + 1)
     return np.stack([matrix[s * scale : (s + size) * scale, s : s + size] for s in starts])
+
+
+@cache
+def _windows_across(cells: int, size: int, levels: int) -> Float32:
+    """Return the same blocks, each transposed."""
+    return np.ascontiguousarray(_windows(cells, size, levels).transpose(0, 2, 1))
 
 
 @cache

@@ -188,10 +188,7 @@ class Model:
         return digest.hexdigest()
 
     def _decode_maps(self, maps: Float32) -> Keypoints:
-        found = heatmaps.decode(maps, self.file.downsample_factor, self.method)
-        if self.presence.min_sharpness > 0:
-            return Keypoints(found.xy, found.likelihood, heatmaps.sharpness(maps))
-        return found
+        return heatmaps.decode(maps, self.file.downsample_factor, self.method)
 
     def _warm_up(self, runs: int = 3) -> None:
         black = [self.new_input()] * (2 * self.context_radius + 1)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from realtime_cropzoom.inference.kernels import count_moved, has_distances
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State
 
 MIN_EXTENT = 0.02
@@ -94,11 +95,12 @@ class Presence:
         """Return whether enough heatmaps lie around one point; True if the check is disabled or without heatmaps."""
         if self.min_sharpness <= 0 or found.sharpness is None:
             return True
-        return bool(np.count_nonzero(found.sharpness >= self.min_sharpness) >= self._enough(found.sharpness))
+        sharp = sum(sharpness >= self.min_sharpness for sharpness in found.sharpness.tolist())
+        return bool(sharp >= self._enough(found.sharpness))
 
     def is_likely(self, found: Keypoints) -> bool:
         """Return whether enough keypoints are likely. NaN, as a regression model gives it, is treated as likely."""
-        unlikely = np.count_nonzero(found.likelihood < self.min_likelihood)
+        unlikely = sum(likelihood < self.min_likelihood for likelihood in found.likelihood.tolist())
         return bool(len(found.likelihood) - unlikely >= self._enough(found.likelihood))
 
     def _enough(self, keypoints: Float32) -> int:
@@ -151,9 +153,7 @@ class PoseJudge:
         if last is None or last[1] != meta.segment:
             return None
         limit = (JUMP_NOISE + self._jump_limit * max(0, meta.pts_ns - last[0]) / 1e9) * max(box.w, box.h)
-        moved = found.xy - last[2]
-        jumped = np.count_nonzero((moved * moved).sum(axis=1) > limit * limit)
-        return Doubt.JUMP if 2 * jumped > len(moved) else None
+        return Doubt.JUMP if 2 * count_moved(found.xy, last[2], limit) > len(found.xy) else None
 
     def state(self, meta: FrameMeta, active: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
         """Return the state of a frame: ``tracking`` only if the box is recent and the pose shows an animal.
@@ -186,9 +186,7 @@ class PoseJudge:
     def _has_a_shape(self, box: Box, xy: Float32) -> bool:
         side = max(box.w, box.h)
         if len(self._one):
-            apart = xy[self._one] - xy[self._other]
-            apart2 = (apart * apart).sum(axis=1) / (side * side)
-            return bool(((apart2 >= self._least2) & (apart2 <= self._most2)).all())
+            return bool(has_distances(xy, self._one, self._other, self._least2, self._most2, side))
         return len(xy) < 3 or float((xy.max(axis=0) - xy.min(axis=0)).max()) >= MIN_EXTENT * side
 
 

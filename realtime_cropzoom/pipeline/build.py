@@ -27,7 +27,7 @@ from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.folder import CALIBRATION
 from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, make_recorders
-from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import ZmqPublisher
 
 logger = logging.getLogger(__name__)
 
@@ -66,37 +66,38 @@ class StageBuilder:
                 undo.callback(end_sink, publish)
             folder = self._make_folder()
             recorders = self._start_recorders(ring, folder, undo)
-            write = self._folder.in_time(lambda: self._open_files(folder, publish))
+            write = self._folder.in_time(lambda: self._open_files(folder))
             undo.callback(write.close)
             script = QueueSink(control, lockstep=plan.lockstep) if tracked else None
             slot = BoxSlot(plan.schedule)
-            sinks = [sink for sink in (publish, write, script, *recorders) if sink is not None]
-            pose = self._pose_stage(ring, slot, sinks, recorders)
+            sinks = [sink for sink in (write, script, *recorders) if sink is not None]
+            pose = self._pose_stage(ring, slot, publish, sinks, recorders)
             detect = self._detect_stage(ring, slot)
             watchdog = self._watchdog(capture, detect, pose, write)
             stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog)
             undo.pop_all()
         return stages
 
-    def _start_publisher(self) -> ZmqSink | None:
+    def _start_publisher(self) -> ZmqPublisher | None:
         s, options = self._plan.settings, self._plan.publish_options()
         if options is None:
             return None
         security = Security(None if s.key_folder is None else read_server_keys(s.key_folder), s.insecure)
-        sink = ZmqSink(StartingReporter(self._description, self._control), self._control, options, security=security)
-        sink.start()
+        reporter = StartingReporter(self._description, self._control)
+        publisher = ZmqPublisher(reporter, self._control, options, security=security)
+        publisher.start()
         try:
-            sink.wait_bound()
+            publisher.wait_bound()
         except SinkError as error:
-            sink.join(SINK_JOIN_TIMEOUT_S)
+            publisher.join(SINK_JOIN_TIMEOUT_S)
             if not s.publish_optional:
                 raise
             logger.warning("%s; continuing with files alone", error)
             return None
         self.notes += listener_notes(s, security.keys)
-        echo = "" if sink.echo is None else f"; clock echo at {sink.echo}"
-        self.notes.append(f"publishing at {' and, newest pose only, at '.join(sink.bound_to)}{echo}")
-        return sink
+        echo = "" if publisher.echo is None else f"; clock echo at {publisher.echo}"
+        self.notes.append(f"publishing at {' and, newest pose only, at '.join(publisher.bound_to)}{echo}")
+        return publisher
 
     def _make_folder(self) -> Path:
         folder, calibration = self._folder.make(self._plan.info.name), self._plan.calibration
@@ -115,19 +116,24 @@ class StageBuilder:
             recorder.recording.wait_open(self._control.stop.is_set)
         return recorders
 
-    def _open_files(self, folder: Path, publish: ZmqSink | None) -> CsvSink:
-        publications = None if publish is None else publish.publications
-        sink = CsvSink(folder, self._control, self._plan.csv_options(), publications)
+    def _open_files(self, folder: Path) -> CsvSink:
+        sink = CsvSink(folder, self._control, self._plan.csv_options())
         self._folder.save("config.yaml", self._plan.settings.to_yaml())
         return sink
 
     def _pose_stage(
-        self, ring: Ring, slot: BoxSlot, sinks: Sequence[RecordSink], recorders: tuple[Recorder, ...]
+        self,
+        ring: Ring,
+        slot: BoxSlot,
+        publisher: ZmqPublisher | None,
+        sinks: Sequence[RecordSink],
+        recorders: tuple[Recorder, ...],
     ) -> PoseStage:
         plan = self._plan
         on_box = next((recorder.show for recorder in recorders if isinstance(recorder, CropRecorder)), None)
         reader = OrderedReader(ring, plan.max_lag)
-        return PoseStage(plan.models.pose, reader, slot, sinks, self._control, plan.pose_options(), on_box)
+        pose, options = plan.models.pose, plan.pose_options()
+        return PoseStage(pose, reader, slot, sinks, self._control, options, publisher=publisher, on_box=on_box)
 
     def _detect_stage(self, ring: Ring, slot: BoxSlot) -> DetectStage | None:
         plan = self._plan

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns
@@ -40,6 +41,18 @@ logger = logging.getLogger(__name__)
 LATENCIES = ("wait", "crop", "infer", "decode", "total")
 """Names of the measured times of a frame: captured → taken → model input ready → model output → pose in frame pixels,
 and the sum. ``infer`` includes the wait of a context model for later frames."""
+
+
+class PosePublisher(Protocol):
+    """Sends the poses to the subscribers."""
+
+    def publish(self, record: Record) -> int:
+        """Send the pose of a processed frame, and return when (monotonic, ns); NOT_PUBLISHED if it was not sent."""
+        ...
+
+    def end(self) -> None:
+        """Announce that no further pose follows."""
+        ...
 
 
 class RecordSink(Protocol):
@@ -94,6 +107,8 @@ class PoseStage(Stage):
         sinks: Sequence[RecordSink],
         control: RunControl,
         options: PoseOptions,
+        *,
+        publisher: PosePublisher | None = None,
         on_box: Callable[[FrameMeta, ActiveBox], None] | None = None,
     ) -> None:
         """Create the stage without starting it.
@@ -105,6 +120,7 @@ class PoseStage(Stage):
             sinks: Receive the record of each frame, in this order.
             control: Control of the run.
             options: Options of the stage.
+            publisher: Sends the pose of each frame before its record goes to the sinks; None to send none.
             on_box: Receives the box of each frame that waits for its result, when the wait begins. A frame may wait
                 longer than the ring holds its pixels, so a thread that needs them must not wait for the record. In
                 lockstep such a wait would never end, because the ring waits for its readers.
@@ -115,6 +131,7 @@ class PoseStage(Stage):
         self._reader = reader
         self._slot = slot
         self._sinks = sinks
+        self._publisher = publisher
         self._edge: Edge = options.edge
         self._judge = options.judge
         self._filter = options.pose_filter
@@ -165,6 +182,8 @@ class PoseStage(Stage):
         """Mark the remaining frames as skipped, and announce the end of the stream."""
         self._held.clear()
         self._skip(self._left())
+        if self._publisher is not None:
+            self._publisher.end()
         for sink in self._sinks:
             sink.end()
 
@@ -325,7 +344,10 @@ class PoseStage(Stage):
         cropped_ns: int | None = None,
         inferred_ns: int = 0,
     ) -> None:
-        """Check and filter the pose, count the frame, and put its record into each sink. The caller holds the lock."""
+        """Check, filter and publish the pose, count the frame, and put its record into each sink.
+
+        The caller holds the lock.
+        """
         seq, doubt, filtered, counts = -1, None, None, self.counts.plus(outcome)
         seen = outcome is not FrameOutcome.SKIPPED
         if seen:  # judged in frame time, so that a replay gives the same numbers
@@ -335,6 +357,8 @@ class PoseStage(Stage):
         if outcome is FrameOutcome.PROCESSED:
             seq, filtered = counts.processed - 1, self._filtered(meta, keypoints)
         record = Record(meta, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
+        if outcome is FrameOutcome.PROCESSED and self._publisher is not None:
+            record = msgspec.structs.replace(record, published_ns=self._publisher.publish(record))
         self.counts = counts
         if seen:
             self.last = record

@@ -16,7 +16,7 @@ from realtime_cropzoom.runtime.worker import Stage
 from realtime_cropzoom.sinks.csv_writer import CsvSink
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recorder import Recorder
-from realtime_cropzoom.sinks.zmq_publisher import ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import ZmqPublisher
 
 STAGE_JOIN_TIMEOUT_S = 1.0
 """Timeout (s) for joining the stages at the end."""
@@ -33,7 +33,7 @@ class StageSet:
     detect: DetectStage | None
     """None if the run replays a schedule."""
     pose: PoseStage
-    publish: ZmqSink | None
+    publish: ZmqPublisher | None
     """None if nothing is published."""
     write: CsvSink
     recorders: tuple[Recorder, ...] = ()
@@ -48,7 +48,7 @@ class StageSet:
         return [self.pose] if self.detect is None else [self.detect, self.pose]
 
     @property
-    def sinks(self) -> list[Sink | Recorder]:
+    def sinks(self) -> list[Sink | Recorder | ZmqPublisher]:
         """The sinks with a thread."""
         return [sink for sink in (self.publish, self.write, *self.recorders) if sink is not None]
 
@@ -112,7 +112,7 @@ class StageSet:
             self.write.close()
 
 
-def end_sink(sink: Sink | Recorder) -> None:
+def end_sink(sink: Sink | Recorder | ZmqPublisher) -> None:
     """End a sink that was started before the start of the run failed."""
     sink.end()
     sink.join(SINK_JOIN_TIMEOUT_S)

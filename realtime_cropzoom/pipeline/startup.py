@@ -115,7 +115,6 @@ class RunPlan:
             latest_endpoint=None if s.publish_latest == NONE else s.publish_latest,
             echo_endpoint=s.echo_endpoint(),
             encoding=s.encoding,
-            lockstep=self.lockstep,
             max_age_ms=None if self.lockstep else s.max_age_ms,
         )
 

@@ -148,7 +148,7 @@ class RunReporter(_Reporter):
     def counts(self) -> Counts:
         """Return the counts of all frames that have an outcome."""
         publish = self.stages.publish
-        return Counts(*self.stages.pose.counts, publish.dropped if publish else 0)
+        return Counts(*self.stages.pose.counts, publish.too_old if publish else 0)
 
     def status(self) -> StatusMessage:
         """Return the status message (heartbeat) of this moment."""

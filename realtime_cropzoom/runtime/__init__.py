@@ -6,7 +6,6 @@ In reading order:
 * ``ring``: the newest frames, in memory that is allocated once.
 * ``box_slot``: hands boxes from the detector thread to the pose thread.
 * ``records``: the record of each captured frame, and its message.
-* ``publication``: tells the CSV writer when each message was sent.
 * ``queues``: sinks: threads that consume records from a bounded queue.
 * ``started``: reports that a thread is ready, or why it is not.
 * ``signals``: turns Ctrl-C and other signals into an orderly end.

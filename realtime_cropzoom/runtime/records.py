@@ -22,6 +22,9 @@ from realtime_cropzoom.messaging.message import (
 )
 from realtime_cropzoom.types import ActiveBox, FrameMeta, Keypoints, StreamState
 
+NOT_PUBLISHED = 0
+"""Time of a message that was not sent, and of a frame without a message."""
+
 
 class FrameOutcome(enum.StrEnum):
     """Outcome of a captured frame."""
@@ -70,6 +73,8 @@ class Record(msgspec.Struct, frozen=True, eq=False):
     """The filtered pose, from this and all earlier poses; None without a filter."""
     doubt: Doubt | None = None
     """The reason to distrust the pose; None for a plausible pose, and without a pose."""
+    published_ns: int = NOT_PUBLISHED
+    """Time (monotonic, ns) at which its message was sent."""
 
 
 @dataclass(frozen=True, slots=True)

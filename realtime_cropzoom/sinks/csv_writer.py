@@ -2,8 +2,7 @@
 
 The files are ``<name>.csv`` in the format of DeepLabCut and Lightning Pose, ``<name>_bbox.csv``,
 ``<name>_timing.csv`` and, with a calibration, ``<name>_cm.csv`` with the poses in cm. Each has one row per
-captured frame. A row is complete once the publisher has reported when its message was sent, or that it was dropped.
-Complete rows go to the operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
+captured frame. Rows go to the operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
 
 A full disk does not stop the run: rows that could not be written are kept and tried again, up to
 ``_PENDING_BYTES`` per file. Rows beyond that are lost, counted, and reported at the end. If a disk does not
@@ -22,10 +21,9 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.files.append import NO_ANSWER, RowFile
 from realtime_cropzoom.inference.pose_quality import PoseQuality
-from realtime_cropzoom.runtime.publication import PublicationTimes, PublishedRecords
 from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record
-from realtime_cropzoom.runtime.worker import POLL_S, RunControl
+from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.pose_rows import (
     BBOX_COLUMNS,
     CM,
@@ -43,10 +41,6 @@ _QUEUE = 1 << 16
 """Maximum number of queued records. A disk may hang for minutes before one is dropped."""
 _FLUSH_S = 0.1
 """Interval (s) at which rows are handed to the operating system."""
-_LAST_REPORTS_S = 2.0
-"""Maximum wait (s) for the publisher's last reports at the end of the stream."""
-_LAST_REPORTS_AFTER_STOP_S = 0.4
-"""The same after a stop: a run must end within 2 s."""
 TIMING_COLUMNS = (
     "frame,outcome,seq,pts_ns,device_ns,captured_ns,box_frame,detected_ns,cropped_ns,inferred_ns,published_ns,segment,"
     "plausible"
@@ -73,20 +67,13 @@ class CsvOptions:
 class CsvSink(Sink):
     """Writes one row per record to each of the files."""
 
-    def __init__(
-        self,
-        folder: Path,
-        control: RunControl,
-        options: CsvOptions,
-        publications: PublicationTimes | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, control: RunControl, options: CsvOptions) -> None:
         """Create the files with their headers.
 
         Args:
             folder: Folder of the run.
             control: Control of the run.
             options: Options of the files.
-            publications: Reports of the publisher, for which rows wait; None if nothing is published.
 
         Raises:
             SinkError: if a file cannot be created.
@@ -96,8 +83,6 @@ class CsvSink(Sink):
         self._missing_reported = False
         self.quality = PoseQuality(names)
         """Plausibility of the poses. It is counted in this thread because no other thread waits for it."""
-        self._publications = publications
-        self._records = PublishedRecords(publications)
         self._blank_pose = blank_cells(len(names))
         self._calibration = calibration
         poses = pose_header(names, options.scorer)
@@ -120,11 +105,8 @@ class CsvSink(Sink):
             while not ended:
                 self._end_announced.wait(_FLUSH_S)
                 records, ended = self._take_all(0)
-                self._records.add(records)
-                if ended:
-                    self._wait_for_last_reports()
-                for record, published_ns in self._records.take(now_ns(), last=ended):
-                    self._format(record, published_ns)
+                for record in records:
+                    self._format(record)
                     time.sleep(0)  # lets the pose stage have the interpreter between two rows
                 self._flush()
         finally:
@@ -143,18 +125,9 @@ class CsvSink(Sink):
         self._warn_of_missing_files()
         self.busy_since_ns = 0
 
-    def _wait_for_last_reports(self) -> None:
-        """Wait until the publisher has reported its last message, for a limited time: it may hang."""
-        waited_s = 0.0
-        while self._publications is not None and not self._publications.wait_closed(POLL_S):
-            waited_s += POLL_S
-            if waited_s >= (_LAST_REPORTS_AFTER_STOP_S if self.control.stop.is_set() else _LAST_REPORTS_S):
-                return
-
     def left_behind(self) -> list[str]:
         """Return messages with the missing rows of each file, for a sink abandoned because its disk does not answer."""
-        queued = len(self._records) + len(self._queue)
-        missing = [(file, file.waiting_rows() + queued) for file in self._files]
+        missing = [(file, file.waiting_rows() + len(self._queue)) for file in self._files]
         return [f"{file.path}: {NO_ANSWER}; its last {rows} rows are not in it" for file, rows in missing if rows]
 
     def problems(self) -> list[str]:
@@ -171,7 +144,7 @@ class CsvSink(Sink):
             self._missing_reported = True
             logger.warning("%s", missing)
 
-    def _format(self, record: Record, published_ns: int) -> None:
+    def _format(self, record: Record) -> None:
         meta, active_box = record.meta, record.active_box
         poses, boxes, timing, *cm = self._files
         if record.outcome is FrameOutcome.PROCESSED:
@@ -187,7 +160,7 @@ class CsvSink(Sink):
             f"{meta.index},{record.outcome},{'' if record.seq < 0 else record.seq},{meta.pts_ns},"
             f"{'' if meta.device_ns is None else meta.device_ns},{meta.captured_ns},{box_frame},"
             f"{active_box.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
-            f"{published_ns or ''},{meta.segment},{_plausible_cell(record)}\n"
+            f"{record.published_ns or ''},{meta.segment},{_plausible_cell(record)}\n"
         )
 
     def _in_cm(self, keypoints: Keypoints | None) -> str:

@@ -3,11 +3,14 @@
 One socket carries all topics, as messages of two parts. A second socket conflates: it keeps only the newest
 pose, as a single part, because ZMQ_CONFLATE does not support multipart messages. Neither socket blocks: a
 slow subscriber loses messages at the socket and detects that by gaps in ``seq``.
+
+The pose stage sends its poses itself, as soon as it has them: ZeroMQ hands them to its own I/O thread, and one more
+thread between would only cost time. The thread of the publisher sends all other messages. A lock guards the sockets.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,31 +24,25 @@ from realtime_cropzoom.messaging.message import (
     EndMessage,
     HelloMessage,
     Message,
-    PoseMessage,
     StatusMessage,
     encode,
     topic,
 )
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import take_subscriptions_only
-from realtime_cropzoom.runtime.publication import PublicationTimes
-from realtime_cropzoom.runtime.queues import Sink
-from realtime_cropzoom.runtime.records import FrameOutcome, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.records import NOT_PUBLISHED, Record, RunIdentity, pose_message
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
-from realtime_cropzoom.runtime.worker import RunControl
+from realtime_cropzoom.runtime.worker import RunControl, Stage
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.types import StreamState
 
-_QUEUE = 64
-"""Maximum number of queued records. Older poses are of no use to a listener."""
 _HIGH_WATER_MARK = 256
 """Maximum number of messages that ZeroMQ keeps for one slow subscriber."""
 _HEARTBEAT_NS = 1_000_000_000
 """Interval (ns) between two status messages."""
-_GREET_NS = 50_000_000
-"""Minimum interval (ns) between two checks for new subscribers. Each receives a hello message, which
-describes the run."""
+_GREET_S = 0.05
+"""Interval (s) between two checks for new subscribers. Each receives a hello message, which describes the run."""
 _LINGER_MS = 500
 """Maximum time (ms) for which a closed socket still sends."""
 _SUBSCRIPTIONS_AT_ONCE = 1000
@@ -89,14 +86,12 @@ class PublishOptions:
     """Endpoint of the time sync server, which the hello message announces; None for no server."""
     encoding: Encoding = "json"
     """Encoding of the messages."""
-    lockstep: bool = False
-    """Whether a full queue makes the pose stage wait, instead of dropping records."""
     max_age_ms: float | None = None
     """Age (ms) of a frame above which its pose is not sent but counted as dropped; None for no limit."""
 
 
-class ZmqSink(Sink):
-    """Publishes records, a status message once per second, and a hello message when a client subscribes."""
+class ZmqPublisher(Stage):
+    """Publishes poses, a status message once per second, and a hello message when a client subscribes."""
 
     def __init__(
         self,
@@ -105,7 +100,6 @@ class ZmqSink(Sink):
         options: PublishOptions,
         *,
         security: Security | None = None,
-        publications: PublicationTimes | None = None,
     ) -> None:
         """Create the publisher without binding its sockets.
 
@@ -114,13 +108,13 @@ class ZmqSink(Sink):
             control: Control of the run.
             options: Options of the publisher.
             security: Keys for all endpoints. Without them the endpoints must be local to this machine.
-            publications: Receives the time at which each message is sent; None for new ones.
         """
-        super().__init__("publish", control, limit=_QUEUE, wait_when_full=options.lockstep)
+        super().__init__("publish", control)
         self._endpoints = (options.endpoint, options.latest_endpoint)
         self.reporter = reporter
         """Provides the messages that describe the run. Replaced once, when the stages exist."""
         self._identity = reporter.identity
+        self._pose_topic = f"pose/{self._identity.camera}".encode()
         self._hello = msgspec.structs.replace(reporter.hello(), clock=clock_id())
         self._security = security or Security()
         self._echo = (
@@ -128,9 +122,12 @@ class ZmqSink(Sink):
         )
         self._encoding: Encoding = options.encoding
         self._binding = Started()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        """Guards the sockets. No thread holds it for longer than one message takes."""
+        self._poses: zmq.Socket[bytes] | None = None
+        self._latest: zmq.Socket[bytes] | None = None
         self._max_age_ns = None if options.max_age_ms is None else round(options.max_age_ms * 1e6)
-        self.publications = publications or PublicationTimes()
-        """When each message was sent, for the CSV writer."""
         self.too_old = 0
         """Number of poses that were not sent because of their age."""
         self.bound_to: list[str] = []
@@ -145,18 +142,31 @@ class ZmqSink(Sink):
         """Endpoint of the time sync server once it is bound; None without one."""
         return self._hello.echo
 
-    def put(self, record: Record) -> None:
-        """Queue a record. Only processed frames are published."""
-        if record.outcome is FrameOutcome.PROCESSED:
-            super().put(record)
+    def publish(self, record: Record) -> int:
+        """Send the pose of a processed frame. Called by the pose stage; never blocks.
 
-    def _drop(self, record: Record) -> None:
-        super()._drop(record)
-        self.publications.dropped(record.seq)
+        Returns:
+            When the message was sent (monotonic, ns); NOT_PUBLISHED if it was too old, or the publisher has ended.
+        """
+        published_ns = now_ns()
+        age_ns = published_ns - record.meta.captured_ns
+        if self._max_age_ns is not None and age_ns > self._max_age_ns:
+            self.too_old += 1
+            return NOT_PUBLISHED
+        payload = encode(pose_message(record, self._identity, published_ns, self.too_old), self._encoding)
+        with self._lock:
+            if self._poses is None:
+                return NOT_PUBLISHED
+            self._poses.send_multipart([self._pose_topic, payload], zmq.NOBLOCK)
+            if self._latest is not None:
+                self._latest.send(payload, zmq.NOBLOCK)
+        if record.keypoints is not None:  # a frame without a box passes at once and has no pose
+            self.latency.add(age_ns / 1e6)
+        return published_ns
 
-    def finish(self) -> None:
-        """Announce that nothing further is published."""
-        self.publications.close()
+    def end(self) -> None:
+        """Announce that no further pose follows."""
+        self._ended.set()
 
     def wait_bound(self) -> None:
         """Wait until the sockets are bound.
@@ -170,7 +180,7 @@ class ZmqSink(Sink):
             raise SinkError(f"cannot publish ({explain(error)}); look at how many files are open") from error
 
     def work(self) -> None:
-        """Publish until the last record is sent. If the start fails, ``wait_bound`` raises its error."""
+        """Publish until the last pose is sent. If the start fails, ``wait_bound`` raises its error."""
         with self._binding.reporting(), zmq.Context() as context:
             context.setsockopt(zmq.LINGER, _LINGER_MS)
             with (
@@ -181,9 +191,12 @@ class ZmqSink(Sink):
                 try:
                     self._bind(guard, poses, latest)
                     self._start_echo()
+                    self._poses, self._latest = poses, None if self._endpoints[1] is None else latest
                     self._binding.ready()
-                    self._publish_all(guard, poses, latest)
+                    self._describe_run(guard, poses)
                 finally:
+                    with self._lock:
+                        self._poses = self._latest = None
                     if self._echo is not None:
                         self._echo.stop()
 
@@ -210,34 +223,17 @@ class ZmqSink(Sink):
             raise SinkError(_bind_error_text(self._echo.endpoint, error)) from error
         self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
 
-    def _publish_all(self, guard: ConnectionGuard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
+    def _describe_run(self, guard: ConnectionGuard, poses: zmq.Socket[bytes]) -> None:
+        """Send all messages but the poses, until ``end`` is called."""
         self._send(poses, self._hello)
-        beat_ns, greet_ns = now_ns() + _HEARTBEAT_NS, 0
-        stream, ended = self.reporter.stream(), False
-        while not ended:
-            records, ended = self._take_all(max(0.0, min(0.1, (beat_ns - now_ns()) / 1e9)))
-            for record in records:
-                published_ns = now_ns()
-                if self._max_age_ns is not None and published_ns - record.meta.captured_ns > self._max_age_ns:
-                    with self._changed:
-                        self._drop(record)
-                    self.too_old += 1
-                    continue
-                message = pose_message(record, self._identity, published_ns, self.dropped)
-                payload = self._send(poses, message)
-                if self._endpoints[1] is not None:
-                    latest.send(payload, zmq.NOBLOCK)
-                self.publications.published(record.seq, published_ns)
-                if record.keypoints is not None:  # a frame without a box passes at once and has no pose
-                    self.latency.add((published_ns - record.meta.captured_ns) / 1e6)
-            if now_ns() >= greet_ns:
-                self._greet(guard, poses)
-                greet_ns = now_ns() + _GREET_NS
+        beat_ns, stream = now_ns() + _HEARTBEAT_NS, self.reporter.stream()
+        while not self._ended.wait(_GREET_S):
+            if self._has_new_subscriber(guard, poses):
+                self._send(poses, self._hello)
             before, stream = stream, self._stream(stream)
             if now_ns() >= beat_ns or stream is not before:  # report at once that frames stopped arriving
                 self._send(poses, msgspec.structs.replace(self.reporter.status(), stream=stream.value))
                 beat_ns = now_ns() + _HEARTBEAT_NS
-        self.publications.close()  # here already: closing the sockets may take as long as _LINGER_MS
         self._send(poses, self.reporter.status())
         self._send(poses, self.reporter.end_message())
 
@@ -246,26 +242,22 @@ class ZmqSink(Sink):
         stream = self.reporter.stream()
         return before if stream is StreamState.ENDED else stream
 
-    def _greet(self, guard: ConnectionGuard, poses: zmq.Socket[bytes]) -> None:
-        """Send the hello message again if a client has subscribed."""
+    def _has_new_subscriber(self, guard: ConnectionGuard, poses: zmq.Socket[bytes]) -> bool:
+        """Read the subscriptions; return whether there is one. Further ones wait for the next call."""
         subscribed = False
-        with suppress(zmq.Again):  # further subscriptions wait for the next call
-            for _ in range(_SUBSCRIPTIONS_AT_ONCE):
+        for _ in range(_SUBSCRIPTIONS_AT_ONCE):
+            with self._lock:
+                if not int(poses.get(zmq.EVENTS)) & zmq.POLLIN:
+                    break
                 frame = poses.recv(zmq.NOBLOCK, copy=False)
-                guard.sent(frame)
-                subscribed |= frame.bytes[:1] == b"\x01"
-        if subscribed:
-            self._send(poses, self._hello)
+            guard.sent(frame)
+            subscribed |= frame.bytes[:1] == b"\x01"
+        return subscribed
 
-    def _send(self, socket: zmq.Socket[bytes], message: Message) -> bytes:
+    def _send(self, poses: zmq.Socket[bytes], message: Message) -> None:
         payload = encode(message, self._encoding)
-        name = self._pose_topic if isinstance(message, PoseMessage) else topic(message, self._identity.camera)
-        socket.send_multipart([name, payload], zmq.NOBLOCK)
-        return payload
-
-    @property
-    def _pose_topic(self) -> bytes:
-        return f"pose/{self._identity.camera}".encode()
+        with self._lock:
+            poses.send_multipart([topic(message, self._identity.camera), payload], zmq.NOBLOCK)
 
 
 def _bind_error_text(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:

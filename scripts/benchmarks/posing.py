@@ -1,11 +1,10 @@
-"""A publisher without cameras or models: the poses of the arena's mouse, at any rate, through the real sink."""
+"""A publisher without cameras or models: the poses of the arena's mouse, at any rate, through the real publisher."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
 import uuid
-from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -13,12 +12,11 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, StatusMessage
-from realtime_cropzoom.runtime.publication import PublicationTimes
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record, RunIdentity
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.runtime.worker import RunControl
-from realtime_cropzoom.sinks.zmq_publisher import PublishOptions, ZmqSink
+from realtime_cropzoom.sinks.zmq_publisher import PublishOptions, ZmqPublisher
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State, StreamState
 
@@ -28,26 +26,22 @@ _CAMERA = "cam0"
 _SIDE = 240
 _POSES = 2000
 _NOISE_PX = 0.5
-_FORGOTTEN = 128
-"""Number of later records after which a record counts as dropped; the queue of the sink is shorter."""
 _UNSURE = 0.01
 """Share of keypoints with a low likelihood."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What the sink did while poses were counted under one name."""
+    """What the publisher did while poses were counted under one name."""
 
     p50_ms: float
     """Time from the record to the sent message (ms)."""
     p99_ms: float
     n: int
-    unsent: int
-    """Number of messages that the sink dropped."""
 
 
 class PosePublisher:
-    """The sink in a process of its own, with ``fps`` records per second, until it is closed or killed."""
+    """The publisher in a process of its own, with ``fps`` records per second, until it is closed or killed."""
 
     def __init__(self, fps: float, endpoint: str = ANY_PORT, latest: str | None = None) -> None:
         """Start the process, and wait until the endpoint is bound."""
@@ -99,17 +93,6 @@ def arena_poses(fps: float, count: int) -> list[Keypoints]:
     return poses
 
 
-class _SendTimes(PublicationTimes):
-    """Notes the time right after each message is sent. The time in the message is taken before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done_ns: dict[int, int] = {}
-
-    def published(self, seq: int, published_ns: int) -> None:
-        self.done_ns[seq] = now_ns()
-
-
 class _Speaker:
     """The status messages of the run."""
 
@@ -142,29 +125,28 @@ class _Speaker:
 class _Feed:
     """Hands over each record when it is due, as the pose stage does, and counts the times."""
 
-    def __init__(self, fps: float, sink: ZmqSink, speaker: _Speaker, times: _SendTimes) -> None:
-        self._fps, self._sink, self._speaker, self._times = fps, sink, speaker, times
+    def __init__(self, fps: float, publisher: ZmqPublisher, speaker: _Speaker) -> None:
+        self._fps, self._publisher, self._speaker = fps, publisher, speaker
         poses = arena_poses(fps, _POSES)
         self._poses = [*poses, *poses[-2:0:-1]]  # forwards and backwards: no jump
-        self._waiting: deque[Record] = deque()
         self._phases: dict[str, Histogram] = {}
-        self._unsent: dict[str, int] = {}
-        self._phase: str | None = None
 
     def run_until_end(self, pipe: Connection) -> dict[str, Phase]:
         """Hand over records until the pipe says ``end``, or breaks."""
-        what, self._phase = pipe.recv()
+        what, phase = pipe.recv()
         due_ns, period_ns, index = now_ns(), round(1e9 / self._fps), 0
         while what != "end":
-            self._hand_over(index)
+            ms = self._publish(index)
+            if phase is not None:
+                self._phases.setdefault(phase, Histogram()).add(ms)
             index, due_ns = index + 1, due_ns + period_ns
             time.sleep(max(0, due_ns - now_ns()) / 1e9)
             if pipe.poll():
-                what, self._phase = pipe.recv()
+                what, phase = pipe.recv()
         return {name: self._result(name) for name in self._phases}
 
-    def _hand_over(self, index: int) -> None:
-        self._count()
+    def _publish(self, index: int) -> float:
+        """Publish one record; return how long that took (ms)."""
         at_ns = now_ns()
         done = index + 1
         pts_ns = round(index * 1e9 / self._fps)
@@ -179,38 +161,24 @@ class _Feed:
             counts=FrameCounts(done, done, 0, 0),
         )
         self._speaker.published = done
-        self._waiting.append(record)
-        self._sink.put(record)
-
-    def _count(self) -> None:
-        """Count the earlier records. Records that the sink dropped never have a time."""
-        waiting, phase, times_ns = self._waiting, self._phase, self._times.done_ns
-        while waiting and (waiting[0].seq in times_ns or len(waiting) > _FORGOTTEN):
-            record = waiting.popleft()
-            done_ns = times_ns.pop(record.seq, 0)
-            if phase is None:
-                continue
-            times = self._phases.setdefault(phase, Histogram())
-            if done_ns:
-                times.add((done_ns - record.meta.captured_ns) / 1e6)
-            else:
-                self._unsent[phase] = self._unsent.get(phase, 0) + 1
+        self._publisher.publish(record)
+        return (now_ns() - at_ns) / 1e6
 
     def _result(self, name: str) -> Phase:
         times = self._phases[name]
         p50, p99 = times.percentile(50), times.percentile(99)
-        return Phase(p50 or 0.0, p99 or 0.0, times.count, self._unsent.get(name, 0))
+        return Phase(p50 or 0.0, p99 or 0.0, times.count)
 
 
 def _publish(pipe: Connection, fps: float, endpoint: str, latest: str | None) -> None:
-    control, speaker, times = RunControl(), _Speaker(fps), _SendTimes()
-    sink = ZmqSink(speaker, control, PublishOptions(endpoint, latest), publications=times)
-    feed = _Feed(fps, sink, speaker, times)
-    sink.start()
-    sink.wait_bound()
-    pipe.send(sink.bound_to)
+    control, speaker = RunControl(), _Speaker(fps)
+    publisher = ZmqPublisher(speaker, control, PublishOptions(endpoint, latest))
+    feed = _Feed(fps, publisher, speaker)
+    publisher.start()
+    publisher.wait_bound()
+    pipe.send(publisher.bound_to)
     with tuned():  # as the pipeline is
         phases = feed.run_until_end(pipe)
-    sink.end()
-    sink.join()
+    publisher.end()
+    publisher.join()
     pipe.send(phases)

@@ -104,8 +104,6 @@ def _rows(phases: dict[str, Phase], loaded: _Loaded) -> Iterator[Row]:
         yield Row(f"handed over → published, {name}", value, n=f"{phase.n} messages")
     ratio = busy.p99_ms / quiet.p99_ms
     yield Row("handed over → published: p99 loaded / quiet", f"{ratio:.2f}", f"≤ {RATIO}", ratio <= RATIO)
-    unsent, sent = quiet.unsent + busy.unsent, quiet.n + busy.n
-    yield Row("dropped by the publisher", f"{unsent} of {sent + unsent}", "0", unsent == 0)
     missed, least = sum(guest.missed for guest in loaded.fast), min(guest.received for guest in loaded.fast)
     whole = missed == 0 and least >= busy.n
     yield Row(f"missed by {len(loaded.fast)} fast subscribers", f"{missed}; each had {least} or more", "0", whole)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from support.pipelines import (
     ANY_PORT,
-    LONG_S,
     Files,
     Film,
     check_complete,
     cropzoom,
     finish,
+    hold_models,
     make_settings,
     model_flags,
     run_to_end,
@@ -28,10 +27,7 @@ from support.pipelines import (
 )
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.messaging.message import PoseMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.runtime.records import Record, pose_message
-from realtime_cropzoom.sinks.csv_writer import CsvSink
 
 ARENA = "synthetic:arena,size=160x120,fps=60,seconds={}"
 
@@ -83,59 +79,24 @@ def test_the_timing_row_of_a_published_frame_is_complete(published: Files) -> No
     np.testing.assert_array_equal(timing["pts_ns"], [round(i * 1e9 / 60) for i in range(60)])
 
 
-def hold_messages(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], None]) -> None:
-    """Call ``before(seq)`` in the publishing thread ahead of each pose message."""
-
-    def held(record: Record, *rest: Any) -> PoseMessage:
-        before(record.seq)
-        return pose_message(record, *rest)
-
-    monkeypatch.setattr("realtime_cropzoom.sinks.zmq_publisher.pose_message", held)
-
-
-def test_a_row_has_its_time_of_publication_however_late_the_publisher_is(
+def test_a_pose_that_is_too_old_has_no_time_of_publication_but_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message waits for five flushes of the files, which is more than 250 ms; its row must wait with it."""
-    flushes = threading.Semaphore(0)
-    flush = CsvSink._flush
+    """The model holds up frame 10 for longer than ``max_age_ms``."""
 
-    def counted(sink: CsvSink) -> None:
-        flush(sink)
-        flushes.release()
+    def hold_up(call: int) -> None:
+        if call == 10:
+            time.sleep(0.4)
 
-    def wait_for_flushes(seq: int) -> None:
-        if seq == 10:
-            for _ in range(5):
-                assert flushes.acquire(timeout=LONG_S)
-
-    monkeypatch.setattr(CsvSink, "_flush", counted)
-    hold_messages(monkeypatch, wait_for_flushes)
-    settings = make_settings(tmp_path, publish=ANY_PORT, max_lag=64)
-    timing = check_complete(run_to_end(settings, Film(60)).folder).timing
-    assert timing["published_ns"].notna().all()
-    assert timing["published_ns"].is_monotonic_increasing
-
-
-def test_a_dropped_message_leaves_an_empty_time_of_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The publisher waits until the whole film is processed. Its queue of 64 is too short for that."""
-    pipelines: list[Pipeline] = []
-
-    def wait_for_the_film(seq: int) -> None:
-        if seq == 0:
-            wait_for(lambda: pipelines and pipelines[0].progress().counts.processed == 100, "the film")
-
-    hold_messages(monkeypatch, wait_for_the_film)
-    settings = make_settings(tmp_path, publish=ANY_PORT, max_lag=64)
-    pipeline = Pipeline(settings, lambda: Film(100, fps=200.0))
-    pipelines.append(pipeline)
-    pipeline.start()
-    assert pipeline.wait(LONG_S)
-    unsent = pipeline.join()["counts"]["unsent"]
-    assert pipeline.folder is not None
-    published = check_complete(pipeline.folder).timing["published_ns"].notna()
-    assert unsent > 10
-    assert published.tolist() == [True] * (100 - unsent - 64) + [False] * unsent + [True] * 64
+    hold_models(monkeypatch, pose=hold_up)
+    settings = make_settings(tmp_path, publish=ANY_PORT, max_lag=64, max_age_ms=300)
+    files = check_complete(run_to_end(settings, Film(60)).folder)
+    published = files.timing["published_ns"].notna()
+    too_old = files.summary["too_old"]
+    assert 0 < too_old < 30
+    assert files.summary["counts"]["unsent"] == too_old == (~published).sum()
+    assert files.timing["seq"].tolist() == list(range(60))
+    assert files.timing["published_ns"].dropna().is_monotonic_increasing
 
 
 def test_two_runs_in_the_same_second_get_two_folders(tmp_path: Path) -> None:
