@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,28 @@ import numpy.typing as npt
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+
+
+class Picture(Protocol):
+    """An RGB image of which regions are read: a NumPy array, or a decoded frame that converts only what is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, 3) in pixels."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of its values: uint8."""
+        ...
+
+    def __getitem__(self, region: tuple[slice, slice], /) -> UInt8:
+        """Return the pixels ``[top:bottom, left:right]``, (h, w, 3) uint8. They may be a view."""
+        ...
+
+    def __array__(self) -> np.ndarray:
+        """Return all pixels, for ``np.asarray``: (height, width, 3) uint8. They may be a view."""
+        ...
 
 
 class State(enum.StrEnum):
@@ -77,8 +99,8 @@ class Frame:
     """One captured image. ``image`` is valid only while the lease of the frame is held."""
 
     meta: FrameMeta
-    image: UInt8
-    """(height, width, 3) uint8, RGB."""
+    image: Picture
+    """RGB: an (height, width, 3) uint8 array, or a decoded frame."""
 
 
 @dataclass(frozen=True, slots=True)

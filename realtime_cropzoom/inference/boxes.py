@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.types import Box, Keypoints
+from realtime_cropzoom.types import Box, Keypoints, Picture
 
 DEFAULT_CROP_RATIO = 2.0
 MAX_SIDE = 8192
@@ -108,8 +108,8 @@ def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] |
     return detection.xy[counts].astype(np.float64)
 
 
-def whole_image(image: np.ndarray) -> Box:
-    """Return the box that covers an image of shape (H, W, …)."""
+def whole_image(image: Picture) -> Box:
+    """Return the box that covers an image."""
     return Box(0, 0, image.shape[1], image.shape[0])
 
 

@@ -8,14 +8,14 @@ x_frame = x_model / W · w + x_box, without a half-pixel term.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from realtime_cropzoom.inference.kernels import resize_bilinear, scale_and_move
-from realtime_cropzoom.types import Box, Float32, UInt8
+from realtime_cropzoom.types import Box, Float32, Picture, UInt8
 
 Edge = Literal["pad", "clamp"]
 Method = Literal["fast", "reference"]
@@ -30,11 +30,11 @@ _TAPS_KEPT = 256
 """Number of sizes whose taps are kept. Boxes of a ``crop_ratio`` have many sizes."""
 
 
-def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
+def cut(image: Picture, box: Box, edge: Edge) -> tuple[UInt8, Box]:
     """Return the pixels inside a box, and the box that they cover.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, or a decoded frame, of which only the pixels inside the box are converted.
         box: The box in frame space. It may reach beyond the frame.
         edge: ``pad`` fills the part outside the frame with zeros, as in the crops that pose models are
             trained on, and keeps the box. ``clamp`` cuts the box at the frame's edge, to at least one
@@ -52,11 +52,15 @@ def cut(image: UInt8, box: Box, edge: Edge) -> tuple[UInt8, Box]:
     return image[top : top + inside.h, left : left + inside.w], inside
 
 
-def pad(image: Image, box: Box) -> Image:
+@overload
+def pad(image: Image, box: Box) -> Image: ...
+@overload
+def pad(image: Picture, box: Box) -> UInt8: ...
+def pad(image: Any, box: Box) -> Any:
     """Return the pixels inside a box, with zeros outside the image.
 
     Args:
-        image: (H, W) or (H, W, C) integers.
+        image: (H, W) or (H, W, C) integers, or a decoded frame.
         box: The box in pixels of the image. It may reach beyond the image, or lie outside of it.
 
     Returns:
@@ -66,11 +70,11 @@ def pad(image: Image, box: Box) -> Image:
     left, top = max(0, box.x), max(0, box.y)
     right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
     if (left, top, right, bottom) == (box.x, box.y, box.x + box.w, box.y + box.h):
-        return image[top:bottom, left:right]  # type: ignore[return-value]  # a view has the type of its array
+        return image[top:bottom, left:right]
     padded = np.zeros((box.h, box.w, *image.shape[2:]), image.dtype)
     if left < right and top < bottom:
         padded[top - box.y : bottom - box.y, left - box.x : right - box.x] = image[top:bottom, left:right]
-    return padded  # type: ignore[return-value]  # of the image's dtype
+    return padded
 
 
 def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "linear") -> None:

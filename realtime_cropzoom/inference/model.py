@@ -27,7 +27,7 @@ from realtime_cropzoom.inference.model_spec import (
     with_metadata,
 )
 from realtime_cropzoom.inference.onnx_session import Provider, Session, resolve_provider
-from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
+from realtime_cropzoom.types import Box, Float32, Keypoints, Picture
 
 Outputs = tuple[Float32, ...]
 """Outputs of the network for one frame, before decoding."""
@@ -117,11 +117,11 @@ class Model:
         """Return a (3, H, W) float32 array of zeros for ``prepare`` to fill."""
         return np.zeros((3, self.size[1], self.size[0]), np.float32)
 
-    def prepare(self, image: UInt8, box: Box, edge: Edge, out: Float32, resize: Resize = "linear") -> Box:
+    def prepare(self, image: Picture, box: Box, edge: Edge, out: Float32, resize: Resize = "linear") -> Box:
         """Crop ``image`` and fill the model's input.
 
         Args:
-            image: The frame, uint8.
+            image: The frame: (H, W, 3) uint8, or a decoded frame.
             box: Region to crop (frame pixels).
             edge: ``pad`` or ``clamp``, for a box that extends beyond the frame, see ``crop.cut``.
             out: (3, H, W) float32 array to fill.
@@ -172,7 +172,7 @@ class Model:
                 found.sharpness[better] = other.sharpness[better]
         return Keypoints(crop.remap(found.xy, box, self.size), found.likelihood, found.sharpness)
 
-    def predict_still(self, image: UInt8, box: Box) -> Keypoints:
+    def predict_still(self, image: Picture, box: Box) -> Keypoints:
         """Return the keypoints of a single image (frame pixels). A context model sees it as all of its five frames."""
         model_input = self.new_input()
         used = self.prepare(image, box, "pad", model_input)

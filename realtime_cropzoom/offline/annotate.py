@@ -107,7 +107,7 @@ def annotate_video(source: str, predictions: Path, labelled: Path, shown_above: 
         ):
             for (xy, likelihood), frame in zip(rows, reader.frames(), strict=False):
                 text = f"frame {frame.meta.index}   {_clock(frame.meta.pts_ns / 1e9)}"
-                writer.write(drawing.draw(frame.image, xy, likelihood, text), frame.meta.pts_ns)
+                writer.write(drawing.draw(np.asarray(frame.image), xy, likelihood, text), frame.meta.pts_ns)
                 bar.update()
             writer.commit()
 

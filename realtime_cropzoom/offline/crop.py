@@ -40,7 +40,7 @@ from realtime_cropzoom.sessions.dlc_csv import (
 )
 from realtime_cropzoom.sources.image_file import read_as_it_is
 from realtime_cropzoom.sources.video_file import VideoFile
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, Picture, UInt8
 
 COMMAND = "crop"
 
@@ -218,7 +218,7 @@ def crop_video(video: Path, boxes: Boxes, output: Path, say: Say, warn: Say) -> 
         warn(problem)
 
 
-def cut_to(image: UInt8, box: Box, size: tuple[int, int]) -> UInt8:
+def cut_to(image: Picture, box: Box, size: tuple[int, int]) -> UInt8:
     """Return the pixels inside a box, with zeros outside the frame, resized to ``size`` (W, H) if it differs."""
     pixels = pad(image, box)
     if (box.w, box.h) == size:

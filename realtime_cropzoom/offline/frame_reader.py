@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.runtime.started import Started
@@ -131,9 +129,7 @@ class FrameReader:
         if index < self._first:
             self.skipped_pts_ns.append(meta.pts_ns)
             return
-        image = np.empty((captured.height, captured.width, 3), np.uint8)
-        captured.copy_to(image)
-        self._put(Frame(meta, image))
+        self._put(Frame(meta, captured.copied() if captured.image is None else captured.image))
 
     def _put(self, item: Frame | BaseException | None) -> None:
         while not self._stop.is_set():

@@ -19,9 +19,14 @@ from realtime_cropzoom.inference.context_window import ContextWindow, InferenceR
 from realtime_cropzoom.inference.crop import Edge, Resize
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.runtime.tuning import tuned
-from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
+from realtime_cropzoom.types import Box, Float32, Keypoints, Picture
 
 T = TypeVar("T")
+
+
+def decoded(image: Picture) -> Callable[[], Picture]:
+    """Return the ``load`` of an item for an image that need not be loaded."""
+    return lambda: image
 
 
 @contextmanager
@@ -52,16 +57,16 @@ class InferenceAnswer(Generic[T]):
 class Item(Generic[T]):
     """A frame in work. Its pixels are freed as soon as the model input is ready."""
 
-    def __init__(self, key: T, load: Callable[[], UInt8], box: Box | None) -> None:
+    def __init__(self, key: T, load: Callable[[], Picture], box: Box | None) -> None:
         """Take a frame.
 
         Args:
             key: Identifies the frame in its answer.
-            load: Returns the (H, W, 3) uint8 image. The pool calls it, once.
+            load: Returns the image. The pool calls it, once.
             box: The box to crop (frame pixels); None for the whole image.
         """
         self.key = key
-        self._load: Callable[[], UInt8] | None = load
+        self._load: Callable[[], Picture] | None = load
         self._box = box
         self._lock = threading.Lock()
         self._prepared: tuple[Float32, Box] | None = None
@@ -117,7 +122,7 @@ class OrderedInference(Generic[T]):
         self._pending: deque[_Pending[T]] = deque()
         self._last: Keypoints | None = None
 
-    def put(self, key: T, load: Callable[[], UInt8], box: Box | None = None) -> None:
+    def put(self, key: T, load: Callable[[], Picture], box: Box | None = None) -> None:
         """Add the next frame of a sequence; the arguments are the fields of ``Item``."""
         request = self._window.push(Item(key, load, box))
         if request is not None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from realtime_cropzoom.errors import DataError, SourceError
 from realtime_cropzoom.files.atomic import ResumableCsv, partial_path
@@ -15,6 +12,7 @@ from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_video_boxes
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
+from realtime_cropzoom.offline.inference_pool import decoded
 from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal_norm
 from realtime_cropzoom.offline.prediction import COMMAND, PredictionContext, QualityCheck
 from realtime_cropzoom.offline.provenance import MadeOf, input_entry, write_origin
@@ -97,9 +95,7 @@ class _VideoRows:
                 self._waiting[index] = frame.meta, box or whole_image(frame.image)
                 if index in ends_before:
                     inference.end_sequence()
-                inference.put(
-                    index, partial(np.asarray, frame.image), None if self._boxes is None else self._boxes[index]
-                )
+                inference.put(index, decoded(frame.image), None if self._boxes is None else self._boxes[index])
                 for answer in inference.take():
                     self._add(answer.key, answer.keypoints)
             for answer in inference.finish():

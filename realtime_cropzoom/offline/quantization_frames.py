@@ -19,7 +19,7 @@ from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.images import ImageFolder
 from realtime_cropzoom.offline.inputs import Images, Input, LabelFile, Video
 from realtime_cropzoom.sessions.dlc_csv import read_labels
-from realtime_cropzoom.types import Box, Float32, Float64, UInt8
+from realtime_cropzoom.types import Box, Float32, Float64, Picture
 
 FRAMES = 200
 """Number of frames that are chosen if the user names none: half for calibration, half for the judgement."""
@@ -60,8 +60,8 @@ class Cutter:
     """None cuts nothing: the model sees whole frames."""
     rule: BoxRule
 
-    def sample(self, image: UInt8, labels: Float64 | None = None) -> Sample | None:
-        """Return the model's input for a frame, (H, W, 3) RGB; None if the detector finds no animal."""
+    def sample(self, image: Picture, labels: Float64 | None = None) -> Sample | None:
+        """Return the model's input for a frame; None if the detector finds no animal."""
         box = whole_image(image) if self.detector is None else self._find(self.detector, image)
         if box is None:
             return None
@@ -69,7 +69,7 @@ class Cutter:
         used = self.model.prepare(image, box, "pad", prepared)
         return Sample(prepared, used, labels)
 
-    def _find(self, detector: Model, image: UInt8) -> Box | None:
+    def _find(self, detector: Model, image: Picture) -> Box | None:
         found = detector.predict_still(image, whole_image(image))
         if not (detector.presence.is_sharp(found) and detector.presence.is_likely(found)):
             return None

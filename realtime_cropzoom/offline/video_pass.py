@@ -24,7 +24,7 @@ from realtime_cropzoom.inference.schedule import SKIPPED_IN_RECORDING, Gaps, Sch
 from realtime_cropzoom.offline.bbox_csv import BboxRow
 from realtime_cropzoom.offline.command import OfflineCommand
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
-from realtime_cropzoom.offline.inference_pool import InferenceAnswer, OrderedInference
+from realtime_cropzoom.offline.inference_pool import InferenceAnswer, OrderedInference, decoded
 from realtime_cropzoom.sessions.pose_rows import blank_cells, box_cells, pose_cells
 from realtime_cropzoom.types import ActiveBox, Box, Detection, Frame, FrameMeta, Keypoints, State
 
@@ -127,7 +127,7 @@ class VideoPass:
         if self._detector_sees_all and frame.meta.index in self._gaps:
             self._detector.end_sequence()
         if self._detector_sees_all or self._is_detected(frame.meta):
-            self._detector.put(frame.meta, partial(np.asarray, frame.image))
+            self._detector.put(frame.meta, decoded(frame.image))
 
     def _is_detected(self, meta: FrameMeta) -> bool:
         return meta.index % self._settings.detector_every == 0
@@ -166,7 +166,7 @@ class VideoPass:
         if frame.meta.index in self._gaps:  # a context model must not look across missing frames
             self._pose.end_sequence()
         if active.box is not None:
-            self._pose.put(row, partial(np.asarray, frame.image), active.box)
+            self._pose.put(row, decoded(frame.image), active.box)
             return
         row.done = True
         if active is not SKIPPED_IN_RECORDING:  # nor across frames without the animal

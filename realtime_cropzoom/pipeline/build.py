@@ -59,7 +59,7 @@ class StageBuilder:
             ConfigError: if the keys or the endpoints are refused.
         """
         plan, control = self._plan, self._control
-        ring = Ring(plan.ring_slots, plan.info.height, plan.info.width)
+        ring = Ring(plan.ring_slots, plan.info.height, plan.info.width, kept=plan.info.kept)
         with ExitStack() as undo:
             publish = self._start_publisher()
             if publish is not None:

@@ -1,4 +1,4 @@
-"""Source reader: the thread that opens the source, keeps its pace, and copies each frame into the ring."""
+"""Source reader: the thread that opens the source, keeps its pace, and puts each frame into the ring."""
 
 from __future__ import annotations
 
@@ -161,23 +161,24 @@ class SourceReader(threading.Thread):
             if self._control.stop.is_set():
                 return
             meta = FrameMeta(index, captured.pts_ns, captured.device_ns, now_ns(), captured.segment)
-            if not self._copy(captured, meta):
+            if not self._hand_over(captured, meta):
                 return
             self._count(captured, meta, info)
             if index + 1 == self._options.frames:
                 return
             self._control.sleep_until(meta.captured_ns + pause_ns)
 
-    def _copy(self, captured: CapturedFrame, meta: FrameMeta) -> bool:
-        """Copy a frame into the ring and show it to the tap; return False if the run stops first."""
+    def _hand_over(self, captured: CapturedFrame, meta: FrameMeta) -> bool:
+        """Put a frame into the ring and show it to the tap; return False if the run stops first."""
         self._arrived_ns = meta.captured_ns
         ring = self._ring
         assert ring is not None  # there are no frames before ``begin``
         while (slot := ring.claim(POLL_S)) is None:
             if self._control.stop.is_set():
                 return False
-        captured.copy_to(ring.pixels[slot])
-        ring.publish(slot, meta)
+        if captured.image is None:
+            captured.copy_to(ring.memory(slot))
+        ring.publish(slot, meta, captured.image)
         if self._tap is not None:
             self._tap(meta, captured)
         return True

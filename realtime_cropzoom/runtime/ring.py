@@ -1,6 +1,7 @@
-"""Ring buffer: holds the newest n frames, in memory that is allocated once.
+"""Ring buffer: holds the newest n frames.
 
-The writer copies each frame into the oldest slot without a lease. A reader leases a slot while it
+The writer puts each frame into the oldest slot without a lease: a copy, in memory that belongs to the slot, or
+a frame of a decoder, which is kept by reference until the slot is used again. A reader leases a slot while it
 reads the pixels, and the writer never writes to a leased slot, so no reader sees a half-written
 frame. There are three kinds of readers:
 
@@ -27,7 +28,7 @@ from types import TracebackType
 
 import numpy as np
 
-from realtime_cropzoom.types import Frame, FrameMeta
+from realtime_cropzoom.types import Frame, FrameMeta, Picture, UInt8
 
 _METAS = 1 << 14
 """Number of frames whose ``FrameMeta`` is kept."""
@@ -63,10 +64,22 @@ class Lease:
 class Ring:
     """The buffer. It has one writer thread, and one thread per reader."""
 
-    def __init__(self, slots: int, height: int, width: int) -> None:
-        """Allocate ``slots`` frames of (height, width, 3) uint8."""
-        # Filled, not zeros: those are only given memory when they are first written to, which takes milliseconds.
-        self.pixels = np.full((slots, height, width, 3), 0, np.uint8)
+    def __init__(self, slots: int, height: int, width: int, *, kept: bool = False) -> None:
+        """Create the ring.
+
+        Args:
+            slots: Number of frames.
+            height: Of the frames, in pixels.
+            width: Likewise.
+            kept: Whether frames are kept by reference. Only then slots have no memory before a frame is copied.
+        """
+        self.slots = slots
+        self._shape = (height, width, 3)
+        self._memory: list[UInt8 | None] = [None] * slots
+        self._images: list[Picture | None] = [None] * slots
+        if not kept:
+            for slot in range(slots):
+                self.memory(slot)
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._freed = threading.Condition(self._lock)
@@ -91,11 +104,29 @@ class Ring:
                 slot = self._take_slot_locked()
             return slot
 
-    def publish(self, slot: int, meta: FrameMeta) -> None:
-        """Make the frame in a claimed slot visible to readers. Raises ValueError if its index is not the next."""
+    def memory(self, slot: int) -> UInt8:
+        """Return the memory of a claimed slot, (height, width, 3) uint8, to copy a frame into."""
+        memory = self._memory[slot]
+        if memory is None:
+            # Filled, not zeros: those are only given memory when they are first written to, which takes milliseconds.
+            memory = self._memory[slot] = np.full(self._shape, 0, np.uint8)
+        return memory
+
+    def publish(self, slot: int, meta: FrameMeta, image: Picture | None = None) -> None:
+        """Make the frame in a claimed slot visible to readers.
+
+        Args:
+            slot: The slot.
+            meta: Index and times of the frame.
+            image: The frame, to keep by reference; None if it was copied to ``memory``.
+
+        Raises:
+            ValueError: if its index is not the next.
+        """
         with self._lock:
             if meta.index != self.newest + 1:
                 raise ValueError(f"frame {meta.index} published after frame {self.newest}")
+            self._images[slot] = self._memory[slot] if image is None else image
             self._held[meta.index] = slot
             self._metas.append(meta)
             self.newest = meta.index
@@ -117,13 +148,16 @@ class Ring:
                 return None
             if self._leases[slot] == 0:
                 del self._held[index]
+                self._images[slot] = None  # the decoder may use the memory of the frame again
                 return slot
         return None
 
     def _lease_locked(self, index: int, skipped: list[FrameMeta]) -> Lease:
         slot = self._held[index]
         self._leases[slot] += 1
-        return Lease(self, slot, Frame(self._stamp_locked(index), self.pixels[slot]), skipped)
+        image = self._images[slot]
+        assert image is not None  # published
+        return Lease(self, slot, Frame(self._stamp_locked(index), image), skipped)
 
     def _release(self, slot: int) -> None:
         with self._lock:
@@ -205,7 +239,7 @@ class TrailingReader(OrderedReader):
 
     def __init__(self, ring: Ring, *, lockstep: bool = False) -> None:
         """In ``lockstep`` the writer waits for it, and no frame is overwritten before it was taken."""
-        super().__init__(ring, None if lockstep else len(ring.pixels))
+        super().__init__(ring, None if lockstep else ring.slots)
 
     def take_frame(self, index: int) -> Lease | None:
         """Return frame ``index``, or None if it was overwritten. Later calls must not ask for earlier frames."""

@@ -32,7 +32,7 @@ from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, Copie
 from realtime_cropzoom.sinks.video_encoder import Codec, video_suffix
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.encoded import CodecParameters, NotCopyable
-from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, UInt8
+from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, Picture, UInt8
 
 _MAX_QUEUED = 1 << 16
 """Maximum number of records that wait for the crop recorder."""
@@ -91,7 +91,7 @@ class FrameRecorder(BaseRecorder):
         deadline = time.monotonic() + _MAX_POSE_WAIT_S
         while not (self._lockstep or self._posed >= index or self.control.stop.is_set()):
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or self._ring.newest - index > len(self._ring.pixels) // 2:
+            if left_s <= 0 or self._ring.newest - index > self._ring.slots // 2:
                 return
             self._pose_done.clear()
             if self._posed < index:  # checked again: the event may have been set just before it was cleared
@@ -145,7 +145,7 @@ class CropRecorder(RecordingWork, Sink):
         with lease:
             self.recording.write(meta, self._crop(lease.frame.image, box), lease)
 
-    def _crop(self, image: UInt8, box: Box) -> UInt8:
+    def _crop(self, image: Picture, box: Box) -> UInt8:
         pixels, used = cut(image, box, self._edge)
         if (used.w, used.h) == self.recording.size:
             return pixels

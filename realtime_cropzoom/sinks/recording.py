@@ -23,7 +23,7 @@ from realtime_cropzoom.sinks.packet_file import PacketFile
 from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder
 from realtime_cropzoom.sources.encoded import CodecParameters, EncodedFrames
 from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS, recording_table_path
-from realtime_cropzoom.types import FrameMeta, UInt8
+from realtime_cropzoom.types import FrameMeta, Picture
 
 logger = logging.getLogger(__name__)
 
@@ -227,12 +227,12 @@ class EncodedRecording(Recording[VideoEncoder]):
         """Make the video. Raises SinkError."""
         return VideoEncoder(self.video, self.size, self._fps, self._encode_as)
 
-    def write(self, meta: FrameMeta, image: UInt8, lease: Lease) -> None:
+    def write(self, meta: FrameMeta, image: Picture, lease: Lease) -> None:
         """Record an image of a frame.
 
         Args:
             meta: Index and times of the frame.
-            image: (H, W, 3) uint8 RGB array of the size of the recording.
+            image: Image of the size of the recording.
             lease: Lease of the frame in the ring. It is released before the image is encoded.
         """
         assert self._file is not None

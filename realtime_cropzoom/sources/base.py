@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from realtime_cropzoom.sources.encoded import PIXELS, CodecParameters, EncodedFrames, NotCopyable
-from realtime_cropzoom.types import UInt8
+from realtime_cropzoom.types import Picture, UInt8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class SourceInfo:
     """Requested frames per second; the measured rate is compared with it. None if no rate was requested."""
     coding: CodecParameters | NotCopyable = PIXELS
     """Codec of the compressed frames if ``keep_packets`` was set; otherwise the reason why there are none."""
+    kept: bool = False
+    """Whether its frames are kept as they came (``CapturedFrame.image``). A change within the stream may end this."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedFrame:
-    """A frame that has arrived but is not copied yet. Its capture time is the moment at which it is yielded."""
+    """A frame that has arrived, not converted or copied yet. Its capture time is the moment at which it is yielded."""
 
     pts_ns: int
     """Frame time (ns) since the first frame of the source."""
@@ -52,11 +56,19 @@ class CapturedFrame:
     """Number of frames that the camera counted between the previous frame and this one, but that never arrived."""
     segment: int = 0
     """Number of times that the source was lost and came back."""
+    image: Picture | None = None
+    """The frame itself, which may be kept and read at any time. None if it must be copied."""
     encoded: Callable[[], EncodedFrames | None] | None = None
     """Returns the compressed frame; None if a frame that it depends on is missing. It is called at most once,
     before the next frame is requested."""
     stale_before: int = 0
     """Number of frames dropped before this one because they waited in a buffer and were old when they arrived."""
+
+    def copied(self) -> UInt8:
+        """Return the RGB pixels in a new (height, width, 3) uint8 array. It calls ``copy_to``."""
+        pixels = np.empty((self.height, self.width, 3), np.uint8)
+        self.copy_to(pixels)
+        return pixels
 
 
 def never() -> bool:

@@ -8,56 +8,19 @@ leave a matrix of zeros, which is ignored.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
-from av.video.reformatter import VideoReformatter
 
+from realtime_cropzoom.pictures.turn import AS_IT_IS, Turn
 from realtime_cropzoom.sources.encoded import NotCopyable
-from realtime_cropzoom.types import UInt8
 
 TURNED = NotCopyable("its pictures are turned")
 """Why the packets of a source cannot be copied as they are."""
 _TOLERANCE_DEG = 1.0
 """Maximum deviation (degrees) at which a rotation is still treated as a quarter turn. FFmpeg uses the same value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Rotation by quarter turns and mirroring, as operations on the rows and columns of a picture."""
-
-    transposed: bool = False
-    """Rows become columns; the two flips come after it."""
-    flipped_across: bool = False
-    """Left and right are exchanged."""
-    flipped_down: bool = False
-    """Top and bottom are exchanged."""
-    left_out: str = ""
-    """Part of the matrix that is not applied, in words; empty if all of it is."""
-
-    @property
-    def is_none(self) -> bool:
-        """Whether the picture stays unchanged."""
-        return not (self.transposed or self.flipped_across or self.flipped_down)
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (width, height) in pixels of a picture after the turn."""
-        return (height, width) if self.transposed else (width, height)
-
-    def apply(self, pixels: UInt8) -> UInt8:
-        """Return the (H, W, C) pixels after the turn, as a view: nothing is copied."""
-        if self.transposed:
-            pixels = pixels.swapaxes(0, 1)
-        if self.flipped_across:
-            pixels = pixels[:, ::-1]
-        return pixels[::-1] if self.flipped_down else pixels
-
-
-AS_IT_IS = Turn()
-"""Turn that leaves a picture unchanged."""
 
 
 def read_turn(frame: av.VideoFrame) -> Turn:
@@ -96,18 +59,3 @@ def turn_from_matrix(a: float, b: float, c: float, d: float) -> Turn:
     if transposed:
         return Turn(True, c < 0, b < 0, left_out)
     return Turn(False, a < 0, d < 0, left_out)
-
-
-def copy_rgb(reformatter: VideoReformatter, frame: av.VideoFrame, out: UInt8, turn: Turn = AS_IT_IS) -> None:
-    """Convert a frame to RGB and write it, turned for display, into an array.
-
-    Args:
-        reformatter: Reused between frames.
-        frame: The decoded frame.
-        out: (H, W, 3) uint8 array of the size after the turn.
-        turn: Turn to apply.
-    """
-    rgb = reformatter.reformat(frame, format="rgb24")
-    plane = rgb.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
-    np.copyto(out, turn.apply(rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from realtime_cropzoom.errors import SourceError, explain
 from realtime_cropzoom.files.paths import is_file
+from realtime_cropzoom.pictures.decoded import DecodedPictures
+from realtime_cropzoom.pictures.turn import Turn
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.container import (
     check_is_file,
@@ -25,7 +25,7 @@ from realtime_cropzoom.sources.container import (
     other_videos,
     promised_length_s,
 )
-from realtime_cropzoom.sources.display import TURNED, Turn, copy_rgb, read_turn
+from realtime_cropzoom.sources.display import TURNED, read_turn
 from realtime_cropzoom.sources.frame_times import DecodingOrder, FrameTimes
 from realtime_cropzoom.sources.gaps import GapDetector
 from realtime_cropzoom.sources.image_file import bits_note
@@ -74,7 +74,7 @@ class VideoFile:
         self._keep_packets = keep_packets
         self._not_captured = read_uncaptured(path)
         self._open()
-        self._reformatter = VideoReformatter()
+        self._pictures = DecodedPictures()
         self._undecodable = _Count()
         self._damaged = _Count()
         self._packets = 0
@@ -107,12 +107,12 @@ class VideoFile:
             time_ns = self._times.time(index, own_ns)
             self._watch_times(index, own_ns)
             first_ns = time_ns if first_ns is None else first_ns
-            turn = read_turn(frame)
-            width, height = turn.size(frame.width, frame.height)
+            picture = self._pictures.of(frame, read_turn(frame))
+            height, width, _ = picture.shape
             device_ns = None if frame.time is None else round(frame.time * 1e9)
             yield CapturedFrame(
-                time_ns - first_ns, device_ns, width, height, partial(copy_rgb, self._reformatter, frame, turn=turn),
-                encoded=self._packet_buffer.take,
+                time_ns - first_ns, device_ns, width, height, picture.copy_to,
+                image=picture if picture.is_cheap else None, encoded=self._packet_buffer.take,
             )  # fmt: skip
             if frame.is_corrupt:
                 self._damaged.add(seconds)
@@ -195,6 +195,7 @@ class VideoFile:
         return SourceInfo(
             self._path.stem, width, height, float(rate) if rate else None, count,
             notes=tuple(self._notes(first, turn)), coding=coding,
+            kept=self._pictures.of(first, turn).is_cheap,
         )  # fmt: skip
 
     def _notes(self, first: av.VideoFrame, turn: Turn) -> Iterator[str]:

@@ -34,6 +34,7 @@ TOGETHER = {
     "unit/offline/test_pipeline.py": "offline/frame_reader offline/poses_in_cm offline/video_pass",
     "unit/offline/test_resume.py": "offline/inference_pool",
     "unit/offline/test_crop.py": "offline/video_writer",
+    "unit/pictures/test_decoded.py": "pictures/planes pictures/regions",
     "unit/pipeline/test_stages.py": "pipeline/build pipeline/summary",
     "unit/plots/test_session_pictures.py": "plots/comparison",
     "unit/sessions/test_convert.py": "sessions/nwb",

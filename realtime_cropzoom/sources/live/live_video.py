@@ -6,21 +6,22 @@ Frames that are damaged, or that waited in a buffer until they were old, are dro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import av
-from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
+from realtime_cropzoom.pictures.decoded import DecodedPicture, DecodedPictures
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
-from realtime_cropzoom.sources.display import TURNED, copy_rgb, read_turn
+from realtime_cropzoom.sources.display import TURNED, read_turn
 from realtime_cropzoom.sources.live.staleness import FrameClock, StalenessFilter
 from realtime_cropzoom.sources.live.stream_decoder import StreamAddress, StreamDecoder
 
 _NO_CLOCK = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
 """Formats without timestamps, for which FFmpeg assumes 25 frames per second."""
 _UNCOMPRESSED = ("rawvideo", "wrapped_avframe")
+_OF_THE_DRIVER = "rawvideo"
+"""Codec whose frames lie in the memory of a camera's driver, which is gone once the camera is closed."""
 
 
 class LiveVideo:
@@ -34,7 +35,7 @@ class LiveVideo:
         """
         self._address = address
         self._decoder = StreamDecoder(address)
-        self._reformatter = VideoReformatter()
+        self._pictures = DecodedPictures()
         try:
             first = self._wait_for_frame()
             self.pixel_format = self._read_pixel_format(first)
@@ -60,11 +61,11 @@ class LiveVideo:
             if staleness.is_stale(received_ns, intact.waited_ns, own_ns):
                 stale_before += 1
                 continue
-            turn = read_turn(frame)
-            width, height = turn.size(frame.width, frame.height)
+            picture = self._pictures.of(frame, read_turn(frame))
+            height, width, _ = picture.shape
             yield CapturedFrame(
-                clock.frame_time_ns(own_ns, received_ns), own_ns, width, height,
-                partial(copy_rgb, self._reformatter, frame, turn=turn), lost_before, encoded=self._decoder.packets.take,
+                clock.frame_time_ns(own_ns, received_ns), own_ns, width, height, picture.copy_to, lost_before,
+                image=picture if self._can_keep(picture) else None, encoded=self._decoder.packets.take,
                 stale_before=stale_before,
             )  # fmt: skip
             lost_before = stale_before = 0
@@ -97,7 +98,11 @@ class LiveVideo:
             notes=(f"{self._address.shown} gives {frame.width}x{frame.height} {self.pixel_format} {at}",),
             asked_fps=self._address.asked_fps,
             coding=self._decoder.packets.coding(width, height) if turn.is_none else TURNED,
+            kept=self._can_keep(self._pictures.of(frame, turn)),
         )  # fmt: skip
+
+    def _can_keep(self, picture: DecodedPicture) -> bool:
+        return picture.is_cheap and self._decoder.stream.codec_context.name != _OF_THE_DRIVER
 
 
 def camera_option_notes(name: str, options: SourceOptions) -> list[str]:

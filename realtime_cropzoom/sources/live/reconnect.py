@@ -197,7 +197,7 @@ class ReconnectingSource:
             captured.copy_to(image)
             cv2.resize(image, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
 
-        return replace(captured, width=width, height=height, copy_to=copy_to)
+        return replace(captured, width=width, height=height, copy_to=copy_to, image=None)
 
     def _leave(self, source: Source) -> None:
         self.state = StreamState.RECONNECTING

@@ -34,7 +34,7 @@ def film_in_a_ring() -> tuple[Ring, OrderedReader]:
     for index in range(FRAMES):
         slot = ring.claim(0)
         assert slot is not None
-        ring.pixels[slot] = footage.draw(index)
+        ring.memory(slot)[:] = footage.draw(index)
         ring.publish(slot, FrameMeta(index, index * 10**7, None, index * 10**7))
     ring.close()
     return ring, reader

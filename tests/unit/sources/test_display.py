@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from realtime_cropzoom.sources.display import AS_IT_IS, Turn, read_turn, turn_from_matrix
+from realtime_cropzoom.pictures.turn import AS_IT_IS, Turn
+from realtime_cropzoom.sources.display import read_turn, turn_from_matrix
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 

@@ -87,6 +87,33 @@ def test_every_frame_comes_once_and_in_order(
     assert problems == []
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated pixel format")
+@pytest.mark.parametrize(("name", "codec", "pix_fmt"), _FORMATS)
+def test_frames_can_be_kept_beyond_the_end_of_the_file(name: str, codec: str, pix_fmt: str, make_video: Write) -> None:
+    source = VideoFile(make_video(name, 12, codec=codec, pix_fmt=pix_fmt))
+    assert source.info.kept
+    kept = [(captured.image, captured.copied()) for captured in source.frames()]
+    source.close()
+    for image, copy in kept:
+        assert image is not None
+        np.testing.assert_array_equal(image[10:50, 30:90], copy[10:50, 30:90])
+        np.testing.assert_array_equal(np.asarray(image), copy)
+
+
+def test_frames_that_need_the_whole_conversion_are_copied(tmp_path: Path) -> None:
+    path = tmp_path / "odd.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 161, 97, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(161, 97, "yuv420p")))
+        container.mux(stream.encode())
+    source = VideoFile(path)
+    assert not source.info.kept
+    assert [captured.image for captured in source.frames()] == [None]
+    source.close()
+
+
 @pytest.mark.parametrize("pix_fmt", ["gray", "bgr0"])
 def test_lossless_pixels_are_unchanged(pix_fmt: str, make_video: Write, footage: Footage) -> None:
     images, _ = read(make_video("clip.mkv", 3, codec="ffv1", pix_fmt=pix_fmt))

@@ -92,6 +92,7 @@ def test_frames_of_another_size_are_scaled_if_the_policy_says_so() -> None:
         )
         last = list(islice(source.frames(), 4))[-1]
         assert (last.width, last.height) == expected
+        assert last.image is None, "its own size is not that of the run"
         out = np.zeros((last.height, last.width, 3), np.uint8)
         last.copy_to(out)
         assert (out == 200).all()

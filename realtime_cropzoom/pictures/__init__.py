@@ -1,0 +1,9 @@
+"""Pictures: frames as the decoder gives them, of which only the region that a model sees becomes RGB.
+
+In reading order:
+
+* ``turn``: rotation and mirroring for display.
+* ``planes``: where the pixels of a region are in the memory of a frame.
+* ``regions``: converts a region alone, after a check that this gives the pixels of the whole frame's conversion.
+* ``decoded``: a decoded frame as a picture that is kept by reference.
+"""

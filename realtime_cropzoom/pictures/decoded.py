@@ -1,0 +1,97 @@
+"""Decoded frames as pictures: kept by reference, converted where they are looked at."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from realtime_cropzoom.pictures.regions import RGB, Regions, make_regions, to_rgb
+from realtime_cropzoom.pictures.turn import AS_IT_IS, Turn
+from realtime_cropzoom.types import Box, UInt8
+
+
+class _OfThread(threading.local):
+    """What a thread reuses between whole frames."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_of_thread = _OfThread()
+
+
+class DecodedPicture:
+    """A decoded frame, in display orientation. It implements ``types.Picture``; threads may share it.
+
+    As long as it exists, the decoder uses other memory.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, frame: av.VideoFrame, turn: Turn, regions: Regions | None) -> None:
+        """Keep a frame.
+
+        Args:
+            frame: The frame. Nothing else may convert it.
+            turn: Turn for display.
+            regions: Converts regions of the frame. If None, the whole frame is converted for each region; a frame in
+                RGB is only looked at.
+        """
+        self._frame, self._turn, self._regions = frame, turn, regions
+        self._lock = threading.Lock()  # PyAV changes the frame's colour properties while it converts it
+        width, height = turn.size(frame.width, frame.height)
+        self.shape = (height, width, 3)
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether a region is converted without the rest of the frame."""
+        return self._regions is not None or self._frame.format.name == RGB
+
+    def __getitem__(self, region: tuple[slice, slice]) -> UInt8:
+        """Return the pixels of ``[top:bottom, left:right]``, as with an array; (h, w, 3) uint8."""
+        top, bottom, _ = region[0].indices(self.shape[0])
+        left, right, _ = region[1].indices(self.shape[1])
+        box = Box(left, top, right - left, bottom - top)
+        if self._regions is None or min(box.w, box.h) < 1 or (box.h, box.w) == self.shape[:2]:
+            return np.asarray(self)[top:bottom, left:right]
+        coded = self._turn.before(box, (self.shape[1], self.shape[0]))
+        return self._turned(self._regions.rgb(self._frame, coded))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return the whole picture, (H, W, 3) uint8."""
+        with self._lock:
+            rgb = to_rgb(_of_thread.reformatter, self._frame)
+        return self._turned(rgb)
+
+    def copy_to(self, out: UInt8) -> None:
+        """Write the whole picture into an (H, W, 3) uint8 array."""
+        np.copyto(out, np.asarray(self))
+
+    def _turned(self, rgb: UInt8) -> UInt8:
+        return rgb if self._turn.is_none else np.ascontiguousarray(self._turn.apply(rgb))
+
+
+class DecodedPictures:
+    """Makes pictures of the frames of one source. One thread uses it."""
+
+    def __init__(self) -> None:
+        self._regions: dict[tuple[object, ...], Regions | None] = {}
+        """By the properties of a frame, which may change within a stream."""
+
+    def of(self, frame: av.VideoFrame, turn: Turn = AS_IT_IS) -> DecodedPicture:
+        """Return the picture of a decoded frame.
+
+        Args:
+            frame: The frame. Nothing else may convert it from now on.
+            turn: Turn for display.
+        """
+        kind = (
+            frame.format.name, frame.width, frame.height, frame.colorspace, frame.color_range, frame.interlaced_frame
+        )  # fmt: skip
+        if kind not in self._regions:
+            self._regions[kind] = make_regions(frame)
+        return DecodedPicture(frame, turn, self._regions[kind])
