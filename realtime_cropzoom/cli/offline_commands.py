@@ -18,7 +18,7 @@ from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
     from realtime_cropzoom.inference.model import Model
-    from realtime_cropzoom.inference.onnx_session import Provider
+    from realtime_cropzoom.inference.providers import Provider
     from realtime_cropzoom.offline.predict import Predictor
 
 _CROPPED = ("video", "labels")

@@ -117,6 +117,22 @@ def _taps(old: int, new: int, step: int) -> tuple[npt.NDArray[np.uintp], npt.NDA
     return first * np.uintp(step), second * np.uintp(step), (position - first).astype(np.float32)
 
 
+def fill_image(pixels: UInt8, out: UInt8, size: tuple[int, int], resize: Resize = "linear") -> None:
+    """Copy pixels for a network that resizes and normalises them itself, as ``fill_input`` does.
+
+    Args:
+        pixels: (h, w, 3) uint8, RGB.
+        out: An array of the same kind that owns its memory. It takes the shape of the result, in place.
+        size: (W, H) of the network's input (pixels).
+        resize: ``linear`` leaves the resizing to the network. ``cubic`` is done here, and the network keeps the size.
+    """
+    if resize == "cubic" and size != (pixels.shape[1], pixels.shape[0]):
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    if out.shape != pixels.shape:
+        out.resize(pixels.shape, refcheck=False)
+    np.copyto(out, pixels)
+
+
 def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
     """Map keypoints from model space to frame space.
 

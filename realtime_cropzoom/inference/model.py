@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from realtime_cropzoom.errors import ModelError, advise
 from realtime_cropzoom.files.paths import is_folder, is_there
@@ -16,6 +17,7 @@ from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.box_size import ExpectedSide
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.crop import Edge, Method, Resize
+from realtime_cropzoom.inference.engine_cache import sha256
 from realtime_cropzoom.inference.model_spec import (
     ModelFile,
     Precision,
@@ -26,7 +28,8 @@ from realtime_cropzoom.inference.model_spec import (
     shipped_model,
     with_metadata,
 )
-from realtime_cropzoom.inference.onnx_session import Provider, Session, resolve_provider
+from realtime_cropzoom.inference.onnx_session import Session
+from realtime_cropzoom.inference.providers import Provider, resolve_provider
 from realtime_cropzoom.types import Box, Float32, Keypoints, Picture
 
 Outputs = tuple[Float32, ...]
@@ -65,15 +68,16 @@ class Model:
                 f"no {role or 'model'}{' model' if role else ''} at {path}; "
                 "expected a Lightning Pose model directory or an .onnx file"
             )
-        resolved = resolve_provider(provider)
-        if precision == "int8" and resolved != "cpu":
-            raise ModelError(f"int8 exports are for CPUs; with {resolved} use fp16")
-        directory = find_in_directory(path, precision, on_gpu=resolved != "cpu") if is_folder(path) else None
+        target = resolve_provider(provider)
+        on_gpu = target.name != "cpu"
+        if on_gpu and (precision == "int8" or path.stem.endswith("_int8")):
+            raise ModelError(f"{path}: int8 exports are for CPUs; with {target.name} use fp16, or fp32")
+        directory = find_in_directory(path, precision, on_gpu=on_gpu) if is_folder(path) else None
         self.path = path
         file = path if directory is None else directory.onnx
         if precision == "int8" and directory is None and not self.is_shipped:
             file = int8_beside(path)
-        self.session = Session(file, resolved, threads)
+        self.session = Session(file, target, threads)
         metadata = self.session.metadata
         self.file = with_metadata(directory, metadata) if directory else from_metadata(file, metadata)
         if role is not None and self.file.role not in (None, role):
@@ -113,35 +117,43 @@ class Model:
         """Number of frames that it sees on either side of the predicted one: 2 for a context model, else 0."""
         return CONTEXT_RADIUS if self.file.kind == "heatmap_mhcrnn" else 0
 
-    def new_input(self) -> Float32:
-        """Return a (3, H, W) float32 array of zeros for ``prepare`` to fill."""
+    def new_input(self) -> npt.NDArray[Any]:
+        """Return an array of zeros for ``prepare`` to fill: (3, H, W) float32, or an (h, w, 3) uint8 image on a GPU."""
+        if self.session.takes_image:
+            return np.zeros((self.size[1], self.size[0], 3), np.uint8)
         return np.zeros((3, self.size[1], self.size[0]), np.float32)
 
-    def prepare(self, image: Picture, box: Box, edge: Edge, out: Float32, resize: Resize = "linear") -> Box:
+    def prepare(self, image: Picture, box: Box, edge: Edge, out: npt.NDArray[Any], resize: Resize = "linear") -> Box:
         """Crop ``image`` and fill the model's input.
 
         Args:
             image: The frame: (H, W, 3) uint8, or a decoded frame.
             box: Region to crop (frame pixels).
             edge: ``pad`` or ``clamp``, for a box that extends beyond the frame, see ``crop.cut``.
-            out: (3, H, W) float32 array to fill.
+            out: Result of ``new_input``, which is filled. An image takes the size of the crop.
             resize: Interpolation.
 
         Returns:
             The box that was used (frame pixels).
         """
         pixels, used = crop.cut(image, box, edge)
-        crop.fill_input(pixels, out, self.method, resize)
+        if self.session.takes_image:
+            crop.fill_image(pixels, out, self.size, resize)
+        else:
+            crop.fill_input(pixels, out, self.method, resize)
         return used
 
-    def infer(self, *window: Float32) -> Outputs:
-        """Return the outputs for one frame from its prepared input; a context model receives the five around it."""
+    def infer(self, *window: npt.NDArray[Any]) -> Outputs:
+        """Return the outputs for one frame from its prepared input; a context model receives the five around it.
+
+        On a GPU the next call of the same thread overwrites them.
+        """
         return self.infer_many([window])[0]
 
-    def infer_many(self, windows: Sequence[Sequence[Float32]]) -> list[Outputs]:
+    def infer_many(self, windows: Sequence[Sequence[npt.NDArray[Any]]]) -> list[Outputs]:
         """Return the outputs of several frames, as one batch if the file accepts batches. The numbers are the same."""
         if len(windows) > 1 and self.session.batch == 1:
-            return [self.infer(*window) for window in windows]
+            return [tuple(output.copy() for output in self.infer(*window)) for window in windows]
         outputs = self.session.run(_batch(windows, self.context_radius))
         return [tuple(output[i] for output in outputs) for i in range(len(windows))]
 
@@ -181,11 +193,7 @@ class Model:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the model file, and of the file with its weights if there is one."""
-        digest = hashlib.sha256()
-        for part in (self.file.onnx, self.file.onnx.with_name(self.file.onnx.name + ".data")):
-            if part.exists():
-                digest.update(part.read_bytes())
-        return digest.hexdigest()
+        return sha256(self.file.onnx)
 
     def _decode_maps(self, maps: Float32) -> Keypoints:
         return heatmaps.decode(maps, self.file.downsample_factor, self.method)
@@ -213,8 +221,8 @@ class Models:
         return max(self.pose.context_radius, 0 if self.detector is None else self.detector.context_radius)
 
 
-def _batch(windows: Sequence[Sequence[Float32]], context_radius: int) -> Float32:
-    """Return the input of N frames: (N, 3, H, W), or (N, 5, 3, H, W) for a context model."""
+def _batch(windows: Sequence[Sequence[npt.NDArray[Any]]], context_radius: int) -> npt.NDArray[Any]:
+    """Return the input of N frames: (N, 3, H, W), (1, h, w, 3) for an image, or (N, 5, 3, H, W) for a context model."""
     if context_radius == 0:
         inputs = [window[0] for window in windows]
         return inputs[0][None] if len(inputs) == 1 else np.stack(inputs)

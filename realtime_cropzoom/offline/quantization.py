@@ -27,6 +27,7 @@ from realtime_cropzoom.files.atomic import Say, write_whole
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.onnx_session import Session
+from realtime_cropzoom.inference.providers import TARGETS
 from realtime_cropzoom.offline.quantization_frames import Sample, Samples
 from realtime_cropzoom.types import Float32, Float64
 
@@ -231,7 +232,7 @@ class _Judge:
 
     def predict(self, path: Path) -> Float64:
         """Return the poses of a graph: (N, K, 3) with x, y (frame pixels) and likelihood."""
-        return self._predict(Session(path, "cpu", 1))
+        return self._predict(Session(path, TARGETS["cpu"], 1))
 
     def shift(self, found: Float64) -> Shift:
         """Return how far the poses of a graph are from those of fp32."""
@@ -276,7 +277,7 @@ def _doubling(limit: int) -> Iterator[int]:
 
 
 def _measure_speed(model: Model, candidate: Path, prepared: Float32) -> Speed:
-    sessions = Session(model.file.onnx, "cpu", 1), Session(candidate, "cpu", 1)
+    sessions = [Session(path, TARGETS["cpu"], 1) for path in (model.file.onnx, candidate)]
     taken: tuple[list[float], list[float]] = [], []
     for _ in range(_TIMED_RUNS):
         for session, times in zip(sessions, taken, strict=True):

@@ -29,6 +29,7 @@ TOGETHER = {
     "unit/config/test_settings.py": "config/description config/group config/input_groups config/output_groups "
     "config/overrides config/resolve",
     "unit/filters/test_filters.py": "filters/factory filters/kalman filters/one_euro filters/pose_filter",
+    "unit/inference/test_bound_network.py": "inference/device_memory inference/gpu_loading",
     "unit/inference/test_model.py": "inference/model_spec inference/onnx_session",
     "unit/latency/test_latency.py": "latency/hardware latency/report latency/software latency/trials",
     "unit/offline/test_pipeline.py": "offline/frame_reader offline/poses_in_cm offline/video_pass",

@@ -528,13 +528,13 @@ def test_a_missing_basic_library_is_one_line(tmp_path: Path) -> None:
 
 
 def test_two_runtimes_are_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    from realtime_cropzoom.inference import onnx_session
+    from realtime_cropzoom.inference import providers
 
     installed = {"onnxruntime", "onnxruntime-gpu"}
     monkeypatch.setattr(importlib.metadata, "distributions", lambda name: iter({name} & installed))
-    onnx_session.warn_of_both.cache_clear()
-    onnx_session.warn_of_both()
-    onnx_session.warn_of_both()
+    providers.warn_of_both.cache_clear()
+    providers.warn_of_both()
+    providers.warn_of_both()
     assert [record.message for record in caplog.records] == [
         "onnxruntime and onnxruntime-gpu are both installed, and spoil each other: pip uninstall onnxruntime "
         "onnxruntime-gpu, then pip install one of them"

@@ -1,0 +1,116 @@
+"""A provider is used, or refused in one line; it is never replaced in silence."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.inference import providers
+from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.providers import (
+    TARGETS,
+    placement,
+    provider_list,
+    refuse_other_operators,
+    refuse_replaced,
+    resolve_provider,
+)
+
+Make = Callable[..., Path]
+CUDA, TENSORRT, CPU = (TARGETS[name] for name in ("cuda", "tensorrt", "cpu"))
+
+
+@pytest.fixture
+def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime as its package for GPUs."""
+    names = [target.onnxruntime_name for target in (TENSORRT, CUDA, CPU)]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+
+
+def test_auto_prefers_the_gpu_if_its_package_is_installed(with_cuda: None) -> None:
+    assert resolve_provider("auto") is CUDA
+    assert resolve_provider("cpu") is CPU
+    assert resolve_provider("tensorrt") is TENSORRT
+
+
+@pytest.mark.usefixtures("with_cuda")
+def test_a_gpu_without_its_driver_is_refused_in_a_line(make_model: Make) -> None:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        pass
+    else:
+        pytest.skip("this machine has NVIDIA's driver")
+    with pytest.raises(ModelError, match=r"\Aprovider cuda was asked for, but there is no driver of NVIDIA [^\n]+\Z"):
+        Model(make_model(), "pose", provider="cuda")
+
+
+@pytest.mark.usefixtures("with_cuda")
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_int8_is_refused_on_a_gpu(make_model: Make, provider: str) -> None:
+    path = make_model()
+    quantized = path.with_name("pose_int8.onnx")
+    quantized.write_bytes(path.read_bytes())
+    for given, precision in ((path, "int8"), (quantized, None)):
+        with pytest.raises(ModelError, match=f"int8 exports are for CPUs; with {provider} use fp16"):
+            Model(given, "pose", provider=provider, precision=precision)  # type: ignore[arg-type]
+
+
+def test_libraries_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def preload() -> None:
+        print("Failed to load libcublas.so.13: cannot open shared object file\nPlease follow https://…")
+
+    monkeypatch.setattr(providers, "_loads", lambda library: True)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload)
+    with providers.loaded_libraries(CUDA) as missing:
+        assert missing == ["libcublas.so.13"]
+    with pytest.raises(ModelError, match=r"\Aprovider cuda was asked for, but libcublas\.so\.13 cannot be loaded; "):
+        refuse_replaced(CUDA, ["CPUExecutionProvider"], missing)
+
+
+def test_a_provider_that_was_replaced_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"onnxruntime fell back to CPUExecutionProvider; install .*TensorRT, CUDA"):
+        refuse_replaced(TENSORRT, ["CPUExecutionProvider"], [])
+    refuse_replaced(CUDA, ["CUDAExecutionProvider", "CPUExecutionProvider"], [])
+
+
+def test_onnxruntime_tells_what_runs_where(make_model: Make) -> None:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session = onnxruntime.InferenceSession(str(make_model()), options, providers=["CPUExecutionProvider"])
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        pytest.skip("this onnxruntime does not tell")
+    placed = placement(session)
+    assert {provider for provider, _ in placed} == {"CPUExecutionProvider"}
+    assert "Softmax" in {kind for _, kind in placed}
+
+
+def test_operators_that_the_cpu_runs_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    on_gpu, on_cpu = ("CUDAExecutionProvider", "Conv"), ("CPUExecutionProvider", "NonZero")
+    refuse_other_operators(Path("a.onnx"), CUDA, [on_gpu, on_gpu])
+    refuse_other_operators(Path("a.onnx"), CPU, [on_cpu])
+    assert not caplog.messages
+    refuse_other_operators(Path("a.onnx"), CUDA, [on_gpu, on_cpu, on_cpu])
+    (line,) = caplog.messages
+    assert line.startswith("a.onnx: the CPU runs 2 of its 3 operators (NonZero), because cuda cannot")
+    with pytest.raises(ModelError, match=r"a\.onnx: cuda can run none of its operators"):
+        refuse_other_operators(Path("a.onnx"), CUDA, [on_cpu, on_cpu])
+
+
+def test_the_options_keep_the_numbers_the_same_at_each_start(tmp_path: Path) -> None:
+    ((name, cuda),) = provider_list(CUDA, cuda_graph=True)
+    assert name == "CUDAExecutionProvider"
+    assert cuda["enable_cuda_graph"] == "1"
+    assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert cuda["use_tf32"] == "0"
+    (name, options), (_, beside) = provider_list(TENSORRT, cuda_graph=True, engines=tmp_path, fp16=True)
+    assert name == "TensorrtExecutionProvider"
+    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)
+    assert options["trt_fp16_enable"] == options["trt_cuda_graph_enable"] == "1"
+    assert beside["enable_cuda_graph"] == "0"
+    assert provider_list(CPU) == ["CPUExecutionProvider"]
