@@ -54,3 +54,25 @@ def test_a_soak_reads_everything_and_says_what_grew(part: str, minutes: float, s
     assert "Traceback" not in done.stderr
     for words in says:
         assert words in done.stdout, done.stdout
+
+
+def test_the_bench_for_gpus_runs_on_a_cpu(tmp_path: Path) -> None:
+    out = tmp_path / "gpu_bench.json"
+    done = run("gpu_bench.py", "--provider", "cpu", "--quick", "--data", tmp_path, "--out", out)
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    assert rows["shipped pose, keypoints against the CPU"]["numbers"]["max_px"] == 0
+    assert rows["shipped whole loop, 100 fps"]["aim"] == "median ≤ 1.2 ms"
+    assert rows["shipped lockstep / networks in sequence"]["numbers"]["share"] > 0
+    assert rows["shipped pose, like a GPU: bound, image in the graph"]["numbers"]["changed"]["n"] > 0
+    assert "shipped pose, without a CUDA graph" not in rows
+
+
+def test_the_bench_for_gpus_refuses_a_provider_that_is_not_there(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    done = run("gpu_bench.py", "--out", tmp_path / "gpu_bench.json")
+    assert done.returncode == 2
+    assert done.stderr.startswith("gpu_bench: provider cuda was asked for, but this onnxruntime has only")
+    assert not (tmp_path / "gpu_bench.json").exists()
