@@ -237,6 +237,9 @@ class _Board:
         if process.last is None and process.unreadable:
             came = f"{pluralize(process.unreadable, 'message')} from {process.rules.endpoint}"
             return f"{came} cannot be read as poses: give the endpoint that 'cropzoom run' names at start"
+        if process.last is None and process.without_time:
+            came = pluralize(process.without_time, "message")
+            return f"{came} not used: the offset of the publisher's clock is unknown; does the run have --publish-echo?"
         if waits:
             return waits
         rules = "armed" if len(armed) == count else f"{len(armed)} armed" if armed else "DISARMED"

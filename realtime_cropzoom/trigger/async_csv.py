@@ -38,7 +38,7 @@ class AsyncCsv:
         self.dropped = 0
         """Rows lost because the queue was full."""
         self._file = RowFile(path, columns + "\n")
-        self._queue: queue.Queue[str | None] = queue.Queue(_MAX_QUEUED)
+        self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reported = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"cropzoom-log-{path.stem}", daemon=True)
@@ -46,9 +46,9 @@ class AsyncCsv:
 
     def add(self, row: str) -> None:
         """Add a row, given as a line with its newline; from any thread."""
-        try:
-            self._queue.put_nowait(row)
-        except queue.Full:
+        if self._queue.qsize() < _MAX_QUEUED:
+            self._queue.put(row)
+        else:
             self.dropped += 1
 
     def problems(self) -> list[str]:
@@ -58,22 +58,17 @@ class AsyncCsv:
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is queued and close the file. It may be called twice."""
-        if not self._closing.is_set():
-            self._closing.set()
-            with suppress(queue.Full):  # a full queue wakes the thread, too; a disk that hangs must not hold up the end
-                self._queue.put_nowait(None)
+        self._closing.set()
+        self._queue.put("")  # wakes the thread
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while True:
-            try:
-                row = self._queue.get(timeout=_RETRY_S)
-            except queue.Empty:
-                row = None if self._closing.is_set() else ""  # what a full disk did not accept may fit now
-            if row is None:
-                break
-            self._file.add(row)
-            self._file.flush()
+        while not (self._closing.is_set() and self._queue.empty()):
+            with suppress(queue.Empty):
+                self._file.add(self._queue.get(timeout=_RETRY_S))
+                for _ in range(self._queue.qsize()):
+                    self._file.add(self._queue.get_nowait())
+            self._file.flush()  # also without a row: what a full disk did not accept may fit now
             if self._file.error and not self._reported:
                 self._reported = True
                 logger.error("%s cannot be written: %s; the session continues without it", self.path, self._file.error)

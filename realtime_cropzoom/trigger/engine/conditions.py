@@ -17,8 +17,11 @@ from realtime_cropzoom.trigger.rules.zones import Zone
 class Condition:
     """A condition of a rule."""
 
-    reason: str = ""
-    """Reason why the last value was unknown."""
+    __slots__ = ("reason",)
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """Reason why the last value was unknown."""
 
     def value(self, sample: PoseSample) -> bool | None:
         """Evaluate a sample: true, false or None (unknown). Called once per sample, in order."""
@@ -35,9 +38,12 @@ class Condition:
 class Side(Condition):
     """A keypoint is inside or outside a zone. It has left this side when it is ``margin`` beyond the edge."""
 
+    __slots__ = ("_bridge_ns", "_holds", "_known_ns", "_margin", "_name", "_position", "_wanted", "_zone")
+
     def __init__(
         self, position: KeypointPosition, zone: Zone, zone_name: str, margin: float, bridge_ns: int, *, inside: bool
     ) -> None:
+        super().__init__()
         self._position, self._zone, self._name = position, zone, zone_name
         self._margin = margin
         self._bridge_ns = bridge_ns
@@ -78,7 +84,10 @@ class Side(Condition):
 class Crossing(Condition):
     """A keypoint has entered or left a zone: true for the one pose with which a known side becomes the other."""
 
+    __slots__ = ("_before", "_bridge_ns", "_known_ns", "_side", "_verb")
+
     def __init__(self, side: Side, verb: str, bridge_ns: int) -> None:
+        super().__init__()
         self._side, self._verb = side, verb
         self._bridge_ns = bridge_ns
         self._before: bool | None = None
@@ -107,7 +116,10 @@ class Crossing(Condition):
 class Lasting(Condition):
     """Another condition has held for a time, as far as poses show it."""
 
+    __slots__ = ("_bridge_ns", "_for_ns", "_inner", "_known_ns", "_since_ns")
+
     def __init__(self, inner: Condition, for_ns: int, bridge_ns: int) -> None:
+        super().__init__()
         self._inner, self._for_ns = inner, for_ns
         self._bridge_ns = bridge_ns
         self._since_ns: int | None = None
@@ -140,10 +152,13 @@ class Lasting(Condition):
 class Threshold(Condition):
     """A quantity is within limits. It has left them when it is ``hysteresis`` beyond them."""
 
+    __slots__ = ("_bridge_ns", "_circular", "_high", "_holds", "_hysteresis", "_known_ns", "_last", "_low", "_quantity")
+
     def __init__(
         self, quantity: Quantity, low: float, high: float, hysteresis: float, bridge_ns: int, *, circular: bool = False
     ) -> None:
         """Both limits are part of the range. ``circular`` numbers are degrees: then ``low`` may be above ``high``."""
+        super().__init__()
         self._quantity = quantity
         self._low, self._high = low, high
         self._hysteresis = hysteresis
@@ -164,7 +179,10 @@ class Threshold(Condition):
             slack = 0.0
         self._known_ns = sample.captured_ns
         self._last = number
-        self._holds = self._within(number, slack)
+        if self._circular:
+            self._holds = self._within_circle(number, slack)
+        else:
+            self._holds = self._low - slack <= number <= self._high + slack
         return self._holds
 
     def describe(self) -> str:
@@ -175,9 +193,7 @@ class Threshold(Condition):
         """Clear the hysteresis."""
         self._holds = False
 
-    def _within(self, number: float, slack: float) -> bool:
-        if not self._circular:
-            return self._low - slack <= number <= self._high + slack
+    def _within_circle(self, number: float, slack: float) -> bool:
         width = (self._high - self._low) % 360.0
         return width + 2 * slack >= 360.0 or (number - self._low + slack) % 360.0 <= width + 2 * slack
 
@@ -185,7 +201,10 @@ class Threshold(Condition):
 class StateIs(Condition):
     """The state of the tracking is one of a set."""
 
+    __slots__ = ("_last", "_states")
+
     def __init__(self, states: frozenset[str]) -> None:
+        super().__init__()
         self._states = states
         self._last = ""
 
@@ -200,11 +219,14 @@ class StateIs(Condition):
 
 
 class _Several(Condition):
+    __slots__ = ("_answers", "_parts")
+
     def __init__(self, parts: Sequence[Condition]) -> None:
+        super().__init__()
         self._parts = tuple(parts)
         self._answers: list[bool | None] = []
 
-    def _read_clock(self, sample: PoseSample) -> list[bool | None]:
+    def _ask(self, sample: PoseSample) -> list[bool | None]:
         """Evaluate every part each time, because parts have memory."""
         self._answers = answers = [part.value(sample) for part in self._parts]
         return answers
@@ -226,9 +248,11 @@ class _Several(Condition):
 class All(_Several):
     """All parts hold."""
 
+    __slots__ = ()
+
     def value(self, sample: PoseSample) -> bool | None:
         """Return False if one part is false, else None if one is unknown."""
-        answers = self._read_clock(sample)
+        answers = self._ask(sample)
         if False in answers:
             return False
         if None in answers:
@@ -240,9 +264,11 @@ class All(_Several):
 class Any(_Several):
     """At least one part holds."""
 
+    __slots__ = ()
+
     def value(self, sample: PoseSample) -> bool | None:
         """Return True if one part is true, else None if one is unknown."""
-        answers = self._read_clock(sample)
+        answers = self._ask(sample)
         if True in answers:
             return True
         if None in answers:
@@ -254,7 +280,10 @@ class Any(_Several):
 class Not(Condition):
     """A condition does not hold."""
 
+    __slots__ = ("_inner",)
+
     def __init__(self, inner: Condition) -> None:
+        super().__init__()
         self._inner = inner
 
     def value(self, sample: PoseSample) -> bool | None:

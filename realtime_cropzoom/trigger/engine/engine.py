@@ -31,7 +31,7 @@ from realtime_cropzoom.trigger.engine.events import (
 )
 from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
 from realtime_cropzoom.trigger.engine.pose_sample import ArenaMap, PoseSample, Smoother
-from realtime_cropzoom.trigger.engine.rule_runner import RuleParameters, RuleRunner, Transition
+from realtime_cropzoom.trigger.engine.rule_runner import RuleOutcome, RuleParameters, RuleRunner, RuleState
 from realtime_cropzoom.trigger.rules.rules import Rule, Rules
 
 _LIVE = "live"
@@ -98,7 +98,7 @@ class Engine:
         self._age_ms: float | None = None
         self._fresh_ns: int | None = None
         """Time (ns) at which the last fresh pose was received; None while the stream is lost, or has not begun."""
-        self._reported_stale = False
+        self._reported_unseen = False
         self._run: str | None = None
         self._old_runs: deque[str] = deque(maxlen=_MAX_OLD_RUNS)
         self._last = (-1, -1, 0)
@@ -155,7 +155,7 @@ class Engine:
         if self._fresh_ns is None or self._stopped:
             return None
         deadline_ns = self._fresh_ns + self._lost_after_ns
-        holding = [runner for runner in self._runners if runner.holding]
+        holding = [runner for runner in self._runners if runner.state is RuleState.HOLDING]
         for runner in holding:
             deadline_ns = min(deadline_ns, runner.lets_go_ns(self._now_ns) or deadline_ns)
         left_ns = self._session.left_ns()
@@ -181,7 +181,7 @@ class Engine:
     def _pass_time(self, at_ns: int) -> None:
         """Do what was due. Time never goes back."""
         self._now_ns = max(self._now_ns, at_ns)
-        holding = [runner for runner in self._runners if runner.holding]
+        holding = [runner for runner in self._runners if runner.state is RuleState.HOLDING]
         for runner in holding:
             runner.account(self._now_ns)
         if self._fresh_ns is not None and self._now_ns - self._fresh_ns >= self._lost_after_ns:
@@ -196,7 +196,7 @@ class Engine:
         if self._fresh_ns is not None:
             self._make_safe(reason)
         self._fresh_ns = None
-        self._reported_stale = False
+        self._reported_unseen = False
         self._last = (-1, -1, self._last[2])
         self._old_runs.clear()
         self._forget()
@@ -252,25 +252,26 @@ class Engine:
         self._pose = event
         self._age_ms = (event.at_ns + event.uncertainty_ns - at_ns) / 1e6
         if self._age_ms < 0:  # its times would make all later poses look old
-            self._report_stale("from the future: the clocks disagree")
+            self.ignored += 1
+            self._report_once("from the future: the clocks disagree")
             return
         unusable = None if event.stream == _LIVE else f"the stream is {event.stream}"
         if event.segment != segment and self._fresh_ns is not None:
             self._lose_stream("the source broke off and came back")
         self._last = (event.seq, at_ns, event.segment)
         if unusable or self._age_ms > self._max_age_ms:
-            self._report_stale(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
             if self._fresh_ns is None:
+                self._report_once(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
                 return
         else:
             self._fresh_ns = self._now_ns
-            self._reported_stale = False
+            self._reported_unseen = False
         self._judge(event, unusable)
 
-    def _report_stale(self, reason: str) -> None:
-        """Report once why no rule sees poses while the stream is lost."""
-        if self._fresh_ns is None and not self._reported_stale:
-            self._reported_stale = True
+    def _report_once(self, reason: str) -> None:
+        """Report why no rule sees poses, once until a fresh pose comes."""
+        if not self._reported_unseen:
+            self._reported_unseen = True
             self._decide(Verdict.REFUSED, "", reason, ())
 
     def _judge(self, event: PoseEvent, unusable: str | None) -> None:
@@ -293,7 +294,8 @@ class Engine:
         for track in self._tracks:
             track.feed(sample)
         for runner in self._runners:
-            self._decide_all(runner, runner.step(sample, self._now_ns, unusable, self._read_clock))
+            if outcomes := runner.step(sample, self._now_ns, unusable, self._read_clock):
+                self._decide_all(runner, outcomes)
 
     def _execute(self, command: Command) -> None:
         if command.order is Order.STOP:
@@ -353,9 +355,9 @@ class Engine:
         self._asked.append(at_ns)
         return at_ns
 
-    def _decide_all(self, runner: RuleRunner, transition: Transition) -> None:
+    def _decide_all(self, runner: RuleRunner, outcomes: tuple[RuleOutcome, ...]) -> None:
         """Make a decision of each outcome of a rule."""
-        for outcome in transition.outcomes:
+        for outcome in outcomes:
             actions = self._switch_off(runner) if outcome.releases else outcome.switch_on
             number = self._decide(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
             if outcome.switch_on:

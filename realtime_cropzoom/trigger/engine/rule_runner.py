@@ -83,16 +83,6 @@ class RuleOutcome:
     """Time (ns) at which the pose becomes too old to switch an output on; None unless it does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """What a step has changed."""
-
-    before: RuleState
-    after: RuleState
-    outcomes: tuple[RuleOutcome, ...]
-    """In order; empty if there is nothing to report."""
-
-
 @dataclass(slots=True)
 class _Bout:
     since_ns: int
@@ -113,6 +103,11 @@ class _UntrustedPeriod:
 
 class RuleRunner:
     """Evaluates poses for one rule."""
+
+    __slots__ = (
+        *("_accounted_ns", "_armed_ns", "_bout", "_condition", "_limits", "_outcomes", "_pose_until_ns", "_session"),
+        *("_untrusted", "fired_number", "name", "parameters", "state"),
+    )
 
     def __init__(
         self, name: str, condition: Condition, parameters: RuleParameters, limits: FiringLimits, session: RateBudget
@@ -140,7 +135,6 @@ class RuleRunner:
         self._pose_until_ns = 0
         """Time (ns) at which the pose that justifies a hold becomes too old."""
         self._outcomes: list[RuleOutcome] = []
-        self._before = self.state
 
     @property
     def armed(self) -> bool:
@@ -152,8 +146,10 @@ class RuleRunner:
         """Whether the rule holds its outputs on."""
         return self.state is RuleState.HOLDING
 
-    def step(self, sample: PoseSample, now_ns: int, unusable: str | None, clock: Callable[[], int]) -> Transition:
-        """Decide on a pose.
+    def step(
+        self, sample: PoseSample, now_ns: int, unusable: str | None, clock: Callable[[], int]
+    ) -> tuple[RuleOutcome, ...]:
+        """Decide on a pose; return the outcomes in order.
 
         Args:
             sample: The pose.
@@ -161,25 +157,23 @@ class RuleRunner:
             unusable: Reason why no rule may use the pose; None if there is none.
             clock: Function that returns the time (ns) by now. It is called right before the rule fires.
         """
-        self._begin()
         distrust = unusable or self._distrust(sample)
         value = None if distrust else self._condition.value(sample)
         if value is None:
             self._unknown(distrust or self._condition.reason, sample.captured_ns, now_ns)
-            return self._end()
+            return self._take_outcomes()
         if self._untrusted is not None:
             self._end_untrusted(self._untrusted, sample.captured_ns)
         if value:
             self._holds(sample, now_ns, clock)
-        else:
+        elif self._bout is not None:
             self._end_bout(now_ns, "no longer holds")
-        return self._end()
+        return self._take_outcomes() if self._outcomes else ()
 
-    def release(self, reason: str, now_ns: int) -> Transition:
+    def release(self, reason: str, now_ns: int) -> tuple[RuleOutcome, ...]:
         """Release the outputs, if the rule holds them."""
-        self._begin()
         self._release(reason, now_ns)
-        return self._end()
+        return self._take_outcomes()
 
     def arm(self, now_ns: int) -> None:
         """Arm the rule; what holds now may fire."""
@@ -188,13 +182,12 @@ class RuleRunner:
         if self._bout is not None:
             self._bout.reported = ()
 
-    def disarm(self, now_ns: int) -> Transition:
+    def disarm(self, now_ns: int) -> tuple[RuleOutcome, ...]:
         """Release the outputs; from now on the rule only watches."""
-        self._begin()
         self._release("disarmed", now_ns)
         self.state = RuleState.DISARMED
         self._untrusted = None
-        return self._end()
+        return self._take_outcomes()
 
     def drop(self, now_ns: int) -> None:
         """Stop holding without releasing the outputs, which the caller handles."""
@@ -237,11 +230,10 @@ class RuleRunner:
         )
         return min(time for time in times if time is not None)
 
-    def _begin(self) -> None:
-        self._before, self._outcomes = self.state, []
-
-    def _end(self) -> Transition:
-        return Transition(self._before, self.state, tuple(self._outcomes))
+    def _take_outcomes(self) -> tuple[RuleOutcome, ...]:
+        outcomes = tuple(self._outcomes)
+        self._outcomes.clear()
+        return outcomes
 
     def _report(self, verdict: Verdict, reason: str) -> None:
         self._outcomes.append(RuleOutcome(verdict, reason))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from operator import itemgetter, sub
+from operator import itemgetter
 from typing import NamedTuple
 
 from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample
@@ -119,15 +119,22 @@ def turned_deg(before: float, after: float) -> float:
 
 def slope(track: Track, newest_ns: int, over_ns: int) -> Slope | None:
     """Return the slope of a track over the ``over_ns`` before ``newest_ns``; None if the track is shorter."""
-    points = track.points
-    end = bisect_right(points, newest_ns, key=_captured_ns)
-    begin = bisect_right(points, newest_ns - over_ns, 0, end, key=_captured_ns) - 1
-    if begin < 0:
+    points, oldest_ns = track.points, newest_ns - over_ns
+    if not points or points[0][0] > oldest_ns:
         return None
-    until = track.sums if end == len(points) else points[end][2]
-    n, (st, stt, sx, stx, sy, sty) = end - begin, map(sub, until, points[begin][2])
-    spread = n * stt - st * st
+    end, until = len(points), track.sums
+    if points[-1][0] > newest_ns:
+        end = bisect_right(points, newest_ns, key=_captured_ns)
+        until = points[end][2]
+    begin = 0  # mostly: a track keeps no more than its users need
+    if end > 1 and points[1][0] <= oldest_ns:
+        begin = bisect_right(points, oldest_ns, 1, end, key=_captured_ns) - 1
+    st, stt, sx, stx, sy, sty = until
+    st0, stt0, sx0, stx0, sy0, sty0 = points[begin][2]
+    n, st = end - begin, st - st0
+    spread = n * (stt - stt0) - st * st
     if spread <= 0:
         return None
-    middle_ns = st / n - (newest_ns - track.first_ns)
-    return Slope((n * stx - st * sx) / spread * _PER_S, (n * sty - st * sy) / spread * _PER_S, middle_ns * 1e-9)
+    vx = (n * (stx - stx0) - st * (sx - sx0)) / spread * _PER_S
+    vy = (n * (sty - sty0) - st * (sy - sy0)) / spread * _PER_S
+    return Slope(vx, vy, (st / n - (newest_ns - track.first_ns)) * 1e-9)

@@ -1,7 +1,7 @@
 """State machine of one output: which job comes next, when a pulse ends, and when the output must go off. No I/O.
 
 It does no I/O and reads no clock. The thread of the output asks for the next step, executes it, and gives the result
-back. The queue is limited; when it is full, the newest job is dropped.
+back. The queue is limited; when it is full, the newest job is dropped, but an OFF takes the place of another job.
 
 ===================  ==========================================  ========  ==========================================
 Phase                Event                                       Written   Next phase
@@ -194,10 +194,21 @@ class OutputState:
         if self._closing and job.act is not ActionType.SAFE:
             return [*dropped, Report(job, WriteResult(None, None, "the output is closed"))]
         if len(self._queue) >= MAX_QUEUED:
-            text = f"{MAX_QUEUED} jobs wait already; this one was dropped"
-            return [*dropped, Report(job, WriteResult(None, None, text))]
+            if job.act is not ActionType.OFF:
+                text = f"{MAX_QUEUED} jobs wait already; this one was dropped"
+                return [*dropped, Report(job, WriteResult(None, None, text))]
+            dropped += self._make_room(job)
         self._queue.append(job)
         return dropped
+
+    def _make_room(self, off: Job) -> list[Report]:
+        """Drop a job for an OFF: the oldest that switches on, else an older OFF of the same rule, else none."""
+        waiting = [job for job in self._queue if job.act in (ActionType.PULSE, ActionType.ON)]
+        same = (job for job in self._queue if job.act is ActionType.OFF and _holder(job) == _holder(off))
+        if (old := next(iter(waiting), None) or next(same, None)) is None:
+            return []  # each of these OFFs is another rule's, so that their number is limited
+        self._queue = deque(job for job in self._queue if job is not old)
+        return [Report(old, WriteResult(None, None, f"{MAX_QUEUED} jobs wait already; dropped for an off"))]
 
     def finish(self, now_ns: int) -> list[Report]:
         """Put a last SAFE into the queue and accept no further jobs; return the jobs that will not be done."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, pluralize
@@ -66,7 +67,7 @@ class OutputThread(threading.Thread):
         timing = OutputTiming(output.holds_level, output.supports_pulse, late_after_ns, silent_after_ns, beat_every_ns)
         self._state = OutputState(name, timing)
         self._failures = _Failures(name)
-        self._changed = threading.Condition()
+        self._lock, self._wake = threading.Lock(), _Wake()
         self._opened = threading.Event()
         self._open_error: Exception | None = None
         output.preempted = lambda: self._state.preempted
@@ -80,7 +81,7 @@ class OutputThread(threading.Thread):
     @property
     def phase(self) -> Phase:
         """What the output does."""
-        with self._changed:
+        with self._lock:
             return self._state.phase
 
     @property
@@ -113,16 +114,17 @@ class OutputThread(threading.Thread):
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue; returns at once."""
-        with self._changed:
+        with self._lock:
             dropped = self._state.submit(job)
-            self._changed.notify()
-        self._report_all(dropped)
+        self._wake.set()
+        if dropped:
+            self._report_all(dropped)
 
     def finish(self) -> None:
         """Go to the safe level and end, without waiting for it."""
-        with self._changed:
+        with self._lock:
             dropped = self._state.finish(self._now())
-            self._changed.notify()
+        self._wake.set()
         self._report_all(dropped)
 
     def close(self, timeout_s: float = 1.5) -> bool:
@@ -145,7 +147,7 @@ class OutputThread(threading.Thread):
         except Exception as error:  # of any library
             self._open_error = error
             self._output.close()
-            with self._changed:
+            with self._lock:
                 self._state.abandon()
             return
         finally:
@@ -157,18 +159,18 @@ class OutputThread(threading.Thread):
             self._output.close()
 
     def _next(self) -> Wait | Write | Report | Beat | None:
-        with self._changed:
+        with self._lock:
             step = self._state.next(self._now(), self._loop_seen_ns())
-            if isinstance(step, Wait):
-                self._changed.wait(step.seconds)
-            return step
+        if isinstance(step, Wait):
+            self._wake.wait(step.seconds)
+        return step
 
     def _execute(self, step: Wait | Write | Report | Beat) -> None:
         if isinstance(step, Write):
             if step.outcome is Outcome.SILENT:
                 logger.error("output %s: the rule loop is silent; off", self.output_name)
             result = self._perform(step.request)
-            with self._changed:
+            with self._lock:
                 reports = self._state.written(step, result, self._now())
             self._report_all(reports)
         elif isinstance(step, Report):
@@ -201,11 +203,28 @@ class OutputThread(threading.Thread):
     def _report_all(self, reports: Iterable[Report]) -> None:
         for job, result in ((report.job, report.result) for report in reports):
             outcome = result.outcome or (Outcome.DONE if result.error is None else Outcome.FAILED)
-            with self._changed:
+            with self._lock:
                 warning = self._failures.note(result, outcome)
             if warning is not None:
                 logger.warning("%s", warning)
             self._report(_action_result(job, result, outcome))
+
+
+class _Wake:
+    """Wakes a thread. An event would do, but its Python code would cost the rule loop time with each job."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Wake the thread, or let its next wait end at once."""
+        with suppress(RuntimeError):  # it is set already
+            self._lock.release()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it is set, at most this time (s)."""
+        self._lock.acquire(timeout=timeout_s)
 
 
 class _Failures:

@@ -68,6 +68,10 @@ _SWITCH_INTERVAL_S = 0.0005
 """Switch interval of Python's threads (s). An output waits up to this time for the rule loop. The default is ten times
 longer."""
 
+_YIELD_S = 0.00002
+"""Time (s) for which the rule loop sleeps after a hand-over, so that the output writes before other rules and the logs
+take the interpreter. A sleep of 0 would be over before its thread is awake."""
+
 _MAX_PENDING = 4096
 """Maximum number of decisions whose results are missing. They serve the statistics only."""
 
@@ -122,6 +126,8 @@ class TriggerProcess:
         self.decided: Counter[str] = Counter()
         """Decisions by verdict."""
         self.poses = 0
+        self.without_time = 0
+        """Messages that no rule saw, because the offset of the publisher's clock was unknown."""
         self.last: PoseMessage | None = None
         """The newest pose."""
         self._end: SessionEnd | None = None
@@ -269,6 +275,7 @@ class TriggerProcess:
             "missed": subscriber.missed,
             "malformed": subscriber.malformed + subscriber.oversize,
             "ignored": self.engine.ignored,
+            "without_time": self.without_time,
             "decisions": dict(self.decided),
             "rules_us": self.rule_us.summary(),
             "received_to_written_ms": self.written_ms.summary(),
@@ -318,6 +325,8 @@ class TriggerProcess:
             if self.arms_by and isinstance(message, PoseMessage):
                 by, self.arms_by = self.arms_by, None
                 decisions += self._take(Command(at_ns, Order.ARM, by))
+        elif message is not None:
+            self.without_time += 1
         decisions += self._take_orders(offset)
         self._outputs.alive()
         if isinstance(message, EndMessage) and not self.options.follow:
@@ -341,8 +350,6 @@ class TriggerProcess:
             if self.engine.asked_ns:
                 event = msgspec.structs.replace(event, asked_ns=self.engine.asked_ns)
             self.rule_us.add((now_ns() - begun_ns) / 1e3)
-        if any(decision.actions for decision in decisions):
-            time.sleep(0)  # releases the interpreter, so that the outputs write before the logs do
         self._event_ns = max(self._event_ns, event.at_ns)
         self._open.logs.inputs.add(event)
         for decision in decisions:
@@ -355,6 +362,7 @@ class TriggerProcess:
         if decision.actions:
             self._note_received(decision)
             self._outputs.submit(decision, self._offset_ns)
+            time.sleep(_YIELD_S)
 
     def _publisher_ns(self) -> int:
         """Return now, in the publisher's clock (ns)."""

@@ -356,7 +356,10 @@ def test_a_pose_from_the_future_fires_nothing_and_spoils_nothing() -> None:
     bench = Bench(one_rule(ENTERED))
     bench.see_all([OUT, OUT])
     future = received(pose(2, 1e6, {"snout": (IN, 0.0, 0.9)}), latency_ms=-1e6 + 25)
+    (refused,) = bench.take(future)
+    assert (refused.verdict, refused.reason) == ("refused", "from the future: the clocks disagree")
     assert bench.take(future) == []
+    assert bench.engine.ignored == 2
     bench.frame = 3
     bench.see(IN)
     assert fired_frames(bench.decisions) == [3]

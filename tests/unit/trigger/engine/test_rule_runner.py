@@ -13,7 +13,7 @@ from realtime_cropzoom.trigger.engine.conditions import Condition
 from realtime_cropzoom.trigger.engine.events import Verdict
 from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
 from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
-from realtime_cropzoom.trigger.engine.rule_runner import RuleParameters, RuleRunner, RuleState, Transition
+from realtime_cropzoom.trigger.engine.rule_runner import RuleOutcome, RuleParameters, RuleRunner, RuleState
 
 MS = 1_000_000
 BRIDGE_MS, FOR_MS = 50, 20
@@ -33,10 +33,20 @@ IN_A_STEP = {
 """Pairs of states before and after a pose. With one pose a bout may end and the next one begin and fire."""
 
 
+@dataclass
+class Transition:
+    """What a pose has changed."""
+
+    before: RuleState
+    after: RuleState
+    outcomes: tuple[RuleOutcome, ...]
+
+
 class Scripted(Condition):
     """A condition with a value that the test sets."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now: bool | None = None
         self.reason = "unknown"
 
@@ -89,7 +99,9 @@ class Bench:
         self.condition.now = value
         at_ns = self.at_ms * MS
         sample = PoseSample(len(self.history), at_ns, 5.0, state, {})
-        transition = self.runner.step(sample, at_ns, None, lambda: at_ns)
+        before = self.runner.state
+        outcomes = self.runner.step(sample, at_ns, None, lambda: at_ns)
+        transition = Transition(before, self.runner.state, outcomes)
         known = value if state == "tracking" else None
         fired = any(outcome.verdict is Verdict.FIRED for outcome in transition.outcomes)
         self.history.append(Seen("pose", self.at_ms, known, fired))

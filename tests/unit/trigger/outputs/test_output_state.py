@@ -338,6 +338,27 @@ def test_a_full_queue_drops_the_newest_job_but_takes_a_safe() -> None:
     assert bench.acts == [ActionType.SAFE]
 
 
+@pytest.mark.parametrize("waiting", [ActionType.ON, ActionType.PULSE, ActionType.OFF])
+def test_a_full_queue_takes_an_off_in_place_of_another_job(waiting: ActionType) -> None:
+    bench = Bench()
+    bench.submit(ActionType.ON)
+    bench.run()
+    for _ in range(MAX_QUEUED):
+        bench.submit(waiting, 5.0 if waiting is ActionType.PULSE else 0.0)
+    off = bench.submit(ActionType.OFF)
+    assert [report.job.number for report in bench.reports[1:]] == [2], "the oldest made room"
+    bench.let_pass(20)
+    assert not bench.on
+    assert off.number in {report.job.number for report in bench.reports}
+
+
+def test_offs_of_many_rules_are_all_kept() -> None:
+    bench = Bench()
+    for number in range(MAX_QUEUED + 5):
+        bench.submit(ActionType.OFF, rule=f"r{number}")
+    assert bench.reports == []
+
+
 OPERATIONS = ["on", "on", "off", "off", "pulse", "pulse", "safe", "step", "step", "run", "wait", "wait"]
 FAULTS = ["breaks", "works", "late", "delayed", "silent", "alive"]
 

@@ -21,7 +21,7 @@ import pytest
 import yaml
 import zmq
 from support.pipelines import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
-from support.publisher import end, hello, pose
+from support.publisher import end, hello, pose, publishing
 
 from realtime_cropzoom.messaging.message import encode
 from realtime_cropzoom.sessions.folder import make_given_folder
@@ -408,3 +408,24 @@ def test_outputs_go_safe_even_if_the_engine_fails(tmp_path: Path, monkeypatch: p
     with pytest.raises(ZeroDivisionError):
         process.close()
     assert _Line.acts[-1] == "safe"
+
+
+def test_messages_without_a_known_clock_are_counted(tmp_path: Path) -> None:
+    with publishing() as publisher:
+        rules = parse_rules(
+            {
+                "endpoint": publisher.endpoint,
+                "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},
+                "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
+            }
+        )
+        process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, TriggerOptions(control=None))
+        assert process.open(make_given_folder(tmp_path / "log"))
+        try:
+            publisher.wait_for_subscriber()
+            publisher.send(pose(0), pose(1))  # and no hello
+            while process.without_time < 2:
+                assert process.step() == []
+        finally:
+            process.close()
+        assert (process.summary()["poses"], process.summary()["without_time"]) == (0, 2)
