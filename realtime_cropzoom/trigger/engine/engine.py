@@ -358,16 +358,10 @@ class Engine:
     def _decide_all(self, runner: RuleRunner, outcomes: tuple[RuleOutcome, ...]) -> None:
         """Make a decision of each outcome of a rule."""
         for outcome in outcomes:
-            actions = self._switch_off(runner) if outcome.releases else outcome.switch_on
+            actions = _switch_off(runner) if outcome.releases else outcome.switch_on
             number = self._decide(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
             if outcome.switch_on:
                 runner.fired_number = number
-
-    def _switch_off(self, runner: RuleRunner) -> tuple[Action, ...]:
-        """Return the actions that switch off those outputs of a rule that no other rule holds on."""
-        others = (other for other in self._runners if other is not runner and other.holding)
-        held = {output for other in others for output in other.parameters.outputs}
-        return tuple(Action(output, ActionType.OFF) for output in runner.parameters.outputs if output not in held)
 
     def _decide(
         self,
@@ -402,3 +396,8 @@ class Engine:
         self._number += 1
         self._decisions.append(decision)
         return decision.number
+
+
+def _switch_off(runner: RuleRunner) -> tuple[Action, ...]:
+    """Return the actions with which a rule lets go of its outputs. Each stays on if another rule holds it."""
+    return tuple(Action(output, ActionType.OFF) for output in runner.parameters.outputs)

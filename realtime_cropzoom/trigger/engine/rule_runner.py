@@ -78,7 +78,7 @@ class RuleOutcome:
     reason: str
     switch_on: tuple[Action, ...] = ()
     releases: bool = False
-    """Whether the rule lets go of its outputs. The engine switches off those that no other rule holds."""
+    """Whether the rule lets go of its outputs. Each goes off if no other rule holds it."""
     fresh_until_ns: int | None = None
     """Time (ns) at which the pose becomes too old to switch an output on; None unless it does."""
 

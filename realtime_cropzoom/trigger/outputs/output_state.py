@@ -271,7 +271,7 @@ class OutputState:
             return self._begin(Write(_as(job, ActionType.ON), job))
         if job.act is ActionType.OFF:
             self._holders.pop(_holder(job), None)
-            if self._timing.holds_level and (self._holders or self._pulse_end is not None):
+            if self._holders or self._pulse_end is not None:
                 return Report(job, WriteResult(None, None, self._why_on(), Outcome.STILL_ON))
         elif job.act is ActionType.SAFE:
             self._forget()

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import pose_streams
 
 from realtime_cropzoom.trigger.engine.events import Action, ActionType, Outcome
-from realtime_cropzoom.trigger.outputs.base import Job, WriteResult
+from realtime_cropzoom.trigger.outputs.base import Job, WriteResult, build_jobs
 from realtime_cropzoom.trigger.outputs.output_state import (
     MAX_QUEUED,
     RETRY_NS,
@@ -357,6 +358,25 @@ def test_offs_of_many_rules_are_all_kept() -> None:
     for number in range(MAX_QUEUED + 5):
         bench.submit(ActionType.OFF, rule=f"r{number}")
     assert bench.reports == []
+
+
+@pytest.mark.parametrize("timing", [TIMED_HERE, OutputTiming(False, True, 10**9)], ids=["levels", "messages"])
+def test_an_output_that_two_rules_hold_goes_off_with_the_last_release(timing: OutputTiming) -> None:
+    poses = pose_streams.Bench(
+        pose_streams.rules(
+            "{a: {when: {inside: left_half, keypoint: snout}, fire: laser, hold: true},"
+            " b: {when: {inside: left_half, keypoint: tail}, fire: laser, hold: true}}"
+        )
+    )
+    bench = Bench(timing)
+    inside, outside = (300.0, 100.0, 0.9), (400.0, 100.0, 0.9)
+    for snout, tail in [(inside, inside), (outside, inside), (outside, outside)]:
+        for decision in poses.see(snout[0], tail=tail):
+            for job in build_jobs(decision, bench.now_ns):
+                bench.reports += bench.state.submit(job)
+        bench.run()
+        assert bench.on is bool(poses.engine.holding)
+    assert [report.result.error for report in bench.reports] == [None, None, "still on for b", None]
 
 
 OPERATIONS = ["on", "on", "off", "off", "pulse", "pulse", "safe", "step", "step", "run", "wait", "wait"]
