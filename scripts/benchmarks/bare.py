@@ -17,7 +17,7 @@ def run(bench: Bench) -> Iterator[Row]:
     """Yield p50 and p99 of each model, and the rate of both in sequence."""
     for pair in bench.pairs:
         detector, pose = prepare(pair, bench.frames[0])
-        count = bench.count(1000 if pair.name == "shipped" else 60)
+        count = bench.count(800 if pair.name == "shipped" else 20)
         steps = {"detector": detector.infer, "pose": pose.infer}
         # The models take turns, so that a slow minute of the machine affects both.
         blocks = [{name: time_ms(step, count) for name, step in steps.items()} for _ in range(_BLOCKS)]

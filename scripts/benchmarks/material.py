@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from realtime_cropzoom.types import Box, Keypoints, UInt8
 
 WIDTH, HEIGHT = 640, 480
 _FRAMES_IN_MEMORY = 240
-_CROP_SIZE = 240
+CROP_SIZE = 240
 """Side of all boxes (frame pixels): that of the training of both pose models."""
 
 
@@ -51,10 +51,10 @@ class Bench:
     """The folder with openfield/ and litpose/; None without it."""
     quick: bool
     """Whether to check only that everything runs; the numbers then mean nothing."""
-    long: bool
-    """Whether to measure memory on files with ten times the frames."""
     scratch: Path
     """A temporary folder."""
+    rates: tuple[int, ...] = ()
+    """The frame rates at which latency is measured; empty for all."""
 
     def count(self, n: int) -> int:
         """Return ``n``, or a small part of it with ``quick``."""
@@ -91,7 +91,7 @@ class Bench:
 
     def settings(self, pair: Pair, **more: Any) -> Settings:
         """Return the settings of a run: the defaults, boxes of 240 pixels, and no publishing unless given."""
-        flags = {"detector": str(pair.detector), "pose": str(pair.pose), "crop_size": _CROP_SIZE, "publish": "none"}
+        flags = {"detector": str(pair.detector), "pose": str(pair.pose), "crop_size": CROP_SIZE, "publish": "none"}
         return load_settings({**flags, "out": self.scratch / "sessions", **more})
 
 
@@ -105,13 +105,12 @@ class MemorySource:
         count: int,
         *,
         before: Callable[[], None] = lambda: None,
-        each: Callable[[int], None] = lambda index: None,
     ) -> None:
-        """``before`` is called before the first frame, and ``each`` before every frame."""
+        """``before`` is called before the first frame."""
         height, width = images[0].shape[:2]
         self.info = SourceInfo("memory", width, height, fps, count)
         self._images = [*images, *images[-2:0:-1]]
-        self._before, self._each = before, each
+        self._before = before
 
     def frames(self) -> Iterator[CapturedFrame]:
         """Yield the frames. The capture stage sets the pace."""
@@ -120,7 +119,6 @@ class MemorySource:
         assert info.frame_count is not None
         self._before()
         for index in range(info.frame_count):
-            self._each(index)
             copy_to = partial(_copy, self._images[index % len(self._images)])
             yield CapturedFrame(round(index * 1e9 / info.fps), None, info.width, info.height, copy_to)
 
@@ -154,20 +152,24 @@ def decode(video: Path, count: int) -> list[UInt8]:
     return images
 
 
-def write_arena(path: Path, count: int) -> Path:
-    """Write the synthetic arena as an H.264 (or, without that encoder, MPEG-4) video, if it does not exist yet."""
-    if path.exists():
-        return path
-    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    arena = Arena(ArenaSettings(width=WIDTH, height=HEIGHT))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=30)
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
-        for index in range(count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(arena.render(index), format="rgb24")))
-        container.mux(stream.encode())
+def write_arena(path: Path, count: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
+    """Write the synthetic arena as a video, if it does not exist yet."""
+    if not path.exists():
+        arena = Arena(ArenaSettings(width=size[0], height=size[1]))
+        write_video(path, (arena.render(index) for index in range(count)), size)
     return path
+
+
+def write_video(path: Path, images: Iterable[UInt8], size: tuple[int, int]) -> None:
+    """Write (H, W, 3) RGB images as an H.264 4:2:0 (or, without that encoder, MPEG-4) video."""
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30, options={"preset": "superfast"} if codec == "libx264" else {})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 12 * size[0] * size[1]
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
 
 
 class Ready:
@@ -192,7 +194,7 @@ def prepare(pair: Pair, image: UInt8) -> tuple[Ready, Ready]:
     loaded, pose = pair.load()
     detector = Ready(loaded, image, Box(0, 0, image.shape[1], image.shape[0]))
     x, y = detector.keypoints().xy.mean(axis=0)
-    box = Box(int(x) - _CROP_SIZE // 2, int(y) - _CROP_SIZE // 2, _CROP_SIZE, _CROP_SIZE)
+    box = Box(int(x) - CROP_SIZE // 2, int(y) - CROP_SIZE // 2, CROP_SIZE, CROP_SIZE)
     return detector, Ready(pose, image, box)
 
 

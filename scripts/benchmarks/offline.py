@@ -9,16 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import psutil
 
-from benchmarks.material import SHIPPED, Bench, Pair, prepare, write_arena
-from benchmarks.memory import measure, row_of
+from benchmarks.material import SHIPPED, Bench, Pair, Ready, prepare
 from benchmarks.results import Row
+from benchmarks.throughput import in_sequence, ratio_row
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.offline.command import OfflineCommand, OfflineOptions
 from realtime_cropzoom.offline.inference_pool import worker_pool
@@ -29,44 +27,39 @@ from realtime_cropzoom.sources.video_file import VideoFile
 TITLE = "Offline: one pass over a recording, files written"
 _AIM = 0.9
 _AIM_LITPOSE = {"ResNet-18": 1.8, "shipped": 10.0}
-_MEMORY_FRAMES = 10_000
+_ALL_FRAMES = 2330
+"""Length of the open-field recording."""
+_COMMAND_FRAMES = {"ResNet-18": 400, "shipped": _ALL_FRAMES}
+"""Number of frames that our command tracks. Its time is scaled to the whole recording, the start of Python too."""
 _LITPOSE_COMMANDS = ("predict detector_0 videos/", "create_bbox detector_0 videos/", "predict pose_0 videos/")
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """Yield the rates as fractions of the limit, the comparison with litpose, and the memory."""
+    """Yield the rates as fractions of both limits, and the comparison with litpose."""
     limits = {}
     for pair in bench.pairs:
-        count = bench.count(2330 if pair.name == "shipped" else 200)
-        repeats = 2 if bench.quick else 3
-        ours, limit = [], []
+        count, repeats = bench.count(1500 if pair.name == "shipped" else 80), 2 if bench.quick else 3
+        detector, pose = prepare(pair, bench.frames[0])
+        ours, sequence, limit = [], [], []
         for _ in range(repeats):
-            limit.append(_limit(bench, pair, count))
+            sequence.append(in_sequence(detector, pose, count // 2))
             ours.append(_rate(bench, pair, count))
+            limit.append(_limit(bench, (detector, pose), count))
         limits[pair.name] = float(np.median(limit))
-        yield _limit_row(bench, pair, ours, limit, f"{repeats} × {count} frames")
+        name, n = f"{pair.name}: {bench.recording_name}", f"{repeats} × {count} frames"
+        yield ratio_row(f"{name} / models in sequence", ours, sequence, _AIM, n)
+        yield ratio_row(f"{name} / decoding and both bare models on {usable_cores()} cores", ours, limit, _AIM, n)
     if bench.litpose is not None:
         yield from _against_litpose(bench, limits["ResNet-18"])
-    count = bench.count(_MEMORY_FRAMES)
-    video = write_arena(bench.scratch / "long.mp4", count)
-    yield row_of("memory, shipped, 640×480", measure(_memory, bench, video), count)
 
 
-def _limit_row(bench: Bench, pair: Pair, ours: list[float], limit: list[float], n: str) -> Row:
-    ratio = float(np.median(np.divide(ours, limit)))
-    value = f"{ratio:.2f} ({np.median(ours):.0f} of {np.median(limit):.0f} frames/s)"
-    name = f"{pair.name}: {bench.recording_name} / decoding and both bare models on {usable_cores()} cores"
-    return Row(name, value, f"≥ {_AIM}", ratio >= _AIM, n, {"ratio": ratio, "fps": ours, "limit": limit})
-
-
-def _limit(bench: Bench, pair: Pair, count: int) -> float:
+def _limit(bench: Bench, models: tuple[Ready, Ready], count: int) -> float:
     """Return the frames per second if one thread decodes and each core runs the next inference."""
-    detector, pose = prepare(pair, bench.frames[0])
     decoder = threading.Thread(target=_decode, args=(bench.recording, count))
     with tuned(), ThreadPoolExecutor(usable_cores()) as pool:
         begun = perf_counter()
         decoder.start()
-        for done in [pool.submit(model.infer) for _ in range(count) for model in (detector, pose)]:
+        for done in [pool.submit(model.infer) for _ in range(count) for model in models]:
             done.result()
         decoder.join()
         return count / (perf_counter() - begun)
@@ -83,14 +76,19 @@ def _rate(bench: Bench, pair: Pair, count: int) -> float:
     settings = bench.settings(pair, frames=count)
     models, folder = Models(*pair.load()), bench.scratch / "offline"
     with worker_pool(usable_cores()) as pool:
-        pipeline = OfflinePipeline(settings, models, _command(pool))
+        pipeline = OfflinePipeline(settings, models, offline_command(pool))
         begun = perf_counter()
         pipeline.run(str(bench.recording), folder)
         return count / (perf_counter() - begun)
 
 
-def _command(pool: ThreadPoolExecutor) -> OfflineCommand:
-    return OfflineCommand(pool, usable_cores(), OfflineOptions(overwrite=True, skip_viz=True), print, print)
+def offline_command(pool: ThreadPoolExecutor) -> OfflineCommand:
+    """Return the options of a command that tracks a recording, and writes no video."""
+    return OfflineCommand(pool, usable_cores(), OfflineOptions(overwrite=True, skip_viz=True), _silent, _silent)
+
+
+def _silent(line: str) -> None:
+    """Show nothing: what the command says is not measured."""
 
 
 def _against_litpose(bench: Bench, bare_fps: float) -> Iterator[Row]:
@@ -99,8 +97,8 @@ def _against_litpose(bench: Bench, bare_fps: float) -> Iterator[Row]:
     assert bench.litpose is not None
     litpose_s, how = _litpose_seconds(bench, bare_fps)
     for pair in (bench.litpose, SHIPPED):
-        frames = bench.count(2330)
-        ours_s = _command_seconds(bench, pair, frames) * 2330 / frames
+        frames = bench.count(_COMMAND_FRAMES[pair.name])
+        ours_s = _command_seconds(bench, pair, frames) * _ALL_FRAMES / frames
         ratio, aim = litpose_s / ours_s, _AIM_LITPOSE[pair.name]
         name = f"{pair.name}: cropzoom pipeline / litpose predict, create_bbox, predict --bbox_dir (ResNet-18)"
         value = f"{ratio:.1f}× ({ours_s:.0f} s; litpose {litpose_s:.0f} s, {how})"
@@ -117,7 +115,8 @@ def _litpose_seconds(bench: Bench, bare_fps: float) -> tuple[float, str]:
     text = (bench.data / "litpose" / "TIMES.md").read_text()
     recorded = [float(s) for c in _LITPOSE_COMMANDS for s in re.findall(rf"`litpose {c}.*\| ([\d.]+) \|", text)]
     # On the machine of the recorded time, the bare fp32 models took 102 s. The ratio compares the machines.
-    return sum(recorded[:3]) * (2330 / bare_fps) / 102.0, "not installed; from TIMES.md, scaled by the bare models"
+    seconds = sum(recorded[:3]) * (_ALL_FRAMES / bare_fps) / 102.0
+    return seconds, "not installed; from TIMES.md, scaled by the bare models"
 
 
 def _run_litpose(bench: Bench) -> float:
@@ -145,21 +144,3 @@ def _command_seconds(bench: Bench, pair: Pair, frames: int) -> float:
         check=True, capture_output=True,
     )  # fmt: skip
     return perf_counter() - begun
-
-
-def _memory(pipe: Connection, bench: Bench, video: Path) -> None:
-    """Track a long video in this fresh process, and read its memory ten times per second."""
-    process, samples, done = psutil.Process(), [], threading.Event()
-
-    def sample() -> None:
-        while not done.wait(0.1):
-            samples.append(process.memory_info().rss / 1e6)
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    models = Models(*SHIPPED.load())
-    with worker_pool(usable_cores()) as pool:
-        OfflinePipeline(bench.settings(SHIPPED), models, _command(pool)).run(str(video), bench.scratch)
-    done.set()
-    sampler.join()
-    pipe.send(samples)

@@ -9,15 +9,49 @@ detector, that model runs beside it in a second thread.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.material import Bench, Ready
+from benchmarks.results import ROOT
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Float32
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A detector that runs in a second thread."""
+
+    ready: Ready
+    per_second: float
+
+
+def paced(bench: Bench, ready: Ready, fps: float, count: int, beside: Beside | None = None) -> np.ndarray:
+    """Return the times (ms) of a model called at a rate, from a new process.
+
+    Args:
+        bench: Where temporary files go.
+        ready: The model, and its prepared input.
+        fps: Calls per second.
+        count: Number of calls.
+        beside: The detector that runs at the same time; None for none.
+    """
+    given, seen, out = (bench.scratch / f"{name}.npy" for name in ("input", "seen", "times"))
+    np.save(given, ready.prepared)
+    command = [sys.executable, "-m", "benchmarks.paced", ready.model.path, given, fps, count, out]
+    if beside is not None:
+        np.save(seen, beside.ready.prepared)
+        command += [beside.ready.model.path, seen, beside.per_second]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    subprocess.run([str(word) for word in command], check=True, env=environment)
+    times: np.ndarray = np.load(out)
+    return times[min(count // 4, round(fps / 2)) :]
 
 
 def measure(model: Model, prepared: Float32, fps: float, count: int) -> np.ndarray:

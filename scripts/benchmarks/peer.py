@@ -6,26 +6,27 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
 
-from benchmarks.material import Bench, Pair
+from benchmarks.int8 import int8_pair
+from benchmarks.material import SHIPPED, Bench, Pair
 from benchmarks.results import ROOT, Row, percentiles
 from benchmarks.runs import Listener, receive_peer, run_fast, run_live
 
 TITLE = "Side by side with the loop people write today"
-_AIM = 2.0
 _ROUNDS = 2
 _CAMERA_FPS = 30.0
 _UTILISATION = 0.6
+_LITPOSE = ["--runner", "litpose"]
 _VARIANTS = {
     "NumPy, default threads": ["--runner", "numpy"],
     "NumPy, 1 thread": ["--runner", "numpy", "--threads", "1"],
     "torch, default threads": ["--runner", "torch"],
     "torch, 1 thread": ["--runner", "torch", "--threads", "1"],
-    "Lightning Pose's predict_frame": ["--runner", "litpose"],
+    "Lightning Pose's predict_frame": _LITPOSE,
 }
 
 
@@ -33,41 +34,64 @@ class PeerFailed(Exception):
     """The peer did not run. The text is the last line of its output."""
 
 
-@dataclass
-class _Measured:
-    """The results of one program in all rounds."""
+@dataclass(frozen=True)
+class _Variant:
+    """A variant of the peer that runs here."""
 
-    fps: list[float] = field(default_factory=list)
-    latency_ms: list[np.ndarray] = field(default_factory=list)
-
-    @property
-    def latency(self) -> dict[str, float]:
-        return percentiles(np.concatenate(self.latency_ms))
+    name: str
+    flags: list[str]
+    fps: float
+    """Frames per second, as fast as it can."""
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """Yield latency and throughput of ours and of each variant of the peer, and how they compare."""
-    for pair in bench.pairs:
-        yield from _pair(bench, pair)
+    """Yield latency and throughput of ours and of the peer, for both pairs of models; the large one also in int8."""
+    yield from _compare(bench, SHIPPED, SHIPPED, bench.count(200), 2.0)
     if bench.litpose is None:
         yield Row("ResNet-18 pair", "skipped: the data folder with the models is missing")
+    else:
+        yield from _compare(bench, bench.litpose, int8_pair(bench).pair, bench.count(40), 8.0)
 
 
-def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
-    variants, absent = _variants(pair)
-    count = bench.count(300 if pair.name == "shipped" else 60)
-    rate, unfit = _common_rate(bench, pair, variants, bench.count(60))
-    for name in unfit:
-        del variants[name]
-    ours, theirs = _Measured(), {name: _Measured() for name in variants}
+def _compare(bench: Bench, theirs: Pair, ours: Pair, count: int, aim: float) -> Iterator[Row]:
+    """Measure every variant flat out, then the quickest one and ours in turns, at a rate that the variant holds.
+
+    Lightning Pose itself is compared with where it is installed.
+    """
+    variants, absent = _measure_all(bench, theirs, count)
+    yield from (Row(f"{theirs.name}: {name}", why) for name, why in absent.items())
+    for variant in variants:
+        yield Row(f"{theirs.name}: {variant.name}, flat out", f"{variant.fps:.1f} frames/s", n=f"{count} frames",
+                  numbers={"fps": variant.fps})  # fmt: skip
+    best = next((v for v in variants if v.flags == _LITPOSE), max(variants, key=lambda variant: variant.fps))
+    fps = round(min(_CAMERA_FPS, _UTILISATION * best.fps), 1)
+    their_ms, our_ms, our_fps = [], [], []
     for _ in range(1 if bench.quick else _ROUNDS):
-        for name, flags in variants.items():
-            theirs[name].latency_ms.append(run_peer(bench, pair, flags, count, rate)[1])
-            theirs[name].fps.append(run_peer(bench, pair, flags, count, None)[0])
-        ours.latency_ms.append(run_live(bench, pair, rate, count).latency_ms)
-        ours.fps.append(run_fast(bench, pair, count, None, publish=True))
-    yield from _compare(f"{pair.name}, {rate:.1f} fps", ours, theirs)
-    yield from (Row(f"{pair.name}: {name}", why) for name, why in {**absent, **unfit}.items())
+        their_ms.append(run_peer(bench, theirs, best.flags, count, fps)[1])
+        our_ms.append(run_live(bench, ours, fps, count).latency_ms)
+        our_fps.append(run_fast(bench, ours, count, None, publish=True))
+    for name, times in ((best.name, their_ms), (f"ours ({ours.name})", our_ms)):
+        found = percentiles(np.concatenate(times))
+        value = f"{found['p50']:.2f} ms median, {found['p99']:.2f} ms p99"
+        yield Row(f"{theirs.name}, {fps:g} fps: {name}", value, n=f"{found['n']} frames", numbers=found)
+    ratio = float(np.median([np.median(t) / np.median(o) for t, o in zip(their_ms, our_ms, strict=True)]))
+    name = f"{theirs.name}, {fps:g} fps: ours ({ours.name}) against {best.name}"
+    yield Row(name, f"{ratio:.1f}× lower latency in the median", f"≥ {aim:g}×", ratio >= aim, f"{_ROUNDS} rounds",
+              {"ratio": ratio, "against": best.name})  # fmt: skip
+    gain = float(np.median(our_fps)) / best.fps
+    yield Row(f"{name}, throughput", f"{gain:.1f}× ({np.median(our_fps):.0f} frames/s)", numbers={"ratio": gain})
+
+
+def _measure_all(bench: Bench, pair: Pair, count: int) -> tuple[list[_Variant], dict[str, str]]:
+    """Run each variant flat out. Return those that run, and why the others do not."""
+    wanted, absent = _variants(pair)
+    variants = []
+    for name, flags in wanted.items():
+        try:
+            variants.append(_Variant(name, flags, run_peer(bench, pair, flags, count, None)[0]))
+        except PeerFailed as error:
+            absent[name] = f"does not run: {error}"
+    return variants, absent
 
 
 def _variants(pair: Pair) -> tuple[dict[str, list[str]], dict[str, str]]:
@@ -83,20 +107,6 @@ def _variants(pair: Pair) -> tuple[dict[str, list[str]], dict[str, str]]:
     for name in absent:
         del variants[name]
     return variants, absent
-
-
-def _common_rate(bench: Bench, pair: Pair, variants: dict[str, list[str]], count: int) -> tuple[float, dict[str, str]]:
-    """Return a rate below that of the fastest variant, and the variants that do not run.
-
-    A variant that is too slow for it has no disadvantage: the peer takes the time of a frame when it reads it.
-    """
-    rates, unfit = [], {}
-    for name, flags in variants.items():
-        try:
-            rates.append(run_peer(bench, pair, flags, count, None)[0])
-        except PeerFailed as error:
-            unfit[name] = f"does not run: {error}"
-    return round(min(_CAMERA_FPS, _UTILISATION * max(rates)), 1), unfit
 
 
 def run_peer(bench: Bench, pair: Pair, flags: list[str], count: int, fps: float | None) -> tuple[float, np.ndarray]:
@@ -136,26 +146,3 @@ def _follow(process: subprocess.Popen[str], listener: Listener, timeout_s: float
 def _onnx(pair: Pair) -> tuple[str, str]:
     detector, pose = pair.load()
     return str(detector.file.onnx), str(pose.file.onnx)
-
-
-def _compare(name: str, ours: _Measured, theirs: dict[str, _Measured]) -> Iterator[Row]:
-    yield _row(f"{name}: ours", ours)
-    for variant, measured in theirs.items():
-        yield _row(f"{name}: {variant}", measured)
-    # Compared with the fastest variant: the ratio in each round, then the median.
-    best = min(theirs, key=lambda variant: theirs[variant].latency["p50"])
-    pairs = zip(theirs[best].latency_ms, ours.latency_ms, strict=True)
-    ratio = float(np.median([np.median(t) / np.median(o) for t, o in pairs]))
-    worst_case = theirs[best].latency["p99"] / ours.latency["p99"]
-    numbers = {"ratio_median": ratio, "ratio_p99": worst_case, "against": best}
-    value = f"{ratio:.1f}× quicker in the median, {worst_case:.1f}× in p99"
-    yield Row(f"{name}: ours against the quickest ({best})", value, f"≥ {_AIM:.0f}×", ratio >= _AIM, "", numbers)
-    fastest = max(theirs, key=lambda variant: np.median(theirs[variant].fps))
-    gain = float(np.median(ours.fps) / np.median(theirs[fastest].fps))
-    yield Row(f"{name}: throughput against the fastest ({fastest})", f"{gain:.1f}×", numbers={"ratio": gain})
-
-
-def _row(name: str, measured: _Measured) -> Row:
-    times, fps = measured.latency, float(np.median(measured.fps))
-    value = f"{times['p50']:.2f} ms median, {times['p99']:.2f} ms p99; {fps:.0f} frames/s flat out"
-    return Row(name, value, n=f"{times['n']} frames, {len(measured.fps)} runs", numbers={**times, "fps": measured.fps})

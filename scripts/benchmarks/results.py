@@ -15,8 +15,12 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks.others import BUSY_CORES
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("realtime-cropzoom", "onnxruntime", "numpy", "opencv-python-headless", "av", "pyzmq", "msgspec", "torch")
+_WRITTEN = ("results.md", "results.json", "curves.png")
+"""Files of the results. The tree is clean although they differ."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,19 @@ class Part:
     command: str
     """The command that measures it again."""
     seconds: float
+    others: float
+    """Number of cores that other programs kept busy meanwhile."""
     rows: list[Row]
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs used the machine, too."""
+        return self.others > BUSY_CORES
+
+    def about(self) -> str:
+        """Return how long it took and whether it was disturbed, in words."""
+        took = f"{self.seconds:.0f} s"
+        return f"{took}; DISTURBED: other programs kept {self.others:.2f} cores busy" if self.disturbed else took
 
 
 def percentiles(ms: np.ndarray) -> dict[str, float]:
@@ -63,7 +79,7 @@ def percentiles(ms: np.ndarray) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the numbers depend on: machine, versions, date, and load before the start."""
+    """Return what the numbers depend on: machine, versions, commit and date."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _cpu_model(),
@@ -72,8 +88,8 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "clean": not _git("status", "--porcelain", "--", ".", *(f":!benchmarks/{name}" for name in _WRITTEN)),
     }
 
 
@@ -92,10 +108,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
+def _git(*words: str) -> str:
+    """Return what git prints; nothing outside a repository."""
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def write(folder: Path, about: dict[str, Any], parts: list[Part]) -> None:
@@ -111,21 +126,24 @@ def markdown(about: dict[str, Any], parts: list[Part]) -> str:
     rows = [row for part in parts for row in part.rows]
     missed = [row for row in rows if row.met is False]
     packages = ", ".join(f"{name} {v}" for name, v in about["packages"].items() if v)
+    state = "" if about["clean"] else ", **with changes that are not committed**"
     lines = [
         "# Results",
         "",
         "Written by `scripts/bench.py`; README.md beside this file says how to read it.",
         "",
-        f"{about['date']}; commit {about['commit']}; {about['cpu']}, {about['cores']} cores, "
-        f"{about['memory_gib']} GiB, {about['system']}; Python {about['python']}; {packages}. "
-        f"Load average before: {about['load_before']}.",
+        f"Commit {about['commit'] or 'unknown'}{state}; {about['date']}; {about['cpu']}, {about['cores']} cores, "
+        f"{about['memory_gib']} GiB, {about['system']}; Python {about['python']}; {packages}.",
+        "",
+        f"It took {sum(part.seconds for part in parts) / 60:.1f} minutes. Before it, other programs kept "
+        f"{about['others_before']:.2f} cores busy; during it, {max(part.others for part in parts):.2f} at most.",
         "",
         f"Aims: {sum(row.met is True for row in rows)} met, {len(missed)} missed.",
         "",
         *(f"* missed: {row.name}: {row.value} (aim {row.aim})" for row in missed),
     ]
     for part in parts:
-        lines += ["", f"## {part.title}", "", f"`{part.command}` ({part.seconds:.0f} s)", "", *table(part.rows)]
+        lines += ["", f"## {part.title}", "", f"`{part.command}` ({part.about()})", "", *table(part.rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import multiprocessing
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +18,14 @@ import numpy as np
 import zmq
 
 from benchmarks.material import Bench, MemorySource, Pair
+from benchmarks.receivers import free_endpoint
+from benchmarks.results import ROOT
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.sources.base import Source
+from realtime_cropzoom.sources.video_file import VideoFile
 from realtime_cropzoom.types import UInt8
 
 _SILENCE_S = 20.0
@@ -35,12 +41,20 @@ class Received:
     """Latency (ms) of each frame, from the hand-over to the decoded message."""
     missed: int
     """Number of messages that did not arrive."""
+    inferred_ms: np.ndarray
+    """From the hand-over to the keypoints; of ours only."""
+    published_ms: np.ndarray
+    """From the hand-over until right before the message is sent; of ours only."""
+
+
+Times = tuple[int, ...]
+"""Frame, captured_ns, received_ns; then inferred_ns and published_ns, if the message has them."""
 
 
 class Listener:
     """A subscriber in a process of its own, like the script of an experiment."""
 
-    def __init__(self, receive: Callable[[str, Event], tuple[list[tuple[int, int, int]], int]]) -> None:
+    def __init__(self, receive: Callable[[str, Event], tuple[list[Times], int]]) -> None:
         """Start the process and wait for it. It calls ``receive`` with the endpoint."""
         context = multiprocessing.get_context("spawn")
         self.ready = context.Event()
@@ -65,8 +79,10 @@ class Listener:
         if not self._pipe.poll(_SILENCE_S + 5):
             raise TimeoutError("the listener's process does not end")
         rows, missed = self._pipe.recv()
-        frame, captured_ns, received_ns = np.array(rows, np.int64).reshape(-1, 3).T
-        return Received(frame, (received_ns - captured_ns) / 1e6, missed)
+        frame, captured_ns, *later_ns = np.array(rows, np.int64).reshape(len(rows), -1).T if rows else [np.empty(0)] * 3
+        latency, *stages = ((at_ns - captured_ns) / 1e6 for at_ns in later_ns)
+        inferred, published = stages or (np.empty(0), np.empty(0))
+        return Received(frame, latency, missed, inferred, published)
 
     def __enter__(self) -> Listener:
         return self
@@ -81,24 +97,25 @@ def _listen(receive: Any, pipe: Connection, ready: Event) -> None:
     pipe.send(receive(pipe.recv(), ready))
 
 
-def receive_ours(endpoint: str, ready: Event) -> tuple[list[tuple[int, int, int]], int]:
-    """Receive the poses of a pipeline; return (frame, captured_ns, received_ns) of those with a box."""
-    rows = []
+def receive_ours(endpoint: str, ready: Event) -> tuple[list[Times], int]:
+    """Receive the poses of a pipeline; return the times of those with a box, and the number of missed ones."""
+    rows: list[Times] = []
     with Subscriber(endpoint) as subscriber:
         while (message := subscriber.receive(_SILENCE_S)) is not None and not isinstance(message, EndMessage):
             received_ns = now_ns()
             if isinstance(message, HelloMessage):
                 ready.set()
             elif isinstance(message, PoseMessage) and message.box is not None:
-                rows.append((message.frame, message.time.captured_ns, received_ns))
+                at = message.time
+                rows.append((message.frame, at.captured_ns, received_ns, at.inferred_ns or 0, at.published_ns))
         return rows, subscriber.missed
 
 
-def receive_peer(endpoint: str, ready: Event) -> tuple[list[tuple[int, int, int]], int]:
-    """Receive the messages of ``peer_loop.py``."""
+def receive_peer(endpoint: str, ready: Event) -> tuple[list[Times], int]:
+    """Receive the messages of ``peer_loop.py`` or ``plain_loop.py``."""
     import json
 
-    rows = []
+    rows: list[Times] = []
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.connect(endpoint)
         socket.subscribe(b"")
@@ -120,6 +137,8 @@ class LiveRun:
     """Latencies (ms) from the hand-over to the subscriber, without the warm-up."""
     missed: int
     summary: dict[str, Any]
+    stages_ms: dict[str, float]
+    """Medians of the steps of a frame, in order, and of all together."""
 
     @property
     def lost(self) -> int:
@@ -144,25 +163,57 @@ def run_live(bench: Bench, pair: Pair, fps: float, count: int) -> LiveRun:
         summary = pipeline.join()
         received = listener.result()
     steady = received.frame >= min(count // 4, round(fps / 2))
-    return LiveRun(received.latency_ms[steady], received.missed, summary)
+    return LiveRun(received.latency_ms[steady], received.missed, summary, _stages(received, steady, summary))
+
+
+def _stages(received: Received, steady: np.ndarray, summary: dict[str, Any]) -> dict[str, float]:
+    """Return the median (ms) of each step: the first four as the run counts them, the others from its messages."""
+    inferred, published, latency = (
+        times[steady] for times in (received.inferred_ms, received.published_ms, received.latency_ms)
+    )
+    own = {name: summary["latency_ms"][name]["p50"] or np.nan for name in ("wait", "crop", "infer", "decode")}
+    later = {"judge, record": published - inferred, "send, wire, receive": latency - published, "all": latency}
+    return {**own, **{name: float(np.median(times)) if len(times) else np.nan for name, times in later.items()}}
+
+
+def plain_loop(bench: Bench, pair: Pair, fps: float, count: int) -> tuple[np.ndarray, int]:
+    """Return the latencies (ms) of the plain loop, and how many of its frames were lost."""
+    frames = bench.scratch / "frames.npy"
+    if not frames.exists():
+        np.save(frames, np.stack(bench.frames))
+    with zmq.Context() as context:
+        endpoint = free_endpoint(context)
+    with Listener(receive_peer) as listener:
+        listener.connect(endpoint)
+        flags = {"detector": pair.detector, "pose": pair.pose, "frames": frames, "fps": fps, "count": count}
+        words = [f"--{name}={value}" for name, value in {**flags, "endpoint": endpoint}.items()]
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts/plain_loop.py", *words], check=True, capture_output=True, text=True
+        )
+        received = listener.result()
+    steady = received.frame >= min(count // 4, round(fps / 2))
+    return received.latency_ms[steady], int(done.stdout)
 
 
 def run_fast(bench: Bench, pair: Pair, count: int, images: list[UInt8] | None, *, publish: bool = False) -> float:
     """Return the frames per second of a lockstep run over the recording or ``images``, detecting on every frame."""
+    source = VideoFile(bench.recording) if images is None else MemorySource(images, 30.0, count)
+    rows = run_lockstep(bench, pair, count, source, publish="tcp://127.0.0.1:*" if publish else "none")
+    return len(rows) * 1e9 / (int(rows[-1]["inferred_ns"]) - int(rows[0]["captured_ns"]))
+
+
+def run_lockstep(bench: Bench, pair: Pair, count: int, source: Source, **more: Any) -> list[dict[str, str]]:
+    """Track ``count`` frames of a source in lockstep, and return the rows of the table of times."""
     with tempfile.TemporaryDirectory(dir=bench.scratch) as out:
-        endpoint = "tcp://127.0.0.1:*" if publish else "none"
-        source = {"source": str(bench.recording)} if images is None else {}
-        settings = bench.settings(pair, pace="fast", frames=count, publish=endpoint, out=out, **source)
-        memory = MemorySource(images, 30.0, count) if images is not None else None
-        pipeline = Pipeline(settings, source=(lambda: memory) if memory else None)
+        settings = bench.settings(pair, pace="fast", frames=count, out=out, **more)
+        pipeline = Pipeline(settings, source=lambda: source)
         pipeline.start()
         pipeline.join()
         (timing,) = Path(out).glob("**/*_timing.csv")
-        return _rate(timing)
+        with timing.open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
 
 
-def _rate(timing: Path) -> float:
-    """Return the frames per second from the first hand-over to the last pose."""
-    with timing.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return len(rows) * 1e9 / (int(rows[-1]["inferred_ns"]) - int(rows[0]["captured_ns"]))
+def frame_ms(rows: list[dict[str, str]]) -> np.ndarray:
+    """Return the time (ms) of each frame from the hand-over to its pose."""
+    return np.array([int(row["inferred_ns"]) - int(row["captured_ns"]) for row in rows]) / 1e6

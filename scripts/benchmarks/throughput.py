@@ -24,21 +24,21 @@ def run(bench: Bench) -> Iterator[Row]:
 
 def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
     shipped = pair.name == "shipped"
-    count, repeats = bench.count(1000 if shipped else 80), 7 if shipped else 5
+    count, repeats = bench.count(800 if shipped else 40), 5 if shipped else 3
     detector, pose = prepare(pair, bench.frames[0])
     rates: dict[str, list[float]] = {"sequence": [], "parallel": [], "file": [], "memory": []}
     for _ in range(2 if bench.quick else repeats):
-        rates["sequence"].append(_in_sequence(detector, pose, count))
+        rates["sequence"].append(in_sequence(detector, pose, count))
         rates["file"].append(run_fast(bench, pair, count, None))
         rates["parallel"].append(_in_parallel(detector, pose, count))
         rates["memory"].append(run_fast(bench, pair, count, bench.frames))
     n = f"{len(rates['file'])} × {count} frames"
     for kind, what in (("file", bench.recording_name), ("memory", "same frames, decoded beforehand")):
         for limit, aim in (("sequence", _AIM), ("parallel", None)):
-            yield _row(f"{pair.name}: {what} / models in {limit}", rates[kind], rates[limit], aim, n)
+            yield ratio_row(f"{pair.name}: {what} / models in {limit}", rates[kind], rates[limit], aim, n)
 
 
-def _row(name: str, rates: list[float], limits: list[float], aim: float | None, n: str) -> Row:
+def ratio_row(name: str, rates: list[float], limits: list[float], aim: float | None, n: str) -> Row:
     """Return the median of the ratios of all repetitions, because the speed of the machine drifts."""
     ratio = float(np.median(np.divide(rates, limits)))
     value = f"{ratio:.2f} ({np.median(rates):.0f} of {np.median(limits):.0f} frames/s)"
@@ -46,7 +46,8 @@ def _row(name: str, rates: list[float], limits: list[float], aim: float | None, 
     return Row(name, value, "" if aim is None else f"≥ {aim}", met, n, {"ratio": ratio, "fps": rates, "limit": limits})
 
 
-def _in_sequence(detector: Ready, pose: Ready, count: int) -> float:
+def in_sequence(detector: Ready, pose: Ready, count: int) -> float:
+    """Return the rate of one model after the other, on one core."""
     begun = perf_counter()
     for _ in range(count):
         detector.infer()

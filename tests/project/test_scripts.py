@@ -34,6 +34,20 @@ def test_the_closed_loop_is_measured_row_by_row(tmp_path: Path) -> None:
     assert rows["engine alone, 20 rules"]["aim"] == "≤ 100 µs median"
 
 
+def test_the_steps_of_a_frame_are_measured_and_the_results_name_their_commit(tmp_path: Path) -> None:
+    done = run("bench.py", "--quick", "--only", "stages", "--data", tmp_path, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    (part,) = results["parts"]
+    steps = {row["name"].removeprefix("200 fps: "): row["numbers"] for row in part["rows"]}
+    assert list(steps)[:-1] == [*("wait", "crop", "infer", "decode", "judge, record", "send", "wire, receive", "all")]
+    assert all(numbers["live_ms"] > 0 for numbers in list(steps.values())[:-1])
+    assert part["others"] >= 0
+    written = (tmp_path / "results.md").read_text()
+    assert f"Commit {results['machine']['commit'] or 'unknown'}" in written
+    assert ("with changes that are not committed" in written) is not results["machine"]["clean"]
+
+
 @pytest.mark.parametrize(
     ("part", "minutes", "says"),
     [
