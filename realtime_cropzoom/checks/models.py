@@ -92,7 +92,12 @@ def _load(models: CheckedModels, role: Role) -> CheckResult:
     models.loaded[role] = model
     provider, size = model.session.provider, f"{model.size[0]}x{model.size[1]}"
     which = f"; {model.file.chosen}" if model.file.chosen else ""
-    return good(role, f"{given} on {provider}, {size}: {ms:.1f} ms a frame{which}", provider=provider, ms=round(ms, 3))
+    return good(
+        role,
+        f"{given} on {model.session.device}, {size}: {ms:.1f} ms a frame{which}",
+        provider=provider,
+        ms=round(ms, 3),
+    )
 
 
 def _milliseconds(model: Model, models: CheckedModels) -> float:

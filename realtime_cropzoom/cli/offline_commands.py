@@ -140,7 +140,7 @@ def run_pipeline(arguments: argparse.Namespace) -> int:
         _say_chosen_export(model)
     workers = _count_workers(arguments, models.pose)
     with worker_pool(workers) as pool:
-        command = OfflineCommand(pool, workers, _make_options(arguments, models.pose), say, batch.warn)
+        command = OfflineCommand(pool, workers, _make_options(arguments), say, batch.warn)
         pipeline = OfflinePipeline(settings, models, command)
         return batch.run(
             sources,
@@ -166,7 +166,7 @@ def _predictor(arguments: argparse.Namespace, batch: Batch) -> Iterator[Predicto
     _say_chosen_export(model)
     workers = _count_workers(arguments, model)
     with worker_pool(workers) as pool:
-        command = OfflineCommand(pool, workers, _make_options(arguments, model), say, batch.warn)
+        command = OfflineCommand(pool, workers, _make_options(arguments), say, batch.warn)
         yield Predictor(model, directory, command)
 
 
@@ -175,14 +175,14 @@ def _say_chosen_export(model: Model | None) -> None:
         say(model.file.chosen)
 
 
-def _make_options(arguments: argparse.Namespace, model: Model) -> Any:
+def _make_options(arguments: argparse.Namespace) -> Any:
     from realtime_cropzoom.offline.command import OfflineOptions
 
     return OfflineOptions(
         overwrite=getattr(arguments, "overwrite", False),
         resume=getattr(arguments, "resume", False),
         skip_viz=getattr(arguments, "skip_viz", True),
-        batch=arguments.batch_size or (1 if model.session.provider == "cpu" else 8),
+        batch=arguments.batch_size or 1,
     )
 
 

@@ -127,7 +127,8 @@ class ModelSettings(SettingsGroup):
         description="fast: decode heatmaps around their peaks; reference: exactly as Lightning Pose does",
     )
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
-        default="auto", description="what runs the models; auto uses CUDA if onnxruntime-gpu is installed"
+        default="auto",
+        description="what runs the models; auto uses CUDA if onnxruntime-gpu is installed; none is replaced by the CPU",
     )
     precision: Literal["fp32", "fp16", "int8"] | None = Field(
         default=None,

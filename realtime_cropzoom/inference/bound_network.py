@@ -1,14 +1,16 @@
 """Bound network: runs a network whose inputs and outputs are bound once, so that a frame allocates nothing.
 
 Each thread has buffers of its own for each shape of the input, so threads do not disturb each other. On a GPU a CUDA
-graph can replay the network: one launch in place of one for each operator. A graph belongs to its buffers, and
-only one may run at a time.
+graph can replay the network: one launch in place of one for each operator. A graph belongs to its thread and its
+buffers. Only one of a network may run at a time, and while one is recorded no other thread may use the GPU at all.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,47 @@ _KEPT_SHAPES = 4
 """Number of input shapes of a thread whose buffers are kept. Boxes of a fixed size need one."""
 _NO_GRAPH = -1
 """``gpu_graph_id`` of a run outside of CUDA graphs."""
+_FIRST_RUNS = 3
+"""Runs before the first frame: one as it comes, one that a CUDA graph records, one that replays it."""
+
+
+class _Device:
+    """Lets threads use the device at the same time, or one of them alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._users, self._is_taken = 0, False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Use the device beside others."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_taken)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Use the device while no other thread does."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_taken)
+            self._is_taken = True  # from here on nobody begins
+            self._changed.wait_for(lambda: self._users == 0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_taken = False
+                self._changed.notify_all()
+
+
+_DEVICE = _Device()
+"""The GPU, for all networks of this process."""
 
 
 class BoundNetwork:
@@ -59,7 +102,7 @@ class BoundNetwork:
         """
         buffers = self._buffers(array)
         np.copyto(buffers.input.array, array)
-        with self._turn:
+        with self._turn, _DEVICE.shared():
             buffers.run()
         return buffers.outputs()
 
@@ -70,8 +113,10 @@ class BoundNetwork:
         if found is None:
             room = len(kept) < _KEPT_SHAPES
             graph_id = next(self._graph_ids) if self._cuda_graph and room else _NO_GRAPH
-            with self._turn:
+            with self._turn, _DEVICE.alone():
                 found = _Buffers(self.session, self._memory, array, graph_id)
+                for _ in range(_FIRST_RUNS):
+                    found.run()
             if not room:
                 del kept[next(reversed(kept))]
             kept[array.shape] = found

@@ -27,8 +27,6 @@ from realtime_cropzoom.inference.providers import (
 )
 from realtime_cropzoom.inference.providers import runtime as ort
 
-_TRIAL_RUNS = 3
-"""Runs before the first frame: one as it comes, one that a CUDA graph records, one that replays it."""
 _DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 logger = logging.getLogger(__name__)
@@ -113,9 +111,7 @@ def _try(network: BoundNetwork) -> None:
     shape = [1, *inputs[0].shape[1:]] if own is None else [1, *own.shape[2:], 3]
     if len(inputs) > 1 or inputs[0].type not in _DTYPES or not all(isinstance(number, int) for number in shape):
         return
-    zeros = np.zeros([int(number) for number in shape], _DTYPES[inputs[0].type])
-    for _ in range(_TRIAL_RUNS):
-        network.run(zeros)
+    network.run(np.zeros([int(number) for number in shape], _DTYPES[inputs[0].type]))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.paths import why_not_readable
+from realtime_cropzoom.inference.engine_cache import find_gpu
 from realtime_cropzoom.inference.gpu_loading import load_on_gpu
 from realtime_cropzoom.inference.providers import Target, provider_list, session_options
 from realtime_cropzoom.inference.providers import runtime as ort
@@ -43,9 +44,12 @@ class Session:
         if why := why_not_readable(path):
             raise ModelError(f"{path} cannot be read: {why}")
         self.provider = target.name
+        """Short name of the provider that runs the network."""
         self._bound = load_on_gpu(path, target, threads) if target.one_image else None
         self._ort = _load(path, target, threads) if self._bound is None else self._bound.session
         model_input, own = self._ort.get_inputs()[0], None if self._bound is None else self._bound.replaced
+        self.device = target.name if target.device == "cpu" else f"{target.name} ({find_gpu().name})"
+        """The provider, and the name of its GPU."""
         self.takes_image = own is not None
         """Whether ``run`` takes a (1, h, w, 3) uint8 image of any size, which the network resizes and normalises."""
         self.inputs = [i.name for i in self._ort.get_inputs()]

@@ -18,7 +18,7 @@ from support.places import SHARED_DATA
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference import gpu_loading, providers
-from realtime_cropzoom.inference.bound_network import BoundNetwork
+from realtime_cropzoom.inference.bound_network import BoundNetwork, _Device
 from realtime_cropzoom.inference.device_memory import CudaMemory, CudaRuntime, HostMemory
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_spec import shipped_model
@@ -127,6 +127,22 @@ def test_threads_do_not_disturb_each_other(make_model: Make, like_a_gpu: Callabl
         together = list(pool.map(lambda image: look(model, image, BOXES[0]).xy, scenes * 10))
     for index, xy in enumerate(together):
         np.testing.assert_array_equal(xy, alone[index % len(alone)])
+
+
+def test_while_one_thread_has_the_device_alone_no_other_uses_it() -> None:
+    device, inside, worst = _Device(), [0, 0], []
+
+    def use(index: int) -> None:
+        alone = index % 5 == 0
+        with device.alone() if alone else device.shared():
+            inside[alone] += 1
+            worst.append(inside[1] > 1 or (inside[1] and inside[0]))
+            inside[alone] -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, range(500)))
+    assert len(worst) == 500
+    assert not any(worst)
 
 
 @pytest.fixture
