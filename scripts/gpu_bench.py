@@ -299,7 +299,7 @@ def main() -> int:
     rows: list[Row] = []
     with ExitStack() as held:
         scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="cropzoom-gpu-")))
-        bench = GpuBench(data, args.quick, False, scratch, args.provider)
+        bench = GpuBench(data, args.quick, scratch, provider=args.provider)
         try:
             providers.resolve_provider(args.provider)
             about = machine(args.provider)
