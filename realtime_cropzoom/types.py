@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 UInt8 = npt.NDArray[np.uint8]
+Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
@@ -36,6 +37,20 @@ class Picture(Protocol):
 
     def __array__(self) -> np.ndarray:
         """Return all pixels, for ``np.asarray``: (height, width, 3) uint8. They may be a view."""
+        ...
+
+
+@runtime_checkable
+class PictureOfRows(Picture, Protocol):
+    """A picture that may give single rows for less than all of them."""
+
+    @property
+    def row_group(self) -> int:
+        """Number of rows that it converts together; 0 if it converts all or none."""
+        ...
+
+    def rows(self, numbers: Int64) -> UInt8:
+        """Return the pixels of rows, (n, width, 3) uint8. ``numbers`` has whole groups: k · row_group + 0, 1, …"""
         ...
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime_cropzoom.inference.kernels import resize_bilinear, scale_and_move
-from realtime_cropzoom.types import Box, Float32, Picture, UInt8
+from realtime_cropzoom.types import Box, Float32, Int64, Picture, PictureOfRows, UInt8
 
 Edge = Literal["pad", "clamp"]
 Method = Literal["fast", "reference"]
@@ -26,6 +26,8 @@ IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 _SCALE = np.asarray(1 / (255 * IMAGENET_STD), np.float32)
 _SHIFT = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)
+_MOST_ROWS = 0.75
+"""Share of the rows of a frame up to which it is quicker to convert these rows than all."""
 _TAPS_KEPT = 256
 """Number of sizes whose taps are kept. Boxes of a ``crop_ratio`` have many sizes."""
 
@@ -98,6 +100,36 @@ def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "li
         return
     scaled = cv2.resize(pixels.astype(np.float32) / np.float32(255), size, interpolation=cv2.INTER_LINEAR)
     np.copyto(out, ((scaled - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1))
+
+
+def fill_input_whole(image: Picture, out: Float32, method: Method, resize: Resize = "linear") -> None:
+    """Do what ``fill_input`` does with all pixels of an image. Of a decoded frame it converts what the resize reads.
+
+    Args:
+        image: (H, W, 3) uint8, or a decoded frame.
+        out: (3, H, W) float32, C-contiguous, overwritten with the result.
+        method: As in ``fill_input``.
+        resize: Likewise.
+    """
+    height, width = image.shape[:2]
+    if method == "fast" and resize == "linear" and isinstance(image, PictureOfRows) and image.row_group:
+        numbers, above, below = _rows_read(height, out.shape[1], image.row_group)
+        if len(numbers) <= _MOST_ROWS * height:
+            down = _taps(height, out.shape[1], 1)[2]
+            rows = np.ascontiguousarray(image.rows(numbers)).reshape(len(numbers), -1)
+            resize_bilinear(rows, above, below, down, *_taps(width, out.shape[2], 3), _SCALE, _SHIFT, out)
+            return
+    fill_input(np.asarray(image), out, method, resize)
+
+
+@lru_cache(_TAPS_KEPT)
+def _rows_read(old: int, new: int, group: int) -> tuple[Int64, npt.NDArray[np.uintp], npt.NDArray[np.uintp]]:
+    """Return which groups of rows a bilinear resize reads, and where its upper and lower rows are among them."""
+    above, below, down = _taps(old, new, 1)
+    below = np.where(down == 0, above, below)  # a row without weight is not read
+    first = np.unique(np.concatenate([above, below]).astype(np.int64) // group * group)
+    numbers = (first[:, None] + np.arange(group)).ravel()
+    return numbers, np.searchsorted(numbers, above).astype(np.uintp), np.searchsorted(numbers, below).astype(np.uintp)
 
 
 @lru_cache(_TAPS_KEPT)

@@ -15,6 +15,7 @@ from realtime_cropzoom.errors import ModelError, advise
 from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.box_size import ExpectedSide
+from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.crop import Edge, Method, Resize
 from realtime_cropzoom.inference.engine_cache import sha256
@@ -136,6 +137,9 @@ class Model:
         Returns:
             The box that was used (frame pixels).
         """
+        if box == whole_image(image):
+            crop.fill_input_whole(image, out, self.method, resize)
+            return box
         pixels, used = crop.cut(image, box, edge)
         if self.session.takes_image:
             crop.fill_image(pixels, out, self.size, resize)

@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.pictures.regions import RGB, Regions, make_regions, to_rgb
 from realtime_cropzoom.pictures.turn import AS_IT_IS, Turn
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, Int64, UInt8
 
 
 class _OfThread(threading.local):
@@ -25,7 +25,7 @@ _of_thread = _OfThread()
 
 
 class DecodedPicture:
-    """A decoded frame, in display orientation. It implements ``types.Picture``; threads may share it.
+    """A decoded frame, in display orientation. It implements ``types.PictureOfRows``; threads may share it.
 
     As long as it exists, the decoder uses other memory.
     """
@@ -60,6 +60,20 @@ class DecodedPicture:
             return np.asarray(self)[top:bottom, left:right]
         coded = self._turn.before(box, (self.shape[1], self.shape[0]))
         return self._turned(self._regions.rgb(self._frame, coded))
+
+    @property
+    def row_group(self) -> int:
+        """Number of rows that are converted together; 0 if ``rows`` cannot be called."""
+        return self._regions.row_group if self._regions is not None and self._turn.is_none else 0
+
+    def rows(self, numbers: Int64) -> UInt8:
+        """Return the pixels of rows, (n, W, 3) uint8.
+
+        Args:
+            numbers: Which rows, in whole groups of ``row_group``.
+        """
+        assert self._regions is not None
+        return self._regions.rows(self._frame, numbers)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return the whole picture, (H, W, 3) uint8."""

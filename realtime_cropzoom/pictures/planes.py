@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, Int64, UInt8
 
 ALIGNMENT = 4
 """Regions begin and end at multiples of this (pixels), so that they hold whole samples of the chroma, also in each of
@@ -60,6 +60,18 @@ class Layout:
         inside = Box(0, 0, region.w, region.h)
         for layout, source, target in zip(self.planes, rows(frame), out, strict=True):
             np.copyto(layout.part(target, inside), layout.part(source, region))
+
+    def copy_rows(self, frame: av.VideoFrame, numbers: Int64, out: list[UInt8]) -> None:
+        """Copy some rows of a frame.
+
+        Args:
+            frame: The frame.
+            numbers: Which rows, in whole groups that share the rows of a plane.
+            out: The ``rows`` of a frame of the same width.
+        """
+        for layout, source, target in zip(self.planes, rows(frame), out, strict=True):
+            length = min(source.shape[1], target.shape[1])
+            target[:, :length] = source[numbers[:: layout.height] // layout.height, :length]
 
 
 def rows(frame: av.VideoFrame) -> list[UInt8]:

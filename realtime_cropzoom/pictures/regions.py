@@ -18,12 +18,14 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.pictures.planes import ALIGNMENT, Layout, rows
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, Int64, UInt8
 
 RGB = "rgb24"
 """Format of the result, as FFmpeg names it."""
 _MARGIN = 4
 """Minimum number of pixels around a region that the small frame also shows, where the frame has them."""
+_ROW_GROUPS = (1, 2)
+"""Numbers of rows that are tried: alone, or two that share a row of the chroma."""
 _MAX_SIZES = 8
 """Number of sizes of small frames that each thread keeps."""
 _MIN_SIDE = 64
@@ -79,6 +81,8 @@ class Regions:
         self._template, self._layout, self._size = template, layout, size
         self._template_lock = threading.Lock()  # scaling a frame changes its properties for a moment
         self._of_thread = _SmallFrames()
+        self.row_group = 0
+        """Number of rows that must be converted together to have the pixels of the whole frame; 0 if all must."""
 
     def rgb(self, frame: av.VideoFrame, region: Box) -> UInt8:
         """Return a region as RGB, (h, w, 3) uint8.
@@ -93,6 +97,17 @@ class Regions:
         self._layout.copy(frame, Box(x, y, width, height), small.rows)
         left, top = region.x - x, region.y - y
         return to_rgb(small.reformatter, small.frame)[top : top + region.h, left : left + region.w]
+
+    def rows(self, frame: av.VideoFrame, numbers: Int64) -> UInt8:
+        """Return some rows as RGB, (n, width, 3) uint8.
+
+        Args:
+            frame: The frame.
+            numbers: Which rows, in whole groups of ``row_group``.
+        """
+        small = self._small(self._size[0], len(numbers))
+        self._layout.copy_rows(frame, numbers, small.rows)
+        return to_rgb(small.reformatter, small.frame)
 
     def blank(self, width: int, height: int) -> av.VideoFrame:
         """Return a new frame of that size (pixels), with the properties of the frames."""
@@ -134,7 +149,14 @@ def make_regions(frame: av.VideoFrame) -> Regions | None:
     for box in _trial_regions(frame.width, height, rng):
         if not np.array_equal(trial.rgb(noise, box), whole[box.y : box.y + box.h, box.x : box.x + box.w]):
             return None
-    return Regions(template, layout, (frame.width, frame.height))
+    regions = Regions(template, layout, (frame.width, frame.height))
+    for group in _ROW_GROUPS:
+        if frame.height % group == 0 and all(
+            np.array_equal(trial.rows(noise, n), whole[n]) for n in _trial_rows(height, group, rng)
+        ):
+            regions.row_group = group
+            break
+    return regions
 
 
 def _span(begin: int, length: int, limit: int) -> tuple[int, int]:
@@ -152,6 +174,14 @@ def _fill(frame: av.VideoFrame, rng: np.random.Generator) -> None:
         if 8 < bits < 16 and plane.shape[1] % 2 == 0:
             values: Any = plane.view("<u2")
             values &= (1 << bits) - 1
+
+
+def _trial_rows(height: int, group: int, rng: np.random.Generator) -> Iterator[Int64]:
+    """Yield groups of rows of a frame: an odd number, an even one, and all."""
+    first = np.arange(0, height, group)
+    for count in (len(first) // 4 * 2 + 1, len(first) // 8 * 2, len(first)):
+        chosen = np.sort(rng.choice(first, count, replace=False))
+        yield (chosen[:, None] + np.arange(group)).ravel()
 
 
 def _trial_regions(width: int, height: int, rng: np.random.Generator) -> Iterator[Box]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from realtime_cropzoom.inference.crop import (
     Method,
     cut,
     fill_input,
+    fill_input_whole,
     pad,
     remap,
     unmap,
 )
+from realtime_cropzoom.pictures.decoded import DecodedPictures
 from realtime_cropzoom.types import Box
 
 boxes = st.builds(Box, st.integers(-3000, 3000), st.integers(-3000, 3000), st.integers(1, 3000), st.integers(1, 3000))
@@ -236,6 +239,19 @@ def test_a_view_of_the_frame_is_read_and_never_written(method: Method) -> None:
     pixels, _ = cut(image, Box(3, 4, 21, 23), "pad")
     model_input(pixels, (32, 32), method)
     assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("method", ["fast", "reference"])
+@pytest.mark.parametrize("size", [(192, 160), (33, 50), (600, 500)], ids=str)
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p", "nv12", "gray"])
+def test_a_decoded_frame_gives_the_input_of_its_rgb_image(
+    pixel_format: str, size: tuple[int, int], method: Method
+) -> None:
+    frame = av.VideoFrame.from_ndarray(noise(480, 640), format="rgb24").reformat(format=pixel_format)
+    picture = DecodedPictures().of(frame)
+    out = np.full((3, size[1], size[0]), np.nan, np.float32)
+    fill_input_whole(picture, out, method)
+    np.testing.assert_array_equal(out, model_input(np.asarray(picture), size, method))
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])

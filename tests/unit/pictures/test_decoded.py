@@ -86,6 +86,24 @@ def test_frames_of_common_formats_and_sizes_are_kept(name: str, size: tuple[int,
     assert picture.is_cheap or scaled, "docs/explanation/accuracy.md says that it is converted by regions"
 
 
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", [*ANY_SIZE, *ODD_WIDTH, *EVEN])
+def test_single_rows_have_the_pixels_of_the_whole_frame(name: str, size: tuple[int, int]) -> None:
+    frame = frame_of_noise(name, *size)
+    picture, whole, rng = DecodedPictures().of(frame), whole_rgb(frame), np.random.default_rng(7)
+    group = picture.row_group
+    for count in (1, 2, 51, 120) if group else ():
+        first = np.sort(rng.choice(size[1] // group, count, replace=False)) * group
+        numbers = (first[:, None] + np.arange(group)).ravel()
+        np.testing.assert_array_equal(picture.rows(numbers), whole[numbers])
+
+
+def test_rows_of_common_formats_are_converted_alone() -> None:
+    groups = {"gray": 1, "yuv444p": 1, "bgr24": 1, "yuv420p": 2, "yuvj422p": 2}
+    assert {name: DecodedPictures().of(frame_of_noise(name, 640, 480)).row_group for name in groups} == groups
+    assert not DecodedPictures().of(frame_of_noise("yuv420p", 640, 480), Turn(flipped_down=True)).row_group
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_other_formats_are_converted_whole(name: str) -> None:
     frame = frame_of_noise(name, 320, 240)
