@@ -88,6 +88,7 @@ WHEN = {
     "provider": "to force one; a forced provider that is not available ends the run",
     "precision": "`int8` for a large model on a CPU; else to compare exports",
     "detector_threads": "`check` says that the detector is slow and cores are free",
+    "realtime_priority": "single poses are late on a busy machine",
     "pose_threads": "frames are skipped and cores are free",
     "crop_size": "give what the pose model was trained with",
     "crop_ratio": "the pose model was trained with `crop_ratio`",

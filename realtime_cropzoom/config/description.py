@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal, get_args, get_origin
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "models": ("detector", "pose", "decoder", "provider", "precision", "detector_threads", "pose_threads"),
+    "models": (
+        "detector",
+        "pose",
+        "decoder",
+        "provider",
+        "precision",
+        "detector_threads",
+        "pose_threads",
+        "realtime_priority",
+    ),
     "box": (
         *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_max_fps"),
         *("coast_after_ms", "lost_after_ms", "schedule"),

@@ -136,6 +136,10 @@ class ModelSettings(SettingsGroup):
     )
     detector_threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the detector")
     pose_threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the pose model")
+    realtime_priority: bool = Field(
+        default=False,
+        description="live: capture, pose stage and sending go before all other work of the machine (Linux)",
+    )
     hang_after_s: float = Field(
         default=10.0, ge=0.001, le=DAYS_S, description="live: end the run if a model takes longer for one frame"
     )

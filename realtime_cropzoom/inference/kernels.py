@@ -16,8 +16,8 @@ import numpy as np
 from realtime_cropzoom.types import Float32, UInt8
 
 _TEMPERATURE = np.float32(1000.0)
-_VANISHES = np.float32(-104.0)
-"""exp of a smaller number is 0 in float32."""
+_VANISHES = np.float32(-30.0)
+"""Logarithm of the smallest weight that counts. All smaller ones of a window together change no float32 sum."""
 NEAR = 5
 """Side of the window in which the mass of a sharp heatmap lies (cells)."""
 _MARGIN = 3

@@ -72,7 +72,7 @@ class StageBuilder:
             slot = BoxSlot(plan.schedule)
             sinks = [sink for sink in (write, script, *recorders) if sink is not None]
             pose = self._pose_stage(ring, slot, publish, sinks, recorders)
-            detect = self._detect_stage(ring, slot)
+            detect = self._detect_stage(ring, slot, pose)
             watchdog = self._watchdog(capture, detect, pose, write)
             stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog)
             undo.pop_all()
@@ -135,12 +135,14 @@ class StageBuilder:
         pose, options = plan.models.pose, plan.pose_options()
         return PoseStage(pose, reader, slot, sinks, self._control, options, publisher=publisher, on_box=on_box)
 
-    def _detect_stage(self, ring: Ring, slot: BoxSlot) -> DetectStage | None:
+    def _detect_stage(self, ring: Ring, slot: BoxSlot, pose: PoseStage) -> DetectStage | None:
         plan = self._plan
         if plan.models.detector is None or plan.box_rule is None:
             return None
         reader = OrderedReader(ring, None) if plan.lockstep else NewestReader(ring)
-        return DetectStage(plan.models.detector, reader, slot, self._control, plan.detect_options(plan.box_rule))
+        pauses = None if plan.lockstep else pose.pauses
+        options = plan.detect_options(plan.box_rule)
+        return DetectStage(plan.models.detector, reader, slot, self._control, options, pauses)
 
     def _watchdog(
         self, capture: CaptureStage, detect: DetectStage | None, pose: PoseStage, write: CsvSink

@@ -1,6 +1,7 @@
 """Detector stage: finds the animal in whole frames and offers a box for each detection.
 
-In a live run the stage reads the newest frame, at most a given number of times per second. In lockstep
+In a live run the stage reads the newest frame, at most a given number of times per second, and begins when the pose
+stage has finished a frame: on few cores both models slow each other down. In lockstep
 (``pace: fast``) it detects in every N-th frame.
 
 A context model needs two later frames. In a live run these are the next two frames that the stage reads, so its boxes
@@ -11,6 +12,7 @@ the frames that need a detection.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +27,17 @@ from realtime_cropzoom.inference.context_window import ContextWindow, InferenceR
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.pauses import Pauses
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram, Rate
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.types import Box, Detection, Float32, FrameMeta
+
+_PAUSE_WITHIN_S = 0.012
+"""Maximum wait (s) for a pause of the pose stage: a frame at 100 fps, and little beside the age of a box."""
+_MESSAGE_OUT_S = 0.0005
+"""Time (s) for which a detection lets the message of the last pose go first: ZeroMQ's thread and the listener need the
+cores, too."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +82,7 @@ class DetectStage(Stage):
         slot: BoxSlot,
         control: RunControl,
         options: DetectOptions,
+        pauses: Pauses | None = None,
     ) -> None:
         """Create the stage without starting it.
 
@@ -82,6 +92,8 @@ class DetectStage(Stage):
             slot: Receives the detections.
             control: Control of the run.
             options: Options of the stage.
+            pauses: When the pose stage has no frame in hand: each detection begins with such a pause. None to begin
+                whenever there is a new frame.
         """
         super().__init__("detect", control, restart=options.restart)
         self._model = model
@@ -91,6 +103,7 @@ class DetectStage(Stage):
         self._last_request: InferenceRequest[_Prepared] | None = None
         """The last request of the sequence, also if no frame of it needed a detection."""
         self._reader = reader
+        self._pauses = pauses
         self._slot = slot
         self._rule, self._sizes = options.rule, options.sizes
         self._gaps = deque(options.gaps.before if options.gaps is not None and model.context_radius else ())
@@ -112,6 +125,7 @@ class DetectStage(Stage):
         last_ns = 0
         while not self.control.stop.is_set():
             self.control.sleep_until(last_ns + self._min_interval_ns)
+            self._wait_for_pause()
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:
@@ -127,6 +141,11 @@ class DetectStage(Stage):
                 last_ns = self.busy_since_ns = now_ns()
                 self._detect_in(lease)
                 self.busy_since_ns = 0
+
+    def _wait_for_pause(self) -> None:
+        """Wait until the pose stage has no frame in hand and its message is out, if that comes soon."""
+        if self._pauses is not None and self._pauses.wait_for_next(_PAUSE_WITHIN_S):
+            time.sleep(_MESSAGE_OUT_S)
 
     def recover(self) -> None:
         """Forget the frames in hand: there is no detection for them."""

@@ -30,6 +30,8 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import PoseJudge, with_state
 from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
+from realtime_cropzoom.runtime.pauses import Pauses
+from realtime_cropzoom.runtime.priority import raise_priority
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram
@@ -81,6 +83,8 @@ class PoseOptions:
     """Frames before which others are missing. There a context model starts a new sequence."""
     restart: bool = False
     """Whether the stage starts again after an error."""
+    urgent: bool = False
+    """Whether the thread of the stage has real-time priority."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +137,7 @@ class PoseStage(Stage):
         self._sinks = sinks
         self._publisher = publisher
         self._edge: Edge = options.edge
+        self._urgent = options.urgent
         self._judge = options.judge
         self._filter = options.pose_filter
         self._on_box = on_box
@@ -145,6 +150,8 @@ class PoseStage(Stage):
         """Frames without a result yet, and the frames skipped behind the first of them, in order of capture."""
         self._keypoints: Keypoints | None = None
         """The last result of the model, in frame space."""
+        self.pauses = Pauses()
+        """The times between two frames."""
         self._finishing = threading.Lock()
         """Guards the outcomes: if this thread hangs, ``abandon`` decides them in another thread."""
         self._abandoned = False
@@ -159,6 +166,8 @@ class PoseStage(Stage):
 
     def work(self) -> None:
         """Process frames until the ring is closed or the run stops."""
+        if self._urgent:
+            raise_priority()
         self._process_all()
         self.busy_since_ns = now_ns()
         self._end_sequence()
@@ -180,6 +189,7 @@ class PoseStage(Stage):
 
     def finish(self) -> None:
         """Mark the remaining frames as skipped, and announce the end of the stream."""
+        self.pauses.close()
         self._held.clear()
         self._skip(self._left())
         if self._publisher is not None:
@@ -230,6 +240,8 @@ class PoseStage(Stage):
                     self.busy_since_ns = now_ns()
                     self._process(lease)
                     self.busy_since_ns = 0
+                if self._ring.newest < self._reader.next_index:  # else the next frame waits already
+                    self.pauses.begin()
 
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.pipeline.clock_drift import DriftFit
+from realtime_cropzoom.runtime.priority import raise_priority
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Rate
@@ -41,6 +43,8 @@ class CaptureOptions:
     """Policy for a live source that is lost."""
     stall_after_ms: float = 500.0
     """Time (ms) without a frame after which a live source is treated as stalled."""
+    urgent: bool = False
+    """Whether the thread of the source has real-time priority."""
 
 
 class SourceReader(threading.Thread):
@@ -103,6 +107,8 @@ class SourceReader(threading.Thread):
 
     def run(self) -> None:
         """Read the source. An error ends the run after the frames before it."""
+        if self._options.urgent:
+            raise_priority()
         try:
             self._read()
         except BaseException as error:  # the outermost call of the thread: the error would be lost
@@ -179,6 +185,7 @@ class SourceReader(threading.Thread):
         if captured.image is None:
             captured.copy_to(ring.memory(slot))
         ring.publish(slot, meta, captured.image)
+        time.sleep(0)  # the pose stage gets the interpreter before this thread does its counting
         if self._tap is not None:
             self._tap(meta, captured)
         return True

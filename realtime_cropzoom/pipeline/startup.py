@@ -21,7 +21,7 @@ from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepS
 from realtime_cropzoom.pipeline.detect import DetectOptions
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
-from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes
+from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes, priority_notes
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvOptions
@@ -66,6 +66,11 @@ class RunPlan:
         return self.settings.on_failure == "restart" and not self.lockstep
 
     @property
+    def urgent(self) -> bool:
+        """Whether the threads that a pose waits for have real-time priority."""
+        return self.settings.realtime_priority and not self.lockstep
+
+    @property
     def ring_slots(self) -> int:
         """Number of frames in the ring."""
         s = self.settings
@@ -91,6 +96,7 @@ class RunPlan:
             pose_filter=s.pose_filter(len(pose.keypoint_names)),
             gaps=self.gaps,
             restart=self.restart,
+            urgent=self.urgent,
         )
 
     def detect_options(self, rule: BoxRule) -> DetectOptions:
@@ -115,6 +121,7 @@ class RunPlan:
             latest_endpoint=None if s.publish_latest == NONE else s.publish_latest,
             echo_endpoint=s.echo_endpoint(),
             encoding=s.encoding,
+            urgent=self.urgent,
             max_age_ms=None if self.lockstep else s.max_age_ms,
         )
 
@@ -148,7 +155,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     models = Models(
         pose=load_model(settings, "pose"), detector=None if settings.schedule else load_model(settings, "detector")
     )
-    notes = [*info.notes, *model_notes("pose", models.pose, settings, info.fps)]
+    notes = [*info.notes, *priority_notes(settings), *model_notes("pose", models.pose, settings, info.fps)]
     check_crop_size(settings, info)
     check_filter(settings, info)
     calibration = load_calibration(settings, info)
@@ -174,6 +181,7 @@ def capture_options(settings: Settings) -> CaptureOptions:
         speed=settings.speed,
         reconnect=ReconnectPolicy(settings.reconnect_for_s, settings.changed == "adapt"),
         stall_after_ms=settings.stall_after_ms,
+        urgent=settings.realtime_priority and settings.pace != "fast",
     )
 
 

@@ -9,6 +9,17 @@ from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.schedule import FileSchedule, Schedule
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
+from realtime_cropzoom.runtime.priority import missing_permission
+
+
+def priority_notes(settings: Settings) -> list[str]:
+    """Return why the run has no real-time priority although it was asked for; empty otherwise."""
+    if not settings.realtime_priority:
+        return []
+    if settings.pace == "fast":
+        return ["realtime_priority: not used in lockstep, where no frame waits for a clock"]
+    problem = missing_permission()
+    return [] if problem is None else [f"realtime_priority: not applied, {problem}"]
 
 
 def model_notes(role: Role, model: Model, settings: Settings, fps: float | None) -> list[str]:

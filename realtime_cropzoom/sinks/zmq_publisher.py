@@ -10,6 +10,7 @@ thread between would only cost time. The thread of the publisher sends all other
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,7 @@ from realtime_cropzoom.messaging.message import (
 )
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import take_subscriptions_only
+from realtime_cropzoom.runtime.priority import PRIORITY, missing_permission
 from realtime_cropzoom.runtime.records import NOT_PUBLISHED, Record, RunIdentity, pose_message
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
@@ -86,6 +88,8 @@ class PublishOptions:
     """Endpoint of the time sync server, which the hello message announces; None for no server."""
     encoding: Encoding = "json"
     """Encoding of the messages."""
+    urgent: bool = False
+    """Whether ZeroMQ's I/O thread has real-time priority."""
     max_age_ms: float | None = None
     """Age (ms) of a frame above which its pose is not sent but counted as dropped; None for no limit."""
 
@@ -121,6 +125,7 @@ class ZmqPublisher(Stage):
             None if options.echo_endpoint is None else EchoServer(options.echo_endpoint, security=self._security)
         )
         self._encoding: Encoding = options.encoding
+        self._urgent = options.urgent
         self._binding = Started()
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -183,6 +188,9 @@ class ZmqPublisher(Stage):
         """Publish until the last pose is sent. If the start fails, ``wait_bound`` raises its error."""
         with self._binding.reporting(), zmq.Context() as context:
             context.setsockopt(zmq.LINGER, _LINGER_MS)
+            if self._urgent and missing_permission() is None:  # ZeroMQ aborts the process if it is refused
+                context.set(zmq.THREAD_SCHED_POLICY, os.SCHED_FIFO)
+                context.set(zmq.THREAD_PRIORITY, PRIORITY)
             with (
                 context.socket(zmq.XPUB) as poses,
                 context.socket(zmq.PUB) as latest,

@@ -1,0 +1,46 @@
+"""Real-time priority: the threads that a pose waits for go before all other work of the machine.
+
+Linux runs a thread of the scheduling class SCHED_FIFO as soon as it can run, however busy the machine is. A user needs
+the permission for it (``RLIMIT_RTPRIO``), which an administrator gives.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+PRIORITY = 20
+"""Priority within SCHED_FIFO, 1 to 99. The kernel's own threads for devices have 50."""
+
+
+def raise_priority() -> None:
+    """Give the calling thread real-time priority. It stays as it is where that is not allowed."""
+    try:
+        _raise()
+    except (AttributeError, OSError):
+        return
+
+
+def missing_permission() -> str | None:
+    """Return why threads cannot have real-time priority here, and what to do; None if they can."""
+    reasons: list[str] = []
+    thread = threading.Thread(target=_try, args=(reasons,), name="cropzoom-priority")
+    thread.start()
+    thread.join()
+    return reasons[0] if reasons else None
+
+
+def _try(reasons: list[str]) -> None:
+    try:
+        _raise()
+    except AttributeError:
+        reasons.append("this system has no SCHED_FIFO; it is for Linux")
+    except OSError:
+        reasons.append(
+            "this user may not use it. As administrator, write the line '@users - rtprio 50' to "
+            "/etc/security/limits.d/cropzoom.conf, and log in again"
+        )
+
+
+def _raise() -> None:
+    os.sched_setscheduler(threading.get_native_id(), os.SCHED_FIFO, os.sched_param(PRIORITY))
