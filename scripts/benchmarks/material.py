@@ -96,7 +96,7 @@ class Bench:
 
 
 class MemorySource:
-    """A source of decoded frames, played forwards and backwards without end, so that nothing jumps."""
+    """A source of decoded frames, kept as they are. It plays them forwards and backwards, so that nothing jumps."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class MemorySource:
     ) -> None:
         """``before`` is called before the first frame."""
         height, width = images[0].shape[:2]
-        self.info = SourceInfo("memory", width, height, fps, count)
+        self.info = SourceInfo("memory", width, height, fps, count, kept=True)
         self._images = [*images, *images[-2:0:-1]]
         self._before = before
 
@@ -119,8 +119,9 @@ class MemorySource:
         assert info.frame_count is not None
         self._before()
         for index in range(info.frame_count):
-            copy_to = partial(_copy, self._images[index % len(self._images)])
-            yield CapturedFrame(round(index * 1e9 / info.fps), None, info.width, info.height, copy_to)
+            image = self._images[index % len(self._images)]
+            time_ns, copy_to = round(index * 1e9 / info.fps), partial(_copy, image)
+            yield CapturedFrame(time_ns, None, info.width, info.height, copy_to, image=image)
 
     def problems(self) -> list[str]:
         """Return no problems."""
