@@ -41,6 +41,7 @@ def test_the_steps_of_a_frame_are_measured_and_the_results_name_their_commit(tmp
     (part,) = results["parts"]
     steps = {row["name"].removeprefix("200 fps: "): row["numbers"] for row in part["rows"]}
     assert list(steps)[:-1] == [*("wait", "crop", "infer", "decode", "judge, record", "send", "wire, receive", "all")]
+    del steps["wire, receive"]  # a difference of medians: on a busy machine, messages arrive before the call returns
     assert all(numbers["live_ms"] > 0 for numbers in list(steps.values())[:-1])
     assert part["others"] >= 0
     written = (tmp_path / "results.md").read_text()
