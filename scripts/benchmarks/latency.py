@@ -18,7 +18,7 @@ from benchmarks.results import Row, percentiles
 from benchmarks.runs import LiveRun, plain_loop, run_live
 
 TITLE = "Live latency: handed over → received in another process, 640×480"
-_FRAMES = {30: 120, 60: 240, 100: 600, 200: 1200, 300: 900, 400: 1600, 500: 1500, 600: 1800}
+_FRAMES = {30: 120, 100: 600, 200: 1200, 300: 900, 400: 1600, 500: 1500}
 """Frames per run, by rate."""
 _AIMS = {100: (0.8, 2.0, 4.0), 200: (0.8, 2.0, 4.0)}
 """Largest p50, p99 and p99.9 above the paced bare model (ms), by rate."""

@@ -34,8 +34,6 @@ _SAMPLE_S = 0.1
 _ARENA_FRAMES = 12
 _DETECTOR_EVERY = 20
 """Of the small frames."""
-_DETECTOR_EVERY = 20
-"""Of the small frames."""
 _AIM_MB = 5.0
 
 Begin = Callable[[], None]
