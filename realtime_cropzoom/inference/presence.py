@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.inference.kernels import count_moved, has_distances
 from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints, State
 
 MIN_EXTENT = 0.02
@@ -121,6 +120,9 @@ class PoseJudge:
             shape_tolerance: Tolerance of the distances, relative to the distances in the training.
             jump_limit: Maximum speed of a keypoint (box sides per second).
         """
+        from realtime_cropzoom.inference import kernels  # here, because settings need only the limits
+
+        self._kernels = kernels
         self._presence = presence
         self._lost_after_ns = lost_after_ms * 1e6
         self._jump_limit = jump_limit
@@ -153,7 +155,7 @@ class PoseJudge:
         if last is None or last[1] != meta.segment:
             return None
         limit = (JUMP_NOISE + self._jump_limit * max(0, meta.pts_ns - last[0]) / 1e9) * max(box.w, box.h)
-        return Doubt.JUMP if 2 * count_moved(found.xy, last[2], limit) > len(found.xy) else None
+        return Doubt.JUMP if 2 * self._kernels.count_moved(found.xy, last[2], limit) > len(found.xy) else None
 
     def state(self, meta: FrameMeta, active: ActiveBox, doubt: Doubt | None, *, posed: bool) -> State:
         """Return the state of a frame: ``tracking`` only if the box is recent and the pose shows an animal.
@@ -186,7 +188,7 @@ class PoseJudge:
     def _has_a_shape(self, box: Box, xy: Float32) -> bool:
         side = max(box.w, box.h)
         if len(self._one):
-            return bool(has_distances(xy, self._one, self._other, self._least2, self._most2, side))
+            return bool(self._kernels.has_distances(xy, self._one, self._other, self._least2, self._most2, side))
         return len(xy) < 3 or float((xy.max(axis=0) - xy.min(axis=0)).max()) >= MIN_EXTENT * side
 
 

@@ -82,10 +82,16 @@ def test_torch_lives_in_train_alone() -> None:
         ("from realtime_cropzoom import Subscriber", {*HEAVY, "asyncio"}),
         ("from realtime_cropzoom import AsyncSubscriber", set(HEAVY)),
         ("import realtime_cropzoom.cli.main", {*HEAVY, "zmq"}),
-        ("import realtime_cropzoom.config.settings, realtime_cropzoom.multicamera.supervisor", {"zmq", "av", "cv2"}),
-        ("import realtime_cropzoom.cli.listen_board", {"av", "onnxruntime", "cv2", "pandas", "torch"}),
+        (
+            "import realtime_cropzoom.config.settings, realtime_cropzoom.multicamera.supervisor",
+            {"zmq", "av", "cv2", "numba"},
+        ),
+        ("import realtime_cropzoom.cli.listen_board", {"av", "onnxruntime", "cv2", "numba", "pandas", "torch"}),
         ("import realtime_cropzoom.pipeline.pipeline", {"torch", "pandas"}),
-        ("import realtime_cropzoom.trigger.process.process", {"av", "cv2", "matplotlib", "onnxruntime", "torch"}),
+        (
+            "import realtime_cropzoom.trigger.process.process",
+            {"av", "cv2", "matplotlib", "numba", "onnxruntime", "torch"},
+        ),
         ("import realtime_cropzoom.cli.demo_run, realtime_cropzoom.plots.session_pictures", {"torch"}),
     ],
 )
