@@ -127,7 +127,7 @@ class Keypoints:
     likelihood: Float32
     """(K,), 0 to 1; NaN for a regression model, which has none."""
     sharpness: Float32 | None = None
-    """(K,), 0 to 1: share of each heatmap that lies around its highest cell; None if it was not computed."""
+    """(K,), 0 to 1: share of each heatmap that lies around its highest cell; None for a regression model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,9 @@ from functools import cache
 import numpy as np
 
 from realtime_cropzoom.inference.crop import Method
-from realtime_cropzoom.inference.kernels import NEAR, decode_peaks
+from realtime_cropzoom.inference.kernels import NEAR, TEMPERATURE, decode_peaks
 from realtime_cropzoom.types import Float32, Keypoints
 
-TEMPERATURE = np.float32(1000.0)
 GRID_OFFSET = {1: 0.5, 2: 1.5, 3: 2.5}
 """Offset of the upsampled grid from model space (pixels), by downsample factor."""
 

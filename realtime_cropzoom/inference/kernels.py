@@ -15,7 +15,7 @@ import numpy as np
 
 from realtime_cropzoom.types import Float32, UInt8
 
-_TEMPERATURE = np.float32(1000.0)
+TEMPERATURE = np.float32(1000.0)
 _VANISHES = np.float32(-30.0)
 """Logarithm of the smallest weight that counts. All smaller ones of a window together change no float32 sum."""
 NEAR = 5
@@ -150,7 +150,7 @@ def _expectation(up: Float32, highest: Any) -> Any:
     sum_y: Any = 0.0
     for i in range(np.uintp(up.shape[0])):
         for j in range(np.uintp(up.shape[1])):
-            power = up[i, j] * _TEMPERATURE - highest * _TEMPERATURE
+            power = up[i, j] * TEMPERATURE - highest * TEMPERATURE
             weight = np.exp(power) if power > _VANISHES else np.float32(0)
             up[i, j] = weight
             if weight > 0:

@@ -68,7 +68,7 @@ class RunPlan:
     @property
     def urgent(self) -> bool:
         """Whether the threads that a pose waits for have real-time priority."""
-        return self.settings.realtime_priority and not self.lockstep
+        return _is_urgent(self.settings)
 
     @property
     def ring_slots(self) -> int:
@@ -181,8 +181,12 @@ def capture_options(settings: Settings) -> CaptureOptions:
         speed=settings.speed,
         reconnect=ReconnectPolicy(settings.reconnect_for_s, settings.changed == "adapt"),
         stall_after_ms=settings.stall_after_ms,
-        urgent=settings.realtime_priority and settings.pace != "fast",
+        urgent=_is_urgent(settings),
     )
+
+
+def _is_urgent(settings: Settings) -> bool:
+    return settings.realtime_priority and settings.pace != "fast"
 
 
 def _make_schedule(settings: Settings) -> Schedule:

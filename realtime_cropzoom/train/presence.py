@@ -55,7 +55,7 @@ def measure_presence(
     """Measure the limits of a heatmap model.
 
     Args:
-        model: The exported model. Its limits are changed.
+        model: The exported model.
         frames: Labelled frames.
         role: ``detector`` or ``pose``.
         crop_size: Side of its boxes (frame pixels); None for whole images.
@@ -63,7 +63,6 @@ def measure_presence(
     """
     rng = np.random.default_rng(seed)
     share = _SHARP_SHARE.get(role, 0.5)
-    model.presence = Presence(min_sharpness=1e-6)  # makes the model compute the sharpness
     labelled = [frame for frame in frames if frame.is_labelled]
     chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_MAX_FRAMES]]
     boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in chosen]
