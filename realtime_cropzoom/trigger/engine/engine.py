@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from realtime_cropzoom.trigger.engine.compiler import Compiler
 from realtime_cropzoom.trigger.engine.events import (
@@ -336,13 +337,14 @@ class Engine:
             self._decide(Verdict.TEST, "", f"by {command.by}", (Action(output, ActionType.PULSE, pulse_ms),))
 
     def _take_withheld(self, event: Withheld) -> None:
-        if event.number >= 0:
+        if event.number >= 0 and not event.ended:
             rule, which = self._fired_by.get(event.number, ""), f"decision {event.number}, {event.output}"
             self._decide(Verdict.REFUSED, rule, f"{event.reason}: {which}", ())
         for runner in self._runners:
             if event.output in runner.parameters.outputs and event.number in (-1, runner.fired_number):
                 reason = f"{event.output} is off: {event.reason}"
-                self._decide_all(runner, runner.release(reason, self._now_ns))
+                end = partial(runner.lose, event.output) if event.lost else runner.release
+                self._decide_all(runner, end(reason, self._now_ns))
 
     def _read_clock(self) -> int:
         """Return the time by now (ns of the publisher's clock)."""
@@ -358,7 +360,7 @@ class Engine:
     def _decide_all(self, runner: RuleRunner, outcomes: tuple[RuleOutcome, ...]) -> None:
         """Make a decision of each outcome of a rule."""
         for outcome in outcomes:
-            actions = _switch_off(runner) if outcome.releases else outcome.switch_on
+            actions = _switch_off(outcome) if outcome.let_go else outcome.switch_on
             number = self._decide(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
             if outcome.switch_on:
                 runner.fired_number = number
@@ -398,6 +400,6 @@ class Engine:
         return decision.number
 
 
-def _switch_off(runner: RuleRunner) -> tuple[Action, ...]:
-    """Return the actions with which a rule lets go of its outputs. Each stays on if another rule holds it."""
-    return tuple(Action(output, ActionType.OFF) for output in runner.parameters.outputs)
+def _switch_off(outcome: RuleOutcome) -> tuple[Action, ...]:
+    """Return the actions with which a rule lets go of outputs. Each stays on if another rule holds it."""
+    return tuple(Action(output, ActionType.OFF) for output in outcome.let_go)

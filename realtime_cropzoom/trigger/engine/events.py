@@ -51,9 +51,13 @@ class Withheld(_Event, frozen=True, tag="withheld"):
     """An output did not receive the action of a decision, or ended it by itself."""
 
     number: int
-    """Number of the decision; -1 for any decision that held the output."""
+    """Number of the decision; -1, in older logs, for any decision that held the output."""
     output: str
     reason: str
+    ended: bool = False
+    """Whether the decision held the output on until it went off by itself."""
+    lost: bool = False
+    """Whether the output or its receiver failed: the rule switches it on again only when it fires anew."""
 
 
 class _FromPublisher(_Event, frozen=True):
@@ -196,6 +200,8 @@ class Outcome(enum.Enum):
     DRY_RUN = enum.auto()
     SILENT = enum.auto()
     """The output went to its safe level by itself because the rule loop was silent."""
+    LOST = enum.auto()
+    """The output was on when its receiver failed, or went to its safe level by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,3 +222,5 @@ class ActionResult:
     """Error in words; None if there was none."""
     outcome: Outcome = field(default=Outcome.DONE, compare=False)
     """The same, for programs."""
+    ended: tuple[int, ...] = field(default=(), compare=False)
+    """Numbers of the decisions that hold the output on no longer: it went off by itself, or never came on."""

@@ -13,6 +13,7 @@ It has no thread. The thread of an output is in ``outputs.runner``.
         └─────────────────┴──────────────────────────────────────── (from all)
 
     HOLDING ── no pose that can be trusted, a limit, no pose at all ──→ FIRED
+    HOLDING ── all of its outputs have failed ────────────────────────→ FIRED
     FIRED   ── a hold, and the condition holds again (resumed) ───────→ HOLDING
 
 A *bout* is an interval in which the condition holds. A rule fires at most once per bout, unless it repeats, and
@@ -77,8 +78,8 @@ class RuleOutcome:
     verdict: Verdict
     reason: str
     switch_on: tuple[Action, ...] = ()
-    releases: bool = False
-    """Whether the rule lets go of its outputs. Each goes off if no other rule holds it."""
+    let_go: tuple[str, ...] = ()
+    """Outputs that the rule lets go of. Each goes off if no other rule holds it."""
     fresh_until_ns: int | None = None
     """Time (ns) at which the pose becomes too old to switch an output on; None unless it does."""
 
@@ -90,6 +91,8 @@ class _Bout:
     last_ns: int
     reported: tuple[str, ...] = ()
     """Refusals that were reported already."""
+    lost: frozenset[str] = frozenset()
+    """Outputs that have failed since the rule fired. They stay off until it fires anew."""
 
 
 @dataclass(slots=True)
@@ -173,6 +176,22 @@ class RuleRunner:
     def release(self, reason: str, now_ns: int) -> tuple[RuleOutcome, ...]:
         """Release the outputs, if the rule holds them."""
         self._release(reason, now_ns)
+        return self._take_outcomes()
+
+    def lose(self, output: str, reason: str, now_ns: int) -> tuple[RuleOutcome, ...]:
+        """Note that an output has failed. The rule holds the others on, and lets go when none is left.
+
+        Args:
+            output: Name of the output.
+            reason: What happened, in words.
+            now_ns: Engine time (ns).
+        """
+        if self.holding and self._bout is not None:
+            self._bout.lost |= {output}
+            if self._bout.lost.issuperset(self.parameters.outputs):
+                self._release(reason, now_ns)
+            else:
+                self._outcomes.append(RuleOutcome(Verdict.REFUSED, reason, let_go=(output,)))
         return self._take_outcomes()
 
     def arm(self, now_ns: int) -> None:
@@ -306,7 +325,7 @@ class RuleRunner:
             return
         if self._is_late(bout, sample, clock):
             return
-        bout.reported = ()
+        bout.reported, bout.lost = (), frozenset()
         self._limits.passed(now_ns)
         if not self._limits.draw():
             self.state = RuleState.SHAM
@@ -319,6 +338,8 @@ class RuleRunner:
 
     def _resume(self, bout: _Bout, sample: PoseSample, now_ns: int, clock: Callable[[], int]) -> None:
         """Hold the outputs again after a short untrusted period; the bout and its random draw are the same."""
+        if bout.lost.issuperset(self.parameters.outputs):
+            return
         if refusal := self._lasting_refusal(now_ns):
             self._refuse(bout, refusal)
         elif not self._is_late(bout, sample, clock):
@@ -338,14 +359,17 @@ class RuleRunner:
         self._pose_until_ns = self._hold_until_ns(sample, now_ns)
         lefts_ns = (self._limits.budget.left_ns(), self._session.left_ns())
         max_on_ms = min((round(left_ns / 1e6, 3) for left_ns in lefts_ns if left_ns is not None), default=None)
-        return tuple(Action(output, ActionType.ON, max_on_ms=max_on_ms) for output in parameters.outputs)
+        lost = () if self._bout is None else self._bout.lost
+        return tuple(
+            Action(output, ActionType.ON, max_on_ms=max_on_ms) for output in parameters.outputs if output not in lost
+        )
 
     def _release(self, reason: str, now_ns: int) -> None:
         if self.holding:
             self.drop(now_ns)
             if self._bout is not None:
                 self._bout.reported += (reason,)
-            self._outcomes.append(RuleOutcome(Verdict.RELEASED, reason, releases=True))
+            self._outcomes.append(RuleOutcome(Verdict.RELEASED, reason, let_go=self.parameters.outputs))
 
     def _fresh_until_ns(self, sample: PoseSample) -> int:
         """Return the time (ns) at which the pose becomes too old to switch an output on."""

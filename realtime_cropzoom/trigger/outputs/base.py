@@ -147,6 +147,10 @@ class TooLate(SinkError):
     """A pulse or an on must not be written any more."""
 
 
+class ReceiverGone(SinkError):
+    """The receiver of an output has ended, so that its level is unknown."""
+
+
 class Output(ABC):
     """Something that can be switched. One thread opens, uses and closes it."""
 
@@ -160,6 +164,8 @@ class Output(ABC):
         """Whether a SAFE waits: ``perform`` then stops waiting for an answer."""
         self.check: Callable[[Job], None] = lambda job: None
         """``perform`` calls it right before it writes. It raises TooLate if the job must not be written any more."""
+        self.lost: Callable[[str], None] = lambda reason: None
+        """To be called, from any thread, when the receiver fails or goes to its safe level by itself, with a reason."""
 
     @abstractmethod
     def open(self) -> None:
@@ -189,7 +195,8 @@ class Output(ABC):
         """Tell the receiver that the program is alive and that the order of ``job`` still holds.
 
         Raises:
-            SinkError: if that fails.
+            ReceiverGone: if the receiver has certainly ended.
+            SinkError: if the receiver does not answer. After ``BEATS_PER_WATCHDOG`` such heartbeats it counts as gone.
         """
         raise NotImplementedError
 

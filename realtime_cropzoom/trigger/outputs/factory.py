@@ -37,6 +37,8 @@ _KINDS = {
     "shell": ("shell", "ShellSettings"),
 }
 _CLOSE_TIMEOUT_S = 1.5
+_WATCH_EVERY_NS = 250_000_000
+"""Interval (ns) at which is looked whether an output hangs."""
 _GIVE_UP_TIMEOUT_S = 0.8
 """The same if the outputs were still being opened: an output that hangs there has switched nothing."""
 
@@ -94,7 +96,7 @@ class Outputs:
         Raises:
             ConfigError: if a library is missing, or settings contradict each other.
         """
-        self._seen_ns = now_ns()
+        self._seen_ns = self._watched_ns = now_ns()
         shared: dict[str, Any] = {}
         self._threads = {
             name: OutputThread(
@@ -162,6 +164,10 @@ class Outputs:
     def alive(self) -> None:
         """Note that the rule loop is alive. Held outputs go off ``silent_after_ms`` after the last call."""
         self._seen_ns = now_ns()
+        if self._seen_ns - self._watched_ns > _WATCH_EVERY_NS:
+            self._watched_ns = self._seen_ns
+            for thread in self._threads.values():
+                thread.watch()
 
     def close(self, within_s: float = _CLOSE_TIMEOUT_S) -> list[str]:
         """Take all outputs to their safe level and close them; returns the names of those that hang."""

@@ -44,6 +44,7 @@ class OpenEphys(Output):
 
     holds_level = True
     supports_pulse = False
+    beat_every_s = 0.2
 
     def __init__(self, settings: OpenEphysSettings) -> None:
         super().__init__()
@@ -77,6 +78,15 @@ class OpenEphys(Output):
         """Switch the line. The thread of the output makes pulses of on and off."""
         self.check(job)
         return self._set(job.act in (ActionType.ON, ActionType.PULSE))
+
+    def beat(self, job: Job) -> None:
+        """Ask something that changes nothing: the plugin knows no heartbeat.
+
+        Raises:
+            ReceiverGone: if the GUI has ended.
+            SinkError: if it does not answer.
+        """
+        self._requester.ask(b"IsAcquiring", self._timeout_s, self)
 
     def close(self) -> None:
         """Disconnect."""

@@ -17,6 +17,7 @@ PULSING              the pulse ends, a rule holds the output               HOLDI
 HOLDING PULSING      OFF, but another rule or a pulse needs it             the same (the outcome is STILL_ON)
 HOLDING              OFF of the last rule that holds it          off       IDLE; again after 0.1 s if the write fails
 HOLDING PULSING      the rule loop is silent                     safe      IDLE
+HOLDING PULSING      the receiver is lost                                  SAFING, until a safe is received
 HOLDING              a heartbeat is due                          alive     HOLDING
 all                  the output is closed                        safe      SAFING, then CLOSED
 CLOSED               any job but SAFE                                      CLOSED (refused)
@@ -100,6 +101,8 @@ class Write:
     """Outcome to report if the write succeeds; None for the outcome of the result."""
     quiet: bool = False
     """This write was tried before and failed: report it only if it succeeds."""
+    ended: tuple[int, ...] = ()
+    """Numbers of the decisions whose hold this write ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Report:
 
     job: Job
     result: WriteResult
+    ended: tuple[int, ...] = ()
+    """See ``ActionResult``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,10 @@ class OutputState:
         self._pulse_end: _Off | None = None
         self._retry: _Off | None = None
         """OFF or SAFE that failed and is written again."""
+        self._pulse_until_ns = 0
+        """End (ns) of the last pulse that the receiver times."""
+        self._lost: str | None = None
+        """Why the receiver was lost during the write that runs."""
         self._beat_ns = 0
         """Time (ns) of the next heartbeat, while a rule holds the output on."""
         self._closing = False
@@ -218,6 +227,12 @@ class OutputState:
         self._closing = True
         return dropped
 
+    def left(self) -> list[Report]:
+        """Return what to report of an output that hangs: the jobs that are not done. They stay in the queue."""
+        hangs = WriteResult(None, None, "the output hangs; not done")
+        writing = [] if self._writing is None or self._writing.quiet else [self._writing.reported]
+        return [Report(job, hangs) for job in [*writing, *self._queue]]
+
     def abandon(self) -> None:
         """Take no jobs any more: the output could not be opened."""
         self._closing = True
@@ -289,7 +304,7 @@ class OutputState:
             What to report: one job, or none if the write was quiet and failed.
         """
         self._writing = None
-        job, result = write.reported, _judged(write.request, result)
+        job, result, ended = write.reported, _judged(write.request, result), write.ended
         is_late = result.outcome is Outcome.LATE
         if write.request.act in (ActionType.OFF, ActionType.SAFE):
             self._switched_off(write.request, result, now_ns)
@@ -297,11 +312,32 @@ class OutputState:
             self._end_late(write, result, now_ns)
         else:
             self._switched_on(job, result, now_ns)
+            ended = (job.number,) if _stays_off(job, result) else ()
         if write.quiet and result.error is not None:
             return []
         if write.outcome is not None and result.error is None:
             result = result._replace(outcome=write.outcome)
-        return [Report(job, result)]
+        reason, self._lost = self._lost, None
+        return [Report(job, result, ended), *(self.lose(reason, now_ns) if reason else ())]
+
+    def lose(self, reason: str, now_ns: int) -> list[Report]:
+        """Forget what is on, because the receiver failed or went safe by itself; write SAFE until it succeeds.
+
+        Args:
+            reason: What happened, in words.
+            now_ns: Now (ns).
+
+        Returns:
+            What to report: that the output is on no longer. Nothing if it was off.
+        """
+        if self._writing is not None and self._writing.request.act in (ActionType.PULSE, ActionType.ON):
+            self._lost = reason
+        if not self._holders and self._pulse_end is None and now_ns >= self._pulse_until_ns:
+            return []
+        ended, job = self._held_by(), self._safe_job(now_ns)
+        self._forget()
+        self._retry = _Off(now_ns, job)
+        return [Report(job, WriteResult(None, None, f"{reason} (it was on)", Outcome.LOST), ended)]
 
     def too_late(self, job: Job, now_ns: int) -> str | None:
         """Return why a PULSE or an ON must not be written any more; None if it may. Other jobs are never too late."""
@@ -314,7 +350,8 @@ class OutputState:
 
     def _switched_off(self, request: Job, result: WriteResult, now_ns: int) -> None:
         if result.error is not None:
-            self._retry = _Off(now_ns + RETRY_NS, request)
+            safe = self._retry is not None and self._retry.job.act is ActionType.SAFE  # it also ends pulses
+            self._retry = _Off(now_ns + RETRY_NS, self._retry.job if self._retry is not None and safe else request)
         elif self._timing.holds_level:
             self._retry = None
 
@@ -327,6 +364,8 @@ class OutputState:
             until_ns = (result.written_ns or now_ns) + round(job.ms * 1e6)
             if self._pulse_end is None or until_ns > self._pulse_end.due_ns:
                 self._pulse_end = _Off(until_ns, job)
+        elif self._timing.holds_level and result.written_ns is not None:
+            self._pulse_until_ns = max(self._pulse_until_ns, result.written_ns + round(job.ms * 1e6))
 
     def _end_late(self, write: Write, result: WriteResult, now_ns: int) -> None:
         """End what was written too late, unless something else needs the output on."""
@@ -367,13 +406,18 @@ class OutputState:
         return next((job for holder, job in self._holders.items() if holder != _SYNC_LINE), None)
 
     def _make_safe(self, now_ns: int, outcome: Outcome | None = None) -> Write:
+        ended, job = self._held_by(), self._safe_job(now_ns)
         self._forget()
-        job = self._safe_job(now_ns)
-        return Write(job, job, outcome)
+        return Write(job, job, outcome, ended=ended)
+
+    def _held_by(self) -> tuple[int, ...]:
+        """Return the numbers of the decisions that hold the output on."""
+        return tuple(job.number for job in self._holders.values() if job.number >= 0)
 
     def _forget(self) -> None:
         self._holders.clear()
         self._pulse_end = self._retry = None
+        self._pulse_until_ns = 0
 
     def _safe_job(self, now_ns: int) -> Job:
         return Job(Action(self._name, ActionType.SAFE), now_ns)
@@ -406,6 +450,12 @@ class OutputState:
 
 def _holder(job: Job) -> str:
     return job.rule if job.number >= 0 else _SYNC_LINE
+
+
+def _stays_off(job: Job, result: WriteResult) -> bool:
+    """Return whether an ON has failed for certain. One that was written and not answered may have worked."""
+    answered = result.written_ns is None or result.acknowledged_ns is not None
+    return job.act is ActionType.ON and result.error is not None and result.outcome is None and answered
 
 
 def _as(job: Job, act: ActionType) -> Job:

@@ -15,7 +15,14 @@ from contextlib import suppress
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, pluralize
 from realtime_cropzoom.trigger.engine.events import ActionResult, Outcome
-from realtime_cropzoom.trigger.outputs.base import Job, Output, TooLate, WriteResult
+from realtime_cropzoom.trigger.outputs.base import (
+    BEATS_PER_WATCHDOG,
+    Job,
+    Output,
+    ReceiverGone,
+    TooLate,
+    WriteResult,
+)
 from realtime_cropzoom.trigger.outputs.output_state import (
     LOOP_SILENT_NS,
     Beat,
@@ -28,6 +35,8 @@ from realtime_cropzoom.trigger.outputs.output_state import (
 )
 
 _OPENING_POLL_S = 0.05
+_HANGS_AFTER_NS = 1_000_000_000
+"""Time (ns) for one step after which an output is said to hang."""
 _NOT_WRONG = frozenset({Outcome.DONE, Outcome.OVERTAKEN, Outcome.STILL_ON, Outcome.DRY_RUN, Outcome.SILENT})
 
 logger = logging.getLogger(__name__)
@@ -72,6 +81,13 @@ class OutputThread(threading.Thread):
         self._open_error: Exception | None = None
         output.preempted = lambda: self._state.preempted
         output.check = self._check
+        output.lost = self._lose
+        self._busy_since_ns: int | None = None
+        """Begin (ns) of the step that runs; None while it waits."""
+        self._said_busy_ns: int | None = None
+        """The same of the last step that was said to hang."""
+        self._beats_failed = 0
+        """Number of heartbeats in a row that the receiver has not answered."""
 
     @property
     def errors(self) -> int:
@@ -127,6 +143,17 @@ class OutputThread(threading.Thread):
         self._wake.set()
         self._report_all(dropped)
 
+    def watch(self) -> None:
+        """Say once if the output hangs, because it cannot be switched off then. Call it now and then."""
+        busy_ns = self._busy_since_ns
+        if busy_ns is None or busy_ns == self._said_busy_ns or self._now() - busy_ns < _HANGS_AFTER_NS:
+            return
+        self._said_busy_ns = busy_ns
+        logger.error(
+            "output %s has hung for a second: it may be on, and cannot be switched off; look at the device",
+            self.output_name,
+        )
+
     def close(self, timeout_s: float = 1.5) -> bool:
         """Go to the safe level and end.
 
@@ -138,6 +165,9 @@ class OutputThread(threading.Thread):
             self.join(max(0.0, timeout_s))
         if self.is_alive():
             logger.error("output %s hangs; its thread is left behind", self.output_name)
+            with self._lock:
+                left = self._state.left()
+            self._report_all(left)
         return not self.is_alive()
 
     def run(self) -> None:
@@ -154,7 +184,9 @@ class OutputThread(threading.Thread):
             self._opened.set()
         try:
             while (step := self._next()) is not None:
+                self._busy_since_ns = self._now()
                 self._execute(step)
+                self._busy_since_ns = None
         finally:
             self._output.close()
 
@@ -185,8 +217,19 @@ class OutputThread(threading.Thread):
     def _beat(self, job: Job) -> None:
         try:
             self._output.beat(job)
-        except SinkError as error:  # the receiver goes off by itself; the next job is tried and reported
-            logger.debug("output %s: %s", self.output_name, error)
+            self._beats_failed = 0
+        except SinkError as error:
+            self._beats_failed += 1
+            if isinstance(error, ReceiverGone) or self._beats_failed >= BEATS_PER_WATCHDOG:
+                self._beats_failed = 0
+                self._lose(str(error))
+
+    def _lose(self, reason: str) -> None:
+        """Report that the receiver failed, if the output was on; from any thread."""
+        with self._lock:
+            reports = self._state.lose(reason, self._now())
+        self._wake.set()
+        self._report_all(reports)
 
     def _perform(self, job: Job) -> WriteResult:
         try:
@@ -201,13 +244,13 @@ class OutputThread(threading.Thread):
             return WriteResult(None, None, " ".join(text.split()))
 
     def _report_all(self, reports: Iterable[Report]) -> None:
-        for job, result in ((report.job, report.result) for report in reports):
+        for job, result, ended in ((report.job, report.result, report.ended) for report in reports):
             outcome = result.outcome or (Outcome.DONE if result.error is None else Outcome.FAILED)
             with self._lock:
                 warning = self._failures.note(result, outcome)
             if warning is not None:
                 logger.warning("%s", warning)
-            self._report(_action_result(job, result, outcome))
+            self._report(_action_result(job, result, outcome, ended))
 
 
 class _Wake:
@@ -249,7 +292,7 @@ class _Failures:
         return f"output {self._name} works again, after {pluralize(failing, 'error')}" if failing and works else None
 
 
-def _action_result(job: Job, result: WriteResult, outcome: Outcome) -> ActionResult:
+def _action_result(job: Job, result: WriteResult, outcome: Outcome, ended: tuple[int, ...]) -> ActionResult:
     """Return the row of the log, in the publisher's clock."""
     offset_ns = job.offset_ns
 
@@ -257,4 +300,4 @@ def _action_result(job: Job, result: WriteResult, outcome: Outcome) -> ActionRes
         return None if at_ns is None else at_ns + offset_ns
 
     times = (job.queued_ns + offset_ns, publisher_ns(result.written_ns), publisher_ns(result.acknowledged_ns))
-    return ActionResult(job.number, job.frame, job.action, *times, result.error, outcome)
+    return ActionResult(job.number, job.frame, job.action, *times, result.error, outcome, ended)

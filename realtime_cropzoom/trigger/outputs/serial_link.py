@@ -78,6 +78,8 @@ class SerialLink:
         """Number of channels of the board."""
         self.used: set[int] = set()
         """Channels that outputs use."""
+        self.listeners: dict[int, Callable[[str], None]] = {}
+        """Channel → function that is called with a reason when the board fails or goes to its safe level by itself."""
         self._ids = itertools.count(1)
         self._answers: dict[int, tuple[Answer, int]] = {}
         self._awaited: set[int] = set()
@@ -189,10 +191,12 @@ class SerialLink:
             if again:
                 logger.warning("%s is back", self.port)
             backoff = iter(_BACKOFF_S)
+            why = None
             try:
-                self._serve(device)
+                why = self._serve(device)
             finally:
                 self._drop(device)
+                self._tell(why)
 
     def _connect(self) -> Any:
         """Open the port and identify the board. Raises SinkError."""
@@ -262,8 +266,8 @@ class SerialLink:
     def _parse_all(self, data: bytes) -> list[Answer]:
         return [answer for line in self._lines.feed(data) if (answer := parse(line)) is not None]
 
-    def _serve(self, device: Any) -> None:
-        """Read answers and send heartbeats until the board is gone or the link closes."""
+    def _serve(self, device: Any) -> str | None:
+        """Read answers and send heartbeats until the board is gone; return why. None: the link closes."""
         every_ns = self.watchdog_ms * 1_000_000 // BEATS_PER_WATCHDOG
         beat_ns = 0
         try:
@@ -275,7 +279,10 @@ class SerialLink:
                     self._take(answer)
         except (self._serial.SerialException, OSError, SinkError) as error:
             if not self._stop.is_set():
-                logger.warning("%s broke off (%s); reconnecting", self.port, explain(error))
+                why = str(error) if isinstance(error, SinkError) else "is the board plugged in?"
+                logger.warning("%s broke off (%s); reconnecting", self.port, why)
+                return f"{self.port} broke off; its watchdog switches it off after {self.watchdog_ms} ms"
+        return None
 
     def _beat(self) -> None:
         if self._unanswered >= _MAX_UNANSWERED_BEATS:
@@ -290,11 +297,17 @@ class SerialLink:
             logger.warning("the board at %s went to its safe level: %s", self.port, answer.reason)
         if isinstance(answer, Notice) or (isinstance(answer, Refused) and answer.reason == NO_WATCHDOG):
             self._write(encode_watchdog(0, self.watchdog_ms))
+            by_itself = isinstance(answer, Notice)  # else the board was reset, such as by a drop of its voltage
+            self._tell(f"the board went to its safe level: {answer.reason}" if by_itself else "the board has restarted")
         if isinstance(answer, Acknowledged | Refused):
             with self._changed:
                 if answer.id in self._awaited:
                     self._answers[answer.id] = answer, at_ns
                     self._changed.notify_all()
+
+    def _tell(self, why: str | None) -> None:
+        for listener in list(self.listeners.values()) if why else ():
+            listener(why or "")
 
     def _drop(self, device: Any) -> None:
         with self._writing:

@@ -58,6 +58,7 @@ class SerialOutput(Output):
         Raises:
             SinkError: if no board answers, or it has no such channel.
         """
+        self._link.listeners[self._channel] = self.lost
         self._link.open(self.preempted)
         if self._channel > self._link.channels:
             raise SinkError(f"channel {self._channel}: the board at {self._link.port} has {self._link.channels}")

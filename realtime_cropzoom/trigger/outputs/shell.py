@@ -19,7 +19,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.engine.events import ActionType
 from realtime_cropzoom.trigger.outputs import guardian
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, ReceiverGone, WriteResult
 
 _TERMINATE_TIMEOUT_S = 0.5
 
@@ -48,6 +48,8 @@ class ShellSettings(OutputSettings):
 
 class Shell(Output):
     """A command: pulse and on start it; off and safe end those that run, with all processes they have started."""
+
+    beat_every_s = 0.2
 
     def __init__(self, command: list[str], at_once: int) -> None:
         super().__init__()
@@ -94,6 +96,16 @@ class Shell(Output):
         if failed:
             logger.warning("%s ended with exit code %d", self._command[0], failed)
         return WriteResult(now_ns(), idle=idle)
+
+    def beat(self, job: Job) -> None:
+        """Look whether the command still runs. One that has ended without an error is done.
+
+        Raises:
+            ReceiverGone: if it has failed.
+        """
+        failed = self._reap()
+        if failed and not self._running:
+            raise ReceiverGone(f"{self._command[0]} ended with exit code {failed}")
 
     def close(self) -> None:
         """End the commands that run, and the guardian."""

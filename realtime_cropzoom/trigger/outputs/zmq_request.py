@@ -16,6 +16,7 @@ from realtime_cropzoom.trigger.outputs.base import (
     BEATS_PER_WATCHDOG,
     Job,
     Output,
+    ReceiverGone,
     WatchdogSettings,
     WriteResult,
     build_alive,
@@ -53,6 +54,8 @@ class Requester:
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._number = 0
+        self._answered = False
+        """Whether the last request was answered, so that a program is connected unless it has ended since."""
 
     def connect(self) -> None:
         """Connect. It is not an error if no program answers yet.
@@ -85,8 +88,22 @@ class Requester:
         try:
             self._socket.send_multipart([b"%d" % self._number, b"", text], zmq.NOBLOCK)
         except zmq.Again:
+            if self._answered:
+                self._answered = False
+                raise ReceiverGone(f"the program at {self.endpoint} has ended; start it") from None
             raise SinkError(f"no program answers at {self.endpoint}; start it") from None
         return now_ns()
+
+    def ask(self, text: bytes, timeout_s: float, output: Output) -> None:
+        """Send a request that changes nothing, to see that the program is alive.
+
+        Raises:
+            ReceiverGone: if the program has ended.
+            SinkError: if it does not answer.
+        """
+        self.send(text)
+        if self.reply(timeout_s, output) is None and not output.preempted():
+            raise SinkError(f"{self.endpoint} did not reply within {timeout_s * 1000:.0f} ms")
 
     def reply(self, timeout_s: float, output: Output | None = None) -> bytes | None:
         """Return the reply to the last request.
@@ -107,7 +124,9 @@ class Requester:
             if self._socket.poll(max(1, min(round(left_ms), _SLICE_MS))):
                 parts = self._socket.recv_multipart()
                 if parts[0] == b"%d" % self._number:
+                    self._answered = True
                     return parts[-1]
+        self._answered = False
         self._socket.close()
         self.connect()
         return None
@@ -157,10 +176,10 @@ class ZmqRequest(Output):
         """Send a heartbeat and take the reply.
 
         Raises:
-            SinkError: if no program is connected.
+            ReceiverGone: if the program has ended.
+            SinkError: if it does not answer.
         """
-        self._requester.send(json.dumps(build_alive(job, self._watchdog_ms)).encode())
-        self._requester.reply(self._timeout_s, self)
+        self._requester.ask(json.dumps(build_alive(job, self._watchdog_ms)).encode(), self._timeout_s, self)
 
     def close(self) -> None:
         """Disconnect."""

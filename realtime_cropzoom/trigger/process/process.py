@@ -102,6 +102,16 @@ class SessionEnd(NamedTuple):
     """Origin of the order, see ``Command``."""
 
 
+class _Withheld(NamedTuple):
+    """What the thread of an output has to tell the engine, see ``Withheld``."""
+
+    number: int
+    output: str
+    reason: str
+    ended: bool = False
+    lost: bool = False
+
+
 class TriggerProcess:
     """One trigger session: ``open`` it, call ``step`` until it is ``over``, then ``close`` it."""
 
@@ -148,9 +158,9 @@ class TriggerProcess:
         self._received: OrderedDict[int, int] = OrderedDict()
         self._offset_ns = 0
         """The publisher's clock minus this machine's (ns)."""
-        self._withheld: deque[tuple[int, str, str]] = deque()
-        """Actions that outputs did not perform: number of the decision, output, reason. None is dropped, as the engine
-        must know each output that went off. The loop that takes them also submits the actions, so they cannot pile up.
+        self._withheld: deque[_Withheld] = deque()
+        """What outputs did not perform, or ended by themselves. None is dropped, as the engine must know each output
+        that went off. The loop that takes them also submits the actions, so they cannot pile up.
         """
         self.arms_by = "start" if options.armed or rules.armed else None
         """Origin of the order to arm the rules with the first pose; None without one, or once the pose has come."""
@@ -371,7 +381,7 @@ class TriggerProcess:
     def _take_withheld(self) -> list[Decision]:
         decisions: list[Decision] = []
         while self._withheld:
-            decisions += self._take(Withheld(self._publisher_ns(), *self._withheld.popleft()))
+            decisions += self._take(Withheld(self._publisher_ns(), **self._withheld.popleft()._asdict()))
         return decisions
 
     def _count_pose(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
@@ -450,9 +460,7 @@ class TriggerProcess:
         if opened is None or (opened.sync is not None and opened.sync.take(done)):
             return  # not open: the logs go away with their folder
         opened.logs.actions.add(done)
-        if done.outcome in (Outcome.LATE, Outcome.SILENT):
-            reason = done.error or "the rule loop was silent, so that the output went to its safe level"
-            self._withheld.append((done.number, done.action.output, reason))
+        self._withheld.extend(_withheld_by(done))
         received_ns = self._received.pop(done.number, None)
         if received_ns is not None and done.written_ns is not None:
             self.written_ms.add((done.written_ns - received_ns) / 1e6)
@@ -460,6 +468,15 @@ class TriggerProcess:
     def _close_outputs(self) -> None:
         for name in self._outputs.close():
             logger.error("output %s hangs and was left behind; look at the device", name)
+
+
+def _withheld_by(done: ActionResult) -> list[_Withheld]:
+    """Return what the engine must know of the result of an action."""
+    reason = done.error or "the rule loop was silent, so that the output went to its safe level"
+    if done.outcome is Outcome.LATE:
+        return [_Withheld(done.number, done.action.output, reason)]
+    lost = done.outcome is not Outcome.SILENT
+    return [_Withheld(number, done.action.output, reason, ended=True, lost=lost) for number in done.ended]
 
 
 def _check_sync_line(rules: Rules, output: str) -> None:

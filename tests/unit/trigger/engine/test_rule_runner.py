@@ -199,7 +199,7 @@ def test_only_the_transitions_of_the_diagram_happen(
             assert after is (FIRED if pulse_ms else HOLDING)
         if Verdict.SHAM in verdicts:
             assert after is SHAM
-        released = any(outcome.releases for outcome in transition.outcomes)
+        released = any(outcome.let_go for outcome in transition.outcomes)
         assert released is (before is HOLDING and (after is not HOLDING or bool(on)))
         if after is HOLDING:
             assert pulse_ms is None

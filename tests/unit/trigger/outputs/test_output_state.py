@@ -77,6 +77,11 @@ class Bench:
         self.reports += self.state.submit(job)
         return job
 
+    def lose(self) -> None:
+        """The receiver goes away. What was on may still be on."""
+        self.reports += self.state.lose("gone", self.now_ns)
+        self.reasons.clear()
+
     def finish(self) -> None:
         self.closed_at = self.closed_at or self.submitted
         self.reports += self.state.finish(self.now_ns)
@@ -213,6 +218,9 @@ def closed(bench: Bench) -> None:
         (pulsing, lambda b: b.let_pass(210), [ActionType.OFF], Phase.IDLE),
         (pulsing, lambda b: b.submit(ActionType.SAFE), [ActionType.SAFE], Phase.IDLE),
         (pulsing_and_held, lambda b: b.let_pass(210), [], Phase.HOLDING),
+        (idle, lambda b: b.lose(), [], Phase.IDLE),
+        (holding, lambda b: b.lose(), [ActionType.SAFE], Phase.IDLE),
+        (pulsing_and_held, lambda b: b.lose(), [ActionType.SAFE], Phase.IDLE),
         (safing, lambda b: b.let_pass(110), [ActionType.SAFE], Phase.IDLE),
         (safing, lambda b: b.submit(ActionType.SAFE), [ActionType.SAFE], Phase.IDLE),
         (closed, lambda b: b.submit(ActionType.ON), [], Phase.CLOSED),
@@ -379,8 +387,69 @@ def test_an_output_that_two_rules_hold_goes_off_with_the_last_release(timing: Ou
     assert [report.result.error for report in bench.reports] == [None, None, "still on for b", None]
 
 
+def test_a_lost_receiver_ends_the_holds_and_is_made_safe_until_that_succeeds() -> None:
+    bench = Bench(TIMED_THERE)
+    for rule in "ab":
+        bench.submit(ActionType.ON, rule=rule)
+    bench.run()
+    bench.works = False
+    bench.lose()
+    lost = bench.reports[-1]
+    assert (lost.job.act, lost.result.outcome, lost.result.error) == (ActionType.SAFE, Outcome.LOST, "gone (it was on)")
+    assert lost.ended == (1, 2)
+    bench.submit(ActionType.OFF)
+    bench.let_pass(500)
+    assert bench.state.phase is Phase.SAFING
+    bench.works = True
+    bench.let_pass(110)
+    assert (bench.acts[-1], bench.on, bench.state.phase) == (ActionType.SAFE, False, Phase.IDLE)
+    assert bench.reports[-1].result.error is None, "the log says when it was off for certain"
+
+
+def test_a_receiver_that_is_lost_during_a_write_is_made_safe_after_it() -> None:
+    bench = Bench(TIMED_THERE)
+    bench.submit(ActionType.ON)
+    write = bench.state.next(bench.now_ns, bench.now_ns)
+    assert isinstance(write, Write)
+    assert bench.state.lose("gone", bench.now_ns) == []
+    done = WriteResult(bench.now_ns, bench.now_ns)
+    assert [report.ended for report in bench.state.written(write, done, bench.now_ns)] == [(), (1,)]
+    bench.run()
+    assert bench.acts == [ActionType.SAFE]
+
+
+def test_a_pulse_that_the_board_times_is_lost_until_it_is_over() -> None:
+    bench = Bench(TIMED_THERE)
+    bench.submit(ActionType.PULSE, 200)
+    bench.let_pass(100)
+    bench.lose()
+    assert bench.reports[-1].result.outcome is Outcome.LOST
+    bench.submit(ActionType.PULSE, 50)
+    bench.let_pass(100)
+    count = len(bench.reports)
+    bench.lose()
+    assert len(bench.reports) == count
+
+
+@pytest.mark.parametrize(
+    ("result", "ended"),
+    [
+        (WriteResult(None, None, "not connected"), (1,)),
+        (WriteResult(START_NS, START_NS, "refused: no watchdog"), (1,)),
+        (WriteResult(START_NS, None, "no answer"), ()),
+        (WriteResult(START_NS, START_NS), ()),
+    ],
+)
+def test_an_on_that_failed_for_certain_is_no_hold(result: WriteResult, ended: tuple[int, ...]) -> None:
+    bench = Bench(TIMED_THERE)
+    bench.submit(ActionType.ON)
+    write = bench.state.next(bench.now_ns, bench.now_ns)
+    assert isinstance(write, Write)
+    assert [report.ended for report in bench.state.written(write, result, bench.now_ns)] == [ended]
+
+
 OPERATIONS = ["on", "on", "off", "off", "pulse", "pulse", "safe", "step", "step", "run", "wait", "wait"]
-FAULTS = ["breaks", "works", "late", "delayed", "silent", "alive"]
+FAULTS = ["breaks", "works", "late", "delayed", "silent", "alive", "lost"]
 
 
 def play(bench: Bench, chance: random.Random, operations: list[str], count: int) -> None:
@@ -412,6 +481,8 @@ def play(bench: Bench, chance: random.Random, operations: list[str], count: int)
             bench.works = operation == "works"
         elif operation in ("silent", "alive"):
             bench.alive = operation == "alive"
+        elif operation == "lost":
+            bench.lose()
         elif operation == "late":
             bench.late = True
         elif operation == "delayed":

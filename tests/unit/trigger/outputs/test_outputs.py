@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -179,6 +180,38 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
 
 
+@pytest.mark.parametrize("how", ["ends", "hangs"])
+def test_a_program_that_fails_while_it_holds_ends_the_hold_and_gets_a_safe(
+    rig: Make, context: Context, tmp_path: Path, how: str
+) -> None:
+    endpoint = f"ipc://{tmp_path}/store"
+    program = context.socket(zmq.REP)
+    program.bind(endpoint)
+    outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 100, "watchdog_ms": 100})
+    outputs.do("store", ActionType.ON)
+    for _ in range(2):
+        assert program.poll(round(LONG_S * 1000))
+        act = json.loads(program.recv())["act"]
+        program.send(b"ok")
+    assert act == "alive"
+    if how == "ends":
+        program.close()
+    lost = outputs.wait(2)
+    assert re.search(r"(has ended|no program answers|did not reply).* \(it was on\)$", lost.error)
+    assert (lost.action.act, lost.number, lost.written_ns, lost.ended) == (ActionType.SAFE, -1, None, (7,))
+    program = program if how == "hangs" else context.socket(zmq.REP)
+    if how == "ends":
+        program.bind(endpoint)
+    asked = []
+    while not asked or asked[-1] == "alive":
+        assert program.poll(round(LONG_S * 1000))
+        asked.append(json.loads(program.recv())["act"])
+        program.send(b"ok")
+    assert asked[-1] == "safe", "never switched on again from the old decision"
+    assert outputs.wait(3).error is None
+    program.close(linger=0)
+
+
 def test_safe_does_not_wait_for_an_earlier_reply(rig: Make, context: Context, tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/store"
     with context.socket(zmq.REP) as server:
@@ -279,6 +312,21 @@ def test_an_off_that_did_not_get_through_is_sent_until_it_does(rig: Make, plugin
     process.wait()
     outputs.do("ephys", ActionType.OFF)
     assert outputs.wait(2).error is not None
+    _, again = plugin()
+    assert again.stdout.readline() == "1 0\n"
+    assert outputs.wait(3).error is None
+
+
+def test_open_ephys_that_ends_while_a_rule_holds_its_line_is_said_to_be_gone(rig: Make, plugin: Any) -> None:
+    endpoint, process = plugin()
+    outputs = rig(ephys={"open_ephys": endpoint, "acknowledge_ms": 100})
+    outputs.do("ephys", ActionType.ON)
+    assert outputs.wait(1).error is None
+    process.kill()
+    process.wait()
+    lost = outputs.wait(2)
+    assert (lost.number, lost.written_ns, lost.ended) == (-1, None, (7,))
+    assert "(it was on)" in lost.error
     _, again = plugin()
     assert again.stdout.readline() == "1 0\n"
     assert outputs.wait(3).error is None
@@ -511,8 +559,13 @@ def test_close_does_not_wait_for_an_output_that_hangs(lab: Any, caplog: Caplog) 
     outputs = Rig(slow={"python": "my_lab:slow"}, quick={"python": "my_lab:Valve"})
     outputs.do("slow", ActionType.PULSE)
     wait_for(lambda: lab.jobs)
+    outputs.do("slow", ActionType.OFF, number=8)
+    wait_for(lambda: (outputs.outputs.alive(), "slow has hung for a second: it may be on" in caplog.text)[1])
     began = time.monotonic()
     assert outputs.outputs.close() == ["slow"]
+    undone = [(done.number, done.error) for done in outputs.done if done.action.output == "slow"]
+    hangs = "the output hangs; not done"
+    assert undone == [(8, "overtaken by safe"), (7, hangs), (-1, hangs)], "each job has its row"
     assert time.monotonic() - began < LONG_S
     assert "output slow hangs; its thread is left behind" in caplog.text
     assert "safe" in lab.jobs
@@ -547,6 +600,21 @@ def test_commands_are_bounded_and_ended(rig: Make, tmp_path: Path) -> None:
 def _ended(pid: int) -> bool:
     status = Path(f"/proc/{pid}/stat")
     return not status.exists() or status.read_text().split()[2] == "Z"
+
+
+def test_a_command_that_fails_while_a_rule_holds_is_reported(rig: Make, tmp_path: Path) -> None:
+    script = tmp_path / "stimulus.sh"
+    script.write_text(f"#!/bin/sh\nwhile [ ! -e {tmp_path}/now ]; do sleep 0.01; done\nexit $1\n")
+    script.chmod(0o755)
+    outputs = rig(bad={"shell": f"{script} 3"}, done={"shell": f"{script} 0"})
+    for name in ("bad", "done"):
+        outputs.do(name, ActionType.ON)
+        outputs.wait(1, name)
+    (tmp_path / "now").touch()
+    lost = outputs.wait(2, "bad")
+    assert (lost.error, lost.ended) == (f"{script} ended with exit code 3 (it was on)", (7,))
+    outputs.do("done", ActionType.OFF)
+    assert outputs.wait(2, "done").action.act is ActionType.OFF
 
 
 @pytest.mark.parametrize("command", ["no-such-command-at-all", "./no-such-file --flag", __file__])

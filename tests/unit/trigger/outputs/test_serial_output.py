@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from support.serial_boards import KINDS, Board, wait_for
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType
+from realtime_cropzoom.trigger.outputs import simulated_board
 from realtime_cropzoom.trigger.outputs.base import Job
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 
@@ -133,20 +136,24 @@ def test_a_board_that_is_unplugged_comes_back_safe(board: Board, connect: Connec
     host.do(ActionType.ON)
     host.wait(1)
     board.unplug()
-    wait_for(lambda: "broke off" in caplog.text)
-    host.do(ActionType.PULSE, 10)
     lost = host.wait(2)
-    assert lost.written_ns is None
-    assert "not connected" in lost.error
+    assert (lost.action.act, lost.written_ns, lost.ended) == (ActionType.SAFE, None, (7,))
+    assert "broke off; its watchdog switches it off after 10000 ms (it was on)" in lost.error
+    host.do(ActionType.PULSE, 10)
+    refused = host.wait(3)
+    assert refused.written_ns is None
+    assert "not connected" in refused.error
     board.changes.clear()
     board.plug_in()
-    wait_for(lambda: "is back" in caplog.text)
+    off = host.wait(4)
+    assert (off.action.act, off.error) == (ActionType.SAFE, None)
+    assert "is back" in caplog.text
     assert board.changes == []
     host.do(ActionType.PULSE, 10)
-    assert host.wait(3).error is None
+    assert host.wait(5).error is None
     wait_for(lambda: board.of() == [True, False])
-    assert host.outputs.errors == {"c1": 1}
-    assert caplog.text.count("broke off") == 1
+    assert host.outputs.errors == {"c1": 2}
+    assert caplog.text.count("broke off (") == 1
 
 
 def test_a_missing_acknowledgement_is_an_error(sketch: Board, connect: Connect, caplog: Caplog) -> None:
@@ -170,11 +177,57 @@ def test_a_missing_acknowledgement_is_an_error(sketch: Board, connect: Connect, 
 
 
 def test_a_board_that_hangs_is_opened_again(sketch: Board, connect: Connect, caplog: Caplog) -> None:
-    connect(sketch, watchdog_ms=100)
+    host = connect(sketch, watchdog_ms=100)
+    host.do(ActionType.ON)
+    host.wait(1)
     sketch.hang()
-    wait_for(lambda: "no answer to 4 heartbeats" in caplog.text)
+    assert "broke off" in host.wait(2).error
+    assert "no answer to 4 heartbeats" in caplog.text
     sketch.go_on()
-    wait_for(lambda: "is back" in caplog.text)
+    assert host.wait(3).error is None
+    assert "is back" in caplog.text
+    assert not sketch.on()
+
+
+@pytest.fixture
+def resettable() -> Iterator[tuple[str, list[simulated_board.Board]]]:
+    """The port of a simulated board in this process; replacing the board is a reset, as by a drop of its voltage."""
+    terminal, port = os.openpty()
+    tty.setraw(port)
+    boards = [simulated_board.Board(1, lambda *_: None)]
+    over = threading.Event()
+
+    class Newest:
+        due_us = None
+
+        def answer(self, line: bytes, at_us: int) -> str:
+            return boards[-1].answer(line, at_us)
+
+        def pass_time(self, at_us: int) -> str:
+            return boards[-1].pass_time(at_us)
+
+    board: Any = Newest()
+    thread = threading.Thread(target=simulated_board.serve, args=(terminal, board, over.is_set))
+    thread.start()
+    yield os.ttyname(port), boards
+    over.set()
+    thread.join()
+    os.close(terminal)
+    os.close(port)
+
+
+def test_a_board_that_restarts_ends_the_hold(resettable: tuple[str, list[simulated_board.Board]]) -> None:
+    port, boards = resettable
+    host = Host(port, watchdog_ms=500)
+    host.do(ActionType.ON)
+    assert host.wait(1).error is None
+    boards.append(simulated_board.Board(1, lambda *_: None))
+    lost = host.wait(2)
+    assert (lost.action.act, lost.ended) == (ActionType.SAFE, (7,))
+    assert lost.error == "the board has restarted (it was on)"
+    host.do(ActionType.PULSE, 1)
+    wait_for(lambda: [done.action.act for done in host.done if done.error is None].count(ActionType.PULSE))
+    assert host.outputs.close() == []
 
 
 HOLDS_FOR_EVER = """

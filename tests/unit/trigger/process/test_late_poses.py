@@ -138,6 +138,43 @@ def test_a_withheld_hold_is_released_and_resumes_with_the_next_pose() -> None:
     assert verdicts(bench.see(100.0)) == ["resumed"]
 
 
+def test_an_output_that_is_lost_stays_off_until_its_rule_fires_anew() -> None:
+    bench = Bench(one_rule(INSIDE, hold=True))
+    (fired,) = bench.see(100.0)
+    (released,) = bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "unplugged", ended=True, lost=True))
+    assert (released.verdict, released.reason) == ("released", "laser is off: unplugged")
+    assert bench.see(100.0) == []
+    assert verdicts(bench.see(100.0, state="lost")) == ["refused"]
+    bench.see_all([100.0] * 20)
+    assert bench.engine.holding == ()
+    bench.see_all([400.0] * 2)
+    assert verdicts(bench.see(100.0)) == ["fired"]
+
+
+def test_a_rule_holds_its_other_outputs_when_one_is_lost() -> None:
+    bench = Bench(one_rule(INSIDE, hold=True, fire=["laser", "marks"]))
+    (fired,) = bench.see(100.0)
+    (lost,) = bench.take(Withheld(START_NS + 8 * MS, fired.number, "laser", "unplugged", ended=True, lost=True))
+    assert (lost.verdict, [(a.output, a.act) for a in lost.actions]) == ("refused", [("laser", ActionType.OFF)])
+    assert bench.engine.holding == ("r",)
+    assert [a.output for d in bench.see(100.0, state="lost") for a in d.actions] == ["laser", "marks"]
+    (resumed,) = bench.see(100.0)
+    assert [(a.output, a.act) for a in resumed.actions] == [("marks", ActionType.ON)]
+    (last,) = bench.take(Withheld(START_NS + 50 * MS, resumed.number, "marks", "gone", ended=True, lost=True))
+    assert last.verdict == "released"
+    assert bench.engine.holding == ()
+
+
+def test_news_of_an_earlier_hold_do_not_end_the_next_one() -> None:
+    """After SIGCONT the thread of an output may report a silent rule loop later than the next firing."""
+    bench = Bench(one_rule(INSIDE, hold=True))
+    (first,) = bench.see(100.0)
+    bench.see_all([400.0] * 2)
+    assert verdicts(bench.see(100.0)) == ["fired"]
+    assert bench.take(Withheld(START_NS + 50 * MS, first.number, "laser", "silent", ended=True)) == []
+    assert bench.engine.holding == ("r",)
+
+
 def test_a_withheld_pulse_is_reported() -> None:
     bench = Bench(one_rule(INSIDE))
     (fired,) = bench.see(100.0)

@@ -21,7 +21,9 @@ import pytest
 import yaml
 import zmq
 from support.pipelines import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
+from support.pose_stream_process import Feed
 from support.publisher import end, hello, pose, publishing
+from support.serial_boards import Board
 
 from realtime_cropzoom.messaging.message import encode
 from realtime_cropzoom.sessions.folder import make_given_folder
@@ -249,8 +251,10 @@ def test_another_camera_at_the_endpoint_changes_nothing(tmp_path: Path) -> None:
     assert "cam7" not in inputs.read_text()
 
 
-def test_a_publisher_that_is_killed_makes_outputs_safe_and_its_successor_is_found(
-    tmp_path: Path, board: tuple[str, subprocess.Popen[str]]
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows stops no process")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_publisher_that_falls_silent_makes_outputs_safe_and_its_successor_is_found(
+    tmp_path: Path, board: tuple[str, subprocess.Popen[str]], number: int
 ) -> None:
     rules, endpoint = write_rules(tmp_path, board[0])
     trigger = start_trigger(rules, "--arm", "--control", "none")
@@ -259,15 +263,62 @@ def test_a_publisher_that_is_killed_makes_outputs_safe_and_its_successor_is_foun
     first = start_process("run", ARENA.format(seconds=60), *publish, "--out", tmp_path / "first", "--quiet")
     log = tmp_path / "log" / "rules_decisions.csv"
     wait_for(lambda: "lamp:on" in log.read_text(), "a hold")
-    first.send_signal(signal.SIGKILL)
-    finish(first)
+    first.send_signal(number)
     wait_for(lambda: "no fresh pose for 500 ms" in log.read_text(), "the safe level")
+    first.kill()
+    finish(first)
     run_arena(tmp_path, endpoint, 3)
     assert finish(trigger).returncode == 0
     runs = {d.run for d in decisions(tmp_path, "fired")}
     assert len(runs) == 2
     safe = decisions(tmp_path, "safe")[0]
     assert {a.output: str(a.act) for a in safe.actions} == {"laser": "safe", "lamp": "safe"}
+
+
+def test_a_board_that_is_unplugged_ends_the_hold_and_switches_nothing_on_when_it_is_back(tmp_path: Path) -> None:
+    inside, board = threading.Event(), Board("simulated", tmp_path)
+    inside.set()
+    with Feed(x_of=lambda _: 250.0 if inside.is_set() else 100.0) as feed:
+        rules, _ = write_rules(tmp_path, board.port, endpoint=feed.endpoint)
+        trigger = start_trigger(rules, "--arm", "--control", "none")
+
+        def decided(text: str, count: int = 1) -> None:
+            log = tmp_path / "log" / "rules_decisions.csv"
+            wait_for(lambda: log.exists() and log.read_text().count(text) >= count, text)
+
+        try:
+            wait_for(lambda: board.on(2), "the lamp")
+            board.unplug()
+            decided("lamp is off: ")
+            board.plug_in()
+            began, sent = len(board.changes), feed.sent
+            wait_for(lambda: "lamp,safe" in actions_without_error(tmp_path), "a safe that the board received")
+            wait_for(lambda: feed.sent > sent + 50, "poses inside the zone")
+            assert board.changes[began:] == []
+            inside.clear()
+            sent = feed.sent
+            wait_for(lambda: feed.sent > sent + 30, "poses outside")
+            inside.set()
+            wait_for(lambda: board.on(2), "the lamp, by a new decision")
+            decided("lamp:on", 2)
+        finally:
+            trigger.send_signal(signal.SIGINT)
+            ended = finish(trigger)
+            board.unplug()
+    assert "output lamp: " in ended.stderr
+    assert "(it was on)" in ended.stderr
+    gone = outputs(tmp_path).query("number == -1 and output == 'lamp'")
+    assert gone["written_ns"].isna().iloc[0]
+    assert "broke off" in gone["error"].iloc[0]
+    released = next(d for d in decisions(tmp_path, "released") if d.rule == "there")
+    assert released.reason.startswith("lamp is off: ")
+    again = cropzoom("trigger", "--replay", tmp_path / "log")
+    assert "the same as in the log" in again.stdout
+
+
+def actions_without_error(folder: Path) -> str:
+    rows = (folder / "log" / "rules_outputs.csv").read_text().splitlines()
+    return "\n".join(row for row in rows if row.endswith(","))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
