@@ -89,7 +89,7 @@ WHEN = {
     "precision": "`int8` for a large model on a CPU; else to compare exports",
     "detector_threads": "`check` says that the detector is slow and cores are free",
     "realtime_priority": "single poses are late on a busy machine",
-    "pose_threads": "frames are skipped and cores are free",
+    "pose_threads": "1 to leave cores to other programs; more if frames are skipped and cores are free",
     "crop_size": "give what the pose model was trained with",
     "crop_ratio": "the pose model was trained with `crop_ratio`",
     "anchor_keypoints": "a keypoint such as the tail tip pulls the box off the body",

@@ -59,9 +59,8 @@ class CheckedModels:
         if self.fps is None or not self.ms:
             return None
         per_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_per_second}
-        threads: dict[Role, int] = {"pose": self.settings.pose_threads, "detector": self.settings.detector_threads}
-        on_cpu = [role for role in self.ms if self.loaded[role].session.provider == "cpu"]
-        models = sum(min(1.0, per_second[role] * self.ms[role] / 1000) * threads[role] for role in on_cpu)
+        sessions = {role: model.session for role, model in self.loaded.items() if model.session.provider == "cpu"}
+        models = sum(min(1.0, per_second[role] * self.ms[role] / 1000) * s.threads for role, s in sessions.items())
         return models + self.fps * (self.measured.read_ms + self.record_ms) / 1000
 
     @property
@@ -92,10 +91,12 @@ def _load(models: CheckedModels, role: Role) -> CheckResult:
     models.loaded[role] = model
     provider, size = model.session.provider, f"{model.size[0]}x{model.size[1]}"
     which = f"; {model.file.chosen}" if model.file.chosen else ""
+    on = f" with {model.session.threads} threads" if model.session.threads > 1 else ""
     return good(
         role,
-        f"{given} on {model.session.device}, {size}: {ms:.1f} ms a frame{which}",
+        f"{given} on {model.session.device}{on}, {size}: {ms:.1f} ms a frame{which}",
         provider=provider,
+        threads=model.session.threads,
         ms=round(ms, 3),
     )
 

@@ -135,7 +135,13 @@ class ModelSettings(SettingsGroup):
         description="which export runs; if not set, fp32 on a CPU and fp16 on a GPU; int8 is by 'cropzoom quantize'",
     )
     detector_threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the detector")
-    pose_threads: int = Field(default=1, ge=1, le=256, description="CPU threads of the pose model")
+    pose_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="CPU threads of the pose model; if not set, 1, but more for a large model in a live run of one "
+        "camera, where they are quicker on this machine",
+    )
     realtime_priority: bool = Field(
         default=False,
         description="live: capture, pose stage and sending go before all other work of the machine (Linux)",

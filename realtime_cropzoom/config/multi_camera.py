@@ -127,7 +127,8 @@ def _of_one(
         for_all = setting in flags or ENV_PREFIX + setting.upper() in os.environ
         its_own = None if for_all else own.get(setting)
         endpoints[setting] = its_own or _shifted(getattr(common, setting), index, name)
-    return resolve({**flags, **endpoints, "camera": name}, {**content, **own})
+    settings = resolve({**flags, **endpoints, "camera": name}, {**content, **own})
+    return settings.model_copy(update={"pose_threads": settings.pose_threads or 1})  # the others need the cores
 
 
 _INSTEAD = {

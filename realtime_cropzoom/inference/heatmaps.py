@@ -27,7 +27,7 @@ from functools import cache
 import numpy as np
 
 from realtime_cropzoom.inference.crop import Method
-from realtime_cropzoom.inference.kernels import NEAR, TEMPERATURE, decode_peaks
+from realtime_cropzoom.inference.kernels import NEAR, TEMPERATURE, decode_peaks, sum_lanes
 from realtime_cropzoom.types import Float32, Keypoints
 
 GRID_OFFSET = {1: 0.5, 2: 1.5, 3: 2.5}
@@ -122,8 +122,11 @@ def _decode_peaks(heatmaps: Float32, levels: int) -> Keypoints:
 
 def _sum_as_torch(weights: Float32) -> np.float32:
     """Return the sum of a map as torch's softmax computes it: 16 running float32 sums, then their sum."""
-    flat = weights.ravel()
-    total: np.float32 = np.add.reduce(np.pad(flat, (0, -len(flat) % _LANES)).reshape(-1, _LANES), axis=0).sum()
+    flat, lanes = weights.ravel(), np.empty(_LANES, np.float32)
+    sum_lanes(flat, lanes)
+    rest = len(flat) % _LANES
+    lanes[:rest] += flat[len(flat) - rest :]
+    total: np.float32 = lanes.sum()
     return total
 
 

@@ -247,6 +247,20 @@ def decode_peaks(
         likelihood[k] = probability
 
 
+@_compiled("void(float32[::1], float32[::1])")
+def sum_lanes(values: Float32, lanes: Float32) -> None:
+    """Sum every L-th value, one after the other: values 0, L, 2·L and so on, values 1, L + 1 and so on.
+
+    Args:
+        values: (N,) float32; a rest of fewer than L values is left out.
+        lanes: (L,) float32, overwritten with the sums.
+    """
+    lanes[:] = 0
+    for begin in range(0, values.shape[0] - lanes.shape[0] + 1, lanes.shape[0]):
+        for lane in range(lanes.shape[0]):
+            lanes[lane] += values[begin + lane]
+
+
 @_compiled("void(float32[:, ::1], int64, int64, int64, int64, int64, int64, float32[:, ::1])")
 def scale_and_move(
     points: Float32, width: int, height: int, x: int, y: int, box_width: int, box_height: int, out: Float32

@@ -43,6 +43,8 @@ class Session:
         """
         if why := why_not_readable(path):
             raise ModelError(f"{path} cannot be read: {why}")
+        self.threads = threads
+        """Number of threads of each operator."""
         self.provider = target.name
         """Short name of the provider that runs the network."""
         self._bound = load_on_gpu(path, target, threads) if target.one_image else None

@@ -49,7 +49,7 @@ def load_models(settings: Settings) -> Models:
     """Load the models that the settings name. Raises ModelError.
 
     Each uses one thread, whatever the settings say: all cores work on different frames, and another number of
-    threads in a network adds up in another order.
+    threads in a network might add up in another order.
     """
     detector = None if settings.schedule else load_model(settings, "detector", threads=1)
     return Models(detector, load_model(settings, "pose", threads=1))

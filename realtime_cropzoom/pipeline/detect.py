@@ -27,14 +27,12 @@ from realtime_cropzoom.inference.context_window import ContextWindow, InferenceR
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
-from realtime_cropzoom.runtime.pauses import Pauses
+from realtime_cropzoom.runtime.pauses import Patience, Pauses
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram, Rate
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.types import Box, Detection, Float32, FrameMeta
 
-_PAUSE_WITHIN_S = 0.012
-"""Maximum wait (s) for a pause of the pose stage: a frame at 100 fps, and little beside the age of a box."""
 _MESSAGE_OUT_S = 0.0005
 """Time (s) for which a detection lets the message of the last pose go first: ZeroMQ's thread and the listener need the
 cores, too."""
@@ -92,8 +90,8 @@ class DetectStage(Stage):
             slot: Receives the detections.
             control: Control of the run.
             options: Options of the stage.
-            pauses: When the pose stage has no frame in hand: each detection begins with such a pause. None to begin
-                whenever there is a new frame.
+            pauses: When the pose stage has no frame in hand: each detection waits for such a pause. None to begin
+                whenever there is a new frame, which a reader in order needs.
         """
         super().__init__("detect", control, restart=options.restart)
         self._model = model
@@ -104,6 +102,7 @@ class DetectStage(Stage):
         """The last request of the sequence, also if no frame of it needed a detection."""
         self._reader = reader
         self._pauses = pauses
+        self._patience = Patience()
         self._slot = slot
         self._rule, self._sizes = options.rule, options.sizes
         self._gaps = deque(options.gaps.before if options.gaps is not None and model.context_radius else ())
@@ -140,11 +139,17 @@ class DetectStage(Stage):
                     continue
                 last_ns = self.busy_since_ns = now_ns()
                 self._detect_in(lease)
-                self.busy_since_ns = 0
+                self.busy_since_ns, self._patience.takes_ns = 0, now_ns() - last_ns
 
     def _wait_for_pause(self) -> None:
-        """Wait until the pose stage has no frame in hand and its message is out, if that comes soon."""
-        if self._pauses is not None and self._pauses.wait_for_next(_PAUSE_WITHIN_S):
+        """Wait for a new frame, and until the pose stage is done with it and its message is out, if that comes soon."""
+        if self._pauses is None or not isinstance(self._reader, NewestReader):
+            return
+        meta = self._reader.peek(POLL_S)
+        if meta is None:
+            return
+        self._patience.see(meta)
+        if self._pauses.wait_for(*self._patience.wanted(meta, self._pauses.done, now_ns())):
             time.sleep(_MESSAGE_OUT_S)
 
     def recover(self) -> None:

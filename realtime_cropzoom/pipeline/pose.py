@@ -241,7 +241,7 @@ class PoseStage(Stage):
                     self._process(lease)
                     self.busy_since_ns = 0
                 if self._ring.newest < self._reader.next_index:  # else the next frame waits already
-                    self.pauses.begin()
+                    self.pauses.begin(self._reader.next_index - 1)
 
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()

@@ -22,6 +22,7 @@ from realtime_cropzoom.pipeline.detect import DetectOptions
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes, priority_notes
+from realtime_cropzoom.pipeline.threads import load_quickest
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvOptions
@@ -214,7 +215,8 @@ def load_model(settings: Settings, role: Role, *, threads: int | None = None) ->
     Args:
         settings: The settings of the run.
         role: The model to load.
-        threads: Number of threads of the network; None uses the number in the settings.
+        threads: Number of threads of the network; None uses the number in the settings. If they name none for the pose
+            model, a live run takes what is quickest here, see ``load_quickest``.
 
     Raises:
         ModelError: if the model is missing or cannot be used.
@@ -222,14 +224,19 @@ def load_model(settings: Settings, role: Role, *, threads: int | None = None) ->
     given = settings.pose if role == "pose" else settings.detector
     if threads is None:
         threads = settings.pose_threads if role == "pose" else settings.detector_threads
-    model = Model(
-        model_path(given, role),
-        role,
-        provider=settings.provider,
-        precision=settings.precision,
-        threads=threads,
-        method=settings.decoder,
-    )
+
+    def load(threads: int) -> Model:
+        return Model(
+            model_path(given, role),
+            role,
+            provider=settings.provider,
+            precision=settings.precision,
+            threads=threads,
+            method=settings.decoder,
+        )
+
+    measured = threads is None and settings.pace != "fast"  # in lockstep the detector has another frame in work
+    model = load_quickest(load) if measured else load(threads or 1)
     model.presence = settings.presence(role, model.presence)
     return model
 

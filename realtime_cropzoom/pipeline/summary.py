@@ -70,6 +70,7 @@ def _models(description: RunDescription) -> dict[str, Any]:
             "shipped": model.is_shipped,
             "sha256": model.sha256,
             "provider": model.session.provider,
+            "threads": model.session.threads,
         }
         for role, model in (("detector", models.detector), ("pose", models.pose))
         if model is not None

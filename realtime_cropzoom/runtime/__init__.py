@@ -5,7 +5,7 @@ In reading order:
 * ``worker``: a named thread, the shared stop event, and the first error of a run.
 * ``ring``: the newest frames, in memory that is allocated once.
 * ``box_slot``: hands boxes from the detector thread to the pose thread.
-* ``pauses``: tells the detector when the pose stage has finished a frame.
+* ``pauses``: tells the detector when the pose stage has finished a frame, and how long to wait for that.
 * ``records``: the record of each captured frame, and its message.
 * ``queues``: sinks: threads that consume records from a bounded queue.
 * ``started``: reports that a thread is ready, or why it is not.

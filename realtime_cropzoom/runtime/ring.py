@@ -185,6 +185,14 @@ class NewestReader:
         self._ring = ring
         self._last = -1
 
+    def peek(self, timeout_s: float) -> FrameMeta | None:
+        """Return the newest frame's index and times if it is new, or None if none came within ``timeout_s`` (s)."""
+        ring = self._ring
+        with ring._lock:
+            if ring.newest == self._last and not ring._closed:
+                ring._arrived.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
+            return ring._stamp_locked(ring.newest) if ring.newest > self._last else None
+
     def take(self, timeout_s: float) -> Lease | None:
         """Return the newest frame if it is new, or None if none came within ``timeout_s`` (s). Raises EndOfStream."""
         ring = self._ring

@@ -42,7 +42,7 @@ def run(bench: Bench) -> Iterator[Row]:
 def _live(bench: Bench, pair: Pair, detector: Ready, pose: Ready, fps: float, count: int) -> Iterator[Row]:
     at, is_fp32 = Measured(), fps != _FPS_INT8
     for _ in range(1 if bench.quick else _ROUNDS):
-        at.runs.append(run_live(bench, pair, fps, count))
+        at.runs.append(run_live(bench, pair, fps, count, pose_threads=1))  # as the bare one
         at.bare.append(paced(bench, pose, fps, count, Beside(detector, at.runs[-1].detections_per_s)))
     name = f"{pair.name}, {fps:g} fps, detector beside the bare model, too"
     p50, p99, *_ = list(quantile_rows(name, at, fps))

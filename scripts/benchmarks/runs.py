@@ -152,11 +152,11 @@ class LiveRun:
         return float(self.summary["detector"]["detections"] / self.summary["seconds"])
 
 
-def run_live(bench: Bench, pair: Pair, fps: float, count: int) -> LiveRun:
-    """Play frames from memory at ``fps``, with a subscriber in another process."""
+def run_live(bench: Bench, pair: Pair, fps: float, count: int, **more: Any) -> LiveRun:
+    """Play frames from memory at ``fps``, with a subscriber in another process. ``more`` are settings."""
     with Listener(receive_ours) as listener:
         source = MemorySource(bench.frames, fps, count, before=listener.wait_ready)
-        settings = bench.settings(pair, publish="tcp://127.0.0.1:*", publish_latest="tcp://127.0.0.1:*")
+        settings = bench.settings(pair, publish="tcp://127.0.0.1:*", publish_latest="tcp://127.0.0.1:*", **more)
         pipeline = Pipeline(settings, source=lambda: source)
         pipeline.start()
         listener.connect(pipeline.endpoints[0])

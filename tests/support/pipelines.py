@@ -161,7 +161,8 @@ class HeldModel(Model):
 
 
 def hold_models(monkeypatch: pytest.MonkeyPatch, **holds: Callable[[int], None]) -> None:
-    """Call ``holds[role](k)`` ahead of the k-th inference of each role."""
+    """Call ``holds[role](k)`` ahead of the k-th inference of each role. The first one is that of a frame."""
+    monkeypatch.setattr("realtime_cropzoom.pipeline.startup.load_quickest", lambda load: load(1))
     monkeypatch.setattr(HeldModel, "holds", holds)
     monkeypatch.setattr("realtime_cropzoom.pipeline.startup.Model", HeldModel)
 

@@ -359,7 +359,10 @@ OF_ONE_RUN = [
 
 @pytest.mark.parametrize("config", OF_ONE_RUN, ids=lambda p: p.stem)
 def test_the_example_configs_run(tmp_path: Path, config: Path) -> None:
-    """With the arena in place of recordings, and the shipped or tiny models in place of those a clone lacks."""
+    """With the arena in place of recordings, and the shipped or tiny models in place of those a clone lacks.
+
+    In lockstep: in a live run on a busy machine there may be no box before the five frames are over.
+    """
     given = yaml.safe_load(config.read_text())
     tiny = tiny_models(tmp_path / "models")
     missing = [r for r in tiny if not Path(given.get(r, "shipped")).exists() and given.get(r, "shipped") != "shipped"]
@@ -367,7 +370,7 @@ def test_the_example_configs_run(tmp_path: Path, config: Path) -> None:
     if missing and given.get("anchor_keypoints"):
         flags += ["--anchor-keypoints", "middle"]
     done = cropzoom(
-        "run", "synthetic:arena,size=320x240,fps=30,seconds=1", "--config", config, "--frames", 5,
+        "run", "synthetic:arena,size=320x240,fps=30,seconds=1", "--config", config, "--frames", 5, "--pace", "fast",
         "--out", tmp_path / "out", "--publish", "none", *flags,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

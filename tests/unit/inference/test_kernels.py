@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, fill_input
-from realtime_cropzoom.inference.kernels import count_moved, has_distances, scale_and_move
+from realtime_cropzoom.inference.kernels import count_moved, has_distances, scale_and_move, sum_lanes
 
 SIDES = st.integers(1, 60)
 POINTS = arrays.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(2)), elements=st.floats(-500, 500, width=32))
@@ -70,6 +70,15 @@ def test_points_count_as_moved_beyond_the_limit() -> None:
 
 
 @pytest.mark.slow
+@given(st.integers(0, 100), st.integers(2, 16), st.integers(0, 2**32 - 1))
+def test_lanes_are_summed_as_numpy_sums_rows(count: int, lanes: int, seed: int) -> None:
+    values = np.random.default_rng(seed).random(count, np.float32)
+    sums = np.empty(lanes, np.float32)
+    sum_lanes(values, sums)
+    whole = values[: count - count % lanes].reshape(-1, lanes)
+    np.testing.assert_array_equal(sums, np.add.reduce(whole, axis=0))
+
+
 def test_without_a_folder_for_them_the_kernels_are_compiled_again() -> None:
     code = (
         "import numpy as np; from realtime_cropzoom.inference.kernels import count_moved; "

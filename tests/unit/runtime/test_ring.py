@@ -193,6 +193,20 @@ def test_without_a_frame_in_time_there_is_none(make: Callable[[Ring], NewestRead
     assert make(Ring(3, 2, 2)).take(0.001) is None
 
 
+def test_a_look_at_the_newest_frame_takes_nothing() -> None:
+    ring = Ring(2, 2, 2)
+    reader = NewestReader(ring)
+    assert reader.peek(0.001) is None
+    write(ring)
+    write(ring)
+    seen = reader.peek(NOW)
+    assert seen is not None
+    assert (seen.index, take_index(reader)) == (1, 1)
+    assert reader.peek(0.001) is None
+    ring.close()
+    assert reader.peek(SOON) is None
+
+
 def test_a_leased_slot_is_not_written_while_it_is_leased() -> None:
     ring = Ring(3, 2, 2)
     reader = NewestReader(ring)
