@@ -40,9 +40,26 @@ class Picture(Protocol):
         ...
 
 
+class Sampling(NamedTuple):
+    """What a bilinear resize of a region to (H, W) reads, and how it scales and shifts the result."""
+
+    rows: Int64
+    """(2·H,) rows of the region: the upper one of each output row, and then the lower ones."""
+    row_weights: Float32
+    """(H,) weight of the lower row."""
+    columns: Int64
+    """(2·W,) columns of the region: the left one of each output column, and then the right ones."""
+    column_weights: Float32
+    """(W,) weight of the right column."""
+    scale: Float32
+    """(3,) factor of each channel."""
+    shift: Float32
+    """(3,) number added to each channel after that."""
+
+
 @runtime_checkable
-class PictureOfRows(Picture, Protocol):
-    """A picture that may give single rows for less than all of them."""
+class PartialPicture(Picture, Protocol):
+    """A picture that may give some pixels for less than all of them."""
 
     @property
     def row_group(self) -> int:
@@ -51,6 +68,15 @@ class PictureOfRows(Picture, Protocol):
 
     def rows(self, numbers: Int64) -> UInt8:
         """Return the pixels of rows, (n, width, 3) uint8. ``numbers`` has whole groups: k · row_group + 0, 1, …"""
+        ...
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it converts single pixels."""
+        ...
+
+    def resize(self, region: Box, sampling: Sampling, out: Float32) -> None:
+        """Resize a region (pixels) of an ``is_sampled`` picture into (3, H, W) float32, with black outside of it."""
         ...
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from realtime_cropzoom.inference.kernels import resize_bilinear, scale_and_move
-from realtime_cropzoom.types import Box, Float32, Int64, Picture, PictureOfRows, UInt8
+from realtime_cropzoom.types import Box, Float32, Int64, PartialPicture, Picture, Sampling, UInt8
 
 Edge = Literal["pad", "clamp"]
 Method = Literal["fast", "reference"]
 Resize = Literal["linear", "cubic"]
+UIntP = npt.NDArray[np.uintp]
 Image = TypeVar("Image", bound=npt.NDArray[np.integer[Any]])
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -47,11 +48,15 @@ def cut(image: Picture, box: Box, edge: Edge) -> tuple[UInt8, Box]:
     """
     if edge == "pad":
         return pad(image, box), box
+    x, y, w, h = inside = _clamped(image, box)
+    return image[y : y + h, x : x + w], inside
+
+
+def _clamped(image: Picture, box: Box) -> Box:
     height, width = image.shape[:2]
     left, top = min(max(0, box.x), width - 1), min(max(0, box.y), height - 1)
     right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
-    inside = Box(left, top, max(1, right - left), max(1, bottom - top))
-    return image[top : top + inside.h, left : left + inside.w], inside
+    return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 
 @overload
@@ -102,28 +107,58 @@ def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "li
     np.copyto(out, ((scaled - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1))
 
 
-def fill_input_whole(image: Picture, out: Float32, method: Method, resize: Resize = "linear") -> None:
-    """Do what ``fill_input`` does with all pixels of an image. Of a decoded frame it converts what the resize reads.
+def fill_input_from(
+    image: Picture, box: Box, edge: Edge, out: Float32, method: Method, resize: Resize = "linear"
+) -> Box:
+    """Do what ``cut`` and ``fill_input`` do. Of a decoded frame it converts what the resize reads, if that is less.
 
     Args:
         image: (H, W, 3) uint8, or a decoded frame.
+        box: The box in frame space. It may reach beyond the frame.
+        edge: As in ``cut``.
         out: (3, H, W) float32, C-contiguous, overwritten with the result.
         method: As in ``fill_input``.
         resize: Likewise.
+
+    Returns:
+        The box that was used (frame pixels).
     """
+    if method == "fast" and resize == "linear" and isinstance(image, PartialPicture):
+        used = box if edge == "pad" else _clamped(image, box)
+        if image.is_sampled and 4 * out.shape[1] * out.shape[2] <= used.w * used.h:  # it reads less than all
+            image.resize(used, _sampling((used.w, used.h), (out.shape[2], out.shape[1])), out)
+            return used
+        if (used.x, used.y, used.h, used.w) == (0, 0, *image.shape[:2]) and _fill_from_rows(image, out):
+            return used
+    pixels, used = cut(image, box, edge)
+    fill_input(pixels, out, method, resize)
+    return used
+
+
+def _fill_from_rows(image: PartialPicture, out: Float32) -> bool:
+    """Fill the input with a whole picture of which only some rows are converted; return whether it was worth it."""
     height, width = image.shape[:2]
-    if method == "fast" and resize == "linear" and isinstance(image, PictureOfRows) and image.row_group:
-        numbers, above, below = _rows_read(height, out.shape[1], image.row_group)
-        if len(numbers) <= _MOST_ROWS * height:
-            down = _taps(height, out.shape[1], 1)[2]
-            rows = np.ascontiguousarray(image.rows(numbers)).reshape(len(numbers), -1)
-            resize_bilinear(rows, above, below, down, *_taps(width, out.shape[2], 3), _SCALE, _SHIFT, out)
-            return
-    fill_input(np.asarray(image), out, method, resize)
+    if not image.row_group:
+        return False
+    numbers, above, below = _rows_read(height, out.shape[1], image.row_group)
+    if len(numbers) > _MOST_ROWS * height:
+        return False
+    down = _taps(height, out.shape[1], 1)[2]
+    rows = np.ascontiguousarray(image.rows(numbers)).reshape(len(numbers), -1)
+    resize_bilinear(rows, above, below, down, *_taps(width, out.shape[2], 3), _SCALE, _SHIFT, out)
+    return True
 
 
 @lru_cache(_TAPS_KEPT)
-def _rows_read(old: int, new: int, group: int) -> tuple[Int64, npt.NDArray[np.uintp], npt.NDArray[np.uintp]]:
+def _sampling(old: tuple[int, int], new: tuple[int, int]) -> Sampling:
+    """Return what a bilinear resize between two sizes (W, H) reads."""
+    (left, right, across), (above, below, down) = (_taps(*sides, 1) for sides in zip(old, new, strict=True))
+    rows, columns = (np.concatenate(taps).astype(np.int64) for taps in ((above, below), (left, right)))
+    return Sampling(rows, down, columns, across, _SCALE, _SHIFT)
+
+
+@lru_cache(_TAPS_KEPT)
+def _rows_read(old: int, new: int, group: int) -> tuple[Int64, UIntP, UIntP]:
     """Return which groups of rows a bilinear resize reads, and where its upper and lower rows are among them."""
     above, below, down = _taps(old, new, 1)
     below = np.where(down == 0, above, below)  # a row without weight is not read
@@ -133,7 +168,7 @@ def _rows_read(old: int, new: int, group: int) -> tuple[Int64, npt.NDArray[np.ui
 
 
 @lru_cache(_TAPS_KEPT)
-def _taps(old: int, new: int, step: int) -> tuple[npt.NDArray[np.uintp], npt.NDArray[np.uintp], Float32]:
+def _taps(old: int, new: int, step: int) -> tuple[UIntP, UIntP, Float32]:
     """Return what a bilinear resize reads along one axis: two positions for each output pixel, and a weight.
 
     OpenCV's convention: pixel centres lie at half pixels, and the edge is repeated.

@@ -1,18 +1,16 @@
 """Compiled kernels: the loops that run for every frame, in machine code and without the interpreter lock.
 
 NumPy and OpenCV do the same in many small calls. Between live frames the caches go cold, each call costs more than its
-work, and after each call the thread may have to wait for the interpreter. numba compiles a kernel the first time, which
-takes seconds, and keeps the result beside this file or in the user's cache folder.
+work, and after each call the thread may have to wait for the interpreter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
+from realtime_cropzoom.compiled import compiled, inlined
 from realtime_cropzoom.types import Float32, UInt8
 
 TEMPERATURE = np.float32(1000.0)
@@ -28,25 +26,10 @@ _NEARLY_WHOLE = np.float32(0.002)
 """Distance of a keypoint from a whole number (pixels) below which only exact sums decide on which side it lies."""
 
 
-def _compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function for ``signature``, or loads it from the cache of an earlier process.
-
-    Without a folder that can be written, or on a full disk, it compiles again in every process.
-    """
-
-    def compile_it(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(signature, nogil=True, error_model="numpy", cache=True)(function)
-        except (OSError, RuntimeError):
-            return numba.njit(signature, nogil=True, error_model="numpy")(function)
-
-    return compile_it
-
-
 # Indices are unsigned, since numba lets a negative one count from the end, which costs a comparison in each step.
 
 
-@_compiled(
+@compiled(
     "void(uint8[:, ::1], uintp[::1], uintp[::1], float32[::1], uintp[::1], uintp[::1], float32[::1],"
     " float32[::1], float32[::1], float32[:, :, ::1])"
 )
@@ -93,7 +76,7 @@ def resize_bilinear(
             blue[x] = (value + (row[j + np.uintp(2)] - value) * weight) * scale[2] + shift[2]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@inlined
 def _highest(heatmap: Float32) -> Any:
     """Return row and column of the highest cell, and whether all cells are finite."""
     best, total = heatmap[0, 0], np.float32(0)
@@ -107,7 +90,7 @@ def _highest(heatmap: Float32) -> Any:
     return at[0], at[1], total == 0
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@inlined
 def _sum_near(heatmap: Float32, y: Any, x: Any) -> Any:
     """Return the sum of the cells around one; 1 if the map is smaller than they are."""
     height, width, near = np.uintp(heatmap.shape[0]), np.uintp(heatmap.shape[1]), np.uintp(NEAR)
@@ -122,7 +105,7 @@ def _sum_near(heatmap: Float32, y: Any, x: Any) -> Any:
     return total
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@inlined
 def _upsample(
     heatmap: Float32, top: Any, left: Any, by_row: Float32, by_col: Float32, half: Float32, up: Float32
 ) -> None:
@@ -142,7 +125,7 @@ def _upsample(
                     up[i, j] += weight * half[r, j]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@inlined
 def _expectation(up: Float32, highest: Any) -> Any:
     """Return the soft-argmax (x, y) of an upsampled window, in its pixels, and the likelihood. Overwrites ``up``."""
     total: Any = 0.0
@@ -165,7 +148,7 @@ def _expectation(up: Float32, highest: Any) -> Any:
     return x, y, np.float32(near / total)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@inlined
 def _is_inside(heatmap: Float32, floor: Any, top: Any, left: Any, rows: Any, cols: Any) -> Any:
     """Return whether all cells of at least ``floor`` are in the window and not in its margin.
 
@@ -184,7 +167,7 @@ def _is_inside(heatmap: Float32, floor: Any, top: Any, left: Any, rows: Any, col
     return True
 
 
-@_compiled(
+@compiled(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32, float32,"
     " float32[:, ::1], float32[::1], float32[::1], boolean[::1])"
 )
@@ -247,7 +230,7 @@ def decode_peaks(
         likelihood[k] = probability
 
 
-@_compiled("void(float32[::1], float32[::1])")
+@compiled("void(float32[::1], float32[::1])")
 def sum_lanes(values: Float32, lanes: Float32) -> None:
     """Sum every L-th value, one after the other: values 0, L, 2·L and so on, values 1, L + 1 and so on.
 
@@ -261,7 +244,7 @@ def sum_lanes(values: Float32, lanes: Float32) -> None:
             lanes[lane] += values[begin + lane]
 
 
-@_compiled("void(float32[:, ::1], int64, int64, int64, int64, int64, int64, float32[:, ::1])")
+@compiled("void(float32[:, ::1], int64, int64, int64, int64, int64, int64, float32[:, ::1])")
 def scale_and_move(
     points: Float32, width: int, height: int, x: int, y: int, box_width: int, box_height: int, out: Float32
 ) -> None:
@@ -282,7 +265,7 @@ def scale_and_move(
         out[k, 1] = points[k, 1] / np.float32(height) * np.float32(box_height) + np.float32(y)
 
 
-@_compiled("boolean(float32[:, ::1], intp[::1], intp[::1], float64[::1], float64[::1], int64)")
+@compiled("boolean(float32[:, ::1], intp[::1], intp[::1], float64[::1], float64[::1], int64)")
 def has_distances(points: Float32, one: Any, other: Any, least2: Any, most2: Any, side: int) -> bool:
     """Return whether the distances between points lie within limits.
 
@@ -303,7 +286,7 @@ def has_distances(points: Float32, one: Any, other: Any, least2: Any, most2: Any
     return True
 
 
-@_compiled("int64(float32[:, ::1], float32[:, ::1], float64)")
+@compiled("int64(float32[:, ::1], float32[:, ::1], float64)")
 def count_moved(points: Float32, before: Float32, limit: float) -> int:
     """Return how many of K points, (K, 2) float32, are farther than ``limit`` from where they were before."""
     moved = 0

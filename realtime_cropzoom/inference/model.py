@@ -15,7 +15,6 @@ from realtime_cropzoom.errors import ModelError, advise
 from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.box_size import ExpectedSide
-from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.crop import Edge, Method, Resize
 from realtime_cropzoom.inference.engine_cache import sha256
@@ -137,14 +136,10 @@ class Model:
         Returns:
             The box that was used (frame pixels).
         """
-        if box == whole_image(image):
-            crop.fill_input_whole(image, out, self.method, resize)
-            return box
+        if not self.session.takes_image:
+            return crop.fill_input_from(image, box, edge, out, self.method, resize)
         pixels, used = crop.cut(image, box, edge)
-        if self.session.takes_image:
-            crop.fill_image(pixels, out, self.size, resize)
-        else:
-            crop.fill_input(pixels, out, self.method, resize)
+        crop.fill_image(pixels, out, self.size, resize)
         return used
 
     def infer(self, *window: npt.NDArray[Any]) -> Outputs:

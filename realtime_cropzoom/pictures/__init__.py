@@ -5,5 +5,6 @@ In reading order:
 * ``turn``: rotation and mirroring for display.
 * ``planes``: where the pixels of a region are in the memory of a frame.
 * ``regions``: converts a region alone, after a check that this gives the pixels of the whole frame's conversion.
+* ``yuv``: converts single pixels, and resizes a region of which it converts only these.
 * ``decoded``: a decoded frame as a picture that is kept by reference.
 """

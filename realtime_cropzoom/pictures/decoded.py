@@ -9,9 +9,10 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from realtime_cropzoom.pictures.planes import rows as plane_rows
 from realtime_cropzoom.pictures.regions import RGB, Regions, make_regions, to_rgb
 from realtime_cropzoom.pictures.turn import AS_IT_IS, Turn
-from realtime_cropzoom.types import Box, Int64, UInt8
+from realtime_cropzoom.types import Box, Float32, Int64, Sampling, UInt8
 
 
 class _OfThread(threading.local):
@@ -25,7 +26,7 @@ _of_thread = _OfThread()
 
 
 class DecodedPicture:
-    """A decoded frame, in display orientation. It implements ``types.PictureOfRows``; threads may share it.
+    """A decoded frame, in display orientation. It implements ``types.PartialPicture``; threads may share it.
 
     As long as it exists, the decoder uses other memory.
     """
@@ -74,6 +75,24 @@ class DecodedPicture:
         """
         assert self._regions is not None
         return self._regions.rows(self._frame, numbers)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether single pixels are converted."""
+        return self._regions is not None and self._regions.converter is not None and self._turn.is_none
+
+    def resize(self, region: Box, sampling: Sampling, out: Float32) -> None:
+        """Resize a region of a picture that ``is_sampled``.
+
+        Args:
+            region: The region (pixels). It may reach beyond the picture, which is black there.
+            sampling: Which of its pixels are read, and how they are mixed.
+            out: (3, H, W) float32, overwritten with the result.
+        """
+        assert self._regions is not None
+        assert self._regions.converter is not None
+        size = self._frame.width, self._frame.height
+        self._regions.converter.resize(plane_rows(self._frame), size, region, sampling, out)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return the whole picture, (H, W, 3) uint8."""

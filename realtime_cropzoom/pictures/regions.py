@@ -4,14 +4,14 @@ FFmpeg's swscale converts whole frames only. The region is therefore copied into
 of the large one, and that is converted. For most formats each pixel depends on few neighbours, and the result is the
 same if the small frame shows a few pixels more. For some it depends on the size of the frame: 4:2:0 of odd
 height is scaled, for example. What a build of swscale does on a processor is not documented, so ``make_regions``
-tries it with noise, once for each kind of frame.
+tries it with noise, once for each kind of frame. It also tries a loop of ours, which converts single pixels.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -19,6 +19,9 @@ from av.video.reformatter import VideoReformatter
 
 from realtime_cropzoom.pictures.planes import ALIGNMENT, Layout, rows
 from realtime_cropzoom.types import Box, Int64, UInt8
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.pictures.yuv import YuvConverter
 
 RGB = "rgb24"
 """Format of the result, as FFmpeg names it."""
@@ -83,6 +86,8 @@ class Regions:
         self._of_thread = _SmallFrames()
         self.row_group = 0
         """Number of rows that must be converted together to have the pixels of the whole frame; 0 if all must."""
+        self.converter: YuvConverter | None = None
+        """Converts single pixels; None if only swscale gives its pixels."""
 
     def rgb(self, frame: av.VideoFrame, region: Box) -> UInt8:
         """Return a region as RGB, (h, w, 3) uint8.
@@ -91,6 +96,8 @@ class Regions:
             frame: The frame.
             region: The region (pixels), inside the frame.
         """
+        if self.converter is not None and self.converter.is_faster:
+            return self.converter.rgb(rows(frame), region)
         x, width = _span(region.x, region.w, self._size[0])
         y, height = _span(region.y, region.h, self._size[1])
         small = self._small(width, height)
@@ -156,6 +163,9 @@ def make_regions(frame: av.VideoFrame) -> Regions | None:
         ):
             regions.row_group = group
             break
+    from realtime_cropzoom.pictures.yuv import find_converter  # here, because numba takes long to import
+
+    regions.converter = find_converter(layout, rows(noise), whole)
     return regions
 
 

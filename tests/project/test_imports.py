@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.places import PACKAGE, TESTS
 
-TOP = {"__init__", "__main__", "clock", "errors", "types", "yaml_file"}
+TOP = {"__init__", "__main__", "clock", "compiled", "errors", "types", "yaml_file"}
 """All that the top level of the package holds beside its sub-packages."""
 ARITHMETIC = {"av", "onnxruntime", "zmq", "threading", "torch", "multiprocessing", "subprocess"}
 """What modules without input and output do not import."""

@@ -19,7 +19,7 @@ from realtime_cropzoom.inference.crop import (
     Method,
     cut,
     fill_input,
-    fill_input_whole,
+    fill_input_from,
     pad,
     remap,
     unmap,
@@ -250,8 +250,23 @@ def test_a_decoded_frame_gives_the_input_of_its_rgb_image(
     frame = av.VideoFrame.from_ndarray(noise(480, 640), format="rgb24").reformat(format=pixel_format)
     picture = DecodedPictures().of(frame)
     out = np.full((3, size[1], size[0]), np.nan, np.float32)
-    fill_input_whole(picture, out, method)
+    whole = Box(0, 0, 640, 480)
+    assert fill_input_from(picture, whole, "pad", out, method) == whole
     np.testing.assert_array_equal(out, model_input(np.asarray(picture), size, method))
+
+
+@pytest.mark.parametrize("edge", ["pad", "clamp"])
+@pytest.mark.parametrize(
+    "box", [Box(101, 33, 401, 377), Box(0, 0, 641, 481), Box(-99, 301, 300, 200), Box(500, -70, 301, 330)], ids=str
+)
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj422p", "yuv444p", "nv12", "gray"])
+def test_a_box_of_a_decoded_frame_gives_the_input_of_its_rgb_image(pixel_format: str, box: Box, edge: Edge) -> None:
+    frame = av.VideoFrame.from_ndarray(noise(482, 642), format="rgb24").reformat(format=pixel_format)
+    picture, out = DecodedPictures().of(frame), np.full((3, 101, 120), np.nan, np.float32)
+    used = fill_input_from(picture, box, edge, out, "fast")
+    pixels, expected = cut(np.asarray(picture), box, edge)
+    assert used == expected
+    np.testing.assert_array_equal(out, model_input(pixels, (120, 101), "fast"))
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])

@@ -1,14 +1,9 @@
-"""Compiled kernels: they give the numbers of NumPy and OpenCV, and need no folder that can be written."""
+"""Compiled kernels: they give the numbers of NumPy and OpenCV."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import cv2
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -69,7 +64,6 @@ def test_points_count_as_moved_beyond_the_limit() -> None:
     assert count_moved(now, before, 5.0) == 1
 
 
-@pytest.mark.slow
 @given(st.integers(0, 100), st.integers(2, 16), st.integers(0, 2**32 - 1))
 def test_lanes_are_summed_as_numpy_sums_rows(count: int, lanes: int, seed: int) -> None:
     values = np.random.default_rng(seed).random(count, np.float32)
@@ -77,13 +71,3 @@ def test_lanes_are_summed_as_numpy_sums_rows(count: int, lanes: int, seed: int) 
     sum_lanes(values, sums)
     whole = values[: count - count % lanes].reshape(-1, lanes)
     np.testing.assert_array_equal(sums, np.add.reduce(whole, axis=0))
-
-
-def test_without_a_folder_for_them_the_kernels_are_compiled_again() -> None:
-    code = (
-        "import numpy as np; from realtime_cropzoom.inference.kernels import count_moved; "
-        "print(count_moved(np.ones((3, 2), np.float32), np.zeros((3, 2), np.float32), 1.0))"
-    )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": "/dev/null/nowhere"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
