@@ -151,13 +151,25 @@ class ReceiverGone(SinkError):
     """The receiver of an output has ended, so that its level is unknown."""
 
 
+class WouldWait(Exception):
+    """A write would have to wait; nothing was written."""
+
+
 class Output(ABC):
-    """Something that can be switched. One thread opens, uses and closes it."""
+    """Something that can be switched. One thread opens, uses and closes it.
+
+    If it ``writes_at_once``, the rule loop may call ``write``, while the thread does nothing with it.
+    """
 
     holds_level: bool = False
     """Whether it is on or off and stays so. If not, each job is one message and the receiver does the timing."""
     supports_pulse: bool = True
     """Whether a pulse is one write. If not, and with ``holds_level``, it is written as an on and an off."""
+
+    writes_at_once: bool = False
+    """Whether it has ``write``, which never waits."""
+    answers: bool = True
+    """Whether ``answer`` must be called after ``write``."""
 
     def __init__(self) -> None:
         self.preempted: Callable[[], bool] = lambda: False
@@ -183,6 +195,14 @@ class Output(ABC):
             SinkError: if it could not be written.
             TooLate: from ``check``.
         """
+
+    def write(self, job: Job) -> WriteResult:
+        """Write a job without waiting; raises as ``perform``, and WouldWait."""
+        raise NotImplementedError
+
+    def answer(self, written: WriteResult) -> WriteResult:
+        """Wait for the answer to the last ``write``, whose result is ``written``."""
+        return written
 
     @abstractmethod
     def close(self) -> None:

@@ -5,6 +5,7 @@
     outputs = Outputs({"laser": parse_output("laser", {"serial": "/dev/ttyACM0"})}, log.add)
     outputs.open()              # raises SinkError with what cannot be opened
     outputs.submit(decision)    # returns at once
+    outputs.settle()            # after the last decision on a pose
     outputs.alive()             # at least every half second, or held outputs go off
     outputs.close()             # sets all to the safe level, within two seconds
 """
@@ -147,11 +148,22 @@ class Outputs:
         self.alive()
         return True
 
-    def submit(self, decision: Decision, offset_ns: int = 0) -> None:
-        """Submit the jobs of a decision; ``offset_ns`` is the publisher's clock minus this machine's."""
-        queued_ns = now_ns()
-        for job in build_jobs(decision, queued_ns, offset_ns):
-            self.submit_job(job)
+    def submit(self, decision: Decision, offset_ns: int = 0) -> bool:
+        """Submit the jobs of a decision; ``offset_ns`` is the publisher's clock minus this machine's.
+
+        Call ``settle`` after the last of the decisions that are made together.
+
+        Returns:
+            Whether each output has written already.
+        """
+        jobs = build_jobs(decision, now_ns(), offset_ns)
+        written = [self._threads[job.action.output].submit(job, settles=True) for job in jobs]
+        return all(written)
+
+    def settle(self) -> None:
+        """Let the threads of the outputs finish what ``submit`` has written: wait for answers, and log."""
+        for thread in self._threads.values():
+            thread.settle()
 
     def submit_job(self, job: Job) -> None:
         """Submit one job; returns at once.

@@ -1,14 +1,17 @@
 """Thread of one output: executes what ``OutputState`` decides, and reports each job.
 
-The rule loop never waits: ``submit`` puts a job into the queue of the state and returns. The thread opens the output,
-writes, and ends at the safe level. Every decision (which job is next, when a pulse ends, what is too late) is made by
-``output_state``. Rules run in another module, ``engine.rule_runner``.
+The rule loop never waits: ``submit`` puts a job into the queue of the state and returns. If the output writes at once
+and its thread has nothing to do, ``submit`` writes itself, so that no thread must wake up before; the thread then waits
+for the answer. The thread opens the output, writes all else, and ends at the safe level.
+Every decision (which job is next, when a pulse ends, what is too late) is made by ``output_state``.
+Rules run in another module, ``engine.rule_runner``.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -21,6 +24,7 @@ from realtime_cropzoom.trigger.outputs.base import (
     Output,
     ReceiverGone,
     TooLate,
+    WouldWait,
     WriteResult,
 )
 from realtime_cropzoom.trigger.outputs.output_state import (
@@ -38,6 +42,8 @@ _OPENING_POLL_S = 0.05
 _HANGS_AFTER_NS = 1_000_000_000
 """Time (ns) for one step after which an output is said to hang."""
 _NOT_WRONG = frozenset({Outcome.DONE, Outcome.OVERTAKEN, Outcome.STILL_ON, Outcome.DRY_RUN, Outcome.SILENT})
+
+_Step = Write | Report | Beat
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +83,13 @@ class OutputThread(threading.Thread):
         self._state = OutputState(name, timing)
         self._failures = _Failures(name)
         self._lock, self._wake = threading.Lock(), _Wake()
+        self._turn = threading.Lock()
+        """Held by whoever uses the output."""
+        self._turn.acquire()  # until the thread has opened it
+        self._begun: tuple[_Step, WriteResult | None] | None = None
+        """A step for the thread, with the result if ``submit`` has written its job and the answer is missing."""
+        self._unreported: deque[Report] = deque()
+        """Reports of what ``submit`` has done."""
         self._opened = threading.Event()
         self._open_error: Exception | None = None
         output.preempted = lambda: self._state.preempted
@@ -128,13 +141,50 @@ class OutputThread(threading.Thread):
             raise SinkError(f"output {self.output_name}: {self._open_error}") from self._open_error
         return True
 
-    def submit(self, job: Job) -> None:
-        """Put a job into the queue; returns at once."""
+    def submit(self, job: Job, *, settles: bool = False) -> bool:
+        """Put a job into the queue, and write it if that needs no waiting; returns at once.
+
+        Args:
+            job: The job.
+            settles: Whether the caller calls ``settle`` soon. If the job was written, its thread sleeps until then.
+
+        Returns:
+            Whether a job was written.
+        """
         with self._lock:
             dropped = self._state.submit(job)
-        self._wake.set()
+        written = self._output.writes_at_once and self._write_here()
+        if not (written and settles):
+            self._wake.set()
         if dropped:
             self._report_all(dropped)
+        return written
+
+    def settle(self) -> None:
+        """Let the thread finish what ``submit`` has written."""
+        if self._unreported or self._begun is not None:
+            self._wake.set()
+
+    def _write_here(self) -> bool:
+        """Write the next job in the calling thread, unless the output is in use or the job needs waiting."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if self._begun is not None:
+                return False
+            with self._lock:
+                step = self._state.next(self._now(), self._loop_seen_ns())
+            if step is None or isinstance(step, Wait):
+                return False
+            result = self._perform(self._output.write, step.request) if isinstance(step, Write) else None
+            if isinstance(step, Write) and result is not None and not self._output.answers:
+                with self._lock:
+                    self._unreported.extend(self._state.written(step, result, self._now()))
+            else:
+                self._begun = step, result
+            return result is not None
+        finally:
+            self._turn.release()
 
     def finish(self) -> None:
         """Go to the safe level and end, without waiting for it."""
@@ -183,25 +233,32 @@ class OutputThread(threading.Thread):
         finally:
             self._opened.set()
         try:
-            while (step := self._next()) is not None:
-                self._busy_since_ns = self._now()
-                self._execute(step)
-                self._busy_since_ns = None
-        finally:
+            while (wait := self._work()) is not None:
+                self._turn.release()
+                self._wake.wait(wait.seconds)
+                self._turn.acquire()
+        finally:  # with the turn, so that ``submit`` writes nothing any more
             self._output.close()
 
-    def _next(self) -> Wait | Write | Report | Beat | None:
-        with self._lock:
-            step = self._state.next(self._now(), self._loop_seen_ns())
-        if isinstance(step, Wait):
-            self._wake.wait(step.seconds)
-        return step
+    def _work(self) -> Wait | None:
+        """Execute all steps that are due; return for how long to wait then, None at the end."""
+        while True:
+            while self._unreported:
+                self._report_all([self._unreported.popleft()])
+            begun, self._begun = self._begun, None
+            if begun is None:
+                with self._lock:
+                    due = self._state.next(self._now(), self._loop_seen_ns())
+                if due is None or isinstance(due, Wait):
+                    return due
+                begun = due, None
+            self._busy_since_ns = self._now()
+            self._execute(*begun)
+            self._busy_since_ns = None
 
-    def _execute(self, step: Wait | Write | Report | Beat) -> None:
+    def _execute(self, step: _Step, written: WriteResult | None) -> None:
         if isinstance(step, Write):
-            if step.outcome is Outcome.SILENT:
-                logger.error("output %s: the rule loop is silent; off", self.output_name)
-            result = self._perform(step.request)
+            result = self._finish(step, written)
             with self._lock:
                 reports = self._state.written(step, result, self._now())
             self._report_all(reports)
@@ -231,10 +288,23 @@ class OutputThread(threading.Thread):
         self._wake.set()
         self._report_all(reports)
 
-    def _perform(self, job: Job) -> WriteResult:
+    def _finish(self, write: Write, written: WriteResult | None) -> WriteResult:
+        """Return the result of a write, of which ``submit`` may have done the first part."""
+        result = written
+        if written is None:
+            result = self._perform(self._output.perform, write.request)
+        elif written.error is None:
+            result = self._perform(lambda job: self._output.answer(written), write.request)
+        assert result is not None  # neither raises WouldWait
+        return result
+
+    def _perform(self, perform: Callable[[Job], WriteResult], job: Job) -> WriteResult | None:
+        """Return the result of a call of the output; None if it would have to wait."""
         try:
-            result = self._output.perform(job)
+            result = perform(job)
             return result._replace(error=" ".join((result.error or "").split()) or None)
+        except WouldWait:
+            return None
         except TooLate as error:
             return WriteResult(None, None, str(error), Outcome.LATE)
         except Exception as error:  # of any library, or of a callable of the experimenter's own
@@ -246,6 +316,8 @@ class OutputThread(threading.Thread):
     def _report_all(self, reports: Iterable[Report]) -> None:
         for job, result, ended in ((report.job, report.result, report.ended) for report in reports):
             outcome = result.outcome or (Outcome.DONE if result.error is None else Outcome.FAILED)
+            if outcome is Outcome.SILENT:
+                logger.error("output %s: the rule loop is silent; off", self.output_name)
             with self._lock:
                 warning = self._failures.note(result, outcome)
             if warning is not None:

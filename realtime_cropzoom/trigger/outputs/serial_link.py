@@ -20,7 +20,7 @@ from typing import Any
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.trigger.engine.events import ActionType
-from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, WriteResult, needs
+from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, WouldWait, WriteResult, needs
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,
     IDENTIFY,
@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 
 class SerialLink:
-    """One serial port. ``request`` may be called from any thread."""
+    """One serial port. ``send`` and ``answer`` may be called from any thread."""
 
     def __init__(self, port: str, baud: int, watchdog_ms: int, first_output: str) -> None:
         """Create the link of a port.
@@ -113,34 +113,53 @@ class SerialLink:
         if self._device is None:
             raise SinkError(f"{self.port} did not open in time")
 
-    def request(self, act: ActionType, channel: int, ms: float, timeout_s: float, preempted: Any) -> WriteResult:
-        """Ask the board for an action and wait for its answer.
+    def send(self, act: ActionType, channel: int, ms: float, *, wait: bool = True) -> tuple[int, int]:
+        """Ask the board for an action; return the id of the line and the time (ns) at which it was written.
+
+        ``answer`` must be called with them.
 
         Args:
             act: What to do.
             channel: Channel of the board, counted from 1.
             ms: Duration of a pulse (ms).
-            timeout_s: Maximum time (s) to wait for the answer.
-            preempted: Function that returns True to stop waiting.
+            wait: Whether to wait if the port does not take the line at once.
 
         Raises:
             SinkError: if it could not be written.
+            WouldWait: if it would have to wait.
         """
         id = next(self._ids) % ID_RANGE
         with self._changed:
             self._awaited.add(id)
         try:
-            written_ns = self._write(encode(act, id, channel, ms))
+            return id, self._write(encode(act, id, channel, ms), wait=wait)
+        except BaseException:
+            self._forget(id)
+            raise
+
+    def answer(self, id: int, written_ns: int, timeout_s: float, preempted: Any) -> WriteResult:
+        """Wait for the board's answer to a line.
+
+        Args:
+            id: Id of the line.
+            written_ns: Time (ns) at which it was written.
+            timeout_s: Maximum time (s) to wait.
+            preempted: Function that returns True to stop waiting.
+        """
+        try:
             answered = self._answer(id, timeout_s, preempted)
         finally:
-            with self._changed:
-                self._awaited.discard(id)
-                self._answers.pop(id, None)
+            self._forget(id)
         if answered is None:
             return WriteResult(written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms")
         answer, at_ns = answered
         error = f"{self.port} refused: {answer.reason}" if isinstance(answer, Refused) else None
         return WriteResult(min(written_ns, at_ns), at_ns, error)  # the answer may be read before this thread runs again
+
+    def _forget(self, id: int) -> None:
+        with self._changed:
+            self._awaited.discard(id)
+            self._answers.pop(id, None)
 
     def release(self, channel: int) -> None:
         """Release a channel. With the last one the port closes and the thread ends."""
@@ -164,16 +183,24 @@ class SerialLink:
                 self._changed.wait(min(left_s, 0.005))
             return self._answers[id]
 
-    def _write(self, line: bytes) -> int:
-        """Write a line; return the time (ns) at which the operating system had it. Raises SinkError."""
-        with self._writing:
+    def _write(self, line: bytes, *, wait: bool = True) -> int:
+        """Write a line; return the time (ns) at which the operating system had it. Raises SinkError and WouldWait."""
+        if not self._writing.acquire(blocking=wait):
+            raise WouldWait
+        try:
             if self._device is None:
                 raise SinkError(f"{self.port} is not connected")
-            try:
+            if not wait:
+                line = line[os.write(self._device.fileno(), line) :]
+            if line:
                 self._device.write(line)
-            except (self._serial.SerialException, OSError) as error:
-                raise SinkError(f"cannot write to {self.port}: {explain(error)}") from error
             return now_ns()
+        except BlockingIOError:
+            raise WouldWait from None
+        except (self._serial.SerialException, OSError) as error:
+            raise SinkError(f"cannot write to {self.port}: {explain(error)}") from error
+        finally:
+            self._writing.release()
 
     def _run(self) -> None:
         backoff = iter(_BACKOFF_S)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pydantic import Field
 
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
 from realtime_cropzoom.trigger.outputs.serial_link import SerialLink
@@ -46,11 +48,14 @@ class SerialOutput(Output):
     """One channel of a trigger board."""
 
     holds_level = True
+    writes_at_once = os.name == "posix"
 
     def __init__(self, settings: SerialSettings, link: SerialLink) -> None:
         super().__init__()
         self._channel, self._timeout_s = settings.channel, settings.acknowledge_ms / 1000
         self._link = link
+        self._id = 0
+        """Id of the last line that was written."""
 
     def open(self) -> None:
         """Connect to the board.
@@ -66,7 +71,18 @@ class SerialOutput(Output):
     def perform(self, job: Job) -> WriteResult:
         """Write the line and wait for the acknowledgement."""
         self.check(job)
-        return self._link.request(job.act, self._channel, job.ms, self._timeout_s, self.preempted)
+        self._id, written_ns = self._link.send(job.act, self._channel, job.ms)
+        return self.answer(WriteResult(written_ns))
+
+    def write(self, job: Job) -> WriteResult:
+        """Write the line; ``answer`` waits for the acknowledgement."""
+        self.check(job)
+        self._id, written_ns = self._link.send(job.act, self._channel, job.ms, wait=False)
+        return WriteResult(written_ns)
+
+    def answer(self, written: WriteResult) -> WriteResult:
+        """Wait for the acknowledgement of the last line."""
+        return self._link.answer(self._id, written.written_ns or now_ns(), self._timeout_s, self.preempted)
 
     def close(self) -> None:
         """Release the channel; the link closes with its last channel."""

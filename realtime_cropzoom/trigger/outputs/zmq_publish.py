@@ -54,6 +54,9 @@ class ZmqPublishSettings(WatchdogSettings):
 class ZmqPublish(Output):
     """One PUB socket."""
 
+    writes_at_once = True
+    answers = False
+
     def __init__(self, endpoint: str, watchdog_ms: int) -> None:
         super().__init__()
         self._endpoint, self._watchdog_ms = endpoint, watchdog_ms
@@ -79,6 +82,10 @@ class ZmqPublish(Output):
         self._guard.start()
 
     def perform(self, job: Job) -> WriteResult:
+        """Send the job."""
+        return self.write(job)
+
+    def write(self, job: Job) -> WriteResult:
         """Send the job. A subscriber that is too slow loses messages."""
         body = json.dumps(build_order(job, self._watchdog_ms)).encode()
         self._socket.send(f"trigger/{job.action.output}".encode(), zmq.NOBLOCK | zmq.SNDMORE)

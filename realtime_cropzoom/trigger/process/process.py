@@ -69,8 +69,8 @@ _SWITCH_INTERVAL_S = 0.0005
 longer."""
 
 _YIELD_S = 0.00002
-"""Time (s) for which the rule loop sleeps after a hand-over, so that the output writes before other rules and the logs
-take the interpreter. A sleep of 0 would be over before its thread is awake."""
+"""Time (s) for which the rule loop sleeps after a hand-over to a thread, so that it writes before other rules and the
+logs take the interpreter. A sleep of 0 would be over before its thread is awake."""
 
 _MAX_PENDING = 4096
 """Maximum number of decisions whose results are missing. They serve the statistics only."""
@@ -164,6 +164,8 @@ class TriggerProcess:
         """
         self.arms_by = "start" if options.armed or rules.armed else None
         """Origin of the order to arm the rules with the first pose; None without one, or once the pose has come."""
+        self._submitted = False
+        """Whether decisions of this event went to the outputs."""
         self._clock: str | None = None
         self._event_ns = 0
         """Time of the last event (ns of the publisher's clock)."""
@@ -355,7 +357,12 @@ class TriggerProcess:
     def _take(self, event: Event) -> list[Decision]:
         """Let the engine decide and hand its decisions to the outputs; then write the logs."""
         begun_ns = now_ns()
-        decisions = self.engine.take(event)
+        try:
+            decisions = self.engine.take(event)
+        finally:
+            if self._submitted:
+                self._submitted = False
+                self._outputs.settle()
         if isinstance(event, PoseEvent):
             if self.engine.asked_ns:
                 event = msgspec.structs.replace(event, asked_ns=self.engine.asked_ns)
@@ -371,8 +378,9 @@ class TriggerProcess:
         """Submit a decision to the outputs; the engine calls this as soon as it has made one."""
         if decision.actions:
             self._note_received(decision)
-            self._outputs.submit(decision, self._offset_ns)
-            time.sleep(_YIELD_S)
+            self._submitted = True
+            if not self._outputs.submit(decision, self._offset_ns):
+                time.sleep(_YIELD_S)
 
     def _publisher_ns(self) -> int:
         """Return now, in the publisher's clock (ns)."""

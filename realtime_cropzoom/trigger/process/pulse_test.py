@@ -42,6 +42,7 @@ def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambd
     try:
         pulse = Action(name, ActionType.PULSE, rules.test_pulse_ms)
         outputs.submit(Decision(0, Verdict.TEST, "", "by --test", (pulse,), now_ns()))
+        outputs.settle()
         done = _answer(answers, name, stopped)
         if done is not None and done.written_ns is not None:
             began_ns = done.acknowledged_ns or done.written_ns

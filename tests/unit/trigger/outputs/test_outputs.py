@@ -48,6 +48,7 @@ class Rig:
 
     def do(self, output: str, act: ActionType, ms: float = 0.0, *, number: int = 7) -> None:
         self.outputs.submit(decision(Action(output, act, ms), number=number))
+        self.outputs.settle()
 
     def wait(self, count: int = 1, output: str | None = None) -> ActionResult:
         def done() -> list[ActionResult]:
@@ -202,7 +203,7 @@ def test_a_program_that_fails_while_it_holds_ends_the_hold_and_gets_a_safe(
     program = program if how == "hangs" else context.socket(zmq.REP)
     if how == "ends":
         program.bind(endpoint)
-    asked = []
+    asked: list[str] = []
     while not asked or asked[-1] == "alive":
         assert program.poll(round(LONG_S * 1000))
         asked.append(json.loads(program.recv())["act"])
@@ -560,7 +561,12 @@ def test_close_does_not_wait_for_an_output_that_hangs(lab: Any, caplog: Caplog) 
     outputs.do("slow", ActionType.PULSE)
     wait_for(lambda: lab.jobs)
     outputs.do("slow", ActionType.OFF, number=8)
-    wait_for(lambda: (outputs.outputs.alive(), "slow has hung for a second: it may be on" in caplog.text)[1])
+
+    def is_said() -> bool:
+        outputs.outputs.alive()
+        return "slow has hung for a second: it may be on" in caplog.text
+
+    wait_for(is_said)
     began = time.monotonic()
     assert outputs.outputs.close() == ["slow"]
     undone = [(done.number, done.error) for done in outputs.done if done.action.output == "slow"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from support.serial_boards import wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType
-from realtime_cropzoom.trigger.outputs.base import Job, Output, WriteResult
+from realtime_cropzoom.trigger.outputs.base import Job, Output, WouldWait, WriteResult
 from realtime_cropzoom.trigger.outputs.runner import OutputThread
 
 Caplog = pytest.LogCaptureFixture
@@ -118,3 +119,95 @@ def test_a_closed_output_takes_no_more(lamp: Any) -> None:
     thread.submit(job(ActionType.PULSE, 10))
     assert done[-1].error == "the output is closed"
     assert output.acts == [ActionType.SAFE]
+
+
+class Board(Output):
+    """Writes at once, and answers when the test says so."""
+
+    holds_level = writes_at_once = True
+
+    def __init__(self, *, answers: bool) -> None:
+        super().__init__()
+        self.answers, self.is_full = answers, False
+        self.answered = threading.Event()
+        self.writes: list[tuple[ActionType, str]] = []
+        """Each job, with the thread that wrote it."""
+
+    def open(self) -> None:
+        pass
+
+    def perform(self, job: Job) -> WriteResult:
+        self.is_full = False
+        return self.answer(self.write(job))
+
+    def write(self, job: Job) -> WriteResult:
+        if self.is_full:
+            raise WouldWait
+        self.writes.append((job.act, threading.current_thread().name))
+        return WriteResult(now_ns())
+
+    def answer(self, written: WriteResult) -> WriteResult:
+        while self.answers and not self.answered.wait(0.001):
+            if self.preempted():
+                return written._replace(error="no answer")
+        return written._replace(acknowledged_ns=now_ns())
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(params=[True, False], ids=["answers", "does not answer"])
+def board(request: pytest.FixtureRequest) -> Iterator[tuple[Board, OutputThread, list[ActionResult]]]:
+    done: list[ActionResult] = []
+    board = Board(answers=request.param)
+    thread = OutputThread("lamp", board, done.append, late_after_ms=20_000)
+    thread.start()
+    thread.wait_open()
+    wait_for(lambda: not thread._turn.locked(), "the thread to wait for jobs")
+    yield board, thread, done
+    assert thread.close()
+    assert board.writes[-1][0] is ActionType.SAFE
+
+
+HERE = threading.main_thread().name
+THERE = "cropzoom-output-lamp"
+
+
+def test_an_output_that_writes_at_once_is_written_by_the_rule_loop(board: Any) -> None:
+    output, thread, done = board
+    assert thread.submit(job(ActionType.ON), settles=True)
+    assert output.writes == [(ActionType.ON, HERE)]
+    output.answered.set()
+    thread.settle()
+    wait_for(lambda: done)
+    assert (done[0].error, done[0].written_ns is not None) == (None, True)
+
+
+def test_a_job_behind_one_that_is_not_answered_waits_in_the_queue(board: Any) -> None:
+    output, thread, done = board
+    assert thread.submit(job(ActionType.ON, rule="a"), settles=True)
+    assert thread.submit(job(ActionType.OFF, rule="b"), settles=True) is False, "a still holds"
+    assert output.writes == [(ActionType.ON, HERE)]
+    output.answered.set()
+    thread.settle()
+    wait_for(lambda: len(done) == 2)
+    assert [row.error for row in done] == [None, "still on for a"]
+
+
+def test_what_would_have_to_wait_is_written_by_the_thread(board: Any) -> None:
+    output, thread, done = board
+    output.answered.set()
+    output.is_full = True
+    assert thread.submit(job(ActionType.ON)) is False
+    wait_for(lambda: done)
+    assert output.writes == [(ActionType.ON, THERE)]
+
+
+def test_a_safe_overtakes_an_answer_that_does_not_come(board: Any) -> None:
+    output, thread, done = board
+    assert thread.submit(job(ActionType.ON))
+    thread.submit(job(ActionType.SAFE))
+    wait_for(lambda: output.writes[-1][0] is ActionType.SAFE, "the safe")
+    output.answered.set()
+    wait_for(lambda: len(done) == 2)
+    assert [row.action.act for row in done] == [ActionType.ON, ActionType.SAFE]

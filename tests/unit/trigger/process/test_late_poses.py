@@ -162,7 +162,7 @@ def test_a_rule_holds_its_other_outputs_when_one_is_lost() -> None:
     assert [(a.output, a.act) for a in resumed.actions] == [("marks", ActionType.ON)]
     (last,) = bench.take(Withheld(START_NS + 50 * MS, resumed.number, "marks", "gone", ended=True, lost=True))
     assert last.verdict == "released"
-    assert bench.engine.holding == ()
+    assert not bench.engine.holding
 
 
 def test_news_of_an_earlier_hold_do_not_end_the_next_one() -> None:
@@ -170,8 +170,8 @@ def test_news_of_an_earlier_hold_do_not_end_the_next_one() -> None:
     bench = Bench(one_rule(INSIDE, hold=True))
     (first,) = bench.see(100.0)
     bench.see_all([400.0] * 2)
-    assert verdicts(bench.see(100.0)) == ["fired"]
-    assert bench.take(Withheld(START_NS + 50 * MS, first.number, "laser", "silent", ended=True)) == []
+    assert "fired" in verdicts(bench.see(100.0))
+    assert not bench.take(Withheld(START_NS + 50 * MS, first.number, "laser", "silent", ended=True))
     assert bench.engine.holding == ("r",)
 
 
