@@ -120,6 +120,8 @@ class WriteResult(NamedTuple):
     """None: DONE, or FAILED if there is an error."""
     idle: bool = False
     """Whether there was nothing to do, so that the result does not show whether the output works."""
+    id: int = 0
+    """Number by which ``answer`` finds the answer."""
 
 
 class WatchdogSettings(OutputSettings):
@@ -201,7 +203,7 @@ class Output(ABC):
         raise NotImplementedError
 
     def answer(self, written: WriteResult) -> WriteResult:
-        """Wait for the answer to the last ``write``, whose result is ``written``."""
+        """Wait for the answer to a ``write``, whose result is ``written``; called in the order of the writes."""
         return written
 
     @abstractmethod

@@ -320,6 +320,24 @@ class OutputState:
         reason, self._lost = self._lost, None
         return [Report(job, result, ended), *(self.lose(reason, now_ns) if reason else ())]
 
+    def answered(self, report: Report, request: Job, result: WriteResult, now_ns: int) -> Report:
+        """Take the answer to a write whose result ``written`` has taken already, as if it had been answered.
+
+        Args:
+            report: What ``written`` returned.
+            request: The job that was written.
+            result: The same result, with the answer or the error.
+            now_ns: Now (ns).
+
+        Returns:
+            What to report.
+        """
+        if result.error is not None and request.act in (ActionType.OFF, ActionType.SAFE):
+            self._switched_off(request, result, now_ns)
+        ended = (report.job.number,) if _stays_off(report.job, result) else report.ended
+        outcome = report.result.outcome if result.error is None else None
+        return Report(report.job, result._replace(outcome=outcome), ended)
+
     def lose(self, reason: str, now_ns: int) -> list[Report]:
         """Forget what is on, because the receiver failed or went safe by itself; write SAFE until it succeeds.
 

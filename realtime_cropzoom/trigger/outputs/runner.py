@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import NamedTuple
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError, pluralize
@@ -86,10 +87,10 @@ class OutputThread(threading.Thread):
         self._turn = threading.Lock()
         """Held by whoever uses the output."""
         self._turn.acquire()  # until the thread has opened it
-        self._begun: tuple[_Step, WriteResult | None] | None = None
-        """A step for the thread, with the result if ``submit`` has written its job and the answer is missing."""
-        self._unreported: deque[Report] = deque()
-        """Reports of what ``submit`` has done."""
+        self._begun: _Step | None = None
+        """A step that ``submit`` has taken and the thread must do."""
+        self._written: deque[_Written] = deque()
+        """What ``submit`` has written, and the thread must report."""
         self._opened = threading.Event()
         self._open_error: Exception | None = None
         output.preempted = lambda: self._state.preempted
@@ -162,7 +163,7 @@ class OutputThread(threading.Thread):
 
     def settle(self) -> None:
         """Let the thread finish what ``submit`` has written."""
-        if self._unreported or self._begun is not None:
+        if self._written or self._begun is not None:
             self._wake.set()
 
     def _write_here(self) -> bool:
@@ -176,13 +177,16 @@ class OutputThread(threading.Thread):
                 step = self._state.next(self._now(), self._loop_seen_ns())
             if step is None or isinstance(step, Wait):
                 return False
-            result = self._perform(self._output.write, step.request) if isinstance(step, Write) else None
-            if isinstance(step, Write) and result is not None and not self._output.answers:
-                with self._lock:
-                    self._unreported.extend(self._state.written(step, result, self._now()))
-            else:
-                self._begun = step, result
-            return result is not None
+            result = None
+            if isinstance(step, Write) and not step.quiet:
+                result = self._perform(self._output.write, step.request)
+            if not isinstance(step, Write) or result is None:
+                self._begun = step
+                return False
+            with self._lock:
+                reports = self._state.written(step, result, self._now())
+            self._written.append(_Written(step.request, result, reports))
+            return True
         finally:
             self._turn.release()
 
@@ -217,7 +221,7 @@ class OutputThread(threading.Thread):
             logger.error("output %s hangs; its thread is left behind", self.output_name)
             with self._lock:
                 left = self._state.left()
-            self._report_all(left)
+            self._report_all([report for done in self._written for report in done.reports] + left)
         return not self.is_alive()
 
     def run(self) -> None:
@@ -243,22 +247,23 @@ class OutputThread(threading.Thread):
     def _work(self) -> Wait | None:
         """Execute all steps that are due; return for how long to wait then, None at the end."""
         while True:
-            while self._unreported:
-                self._report_all([self._unreported.popleft()])
-            begun, self._begun = self._begun, None
-            if begun is None:
+            self._busy_since_ns = self._now()
+            while self._written:
+                self._finish(self._written.popleft())
+            step, self._begun = self._begun, None
+            if step is None:
                 with self._lock:
                     due = self._state.next(self._now(), self._loop_seen_ns())
                 if due is None or isinstance(due, Wait):
+                    self._busy_since_ns = None
                     return due
-                begun = due, None
-            self._busy_since_ns = self._now()
-            self._execute(*begun)
-            self._busy_since_ns = None
+                step = due
+            self._execute(step)
 
-    def _execute(self, step: _Step, written: WriteResult | None) -> None:
+    def _execute(self, step: _Step) -> None:
         if isinstance(step, Write):
-            result = self._finish(step, written)
+            result = self._perform(self._output.perform, step.request)
+            assert result is not None  # perform waits
             with self._lock:
                 reports = self._state.written(step, result, self._now())
             self._report_all(reports)
@@ -288,15 +293,16 @@ class OutputThread(threading.Thread):
         self._wake.set()
         self._report_all(reports)
 
-    def _finish(self, write: Write, written: WriteResult | None) -> WriteResult:
-        """Return the result of a write, of which ``submit`` may have done the first part."""
-        result = written
-        if written is None:
-            result = self._perform(self._output.perform, write.request)
-        elif written.error is None:
-            result = self._perform(lambda job: self._output.answer(written), write.request)
-        assert result is not None  # neither raises WouldWait
-        return result
+    def _finish(self, done: _Written) -> None:
+        """Wait for the answer to what ``submit`` has written, and report it."""
+        reports = done.reports
+        if self._output.answers and done.result.error is None:
+            result = self._perform(lambda job: self._output.answer(done.result), done.request)
+            if result is not None and reports[0].result.error is None:
+                with self._lock:
+                    answered = self._state.answered(reports[0], done.request, result, self._now())
+                reports = [answered, *reports[1:]]
+        self._report_all(reports)
 
     def _perform(self, perform: Callable[[Job], WriteResult], job: Job) -> WriteResult | None:
         """Return the result of a call of the output; None if it would have to wait."""
@@ -323,6 +329,15 @@ class OutputThread(threading.Thread):
             if warning is not None:
                 logger.warning("%s", warning)
             self._report(_action_result(job, result, outcome, ended))
+
+
+class _Written(NamedTuple):
+    """A job that ``submit`` has written."""
+
+    request: Job
+    result: WriteResult
+    reports: list[Report]
+    """What to report if the answer is good."""
 
 
 class _Wake:

@@ -54,8 +54,6 @@ class SerialOutput(Output):
         super().__init__()
         self._channel, self._timeout_s = settings.channel, settings.acknowledge_ms / 1000
         self._link = link
-        self._id = 0
-        """Id of the last line that was written."""
 
     def open(self) -> None:
         """Connect to the board.
@@ -71,18 +69,18 @@ class SerialOutput(Output):
     def perform(self, job: Job) -> WriteResult:
         """Write the line and wait for the acknowledgement."""
         self.check(job)
-        self._id, written_ns = self._link.send(job.act, self._channel, job.ms)
-        return self.answer(WriteResult(written_ns))
+        id, written_ns = self._link.send(job.act, self._channel, job.ms)
+        return self.answer(WriteResult(written_ns, id=id))
 
     def write(self, job: Job) -> WriteResult:
         """Write the line; ``answer`` waits for the acknowledgement."""
         self.check(job)
-        self._id, written_ns = self._link.send(job.act, self._channel, job.ms, wait=False)
-        return WriteResult(written_ns)
+        id, written_ns = self._link.send(job.act, self._channel, job.ms, wait=False)
+        return WriteResult(written_ns, id=id)
 
     def answer(self, written: WriteResult) -> WriteResult:
-        """Wait for the acknowledgement of the last line."""
-        return self._link.answer(self._id, written.written_ns or now_ns(), self._timeout_s, self.preempted)
+        """Wait for the acknowledgement of a line."""
+        return self._link.answer(written.id, written.written_ns or now_ns(), self._timeout_s, self.preempted)
 
     def close(self) -> None:
         """Release the channel; the link closes with its last channel."""

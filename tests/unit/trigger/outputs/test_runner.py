@@ -14,6 +14,7 @@ from support.serial_boards import wait_for
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType
 from realtime_cropzoom.trigger.outputs.base import Job, Output, WouldWait, WriteResult
+from realtime_cropzoom.trigger.outputs.output_state import Phase
 from realtime_cropzoom.trigger.outputs.runner import OutputThread
 
 Caplog = pytest.LogCaptureFixture
@@ -128,7 +129,7 @@ class Board(Output):
 
     def __init__(self, *, answers: bool) -> None:
         super().__init__()
-        self.answers, self.is_full = answers, False
+        self.answers, self.is_full, self.is_deaf = answers, False, False
         self.answered = threading.Event()
         self.writes: list[tuple[ActionType, str]] = []
         """Each job, with the thread that wrote it."""
@@ -147,8 +148,8 @@ class Board(Output):
         return WriteResult(now_ns())
 
     def answer(self, written: WriteResult) -> WriteResult:
-        while self.answers and not self.answered.wait(0.001):
-            if self.preempted():
+        while self.is_deaf or (self.answers and not self.answered.wait(0.001)):
+            if self.is_deaf or self.preempted():
                 return written._replace(error="no answer")
         return written._replace(acknowledged_ns=now_ns())
 
@@ -192,6 +193,48 @@ def test_a_job_behind_one_that_is_not_answered_waits_in_the_queue(board: Any) ->
     thread.settle()
     wait_for(lambda: len(done) == 2)
     assert [row.error for row in done] == [None, "still on for a"]
+
+
+def test_jobs_of_one_pose_do_not_wait_for_each_others_answers(board: Any) -> None:
+    output, thread, done = board
+    assert thread.submit(job(ActionType.ON, rule="a"), settles=True)
+    assert thread.submit(job(ActionType.ON, rule="b"), settles=True)
+    assert output.writes == [(ActionType.ON, HERE)] * 2
+    output.answered.set()
+    thread.settle()
+    wait_for(lambda: len(done) == 2)
+    assert [row.error for row in done] == [None, None]
+    assert thread.phase is Phase.HOLDING
+
+
+@pytest.mark.parametrize("board", [True], indirect=True)
+def test_an_off_that_is_not_answered_is_tried_again(board: Any) -> None:
+    output, thread, done = board
+    output.answered.set()
+    thread.submit(job(ActionType.ON))
+    wait_for(lambda: done)
+    output.is_deaf = True
+    assert thread.submit(job(ActionType.OFF))
+    wait_for(lambda: len(done) == 2)
+    assert (done[1].action.act, done[1].error) == (ActionType.OFF, "no answer")
+    output.is_deaf = False
+    wait_for(lambda: len(done) == 3)
+    assert (done[2].action.act, done[2].error) == (ActionType.OFF, None)
+
+
+@pytest.mark.parametrize("board", [True], indirect=True)
+def test_an_on_that_the_board_refuses_is_no_hold(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, thread, done = board
+
+    def refuse(written: WriteResult) -> WriteResult:
+        return written._replace(acknowledged_ns=now_ns(), error="refused: no watchdog")
+
+    output.answered.set()
+    monkeypatch.setattr(output, "answer", refuse)
+    thread.submit(job(ActionType.ON))
+    wait_for(lambda: done)
+    monkeypatch.undo()
+    assert (done[0].ended, done[0].error) == ((1,), "refused: no watchdog")
 
 
 def test_what_would_have_to_wait_is_written_by_the_thread(board: Any) -> None:
