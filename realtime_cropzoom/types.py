@@ -6,6 +6,7 @@ All are frozen. Their arrays are shared and not copied, so code that receives an
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -109,14 +110,19 @@ class StreamState(enum.StrEnum):
 class Box(NamedTuple):
     """A crop region in frame pixels. It may extend beyond the frame."""
 
-    x: int
-    """Left edge."""
-    y: int
-    """Top edge."""
+    x: float
+    """Left edge: a whole number, unless the pose model keeps the fraction, as SLEAP's do."""
+    y: float
+    """Top edge, likewise."""
     w: int
     """Width, > 0."""
     h: int
     """Height, > 0."""
+
+    def pixels(self) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom edge in whole pixels, rounded down."""
+        left, top = math.floor(self.x), math.floor(self.y)
+        return left, top, left + self.w, top + self.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +155,15 @@ class Keypoints:
     """K keypoints with their likelihoods."""
 
     xy: Float32
-    """(K, 2), x and y in frame pixels, or in crop pixels if the owner says so; NaN if there is no value."""
+    """(K, 2), x and y in frame pixels, or in input pixels if the owner says so; NaN for an absent keypoint."""
     likelihood: Float32
     """(K,), 0 to 1; NaN for a regression model, which has none."""
     sharpness: Float32 | None = None
-    """(K,), 0 to 1: share of each heatmap that lies around its highest cell; None for a regression model."""
+    """(K,), 0 to 1: share of each heatmap that lies around its highest cell; None without such heatmaps."""
+    corners: Float32 | None = None
+    """(2, 2), top-left and bottom-right corner of the box that the model itself found, in the space of ``xy``."""
+    spoilt: bool = False
+    """Whether the network gave numbers that are not finite. A keypoint that a model calls absent is NaN, too."""
 
 
 @dataclass(frozen=True, slots=True)

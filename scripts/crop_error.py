@@ -61,8 +61,9 @@ def grays(video: Path) -> Iterator[Float64]:
 def last_row(frame: Float64, crop: Float64, box: Box) -> tuple[float, float]:
     """Return the mean grey value of the last row inside the box, in the frame and in the crop."""
     row = len(frame) - 1
-    left, right = max(0, box.x), min(frame.shape[1] - 1, box.x + box.w)
-    return frame[row, left:right].mean(), crop[row - box.y, left - box.x : right - box.x].mean()
+    x, y, end, _ = box.pixels()
+    left, right = max(0, x), min(frame.shape[1] - 1, end)
+    return frame[row, left:right].mean(), crop[row - y, left - x : right - x].mean()
 
 
 def off(frame: Float64, crop: Float64, box: Box) -> float:

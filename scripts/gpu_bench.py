@@ -35,6 +35,7 @@ from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference import gpu_loading, providers
 from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.engine_cache import find_gpu
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Box, Keypoints, UInt8
 
@@ -87,7 +88,7 @@ class Ready:
         self.model_input = self.model.new_input()
         self.prepare()
 
-    def prepare(self) -> Box:
+    def prepare(self) -> View:
         """Crop."""
         return self.model.prepare(self.image, self.box, "pad", self.model_input)
 

@@ -22,7 +22,7 @@ import zmq
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import model_path
+from realtime_cropzoom.inference.model_paths import model_path
 from realtime_cropzoom.types import Box, UInt8
 
 _DETECTOR_EVERY_S = 1 / 30

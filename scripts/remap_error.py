@@ -26,7 +26,7 @@ import numpy as np
 import yaml
 
 from realtime_cropzoom.cli.main import main as cropzoom
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.offline.bbox_csv import Boxes, read_boxes
 from realtime_cropzoom.offline.crop import video_size
 from realtime_cropzoom.offline.video_writer import VideoWriter

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from realtime_cropzoom.checks.models import CheckedModels
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.errors import ConfigError
@@ -35,7 +33,7 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
     try:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
-        rule = models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size)
+        rule = models.settings.box_rule(detector.keypoint_names, pose.manifest)
     except ConfigError:  # check_models reports it
         return None
     quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
@@ -46,7 +44,7 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
         if box is not None:
             too_large = sizes.add(box.w, seen) or too_large
         found = None if box is None else pose.predict_still(image, box)
-        if box is None or found is None or not np.isfinite(found.xy).all():
+        if box is None or found is None or found.spoilt:
             quality.add(State.SEARCHING, None, None)
             continue
         doubt = judge.doubt(FrameMeta(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out

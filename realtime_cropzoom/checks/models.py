@@ -13,8 +13,8 @@ from realtime_cropzoom.checks.source import Measured
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.pipeline.report import TOO_SLOW
 from realtime_cropzoom.pipeline.startup import check_crop_size, load_model
 from realtime_cropzoom.runtime.tuning import tuned
@@ -114,8 +114,8 @@ def _milliseconds(model: Model, models: CheckedModels) -> float:
     until = time.perf_counter() + _TIME_S
     while len(times_ms) < _RUNS[0] or (len(times_ms) < _RUNS[1] and time.perf_counter() < until):
         began = time.perf_counter()
-        model.prepare(image, box, models.settings.edge, model_input)
-        model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), box)
+        view = model.prepare(image, box, models.settings.edge, model_input)
+        model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), view)
         times_ms.append((time.perf_counter() - began) * 1e3)
     return median(times_ms)
 
@@ -136,7 +136,7 @@ def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
         if detector is not None:
-            rule = models.settings.box_rule(detector.keypoint_names, pose.trained_crop_size if pose else None)
+            rule = models.settings.box_rule(detector.keypoint_names, pose.manifest if pose else None)
             if pose is not None and (warning := _box_warning(detector, pose, rule, models.image)):
                 yield bad("box", warning)
     except CropzoomError as error:

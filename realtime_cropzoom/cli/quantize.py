@@ -14,8 +14,8 @@ from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
     from realtime_cropzoom.inference.boxes import BoxRule
+    from realtime_cropzoom.inference.manifest import Role
     from realtime_cropzoom.inference.model import Model
-    from realtime_cropzoom.inference.model_spec import Role
     from realtime_cropzoom.offline.quantization import Quantization
 
 
@@ -54,7 +54,7 @@ def _quantize(arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.inference.boxes import BoxRule
         from realtime_cropzoom.inference.model import Model
-        from realtime_cropzoom.inference.model_spec import int8_path, model_path
+        from realtime_cropzoom.inference.model_paths import int8_path, model_path
         from realtime_cropzoom.offline.inputs import gather
         from realtime_cropzoom.offline.quantization import check_quantizable, quantize
         from realtime_cropzoom.offline.quantization_frames import Cutter, collect
@@ -86,7 +86,7 @@ def _next_command(arguments: argparse.Namespace, made: Path, detector: Model | N
 
     ``--precision int8`` is for both models. If the detector has no int8 export, the command names the file instead.
     """
-    from realtime_cropzoom.inference.model_spec import int8_path
+    from realtime_cropzoom.inference.model_paths import int8_path
 
     both = detector is None or detector.is_shipped or int8_path(detector.file.onnx).exists()
     by_precision = arguments.out is None and both
@@ -111,7 +111,9 @@ def _box_rule(model: Model, crop_size: int | None) -> BoxRule:
 
 
 def _check_sees_whole_frames(model: Model, crop_size: int | None) -> None:
-    sees_crops = model.file.role == "pose" or model.trained_crop_size is not None or model.file.trained_side is not None
+    sees_crops = (
+        model.manifest.role == "pose" or model.trained_crop_size is not None or model.file.trained_side is not None
+    )
     if sees_crops or crop_size is not None:
         raise ConfigError(
             f"{model.path} is a pose model, which sees crops; give the detector that makes them: --detector MODEL"

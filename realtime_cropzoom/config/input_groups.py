@@ -11,7 +11,8 @@ from pydantic_settings import NoDecode
 from realtime_cropzoom.config.group import DAY_MS, DAYS_S, SettingsGroup
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, find_anchors
-from realtime_cropzoom.inference.model_spec import SHIPPED, Role
+from realtime_cropzoom.inference.manifest import Manifest, Role
+from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.inference.schedule import StateLimits
 from realtime_cropzoom.sessions.latest import find_boxes
@@ -268,13 +269,13 @@ class BoxSettings(SettingsGroup):
             )
         return self
 
-    def box_rule(self, detector_keypoints: tuple[str, ...], trained_crop_size: int | None) -> BoxRule:
+    def box_rule(self, detector_keypoints: tuple[str, ...], pose: Manifest | None) -> BoxRule:
         """Return the rule that makes boxes from detections.
 
         Args:
             detector_keypoints: Names of the detector's keypoints.
-            trained_crop_size: Side of the boxes (frame pixels) in the training of the pose model; None if unknown.
-                It is used if neither size nor ratio is set.
+            pose: Description of the pose model; None without one. The side of the boxes in its training is used if
+                neither size nor ratio is set.
 
         Raises:
             ConfigError: if an anchor is not a keypoint of the detector.
@@ -286,9 +287,10 @@ class BoxSettings(SettingsGroup):
             )
         anchors = None if self.anchor_keypoints is None else tuple(places)
         size = self.crop_size
-        if size is None and self.crop_ratio is None:
-            size = trained_crop_size
-        return BoxRule(size, self.crop_ratio, self.min_likelihood, self.min_box, anchors)
+        if size is None and self.crop_ratio is None and pose is not None:
+            size = pose.crop_size
+        unrounded = pose is not None and pose.unrounded
+        return BoxRule(size, self.crop_ratio, self.min_likelihood, self.min_box, anchors, unrounded)
 
     def state_limits(self) -> StateLimits:
         """Return the limits on the age of a box."""

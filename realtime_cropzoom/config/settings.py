@@ -17,7 +17,7 @@ from realtime_cropzoom.config.input_groups import BoxSettings, ModelSettings, So
 from realtime_cropzoom.config.output_groups import FilterSettings, PublishSettings, RecordSettings
 from realtime_cropzoom.errors import ConfigError, shorten
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.inference.model_spec import SHIPPED
+from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.inference.presence import PoseJudge, Presence
 from realtime_cropzoom.sources.base import SourceOptions, without_password
 

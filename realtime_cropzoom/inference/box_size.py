@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from realtime_cropzoom.errors import advise
-from realtime_cropzoom.inference.model_spec import ModelFile
+from realtime_cropzoom.inference.model_file import ModelFile
 from realtime_cropzoom.types import Keypoints
 
 _TRAINED_RANGE, _INPUT_RANGE = (0.5, 2.0), (0.25, 4.0)
@@ -40,7 +40,7 @@ class ExpectedSide:
             file: Description of the model.
             size: (W, H) of its input in pixels.
         """
-        known = file.crop_size or file.trained_side
+        known = file.manifest.crop_size or file.trained_side
         return cls(known or max(size), known is not None)
 
     def is_given(self, crop_size: int | None) -> bool:

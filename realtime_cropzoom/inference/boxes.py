@@ -36,6 +36,8 @@ class BoxRule:
     """Smallest side in frame pixels."""
     anchors: tuple[int, ...] | None = None
     """Indices of the keypoints that count; None for all."""
+    unrounded: bool = False
+    """Whether the corner keeps its fraction, as the pose models of SLEAP need it."""
 
     def __post_init__(self) -> None:
         if self.crop_size is not None and self.crop_ratio is not None:
@@ -56,7 +58,8 @@ class BoxRule:
         if len(xy) == 0:
             return None
         side = self.crop_size if self.crop_size is not None else self._side_from_span(xy)
-        return centred_box(xy, min(max(even(side), even(self.min_box)), MAX_SIDE))
+        side = min(max(even(side), even(self.min_box)), MAX_SIDE)
+        return unrounded_box(xy, side) if self.unrounded else centred_box(xy, side)
 
     def _side_from_span(self, xy: np.ndarray) -> int:
         ratio = DEFAULT_CROP_RATIO if self.crop_ratio is None else self.crop_ratio
@@ -98,8 +101,11 @@ def _one_spelling(name: str) -> str:
 def usable(detection: Keypoints, min_likelihood: float, anchors: Sequence[int] | None) -> np.ndarray:
     """Return the (n, 2) float64 keypoints that count: finite, likely enough, and anchors if named.
 
-    A likelihood of NaN, as a regression model gives it, does not exclude a keypoint.
+    A likelihood of NaN, as a regression model gives it, does not exclude a keypoint. If the model has found a box
+    itself, its two corners stand for the keypoints, unless anchors are named.
     """
+    if detection.corners is not None and anchors is None:
+        return detection.corners.astype(np.float64)
     counts = np.isfinite(detection.xy).all(axis=1) & ~(detection.likelihood < min_likelihood)
     if anchors is not None:
         chosen = np.zeros_like(counts)
@@ -119,6 +125,15 @@ def centred_box(xy: np.ndarray, side: int) -> Box:
     ``xy`` is (n, 2), n ≥ 1. The truncation is toward zero, as Lightning Pose does it.
     """
     x, y = (int(c) for c in xy.mean(axis=0) - side // 2)
+    return Box(x, y, side, side)
+
+
+def unrounded_box(xy: np.ndarray, side: int) -> Box:
+    """Return the square box of ``side`` pixels whose corner lies at mean − side / 2 + ½, as SLEAP cuts its crops.
+
+    ``xy`` is (n, 2), n ≥ 1. Source: sleap-nn 0.3.5, centred-instance models.
+    """
+    x, y = (float(np.float32(c)) for c in xy.mean(axis=0).astype(np.float32) - np.float32(side / 2 - 0.5))
     return Box(x, y, side, side)
 
 

@@ -1,8 +1,6 @@
-"""Crop: turns a frame and a box into the model input, and maps keypoints back to the frame. No I/O.
+"""Crop: cuts a box out of a frame, and turns it into the input of a Lightning Pose or cropzoom model. No I/O.
 
-Spaces: *frame* is pixels of the captured image, *model* is pixels of the model's input. ``remap``
-and ``unmap`` are inverse to each other. Both follow Lightning Pose's convention,
-x_frame = x_model / W · w + x_box, without a half-pixel term.
+``geometries`` has the crops of other makers' models.
 """
 
 from __future__ import annotations
@@ -14,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.inference.kernels import resize_bilinear, scale_and_move
+from realtime_cropzoom.inference.kernels import resize_bilinear
+from realtime_cropzoom.inference.normalise import Values
 from realtime_cropzoom.types import Box, Float32, Int64, PartialPicture, Picture, Sampling, UInt8
 
 Edge = Literal["pad", "clamp"]
@@ -23,10 +22,6 @@ Resize = Literal["linear", "cubic"]
 UIntP = npt.NDArray[np.uintp]
 Image = TypeVar("Image", bound=npt.NDArray[np.integer[Any]])
 
-IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
-_SCALE = np.asarray(1 / (255 * IMAGENET_STD), np.float32)
-_SHIFT = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)
 _MOST_ROWS = 0.75
 """Share of the rows of a frame up to which it is quicker to convert these rows than all."""
 _TAPS_KEPT = 256
@@ -54,8 +49,9 @@ def cut(image: Picture, box: Box, edge: Edge) -> tuple[UInt8, Box]:
 
 def _clamped(image: Picture, box: Box) -> Box:
     height, width = image.shape[:2]
-    left, top = min(max(0, box.x), width - 1), min(max(0, box.y), height - 1)
-    right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
+    x, y, end_x, end_y = box.pixels()
+    left, top = min(max(0, x), width - 1), min(max(0, y), height - 1)
+    right, bottom = min(width, end_x), min(height, end_y)
     return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 
@@ -74,24 +70,25 @@ def pad(image: Any, box: Box) -> Any:
         (h, w) or (h, w, C) of the same type, a view of ``image`` if the box lies inside it.
     """
     height, width = image.shape[:2]
-    left, top = max(0, box.x), max(0, box.y)
-    right, bottom = min(width, box.x + box.w), min(height, box.y + box.h)
-    if (left, top, right, bottom) == (box.x, box.y, box.x + box.w, box.y + box.h):
+    x, y, end_x, end_y = box.pixels()
+    left, top, right, bottom = max(0, x), max(0, y), min(width, end_x), min(height, end_y)
+    if (left, top, right, bottom) == (x, y, end_x, end_y):
         return image[top:bottom, left:right]
     padded = np.zeros((box.h, box.w, *image.shape[2:]), image.dtype)
     if left < right and top < bottom:
-        padded[top - box.y : bottom - box.y, left - box.x : right - box.x] = image[top:bottom, left:right]
+        padded[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
     return padded
 
 
-def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "linear") -> None:
-    """Resize pixels to the model input and normalise them with ImageNet's mean and standard deviation.
+def fill_input(pixels: UInt8, out: Float32, method: Method, values: Values, resize: Resize = "linear") -> None:
+    """Resize pixels to the model input and normalise them, as Lightning Pose does.
 
     Args:
         pixels: (h, w, 3) uint8, RGB.
         out: (3, H, W) float32, C-contiguous, overwritten with the result.
         method: ``reference`` keeps Lightning Pose's order of operations. ``fast`` does it in one pass, with the
             scaling as one multiplication and one addition; only the last bits differ.
+        values: Mean and standard deviation of the channels.
         resize: ``linear`` as Lightning Pose does for videos: bilinear without antialiasing, in float32.
             ``cubic`` as it does for labelled images and in training: bicubic, in uint8.
     """
@@ -101,14 +98,14 @@ def fill_input(pixels: UInt8, out: Float32, method: Method, resize: Resize = "li
     if method == "fast":
         height, width = pixels.shape[:2]
         rows = np.ascontiguousarray(pixels).reshape(height, -1)
-        resize_bilinear(rows, *_taps(height, size[1], 1), *_taps(width, size[0], 3), _SCALE, _SHIFT, out)
+        resize_bilinear(rows, *_taps(height, size[1], 1), *_taps(width, size[0], 3), values.scale, values.shift, out)
         return
     scaled = cv2.resize(pixels.astype(np.float32) / np.float32(255), size, interpolation=cv2.INTER_LINEAR)
-    np.copyto(out, ((scaled - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1))
+    np.copyto(out, ((scaled - values.mean) / values.std).transpose(2, 0, 1))
 
 
 def fill_input_from(
-    image: Picture, box: Box, edge: Edge, out: Float32, method: Method, resize: Resize = "linear"
+    image: Picture, box: Box, edge: Edge, out: Float32, method: Method, values: Values, resize: Resize = "linear"
 ) -> Box:
     """Do what ``cut`` and ``fill_input`` do. Of a decoded frame it converts what the resize reads, if that is less.
 
@@ -118,6 +115,7 @@ def fill_input_from(
         edge: As in ``cut``.
         out: (3, H, W) float32, C-contiguous, overwritten with the result.
         method: As in ``fill_input``.
+        values: Likewise.
         resize: Likewise.
 
     Returns:
@@ -126,16 +124,18 @@ def fill_input_from(
     if method == "fast" and resize == "linear" and isinstance(image, PartialPicture):
         used = box if edge == "pad" else _clamped(image, box)
         if image.is_sampled and 4 * out.shape[1] * out.shape[2] <= used.w * used.h:  # it reads less than all
-            image.resize(used, _sampling((used.w, used.h), (out.shape[2], out.shape[1])), out)
+            region, (scale, shift, *_) = Box(*used.pixels()[:2], used.w, used.h), values
+            sampled = _sampled((used.w, used.h), (out.shape[2], out.shape[1]))
+            image.resize(region, Sampling(*sampled, scale, shift), out)
             return used
-        if (used.x, used.y, used.h, used.w) == (0, 0, *image.shape[:2]) and _fill_from_rows(image, out):
+        if (used.x, used.y, used.h, used.w) == (0, 0, *image.shape[:2]) and _fill_from_rows(image, out, values):
             return used
     pixels, used = cut(image, box, edge)
-    fill_input(pixels, out, method, resize)
+    fill_input(pixels, out, method, values, resize)
     return used
 
 
-def _fill_from_rows(image: PartialPicture, out: Float32) -> bool:
+def _fill_from_rows(image: PartialPicture, out: Float32, values: Values) -> bool:
     """Fill the input with a whole picture of which only some rows are converted; return whether it was worth it."""
     height, width = image.shape[:2]
     if not image.row_group:
@@ -145,16 +145,16 @@ def _fill_from_rows(image: PartialPicture, out: Float32) -> bool:
         return False
     down = _taps(height, out.shape[1], 1)[2]
     rows = np.ascontiguousarray(image.rows(numbers)).reshape(len(numbers), -1)
-    resize_bilinear(rows, above, below, down, *_taps(width, out.shape[2], 3), _SCALE, _SHIFT, out)
+    resize_bilinear(rows, above, below, down, *_taps(width, out.shape[2], 3), values.scale, values.shift, out)
     return True
 
 
 @lru_cache(_TAPS_KEPT)
-def _sampling(old: tuple[int, int], new: tuple[int, int]) -> Sampling:
-    """Return what a bilinear resize between two sizes (W, H) reads."""
+def _sampled(old: tuple[int, int], new: tuple[int, int]) -> tuple[Int64, Float32, Int64, Float32]:
+    """Return the first fields of ``Sampling`` for a resize between two sizes (W, H)."""
     (left, right, across), (above, below, down) = (_taps(*sides, 1) for sides in zip(old, new, strict=True))
     rows, columns = (np.concatenate(taps).astype(np.int64) for taps in ((above, below), (left, right)))
-    return Sampling(rows, down, columns, across, _SCALE, _SHIFT)
+    return rows, down, columns, across
 
 
 @lru_cache(_TAPS_KEPT)
@@ -198,28 +198,3 @@ def fill_image(pixels: UInt8, out: UInt8, size: tuple[int, int], resize: Resize 
     if out.shape != pixels.shape:
         out.resize(pixels.shape, refcheck=False)
     np.copyto(out, pixels)
-
-
-def remap(xy_model: Float32, box: Box, size: tuple[int, int]) -> Float32:
-    """Map keypoints from model space to frame space.
-
-    Source: Lightning Pose, ``data/bboxes.py``, ``model_to_frame``; float32 as there.
-
-    Args:
-        xy_model: (K, 2) float32, pixels of the model input.
-        box: The box in frame space that the model input shows.
-        size: (W, H) of the model input.
-
-    Returns:
-        (K, 2) float32 in frame space; NaN stays NaN.
-    """
-    xy = np.empty_like(xy_model)
-    scale_and_move(xy_model, *size, box.x, box.y, box.w, box.h, xy)
-    return xy
-
-
-def unmap(xy_frame: Float32, box: Box, size: tuple[int, int]) -> Float32:
-    """Map keypoints from frame space to model space: the inverse of ``remap``, with the same arguments."""
-    extent = np.array([box.w, box.h], np.float32)
-    origin = np.array([box.x, box.y], np.float32)
-    return np.asarray((xy_frame - origin) / extent * np.array(size, np.float32), np.float32)

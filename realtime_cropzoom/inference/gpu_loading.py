@@ -16,6 +16,7 @@ from realtime_cropzoom.inference.bound_network import BoundNetwork
 from realtime_cropzoom.inference.device_memory import CudaMemory, CudaRuntime, HostMemory
 from realtime_cropzoom.inference.engine_cache import EngineKey, engine_folder, find_gpu, load_tensorrt, sha256
 from realtime_cropzoom.inference.image_graph import ImageGraph, NetworkInput, read_input, with_image_input
+from realtime_cropzoom.inference.onnx_file import NetworkFile
 from realtime_cropzoom.inference.providers import (
     Target,
     loaded_libraries,
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 class _Wanted:
     """What is to be loaded."""
 
-    path: Path
+    file: NetworkFile
     target: Target
     threads: int
     own_input: NetworkInput | None
@@ -45,16 +46,21 @@ class _Wanted:
     """The network with an image as its input; None if it keeps its own."""
 
     @property
+    def path(self) -> Path:
+        """The ONNX file."""
+        return self.file.path
+
+    @property
     def fp16(self) -> bool:
         """Whether the network computes in fp16."""
         return self.own_input is not None and self.own_input.number_type == "tensor(float16)"
 
 
-def load_on_gpu(path: Path, target: Target, threads: int) -> BoundNetwork:
-    """Load an ONNX file on a GPU, and run it a few times.
+def load_on_gpu(file: NetworkFile, target: Target, threads: int) -> BoundNetwork:
+    """Load a network on a GPU, and run it a few times.
 
     Args:
-        path: The file.
+        file: The network.
         target: The provider.
         threads: Number of threads of operators that the CPU runs.
 
@@ -64,8 +70,9 @@ def load_on_gpu(path: Path, target: Target, threads: int) -> BoundNetwork:
     Raises:
         ModelError: if the file is not an ONNX model, or if the provider cannot run it.
     """
-    image_graph = with_image_input(path) if target.image_in_graph else None
-    wanted = _Wanted(path, target, threads, read_input(path), image_graph)
+    path = file.path
+    image_graph = with_image_input(file) if target.image_in_graph and file.image_input is not None else None
+    wanted = _Wanted(file, target, threads, read_input(file), image_graph)
     with loaded_libraries(target) as missing, _engines(wanted) as engines:
         try:
             return _load(wanted, engines, missing, cuda_graph=target.device == "cuda")
@@ -101,7 +108,7 @@ def _open(wanted: _Wanted, providers: list[Any]) -> Any:
     shape = wanted.own_input.shape if wanted.own_input is not None else []
     if shape and isinstance(shape[0], str) and shape[0]:
         options.add_free_dimension_override_by_name(shape[0], 1)  # the batch: one image a call
-    content = str(wanted.path) if wanted.image_graph is None else wanted.image_graph.content
+    content = wanted.file.given if wanted.image_graph is None else wanted.image_graph.content
     return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
 
 

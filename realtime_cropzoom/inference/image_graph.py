@@ -8,13 +8,13 @@ wrote them, and a model of any maker gets them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD
+from realtime_cropzoom.inference.normalise import Values, values_of
+from realtime_cropzoom.inference.onnx_file import NetworkFile
 
 IMAGE = "cropzoom_image"
 """Name of the input: (1, h, w, 3) uint8, RGB, of any size."""
@@ -44,16 +44,16 @@ class ImageGraph:
     """The input that it had before."""
 
 
-def read_input(path: Path) -> NetworkInput | None:
-    """Return the input of an ONNX file; None if it has none, or several. Raises ModelError if it cannot be read."""
-    return _input_of(_load(path, weights=False))
+def read_input(file: NetworkFile) -> NetworkInput | None:
+    """Return the input of a network; None if it has none, or several. Raises ModelError if it cannot be read."""
+    return _input_of(_load(file, weights=False))
 
 
-def with_image_input(path: Path) -> ImageGraph | None:
-    """Return the network of a file with an image as its input.
+def with_image_input(file: NetworkFile) -> ImageGraph | None:
+    """Return a network with an image as its input.
 
     Args:
-        path: An ONNX file. Its input is (N, 3, H, W) with fixed H and W, float32 or float16.
+        file: The network. Its input is (N, 3, H, W) with fixed H and W, float32 or float16, for RGB images.
 
     Returns:
         The network, or None if its input is not of that kind, as that of a context model.
@@ -62,7 +62,8 @@ def with_image_input(path: Path) -> ImageGraph | None:
         ModelError: if the library ``onnx`` is missing, or if the file cannot be read or is too large.
     """
     onnx = _library()
-    proto = _load(path, weights=True)
+    proto, model_input = _load(file, weights=True), file.image_input
+    assert model_input is not None
     found = _input_of(proto)
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if found is None or found.number_type not in _TYPES or opset < _OLDEST_OPSET:
@@ -72,7 +73,7 @@ def with_image_input(path: Path) -> ImageGraph | None:
         return None
     replaced = proto.graph.input[0]
     number = replaced.type.tensor_type.elem_type
-    nodes, constants = _nodes(onnx, replaced.name, number, (int(shape[2]), int(shape[3])))
+    nodes, constants = _nodes(onnx, replaced.name, number, (int(shape[2]), int(shape[3])), values_of(model_input))
     replaced.CopyFrom(onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.UINT8, [1, "h", "w", 3]))
     nodes += proto.graph.node
     del proto.graph.node[:]
@@ -81,13 +82,14 @@ def with_image_input(path: Path) -> ImageGraph | None:
     try:
         return ImageGraph(proto.SerializeToString(), found)
     except ValueError as error:  # protobuf's limit of 2 GiB
-        raise ModelError(f"{path} is too large for a GPU ({error}); expected a model below 2 GB") from error
+        raise ModelError(f"{file.path} is too large for a GPU ({error}); expected a model below 2 GB") from error
 
 
-def _nodes(onnx: Any, network_input: str, number: int, size: tuple[int, int]) -> tuple[list[Any], list[Any]]:
+def _nodes(
+    onnx: Any, network_input: str, number: int, size: tuple[int, int], values: Values
+) -> tuple[list[Any], list[Any]]:
     """Return the nodes from the image to the network's input, and their constants."""
-    scale = np.asarray(1 / (255 * IMAGENET_STD), np.float32)[:, None, None]
-    shift = np.asarray(-IMAGENET_MEAN / IMAGENET_STD, np.float32)[:, None, None]
+    scale, shift = values.scale[:, None, None], values.shift[:, None, None]
     constants = {"sizes": np.array([1, 3, *size], np.int64), "scale": scale, "shift": shift}
     step = onnx.helper.make_node
     nodes = [
@@ -106,14 +108,15 @@ def _nodes(onnx: Any, network_input: str, number: int, size: tuple[int, int]) ->
     return nodes, [onnx.numpy_helper.from_array(value, f"cropzoom_{name}") for name, value in constants.items()]
 
 
-def _load(path: Path, *, weights: bool) -> Any:
+def _load(file: NetworkFile, *, weights: bool) -> Any:
+    onnx = _library()
     try:
-        return _library().load(str(path), load_external_data=weights)
-    except ModelError:
-        raise
+        if file.content is not None:
+            return onnx.load_from_string(file.content)
+        return onnx.load(str(file.path), load_external_data=weights)
     except Exception as error:  # protobuf's errors have no common base
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{file.path} cannot be loaded as an ONNX model: {first_line}") from error
 
 
 def _input_of(proto: Any) -> NetworkInput | None:
@@ -128,10 +131,6 @@ def _input_of(proto: Any) -> NetworkInput | None:
 
 
 def _library() -> Any:
-    try:
-        import onnx
-    except ModuleNotFoundError as missing:
-        raise ModelError(
-            f"{missing.name} is not installed, which models on a GPU need; run: pip install 'realtime-cropzoom[gpu]'"
-        ) from None
+    import onnx  # 0.1 s, which commands without a model need not wait for
+
     return onnx

@@ -244,9 +244,9 @@ def sum_lanes(values: Float32, lanes: Float32) -> None:
             lanes[lane] += values[begin + lane]
 
 
-@compiled("void(float32[:, ::1], int64, int64, int64, int64, int64, int64, float32[:, ::1])")
+@compiled("void(float32[:, ::1], int64, int64, float64, float64, float64, float64, float32[:, ::1])")
 def scale_and_move(
-    points: Float32, width: int, height: int, x: int, y: int, box_width: int, box_height: int, out: Float32
+    points: Float32, width: int, height: int, x: float, y: float, box_width: float, box_height: float, out: Float32
 ) -> None:
     """Map points from a grid of ``width`` x ``height`` pixels to a box.
 
@@ -294,3 +294,35 @@ def count_moved(points: Float32, before: Float32, limit: float) -> int:
         x, y = points[k, 0] - before[k, 0], points[k, 1] - before[k, 1]
         moved += x * x + y * y > limit * limit
     return moved
+
+
+@compiled("void(uint8[:, :, ::1], float32[:, ::1], int64, float32[:, :, ::1])")
+def look_up(pixels: UInt8, tables: Float32, first: int, out: Float32) -> None:
+    """Replace each value of an image by that of a table.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        tables: (3, 256) float32, the new value of each value, for each channel of the output.
+        first: 0 keeps the order of the channels, 2 reverses it.
+        out: (3, H, W) float32, overwritten with the result.
+    """
+    for c in range(3):
+        channel, table, plane = abs(first - c), tables[c], out[c]
+        for y in range(np.uintp(pixels.shape[0])):
+            for x in range(np.uintp(pixels.shape[1])):
+                plane[y, x] = table[pixels[y, x, channel]]
+
+
+@compiled("void(uint8[:, :, ::1], float32[:, ::1], float32[:, :, ::1])")
+def look_up_gray(pixels: UInt8, tables: Float32, out: Float32) -> None:
+    """Replace each pixel of an image by the sum of three table values.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        tables: (3, 256) float32, the share of each value of R, G and B in the sum.
+        out: (1, H, W) float32, overwritten with the result.
+    """
+    plane = out[0]
+    for y in range(np.uintp(pixels.shape[0])):
+        for x in range(np.uintp(pixels.shape[1])):
+            plane[y, x] = tables[0, pixels[y, x, 0]] + tables[1, pixels[y, x, 1]] + tables[2, pixels[y, x, 2]]

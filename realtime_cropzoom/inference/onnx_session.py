@@ -10,6 +10,7 @@ has them (``bound_network``), takes one image a call, and resizes it itself wher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +21,37 @@ from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.inference.engine_cache import find_gpu
 from realtime_cropzoom.inference.gpu_loading import load_on_gpu
+from realtime_cropzoom.inference.manifest import Input
+from realtime_cropzoom.inference.onnx_file import NetworkFile
 from realtime_cropzoom.inference.providers import Target, provider_list, session_options
 from realtime_cropzoom.inference.providers import runtime as ort
 from realtime_cropzoom.types import Float32
 
-_DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 class Session:
     """A loaded network. ``run`` may be called from several threads at once."""
 
-    def __init__(self, path: Path, target: Target, threads: int) -> None:
-        """Load an ONNX file.
+    def __init__(
+        self,
+        path: Path,
+        target: Target,
+        threads: int,
+        *,
+        network: bytes | None = None,
+        outputs: Sequence[str] = (),
+        image_input: Input | None = None,
+    ) -> None:
+        """Load a network.
 
         Args:
-            path: The file.
+            path: Its ONNX file.
             target: The provider, as ``resolve_provider`` returns it.
             threads: Number of threads of each operator.
+            network: The network itself, as an ONNX file with its weights, if it is not ``path`` as it is.
+            outputs: Names of the outputs to compute, in order; empty for all.
+            image_input: Values that its input takes, if a GPU may resize and normalise an image; None if it may not.
 
         Raises:
             ModelError: if the file is not an ONNX model or cannot be read, or if the provider fails.
@@ -47,8 +62,9 @@ class Session:
         """Number of threads of each operator."""
         self.provider = target.name
         """Short name of the provider that runs the network."""
-        self._bound = load_on_gpu(path, target, threads) if target.one_image else None
-        self._ort = _load(path, target, threads) if self._bound is None else self._bound.session
+        wanted = NetworkFile(path, network, image_input)
+        self._bound = load_on_gpu(wanted, target, threads) if target.one_image else None
+        self._ort = _load(wanted, target, threads) if self._bound is None else self._bound.session
         model_input, own = self._ort.get_inputs()[0], None if self._bound is None else self._bound.replaced
         self.device = target.name if target.device == "cpu" else f"{target.name} ({find_gpu().name})"
         """The provider, and the name of its GPU."""
@@ -59,9 +75,13 @@ class Session:
         """Shape of the network's own input."""
         self.input_type: str = model_input.type if own is None else own.number_type
         """Number type of the network's own input."""
-        self.output_shapes: list[list[int | str]] = [o.shape for o in self._ort.get_outputs()]
-        self.outputs = [o.name for o in self._ort.get_outputs()]
-        self.metadata: dict[str, str] = self._ort.get_modelmeta().custom_metadata_map
+        there = [output.name for output in self._ort.get_outputs()]
+        self.outputs = list(outputs) or there
+        """Names of the outputs that ``run`` returns."""
+        if missing := set(self.outputs) - set(there):
+            raise ModelError(f"{path} has no output {', '.join(sorted(missing))}, only {', '.join(there)}")
+        self._places = [there.index(name) for name in self.outputs]
+        self.output_shapes: list[list[int | str]] = [self._ort.get_outputs()[i].shape for i in self._places]
         shapes = (self.input_shape, *self.output_shapes)
         fixed = [1] if target.one_image else [shape[0] for shape in shapes if shape and isinstance(shape[0], int)]
         self.batch: int | None = fixed[0] if fixed else None
@@ -75,23 +95,24 @@ class Session:
                 ``takes_image``.
 
         Returns:
-            All outputs, as float32 on the CPU. On a GPU the next call of the same thread overwrites them.
+            The outputs, as float32. On a GPU the next call of the same thread overwrites them.
         """
         fed = images if self.takes_image else images.astype(_DTYPES[self.input_type], copy=False)
         if self._bound is not None:
-            return self._bound.run(fed)
+            found = self._bound.run(fed)
+            return [found[i] for i in self._places]
         outputs: list[Float32] = self._ort.run(self.outputs, {self.inputs[0]: fed})
         return [output.astype(np.float32, copy=False) for output in outputs]
 
     def supports_input(self) -> bool:
-        """Return whether the number type of the input is supported (float32 or float16)."""
+        """Return whether the number type of the input is supported (float32, float16 or uint8)."""
         return self.input_type in _DTYPES
 
 
-def _load(path: Path, target: Target, threads: int) -> Any:
+def _load(wanted: NetworkFile, target: Target, threads: int) -> Any:
     try:
         providers = provider_list(target)
-        return ort.InferenceSession(str(path), session_options(threads), providers=providers, enable_fallback=0)
+        return ort.InferenceSession(wanted.given, session_options(threads), providers=providers, enable_fallback=0)
     except Exception as error:  # the only common base of onnxruntime's exceptions
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{wanted.path} cannot be loaded as an ONNX model: {first_line}") from error

@@ -197,17 +197,17 @@ def with_state(active: ActiveBox, state: State) -> ActiveBox:
     return active if active.state is state else replace(active, state=state)
 
 
-def read_presence(described: Mapping[str, Any], names: Sequence[str]) -> Presence:
-    """Read the limits from a model's metadata.
+def read_presence(described: Mapping[str, Any] | None, names: Sequence[str]) -> Presence:
+    """Read the limits from a model's manifest.
 
     Args:
-        described: The whole entry ``cropzoom``.
+        described: Its entry ``presence``; None gives the defaults.
         names: Names of the keypoints, in order.
 
     Raises:
-        ValueError: if its entry ``presence`` is not valid.
+        ValueError: if the entry is not valid.
     """
     try:
-        return Presence.from_metadata(described.get("presence"), names)
+        return Presence.from_metadata(described, names)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"its metadata 'presence' is not what cropzoom train writes ({error})") from None

@@ -33,8 +33,10 @@ Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 class BoxField(msgspec.Struct, frozen=True):
     """Crop region, with the frame on which it was detected."""
 
-    x: Whole
-    y: Whole
+    x: Whole | float
+    """Left edge (frame pixels): a whole number, unless the pose model keeps the fraction, as SLEAP's do."""
+    y: Whole | float
+    """Top edge, likewise."""
     w: Whole
     h: Whole
     frame: Whole

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge, Resize
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.runtime.tuning import tuned
 from realtime_cropzoom.types import Box, Float32, Keypoints, Picture
@@ -69,11 +70,11 @@ class Item(Generic[T]):
         self._load: Callable[[], Picture] | None = load
         self._box = box
         self._lock = threading.Lock()
-        self._prepared: tuple[Float32, Box] | None = None
+        self._prepared: tuple[Float32, View] | None = None
         self.size = (0, 0)
 
-    def prepared(self, model: Model, edge: Edge, resize: Resize) -> tuple[Float32, Box]:
-        """Return the model input, and the box that it shows. A context model asks for each frame up to five times."""
+    def prepared(self, model: Model, edge: Edge, resize: Resize) -> tuple[Float32, View]:
+        """Return the model input, and where it lies in the frame. A context model asks for each frame five times."""
         with self._lock:
             if self._prepared is None:
                 assert self._load is not None
@@ -173,10 +174,10 @@ class OrderedInference(Generic[T]):
     def _answer(self, requests: Sequence[InferenceRequest[Item[T]]]) -> list[Keypoints]:
         windows = [[self._prepare(item)[0] for item in request.window] for request in requests]
         outputs = self._model.infer_many(windows)
-        boxes = [self._prepare(request.middle)[1] for request in requests]
-        return [self._model.decode(output, box) for output, box in zip(outputs, boxes, strict=True)]
+        views = [self._prepare(request.middle)[1] for request in requests]
+        return [self._model.decode(output, view) for output, view in zip(outputs, views, strict=True)]
 
-    def _prepare(self, item: Item[T]) -> tuple[Float32, Box]:
+    def _prepare(self, item: Item[T]) -> tuple[Float32, View]:
         return item.prepared(self._model, self._edge, self._resize)
 
     def _next(self) -> Iterator[InferenceAnswer[T]]:

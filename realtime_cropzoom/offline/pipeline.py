@@ -80,7 +80,7 @@ class OfflinePipeline:
         """Prepare the passes. Raises ConfigError if the settings do not fit the models."""
         rule: BoxRule | None = None
         if models.detector is not None:
-            rule = settings.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
+            rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
         self._context = PassContext(settings, models, rule, command)
         self._settings, self._models, self._command = settings, models, command
         self._options, self._say, self._warn = command.options, command.say, command.warn

@@ -36,7 +36,7 @@ class PredictionContext:
     @property
     def shown_above(self) -> float:
         """Minimum likelihood of a keypoint that is drawn filled; -1 for a regression model, which has none."""
-        return -1.0 if self.model.file.kind == "regression" else self.directory.shown_above
+        return self.directory.shown_above if self.model.manifest.has_likelihood else -1.0
 
     def made_of(self, **inputs: object) -> dict[str, object]:
         """Return the inputs of a result: those given, the model, and the decoder."""
@@ -75,7 +75,7 @@ class PredictionContext:
 
     def pose_cells(self, keypoints: Keypoints) -> str:
         """Return the cells of a row. A regression model has no likelihood; Lightning Pose writes 0 for it."""
-        if self.model.file.kind == "regression":
+        if not self.model.manifest.has_likelihood:
             zeros: Float32 = np.zeros(len(keypoints.likelihood), np.float32)
             keypoints = Keypoints(keypoints.xy, zeros)
         return pose_cells(keypoints)
@@ -91,7 +91,7 @@ class QualityCheck:
 
     def add(self, meta: FrameMeta, box: Box, found: Keypoints) -> None:
         """Add the pose of a frame. ``box`` and ``found`` are in frame pixels."""
-        if not np.isfinite(found.xy).all():
+        if found.spoilt:
             self._quality.add(State.SEARCHING, None, None)
             return
         doubt = self._judge.doubt(meta, box, found)

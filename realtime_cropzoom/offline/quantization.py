@@ -20,12 +20,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from realtime_cropzoom.errors import ModelError, install_advice
 from realtime_cropzoom.files.atomic import Say, write_whole
+from realtime_cropzoom.inference.manifest import Manifest, Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.onnx_session import Session
 from realtime_cropzoom.inference.providers import TARGETS
 from realtime_cropzoom.offline.quantization_frames import Sample, Samples
@@ -185,7 +186,7 @@ class _Graph:
         self.convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
         self._calibrated_only = [node.name for node in proto.graph.node if node.op_type == _CALIBRATED_ONLY]
         described = {entry.key: entry.value for entry in proto.metadata_props}
-        self._metadata = {"cropzoom": json.dumps(_description(model, role)), **described}
+        self._metadata = {"cropzoom": _description(model, role).to_json(), **described}
         self._input = model.session.inputs[0]
         self._source = scratch / "fp32.onnx"
         self._onnx.save(self._onnx.shape_inference.infer_shapes(proto), str(self._source))
@@ -257,7 +258,7 @@ class _Judge:
         poses = []
         for sample in self._samples:
             outputs = session.run(sample.prepared[None])
-            found = self._model.decode(tuple(output[0] for output in outputs), sample.box)
+            found = self._model.decode(tuple(output[0] for output in outputs), sample.view)
             poses.append(np.column_stack([found.xy, found.likelihood]))
         return np.stack(poses).astype(np.float64)
 
@@ -311,16 +312,11 @@ def has_int8_instructions() -> bool:
     return "flags" not in flags or "vnni" in flags
 
 
-def _description(model: Model, role: Role) -> dict[str, Any]:
-    """Return the metadata entry ``cropzoom`` for an export without one, such as an export of Lightning Pose."""
-    file = model.file
-    return {
-        "keypoint_names": list(file.keypoint_names),
-        "downsample_factor": file.downsample_factor,
-        "kind": file.kind,
-        "role": file.role or role,
-        "crop_size": file.crop_size or file.trained_side,
-    }
+def _description(model: Model, role: Role) -> Manifest:
+    """Return the manifest for an export without one, such as an export of Lightning Pose."""
+    manifest = model.manifest
+    side = manifest.crop_size or model.file.trained_side
+    return msgspec.structs.replace(manifest, role=manifest.role or role, crop_size=side)
 
 
 def _note(shift: Shift, speed: Speed, samples: Samples, in_float: Sequence[str]) -> str:

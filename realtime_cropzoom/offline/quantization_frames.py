@@ -14,6 +14,7 @@ import numpy as np
 
 from realtime_cropzoom.errors import DataError, advise
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
 from realtime_cropzoom.offline.images import ImageFolder
@@ -37,8 +38,8 @@ class Sample:
 
     prepared: Float32
     """(3, H, W): the input of the network."""
-    box: Box
-    """Region that was cut (frame pixels)."""
+    view: View
+    """Where it lies in the frame."""
     labels: Float64 | None
     """(K, 2) labelled keypoints (frame pixels), NaN where unlabelled; None for a frame of a video."""
 
@@ -66,8 +67,7 @@ class Cutter:
         if box is None:
             return None
         prepared = self.model.new_input()
-        used = self.model.prepare(image, box, "pad", prepared)
-        return Sample(prepared, used, labels)
+        return Sample(prepared, self.model.prepare(image, box, "pad", prepared), labels)
 
     def _find(self, detector: Model, image: Picture) -> Box | None:
         found = detector.predict_still(image, whole_image(image))

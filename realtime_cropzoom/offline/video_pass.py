@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.files.atomic import ResumableCsv
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
@@ -182,7 +180,7 @@ class VideoPass:
                 self._restore_state_of(row.meta)
                 continue
             found = row.keypoints
-            if found is not None and not np.isfinite(found.xy).all():
+            if found is not None and found.spoilt:
                 found = None
             active = None if row.active is SKIPPED_IN_RECORDING else self._judged(row, found)
             self._files.write(row.meta.index, found, active)

@@ -96,13 +96,14 @@ class Regions:
             frame: The frame.
             region: The region (pixels), inside the frame.
         """
+        begin_x, begin_y, _, _ = region.pixels()
         if self.converter is not None and self.converter.is_faster:
-            return self.converter.rgb(rows(frame), region)
-        x, width = _span(region.x, region.w, self._size[0])
-        y, height = _span(region.y, region.h, self._size[1])
+            return self.converter.rgb(rows(frame), Box(begin_x, begin_y, region.w, region.h))
+        x, width = _span(begin_x, region.w, self._size[0])
+        y, height = _span(begin_y, region.h, self._size[1])
         small = self._small(width, height)
         self._layout.copy(frame, Box(x, y, width, height), small.rows)
-        left, top = region.x - x, region.y - y
+        left, top = begin_x - x, begin_y - y
         return to_rgb(small.reformatter, small.frame)[top : top + region.h, left : left + region.w]
 
     def rows(self, frame: av.VideoFrame, numbers: Int64) -> UInt8:

@@ -18,12 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-import numpy as np
-
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
@@ -31,7 +30,7 @@ from realtime_cropzoom.runtime.pauses import Patience, Pauses
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram, Rate
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
-from realtime_cropzoom.types import Box, Detection, Float32, FrameMeta
+from realtime_cropzoom.types import Detection, Float32, FrameMeta
 
 _MESSAGE_OUT_S = 0.0005
 """Time (s) for which a detection lets the message of the last pose go first: ZeroMQ's thread and the listener need the
@@ -63,8 +62,8 @@ class _Prepared:
     """A frame whose model input is ready. Its slot in the ring is released already."""
 
     meta: FrameMeta
-    whole: Box
-    """The whole frame, in frame pixels."""
+    view: View
+    """Where the model input lies in the frame."""
     model_input: Float32
     begun_ns: int
     """Time (monotonic, ns) at which the stage took the frame."""
@@ -173,11 +172,10 @@ class DetectStage(Stage):
             self._gaps.popleft()
             self._end_sequence()
             self._last_request = None
-        whole = whole_image(image)
         model_input = next(self._inputs)
-        self._model.prepare(image, whole, "pad", model_input)
+        view = self._model.prepare(image, whole_image(image), "pad", model_input)
         lease.release()
-        request = self._window.push(_Prepared(meta, whole, model_input, begun_ns))
+        request = self._window.push(_Prepared(meta, view, model_input, begun_ns))
         if request is not None:
             self._detect(request, request.answers)
 
@@ -196,7 +194,7 @@ class DetectStage(Stage):
         if not needed:
             return
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
-        keypoints = self._model.decode(outputs, request.middle.whole)
+        keypoints = self._model.decode(outputs, request.middle.view)
         box = self._rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
         if box is not None and self._sizes is not None and (warning := self._sizes.add(box.w, keypoints)):
             logger.warning("%s", warning)
@@ -204,7 +202,7 @@ class DetectStage(Stage):
         for frame in needed:
             self._slot.offer(Detection(frame.meta, box, done_ns))
             self.count += 1
-            self.failed += not np.isfinite(keypoints.xy).all()
+            self.failed += keypoints.spoilt
             self.unusable += box is None
             self.latency.add((done_ns - frame.begun_ns) / 1e6)
             self.rate.add(done_ns)

@@ -26,6 +26,7 @@ from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.filters import FilteredPose, PoseFilter
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import PoseJudge, with_state
 from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, Gaps
@@ -36,7 +37,7 @@ from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
-from realtime_cropzoom.types import ActiveBox, Box, Float32, FrameMeta, Keypoints
+from realtime_cropzoom.types import ActiveBox, Float32, FrameMeta, Keypoints
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +94,8 @@ class _Cropped:
 
     meta: FrameMeta
     active_box: ActiveBox
-    used: Box
-    """The region that the model input shows, in frame pixels."""
+    view: View
+    """Where the model input lies in the frame."""
     model_input: Float32
     taken_ns: int
     cropped_ns: int
@@ -260,12 +261,12 @@ class PoseStage(Stage):
             self._finish_frame(meta, FrameOutcome.PROCESSED, active_box, inferred_ns=now_ns())
         else:
             model_input = next(self._inputs)
-            used = self._model.prepare(lease.frame.image, active_box.box, self._edge, model_input)
+            view = self._model.prepare(lease.frame.image, active_box.box, self._edge, model_input)
             lease.release()
             # Without context the record follows at once, and the core stays with the model until then.
             if self._model.context_radius:
                 self._report_box(meta, active_box)
-            self._push(_Cropped(meta, active_box, used, model_input, taken_ns, now_ns()))
+            self._push(_Cropped(meta, active_box, view, model_input, taken_ns, now_ns()))
 
     def _push(self, cropped: _Cropped) -> None:
         self._held.append(cropped)
@@ -276,7 +277,7 @@ class PoseStage(Stage):
     def _infer(self, request: InferenceRequest[_Cropped]) -> None:
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
         inferred_ns = now_ns()
-        self._keypoints = self._model.decode(outputs, request.middle.used)
+        self._keypoints = self._model.decode(outputs, request.middle.view)
         self._finish_frames(request.answers, inferred_ns)
 
     def _end_sequence(self) -> None:
@@ -300,7 +301,7 @@ class PoseStage(Stage):
 
     def _finish_inferred(self, frame: _Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int) -> None:
         meta, active_box = frame.meta, frame.active_box
-        if not np.isfinite(keypoints.xy).all():
+        if keypoints.spoilt:
             logger.warning("frame %d failed: the pose model gave numbers that are not finite", meta.index)
             self._finish_frame(meta, FrameOutcome.FAILED, active_box)
             return

@@ -15,8 +15,9 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model, Models
-from realtime_cropzoom.inference.model_spec import Role, model_path
+from realtime_cropzoom.inference.model_paths import model_path
 from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
 from realtime_cropzoom.pipeline.detect import DetectOptions
 from realtime_cropzoom.pipeline.pose import PoseOptions
@@ -163,7 +164,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     rule = None
     if models.detector is not None:
         notes += model_notes("detector", models.detector, settings, info.fps)
-        rule = settings.box_rule(models.detector.keypoint_names, models.pose.trained_crop_size)
+        rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
     schedule = _make_schedule(settings)
     notes += box_notes(models.pose, rule, schedule)
     from_begin = settings.start_s == 0 and not settings.loop

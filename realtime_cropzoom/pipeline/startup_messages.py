@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.inference.schedule import FileSchedule, Schedule
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
@@ -41,7 +41,7 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
         notes.append(model.file.chosen)
     if model.context_radius and settings.pace == "realtime":
         notes.append(_delay_note(role, model.context_radius, settings, fps))
-    if model.file.kind == "regression":
+    if not model.manifest.has_likelihood:
         effect = "it is null in messages and NaN in files" if role == "pose" else "min_likelihood does not apply to it"
         notes.append(f"the {role} model is a regression model and has no likelihood: {effect}")
     return notes

@@ -90,7 +90,8 @@ def _in_frame_order(path: Path, columns: Sequence[str], table: Sequence[dict[str
 def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
     if row["x"] == "":
         return NO_BOX if row.get("state") == State.SEARCHING else SKIPPED_IN_RECORDING
-    box = Box(*(int(float(row[name])) for name in ("x", "y", "w", "h")))
+    x, y, w, h = (float(row[name]) for name in ("x", "y", "w", "h"))
+    box = Box(_whole(x), _whole(y), int(w), int(h))
     if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
         raise ValueError(f"row {index} has a box of {box.w:.6g}x{box.h:.6g} pixels")
     if abs(box.x) > MAX_OFFSET or abs(box.y) > MAX_OFFSET:
@@ -98,6 +99,11 @@ def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
     if "state" not in row:
         return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)
     return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)
+
+
+def _whole(number: float) -> float:
+    """Return a number as an int if it is whole. Only boxes for the pose models of SLEAP are not."""
+    return int(number) if number == int(number) else number
 
 
 def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:

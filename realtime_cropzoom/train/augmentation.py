@@ -24,7 +24,8 @@ from torch import Tensor
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
-from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, unmap
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
 
@@ -68,7 +69,7 @@ def frame_to_model(box: Box, size: tuple[int, int]) -> Float64:
     """Return the (3, 3) map from frame pixels to the pixels of the box after ``cv2.resize``.
 
     ``cv2.resize`` aligns the corners of the pictures, which shifts pixels by a fraction. The convention for
-    keypoints (``crop.unmap``) has no such shift. Pixels therefore use this map, and labels use ``unmap``.
+    keypoints (``View.to_input``) has no such shift. Pixels therefore use this map, and labels use ``to_input``.
 
     Args:
         box: The box (frame pixels).
@@ -106,7 +107,7 @@ class Views:
             pixels = _paste(frame.image, frame.background, view, turn, rule.size)
         else:
             pixels = np.asarray(cv2.warpAffine(frame.image, (view @ turn)[:2], rule.size), np.uint8)
-        xy_model = unmap(xy, box, rule.size)
+        xy_model = View.of(box, rule.size).to_input(xy)
         inside = (xy_model >= 0).all(axis=1) & (xy_model <= np.array(rule.size) - 1).all(axis=1)
         xy_model[~inside] = np.nan
         return pixels, xy_model
@@ -195,7 +196,7 @@ class Photometric:
 
 def normalised(pictures: Tensor) -> Tensor:
     """Return (N, 3, H, W) pictures with values 0 to 1 as model input, normalised with ImageNet's mean and deviation."""
-    mean, std = torch.from_numpy(IMAGENET_MEAN), torch.from_numpy(IMAGENET_STD)
+    _, _, mean, std = map(torch.from_numpy, values_of(IMAGENET))
     return torch.addcmul(-(mean / std)[:, None, None], pictures, 1 / std[:, None, None])
 
 

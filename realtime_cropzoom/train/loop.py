@@ -6,13 +6,15 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
 from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.inference.manifest import Manifest
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
 from realtime_cropzoom.offline.train_split import Split, split_frames
@@ -21,7 +23,7 @@ from realtime_cropzoom.train.config import TrainConfig, load_config
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, common_side, read_frames
 from realtime_cropzoom.train.evaluate import pixel_errors, predict_frames
 from realtime_cropzoom.train.export import FILE as CHECKPOINT
-from realtime_cropzoom.train.export import Checkpoint, Metadata, describe, export_checkpoint, save_checkpoint
+from realtime_cropzoom.train.export import Checkpoint, describe, export_checkpoint, new_manifest, save_checkpoint
 from realtime_cropzoom.train.files import (
     create_model_directory,
     remove_exports,
@@ -192,17 +194,17 @@ def train(
 
 
 def _export(trainer: Trainer, config: TrainConfig, data: _Data, output_dir: Path) -> tuple[Path, MeasuredPresence]:
-    """Write the checkpoint and the export, with the limits measured on the exported file in their metadata."""
-    metadata, names = _metadata(config, data.frames), config.data.keypoint_names
-    save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, metadata))
+    """Write the checkpoint and the export, with the limits measured on the exported file in their manifest."""
+    manifest, names = _manifest(config, data.frames), config.data.keypoint_names
+    save_checkpoint(output_dir, Checkpoint(trainer.average, manifest))
     model = export_checkpoint(output_dir, "fp32")
     frames, seed = data.train(), config.training.rng_seed_data_pt
     if config.cropzoom.arena_share > 0 or not frames:
         frames += arena_frames(_ARENA_FRAMES, names, seed)
     measured = measure_presence(Model(model), frames, config.role, config.cropzoom.crop_size, seed)
-    metadata = replace(metadata, presence=measured.presence.to_metadata(names))
-    describe(model, metadata)
-    save_checkpoint(output_dir, Checkpoint(trainer.average, config.size, metadata))
+    manifest = msgspec.structs.replace(manifest, presence=measured.presence.to_metadata(names))
+    describe(model, manifest)
+    save_checkpoint(output_dir, Checkpoint(trainer.average, manifest))
     write_origin(model, "export", {"checkpoint": input_entry(output_dir / CHECKPOINT)})
     return model, measured
 
@@ -247,11 +249,10 @@ def _read_data(config: TrainConfig) -> _Data:
     return data
 
 
-def _metadata(config: TrainConfig, frames: Sequence[LabelledFrame]) -> Metadata:
+def _manifest(config: TrainConfig, frames: Sequence[LabelledFrame]) -> Manifest:
     crop_size = common_side([frame.image for frame in frames]) if config.on_crops else config.cropzoom.crop_size
-    return Metadata(
-        role=config.role,
-        keypoint_names=config.data.keypoint_names,
+    return msgspec.structs.replace(
+        new_manifest(config.role, config.data.keypoint_names, config.size),
         crop_size=crop_size,
         trained_on=config.cropzoom.trained_on or Path(config.data.csv_file or "the synthetic arena").name,
         license=config.cropzoom.license,

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from realtime_cropzoom.inference.boxes import whole_image
-from realtime_cropzoom.inference.crop import cut, fill_input, remap
+from realtime_cropzoom.inference.crop import cut, fill_input
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.heatmaps import decode
+from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
@@ -136,14 +138,16 @@ class _HeldOut:
         self._boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in frames]
         inputs = np.zeros((len(frames), 3, config.size[1], config.size[0]), np.float32)
         for frame, box, out in zip(frames, self._boxes, inputs, strict=True):
-            fill_input(cut(frame.image, box, "pad")[0], out, "fast")
+            fill_input(cut(frame.image, box, "pad")[0], out, "fast", values_of(IMAGENET))
         self._inputs = torch.from_numpy(inputs)
 
     def mean_error_px(self, network: nn.Module) -> float:
         with torch.no_grad():
             heatmaps = normalised_heatmaps(network(self._inputs)).numpy()
         errors = [
-            np.linalg.norm(remap(decode(maps, DOWNSAMPLE_FACTOR, "fast").xy, box, self._size) - frame.xy, axis=1)
+            np.linalg.norm(
+                View.of(box, self._size).to_frame(decode(maps, DOWNSAMPLE_FACTOR, "fast").xy) - frame.xy, axis=1
+            )
             for maps, box, frame in zip(heatmaps, self._boxes, self._frames, strict=True)
         ]
         return float(np.nanmean(errors))

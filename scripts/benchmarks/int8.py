@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.material import CROP_SIZE, Bench, Pair
 from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.offline.inputs import gather
 from realtime_cropzoom.offline.quantization import quantize
 from realtime_cropzoom.offline.quantization_frames import MIN_FRAMES, Cutter, collect

@@ -15,7 +15,7 @@ import numpy as np
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.model import Model, Outputs
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.sources.video_file import VideoFile

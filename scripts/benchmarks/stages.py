@@ -19,6 +19,7 @@ from benchmarks.material import CROP_SIZE, SHIPPED, Bench, prepare, time_ms
 from benchmarks.results import Row
 from benchmarks.runs import run_live
 from realtime_cropzoom.inference import crop, heatmaps
+from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.onnx_session import Session
 from realtime_cropzoom.pipeline.pose import PoseStage
 from realtime_cropzoom.sinks.zmq_publisher import ZmqPublisher
@@ -71,7 +72,7 @@ def _hot(bench: Bench) -> dict[str, float]:
     steps: dict[str, Callable[[], object]] = {
         "crop": lambda: pose.model.prepare(image, box, "pad", into),
         "infer": pose.infer,
-        "decode": lambda: pose.model.decode(outputs, box),
+        "decode": lambda: pose.model.decode(outputs, View.of(box, pose.model.size)),
     }
     return {name: float(np.median(time_ms(step, count))) for name, step in steps.items()}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from realtime_cropzoom.inference.model_spec import find_in_directory
 from support.pipelines import Film, make_settings, run_to_end, tiny_models
 from support.pose_streams import START_NS, one_rule, pose, received
 
@@ -18,7 +19,6 @@ from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shorten
-from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.folder import file_stem

@@ -12,7 +12,7 @@ import pytest
 from support.pipelines import LONG_S, check_complete, cropzoom, finish, start_process, the_session, wait_for
 
 from realtime_cropzoom.cli.demo_run import truth_error
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 
 needs_models = pytest.mark.skipif(
     not all(shipped_model(role).exists() for role in ("detector", "pose")), reason="the shipped models are not there"

@@ -21,7 +21,7 @@ from realtime_cropzoom.inference import gpu_loading, providers
 from realtime_cropzoom.inference.bound_network import BoundNetwork, _Device
 from realtime_cropzoom.inference.device_memory import CudaMemory, CudaRuntime, HostMemory
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.types import Box, Keypoints
 
 Make = Callable[..., Path]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from realtime_cropzoom.inference.model_spec import find_in_directory
 from support.offline_fixtures import Workplace, write_boxes
 from support.pipelines import cropzoom
 
 from realtime_cropzoom.inference.box_size import BoxSizeCheck, ExpectedSide, tiny_warning
-from realtime_cropzoom.inference.model_spec import find_in_directory
 from realtime_cropzoom.types import Keypoints
 
 SEEN = Keypoints(np.zeros((2, 2), np.float32), np.ones(2, np.float32))

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from realtime_cropzoom.inference.model_spec import find_in_directory, shipped_model
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import find_in_directory, shipped_model
 from realtime_cropzoom.types import Box, Keypoints
 
 Make = Callable[..., Path]

@@ -15,8 +15,9 @@ from support.pipelines import make_settings
 from support.places import SHARED_DATA
 
 from realtime_cropzoom.inference.heatmaps import sharpness
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role, shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings

@@ -13,7 +13,7 @@ import pytest
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.offline import quantization
 from realtime_cropzoom.offline.inputs import Input, LabelFile, Video
 from realtime_cropzoom.offline.quantization import Shift, Speed, quantize

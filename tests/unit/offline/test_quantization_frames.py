@@ -14,7 +14,7 @@ from support.offline_fixtures import Workplace
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.offline.inputs import Images, LabelFile, Video
 from realtime_cropzoom.offline.quantization_frames import Cutter, collect, spread
 from realtime_cropzoom.plots.image_files import write_png

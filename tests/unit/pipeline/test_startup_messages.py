@@ -13,8 +13,8 @@ from support.pipelines import (
     tiny_models,
 )
 
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.model_spec import Role
 from realtime_cropzoom.pipeline.startup_messages import model_notes
 
 CONTEXT = "heatmap_mhcrnn"

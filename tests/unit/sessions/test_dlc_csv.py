@@ -13,7 +13,7 @@ from support.offline_fixtures import Workplace
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import text_cell
-from realtime_cropzoom.inference.model_spec import shipped_model
+from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.sessions.dlc_csv import (
     header_text,
     iter_predictions,

@@ -1,0 +1,8 @@
+"""All makers, in the order in which they are asked whether a file is theirs."""
+
+from __future__ import annotations
+
+from realtime_cropzoom.inference.makers import cropzoom, lightning_pose
+from realtime_cropzoom.inference.makers.maker import Maker
+
+MAKERS: tuple[Maker, ...] = (lightning_pose.MAKER, cropzoom.MAKER)

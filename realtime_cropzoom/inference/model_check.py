@@ -1,0 +1,87 @@
+"""Model check: does a network have the inputs and outputs that its manifest describes?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
+from realtime_cropzoom.inference.decoders import Shape, expected_shapes
+from realtime_cropzoom.inference.manifest import Input, Manifest
+from realtime_cropzoom.inference.model_file import ModelFile
+from realtime_cropzoom.inference.onnx_session import Session
+
+
+def input_shape(model_input: Input, size: tuple[int, int]) -> tuple[int, int, int]:
+    """Return the shape of one picture as the network takes it, without the batch.
+
+    Args:
+        model_input: What the network takes.
+        size: (W, H) in pixels.
+    """
+    channels = 1 if model_input.channels == "gray" else 3
+    width, height = size
+    return (channels, height, width) if model_input.layout == "nchw" else (height, width, channels)
+
+
+def check_network(file: ModelFile, session: Session, size: tuple[int, int]) -> None:
+    """Check that a network fits its manifest.
+
+    Args:
+        file: The model on disk.
+        session: The loaded network.
+        size: (W, H) of the input (pixels).
+
+    Raises:
+        ModelError: if it does not.
+    """
+    _check_input(file, session, size)
+    expected = expected_shapes(file.manifest.decoder, len(file.manifest.keypoint_names), size)
+    if len(session.outputs) < len(expected):
+        raise ModelError(
+            f"{file.onnx} has {len(session.outputs)} outputs; {_whose(file.manifest)} has {len(expected)}: "
+            f"{_forms(expected)}"
+        )
+    for shape, wanted in zip(session.output_shapes, expected, strict=False):
+        if not _fits(shape[1:], wanted):
+            raise ModelError(
+                f"{file.onnx} gives an output of shape {shape}; {_whose(file.manifest)} gives {_forms(expected)}"
+            )
+
+
+def _check_input(file: ModelFile, session: Session, size: tuple[int, int]) -> None:
+    manifest, shape = file.manifest, session.input_shape
+    wanted: Shape = input_shape(manifest.input, size)
+    if manifest.context:
+        wanted = (2 * CONTEXT_RADIUS + 1, *wanted)
+    if len(session.inputs) != 1 or not session.supports_input() or not _fits(shape[1:], wanted):
+        raise ModelError(
+            f"{file.onnx} takes {session.input_type} of shape {shape}; "
+            f"{_whose(manifest)} takes one image {_form(wanted)}"
+        )
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise ModelError(f"{file.onnx} takes batches of {shape[0]}; export it with batch 1 or an open batch size")
+
+
+def _fits(shape: Sequence[int | str], wanted: Shape) -> bool:
+    """Return whether a shape can be the wanted one. Where it is open, it can be any."""
+    if len(shape) != len(wanted):
+        return False
+    return all(
+        not isinstance(side, int) or number is None or side == number
+        for side, number in zip(shape, wanted, strict=True)
+    )
+
+
+def _whose(manifest: Manifest) -> str:
+    names = manifest.keypoint_names
+    kind = f"{manifest.kind} model" if manifest.kind else "model"
+    return f"a {manifest.maker} {kind} of {len(names)} keypoints ({', '.join(names)})"
+
+
+def _forms(shapes: Sequence[Shape]) -> str:
+    return " and ".join(map(_form, shapes))
+
+
+def _form(shape: Shape) -> str:
+    return f"(N, {', '.join('any' if side is None else str(side) for side in shape)})"
