@@ -177,7 +177,6 @@ def _size(value: object) -> str:
 _EXTRAS = {
     "cpu": ("onnxruntime",),
     "plots": ("matplotlib",),
-    "quantize": ("onnx",),
     "train": ("torch", "kornia", "onnxscript"),
     "basler": ("pypylon",),
     "outputs": ("pylsl", "serial", "pythonosc"),

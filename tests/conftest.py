@@ -18,8 +18,10 @@ from suite import (  # noqa: F401, which are hooks
     pytest_xdist_make_scheduler,
 )
 from support.films import Footage
-from support.models import onnx_model
+from support.models import onnx_model, tiny_manifest
 from support.places import SHARED_DATA
+
+from realtime_cropzoom.inference.manifest import Role
 
 _DATA = SHARED_DATA
 
@@ -88,30 +90,26 @@ def make_onnx() -> Callable[..., onnx.ModelProto]:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> Callable[..., Path]:
-    """Write a tiny model with our metadata, ready for ``--detector`` or ``--pose``, and return its path.
+    """Write a tiny model with a manifest, ready for ``--detector`` or ``--pose``, and return its path.
 
-    ``described`` overrides entries of the metadata; everything else goes to ``onnx_model``.
+    ``described`` replaces fields of the manifest; everything else goes to ``onnx_model``.
     """
 
     def make(
-        role: str = "pose",
+        role: Role = "pose",
         keypoints: Sequence[str] = ("middle", "right", "low"),
         *,
         name: str | None = None,
         described: dict[str, object] | None = None,
         kind: str = "heatmap",
         levels: int = 2,
+        size: tuple[int, int] = (64, 64),
         **options: Any,
     ) -> Path:
-        metadata = {
-            "kind": kind,
-            "role": role,
-            "keypoint_names": list(keypoints),
-            "downsample_factor": levels,
-            **(described or {}),
-        }
+        said: dict[str, Any] = {"role": role, **(described or {})}
+        manifest = tiny_manifest(keypoints=keypoints, kind=kind, levels=levels, size=size, **said)
         path = tmp_path / (name or f"{role}.onnx")
-        model = onnx_model(keypoints=keypoints, kind=kind, levels=levels, metadata={"cropzoom": metadata}, **options)
+        model = onnx_model(size, keypoints, kind=kind, levels=levels, manifest=manifest, **options)
         onnx.save(model, path)
         return path
 

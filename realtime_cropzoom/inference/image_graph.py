@@ -59,7 +59,7 @@ def with_image_input(file: NetworkFile) -> ImageGraph | None:
         The network, or None if its input is not of that kind, as that of a context model.
 
     Raises:
-        ModelError: if the library ``onnx`` is missing, or if the file cannot be read or is too large.
+        ModelError: if the file cannot be read or is too large.
     """
     onnx = _library()
     proto, model_input = _load(file, weights=True), file.image_input

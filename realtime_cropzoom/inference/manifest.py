@@ -20,6 +20,10 @@ MAX_SIDE = 8192
 """Maximum side of a network's input (pixels)."""
 MAX_KEYPOINTS = 1000
 """Maximum number of keypoints."""
+_MAX_FACTOR = 10_000
+"""Maximum of strides, factors and numbers of classes."""
+MAX_BYTES = 1 << 20
+"""Maximum size of a manifest as JSON (bytes)."""
 _MAX_NAME_LENGTH = 255
 """Maximum length of a keypoint's name: that of a file name (bytes)."""
 
@@ -233,10 +237,13 @@ def read_manifest(text: str | bytes, source: object) -> Manifest:
     Raises:
         ModelError: if it is not a valid manifest.
     """
+    if len(text) > MAX_BYTES:
+        raise ModelError(f"{source}: its manifest is larger than 1 MB; export it again")
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{source}: its manifest is not valid: {shorten(str(error), 200)}") from error
+        reason = str(error) if len(str(error)) <= 200 else f"{str(error)[:200]}…"
+        raise ModelError(f"{source}: its manifest is not valid: {reason}; export it again with this version") from error
     check_manifest(manifest, source)
     return manifest
 
@@ -254,6 +261,8 @@ def check_manifest(manifest: Manifest, source: object) -> None:
     _check_input(manifest.input, source)
     _check_positive(manifest.geometry, source, "factor", "padding", "multiple")
     _check_positive(manifest.decoder, source, "stride", "offset_scale", "split", "sharpening", "classes")
+    if isinstance(manifest.geometry, Letterbox) and not 0 <= manifest.geometry.colour <= 255:
+        raise ModelError(f"{source}: colour is {manifest.geometry.colour}; expected 0 to 255")
     count = len(manifest.keypoint_names)
     if any(not 0 <= place < count for pair in manifest.skeleton for place in pair):
         raise ModelError(f"{source}: its skeleton joins a keypoint that is not there; expected indices below {count}")
@@ -296,5 +305,5 @@ def _check_input(model_input: Input, source: object) -> None:
 def _check_positive(part: Geometry | Decoder, source: object, *names: str) -> None:
     for name in names:
         number = getattr(part, name, None)
-        if number is not None and not (math.isfinite(number) and number > 0):
-            raise ModelError(f"{source}: {name} is {number}; expected a number above 0")
+        if number is not None and not 0 < number <= _MAX_FACTOR:
+            raise ModelError(f"{source}: {name} is {number}; expected a number above 0, and up to {_MAX_FACTOR}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, pluralize
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.decoders import Shape, expected_shapes
 from realtime_cropzoom.inference.manifest import Input, Manifest
 from realtime_cropzoom.inference.model_file import ModelFile
 from realtime_cropzoom.inference.onnx_session import Session
+
+_NAMED = 30
+"""Number of keypoints that an error text names."""
 
 
 def input_shape(model_input: Input, size: tuple[int, int]) -> tuple[int, int, int]:
@@ -39,13 +42,14 @@ def check_network(file: ModelFile, session: Session, size: tuple[int, int]) -> N
     expected = expected_shapes(file.manifest.decoder, len(file.manifest.keypoint_names), size)
     if len(session.outputs) < len(expected):
         raise ModelError(
-            f"{file.onnx} has {len(session.outputs)} outputs; {_whose(file.manifest)} has {len(expected)}: "
-            f"{_forms(expected)}"
+            f"{file.onnx} gives {pluralize(len(session.outputs), 'output')}; {_whose(file.manifest)} gives "
+            f"{len(expected)}: {_forms(expected)}; export it again"
         )
     for shape, wanted in zip(session.output_shapes, expected, strict=False):
         if not _fits(shape[1:], wanted):
             raise ModelError(
-                f"{file.onnx} gives an output of shape {shape}; {_whose(file.manifest)} gives {_forms(expected)}"
+                f"{file.onnx} gives an output of shape {shape}; {_whose(file.manifest)} gives {_forms(expected)}; "
+                "export it again"
             )
 
 
@@ -56,8 +60,8 @@ def _check_input(file: ModelFile, session: Session, size: tuple[int, int]) -> No
         wanted = (2 * CONTEXT_RADIUS + 1, *wanted)
     if len(session.inputs) != 1 or not session.supports_input() or not _fits(shape[1:], wanted):
         raise ModelError(
-            f"{file.onnx} takes {session.input_type} of shape {shape}; "
-            f"{_whose(manifest)} takes one image {_form(wanted)}"
+            f"{file.onnx} takes {_inputs(session)}; {_whose(manifest)} takes one image {_form(wanted)} of float or "
+            "uint8; export it again"
         )
     if isinstance(shape[0], int) and shape[0] != 1:
         raise ModelError(f"{file.onnx} takes batches of {shape[0]}; export it with batch 1 or an open batch size")
@@ -76,7 +80,14 @@ def _fits(shape: Sequence[int | str], wanted: Shape) -> bool:
 def _whose(manifest: Manifest) -> str:
     names = manifest.keypoint_names
     kind = f"{manifest.kind} model" if manifest.kind else "model"
-    return f"a {manifest.maker} {kind} of {len(names)} keypoints ({', '.join(names)})"
+    few = names if len(names) <= _NAMED else (*names[:_NAMED], "…")
+    return f"a {manifest.maker} {kind} of {pluralize(len(names), 'keypoint')} ({', '.join(few)})"
+
+
+def _inputs(session: Session) -> str:
+    if len(session.inputs) == 1:
+        return f"{session.input_type} of shape {session.input_shape}"
+    return f"{len(session.inputs)} inputs ({', '.join(session.inputs)})"
 
 
 def _forms(shapes: Sequence[Shape]) -> str:

@@ -18,8 +18,10 @@ from realtime_cropzoom.inference.manifest import Input
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "ai.onnxruntime")
 """Domains of operators that ONNX Runtime brings along."""
-_MAX_BYTES = 8 << 30
-"""Maximum size of one tensor of a model (bytes)."""
+_MAX_FILE = 2 << 30
+"""Maximum size of a file without its external weights: that of protobuf (bytes)."""
+_MAX_NUMBERS = 2 << 30
+"""Maximum number of values of a tensor."""
 _ONLY_ONNX = {
     ".pt": "a checkpoint of PyTorch",
     ".pth": "a checkpoint of PyTorch",
@@ -89,6 +91,8 @@ def read_onnx_file(path: Path) -> OnnxFile:
         raise ModelError(f"{path} is {what}, and loading one can run any code; expected an .onnx file. {_MAKE_ONNX}")
     if why := why_not_readable(path):
         raise ModelError(f"{path} cannot be read: {why}")
+    if not path.is_file() or path.stat().st_size > _MAX_FILE:
+        raise ModelError(f"{path} cannot be loaded as an ONNX model: expected a file below 2 GB")
     import onnx  # 0.1 s, which commands without a model need not wait for
 
     try:
@@ -122,7 +126,11 @@ def _tensor(value: Any) -> Tensor:
 
 def _refuse_dangerous(path: Path, proto: Any) -> None:
     """Raise ModelError for a file that reads other files, needs unknown operators, or fills the memory."""
-    for graph in _graphs(proto.graph):
+    inside = [
+        *proto.functions,
+        *(part for info in proto.training_info for part in (info.initialization, info.algorithm)),
+    ]
+    for graph in (found for part in (proto.graph, *inside) for found in _graphs(part)):
         for node in graph.node:
             if node.domain not in _DOMAINS:
                 raise ModelError(
@@ -131,7 +139,7 @@ def _refuse_dangerous(path: Path, proto: Any) -> None:
                 )
         for tensor in _tensors(graph):
             _refuse_place(path, tensor)
-            if math.prod(tensor.dims) > _MAX_BYTES or any(side < 0 for side in tensor.dims):
+            if math.prod(tensor.dims) > _MAX_NUMBERS or any(side < 0 for side in tensor.dims):
                 raise ModelError(f"{path} has a tensor of shape {shorten(list(tensor.dims))}, larger than any model's")
 
 
@@ -152,7 +160,7 @@ def _refuse_place(path: Path, tensor: Any) -> None:
 
 
 def _graphs(graph: Any) -> Any:
-    """Yield a graph and those inside its nodes."""
+    """Yield a graph or function, and the graphs inside its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -162,10 +170,16 @@ def _graphs(graph: Any) -> Any:
 
 
 def _tensors(graph: Any) -> Any:
-    """Yield the weights of a graph and the constants of its nodes."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+    """Yield the weights of a graph, which a function has not, and the constants of its nodes."""
+    yield from getattr(graph, "initializer", ())
+    sparse = list(getattr(graph, "sparse_initializer", ()))
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        if attribute.HasField("t"):
+            yield attribute.t
+        if attribute.HasField("sparse_tensor"):
+            sparse.append(attribute.sparse_tensor)
+        yield from attribute.tensors
+        sparse += attribute.sparse_tensors
+    for tensor in sparse:
+        yield tensor.values
+        yield tensor.indices

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from realtime_cropzoom.errors import ModelError, install_advice
+from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.atomic import Say, write_whole
 from realtime_cropzoom.inference.manifest import Manifest, Role
 from realtime_cropzoom.inference.model import Model
@@ -158,10 +158,12 @@ def check_quantizable(model: Model) -> Any:
     """Return the graph of an fp32 export (``onnx.ModelProto``).
 
     Raises:
-        ModelError: if it cannot become int8, or the library that does it is not installed.
+        ModelError: if it cannot become int8.
     """
+    import onnx
+
     path = model.file.onnx
-    proto = _load_onnx().load(str(path))
+    proto = onnx.load(str(path))
     operators = {node.op_type for node in proto.graph.node}
     if operators & {"QuantizeLinear", "DequantizeLinear", "QLinearConv"}:
         raise ModelError(f"{path} is quantized already; give the fp32 export")
@@ -178,8 +180,9 @@ class _Graph:
     """The fp32 graph, and the int8 graphs made of it."""
 
     def __init__(self, model: Model, role: Role, scratch: Path, calibration: Sequence[Float32]) -> None:
-        self._onnx = _load_onnx()
         self._scratch, self._calibration, self._made = scratch, calibration, 0
+        import onnx
+
         proto = check_quantizable(model)
         for index, node in enumerate(proto.graph.node):
             node.name = node.name or f"{node.op_type}_{index}"
@@ -189,7 +192,7 @@ class _Graph:
         self._metadata = {"cropzoom": _description(model, role).to_json(), **described}
         self._input = model.session.inputs[0]
         self._source = scratch / "fp32.onnx"
-        self._onnx.save(self._onnx.shape_inference.infer_shapes(proto), str(self._source))
+        onnx.save(onnx.shape_inference.infer_shapes(proto), str(self._source))
 
     def quantized(self, in_float: Sequence[str]) -> Path:
         """Return a new int8 graph in which these nodes stay in float."""
@@ -218,8 +221,10 @@ class _Graph:
 
     def with_metadata(self, path: Path, note: str) -> bytes:
         """Return the bytes of an int8 graph with the metadata of the fp32 export and ``note``."""
-        proto = self._onnx.load(str(path))
-        self._onnx.helper.set_model_props(proto, {**self._metadata, "cropzoom_int8": note})
+        import onnx
+
+        proto = onnx.load(str(path))
+        onnx.helper.set_model_props(proto, {**self._metadata, "cropzoom_int8": note})
         content: bytes = proto.SerializeToString()
         return content
 
@@ -345,15 +350,6 @@ def _reader(name: str, inputs: Sequence[Float32]) -> Any:
             return None if prepared is None else {name: prepared[None]}
 
     return Reader()
-
-
-def _load_onnx() -> Any:
-    try:
-        import onnx
-        from onnxruntime import quantization  # noqa: F401
-    except ModuleNotFoundError as missing:
-        raise ModelError(install_advice(missing.name or "onnx")) from None
-    return onnx
 
 
 @contextmanager

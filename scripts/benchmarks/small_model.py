@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from realtime_cropzoom.inference.makers.cropzoom import KEY
+from realtime_cropzoom.inference.manifest import LitposeHeatmaps, Manifest, Stretch
+from realtime_cropzoom.inference.normalise import IMAGENET
 
 _SIDE, _CELLS = 64, 16
 """Sides of the input (pixels) and of a heatmap (cells)."""
@@ -34,7 +38,8 @@ def write_small_model(path: Path) -> Path:
     weights = [numpy_helper.from_array(values, name) for name, values in constants.items()]
     graph = helper.make_graph(nodes, "bright spot", [given], [found], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    about = {"keypoint_names": list(_NAMES), "downsample_factor": 2, "kind": "heatmap"}
-    helper.set_model_props(model, {"cropzoom": json.dumps(about)})
+    given_size = msgspec.structs.replace(IMAGENET, size=(_SIDE, _SIDE))
+    manifest = Manifest(KEY, _NAMES, given_size, Stretch(), LitposeHeatmaps(2), kind="heatmap")
+    helper.set_model_props(model, {KEY: manifest.to_json()})
     onnx.save(model, str(path))
     return path

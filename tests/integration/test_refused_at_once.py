@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
-from realtime_cropzoom.inference.model_spec import find_in_directory
+from support.models import onnx_model
 from support.pipelines import Film, make_settings, run_to_end, tiny_models
 from support.pose_streams import START_NS, one_rule, pose, received
 
@@ -19,6 +20,8 @@ from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, CropzoomError, shorten
+from realtime_cropzoom.inference.makers.maker import Wanted
+from realtime_cropzoom.inference.model_file import find_model
 from realtime_cropzoom.offline.model_directory import ModelDirectory
 from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.folder import file_stem
@@ -59,14 +62,14 @@ READERS: dict[str, Callable[[Path], object]] = {
     "rules": load_rules,
     "calibration": read_calibration,
     "model": lambda path: ModelDirectory.open(path.parent),
-    "export": lambda path: find_in_directory(path.parent, None),
+    "export": lambda path: find_model(path.parent, Wanted()),
 }
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "exports_onnx").mkdir()
-    (tmp_path / "exports_onnx" / "m_fp32.onnx").touch()
+    onnx.save(onnx_model(), tmp_path / "exports_onnx" / "m_fp32.onnx")
     return tmp_path / "config.yaml"
 
 

@@ -247,9 +247,9 @@ def test_the_fast_decoder_reads_real_heatmaps_as_the_reference_does(
     for index, image in list(sampled.items())[::3]:
         whole = Box(0, 0, image.shape[1], image.shape[0])
         model_input = reference.new_input()
-        reference.prepare(image, whole, "clamp", model_input)
+        view = reference.prepare(image, whole, "clamp", model_input)
         maps = reference.infer(model_input)
-        expected, found = reference.decode(maps, whole), fast.decode(maps, whole)
+        expected, found = reference.decode(maps, view), fast.decode(maps, view)
         assert np.abs(found.xy - expected.xy).max() <= FAST_MAX_PX, index
         assert np.abs(found.likelihood - expected.likelihood).max() <= 1e-3, index
 

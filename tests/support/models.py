@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from realtime_cropzoom.inference.makers.cropzoom import KEY
+from realtime_cropzoom.inference.manifest import Coordinates, Decoder, LitposeHeatmaps, Manifest, Role, Stretch
+from realtime_cropzoom.inference.normalise import IMAGENET
 
 SHIFTS = {"middle": (0, 0), "right": (1, 0), "left": (-1, 0), "low": (0, 1), "high": (0, -1)}
 """Where the tiny models see each keypoint: so many cells (of 4 px) beside the middle of the bright blob."""
@@ -16,6 +20,29 @@ SEES = {"before 2": 0, "before 1": 1, "middle": 2, "after 1": 3, "after 2": 4}
 """Which of its five frames a tiny context model looks at for each keypoint; any other: the middle one."""
 ALONE = "alone"
 """The keypoint of which a tiny context model is sure from the middle frame alone; of the others, from the five."""
+
+
+def tiny_manifest(
+    role: Role | None = "pose",
+    keypoints: Sequence[str] = ("middle", "right", "low"),
+    *,
+    kind: str = "heatmap",
+    levels: int = 2,
+    size: tuple[int, int] = (64, 64),
+    **described: Any,
+) -> Manifest:
+    """What a tiny model says of itself, as ``cropzoom train`` writes it. ``described`` replaces fields."""
+    decoder: Decoder = LitposeHeatmaps(levels, context=kind == "heatmap_mhcrnn")
+    manifest = Manifest(
+        maker=KEY,
+        keypoint_names=tuple(keypoints),
+        input=msgspec.structs.replace(IMAGENET, size=size),
+        geometry=Stretch(),
+        decoder=Coordinates() if kind == "regression" else decoder,
+        kind=kind,
+        role=role,
+    )
+    return msgspec.structs.replace(manifest, **described)
 
 
 def onnx_model(
@@ -27,7 +54,7 @@ def onnx_model(
     input_shape: Sequence[int | str] | None = None,
     input_type: int = TensorProto.FLOAT,
     poison: float = 1.0,
-    metadata: dict[str, object] | None = None,
+    manifest: Manifest | None = None,
 ) -> onnx.ModelProto:
     """A network without learned weights, of any kind, that finds the brightest spot of an image.
 
@@ -62,7 +89,8 @@ def onnx_model(
         [numpy_helper.from_array(values, name) for name, values in network.constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {key: json.dumps(value) for key, value in (metadata or {}).items()})
+    if manifest is not None:
+        helper.set_model_props(model, {KEY: manifest.to_json()})
     return model
 
 

@@ -27,12 +27,13 @@ from realtime_cropzoom.cli.main import _parser
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import FLAG
+from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Box, Float32, UInt8
 from support.films import Footage
-from support.models import onnx_model
+from support.models import onnx_model, tiny_manifest
 
 LONG_S = 60.0
 """How long a test waits for what must happen, however busy the machine is."""
@@ -114,10 +115,11 @@ def tiny_models(
     ``keypoints`` are the pose model's. With ``nan_on_white`` it gives not-a-number where a crop is white all over.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {}
-    for role, kind, names in (("detector", detector, ("middle", "right", "low")), ("pose", pose, keypoints)):
-        described = {"kind": kind, "role": role, "keypoint_names": list(names), "downsample_factor": 2}
-        model = onnx_model(keypoints=names, kind=kind, metadata={"cropzoom": described})
+    paths: dict[str, str] = {}
+    usual = ("middle", "right", "low")
+    roles: tuple[tuple[Role, str, Sequence[str]], ...] = (("detector", detector, usual), ("pose", pose, keypoints))
+    for role, kind, names in roles:
+        model = onnx_model(keypoints=names, kind=kind, manifest=tiny_manifest(role, names, kind=kind))
         if nan_on_white and role == "pose":
             _spoil(model)
         paths[role] = str(folder / f"{role}.onnx")

@@ -9,7 +9,7 @@ import msgspec
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.paths import is_there
 from realtime_cropzoom.inference.makers.maker import Described, Maker, Settings
-from realtime_cropzoom.inference.manifest import Manifest, check_names, read_manifest
+from realtime_cropzoom.inference.manifest import MAX_BYTES, Manifest, check_names, read_manifest
 from realtime_cropzoom.inference.onnx_file import OnnxFile
 
 KEY = "cropzoom"
@@ -31,7 +31,8 @@ def read(file: OnnxFile, folder: Path | None, settings: Settings) -> Described |
     beside = file.path.with_suffix(".json")
     if is_there(beside):
         try:
-            manifest = read_manifest(beside.read_bytes(), beside)
+            with beside.open("rb") as text:
+                manifest = read_manifest(text.read(MAX_BYTES + 1), beside)
         except OSError as error:
             raise ModelError(f"{beside} cannot be read: {error.strerror or error}") from error
     elif KEY in file.metadata:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import ValidationError
+from support.models import tiny_manifest
 
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
@@ -227,7 +228,7 @@ def test_settings_written_as_yaml_are_read_back_equal(
 def test_the_box_rule_takes_the_size_from(
     flags: dict[str, object], trained: int | None, size: int | None, ratio: float | None
 ) -> None:
-    rule = load_settings(flags).box_rule(("snout", "tailbase"), trained)
+    rule = load_settings(flags).box_rule(("snout", "tailbase"), tiny_manifest(crop_size=trained))
     assert (rule.crop_size, rule.crop_ratio) == (size, ratio)
 
 

@@ -22,6 +22,8 @@ from realtime_cropzoom.inference.bound_network import BoundNetwork, _Device
 from realtime_cropzoom.inference.device_memory import CudaMemory, CudaRuntime, HostMemory
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_paths import shipped_model
+from realtime_cropzoom.inference.normalise import IMAGENET
+from realtime_cropzoom.inference.onnx_file import NetworkFile
 from realtime_cropzoom.types import Box, Keypoints
 
 Make = Callable[..., Path]
@@ -214,7 +216,7 @@ def test_without_a_cuda_graph_it_runs_and_says_so(
     monkeypatch.setattr(gpu_loading, "placement", lambda session: [])
     monkeypatch.setattr(gpu_loading, "with_image_input", lambda path: None)
     monkeypatch.setattr(gpu_loading, "CudaMemory", lambda runtime: HostMemory())
-    network = gpu_loading.load_on_gpu(path, target, 1)
+    network = gpu_loading.load_on_gpu(NetworkFile(path), target, 1)
     assert tried == [True, False]
     assert network.run(np.zeros((1, 3, 64, 64), np.float32))[0].shape == (1, 1, 16, 16)
     assert caplog.record_tuples == [
@@ -230,4 +232,4 @@ def test_a_model_that_leaves_its_size_open_is_refused_in_words(
     make_model: Make, like_a_gpu: Callable[..., Model]
 ) -> None:
     with pytest.raises(ModelError, match="leaves its image size open"):
-        like_a_gpu(make_model(input_shape=(1, 3, "h", "w")), "pose")
+        like_a_gpu(make_model(input_shape=(1, 3, "h", "w"), described={"input": IMAGENET}), "pose")

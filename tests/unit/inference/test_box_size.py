@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from realtime_cropzoom.inference.model_spec import find_in_directory
 from support.offline_fixtures import Workplace, write_boxes
 from support.pipelines import cropzoom
 
 from realtime_cropzoom.inference.box_size import BoxSizeCheck, ExpectedSide, tiny_warning
+from realtime_cropzoom.inference.makers.maker import Wanted
+from realtime_cropzoom.inference.model_file import find_model
 from realtime_cropzoom.types import Keypoints
 
 SEEN = Keypoints(np.zeros((2, 2), np.float32), np.ones(2, np.float32))
@@ -58,8 +59,8 @@ def test_the_first_boxes_are_judged_once() -> None:
 
 
 def test_a_model_directory_knows_the_boxes_of_its_training(work: Workplace) -> None:
-    assert find_in_directory(trained_on_crops(work, 88), None).trained_side == 88
-    assert find_in_directory(work.model("other"), None).trained_side is None
+    assert find_model(trained_on_crops(work, 88), Wanted()).trained_side == 88
+    assert find_model(work.model("other"), Wanted()).trained_side is None
 
 
 def test_pipeline_says_at_the_start_that_boxes_are_too_small(work: Workplace) -> None:

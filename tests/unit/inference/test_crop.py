@@ -10,26 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from realtime_cropzoom.inference.crop import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Edge,
-    Method,
-    cut,
-    fill_input,
-    fill_input_from,
-    pad,
-    remap,
-    unmap,
-)
+from realtime_cropzoom.inference.crop import Edge, Method, cut, fill_input, fill_input_from, pad
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 from realtime_cropzoom.pictures.decoded import DecodedPictures
 from realtime_cropzoom.types import Box
 
-boxes = st.builds(Box, st.integers(-3000, 3000), st.integers(-3000, 3000), st.integers(1, 3000), st.integers(1, 3000))
-input_sizes = st.tuples(st.integers(16, 1024), st.integers(16, 1024))
-points = arrays(np.float32, st.tuples(st.integers(1, 6), st.just(2)), elements=st.floats(-2000, 2000, width=32))
+VALUES = values_of(IMAGENET)
+MEAN, STD = VALUES.mean, VALUES.std
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -38,41 +27,8 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def model_input(pixels: np.ndarray, size: tuple[int, int], method: Method) -> np.ndarray:
     out = np.full((3, size[1], size[0]), np.nan, np.float32)
-    fill_input(pixels, out, method)
+    fill_input(pixels, out, method, VALUES)
     return out
-
-
-@given(points, boxes, input_sizes)
-def test_unmap_undoes_remap(xy: np.ndarray, box: Box, size: tuple[int, int]) -> None:
-    back = unmap(remap(xy, box, size), box, size)
-    # What float32 has left after the numbers were as large as a corner or an extrapolated keypoint.
-    cell = max(size[0] / box.w, size[1] / box.h)
-    assert back == pytest.approx(xy, abs=1e-3 * (1 + cell), rel=1e-5)
-
-
-@given(points, boxes, input_sizes)
-def test_remap_undoes_unmap(xy: np.ndarray, box: Box, size: tuple[int, int]) -> None:
-    back = remap(unmap(xy, box, size), box, size)
-    assert back == pytest.approx(xy, abs=5e-3, rel=1e-5)
-
-
-@given(boxes, input_sizes)
-def test_the_corners_of_the_input_are_the_corners_of_the_box(box: Box, size: tuple[int, int]) -> None:
-    corners = np.array([(0, 0), size], np.float32)
-    assert remap(corners, box, size).tolist() == [[box.x, box.y], [box.x + box.w, box.y + box.h]]
-
-
-def test_nan_stays_nan_and_leaves_the_others_alone() -> None:
-    xy = np.array([[np.nan, np.nan], [128, 128]], np.float32)
-    mapped = remap(xy, Box(10, 20, 240, 240), (256, 256))
-    assert np.isnan(mapped[0]).all()
-    assert mapped[1].tolist() == [130, 140]
-
-
-def test_results_are_float32() -> None:
-    xy = np.zeros((2, 2), np.float32)
-    assert remap(xy, Box(1, 2, 3, 4), (64, 64)).dtype == np.float32
-    assert unmap(xy, Box(1, 2, 3, 4), (64, 64)).dtype == np.float32
 
 
 @pytest.mark.parametrize("edge", ["pad", "clamp"])
@@ -97,7 +53,7 @@ def test_pad_shows_frame_pixels_inside_and_zeros_outside(x: int, y: int, w: int,
     image = noise(48, 64)
     pixels, used = cut(image, Box(x, y, w, h), "pad")
     surrounded = np.pad(image, ((160, 160), (160, 160), (0, 0)))
-    assert used == (x, y, w, h)
+    assert used == Box(x, y, w, h)
     assert np.array_equal(pixels, surrounded[160 + y : 160 + y + h, 160 + x : 160 + x + w])
 
 
@@ -177,21 +133,21 @@ def marker_in(channel: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("box", "edge"), _MARKED)
-def test_a_marker_in_the_frame_is_found_where_remap_says(box: Box, edge: Edge) -> None:
+def test_a_marker_in_the_frame_is_found_where_the_view_says(box: Box, edge: Edge) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     image[38:41, 43:46] = 255  # its middle is (44.5, 39.5) counted from the pixels' edges
     pixels, used = cut(image, box, edge)
     found = marker_in(model_input(pixels, (128, 96), "fast")[0])
-    mapped = remap(found[None].astype(np.float32), used, (128, 96))[0]
+    mapped = View.of(used, (128, 96)).to_frame(found[None].astype(np.float32))[0]
     assert mapped == pytest.approx([44.5, 39.5], abs=0.35)
 
 
 @pytest.mark.parametrize(("box", "edge"), _MARKED)
-def test_a_marker_in_the_frame_shows_in_the_input_where_unmap_says(box: Box, edge: Edge) -> None:
+def test_a_marker_in_the_frame_shows_in_the_input_where_the_view_says(box: Box, edge: Edge) -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     image[38:41, 43:46] = 255
     pixels, used = cut(image, box, edge)
-    expected = unmap(np.array([[44.5, 39.5]], np.float32), used, (128, 96))[0]
+    expected = View.of(used, (128, 96)).to_input(np.array([[44.5, 39.5]], np.float32))[0]
     shown = model_input(pixels, (128, 96), "reference")[0]
     assert shown[int(expected[1]), int(expected[0])] == shown.max()
 
@@ -219,7 +175,7 @@ def test_the_input_is_resized_bilinearly_and_normalised(
 ) -> None:
     pixels = noise(*shape)
     resized = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR).astype(np.float64)
-    expected = ((resized / 255 - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)
+    expected = ((resized / 255 - MEAN) / STD).transpose(2, 0, 1)
     np.testing.assert_allclose(model_input(pixels, size, method), expected, rtol=0, atol=2e-5)
 
 
@@ -229,7 +185,7 @@ def test_the_resize_does_not_smooth_before_it_reduces(method: Method) -> None:
     columns = np.zeros((8, 8, 3), np.uint8)
     columns[:, [0, 3, 5, 6]] = 255
     shown = model_input(columns, (2, 2), method)[0, 0]
-    assert shown == pytest.approx((np.array([0, 1]) - IMAGENET_MEAN[0]) / IMAGENET_STD[0], abs=1e-5)
+    assert shown == pytest.approx((np.array([0, 1]) - MEAN[0]) / STD[0], abs=1e-5)
 
 
 @pytest.mark.parametrize("method", ["fast", "reference"])
@@ -251,19 +207,27 @@ def test_a_decoded_frame_gives_the_input_of_its_rgb_image(
     picture = DecodedPictures().of(frame)
     out = np.full((3, size[1], size[0]), np.nan, np.float32)
     whole = Box(0, 0, 640, 480)
-    assert fill_input_from(picture, whole, "pad", out, method) == whole
+    assert fill_input_from(picture, whole, "pad", out, method, VALUES) == whole
     np.testing.assert_array_equal(out, model_input(np.asarray(picture), size, method))
 
 
 @pytest.mark.parametrize("edge", ["pad", "clamp"])
 @pytest.mark.parametrize(
-    "box", [Box(101, 33, 401, 377), Box(0, 0, 641, 481), Box(-99, 301, 300, 200), Box(500, -70, 301, 330)], ids=str
+    "box",
+    [
+        Box(101, 33, 401, 377),
+        Box(0, 0, 641, 481),
+        Box(-99, 301, 300, 200),
+        Box(500, -70, 301, 330),
+        Box(101.5, -33.25, 401, 377),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj422p", "yuv444p", "nv12", "gray"])
 def test_a_box_of_a_decoded_frame_gives_the_input_of_its_rgb_image(pixel_format: str, box: Box, edge: Edge) -> None:
     frame = av.VideoFrame.from_ndarray(noise(482, 642), format="rgb24").reformat(format=pixel_format)
     picture, out = DecodedPictures().of(frame), np.full((3, 101, 120), np.nan, np.float32)
-    used = fill_input_from(picture, box, edge, out, "fast")
+    used = fill_input_from(picture, box, edge, out, "fast", VALUES)
     pixels, expected = cut(np.asarray(picture), box, edge)
     assert used == expected
     np.testing.assert_array_equal(out, model_input(pixels, (120, 101), "fast"))
@@ -274,4 +238,4 @@ def test_channels_keep_their_order(method: Method) -> None:
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     shown = model_input(red, (8, 8), method)
-    assert shown[:, 0, 0] == pytest.approx((np.array([1, 0, 0]) - IMAGENET_MEAN) / IMAGENET_STD, abs=1e-5)
+    assert shown[:, 0, 0] == pytest.approx((np.array([1, 0, 0]) - MEAN) / STD, abs=1e-5)

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from realtime_cropzoom.inference.crop import IMAGENET_MEAN, IMAGENET_STD, fill_input
+from realtime_cropzoom.inference.crop import fill_input
 from realtime_cropzoom.inference.kernels import count_moved, has_distances, scale_and_move, sum_lanes
+from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 
+VALUES = values_of(IMAGENET)
 SIDES = st.integers(1, 60)
 POINTS = arrays.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(2)), elements=st.floats(-500, 500, width=32))
 
@@ -19,9 +21,9 @@ POINTS = arrays.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(2)), ele
 def test_a_resize_is_that_of_opencv(height: int, width: int, tall: int, wide: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     out = np.empty((3, tall, wide), np.float32)
-    fill_input(pixels, out, "fast")
+    fill_input(pixels, out, "fast", VALUES)
     resized = cv2.resize(pixels.astype(np.float32), (wide, tall), interpolation=cv2.INTER_LINEAR)
-    expected = (resized.reshape(tall, wide, 3) / 255 - IMAGENET_MEAN) / IMAGENET_STD
+    expected = (resized.reshape(tall, wide, 3) / 255 - VALUES.mean) / VALUES.std
     np.testing.assert_allclose(out, expected.transpose(2, 0, 1), atol=2e-5)
 
 
@@ -29,8 +31,8 @@ def test_a_view_of_a_frame_is_resized_like_a_copy() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
     of_view, of_copy = np.empty((3, 32, 32), np.float32), np.empty((3, 32, 32), np.float32)
     for view in (frame[10:50, 20:70], frame[::-1, ::2], frame.swapaxes(0, 1)):
-        fill_input(view, of_view, "fast")
-        fill_input(view.copy(), of_copy, "fast")
+        fill_input(view, of_view, "fast", VALUES)
+        fill_input(view.copy(), of_copy, "fast", VALUES)
         np.testing.assert_array_equal(of_view, of_copy)
 
 

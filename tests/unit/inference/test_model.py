@@ -12,10 +12,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
-from realtime_cropzoom.inference.model_spec import find_in_directory, shipped_model
+from support.models import tiny_manifest
 
 from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.manifest import LitposeHeatmaps
 from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.model_paths import shipped_model
+from realtime_cropzoom.inference.normalise import IMAGENET
 from realtime_cropzoom.types import Box, Keypoints
 
 Make = Callable[..., Path]
@@ -61,7 +65,7 @@ def test_pixels_in_keypoints_in_frame_space_out(box: Box, method: str, make_mode
     assert (found.likelihood > 0.5).all()
 
 
-def test_our_metadata_says_what_the_model_is(make_model: Make) -> None:
+def test_the_manifest_says_what_the_model_is(make_model: Make) -> None:
     model = Model(make_model("detector", ["a", "b"], described={"crop_size": 96}), "detector")
     assert model.keypoint_names == ("a", "b")
     assert model.trained_crop_size == 96
@@ -74,10 +78,7 @@ def test_a_model_that_does_not_say_its_crop_size_has_none(make_model: Make) -> N
 
 
 def test_a_model_without_a_role_may_be_either(make_model: Make) -> None:
-    path = make_model(described={"role": "pose"})
-    spoken = onnx.load(path)
-    spoken.metadata_props[0].value = spoken.metadata_props[0].value.replace('"role": "pose", ', "")
-    onnx.save(spoken, path)
+    path = make_model(described={"role": None})
     assert Model(path, "detector").keypoint_names == Model(path, "pose").keypoint_names
 
 
@@ -92,6 +93,12 @@ def test_an_input_that_is_not_square_has_its_width_and_height_in_place(make_mode
     model = Model(make_model("pose", ["middle"], size=(96, 64)), "pose")
     assert model.size == (96, 64)
     assert look(model, spot(100, 70), Box(40, 30, 96, 64)).xy[0] == pytest.approx([100, 70], abs=2.5)
+
+
+def test_an_image_size_that_the_network_leaves_open_is_that_of_the_manifest(make_model: Make) -> None:
+    model = Model(make_model("pose", ["middle"], input_shape=(1, 3, "h", "w")), "pose")
+    assert model.size == (64, 64)
+    assert look(model, spot(100, 70), Box(68, 38, 64, 64)).xy[0] == pytest.approx([100, 70], abs=2.5)
 
 
 def test_an_open_batch_size_is_fine(make_model: Make) -> None:
@@ -170,34 +177,7 @@ def test_weights_missing_beside_the_export_are_a_model_error(make_litpose_direct
     onnx.save(onnx.load(path), path, save_as_external_data=True, location=path.name + ".data", size_threshold=100)
     assert Model(directory, "pose").size == (64, 64)
     path.with_name(path.name + ".data").unlink()
-    assert "cannot be loaded as an ONNX model" in refusal(directory)
-
-
-@pytest.mark.parametrize(
-    ("exports", "precision", "on_gpu", "chosen"),
-    [
-        pytest.param(["a_fp16", "a_fp32"], None, False, "a_fp32", id="on the CPU fp32"),
-        pytest.param(["a_fp32", "a_fp16"], None, False, "a_fp32", id="even where fp16 is newer"),
-        pytest.param(["a_fp16", "a_fp32"], None, True, "a_fp16", id="on a GPU fp16"),
-        pytest.param(["a_fp16", "a_fp32"], "fp32", True, "a_fp32", id="as asked for, on a GPU"),
-        pytest.param(["a_fp16", "a_fp32"], "fp16", False, "a_fp16", id="as asked for, on the CPU"),
-        pytest.param(["a_fp16"], None, False, "a_fp16", id="the only one there is, on the CPU"),
-        pytest.param(["a_fp32"], None, True, "a_fp32", id="the only one there is, on a GPU"),
-        pytest.param(["b_fp32", "a_fp32"], None, False, "b_fp32", id="of two the last by name, not by its time"),
-        pytest.param(
-            ["epoch=10-step=5_fp32", "epoch=9-step=7_fp32"], None, False, "epoch=10-step=5_fp32", id="the last epoch"
-        ),
-        pytest.param(
-            ["epoch=1-step=2-best_fp32", "epoch=9-step=9_fp32"], None, False, "epoch=1-step=2-best_fp32", id="the best"
-        ),
-    ],
-)
-def test_which_export_counts(
-    exports: list[str], precision: str | None, on_gpu: bool, chosen: str, make_litpose_directory: Make
-) -> None:
-    directory = make_litpose_directory(exports=exports)
-    found = find_in_directory(directory, precision, on_gpu=on_gpu)  # type: ignore[arg-type]
-    assert found.onnx.stem == chosen
+    assert f"keeps its weights in {path.name}.data, which is not beside it" in refusal(directory)
 
 
 def test_real_litpose_directories_load(litpose: Path) -> None:
@@ -235,7 +215,7 @@ def test_a_model_without_our_metadata_says_what_to_give(
     make_onnx: Callable[..., onnx.ModelProto], tmp_path: Path
 ) -> None:
     onnx.save(make_onnx(), tmp_path / "bare.onnx")
-    assert "bare.onnx carries no cropzoom metadata; give a Lightning Pose model directory" in refusal(
+    assert "bare.onnx carries no cropzoom metadata, and is not a file of Lightning Pose" in refusal(
         tmp_path / "bare.onnx"
     )
 
@@ -244,17 +224,17 @@ def test_a_model_without_our_metadata_says_what_to_give(
     "metadata",
     [
         pytest.param("not JSON", id="not JSON"),
-        pytest.param('{"downsample_factor": 2}', id="no names"),
-        pytest.param('{"keypoint_names": ["a"], "downsample_factor": null}', id="no factor"),
+        pytest.param('{"maker": "cropzoom"}', id="no names"),
+        pytest.param('{"keypoint_names": ["a"], "downsample_factor": 2}', id="as earlier versions wrote it"),
         pytest.param('["a"]', id="a list"),
     ],
 )
-def test_invalid_metadata_are_refused(metadata: str, make_model: Make) -> None:
+def test_an_invalid_manifest_is_refused(metadata: str, make_model: Make) -> None:
     path = make_model()
     spoken = onnx.load(path)
     spoken.metadata_props[0].value = metadata
     onnx.save(spoken, path)
-    assert "carries no cropzoom metadata" in refusal(path)
+    assert f"{path}: its manifest is not valid: " in refusal(path)
 
 
 @pytest.mark.parametrize(("made_for", "given_as"), [("pose", "detector"), ("detector", "pose")])
@@ -267,13 +247,13 @@ def test_swapped_models_are_noticed(made_for: str, given_as: str, make_model: Ma
     ("options", "says"),
     [
         pytest.param({"input_shape": (4, 3, 64, 64)}, "takes batches of 4", id="a fixed batch"),
-        pytest.param({"input_shape": (1, 3, "H", "W")}, "leaves its image size open", id="an open size"),
-        pytest.param({"input_type": TensorProto.UINT8}, r"tensor\(uint8\)", id="an input of another type"),
-        pytest.param({"described": {"keypoint_names": ["a", "b"]}}, "2 keypoints", id="fewer names than maps"),
-        pytest.param({"described": {"keypoint_names": list("abcde")}}, "5 keypoints", id="more names than maps"),
-        pytest.param({"described": {"downsample_factor": 3}}, "downsample_factor 3 need", id="maps of another size"),
-        pytest.param({"described": {"downsample_factor": 5}}, "expected 1, 2 or 3", id="a factor there is not"),
-        pytest.param({"described": {"downsample_factor": 0}}, "expected 1, 2 or 3", id="no factor"),
+        pytest.param({"described": {"input": IMAGENET}}, "leaves its image size open", id="an open size"),
+        pytest.param({"input_type": TensorProto.DOUBLE}, r"tensor\(double\)", id="an input of another type"),
+        pytest.param({"described": {"keypoint_names": ("a", "b")}}, "2 keypoints", id="fewer names than maps"),
+        pytest.param({"described": {"keypoint_names": tuple("abcde")}}, "5 keypoints", id="more names than maps"),
+        pytest.param({"described": {"decoder": LitposeHeatmaps(3)}}, r"gives \(N, 3, 8, 8\)", id="other maps"),
+        pytest.param({"described": {"decoder": LitposeHeatmaps(5)}}, "expected 1, 2 or 3", id="a factor there is not"),
+        pytest.param({"described": {"decoder": LitposeHeatmaps(0)}}, "expected 1, 2 or 3", id="no factor"),
     ],
 )
 def test_a_model_of_the_wrong_shape_is_refused(options: dict[str, object], says: str, make_model: Make) -> None:
@@ -285,9 +265,9 @@ def test_a_model_of_the_wrong_shape_is_refused(options: dict[str, object], says:
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        pytest.param([("images", (1, 1, 64, 64))], "expected one float image", id="gray"),
-        pytest.param([("images", (3, 64, 64))], "expected one float image", id="no batch"),
-        pytest.param([("images", (1, 3, 64, 64)), ("mask", (1, 3, 64, 64))], "expected one float", id="two inputs"),
+        pytest.param([("images", (1, 1, 64, 64))], "takes one image (N, 3, 64, 64)", id="gray"),
+        pytest.param([("images", (3, 64, 64))], "takes one image (N, 3, 64, 64)", id="no batch"),
+        pytest.param([("images", (1, 3, 64, 64)), ("mask", (1, 3, 64, 64))], "2 inputs (images, mask)", id="two"),
     ],
 )
 def test_a_network_that_takes_something_else_is_refused(
@@ -298,7 +278,7 @@ def test_a_network_that_takes_something_else_is_refused(
     nodes = [onnx.helper.make_node("Sum", [name for name, _ in inputs], ["heatmaps"])]
     graph = onnx.helper.make_graph(nodes, "other", values, [output])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-    onnx.helper.set_model_props(model, {"cropzoom": '{"keypoint_names": ["a"], "downsample_factor": 2}'})
+    onnx.helper.set_model_props(model, {"cropzoom": tiny_manifest("pose", ["a"]).to_json()})
     onnx.save(model, tmp_path / "other.onnx")
     assert says in refusal(tmp_path / "other.onnx")
 
@@ -317,10 +297,11 @@ def test_a_provider_that_is_not_installed_is_refused_and_never_replaced(make_mod
     assert "--provider cpu" in text
 
 
-def test_prepare_gives_the_box_that_the_pixels_really_show(make_model: Make) -> None:
+def test_prepare_gives_the_view_that_the_pixels_really_show(make_model: Make) -> None:
     model = Model(make_model(), "pose")
-    assert model.prepare(spot(10, 10), Box(-20, -20, 60, 60), "clamp", model.new_input()) == Box(0, 0, 40, 40)
-    assert model.prepare(spot(10, 10), Box(-20, -20, 60, 60), "pad", model.new_input()) == Box(-20, -20, 60, 60)
+    box, size = Box(-20, -20, 60, 60), (64, 64)
+    assert model.prepare(spot(10, 10), box, "clamp", model.new_input()) == View.of(Box(0, 0, 40, 40), size)
+    assert model.prepare(spot(10, 10), box, "pad", model.new_input()) == View.of(box, size)
 
 
 def test_what_a_model_sees_depends_on_nothing_but_the_pixels(make_model: Make) -> None:

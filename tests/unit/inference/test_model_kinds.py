@@ -12,6 +12,8 @@ from onnx import TensorProto
 from support.models import ALONE, SEES
 
 from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.manifest import LitposeHeatmaps
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Box, Float32, Keypoints, UInt8
 
@@ -29,14 +31,14 @@ def spot(x: float, y: float) -> UInt8:
 
 def prepared(model: Model, image: UInt8, box: Box) -> Float32:
     model_input = model.new_input()
-    assert model.prepare(image, box, "pad", model_input) == box
+    assert model.prepare(image, box, "pad", model_input) == View.of(box, model.size)
     return model_input
 
 
 def look(model: Model, box: Box, *images: UInt8) -> Keypoints:
     """What the model finds in one image, or for the middle one of five; one image stands for five like it."""
     window = images if len(images) == 2 * model.context_radius + 1 else images * (2 * model.context_radius + 1)
-    return model.decode(model.infer(*(prepared(model, image, box) for image in window)), box)
+    return model.decode(model.infer(*(prepared(model, image, box) for image in window)), View.of(box, model.size))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -72,14 +74,14 @@ def test_a_lightning_pose_directory_of_any_kind(kind: str, make_litpose_director
 def test_coordinates_of_a_regression_model_are_mapped_to_the_frame_and_have_no_likelihood(make_model: Make) -> None:
     model = Model(make_model("pose", ["middle", "right"], kind="regression"), "pose")
     outputs = model.infer(prepared(model, spot(112, 52), Box(80, 20, 64, 64)))
-    found = model.decode(outputs, Box(10, 20, 128, 32))
+    found = model.decode(outputs, View.of(Box(10, 20, 128, 32), (64, 64)))
     assert found.xy == pytest.approx(outputs[0].reshape(2, 2) * [2, 0.5] + [10, 20])
     assert np.isnan(found.likelihood).all()
 
 
 def test_a_regression_model_with_coordinates_for_other_keypoints_is_refused(make_model: Make) -> None:
-    path = make_model("pose", ["middle"], kind="regression", described={"keypoint_names": ["a", "b"]})
-    with pytest.raises(ModelError, match=r"a regression model of 2 keypoints \(a, b\) gives \(N, 4\)"):
+    path = make_model("pose", ["middle"], kind="regression", described={"keypoint_names": ("a", "b")})
+    with pytest.raises(ModelError, match=r"a cropzoom regression model of 2 keypoints \(a, b\) gives \(N, 4\)"):
         Model(path, "pose")
 
 
@@ -100,17 +102,17 @@ def test_of_one_frame_and_of_five_the_more_likely_counts(make_model: Make) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "described", "says"),
+    ("kind", "context", "says"),
     [
-        pytest.param("heatmap", "heatmap_mhcrnn", r"expected one float image \(N, 5, 3, H, W\)", id="one frame"),
-        pytest.param("heatmap_mhcrnn", "heatmap", r"expected one float image \(N, 3, H, W\)", id="five frames"),
+        pytest.param("heatmap", True, r"takes one image \(N, 5, 3, 64, 64\)", id="one frame"),
+        pytest.param("heatmap_mhcrnn", False, r"takes one image \(N, 3, 64, 64\)", id="five frames"),
     ],
 )
 def test_a_network_of_another_kind_than_it_says_is_refused(
-    kind: str, described: str, says: str, make_model: Make
+    kind: str, context: bool, says: str, make_model: Make
 ) -> None:
     with pytest.raises(ModelError, match=says):
-        Model(make_model("pose", kind=kind, described={"kind": described}), "pose")
+        Model(make_model("pose", kind=kind, described={"decoder": LitposeHeatmaps(context=context)}), "pose")
 
 
 def test_a_context_model_with_one_output_is_refused(make_model: Make) -> None:
@@ -118,7 +120,10 @@ def test_a_context_model_with_one_output_is_refused(make_model: Make) -> None:
     network = onnx.load(path)
     del network.graph.output[1]
     onnx.save(network, path)
-    with pytest.raises(ModelError, match="has one output; a context model has two"):
+    with pytest.raises(
+        ModelError,
+        match=r"gives 1 output; a cropzoom heatmap_mhcrnn model .* gives 2: .* export it again",
+    ):
         Model(path, "pose")
 
 

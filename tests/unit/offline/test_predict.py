@@ -189,8 +189,8 @@ def by_hand_in_images(model: Model, images: list[np.ndarray], boxes: list[Box]) 
     found = []
     for image, box in zip(images, boxes, strict=True):
         model_input = model.new_input()
-        model.prepare(image, box, "pad", model_input, "cubic")
-        found.append(model.decode(model.infer(model_input), box))
+        view = model.prepare(image, box, "pad", model_input, "cubic")
+        found.append(model.decode(model.infer(model_input), view))
     return found
 
 
@@ -267,8 +267,8 @@ def test_a_context_model_sees_the_images_around_a_labelled_one(work: Workplace) 
     for row, window in enumerate([(10, 11, 12, 13, 14), (30, 30, 30, 31, 32)]):  # missing: the labelled one instead
         inputs = [model.new_input() for _ in window]
         for i, model_input in zip(window, inputs, strict=True):
-            model.prepare(work.footage.draw(i), Box(0, 0, 160, 96), "pad", model_input, "cubic")
-        np.testing.assert_array_equal(found[row], model.decode(model.infer(*inputs), Box(0, 0, 160, 96)).xy)
+            view = model.prepare(work.footage.draw(i), Box(0, 0, 160, 96), "pad", model_input, "cubic")
+        np.testing.assert_array_equal(found[row], model.decode(model.infer(*inputs), view).xy)
 
 
 def test_images_and_folders_of_images_need_no_labels(work: Workplace) -> None:

@@ -49,8 +49,8 @@ def test_the_int8_export_runs_and_finds_the_animal_where_fp32_finds_it(tmp_path:
     assert model.keypoint_names == pose.keypoint_names
     assert model.presence == pose.presence, "the metadata come along"
     for sample in samples.held_out[:3]:
-        found = model.decode(model.infer(sample.prepared), sample.box)
-        expected = pose.decode(pose.infer(sample.prepared), sample.box)
+        found = model.decode(model.infer(sample.prepared), sample.view)
+        expected = pose.decode(pose.infer(sample.prepared), sample.view)
         assert np.abs(found.xy - expected.xy).max() < 3
     note = json.loads({p.key: p.value for p in onnx.load(str(made.path)).metadata_props}["cropzoom_int8"])
     assert note["judged_on"] == len(samples.held_out)

@@ -39,7 +39,7 @@ def test_a_detector_sees_whole_frames_half_for_either_side(make_model: Callable[
     samples = collect([Video(work.video(frames=60))], Cutter(model, None, BoxRule()), 40)
     assert (len(samples.calibration), len(samples.held_out)) == (20, 20)
     assert {tuple(sample.prepared.shape) for sample in samples.calibration} == {(3, 64, 64)}
-    assert samples.held_out[0].box.x == 0
+    assert samples.held_out[0].view.x == 0
     assert samples.held_out[0].labels is None
 
 
@@ -47,7 +47,7 @@ def test_a_pose_model_sees_the_crops_of_the_detector() -> None:
     pose, detector = Model(shipped_model("pose")), Model(shipped_model("detector"))
     arena = Video(Path("synthetic:arena,seconds=1,fps=30,seed=5"))
     samples = collect([arena], Cutter(pose, detector, BoxRule(crop_size=140)), 20)
-    boxes = [sample.box for sample in (*samples.calibration, *samples.held_out)]
+    boxes = [sample.view.box for sample in (*samples.calibration, *samples.held_out)]
     assert {(box.w, box.h) for box in boxes} == {(140, 140)}
     assert len({(box.x, box.y) for box in boxes}) > 5, "they follow the animal"
 
@@ -66,7 +66,7 @@ def test_a_context_model_detects_single_frames_too(make_model: Callable[..., Pat
     detector = Model(make_model("detector", kind="heatmap_mhcrnn"))
     cutter = Cutter(Model(make_model("pose")), detector, BoxRule(crop_size=40))
     samples = collect([Video(work.video(frames=60))], cutter, 40)
-    assert {(sample.box.w, sample.box.h) for sample in samples.held_out} == {(40, 40)}
+    assert {(sample.view.box.w, sample.view.box.h) for sample in samples.held_out} == {(40, 40)}
 
 
 def test_too_few_frames_are_refused(make_model: Callable[..., Path], work: Workplace) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -20,9 +20,12 @@ for name in ("kornia", "matplotlib"):
     pytest.importorskip(name, reason=f"{name} is not installed: training needs the train extra")
 
 from realtime_cropzoom.errors import ConfigError, DataError, ModelError  # noqa: E402
-from realtime_cropzoom.inference.crop import cut, fill_input, remap, unmap  # noqa: E402
+from realtime_cropzoom.inference.crop import cut, fill_input  # noqa: E402
+from realtime_cropzoom.inference.geometries.view import View  # noqa: E402
 from realtime_cropzoom.inference.heatmaps import decode  # noqa: E402
+from realtime_cropzoom.inference.manifest import LitposeHeatmaps, Role, read_manifest  # noqa: E402
 from realtime_cropzoom.inference.model import Model  # noqa: E402
+from realtime_cropzoom.inference.normalise import IMAGENET, values_of  # noqa: E402
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings  # noqa: E402
 from realtime_cropzoom.train import Epoch, Step, train  # noqa: E402
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, frame_to_model  # noqa: E402
@@ -35,11 +38,7 @@ from realtime_cropzoom.train.dataset import (  # noqa: E402
     with_backgrounds,
 )
 from realtime_cropzoom.train.evaluate import predict, predict_frames  # noqa: E402
-from realtime_cropzoom.train.export import (  # noqa: E402
-    Metadata,
-    export_onnx,
-    load_checkpoint,
-)
+from realtime_cropzoom.train.export import export_onnx, load_checkpoint, new_manifest  # noqa: E402
 from realtime_cropzoom.train.network import CropzoomSmall, Heatmaps, targets  # noqa: E402
 from realtime_cropzoom.train.trainer import heatmap_loss  # noqa: E402
 from realtime_cropzoom.types import Box  # noqa: E402
@@ -251,7 +250,9 @@ def test_keypoints_stay_on_what_they_mark(changes: dict[str, Any]) -> None:
         mirrors.add(bool(mirrored))
         # Where pixels lie and where keypoints count from differ by half a pixel of frame and model.
         box = Box(0, 0, drawn.crop_size or 320, drawn.crop_size or 240)
-        offset = unmap(np.zeros((1, 2), np.float32), box, drawn.size)[0] - frame_to_model(box, drawn.size)[:2, 2]
+        offset = (
+            View.of(box, drawn.size).to_input(np.zeros((1, 2), np.float32))[0] - frame_to_model(box, drawn.size)[:2, 2]
+        )
         for k, point in enumerate(xy):
             if np.isfinite(point).all() and (point > 12).all() and (point < np.array(drawn.size) - 12).all():
                 colour = COLOURS[(0, 2, 1, 3)[k] if mirrored else k]
@@ -373,8 +374,8 @@ def test_the_exported_file_agrees_with_the_network(tmp_path: Path) -> None:
     for _ in range(3):
         network(torch.randn(4, 3, 96, 64))  # so that the normalisations have seen something
     network.eval()
-    metadata = Metadata("pose", NAMES, 240, "noise", "none")
-    export_onnx(network, (64, 96), metadata, tmp_path / "model.onnx")
+    manifest = msgspec.structs.replace(new_manifest("pose", NAMES, (64, 96)), crop_size=240, trained_on="noise")
+    export_onnx(network, manifest, tmp_path / "model.onnx")
 
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     assert [(i.name, i.shape, i.type) for i in session.get_inputs()] == [("images", [1, 3, 96, 64], "tensor(float)")]
@@ -387,11 +388,12 @@ def test_the_exported_file_agrees_with_the_network(tmp_path: Path) -> None:
 
     proto = onnx.load(tmp_path / "model.onnx")
     assert [p.key for p in proto.metadata_props] == ["cropzoom"]
-    said = json.loads(proto.metadata_props[0].value)
-    assert said["version"] == 1
-    assert (said["kind"], said["role"], said["crop_size"]) == ("heatmap", "pose", 240)
-    assert (said["keypoint_names"], said["downsample_factor"], said["normalization"]) == (NAMES, 2, "imagenet")
-    assert said["created_with"].startswith("realtime-cropzoom ")
+    said = read_manifest(proto.metadata_props[0].value, "the file")
+    assert said == manifest
+    assert (said.version, said.kind, said.role, said.crop_size) == (1, "heatmap", "pose", 240)
+    assert (said.keypoint_names, said.decoder, said.input.size) == (tuple(NAMES), LitposeHeatmaps(2), (64, 96))
+    assert (said.input.mean, said.input.std) == (IMAGENET.mean, IMAGENET.std)
+    assert said.created_with.startswith("realtime-cropzoom ")
     assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"], "weights belong into the file"
     assert b"site-packages" not in (tmp_path / "model.onnx").read_bytes(), "no paths of the machine that made it"
@@ -467,10 +469,10 @@ def test_a_training_learns_and_leaves_a_model_directory(tmp_path: Path) -> None:
     frame = read_frames(tmp_path, tmp_path / "labels.csv", NAMES)[1]
     box = Box(20, 10, 64, 64)
     images = np.zeros((1, 3, 64, 64), np.float32)
-    fill_input(cut(frame.image, box, "pad")[0], images[0], "fast")
+    fill_input(cut(frame.image, box, "pad")[0], images[0], "fast", values_of(IMAGENET))
     with torch.no_grad():
         maps = Heatmaps(network)(torch.from_numpy(images))[0].numpy()
-    expected = remap(decode(maps, 2, "reference").xy, box, (64, 64))
+    expected = View.of(box, (64, 64)).to_frame(decode(maps, 2, "reference").xy)
     np.testing.assert_allclose(predict(Model(report.model, "pose"), frame.image, box).xy, expected, atol=0.05)
 
 
@@ -492,9 +494,9 @@ def test_the_same_seeds_give_the_same_weights(tmp_path: Path) -> None:
 def test_a_pose_model_is_measured_in_the_detectors_boxes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     models = {}
-    for role in ("detector", "pose"):
-        metadata = Metadata(role, NAMES, None, "noise", "none")
-        export_onnx(CropzoomSmall(4).eval(), (64, 64), metadata, tmp_path / f"{role}.onnx")
+    roles: tuple[Role, ...] = ("detector", "pose")
+    for role in roles:
+        export_onnx(CropzoomSmall(4).eval(), new_manifest(role, NAMES, (64, 64)), tmp_path / f"{role}.onnx")
         models[role] = Model(tmp_path / f"{role}.onnx", role)
     frames = arena_frames(2, NAMES, 0)
     by_labels = predict_frames(models["pose"], frames, crop_size=240, detector=None)
