@@ -3,25 +3,30 @@
     python scripts/docs_pages.py
 
 ``docs/reference/commands.md`` comes from the parser of the command line. The tables of ``docs/reference/settings.md``,
-between the two marks, come from the fields of ``Settings``. A test holds both to the code.
+between the two marks, come from the fields of ``Settings``, those of ``docs/reference/manifest.md`` from the classes of
+``inference/manifest.py``. A test holds them to the code.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import inspect
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from realtime_cropzoom.cli.main import _parser  # the one parser of all commands
 from realtime_cropzoom.cli.parser import GROUPS as COMMAND_GROUPS
 from realtime_cropzoom.config.description import GROUPS, group_of, literals
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.inference import manifest
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 MARK = "<!-- made by scripts/docs_pages.py -->"
-"""Stands before and after the tables of the settings page."""
+"""Stands before and after the tables of a page."""
 
 COMMANDS_HEAD = """\
 # Commands
@@ -153,6 +158,24 @@ WHEN = {
 """{setting: a reason to change it}."""
 
 
+FORMS_OF_TYPES = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "true or false",
+    "None": "null",
+    "tuple[int, int]": "two integers",
+    "tuple[float, ...]": "list of numbers",
+    "tuple[str, ...]": "list of texts",
+    "tuple[tuple[int, int], ...]": "list of pairs of integers",
+    "dict[str, Any]": "object",
+    "Input": "[Input](#input)",
+    "Geometry": "a geometry: [Stretch](#stretch), [Letterbox](#letterbox), [Affine](#affine), [Scale](#scale)",
+    "Decoder": "a decoder: one of those below",
+}
+"""Types of the fields of a manifest in the words of JSON."""
+
+
 def commands_page() -> str:
     """Return the page of all commands, as Markdown."""
     parser = _parser().add_all()
@@ -207,8 +230,67 @@ def settings_tables() -> str:
 
 def settings_page(page: str) -> str:
     """Return the settings page with the tables that the code gives now."""
+    return _between_marks(page, settings_tables())
+
+
+def manifest_page(page: str) -> str:
+    """Return the page of the manifest with the tables that the code gives now."""
+    return _between_marks(page, "\n".join(map(_part_table, _parts())))
+
+
+def _between_marks(page: str, tables: str) -> str:
     before, _, after = page.split(MARK)
-    return f"{before}{MARK}\n\n{settings_tables()}\n{MARK}{after}"
+    return f"{before}{MARK}\n\n{tables}\n{MARK}{after}"
+
+
+def _parts() -> list[ast.ClassDef]:
+    """Return the classes of a manifest, the whole first, then its input, geometries and decoders."""
+    classes = [node for node in ast.parse(inspect.getsource(manifest)).body if isinstance(node, ast.ClassDef)]
+    parts = [node for node in classes if any(isinstance(base, ast.Name) and base.id == "_Part" for base in node.bases)]
+    return parts[-1:] + parts[:-1]
+
+
+def _part_table(part: ast.ClassDef) -> str:
+    """Return the section of a class: what it is, and a row for each field."""
+    described = inspect.cleandoc(ast.get_docstring(part) or "")
+    tag = next((ast.literal_eval(word.value) for word in part.keywords if word.arg == "tag"), None)
+    lines = [f"### {part.name}", "", re.sub(r"\s+", " ", described), ""]
+    if tag is not None:
+        lines += [f'`"type": "{tag}"`', ""]
+    rows = [
+        f"| `{ast.unparse(field.target)}` | {_form_of(part, field)} | {_default_of(field.value)} | {_cell(text)} |"
+        for field, text in _fields(part)
+    ]
+    head = ["| field | form | default | meaning |", "|---|---|---|---|"] if rows else []
+    return "\n".join([*lines, *head, *rows]).replace("``", "`").rstrip() + "\n"
+
+
+def _fields(part: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Yield the fields of a class with the text below each."""
+    for field, below in pairwise([*part.body, ast.Pass()]):
+        if isinstance(field, ast.AnnAssign):
+            text = below.value if isinstance(below, ast.Expr) else None
+            yield field, text.value if isinstance(text, ast.Constant) and isinstance(text.value, str) else ""
+
+
+def _form_of(part: ast.ClassDef, field: ast.AnnAssign) -> str:
+    """Return the type of a field in the words of JSON."""
+    text = ast.unparse(field.annotation)
+    if choices := literals(get_type_hints(getattr(manifest, part.name))[ast.unparse(field.target)]):
+        return " or ".join(f'`"{choice}"`' for choice in choices) + (" or null" if "None" in text else "")
+    words = [FORMS_OF_TYPES.get(one.strip(), one.strip().lower()) for one in re.split(r"\s\|\s", text)]
+    return " or ".join(words)
+
+
+def _default_of(value: ast.expr | None) -> str:
+    if value is None:
+        return "required"
+    shown = ast.unparse(value)
+    if isinstance(value, ast.Tuple) and value.elts:
+        return f"`[{', '.join(map(ast.unparse, value.elts))}]`"
+    return {"None": "null", "()": "`[]`", "VERSION": f"`{manifest.VERSION}`", "''": '`""`'}.get(
+        shown, f"`{shown}`".replace("'", '"').replace("True", "true").replace("False", "false")
+    )
 
 
 def _setting_row(name: str) -> str:
@@ -304,6 +386,8 @@ def main() -> None:
     (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
     settings = REFERENCE / "settings.md"
     settings.write_text(settings_page(settings.read_text(encoding="utf-8")), encoding="utf-8")
+    described = REFERENCE / "manifest.md"
+    described.write_text(manifest_page(described.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

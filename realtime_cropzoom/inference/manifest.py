@@ -177,8 +177,11 @@ class Manifest(_Part, frozen=True):
     keypoint_names: tuple[str, ...]
     """Names of the K keypoints, in order."""
     input: Input
+    """What the network takes."""
     geometry: Geometry
+    """How a region of the frame gets into the input."""
     decoder: Decoder
+    """What the outputs of the network mean."""
     outputs: tuple[str, ...] = ()
     """Names of the outputs that the decoder reads, in its order; empty for all outputs in the order of the file."""
     version: int = VERSION

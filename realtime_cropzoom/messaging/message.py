@@ -27,15 +27,16 @@ Ns = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A count, or an index that starts at 0."""
 Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+Fraction = Annotated[float, msgspec.Meta(ge=-(2**53), le=2**53)]
 """Any other whole number."""
 
 
 class BoxField(msgspec.Struct, frozen=True):
     """Crop region, with the frame on which it was detected."""
 
-    x: Whole | float
+    x: Whole | Fraction
     """Left edge (frame pixels): a whole number, unless the pose model keeps the fraction, as SLEAP's do."""
-    y: Whole | float
+    y: Whole | Fraction
     """Top edge, likewise."""
     w: Whole
     h: Whole

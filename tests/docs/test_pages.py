@@ -19,6 +19,7 @@ from support.places import PACKAGE, ROOT
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.cli.parser import GROUPS
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.inference.manifest import SimCC, read_manifest
 from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
 
 DOCS = ROOT / "docs"
@@ -70,6 +71,16 @@ def test_commands_page_is_made_from_the_parser(made: ModuleType) -> None:
 def test_settings_page_holds_the_tables_made_from_the_settings(made: ModuleType) -> None:
     page = text_of(find_page("settings.md"))
     assert page == made.settings_page(page), "run: .venv/bin/python scripts/docs_pages.py"
+
+
+def test_manifest_page_holds_the_tables_made_from_the_manifest(made: ModuleType) -> None:
+    page = text_of(find_page("manifest.md"))
+    assert page == made.manifest_page(page), "run: .venv/bin/python scripts/docs_pages.py"
+
+
+def test_the_manifest_of_the_page_is_valid() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", text_of(find_page("manifest.md")), re.DOTALL)
+    assert read_manifest(example, "the page").decoder == SimCC(split=2.0)
 
 
 def test_settings_page_says_when_to_change_each_setting(made: ModuleType) -> None:

@@ -1,5 +1,7 @@
 """Makers: how the files of each program that trains pose models become manifests. One module a maker.
 
 * ``maker`` – what a maker module provides
+* ``registry`` – the list of makers
+* ``lightning_pose`` – model directories of Lightning Pose
 * ``cropzoom`` – files of this package: they carry a manifest
 """
