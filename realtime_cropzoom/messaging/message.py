@@ -27,8 +27,9 @@ Ns = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A count, or an index that starts at 0."""
 Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
-Fraction = Annotated[float, msgspec.Meta(ge=-(2**53), le=2**53)]
 """Any other whole number."""
+Fraction = Annotated[float, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""A number that need not be whole."""
 
 
 class BoxField(msgspec.Struct, frozen=True):
