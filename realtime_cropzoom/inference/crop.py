@@ -124,9 +124,8 @@ def fill_input_from(
     if method == "fast" and resize == "linear" and isinstance(image, PartialPicture):
         used = box if edge == "pad" else _clamped(image, box)
         if image.is_sampled and 4 * out.shape[1] * out.shape[2] <= used.w * used.h:  # it reads less than all
-            region, (scale, shift, *_) = Box(*used.pixels()[:2], used.w, used.h), values
             sampled = _sampled((used.w, used.h), (out.shape[2], out.shape[1]))
-            image.resize(region, Sampling(*sampled, scale, shift), out)
+            image.resize(used, Sampling(*sampled, values.scale, values.shift), out)
             return used
         if (used.x, used.y, used.h, used.w) == (0, 0, *image.shape[:2]) and _fill_from_rows(image, out, values):
             return used

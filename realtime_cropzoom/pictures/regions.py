@@ -96,9 +96,9 @@ class Regions:
             frame: The frame.
             region: The region (pixels), inside the frame.
         """
-        begin_x, begin_y, _, _ = region.pixels()
         if self.converter is not None and self.converter.is_faster:
-            return self.converter.rgb(rows(frame), Box(begin_x, begin_y, region.w, region.h))
+            return self.converter.rgb(rows(frame), region)
+        begin_x, begin_y, _, _ = region.pixels()
         x, width = _span(begin_x, region.w, self._size[0])
         y, height = _span(begin_y, region.h, self._size[1])
         small = self._small(width, height)

@@ -59,7 +59,8 @@ class YuvConverter:
             region: The region (pixels), inside the frame.
         """
         out = np.empty((region.h, region.w, 3), np.uint8)
-        _convert(*_three(planes), region.x, region.y, self.down, self.across, self.coefficients, self.sums, out)
+        left, top, _, _ = region.pixels()
+        _convert(*_three(planes), left, top, self.down, self.across, self.coefficients, self.sums, out)
         return out
 
     def resize(self, planes: list[UInt8], size: tuple[int, int], region: Box, sampling: Sampling, out: Float32) -> None:
@@ -72,7 +73,8 @@ class YuvConverter:
             sampling: Which of its pixels are read, and how they are mixed.
             out: (3, H, W) float32, overwritten with the result.
         """
-        columns, rows = _inside(sampling.columns + region.x, size[0]), _inside(sampling.rows + region.y, size[1])
+        left, top, _, _ = region.pixels()
+        columns, rows = _inside(sampling.columns + left, size[0]), _inside(sampling.rows + top, size[1])
         weights, colours = (sampling.row_weights, sampling.column_weights), (sampling.scale, sampling.shift)
         _resize(
             *_three(planes),
