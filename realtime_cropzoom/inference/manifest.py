@@ -69,6 +69,11 @@ class Letterbox(_Part, frozen=True, tag="letterbox"):
     """Value of all channels outside the region."""
     place: Literal["centre", "top_left"] = "centre"
     """Where the region lies in the input."""
+    target: tuple[int, int] | None = None
+    """(width, height) into which the region fits if the network takes any size; the input then has only as much
+    padding as ``multiple`` needs."""
+    multiple: int = 32
+    """The sides of such an input are multiples of this (pixels)."""
 
 
 class Affine(_Part, frozen=True, tag="affine"):
@@ -144,7 +149,7 @@ class SimCC(_Part, frozen=True, tag="simcc"):
     score: Literal["mean", "minimum"] = "mean"
     """How the two maxima become a likelihood."""
     floor: float = 0.0
-    """A keypoint whose likelihood is not above is at bin −1, as its maker writes it."""
+    """A keypoint whose likelihood is not above is absent; its maker puts it at bin −1."""
 
 
 class Rows(_Part, frozen=True, tag="rows"):
@@ -263,6 +268,7 @@ def check_manifest(manifest: Manifest, source: object) -> None:
     check_names(manifest.keypoint_names, source)
     _check_input(manifest.input, source)
     _check_positive(manifest.geometry, source, "factor", "padding", "multiple")
+    _check_letterbox(manifest.geometry, source)
     _check_positive(manifest.decoder, source, "stride", "offset_scale", "split", "sharpening", "classes")
     if isinstance(manifest.geometry, Letterbox) and not 0 <= manifest.geometry.colour <= 255:
         raise ModelError(f"{source}: colour is {manifest.geometry.colour}; expected 0 to 255")
@@ -303,6 +309,15 @@ def _check_input(model_input: Input, source: object) -> None:
         raise ModelError(f"{source}: its input cannot be normalised; expected a finite scale, and std other than 0")
     if model_input.size is not None and not all(0 < side <= MAX_SIDE for side in model_input.size):
         raise ModelError(f"{source}: its input is {shorten(model_input.size)}; expected sides of 1 to {MAX_SIDE} px")
+
+
+def _check_letterbox(geometry: Geometry, source: object) -> None:
+    if not isinstance(geometry, Letterbox):
+        return
+    if not 0 <= geometry.colour <= 255:
+        raise ModelError(f"{source}: its colour is {geometry.colour}; expected 0 to 255")
+    if geometry.target is not None and not all(0 < side <= MAX_SIDE for side in geometry.target):
+        raise ModelError(f"{source}: its target is {shorten(geometry.target)}; expected sides of 1 to {MAX_SIDE} px")
 
 
 def _check_positive(part: Geometry | Decoder, source: object, *names: str) -> None:

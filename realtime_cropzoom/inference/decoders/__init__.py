@@ -2,6 +2,8 @@
 
 * ``litpose_heatmaps`` – heatmaps of Lightning Pose and cropzoom
 * ``coordinates`` – coordinates of a regression model
+* ``simcc`` – classifications of columns and rows, of RTMPose
+* ``rows`` – rows of a box and keypoints, of YOLO-pose
 
 ``decode`` and ``expected_shapes`` know all decoders: a new one is a module, and an entry here.
 """
@@ -13,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime_cropzoom.inference.crop import Method
-from realtime_cropzoom.inference.decoders import coordinates, litpose_heatmaps
-from realtime_cropzoom.inference.manifest import Coordinates, Decoder, LitposeHeatmaps
+from realtime_cropzoom.inference.decoders import coordinates, litpose_heatmaps, rows, simcc
+from realtime_cropzoom.inference.manifest import Coordinates, Decoder, LitposeHeatmaps, Rows, SimCC
 from realtime_cropzoom.types import Float32, Keypoints
 
 Size = tuple[int, int]
@@ -35,6 +37,8 @@ class _Functions:
 _DECODERS: dict[type[Decoder], _Functions] = {
     Coordinates: _Functions(coordinates.decode, coordinates.shapes),
     LitposeHeatmaps: _Functions(litpose_heatmaps.decode, litpose_heatmaps.shapes),
+    Rows: _Functions(rows.decode, rows.shapes),
+    SimCC: _Functions(simcc.decode, simcc.shapes),
 }
 
 

@@ -2,6 +2,8 @@
 
 * ``view`` – where the input lies in the frame, and the map between both
 * ``stretch`` – resized to the input, width and height on their own
+* ``letterbox`` – resized until it fits into the input, and padded
+* ``affine`` – grown around its centre, and warped
 
 ``show`` and ``choose_size`` know all geometries: a new one is a module, and an entry here.
 """
@@ -14,9 +16,9 @@ from typing import Any
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.crop import Edge
-from realtime_cropzoom.inference.geometries import stretch
+from realtime_cropzoom.inference.geometries import affine, letterbox, stretch
 from realtime_cropzoom.inference.geometries.view import View
-from realtime_cropzoom.inference.manifest import Geometry, Manifest, Stretch
+from realtime_cropzoom.inference.manifest import Affine, Geometry, Letterbox, Manifest, Stretch
 from realtime_cropzoom.types import Box, Picture, UInt8
 
 Size = tuple[int, int]
@@ -29,11 +31,13 @@ class _Functions:
 
     show: Callable[[Any, Size, Picture, Box, Edge], tuple[UInt8, View]]
     """(geometry, size of the input, frame, region, edge) → picture and view."""
-    input_size: Callable[[Any, Size], Size] | None = None
+    input_size: Callable[[Any, Size], Size | None] = lambda geometry, region: None
     """(geometry, size of the region) → size of the input; None if the input must have a size of its own."""
 
 
 _GEOMETRIES: dict[type[Geometry], _Functions] = {
+    Affine: _Functions(affine.show),
+    Letterbox: _Functions(letterbox.show, letterbox.input_size),
     Stretch: _Functions(stretch.show),
 }
 
@@ -67,7 +71,7 @@ def choose_size(manifest: Manifest, region: Size, source: object) -> Size:
     """
     if manifest.input.size is not None:
         return manifest.input.size
-    choose = _GEOMETRIES[type(manifest.geometry)].input_size
-    if choose is None:
+    size = _GEOMETRIES[type(manifest.geometry)].input_size(manifest.geometry, region)
+    if size is None:
         raise ModelError(f"{source} leaves its image size open; export it with a fixed height and width")
-    return choose(manifest.geometry, region)
+    return size

@@ -4,4 +4,7 @@
 * ``registry`` – the list of makers
 * ``lightning_pose`` – model directories of Lightning Pose
 * ``cropzoom`` – files of this package: they carry a manifest
+* ``names`` – names of keypoints for files that have none
+* ``rtmpose`` – exports of MMDeploy
+* ``ultralytics`` – exports of Ultralytics
 """
