@@ -129,7 +129,8 @@ def _whole_numbers(file: OnnxFile, key: str, count: int, most: int) -> Sequence[
         and len(numbers) == count
         and all(type(number) is int and 0 < number <= most for number in numbers)
     ):
-        raise ModelError(f"{file.path}: its {key} is {shorten(value)}, expected {count} numbers of 1 to {most}")
+        wanted = "a whole number" if count == 1 else f"{count} whole numbers"
+        raise ModelError(f"{file.path}: its {key} is {shorten(value)}, expected {wanted} of 1 to {most}")
     return numbers
 
 
