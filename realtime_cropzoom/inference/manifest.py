@@ -270,8 +270,6 @@ def check_manifest(manifest: Manifest, source: object) -> None:
     _check_positive(manifest.geometry, source, "factor", "padding", "multiple")
     _check_letterbox(manifest.geometry, source)
     _check_positive(manifest.decoder, source, "stride", "offset_scale", "split", "sharpening", "classes")
-    if isinstance(manifest.geometry, Letterbox) and not 0 <= manifest.geometry.colour <= 255:
-        raise ModelError(f"{source}: colour is {manifest.geometry.colour}; expected 0 to 255")
     count = len(manifest.keypoint_names)
     if any(not 0 <= place < count for pair in manifest.skeleton for place in pair):
         raise ModelError(f"{source}: its skeleton joins a keypoint that is not there; expected indices below {count}")
@@ -315,9 +313,9 @@ def _check_letterbox(geometry: Geometry, source: object) -> None:
     if not isinstance(geometry, Letterbox):
         return
     if not 0 <= geometry.colour <= 255:
-        raise ModelError(f"{source}: its colour is {geometry.colour}; expected 0 to 255")
+        raise ModelError(f"{source}: colour is {geometry.colour}; expected 0 to 255")
     if geometry.target is not None and not all(0 < side <= MAX_SIDE for side in geometry.target):
-        raise ModelError(f"{source}: its target is {shorten(geometry.target)}; expected sides of 1 to {MAX_SIDE} px")
+        raise ModelError(f"{source}: target is {shorten(geometry.target)}; expected sides of 1 to {MAX_SIDE} px")
 
 
 def _check_positive(part: Geometry | Decoder, source: object, *names: str) -> None:

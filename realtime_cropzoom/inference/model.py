@@ -21,7 +21,7 @@ from realtime_cropzoom.inference.engine_cache import sha256
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.makers.maker import Precision, Settings, Wanted
 from realtime_cropzoom.inference.manifest import Role, Rows, Stretch
-from realtime_cropzoom.inference.model_check import check_network, input_shape
+from realtime_cropzoom.inference.model_check import check_network, check_outputs, input_shape
 from realtime_cropzoom.inference.model_file import find_model
 from realtime_cropzoom.inference.model_paths import is_shipped
 from realtime_cropzoom.inference.normalise import normalise, values_of
@@ -211,6 +211,8 @@ class Model:
         black = [self.new_input()] * (2 * self.context_radius + 1)
         for _ in range(runs):
             outputs = self.infer(*black)
+        # A file may leave these shapes open.
+        check_outputs(self.file, [(1, *output.shape) for output in outputs], self.size)
         if not all(np.isfinite(output).all() for output in outputs):
             raise ModelError(f"{self.file.onnx} gives values that are not finite on a black image; export it again")
         self.decode(outputs, View.of(Box(0, 0, *self.size), self.size))

@@ -45,11 +45,26 @@ def check_network(file: ModelFile, session: Session, size: tuple[int, int]) -> N
             f"{file.onnx} gives {pluralize(len(session.outputs), 'output')}; {_whose(file.manifest)} gives "
             f"{len(expected)}: {_forms(expected)}; export it again"
         )
-    for shape, wanted in zip(session.output_shapes, expected, strict=False):
+    check_outputs(file, session.output_shapes, size)
+
+
+def check_outputs(file: ModelFile, shapes: Sequence[Sequence[int | str]], size: tuple[int, int]) -> None:
+    """Check that outputs have the shapes that their manifest describes.
+
+    Args:
+        file: The model on disk.
+        shapes: Shapes of the outputs with their batch: what the network says, or what a run of it gave.
+        size: (W, H) of the input (pixels).
+
+    Raises:
+        ModelError: if they do not.
+    """
+    expected = expected_shapes(file.manifest.decoder, len(file.manifest.keypoint_names), size)
+    for shape, wanted in zip(shapes, expected, strict=False):
         if not _fits(shape[1:], wanted):
             raise ModelError(
-                f"{file.onnx} gives an output of shape {shape}; {_whose(file.manifest)} gives {_forms(expected)}; "
-                "export it again"
+                f"{file.onnx} gives an output of shape {list(shape)}; {_whose(file.manifest)} gives "
+                f"{_forms(expected)}; export it again"
             )
 
 

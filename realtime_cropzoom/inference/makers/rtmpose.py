@@ -99,7 +99,9 @@ def _inferred_shape(file: OnnxFile, size: tuple[int, int], name: str) -> Sequenc
     except (ValueError, RuntimeError):  # larger than protobuf can hold, or operators that do not fit together
         return declared
     found = next(output.type.tensor_type.shape.dim for output in inferred.graph.output if output.name == name)
-    return [side.dim_value or side.dim_param for side in found]
+    if len(found) != len(declared):
+        return declared
+    return [side.dim_value or before for side, before in zip(found, declared, strict=True)]
 
 
 MAKER = Maker(NAME, read)

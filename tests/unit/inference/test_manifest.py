@@ -36,7 +36,13 @@ SHARES = st.floats(0, 1)
 TEXTS = st.text(max_size=20)
 GEOMETRIES = st.one_of(
     st.builds(Stretch, st.sampled_from(["float32", "uint8"]), st.booleans()),
-    st.builds(Letterbox, st.integers(0, 255), st.sampled_from(["centre", "top_left"])),
+    st.builds(
+        Letterbox,
+        st.integers(0, 255),
+        st.sampled_from(["centre", "top_left"]),
+        st.none() | st.tuples(st.integers(1, 8192), st.integers(1, 8192)),
+        st.integers(1, 64),
+    ),
     st.builds(Affine, FACTORS),
     st.builds(Scale, FACTORS, st.integers(1, 64), st.sampled_from(["zero", "reflect"])),
 )
@@ -133,6 +139,7 @@ def test_what_is_no_manifest_is_refused_in_one_line(text: str | bytes, says: str
         pytest.param({"geometry": Affine(0.0)}, "padding is 0.0; expected a number above 0", id="no padding factor"),
         pytest.param({"geometry": Scale(multiple=10**9)}, "multiple is 1000000000; expected", id="a huge multiple"),
         pytest.param({"geometry": Letterbox(colour=256)}, "colour is 256; expected 0 to 255", id="a colour"),
+        pytest.param({"geometry": Letterbox(target=(0, 9))}, "target is (0, 9); expected sides of 1", id="a target"),
         pytest.param({"decoder": LitposeHeatmaps(4)}, "downsample_factor 4; expected 1, 2 or 3", id="a factor"),
         pytest.param({"decoder": ConfidenceMaps(float("inf"))}, "stride is inf; expected a number", id="no stride"),
         pytest.param({"decoder": Rows(classes=0)}, "classes is 0; expected a number above 0", id="no class"),

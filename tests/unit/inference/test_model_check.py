@@ -11,7 +11,7 @@ from support.models import tiny_manifest
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.manifest import Input, Manifest
-from realtime_cropzoom.inference.model_check import check_network, input_shape
+from realtime_cropzoom.inference.model_check import check_network, check_outputs, input_shape
 from realtime_cropzoom.inference.model_file import ModelFile
 from realtime_cropzoom.inference.onnx_session import Session
 from realtime_cropzoom.inference.presence import Presence
@@ -84,6 +84,13 @@ def test_what_cannot_fit_is_refused(network: dict[str, Any], says: str) -> None:
     with pytest.raises(ModelError) as caught:
         check(tiny_manifest(size=SIZE), **network)
     assert says in str(caught.value)
+
+
+def test_shapes_that_a_file_leaves_open_are_compared_after_a_run() -> None:
+    file = ModelFile(Path("m.onnx"), tiny_manifest(size=SIZE), "scorer", Presence())
+    check_outputs(file, [(1, 3, 12, 16), (1, 7)], SIZE)
+    with pytest.raises(ModelError, match=r"gives an output of shape \[1, 4, 12, 16\]; .* gives \(N, 3, 12, 16\)"):
+        check_outputs(file, [(1, 4, 12, 16)], SIZE)
 
 
 def test_a_line_does_not_name_hundreds_of_keypoints() -> None:

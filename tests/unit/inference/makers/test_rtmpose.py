@@ -71,6 +71,19 @@ def test_the_number_of_keypoints_follows_from_the_operators_where_the_file_leave
         Model(rtmpose(tmp_path), settings=Settings(("a", "b")))
 
 
+def test_names_that_the_network_does_not_fit_are_refused_after_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not even the operators tell the number."""
+    monkeypatch.setattr("onnx.shape_inference.infer_shapes", lambda proto, data_prop: proto)
+    path = rtmpose(tmp_path)
+    with pytest.raises(ModelError, match=r"does not say how many keypoints it has\. Give their names in order"):
+        Model(path)
+    with pytest.raises(ModelError, match=r"gives an output of shape \[1, 3, 96\]; .* gives \(N, 2, 96\)"):
+        Model(path, settings=Settings(("a", "b")))
+    assert described(path).keypoint_names == NAMES
+
+
 def test_seventeen_keypoints_are_those_of_coco(tmp_path: Path) -> None:
     outputs = {"simcc_x": bins(96, *range(17)), "simcc_y": bins(128, *range(17))}
     manifest = Model(rtmpose(tmp_path, outputs=outputs)).manifest
