@@ -16,6 +16,11 @@ COCO = (
 """The 17 keypoints of a person, in the order of the COCO data set."""
 
 
+def how_to_name(path: Path) -> str:
+    """Return the sentence that says how a file gets names, for commands that have no flag for it."""
+    return f"Run: cropzoom models import {path} --keypoints a,b,… --out named.onnx"
+
+
 def choose_names(path: Path, count: int, given: Sequence[str], own: Sequence[str] = ()) -> tuple[tuple[str, ...], str]:
     """Choose the names of the keypoints.
 
@@ -40,7 +45,7 @@ def choose_names(path: Path, count: int, given: Sequence[str], own: Sequence[str
     if not names:
         raise ModelError(
             f"{path} has {count} keypoints without names. "
-            + advise("Give them in order with --keypoints a,b,…", "Give their names in order")
+            + advise("Give them in order with --keypoints a,b,…", how_to_name(path))
         )
     check_names(names, "the given names" if given else path)
     return names, assumed

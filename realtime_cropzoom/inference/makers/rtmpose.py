@@ -10,7 +10,7 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import ModelError, advise, shorten
 from realtime_cropzoom.inference.makers.maker import Described, Maker, Settings
-from realtime_cropzoom.inference.makers.names import choose_names
+from realtime_cropzoom.inference.makers.names import choose_names, how_to_name
 from realtime_cropzoom.inference.manifest import Affine, Input, Manifest, SimCC
 from realtime_cropzoom.inference.onnx_file import OnnxFile
 
@@ -73,7 +73,7 @@ def _count_and_split(file: OnnxFile, size: tuple[int, int], settings: Settings) 
                 return count, x_bins / size[0]
             raise ModelError(
                 f"{file.path} does not say how many keypoints it has. "
-                + advise("Give their names in order with --keypoints a,b,…", "Give their names in order")
+                + advise("Give their names in order with --keypoints a,b,…", how_to_name(file.path))
             )
     shapes = [list(output.shape) for output in file.outputs if output.name in OUTPUTS]
     raise ModelError(

@@ -79,7 +79,7 @@ def test_names_that_the_network_does_not_fit_are_refused_after_a_run(
     path = rtmpose(tmp_path)
     with pytest.raises(ModelError, match=r"does not say how many keypoints it has\. Give their names in order"):
         Model(path)
-    with pytest.raises(ModelError, match=r"gives an output of shape \[1, 3, 96\]; .* gives \(N, 2, 96\)"):
+    with pytest.raises(ModelError, match=r"gives an output of shape \[.*, 3, 96\]; .* gives \(N, 2, 96\)"):
         Model(path, settings=Settings(("a", "b")))
     assert described(path).keypoint_names == NAMES
 
