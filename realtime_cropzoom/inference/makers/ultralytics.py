@@ -99,13 +99,11 @@ class _Said:
         stride = _whole_numbers(file, "stride", 1, MAX_SIDE)[0]
         if height % stride or width % stride:
             raise ModelError(f"{file.path}: its imgsz is {[height, width]}, expected multiples of its stride, {stride}")
-        names, arguments = _literal(file, "names"), _literal(file, "args")
-        classes = len(names) if isinstance(names, dict | list) else 0
+        arguments = _literal(file, "args")
         own_nms = isinstance(arguments, dict) and arguments.get("nms") is True
         is_final = own_nms or file.metadata.get("end2end") == "True"
-        return cls(
-            count, numbers == 3, classes, (width, height), stride, _names(file, count), own_nms, is_final
-        )  # fmt: skip
+        names, size = _names(file, count), (width, height)
+        return cls(count, numbers == 3, _class_count(file), size, stride, names, own_nms, is_final)
 
 
 def _literal(file: OnnxFile, key: str) -> Any:
@@ -132,6 +130,13 @@ def _whole_numbers(file: OnnxFile, key: str, count: int, most: int) -> Sequence[
         wanted = "a whole number" if count == 1 else f"{count} whole numbers"
         raise ModelError(f"{file.path}: its {key} is {shorten(value)}, expected {wanted} of 1 to {most}")
     return numbers
+
+
+def _class_count(file: OnnxFile) -> int:
+    names = _literal(file, "names")
+    if not isinstance(names, dict | list) or not names:
+        raise ModelError(f"{file.path}: its names are {shorten(names)}, expected those of its classes; export it again")
+    return len(names)
 
 
 def _names(file: OnnxFile, count: int) -> tuple[str, ...]:

@@ -160,6 +160,7 @@ def test_seventeen_keypoints_without_names_are_those_of_coco(tmp_path: Path) -> 
         pytest.param({"kpt_shape": None}, "its kpt_shape is None, expected 2 whole numbers", id="no shape"),
         pytest.param({"kpt_shape": "[True, 3]"}, "its kpt_shape is .*, expected 2 whole numbers", id="no number"),
         pytest.param({"names": "{0: 'a', 1: 'b'}"}, r"2 classes make \(N, 15, anchors\)", id="other classes"),
+        pytest.param({"names": "{}"}, r"its names are \{\}, expected those of its classes", id="no class"),
         pytest.param({"stride": "0"}, r"its stride is 0, expected a whole number of 1 to 8192", id="stride"),
         pytest.param(
             {"imgsz": "[100, 100]"}, r"imgsz is \[100, 100\], expected multiples of its stride, 32", id="size"
