@@ -17,7 +17,7 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "train models": ("train", "export", "quantize"),
+    "models": ("models", "train", "export", "quantize"),
 }
 _EXAMPLES = {
     "listen": "cropzoom listen tcp://127.0.0.1:5660 --camera cam0",

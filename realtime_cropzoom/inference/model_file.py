@@ -10,6 +10,7 @@ from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference.makers.maker import Choice, Settings, Wanted
 from realtime_cropzoom.inference.makers.registry import MAKERS
 from realtime_cropzoom.inference.manifest import Manifest
+from realtime_cropzoom.inference.manifest_changes import with_changes
 from realtime_cropzoom.inference.model_paths import int8_beside, is_shipped
 from realtime_cropzoom.inference.onnx_file import read_onnx_file
 from realtime_cropzoom.inference.presence import Presence, read_presence
@@ -45,10 +46,11 @@ def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> 
         ModelError: if there is none, or if it cannot be used.
     """
     folder = path if is_folder(path) else None
+    settings = settings or Settings()
     choice = _in_folder(path, wanted) if folder is not None else Choice(_single_file(path, wanted))
     file = read_onnx_file(choice.onnx)
     for maker in MAKERS:
-        described = maker.read(file, folder, settings or Settings())
+        described = maker.read(file, folder, settings)
         if described is not None:
             break
     else:
@@ -56,7 +58,7 @@ def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> 
             f"{choice.onnx} carries no cropzoom metadata, and is not a file of {_names()} as far as one can see; "
             "give a model folder or an .onnx made by one of them"
         )
-    manifest = described.manifest
+    manifest = with_changes(described.manifest, settings.changes, choice.onnx)
     try:
         presence = read_presence(manifest.presence, manifest.keypoint_names)
     except ValueError as error:
@@ -72,7 +74,8 @@ def _in_folder(folder: Path, wanted: Wanted) -> Choice:
         choice = maker.find(folder, wanted)
         if choice is not None:
             return choice
-    raise ModelError(f"{folder} has no config.yaml; expected a Lightning Pose model directory")
+    known = " and no ".join(f"{maker.folder} ({maker.name})" for maker in MAKERS if maker.folder)
+    raise ModelError(f"{folder} is no model folder: it has no {known}; give another folder, or an .onnx file")
 
 
 def _single_file(path: Path, wanted: Wanted) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realtime_cropzoom.types import UInt8
+from realtime_cropzoom.types import Box, UInt8
 
 Colour = tuple[int, int, int]
 """RGB, 0 to 255."""
@@ -36,6 +36,7 @@ _RIM: Colour = (15, 15, 15)
 _WHITE: Colour = (255, 255, 255)
 _DARK: Colour = (28, 28, 28)
 _LIGHT: Colour = (235, 235, 235)
+_BOX: Colour = (255, 214, 64)
 _FONT, _FONT_SCALE, _LINE_PX, _MARGIN_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
 """Font and sizes of a legend at scale 1."""
 
@@ -97,6 +98,20 @@ def draw_cross(
     x, y = (round(_within_reach(value)) for value in at)
     cv2.drawMarker(canvas, (x, y), _RIM, kind, side + 2, thickness + 2 * max(1, thickness // 2), cv2.LINE_AA)
     cv2.drawMarker(canvas, (x, y), tuple(colour), kind, side, thickness, cv2.LINE_AA)
+
+
+def draw_box(canvas: Any, box: Box, scale: float = 1.0) -> None:
+    """Draw the outline of a box with a dark rim.
+
+    Args:
+        canvas: Picture (H, W, 3), RGB; changed in place.
+        box: The box (frame pixels).
+        scale: Canvas pixels per frame pixel.
+    """
+    corners = [(box.x, box.y), (box.x + box.w, box.y), (box.x + box.w, box.y + box.h), (box.x, box.y + box.h)]
+    outline = np.array([fixed_point(x * scale - 0.5, y * scale - 0.5) for x, y in corners], np.int32)
+    for colour, thickness in ((_RIM, 6), (_BOX, 3)):
+        cv2.polylines(canvas, [outline], True, colour, thickness, cv2.LINE_AA, SHIFT)
 
 
 def fixed_point(x: float, y: float) -> tuple[int, int]:

@@ -10,7 +10,15 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, advise
-from realtime_cropzoom.plots.overlay import SHIFT, draw_caption, draw_keypoint, fixed_point, legend_strip, palette
+from realtime_cropzoom.plots.overlay import (
+    SHIFT,
+    draw_box,
+    draw_caption,
+    draw_keypoint,
+    fixed_point,
+    legend_strip,
+    palette,
+)
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import open_source
@@ -93,7 +101,7 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
     since = _trail_start(tables.seconds, index)
     _draw_trail(canvas, tables.poses[since : index + 1, :, :2])
     if np.isfinite(tables.boxes[index]).all():
-        _draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])))
+        draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])), _SCALE)
     for (x, y, likelihood), colour in zip(tables.poses[index], colours, strict=True):
         if np.isfinite([x, y]).all():
             sure = bool(np.isnan(likelihood) or likelihood >= 0.5)
@@ -141,13 +149,6 @@ def _draw_trail(canvas: UInt8, trail: Float64) -> None:
         colour = tuple(round(c * fade + 255 * (1 - fade)) for c in (0, 150, 255))
         cv2.line(overlay, _point(*a), _point(*b), colour, 1 + round(4 * fade), cv2.LINE_AA, SHIFT)
     cv2.addWeighted(overlay, 0.75, canvas, 0.25, 0, dst=canvas)
-
-
-def _draw_box(canvas: UInt8, box: Box) -> None:
-    corners = [(box.x, box.y), (box.x + box.w, box.y), (box.x + box.w, box.y + box.h), (box.x, box.y + box.h)]
-    outline = np.array([_point(x - 0.5, y - 0.5) for x, y in corners], np.int32)
-    cv2.polylines(canvas, [outline], True, (20, 20, 20), 6, cv2.LINE_AA, SHIFT)
-    cv2.polylines(canvas, [outline], True, (255, 214, 64), 3, cv2.LINE_AA, SHIFT)
 
 
 def _small(panel: UInt8) -> UInt8:

@@ -222,4 +222,4 @@ def _known_kind(described_by: Path, kind: Any) -> Kind:
     return known
 
 
-MAKER = Maker("Lightning Pose", read, find)
+MAKER = Maker("Lightning Pose", read, find, folder="config.yaml with exports_onnx/")

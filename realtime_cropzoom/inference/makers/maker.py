@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from realtime_cropzoom.inference.manifest import Manifest
+from realtime_cropzoom.inference.manifest_changes import Change
 from realtime_cropzoom.inference.onnx_file import OnnxFile
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -38,6 +39,8 @@ class Settings:
 
     keypoint_names: tuple[str, ...] = ()
     """Names of the keypoints; empty if the file has them."""
+    changes: tuple[Change, ...] = ()
+    """Fields of the manifest that the user sets; they count more than what the file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,5 @@ class Maker:
     find: Callable[[Path, Wanted], Choice | None] = lambda folder, wanted: None
     """Finds the export in a model folder. None if the folder is not of this maker. Raises ModelError if it is, but has
     no such export."""
+    folder: str = ""
+    """What its model folders contain, for error texts; empty if it has none."""
