@@ -121,7 +121,9 @@ def _out_of_import(arguments: argparse.Namespace, given: Sequence[str]) -> Path:
         raise ConfigError(f"import: got {got}, expected the file to write. Give --out models/NAME.onnx")
     check_free(out, overwrite=arguments.overwrite)
     if is_there(beside := out.with_suffix(".json")):
-        raise ConfigError(f"{beside} would count more than the description inside {out}. Move it away, or give another --out")
+        raise ConfigError(
+            f"{beside} would count more than the description inside {out}. Move it away, or give another --out"
+        )
     return out
 
 

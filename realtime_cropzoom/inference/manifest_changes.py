@@ -75,10 +75,13 @@ def _converted(text: str, kind: Any, name: str) -> Any:
     tags = {str(one.__struct_config__.tag): one for one in get_args(kind) if _is_struct(one)}
     if tags:
         if text not in tags:
-            raise ModelError(f"{name}: got {shorten(text)}, expected one of {', '.join(tags)}.{did_you_mean(text, tags)}")
+            raise ModelError(
+                f"{name}: got {shorten(text)}, expected one of {', '.join(tags)}.{did_you_mean(text, tags)}"
+            )
         return tags[text]()
     if _is_struct(kind):
-        raise ModelError(f"{name}: got {shorten(text)}, expected one of its fields, such as {name}.{_first_field(kind)}")
+        first = msgspec.structs.fields(kind)[0].name
+        raise ModelError(f"{name}: got {shorten(text)}, expected one of its fields, such as {name}.{first}")
     reasons = []
     for candidate in _candidates(text):
         try:
@@ -104,7 +107,3 @@ def _candidates(text: str) -> list[Any]:
 
 def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _first_field(kind: Any) -> str:
-    return msgspec.structs.fields(kind)[0].name

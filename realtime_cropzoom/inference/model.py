@@ -21,7 +21,8 @@ from realtime_cropzoom.inference.engine_cache import sha256
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.makers.maker import Precision, Settings, Wanted
 from realtime_cropzoom.inference.manifest import Role, Rows, Stretch
-from realtime_cropzoom.inference.model_check import check_network, check_outputs, input_shape
+from realtime_cropzoom.inference.memory_need import check_memory
+from realtime_cropzoom.inference.model_check import check_network, check_outputs, input_shape, whole_shape
 from realtime_cropzoom.inference.model_file import find_model
 from realtime_cropzoom.inference.model_paths import is_shipped
 from realtime_cropzoom.inference.normalise import normalise, values_of
@@ -83,6 +84,9 @@ class Model:
                 f"{path} is a {manifest.role} model, but was given as the {role}; "
                 + advise("swap --detector and --pose", f"give a {role}")
             )
+        self.size = geometries.choose_size(manifest, sees or _USUAL_REGION, self.file.onnx)
+        """(W, H) of the input in pixels, for the region that it was made ready for."""
+        check_memory(self.file, (1, *whole_shape(manifest, self.size)))
         resizes = manifest.geometry == Stretch() and manifest.input.channels == "rgb" and not manifest.context
         self.session = Session(
             self.file.onnx, target, threads, network=self.file.network, outputs=manifest.outputs,
@@ -90,8 +94,6 @@ class Model:
         )  # fmt: skip
         self._fused = (resizes and manifest.input.layout == "nchw") or manifest.context
         """Whether the resize and the normalisation are one pass, as Lightning Pose computes them in float32."""
-        self.size = geometries.choose_size(manifest, sees or _USUAL_REGION, self.file.onnx)
-        """(W, H) of the input in pixels, for the region that it was made ready for."""
         check_network(self.file, self.session, self.size)
         self.method = method
         self.presence = self.file.presence

@@ -27,6 +27,17 @@ def input_shape(model_input: Input, size: tuple[int, int]) -> tuple[int, int, in
     return (channels, height, width) if model_input.layout == "nchw" else (height, width, channels)
 
 
+def whole_shape(manifest: Manifest, size: tuple[int, int]) -> tuple[int, ...]:
+    """Return the shape of one frame's input, without the batch: five pictures for a context model.
+
+    Args:
+        manifest: Description of the network.
+        size: (W, H) in pixels.
+    """
+    picture = input_shape(manifest.input, size)
+    return (2 * CONTEXT_RADIUS + 1, *picture) if manifest.context else picture
+
+
 def check_network(file: ModelFile, session: Session, size: tuple[int, int]) -> None:
     """Check that a network fits its manifest.
 
@@ -70,9 +81,7 @@ def check_outputs(file: ModelFile, shapes: Sequence[Sequence[int | str]], size: 
 
 def _check_input(file: ModelFile, session: Session, size: tuple[int, int]) -> None:
     manifest, shape = file.manifest, session.input_shape
-    wanted: Shape = input_shape(manifest.input, size)
-    if manifest.context:
-        wanted = (2 * CONTEXT_RADIUS + 1, *wanted)
+    wanted: Shape = whole_shape(manifest, size)
     if len(session.inputs) != 1 or not session.supports_input() or not _fits(shape[1:], wanted):
         raise ModelError(
             f"{file.onnx} takes {_inputs(session)}; {_whose(manifest)} takes one image {_form(wanted)} of float or "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, advise
 from realtime_cropzoom.files.paths import is_folder, is_there
+from realtime_cropzoom.inference.makers import by_hand
 from realtime_cropzoom.inference.makers.maker import Choice, Settings, Wanted
 from realtime_cropzoom.inference.makers.registry import MAKERS
 from realtime_cropzoom.inference.manifest import Manifest
@@ -57,6 +58,7 @@ def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> 
         raise ModelError(
             f"{choice.onnx} carries no cropzoom metadata, and is not a file of {_names()} as far as one can see; "
             "give a model folder or an .onnx made by one of them"
+            + advise(", or say what it is: --keypoints A,B --set decoder=TYPE geometry=TYPE")
         )
     manifest = with_changes(described.manifest, settings.changes, choice.onnx)
     try:
@@ -85,4 +87,4 @@ def _single_file(path: Path, wanted: Wanted) -> Path:
 
 
 def _names() -> str:
-    return ", ".join(maker.name for maker in MAKERS)
+    return ", ".join(maker.name for maker in MAKERS if maker is not by_hand.MAKER)

@@ -35,6 +35,8 @@ _MAKE_ONNX = (
     "make an ONNX file of it: 'litpose export', 'sleap-nn export', 'cropzoom export-deeplabcut' or "
     "'yolo export format=onnx'"
 )
+_AGAIN = "Copy it again, or export it again"
+_BROKEN = f"it is another kind of file, or cut short. {_AGAIN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,10 @@ def read_onnx_file(path: Path) -> OnnxFile:
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's errors have no common base
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{path} cannot be loaded as an ONNX model: {_BROKEN}") from error
     if not proto.graph.output:
-        raise ModelError(f"{path} cannot be loaded as an ONNX model: it has no output")
+        what = "it has no output" if path.stat().st_size else f"it is empty. {_AGAIN}"
+        raise ModelError(f"{path} cannot be loaded as an ONNX model: {what}")
     _refuse_dangerous(path, proto)
     weights = {tensor.name for tensor in proto.graph.initializer}  # old exporters list them among the inputs
     return OnnxFile(

@@ -115,8 +115,8 @@ def other_order_note(model: Model, path: Path, settings: Settings, image: UInt8,
     if theirs < mine * _CLEARLY_BETTER or theirs - mine < _LEAST:
         return f"colour order: {order.upper()} scores {mine:.2f} in the mean, {other.upper()} {theirs:.2f}"
     return (
-        f"colour order: {other.upper()} scores {theirs:.2f} in the mean, {order.upper()} only {mine:.2f}: the model was "
-        f"probably trained with {other.upper()}; write it so with 'cropzoom models import … --set input.channels={other}'"
+        f"colour order: {other.upper()} scores {theirs:.2f} in the mean, {order.upper()} only {mine:.2f}: it was "
+        f"probably trained with {other.upper()}. Write it so: cropzoom models import … --set input.channels={other}"
     )
 
 

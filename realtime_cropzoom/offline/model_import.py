@@ -64,8 +64,8 @@ def _compare(original: Model, written: Model, out: Path) -> float:
     difference = float(np.nanmax(np.abs(a.likelihood - b.likelihood), initial=0.0))
     if shift_px > _MAX_SHIFT_PX or difference > _MAX_DIFFERENCE:
         raise ModelError(
-            f"{out} would not give what {original.path} gives: keypoints differ by {shift_px:.3g} px and likelihoods by "
-            f"{difference:.2g} on a picture of noise. Nothing is written"
+            f"{out} would not give what {original.path} gives: on a picture of noise keypoints differ by "
+            f"{shift_px:.3g} px and likelihoods by {difference:.2g}. Nothing is written"
         )
     return shift_px
 

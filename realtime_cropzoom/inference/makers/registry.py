@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.inference.makers import cropzoom, lightning_pose, rtmpose, ultralytics
+from realtime_cropzoom.inference.makers import by_hand, cropzoom, lightning_pose, rtmpose, ultralytics
 from realtime_cropzoom.inference.makers.maker import Maker
 
-MAKERS: tuple[Maker, ...] = (lightning_pose.MAKER, cropzoom.MAKER, ultralytics.MAKER, rtmpose.MAKER)
-"""RTMPose comes last: its files say nothing of themselves, and are known by their outputs alone."""
+MAKERS: tuple[Maker, ...] = (lightning_pose.MAKER, cropzoom.MAKER, ultralytics.MAKER, rtmpose.MAKER, by_hand.MAKER)
+"""RTMPose comes late: its files say nothing of themselves, and are known by their outputs alone."""
