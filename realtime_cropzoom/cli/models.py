@@ -56,6 +56,9 @@ def register(commands: Any) -> None:
         "--detector", default="shipped", metavar="MODEL",
         help="--frame of a model that sees boxes: the detector that finds the box (default: shipped)",
     )  # fmt: skip
+    models.add_argument(
+        "--role", choices=("detector", "pose"), help="of a file that holds a detector and a pose model: which one"
+    )
     models.add_argument("--keypoints", type=_names, metavar="A,B,C", help="names of the keypoints, in order")
     models.add_argument(
         "--set", nargs="+", action="extend", default=[], dest="changes", metavar="NAME=VALUE",
@@ -98,7 +101,7 @@ def _import(arguments: argparse.Namespace, given: Sequence[str]) -> int:
 
     out = _out_of_import(arguments, given)
     path = user_path(given[0])
-    model = Model(path, settings=_settings(arguments))
+    model = Model(path, arguments.role, settings=_settings(arguments))
     terminal.say(_which(model))
     done = import_model(model, out)
     for title, text in _described(done.model).items():
@@ -164,7 +167,7 @@ def _show_one(
     from realtime_cropzoom.inference.model import Model
 
     path = user_path(text)
-    model = Model(path, settings=settings)
+    model = Model(path, arguments.role, settings=settings)
     ms = _milliseconds(model)
     if not arguments.json:
         print(_which(model))
@@ -198,7 +201,7 @@ def _show_frame(
 
     detector, rule = _box_finder(model, arguments.detector)
     seen = look(model, frame.image, detector, rule)
-    order = other_order_note(model, path, settings, frame.image, seen)
+    order = other_order_note(model, settings, frame.image, seen)
     notes = [*seen.notes, *([order] if order else [])]
     out = arguments.out or Path(f"{_short_name(path)}_frame.png")
     names, skeleton = model.keypoint_names, model.manifest.skeleton
@@ -274,12 +277,18 @@ def _described(model: Model) -> dict[str, str]:
 def _network(model: Model) -> str:
     session = model.session
     shapes = zip(session.outputs, session.output_shapes, strict=True)
-    outputs = ", ".join(f"{name} {_shape(shape)}" for name, shape in shapes)
-    return f"{session.inputs[0]} {_shape(session.input_shape)} → {outputs}"
+    outputs = ", ".join(f"{_short(name)} {_shape(shape)}" for name, shape in shapes)
+    return f"{_short(session.inputs[0])} {_shape(session.input_shape)} → {outputs}"
+
+
+def _short(name: str) -> str:
+    """Return the last part of a name within a network, which exporters make of the names of all layers above."""
+    return name.strip("/").rpartition("/")[2]
 
 
 def _shape(shape: Sequence[int | str]) -> str:
-    return f"({', '.join(str(side or '?') for side in shape)})"
+    """Return a shape; where it is open, its name, or ? for the long names that exporters make."""
+    return f"({', '.join(str(side) if str(side).isalnum() else '?' for side in shape)})"
 
 
 def _number_type(model: Model) -> str:

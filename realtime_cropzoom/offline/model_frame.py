@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -93,14 +92,13 @@ def look(model: Model, image: UInt8, detector: Model | None, rule: BoxRule | Non
     return Look(found, box, tuple(notes))
 
 
-def other_order_note(model: Model, path: Path, settings: Settings, image: UInt8, seen: Look) -> str:
+def other_order_note(model: Model, settings: Settings, image: UInt8, seen: Look) -> str:
     """Return a sentence if a model scores clearly better with the other order of colours; else "".
 
     Only classifications of columns and rows are asked: their files do not say which order they were trained with.
 
     Args:
         model: The model.
-        path: Its file.
         settings: What the user says of it.
         image: The frame, (H, W, 3) RGB.
         seen: What the model has found in it.
@@ -109,7 +107,7 @@ def other_order_note(model: Model, path: Path, settings: Settings, image: UInt8,
         return ""
     order = model.manifest.input.channels
     other = "bgr" if order == "rgb" else "rgb"
-    swapped = Model(path, settings=replace(settings, changes=(*settings.changes, ("input.channels", other))))
+    swapped = Model(model.path, settings=replace(settings, changes=(*settings.changes, ("input.channels", other))))
     found = swapped.predict_still(image, whole_image(image) if seen.box is None else seen.box)
     mine, theirs = (float(np.mean(likelihood)) for likelihood in (seen.found.likelihood, found.likelihood))
     if theirs < mine * _CLEARLY_BETTER or theirs - mine < _LEAST:

@@ -95,6 +95,10 @@ REFUSED = {
         ["models", "a.onnx", "--set", "decoder.downsample_factor=3"],
         "gives an output of shape [1, 3, 16, 16]; a cropzoom heatmap model of 3 keypoints",
     ),
+    "another role": (
+        ["models", "a.onnx", "--role", "detector"],
+        "a.onnx is a pose model, but was given as the detector",
+    ),
     "a size that does not fit": (["models", "a.onnx", "--set", "input.size=60x60"], "a.onnx takes tensor(float) of"),
 }
 

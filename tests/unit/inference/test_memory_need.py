@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 from support.described import MANIFEST, write_bare
 
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.inference import memory_need
 from realtime_cropzoom.inference.memory_need import check_memory, free_bytes, needed_bytes
 from realtime_cropzoom.inference.model_file import ModelFile
 from realtime_cropzoom.inference.presence import Presence
@@ -74,5 +74,5 @@ def test_free_memory_is_known_everywhere(monkeypatch: pytest.MonkeyPatch) -> Non
     assert free_bytes() > 10**7
     monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(OSError))
     assert free_bytes() > 10**7
-    monkeypatch.delattr(memory_need.os, "sysconf")
+    monkeypatch.delattr(os, "sysconf")
     assert free_bytes() > 10**15

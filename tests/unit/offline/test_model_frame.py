@@ -63,11 +63,10 @@ def test_without_an_animal_the_middle_is_shown_and_said(tmp_path: Path, footage:
 def test_the_other_order_of_colours_is_named_if_it_scores_clearly_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: float, clear: bool
 ) -> None:
-    path = write_described(tmp_path / "pose.onnx")
-    model, image = Model(path), np.zeros((64, 64, 3), np.uint8)
+    model, image = Model(write_described(tmp_path / "pose.onnx")), np.zeros((64, 64, 3), np.uint8)
     seen = Look(Keypoints(np.zeros((3, 2), np.float32), np.full(3, 0.5, np.float32)), None)
     assert isinstance(model.manifest.decoder, LitposeHeatmaps)
-    assert other_order_note(model, path, Settings(), image, seen) == ""
+    assert other_order_note(model, Settings(), image, seen) == ""
     model.manifest = msgspec.structs.replace(model.manifest, decoder=SimCC())
     asked = []
 
@@ -76,7 +75,7 @@ def test_the_other_order_of_colours_is_named_if_it_scores_clearly_better(
         return Keypoints(seen.found.xy, np.full(3, other, np.float32))
 
     monkeypatch.setattr(Model, "predict_still", predict)
-    note = other_order_note(model, path, Settings(), image, seen)
+    note = other_order_note(model, Settings(), image, seen)
     assert asked == ["bgr"]
     assert ("input.channels=bgr" in note) == clear
     assert note.startswith("colour order: ")
