@@ -90,11 +90,12 @@ def _load(models: CheckedModels, role: Role) -> CheckResult:
         ms = models.ms[role] = _milliseconds(model, models)
     models.loaded[role] = model
     provider, size = model.session.provider, f"{model.size[0]}x{model.size[1]}"
-    which = f"; {model.file.chosen}" if model.file.chosen else ""
+    which = given if model.is_shipped else f"{given} ({model.title})"
+    chosen = f"; {model.file.chosen}" if model.file.chosen else ""
     on = f" with {model.session.threads} threads" if model.session.threads > 1 else ""
     return good(
         role,
-        f"{given} on {model.session.device}{on}, {size}: {ms:.1f} ms a frame{which}",
+        f"{which} on {model.session.device}{on}, {size}: {ms:.1f} ms a frame{chosen}",
         provider=provider,
         threads=model.session.threads,
         ms=round(ms, 3),

@@ -136,8 +136,8 @@ def run_pipeline(arguments: argparse.Namespace) -> int:
     sources = find_sources(arguments.input_path, batch.fail)
     folder = arguments.folder or _choose_folder(settings.pose)
     models = load_models(settings)
-    for model in (models.detector, models.pose):
-        _say_chosen_export(model)
+    _say_which("detector model", models.detector)
+    _say_which("pose model", models.pose)
     workers = _count_workers(arguments, models.pose)
     with worker_pool(workers) as pool:
         command = OfflineCommand(pool, workers, _make_options(arguments), say, batch.warn)
@@ -163,16 +163,19 @@ def _predictor(arguments: argparse.Namespace, batch: Batch) -> Iterator[Predicto
     directory = ModelDirectory.open(arguments.model_dir, getattr(arguments, "overrides", ()))
     provider: Provider = "tensorrt" if arguments.runtime == "tensorrt" else arguments.provider
     model = Model(arguments.model_dir, provider=provider, precision=arguments.onnx_precision, method="reference")
-    _say_chosen_export(model)
+    _say_which("model", model)
     workers = _count_workers(arguments, model)
     with worker_pool(workers) as pool:
         command = OfflineCommand(pool, workers, _make_options(arguments), say, batch.warn)
         yield Predictor(model, directory, command)
 
 
-def _say_chosen_export(model: Model | None) -> None:
-    if model is not None and model.file.chosen:
-        say(model.file.chosen)
+def _say_which(what: str, model: Model | None) -> None:
+    """Say in a line which file of which maker runs, and in another one why, if its folder has several."""
+    if model is not None and not model.is_shipped:
+        say(f"{what}: {model.path} ({model.title})")
+        if model.file.chosen:
+            say(model.file.chosen)
 
 
 def _make_options(arguments: argparse.Namespace) -> Any:

@@ -106,6 +106,12 @@ class Model:
         return is_shipped(self.path)
 
     @property
+    def title(self) -> str:
+        """Who made it and its kind, and the file that runs if a folder was given; for a line of text."""
+        kind = f"{self.manifest.maker} {self.manifest.kind}".strip()
+        return kind if self.path == self.file.onnx else f"{kind}, {self.file.onnx.name}"
+
+    @property
     def keypoint_names(self) -> tuple[str, ...]:
         """The names of the K keypoints, in order."""
         return self.manifest.keypoint_names

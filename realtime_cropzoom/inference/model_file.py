@@ -58,7 +58,10 @@ def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> 
         raise ModelError(
             f"{choice.onnx} carries no cropzoom metadata, and is not a file of {_names()} as far as one can see; "
             "give a model folder or an .onnx made by one of them"
-            + advise(", or say what it is: --keypoints A,B --set decoder=TYPE geometry=TYPE")
+            + advise(
+                ", or say what it is: --keypoints A,B --set decoder=TYPE geometry=TYPE",
+                ", or say what it is with 'cropzoom models import'",
+            )
         )
     manifest = with_changes(described.manifest, settings.changes, choice.onnx)
     try:

@@ -32,9 +32,10 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
         fps: Frames per second of the source; None if unknown.
     """
     given = settings.pose if role == "pose" else settings.detector
+    which = given if model.is_shipped else f"{given} ({model.title})"
     on = f" with {model.session.threads} threads" if model.session.threads > 1 else ""
     notes = [
-        f"{role} model: {given} on {model.session.provider}{on}, {model.size[0]}x{model.size[1]}, "
+        f"{role} model: {which} on {model.session.provider}{on}, {model.size[0]}x{model.size[1]}, "
         f"keypoints {', '.join(model.keypoint_names)}"
     ]
     if model.file.chosen:

@@ -8,21 +8,10 @@ from typing import Any
 import msgspec
 import onnx
 
-from realtime_cropzoom.inference.manifest import LitposeHeatmaps, Manifest, Stretch
-from realtime_cropzoom.inference.normalise import IMAGENET
-from support.models import onnx_model
+from support.models import onnx_model, tiny_manifest
 
 NAMES = ("middle", "right", "low")
-MANIFEST = Manifest(
-    maker="cropzoom",
-    keypoint_names=NAMES,
-    input=msgspec.structs.replace(IMAGENET, size=(64, 64)),
-    geometry=Stretch(),
-    decoder=LitposeHeatmaps(2),
-    kind="heatmap",
-    role="pose",
-    crop_size=64,
-)
+MANIFEST = tiny_manifest(crop_size=64)
 BY_HAND = ("--keypoints", ",".join(NAMES), "--set", "decoder=litpose_heatmaps")
 """What makes a file without a manifest usable."""
 
@@ -35,8 +24,5 @@ def write_bare(path: Path, **options: Any) -> Path:
 
 def write_described(path: Path, **changes: Any) -> Path:
     """Write a tiny model with a manifest, changed as given."""
-    proto = onnx_model(keypoints=NAMES)
-    manifest = msgspec.structs.replace(MANIFEST, **changes)
-    onnx.helper.set_model_props(proto, {"cropzoom": manifest.to_json()})
-    onnx.save(proto, path)
+    onnx.save(onnx_model(keypoints=NAMES, manifest=msgspec.structs.replace(MANIFEST, **changes)), path)
     return path

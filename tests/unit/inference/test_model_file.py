@@ -52,7 +52,7 @@ def test_what_is_not_there_or_of_no_maker_says_what_to_give(tmp_path: Path) -> N
     onnx.save(onnx_model(), tmp_path / "bare.onnx")
     line = refusal(tmp_path / "bare.onnx")
     assert "bare.onnx carries no cropzoom metadata, and is not a file of Lightning Pose" in line
-    assert line.endswith("give a model folder or an .onnx made by one of them")
+    assert "give a model folder or an .onnx made by one of them, or say what it is: --keypoints A,B" in line
     assert "expected a Lightning Pose model directory" in refusal(tmp_path)
 
 
