@@ -7,8 +7,8 @@ In reading order:
 * ``manifest``: the description of a network: its input, a geometry, a decoder.
 * ``onnx_file``: reads what an ONNX file says of itself, and refuses dangerous files.
 * ``makers``: turn the files of each program that trains models into manifests.
-* ``manifest_changes``, ``manifest_words``, ``self_describing``: what a user sets in a manifest, a manifest in words, and
-  a model as one file with its manifest.
+* ``manifest_changes``, ``manifest_words``, ``self_describing``: what a user sets in a manifest, a manifest in words, a
+  model as one file with its manifest.
 * ``model_paths``, ``model_file``, ``model_check``: which file a setting means, its description, and whether both agree.
 * ``memory_need``: refuses a network that does not fit into the memory.
 * ``crop``: cuts the box out of the frame, and resizes it to the input of Lightning Pose's models.

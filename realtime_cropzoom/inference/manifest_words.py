@@ -158,7 +158,7 @@ def _boxes(manifest: Manifest) -> str:
         return "the model finds the box itself"
     if manifest.role == "detector" or manifest.whole_frame:
         return "none: it sees the whole frame"
-    side = "size unknown: give --crop-size" if manifest.crop_size is None else f"{manifest.crop_size} px wide"
+    side = "size unknown: a run needs the crop size" if manifest.crop_size is None else f"{manifest.crop_size} px wide"
     centre = manifest.anchor or "the mean of all keypoints"
     fraction = "; corners keep their fraction" if manifest.unrounded else ""
     return f"{side}, centred on {centre} in the training{fraction}"

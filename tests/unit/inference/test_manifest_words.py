@@ -63,7 +63,7 @@ def test_a_pose_model_of_boxes() -> None:
     [
         ({"role": "detector"}, "detector: finds the animal in the whole frame", "none: it sees the whole frame"),
         ({"whole_frame": True}, "pose model of whole frames: needs no detector", "none: it sees the whole frame"),
-        ({"role": None, "crop_size": None}, "detector or pose model", "size unknown: give --crop-size"),
+        ({"role": None, "crop_size": None}, "detector or pose model", "size unknown: a run needs the crop size"),
         ({"decoder": Rows(), "role": None, "whole_frame": True}, "; or a detector", "the model finds the box itself"),
     ],
 )
