@@ -580,7 +580,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name_and_says_how_to_go_on(w
     model, video = work.model(), work.video(frames=60)
     done = finish(start_process("predict", model, video, "--skip_viz", code=full_disk(4000)))
     assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == 2  # which model runs, and the error
     assert "clip.csv: File too large; " in done.stderr
     assert "the same command with --resume continues them" in done.stderr
     assert files_below(model / "video_preds") == {"clip.csv.partial", "clip.csv.partial.json"}
