@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from realtime_cropzoom import __version__
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.makers.cropzoom import KEY
 from realtime_cropzoom.inference.model_file import ModelFile
 
 
-def self_describing(file: ModelFile) -> bytes:
+def self_describing(file: ModelFile, created_with: str) -> bytes:
     """Return a model as one ONNX file. Metadata of its maker stays out: it may not be true of what runs.
 
     Args:
         file: The model on disk.
+        created_with: Program that writes the file.
 
     Raises:
         ModelError: if its weights cannot be read, or if it is too large for one file.
@@ -29,7 +29,7 @@ def self_describing(file: ModelFile) -> bytes:
     manifest = msgspec.structs.replace(
         file.manifest,
         crop_size=file.manifest.crop_size or file.trained_side,
-        created_with=f"realtime-cropzoom {__version__}",
+        created_with=created_with,
     )
     del proto.metadata_props[:]
     proto.metadata_props.add(key=KEY, value=manifest.to_json())

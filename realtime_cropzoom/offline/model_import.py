@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from realtime_cropzoom import __version__
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.atomic import make_folder, write_whole
 from realtime_cropzoom.inference.boxes import whole_image
@@ -44,7 +45,7 @@ def import_model(original: Model, out: Path) -> Imported:
         ModelError: if the written file does not give what the original gives. Nothing is written then.
         SinkError: if the file cannot be written.
     """
-    content = self_describing(original.file)
+    content = self_describing(original.file, f"realtime-cropzoom {__version__}")
     with TemporaryDirectory(prefix="cropzoom-import-") as scratch:
         path = Path(scratch) / out.name
         path.write_bytes(content)

@@ -34,7 +34,7 @@ def test_a_file_that_gives_other_keypoints_is_not_written(tmp_path: Path, monkey
         if tensor.name == "shifts 3":  # the kernels of the keypoints
             weights = onnx.numpy_helper.to_array(tensor)
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.roll(weights, 1, axis=0), tensor.name))
-    monkeypatch.setattr(model_import, "self_describing", lambda file: proto.SerializeToString())
+    monkeypatch.setattr(model_import, "self_describing", lambda *_: proto.SerializeToString())
     out = tmp_path / "made.onnx"
     with pytest.raises(ModelError, match=r"made.onnx would not give what .*a.onnx gives: on a picture of noise"):
         import_model(original, out)
