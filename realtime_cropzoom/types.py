@@ -107,6 +107,17 @@ class StreamState(enum.StrEnum):
     """No further frame will arrive."""
 
 
+class BoxOrigin(enum.StrEnum):
+    """Where a box comes from."""
+
+    DETECTION = "detection"
+    """The detector found the animal."""
+    POSE = "pose"
+    """It lies around the keypoints of an earlier pose."""
+    FRAME = "frame"
+    """It is the whole frame, or what a pose model that sees whole frames found in it."""
+
+
 class Box(NamedTuple):
     """A crop region in frame pixels. It may extend beyond the frame."""
 
@@ -168,7 +179,7 @@ class Keypoints:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Result of the detector for one frame."""
+    """A box found in one frame, by the detector or around a pose; or that the detector found none."""
 
     meta: FrameMeta
     """The frame."""
@@ -176,6 +187,8 @@ class Detection:
     """The crop region; None if no keypoint was usable."""
     detected_ns: int
     """Time (monotonic, ns) at which the detection was done."""
+    origin: BoxOrigin = BoxOrigin.DETECTION
+    """Where the box comes from: the detector, or an earlier pose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +198,11 @@ class ActiveBox:
     box: Box | None
     """None before the first usable detection."""
     frame: int
-    """Capture index of the frame in which the box was detected; -1 without a box."""
+    """Capture index of the frame in which the box was found; -1 without a box."""
     age_ms: float
     """Frame time (ms) between that frame and this one; NaN without a box."""
     state: State
     detected_ns: int
-    """Time (monotonic, ns) at which the detection was done; 0 without a box, and for a box from a file."""
+    """Time (monotonic, ns) at which the box was found; 0 without a box, and for a box from a file."""
+    origin: BoxOrigin = BoxOrigin.DETECTION
+    """Where the box comes from."""

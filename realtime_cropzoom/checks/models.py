@@ -10,6 +10,7 @@ import numpy as np
 
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.checks.source import Measured
+from realtime_cropzoom.config.group import NONE
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
@@ -75,9 +76,20 @@ class CheckedModels:
 def check_models(models: CheckedModels) -> Iterator[CheckResult]:
     """Load both models, time them, and yield a line for each, and one about the speed."""
     yield _load(models, "pose")
-    yield _load(models, "detector") if models.settings.schedule is None else _schedule(models.settings)
+    yield _check_detector(models)
     yield from _boxes(models)
     yield from _speed(models)
+
+
+def _check_detector(models: CheckedModels) -> CheckResult:
+    if models.settings.schedule is not None:
+        return _schedule(models.settings)
+    if (pose := models.loaded.get("pose")) is not None:
+        chosen = models.settings.chosen_detector(pose.manifest)
+        models.settings = models.settings.model_copy(update={"detector": chosen})
+    if models.settings.detector == NONE:
+        return good("detector", "none: the pose model sees whole frames")
+    return _load(models, "detector")
 
 
 def _load(models: CheckedModels, role: Role) -> CheckResult:

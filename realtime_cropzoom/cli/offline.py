@@ -16,7 +16,8 @@ from realtime_cropzoom.cli.values import a_path, number, whole
 
 OF_PIPELINE = (
     *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
-    *("detector_every", "schedule", "frames", "decoder", "provider", "precision", "coast_after_ms", "lost_after_ms"),
+    *("detector_every", "box_from", "box_check_s", "schedule", "frames", "decoder", "provider", "precision"),
+    *("coast_after_ms", "lost_after_ms"),
     "calibration",
 )
 """Settings of a run that ``pipeline`` accepts, too."""

@@ -130,12 +130,14 @@ def run_pipeline(arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.offline.command import OfflineCommand
         from realtime_cropzoom.offline.inference_pool import worker_pool
-        from realtime_cropzoom.offline.pipeline import OfflinePipeline, find_sources, load_models
+        from realtime_cropzoom.offline.pipeline import OfflinePipeline, find_sources
+        from realtime_cropzoom.pipeline.startup import load_models
 
     batch = Batch()
     sources = find_sources(arguments.input_path, batch.fail)
     folder = arguments.folder or _choose_folder(settings.pose)
-    models = load_models(settings)
+    # One thread each: all cores work on different frames, and more threads in a network add up in another order.
+    settings, models = load_models(settings, threads=1)
     _say_which("detector model", models.detector)
     _say_which("pose model", models.pose)
     workers = _count_workers(arguments, models.pose)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from realtime_cropzoom.config.group import DAY_MS, DAYS_S, SettingsGroup
+from realtime_cropzoom.config.group import AUTO, DAY_MS, DAYS_S, NONE, SettingsGroup
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, find_anchors
 from realtime_cropzoom.inference.manifest import Manifest, Role
@@ -116,12 +117,13 @@ class ModelSettings(SettingsGroup):
     """Which models run, what runs them, and what their answers must look like."""
 
     detector: str = Field(
-        default=SHIPPED,
-        description="detector model: Lightning Pose model directory, .onnx file of 'cropzoom train', or 'shipped'",
+        default=AUTO,
+        description="detector: model folder or .onnx file of any maker, 'shipped', or 'none': the pose model sees "
+        "whole frames; auto: none for a pose model that was trained on whole frames, else shipped",
     )
     pose: str = Field(
         default=SHIPPED,
-        description="pose model: Lightning Pose model directory, .onnx file of 'cropzoom train', or 'shipped'",
+        description="pose model: model folder or .onnx file of any maker, or 'shipped'",
     )
     decoder: Literal["fast", "reference"] = Field(
         default="fast",
@@ -194,6 +196,16 @@ class ModelSettings(SettingsGroup):
     def _model_to_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
 
+    def chosen_detector(self, pose: Manifest) -> str:
+        """Return ``detector`` with ``auto`` decided: ``none`` for a pose model that was trained on whole frames.
+
+        Args:
+            pose: Description of the pose model.
+        """
+        if self.detector != AUTO:
+            return self.detector
+        return NONE if pose.whole_frame else SHIPPED
+
     def presence(self, role: Role, of_model: Presence) -> Presence:
         """Return what speaks for an animal in the answer of a model.
 
@@ -231,6 +243,17 @@ class BoxSettings(SettingsGroup):
         description="at the edge of the frame: fill the box up with zeros, as in the training of pose models, or cut "
         "it off",
     )
+    box_from: Literal["detection", "pose"] = Field(
+        default="detection",
+        description="detection: each box comes from the last detection; pose: it lies around the last plausible pose, "
+        "and the detector runs only without one",
+    )
+    box_check_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=DAYS_S,
+        description="box_from pose: time after which a detection checks the box; 0 switches the check off",
+    )
     detector_every: int = Field(default=1, ge=1, le=1_000_000_000, description="lockstep: detect on every N-th frame")
     detector_max_fps: float = Field(default=30.0, ge=0.001, le=1e6, description="live: maximum detections per second")
     max_lag: int = Field(
@@ -267,18 +290,38 @@ class BoxSettings(SettingsGroup):
             raise ConfigError(
                 f"lost_after_ms is {self.lost_after_ms}; expected more than coast_after_ms ({self.coast_after_ms})"
             )
+        if self.box_from == "pose" and self.detector_every != 1:
+            raise ConfigError(
+                f"box_from is pose, and detector_every is {self.detector_every}; expected 1: the detector runs only "
+                "when a pose gives no box"
+            )
         return self
+
+    def pose_box_rule(self, pose: Manifest) -> BoxRule:
+        """Return the rule that makes boxes from poses.
+
+        Args:
+            pose: Description of the pose model. The keypoint on which its training centred the boxes makes them, if the
+                settings name none.
+
+        Raises:
+            ConfigError: if an anchor is not a keypoint of the pose model.
+        """
+        rule = self.box_rule(pose.keypoint_names, pose)
+        if self.anchor_keypoints is not None or pose.anchor not in pose.keypoint_names:
+            return rule
+        return replace(rule, anchors=(pose.keypoint_names.index(pose.anchor),))
 
     def box_rule(self, detector_keypoints: tuple[str, ...], pose: Manifest | None) -> BoxRule:
         """Return the rule that makes boxes from detections.
 
         Args:
-            detector_keypoints: Names of the detector's keypoints.
+            detector_keypoints: Names of the keypoints that make the boxes.
             pose: Description of the pose model; None without one. The side of the boxes in its training is used if
                 neither size nor ratio is set.
 
         Raises:
-            ConfigError: if an anchor is not a keypoint of the detector.
+            ConfigError: if an anchor is not one of these keypoints.
         """
         places, unknown = find_anchors(self.anchor_keypoints or (), detector_keypoints)
         if unknown:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationInfo, field_validator
 
-from realtime_cropzoom.config.group import COPY
+from realtime_cropzoom.config.group import AUTO, COPY, NONE
 from realtime_cropzoom.config.input_groups import BoxSettings, ModelSettings, SourceSettings
 from realtime_cropzoom.config.output_groups import FilterSettings, PublishSettings, RecordSettings
 from realtime_cropzoom.errors import ConfigError, shorten
@@ -71,7 +71,7 @@ class Settings(PublishSettings, RecordSettings, FilterSettings, BoxSettings, Mod
 
 def _absolute(text: str | None) -> str | None:
     """Return the path of an existing file as an absolute path, and any other text, such as ``camera:0``, unchanged."""
-    if text is None or text == SHIPPED:
+    if text is None or text in (SHIPPED, AUTO, NONE):
         return text
     path = user_path(text)
     try:

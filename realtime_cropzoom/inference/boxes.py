@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.types import Box, Keypoints, Picture
+from realtime_cropzoom.types import ActiveBox, Box, Keypoints, Picture
 
 DEFAULT_CROP_RATIO = 2.0
 MAX_SIDE = 8192
@@ -135,6 +135,19 @@ def unrounded_box(xy: np.ndarray, side: int) -> Box:
     """
     x, y = (float(np.float32(c)) for c in xy.mean(axis=0).astype(np.float32) - np.float32(side / 2 - 0.5))
     return Box(x, y, side, side)
+
+
+def with_found_box(active: ActiveBox, found: Keypoints) -> ActiveBox:
+    """Return the active box with the box that the model itself found, in whole pixels; unchanged if it found none."""
+    if found.corners is None:
+        return active
+    (left, top), (right, bottom) = np.rint(found.corners).astype(int).tolist()
+    return replace(active, box=Box(left, top, max(1, right - left), max(1, bottom - top)))
+
+
+def whole(number: float) -> float:
+    """Return a number as an int if it is whole. Corners of boxes are, but for the pose models of SLEAP."""
+    return int(number) if number == int(number) else number
 
 
 def even(side: int) -> int:

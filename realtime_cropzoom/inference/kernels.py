@@ -267,7 +267,7 @@ def scale_and_move(
 
 @compiled("boolean(float32[:, ::1], intp[::1], intp[::1], float64[::1], float64[::1], int64)")
 def has_distances(points: Float32, one: Any, other: Any, least2: Any, most2: Any, side: int) -> bool:
-    """Return whether the distances between points lie within limits.
+    """Return whether the distances between points lie within limits. A point that is NaN has no distances.
 
     Args:
         points: (K, 2) float32.
@@ -281,7 +281,7 @@ def has_distances(points: Float32, one: Any, other: Any, least2: Any, most2: Any
         i, j = one[pair], other[pair]
         x, y = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1]
         apart2 = (x * x + y * y) / np.float32(side * side)
-        if not least2[pair] <= apart2 <= most2[pair]:
+        if apart2 < least2[pair] or apart2 > most2[pair]:  # neither, if a point is NaN
             return False
     return True
 

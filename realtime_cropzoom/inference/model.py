@@ -48,7 +48,6 @@ class Model:
         precision: Precision | None = None,
         threads: int = 1,
         method: Method = "fast",
-        sees: tuple[int, int] | None = None,
         settings: Settings | None = None,
     ) -> None:
         """Load, check and warm up a model.
@@ -61,8 +60,6 @@ class Model:
                 used as it is, unless ``int8`` asks for the export next to it.
             threads: Number of threads of the network.
             method: ``reference`` or ``fast``, for resizing the crop and for decoding heatmaps.
-            sees: (width, height) of the frames or boxes that it will see (frame pixels). A network that takes any size
-                is made ready for it.
             settings: What the user says of a file that does not say it itself.
 
         Raises:
@@ -84,7 +81,7 @@ class Model:
                 f"{path} is a {manifest.role} model, but was given as the {role}; "
                 + advise("swap --detector and --pose", f"give a {role}")
             )
-        self.size = geometries.choose_size(manifest, sees or _USUAL_REGION, self.file.onnx)
+        self.size = geometries.choose_size(manifest, _USUAL_REGION, self.file.onnx)
         """(W, H) of the input in pixels, for the region that it was made ready for."""
         check_memory(self.file, (1, *whole_shape(manifest, self.size)))
         resizes = manifest.geometry == Stretch() and manifest.input.channels == "rgb" and not manifest.context
@@ -130,6 +127,18 @@ class Model:
     def context_radius(self) -> int:
         """Number of frames that it sees on either side of the predicted one: 2 for a context model, else 0."""
         return CONTEXT_RADIUS if self.manifest.context else 0
+
+    def make_ready(self, region: tuple[int, int]) -> None:
+        """Run a network that takes any size once at the size for ``region`` (frame pixels), as the first run is slow.
+
+        Call it before the first frame. Raises ModelError if the network cannot take that size.
+        """
+        size = geometries.choose_size(self.manifest, region, self.file.onnx)
+        if size != self.size:
+            check_memory(self.file, (1, *whole_shape(self.manifest, size)))
+            self.size = size
+            check_network(self.file, self.session, size)
+            self._warm_up()
 
     def new_input(self) -> npt.NDArray[Any]:
         """Return an array of zeros for ``prepare`` to fill: (C, H, W) or (H, W, C), or an (h, w, 3) image on a GPU."""

@@ -19,7 +19,7 @@ def model_path(given: str, role: Role) -> Path:
         given: A path, or ``shipped``.
         role: Which of the shipped models is meant.
     """
-    return shipped_model(role) if given == SHIPPED else user_path(given)
+    return shipped_model(role) if given in (SHIPPED, "auto") else user_path(given)
 
 
 def shipped_model(role: Role) -> Path:

@@ -189,7 +189,8 @@ class PoseJudge:
         side = max(box.w, box.h)
         if len(self._one):
             return bool(self._kernels.has_distances(xy, self._one, self._other, self._least2, self._most2, side))
-        return len(xy) < 3 or float((xy.max(axis=0) - xy.min(axis=0)).max()) >= MIN_EXTENT * side
+        there = xy[np.isfinite(xy[:, 0])]
+        return len(there) < 3 or float(np.ptp(there, axis=0).max()) >= MIN_EXTENT * side
 
 
 def with_state(active: ActiveBox, state: State) -> ActiveBox:

@@ -13,12 +13,12 @@ import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from realtime_cropzoom.errors import ScheduleError
-from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta, State
+from realtime_cropzoom.types import ActiveBox, Box, BoxOrigin, Detection, FrameMeta, State
 
 NO_BOX = ActiveBox(box=None, frame=-1, age_ms=math.nan, state=State.SEARCHING, detected_ns=0)
 
@@ -55,7 +55,7 @@ class StateLimits:
             return NO_BOX
         age_ms = (meta.pts_ns - detection.meta.pts_ns) / 1e6
         return ActiveBox(
-            detection.box, detection.meta.index, age_ms, self.state(age_ms), detected_ns=detection.detected_ns
+            detection.box, detection.meta.index, age_ms, self.state(age_ms), detection.detected_ns, detection.origin
         )
 
 
@@ -88,7 +88,7 @@ class LatestSchedule:
         chosen = self._limits.active_box(self._last, meta)
         if chosen.age_ms >= 0 or chosen.box is None:
             return chosen
-        return ActiveBox(chosen.box, chosen.frame, 0.0, State.TRACKING, chosen.detected_ns)
+        return replace(chosen, age_ms=0.0, state=State.TRACKING)
 
 
 class LockstepSchedule:
@@ -118,6 +118,21 @@ class LockstepSchedule:
         if not self._after or self._after[0][0] != wanted:
             return None
         return self._limits.active_box(self._after[0][1], meta)
+
+
+class WholeFrameSchedule:
+    """Schedule of a pose model that sees whole frames: no detector runs."""
+
+    def __init__(self, width: int, height: int) -> None:
+        """Make the schedule for frames of ``width`` x ``height`` pixels."""
+        self._box = Box(0, 0, width, height)
+
+    def offer(self, detection: Detection) -> None:
+        """Ignore the detection: nobody makes one."""
+
+    def choose(self, meta: FrameMeta) -> ActiveBox:
+        """Return the whole frame."""
+        return ActiveBox(self._box, meta.index, 0.0, State.TRACKING, 0, BoxOrigin.FRAME)
 
 
 @dataclass(frozen=True, slots=True)

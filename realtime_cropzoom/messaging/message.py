@@ -42,9 +42,11 @@ class BoxField(msgspec.Struct, frozen=True):
     w: Whole
     h: Whole
     frame: Whole
-    """Capture index of the frame that the detector processed."""
+    """Capture index of the frame in which the box was found."""
     age_ms: float
     """Frame time between that frame and this one (ms)."""
+    origin: str = "detection"
+    """Where it comes from: ``detection``, ``pose`` (around an earlier pose) or ``frame`` (the whole frame)."""
 
 
 class TimeField(msgspec.Struct, frozen=True):

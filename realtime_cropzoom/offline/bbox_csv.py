@@ -13,10 +13,10 @@ import pandas as pd
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import first_records, name_rows, parse_frame_numbers, read_number_rows, to_numbers
-from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE
+from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE, whole
 from realtime_cropzoom.offline.frame_reader import count_frames
 from realtime_cropzoom.offline.provenance import find_input, fingerprint, input_entry
-from realtime_cropzoom.types import Box, Float64, State
+from realtime_cropzoom.types import Box, BoxOrigin, Float64, State
 
 COLUMNS = ("x", "y", "h", "w")
 _WHAT = "the box file "
@@ -138,16 +138,19 @@ class BboxRow:
     """Frame on which the box was detected; None without a detection."""
     state: State | None
     """State of the frame; None if the run skipped it."""
+    origin: BoxOrigin
+    """Where the box comes from."""
 
     @classmethod
     def parse(cls, line: str) -> BboxRow:
         """Read a row. Raises ValueError if it is not complete."""
-        frame, x, y, h, w, box_frame, _, state = line.rstrip("\n").split(",")
+        frame, x, y, h, w, box_frame, _, state, origin = line.rstrip("\n").split(",")
         return cls(
             frame=int(frame),
-            box=Box(int(x), int(y), int(w), int(h)) if x else None,
+            box=Box(whole(float(x)), whole(float(y)), int(w), int(h)) if x else None,
             box_frame=int(box_frame) if box_frame else None,
             state=State(state) if state else None,
+            origin=BoxOrigin(origin) if origin else BoxOrigin.DETECTION,
         )
 
 

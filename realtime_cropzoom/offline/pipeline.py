@@ -12,12 +12,12 @@ from pathlib import Path
 
 from realtime_cropzoom.calibration.calibration import read_calibration
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import DataError, ScheduleError, SinkError
+from realtime_cropzoom.errors import ConfigError, DataError, ScheduleError, SinkError
 from realtime_cropzoom.files.atomic import ResumableCsv, partial_path
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.inference.pose_quality import PoseQuality, report_quality
-from realtime_cropzoom.inference.schedule import Gaps, LockstepSchedule, Schedule
+from realtime_cropzoom.inference.schedule import Gaps, Schedule
 from realtime_cropzoom.offline.annotate import annotate_video
 from realtime_cropzoom.offline.command import OfflineCommand
 from realtime_cropzoom.offline.frame_reader import FrameReader, count_frames
@@ -26,7 +26,7 @@ from realtime_cropzoom.offline.metrics import temporal_norm_path, write_temporal
 from realtime_cropzoom.offline.poses_in_cm import write_cm
 from realtime_cropzoom.offline.provenance import MadeOf, already_made, input_entry, write_origin
 from realtime_cropzoom.offline.video_pass import PassContext, VideoPass
-from realtime_cropzoom.pipeline.startup import load_model
+from realtime_cropzoom.pipeline.startup import make_ready, make_schedule
 from realtime_cropzoom.pipeline.startup_messages import box_notes
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, pose_header
@@ -38,21 +38,11 @@ COMMAND = "pipeline"
 _CHANGES_NUMBERS = {
     *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_every", "frames"),
     *("decoder", "coast_after_ms", "lost_after_ms", "detector_min_sharpness", "pose_min_sharpness"),
-    *("pose_min_likelihood", "shape_tolerance"),
+    *("pose_min_likelihood", "shape_tolerance", "box_from", "box_check_s"),
 }
 """Settings that change the numbers. ``--resume`` refuses rows that were written with other values."""
 _SHOWN_ABOVE = 0.5
 """Minimum likelihood of a keypoint that the labelled video draws filled."""
-
-
-def load_models(settings: Settings) -> Models:
-    """Load the models that the settings name. Raises ModelError.
-
-    Each uses one thread, whatever the settings say: all cores work on different frames, and another number of
-    threads in a network might add up in another order.
-    """
-    detector = None if settings.schedule else load_model(settings, "detector", threads=1)
-    return Models(detector, load_model(settings, "pose", threads=1))
 
 
 def find_sources(given: Sequence[Path], refuse: Refuse | None = None) -> list[str]:
@@ -78,6 +68,10 @@ class OfflinePipeline:
 
     def __init__(self, settings: Settings, models: Models, command: OfflineCommand) -> None:
         """Prepare the passes. Raises ConfigError if the settings do not fit the models."""
+        if settings.box_from == "pose" and command.options.resume:
+            raise ConfigError(
+                "box_from is pose, and --resume is given: each box needs the pose before it; leave out --resume"
+            )
         rule: BoxRule | None = None
         if models.detector is not None:
             rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
@@ -120,6 +114,7 @@ class OfflinePipeline:
         for note in reader.info.notes:
             self._say(note)
         schedule = self._schedule(reader.info, source)
+        make_ready(self._models, self._context.rule, reader.info)
         for note in box_notes(self._models.pose, self._context.rule, schedule):
             self._say(note)
         gaps = find_gaps(source, schedule) if self._models.context_radius else Gaps()
@@ -155,7 +150,7 @@ class OfflinePipeline:
     def _schedule(self, info: SourceInfo, source: str) -> Schedule:
         s = self._settings
         if s.schedule is None:
-            return LockstepSchedule(s.state_limits(), s.detector_every)
+            return make_schedule(s.model_copy(update={"pace": "fast"}), self._models, info)
         schedule = read_schedule(s.schedule, source)
         if s.frames is None and info.frame_count not in (None, len(schedule)):
             frames = count_frames(source)  # a header also counts frames that do not decode

@@ -14,11 +14,12 @@ from functools import partial
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.files.atomic import ResumableCsv
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
-from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.boxes import BoxRule, with_found_box
+from realtime_cropzoom.inference.following import FollowingSchedule
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.inference.pose_quality import PoseQuality
 from realtime_cropzoom.inference.presence import Presence, with_state
-from realtime_cropzoom.inference.schedule import SKIPPED_IN_RECORDING, Gaps, Schedule
+from realtime_cropzoom.inference.schedule import SKIPPED_IN_RECORDING, Gaps, Schedule, WholeFrameSchedule
 from realtime_cropzoom.offline.bbox_csv import BboxRow
 from realtime_cropzoom.offline.command import OfflineCommand
 from realtime_cropzoom.offline.frame_reader import FrameReader, progress
@@ -73,6 +74,8 @@ class VideoPass:
         s, models = context.settings, context.models
         self._settings, self._rule, self._say = s, context.rule, context.command.say
         self._reader, self._schedule, self._gaps = reader, schedule, frozenset(gaps.before)
+        self._following = schedule if isinstance(schedule, FollowingSchedule) else None
+        self._own_box = isinstance(schedule, WholeFrameSchedule)
         self._files = _PassFiles(poses, boxes, keypoints=len(models.pose.keypoint_names))
         by_ratio = context.rule is not None and context.rule.crop_size is None
         self._box_sizes = BoxSizeCheck(models.pose.expected_side if by_ratio else None)
@@ -109,6 +112,9 @@ class VideoPass:
                 if frame.meta.index == self._first and self._first > 0:
                     self._restore_box()
                     self._restore_state()
+                if self._following is not None:
+                    self._follow(self._following, frame)
+                    continue
                 self._detect(frame)
                 self._waiting.append(frame)
                 self._advance(self._detector.take() if self._detector else ())
@@ -117,6 +123,15 @@ class VideoPass:
         if warning := self._box_sizes.end():
             self._say(warning)
         return self._quality
+
+    def _follow(self, schedule: FollowingSchedule, frame: Frame) -> None:
+        """Take a frame whose box lies around the pose before it: one frame is in work at a time."""
+        assert self._detector is not None
+        if schedule.wants_detection(frame.meta):
+            self._detector.put(frame.meta, decoded(frame.image))
+        self._waiting.append(frame)
+        self._advance(self._detector.finish())
+        self._write(self._pose.finish())
 
     def _detect(self, frame: Frame) -> None:
         """Hand a frame to the detector if it needs it."""
@@ -189,9 +204,13 @@ class VideoPass:
     def _judged(self, row: _Row, found: Keypoints | None) -> ActiveBox:
         """Return the box with the state that the pose gives it, as the pose stage does."""
         meta, active = row.meta, row.active
+        if self._own_box and found is not None:
+            active = with_found_box(active, found)
         doubt = None if found is None or active.box is None else self._judge.doubt(meta, active.box, found)
         state = self._judge.state(meta, active, doubt, posed=found is not None)
         self._quality.add(state, found, doubt)
+        if self._following is not None:
+            self._following.posed(meta, None if doubt is not None else found, 0)
         return with_state(active, state)
 
     def _restore_box(self) -> None:

@@ -136,6 +136,9 @@ class DetectStage(Stage):
             with lease:
                 if self._model.context_radius == 0 and not self._needs_detection(lease.frame.meta):
                     continue
+                if not self._is_wanted(lease.frame.meta):
+                    last_ns = now_ns()
+                    continue
                 last_ns = self.busy_since_ns = now_ns()
                 self._detect_in(lease)
                 self.busy_since_ns, self._patience.takes_ns = 0, now_ns() - last_ns
@@ -150,6 +153,14 @@ class DetectStage(Stage):
         self._patience.see(meta)
         if self._pauses.wait_for(*self._patience.wanted(meta, self._pauses.done, now_ns())):
             time.sleep(_MESSAGE_OUT_S)
+
+    def _is_wanted(self, meta: FrameMeta) -> bool:
+        """Return whether a frame needs a detection, as soon as that is known."""
+        while not self.control.stop.is_set():
+            needed = self._slot.needs_detection(meta, POLL_S)
+            if needed is not None:
+                return needed
+        return False
 
     def recover(self) -> None:
         """Forget the frames in hand: there is no detection for them."""

@@ -24,6 +24,7 @@ import numpy as np
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.filters import FilteredPose, PoseFilter
+from realtime_cropzoom.inference.boxes import with_found_box
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.crop import Edge
 from realtime_cropzoom.inference.geometries.view import View
@@ -82,6 +83,8 @@ class PoseOptions:
     """Filters the poses; None for no filter."""
     gaps: Gaps = field(default_factory=Gaps)
     """Frames before which others are missing. There a context model starts a new sequence."""
+    own_box: bool = False
+    """Whether the model's own box takes the place of the whole frame that it saw."""
     restart: bool = False
     """Whether the stage starts again after an error."""
     urgent: bool = False
@@ -139,6 +142,7 @@ class PoseStage(Stage):
         self._publisher = publisher
         self._edge: Edge = options.edge
         self._urgent = options.urgent
+        self._own_box = options.own_box
         self._judge = options.judge
         self._filter = options.pose_filter
         self._on_box = on_box
@@ -364,6 +368,8 @@ class PoseStage(Stage):
         seq, doubt, filtered, counts = -1, None, None, self.counts.plus(outcome)
         seen = outcome is not FrameOutcome.SKIPPED
         if seen:  # judged in frame time, so that a replay gives the same numbers
+            if self._own_box and keypoints is not None:
+                active_box = with_found_box(active_box, keypoints)
             if keypoints is not None and active_box.box is not None:
                 doubt = self._judge.doubt(meta, active_box.box, keypoints)
             active_box = with_state(active_box, self._judge.state(meta, active_box, doubt, posed=keypoints is not None))
@@ -372,9 +378,10 @@ class PoseStage(Stage):
         record = Record(meta, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
         if outcome is FrameOutcome.PROCESSED and self._publisher is not None:
             record = msgspec.structs.replace(record, published_ns=self._publisher.publish(record))
-        self.counts = counts
         if seen:
+            self._slot.posed(meta, None if doubt is not None else keypoints, inferred_ns)
             self.last = record
+        self.counts = counts
         for sink in self._sinks:
             sink.put(record)
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
 from realtime_cropzoom.config.group import NONE
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, advise
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule
-from realtime_cropzoom.inference.manifest import Role
+from realtime_cropzoom.inference.following import FollowingSchedule
+from realtime_cropzoom.inference.manifest import Role, Rows
 from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_paths import model_path
-from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule
+from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule, WholeFrameSchedule
 from realtime_cropzoom.pipeline.detect import DetectOptions
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
@@ -97,6 +98,7 @@ class RunPlan:
             judge=s.pose_judge(pose.presence),
             pose_filter=s.pose_filter(len(pose.keypoint_names)),
             gaps=self.gaps,
+            own_box=isinstance(self.schedule, WholeFrameSchedule),
             restart=self.restart,
             urgent=self.urgent,
         )
@@ -154,9 +156,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     info = replace(info, name=file_stem(info.name))
     _check_pace(settings, info)
     check_copy(settings, info)
-    models = Models(
-        pose=load_model(settings, "pose"), detector=None if settings.schedule else load_model(settings, "detector")
-    )
+    settings, models = load_models(settings)
     notes = [*info.notes, *priority_notes(settings), *model_notes("pose", models.pose, settings, info.fps)]
     check_crop_size(settings, info)
     check_filter(settings, info)
@@ -165,7 +165,8 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     if models.detector is not None:
         notes += model_notes("detector", models.detector, settings, info.fps)
         rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
-    schedule = _make_schedule(settings)
+    schedule = make_schedule(settings, models, info)
+    make_ready(models, rule, info)
     notes += box_notes(models.pose, rule, schedule)
     from_begin = settings.start_s == 0 and not settings.loop
     gaps = find_gaps(settings.source, schedule) if models.context_radius and from_begin else Gaps()
@@ -191,12 +192,81 @@ def _is_urgent(settings: Settings) -> bool:
     return settings.realtime_priority and settings.pace != "fast"
 
 
-def _make_schedule(settings: Settings) -> Schedule:
+def load_models(settings: Settings, *, threads: int | None = None) -> tuple[Settings, Models]:
+    """Load the models of a run as the settings say.
+
+    Args:
+        settings: The settings of the run.
+        threads: Number of threads of each network; None uses the numbers in the settings.
+
+    Returns:
+        The settings, with the detector decided, and the models.
+
+    Raises:
+        ModelError: if a model is missing or cannot be used.
+        ConfigError: if the models cannot work as the settings say.
+    """
+    pose = load_model(settings, "pose", threads=threads)
+    settings = settings.model_copy(update={"detector": settings.chosen_detector(pose.manifest)})
+    if settings.schedule is not None or settings.detector == NONE:
+        _check_alone(settings, pose)
+        return settings, Models(None, pose)
+    models = Models(load_model(settings, "detector", threads=threads), pose)
+    if settings.box_from == "pose" and models.context_radius:
+        raise ConfigError("box_from is pose, but a context model sees later frames, too; expected box_from detection")
+    return settings, models
+
+
+def _check_alone(settings: Settings, pose: Model) -> None:
+    """Raise ConfigError if a run without a detector has settings that need one."""
+    if settings.box_from == "pose" and settings.schedule is None:
+        raise ConfigError(
+            f"box_from is pose, but detector is {settings.detector}; expected a detector, which finds the animal first"
+        )
+    if settings.schedule is not None and isinstance(pose.manifest.decoder, Rows):
+        raise ConfigError(
+            f"the pose model {pose.path} finds its boxes itself, in whole frames; "
+            + advise("leave out --schedule", "leave out the boxes")
+        )
+
+
+def make_schedule(settings: Settings, models: Models, info: SourceInfo) -> Schedule:
+    """Return what chooses the box of each frame.
+
+    Args:
+        settings: The settings of the run.
+        models: Its models.
+        info: Properties of the source.
+
+    Raises:
+        ScheduleError: if the box file cannot be used.
+    """
+    limits, lockstep = settings.state_limits(), settings.pace == "fast"
     if settings.schedule is not None:
         return read_schedule(settings.schedule, settings.source)
-    if settings.pace == "fast":
-        return LockstepSchedule(settings.state_limits(), settings.detector_every)
-    return LatestSchedule(settings.state_limits())
+    if models.detector is None:
+        return WholeFrameSchedule(info.width, info.height)
+    if settings.box_from == "pose":
+        rule = settings.pose_box_rule(models.pose.manifest)
+        return FollowingSchedule(limits, rule, check_s=settings.box_check_s, lockstep=lockstep)
+    return LockstepSchedule(limits, settings.detector_every) if lockstep else LatestSchedule(limits)
+
+
+def make_ready(models: Models, rule: BoxRule | None, info: SourceInfo) -> None:
+    """Make networks that take any size ready for the frames and boxes of a source.
+
+    Args:
+        models: The models.
+        rule: Makes boxes from detections; None without a detector.
+        info: Properties of the source.
+
+    Raises:
+        ModelError: if a network cannot take that size.
+    """
+    frame, side = (info.width, info.height), rule.crop_size if rule is not None else None
+    if models.detector is not None:
+        models.detector.make_ready(frame)
+    models.pose.make_ready(frame if side is None else (side, side))
 
 
 def _check_pace(settings: Settings, info: SourceInfo) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 
+from realtime_cropzoom.inference.following import FollowingSchedule
 from realtime_cropzoom.inference.schedule import Schedule
-from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta
+from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta, Keypoints
 
 
 class BoxSlot:
@@ -17,6 +18,9 @@ class BoxSlot:
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
+        self._following = schedule if isinstance(schedule, FollowingSchedule) else None
+        self._asked = (-1, False)
+        """Index of the last frame that asked for its box, and whether it waits for a detection."""
         self._changed = threading.Condition()
         self._closed = False
 
@@ -48,8 +52,41 @@ class BoxSlot:
             The box and its state, or None if the schedule still lacks the detection for this frame.
         """
         with self._changed:
-            chosen = self._schedule.choose(meta)
+            chosen = self._choose_locked(meta)
             if chosen is None and not self._closed:
                 self._changed.wait(timeout_s)
-                chosen = self._schedule.choose(meta)
+                chosen = self._choose_locked(meta)
             return chosen
+
+    def posed(self, meta: FrameMeta, keypoints: Keypoints | None, at_ns: int) -> None:
+        """Pass a pose to a schedule that follows poses, see ``FollowingSchedule.posed``."""
+        if self._following is not None:
+            with self._changed:
+                self._following.posed(meta, keypoints, at_ns)
+
+    def needs_detection(self, meta: FrameMeta, timeout_s: float) -> bool | None:
+        """Return whether a frame needs a detection. Only a schedule that follows poses can do without.
+
+        Args:
+            meta: The frame.
+            timeout_s: Maximum wait (s) in lockstep, until the frame has asked for its box.
+
+        Returns:
+            None if that is not known yet.
+        """
+        following = self._following
+        if following is None:
+            return True
+        with self._changed:
+            if not following.lockstep:
+                return following.wants_detection(meta)
+            self._changed.wait_for(lambda: self._asked[0] >= meta.index, timeout_s)
+            index, waits = self._asked
+            return None if index < meta.index else waits and index == meta.index
+
+    def _choose_locked(self, meta: FrameMeta) -> ActiveBox | None:
+        chosen = self._schedule.choose(meta)
+        if self._following is not None:
+            self._asked = (meta.index, chosen is None)
+            self._changed.notify_all()
+        return chosen

@@ -102,7 +102,7 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
     box = None
     if active_box.box is not None:
         x, y, w, h = active_box.box
-        box = BoxField(x, y, w, h, active_box.frame, active_box.age_ms)
+        box = BoxField(x, y, w, h, active_box.frame, active_box.age_ms, active_box.origin.value)
     return PoseMessage(
         schema=SCHEMA_VERSION,
         run=identity.run,

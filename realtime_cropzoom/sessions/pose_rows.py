@@ -11,7 +11,7 @@ from realtime_cropzoom.types import ActiveBox, Keypoints
 
 CM = "_cm"
 """End of the name of a file of poses in cm. Its format is the same as for poses in pixels."""
-BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state"
+BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state,box_origin"
 """Header of a run's box file. The first column, without a name, is the frame number."""
 
 
@@ -54,7 +54,8 @@ def box_cells(active: ActiveBox | None) -> str:
     cells = ",,,," if box is None else f",{box.x},{box.y},{box.h},{box.w}"
     frame = "" if active.frame < 0 else active.frame
     age = "" if math.isnan(active.age_ms) else repr(active.age_ms)
-    return f"{cells},{frame},{age},{active.state.value}"
+    origin = "" if box is None else active.origin.value
+    return f"{cells},{frame},{age},{active.state.value},{origin}"
 
 
 def _cells(xy: Sequence[Sequence[float]], likelihood: Sequence[float]) -> str:

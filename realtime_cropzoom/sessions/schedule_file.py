@@ -11,10 +11,10 @@ from pathlib import Path
 from realtime_cropzoom.errors import DataError, ScheduleError
 from realtime_cropzoom.files.csv_text import Records, parse_frame_numbers
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE
+from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE, whole
 from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, FileSchedule, Gaps, Schedule
 from realtime_cropzoom.sources.recording_table import read_captured_frames
-from realtime_cropzoom.types import ActiveBox, Box, State
+from realtime_cropzoom.types import ActiveBox, Box, BoxOrigin, State
 
 
 def read_schedule(path: Path, source: str | None) -> FileSchedule:
@@ -91,19 +91,15 @@ def _read_row(index: int, row: dict[str, str]) -> ActiveBox:
     if row["x"] == "":
         return NO_BOX if row.get("state") == State.SEARCHING else SKIPPED_IN_RECORDING
     x, y, w, h = (float(row[name]) for name in ("x", "y", "w", "h"))
-    box = Box(_whole(x), _whole(y), int(w), int(h))
+    box = Box(whole(x), whole(y), int(w), int(h))
     if not (0 < box.w <= MAX_SIDE and 0 < box.h <= MAX_SIDE):
         raise ValueError(f"row {index} has a box of {box.w:.6g}x{box.h:.6g} pixels")
     if abs(box.x) > MAX_OFFSET or abs(box.y) > MAX_OFFSET:
         raise ValueError(f"row {index} has a box at {row['x']},{row['y']}, which is in no picture")
     if "state" not in row:
         return ActiveBox(box, index, 0.0, State.TRACKING, detected_ns=0)
-    return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), detected_ns=0)
-
-
-def _whole(number: float) -> float:
-    """Return a number as an int if it is whole. Only boxes for the pose models of SLEAP are not."""
-    return int(number) if number == int(number) else number
+    origin = BoxOrigin(row.get("box_origin") or BoxOrigin.DETECTION)
+    return ActiveBox(box, int(row["box_frame"]), float(row["box_age_ms"]), State(row["state"]), 0, origin)
 
 
 def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:
