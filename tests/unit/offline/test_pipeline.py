@@ -147,6 +147,16 @@ def test_a_live_process_is_done_again_exactly_by_another_process(tmp_path: Path)
     assert_same(live, tmp_path / "offline")
 
 
+@pytest.mark.parametrize(
+    "chosen", [{"box_from": "pose"}, {"box_from": "pose", "box_check_s": 0.1}, {"detector": "none"}], ids=str
+)
+def test_boxes_of_any_origin_are_the_same_as_live(work: Workplace, vanishing: Path, chosen: dict[str, Any]) -> None:
+    live, offline = both(work, vanishing, **chosen)
+    assert_same(live, offline)
+    origins = set(live.bbox["box_origin"].dropna())
+    assert origins == ({"frame"} if "detector" in chosen else {"detection", "pose"})
+
+
 @pytest.mark.parametrize("kind", ["heatmap", "heatmap_mhcrnn"])
 def test_neither_cores_nor_batches_change_a_bit(work: Workplace, kind: str) -> None:
     video = film(work.folder / "clip.mp4", 30, hidden=[*range(3), *range(12, 20)])
