@@ -68,7 +68,7 @@ UNITS = {
 
 FORMS = {
     "source": "path or `SCHEME:REST`",
-    "detector": "folder, `.onnx`, `shipped`",
+    "detector": "folder, `.onnx`, `shipped`, `auto`, `none`",
     "pose": "folder, `.onnx`, `shipped`",
     "anchor_keypoints": "names, with commas",
     "camera_size": "`WIDTHxHEIGHT`",
@@ -87,7 +87,7 @@ FORMS = {
 
 WHEN = {
     "source": "always give one",
-    "detector": "you have your own detector",
+    "detector": "you have your own detector, or none",
     "pose": "you have your own pose model",
     "decoder": "`reference` to compare numbers with Lightning Pose",
     "provider": "to force one; a forced provider that is not available ends the run",
@@ -101,6 +101,8 @@ WHEN = {
     "min_likelihood": "0 for the boxes of Lightning Pose; higher for a noisy detector",
     "min_box": "0 for the boxes of Lightning Pose",
     "edge": "`clamp` for the numbers of `litpose predict --bbox_dir`",
+    "box_from": "`pose` where the detector takes a core that the pose model needs",
+    "box_check_s": "shorter where a pose may settle on another object",
     "detector_max_fps": "lower to save a core; higher for a fast animal in a small box",
     "coast_after_ms": "boxes are older than this with a slow detector",
     "lost_after_ms": "to know earlier or later that the animal is lost",

@@ -16,8 +16,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "realtime_priority",
     ),
     "box": (
-        *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "detector_max_fps"),
-        *("coast_after_ms", "lost_after_ms", "schedule"),
+        *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "box_from", "box_check_s"),
+        *("detector_max_fps", "coast_after_ms", "lost_after_ms", "schedule"),
     ),
     "camera": (
         *("camera", "camera_size", "camera_fps", "pixel_format", "exposure_ms", "gain", "roi", "trigger"),
