@@ -16,7 +16,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "realtime_priority",
     ),
     "box": (
-        *("crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge", "box_from", "box_check_s"),
+        *(
+            "crop_size",
+            "crop_ratio",
+            "anchor_keypoints",
+            "min_likelihood",
+            "min_box",
+            "edge",
+            "box_from",
+            "box_check_s",
+        ),
         *("detector_max_fps", "coast_after_ms", "lost_after_ms", "schedule"),
     ),
     "camera": (

@@ -213,7 +213,7 @@ def load_models(settings: Settings, *, threads: int | None = None) -> tuple[Sett
         return settings, Models(None, pose)
     models = Models(load_model(settings, "detector", threads=threads), pose)
     if settings.box_from == "pose" and models.context_radius:
-        raise ConfigError("box_from is pose, but a context model sees later frames, too; expected box_from detection")
+        raise ConfigError("box_from is pose, but a context model sees later frames; expected box_from detection")
     return settings, models
 
 

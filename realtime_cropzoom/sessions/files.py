@@ -169,7 +169,8 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     Raises:
         DataError: if the file cannot be read.
     """
-    text: dict[str | int, str] = {"outcome": "string", "state": "string", "dropped": "string", "plausible": "string"}
+    names = ("outcome", "state", "dropped", "plausible", "box_origin")
+    text: dict[str | int, str] = dict.fromkeys(names, "string")
     try:
         table = pd.read_csv(complete_lines(path) if live else path, dtype={0: "str", **text})
         cells = table.iloc[:, 0].fillna("").astype(str)

@@ -106,4 +106,4 @@ def test_in_lockstep_every_frame_gets_a_box_of_itself_or_earlier(frames: list[tu
         assert (chosen.box is not None) == found
         assert chosen.frame <= index
         boxes.posed(meta(index), pose_at(index, 0) if found and plausible else None, 0)
-        found = found or plausible and chosen.box is not None
+        found = found or (plausible and chosen.box is not None)

@@ -13,7 +13,7 @@ from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.schedule import NO_BOX
 from realtime_cropzoom.offline.bbox_csv import BboxRow, read_boxes
 from realtime_cropzoom.sessions.pose_rows import box_cells
-from realtime_cropzoom.types import ActiveBox, Box, State
+from realtime_cropzoom.types import ActiveBox, Box, BoxOrigin, State
 
 
 def test_a_row_is_a_box_in_the_order_of_lightning_pose(tmp_path: Path) -> None:
@@ -138,22 +138,27 @@ def test_boxes_of_an_hour_are_all_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "box", "box_frame", "state"),
+    ("written", "expected"),
     [
         pytest.param(
-            ActiveBox(Box(-3, 2, 40, 30), 5, 33.25, State.COASTING, 0), Box(-3, 2, 40, 30), 5, State.COASTING, id="box"
+            ActiveBox(Box(-3, 2, 40, 30), 5, 33.25, State.COASTING, 0),
+            BboxRow(7, Box(-3, 2, 40, 30), 5, State.COASTING, BoxOrigin.DETECTION),
+            id="box",
         ),
-        pytest.param(NO_BOX, None, None, State.SEARCHING, id="no animal found yet"),
-        pytest.param(None, None, None, None, id="skipped by the run"),
+        pytest.param(
+            ActiveBox(Box(-3.25, 2, 40, 30), 5, 33.25, State.TRACKING, 0, BoxOrigin.POSE),
+            BboxRow(7, Box(-3.25, 2, 40, 30), 5, State.TRACKING, BoxOrigin.POSE),
+            id="around a pose, unrounded",
+        ),
+        pytest.param(NO_BOX, BboxRow(7, None, None, State.SEARCHING, BoxOrigin.DETECTION), id="no animal found yet"),
+        pytest.param(None, BboxRow(7, None, None, None, BoxOrigin.DETECTION), id="skipped by the run"),
     ],
 )
-def test_a_row_of_a_run_is_read_as_it_was_written(
-    written: ActiveBox | None, box: Box | None, box_frame: int | None, state: State | None
-) -> None:
-    assert BboxRow.parse(f"7{box_cells(written)}\n") == BboxRow(7, box, box_frame, state)
+def test_a_row_of_a_run_is_read_as_it_was_written(written: ActiveBox | None, expected: BboxRow) -> None:
+    assert BboxRow.parse(f"7{box_cells(written)}\n") == expected
 
 
-@pytest.mark.parametrize("line", ["7,1,2,30", "7,1,2,30,40,5,0.0,running", "seven,1,2,30,40,5,0.0,tracking"])
+@pytest.mark.parametrize("line", ["7,1,2,30", "7,1,2,30,40,5,0.0,running,pose", "seven,1,2,30,40,5,0.0,tracking,pose"])
 def test_a_row_of_a_run_that_is_not_complete_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         BboxRow.parse(line)

@@ -60,7 +60,7 @@ def test_frame_0_without_a_pose_keeps_its_row(published: Files) -> None:
 
 
 def test_the_box_file_keeps_lightning_poses_column_order(published: Files) -> None:
-    assert published.rows("_bbox")[0] == ["", "x", "y", "h", "w", "box_frame", "box_age_ms", "state"]
+    assert published.rows("_bbox")[0] == ["", "x", "y", "h", "w", "box_frame", "box_age_ms", "state", "box_origin"]
     boxes = published.bbox[["x", "y", "h", "w"]]
     assert boxes[:10].isna().all(axis=None)
     assert (boxes[30:][["h", "w"]] == 64).all(axis=None)
