@@ -66,7 +66,7 @@ def test_without_a_detector_the_pose_model_sees_whole_frames(tmp_path: Path) -> 
 def test_settings_that_contradict_each_other_are_refused(
     tmp_path: Path, chosen: dict[str, str], kinds: dict[str, str], says: str
 ) -> None:
-    models = tiny_models(tmp_path / "models", **kinds)  # type: ignore[arg-type]
+    models = tiny_models(tmp_path / "of this kind", **kinds)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=says):
         run_to_end(make_settings(tmp_path, pace="fast", **{**models, **chosen}), Film(5))
     assert not list((tmp_path / "sessions").glob("*"))
