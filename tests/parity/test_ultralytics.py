@@ -37,7 +37,8 @@ def predict(folder: Path, shared_data: Path) -> Callable[[str], list[Keypoints]]
 
     @cache
     def run(network: str) -> list[Keypoints]:
-        model = Model(folder / f"{network}.onnx", sees=(640, 480))
+        model = Model(folder / f"{network}.onnx")
+        model.make_ready((640, 480))
         assert model.size == ((320, 256) if "dynamic" in network else (320, 320))
         assert model.keypoint_names == NAMES
         return [model.predict_still(image, Box(0, 0, 640, 480)) for image in clip]

@@ -127,7 +127,8 @@ def test_where_both_forms_have_one_shape_the_file_decides(own_nms: bool | None, 
 
 def test_a_network_of_any_size_is_shown_as_little_padding_as_possible(tmp_path: Path) -> None:
     path = yolo(tmp_path, size=("width", "height"), batch="batch", declared={"output0": ("batch", 14, "anchors")})
-    model = Model(path, sees=(512, 256))
+    model = Model(path)
+    model.make_ready((512, 256))
     assert model.size == (256, 128)
     found = model.predict_still(np.zeros((256, 512, 3), np.uint8), Box(0, 0, 512, 256))
     np.testing.assert_allclose(found.xy, [[180, 240], [200, 242], [238, 244]])
