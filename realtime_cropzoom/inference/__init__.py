@@ -11,8 +11,10 @@ In reading order:
   model as one file with its manifest.
 * ``model_paths``, ``model_file``, ``model_check``: which file a setting means, its description, and whether both agree.
 * ``memory_need``: refuses a network that does not fit into the memory.
+* ``graph_cut``: takes the network out of a file that also resizes images or finds peaks.
 * ``crop``: cuts the box out of the frame, and resizes it to the input of Lightning Pose's models.
 * ``geometries``: show the box to networks of other kinds, and map keypoints back to the frame.
+  ``antialias`` resizes as Pillow does.
 * ``normalise``: turns the picture into the values of the input.
 * ``context_window``: collects the five frames that a context model needs.
 * ``providers``: the providers of ONNX Runtime, their options, and why one cannot be used.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,14 +74,15 @@ class Model:
         if on_gpu and (precision == "int8" or path.stem.endswith("_int8")):
             raise ModelError(f"{path}: int8 exports are for CPUs; with {target.name} use fp16, or fp32")
         self.path = path
-        self.file = find_model(path, Wanted(precision, on_gpu), settings)
+        self.file = find_model(path, Wanted(precision, on_gpu), replace(settings or Settings(), role=role))
         manifest = self.manifest = self.file.manifest
         if role is not None and manifest.role not in (None, role):
             raise ModelError(
                 f"{path} is a {manifest.role} model, but was given as the {role}; "
                 + advise("swap --detector and --pose", f"give a {role}")
             )
-        self.size = geometries.choose_size(manifest, _USUAL_REGION, self.file.onnx)
+        region = (manifest.crop_size,) * 2 if manifest.crop_size and not manifest.whole_frame else _USUAL_REGION
+        self.size = geometries.choose_size(manifest, region, self.file.onnx)
         """(W, H) of the input in pixels, for the region that it was made ready for."""
         check_memory(self.file, (1, *whole_shape(manifest, self.size)))
         resizes = manifest.geometry == Stretch() and manifest.input.channels == "rgb" and not manifest.context
@@ -230,9 +231,8 @@ class Model:
             outputs = self.infer(*black)
         # A file may leave these shapes open.
         check_outputs(self.file, [(1, *output.shape) for output in outputs], self.size)
-        if not all(np.isfinite(output).all() for output in outputs):
+        if self.decode(outputs, View.of(Box(0, 0, *self.size), self.size)).spoilt:
             raise ModelError(f"{self.file.onnx} gives values that are not finite on a black image; export it again")
-        self.decode(outputs, View.of(Box(0, 0, *self.size), self.size))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,9 @@ class PoseQuality:
         self._doubts: Counter[str] = Counter()
         self._waiting: list[Keypoints] = []
         self._likelihoods = np.zeros((len(self._names), _LIKELIHOOD_BINS), np.int64)
+        self._poses = 0
         self._lengths = np.zeros(len(_LENGTH_EDGES) + 1, np.int64)
+        """Histogram of the body lengths of poses with all keypoints."""
 
     def add(self, state: State, found: Keypoints | None, doubt: Doubt | None) -> None:
         """Add a processed frame.
@@ -83,7 +85,7 @@ class PoseQuality:
     def summary(self) -> dict[str, Any]:
         """Return the counts for ``summary.json``: shares from 0 to 1, lengths in px, None if unknown."""
         self._count()
-        frames, poses = sum(self._states.values()), int(self._lengths.sum())
+        frames, poses = sum(self._states.values()), self._poses
         low, middle, high = (_quantile(self._lengths, share) for share in (0.1, 0.5, 0.9))
         return {
             "frames": frames,
@@ -103,7 +105,9 @@ class PoseQuality:
         xy = np.stack([found.xy for found in self._waiting])
         likelihood = np.stack([found.likelihood for found in self._waiting])
         self._waiting = []
-        np.add.at(self._lengths, np.searchsorted(_LENGTH_EDGES, _lengths(xy)), 1)
+        complete = xy[np.isfinite(xy).all(axis=(1, 2))]
+        self._poses += len(xy)
+        np.add.at(self._lengths, np.searchsorted(_LENGTH_EDGES, _lengths(complete)), 1)
         known = np.isfinite(likelihood)
         bins = np.clip(np.nan_to_num(likelihood) * (_LIKELIHOOD_BINS - 1), 0, _LIKELIHOOD_BINS - 1).round().astype(int)
         for keypoint, counts in enumerate(self._likelihoods):
@@ -136,14 +140,15 @@ def quality_lines(
     frames = "processed frames" if of is InputKind.VIDEO else "images"
     lines = [f"animal found in {percent(share)} of {summary['frames']} {frames}"] if share else []
     if summary["poses"]:
-        known = {name: value for name, value in summary["likelihood"].items() if value is not None}
-        each = ", ".join(f"{name} {value:.2f}" for name, value in known.items())
-        lines += [f"likelihood (median): {each}" if known else "likelihood: this model knows none"]
-        low, high = summary["length_px_10_90"]
-        lines.append(
-            f"body length {summary['length_px']:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px)"
-            + (f", jumps in {percent(summary['jumps'])} of poses" if of is InputKind.VIDEO else "")
-        )
+        likely = {name: value for name, value in summary["likelihood"].items() if value is not None}
+        each = ", ".join(f"{name} {value:.2f}" for name, value in likely.items())
+        lines += [f"likelihood (median): {each}" if likely else "likelihood: this model knows none"]
+        length, (low, high) = summary["length_px"], summary["length_px_10_90"]
+        known = "unknown, since a keypoint is absent in each pose"
+        if length is not None:
+            known = f"{length:.0f} px (80 % of poses: {low:.0f} to {high:.0f} px)"
+        jumps = f", jumps in {percent(summary['jumps'])} of poses" if of is InputKind.VIDEO else ""
+        lines.append(f"body length {known}{jumps}")
     why = misfit(summary, of=of)
     if skipped and why:
         return [*lines, skipped_line(summary)]

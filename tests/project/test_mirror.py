@@ -30,6 +30,7 @@ TOGETHER = {
     "config/overrides config/resolve",
     "unit/filters/test_filters.py": "filters/factory filters/kalman filters/one_euro filters/pose_filter",
     "unit/inference/test_bound_network.py": "inference/device_memory inference/gpu_loading",
+    "unit/inference/makers/test_sleap.py": "inference/makers/sleap_graph inference/makers/sleap_training",
     "unit/inference/test_model.py": "inference/onnx_session",
     "unit/inference/test_model_file.py": "inference/makers/maker inference/makers/registry",
     "unit/latency/test_latency.py": "latency/hardware latency/report latency/software latency/trials",

@@ -1,6 +1,7 @@
 """Decoders: how the outputs of a network become keypoints in input pixels. One module a decoder.
 
 * ``litpose_heatmaps`` – heatmaps of Lightning Pose and cropzoom
+* ``confidence_maps``, ``grid_peaks`` – confidence maps of SLEAP, and the peaks that its files find themselves
 * ``coordinates`` – coordinates of a regression model
 * ``simcc`` – classifications of columns and rows, of RTMPose
 * ``rows`` – rows of a box and keypoints, of YOLO-pose
@@ -15,8 +16,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime_cropzoom.inference.crop import Method
-from realtime_cropzoom.inference.decoders import coordinates, litpose_heatmaps, rows, simcc
-from realtime_cropzoom.inference.manifest import Coordinates, Decoder, LitposeHeatmaps, Rows, SimCC
+from realtime_cropzoom.inference.decoders import (
+    confidence_maps,
+    coordinates,
+    grid_peaks,
+    litpose_heatmaps,
+    rows,
+    simcc,
+)
+from realtime_cropzoom.inference.manifest import (
+    ConfidenceMaps,
+    Coordinates,
+    Decoder,
+    GridPeaks,
+    LitposeHeatmaps,
+    Rows,
+    SimCC,
+)
 from realtime_cropzoom.types import Float32, Keypoints
 
 Size = tuple[int, int]
@@ -35,7 +51,9 @@ class _Functions:
 
 
 _DECODERS: dict[type[Decoder], _Functions] = {
+    ConfidenceMaps: _Functions(confidence_maps.decode, confidence_maps.shapes),
     Coordinates: _Functions(coordinates.decode, coordinates.shapes),
+    GridPeaks: _Functions(grid_peaks.decode, grid_peaks.shapes),
     LitposeHeatmaps: _Functions(litpose_heatmaps.decode, litpose_heatmaps.shapes),
     Rows: _Functions(rows.decode, rows.shapes),
     SimCC: _Functions(simcc.decode, simcc.shapes),

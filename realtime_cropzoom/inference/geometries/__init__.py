@@ -1,6 +1,7 @@
 """Geometries: how a region of the frame becomes a picture of the input's size. One module a geometry.
 
 * ``view`` – where the input lies in the frame, and the map between both
+* ``scale`` – resized by one factor with antialiasing, and padded to a multiple
 * ``stretch`` – resized to the input, width and height on their own
 * ``letterbox`` – resized until it fits into the input, and padded
 * ``affine`` – grown around its centre, and warped
@@ -16,9 +17,9 @@ from typing import Any
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.crop import Edge
-from realtime_cropzoom.inference.geometries import affine, letterbox, stretch
+from realtime_cropzoom.inference.geometries import affine, letterbox, scale, stretch
 from realtime_cropzoom.inference.geometries.view import View
-from realtime_cropzoom.inference.manifest import Affine, Geometry, Letterbox, Manifest, Stretch
+from realtime_cropzoom.inference.manifest import Affine, Geometry, Letterbox, Manifest, Scale, Stretch
 from realtime_cropzoom.types import Box, Picture, UInt8
 
 Size = tuple[int, int]
@@ -38,6 +39,7 @@ class _Functions:
 _GEOMETRIES: dict[type[Geometry], _Functions] = {
     Affine: _Functions(affine.show),
     Letterbox: _Functions(letterbox.show, letterbox.input_size),
+    Scale: _Functions(scale.show, scale.input_size),
     Stretch: _Functions(stretch.show),
 }
 

@@ -7,4 +7,5 @@
 * ``names`` – names of keypoints for files that have none
 * ``rtmpose`` – exports of MMDeploy
 * ``ultralytics`` – exports of Ultralytics
+* ``sleap`` – exports of sleap-nn: ``sleap_graph`` finds the networks in them, ``sleap_training`` reads their training
 """

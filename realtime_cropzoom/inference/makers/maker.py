@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from realtime_cropzoom.inference.manifest import Manifest
+from realtime_cropzoom.inference.manifest import Manifest, Role
 from realtime_cropzoom.inference.manifest_changes import Change
 from realtime_cropzoom.inference.onnx_file import OnnxFile
 
@@ -41,6 +41,8 @@ class Settings:
     """Names of the keypoints; empty if the file has them."""
     changes: tuple[Change, ...] = ()
     """Fields of the manifest that the user sets; they count more than what the file says."""
+    role: Role | None = None
+    """Role in which the model is used. It counts for a file that holds a detector and a pose model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.inference.makers import by_hand, cropzoom, lightning_pose, rtmpose, ultralytics
+from realtime_cropzoom.inference.makers import by_hand, cropzoom, lightning_pose, rtmpose, sleap, ultralytics
 from realtime_cropzoom.inference.makers.maker import Maker
 
-MAKERS: tuple[Maker, ...] = (lightning_pose.MAKER, cropzoom.MAKER, ultralytics.MAKER, rtmpose.MAKER, by_hand.MAKER)
+MAKERS: tuple[Maker, ...] = (
+    lightning_pose.MAKER,
+    cropzoom.MAKER,
+    sleap.MAKER,
+    ultralytics.MAKER,
+    rtmpose.MAKER,
+    by_hand.MAKER,
+)
 """RTMPose comes late: its files say nothing of themselves, and are known by their outputs alone."""

@@ -11,7 +11,7 @@ from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.filters import PoseFilter, make_filter
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import Decision
-from realtime_cropzoom.trigger.engine.pose_sample import Moving, is_probability
+from realtime_cropzoom.trigger.engine.pose_sample import Moving, is_likelihood
 from realtime_cropzoom.trigger.rules.rules import Rules
 from realtime_cropzoom.trigger.rules.zones_file import ZonesPart
 
@@ -54,7 +54,7 @@ def _measured(point: tuple[float | None, float | None, float | None]) -> tuple[f
     x, y, likelihood = point
     if x is None or y is None or not (abs(x) < 1e6 and abs(y) < 1e6):
         return _NOTHING
-    if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
+    if likelihood is not None and not (math.isnan(likelihood) or is_likelihood(likelihood)):
         return _NOTHING
     return x, y, math.nan if likelihood is None else likelihood
 

@@ -14,8 +14,8 @@ from typing import Protocol
 _MAX_COORDINATE = 1e6
 """Maximum magnitude of a coordinate (pixels or cm). Larger ones are a fault, and their sums overflow."""
 
-_MAX_LIKELIHOOD = 1.001
-"""Maximum likelihood. Sums of 32-bit numbers may exceed 1 slightly; a pose with a larger value is invalid."""
+_MAX_LIKELIHOOD = 2.0
+"""Maximum likelihood. Peaks of SLEAP's maps exceed 1 by some tenths; a pose with a larger value is invalid."""
 
 ToArena = Callable[[float, float], tuple[float, float]]
 
@@ -101,8 +101,8 @@ class KeypointPosition:
 
     def _locate(self, sample: PoseSample) -> bool:
         x, y, likelihood = sample.keypoints.get(self.name, (None, None, None))
-        if likelihood is not None and not (math.isnan(likelihood) or is_probability(likelihood)):
-            self.reason = f"{self.name} has likelihood {likelihood:g}, which is no probability"
+        if likelihood is not None and not (math.isnan(likelihood) or is_likelihood(likelihood)):
+            self.reason = f"{self.name} has likelihood {likelihood:g}, which is none"
             return False
         if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
             self.reason = f"no {self.name}"
@@ -145,7 +145,7 @@ class FixedPosition:
 AnyPosition = KeypointPosition | FixedPosition
 
 
-def is_probability(likelihood: float) -> bool:
+def is_likelihood(likelihood: float) -> bool:
     """Return whether a likelihood is valid. NaN, infinite, negative or larger values are a fault of the sender."""
     return 0.0 <= likelihood <= _MAX_LIKELIHOOD
 

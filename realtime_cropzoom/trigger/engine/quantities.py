@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample, is_probability
+from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample, is_likelihood
 from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, direction_deg, slope, turned_deg
 
 
@@ -45,7 +45,7 @@ class Likelihood(Quantity):
     def compute(self, sample: PoseSample) -> float | None:
         """Return the likelihood."""
         likelihood = sample.keypoints.get(self._name, (None, None, None))[2]
-        if likelihood is None or not is_probability(likelihood):
+        if likelihood is None or not is_likelihood(likelihood):
             self.reason = f"no likelihood of {self._name}"
             return None
         return likelihood

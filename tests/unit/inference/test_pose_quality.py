@@ -115,6 +115,20 @@ def test_sentences_have_one_full_stop() -> None:
     assert as_sentences(["one", "two. Three.", "four"]) == "One. Two. Three. Four"
 
 
+def test_only_a_pose_with_all_keypoints_has_a_length() -> None:
+    quality, partly = counted(10), pose(100)
+    partly.xy[2], partly.likelihood[2] = np.nan, 0
+    for _ in range(30):
+        quality.add(State.TRACKING, partly, None)
+    assert quality.summary()["poses"] == 40
+    assert quality.summary()["length_px"] == pytest.approx(100, rel=0.02)
+    assert misfit(quality.summary()) == ""
+    never = PoseQuality(("a", "b", "c"))
+    never.add(State.TRACKING, partly, None)
+    lines = quality_lines(never.summary(), shipped=False)
+    assert "body length unknown, since a keypoint is absent in each pose, jumps in 0 % of poses" in lines
+
+
 def test_what_is_kept_does_not_grow() -> None:
     quality = counted(1000)
     assert len(quality._waiting) < 128

@@ -178,6 +178,17 @@ def test_what_speaks_against_a_pose(found: Keypoints, doubt: Doubt | None) -> No
     assert judge().doubt(meta(0), BOX, found) is doubt
 
 
+def test_an_absent_keypoint_is_unlikely_and_has_no_place() -> None:
+    """SLEAP gives NaN and likelihood 0 for a keypoint that it does not see."""
+    xy = np.array([[10, 10], [40, 10], [11, 10], [np.nan, np.nan], [np.nan, np.nan]], np.float32)
+    found = Keypoints(xy, np.array([1.07, 0.9, 0.9, 0, 0], np.float32))
+    assert judge(Presence()).doubt(meta(0), BOX, found) is None, "half of the keypoints are likely"
+    found.xy[:3] = found.xy[0]
+    assert judge(Presence()).doubt(meta(0), BOX, found) is Doubt.SHAPE
+    found.likelihood[1] = 0
+    assert judge(Presence()).doubt(meta(0), BOX, found) is Doubt.LIKELIHOOD
+
+
 def test_three_of_four_keypoints_are_enough() -> None:
     found = pose()
     found.likelihood[1] = 0

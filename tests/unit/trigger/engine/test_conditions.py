@@ -321,6 +321,14 @@ def test_low_likelihood_is_unknown_unless_the_minimum_is_zero(p: float | None) -
     assert verdicts(lenient.decisions) == ["fired"]
 
 
+@pytest.mark.parametrize(("p", "verdict"), [(1.07, "fired"), (85.0, "refused"), (-0.1, "refused")])
+def test_a_likelihood_may_be_a_little_above_one(p: float, verdict: str) -> None:
+    """That of SLEAP is the height of a peak."""
+    bench = Bench(one_rule("{inside: left_half, keypoint: snout}", min_likelihood=0))
+    bench.see(300.0, p=p)
+    assert verdicts(bench.decisions) == [verdict]
+
+
 @given(st.floats(0, 359.99), st.floats(-179.99, 179.99))
 def test_the_smaller_angle_between_two_directions(before: float, turn: float) -> None:
     assert turned_deg(before, (before + turn) % 360.0) == pytest.approx(turn, abs=1e-9)
