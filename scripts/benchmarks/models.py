@@ -6,13 +6,15 @@ side of its training.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.material import CROP_SIZE, Bench, time_ms
+from benchmarks.material import CROP_SIZE, SHIPPED, Bench, MemorySource, time_ms
 from benchmarks.results import Row
+from benchmarks.runs import run_lockstep
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.makers.maker import Settings
@@ -22,7 +24,7 @@ from realtime_cropzoom.types import Box, UInt8
 
 TITLE = "Models of other makers: our share of a frame, one thread, 640×480"
 _AIM_MS, _AIM_ROWS_MS = 0.3, 0.5
-_CALLS = 300
+_CALLS, _FRAMES, _ROUNDS = 300, 1200, 3
 _MODELS = {
     "SLEAP centroid": "sleap/centroid",
     "SLEAP centered instance": "sleap/centered_instance",
@@ -38,7 +40,7 @@ _NAMES = Settings(keypoint_names=("snout", "leftear", "rightear", "tailbase"))
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """Yield a row for each model of another maker."""
+    """Yield a row for each model of another maker, and one about boxes that poses give."""
     folder = None if bench.data is None else bench.data / "foreign"
     for name, place in _MODELS.items():
         if folder is None or not (folder / place).exists():
@@ -48,6 +50,24 @@ def run(bench: Bench) -> Iterator[Row]:
             yield _measured(name, folder / place, bench)
         except CropzoomError as error:
             yield Row(name, f"skipped: {error}")
+    yield _boxes_from_poses(bench)
+
+
+def _boxes_from_poses(bench: Bench) -> Row:
+    """Compare the processor time of lockstep runs that detect on every frame with that of runs whose poses give boxes."""
+    count, rounds = bench.count(_FRAMES), 1 if bench.quick else _ROUNDS
+    spent: dict[str, list[float]] = {"detection": [], "pose": []}
+    for _ in range(rounds):
+        for box_from, ms in spent.items():
+            before = time.process_time()
+            rows = run_lockstep(bench, SHIPPED, count, MemorySource(bench.frames, 30.0, count), box_from=box_from)
+            ms.append((time.process_time() - before) * 1e3 / len(rows))
+    detection, pose = (float(np.median(ms)) for ms in spent.values())
+    value = (
+        f"{pose:.2f} ms of processor time a frame, {detection:.2f} ms with detections: {pose / detection:.2f} times it"
+    )
+    numbers = {"pose_ms": pose, "detection_ms": detection}
+    return Row("shipped pair, box_from pose", value, n=f"{rounds} × {count} frames", numbers=numbers)
 
 
 def _measured(name: str, path: Path, bench: Bench) -> Row:
