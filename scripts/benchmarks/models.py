@@ -54,7 +54,7 @@ def run(bench: Bench) -> Iterator[Row]:
 
 
 def _boxes_from_poses(bench: Bench) -> Row:
-    """Compare the processor time of lockstep runs that detect on every frame with that of runs whose poses give boxes."""
+    """Compare the processor time of lockstep runs that detect on every frame with runs whose poses give the boxes."""
     count, rounds = bench.count(_FRAMES), 1 if bench.quick else _ROUNDS
     spent: dict[str, list[float]] = {"detection": [], "pose": []}
     for _ in range(rounds):
