@@ -67,8 +67,18 @@ def _check(arguments: argparse.Namespace) -> int:
         is_config = arguments.what is not None and arguments.what.endswith((".yaml", ".yml"))
         source = ("--config", arguments.what) if is_config else (arguments.what,) if arguments.what else ()
         config = ("--config", arguments.config) if arguments.config is not None else ()
-        say_next("run", *source, *config)
+        say_next("run", *source, *config, *_flags(settings_given(arguments)))
     return code
+
+
+def _flags(given: Mapping[str, Any]) -> list[object]:
+    """Return the words of the flags that were given, so that the run has the same settings."""
+    words: list[object] = []
+    for name, value in given.items():
+        flag = name.replace("_", "-")
+        if name != "source":
+            words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", value]
+    return words
 
 
 def _hours(text: str) -> float:
