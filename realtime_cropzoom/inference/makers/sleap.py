@@ -276,4 +276,4 @@ class _Use:
         return _THRESHOLD if self.export.peak_threshold is None else self.export.peak_threshold
 
 
-MAKER = Maker("SLEAP", read, find)
+MAKER = Maker("SLEAP", read, find, folder="model.onnx with export_metadata.json")
