@@ -91,12 +91,13 @@ def _inferred_shape(file: OnnxFile, size: tuple[int, int], name: str) -> Sequenc
         return declared
     proto = onnx.ModelProto()
     proto.CopyFrom(file.proto)
-    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    picture = next(value for value in proto.graph.input if value.name == file.inputs[0].name)
+    picture.type.tensor_type.shape.dim[0].dim_value = 1
     for output in proto.graph.output:
         output.type.tensor_type.ClearField("shape")
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except (ValueError, RuntimeError):  # larger than protobuf can hold, or operators that do not fit together
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):  # it is too large, or contradicts itself
         return declared
     found = next(output.type.tensor_type.shape.dim for output in inferred.graph.output if output.name == name)
     if len(found) != len(declared):

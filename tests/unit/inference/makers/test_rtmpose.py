@@ -71,6 +71,31 @@ def test_the_number_of_keypoints_follows_from_the_operators_where_the_file_leave
         Model(rtmpose(tmp_path), settings=Settings(("a", "b")))
 
 
+def test_weights_that_an_old_exporter_lists_before_the_picture_do_no_harm(tmp_path: Path) -> None:
+    path = rtmpose(tmp_path)
+    network = onnx.load(path)
+    picture = network.graph.input.pop()
+    weights = [
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in network.graph.initializer
+    ]
+    network.graph.input.extend([*weights, picture])
+    onnx.save(network, path)
+    assert described(path).keypoint_names == NAMES
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, onnx.shape_inference.InferenceError])
+def test_a_number_that_cannot_be_inferred_is_asked_for(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(proto: onnx.ModelProto, data_prop: bool) -> onnx.ModelProto:
+        raise error("no shape")
+
+    monkeypatch.setattr("onnx.shape_inference.infer_shapes", fail)
+    with pytest.raises(ModelError, match="does not say how many keypoints it has"):
+        Model(rtmpose(tmp_path))
+
+
 def test_names_that_the_network_does_not_fit_are_refused_after_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

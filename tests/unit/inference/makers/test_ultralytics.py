@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.linear_network import linear_network
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.makers import ultralytics
 from realtime_cropzoom.inference.makers.maker import Settings
 from realtime_cropzoom.inference.makers.names import COCO
-from realtime_cropzoom.inference.manifest import Letterbox, Rows
+from realtime_cropzoom.inference.manifest import Letterbox, Rows, check_manifest
 from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.onnx_file import OnnxFile, Tensor
 from realtime_cropzoom.types import Box
 
 NAMES = ("nose", "back", "tail")
@@ -134,6 +138,13 @@ def test_a_network_of_any_size_is_shown_as_little_padding_as_possible(tmp_path: 
     np.testing.assert_allclose(found.xy, [[180, 240], [200, 242], [238, 244]])
 
 
+def test_a_file_of_an_older_version_says_less(tmp_path: Path) -> None:
+    path = yolo(tmp_path, channels=None, args=None, end2end=None, author=None, license=None, version=None)
+    manifest = Model(path).manifest
+    assert manifest.decoder == Rows("raw")
+    assert (manifest.maker_version, manifest.license) == ("", "")
+
+
 def test_names_come_from_the_user_if_the_file_has_none(tmp_path: Path) -> None:
     path = yolo(tmp_path, kpt_names=None)
     with pytest.raises(ModelError, match=r"has 3 keypoints without names\. Give them in order with --keypoints"):
@@ -181,6 +192,38 @@ def test_what_cannot_be_right_is_refused_in_one_line(changed: dict[str, str | No
         Model(yolo(tmp_path, None, **changed))
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
+
+
+LITERALS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.integers(0, 3), inner, max_size=4) | st.tuples(inner)
+    ),
+    max_leaves=6,
+).map(repr)
+
+
+@given(
+    st.sampled_from(["names", "kpt_shape", "kpt_names", "imgsz", "stride", "args", "channels", "task", "end2end"]),
+    LITERALS | st.text(max_size=40),
+)
+def test_any_metadata_are_taken_or_refused_in_one_line(key: str, text: str) -> None:
+    file = OnnxFile(
+        Path("a.onnx"),
+        (Tensor("images", (1, 3, SIDE, SIDE), "float32"),),
+        (Tensor("output0", (1, 14, 2), "float32"),),
+        said(**{key: text}),
+        None,
+    )
+    refused, described = "", None
+    try:
+        described = ultralytics.read(file, None, Settings())
+    except ModelError as refusal:
+        refused = str(refusal)
+    if described is None:
+        assert len(refused.splitlines()) == 1
+    else:
+        check_manifest(described.manifest, "a.onnx")
 
 
 def test_another_file_is_not_its(tmp_path: Path) -> None:
