@@ -108,3 +108,14 @@ def test_the_smallest_input_shows_the_region_in_the_same_size_as_the_target(
     _, view = letterbox.show(geometry, size, noise(90, 90), box, "pad")
     _, whole = letterbox.show(Letterbox(), (wide, high), noise(90, 90), box, "pad")
     assert pixels_across(view) == pytest.approx(pixels_across(whole))
+
+
+def test_what_is_left_of_a_box_at_the_edge_fits_into_the_input_that_was_chosen_for_all_of_it() -> None:
+    """The input is as low as the whole box; the rest of it is as high, but narrow, and must not grow beyond."""
+    geometry, box = Letterbox(target=(320, 320)), Box(-340, 0, 640, 480)
+    size = sized((320, 320), (640, 480))
+    image = noise(640, 480)
+    picture, view = show(geometry, size, image, box, "clamp")
+    assert picture.shape == (256, 320, 3)
+    np.testing.assert_array_equal(picture, as_its_maker_does(image[:, :300], size))
+    assert view.h == pytest.approx(480)
