@@ -7,7 +7,7 @@ the names of the keypoints, and the manifest for what only cropzoom knows: role,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
@@ -19,6 +19,7 @@ from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.formats import natural_key
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.inference.makers.maker import Choice, Described, Maker, Precision, Settings, Wanted
+from realtime_cropzoom.inference.makers.names import choose_names
 from realtime_cropzoom.inference.manifest import (
     MAX_SIDE,
     Coordinates,
@@ -97,7 +98,7 @@ def read(file: OnnxFile, folder: Path | None, settings: Settings) -> Described |
     Args:
         file: The export.
         folder: The model directory; None if only the file was given.
-        settings: Not used: the configuration has all names.
+        settings: Names that replace those of the configuration.
 
     Raises:
         ModelError: if the configuration is not one of Lightning Pose, or is not valid.
@@ -106,6 +107,8 @@ def read(file: OnnxFile, folder: Path | None, settings: Settings) -> Described |
     if config_path is None or not is_there(config_path):
         return None
     config = _read_config(config_path)
+    names, _ = choose_names(file.path, len(config.keypoint_names), settings.keypoint_names, config.keypoint_names)
+    config = replace(config, keypoint_names=names)
     manifest = config.manifest(file)
     if "cropzoom" in file.metadata:
         manifest = _with_training(manifest, read_manifest(file.metadata["cropzoom"], file.path))

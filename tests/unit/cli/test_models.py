@@ -153,3 +153,42 @@ def test_detector_and_pose_swapped_are_named(work: Workplace) -> None:
     line = work.refused("run", work.video(), "--detector", pose, "--publish", "none")
     assert "pose.onnx is a pose model, but was given as the detector; swap --detector and --pose" in line
     assert not (work.folder / "sessions").exists()
+
+
+BAD_MODELS = {
+    "a wrong path": (lambda f: f / "nothing.onnx", "no pose model at"),
+    "a folder of no maker": (lambda f: f, "is no model folder: it has no config.yaml with exports_onnx/"),
+    "a checkpoint": (lambda f: written(f / "a.pt", b"x"), "is a checkpoint of PyTorch"),
+    "a file cut short": (lambda f: written(f / "c.onnx", write_bare(f / "b.onnx").read_bytes()[:200]), "cut short"),
+    "an empty file": (lambda f: written(f / "e.onnx", b""), "it is empty"),
+    "a file that says nothing": (lambda f: write_bare(f / "b.onnx"), "say what it is with 'cropzoom models import'"),
+    "a detector": (lambda f: write_described(f / "d.onnx", role="detector"), "swap --detector and --pose"),
+    "keypoints that do not match": (
+        lambda f: write_described(f / "k.onnx", keypoint_names=("a", "b")),
+        "gives an output of shape [1, 3, 16, 16]; a cropzoom heatmap model of 2 keypoints (a, b)",
+    ),
+    "two keypoints of one name": (
+        lambda f: write_described(f / "t.onnx", keypoint_names=("a", "b", "a")),
+        "two keypoints have the name a",
+    ),
+}
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("case", BAD_MODELS)
+@pytest.mark.parametrize("command", ["run", "pipeline"])
+def test_a_bad_model_is_refused_before_a_session_is_made(work: Workplace, command: str, case: str) -> None:
+    make, expected = BAD_MODELS[case]
+    folder = work.folder / "given"
+    folder.mkdir()
+    video = work.video(frames=3)
+    before = sorted(work.folder.rglob("*"))
+    model = make(folder)
+    made = sorted(folder.rglob("*"))
+    out = ("--publish", "none", "--out", work.folder / "out") if command == "run" else ("--out", work.folder / "out")
+    assert expected in work.refused(command, video, "--detector", "shipped", "--pose", model, *out)
+    assert sorted(work.folder.rglob("*")) == sorted({*before, *made})

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from support.models import onnx_model, tiny_manifest
 
+from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.makers.lightning_pose import MAKER
 from realtime_cropzoom.inference.makers.maker import Described, Precision, Settings, Wanted
 from realtime_cropzoom.inference.manifest import Coordinates, LitposeHeatmaps, Stretch
@@ -112,3 +113,15 @@ def test_an_export_of_cropzoom_train_adds_what_the_configuration_does_not_say(ma
     found = described(folder).manifest
     assert (found.keypoint_names, found.role, found.crop_size) == (("a", "b"), "detector", 88)
     assert found.presence == {**presence, "distances": [["a", "b", 0.1, 0.2]]}
+
+
+def test_names_that_the_user_gives_replace_those_of_the_configuration(make_litpose_directory: Make) -> None:
+    folder = make_litpose_directory()
+    choice = MAKER.find(folder, Wanted())
+    assert choice is not None
+    file = read_onnx_file(choice.onnx)
+    found = MAKER.read(file, folder, Settings(("nose", "tail", "paw")))
+    assert found is not None
+    assert found.manifest.keypoint_names == ("nose", "tail", "paw")
+    with pytest.raises(ModelError, match=r"has 3 keypoints, but 2 names were given"):
+        MAKER.read(file, folder, Settings(("nose", "tail")))
