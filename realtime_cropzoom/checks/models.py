@@ -85,7 +85,7 @@ def _check_detector(models: CheckedModels) -> CheckResult:
     if models.settings.schedule is not None:
         return _schedule(models.settings)
     if (pose := models.loaded.get("pose")) is not None:
-        chosen = models.settings.chosen_detector(pose.manifest)
+        chosen = models.settings.chosen_detector(pose.manifest, has_detector=pose.file.has_detector)
         models.settings = models.settings.model_copy(update={"detector": chosen})
     if models.settings.detector == NONE:
         return good("detector", "none: the pose model sees whole frames")

@@ -119,7 +119,8 @@ class ModelSettings(SettingsGroup):
     detector: str = Field(
         default=AUTO,
         description="detector: model folder or .onnx file of any maker, 'shipped', or 'none': the pose model sees "
-        "whole frames; auto: none for a pose model that was trained on whole frames, else shipped",
+        "whole frames; auto: none for a pose model that was trained on whole frames, the same file for one that "
+        "holds its detector, else shipped",
     )
     pose: str = Field(
         default=SHIPPED,
@@ -196,14 +197,17 @@ class ModelSettings(SettingsGroup):
     def _model_to_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
 
-    def chosen_detector(self, pose: Manifest) -> str:
+    def chosen_detector(self, pose: Manifest, *, has_detector: bool) -> str:
         """Return ``detector`` with ``auto`` decided: ``none`` for a pose model that was trained on whole frames.
 
         Args:
             pose: Description of the pose model.
+            has_detector: Whether its file also holds its detector.
         """
         if self.detector != AUTO:
             return self.detector
+        if has_detector:
+            return self.pose
         return NONE if pose.whole_frame else SHIPPED
 
     def presence(self, role: Role, of_model: Presence) -> Presence:

@@ -33,6 +33,8 @@ class ModelFile:
     """Sentence that names the chosen export if its directory has several; else empty."""
     network: bytes | None = None
     """The network that runs, if it is not the file as it is."""
+    has_detector: bool = False
+    """Whether the file of a pose model also holds the detector that finds its boxes."""
 
 
 def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> ModelFile:
@@ -70,7 +72,8 @@ def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> 
         raise ModelError(f"{choice.onnx}: {error}; export it again") from None
     scorer = described.scorer or f"{manifest.maker}_{manifest.kind}".strip("_").replace(" ", "_")
     return ModelFile(
-        choice.onnx, manifest, scorer, presence, described.trained_side, choice.note, described.network
+        choice.onnx, manifest, scorer, presence, described.trained_side, choice.note, described.network,
+        described.has_detector,
     )  # fmt: skip
 
 

@@ -127,6 +127,11 @@ class WholeFrameSchedule:
         """Make the schedule for frames of ``width`` x ``height`` pixels."""
         self._box = Box(0, 0, width, height)
 
+    @property
+    def side(self) -> int:
+        """The larger side of the frames (pixels)."""
+        return max(self._box.w, self._box.h)
+
     def offer(self, detection: Detection) -> None:
         """Ignore the detection: nobody makes one."""
 

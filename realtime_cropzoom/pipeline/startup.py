@@ -207,7 +207,8 @@ def load_models(settings: Settings, *, threads: int | None = None) -> tuple[Sett
         ConfigError: if the models cannot work as the settings say.
     """
     pose = load_model(settings, "pose", threads=threads)
-    settings = settings.model_copy(update={"detector": settings.chosen_detector(pose.manifest)})
+    chosen = settings.chosen_detector(pose.manifest, has_detector=pose.file.has_detector)
+    settings = settings.model_copy(update={"detector": chosen})
     if settings.schedule is not None or settings.detector == NONE:
         _check_alone(settings, pose)
         return settings, Models(None, pose)

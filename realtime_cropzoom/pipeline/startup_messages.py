@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.errors import advise
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.inference.schedule import FileSchedule, Schedule
+from realtime_cropzoom.inference.schedule import FileSchedule, Schedule, WholeFrameSchedule
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.keys import ServerKeys, allowed_clients
 from realtime_cropzoom.runtime.priority import missing_permission
@@ -60,13 +61,26 @@ def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = Non
         One message, or an empty list if the size fits or is not known yet.
     """
     expected = pose.expected_side
-    if rule is None:
+    if isinstance(schedule, WholeFrameSchedule):
+        note = _whole_frame_note(pose, schedule.side)
+    elif rule is None:
         note = expected.warning(schedule.sides()) if isinstance(schedule, FileSchedule) else None
     elif rule.crop_size is not None:
         note = expected.warning([rule.crop_size])
     else:
         note = expected.warning_if_unknown(DEFAULT_CROP_RATIO, rule.min_box) if rule.crop_ratio is None else None
     return [] if note is None else [note]
+
+
+def _whole_frame_note(pose: Model, side: int) -> str | None:
+    """Return a warning if a pose model that was trained on boxes sees much larger frames; else None."""
+    expected = pose.expected_side
+    if pose.manifest.whole_frame or not expected.known or expected.warning([side]) is None:
+        return None
+    return (
+        f"the pose model was trained on boxes of {expected.side} px, but sees whole frames of {side} px, since there "
+        "is no detector: keypoints will be off. " + advise("Give a detector with --detector", "Give a detector")
+    )
 
 
 def listener_notes(settings: Settings, keys: ServerKeys | None) -> list[str]:

@@ -42,5 +42,5 @@ def test_the_commands_of_the_page_run_one_after_the_other(desk: Path) -> None:
 
 def test_each_folder_of_the_page_is_one_of_the_models(desk: Path) -> None:
     named = set(re.findall(r"sleap/\w+", " ".join(COMMANDS)))
-    assert named == {"sleap/centroid", "sleap/centered_instance", "sleap/topdown"}
+    assert named == {f"sleap/{kind}" for kind in ("centroid", "centered_instance", "single_instance", "topdown")}
     assert all((desk / name / "model.onnx").exists() for name in named)

@@ -180,9 +180,28 @@ def test_live_poses_are_those_of_the_recording_with_the_boxes_of_the_run(
     assert poses_in(again).tobytes() == poses_in(live).tobytes(), "bit for bit"
 
 
-def test_the_combined_file_runs_as_detector_and_pose_model(sleap: Path, clip: Path, tmp_path: Path) -> None:
-    both = ("--detector", sleap / "topdown", "--pose", sleap / "topdown/model.onnx")
+@pytest.mark.parametrize("given", [("pose",), ("detector", "pose")], ids=" and ".join)
+def test_the_combined_file_runs_as_detector_and_pose_model(
+    sleap: Path, clip: Path, tmp_path: Path, given: tuple[str, ...]
+) -> None:
+    models = [word for name in given for word in (f"--{name}", sleap / "topdown")]
     out = ("--out", tmp_path, "--publish", "none", "--pace", "fast", "--frames", FRAMES)
-    assert run_here("run", clip, *both, *out) == 0
+    assert run_here("run", clip, *models, *out) == 0
     (found,) = tmp_path.glob("*/clip.csv")
     assert_same(table(found), golden(sleap, "topdown_integral"))
+
+
+def test_whole_frames_need_no_detector(sleap: Path, clip: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path, "--publish", "none", "--pace", "fast", "--frames", FRAMES)
+    assert run_here("run", clip, "--pose", sleap / "single_instance", *out) == 0
+    (found,) = tmp_path.glob("*/clip.csv")
+    assert_same(table(found), golden(sleap, "single_integral"))
+
+
+def test_a_model_of_crops_without_a_detector_is_warned_of(
+    sleap: Path, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--out", tmp_path, "--publish", "none", "--pace", "fast", "--frames", 2)
+    run_here("run", clip, "--detector", "none", "--pose", sleap / "centered_instance", *out)
+    said = capfd.readouterr().err
+    assert "was trained on boxes of 160 px, but sees whole frames of 640 px, since there is no detector" in said

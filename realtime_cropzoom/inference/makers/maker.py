@@ -52,6 +52,8 @@ class Described:
     manifest: Manifest
     network: bytes | None = None
     """The network that runs, as an ONNX file with its weights inside; None for the file as it is."""
+    has_detector: bool = False
+    """Whether the file of a pose model also holds the detector that finds its boxes."""
     scorer: str = ""
     """Scorer in the first header row of CSV files; empty for ``<maker>_<kind>``."""
     trained_side: int | None = None

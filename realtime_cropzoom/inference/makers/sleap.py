@@ -3,7 +3,7 @@
 An export takes a frame and gives peaks on the grid of its cells. Its own predictor resizes with another filter, adds
 the fraction of the crop's corner and refines each peak, so it finds other keypoints than the file. Here the network is
 taken out of the export (``sleap_graph``), and the rest is done as the predictor does it. A combined export holds two
-networks: as detector it is the one of the centroids, as pose model that of the crops.
+networks: as detector it is the one of the centroids, as pose model that of the crops; a run takes it as both.
 
 The file carries its description as JSON; older ones have it beside them.
 """
@@ -182,7 +182,8 @@ class _Use:
         stride, scale = self._grid(part)
         decoder = ConfidenceMaps(stride, self._threshold())
         manifest = self._manifest(Scale(scale, self._multiple()), decoder, *self._padding())
-        return Described(manifest, network)
+        both = self.export.model_type == "topdown" and self.kind == "centered_instance"
+        return Described(manifest, network, has_detector=both)
 
     def _part(self) -> Part | None:
         graph = Graph(self.file.proto.graph)
@@ -255,7 +256,7 @@ class _Use:
     def _differences(self) -> Iterator[str]:
         """Yield what is not done as in sleap-nn."""
         size = self.training.max_size
-        if size is not None and self.kind != "centered_instance":
+        if size is not None and self.kind not in ("centered_instance", "topdown"):
             yield f"frames larger or smaller than {size[0]}x{size[1]}, those of its training, keep their size"
         if self.training.tiled:
             yield "it was trained on tiles of frames, but sees whole frames"

@@ -101,6 +101,7 @@ def test_a_combined_file_is_two_networks_or_one_model(tmp_path: Path, role: Role
     found = (manifest.kind, manifest.role, manifest.keypoint_names, manifest.geometry, manifest.crop_size)
     assert (*found, manifest.unrounded) == expected[role]
     assert (described.network is None) == (role is None)
+    assert described.has_detector == (role == "pose")
     if role is None:
         assert manifest.input.size == (128, 96)
         assert manifest.decoder == GridPeaks(2, 0.2, several=True)
