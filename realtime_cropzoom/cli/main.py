@@ -25,6 +25,7 @@ from realtime_cropzoom.cli import (
     cameras,
     check,
     demo,
+    export_deeplabcut,
     keys,
     latency,
     listen,
@@ -52,7 +53,7 @@ from realtime_cropzoom.messaging.limits import NEEDED_BY_ANY, check_open_files, 
 from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals, interrupts, signals_held_back
 
 _IN_FILES = {
-    *("run", "demo", "trigger", "latency", "train", "export", "quantize", "convert", "draw"),
+    *("run", "demo", "trigger", "latency", "train", "export", "export-deeplabcut", "quantize", "convert", "draw"),
     *("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
 }
 """Commands whose result is in files. The result of the others is what they print."""
@@ -175,6 +176,7 @@ def _parser() -> Parser:
         offline,
         train,
         quantize,
+        export_deeplabcut,
         calibrate,
         session,
     ):

@@ -17,7 +17,7 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "models": ("models", "train", "export", "quantize"),
+    "models": ("models", "train", "export", "export-deeplabcut", "quantize"),
 }
 _EXAMPLES = {
     "listen": "cropzoom listen tcp://127.0.0.1:5660 --camera cam0",
@@ -42,6 +42,8 @@ _EXAMPLES = {
     "remap": "cropzoom remap POSE_DIR/video_preds/cropped_a.csv DETECTOR_DIR/video_preds/a_bbox.csv",
     "train": "cropzoom train config.yaml --output-dir DETECTOR_DIR --overrides model.backbone=cropzoom_small",
     "export": "cropzoom export POSE_DIR",
+    "export-deeplabcut": "cropzoom export-deeplabcut dlc-models-pytorch/iteration-0/NAME-shuffle1/train "
+    "--python ~/miniconda3/envs/DEEPLABCUT/bin/python",
     "quantize": "cropzoom quantize POSE_DIR --calibrate recordings/*.mp4 --detector DETECTOR_DIR",
 }
 _COMPLETION = 'Tab completion, in bash or zsh:  eval "$(register-python-argcomplete cropzoom)"'
@@ -113,7 +115,7 @@ class Parser(argparse.ArgumentParser):
         helps = {action.dest: action.help for action in commands._choices_actions}
         lines, columns = [], shutil.get_terminal_size().columns
         for title, names in GROUPS.items():
-            lines += [f"{title}:", *(_folded(f"  {name:<13}{helps[name]}", columns) for name in names), ""]
+            lines += [f"{title}:", *(_folded(f"  {name:<11}  {helps[name]}", columns) for name in names), ""]
         head = text[: text.index("positional arguments:")]
         options = text[text.index("options:") :]
         return f"{head}{chr(10).join(lines)}\n{options}\ncropzoom COMMAND --help explains one.\n{_COMPLETION}\n"

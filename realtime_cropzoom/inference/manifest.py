@@ -133,10 +133,12 @@ class HeatmapOffsets(_Part, frozen=True, tag="heatmap_offsets"):
 
     stride: float = 8.0
     """Input pixels per cell."""
-    offset_scale: float = 7.2801
-    """Input pixels per unit of the offsets."""
+    offset_scale: float | None = 7.2801
+    """Input pixels per unit of the offsets; None for a model without offsets."""
     sigmoid: bool = False
     """Whether the heatmaps are logits."""
+    clip: bool = True
+    """Whether the likelihood is cut to 0 to 1."""
 
 
 class SimCC(_Part, frozen=True, tag="simcc"):

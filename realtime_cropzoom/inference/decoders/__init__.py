@@ -2,6 +2,7 @@
 
 * ``litpose_heatmaps`` – heatmaps of Lightning Pose and cropzoom
 * ``confidence_maps``, ``grid_peaks`` – confidence maps of SLEAP, and the peaks that its files find themselves
+* ``heatmap_offsets`` – heatmaps and offsets of DeepLabCut
 * ``coordinates`` – coordinates of a regression model
 * ``simcc`` – classifications of columns and rows, of RTMPose
 * ``rows`` – rows of a box and keypoints, of YOLO-pose
@@ -20,6 +21,7 @@ from realtime_cropzoom.inference.decoders import (
     confidence_maps,
     coordinates,
     grid_peaks,
+    heatmap_offsets,
     litpose_heatmaps,
     rows,
     simcc,
@@ -29,6 +31,7 @@ from realtime_cropzoom.inference.manifest import (
     Coordinates,
     Decoder,
     GridPeaks,
+    HeatmapOffsets,
     LitposeHeatmaps,
     Rows,
     SimCC,
@@ -54,6 +57,7 @@ _DECODERS: dict[type[Decoder], _Functions] = {
     ConfidenceMaps: _Functions(confidence_maps.decode, confidence_maps.shapes),
     Coordinates: _Functions(coordinates.decode, coordinates.shapes),
     GridPeaks: _Functions(grid_peaks.decode, grid_peaks.shapes),
+    HeatmapOffsets: _Functions(heatmap_offsets.decode, heatmap_offsets.shapes),
     LitposeHeatmaps: _Functions(litpose_heatmaps.decode, litpose_heatmaps.shapes),
     Rows: _Functions(rows.decode, rows.shapes),
     SimCC: _Functions(simcc.decode, simcc.shapes),

@@ -39,10 +39,16 @@ def read(file: OnnxFile, folder: Path | None, settings: Settings) -> Described |
         manifest = read_manifest(file.metadata[KEY], file.path)
     else:
         return None
-    return Described(_renamed(manifest, settings, file), scorer=SCORER if manifest.maker == KEY else "")
+    return Described(renamed(manifest, settings, file), scorer=SCORER if manifest.maker == KEY else "")
 
 
-def _renamed(manifest: Manifest, settings: Settings, file: OnnxFile) -> Manifest:
+def is_described(file: OnnxFile) -> bool:
+    """Return whether a file carries a manifest, or has one beside it."""
+    return KEY in file.metadata or is_there(file.path.with_suffix(".json"))
+
+
+def renamed(manifest: Manifest, settings: Settings, file: OnnxFile) -> Manifest:
+    """Return a manifest with the names that the user gives, if any. Raises ModelError if their number differs."""
     names = settings.keypoint_names
     if not names:
         return manifest

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.inference.makers import by_hand, cropzoom, lightning_pose, rtmpose, sleap, ultralytics
+from realtime_cropzoom.inference.makers import (
+    by_hand,
+    cropzoom,
+    deeplabcut,
+    lightning_pose,
+    rtmpose,
+    sleap,
+    ultralytics,
+)
 from realtime_cropzoom.inference.makers.maker import Maker
 
 MAKERS: tuple[Maker, ...] = (
+    deeplabcut.MAKER,
     lightning_pose.MAKER,
     cropzoom.MAKER,
     sleap.MAKER,
@@ -13,4 +22,5 @@ MAKERS: tuple[Maker, ...] = (
     rtmpose.MAKER,
     by_hand.MAKER,
 )
-"""RTMPose comes late: its files say nothing of themselves, and are known by their outputs alone."""
+"""DeepLabCut comes early: its projects have a config.yaml that is not Lightning Pose's. RTMPose comes late: its files
+say nothing of themselves, and are known by their outputs alone."""
