@@ -170,6 +170,17 @@ def shorten(value: object, limit: int = 60) -> str:
     return text if whole else f"{text[:limit]}… ({type(value).__name__} of {_size(value)})"
 
 
+def quoted(name: str) -> str:
+    """Return a name for a message: as it is, or in quotes if a comma, a quote or a line break hides where it ends."""
+    plain = name.isprintable() and name.strip() == name and not {*name} & {*",;'\""}
+    return name if plain and name else repr(name)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for a message, with commas between them; each as ``quoted`` writes it."""
+    return ", ".join(map(quoted, names))
+
+
 def _size(value: object) -> str:
     return f"{len(value)} items" if isinstance(value, list | tuple | dict) else f"{len(str(value))} characters"
 
@@ -182,6 +193,7 @@ _EXTRAS = {
     "outputs": ("pylsl", "serial", "pythonosc"),
     "nwb": ("pynwb", "ndx_pose"),
     "tables": ("tables", "pyarrow"),
+    "compare": ("h5py", "sleap_io"),
 }
 """Optional libraries by the extra of this package that installs them."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, number, some_text, whole
-from realtime_cropzoom.errors import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, quoted
 
 _SESSION = "folder of a run, 'latest' for the newest one, or a pose file"
 FORMATS = ("nwb", "h5", "parquet", "csv")
@@ -45,15 +45,25 @@ def register(commands: Any) -> None:
     convert.add_argument("--overwrite", action="store_true", help="replace an existing file")
     convert.set_defaults(command=_convert)
 
-    compare = commands.add_parser("compare", help="measure how far the poses of two runs over the same frames differ")
-    compare.add_argument("a", type=a_session, metavar="A", help=_SESSION)
-    compare.add_argument("b", type=a_session, metavar="B", help="another session, such as the replay of its recording")
-    compare.add_argument(
-        "--out", type=a_path, metavar="PNG", help="figure to write, with a CSV next to it (default: B/compare.png)"
+    compare = commands.add_parser(
+        "compare", help="measure how far two runs over the same frames differ, or one from another program"
     )
+    compare.add_argument("a", type=a_session, metavar="A", help=_SESSION)
+    compare.add_argument(
+        "b", type=a_session, nargs="?", metavar="B", help="another session, such as the replay of its recording"
+    )
+    compare.add_argument(
+        "--against", type=a_path, metavar="PREDICTIONS",
+        help="instead of B: predictions of the same video by the program that trained the model. SLEAP .slp or .h5, "
+        "DeepLabCut .csv or .h5, Lightning Pose .csv, or a table of points (CSV), as of Ultralytics",
+    )  # fmt: skip
+    compare.add_argument(
+        "--out", type=a_path, metavar="PNG",
+        help="figure to write, with a CSV next to it (default: B/compare.png; none with --against)",
+    )  # fmt: skip
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
     compare.add_argument(
-        "--fail-above", type=number(0, 1e9, "pixels"), metavar="PX", help="exit with 3 if a keypoint differs by more"
+        "--max-px", type=number(0, 1e9, "pixels"), metavar="PX", help="exit with 3 if a keypoint differs by more"
     )
     add_overwrite(compare)
     compare.set_defaults(command=_compare)
@@ -115,20 +125,36 @@ def _video_of_note(run: Path) -> str | None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.plots.comparison import write_comparison
     from realtime_cropzoom.sessions.compare import compare, describe
 
-    b, out = arguments.b, arguments.out
+    against, out = arguments.against, arguments.out
+    if (arguments.b is None) == (against is None):
+        raise ConfigError("compare: expected one of B and --against. Give another session, or a file of predictions")
+    b = against or arguments.b
     if out is not None:  # the table next to it could overwrite the poses of b
         check_free(out, out.with_suffix(".csv"), overwrite=arguments.overwrite)
-    comparison = compare(arguments.a, b)
+    comparison = compare(arguments.a, b, foreign=against is not None)
     summary = comparison.summary()
     print(json.dumps(summary, indent=2) if arguments.json else describe(summary))
-    if not comparison.identical:
-        png = out or (b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png"))
-        csv = write_comparison(png, comparison)
+    if against is None and out is None:
+        out = b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png")
+    if not comparison.identical and out is not None:
+        from realtime_cropzoom.plots.comparison import write_comparison
+
+        csv = write_comparison(out, comparison)
         if not arguments.json:
-            print(f"\n{png}\n{csv}")
-            say_next("draw", b, "--traces")
-    above = arguments.fail_above is not None and comparison.max_px > arguments.fail_above
-    return EXIT_INCOMPLETE if above else 0
+            print(f"\n{out}\n{csv}")
+            say_next("draw", arguments.a if against else b, "--traces")
+    return _judge(summary, arguments.max_px)
+
+
+def _judge(summary: dict[str, Any], max_px: float | None) -> int:
+    """Return the exit code, and say in one line if a keypoint differs by more than ``max_px``."""
+    if max_px is None or summary["all"]["max"] <= max_px:
+        return 0
+    worst = summary["worst_frames"][0]
+    terminal.say(
+        f"cropzoom: {quoted(worst['keypoint'])} differs by {worst['px']:.3g} px in frame {worst['frame']}, more than "
+        f"{max_px:g} px"
+    )
+    return EXIT_INCOMPLETE

@@ -23,7 +23,7 @@ PURE = [
 ]
 ENGINE_FREE_OF = {"time", "threading", "zmq", "os", "pathlib", "logging", "yaml"}
 HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
-NOT_INSTALLED = {"torch", "kornia", "movement", "pypylon", "lightning", "onnxscript"}
+NOT_INSTALLED = {"torch", "kornia", "movement", "pypylon", "lightning", "onnxscript", "sleap_io"}
 """What ``make test`` does not install."""
 
 

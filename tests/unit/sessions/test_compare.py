@@ -14,7 +14,7 @@ from support.sessions import drop_from_recording
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError, SinkError
 from realtime_cropzoom.plots.comparison import write_comparison
-from realtime_cropzoom.sessions.compare import compare, describe
+from realtime_cropzoom.sessions.compare import compare, describe, match_names
 
 NAMES = ("nose", "tail")
 
@@ -39,7 +39,7 @@ def test_the_same_file_is_identical_bit_for_bit(
     tmp_path: Path, poses: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = (str(write_poses(tmp_path / f"{name}.csv", poses)) for name in "ab")
-    assert main(["compare", a, b, "--fail-above", "0"]) == 0
+    assert main(["compare", a, b, "--max-px", "0"]) == 0
     assert capsys.readouterr().out == "identical, bit for bit: 10 frames with a pose\n"
     assert not list(tmp_path.glob("*.png"))
 
@@ -98,7 +98,7 @@ def test_it_fails_above_a_limit_only_if_there_is_one(tmp_path: Path, poses: np.n
     a = write_poses(tmp_path / "a.csv", poses)
     poses[4, 1, :2] += [3, 4]
     b = write_poses(tmp_path / "b.csv", poses)
-    assert main(["compare", str(a), str(b), "--out", str(tmp_path / "x.png"), "--fail-above", limit]) == code
+    assert main(["compare", str(a), str(b), "--out", str(tmp_path / "x.png"), "--max-px", limit]) == code
     assert (tmp_path / "x.csv").exists()
 
 
@@ -121,12 +121,13 @@ def test_frames_and_keypoints_of_only_one_session_are_reported(tmp_path: Path, p
     comparison = compare(a, b)
     summary = comparison.summary()
     assert (summary["only_in_a"], summary["only_in_b"]) == ([1], [5])
-    assert summary["keypoints_of_one"] == ["tail", "paw"]
+    assert (summary["keypoints_only_in_a"], summary["keypoints_only_in_b"]) == (["tail"], ["paw"])
     assert not comparison.identical
     text = describe(summary)
     assert "7 frames have a pose in both" in text
     assert "1 only in B: 5" in text
-    assert "only one of them has tail, paw" in text
+    assert "1 keypoint only in A: tail\n" in text
+    assert text.endswith("1 keypoint only in B: paw")
     assert np.isnan(comparison.table()["max_px"][[0, 1, 5]]).all()
 
 
@@ -165,3 +166,61 @@ def test_the_replay_of_a_recording_is_compared_by_captured_frame(tmp_path: Path)
     assert summary["only_in_a"] == [5, 6, 30]
     assert summary["all"]["max"] == 0
     assert summary["all"]["likelihood_max"] == 0
+
+
+def points(path: Path, poses: np.ndarray, names: tuple[str, ...]) -> Path:
+    """Write (n, K, 3) as a table of points, as another program would; NaN as an absent keypoint."""
+    rows = [(i, name, *poses[i, k]) for i in range(len(poses)) for k, name in enumerate(names)]
+    pd.DataFrame(rows, columns=["frame", "keypoint", "x", "y", "score"]).to_csv(path, index=False)
+    return path
+
+
+def test_predictions_of_another_program(tmp_path: Path, poses: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write_poses(tmp_path / "a.csv", poses, ("Nose", "tail, base"))
+    theirs = poses[:, ::-1].copy()  # in another order
+    theirs[4, 1, :2] += [3, 4]
+    theirs[6, 0] = np.nan
+    b = points(tmp_path / "b.csv", theirs, ("tail, base", "nose"))
+    arguments = ["compare", str(a), "--against", str(b)]
+    assert main([*arguments, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["keypoints_only_in_a"], summary["keypoints_only_in_b"]) == ([], [])
+    assert summary["keypoints"]["Nose"]["max"] == pytest.approx(5)
+    assert summary["keypoints"]["Nose"]["frames"] == 10
+    assert summary["keypoints"]["tail, base"]["absent_in_b"] == 1
+    assert summary["keypoints"]["tail, base"]["absent_in_a"] == 0
+
+    assert main([*arguments, "--max-px", "5.1"]) == 0
+    assert main([*arguments, "--max-px", "0.05"]) == 3
+    shown = capsys.readouterr()
+    assert shown.err == "cropzoom: Nose differs by 5 px in frame 4, more than 0.05 px\n"
+    assert "'tail, base'" in shown.out
+    assert not list(tmp_path.glob("*.png"))
+    assert main([*arguments, "--out", str(tmp_path / "x.png")]) == 0
+    assert (tmp_path / "x.csv").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["b.csv", "--against", "b.csv"]])
+def test_one_other_side_is_needed(
+    tmp_path: Path, poses: np.ndarray, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = write_poses(tmp_path / "a.csv", poses)
+    assert main(["compare", str(a), *more]) == 2
+    assert "expected one of B and --against" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "pairs"),
+    [
+        (("x", "y"), ("y", "x"), [(0, 1), (1, 0)]),
+        (("Nose", "tail"), ("TAIL", "nose"), [(0, 1), (1, 0)]),
+        (("nose", "Nose"), ("NOSE",), []),
+        (("nose",), ("NOSE", "Nose"), []),
+        (("nose", "Nose"), ("Nose", "nose"), [(0, 1), (1, 0)]),
+        (("nose",), ("tail",), []),
+    ],
+)
+def test_names_match_by_themselves_or_by_case(
+    a: tuple[str, ...], b: tuple[str, ...], pairs: list[tuple[int, int]]
+) -> None:
+    assert match_names(a, b) == pairs
