@@ -15,6 +15,7 @@ from realtime_cropzoom.client.base import SubscriberBase
 from realtime_cropzoom.client.message_tracker import ENDED, SILENT, SILENT_AFTER_NS
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import quoted
 from realtime_cropzoom.messaging.endpoints import is_local
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
@@ -109,7 +110,10 @@ class Listener:
         return [
             fit([part for part in head if part], columns),
             fit(more, columns),
-            *(fit([f"  {name:>12}", *_keypoint(*values)], columns) for name, values in message.keypoints.items()),
+            *(
+                fit([f"  {quoted(name):>12}", *_keypoint(*values)], columns)
+                for name, values in message.keypoints.items()
+            ),
         ]
 
     def line(self, subscriber: SubscriberBase) -> str:

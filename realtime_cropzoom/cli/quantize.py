@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, number, whole
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, quoted
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
@@ -124,14 +124,14 @@ def _report(made: Quantization) -> list[str]:
     """Return what the user reads at the end, lines of at most 80 columns."""
     import numpy as np
 
-    width = max(map(len, (*made.keypoint_names, "all keypoints")))
+    width = max(len(quoted(name)) for name in (*made.keypoint_names, "all keypoints"))
     lines = [
         f"calibrated on {made.calibrated_on} frames; compared with fp32 on {made.judged_on} others",
         f"{'shift (px)':<{width}}  median     95 %      max",
     ]
     for name, px in zip(made.keypoint_names, made.shift.px.T, strict=True):
         numbers = (np.nanmedian(px), np.nanpercentile(px, 95), np.nanmax(px))
-        lines.append(f"{name:<{width}}" + "".join(f"{value:>8.2f} " for value in numbers).rstrip())
+        lines.append(f"{quoted(name):<{width}}" + "".join(f"{value:>8.2f} " for value in numbers).rstrip())
     total = (made.shift.median_px, made.shift.p95_px, made.shift.max_px)
     lines.append(f"{'all keypoints':<{width}}" + "".join(f"{value:>8.2f} " for value in total).rstrip())
     lines.append(f"likelihoods change by at most {made.shift.likelihood:.2f}")

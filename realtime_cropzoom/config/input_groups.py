@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from realtime_cropzoom.config.group import AUTO, DAY_MS, DAYS_S, NONE, SettingsGroup
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, listed
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, find_anchors
 from realtime_cropzoom.inference.manifest import Manifest, Role
 from realtime_cropzoom.inference.model_paths import SHIPPED
@@ -330,7 +330,7 @@ class BoxSettings(SettingsGroup):
         places, unknown = find_anchors(self.anchor_keypoints or (), detector_keypoints)
         if unknown:
             raise ConfigError(
-                f"anchor_keypoints: the detector has no {', '.join(unknown)}; it has {', '.join(detector_keypoints)}"
+                f"anchor_keypoints: the detector has no {listed(unknown)}; it has {listed(detector_keypoints)}"
             )
         anchors = None if self.anchor_keypoints is None else tuple(places)
         size = self.crop_size

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from realtime_cropzoom.errors import ModelError, shorten
+from realtime_cropzoom.errors import ModelError, quoted, shorten
 
 VERSION = 1
 """Version of the manifests that this package writes."""
@@ -292,7 +292,7 @@ def check_names(names: tuple[str, ...], source: object) -> None:
     """
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ModelError(f"{source}: two keypoints have the name {twice}; rename one of them in keypoint_names")
+        raise ModelError(f"{source}: two keypoints have the name {quoted(twice)}; rename one of them in keypoint_names")
     if not 0 < len(names) <= MAX_KEYPOINTS or any(len(name) > _MAX_NAME_LENGTH for name in names):
         raise ModelError(f"{source}: expected keypoint_names of 1 to {_MAX_NAME_LENGTH} characters each")
     if not all(name.strip() for name in names):

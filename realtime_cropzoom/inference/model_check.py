@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realtime_cropzoom.errors import ModelError, pluralize
+from realtime_cropzoom.errors import ModelError, listed, pluralize
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.decoders import Shape, expected_shapes
 from realtime_cropzoom.inference.manifest import Input, Manifest
@@ -105,13 +105,13 @@ def _whose(manifest: Manifest) -> str:
     names = manifest.keypoint_names
     kind = f"{manifest.kind} model" if manifest.kind else "model"
     few = names if len(names) <= _NAMED else (*names[:_NAMED], "…")
-    return f"a {manifest.maker} {kind} of {pluralize(len(names), 'keypoint')} ({', '.join(few)})"
+    return f"a {manifest.maker} {kind} of {pluralize(len(names), 'keypoint')} ({listed(few)})"
 
 
 def _inputs(session: Session) -> str:
     if len(session.inputs) == 1:
         return f"{session.input_type} of shape {session.input_shape}"
-    return f"{len(session.inputs)} inputs ({', '.join(session.inputs)})"
+    return f"{len(session.inputs)} inputs ({listed(session.inputs)})"
 
 
 def _forms(shapes: Sequence[Shape]) -> str:

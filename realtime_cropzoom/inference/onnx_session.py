@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, listed
 from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.inference.engine_cache import find_gpu
 from realtime_cropzoom.inference.gpu_loading import load_on_gpu
@@ -79,7 +79,7 @@ class Session:
         self.outputs = list(outputs) or there
         """Names of the outputs that ``run`` returns."""
         if missing := set(self.outputs) - set(there):
-            raise ModelError(f"{path} has no output {', '.join(sorted(missing))}, only {', '.join(there)}")
+            raise ModelError(f"{path} has no output {listed(sorted(missing))}, only {listed(there)}")
         self._places = [there.index(name) for name in self.outputs]
         self.output_shapes: list[list[int | str]] = [self._ort.get_outputs()[i].shape for i in self._places]
         shapes = (self.input_shape, *self.output_shapes)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.errors import advise
+from realtime_cropzoom.errors import advise, quoted
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 
@@ -141,7 +141,7 @@ def quality_lines(
     lines = [f"animal found in {percent(share)} of {summary['frames']} {frames}"] if share else []
     if summary["poses"]:
         likely = {name: value for name, value in summary["likelihood"].items() if value is not None}
-        each = ", ".join(f"{name} {value:.2f}" for name, value in likely.items())
+        each = ", ".join(f"{quoted(name)} {value:.2f}" for name, value in likely.items())
         lines += [f"likelihood (median): {each}" if likely else "likelihood: this model knows none"]
         length, (low, high) = summary["length_px"], summary["length_px_10_90"]
         known = "unknown, since a keypoint is absent in each pose"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.errors import ConfigError, DataError, listed
 from realtime_cropzoom.files.atomic import Say, replacing
 from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.inference.box_size import tiny_warning
@@ -65,7 +65,7 @@ class BoxFlags:
         names = read_header(predictions).keypoint_names
         places, unknown = find_anchors(self.anchor_keypoints, names)
         if unknown:
-            raise ConfigError(f"anchor_keypoints: {predictions} has no {', '.join(unknown)}; it has {', '.join(names)}")
+            raise ConfigError(f"anchor_keypoints: {predictions} has no {listed(unknown)}; it has {listed(names)}")
         return BoxRule(self.crop_size, self.crop_ratio, anchors=tuple(places) or None)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, listed, quoted
 from realtime_cropzoom.files.atomic import replacing
 from realtime_cropzoom.files.csv_text import text_cell
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS, InferenceRequest
@@ -83,14 +83,14 @@ def _read_labels(csv: Path, keypoint_names: Sequence[str]) -> Labels:
     """Read labels with the model's keypoints, in its order. Raises DataError if the keypoints differ."""
     given = read_labels(csv).keypoint_names
     if set(given) != set(keypoint_names):
-        raise DataError(f"{csv} labels {', '.join(given)}, but the model's keypoints are {', '.join(keypoint_names)}")
+        raise DataError(f"{csv} labels {listed(given)}, but the model's keypoints are {listed(keypoint_names)}")
     return read_labels(csv, keypoint_names)
 
 
 def _report_errors(context: PredictionContext, csv: Path, labels: Labels, errors: Float64) -> None:
     if np.isfinite(errors).any():
         each = ", ".join(
-            f"{name} {np.nanmean(column):.2f}"
+            f"{quoted(name)} {np.nanmean(column):.2f}"
             for name, column in zip(labels.keypoint_names, errors.T, strict=True)
             if np.isfinite(column).any()
         )

@@ -37,7 +37,7 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
     on = f" with {model.session.threads} threads" if model.session.threads > 1 else ""
     notes = [
         f"{role} model: {which} on {model.session.provider}{on}, {model.size[0]}x{model.size[1]}, "
-        f"keypoints {', '.join(model.keypoint_names)}"
+        f"keypoints {listed(model.keypoint_names)}"
     ]
     if model.file.chosen:
         notes.append(model.file.chosen)

@@ -10,7 +10,7 @@ from matplotlib.ticker import SymmetricalLogLocator
 
 from realtime_cropzoom.files.atomic import write_all
 from realtime_cropzoom.plots.image_files import encode_figure
-from realtime_cropzoom.plots.overlay import figure_palette
+from realtime_cropzoom.plots.overlay import figure_label, figure_palette
 from realtime_cropzoom.plots.traces import envelope
 from realtime_cropzoom.sessions.compare import Comparison
 
@@ -32,12 +32,13 @@ def draw_comparison(comparison: Comparison) -> Figure:
     timed = bool(np.isfinite(seconds).all())
     times = seconds if timed else comparison.frames.astype(np.float64)
     colours = figure_palette(len(comparison.keypoint_names))
-    for name, trace, colour in zip(comparison.keypoint_names, comparison.deviation_px.T, colours, strict=True):
+    labels = map(figure_label, comparison.keypoint_names)
+    for label, trace, colour in zip(labels, comparison.deviation_px.T, colours, strict=True):
         if len(trace) > _LINE_POINTS:
             thin = envelope(times, trace)
-            over_time.plot(thin.index, thin["high"], color=colour, linewidth=0.9, label=name)
+            over_time.plot(thin.index, thin["high"], color=colour, linewidth=0.9, label=label)
         else:
-            over_time.plot(times, trace, color=colour, linewidth=0.9, marker=".", markersize=2, label=name)
+            over_time.plot(times, trace, color=colour, linewidth=0.9, marker=".", markersize=2, label=label)
         known = np.sort(trace[np.isfinite(trace)])
         share.plot(100 * (np.arange(len(known)) + 1) / max(len(known), 1), known, color=colour, linewidth=1.2)
     over_time.set_yscale("symlog", linthresh=0.1)  # most deviations are small, and the few large ones matter most

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from realtime_cropzoom.errors import quoted
 from realtime_cropzoom.types import Box, UInt8
 
 Colour = tuple[int, int, int]
@@ -53,6 +54,12 @@ def palette(count: int) -> list[Colour]:
 def figure_palette(count: int) -> list[tuple[float, float, float]]:
     """Return ``palette(count)`` for Matplotlib: 0 to 1."""
     return [(r / 255, g / 255, b / 255) for r, g, b in palette(count)]
+
+
+def figure_label(name: str) -> str:
+    """Return the name of a keypoint for Matplotlib, which reads ``$`` as mathematics and leaves out ``_hidden``."""
+    shown = quoted(name).replace("$", r"\$")
+    return repr(shown) if shown.startswith("_") else shown
 
 
 def _further_colour(k: int) -> Colour:
@@ -153,6 +160,7 @@ def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_
     font, line_px, margin = _FONT_SCALE * scale, round(_LINE_PX * scale), round(_MARGIN_PX * scale)
     thick = max(1, round(scale))
     places, x, line = [], margin, spare_lines
+    names = [quoted(name) for name in names]  # a line break cannot be drawn
     for name in names:
         needed = round(16 * scale) + cv2.getTextSize(name, _FONT, font, thick)[0][0]
         if x > margin and x + needed > width:

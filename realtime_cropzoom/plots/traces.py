@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.inference.pose_quality import percent
 from realtime_cropzoom.plots.image_files import write_figure
-from realtime_cropzoom.plots.overlay import figure_palette
+from realtime_cropzoom.plots.overlay import figure_label, figure_palette
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.types import Float64
 
@@ -137,7 +137,8 @@ def _title(tables: SessionTables) -> str:
 
 
 def _add_legends(figure: Figure, tables: SessionTables, colours: list[Any]) -> None:
-    lines = [Line2D([], [], color=c, label=n, linewidth=2) for n, c in zip(tables.keypoint_names, colours, strict=True)]
+    named = zip(map(figure_label, tables.keypoint_names), colours, strict=True)
+    lines = [Line2D([], [], color=colour, label=label, linewidth=2) for label, colour in named]
     seen = dict.fromkeys(state for state, _, _ in tables.state_spans())
     patches = [Patch(color=_STATE_COLOURS.get(state, _UNKNOWN), label=state) for state in seen]
     style: dict[str, Any] = {"frameon": False, "alignment": "left"}

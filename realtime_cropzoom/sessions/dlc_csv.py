@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, listed, quoted
 from realtime_cropzoom.files.csv_text import (
     cannot_read,
     first_records,
@@ -107,12 +107,14 @@ def _check_columns(path: Path, columns: Sequence[tuple[str, str]]) -> None:
     coordinates = [column for column in columns if column[1]]
     twice = next((column for column in coordinates if coordinates.count(column) > 1), None)
     if twice is not None:
-        raise DataError(f"{path} has two keypoints with the name {twice[0]}; rename one of them")
+        raise DataError(f"{path} has two keypoints with the name {quoted(twice[0])}; rename one of them")
     for bodypart, coord in coordinates:
         if not bodypart.strip():
             raise DataError(f"{path} has a column {coord} of a keypoint without a name; name it")
         if coord in "xy" and (bodypart, "yx"["xy".index(coord)]) not in columns:
-            raise DataError(f"{path} has a column {bodypart} {coord} but no {bodypart} {'yx'['xy'.index(coord)]}")
+            raise DataError(
+                f"{path} has a column {quoted(bodypart)} {coord} but no {quoted(bodypart)} {'yx'['xy'.index(coord)]}"
+            )
 
 
 def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labels:
@@ -133,7 +135,7 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labe
     missing = [name for name in names if name not in header.keypoint_names]
     if missing:
         raise DataError(
-            f"{path} has no bodypart {', '.join(missing)}; it has {', '.join(header.keypoint_names)}: "
+            f"{path} has no bodypart {listed(missing)}; it has {listed(header.keypoint_names)}: "
             "keypoint_names must be among them"
         )
     images, table = name_rows(path, _read_rows(path, header), header.index_columns)
@@ -174,7 +176,7 @@ def labels_outside(
     (width, height), (x, y) = sizes[row], xy[row, k]
     return (
         f"{path}: {int(outside.sum())} of {int(np.isfinite(xy).all(axis=2).sum())} labels lie outside their {what}; "
-        f"the first is {keypoint_names[k]} of {images[row]}, at {x:.1f}, {y:.1f} in {width}x{height} pixels. "
+        f"the first is {quoted(keypoint_names[k])} of {images[row]}, at {x:.1f}, {y:.1f} in {width}x{height} pixels. "
         "They are used as they are"
     )
 
@@ -293,4 +295,10 @@ def _read_rows(path: Path, header: Header, *, live: bool = False) -> pd.DataFram
 def _numbers(
     path: Path, header: Header, index: Sequence[str], table: pd.DataFrame, columns: Sequence[tuple[str, str]]
 ) -> Float64:
-    return to_numbers(path, index, table, [header.position(*c) for c in columns], [" ".join(c) for c in columns])
+    return to_numbers(
+        path,
+        index,
+        table,
+        [header.position(*c) for c in columns],
+        [f"{quoted(name)} {coord}" for name, coord in columns],
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.epoch import TimeIntervals
 from pynwb.image import ImageSeries
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, quoted
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.types import Float64
@@ -41,7 +42,7 @@ def write_nwb(file: Path, tables: SessionTables, *, relative_to: Path) -> None:
     if video is not None:
         content.add_acquisition(video)
     behavior = content.create_processing_module(name="behavior", description="poses and boxes of the animal")
-    skeleton = Skeleton(name="skeleton", nodes=[_series_name(name) for name in tables.keypoint_names])
+    skeleton = Skeleton(name="skeleton", nodes=_series_names(tables.keypoint_names))
     behavior.add(Skeletons(skeletons=[skeleton]))
     poses = _pose_estimation(tables, seconds, skeleton, video)
     behavior.add(poses)
@@ -57,14 +58,15 @@ def _pose_estimation(
     tables: SessionTables, seconds: Float64, skeleton: Skeleton, video: ImageSeries | None
 ) -> PoseEstimation:
     series: list[PoseEstimationSeries] = []
-    for name, pose in zip(tables.keypoint_names, tables.poses.transpose(1, 0, 2), strict=True):
+    own_names = _series_names(tables.keypoint_names)
+    for name, own_name, pose in zip(tables.keypoint_names, own_names, tables.poses.transpose(1, 0, 2), strict=True):
         confidence = np.clip(pose[:, 2], 0, 1).astype(np.float32)
         # A regression model has no likelihood: the field is left out, because any number would be invented.
         given = {} if np.isnan(confidence).all() else {"confidence": confidence, "confidence_definition": _CONFIDENCE}
         series.append(
             PoseEstimationSeries(
-                name=_series_name(name),
-                description=f"where {name} was; NaN in frames without a pose",
+                name=own_name,
+                description=f"where {quoted(name)} was; NaN in frames without a pose",
                 data=pose[:, :2].astype(np.float32),
                 unit="pixels",
                 reference_frame=_FRAME,
@@ -87,9 +89,15 @@ def _pose_estimation(
     )
 
 
-def _series_name(keypoint: str) -> str:
-    """Return the name of a keypoint without ``/`` and ``:``, which names in NWB must not have."""
-    return re.sub("[/:]", "_", keypoint)
+def _series_names(keypoints: Sequence[str]) -> list[str]:
+    """Return the names of keypoints without ``/`` and ``:``, which names in NWB must not have, each once."""
+    names: list[str] = []
+    for keypoint in keypoints:
+        name = re.sub("[/:]", "_", keypoint)
+        while name in names or (name != keypoint and name in keypoints):
+            name += "_"
+        names.append(name)
+    return names
 
 
 def _boxes(tables: SessionTables, seconds: Float64) -> TimeSeries:

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from realtime_cropzoom.config.overrides import apply_override
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, quoted
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.train.dataset import CROPPED_IMAGES, train_on_crops
 from realtime_cropzoom.train.litpose_only import refuse_litpose_only
@@ -151,7 +151,9 @@ class TrainConfig(_LightningPose):
         names = self.data.keypoint_names
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"data.keypoint_names has {twice} twice: rename one of them, there and in the label file")
+            raise ValueError(
+                f"data.keypoint_names has {quoted(twice)} twice: rename one of them, there and in the label file"
+            )
         if self.on_crops and self.cropzoom.arena_share > 0:
             raise ValueError(
                 f"cropzoom.arena_share is {self.cropzoom.arena_share:g}, but the arena's frames are whole and the "

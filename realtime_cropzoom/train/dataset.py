@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, listed
 from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.sources.image_file import read_image
@@ -140,7 +140,7 @@ def arena_frames(count: int, keypoint_names: Sequence[str], seed: int) -> list[L
     missing = [name for name in keypoint_names if name not in Arena.keypoint_names]
     if missing:
         raise DataError(
-            f"the synthetic arena has no keypoint {', '.join(missing)}; "
+            f"the synthetic arena has no keypoint {listed(missing)}; "
             f"it has {', '.join(Arena.keypoint_names)}: set cropzoom.arena_share to 0"
         )
     order = [Arena.keypoint_names.index(name) for name in keypoint_names]

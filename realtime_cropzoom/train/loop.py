@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import torch
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import DataError, listed
 from realtime_cropzoom.inference.manifest import Manifest
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
@@ -243,7 +243,7 @@ def _read_data(config: TrainConfig) -> _Data:
         logger.warning("%s", outside)
     if not data.train():
         raise DataError(
-            f"{section.labels()} has no label of {', '.join(section.keypoint_names)} in the training frames; "
+            f"{section.labels()} has no label of {listed(section.keypoint_names)} in the training frames; "
             "label more frames"
         )
     return data

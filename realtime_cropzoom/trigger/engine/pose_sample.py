@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from realtime_cropzoom.errors import quoted
+
 _MAX_COORDINATE = 1e6
 """Maximum magnitude of a coordinate (pixels or cm). Larger ones are a fault, and their sums overflow."""
 
@@ -69,11 +71,11 @@ class PoseSample:
 class KeypointPosition:
     """Position of a keypoint in one space, with the likelihood it needs."""
 
-    __slots__ = ("_number", "_seen", "_to_arena", "min_likelihood", "name", "reason", "x", "y")
+    __slots__ = ("_keypoint", "_number", "_seen", "_to_arena", "min_likelihood", "name", "reason", "x", "y")
 
     def __init__(self, name: str, min_likelihood: float, to_arena: ToArena | None) -> None:
         """``min_likelihood`` likelihood, 0 for any; ``to_arena`` where the space is calibrated units."""
-        self.name = name
+        self._keypoint, self.name = name, quoted(name)
         self.min_likelihood = min_likelihood
         self.x = self.y = math.nan
         self.reason = ""
@@ -90,7 +92,7 @@ class KeypointPosition:
 
     def velocity(self, sample: PoseSample) -> tuple[float, float] | None:
         """Return the filter's velocity in units of this space per second; None if it has none."""
-        moving = None if sample.moving is None else sample.moving.get(self.name)
+        moving = None if sample.moving is None else sample.moving.get(self._keypoint)
         if moving is None:
             return None
         x, y, vx, vy = moving
@@ -100,7 +102,7 @@ class KeypointPosition:
         return (bx - ax) * 100, (by - ay) * 100
 
     def _locate(self, sample: PoseSample) -> bool:
-        x, y, likelihood = sample.keypoints.get(self.name, (None, None, None))
+        x, y, likelihood = sample.keypoints.get(self._keypoint, (None, None, None))
         if likelihood is not None and not (math.isnan(likelihood) or is_likelihood(likelihood)):
             self.reason = f"{self.name} has likelihood {likelihood:g}, which is none"
             return False
@@ -111,7 +113,7 @@ class KeypointPosition:
             self.reason = f"{self.name} {_likelihood_words(likelihood)} < {self.min_likelihood:g}"
             return False
         if sample.ahead_s is not None:
-            moving = None if sample.moving is None else sample.moving.get(self.name)
+            moving = None if sample.moving is None else sample.moving.get(self._keypoint)
             if moving is None:
                 self.reason = f"no prediction of {self.name} yet"
                 return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from realtime_cropzoom.errors import quoted
 from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample, is_likelihood
 from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, direction_deg, slope, turned_deg
 
@@ -39,7 +40,7 @@ class Likelihood(Quantity):
     __slots__ = ("_name",)
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"likelihood of {name}", "")
+        super().__init__(f"likelihood of {quoted(name)}", "")
         self._name = name
 
     def compute(self, sample: PoseSample) -> float | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from realtime_cropzoom.errors import ConfigError, did_you_mean, shorten
+from realtime_cropzoom.errors import ConfigError, did_you_mean, listed, shorten
 from realtime_cropzoom.trigger.rules import schema, zones
 from realtime_cropzoom.trigger.rules.schema import (
     AnyCondition,
@@ -339,4 +339,4 @@ def _not_found(name: str, names: Collection[str]) -> str:
 
 def _listed_with_advice(name: str, names: Collection[str]) -> str:
     likely = did_you_mean(name, names)
-    return (", ".join(names) or "none") + (f".{likely}" if likely else "")
+    return (listed(names) or "none") + (f".{likely}" if likely else "")

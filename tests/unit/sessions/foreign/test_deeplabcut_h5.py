@@ -33,8 +33,9 @@ def numbers() -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 100, (5, 2, 3))
 
 
-def test_the_predictions_of_analyze_videos(tmp_path: Path, numbers: np.ndarray) -> None:
-    found = read_poses(save(tmp_path / "p.h5", numbers))
+@pytest.mark.parametrize("form", ["table", "fixed"])
+def test_the_predictions_of_analyze_videos_and_of_convert(tmp_path: Path, numbers: np.ndarray, form: str) -> None:
+    found = read_poses(save(tmp_path / "p.h5", numbers, format=form))
     assert found.keypoint_names == tuple(NAMES)
     assert found.frames.tolist() == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(found.values, numbers)
@@ -49,7 +50,7 @@ def test_names_are_read_without_running_what_the_file_holds(tmp_path: Path, numb
 
     with h5py.File(path, "a") as file:
         file["df_with_missing"].attrs["non_index_axes"] = np.void(pickle.dumps([(1, [Attack()])], 0))
-    with pytest.raises(DataError, match=r"expected columns of scorer, bodyparts and coords.*the instruction GLOBAL"):
+    with pytest.raises(DataError, match=r"expected a table of DeepLabCut.*the instruction GLOBAL"):
         read_poses(path)
     assert not proof.exists()
 
@@ -59,7 +60,7 @@ def test_damaged_names_are_refused(tmp_path: Path, numbers: np.ndarray, damage: 
     path = save(tmp_path / "p.h5", numbers)
     with h5py.File(path, "a") as file:
         file["df_with_missing"].attrs["non_index_axes"] = np.void(damage) if damage else np.bytes_(b"")
-    with pytest.raises(DataError, match="expected columns of scorer, bodyparts and coords"):
+    with pytest.raises(DataError, match="expected a table of DeepLabCut"):
         read_poses(path)
 
 
@@ -70,17 +71,17 @@ def test_several_animals_are_refused(tmp_path: Path) -> None:
     pd.DataFrame(np.zeros((2, 8)), columns=columns).to_hdf(
         tmp_path / "p.h5", key="df_with_missing", format="table", mode="w"
     )
-    with pytest.raises(DataError, match="as of one animal; got others"):
+    with pytest.raises(DataError, match="as of one animal"):
         read_poses(tmp_path / "p.h5")
 
 
 def test_two_keypoints_of_one_name_are_refused(tmp_path: Path, numbers: np.ndarray) -> None:
-    with pytest.raises(DataError, match="has two keypoints with the name 'a'"):
+    with pytest.raises(DataError, match="has two keypoints with the name a;"):
         read_poses(save(tmp_path / "p.h5", numbers, ["a", "a"]))
 
 
 def test_another_hdf5_file_is_refused(tmp_path: Path, numbers: np.ndarray) -> None:
-    with pytest.raises(DataError, match="is no prediction file of DeepLabCut or SLEAP as far as known"):
+    with pytest.raises(DataError, match="no table df_with_missing"):
         read_poses(save(tmp_path / "p.h5", numbers, key="other"))
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(DataError, match="it is damaged, or no HDF5 file"):
