@@ -10,7 +10,7 @@ from realtime_cropzoom.files.paths import is_folder, is_there
 from realtime_cropzoom.inference.makers import by_hand
 from realtime_cropzoom.inference.makers.maker import Choice, Settings, Wanted
 from realtime_cropzoom.inference.makers.registry import MAKERS
-from realtime_cropzoom.inference.manifest import Manifest
+from realtime_cropzoom.inference.manifest import Manifest, check_manifest
 from realtime_cropzoom.inference.manifest_changes import with_changes
 from realtime_cropzoom.inference.model_paths import int8_beside, is_shipped
 from realtime_cropzoom.inference.onnx_file import read_onnx_file
@@ -66,6 +66,7 @@ def find_model(path: Path, wanted: Wanted, settings: Settings | None = None) -> 
             )
         )
     manifest = with_changes(described.manifest, settings.changes, choice.onnx)
+    check_manifest(manifest, choice.onnx)
     try:
         presence = read_presence(manifest.presence, manifest.keypoint_names)
     except ValueError as error:

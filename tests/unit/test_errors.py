@@ -12,7 +12,7 @@ import zmq
 from support.pipelines import free_port
 
 from realtime_cropzoom.checks.machine import _bind
-from realtime_cropzoom.errors import CropzoomError, explain
+from realtime_cropzoom.errors import CropzoomError, explain, listed, quoted
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.machine_vision.aravis import explain_message
@@ -99,3 +99,24 @@ def test_what_aravis_says() -> None:
         == "nothing answers at that address"
     )
     assert explain_message("[ArvGc] Node 'Gain' not found") == "[ArvGc] Node 'Gain' not found"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("nose", "nose"),
+        ("left ear", "left ear"),
+        ("Schwanz-ä_1", "Schwanz-ä_1"),
+        ("tail, base", "'tail, base'"),
+        ("a;b", "'a;b'"),
+        ('the "nose"', "'the \"nose\"'"),
+        ("it's", '"it\'s"'),
+        ("line\nbreak", r"'line\nbreak'"),
+        ("\x1b[2J", r"'\x1b[2J'"),
+        (" nose", "' nose'"),
+        ("", "''"),
+    ],
+)
+def test_a_name_is_quoted_where_one_could_not_see_its_end(name: str, shown: str) -> None:
+    assert quoted(name) == shown
+    assert listed([name, "b"]) == f"{shown}, b"
