@@ -9,5 +9,6 @@ In reading order:
 * ``latest``: finds the newest session.
 * ``table``: ``load_session``: one table with a row per frame.
 * ``compare``: the differences between the poses of two sessions.
+* ``foreign``: prediction files of other programs, which ``compare`` reads.
 * ``convert``, ``nwb``: export to a tidy table, DeepLabCut's H5 or NWB.
 """

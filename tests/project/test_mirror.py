@@ -42,6 +42,7 @@ TOGETHER = {
     "unit/plots/test_session_pictures.py": "plots/comparison",
     "unit/sessions/test_convert.py": "sessions/nwb",
     "unit/sessions/test_dlc_csv.py": "sessions/pose_rows",
+    "unit/sessions/foreign/test_point_tables.py": "sessions/foreign/poses",
     "unit/sinks/test_packet_recorder.py": "sinks/base_recorder sinks/packet_file sources/encoded sources/packet_buffer",
     "unit/sinks/test_recorder.py": "sinks/recording sinks/video_encoder",
     "unit/messaging/test_time_sync.py": "sinks/time_sync_server",

@@ -3,6 +3,7 @@
 * ``maker`` – what a maker module provides
 * ``registry`` – the list of makers
 * ``lightning_pose`` – model directories of Lightning Pose
+* ``deeplabcut`` – exports of DeepLabCut; ``export_deeplabcut`` makes them, in its environment
 * ``cropzoom`` – files of this package: they carry a manifest
 * ``names`` – names of keypoints for files that have none
 * ``rtmpose`` – exports of MMDeploy
