@@ -104,7 +104,7 @@ def test_start_page_says_when_to_use_each_command() -> None:
     (table,) = re.findall(
         r"^## Which command do I want\n(.*?)^## ", text_of(DOCS / "index.md"), re.DOTALL | re.MULTILINE
     )
-    named = set(re.findall(r"`(?:cropzoom )?([a-z_]+)[ `]", table))
+    named = set(re.findall(r"`(?:cropzoom )?([a-z_-]+)[ `]", table))
     assert {command for commands in GROUPS.values() for command in commands} - named == set()
 
 
@@ -178,7 +178,7 @@ def test_messages_quoted_on_pages_about_problems_are_in_the_code(quote: str) -> 
 
 @each_page
 def test_commands_on_a_page_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in set(re.findall(r"(?:^[ $]*|`)cropzoom ([a-z_]+)", text_of(page), re.MULTILINE)):
+    for command in set(re.findall(r"(?:^[ $]*|`)cropzoom ([a-z_]+(?:-[a-z]+)*)", text_of(page), re.MULTILINE)):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0, capsys.readouterr().err
