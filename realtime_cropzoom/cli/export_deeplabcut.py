@@ -65,7 +65,7 @@ def _export(arguments: argparse.Namespace) -> int:
     check_free(out, overwrite=arguments.overwrite)
     code = _run(python, [folder, "--snapshot", snapshot.resolve(), "--out", out, "--overwrite"])
     if code == 0:
-        say_next("run", "VIDEO", "--pose", out)
+        say_next("models", out)
     return code
 
 

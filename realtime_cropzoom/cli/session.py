@@ -125,9 +125,11 @@ def _video_of_note(run: Path) -> str | None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    against, out = arguments.against, arguments.out
+    if draws := against is None or out is not None:  # first: a library may be missing
+        from realtime_cropzoom.plots.comparison import write_comparison
     from realtime_cropzoom.sessions.compare import compare, describe
 
-    against, out = arguments.against, arguments.out
     if (arguments.b is None) == (against is None):
         raise ConfigError("compare: expected one of B and --against. Give another session, or a file of predictions")
     b = against or arguments.b
@@ -136,14 +138,11 @@ def _compare(arguments: argparse.Namespace) -> int:
     comparison = compare(arguments.a, b, foreign=against is not None)
     summary = comparison.summary()
     print(json.dumps(summary, indent=2) if arguments.json else describe(summary))
-    if against is None and out is None:
-        out = b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png")
-    if not comparison.identical and out is not None:
-        from realtime_cropzoom.plots.comparison import write_comparison
-
-        csv = write_comparison(out, comparison)
+    if draws and not comparison.identical:
+        png = out or (b / "compare.png" if b.is_dir() else b.with_name(f"{b.stem}_compare.png"))
+        csv = write_comparison(png, comparison)
         if not arguments.json:
-            print(f"\n{out}\n{csv}")
+            print(f"\n{png}\n{csv}")
             say_next("draw", arguments.a if against else b, "--traces")
     return _judge(summary, arguments.max_px)
 

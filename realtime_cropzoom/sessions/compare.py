@@ -151,7 +151,7 @@ class Comparison:
 
     def _absent(self, which: slice) -> dict[str, int]:
         """Return in how many of the frames with a pose in both A has keypoints that B lacks, and the other way."""
-        a, b = (np.isfinite(poses[:, :, :2]).all(axis=2) for poses in self.poses)
+        a, b = (np.asarray(np.isfinite(poses[:, :, :2]).all(axis=2)) for poses in self.poses)
         both = (a.any(axis=1) & b.any(axis=1))[:, None]
         return {
             "absent_in_b": int((a & ~b & both)[:, which].sum()),

@@ -90,7 +90,7 @@ def read_analysis(path: Path, file: Any) -> Poses:
     scores = np.full(xy.shape[:3], np.nan)
     if "point_scores" in file and file["point_scores"].shape == (xy.shape[1], xy.shape[2], xy.shape[0]):
         scores = np.asarray(file["point_scores"][()], np.float64).transpose(2, 0, 1)
-    there = np.isfinite(xy).all(axis=3)
+    there = np.asarray(np.isfinite(xy).all(axis=3))
     rank = np.where(there, np.nan_to_num(scores) + 1e-9, 0).sum(axis=2)  # without scores: who has most keypoints
     best = rank.argmax(axis=1)
     rows = np.flatnonzero(there.any(axis=(1, 2)))

@@ -49,7 +49,7 @@ def test_it_exports_with_the_python_of_deeplabcut(
     assert main(["export-deeplabcut", str(train), "--python", str(environment / inside)]) == 0
     shown = capfd.readouterr()
     assert "largest difference between the file and PyTorch" in shown.out
-    assert f"cropzoom run VIDEO --pose {train / 'snapshot-best-045.onnx'}" in shown.err
+    assert f"cropzoom models {train / 'snapshot-best-045.onnx'}" in shown.err
     assert find_model(train, Wanted()).manifest.keypoint_names == tuple(NAMES)
 
 
