@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import advise
+from realtime_cropzoom.errors import advise, listed
 from realtime_cropzoom.inference.boxes import DEFAULT_CROP_RATIO, BoxRule
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model

@@ -215,7 +215,7 @@ def test_a_model_without_our_metadata_says_what_to_give(
     make_onnx: Callable[..., onnx.ModelProto], tmp_path: Path
 ) -> None:
     onnx.save(make_onnx(), tmp_path / "bare.onnx")
-    assert "bare.onnx carries no cropzoom metadata, and is not a file of Lightning Pose" in refusal(
+    assert "bare.onnx carries no cropzoom metadata, and is not a file of DeepLabCut, Lightning Pose" in refusal(
         tmp_path / "bare.onnx"
     )
 

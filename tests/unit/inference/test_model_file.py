@@ -51,7 +51,7 @@ def test_what_is_not_there_or_of_no_maker_says_what_to_give(tmp_path: Path) -> N
     assert f"no model at {tmp_path / 'none'}; expected a model folder or an .onnx file" in refusal(tmp_path / "none")
     onnx.save(onnx_model(), tmp_path / "bare.onnx")
     line = refusal(tmp_path / "bare.onnx")
-    assert "bare.onnx carries no cropzoom metadata, and is not a file of Lightning Pose" in line
+    assert "bare.onnx carries no cropzoom metadata, and is not a file of DeepLabCut, Lightning Pose" in line
     assert "give a model folder or an .onnx made by one of them, or say what it is: --keypoints A,B" in line
     assert "it has no config.yaml with exports_onnx/ (Lightning Pose)" in refusal(tmp_path)
 
