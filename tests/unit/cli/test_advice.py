@@ -17,6 +17,7 @@ from realtime_cropzoom.errors import FLAG, advise, flags_of_command
 
 LIVE, MODELS = ("run", "check"), ("predict", "create_bbox", "smooth_bbox", "crop", "remap", "pipeline")
 SERVES = {
+    "inference/makers/export_deeplabcut.py": ("export-deeplabcut",),
     "calibration.py": ("calibrate rectangle",),
     "sessions/convert.py": ("convert",),
     "plots/session_pictures.py": ("draw",),
