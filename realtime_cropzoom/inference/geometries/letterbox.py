@@ -48,9 +48,10 @@ def input_size(geometry: Letterbox, region: tuple[int, int]) -> tuple[int, int] 
 
 def _fitted(geometry: Letterbox, size: tuple[int, int], region: tuple[int, int]) -> tuple[int, int]:
     """Return (width, height) of a region in an input of ``size``, with the aspect of the region."""
+    whole = int if geometry.place == "top_left" else round  # as DeepLabCut and Ultralytics each do
     for limits in (geometry.target or size, size):
         scale = min(limits[0] / region[0], limits[1] / region[1])
-        width, height = (max(1, round(side * scale)) for side in region)
+        width, height = (max(1, whole(side * scale)) for side in region)
         if width <= size[0] and height <= size[1]:
             break
     return width, height

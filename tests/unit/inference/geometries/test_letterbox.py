@@ -119,3 +119,11 @@ def test_what_is_left_of_a_box_at_the_edge_fits_into_the_input_that_was_chosen_f
     assert picture.shape == (256, 320, 3)
     np.testing.assert_array_equal(picture, as_its_maker_does(image[:, :300], size))
     assert view.h == pytest.approx(480)
+
+
+def test_at_the_top_left_sides_are_rounded_down_as_deeplabcut_does() -> None:
+    geometry = Letterbox(0, "top_left")
+    picture, view = show(geometry, (64, 64), np.full((75, 101, 3), 9, np.uint8), Box(0, 0, 101, 75), "pad")
+    assert (picture[:47, :64] == 9).all()  # 75 · 64 / 101 = 47.5
+    assert not picture[47:].any()
+    assert view[:4] == pytest.approx((0, 0, 101, 64 * 75 / 47))
