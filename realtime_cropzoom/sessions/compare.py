@@ -152,7 +152,7 @@ class Comparison:
     def _absent(self, which: slice) -> dict[str, int]:
         """Return in how many of the frames with a pose in both A has keypoints that B lacks, and the other way."""
         a, b = (np.asarray(np.isfinite(poses[:, :, :2]).all(axis=2)) for poses in self.poses)
-        both = (a.any(axis=1) & b.any(axis=1))[:, None]
+        both = np.asarray(a.any(axis=1) & b.any(axis=1)).reshape(-1, 1)
         return {
             "absent_in_b": int((a & ~b & both)[:, which].sum()),
             "absent_in_a": int((b & ~a & both)[:, which].sum()),
