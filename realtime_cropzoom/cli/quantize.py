@@ -107,7 +107,7 @@ def _box_rule(model: Model, crop_size: int | None) -> BoxRule:
             f"{model.path} does not say the size of the boxes of its training; "
             "give --crop-size with the side that 'cropzoom run' will have"
         )
-    return BoxRule(crop_size=side)
+    return BoxRule(crop_size=side, unrounded=model.manifest.unrounded)
 
 
 def _check_sees_whole_frames(model: Model, crop_size: int | None) -> None:

@@ -163,6 +163,11 @@ def check_quantizable(model: Model) -> Any:
     import onnx
 
     path = model.file.onnx
+    if model.file.network is not None:
+        raise ModelError(
+            f"{path} runs with another network than it holds; write that first: "
+            f"cropzoom models import {model.path} --out FILE.onnx"
+        )
     proto = onnx.load(str(path))
     operators = {node.op_type for node in proto.graph.node}
     if operators & {"QuantizeLinear", "DequantizeLinear", "QLinearConv"}:
