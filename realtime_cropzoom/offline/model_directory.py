@@ -50,7 +50,10 @@ class ModelDirectory:
             config = read_mapping(path / "config.yaml", "the sections of a Lightning Pose config", unique_keys=False)
         except ConfigError as error:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-                raise ModelError(f"{path} has no config.yaml; expected a Lightning Pose model directory") from error
+                raise ModelError(
+                    f"{path} has no config.yaml; expected a Lightning Pose model directory "
+                    "(cropzoom pipeline takes models of other makers)"
+                ) from error
             raise ModelError(str(error)) from error
         for override in overrides:
             apply_override(config, override, lambda parts: ".".join(parts) in _READ)
