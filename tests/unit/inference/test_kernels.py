@@ -53,10 +53,11 @@ def test_distances_within_limits_are_found(points: np.ndarray, side: int, least:
     assert has_distances(points, one, other, *limits, side) == expected
 
 
-def test_a_point_that_is_missing_has_no_distance() -> None:
-    points = np.array([[0, 0], [np.nan, 1]], np.float32)
-    pair = np.array([0]), np.array([1]), np.array([0.0]), np.array([100.0])
-    assert not has_distances(points, *pair, 1)
+def test_a_point_that_is_missing_has_no_distance_that_could_be_wrong() -> None:
+    points = np.array([[0, 0], [np.nan, 1], [9, 9]], np.float32)
+    limits = np.array([0.0]), np.array([100.0])
+    assert has_distances(points, np.array([0]), np.array([1]), *limits, 1)
+    assert not has_distances(points, np.array([0]), np.array([2]), *limits, 1)
 
 
 def test_points_count_as_moved_beyond_the_limit() -> None:
