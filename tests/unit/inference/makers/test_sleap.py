@@ -252,6 +252,28 @@ def test_other_precisions_are_found_or_refused(tmp_path: Path) -> None:
     assert MAKER.find(tmp_path, Wanted()) is None
 
 
+@pytest.mark.parametrize("kind", ["centroid", "single_instance", "topdown"])
+def test_a_graph_that_is_none_is_read_without_a_failure(tmp_path: Path, kind: str) -> None:
+    """Nothing of the graph is believed: the maker describes the file, or refuses it in one line."""
+    folder = write_export(tmp_path / "m", kind, scale=0.5)
+    whole = (folder / "model.onnx").read_bytes()
+    count = len(onnx.load_from_string(whole).graph.node)
+    for number in range(count):
+        for spoil in ("input", "output", "loop", "values"):
+            proto = onnx.load_from_string(whole)
+            node = proto.graph.node[number]
+            if spoil == "loop" and node.input and node.output:
+                node.input[0] = node.output[0]
+            elif spoil == "values" and number < len(proto.graph.initializer):
+                proto.graph.initializer[number].raw_data = b"1"
+            else:
+                node.ClearField("input" if spoil == "input" else "output")
+            onnx.save(proto, folder / "model.onnx")
+            roles: tuple[Role | None, ...] = ("detector", "pose", None) if kind == "topdown" else (None,)
+            for role in roles:
+                assert read(folder, role=role).manifest.maker == "SLEAP"
+
+
 def test_a_configuration_says_what_the_description_leaves_out() -> None:
     expected = Training(max_stride=8, output_stride=2, max_size=(128, 96), edges=(("nose", "tail"),))
     assert read_training(CONFIG, "centroid") == expected
