@@ -29,15 +29,15 @@ class Boxes:
     path: Path
     index: tuple[str, ...]
     """Frame number or image path of each row; of the boxes of a video, 0 to N - 1 in this order."""
-    xyhw: npt.NDArray[np.int64] | npt.NDArray[np.float64]
-    """(N, 4): x, y, height, width of each row (frame pixels); int64 unless corners keep their fraction."""
+    xyhw: npt.NDArray[np.int64]
+    """(N, 4): x, y, height, width of each row (frame pixels)."""
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, row: int) -> Box:
         x, y, h, w = self.xyhw[row].tolist()
-        return Box(x, y, int(w), int(h))
+        return Box(x, y, w, h)
 
     @property
     def sides(self) -> list[int]:
@@ -154,17 +154,8 @@ class BboxRow:
         )
 
 
-def read_boxes(path: Path, *, unrounded: bool = False) -> Boxes:
-    """Read a box file.
-
-    Args:
-        path: The file.
-        unrounded: Whether corners keep their fraction, see ``Manifest.unrounded``. Else they are cut off to whole
-            pixels, as Lightning Pose does.
-
-    Raises:
-        DataError: if it is not a box file, or has a row without a box.
-    """
+def read_boxes(path: Path) -> Boxes:
+    """Read a box file. Raises DataError if it is not a box file, or has a row without a box."""
     rows, _ = first_records(path, 1, _WHAT)
     columns = [name.strip() for name in rows[0]] if rows else []
     table = read_number_rows(path, header_rows=1, index_columns=1, columns=max(0, len(columns) - 1), what=_WHAT)
@@ -176,21 +167,12 @@ def read_boxes(path: Path, *, unrounded: bool = False) -> Boxes:
         raise DataError(f"{path} has no boxes, only its header")
     values = _values(path, index, table, [columns.index(name) for name in COLUMNS])
     _check_rows(path, index, values)
-    whole = values.astype(np.int64)
-    return Boxes(path, index, values if unrounded and (values != whole).any() else whole)
+    return Boxes(path, index, values.astype(np.int64))  # cut off, as Lightning Pose does
 
 
-def read_video_boxes(path: Path, *, unrounded: bool = False) -> Boxes:
-    """Read the box file of a video, whose rows may be in any order.
-
-    Args:
-        path: The file.
-        unrounded: As in ``read_boxes``.
-
-    Raises:
-        DataError: if it is not the box file of a video.
-    """
-    return read_boxes(path, unrounded=unrounded).in_frame_order()
+def read_video_boxes(path: Path) -> Boxes:
+    """Read the box file of a video, whose rows may be in any order. Raises DataError."""
+    return read_boxes(path).in_frame_order()
 
 
 def _values(path: Path, index: Sequence[str], table: pd.DataFrame, positions: Sequence[int]) -> Float64:

@@ -33,8 +33,7 @@ def predict_labels(context: PredictionContext, csv: Path, bbox_dir: Path | None)
     """Predict the images of a label file and return the file of their predictions, see ``Predictor.predict``."""
     folder = context.directory.image_preds(csv.name)
     final = folder / "predictions.csv"
-    unrounded = context.model.manifest.unrounded
-    boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv", unrounded=unrounded)
+    boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv")
     check_images(csv)
     made_of = context.made_of(labels=input_entry(csv), boxes=context.boxes_entry(boxes_file))
     if context.is_done(final, made_of):
@@ -63,8 +62,7 @@ def predict_images(context: PredictionContext, given: Images, bbox_dir: Path | N
     """Predict images without labels and return the file of their predictions, see ``Predictor.predict``."""
     folder = context.directory.image_preds(given.name)
     final = folder / "predictions.csv"
-    unrounded = context.model.manifest.unrounded
-    boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv", unrounded=unrounded)
+    boxes_file = None if bbox_dir is None else read_boxes(bbox_dir / "bbox.csv")
     boxes_entry = None if boxes_file is None else boxes_file.entry()
     made_of = context.made_of(images=images_sha256(given.paths), boxes=boxes_entry)
     if context.is_done(final, made_of):

@@ -26,9 +26,8 @@ def predict_video(context: PredictionContext, video: Path, bbox_dir: Path | None
     final = context.directory.video_preds / f"{video.stem}.csv"
     if not video.exists():
         raise SourceError(f"no file at {video}")
-    unrounded, boxes = context.model.manifest.unrounded, None
-    if bbox_dir is not None:
-        boxes = read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv", unrounded=unrounded)
+    boxes = None if bbox_dir is None else read_video_boxes(bbox_dir / f"{video.stem}_bbox.csv")
+    if boxes is not None:
         boxes.check_video(video)
     made_of = context.made_of(video=input_entry(video), boxes=context.boxes_entry(boxes))
     is_done = context.is_done(final, made_of)

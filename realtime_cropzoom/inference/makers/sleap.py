@@ -38,7 +38,6 @@ from realtime_cropzoom.inference.manifest import (
     Scale,
     check_manifest,
 )
-from realtime_cropzoom.inference.model_paths import int8_beside
 from realtime_cropzoom.inference.onnx_file import OnnxFile
 
 _EMBEDDED, _CONFIG = "sleap_nn_metadata", "training_config"
@@ -91,9 +90,11 @@ def find(folder: Path, wanted: Wanted) -> Choice | None:
     if not is_there(onnx):
         model = "MODEL_FOLDER" if exported else folder
         raise ModelError(f"{folder} has no model.onnx; run: sleap-nn export {model} -o NEW_FOLDER -f onnx")
-    if wanted.precision == "fp16":
-        raise ModelError(f"{folder} has no fp16 export; expected fp32, as sleap-nn writes it, or int8")
-    return Choice(int8_beside(onnx) if wanted.precision == "int8" else onnx)
+    if wanted.precision not in (None, "fp32"):
+        raise ModelError(
+            f"{folder} has no {wanted.precision} export, only model.onnx, which is fp32; ask for none or fp32"
+        )
+    return Choice(onnx)
 
 
 def read(file: OnnxFile, folder: Path | None, settings: Settings) -> Described | None:

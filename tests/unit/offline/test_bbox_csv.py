@@ -32,13 +32,6 @@ def test_fractions_of_pixels_are_cut_off(tmp_path: Path) -> None:
     assert read_boxes(write_boxes(tmp_path / "b.csv", [(10.9, -5.9, 30.9, 40.9)]))[0] == Box(10, -5, 40, 30)
 
 
-def test_fractions_of_corners_stay_for_a_model_that_needs_them(tmp_path: Path) -> None:
-    path = write_boxes(tmp_path / "b.csv", [(10.9, -5.9, 30, 40), (7, 8, 30, 40)])
-    assert list(read_boxes(path, unrounded=True)) == [Box(10.9, -5.9, 40, 30), Box(7, 8, 40, 30)]
-    whole = write_boxes(tmp_path / "w.csv", [(10, -5, 30, 40)])
-    assert read_boxes(whole, unrounded=True).sha256 == read_boxes(whole).sha256
-
-
 def test_boxes_of_a_run_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "clip_bbox.csv"
     path.write_text(",x,y,h,w,box_frame,box_age_ms,state\n0,1,2,30,40,0,0.0,tracking\n")

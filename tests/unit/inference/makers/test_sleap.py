@@ -20,6 +20,7 @@ from realtime_cropzoom.inference.manifest import ConfidenceMaps, GridPeaks, Inpu
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_file import find_model
 from realtime_cropzoom.inference.onnx_file import read_onnx_file
+from realtime_cropzoom.offline.quantization import check_quantizable
 from realtime_cropzoom.types import Box, UInt8
 
 SPOT = (70.0, 41.0)
@@ -171,6 +172,12 @@ def test_the_description_may_lie_beside_the_file(tmp_path: Path) -> None:
     assert MAKER.read(read_onnx_file(folder / "model.onnx"), folder, Settings()) is None
 
 
+def test_only_the_network_alone_becomes_int8(tmp_path: Path) -> None:
+    model = Model(write_export(tmp_path / "m", "centroid"))
+    with pytest.raises(ModelError, match=r"run: cropzoom models import .*m --out NEW\.onnx, and quantize that file"):
+        check_quantizable(model)
+
+
 def test_a_folder_and_its_file_are_the_same_model(tmp_path: Path) -> None:
     folder = write_export(tmp_path / "m", "centroid")
     one, other = find_model(folder, Wanted()), find_model(folder / "model.onnx", Wanted())
@@ -243,12 +250,11 @@ def test_a_folder_without_the_file_is_refused_with_the_command_that_makes_it(
     assert problem.format(folder=tmp_path) in str(caught.value)
 
 
-def test_other_precisions_are_found_or_refused(tmp_path: Path) -> None:
+def test_other_precisions_are_refused(tmp_path: Path) -> None:
     folder = write_export(tmp_path / "m", "centroid")
-    with pytest.raises(ModelError, match="has no fp16 export"):
-        MAKER.find(folder, Wanted("fp16"))
-    with pytest.raises(ModelError, match=r"has no int8 export model_int8\.onnx; run: cropzoom quantize"):
-        MAKER.find(folder, Wanted("int8"))
+    for precision in ("fp16", "int8"):
+        with pytest.raises(ModelError, match=rf"has no {precision} export, only model\.onnx, which is fp32"):
+            MAKER.find(folder, Wanted(precision))  # type: ignore[arg-type]
     assert MAKER.find(tmp_path, Wanted()) is None
 
 
