@@ -48,7 +48,7 @@ def desk(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-@pytest.mark.parametrize(("page", "least"), [("index.md", 9), ("lightning-pose.md", 3)])
+@pytest.mark.parametrize(("page", "least"), [("index.md", 9), ("lightning-pose.md", 3), ("sleap.md", 8)])
 def test_the_commands_of_a_page_run_one_after_the_other(page: str, least: int, desk: Path) -> None:
     commands = commands_of(page)
     assert len(commands) >= least

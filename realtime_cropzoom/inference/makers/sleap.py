@@ -91,9 +91,7 @@ def find(folder: Path, wanted: Wanted) -> Choice | None:
         model = "MODEL_FOLDER" if exported else folder
         raise ModelError(f"{folder} has no model.onnx; run: sleap-nn export {model} -o NEW_FOLDER -f onnx")
     if wanted.precision not in (None, "fp32"):
-        raise ModelError(
-            f"{folder} has no {wanted.precision} export, only model.onnx, which is fp32; ask for none or fp32"
-        )
+        raise ModelError(f"{folder} has no {wanted.precision} export, only model.onnx, which is fp32; ask for fp32")
     return Choice(onnx)
 
 

@@ -20,7 +20,6 @@ from realtime_cropzoom.inference.manifest import ConfidenceMaps, GridPeaks, Inpu
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_file import find_model
 from realtime_cropzoom.inference.onnx_file import read_onnx_file
-from realtime_cropzoom.offline.quantization import check_quantizable
 from realtime_cropzoom.types import Box, UInt8
 
 SPOT = (70.0, 41.0)
@@ -170,12 +169,6 @@ def test_the_description_may_lie_beside_the_file(tmp_path: Path) -> None:
     assert read(folder).manifest.keypoint_names == inside.manifest.keypoint_names
     (folder / "export_metadata.json").unlink()
     assert MAKER.read(read_onnx_file(folder / "model.onnx"), folder, Settings()) is None
-
-
-def test_only_the_network_alone_becomes_int8(tmp_path: Path) -> None:
-    model = Model(write_export(tmp_path / "m", "centroid"))
-    with pytest.raises(ModelError, match=r"run: cropzoom models import .*m --out NEW\.onnx, and quantize that file"):
-        check_quantizable(model)
 
 
 def test_a_folder_and_its_file_are_the_same_model(tmp_path: Path) -> None:
