@@ -147,7 +147,7 @@ MODELS = ("centroid", "centered_instance")
 def table(path: Path) -> Poses:
     """The poses in a CSV file."""
     names = ("snout", "leftear", "rightear", "tailbase")
-    return [dict(zip(names, map(tuple, row), strict=True)) for row in poses_in(path).tolist()]  # type: ignore[arg-type]
+    return [dict(zip(names, map(tuple, row), strict=True)) for row in poses_in(path).tolist()]
 
 
 def session(sleap: Path, clip: Path, out: Path, *more: object) -> Path:

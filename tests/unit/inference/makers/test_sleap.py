@@ -76,11 +76,11 @@ def test_a_model_of_one_animal_has_any_role_and_sees_whole_frames(tmp_path: Path
 
 
 @pytest.mark.parametrize("frame", [(128, 96), (201, 149)], ids=["as exported", "another size"])
-@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize(("scale", "channels"), [(1.0, 1), (0.5, 1), (1.0, 3), (0.5, 3)])
 def test_a_spot_is_found_where_it_is_in_frames_of_any_size(
-    tmp_path: Path, scale: float, frame: tuple[int, int]
+    tmp_path: Path, scale: float, channels: int, frame: tuple[int, int]
 ) -> None:
-    model = Model(write_export(tmp_path / "m", "single_instance", scale=scale))
+    model = Model(write_export(tmp_path / "m", "single_instance", scale=scale, channels=channels))
     image = picture(*frame)
     found = model.predict_still(image, whole_image(image))
     wanted = (71, 41) if scale == 1 else (70, 40)  # two by two cells of equal height, or one
@@ -247,7 +247,7 @@ def test_other_precisions_are_refused(tmp_path: Path) -> None:
     folder = write_export(tmp_path / "m", "centroid")
     for precision in ("fp16", "int8"):
         with pytest.raises(ModelError, match=rf"has no {precision} export, only model\.onnx, which is fp32"):
-            MAKER.find(folder, Wanted(precision))  # type: ignore[arg-type]
+            MAKER.find(folder, Wanted(precision))
     assert MAKER.find(tmp_path, Wanted()) is None
 
 
