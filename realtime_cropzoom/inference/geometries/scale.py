@@ -1,6 +1,6 @@
 """Scale: the region is resized by one factor with antialiasing, and padded right and below to a multiple. No I/O.
 
-SLEAP shows frames and crops to its networks in this way, and DeepLabCut shows them whole frames, with factor 1.
+SLEAP shows frames and crops to its networks in this way. With factor 1 the region is only padded.
 """
 
 from __future__ import annotations
