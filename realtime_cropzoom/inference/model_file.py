@@ -83,8 +83,10 @@ def _in_folder(folder: Path, wanted: Wanted) -> Choice:
         choice = maker.find(folder, wanted)
         if choice is not None:
             return choice
-    known = " and no ".join(f"{maker.folder} ({maker.name})" for maker in MAKERS if maker.folder)
-    raise ModelError(f"{folder} is no model folder: it has no {known}; give another folder, or an .onnx file")
+    *known, last = (f"{maker.folder} ({maker.name})" for maker in MAKERS if maker.folder)
+    raise ModelError(
+        f"{folder} is no model folder; expected one with {', '.join(known)} or {last}. Give another, or an .onnx file"
+    )
 
 
 def _single_file(path: Path, wanted: Wanted) -> Path:

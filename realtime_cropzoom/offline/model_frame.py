@@ -95,7 +95,8 @@ def look(model: Model, image: UInt8, detector: Model | None, rule: BoxRule | Non
 def other_order_note(model: Model, settings: Settings, image: UInt8, seen: Look) -> str:
     """Return a sentence if a model scores clearly better with the other order of colours; else "".
 
-    Only classifications of columns and rows are asked: their files do not say which order they were trained with.
+    Only classifications of columns and rows are asked, where something was assumed: their files may not say which order
+    they were trained with.
 
     Args:
         model: The model.
@@ -103,9 +104,9 @@ def other_order_note(model: Model, settings: Settings, image: UInt8, seen: Look)
         image: The frame, (H, W, 3) RGB.
         seen: What the model has found in it.
     """
-    if not isinstance(model.manifest.decoder, SimCC) or model.manifest.input.channels == "gray":
+    manifest, order = model.manifest, model.manifest.input.channels
+    if not isinstance(manifest.decoder, SimCC) or order == "gray" or not manifest.assumed:
         return ""
-    order = model.manifest.input.channels
     other = "bgr" if order == "rgb" else "rgb"
     swapped = Model(model.path, settings=replace(settings, changes=(*settings.changes, ("input.channels", other))))
     found = swapped.predict_still(image, whole_image(image) if seen.box is None else seen.box)

@@ -22,6 +22,8 @@ FILES = {
     "sleap/centroid": "SLEAP",
     "sleap/centered_instance": "SLEAP",
     "sleap/single_instance": "SLEAP",
+    "deeplabcut/bottom_up.onnx": "DeepLabCut",
+    "deeplabcut/top_down_rtmpose.onnx": "DeepLabCut",
     "ultralytics/yolo11_default.onnx": "Ultralytics",
     "ultralytics/yolo11_dynamic.onnx": "Ultralytics",
     "ultralytics/yolo26_nms_false_end2end.onnx": "Ultralytics",

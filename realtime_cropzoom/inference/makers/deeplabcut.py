@@ -98,4 +98,4 @@ def _described(text: str, file: OnnxFile) -> dict[str, Any]:
         ) from None
 
 
-MAKER = Maker("DeepLabCut", read, find)
+MAKER = Maker("DeepLabCut", read, find, folder="pytorch_config.yaml with an .onnx file")

@@ -152,7 +152,7 @@ BAD_INPUT: dict[str, tuple[Wrong, str]] = {
         lambda c: [ARENA, "--pose", litpose_directory(c.folder)],
         "run: litpose export .*litpose --runtime onnx",
     ),
-    "a folder that is no model": (lambda c: [ARENA, "--pose", c.folder], "has no config.yaml"),
+    "a folder that is no model": (lambda c: [ARENA, "--pose", c.folder], "is no model folder; expected one with"),
     "unknown provider": (lambda c: [ARENA, "--provider", "tpu"], "provider: got 'tpu'"),
     "missing schedule": (lambda c: [ARENA, "--schedule", c.folder / "none.csv"], "cannot read the schedule"),
     "a schedule that is none": (lambda c: [ARENA, "--schedule", text_file(c.folder)], "is not a box file"),

@@ -123,9 +123,7 @@ def test_files_that_are_no_models_are_refused_in_one_line(work: Workplace) -> No
         path.write_bytes(content)
         assert expected in work.refused("models", path)
     (work.folder / "folder.onnx").mkdir()
-    assert "has no config.yaml with exports_onnx/ (Lightning Pose)" in work.refused(
-        "models", work.folder / "folder.onnx"
-    )
+    assert "expected one with " in work.refused("models", work.folder / "folder.onnx")
 
 
 def test_metadata_that_is_none_is_refused(work: Workplace) -> None:
@@ -157,7 +155,7 @@ def test_detector_and_pose_swapped_are_named(work: Workplace) -> None:
 
 BAD_MODELS = {
     "a wrong path": (lambda f: f / "nothing.onnx", "no pose model at"),
-    "a folder of no maker": (lambda f: f, "is no model folder: it has no config.yaml with exports_onnx/"),
+    "a folder of no maker": (lambda f: f, "config.yaml with exports_onnx/ (Lightning Pose)"),
     "a checkpoint": (lambda f: written(f / "a.pt", b"x"), "is a checkpoint of PyTorch"),
     "a file cut short": (lambda f: written(f / "c.onnx", write_bare(f / "b.onnx").read_bytes()[:200]), "cut short"),
     "an empty file": (lambda f: written(f / "e.onnx", b""), "it is empty"),

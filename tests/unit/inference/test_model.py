@@ -144,7 +144,7 @@ def test_a_missing_precision_says_what_there_is_and_the_command(make_litpose_dir
 
 
 def test_a_folder_that_is_not_a_model_directory_is_refused(tmp_path: Path) -> None:
-    assert "has no config.yaml" in refusal(tmp_path)
+    assert "is no model folder; expected one with" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

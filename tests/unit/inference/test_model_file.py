@@ -53,7 +53,7 @@ def test_what_is_not_there_or_of_no_maker_says_what_to_give(tmp_path: Path) -> N
     line = refusal(tmp_path / "bare.onnx")
     assert "bare.onnx carries no cropzoom metadata, and is not a file of DeepLabCut, Lightning Pose" in line
     assert "give a model folder or an .onnx made by one of them, or say what it is: --keypoints A,B" in line
-    assert "it has no config.yaml with exports_onnx/ (Lightning Pose)" in refusal(tmp_path)
+    assert "config.yaml with exports_onnx/ (Lightning Pose)" in refusal(tmp_path)
 
 
 def test_limits_of_the_animal_that_nobody_can_read_are_refused(make_model: Make) -> None:

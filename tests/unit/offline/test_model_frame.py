@@ -67,7 +67,7 @@ def test_the_other_order_of_colours_is_named_if_it_scores_clearly_better(
     seen = Look(Keypoints(np.zeros((3, 2), np.float32), np.full(3, 0.5, np.float32)), None)
     assert isinstance(model.manifest.decoder, LitposeHeatmaps)
     assert other_order_note(model, Settings(), image, seen) == ""
-    model.manifest = msgspec.structs.replace(model.manifest, decoder=SimCC())
+    model.manifest = msgspec.structs.replace(model.manifest, decoder=SimCC(), assumed=("colours",))
     asked = []
 
     def predict(self: Model, *_: object) -> Keypoints:
