@@ -11,9 +11,10 @@ import msgspec
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.yaml_file import parse_yaml
 
-_MAX_LENGTH = 1 << 20
+_MAX_LENGTH = 256 << 10
 """Maximum length of a configuration. Usual ones have 10 kB."""
-_BORDERS_OF_SIZES = 1, 1 << 16
+_MAX_SIDE = 1 << 16
+"""Maximum of a stride or a side (pixels)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,7 @@ def _at(value: Any, *keys: str) -> Any:
 
 
 def _count(value: Any) -> int | None:
-    least, most = _BORDERS_OF_SIZES
-    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_SIDE else None
 
 
 def _edges(skeletons: Any) -> tuple[tuple[str, str], ...]:
