@@ -137,6 +137,8 @@ def decoder_text(manifest: Manifest) -> str:
                 f"peaks that the network finds itself, in steps of {stride:g} px of the input"
                 f"{_absent_below(threshold)}: no position between these steps"
             )
+        case HeatmapOffsets(stride, None):
+            return f"heatmaps: the middle of the highest cell of {stride:g} px"
         case HeatmapOffsets(stride):
             return f"heatmaps with offsets: the highest cell of {stride:g} px, and its offset"
         case SimCC(split, sharpening, score):

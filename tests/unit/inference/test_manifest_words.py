@@ -8,7 +8,16 @@ import msgspec
 import pytest
 from support.described import MANIFEST
 
-from realtime_cropzoom.inference.manifest import Affine, ConfidenceMaps, Decoder, Geometry, Input, Manifest, Rows
+from realtime_cropzoom.inference.manifest import (
+    Affine,
+    ConfidenceMaps,
+    Decoder,
+    Geometry,
+    HeatmapOffsets,
+    Input,
+    Manifest,
+    Rows,
+)
 from realtime_cropzoom.inference.manifest_words import decoder_text, describe, geometry_text, values_text
 
 
@@ -32,6 +41,8 @@ def test_numbers_of_the_parts_are_in_the_words() -> None:
     assert "grows by 1.5," in geometry_text(with_parts(geometry=Affine(1.5)))
     text = decoder_text(with_parts(decoder=ConfidenceMaps(4.0, 0.3, "none")))
     assert text == "confidence maps: the highest cell of 4 px, not refined; absent below 0.3"
+    text = decoder_text(with_parts(decoder=HeatmapOffsets(offset_scale=None)))
+    assert text == "heatmaps: the middle of the highest cell of 8 px"
 
 
 @pytest.mark.parametrize(
