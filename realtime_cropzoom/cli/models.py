@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, some_text
-from realtime_cropzoom.errors import EXIT_BAD_INPUT, ConfigError, CropzoomError
+from realtime_cropzoom.errors import EXIT_BAD_INPUT, ConfigError, CropzoomError, quoted
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
 
@@ -243,10 +243,10 @@ def _frame_lines(
     lines = [("frame", f"{frame.index} of {frame.source}, {width}x{height}")]
     if (box := seen.box) is not None:
         lines.append(("box", f"x {box.x:g}, y {box.y:g}, {box.w:g}x{box.h:g} px"))
-    longest = max(map(len, model.keypoint_names))
+    longest = max(len(quoted(name)) for name in model.keypoint_names)
     for name, (x, y), likelihood in zip(model.keypoint_names, seen.found.xy, seen.found.likelihood, strict=True):
         where = "not found" if x != x else f"x {x:7.2f}  y {y:7.2f}  likelihood {likelihood:.3f}"
-        lines.append(("", f"{name:<{longest}}  {where}"))
+        lines.append(("", f"{quoted(name):<{longest}}  {where}"))
     return [*lines, *(("note", note) for note in notes)]
 
 

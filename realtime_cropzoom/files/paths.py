@@ -6,6 +6,7 @@ A folder that the user may not enter, or a name that is too long, gives an answe
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 
@@ -45,12 +46,16 @@ def is_file(path: Path) -> bool:
 
 
 def why_not_readable(path: Path) -> str:
-    """Return the operating system's reason why a file cannot be read, or "" if it can."""
+    """Return the operating system's reason why a file cannot be read, or "" if it can. Does not wait for a pipe."""
     try:
-        with path.open("rb"):
+        with open(path, "rb", opener=_at_once):
             return ""
     except OSError as error:
         return error.strerror or str(error)
+
+
+def _at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no O_NONBLOCK
 
 
 def as_text(name: str) -> str:

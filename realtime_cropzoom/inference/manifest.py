@@ -8,6 +8,7 @@ knows manifests only. ``docs/reference/manifest.md`` has the schema.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -24,6 +25,10 @@ _MAX_FACTOR = 10_000
 """Maximum of strides, factors and numbers of classes."""
 MAX_BYTES = 1 << 20
 """Maximum size of a manifest as JSON (bytes)."""
+_MAX_TEXT = 10_000
+"""Maximum length of a text that is no name (characters)."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that end a line, or that a terminal obeys."""
 _MAX_NAME_LENGTH = 255
 """Maximum length of a keypoint's name: that of a file name (bytes)."""
 
@@ -268,10 +273,12 @@ def check_manifest(manifest: Manifest, source: object) -> None:
     if manifest.version > VERSION:
         raise ModelError(f"{source}: its manifest has version {manifest.version}, expected {VERSION}; update cropzoom")
     check_names(manifest.keypoint_names, source)
+    _check_texts(manifest, source)
     _check_input(manifest.input, source)
     _check_positive(manifest.geometry, source, "factor", "padding", "multiple")
     _check_letterbox(manifest.geometry, source)
     _check_positive(manifest.decoder, source, "stride", "offset_scale", "split", "sharpening", "classes")
+    _check_finite(manifest.decoder, source, "threshold", "confidence", "floor")
     count = len(manifest.keypoint_names)
     if any(not 0 <= place < count for pair in manifest.skeleton for place in pair):
         raise ModelError(f"{source}: its skeleton joins a keypoint that is not there; expected indices below {count}")
@@ -299,14 +306,22 @@ def check_names(names: tuple[str, ...], source: object) -> None:
         raise ModelError(f"{source}: a keypoint has no name; give it one in keypoint_names")
 
 
+def _check_texts(manifest: Manifest, source: object) -> None:
+    names = ("maker", "maker_version", "kind", "score", "anchor", "created_with", "trained_on", "license")
+    texts = [(name, getattr(manifest, name)) for name in names] + [("assumed", text) for text in manifest.assumed]
+    for name, text in texts:
+        if len(text) > _MAX_TEXT or _CONTROL.search(text):
+            raise ModelError(f"{source}: {name} is {shorten(text)}; expected one line of up to {_MAX_TEXT} characters")
+
+
 def _check_input(model_input: Input, source: object) -> None:
     channels = 1 if model_input.channels == "gray" else 3
     for name in ("mean", "std"):
         numbers = getattr(model_input, name)
         if len(numbers) not in (1, channels) or not all(map(math.isfinite, numbers)):
             raise ModelError(f"{source}: {name} is {list(numbers)}; expected one number, or {channels}")
-    if not all(model_input.std) or not math.isfinite(model_input.scale):
-        raise ModelError(f"{source}: its input cannot be normalised; expected a finite scale, and std other than 0")
+    if not all(model_input.std) or not model_input.scale or not math.isfinite(model_input.scale):
+        raise ModelError(f"{source}: its input cannot be normalised; expected a finite scale, and std, other than 0")
     if model_input.size is not None and not all(0 < side <= MAX_SIDE for side in model_input.size):
         raise ModelError(f"{source}: its input is {shorten(model_input.size)}; expected sides of 1 to {MAX_SIDE} px")
 
@@ -325,3 +340,10 @@ def _check_positive(part: Geometry | Decoder, source: object, *names: str) -> No
         number = getattr(part, name, None)
         if number is not None and not 0 < number <= _MAX_FACTOR:
             raise ModelError(f"{source}: {name} is {number}; expected a number above 0, and up to {_MAX_FACTOR}")
+
+
+def _check_finite(part: Decoder, source: object, *names: str) -> None:
+    for name in names:
+        number = getattr(part, name, None)
+        if number is not None and not math.isfinite(number):
+            raise ModelError(f"{source}: {name} is {number}; expected a finite number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from realtime_cropzoom.errors import listed, quoted
 from realtime_cropzoom.inference.manifest import (
     Affine,
     ConfidenceMaps,
@@ -39,7 +40,7 @@ def describe(manifest: Manifest, number_type: str) -> dict[str, str]:
         "maker": f"{manifest.maker} {manifest.maker_version}".strip(),
         "kind": manifest.kind,
         "role": _role(manifest),
-        "keypoints": f"{len(manifest.keypoint_names)}: {', '.join(manifest.keypoint_names)}",
+        "keypoints": f"{len(manifest.keypoint_names)}: {listed(manifest.keypoint_names)}",
         "skeleton": _skeleton(manifest),
         "input": _input(manifest, number_type),
         "values": values_text(manifest.input, number_type),
@@ -65,7 +66,7 @@ def _role(manifest: Manifest) -> str:
 
 def _skeleton(manifest: Manifest) -> str:
     names = manifest.keypoint_names
-    return ", ".join(f"{names[a]} - {names[b]}" for a, b in manifest.skeleton)
+    return ", ".join(f"{quoted(names[a])} - {quoted(names[b])}" for a, b in manifest.skeleton)
 
 
 def _input(manifest: Manifest, number_type: str) -> str:

@@ -32,7 +32,7 @@ _ONLY_ONNX = {
     ".tflite": "a model of TensorFlow Lite",
 }
 _MAKE_ONNX = (
-    "make an ONNX file of it: 'litpose export', 'sleap-nn export', 'cropzoom export-deeplabcut' or "
+    "Make an ONNX file of it: 'litpose export', 'sleap-nn export', 'cropzoom export-deeplabcut' or "
     "'yolo export format=onnx'"
 )
 _AGAIN = "Copy it again, or export it again"

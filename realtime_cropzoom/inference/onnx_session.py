@@ -10,6 +10,7 @@ has them (``bound_network``), takes one image a call, and resizes it itself wher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.errors import ModelError, listed
+from realtime_cropzoom.errors import ModelError, listed, shorten
 from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.inference.engine_cache import find_gpu
 from realtime_cropzoom.inference.gpu_loading import load_on_gpu
@@ -27,6 +28,10 @@ from realtime_cropzoom.inference.providers import Target, provider_list, session
 from realtime_cropzoom.inference.providers import runtime as ort
 from realtime_cropzoom.types import Float32
 
+_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+"""What ONNX Runtime writes before each of its errors."""
+_MAX_REASON = 200
+"""Maximum length of the reason in an error text (characters): some name each input of each operator."""
 _DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -58,6 +63,7 @@ class Session:
         """
         if why := why_not_readable(path):
             raise ModelError(f"{path} cannot be read: {why}")
+        self._path = path
         self.threads = threads
         """Number of threads of each operator."""
         self.provider = target.name
@@ -96,12 +102,20 @@ class Session:
 
         Returns:
             The outputs, as float32. On a GPU the next call of the same thread overwrites them.
+
+        Raises:
+            ModelError: if the network cannot run on it: not every network that leaves its size open takes any size.
         """
         fed = images if self.takes_image else images.astype(_DTYPES[self.input_type], copy=False)
         if self._bound is not None:
             found = self._bound.run(fed)
             return [found[i] for i in self._places]
-        outputs: list[Float32] = self._ort.run(self.outputs, {self.inputs[0]: fed})
+        try:
+            outputs: list[Float32] = self._ort.run(self.outputs, {self.inputs[0]: fed})
+        except Exception as error:  # the only common base of onnxruntime's exceptions
+            raise ModelError(
+                f"{self._path} cannot run on an input of shape {shorten(fed.shape)}: {_reason(error)}"
+            ) from error
         return [output.astype(np.float32, copy=False) for output in outputs]
 
     def supports_input(self) -> bool:
@@ -114,5 +128,10 @@ def _load(wanted: NetworkFile, target: Target, threads: int) -> Any:
         providers = provider_list(target)
         return ort.InferenceSession(wanted.given, session_options(threads), providers=providers, enable_fallback=0)
     except Exception as error:  # the only common base of onnxruntime's exceptions
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{wanted.path} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{wanted.path} cannot be loaded as an ONNX model: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error of ONNX Runtime, without its prefix, and cut if it is long."""
+    line = _PREFIX.sub("", (str(error).strip() or type(error).__name__).splitlines()[0])
+    return line if len(line) <= _MAX_REASON else f"{line[:_MAX_REASON]}…"

@@ -33,7 +33,7 @@ from realtime_cropzoom.inference.manifest import (
 
 FACTORS = st.floats(1e-3, 1e3)
 SHARES = st.floats(0, 1)
-TEXTS = st.text(max_size=20)
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 GEOMETRIES = st.one_of(
     st.builds(Stretch, st.sampled_from(["float32", "uint8"]), st.booleans()),
     st.builds(
@@ -135,13 +135,19 @@ def test_what_is_no_manifest_is_refused_in_one_line(text: str | bytes, says: str
         pytest.param({"input": Input(mean=(1.0, 2.0))}, "mean is [1.0, 2.0]; expected one number, or 3", id="two"),
         pytest.param({"input": Input(channels="gray", std=(1.0,) * 3)}, "expected one number, or 1", id="gray"),
         pytest.param({"input": Input(mean=(float("nan"),))}, "mean is [nan]", id="a mean that is no number"),
-        pytest.param({"input": Input(std=(0.0,))}, "std other than 0", id="a deviation of 0"),
+        pytest.param({"input": Input(std=(0.0,))}, "std, other than 0", id="a deviation of 0"),
+        pytest.param({"input": Input(scale=0.0)}, "a finite scale, and std, other than 0", id="a scale of 0"),
         pytest.param({"geometry": Affine(0.0)}, "padding is 0.0; expected a number above 0", id="no padding factor"),
         pytest.param({"geometry": Scale(multiple=10**9)}, "multiple is 1000000000; expected", id="a huge multiple"),
         pytest.param({"geometry": Letterbox(colour=256)}, "colour is 256; expected 0 to 255", id="a colour"),
         pytest.param({"geometry": Letterbox(target=(0, 9))}, "target is (0, 9); expected sides of 1", id="a target"),
         pytest.param({"decoder": LitposeHeatmaps(4)}, "downsample_factor 4; expected 1, 2 or 3", id="a factor"),
         pytest.param({"decoder": ConfidenceMaps(float("inf"))}, "stride is inf; expected a number", id="no stride"),
+        pytest.param({"decoder": Rows(confidence=float("nan"))}, "confidence is nan; expected a finite", id="no limit"),
+        pytest.param({"decoder": SimCC(floor=float("inf"))}, "floor is inf; expected a finite number", id="no floor"),
+        pytest.param({"license": "MIT\x1b[2J"}, "license is 'MIT\\x1b[2J'; expected one line", id="terminal codes"),
+        pytest.param({"assumed": ("a\nb",)}, "assumed is 'a\\nb'; expected one line", id="a text of two lines"),
+        pytest.param({"maker": "x" * 10_001}, "expected one line of up to 10000 characters", id="a long text"),
         pytest.param({"decoder": Rows(classes=0)}, "classes is 0; expected a number above 0", id="no class"),
         pytest.param({"skeleton": ((0, 3),)}, "expected indices below 3", id="a bone to nowhere"),
         pytest.param({"crop_size": 0}, "crop_size is 0; expected 1 to 8192 pixels", id="a box without a side"),

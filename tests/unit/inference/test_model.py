@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 from support.models import tiny_manifest
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference.geometries.view import View
-from realtime_cropzoom.inference.manifest import LitposeHeatmaps
+from realtime_cropzoom.inference.manifest import ConfidenceMaps, Input, LitposeHeatmaps, Manifest, Scale
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.inference.normalise import IMAGENET
@@ -326,3 +326,41 @@ def test_an_onnx_that_may_not_be_read_is_a_model_error(make_model: Make) -> None
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything")
     refusal(path)
+
+
+def of_one_size(path: Path) -> Path:
+    """Write a network that leaves its size open, but takes multiples of 64 only."""
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", c, "h", "w"]) for n, c in (("i", 3), ("o", 3))]
+    weights = numpy_helper.from_array(np.ones((3, 3, 64, 64), np.float32), "weights")
+    scales = numpy_helper.from_array(np.array([1, 1, 64, 64], np.float32), "scales")
+    nodes = [
+        helper.make_node("Conv", ["i", "weights"], ["small"], strides=[64, 64]),
+        helper.make_node("Resize", ["small", "", "scales"], ["large"]),
+        helper.make_node("Add", ["i", "large"], ["o"]),
+    ]
+    graph = helper.make_graph(nodes, "add", values[:1], values[1:], [weights, scales])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    described = Manifest("A lab", ("a", "b", "c"), Input(), Scale(), ConfidenceMaps(1.0), whole_frame=True)
+    model.metadata_props.add(key="cropzoom", value=described.to_json())
+    onnx.save(model, path)
+    return path
+
+
+def test_a_network_that_cannot_run_at_a_size_it_leaves_open_is_refused_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(of_one_size(tmp_path / "m.onnx"))
+    assert "m.onnx cannot run on an input of shape (1, 3, 480, 640): Non-zero status code" in line
+    assert len(line) < 500
+    assert capfd.readouterr().err == ""
+
+
+def test_weights_that_are_cut_short_are_refused_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = of_one_size(tmp_path / "m.onnx")
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="m.onnx.data", size_threshold=1024)
+    (tmp_path / "m.onnx.data").write_bytes(bytes(1000))
+    line = refusal(path)
+    assert "m.onnx cannot be loaded as an ONNX model: " in line
+    assert "ONNXRuntimeError" not in line
+    assert len(line) < 500
+    assert capfd.readouterr().err == ""

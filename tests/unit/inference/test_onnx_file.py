@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,12 @@ def test_a_file_without_end_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.onnx").mkdir()
     assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.onnx")
     assert "cannot be read: No such file" in refusal(tmp_path / "missing.onnx")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    assert "expected a file below 2 GB" in refusal(tmp_path / "pipe.onnx")
 
 
 @pytest.mark.parametrize("location", ["/etc/passwd", "../other.bin", "data/../../other.bin"])
