@@ -73,12 +73,16 @@ def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = Non
 
 
 def _whole_frame_note(pose: Model, side: int) -> str | None:
-    """Return a warning if a pose model that was trained on boxes sees much larger frames; else None."""
-    expected = pose.expected_side
-    if pose.manifest.whole_frame or not expected.known or expected.warning([side]) is None:
+    """Return a warning if a pose model that was trained on boxes sees frames, much larger ones as far as known."""
+    expected, boxes = pose.expected_side, "boxes around the animal"
+    if pose.manifest.whole_frame or (pose.manifest.role != "pose" and not expected.known):
         return None
+    if expected.known:
+        if expected.warning([side]) is None:
+            return None
+        boxes = f"boxes of {expected.side} px"
     return (
-        f"the pose model was trained on boxes of {expected.side} px, but sees whole frames of {side} px, since there "
+        f"the pose model was trained on {boxes}, but sees whole frames of {side} px, since there "
         "is no detector: keypoints will be off. " + advise("Give a detector with --detector", "Give a detector")
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from support.pipelines import (
 
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.pipeline.startup_messages import model_notes
+from realtime_cropzoom.inference.schedule import WholeFrameSchedule
+from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes
 
 CONTEXT = "heatmap_mhcrnn"
 
@@ -66,3 +68,23 @@ def test_the_notes_of_a_run_are_those_of_its_two_models(tmp_path: Path) -> None:
 
 def test_heatmap_models_need_no_message(tmp_path: Path) -> None:
     assert model_messages(tmp_path, {}, 60) == []
+
+
+@pytest.mark.parametrize(
+    ("described", "says"),
+    [
+        pytest.param({}, "trained on boxes around the animal, but sees whole frames of 640 px", id="unknown side"),
+        pytest.param(
+            {"crop_size": 160}, "trained on boxes of 160 px, but sees whole frames of 640 px", id="known side"
+        ),
+        pytest.param({"crop_size": 600}, "", id="boxes as large as the frame"),
+        pytest.param({"whole_frame": True}, "", id="whole frames"),
+        pytest.param({"role": None}, "", id="nobody knows"),
+    ],
+)
+def test_a_pose_model_of_boxes_that_sees_whole_frames_is_reported(
+    described: dict[str, Any], says: str, make_model: Callable[..., Path]
+) -> None:
+    notes = box_notes(Model(make_model(described=described), "pose"), None, WholeFrameSchedule(640, 480))
+    assert len(notes) == bool(says)
+    assert all(says in note and "keypoints will be off. Give a detector" in note for note in notes)
