@@ -159,7 +159,7 @@ def test_plain_aliases_and_marks_at_the_beginning_are_read(file: Path) -> None:
 NUMBERS = [name for name, field in Settings.model_fields.items() if "float" in str(field.annotation)]
 
 
-NO_DIVISORS = ("likelihood", "gain", "beta", "start_s", "sharpness", "tolerance")
+NO_DIVISORS = ("likelihood", "gain", "beta", "start_s", "sharpness", "tolerance", "check_s")
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300, "inf", ".inf", "1e999"], ids=str)
