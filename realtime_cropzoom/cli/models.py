@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
-from realtime_cropzoom.cli.values import a_path, some_text
+from realtime_cropzoom.cli.values import a_path, names, some_text
 from realtime_cropzoom.errors import EXIT_BAD_INPUT, ConfigError, CropzoomError, quoted
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
@@ -59,7 +59,7 @@ def register(commands: Any) -> None:
     models.add_argument(
         "--role", choices=("detector", "pose"), help="of a file that holds a detector and a pose model: which one"
     )
-    models.add_argument("--keypoints", type=_names, metavar="A,B,C", help="names of the keypoints, in order")
+    models.add_argument("--keypoints", type=names, metavar="A,B,C", help="names of the keypoints, in order")
     models.add_argument(
         "--set", nargs="+", action="extend", default=[], dest="changes", metavar="NAME=VALUE",
         help="change the description, such as input.channels=bgr: docs/reference/manifest.md",
@@ -70,13 +70,6 @@ def register(commands: Any) -> None:
     models.add_argument("--json", action="store_true", help="print the descriptions as JSON")
     add_overwrite(models)
     models.set_defaults(command=_models)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected names with commas between them")
-    return names
 
 
 def _models(arguments: argparse.Namespace) -> int:

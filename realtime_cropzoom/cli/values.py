@@ -38,6 +38,14 @@ def a_session(text: str, kind: str = SESSIONS) -> Path:
     return found
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Return names that have commas between them; ``type`` of an argument."""
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected names with commas between them")
+    return found
+
+
 def some_text(text: str, what: str = "some text") -> str:
     """Return ``text``, unless it is empty: a shell writes nothing for a variable that is not set."""
     if not text.strip():

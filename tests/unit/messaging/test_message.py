@@ -98,7 +98,7 @@ def test_the_pose_on_the_wire_has_the_promised_names() -> None:
     payload = json.loads(encode(POSE))
     assert payload["type"] == "pose"
     assert payload["keypoints"] == {"snout": [12.5, -3.25, 0.75], "tail": [None, None, None]}
-    assert payload["box"] == {"x": -30, "y": 4, "w": 240, "h": 240, "frame": 8, "age_ms": 33.4}
+    assert payload["box"] == {"x": -30, "y": 4, "w": 240, "h": 240, "frame": 8, "age_ms": 33.4, "origin": "detection"}
     assert set(payload["time"]) == {
         "device_ns", "captured_ns", "detected_ns", "cropped_ns", "inferred_ns", "published_ns", "unix_offset_ns"
     }  # fmt: skip

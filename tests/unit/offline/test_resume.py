@@ -85,7 +85,8 @@ def test_a_signal_ends_predict_at_once_and_resume_continues_it(
     done = stop_in_the_middle(partial, number, "predict", model, long_video, "--skip_viz", "--workers", 2)
     assert done.returncode == 128 + number
     assert "Traceback" not in done.stderr
-    stopped, how = done.stderr.splitlines()
+    model_line, stopped, how = done.stderr.splitlines()
+    assert model_line.startswith("cropzoom: model: ")
     assert stopped == "cropzoom: stopped"
     rows = rows_in(partial) - 3
     assert 0 < rows < LONG_VIDEO
@@ -137,9 +138,9 @@ def test_ctrl_c_while_it_draws_leaves_the_numbers_and_resume_draws(work: Workpla
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert done.returncode == 130
-    assert done.stderr.startswith("cropzoom: clip.mp4:\n  animal found in ")
+    assert "\ncropzoom: clip.mp4:\n  animal found in " in done.stderr
     assert done.stderr.endswith("\ncropzoom: stopped\n")
-    assert done.stderr.count("cropzoom: ") == 2
+    assert done.stderr.count("cropzoom: ") == 3  # the model, the poses, the end
     assert files_below(model / "video_preds") == {"clip.csv", "clip_temporal_norm.csv"}
     with nothing_changes_in(model / "video_preds"):
         work.did("predict", model, long_video)
