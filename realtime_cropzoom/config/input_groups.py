@@ -284,6 +284,11 @@ class BoxSettings(SettingsGroup):
     def _find_boxes(cls, value: Path | None) -> Path | None:
         return None if value is None else find_boxes(value)
 
+    @property
+    def sizes_boxes(self) -> bool:
+        """Whether the size of the boxes is set."""
+        return self.crop_size is not None or self.crop_ratio is not None
+
     @model_validator(mode="after")
     def _check_boxes(self) -> Self:
         if self.crop_size is not None and self.crop_ratio is not None:

@@ -115,7 +115,8 @@ class OfflinePipeline:
             self._say(note)
         schedule = self._schedule(reader.info, source)
         make_ready(self._models, self._context.rule, reader.info)
-        for note in box_notes(self._models.pose, self._context.rule, schedule):
+        sized = self._settings.sizes_boxes
+        for note in box_notes(self._models.pose, self._context.rule, schedule, sized=sized):
             self._say(note)
         gaps = find_gaps(source, schedule) if self._models.context_radius else Gaps()
         if problem := gaps.problem(source):

@@ -167,7 +167,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
         rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
     schedule = make_schedule(settings, models, info)
     make_ready(models, rule, info)
-    notes += box_notes(models.pose, rule, schedule)
+    notes += box_notes(models.pose, rule, schedule, sized=settings.sizes_boxes)
     from_begin = settings.start_s == 0 and not settings.loop
     gaps = find_gaps(settings.source, schedule) if models.context_radius and from_begin else Gaps()
     problem = gaps.problem(str(settings.source))

@@ -49,27 +49,37 @@ def model_notes(role: Role, model: Model, settings: Settings, fps: float | None)
     return notes
 
 
-def box_notes(pose: Model, rule: BoxRule | None, schedule: Schedule | None = None) -> list[str]:
-    """Return a warning about the size of the boxes, as far as it is known before the first frame.
+def box_notes(
+    pose: Model, rule: BoxRule | None, schedule: Schedule | None = None, *, sized: bool = False
+) -> list[str]:  # fmt: skip
+    """Return warnings about the size of the boxes, as far as it is known before the first frame.
 
     Args:
         pose: The pose model, which expects boxes of about the size in its training data.
         rule: Makes boxes from detections; None if the run replays a schedule.
         schedule: The schedule of the run.
+        sized: Whether the user gave the size of the boxes, as ``crop_size`` or ``crop_ratio``.
 
     Returns:
-        One message, or an empty list if the size fits or is not known yet.
+        Messages; an empty list if the size fits or is not known yet.
     """
     expected = pose.expected_side
     if isinstance(schedule, WholeFrameSchedule):
-        note = _whole_frame_note(pose, schedule.side)
-    elif rule is None:
+        notes = [_whole_frame_note(pose, schedule.side), _size_unused() if sized else None]
+        return [note for note in notes if note is not None]
+    if rule is None:
         note = expected.warning(schedule.sides()) if isinstance(schedule, FileSchedule) else None
     elif rule.crop_size is not None:
         note = expected.warning([rule.crop_size])
     else:
         note = expected.warning_if_unknown(DEFAULT_CROP_RATIO, rule.min_box) if rule.crop_ratio is None else None
     return [] if note is None else [note]
+
+
+def _size_unused() -> str:
+    return advise("--crop-size and --crop-ratio do", "the size of the boxes does") + (
+        " not count: there is no detector, and the pose model sees whole frames"
+    )
 
 
 def _whole_frame_note(pose: Model, side: int) -> str | None:

@@ -88,3 +88,10 @@ def test_a_pose_model_of_boxes_that_sees_whole_frames_is_reported(
     notes = box_notes(Model(make_model(described=described), "pose"), None, WholeFrameSchedule(640, 480))
     assert len(notes) == bool(says)
     assert all(says in note and "keypoints will be off. Give a detector" in note for note in notes)
+
+
+def test_a_size_of_boxes_that_no_frame_has_is_reported(make_model: Callable[..., Path]) -> None:
+    model = Model(make_model(described={"whole_frame": True}), "pose")
+    assert box_notes(model, None, WholeFrameSchedule(640, 480), sized=True) == [
+        "--crop-size and --crop-ratio do not count: there is no detector, and the pose model sees whole frames"
+    ]
