@@ -141,6 +141,7 @@ def _refuse_dangerous(path: Path, proto: Any) -> None:
                 )
         for tensor in _tensors(graph):
             _refuse_place(path, tensor)
+            _refuse_cut(path, tensor)
             if math.prod(tensor.dims) > _MAX_NUMBERS or any(side < 0 for side in tensor.dims):
                 raise ModelError(f"{path} has a tensor of shape {shorten(list(tensor.dims))}, larger than any model's")
 
@@ -159,6 +160,14 @@ def _refuse_place(path: Path, tensor: Any) -> None:
             )
         if entry.key == "location" and not (path.parent / place).resolve().is_relative_to(path.parent.resolve()):
             raise ModelError(f"{path} keeps weights in {shorten(entry.value)}, a link out of its folder; copy the file")
+
+
+def _refuse_cut(path: Path, tensor: Any) -> None:
+    """Raise ModelError if the file beside the model ends before the weights do. ONNX Runtime names no file then."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    end = sum(int(said[key]) for key in ("offset", "length") if said.get(key, "").isdecimal())
+    if "location" in said and (path.parent / said["location"]).stat().st_size < end:
+        raise ModelError(f"{path} keeps its weights in {said['location']}, which is cut short; copy both files again")
 
 
 def _graphs(graph: Any) -> Any:

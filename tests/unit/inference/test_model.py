@@ -360,7 +360,5 @@ def test_weights_that_are_cut_short_are_refused_in_one_line(tmp_path: Path, capf
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="m.onnx.data", size_threshold=1024)
     (tmp_path / "m.onnx.data").write_bytes(bytes(1000))
     line = refusal(path)
-    assert "m.onnx cannot be loaded as an ONNX model: " in line
-    assert "ONNXRuntimeError" not in line
-    assert len(line) < 500
+    assert "m.onnx keeps its weights in m.onnx.data, which is cut short; copy both files again" in line
     assert capfd.readouterr().err == ""
