@@ -165,7 +165,8 @@ def _refuse_place(path: Path, tensor: Any) -> None:
 def _refuse_cut(path: Path, tensor: Any) -> None:
     """Raise ModelError if the file beside the model ends before the weights do. ONNX Runtime names no file then."""
     said = {entry.key: entry.value for entry in tensor.external_data}
-    end = sum(int(said[key]) for key in ("offset", "length") if said.get(key, "").isdecimal())
+    numbers = (said.get(key, "")[:20] for key in ("offset", "length"))  # Python refuses to read very long ones
+    end = sum(int(number) for number in numbers if number.isdecimal())
     if "location" in said and (path.parent / said["location"]).stat().st_size < end:
         raise ModelError(f"{path} keeps its weights in {said['location']}, which is cut short; copy both files again")
 

@@ -114,6 +114,18 @@ def test_weights_that_are_absent_or_a_link_out_of_the_folder_are_named(tmp_path:
     assert read_onnx_file(path).inputs[0].name == "images"
 
 
+@pytest.mark.parametrize(("length", "cut"), [("8", False), ("9", True), ("9" * 5000, True), ("x", False)])
+def test_weights_that_end_too_early_are_named(length: str, cut: bool, tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(bytes(8))
+    weights = outside("w")
+    weights.external_data.add(key="length", value=length)
+    path = write(tmp_path / "m.onnx", weights=weights)
+    if cut:
+        assert "keeps its weights in w, which is cut short; copy both files again" in refusal(path)
+    else:
+        assert read_onnx_file(path).inputs[0].name == "images"
+
+
 @pytest.mark.parametrize("inside", ["graph", "branch", "constant", "function", "sparse"])
 def test_the_refusals_hold_wherever_a_tensor_may_be(inside: str, tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx")
