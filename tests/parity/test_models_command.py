@@ -62,7 +62,9 @@ def test_it_says_who_made_a_file_and_draws_what_it_finds(work: Workplace, place:
     assert f"  maker       {FILES[place]}" in done.out
     keypoint = "centroid" if "centroid" in place else "snout"
     assert f"              {keypoint}" in done.out
-    assert cv2.imread("frame.png").shape == (1000, 1280, 3)
+    drawn = cv2.imread("frame.png")
+    assert drawn is not None
+    assert drawn.shape == (1000, 1280, 3)
 
 
 @pytest.mark.parametrize("place", FILES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -153,7 +154,7 @@ def test_detector_and_pose_swapped_are_named(work: Workplace) -> None:
     assert not (work.folder / "sessions").exists()
 
 
-BAD_MODELS = {
+BAD_MODELS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a wrong path": (lambda f: f / "nothing.onnx", "no pose model at"),
     "a folder of no maker": (lambda f: f, "config.yaml with exports_onnx/ (Lightning Pose)"),
     "a checkpoint": (lambda f: written(f / "a.pt", b"x"), "is a checkpoint of PyTorch"),
