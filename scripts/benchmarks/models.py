@@ -24,7 +24,7 @@ from realtime_cropzoom.types import Box, UInt8
 
 TITLE = "Models of other makers: our share of a frame, one thread, 640×480"
 _AIM_MS, _AIM_ROWS_MS = 0.3, 0.5
-_CALLS, _FRAMES, _ROUNDS = 300, 1200, 3
+_CALLS, _FRAMES, _ROUNDS = 100, 800, 3
 _MODELS = {
     "SLEAP centroid": "sleap/centroid",
     "SLEAP centered instance": "sleap/centered_instance",

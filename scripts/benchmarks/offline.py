@@ -38,7 +38,7 @@ def run(bench: Bench) -> Iterator[Row]:
     """Yield the rates as fractions of both limits, and the comparison with litpose."""
     limits = {}
     for pair in bench.pairs:
-        count, repeats = bench.count(1500 if pair.name == "shipped" else 80), 2 if bench.quick else 3
+        count, repeats = bench.count(1200 if pair.name == "shipped" else 80), 2 if bench.quick else 3
         detector, pose = prepare(pair, bench.frames[0])
         ours, sequence, limit = [], [], []
         for _ in range(repeats):

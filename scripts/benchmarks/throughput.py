@@ -24,7 +24,7 @@ def run(bench: Bench) -> Iterator[Row]:
 
 def _pair(bench: Bench, pair: Pair) -> Iterator[Row]:
     shipped = pair.name == "shipped"
-    count, repeats = bench.count(800 if shipped else 40), 5 if shipped else 3
+    count, repeats = bench.count(800 if shipped else 40), 4 if shipped else 3
     detector, pose = prepare(pair, bench.frames[0])
     rates: dict[str, list[float]] = {"sequence": [], "parallel": [], "file": [], "memory": []}
     for _ in range(2 if bench.quick else repeats):
