@@ -245,7 +245,7 @@ def test_a_frozen_server_is_a_stall_and_then_a_break(tmp_path: Path) -> None:
     epoch_ns, port = time.monotonic_ns(), free_port()
     with serving("http", port, epoch_ns) as server:
         await_server("http", port)
-        run = tracked(address("http", port), tmp_path, "--frames", 80, "--read-timeout-s", 1.2, "--open-timeout-s", 2)
+        run = tracked(address("http", port), tmp_path, "--frames", 160, "--read-timeout-s", 1.2, "--open-timeout-s", 2)
         with run as (process, heard):
             heard.until_stream("live")
             heard.until_pose(segment=0, count=20)
