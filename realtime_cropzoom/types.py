@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,6 @@ class Sampling(NamedTuple):
     """(3,) number added to each channel after that."""
 
 
-@runtime_checkable
 class PartialPicture(Picture, Protocol):
     """A picture that may give some pixels for less than all of them."""
 
