@@ -152,6 +152,11 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of another library, or its kind if it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(given: str, names: Iterable[str]) -> str:
     """Return a hint for a name that is not among ``names``: `` Did you mean 'x'?``, or "" if none is similar."""
     likely = difflib.get_close_matches(given[:100], list(names), n=1)

@@ -139,10 +139,16 @@ def unrounded_box(xy: np.ndarray, side: int) -> Box:
 
 def with_found_box(active: ActiveBox, found: Keypoints) -> ActiveBox:
     """Return the active box with the box that the model itself found, in whole pixels; unchanged if it found none."""
-    if found.corners is None:
-        return active
+    box = found_box(found)
+    return active if box is None else replace(active, box=box)
+
+
+def found_box(found: Keypoints) -> Box | None:
+    """Return the box that the model itself found, in whole pixels; None if it found none."""
+    if found.corners is None or not np.isfinite(found.corners).all():
+        return None
     (left, top), (right, bottom) = np.rint(found.corners).astype(int).tolist()
-    return replace(active, box=Box(left, top, max(1, right - left), max(1, bottom - top)))
+    return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 
 def whole(number: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, first_line
 from realtime_cropzoom.inference.bound_network import BoundNetwork
 from realtime_cropzoom.inference.device_memory import CudaMemory, CudaRuntime, HostMemory
 from realtime_cropzoom.inference.engine_cache import EngineKey, engine_folder, find_gpu, load_tensorrt, sha256
@@ -80,13 +80,13 @@ def load_on_gpu(file: NetworkFile, target: Target, threads: int) -> BoundNetwork
             raise
         except Exception as error:  # the only common base of onnxruntime's exceptions
             if target.device == "cuda":
-                logger.warning("%s runs without a CUDA graph, and takes longer: %s", path, _first_line(error))
+                logger.warning("%s runs without a CUDA graph, and takes longer: %s", path, first_line(error))
         try:
             return _load(wanted, engines, missing, cuda_graph=False)
         except ModelError:
             raise
         except Exception as error:
-            raise ModelError(f"{path} cannot be run by {target.name}: {_first_line(error)}") from error
+            raise ModelError(f"{path} cannot be run by {target.name}: {first_line(error)}") from error
 
 
 def _load(wanted: _Wanted, engines: Path | None, missing: list[str], *, cuda_graph: bool) -> BoundNetwork:
@@ -131,7 +131,3 @@ def _engines(wanted: _Wanted) -> Iterator[Path | None]:
     key = EngineKey(sha256(wanted.path), gpu.name, gpu.compute_capability, version, ort.__version__, wanted.fp16)
     with engine_folder(key) as folder:
         yield folder
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, first_line
 
 
 def cut(proto: Any, begin: str, end: str, channels: tuple[int, int], path: Path) -> bytes | None:
@@ -40,8 +40,7 @@ def cut(proto: Any, begin: str, end: str, channels: tuple[int, int], path: Path)
         onnx.load_external_data_for_model(part, str(path.parent))
         return bytes(part.SerializeToString())
     except Exception as error:  # protobuf's errors have no common base
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{path} cannot be loaded as an ONNX model: {first_line(error)}") from error
 
 
 def _needed(graph: Any, begin: str, end: str) -> set[str] | None:

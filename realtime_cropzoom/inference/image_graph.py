@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, first_line
 from realtime_cropzoom.inference.normalise import Values, values_of
 from realtime_cropzoom.inference.onnx_file import NetworkFile
 
@@ -115,8 +115,7 @@ def _load(file: NetworkFile, *, weights: bool) -> Any:
             return onnx.load_from_string(file.content)
         return onnx.load(str(file.path), load_external_data=weights)
     except Exception as error:  # protobuf's errors have no common base
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{file.path} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{file.path} cannot be loaded as an ONNX model: {first_line(error)}") from error
 
 
 def _input_of(proto: Any) -> NetworkInput | None:

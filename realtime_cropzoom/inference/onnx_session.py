@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.errors import ModelError, listed, shorten
+from realtime_cropzoom.errors import ModelError, first_line, listed, shorten
 from realtime_cropzoom.files.paths import why_not_readable
 from realtime_cropzoom.inference.engine_cache import find_gpu
 from realtime_cropzoom.inference.gpu_loading import load_on_gpu
@@ -133,5 +133,5 @@ def _load(wanted: NetworkFile, target: Target, threads: int) -> Any:
 
 def _reason(error: Exception) -> str:
     """Return the first line of an error of ONNX Runtime, without its prefix, and cut if it is long."""
-    line = _PREFIX.sub("", (str(error).strip() or type(error).__name__).splitlines()[0])
+    line = _PREFIX.sub("", first_line(error))
     return line if len(line) <= _MAX_REASON else f"{line[:_MAX_REASON]}…"

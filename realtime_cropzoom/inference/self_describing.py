@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, first_line
 from realtime_cropzoom.inference.makers.cropzoom import KEY
 from realtime_cropzoom.inference.model_file import ModelFile
 
@@ -24,8 +24,7 @@ def self_describing(file: ModelFile, created_with: str) -> bytes:
     try:
         proto = onnx.load(str(file.onnx)) if file.network is None else onnx.load_from_string(file.network)
     except Exception as error:  # protobuf's errors have no common base
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{file.onnx} cannot be loaded as an ONNX model: {first_line}") from error
+        raise ModelError(f"{file.onnx} cannot be loaded as an ONNX model: {first_line(error)}") from error
     manifest = msgspec.structs.replace(
         file.manifest,
         crop_size=file.manifest.crop_size or file.trained_side,

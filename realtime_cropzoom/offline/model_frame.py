@@ -10,7 +10,7 @@ import numpy as np
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.files.formats import is_image
 from realtime_cropzoom.files.paths import is_file, is_there, user_path
-from realtime_cropzoom.inference.boxes import BoxRule, whole_image
+from realtime_cropzoom.inference.boxes import BoxRule, found_box, whole_image
 from realtime_cropzoom.inference.makers.maker import Settings
 from realtime_cropzoom.inference.manifest import SimCC
 from realtime_cropzoom.inference.model import Model
@@ -84,9 +84,7 @@ def look(model: Model, image: UInt8, detector: Model | None, rule: BoxRule | Non
             box = _middle(image, model.expected_side.side)
             notes.append("the detector finds no animal in this frame: the box is the middle of the frame")
     found = model.predict_still(image, whole_image(image) if box is None else box)
-    if found.corners is not None and np.isfinite(found.corners).all():
-        (left, top), (right, bottom) = np.rint(found.corners).astype(int).tolist()
-        box = Box(left, top, max(1, right - left), max(1, bottom - top))
+    box = found_box(found) or box
     if found.spoilt:
         notes.append("the network gives numbers that are not finite")
     return Look(found, box, tuple(notes))
