@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def environment(tmp_path: Path) -> Path:
     """The folder of an environment with the stand-in of DeepLabCut."""
     python = tmp_path / "env" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={TESTS / "support" / "deeplabcut_stand_in"} exec {sys.executable} "$@"\n')
+    stand_in, real = (shlex.quote(str(path)) for path in (TESTS / "support" / "deeplabcut_stand_in", sys.executable))
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={stand_in} exec {real} "$@"\n')
     python.chmod(0o755)
     return tmp_path / "env"
 
