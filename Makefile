@@ -78,7 +78,7 @@ endif
 	touch $@
 
 .venv/.run: pyproject.toml .venv/.python
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,plots]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,plots,view]'
 	touch $@
 
 .venv/.dev: pyproject.toml .venv/.run

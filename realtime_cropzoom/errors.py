@@ -199,6 +199,8 @@ _EXTRAS = {
     "nwb": ("pynwb", "ndx_pose"),
     "tables": ("tables", "pyarrow"),
     "compare": ("h5py", "sleap_io"),
+    "view": ("starlette", "uvicorn", "websockets", "prometheus_client"),
+    "rerun": ("rerun",),
 }
 """Optional libraries by the extra of this package that installs them."""
 
