@@ -1,7 +1,8 @@
 """Messages of schema version 1: the types that a run publishes, and their encoding.
 
 A pose message has two parts on the PUB endpoint: the topic and the payload (UTF-8 JSON or
-msgpack). On the conflating ``latest`` endpoint it is the payload alone. Within a version
+msgpack). On the conflating ``latest`` endpoint it is the payload alone. On the preview endpoint
+a picture has three parts: the topic, a ``PreviewHeader`` (JSON) and the JPEG. Within a version
 fields are added but never renamed. Not-a-number is null. All times are ns of the sender's
 monotonic clock; add ``unix_offset_ns`` for Unix time.
 """
@@ -184,6 +185,20 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Number of connections closed because they sent far more than a listener does, or because there were too many."""
     stale: Count = 0
     """Number of frames dropped because they arrived too old: at the start of a stream, or after it stood still."""
+    recording: str | None = None
+    """Name of the file into which frames are recorded; null while none are."""
+    recording_since_ns: Ns | None = None
+    """Time at which that recording began; null without one."""
+    recording_frames: Count = 0
+    """Number of frames in that recording."""
+    disk_free_bytes: Count | None = None
+    """Free space on the disk of the session folder (bytes); null while it is unknown."""
+    disk_bytes_per_s: float | None = None
+    """Growth of the session folder over the last minute (bytes per second); null while it is unknown."""
+    publishing: bool = True
+    """Whether poses are published; false while an order pauses them."""
+    previews: Count = 0
+    """Number of previews encoded in the last second."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -215,6 +230,12 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """Filter that computed ``filtered``: one_euro or kalman; null if no filter is set."""
     arena_unit: str | None = None
     """Unit of ``arena``, such as cm; null if no calibration is set."""
+    preview: str | None = None
+    """Endpoint of the previews; null if there are none."""
+    skeleton: list[tuple[str, str]] = []
+    """Pairs of keypoints that a drawing joins by a line; empty if the pose model names none."""
+    control: str | None = None
+    """Name of the run's control socket on its machine; null if it takes no orders."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
@@ -229,7 +250,50 @@ class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
     time_ns: Ns
 
 
-Message = PoseMessage | StatusMessage | HelloMessage | EndMessage
+class EventMessage(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
+    """Something that happened in a run, or was ordered; also a row of its events file."""
+
+    schema: int
+    run: str
+    camera: str
+    number: Count
+    """Number of the event in this run, from 0; a gap is a lost message."""
+    kind: str
+    """marker, recording_started, recording_stopped, publishing_paused, publishing_resumed, setting_changed,
+    detect_now, reconnected, stalled, lost, found or stop_asked."""
+    text: str
+    """What a person should read, such as the text of a marker; may be empty."""
+    by: str
+    """Who gave the order; the name of a part of the run if it was not ordered."""
+    frame: Count | None
+    """Capture index of the newest captured frame at that time; null before the first."""
+    time_ns: Ns
+    unix_offset_ns: Ns
+
+
+class PreviewHeader(msgspec.Struct, frozen=True):
+    """The second part of a preview, before the JPEG."""
+
+    schema: int
+    run: str
+    camera: str
+    frame: Count
+    """Capture index of the frame that the picture shows."""
+    captured_ns: Ns
+    """Time at which the source handed over that frame."""
+    width: Count
+    """Width of the JPEG in pixels."""
+    height: Count
+    """Height of the JPEG in pixels."""
+    of_width: Count
+    """Width of the frame in pixels. A keypoint at x is at (x + 0.5) · ``width`` / ``of_width`` - 0.5 in the picture."""
+    of_height: Count
+    """Height of the frame in pixels, likewise."""
+    segment: Count = 0
+    """Number of times that the source was interrupted and came back before this frame."""
+
+
+Message = PoseMessage | StatusMessage | HelloMessage | EndMessage | EventMessage
 
 _ENCODERS: dict[Encoding, Any] = {"json": msgspec.json.Encoder(), "msgpack": msgspec.msgpack.Encoder()}
 _DECODERS: dict[Encoding, Any] = {"json": msgspec.json.Decoder(Message), "msgpack": msgspec.msgpack.Decoder(Message)}
@@ -259,8 +323,8 @@ def topic(message: Message, camera: str) -> bytes:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of all messages."""
-    (schema,), components = msgspec.json.schema_components([Message], ref_template="#/$defs/{name}")
+    """Return the JSON Schema of all messages. ``$defs`` also describes the header of previews, which is none."""
+    (schema, _), components = msgspec.json.schema_components([Message, PreviewHeader], ref_template="#/$defs/{name}")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": components}
 
 

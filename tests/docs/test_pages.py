@@ -11,6 +11,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 
+import msgspec
 import pytest
 import yaml
 from support.pages import code_blocks, find_page
@@ -20,7 +21,7 @@ from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.cli.parser import GROUPS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.manifest import SimCC, read_manifest
-from realtime_cropzoom.messaging.message import PoseMessage, decode, json_schema
+from realtime_cropzoom.messaging.message import EventMessage, PoseMessage, PreviewHeader, decode, json_schema
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -92,12 +93,14 @@ def test_schema_file_is_the_schema_of_the_messages() -> None:
     assert json.loads(text_of(find_page("message.schema.json"))) == json_schema()
 
 
-def test_example_message_is_a_valid_pose_message() -> None:
-    (example,) = code_blocks(find_page("messages.md"), "json")
-    message = decode(example.encode())
+def test_example_messages_are_valid() -> None:
+    pose, event, header = code_blocks(find_page("messages.md"), "json")
+    message = decode(pose.encode())
     assert isinstance(message, PoseMessage)
     counts = message.counts
     assert counts.captured == counts.processed + counts.skipped + counts.failed
+    assert isinstance(decode(event.encode()), EventMessage)
+    assert msgspec.json.decode(header, type=PreviewHeader).frame == message.frame
 
 
 def test_start_page_says_when_to_use_each_command() -> None:

@@ -14,6 +14,7 @@ from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import (
     Counts,
     EndMessage,
+    EventMessage,
     HelloMessage,
     Message,
     PoseMessage,
@@ -50,6 +51,10 @@ def hello(
 
 def end(camera: str = "cam0", run: str = "r") -> EndMessage:
     return EndMessage(1, run, camera, "finished", Counts(0, 0, 0, 0, 0), now_ns())
+
+
+def event(number: int, text: str = "", camera: str = "cam0", run: str = "r", kind: str = "marker") -> EventMessage:
+    return EventMessage(1, run, camera, number, kind, text, "test", None, now_ns(), 0)
 
 
 class Publisher:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.trigger.engine.events import EndEvent, HelloEvent, PoseEvent, PublisherEvent, StreamEvent
 
+StreamMessage = PoseMessage | StatusMessage | HelloMessage | EndMessage
+"""The messages that the engine hears of. Event messages tell what people did, which no rule asks for."""
 
-def event_from_message(message: Message, at_ns: int, uncertainty_ns: int = 0) -> PublisherEvent:
+
+def event_from_message(message: StreamMessage, at_ns: int, uncertainty_ns: int = 0) -> PublisherEvent:
     """Return what the engine needs of a message.
 
     Args:

@@ -29,7 +29,7 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.messaging.limits import check_open_files
-from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.message import EndMessage, EventMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.sessions.folder import file_stem
@@ -329,7 +329,7 @@ class TriggerProcess:
             self._offset_ns = offset.offset_ns
             at_ns = received_ns + offset.offset_ns
             decisions += self._take_withheld()
-            if message is not None:
+            if message is not None and not isinstance(message, EventMessage):  # no rule asks what people did
                 decisions += self._take(event_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)))
                 self._count_pose(message, offset, received_ns)
             elif self._is_due(at_ns):

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import zmq
 from support.pipelines import LONG_S, free_port, wait_for
-from support.publisher import Publisher, end, hello, old, pose, publishing, send_garbage, use
+from support.publisher import Publisher, end, event, hello, old, pose, publishing, send_garbage, use
 
 from realtime_cropzoom import Subscriber
 from realtime_cropzoom.clock import now_ns
@@ -293,7 +293,7 @@ def test_iterating_ends_with_the_run_or_follows_the_next_one(publisher: Publishe
 
 
 def test_all_kinds_come_through_messages(publisher: Publisher) -> None:
-    sent: list[Message] = [hello(), pose(0), end(), hello("s"), pose(4, run="s")]
+    sent: list[Message] = [hello(), pose(0), event(0, "odour on"), end(), hello("s"), pose(4, run="s")]
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscriber()
         publisher.send(*sent)

@@ -17,10 +17,12 @@ from realtime_cropzoom.messaging.message import (
     Counts,
     Encoding,
     EndMessage,
+    EventMessage,
     HelloMessage,
     Message,
     Percentiles,
     PoseMessage,
+    PreviewHeader,
     StatusMessage,
     TimeField,
     decode,
@@ -76,7 +78,8 @@ HELLO = HelloMessage(
     unix_offset_ns=5,
 )
 END = EndMessage(SCHEMA_VERSION, "a1b2", "cam0", "finished", COUNTS, 99)
-MESSAGES = [pytest.param(m, id=type(m).__name__) for m in (POSE, STATUS, HELLO, END)]
+EVENT = EventMessage(SCHEMA_VERSION, "a1b2", "cam0", 3, "marker", "odour on", "page (anna)", None, 99, -5)
+MESSAGES = [pytest.param(m, id=type(m).__name__) for m in (POSE, STATUS, HELLO, END, EVENT)]
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -120,8 +123,14 @@ def test_times_of_19_digits_survive_json_exactly() -> None:
 
 @pytest.mark.parametrize(
     ("message", "expected"),
-    [(POSE, b"pose/left"), (STATUS, b"status/left"), (HELLO, b"hello/left"), (END, b"end/left")],
-    ids=["pose", "status", "hello", "end"],
+    [
+        (POSE, b"pose/left"),
+        (STATUS, b"status/left"),
+        (HELLO, b"hello/left"),
+        (END, b"end/left"),
+        (EVENT, b"event/left"),
+    ],
+    ids=["pose", "status", "hello", "end", "event"],
 )
 def test_the_topic_holds_type_and_camera(message: Message, expected: bytes) -> None:
     assert topic(message, "left") == expected
@@ -190,7 +199,10 @@ def test_before_the_first_box_all_keypoints_are_null_and_so_is_the_box() -> None
     assert decode(encode(message)) == message
 
 
-@pytest.mark.parametrize("struct", [PoseMessage, StatusMessage, HelloMessage, EndMessage, BoxField, TimeField, Counts])
+@pytest.mark.parametrize(
+    "struct",
+    [PoseMessage, StatusMessage, HelloMessage, EndMessage, EventMessage, PreviewHeader, BoxField, TimeField, Counts],
+)
 def test_the_schema_has_every_field_of(struct: type[msgspec.Struct]) -> None:
     described = json_schema()["$defs"][struct.__name__]
     assert set(described["properties"]) - {"type"} == set(struct.__struct_fields__)

@@ -22,7 +22,7 @@ import yaml
 import zmq
 from support.pipelines import Files, cropzoom, finish, free_port, start_process, the_session, wait_for
 from support.pose_stream_process import Feed
-from support.publisher import end, hello, pose, publishing
+from support.publisher import end, event, hello, pose, publishing
 from support.serial_boards import Board
 
 from realtime_cropzoom.messaging.message import encode
@@ -249,6 +249,28 @@ def test_another_camera_at_the_endpoint_changes_nothing(tmp_path: Path) -> None:
         ended = finish(trigger)
     assert "the run has ended: finished" in ended.stdout, ended.stderr
     assert "cam7" not in inputs.read_text()
+
+
+def test_events_of_the_run_change_nothing(tmp_path: Path) -> None:
+    with publishing() as publisher:
+        rules = parse_rules(
+            {
+                "endpoint": publisher.endpoint,
+                "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},
+                "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
+            }
+        )
+        process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, TriggerOptions(control=None))
+        assert process.open(make_given_folder(tmp_path / "log"))
+        try:
+            publisher.wait_for_subscriber()
+            publisher.send(hello(), pose(0), event(0, kind="stop_asked"), pose(1))
+            decided = []
+            while process.poses < 2:
+                decided += process.step()
+            assert (decided, process.over) == ([], False)
+        finally:
+            process.close()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows stops no process")
