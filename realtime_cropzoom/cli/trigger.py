@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, some_text, whole
+from realtime_cropzoom.control import AUTO
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError, pluralize
 from realtime_cropzoom.runtime.signals import ignore_suspension, signals_held_back, stop_on_signals
 from realtime_cropzoom.sessions.latest import SESSIONS, TRIGGERS, note_session
-from realtime_cropzoom.trigger import AUTO
 
 if TYPE_CHECKING:
     from realtime_cropzoom.trigger.engine.events import Decision
@@ -279,12 +279,10 @@ def _decision_text(decision: Decision, columns: int) -> str:
 
 
 def _send(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.trigger.process.command_address import find_address
-    from realtime_cropzoom.trigger.process.commands import send
+    from realtime_cropzoom.control.client import find_target, send
 
     order, target = (*arguments.send, None)[:2]
-    rules_name = None if arguments.rules is None else arguments.rules.stem
-    answer = send(find_address(arguments.control, rules_name, arguments.control_keys), order, target)
+    answer = send(find_target(order, arguments.control, arguments.control_keys), order, target, by="trigger")
     if not answer.pop("ok"):
         raise ConfigError(answer["error"])
     print(", ".join(f"{name}: {_shown(value)}" for name, value in answer.items()))

@@ -42,6 +42,8 @@ SUBSCRIPTIONS = Allowance(1 << 16, 256, 1 << 26)
 """Allowance of a subscriber: thousands of topics at once, ten changes per second, and heartbeats for weeks."""
 REQUESTS = Allowance(1 << 16, 1 << 14, 1 << 40)
 """Allowance of a client that sends requests: some hundred small requests per second."""
+ORDERS = Allowance(1 << 19, 1 << 14, 1 << 40)
+"""Allowance of a client that gives orders: a rules file to check and to use at once, then small requests."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,3 @@
 * ``outputs`` switches devices.
 * ``process`` is the command ``cropzoom trigger``: it connects the others, takes commands, and writes the logs.
 """
-
-AUTO = "auto"
-"""Default of ``--control``: a Unix socket with the name of the rules file, which only its user can reach."""

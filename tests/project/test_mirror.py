@@ -62,7 +62,6 @@ TOGETHER = {
     "trigger/outputs/osc trigger/outputs/python_callable trigger/outputs/shell trigger/outputs/zmq_publish "
     "trigger/outputs/zmq_request",
     "unit/trigger/outputs/test_serial_output.py": "trigger/outputs/serial_link trigger/outputs/simulated_board",
-    "unit/trigger/process/test_commands.py": "trigger/process/command_address",
     "unit/trigger/process/test_replay.py": "trigger/process/replay_report",
     "unit/trigger/rules/test_rules.py": "trigger/rules/schema trigger/rules/validation_errors",
     # What whole runs need.

@@ -12,12 +12,12 @@ import zmq
 from support.pipelines import free_port
 
 from realtime_cropzoom.checks.machine import _bind
+from realtime_cropzoom.control.address import Target
+from realtime_cropzoom.control.client import send
 from realtime_cropzoom.errors import CropzoomError, explain, listed, quoted
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.machine_vision.aravis import explain_message
-from realtime_cropzoom.trigger.process.command_address import Target
-from realtime_cropzoom.trigger.process.commands import send
 
 RAW = (
     "Invalid data found",
@@ -71,7 +71,7 @@ def test_an_address(taken: int) -> None:
     assert "this machine does not have that address" in str(_bind("tcp://203.0.113.7:5660"))
     assert "the protocol is not known here" in str(_bind("nonsense://127.0.0.1:5660"))
     with pytest.raises(CropzoomError, match=r"cannot connect to nonsense://x: the protocol is not known here$"):
-        send(Target("nonsense://x"), "state", None, timeout_s=0.1)
+        send(Target("nonsense://x"), "state", timeout_s=0.1)
 
 
 @pytest.mark.parametrize(

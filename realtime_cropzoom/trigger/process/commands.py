@@ -1,14 +1,7 @@
-"""Orders to the trigger process, from the keyboard or from other scripts.
+"""Orders to the rule loop, from the keyboard or from the control socket.
 
-A script sends an order from a REQ socket, as JSON, and gets an answer::
-
-    {"order": "arm"}                        {"ok": true, "armed": ["snout_in_corner"], …}
-    {"order": "disarm", "target": "RULE"}   {"ok": true, …}
-    {"order": "test", "target": "OUTPUT"}   {"ok": false, "error": "there is no output laser; …"}
-
-``{"order": "state"}`` changes nothing. An order reaches the rule loop through a queue, so that the loop never waits for
-a sender. The answer comes when the loop has handled the order, and has the state after it. ``command_address``
-describes where the socket is and who can reach it.
+They reach the rule loop through a queue, so that the loop never waits for a sender. The answer comes when the loop has
+handled the order, and has the state after it.
 """
 
 from __future__ import annotations
@@ -21,30 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-import zmq
-
-from realtime_cropzoom.errors import SinkError, explain
-from realtime_cropzoom.messaging.connections import REQUESTS
-from realtime_cropzoom.messaging.security import ConnectionGuard, Security
-from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
-from realtime_cropzoom.runtime.started import Started
-from realtime_cropzoom.trigger import AUTO
+from realtime_cropzoom.control.protocol import STATE, TRIGGER, OrderError, Origin, Request, unknown_order
 from realtime_cropzoom.trigger.engine.events import Order
-from realtime_cropzoom.trigger.process.command_address import ControlAddress, Target, find_address
 
-_POLL_MS = 100
 logger = logging.getLogger(__name__)
 
-_MAX_REQUEST_BYTES = 4096
-_MAX_ANSWER_BYTES = 1 << 20
-_MAX_QUEUED_REQUESTS = 16
-"""Maximum number of requests that wait in the socket."""
-_PAUSE_S = 0.001
-"""Pause (s) between two answers. A script that asks in a loop must not slow down the rule loop."""
 _MAX_WAITING = 64
 """Maximum number of orders that wait for the rule loop. Further ones are refused."""
 _TAKE_TIMEOUT_S = 1.5
@@ -68,7 +44,7 @@ class QueuedCommand(NamedTuple):
     order: Order
     target: str | None
     by: str
-    """Origin: key or control."""
+    """Who gave it: key, or the origin of a request."""
     receipt: Receipt | None = None
 
     def done(self, problem: str | None = None) -> None:
@@ -76,11 +52,6 @@ class QueuedCommand(NamedTuple):
         if self.receipt is not None:
             self.receipt.problem = problem
             self.receipt.taken.set()
-
-
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    order: str
-    target: str | None = None
 
 
 class CommandQueue:
@@ -102,86 +73,46 @@ class CommandQueue:
             yield self._waiting.popleft()
 
 
-class CommandServer:
-    """Thread that receives orders and answers them. ``start`` it, and ``close`` it at the end."""
+class OrderDesk:
+    """Hands orders of the control socket to the rule loop, answers with its state. ``close`` it before the socket."""
 
     def __init__(
         self,
-        address: ControlAddress,
         orders: CommandQueue,
         refuse: Callable[[Order, str | None], str | None],
         state: Callable[[], dict[str, Any]],
     ) -> None:
         """``refuse`` returns what is wrong with an order, or None; ``state`` is part of every answer."""
-        self._address = address
         self._orders, self._refuse, self._state = orders, refuse, state
-        self._started, self._over = Started(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-control", daemon=True)
+        self._over = threading.Event()
 
-    @property
-    def endpoint(self) -> str:
-        """The endpoint that is bound, once started; a port 0 or * has become a number."""
-        return self._address.endpoint
+    def obey(self, request: Request, origin: Origin) -> dict[str, Any]:
+        """Return the state after an order; called by the control thread.
 
-    def start(self) -> None:
-        """Start to answer.
+        Args:
+            request: The order.
+            origin: Who gave it.
 
         Raises:
-            SinkError: if the endpoint cannot be bound.
+            OrderError: if it is refused.
         """
-        self._thread.start()
-        try:
-            self._started.wait("the socket for orders")
-        except zmq.ZMQError as error:
-            raise SinkError(
-                f"cannot take orders at {self.endpoint}: {explain(error)}; give another one with --control, or none"
-            ) from error
+        if request.order != STATE and (problem := self._take(request, origin)) is not None:
+            raise OrderError(problem)
+        return self._state()
 
     def close(self) -> None:
-        """Stop the thread. It may be called twice."""
+        """Let no sender wait any more."""
         self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._address.close()
 
-    def _run(self) -> None:
-        with (
-            self._started.reporting(),
-            zmq.Context() as context,
-            context.socket(zmq.REP) as socket,
-            ConnectionGuard(context, Security(self._address.keys)) as guard,
-        ):
-            socket.set(zmq.LINGER, 200)
-            socket.set(zmq.MAXMSGSIZE, _MAX_REQUEST_BYTES)
-            socket.set(zmq.RCVHWM, _MAX_QUEUED_REQUESTS)
-            socket.set(zmq.SNDHWM, _MAX_QUEUED_REQUESTS)
-            self._address.bound(guard.bind(socket, "control", self.endpoint, REQUESTS))
-            guard.start()
-            self._started.ready()
-            while not self._over.is_set():
-                if socket.poll(_POLL_MS):
-                    socket.send(msgspec.json.encode(self._answer(socket.recv_multipart())))
-                    self._over.wait(_PAUSE_S)
-
-    def _answer(self, parts: list[bytes]) -> dict[str, Any]:
-        problem = self._take(parts)
-        return {"ok": True, **self._state()} if problem is None else {"ok": False, "error": problem}
-
-    def _take(self, parts: list[bytes]) -> str | None:
-        try:
-            request = msgspec.json.decode(parts[-1], type=_Request)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return 'expected JSON such as {"order": "arm"}'
-        if request.order == "state":
-            return None
+    def _take(self, request: Request, origin: Origin) -> str | None:
         try:
             order = Order(request.order)
         except ValueError:
-            return f"there is no order {request.order}; expected one of {', '.join(Order)}, state"
+            raise unknown_order(request, TRIGGER) from None
         if problem := self._refuse(order, request.target):
             return problem
         receipt = Receipt()
-        if not self._orders.put(QueuedCommand(order, request.target, "control", receipt)):
+        if not self._orders.put(QueuedCommand(order, request.target, str(origin), receipt)):
             return "too many orders wait"
         return self._wait_for(receipt)
 
@@ -194,57 +125,6 @@ class CommandServer:
             if time.monotonic() >= until_s:
                 return f"the rule loop has not taken the order for {_TAKE_TIMEOUT_S:g} s; the order still waits"
         return receipt.problem
-
-
-def give_order(
-    order: str, target: str | None = None, *, control: str = AUTO, keys: str | Path | None = None
-) -> dict[str, Any]:
-    """Give an order to the trigger process of this user, as ``cropzoom trigger --send`` does.
-
-    Args:
-        order: arm, disarm, test, stop or state.
-        target: Rule to arm or disarm, None for all; for a test the output.
-        control: Name of the process if several run, or its endpoint.
-        keys: Key file of this client, if the endpoint is a TCP endpoint.
-
-    Returns:
-        The answer: ``ok``, and the state or the ``error``.
-
-    Raises:
-        ConfigError: if ``control`` or ``keys`` are wrong.
-        SinkError: if no process answers.
-    """
-    return send(find_address(control, keys=None if keys is None else Path(keys)), order, target)
-
-
-def send(to: str | Target, order: str, target: str | None = None, *, timeout_s: float = 2.0) -> dict[str, Any]:
-    """Give an order to the trigger process at an address; return its answer.
-
-    Args:
-        to: Address of the process.
-        order: See ``give_order``.
-        target: See ``give_order``.
-        timeout_s: Maximum time (s) to wait for the answer.
-
-    Raises:
-        SinkError: if no process answers.
-    """
-    to = Target(to) if isinstance(to, str) else to
-    with zmq.Context() as context, new_socket(context, zmq.REQ, to.endpoint) as socket:
-        socket.set(zmq.MAXMSGSIZE, _MAX_ANSWER_BYTES)
-        if to.keys is not None:
-            use_client_keys(socket, to.keys)
-        try:
-            socket.connect(to.endpoint)
-        except zmq.ZMQError as error:
-            raise SinkError(f"cannot connect to {to.endpoint}: {explain(error)}") from error
-        socket.send(msgspec.json.encode(_Request(order, target)))
-        if not socket.poll(round(timeout_s * 1000)):
-            raise SinkError(
-                f"no trigger process answers at {to.endpoint}; is 'cropzoom trigger' running, with this --control?"
-            )
-        answer: dict[str, Any] = msgspec.json.decode(socket.recv())
-        return answer
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_cropzoom.client.subscriber import Subscriber
+from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.trigger.async_csv import AsyncCsv
 from realtime_cropzoom.trigger.outputs.output_log import OutputLog
 from realtime_cropzoom.trigger.outputs.sync_line import SyncLine
-from realtime_cropzoom.trigger.process.commands import CommandServer
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.input_log import InputLog
 
@@ -37,7 +37,7 @@ class OpenProcess:
     folder: Path
     logs: SessionLogs
     sync: SyncLine | None
-    control: CommandServer | None
+    control: ControlServer | None
     subscriber: Subscriber
     switch_interval_s: float
     """Python's own switch interval (s), to restore at the end."""

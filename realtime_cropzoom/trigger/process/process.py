@@ -27,13 +27,16 @@ import msgspec
 
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.control import AUTO
+from realtime_cropzoom.control.address import check_control, take_address
+from realtime_cropzoom.control.protocol import TRIGGER
+from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.messaging.limits import check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, EventMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.sessions.folder import file_stem
-from realtime_cropzoom.trigger import AUTO
 from realtime_cropzoom.trigger.async_csv import AsyncCsv
 from realtime_cropzoom.trigger.engine.events import (
     ActionResult,
@@ -51,8 +54,7 @@ from realtime_cropzoom.trigger.engine.factory import build_engine, load_calibrat
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.output_log import OutputLog
 from realtime_cropzoom.trigger.outputs.sync_line import SyncLine, SyncSettings, open_sync_log, parse_sync
-from realtime_cropzoom.trigger.process.command_address import check_control, take_address
-from realtime_cropzoom.trigger.process.commands import CommandQueue, CommandServer
+from realtime_cropzoom.trigger.process.commands import CommandQueue, OrderDesk
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.input_log import InputLog
 from realtime_cropzoom.trigger.process.message_events import event_from_message
@@ -229,12 +231,14 @@ class TriggerProcess:
         holds_level = self._outputs.holds_level(self._sync_settings.output)
         return SyncLine(self._sync_settings, self._outputs.submit_job, log, holds_level=holds_level)
 
-    def _start_control(self, stack: ExitStack) -> CommandServer | None:
+    def _start_control(self, stack: ExitStack) -> ControlServer | None:
         if self.options.control is None:
             return None
         address = take_address(self.options.control, self._name, self.options.control_keys)
-        control = CommandServer(address, self.orders, self._refusal, self._state)
+        desk = OrderDesk(self.orders, self._refusal, self._state)
+        control = ControlServer(address, desk.obey)
         stack.callback(control.close)
+        stack.callback(desk.close)
         control.start()
         return control
 
@@ -448,6 +452,8 @@ class TriggerProcess:
         """Return the state that every answer to an order has; called by the control thread."""
         waits = {"pending": "will arm with the first pose"} if self.arms_by else {}
         return {
+            "kind": TRIGGER,
+            "endpoint": self.rules.endpoint,
             "armed": list(self.engine.armed),
             **waits,
             "holding": list(self.engine.holding),

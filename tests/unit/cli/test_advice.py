@@ -22,6 +22,8 @@ SERVES = {
     "sessions/convert.py": ("convert",),
     "plots/session_pictures.py": ("draw",),
     "messaging/endpoints.py": LIVE,
+    "control/address.py": ("trigger",),
+    "control/server.py": ("trigger",),
     "files/append.py": ("run", "demo", "trigger", "latency"),
     "latency/": ("latency",),
     "cli/listen_board.py": ("listen",),

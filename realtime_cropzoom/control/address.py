@@ -1,8 +1,9 @@
-"""Address for orders to a trigger process: a socket that only its own user can reach.
+"""Address for orders to a run or trigger process: a socket that only its own user can reach.
 
 ::
 
     $XDG_RUNTIME_DIR/cropzoom/        mode 0700; without that variable /run/user/UID, else the temporary folder
+        run-cam0.sock                 the socket of `cropzoom run --camera cam0`
         rules.sock                    the socket of `cropzoom trigger rules.yaml`
         rules.sock.lock               locked while that process lives, however it ends
 
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import zmq
 
+from realtime_cropzoom.control import AUTO
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.files.atomic import try_write_whole
 from realtime_cropzoom.messaging.endpoints import check_reach, is_listening
@@ -37,11 +39,12 @@ from realtime_cropzoom.messaging.keys import (
     read_client_keys,
     read_server_keys,
 )
-from realtime_cropzoom.trigger import AUTO
 
 UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")
 _IPC, _TCP = "ipc://", "tcp://"
 _SOCKET, _LOCK, _PORT = ".sock", ".lock", ".port"
+FEED = ".feed"
+"""End of the name of a socket that stands beside one for orders and takes none."""
 _GROUP_AND_OTHERS = 0o077
 _MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """Maximum length of the path of a Unix socket (bytes)."""
@@ -55,6 +58,8 @@ class ControlAddress:
 
     endpoint: str
     keys: ServerKeys | None = None
+    name: str = ""
+    """Name by which senders on this machine find it; empty if they need the endpoint."""
     _lock: int | None = None
     _files: list[Path] = field(default_factory=list)
     _port: Path | None = None
@@ -97,7 +102,7 @@ def check_control(control: str, keys: Path | None) -> None:
         raise ConfigError(f"control is {control}, which needs no keys; leave out --control-keys, or give a tcp:// one")
     elif control.startswith(_IPC):
         _check_socket_path(control)
-    elif control != AUTO and not _NAME.match(control):
+    elif control != AUTO and (not _NAME.match(control) or control.endswith(FEED)):
         raise ConfigError(
             f"control is {control!r}; expected a name such as left, ipc://FILE, tcp://HOST:PORT with --control-keys, "
             "or none"
@@ -105,13 +110,13 @@ def check_control(control: str, keys: Path | None) -> None:
 
 
 def take_address(
-    control: str, rules_name: str, keys: Path | None = None, *, unix: bool = UNIX_SOCKETS
+    control: str, auto_name: str, keys: Path | None = None, *, unix: bool = UNIX_SOCKETS
 ) -> ControlAddress:
     """Return the address for orders, and reserve it for this process.
 
     Args:
-        control: AUTO, a name, or an endpoint. AUTO uses the name of the rules, with a number if it is in use.
-        rules_name: Name of the rules file.
+        control: AUTO, a name, or an endpoint. AUTO uses ``auto_name``, with a number if it is in use.
+        auto_name: Name of the program, such as that of its rules file.
         keys: Folder of keys, for a TCP endpoint.
         unix: Whether the system has Unix sockets.
 
@@ -124,47 +129,33 @@ def take_address(
     if control.startswith(_IPC):
         return _take_path(Path(control.removeprefix(_IPC)), control)
     folder = control_folder()
-    name = _plain(rules_name) if control == AUTO else control
+    name = _plain(auto_name) if control == AUTO else control
     if not unix:
         return _make_keys(folder, name)
     numbered = [name, *(f"{name}-{n}" for n in range(2, 100))]
     for one in numbered if control == AUTO else [name]:
         with suppress(BlockingIOError):
-            return _lock(folder / f"{one}{_SOCKET}")
-    raise ConfigError(f"a trigger process called {name} runs already; give another name with --control")
+            return _lock(folder / f"{one}{_SOCKET}", one)
+    raise ConfigError(f"a program called {name} takes orders already; give another name with --control")
 
 
-def find_address(control: str, rules_name: str | None = None, keys: Path | None = None) -> Target:
-    """Return the address of a running trigger process.
+def target_of(endpoint: str, keys: Path | None) -> Target:
+    """Return the address of a program from its endpoint.
 
     Args:
-        control: AUTO, a name, or an endpoint.
-        rules_name: Name of the rules file of the process; None: any.
+        endpoint: ZeroMQ endpoint.
         keys: Key file of this client, for a TCP endpoint.
 
     Raises:
-        ConfigError: if several processes fit, or a key is missing.
-        SinkError: if none runs.
+        ConfigError: if a key is missing or cannot be used, or the endpoint takes no orders.
     """
-    if control.startswith(_TCP):
-        if keys is None:
-            raise ConfigError(f"{control} takes orders only with a key; give --control-keys NAME.key_secret")
-        return Target(control, read_client_keys(keys))
-    if control.startswith(_IPC):
-        return Target(control)
-    folder = control_folder()
-    running = running_processes(folder)
-    wanted = rules_name and _plain(rules_name) if control == AUTO else control
-    found = [name for name in running if wanted is None or name == wanted]
-    if not found:
-        others = f"; there are {', '.join(running)}" if running else ""
-        called = f"trigger process called {wanted}" if wanted else "trigger process"
-        raise SinkError(
-            f"no {called} takes orders in {folder}{others}; start one with 'cropzoom trigger RULES.yaml' as this user"
-        )
-    if len(found) > 1:
-        raise ConfigError(f"{len(found)} trigger processes run: {', '.join(found)}; give one with --control NAME")
-    return running[found[0]]
+    if endpoint.startswith(_IPC):
+        return Target(endpoint)
+    if not endpoint.startswith(_TCP):
+        raise ConfigError(f"got {endpoint}, expected the name of a program, ipc://FILE, or tcp://HOST:PORT with a key")
+    if keys is None:
+        raise ConfigError(f"{endpoint} takes orders only with a key; give the file NAME.key_secret of this client")
+    return Target(endpoint, read_client_keys(keys))
 
 
 def control_folder() -> Path:
@@ -174,7 +165,7 @@ def control_folder() -> Path:
         ConfigError: if it cannot be created, or others can reach it.
     """
     for parent in _runtime_folders():
-        if _why_not_private(parent) is None and len(os.fsencode(parent)) + _MAX_NAME_LENGTH + 20 < _MAX_PATH_BYTES:
+        if _why_not_private(parent) is None and len(os.fsencode(parent)) + _MAX_NAME_LENGTH + 26 < _MAX_PATH_BYTES:
             return _private(parent / "cropzoom")
     if os.name != "posix":
         return _private(Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "cropzoom")
@@ -246,12 +237,10 @@ def _take_path(path: Path, control: str) -> ControlAddress:
     try:
         return _lock(path)
     except BlockingIOError:
-        raise ConfigError(
-            f"another trigger process takes orders at {control}; give another one with --control"
-        ) from None
+        raise ConfigError(f"another program takes orders at {control}; give another one with --control") from None
 
 
-def _lock(path: Path) -> ControlAddress:
+def _lock(path: Path, name: str = "") -> ControlAddress:
     """Reserve the path of a socket for the life of this process. Raises BlockingIOError if another process has it.
 
     The lock ends with its process, so that a socket file that a killed process has left does not block the name.
@@ -268,7 +257,7 @@ def _lock(path: Path) -> ControlAddress:
     except BaseException:
         os.close(descriptor)
         raise
-    return ControlAddress(f"{_IPC}{path}", _lock=descriptor, _files=[path])
+    return ControlAddress(f"{_IPC}{path}", name=name, _lock=descriptor, _files=[path])
 
 
 def _make_keys(folder: Path, name: str) -> ControlAddress:
@@ -279,14 +268,14 @@ def _make_keys(folder: Path, name: str) -> ControlAddress:
     port.unlink(missing_ok=True)
     make_server_keys(keys)
     make_client_keys(keys, "local")
-    return ControlAddress("tcp://127.0.0.1:*", read_server_keys(keys), None, [keys, port], port)
+    return ControlAddress("tcp://127.0.0.1:*", read_server_keys(keys), name, None, [keys, port], port)
 
 
 def running_processes(folder: Path) -> dict[str, Target]:
     """Return name → address of each process that answers; files that killed processes have left are ignored."""
     found = {}
     for path in sorted(folder.glob(f"*{_SOCKET}")):
-        if is_listening(str(path)):
+        if not path.stem.endswith(FEED) and is_listening(str(path)):
             found[path.stem] = Target(f"{_IPC}{path}")
     for path in sorted(folder.glob(f"*{_PORT}")):
         with suppress(OSError, ValueError, KeyError, ConfigError):
@@ -297,6 +286,7 @@ def running_processes(folder: Path) -> dict[str, Target]:
 
 
 def _plain(name: str) -> str:
-    """Return the name of a rules file as the name of a socket: short, with letters, digits, dots and dashes."""
+    """Return a name as that of a socket: short, with letters, digits, dots and dashes."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_MAX_NAME_LENGTH]
-    return plain if _NAME.match(plain) else f"_{plain}"
+    plain = plain if _NAME.match(plain) else f"_{plain}"
+    return f"{plain}_" if plain.endswith(FEED) else plain
