@@ -37,6 +37,7 @@ from realtime_cropzoom.cli import (
     terminal,
     train,
     trigger,
+    view,
     zones,
 )
 from realtime_cropzoom.cli.parser import Parser, complete
@@ -165,6 +166,7 @@ def _parser() -> Parser:
     for group in (
         run,
         listen,
+        view,
         demo,
         trigger,
         zones,

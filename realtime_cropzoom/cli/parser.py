@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from realtime_cropzoom.errors import ConfigError, did_you_mean
 
 GROUPS = {
-    "track live": ("run", "listen", "trigger", "demo"),
+    "track live": ("run", "view", "listen", "trigger", "demo"),
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
@@ -21,6 +21,7 @@ GROUPS = {
 }
 _EXAMPLES = {
     "listen": "cropzoom listen tcp://127.0.0.1:5660 --camera cam0",
+    "view": "cropzoom view tcp://127.0.0.1:5660 tcp://127.0.0.1:5661",
     "demo": "cropzoom demo --source synthetic:arena,fps=100,seed=3",
     "cameras": "cropzoom cameras",
     "calibrate": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",

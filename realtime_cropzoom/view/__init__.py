@@ -1,0 +1,9 @@
+"""The page of ``cropzoom view``: shows runs and trigger processes in a browser, and passes orders on.
+
+It is a process of its own and a subscriber like any other, so that it cannot disturb the tracking. The page itself is
+in ``static/``: HTML, CSS and JavaScript modules, without a build step.
+
+* ``hub``, ``endpoint``, ``camera_view``: what runs send → what a page has to know
+* ``page_queue``, ``protocol``: what goes to a page
+* ``app``, ``guard``, ``serve``: the web server, and who may use it
+"""

@@ -1,0 +1,231 @@
+"""What the page knows of one camera: made from the messages of its run. It starts no thread and reads no clock."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, StatusMessage
+from realtime_cropzoom.view import protocol
+from realtime_cropzoom.view.protocol import Camera, History, Latency, Map, PoseRow, Status, Xyp
+
+HISTORY_S = 60.0
+"""Length (s) of the history that a new page gets."""
+_HISTORY_PER_S = 30
+EDGES_MS = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000]
+"""Edges (ms) of the latency histogram."""
+_LATENCY_S = 10.0
+_MAX_LATENCIES = 20_000
+"""Maximum number of latencies that are kept for the histogram: 10 s at 2000 poses a second."""
+GRID_W = 64
+"""Number of columns of the occupancy map. Its rows follow from the aspect ratio of the frame."""
+_MAX_GRID_H = 256
+_LIKELY = 0.5
+"""Minimum likelihood of the keypoints that say where the animal is."""
+_TRACKING = "tracking"
+
+
+class LatencyWindow:
+    """Latencies of the last 10 s."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, float]] = deque(maxlen=_MAX_LATENCIES)
+
+    def add(self, latency_ms: float, at_ns: int) -> None:
+        """Add the latency (ms) of a pose that was received at ``at_ns`` (monotonic)."""
+        self._kept.append((at_ns, latency_ms))
+
+    def message(self, camera: str, at_ns: int) -> Latency:
+        """Return the histogram at ``at_ns`` (monotonic ns)."""
+        while self._kept and at_ns - self._kept[0][0] > _LATENCY_S * 1e9:
+            self._kept.popleft()
+        counts = [0] * len(EDGES_MS)
+        values = sorted(latency for _, latency in self._kept)
+        for value in values:
+            counts[max(0, bisect_right(EDGES_MS, value) - 1)] += 1
+        return Latency(camera, EDGES_MS, counts, _quantile(values, 0.5), _quantile(values, 0.99))
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float | None:
+    """Return the value that ``share`` of the values do not exceed; None without values."""
+    return ascending[math.ceil(share * len(ascending)) - 1] if ascending else None
+
+
+class OccupancyMap:
+    """Counts how often the animal was in each cell of the frame."""
+
+    def __init__(self, width: int, height: int) -> None:
+        """Create the map of a frame of ``width`` × ``height`` pixels, with square cells."""
+        self._cell = max(width, 1) / GRID_W
+        self.rows = min(_MAX_GRID_H, max(1, math.ceil(max(height, 1) / self._cell)))
+        self.counts = [0] * (GRID_W * self.rows)
+
+    def add(self, row: PoseRow) -> None:
+        """Count a tracked pose, at the mean of its likely keypoints. Other poses are left out."""
+        likely = [point for point in row.keypoints if point is not None and (point[2] is None or point[2] >= _LIKELY)]
+        if row.state != _TRACKING or not likely:
+            return
+        column = math.floor(sum(x for x, _, _ in likely) / len(likely) / self._cell)
+        line = math.floor(sum(y for _, y, _ in likely) / len(likely) / self._cell)
+        if 0 <= column < GRID_W and 0 <= line < self.rows:
+            self.counts[line * GRID_W + column] += 1
+
+    def message(self, camera: str) -> Map:
+        """Return the map as a message."""
+        return Map(camera, GRID_W, self.rows, self.counts)
+
+
+class CameraView:
+    """The newest run of one camera: what a page that joins now has to know."""
+
+    def __init__(self, camera: str, endpoint: str, hello: HelloMessage) -> None:
+        """Begin with the hello message of a run; ``camera`` is the unique name in the page."""
+        self.camera, self.endpoint = camera, endpoint
+        self.link = "connected"
+        self._begin(hello)
+
+    def _begin(self, hello: HelloMessage) -> None:
+        self.hello = hello
+        self.status: StatusMessage | None = None
+        self.stream = "live"
+        self.state = "searching"
+        self.missed = 0
+        self._seq: int | None = None
+        self.received_ns: int | None = None
+        self.latencies = LatencyWindow()
+        self.map = OccupancyMap(hello.width, hello.height)
+        self._history: deque[PoseRow] = deque()
+        self._new: list[PoseRow] = []
+
+    def take_hello(self, hello: HelloMessage, at_ns: int) -> bool:
+        """Take a hello message; returns whether it begins a new run."""
+        is_new = hello.run != self.hello.run
+        if is_new:
+            self._begin(hello)
+        changed = is_new or hello != self.hello
+        self.hello, self.received_ns = hello, at_ns
+        return changed
+
+    def take_pose(self, pose: PoseMessage, latency_ms: float, at_ns: int) -> None:
+        """Take a pose, received at ``at_ns`` (monotonic). ``latency_ms`` is its age; infinite if it is not known."""
+        row = pose_row(pose, latency_ms)
+        if self._seq is not None:
+            self.missed += max(0, pose.seq - self._seq - 1)
+        self._seq = pose.seq
+        self.stream, self.state, self.received_ns = pose.stream, pose.state, at_ns
+        if row.latency_ms is not None:
+            self.latencies.add(row.latency_ms, at_ns)
+        self.map.add(row)
+        self._new.append(row)
+        self._remember(row)
+
+    def take_status(self, status: StatusMessage, at_ns: int) -> None:
+        """Take a heartbeat, received at ``at_ns`` (monotonic)."""
+        self.status, self.stream, self.received_ns = status, status.stream, at_ns
+        self.state = status.state
+
+    def take_end(self, end: EndMessage, at_ns: int) -> None:
+        """Take the end of the run."""
+        self.stream, self.received_ns, self.link = "ended", at_ns, "waiting"
+
+    def new_rows(self) -> list[PoseRow]:
+        """Return the poses since the last call."""
+        rows, self._new = self._new, []
+        return rows
+
+    def history_message(self) -> History:
+        """Return the last minute."""
+        return History(self.camera, list(self._history))
+
+    def camera_message(self) -> Camera:
+        """Return the description of the run."""
+        hello = self.hello
+        return Camera(
+            camera=self.camera,
+            name=hello.camera,
+            endpoint=self.endpoint,
+            link=self.link,
+            run=hello.run,
+            source=hello.source,
+            keypoint_names=hello.keypoint_names,
+            skeleton=[],
+            width=hello.width,
+            height=hello.height,
+            fps=hello.fps,
+            version=hello.version,
+            arena_unit=hello.arena_unit,
+            filter=hello.filter,
+            control=None,
+            preview=False,
+        )
+
+    def status_message(self, at_ns: int) -> Status | None:
+        """Return the state at ``at_ns`` (monotonic); None before the first heartbeat."""
+        status = self.status
+        if status is None or self.received_ns is None:
+            return None
+        counts = status.counts
+        return Status(
+            camera=self.camera,
+            stream=self.stream,
+            state=self.state,
+            counts={name: getattr(counts, name) for name in counts.__struct_fields__},
+            fps=status.fps,
+            detector_fps=status.detector_fps,
+            latency_ms={
+                stage: protocol.Percentiles(values.p50, values.p95, values.p99, values.max)
+                for stage, values in status.latency_ms.items()
+            },
+            backlog=status.backlog,
+            losses={
+                "lost": status.lost,
+                "stale": status.stale,
+                "skipped": counts.skipped,
+                "failed": counts.failed,
+                "unrecorded": status.unrecorded,
+                "unsent": counts.unsent,
+                "too_old": status.too_old,
+                "missed": self.missed,
+            },
+            recording=None,
+            recording_since_unix_ms=None,
+            recording_frames=status.recorded,
+            disk_free_bytes=None,
+            disk_hours=None,
+            publishing=True,
+            age_s=round(max(0, at_ns - self.received_ns) / 1e9, 3),
+        )
+
+    def _remember(self, row: PoseRow) -> None:
+        """Add a row to the history, unless the last one is too near."""
+        kept = self._history
+        if not kept or row.t_unix_ms - kept[-1].t_unix_ms >= 1000 / _HISTORY_PER_S - 1:  # 1 ms for uneven frame times
+            kept.append(row)
+        while row.t_unix_ms - kept[0].t_unix_ms > HISTORY_S * 1000:
+            kept.popleft()
+
+
+def pose_row(pose: PoseMessage, latency_ms: float) -> PoseRow:
+    """Return a pose as a row, with positions to 0.01 px and times to 0.01 ms."""
+    time, box = pose.time, pose.box
+    points = [_point(values) for values in pose.keypoints.values()]
+    return PoseRow(
+        frame=pose.frame,
+        t_unix_ms=round((time.captured_ns + time.unix_offset_ns) / 1e6, 2),
+        state=pose.state,
+        box=None if box is None else (round(box.x, 2), round(box.y, 2), box.w, box.h),
+        box_age_ms=None if box is None or not math.isfinite(box.age_ms) else round(box.age_ms, 2),
+        keypoints=points if any(points) else [],
+        latency_ms=round(latency_ms, 3) if math.isfinite(latency_ms) else None,
+        plausible=pose.plausible,
+    )
+
+
+def _point(values: tuple[float | None, float | None, float | None]) -> Xyp:
+    x, y, likelihood = values
+    if x is None or y is None or not math.isfinite(x + y):
+        return None
+    shown = None if likelihood is None or not math.isfinite(likelihood) else round(likelihood, 3)
+    return round(x, 2), round(y, 2), shown

@@ -1,0 +1,167 @@
+"""Thread of one endpoint: receives the messages of its runs, and keeps what the pages show of each camera."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime_cropzoom.client.subscriber import Subscriber
+from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.view.camera_view import CameraView
+from realtime_cropzoom.view.protocol import Poses
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.view.hub import Hub
+
+_BATCH_S = 1 / 30
+_LATENCY_EVERY_S = 1.0
+_MAP_EVERY_S = 2.0
+_SILENT_AFTER_S = 3.0
+_RETRY_S = 3.0
+"""Time (s) after which an endpoint that refused is tried again: its run may have been started anew."""
+
+
+class _Every:
+    """Says when something is due that is done in intervals."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_ns = round(interval_s * 1e9)
+        self._due_ns = 0
+
+    def is_due(self, at_ns: int) -> bool:
+        if at_ns < self._due_ns:
+            return False
+        self._due_ns = at_ns + self._interval_ns
+        return True
+
+
+class EndpointFollower:
+    """Follows the runs of one endpoint: it waits for the first, and goes on when one ends or another begins."""
+
+    def __init__(self, endpoint: str, keys: Path | None, hub: Hub) -> None:
+        self.endpoint, self._keys, self._hub = endpoint, keys, hub
+        self._cameras: dict[str, CameraView] = {}
+        """Name of the camera in its run → camera."""
+        self._over = threading.Event()
+        self._batch, self._second, self._map = _Every(_BATCH_S), _Every(_LATENCY_EVERY_S), _Every(_MAP_EVERY_S)
+        self._missed_before: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._run, name="cropzoom-follow", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+        self._over.set()
+
+    def join(self) -> None:
+        """Wait until the thread has ended, if it was started."""
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        self._hub.link(self.endpoint, "waiting")
+        while not self._over.is_set():
+            try:
+                with Subscriber(self.endpoint, keys=self._keys) as subscriber:
+                    self._follow(subscriber)
+            except ConfigError as error:
+                self._hub.link(self.endpoint, "refused", str(error))
+                self._over.wait(_RETRY_S)
+
+    def _follow(self, subscriber: Subscriber) -> None:
+        while not self._over.is_set():
+            message = subscriber.receive(timeout_s=_BATCH_S)
+            at_ns = now_ns()
+            with self._hub.lock:
+                if message is not None:
+                    self._take(message, subscriber, at_ns)
+                self._tick(at_ns)
+
+    def _take(self, message: Message, subscriber: Subscriber, at_ns: int) -> None:
+        if isinstance(message, HelloMessage):
+            self._take_hello(message, at_ns)
+            return
+        camera = self._cameras.get(message.camera)
+        if camera is None or camera.hello.run != message.run:  # its hello message follows
+            return
+        before = camera.stream
+        if isinstance(message, PoseMessage):
+            camera.take_pose(message, subscriber.age_ms(message, at_ns), at_ns)
+        elif isinstance(message, StatusMessage):
+            camera.take_status(message, at_ns)
+        elif isinstance(message, EndMessage):
+            self._take_end(camera, message, at_ns)
+        if camera.stream != before or isinstance(message, StatusMessage):
+            self._publish_status(camera, at_ns)
+
+    def _take_hello(self, hello: HelloMessage, at_ns: int) -> None:
+        camera = self._cameras.get(hello.camera)
+        is_new = camera is None or camera.hello.run != hello.run
+        if camera is None:
+            camera = CameraView(self._hub.name_of(hello.camera, self.endpoint), self.endpoint, hello)
+            camera.received_ns = at_ns
+            self._cameras[hello.camera] = camera
+            self._hub.keep(camera)
+        else:
+            self._publish_poses(camera)  # of the run before
+            if not camera.take_hello(hello, at_ns):
+                return
+        self._set_link(camera, "connected", announce=True)
+        if is_new:
+            self._hub.add_event("run_started", f"run {hello.run} of {hello.source}", camera=camera.camera)
+
+    def _take_end(self, camera: CameraView, end: EndMessage, at_ns: int) -> None:
+        camera.take_end(end, at_ns)
+        self._set_link(camera, "waiting", announce=True)
+        self._hub.add_event("run_ended", f"run {end.run} has ended: {end.reason}", camera=camera.camera)
+
+    def _tick(self, at_ns: int) -> None:
+        if self._batch.is_due(at_ns):
+            for camera in self._cameras.values():
+                self._publish_poses(camera)
+        if self._second.is_due(at_ns):
+            for camera in self._cameras.values():
+                self._check_silence(camera, at_ns)
+                self._report_missed(camera)
+                self._hub.publish(("latency", camera.camera), camera.latencies.message(camera.camera, at_ns))
+        if self._map.is_due(at_ns):
+            for camera in self._cameras.values():
+                self._hub.publish(("map", camera.camera), camera.map.message(camera.camera))
+
+    def _publish_poses(self, camera: CameraView) -> None:
+        if rows := camera.new_rows():
+            self._hub.publish_poses(Poses(camera.camera, rows))
+
+    def _check_silence(self, camera: CameraView, at_ns: int) -> None:
+        silent = camera.received_ns is not None and at_ns - camera.received_ns > _SILENT_AFTER_S * 1e9
+        if silent and camera.stream not in ("silent", "ended"):
+            camera.stream = "silent"
+            self._set_link(camera, "waiting", announce=True)
+            self._hub.add_event("silent", f"no message for {_SILENT_AFTER_S:g} s", camera=camera.camera)
+        elif not silent and camera.stream not in ("silent", "ended"):
+            self._set_link(camera, "connected")
+        if camera.stream == "silent":
+            self._publish_status(camera, at_ns)
+
+    def _report_missed(self, camera: CameraView) -> None:
+        new = camera.missed - self._missed_before.get(camera.camera, 0)
+        self._missed_before[camera.camera] = camera.missed
+        if new > 0:
+            self._hub.add_event("missed", f"{new} messages did not arrive here", camera=camera.camera)
+
+    def _set_link(self, camera: CameraView, link: str, *, announce: bool = False) -> None:
+        announce = announce or camera.link != link
+        camera.link = link
+        self._hub.link(self.endpoint, link)
+        if announce:
+            self._hub.publish(("camera", camera.camera), camera.camera_message())
+
+    def _publish_status(self, camera: CameraView, at_ns: int) -> None:
+        status = camera.status_message(at_ns)
+        if status is not None:
+            self._hub.publish(("status", camera.camera), status)

@@ -1,0 +1,130 @@
+"""Guard: who may read the page, and what the browser may do with it.
+
+Every request passes it first, HTTP and WebSocket alike. A web page of somebody else can make this user's browser send
+requests to any port of this machine. So a request must name us as its host (a name that an attacker rebinds to this
+machine is not ours), a WebSocket must come from our own page, and all but ``/healthz`` needs the token of this start.
+The token comes in the address once, moves into a cookie that scripts cannot read, and leaves the address bar.
+"""
+
+from __future__ import annotations
+
+import hmac
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+_OPEN = "/healthz"
+"""The only path that needs no token."""
+_ASK = "Give the whole address that 'cropzoom view' printed, with its token.\n"
+
+
+class Guard:
+    """ASGI middleware that lets only our own page, with the token, reach ``app``."""
+
+    def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str], port: int) -> None:
+        """Guard ``app``.
+
+        Args:
+            app: The application.
+            token: Secret of this start.
+            hosts: Names by which a browser may call this machine, without the port. The address at which a connection
+                arrived is allowed as well.
+            port: The port of the server.
+        """
+        self._app, self._hosts, self._port = app, hosts, port
+        self._token = token.encode()
+        self.cookie = f"cropzoom-{port}"
+        """Name of the cookie. Browsers send the cookies of all ports of a machine, so that each server has its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on an allowed request; answer any other."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        app = self._app if refusal is None else refusal
+        await app(scope, receive, send if scope["type"] == "websocket" else _with_headers(send))
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Return the answer to a request that is not passed on; None for one that is."""
+        headers = Headers(scope=scope)
+        host = headers.getlist("host")
+        if len(host) != 1 or host[0].lower() not in self._allowed_hosts(scope):
+            return PlainTextResponse("This server has another name.\n", 400)
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            return PlainTextResponse("Only GET.\n", 405)
+        origins = headers.getlist("origin")
+        if (origins or scope["type"] == "websocket") and origins != [f"http://{host[0]}"]:
+            return PlainTextResponse("Another page may not ask this server.\n", 403)
+        if scope["path"] == _OPEN and scope["type"] == "http":
+            return None
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
+        if given and scope["type"] == "http" and scope["path"] == "/":
+            return self._move_token(given[0])
+        if self._is_token(self._cookie(headers)) or (scope["path"] == "/metrics" and self._is_token(_bearer(headers))):
+            return None
+        return PlainTextResponse(_ASK, 403)
+
+    def _allowed_hosts(self, scope: Scope) -> set[str]:
+        server = scope.get("server")
+        names = self._hosts | ({_in_url(str(server[0]))} if server else set())
+        return {f"{name}:{self._port}" for name in names} | (set(names) if self._port == 80 else set())
+
+    def _move_token(self, given: str) -> Response:
+        """Answer a request with a token in its address: move a right one into the cookie."""
+        if not self._is_token(given):
+            return PlainTextResponse(f"This token is of another start. {_ASK}", 403)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(self.cookie, given, httponly=True, samesite="strict", path="/")
+        return answer
+
+    def _cookie(self, headers: Headers) -> str:
+        try:
+            morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
+        except CookieError:
+            return ""
+        return "" if morsel is None else morsel.value
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
+
+
+def _bearer(headers: Headers) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _in_url(address: str) -> str:
+    """Return an IP address as it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _with_headers(send: Send) -> Send:
+    """Return ``send`` so that it adds the security headers to each response."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+            given = {name.lower() for name, _ in message.get("headers", [])}
+            added = [(name, value) for name, value in own if name not in given]
+            message = {**message, "headers": [*message.get("headers", []), *added]}
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,128 @@
+"""The hub follows runs over real sockets, and gives a page that joins late all that is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from support.pipelines import cropzoom_threads, wait_for
+from support.publisher import Publisher, end, hello, pose, publishing
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.view.hub import MAX_PAGES, Hub
+from realtime_cropzoom.view.page_queue import PageQueue
+
+
+class Page:
+    """A page that reads what it gets when it is asked."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.queue: PageQueue = hub.join(lambda: None)
+        self.got: list[dict[str, Any]] = []
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        self.got += [json.loads(text) for text in self.queue.take()[0]]
+        return [message for message in self.got if message["kind"] == kind]
+
+    def frames(self, kind: str = "poses") -> list[int]:
+        return [row[0] for message in self.of(kind) for row in message["rows"]]
+
+
+@contextmanager
+def following(*endpoints: str) -> Iterator[Hub]:
+    hub = Hub(endpoints)
+    hub.start()
+    try:
+        yield hub
+    finally:
+        hub.close()
+        hub.close()  # it may be called twice
+    assert cropzoom_threads() == set()
+
+
+@contextmanager
+def one_run() -> Iterator[tuple[Publisher, Hub, Page]]:
+    with publishing() as publisher, following(publisher.endpoint) as hub:
+        page = Page(hub)
+        publisher.wait_for_subscriber()
+        yield publisher, hub, page
+
+
+def test_every_pose_of_a_run_reaches_the_page_in_order() -> None:
+    with one_run() as (publisher, _, page):
+        publisher.send(hello(), *(pose(n) for n in range(300)))
+        assert wait_for(lambda: len(page.frames()) == 300 and page.frames(), "all poses") == list(range(300))
+        (camera,) = page.of("camera")
+        assert (camera["camera"], camera["link"], camera["run"]) == ("cam0", "connected", "r")
+
+
+def test_a_late_page_gets_what_an_early_one_has() -> None:
+    with one_run() as (publisher, hub, page):
+        publisher.send(hello(), pose(0), end())
+        wait_for(lambda: [e for e in page.of("event") if e["what"] == "run_ended"], "the end")
+        late = Page(hub)
+        assert [message["kind"] for message in late.got] == []
+        assert late.of("welcome")[0]["endpoints"] == [publisher.endpoint]
+        assert late.frames("history") == [0]
+        assert [e["what"] for e in late.of("event")] == ["run_started", "run_ended"]
+        assert late.of("camera")[0]["link"] == "waiting"
+        assert sum(late.of("map")[0]["counts"]) == 1
+
+
+def test_a_restarted_run_comes_back_by_itself() -> None:
+    with one_run() as (publisher, _, page):
+        publisher.send(hello(), pose(0), end())
+        publisher.send(hello(run="second"), pose(0, run="second"), pose(1, run="second"))
+        wait_for(lambda: page.frames() == [0, 0, 1], "the poses of both runs")
+        assert page.of("camera")[-1]["run"] == "second"
+        assert page.of("camera")[-1]["link"] == "connected"
+
+
+def test_two_cameras_of_one_endpoint_are_apart() -> None:
+    with one_run() as (publisher, _, page):
+        publisher.send(hello(camera="left"), hello(camera="right"), pose(1, "left"), pose(2, "right"))
+        wait_for(lambda: len(page.frames()) == 2, "both poses")
+        assert {m["camera"]: [row[0] for row in m["rows"]] for m in page.of("poses")} == {"left": [1], "right": [2]}
+
+
+def test_cameras_of_the_same_name_at_two_endpoints_have_names_of_their_own() -> None:
+    with publishing() as first, publishing() as second, following(first.endpoint, second.endpoint) as hub:
+        page = Page(hub)
+        for publisher in (first, second):
+            publisher.wait_for_subscriber()
+            publisher.send(hello(), pose(0))
+            wait_for(lambda p=publisher: [c for c in page.of("camera") if c["endpoint"] == p.endpoint], "the camera")
+        assert {c["camera"] for c in page.of("camera")} == {"cam0", f"cam0 ({second.endpoint})"}
+
+
+def test_missed_messages_are_an_event() -> None:
+    with one_run() as (publisher, _, page):
+        publisher.send(hello(), pose(0), pose(5))
+        (event,) = wait_for(lambda: [e for e in page.of("event") if e["what"] == "missed"], "the event")
+        assert event["text"] == "4 messages did not arrive here"
+
+
+def test_what_cannot_be_read_is_ignored() -> None:
+    with one_run() as (publisher, _, page):
+        publisher.socket.send_multipart([b"pose/cam0", b"\xff{"])
+        publisher.send(pose(0, run="unknown"), hello(), pose(1))
+        wait_for(lambda: page.frames() == [1], "the good pose")
+
+
+def test_an_endpoint_that_refuses_is_named_with_the_reason() -> None:
+    with following("tcp://:") as hub:
+        page = Page(hub)
+        refused = wait_for(lambda: [e for e in page.of("endpoint") if e["link"] == "refused"], "the refusal")
+        assert "which is not an endpoint" in refused[0]["problem"]
+
+
+def test_the_number_of_pages_is_limited() -> None:
+    hub = Hub([])
+    pages = [hub.join(lambda: None) for _ in range(MAX_PAGES)]
+    with pytest.raises(ConfigError, match="16 pages are open already"):
+        hub.join(lambda: None)
+    hub.leave(pages[0])
+    hub.join(lambda: None)
