@@ -1,0 +1,32 @@
+// @ts-check
+// What is shown of a camera at a glance: one word, its picture and its colour.
+
+/** @typedef {import("./state.js").Camera} Camera */
+
+/** Words for the states of the stream, when nothing comes. */
+const STREAM = {
+  stalled: "No frames",
+  reconnecting: "Reconnecting",
+  ended: "Ended",
+  silent: "Silent",
+};
+
+/**
+ * What a camera shows at a glance. While its stream is not live, that is more important than the last pose.
+ * @param {Camera} camera
+ * @param {boolean} linked    whether the page hears its server
+ * @returns {{key: string, icon: string, word: string, stream: string}}
+ */
+export function glance(camera, linked) {
+  if (!linked) return { key: "nolink", icon: "silent", word: "No link", stream: "no link" };
+  const link = camera.hello?.link;
+  if (link === "refused") return { key: "refused", icon: "disarmed", word: "Refused", stream: "needs a key" };
+  const stream = camera.status?.stream ?? "";
+  if (stream in STREAM) {
+    return { key: stream, icon: stream, word: STREAM[/** @type {keyof typeof STREAM} */ (stream)], stream };
+  }
+  if (link === "waiting") return { key: "waiting", icon: "waiting", word: "Waiting", stream: "waiting for the run" };
+  if (!camera.state) return { key: "none", icon: "waiting", word: "Starting", stream: stream || "starting" };
+  const word = camera.state[0].toUpperCase() + camera.state.slice(1);
+  return { key: camera.state, icon: camera.state, word, stream: stream || "live" };
+}
