@@ -56,8 +56,8 @@ export class ZoneEditor {
     const trigger = view && this._store.triggersOf(view.camera.name)[0];
     if (!trigger || this.isOpen) return;
     byId("zones").hidden = false;
-    this._load(trigger.name);
     this._panel();
+    this._load(trigger.name);
     view.hidesZones = true;
     this._canvas.show(view);
     byId("zones-close").focus();
@@ -101,7 +101,10 @@ export class ZoneEditor {
     });
     this._base = JSON.stringify(this._written());
     this._undo = [];
-    this.choose(this.zones.findIndex((zone) => zone.shape));
+    this.chosen = this.zones.findIndex((zone) => zone.shape);
+    this.chosenPoint = -1;
+    this.changed();
+    this._showChosen();
   }
 
   /** The zones as a rules file has them; those that nobody touched as they were. */
@@ -205,8 +208,6 @@ export class ZoneEditor {
         make("button", { type: "button", id: "zone-save", class: "main", onclick: () => this._send("save") }, "Save to the rules file")),
       make("p", { id: "zone-answer", class: "answer", role: "status" }));
     this.hint("");
-    this._showList();
-    this._showChosen();
   }
 
   /** @param {string} text */
