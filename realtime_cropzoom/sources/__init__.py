@@ -9,6 +9,7 @@ In reading order:
 * ``looping``: repeats a file when it ends.
 * ``frame_times``, ``recorded_times``: increasing frame times, and the exact times of a recorded run.
 * ``recording_table``: the captured frame that each frame of a recording shows.
+* ``random_access``: the frames of a video file by number, in any order.
 * ``gaps``, ``joined``: frames that a file lacks, and data that it holds beyond its recording.
 * ``encoded``, ``h264``, ``packet_buffer``: compressed frames, for recording without encoding again.
 * ``first_frame``: one frame, on which zones and calibrations are drawn.
