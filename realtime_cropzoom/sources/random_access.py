@@ -84,16 +84,15 @@ class RandomAccessVideo:
         Raises:
             SourceError: if there is no such frame, or it does not decode.
         """
-        if not 0 <= number < self.count:
-            raise SourceError(f"{self._path} has {self.count} frames, from 0: it has no frame {number}")
-        picture = self._cache.get(number) or self._find(number)
-        if picture is None:
-            raise SourceError(f"{self._path}: frame {number} does not decode")
-        return np.asarray(picture)
+        return np.asarray(self._picture(number))
 
-    def holds(self, number: int) -> bool:
-        """Return whether a frame is decoded already."""
-        return number in self._cache
+    def prepare(self, number: int) -> None:
+        """Decode a frame, so that ``read`` is quick. Arguments and errors are as in ``read``.
+
+        Args:
+            number: See ``read``.
+        """
+        self._picture(number)
 
     @property
     def kept(self) -> int:
@@ -141,6 +140,14 @@ class RandomAccessVideo:
         self._container.close()
         self._open()
         return np.sort(np.array(ticks, np.int64)), np.sort(np.array(keys, np.int64)), places
+
+    def _picture(self, number: int) -> DecodedPicture:
+        if not 0 <= number < self.count:
+            raise SourceError(f"{self._path} has {self.count} frames, from 0: it has no frame {number}")
+        picture = self._cache.get(number) or self._find(number)
+        if picture is None:
+            raise SourceError(f"{self._path}: frame {number} does not decode")
+        return picture
 
     def _find(self, number: int) -> DecodedPicture | None:
         """Decode up to a frame: from where the decoder is, else from key frames ever further before it."""
