@@ -6,4 +6,6 @@ in ``static/``: HTML, CSS and JavaScript modules, without a build step.
 * ``hub``, ``endpoint``, ``camera_view``: what runs send → what a page has to know
 * ``page_queue``, ``protocol``: what goes to a page
 * ``app``, ``guard``, ``serve``: the web server, and who may use it
+* ``review``: the routes of a finished session; ``review_session``, ``review_events``: its numbers, and what happened;
+  ``review_films``, ``review_pictures``: the picture of each frame
 """

@@ -31,7 +31,9 @@ MAX_ROWS = 4096
 MAX_BINS = 8192
 """Maximum number of bins of a timeline."""
 MOST_JUMPS = 50
-"""Number of jumps that count as the largest."""
+"""Maximum number of jumps that count as the largest."""
+_JUMP_FACTOR = 6.0
+"""How many times as far as the median step a keypoint must move for a jump. The largest step counts in any case."""
 _SURE = 0.5
 """Minimum likelihood of a keypoint whose position counts for speed and jumps."""
 
@@ -105,13 +107,18 @@ class ReviewSession:
         return _quiet(np.nanmean, self.tables.poses[:, :, 2])
 
     def jumps(self) -> list[Jump]:
-        """Return the largest jumps, the largest first: at most ``MOST_JUMPS`` frames."""
+        """Return the jumps that stand out, the largest first; at most ``MOST_JUMPS``, and always the largest step."""
         far = np.nan_to_num(self.keypoint_speed, nan=-1.0)
         keypoint = far.argmax(axis=1) if far.shape[1] else np.zeros(self.count, np.int64)
         largest = far.max(axis=1, initial=-1.0)
         order = np.argsort(-largest, kind="stable")[:MOST_JUMPS]
-        names = self.tables.keypoint_names
-        return [Jump(int(i), names[keypoint[i]], float(largest[i])) for i in order if largest[i] > 0]
+        usual = float(np.median(far[far >= 0])) if (far >= 0).any() else 0.0
+        least, names = _JUMP_FACTOR * usual, self.tables.keypoint_names
+        return [
+            Jump(int(i), names[keypoint[i]], float(largest[i]))
+            for place, i in enumerate(order)
+            if largest[i] > (least if place else 0)
+        ]
 
     def facts(self) -> dict[str, Any]:
         """Return what the page shows about the session as a whole."""
