@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,12 +30,23 @@ _TOO_MANY, _BAD_MESSAGE, _TRY_LATER = 1008, 1003, 1013
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
 
 
-def make_app(hub: Hub, more: Sequence[BaseRoute] = (), page: str = "index.html") -> Starlette:
-    """Return the application, without its guard.
+def make_app(hub: Hub) -> Starlette:
+    """Return the application for live runs, without its guard.
 
     Args:
         hub: What the pages show.
-        more: Further routes.
+    """
+
+    async def websocket(socket: WebSocket) -> None:
+        await _serve_page(socket, hub)
+
+    return Starlette(routes=[*page_routes("index.html"), WebSocketRoute("/ws", websocket)])
+
+
+def page_routes(page: str) -> list[BaseRoute]:
+    """Return the routes of a page and of its files.
+
+    Args:
         page: The file in ``static`` that ``/`` gives.
     """
 
@@ -49,18 +59,7 @@ def make_app(hub: Hub, more: Sequence[BaseRoute] = (), page: str = "index.html")
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def websocket(socket: WebSocket) -> None:
-        await _serve_page(socket, hub)
-
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/static/{path:path}", static),
-            Route("/healthz", healthz),
-            WebSocketRoute("/ws", websocket),
-            *more,
-        ]
-    )
+    return [Route("/", index), Route("/static/{path:path}", static), Route("/healthz", healthz)]
 
 
 def _file(name: str) -> Response:

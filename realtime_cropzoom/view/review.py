@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from realtime_cropzoom.view.app import page_routes
 from realtime_cropzoom.view.review_events import Events, collect_events
 from realtime_cropzoom.view.review_films import NoPicture
 from realtime_cropzoom.view.review_pictures import Pictures
 from realtime_cropzoom.view.review_session import MAX_BINS, MAX_ROWS, ReviewSession
 
-PAGE = "review.html"
-"""File of the page in ``static``."""
 _WIDTH = 960
 """Width (pixels) of a picture whose width is not given."""
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -65,8 +65,17 @@ class Review:
         self.pictures.close()
 
 
+def make_review_app(review: Review) -> Starlette:
+    """Return the application for a finished session, without its guard.
+
+    Args:
+        review: The session.
+    """
+    return Starlette(routes=[*page_routes("review.html"), *routes(review)])
+
+
 def routes(review: Review) -> list[Route]:
-    """Return the routes of a review, for ``view.app.make_app``. They are as safe as the guard around them."""
+    """Return the routes of what the page asks for."""
 
     async def facts(_: Request) -> Response:
         return _json(review.facts())

@@ -23,9 +23,7 @@ from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
 from realtime_cropzoom.trigger.engine.events import Action, ActionType, Decision, Verdict
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
-from realtime_cropzoom.view.app import make_app
-from realtime_cropzoom.view.hub import Hub
-from realtime_cropzoom.view.review import PAGE, Review, routes
+from realtime_cropzoom.view.review import Review, make_review_app
 from realtime_cropzoom.view.review_films import NoPicture
 from realtime_cropzoom.view.serve import in_thread
 
@@ -84,7 +82,7 @@ def decoded(jpeg: bytes) -> np.ndarray:
 def reviewing(path: Path, **options: Any) -> Iterator[Site]:
     review = Review(path, **options)
     try:
-        with in_thread(make_app(Hub([]), routes(review), PAGE)) as (port, token):
+        with in_thread(make_review_app(review)) as (port, token):
             yield Site(review, port, token)
     finally:
         review.close()
