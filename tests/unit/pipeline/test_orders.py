@@ -94,7 +94,7 @@ def test_an_order_that_does_not_fit_is_refused_and_changes_nothing(request_: Req
     with pytest.raises(OrderError, match=says) as refused:
         orders.obey(request_, WHO)
     assert "\n" not in str(refused.value)
-    assert actions.done == stopped == []
+    assert (actions.done, stopped) == ([], [])
 
 
 def test_an_order_to_stop_says_who_gave_it() -> None:
