@@ -82,6 +82,8 @@ FORMS = {
     "publish_latest": "`tcp://…`, `ipc://…`, `none`",
     "publish_echo": "`auto`, `tcp://…`, `none`",
     "key_folder": "folder",
+    "control": "`auto`, a name, `ipc://…`, `tcp://…`, `none`",
+    "control_keys": "folder",
 }
 """{setting: what it accepts}, for settings that are neither a choice nor a number."""
 
@@ -145,6 +147,8 @@ WHEN = {
     "publish_echo": "a firewall needs a fixed port",
     "publish_optional": "files matter more than messages",
     "key_folder": "another machine listens",
+    "control": "two runs of one camera, or orders from another machine",
+    "control_keys": "orders come from another machine",
     "insecure": "the network belongs to the experiment alone",
     "encoding": "your receiver prefers msgpack",
     "max_age_ms": "old poses are of no use to receivers",

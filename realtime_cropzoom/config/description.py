@@ -37,7 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "filter": (),
     "network": (
         *("publish", "publish_latest", "publish_echo", "publish_optional", "key_folder", "insecure", "encoding"),
-        "max_age_ms",
+        *("max_age_ms", "control", "control_keys"),
     ),
     "advanced": (),
 }

@@ -30,6 +30,7 @@ from realtime_cropzoom.yaml_file import read_mapping
 
 STOP_TOGETHER = "stop_together"
 _ENDPOINTS = ("publish", "publish_latest", "publish_echo")
+_ADDRESSES = (*_ENDPOINTS, "control")
 _OF_ONE_CAMERA = ("source", "camera")
 _PORTS_A_CAMERA = 2
 _EVERY_HOST = ("*", "0.0.0.0", "[::]")
@@ -123,7 +124,7 @@ def _of_one(
         if setting in own:
             raise ConfigError(f"{setting} is no setting of one camera; " + _INSTEAD[setting])
     endpoints = {}
-    for setting in _ENDPOINTS:
+    for setting in _ADDRESSES:
         for_all = setting in flags or ENV_PREFIX + setting.upper() in os.environ
         its_own = None if for_all else own.get(setting)
         endpoints[setting] = its_own or _shifted(getattr(common, setting), index, name)
@@ -156,13 +157,13 @@ def _check_against_each_other(settings: Mapping[str, Settings], config: Path) ->
         for one, other in product(_endpoints(first), _endpoints(second)):
             if _collide(one, other):
                 raise ConfigError(
-                    f"{config}: the cameras {a} and {b} would both publish at {one}; give one of them another "
-                    "publish, publish_latest and publish_echo"
+                    f"{config}: the cameras {a} and {b} would both use {one}; give one of them another "
+                    "publish, publish_latest, publish_echo or control"
                 )
 
 
 def _endpoints(settings: Settings) -> list[str]:
-    return [getattr(settings, name) for name in _ENDPOINTS]
+    return [getattr(settings, name) for name in _ADDRESSES]
 
 
 def _collide(one: str, other: str) -> bool:

@@ -93,6 +93,22 @@ class RecordSettings(SettingsGroup):
         return self.record not in (NONE, COPY) or self.record_crops
 
 
+class ControlSettings(SettingsGroup):
+    """Where a run takes orders, and who may give them."""
+
+    control: str = Field(
+        default=AUTO,
+        max_length=300,
+        description="where the run takes orders of 'cropzoom ctl': 'auto' (a socket of your user, with the name of the "
+        "camera), another name, ipc://FILE, tcp://HOST:PORT with control_keys, or 'none'",
+    )
+    control_keys: Path | None = Field(
+        default=None,
+        description="folder made by 'cropzoom keys': its clients can give orders at a tcp:// control; see "
+        "docs/how-to/security.md",
+    )
+
+
 class PublishSettings(SettingsGroup):
     """Where and how messages are published, and who may subscribe."""
 

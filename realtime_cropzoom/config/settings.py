@@ -1,4 +1,4 @@
-"""Settings of a run: one flat set of six groups, from flags > environment > YAML file > defaults.
+"""Settings of a run: one flat set of seven groups, from flags > environment > YAML file > defaults.
 
 The fields of the groups are the flags of ``cropzoom run`` and the table in ``docs/reference/settings.md``.
 """
@@ -14,7 +14,7 @@ from pydantic import ValidationInfo, field_validator
 
 from realtime_cropzoom.config.group import AUTO, COPY, NONE
 from realtime_cropzoom.config.input_groups import BoxSettings, ModelSettings, SourceSettings
-from realtime_cropzoom.config.output_groups import FilterSettings, PublishSettings, RecordSettings
+from realtime_cropzoom.config.output_groups import ControlSettings, FilterSettings, PublishSettings, RecordSettings
 from realtime_cropzoom.errors import ConfigError, shorten
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.model_paths import SHIPPED
@@ -23,10 +23,12 @@ from realtime_cropzoom.sources.base import SourceOptions, without_password
 
 CAMERAS = "cameras"
 """Key of a configuration file with several cameras. It is not a setting of a run."""
-_PATHS = {"source", "detector", "pose", "schedule", "calibration", "key_folder"}
+_PATHS = {"source", "detector", "pose", "schedule", "calibration", "key_folder", "control_keys"}
 
 
-class Settings(PublishSettings, RecordSettings, FilterSettings, BoxSettings, ModelSettings, SourceSettings):
+class Settings(
+    ControlSettings, PublishSettings, RecordSettings, FilterSettings, BoxSettings, ModelSettings, SourceSettings
+):
     """All settings of a run, read-only.
 
     Pydantic orders the fields by the bases from last to first. Missing values come from the

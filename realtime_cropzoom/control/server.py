@@ -33,6 +33,8 @@ _MAX_QUEUED_REQUESTS = 16
 """Maximum number of requests that wait in the socket."""
 _PAUSE_S = 0.001
 """Pause (s) between two answers. A script that asks in a loop must not slow down the program."""
+_CLOSES_WITHIN_S = 2.0
+"""Maximum time (s) to wait for the thread at the end."""
 _CREDENTIALS = struct.Struct("=iII")
 """Process, user and group of the peer of a Unix socket (Linux, ``struct ucred``)."""
 
@@ -70,15 +72,23 @@ class ControlServer:
         try:
             self._started.wait("the socket for orders")
         except zmq.ZMQError as error:
+            self.close()
             raise SinkError(
                 f"cannot take orders at {self.endpoint}: {explain(error)}; give another one with --control, or none"
             ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def end(self) -> None:
+        """Take no more orders; does not wait."""
+        self._over.set()
 
     def close(self) -> None:
-        """Stop the thread. It may be called twice."""
-        self._over.set()
+        """Stop the thread and release the name. A handler that hangs is left behind. It may be called twice."""
+        self.end()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_CLOSES_WITHIN_S)
         self._address.close()
 
     def _run(self) -> None:

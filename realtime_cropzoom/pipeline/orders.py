@@ -5,6 +5,7 @@ Every check of what an order says is here. What it does is in ``RunActions``.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -12,8 +13,14 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from realtime_cropzoom.config.group import AUTO, NONE
+from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.control.address import take_address
 from realtime_cropzoom.control.protocol import RUN, STATE, OrderError, Origin, Request, unknown_order
-from realtime_cropzoom.errors import listed
+from realtime_cropzoom.control.server import ControlServer
+from realtime_cropzoom.errors import ConfigError, SinkError, listed
+
+logger = logging.getLogger(__name__)
 
 _MAX_TEXT_LENGTH = 200
 _NAME = re.compile(r"^\w([\w .-]{0,58}[\w-])?$")
@@ -118,6 +125,34 @@ class RunOrders:
             return {**state, "recording": None, "publishing": False, "settable": {}}
         settable = {name: msgspec.to_builtins(one) for name, one in actions.settable().items()}
         return {**state, "recording": actions.recording(), "publishing": actions.publishing(), "settable": settable}
+
+
+def take_orders(settings: Settings, orders: RunOrders) -> ControlServer | None:
+    """Open the socket of a run and let it answer. With ``control: auto`` a run goes on without one if it must.
+
+    Args:
+        settings: The settings of the run.
+        orders: Obeys the orders.
+
+    Returns:
+        The server; None without one.
+
+    Raises:
+        ConfigError: if the given address is refused, or in use.
+        SinkError: if it cannot be bound.
+    """
+    if settings.control == NONE:
+        return None
+    try:
+        address = take_address(settings.control, f"{RUN}-{settings.camera}", settings.control_keys)
+        server = ControlServer(address, orders.obey)
+        server.start()
+    except (ConfigError, SinkError) as error:
+        if settings.control != AUTO or settings.control_keys is not None:
+            raise
+        logger.warning("%s; the run takes no orders", error)
+        return None
+    return server
 
 
 def _record(actions: RunActions, request: Request, by: str) -> None:

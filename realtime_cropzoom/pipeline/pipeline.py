@@ -24,12 +24,14 @@ from typing import Any
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.errors import ConfigError, StageError, StateError
 from realtime_cropzoom.files.atomic import to_json
 from realtime_cropzoom.messaging.limits import check_open_files, raise_limit
 from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline.build import StageBuilder
 from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.orders import RunOrders, take_orders
 from realtime_cropzoom.pipeline.run_folder import RunFolder
 from realtime_cropzoom.pipeline.stages import STAGE_JOIN_TIMEOUT_S, StageSet
 from realtime_cropzoom.pipeline.startup import capture_options, plan_run
@@ -104,6 +106,9 @@ class Pipeline:
         self._anchor_ns = anchor_ns
         self._reporter: RunReporter | None = None
         """Set once the stages exist."""
+        self._orders = RunOrders(self._describe, self.stop)
+        self._server: ControlServer | None = None
+        """Takes orders; None without one."""
         self._restore: Callable[[], None] = lambda: None
         """Ends the tuning of the process."""
         self._state = RunState.BUILT
@@ -143,6 +148,7 @@ class Pipeline:
             self._state, self._pid = RunState.STARTED, os.getpid()
         self._restore = tune()
         try:
+            self._server = take_orders(self.settings, self._orders)
             self._capture.start()
             stages = self._build(self._capture.wait_open(), tracked)
             stages.start()
@@ -154,10 +160,13 @@ class Pipeline:
 
     def _build(self, info: SourceInfo, tracked: bool) -> StageSet:
         plan = plan_run(self.settings, info)
-        description = describe_run(plan, self._anchor_ns)
+        control = None if self._server is None else self._server.name
+        description = describe_run(plan, self._anchor_ns, control)
         builder = StageBuilder(description, self.control, self._folder)
         stages = builder.build(self._capture, tracked=tracked)
         self.notes += [*plan.notes, *builder.notes]
+        if control is not None:
+            self.notes.append(f"taking orders as {control} ('cropzoom ctl')")
         self._reporter = reporter = RunReporter(description, self.control, stages)
         if stages.publish is not None:
             stages.publish.reporter = reporter
@@ -173,7 +182,15 @@ class Pipeline:
             reporter.stages.take_back()
         if self._capture.is_alive():
             self._capture.join(STAGE_JOIN_TIMEOUT_S)
+        if self._server is not None:
+            self._server.close()
         self._folder.remove()
+
+    def _describe(self) -> dict[str, Any]:
+        """Return what an answer to an order says about the run."""
+        folder, reporter = self.folder, self._reporter
+        described = {"camera": self.settings.camera, "folder": None if folder is None else str(folder.absolute())}
+        return described if reporter is None else {**described, **reporter.state()}
 
     @property
     def info(self) -> SourceInfo:
@@ -256,6 +273,8 @@ class Pipeline:
     def _end(self, reporter: RunReporter) -> None:
         while not self.control.stop.is_set() and not self.wait(0.2):
             pass
+        if self._server is not None:
+            self._server.end()
         hung = reporter.stages.end()
         self._state = RunState.JOINED
         self.control.stop.set()
@@ -263,6 +282,8 @@ class Pipeline:
         stuck = [name for name in hung if name not in {sink.stage for sink in writers}]
         if stuck:
             self.control.fail(stuck[0], StageError(f"left behind, stuck in native code: {', '.join(stuck)}"))
+        if self._server is not None:
+            self._server.close()
         self._restore()
         self.summary = build_summary(reporter, str(self.folder))
         problems = [*self.summary["problems"], *self._folder.problems]

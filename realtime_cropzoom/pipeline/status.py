@@ -10,6 +10,9 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from realtime_cropzoom import __version__
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
@@ -42,6 +45,8 @@ class RunDescription:
     identity: RunIdentity
     started_unix_s: float
     """Start of the run (Unix time, s)."""
+    control: str | None = None
+    """Name of the socket for orders; None if the run takes none."""
 
     def hello(self) -> HelloMessage:
         """Return the message that a subscriber needs to interpret the poses."""
@@ -62,6 +67,7 @@ class RunDescription:
             unix_offset_ns=self.identity.unix_offset_ns,
             filter=None if s.filter == NONE else s.filter,
             arena_unit=None if self.identity.calibration is None else self.identity.calibration.unit,
+            control=self.control,
         )
 
     @property
@@ -70,17 +76,18 @@ class RunDescription:
         return without_password(self.plan.settings.source or self.plan.info.name)
 
 
-def describe_run(plan: RunPlan, anchor_ns: int | None = None) -> RunDescription:
+def describe_run(plan: RunPlan, anchor_ns: int | None = None, control: str | None = None) -> RunDescription:
     """Return the description of a run that starts now.
 
     Args:
         plan: The plan of the run.
         anchor_ns: Unix time minus monotonic time (ns), if several runs share it; None to measure it.
+        control: Name of the socket for orders; None if the run takes none.
     """
     anchor_ns = unix_offset_ns() if anchor_ns is None else anchor_ns
     names, camera = plan.models.pose.keypoint_names, plan.settings.camera
     identity = RunIdentity(secrets.token_hex(6), camera, names, anchor_ns, plan.calibration)
-    return RunDescription(plan, identity, round(time.time(), 3))
+    return RunDescription(plan, identity, round(time.time(), 3), control)
 
 
 class _Reporter:
@@ -176,6 +183,19 @@ class RunReporter(_Reporter):
             refused=publish.rejected.count if publish else 0,
             cut_off=publish.rejected.cut_off if publish else 0,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return what an answer to an order says about the run."""
+        last, publish, counts = self.stages.pose.last, self.stages.publish, self.counts()
+        return {
+            "run": self.identity.run,
+            "source": as_text(self.description.source),
+            "publish": publish.bound_to[0] if publish else None,
+            "state": (last.active_box.state if last else State.SEARCHING).value,
+            "stream": self.stream().value,
+            "fps": round(self.stages.capture.reader.rate.per_second(now_ns()), 2),
+            "counts": msgspec.to_builtins(counts),
+        }
 
     def stream(self) -> StreamState:
         """Return whether frames arrive."""

@@ -16,8 +16,8 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
     """Track a source and yield one message per processed frame.
 
     A recording is played in real time, as by a camera, and frames are skipped if the machine does not keep up.
-    ``pace="fast"`` processes every frame. Files are written as by ``cropzoom run``; nothing is published unless
-    ``publish`` says where. The run ends when the stream or the loop ends.
+    ``pace="fast"`` processes every frame. Files are written as by ``cropzoom run``; nothing is published, and
+    no orders are taken, unless ``publish`` and ``control`` say where. The run ends when the stream or the loop ends.
 
     Args:
         source: A video file, a camera or stream, or ``synthetic:arena``; None to read it from ``config``.
@@ -30,7 +30,7 @@ def track(source: str | Path | None = None, *, config: Path | None = None, **set
     Raises:
         CropzoomError: if the run cannot start, as ``Pipeline.start`` says, or if an error ends it early.
     """
-    flags: dict[str, Any] = {"publish": NONE, **settings}
+    flags: dict[str, Any] = {"publish": NONE, "control": NONE, **settings}
     if source is not None:
         flags["source"] = str(source)
     pipeline = Pipeline(load_settings(flags, config))

@@ -175,8 +175,8 @@ def at_least(seconds: float) -> Callable[[int], None]:
 
 
 def make_settings(folder: Path, **chosen: Any) -> Settings:
-    """Settings of a run with the tiny models that writes below ``folder`` and publishes nothing."""
-    quiet = {"publish": "none", "publish_latest": "none"}  # the default port is there once, for all tests at a time
+    """Settings of a run with the tiny models that writes below ``folder``, publishes nothing and takes no orders."""
+    quiet = {"publish": "none", "publish_latest": "none", "control": "none"}  # all tests share the default ones
     return load_settings(
         {**quiet, "out": folder / "sessions", "crop_size": 64, **tiny_models(folder / "models"), **chosen}
     )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pipelines import LONG_S, Film, cropzoom_threads, make_settings
 
+from realtime_cropzoom.control.address import running_processes
+from realtime_cropzoom.control.client import give_order
 from realtime_cropzoom.control.protocol import ORDERS, OrderError, Origin, Request
+from realtime_cropzoom.errors import ConfigError, CropzoomError
 from realtime_cropzoom.pipeline.orders import RunOrders, Settable
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 WHO = Origin("page", "anna", 4711)
 BY = "page (anna, process 4711)"
@@ -119,3 +128,66 @@ def test_every_order_of_a_run_is_known() -> None:
     values: dict[str, Request] = {"marker": Request("marker", value="x"), "set": Request("set", "min_likelihood", 1)}
     for order in ORDERS["run"]:
         orders.obey(values.get(order, Request(order)), WHO)
+
+
+class Gate:
+    """A film that waits at its first frame until the test has asked what it wants to know."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+
+    def before(self, frame: int) -> None:
+        if frame:
+            assert self._open.wait(LONG_S)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="without Unix sockets names have a number of the process")
+def test_a_run_takes_orders_and_names_its_socket(tmp_path: Path, runtime: Path) -> None:
+    settings, gate = make_settings(tmp_path, control="auto", camera="top"), Gate()
+    threads = cropzoom_threads()
+    with Pipeline(settings, lambda: Film(20, before=gate.before)) as pipeline:
+        assert pipeline.hello().control == "run-top"
+        assert "taking orders as run-top ('cropzoom ctl')" in pipeline.notes
+        with Pipeline(settings, lambda: Film(20)) as second:
+            assert second.hello().control == "run-top-2"
+            with pytest.raises(ConfigError, match="run-top takes orders already"):
+                Pipeline(make_settings(tmp_path, control="run-top"), Film).start()
+        state = give_order("state")
+        assert pipeline.folder is not None
+        assert (state["kind"], state["name"], state["camera"]) == ("run", "run-top", "top")
+        assert state["folder"] == str(pipeline.folder.absolute())
+        assert give_order("stop", by="me")["run"] == pipeline.hello().run
+        gate.open()
+        summary = pipeline.join()
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert summary["reason"] == f"stopped by me ({user}, process {os.getpid()})"
+    assert cropzoom_threads() == threads
+    assert not running_processes(runtime / "cropzoom")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of folders are of POSIX systems")
+def test_a_run_goes_on_without_orders_unless_their_address_is_given(
+    tmp_path: Path, runtime: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (runtime / "cropzoom").write_text("no folder")
+    with Pipeline(make_settings(tmp_path, control="auto"), lambda: Film(5)) as pipeline:
+        assert pipeline.hello().control is None
+        assert pipeline.wait(LONG_S)
+    (warning,) = [record.message for record in caplog.records if record.name.endswith("orders")]
+    assert "is a link or a file, but expected a folder" in warning
+    assert warning.endswith("; the run takes no orders")
+    assert "\n" not in warning
+    with pytest.raises(ConfigError, match="expected a folder"):
+        Pipeline(make_settings(tmp_path, control="left"), Film).start()
+    with pytest.raises(ConfigError, match="a web page or another user could give orders"):
+        Pipeline(make_settings(tmp_path, control="tcp://127.0.0.1:5690"), Film).start()
+    assert len(list((tmp_path / "sessions").iterdir())) == 1
+
+
+def test_a_run_that_cannot_start_leaves_no_socket(tmp_path: Path, runtime: Path) -> None:
+    with pytest.raises(CropzoomError):
+        Pipeline(make_settings(tmp_path, control="auto", pose=tmp_path / "none"), Film).start()
+    assert not running_processes(runtime / "cropzoom")
