@@ -147,7 +147,7 @@ def side(**settings: object) -> dict[str, Any]:
         pytest.param({"cameras": {"top": {"source": "a"}, "Top": {"source": "b"}}}, {}, "share a folder", id="case"),
         pytest.param(side(source="a.mp4"), {}, "top and side have the same source", id="one source twice"),
         pytest.param(side(publish="tcp://*:5660", insecure=True), {}, "top and side would both use", id="a port"),
-        pytest.param(side(publish="tcp://127.0.0.1:5661"), {}, "top and side would both publish", id="latest port"),
+        pytest.param(side(publish="tcp://127.0.0.1:5661"), {}, "top and side would both use", id="latest port"),
         pytest.param(side(publish="tcp://127.0.0.1:5663"), {}, "publish and publish_latest are both", id="its own"),
         pytest.param(
             side(publish_echo="tcp://127.0.0.1:5660"), {}, "top and side would both use tcp://", id="its echo"
