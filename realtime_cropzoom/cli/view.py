@@ -22,7 +22,8 @@ def register(commands: Any) -> None:
     """Add the command to the parser."""
     view = commands.add_parser("view", help="show runs in the browser: picture, pose, state, traces")
     view.add_argument("endpoints", nargs="*", metavar="ENDPOINT",
-                      help="endpoints that runs print at their start (default: tcp://127.0.0.1:5660)")  # fmt: skip
+                      help="endpoints that runs print at their start (default: tcp://127.0.0.1:5660, and all runs of "
+                      "this user on this machine)")  # fmt: skip
     view.add_argument("--port", type=whole(0, 65535), help="port of the page (default: 8765, or the next free one)")
     view.add_argument("--host", default="127.0.0.1", help="address of this machine that other machines may reach "
                       "(default: 127.0.0.1, which none can)")  # fmt: skip
@@ -34,22 +35,28 @@ def register(commands: Any) -> None:
 
 def _view(arguments: argparse.Namespace) -> int:
     with signals_held_back():
+        from realtime_cropzoom.client.base import DEFAULT_ENDPOINT
         from realtime_cropzoom.view.app import make_app
         from realtime_cropzoom.view.hub import Hub
+        from realtime_cropzoom.view.programs import ProgramLooker
         from realtime_cropzoom.view.serve import is_loopback, make_server, new_token, open_socket, serve, url_of
 
     host, token = arguments.host, new_token()
-    hub = Hub(arguments.endpoints or ["tcp://127.0.0.1:5660"], arguments.keys, orders=not arguments.look_only)
+    hub = Hub(arguments.keys, orders=not arguments.look_only)
+    looker = ProgramLooker(hub, arguments.endpoints or None)
     socket = open_socket(host, arguments.port)
     server = make_server(make_app(hub), socket, host, token)
     stopped_by = stop_on_signals(lambda why: setattr(server, "should_exit", True))
     if not is_loopback(host):
         terminal.say(f"WARNING: {_WARNING.format(orders='' if arguments.look_only else ' and give orders')}")
     os.nice(_NICENESS)
-    hub.start()
+    for endpoint in arguments.endpoints or [DEFAULT_ENDPOINT]:
+        hub.follow(endpoint)
+    looker.start()
     try:
         print(url_of(socket, host, token), flush=True)
         serve(server, socket)
     finally:
+        looker.close()
         hub.close()
     return 128 + stopped_by[0] if stopped_by else 0

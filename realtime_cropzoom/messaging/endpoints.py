@@ -61,6 +61,18 @@ def is_local(endpoint: str) -> bool:
         return False
 
 
+def as_reached_here(endpoint: str) -> str:
+    """Return the endpoint at which a program of this machine reaches another one that is bound to ``endpoint``.
+
+    A tcp endpoint at every interface, or at ``localhost``, is reached at the loopback address.
+    """
+    tcp = parse_tcp(endpoint)
+    if tcp is None or tcp.port is None:
+        return endpoint
+    host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "[::]": "[::1]"}.get(tcp.host, tcp.host)
+    return f"tcp://{host}:{tcp.port}"
+
+
 def endpoint_beside(publish: str) -> str | None:
     """Return where to bind the time server of a publisher: on the same host, at a port that the system chooses.
 

@@ -3,8 +3,10 @@
 It is a process of its own and a subscriber like any other, so that it cannot disturb the tracking. The page itself is
 in ``static/``: HTML, CSS and JavaScript modules, without a build step.
 
-* ``hub``, ``endpoint``, ``camera_view``: what runs send → what a page has to know
+* ``programs``: which runs and trigger processes there are
+* ``hub``, ``endpoint``, ``camera_view``, ``trigger_feed``: what they send → what a page has to know
 * ``page_queue``, ``protocol``: what goes to a page
+* ``orders``: what a page may order
 * ``app``, ``guard``, ``serve``: the web server, and who may use it
 * ``review``: the routes of a finished session; ``review_session``, ``review_events``: its numbers, and what happened;
   ``review_films``, ``review_pictures``: the picture of each frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import mimetypes
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +17,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.view.hub import Hub
-from realtime_cropzoom.view.page_queue import PageQueue
-from realtime_cropzoom.view.protocol import PageMessage, decode_page_message
+from realtime_cropzoom.view.orders import give
+from realtime_cropzoom.view.protocol import Answer, Order, PageMessage, Show, decode_page_message, encode
+
+logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 """Folder of the page."""
@@ -25,6 +28,12 @@ MAX_MESSAGE_BYTES = 1 << 18
 """Maximum size (bytes) of a message of a page. A rules file is the largest that it sends."""
 _MESSAGES_PER_S, _MESSAGES_AT_ONCE = 20.0, 60.0
 """How many messages a page may send: on average (per second), and at once."""
+_LEFT = (WebSocketDisconnect, RuntimeError, TimeoutError)
+"""What ends a page in an orderly way; starlette raises RuntimeError after a close."""
+_READ_WITHIN_S = 30.0
+"""Time (s) within which a page must read what it is sent. One that does not, such as a stopped browser, is left."""
+_ORDERS_AT_ONCE = 4
+"""How many orders of one page may wait for their answer."""
 _TOO_MANY, _BAD_MESSAGE, _TRY_LATER = 1008, 1003, 1013
 """WebSocket close codes."""
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
@@ -38,7 +47,7 @@ def make_app(hub: Hub) -> Starlette:
     """
 
     async def websocket(socket: WebSocket) -> None:
-        await _serve_page(socket, hub)
+        await _Page(socket, hub).serve()
 
     return Starlette(routes=[*page_routes("index.html"), WebSocketRoute("/ws", websocket)])
 
@@ -64,7 +73,7 @@ def page_routes(page: str) -> list[BaseRoute]:
 
 def _file(name: str) -> Response:
     """Return a file of the page. Only names that are listed in ``static`` exist, so that no path leads out of it."""
-    found = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if is_plain_file(path)}
+    found = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if _is_ours(path)}
     if name not in found:
         return PlainTextResponse("There is no such file.\n", 404)
     path = found[name]
@@ -72,9 +81,9 @@ def _file(name: str) -> Response:
     return Response(path.read_bytes(), media_type=kind)
 
 
-def is_plain_file(path: Path) -> bool:
-    """Return whether a path is a file and no link."""
-    return path.is_file() and not path.is_symlink()
+def _is_ours(path: Path) -> bool:
+    """Return whether a path is a file in ``static``, and no link to another place."""
+    return path.is_file() and path.resolve().is_relative_to(STATIC.resolve())
 
 
 class RateLimit:
@@ -94,58 +103,78 @@ class RateLimit:
         return True
 
 
-async def _serve_page(socket: WebSocket, hub: Hub) -> None:
-    """Serve one page until it leaves."""
-    await socket.accept()
-    loop, news = asyncio.get_running_loop(), asyncio.Event()
+class _Page:
+    """One page, from its WebSocket's first message to its last."""
 
-    def wake() -> None:
-        with suppress(RuntimeError):  # the loop is closed: the server ends
-            loop.call_soon_threadsafe(news.set)
+    def __init__(self, socket: WebSocket, hub: Hub) -> None:
+        self._socket, self._hub = socket, hub
+        self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        self._orders: set[asyncio.Task[None]] = set()
+        self._rate = RateLimit(_MESSAGES_PER_S, _MESSAGES_AT_ONCE)
 
-    try:
-        page = hub.join(wake)
-    except ConfigError as error:
-        await socket.close(_TRY_LATER, str(error))
-        return
-    sender = asyncio.create_task(_send(socket, page, news))
-    try:
-        await _receive(socket, page, hub)
-    except (WebSocketDisconnect, RuntimeError):  # starlette raises RuntimeError after a close
-        pass
-    finally:
-        hub.leave(page)
-        sender.cancel()
-        with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-            await sender
-
-
-async def _send(socket: WebSocket, page: PageQueue, news: asyncio.Event) -> None:
-    """Send what waits for a page. A slow page keeps only this task waiting."""
-    while True:
-        await news.wait()
-        news.clear()
-        texts, pictures = page.take()
-        if texts:
-            await socket.send_text(f"[{','.join(texts)}]")
-        for picture in pictures:
-            await socket.send_bytes(picture)
-
-
-async def _receive(socket: WebSocket, page: PageQueue, hub: Hub) -> None:
-    limit, loop = RateLimit(_MESSAGES_PER_S, _MESSAGES_AT_ONCE), asyncio.get_running_loop()
-    while True:
-        text = await socket.receive_text()
-        if not limit.allows(loop.time()):
-            await socket.close(_TOO_MANY, "too many messages")
-            return
+    async def serve(self) -> None:
+        """Serve the page until it leaves."""
+        await self._socket.accept()
         try:
-            message = decode_page_message(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            await socket.close(_BAD_MESSAGE, "not a message of a page")
+            self._queue = self._hub.join(self._wake)
+        except ConfigError as error:
+            await self._socket.close(_TRY_LATER, str(error))
             return
-        _take(message, page, hub)
+        both = [asyncio.create_task(self._send()), asyncio.create_task(self._receive())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)  # it has left, or does not read
+        finally:
+            self._hub.leave(self._queue)
+            for task in (*both, *self._orders):
+                task.cancel()
+            for ended in await asyncio.gather(*both, *self._orders, return_exceptions=True):
+                if isinstance(ended, Exception) and not isinstance(ended, _LEFT):
+                    logger.error("a page failed", exc_info=ended)
 
+    def _wake(self) -> None:
+        """Wake the sender, from any thread."""
+        with suppress(RuntimeError):  # the loop is closed: the server ends
+            self._loop.call_soon_threadsafe(self._news.set)
 
-def _take(message: PageMessage, page: PageQueue, hub: Hub) -> None:
-    """Take a message of a page."""
+    async def _send(self) -> None:
+        """Send what waits. A slow page keeps only this task waiting."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            texts, pictures = self._queue.take()
+            async with asyncio.timeout(_READ_WITHIN_S):
+                if texts:
+                    await self._socket.send_text(f"[{','.join(texts)}]")
+                for picture in pictures:
+                    await self._socket.send_bytes(picture)
+
+    async def _receive(self) -> None:
+        while True:
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            if not self._rate.allows(self._loop.time()):
+                await self._socket.close(_TOO_MANY, "too many messages")
+                return
+            try:
+                message = decode_page_message(received.get("text") or received.get("bytes") or "")
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                await self._socket.close(_BAD_MESSAGE, "not a message of a page")
+                return
+            self._take(message)
+
+    def _take(self, message: PageMessage) -> None:
+        if isinstance(message, Show):
+            self._hub.show(self._queue, message.previews)
+        elif len(self._orders) >= _ORDERS_AT_ONCE:
+            self._answer(Answer(message.id, False, "too many orders wait for their answer"))
+        else:
+            task = asyncio.create_task(self._obey(message))
+            self._orders.add(task)
+            task.add_done_callback(self._orders.discard)
+
+    async def _obey(self, order: Order) -> None:
+        self._answer(await asyncio.to_thread(give, order, self._hub))
+
+    def _answer(self, answer: Answer) -> None:
+        self._queue.put_event(encode(answer))

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
+from realtime_cropzoom.clock import clock_id
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.view import protocol
 from realtime_cropzoom.view.protocol import Camera, History, Latency, Map, PoseRow, Status, Xyp
@@ -150,15 +151,15 @@ class CameraView:
             run=hello.run,
             source=hello.source,
             keypoint_names=hello.keypoint_names,
-            skeleton=[],
+            skeleton=hello.skeleton,
             width=hello.width,
             height=hello.height,
             fps=hello.fps,
             version=hello.version,
             arena_unit=hello.arena_unit,
             filter=hello.filter,
-            control=None,
-            preview=False,
+            control=hello.control if hello.clock == clock_id() else None,  # its name is known on its machine only
+            preview=hello.preview is not None,
         )
 
     def status_message(self, at_ns: int) -> Status | None:
@@ -189,12 +190,12 @@ class CameraView:
                 "too_old": status.too_old,
                 "missed": self.missed,
             },
-            recording=None,
-            recording_since_unix_ms=None,
-            recording_frames=status.recorded,
-            disk_free_bytes=None,
-            disk_hours=None,
-            publishing=True,
+            recording=status.recording,
+            recording_since_unix_ms=_unix_ms(status.recording_since_ns, status.unix_offset_ns),
+            recording_frames=status.recording_frames,
+            disk_free_bytes=status.disk_free_bytes,
+            disk_hours=_hours_left(status.disk_free_bytes, status.disk_bytes_per_s),
+            publishing=status.publishing,
             age_s=round(max(0, at_ns - self.received_ns) / 1e9, 3),
         )
 
@@ -205,6 +206,17 @@ class CameraView:
             kept.append(row)
         while row.t_unix_ms - kept[0].t_unix_ms > HISTORY_S * 1000:
             kept.popleft()
+
+
+def _unix_ms(time_ns: int | None, unix_offset_ns: int) -> float | None:
+    return None if time_ns is None else round((time_ns + unix_offset_ns) / 1e6, 2)
+
+
+def _hours_left(free_bytes: int | None, bytes_per_s: float | None) -> float | None:
+    """Return how long the free space lasts (h); None if that is unknown, or nothing is written."""
+    if free_bytes is None or not bytes_per_s or bytes_per_s < 0:
+        return None
+    return round(free_bytes / bytes_per_s / 3600, 2)
 
 
 def pose_row(pose: PoseMessage, latency_ms: float) -> PoseRow:

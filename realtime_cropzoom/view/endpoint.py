@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import (
+    EndMessage,
+    EventMessage,
+    HelloMessage,
+    Message,
+    PoseMessage,
+    StatusMessage,
+)
 from realtime_cropzoom.view.camera_view import CameraView
 from realtime_cropzoom.view.protocol import Poses
 
@@ -96,6 +103,9 @@ class EndpointFollower:
             camera.take_status(message, at_ns)
         elif isinstance(message, EndMessage):
             self._take_end(camera, message, at_ns)
+        elif isinstance(message, EventMessage):
+            camera.received_ns = at_ns
+            self._take_event(camera, message)
         if camera.stream != before or isinstance(message, StatusMessage):
             self._publish_status(camera, at_ns)
 
@@ -120,7 +130,18 @@ class EndpointFollower:
         self._set_link(camera, "waiting", announce=True)
         self._hub.add_event("run_ended", f"run {end.run} has ended: {end.reason}", camera=camera.camera)
 
+    def _take_event(self, camera: CameraView, event: EventMessage) -> None:
+        self._hub.add_event(
+            event.kind,
+            event.text,
+            camera=camera.camera,
+            t_unix_ms=round((event.time_ns + event.unix_offset_ns) / 1e6, 2),
+            frame=event.frame,
+            by=event.by,
+        )
+
     def _tick(self, at_ns: int) -> None:
+        self._forget_replaced()
         if self._batch.is_due(at_ns):
             for camera in self._cameras.values():
                 self._publish_poses(camera)
@@ -136,6 +157,13 @@ class EndpointFollower:
     def _publish_poses(self, camera: CameraView) -> None:
         if rows := camera.new_rows():
             self._hub.publish_poses(Poses(camera.camera, rows))
+
+    def _forget_replaced(self) -> None:
+        """Forget cameras whose name another endpoint has taken over."""
+        kept = self._hub.cameras
+        gone = [name for name, camera in self._cameras.items() if kept.get(camera.camera) is not camera]
+        for name in gone:
+            del self._cameras[name]
 
     def _check_silence(self, camera: CameraView, at_ns: int) -> None:
         silent = camera.received_ns is not None and at_ns - camera.received_ns > _SILENT_AFTER_S * 1e9
@@ -157,7 +185,8 @@ class EndpointFollower:
     def _set_link(self, camera: CameraView, link: str, *, announce: bool = False) -> None:
         announce = announce or camera.link != link
         camera.link = link
-        self._hub.link(self.endpoint, link)
+        any_connected = any(other.link == "connected" for other in self._cameras.values())
+        self._hub.link(self.endpoint, "connected" if any_connected else "waiting")
         if announce:
             self._hub.publish(("camera", camera.camera), camera.camera_message())
 

@@ -14,26 +14,28 @@ from pathlib import Path
 from realtime_cropzoom import __version__
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.view.camera_view import CameraView
 from realtime_cropzoom.view.endpoint import EndpointFollower
 from realtime_cropzoom.view.page_queue import MAX_EVENTS, PageQueue
-from realtime_cropzoom.view.protocol import Endpoint, Event, Poses, ServerMessage, Welcome, encode
+from realtime_cropzoom.view.protocol import Endpoint, Event, Poses, ServerMessage, Trigger, Welcome, encode
+from realtime_cropzoom.view.trigger_feed import TriggerFollower
 
 MAX_PAGES = 16
 """Maximum number of pages at the same time."""
+MAX_ENDPOINTS, MAX_TRIGGERS = 64, 32
 MAX_CAMERAS = 64
 """Maximum number of cameras that are kept."""
 
 
 class Hub:
-    """All that the pages show. ``start`` it, and ``close`` it at the end."""
+    """All that the pages show. Let it ``follow`` endpoints, and ``close`` it at the end."""
 
-    def __init__(self, endpoints: Sequence[str], keys: Path | None = None, *, orders: bool = True) -> None:
-        """Follow ``endpoints``, with the key file ``keys`` if one is given.
+    def __init__(self, keys: Path | None = None, *, orders: bool = True) -> None:
+        """Create a hub that follows nothing yet.
 
         Args:
-            endpoints: ZeroMQ endpoints of runs.
-            keys: Key file of this client; None without keys.
+            keys: Key file of this client, for the endpoints of runs; None without keys.
             orders: Whether pages may give orders.
         """
         self.lock = threading.RLock()
@@ -42,23 +44,58 @@ class Hub:
         """Unique name → camera."""
         self.links: dict[str, Endpoint] = {}
         """Endpoint → the connection to it."""
+        self.triggers: dict[str, Trigger] = {}
+        """Name → newest state of the trigger process."""
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.pages: set[PageQueue] = set()
         self.orders = orders
         self._unix_offset_ns = unix_offset_ns()
         self._event_count = 0
-        self._followers = {endpoint: EndpointFollower(endpoint, keys, self) for endpoint in dict.fromkeys(endpoints)}
+        self._keys = keys
+        self._followers: dict[str, EndpointFollower] = {}
+        self._feeds: dict[str, TriggerFollower] = {}
 
-    def start(self) -> None:
-        """Begin to receive."""
-        for follower in self._followers.values():
+    def follow(self, endpoint: str) -> bool:
+        """Follow the runs of an endpoint from now on; returns whether that is new."""
+        with self.lock:
+            if endpoint in self._followers or len(self._followers) >= MAX_ENDPOINTS:
+                return False
+            follower = self._followers[endpoint] = EndpointFollower(endpoint, self._keys, self)
             follower.start()
+        return True
+
+    def unfollow(self, endpoint: str) -> None:
+        """Stop following an endpoint. What is known of its cameras stays."""
+        with self.lock:
+            follower = self._followers.pop(endpoint, None)
+            self.links.pop(endpoint, None)
+        if follower is not None:  # not under the lock, which its thread needs to end
+            follower.stop()
+            follower.join()
+
+    def follow_trigger(self, name: str, feed: str, keys: ClientKeys | None) -> None:
+        """Follow the feed of a trigger process, in place of an earlier one of that name."""
+        self.leave_trigger(name)
+        with self.lock:
+            if len(self._feeds) < MAX_TRIGGERS:
+                follower = self._feeds[name] = TriggerFollower(name, feed, keys, self)
+                follower.start()
+
+    def leave_trigger(self, name: str) -> None:
+        """Stop following a trigger process. It stays in the list, as gone."""
+        with self.lock:
+            follower = self._feeds.pop(name, None)
+        if follower is not None:
+            follower.stop()
+            follower.join()
 
     def close(self) -> None:
         """Stop receiving. May be called twice."""
-        for follower in self._followers.values():
+        with self.lock:
+            followers: list[EndpointFollower | TriggerFollower] = [*self._followers.values(), *self._feeds.values()]
+        for follower in followers:
             follower.stop()
-        for follower in self._followers.values():
+        for follower in followers:
             follower.join()
 
     def join(self, wake: Callable[[], object]) -> PageQueue:
@@ -105,6 +142,18 @@ class Hub:
             if self.links.get(endpoint) != message:
                 self.links[endpoint] = message
                 self.publish(("endpoint", endpoint), message)
+
+    def set_trigger(self, state: Trigger) -> None:
+        """Note the state of a trigger process, and send it to all pages."""
+        with self.lock:
+            self.triggers.pop(state.name, None)
+            self.triggers[state.name] = state
+            if len(self.triggers) > MAX_TRIGGERS:
+                del self.triggers[next(iter(self.triggers))]
+            self.publish(("trigger", state.name), state)
+
+    def show(self, page: PageQueue, previews: Sequence[str]) -> None:
+        """Note the cameras whose pictures a page wants."""
 
     def publish(self, key: Hashable, message: ServerMessage) -> None:
         """Send a state to all pages. It replaces an earlier one with the same ``key`` that still waits."""
@@ -157,4 +206,5 @@ class Hub:
             parts.append((("history", name), camera.history_message()))
             parts.append((("latency", name), camera.latencies.message(name, at_ns)))
             parts.append((("map", name), camera.map.message(name)))
+        parts += [(("trigger", name), trigger) for name, trigger in self.triggers.items()]
         return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -13,6 +14,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.view.app import MAX_MESSAGE_BYTES
@@ -21,6 +23,10 @@ from realtime_cropzoom.view.guard import Guard
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8765
 _NEXT_PORTS = 20
+MAX_CONNECTIONS = 128
+"""Maximum number of connections at the same time. A further one is closed at once."""
+_REQUEST_WITHIN_S = 10.0
+"""Time (s) within which a connection must have sent a whole request."""
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1"})
 
 
@@ -82,6 +88,32 @@ def url_of(socket: sockets.socket, host: str, token: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}"
 
 
+class Connection(H11Protocol):
+    """One HTTP connection. It is closed if no request is complete in time, or if there are too many connections.
+
+    A client that sends its request byte by byte, or none at all, then holds nothing that others need.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept the connection."""
+        super().connection_made(transport)
+        self._last: object = None
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(_REQUEST_WITHIN_S, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:  # it is a WebSocket by now
+            return
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if not answering and self.cycle is self._last:
+            self.transport.close()
+            return
+        self._last = self.cycle
+        self.loop.call_later(_REQUEST_WITHIN_S, self._close_if_idle)
+
+
 class Server(uvicorn.Server):
     """uvicorn without its handlers of signals: the command has its own."""
 
@@ -102,7 +134,7 @@ def make_server(app: ASGIApp, socket: sockets.socket, host: str, token: str) -> 
     """
     names = _LOCAL_NAMES | {host.lower(), sockets.gethostname().lower()}
     guarded = Guard(app, token, names, socket.getsockname()[1])
-    options: dict[str, Any] = {"ws": "websockets-sansio", "http": "h11", "loop": "asyncio", "lifespan": "off"}
+    options: dict[str, Any] = {"ws": "websockets-sansio", "http": Connection, "loop": "asyncio", "lifespan": "off"}
     return Server(
         uvicorn.Config(
             guarded,

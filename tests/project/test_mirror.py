@@ -65,7 +65,7 @@ TOGETHER = {
     "unit/trigger/process/test_replay.py": "trigger/process/replay_report",
     "unit/view/test_hub.py": "view/endpoint",
     "unit/view/test_review.py": "view/review_events view/review_films view/review_pictures view/review_session",
-    "unit/view/test_guard.py": "view/app view/serve",
+    "unit/view/test_guard.py": "view/serve",
     "unit/trigger/rules/test_rules.py": "trigger/rules/schema trigger/rules/validation_errors",
     # What whole runs need.
     "integration/test_several_cameras.py": "config/multi_camera",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +23,16 @@ from realtime_cropzoom.cli.main import main
 def viewing(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command; yields the process and the address that it prints."""
     command = [sys.executable, "-m", "realtime_cropzoom", "view", "--no-browser", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="cz") as runtime,
+        subprocess.Popen(
+            command,
+            text=True,
+            env={**os.environ, "XDG_RUNTIME_DIR": runtime},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
             yield process, process.stdout.readline().strip()

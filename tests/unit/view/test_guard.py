@@ -50,7 +50,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with in_thread(make_app(Hub([]))) as (port, token):
+    with in_thread(make_app(Hub())) as (port, token):
         yield Site(port, token)
 
 

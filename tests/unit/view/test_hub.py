@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from support.pipelines import cropzoom_threads, wait_for
 from support.publisher import Publisher, end, hello, pose, publishing
 
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.messaging.message import EventMessage
 from realtime_cropzoom.view.hub import MAX_PAGES, Hub
 from realtime_cropzoom.view.page_queue import PageQueue
 
@@ -33,8 +35,10 @@ class Page:
 
 @contextmanager
 def following(*endpoints: str) -> Iterator[Hub]:
-    hub = Hub(endpoints)
-    hub.start()
+    hub = Hub()
+    for endpoint in endpoints:
+        assert hub.follow(endpoint)
+        assert not hub.follow(endpoint)
     try:
         yield hub
     finally:
@@ -88,13 +92,52 @@ def test_two_cameras_of_one_endpoint_are_apart() -> None:
         assert {m["camera"]: [row[0] for row in m["rows"]] for m in page.of("poses")} == {"left": [1], "right": [2]}
 
 
+def from_endpoint(page: Page, endpoint: str) -> list[dict[str, Any]]:
+    return [camera for camera in page.of("camera") if camera["endpoint"] == endpoint]
+
+
+def test_a_run_at_another_port_takes_over_the_name_of_one_that_ended() -> None:
+    with publishing() as first, publishing() as second, following(first.endpoint) as hub:
+        page = Page(hub)
+        first.wait_for_subscriber()
+        first.send(hello(), pose(0), end())
+        wait_for(lambda: page.of("camera") and page.of("camera")[-1]["link"] == "waiting", "the end")
+        hub.follow(second.endpoint)
+        second.wait_for_subscriber()
+        second.send(hello(run="second"), pose(7, run="second"))
+        wait_for(lambda: 7 in page.frames(), "the pose of the second run")
+        assert page.of("camera")[-1]["endpoint"] == second.endpoint
+        assert [*hub.cameras] == ["cam0"]
+        first.send(hello(run="third"), pose(9, run="third"))  # it comes back, beside the other
+        wait_for(lambda: 9 in page.frames(), "the pose of the third run")
+        assert [*hub.cameras] == ["cam0", f"cam0 ({first.endpoint})"]
+
+
+def test_an_event_of_a_run_reaches_the_page() -> None:
+    with one_run() as (publisher, _, page):
+        marker = EventMessage(1, "r", "cam0", 0, "marker", "light on", "ctl (anna)", 7, 2_000_000_000, 1_000_000_000)
+        publisher.send(hello(), marker)
+        event = wait_for(lambda: [e for e in page.of("event") if e["what"] == "marker"], "the marker")[0]
+        assert (event["text"], event["by"], event["frame"], event["t_unix_ms"]) == ("light on", "ctl (anna)", 7, 3000)
+
+
+def test_an_endpoint_that_is_no_longer_followed_sends_nothing() -> None:
+    with one_run() as (publisher, hub, page):
+        publisher.send(hello(), pose(0))
+        wait_for(lambda: page.frames() == [0], "the pose")
+        hub.unfollow(publisher.endpoint)
+        hub.unfollow(publisher.endpoint)
+        assert not any(name == "cropzoom-follow" for name in cropzoom_threads())
+        assert "cam0" in hub.cameras
+
+
 def test_cameras_of_the_same_name_at_two_endpoints_have_names_of_their_own() -> None:
     with publishing() as first, publishing() as second, following(first.endpoint, second.endpoint) as hub:
         page = Page(hub)
         for publisher in (first, second):
             publisher.wait_for_subscriber()
             publisher.send(hello(), pose(0))
-            wait_for(lambda p=publisher: [c for c in page.of("camera") if c["endpoint"] == p.endpoint], "the camera")
+            wait_for(partial(from_endpoint, page, publisher.endpoint), "the camera")
         assert {c["camera"] for c in page.of("camera")} == {"cam0", f"cam0 ({second.endpoint})"}
 
 
@@ -120,7 +163,7 @@ def test_an_endpoint_that_refuses_is_named_with_the_reason() -> None:
 
 
 def test_the_number_of_pages_is_limited() -> None:
-    hub = Hub([])
+    hub = Hub()
     pages = [hub.join(lambda: None) for _ in range(MAX_PAGES)]
     with pytest.raises(ConfigError, match="16 pages are open already"):
         hub.join(lambda: None)
