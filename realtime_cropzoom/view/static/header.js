@@ -39,7 +39,8 @@ export class Header {
   _showNone() {
     const block = this._block("", () => {});
     const word = this.linked ? "Waiting" : "No link";
-    fillBlock(block, this.linked ? "waiting" : "nolink", this.linked ? "waiting" : "silent", word, this.waitsFor());
+    const key = this.linked ? "waiting" : "nolink";
+    fillBlock(block, { key, picture: this.linked ? "waiting" : "silent", word, about: this.waitsFor(), stream: "" });
   }
 
   /** What the page waits for, while no camera is known. */
@@ -55,8 +56,8 @@ export class Header {
   _showCamera(camera, chosen, cameras) {
     const seen = glance(camera, this.linked);
     const block = this._block(camera.name, () => this._choose(camera.name));
-    const fps = camera.status && seen.stream === "live" ? ` · ${fixed(camera.status.fps)} fps` : "";
-    fillBlock(block, seen.key, seen.icon, seen.word, `${camera.name} · ${seen.stream}${fps}`);
+    const fps = camera.status && seen.stream === "live" ? ` ${fixed(camera.status.fps)} fps` : "";
+    fillBlock(block, { key: seen.key, picture: seen.icon, word: seen.word, about: camera.name, stream: seen.stream + fps });
     block.classList.toggle("small", cameras > 1 && chosen !== camera.name);
     setAttribute(block, "aria-current", cameras > 1 && chosen === camera.name ? "true" : null);
     setAttribute(block, "data-stream", camera.status?.stream ?? "");
@@ -117,6 +118,7 @@ export class Header {
       block = make("button", { class: "state state-colour", type: "button", "data-camera": name, onclick },
         icon("waiting"),
         make("span", { class: "state-text" }, make("span", { class: "state-word" }), make("span", { class: "state-about" })),
+        make("span", { class: "state-stream" }, icon("live"), make("span")),
       );
       byId("states").append(/** @type {HTMLElement} */ (block));
       this._blocks.set(name, /** @type {HTMLElement} */ (block));
@@ -125,12 +127,21 @@ export class Header {
   }
 }
 
-/** @param {HTMLElement} block @param {string} key @param {string} picture @param {string} word @param {string} about */
-function fillBlock(block, key, picture, word, about) {
+const STREAM_ICONS = ["live", "stalled", "reconnecting", "ended", "silent", "waiting"];
+
+/**
+ * @param {HTMLElement} block
+ * @param {{key: string, picture: string, word: string, about: string, stream: string}} what
+ */
+function fillBlock(block, { key, picture, word, about, stream }) {
   setAttribute(block, "data-state", key);
   useIcon(block.firstElementChild, picture);
   setText(/** @type {Element} */ (block.querySelector(".state-word")), word);
   setText(/** @type {Element} */ (block.querySelector(".state-about")), about);
+  const beside = /** @type {HTMLElement} */ (block.querySelector(".state-stream"));
+  beside.hidden = !stream;
+  useIcon(beside.firstElementChild, STREAM_ICONS.find((name) => stream.startsWith(name)) ?? "silent");
+  setText(/** @type {Element} */ (beside.lastElementChild), stream);
 }
 
 /** @param {Element|null|undefined} svg @param {string} name */

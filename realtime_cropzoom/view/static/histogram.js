@@ -5,6 +5,7 @@ import { byId, fitCanvas, setText, themeColour } from "./dom.js";
 import { milliseconds } from "./format.js";
 
 const FOOT = 16;
+const HEAD = 13;
 
 /** @param {import("./types.js").LatencyMessage|null} latency */
 export function drawHistogram(latency) {
@@ -24,7 +25,7 @@ export function drawHistogram(latency) {
   ctx.fillStyle = themeColour("--accent");
   for (let i = first; i <= last; i += 1) {
     const share = latency.counts[i] / most;
-    const tall = share > 0 ? Math.max(2, share * (plot - 4)) : 0;
+    const tall = share > 0 ? Math.max(2, share * (plot - HEAD)) : 0;
     ctx.fillRect((i - first) * bin + 0.5, plot - tall, Math.max(1, bin - 1.5), tall);
   }
   drawFoot(ctx, latency, first, last, width, height);
@@ -75,8 +76,9 @@ function drawMark(ctx, name, x, plot, width) {
   ctx.setLineDash([]);
   ctx.font = "600 11px system-ui, sans-serif";
   ctx.textBaseline = "top";
-  ctx.textAlign = x > width - 40 ? "right" : "left";
-  ctx.fillText(name, x + (x > width - 40 ? -4 : 4), name === "p50" ? 0 : 12);
+  const left = name === "p50" ? x > 40 : x > width - 40;
+  ctx.textAlign = left ? "right" : "left";
+  ctx.fillText(name, x + (left ? -4 : 4), 0);
 }
 
 /** Place of a value among the shown bins, 0 to 1; bins have equal widths on the screen. */

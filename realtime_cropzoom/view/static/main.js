@@ -63,6 +63,7 @@ class Page {
     byId("screenshot").append(icon("camera"));
     byId("screenshot").addEventListener("click", () => this.screenshot());
     startTheme(() => this.redraw());
+    new ResizeObserver(() => measureBar()).observe(byId("bar"));
     drawScale();
     this.keys = new Keys(this.shortcuts());
     document.addEventListener("visibilitychange", () => this.askForPictures());
@@ -257,6 +258,11 @@ class Page {
       { key: "?", says: "this list", act: () => this.keys?.help() },
     ];
   }
+}
+
+/** What is fixed to the window begins below the bar. */
+function measureBar() {
+  document.documentElement.style.setProperty("--bar", `${byId("bar").offsetHeight}px`);
 }
 
 /** The colours of likelihood, for the legend. */

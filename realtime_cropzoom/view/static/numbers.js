@@ -13,8 +13,8 @@ const OLD_BOX_MS = 1000;
 
 /** @type {[string, string][]} id and label */
 const FIGURES = [
-  ["fps", "Frames per second"],
-  ["detector", "Detections per second"],
+  ["fps", "Frame rate"],
+  ["detector", "Detector"],
   ["p50", "Latency, median"],
   ["p99", "Latency, p99"],
   ["box", "Age of the box"],
@@ -43,8 +43,8 @@ export class Numbers {
     const box = camera?.history.newest?.boxAgeMs ?? null;
     setText(byId("run-source"), hello?.source ?? "");
     byId("run-source").title = hello ? `${hello.source}, run ${hello.run}, version ${hello.version}` : "";
-    this._set("fps", fixed(status?.fps), hello?.fps ? `of ${fixed(hello.fps)}` : "", fpsLevel(status?.fps, hello?.fps));
-    this._set("detector", fixed(status?.detector_fps), "");
+    this._set("fps", fixed(status?.fps), hello?.fps ? `of ${fixed(hello.fps)} fps` : "fps", fpsLevel(status?.fps, hello?.fps));
+    this._set("detector", fixed(status?.detector_fps), "per s");
     this._set("p50", milliseconds(latency?.p50), "ms");
     this._set("p99", milliseconds(latency?.p99), "ms");
     this._set("box", fixed(box), "ms", box !== null && box > OLD_BOX_MS ? "warn" : "");

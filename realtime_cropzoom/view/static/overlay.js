@@ -54,6 +54,9 @@ export function toCanvas(view, x, y) {
  */
 export function drawOverlay(ctx, view, { pose, trail, bones, names, zones, layers }) {
   ctx.save();
+  ctx.beginPath();
+  ctx.rect(view.left, view.top, view.width, view.height);
+  ctx.clip();
   ctx.lineJoin = ctx.lineCap = "round";
   if (layers.zones) for (const zone of zones) drawZone(ctx, view, zone);
   if (layers.trail) drawTrail(ctx, view, trail);

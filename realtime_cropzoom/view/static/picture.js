@@ -3,6 +3,7 @@
 // last one, dimmed, and a note says so.
 
 import { fitCanvas, setText } from "./dom.js";
+import { clock } from "./format.js";
 import { drawOverlay, fitFrame } from "./overlay.js";
 import { STALE_MS } from "./pairing.js";
 
@@ -48,7 +49,7 @@ export class PictureView {
     }
     camera.pairing.advance(camera.history, nowMs);
     const stale = camera.pairing.ageMs(nowMs) > STALE_MS;
-    this.pose = stale ? camera.history.newest : camera.pairing.pose;
+    this.pose = stale && this._posesGoOn() ? camera.history.newest : camera.pairing.pose;
     this._say(stale ? this._why() : "");
     this._drawIfNew(stale ? "stale" : "live", stale);
   }
@@ -94,14 +95,22 @@ export class PictureView {
     });
   }
 
+  /** Whether poses come that are newer than the picture. */
+  _posesGoOn() {
+    const { picture } = this.camera.pairing;
+    const newest = this.camera.history.newest;
+    return newest !== null && (picture === null || newest.timeMs - picture.timeMs > STALE_MS);
+  }
+
   _why() {
     const { picture } = this.camera.pairing;
-    const { hello, history } = this.camera;
+    const { hello, status } = this.camera;
     if (!hello) return "No run is here yet";
-    if (!hello.preview) return history.newest ? "This run sends no pictures; the poses are live" : "This run sends no pictures";
+    if (!hello.preview) return this._posesGoOn() ? "This run sends no pictures; the points are live" : "This run sends no pictures";
     if (!picture) return "Waiting for a picture";
-    if (!this.pose || this.pose.frame <= picture.frame) return `The picture stands still at frame ${picture.frame}`;
-    return `No new picture: the points are of frame ${this.pose.frame}, the picture is of frame ${picture.frame}`;
+    if (!this._posesGoOn()) return `No new frames since ${clock(picture.timeMs)}`;
+    if (status && !status.publishing) return `Publishing is paused since ${clock(picture.timeMs)}`;
+    return `No new picture: the points are of frame ${this.pose?.frame}, the picture is of frame ${picture.frame}`;
   }
 }
 

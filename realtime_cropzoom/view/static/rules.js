@@ -103,7 +103,7 @@ export class Rules {
     return make("div", { class: "rule", "data-rule": rule.name, "data-armed": rule.armed ? "yes" : "no", "data-holding": rule.holding ? "yes" : "no" },
       icon(rule.armed ? "armed" : "disarmed"),
       make("span", { class: "rule-text" }, make("strong", {}, rule.name),
-        make("span", {}, `${zones}${rule.outputs.join(", ")} · ${rule.armed ? "armed" : "disarmed"}`)),
+        make("span", {}, `${zones}${rule.outputs.join(", ")}`)),
       make("button", { type: "button", class: "order", "data-focus": `rule ${trigger.name} ${rule.name}`, onclick: give,
         "aria-label": `${rule.armed ? "Disarm" : "Arm"} ${rule.name}` }, rule.armed ? "Disarm" : "Arm…"));
   }

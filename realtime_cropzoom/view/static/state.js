@@ -44,7 +44,8 @@ export class Camera {
 
   /** State of the newest pose; "" while there is none. */
   get state() {
-    return this.history.newest?.state ?? this.status?.state ?? "";
+    const paused = this.status !== null && !this.status.publishing;
+    return (paused ? null : this.history.newest?.state) ?? this.status?.state ?? "";
   }
 
   /** @param {CameraMessage} hello */

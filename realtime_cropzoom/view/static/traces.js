@@ -170,8 +170,8 @@ function drawLabel(ctx, label, unit, top, row, width, [bottomValue, topValue]) {
   ctx.fillStyle = themeColour("--muted");
   if (unit) ctx.fillText(unit, 0, top + row / 2 + 7);
   ctx.textAlign = "right";
-  ctx.fillText(String(Math.round(topValue)), LABEL - 6, top + 7);
-  ctx.fillText(String(Math.round(bottomValue)), LABEL - 6, top + row - 7);
+  ctx.fillText(String(Math.round(topValue)), LABEL - 6, top + 9);
+  ctx.fillText(String(Math.round(bottomValue)), LABEL - 6, top + row - 8);
 }
 
 /** @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} height */
@@ -187,6 +187,7 @@ function drawAxis(ctx, width, height) {
     ctx.moveTo(x, BAND + 2);
     ctx.lineTo(x, height - AXIS);
     ctx.stroke();
+    if (width < 460 && s % 20) continue;
     ctx.textAlign = s === 60 ? "left" : s === 0 ? "right" : "center";
     ctx.fillText(s === 0 ? "now" : `−${s} s`, x, height);
   }

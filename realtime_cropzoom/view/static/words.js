@@ -27,6 +27,9 @@ export function glance(camera, linked) {
   }
   if (link === "waiting") return { key: "waiting", icon: "waiting", word: "Waiting", stream: "waiting for the run" };
   if (!camera.state) return { key: "none", icon: "waiting", word: "Starting", stream: stream || "starting" };
+  if (camera.status && !camera.status.publishing) {
+    return { key: "paused", icon: "stalled", word: "Paused", stream: `no poses go out; ${camera.state}` };
+  }
   const word = camera.state[0].toUpperCase() + camera.state.slice(1);
   return { key: camera.state, icon: camera.state, word, stream: stream || "live" };
 }

@@ -189,8 +189,8 @@ export class ZoneEditor {
   _panel() {
     const triggers = this._store.triggersOf(this._view()?.camera.name ?? "");
     const tool = (/** @type {ShapeKind} */ kind) => make("button", { type: "button", "data-tool": kind,
-      onclick: (/** @type {MouseEvent} */ event) => this._canvas.begin(kind, event.detail === 0) }, `New ${kind}`);
-    const freeze = make("button", { type: "button", id: "zone-freeze", "aria-pressed": "false", onclick: () => this._freeze() }, "Freeze picture");
+      onclick: (/** @type {MouseEvent} */ event) => this._canvas.begin(kind, event.detail === 0) }, `+ ${kind[0].toUpperCase()}${kind.slice(1)}`);
+    const freeze = make("button", { type: "button", id: "zone-freeze", "aria-pressed": "false", onclick: () => this._freeze() }, "Hold picture");
     const select = make("select", { id: "zone-trigger", "aria-label": "Rules file", onchange: () => this._load(select.value) },
       ...triggers.map((trigger) => make("option", { value: trigger.name }, trigger.rules_file || trigger.name)));
     byId("zones-body").replaceChildren(
