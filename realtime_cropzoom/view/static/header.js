@@ -117,7 +117,7 @@ export class Header {
     if (!block?.isConnected) {
       block = make("button", { class: "state state-colour", type: "button", "data-camera": name, onclick },
         icon("waiting"),
-        make("span", { class: "state-text" }, make("span", { class: "state-word" }), make("span", { class: "state-about" })),
+        make("span", { class: "state-text" }, make("span", { class: "state-word" }), make("span", { class: "state-about" }, make("span"), make("span", { class: "about-stream" }))),
         make("span", { class: "state-stream" }, icon("live"), make("span")),
       );
       byId("states").append(/** @type {HTMLElement} */ (block));
@@ -137,7 +137,9 @@ function fillBlock(block, { key, picture, word, about, stream }) {
   setAttribute(block, "data-state", key);
   useIcon(block.firstElementChild, picture);
   setText(/** @type {Element} */ (block.querySelector(".state-word")), word);
-  setText(/** @type {Element} */ (block.querySelector(".state-about")), about);
+  const [name, short] = /** @type {Element} */ (block.querySelector(".state-about")).children;
+  setText(name, about);
+  setText(short, stream ? ` · ${stream}` : "");
   const beside = /** @type {HTMLElement} */ (block.querySelector(".state-stream"));
   beside.hidden = !stream;
   useIcon(beside.firstElementChild, STREAM_ICONS.find((name) => stream.startsWith(name)) ?? "silent");

@@ -60,12 +60,12 @@ function drawFoot(ctx, latency, first, last, width, height) {
   ctx.lineTo(width, plot + 0.5);
   ctx.stroke();
   for (const [value, name] of /** @type {[number|null, string][]} */ ([[latency.p50, "p50"], [latency.p99, "p99"]])) {
-    if (value !== null) drawMark(ctx, name, positionOf(value, edges, first, last) * width, plot, width);
+    if (value !== null) drawMark(ctx, name, value, positionOf(value, edges, first, last) * width, plot, width);
   }
 }
 
-/** @param {CanvasRenderingContext2D} ctx @param {string} name @param {number} x @param {number} plot @param {number} width */
-function drawMark(ctx, name, x, plot, width) {
+/** @param {CanvasRenderingContext2D} ctx @param {string} name @param {number} value  ms @param {number} x @param {number} plot @param {number} width */
+function drawMark(ctx, name, value, x, plot, width) {
   ctx.strokeStyle = ctx.fillStyle = themeColour(name === "p50" ? "--text" : "--text-warn");
   ctx.lineWidth = 1.5;
   ctx.setLineDash(name === "p50" ? [] : [4, 3]);
@@ -76,9 +76,9 @@ function drawMark(ctx, name, x, plot, width) {
   ctx.setLineDash([]);
   ctx.font = "600 11px system-ui, sans-serif";
   ctx.textBaseline = "top";
-  const left = name === "p50" ? x > 40 : x > width - 40;
+  const left = name === "p50" ? x > 60 : x > width - 60;
   ctx.textAlign = left ? "right" : "left";
-  ctx.fillText(name, x + (left ? -4 : 4), 0);
+  ctx.fillText(`${name} ${milliseconds(value)}`, x + (left ? -4 : 4), 0);
 }
 
 /** Place of a value among the shown bins, 0 to 1; bins have equal widths on the screen. */

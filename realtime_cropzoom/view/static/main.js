@@ -187,6 +187,10 @@ class Page {
 
   showCaption() {
     const camera = this.camera();
+    if (!camera && !this.store.cameras.size) {
+      byId("picture-note").hidden = false;
+      setText(byId("picture-note"), `Waits ${this.header.waitsFor()}`);
+    }
     const picture = camera?.pairing.picture;
     const pose = this.view?.pose;
     const parts = [camera?.name, picture ? `frame ${picture.frame}` : "", pose ? clock(pose.timeMs, true) : "",

@@ -34,7 +34,7 @@ export class Numbers {
       this._cells[id] = cell;
       list.append(cell);
     }
-    this._losses = "";
+    this._losses = "not yet shown";
   }
 
   /** @param {Camera|null} camera */
@@ -70,7 +70,7 @@ export class Numbers {
     const now = performance.now();
     const losses = Object.entries(camera?.status?.losses ?? {}).filter(([, number]) => number > 0);
     const grew = (/** @type {string} */ cause) => now - (camera?.grewAtMs[cause] ?? -Infinity) < GREW_MS;
-    const key = losses.map(([cause, number]) => `${cause} ${number} ${grew(cause)}`).join();
+    const key = (camera?.status ? "" : "none known") + losses.map(([cause, number]) => `${cause} ${number} ${grew(cause)}`).join();
     if (key === this._losses) return;
     this._losses = key;
     const value = /** @type {HTMLElement} */ (this._cells.losses.lastElementChild);

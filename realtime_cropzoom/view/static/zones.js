@@ -60,7 +60,8 @@ export class ZoneEditor {
     this._load(trigger.name);
     view.hidesZones = true;
     this._canvas.show(view);
-    byId("zones-close").focus();
+    byId("zones-close").focus({ preventScroll: true });
+    byId("stage").scrollIntoView({ block: "nearest" });
   }
 
   /** Close, after a question if something would be lost. */
