@@ -1,8 +1,8 @@
 """Live cropzoom pose tracking of freely moving animals.
 
 ``track`` runs the pipeline inside a script. ``Subscriber`` and ``AsyncSubscriber`` receive the poses of a pipeline
-that runs elsewhere. ``load_session`` reads the files of a run. Each is imported when it is first used, so a script
-that only subscribes loads neither models nor video.
+that runs elsewhere, ``PreviewSubscriber`` its small pictures. ``load_session`` reads the files of a run. Each is
+imported when it is first used, so a script that only subscribes loads neither models nor video.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_cropzoom.client.async_subscriber import AsyncSubscriber
+    from realtime_cropzoom.client.preview import PreviewSubscriber
     from realtime_cropzoom.client.subscriber import Subscriber
     from realtime_cropzoom.pipeline.tracking import track
     from realtime_cropzoom.sessions.table import load_session
 
 __version__ = "0.1.0"
-__all__ = ["AsyncSubscriber", "Subscriber", "__version__", "load_session", "track"]
+__all__ = ["AsyncSubscriber", "PreviewSubscriber", "Subscriber", "__version__", "load_session", "track"]
 
 _MODULES = {
     "track": "realtime_cropzoom.pipeline.tracking",
     "Subscriber": "realtime_cropzoom.client.subscriber",
     "AsyncSubscriber": "realtime_cropzoom.client.async_subscriber",
+    "PreviewSubscriber": "realtime_cropzoom.client.preview",
     "load_session": "realtime_cropzoom.sessions.table",
 }
 

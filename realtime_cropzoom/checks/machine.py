@@ -16,6 +16,7 @@ import zmq
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.group import AUTO, NONE
+from realtime_cropzoom.config.output_groups import ENDPOINTS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.files.paths import user_path
@@ -38,18 +39,17 @@ def check_endpoints(settings: Settings) -> CheckResult:
     """Return a line that says whether the endpoints of a camera can be bound. They are bound for a moment."""
     if settings.publish == NONE:
         return good("endpoints", "nothing is published")
-    wanted = settings.publish, settings.publish_latest, settings.publish_echo
-    endpoints = [endpoint for endpoint in wanted if endpoint not in (NONE, AUTO)]
-    for endpoint in endpoints:
+    given = {name: getattr(settings, name) for name in ENDPOINTS}
+    endpoints = {name: endpoint for name, endpoint in given.items() if endpoint not in (NONE, AUTO)}
+    for name, endpoint in endpoints.items():
         problem = _bind(endpoint)
         if problem is None:
             continue
         if settings.publish_optional and problem == _IN_USE:
             return good("endpoints", f"{endpoint} {problem}: files alone (--publish-optional)")
-        name = ("publish", "publish_latest", "publish_echo")[wanted.index(endpoint)]
         flag = f"--{name.replace('_', '-')}"
         return bad("endpoints", f"{endpoint} {problem}; end it, or give another with {flag}")
-    return _check_keys(settings, f"{', '.join(endpoints)} can be bound")
+    return _check_keys(settings, f"{', '.join(endpoints.values())} can be bound")
 
 
 def _check_keys(settings: Settings, found: str) -> CheckResult:

@@ -36,8 +36,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "recording": ("out", "record", "record_crops", "record_buffer", "calibration"),
     "filter": (),
     "network": (
-        *("publish", "publish_latest", "publish_echo", "publish_optional", "key_folder", "insecure", "encoding"),
-        *("max_age_ms", "control", "control_keys"),
+        *("publish", "publish_latest", "publish_echo", "publish_preview", "publish_optional", "key_folder"),
+        *("insecure", "encoding", "max_age_ms", "control", "control_keys"),
     ),
     "advanced": (),
 }

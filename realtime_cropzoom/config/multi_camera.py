@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from realtime_cropzoom.config.group import AUTO, ENV_PREFIX, NONE
+from realtime_cropzoom.config.output_groups import ENDPOINTS
 from realtime_cropzoom.config.resolve import resolve
 from realtime_cropzoom.config.settings import CAMERAS, Settings
 from realtime_cropzoom.errors import ConfigError
@@ -29,8 +30,7 @@ from realtime_cropzoom.messaging.endpoints import parse_tcp
 from realtime_cropzoom.yaml_file import read_mapping
 
 STOP_TOGETHER = "stop_together"
-_ENDPOINTS = ("publish", "publish_latest", "publish_echo")
-_ADDRESSES = (*_ENDPOINTS, "control")
+_ADDRESSES = (*ENDPOINTS, "control")
 _OF_ONE_CAMERA = ("source", "camera")
 _PORTS_A_CAMERA = 2
 _EVERY_HOST = ("*", "0.0.0.0", "[::]")
@@ -158,7 +158,7 @@ def _check_against_each_other(settings: Mapping[str, Settings], config: Path) ->
             if _collide(one, other):
                 raise ConfigError(
                     f"{config}: the cameras {a} and {b} would both use {one}; give one of them another "
-                    "publish, publish_latest, publish_echo or control"
+                    "publish, publish_latest, publish_echo, publish_preview or control"
                 )
 
 

@@ -11,7 +11,10 @@ from pydantic import Field, model_validator
 from realtime_cropzoom.config.group import AUTO, COPY, DAY_MS, NONE, SettingsGroup
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.filters import PoseFilter, build_filter
-from realtime_cropzoom.messaging.endpoints import check_reach, endpoint_beside
+from realtime_cropzoom.messaging.endpoints import check_reach, endpoint_beside, preview_beside
+
+ENDPOINTS = ("publish", "publish_latest", "publish_echo", "publish_preview")
+"""Names of the settings that give an endpoint."""
 
 
 class FilterSettings(SettingsGroup):
@@ -130,6 +133,12 @@ class PublishSettings(SettingsGroup):
         description="endpoint at which subscribers on other machines read the clock of this one, to know the age of "
         "a pose: 'auto' (host of publish, free port), an endpoint, or 'none'",
     )
+    publish_preview: str = Field(
+        default=AUTO,
+        max_length=300,
+        description="endpoint of small pictures of the newest frame, which are made only while somebody looks: 'auto' "
+        "(host of publish, free port), an endpoint, or 'none'",
+    )
     publish_optional: bool = Field(default=False, description="if an endpoint is in use, continue with files only")
     key_folder: Path | None = Field(
         default=None,
@@ -150,9 +159,13 @@ class PublishSettings(SettingsGroup):
 
     @model_validator(mode="after")
     def _check_endpoints(self) -> Self:
-        for one, other in combinations(("publish", "publish_latest", "publish_echo"), 2):
+        for one, other in combinations(ENDPOINTS, 2):
             endpoint = getattr(self, one)
-            if endpoint == getattr(self, other) and endpoint != NONE and not endpoint.endswith((":*", ":0")):
+            if (
+                endpoint == getattr(self, other)
+                and endpoint not in (NONE, AUTO)
+                and not endpoint.endswith((":*", ":0"))
+            ):
                 raise ConfigError(f"{one} and {other} are both {endpoint}; give them different ports")
         if self.key_folder is not None and self.insecure:
             raise ConfigError(f"both key_folder ({self.key_folder}) and insecure are set; give one of them")
@@ -166,9 +179,16 @@ class PublishSettings(SettingsGroup):
             return None
         return endpoint_beside(self.publish) if self.publish_echo == AUTO else self.publish_echo
 
+    def preview_endpoint(self) -> str | None:
+        """Return the endpoint of the previews; None without them."""
+        if NONE in (self.publish, self.publish_preview):
+            return None
+        return preview_beside(self.publish) if self.publish_preview == AUTO else self.publish_preview
+
     def endpoints(self) -> dict[str, str]:
         """Return the endpoints to bind, by the names of their settings."""
         if self.publish == NONE:
             return {}
-        wanted = {"publish": self.publish, "publish_latest": self.publish_latest, "publish_echo": self.echo_endpoint()}
+        given = self.publish, self.publish_latest, self.echo_endpoint(), self.preview_endpoint()
+        wanted = dict(zip(ENDPOINTS, given, strict=True))
         return {name: endpoint for name, endpoint in wanted.items() if endpoint not in (None, NONE)}

@@ -83,20 +83,33 @@ def endpoint_beside(publish: str) -> str | None:
     return None if tcp is None else f"tcp://{tcp.host}:*"
 
 
-def endpoint_seen_from(subscribed: str, echo: str | None) -> str | None:
-    """Return the endpoint at which a subscriber reaches the time server that a hello message names.
+def preview_beside(publish: str) -> str | None:
+    """Return where to bind the previews of a publisher: on the same host, or at a path with ``.preview`` behind it.
+
+    Returns:
+        The endpoint; None if ``publish`` is neither a tcp endpoint nor an ipc path.
+    """
+    if publish.startswith(_IPC) and publish[len(_IPC) :] not in ("", "*"):
+        return f"{publish}.preview"
+    return endpoint_beside(publish)
+
+
+def endpoint_seen_from(subscribed: str, named: str | None) -> str | None:
+    """Return the endpoint at which a subscriber reaches a server that a hello message names.
 
     The server runs on the host that sends the poses. The hello message may name that host differently, so that only the
     port is read from it.
 
     Args:
         subscribed: Endpoint to which the subscriber is connected.
-        echo: Field ``echo`` of the hello.
+        named: Field ``echo`` or ``preview`` of the hello.
 
     Returns:
-        The endpoint; None if the two give no valid tcp endpoint.
+        The endpoint; None if the two give no valid tcp endpoint, or ipc path of this machine.
     """
-    here, there = _parse_plain_tcp(subscribed), _parse_plain_tcp(echo or "")
+    if named is not None and named.startswith(_IPC) and is_local(subscribed):
+        return named
+    here, there = _parse_plain_tcp(subscribed), _parse_plain_tcp(named or "")
     if here is None or there is None or not 0 < (there.port or 0) <= _MAX_PORT:
         return None
     return f"tcp://{here.host}:{there.port}"

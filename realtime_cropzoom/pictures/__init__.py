@@ -7,4 +7,5 @@ In reading order:
 * ``regions``: converts a region alone, after a check that this gives the pixels of the whole frame's conversion.
 * ``yuv``: converts single pixels, and resizes a region of which it converts only these.
 * ``decoded``: a decoded frame as a picture that is kept by reference.
+* ``small``: frames scaled down for people to look at.
 """

@@ -42,7 +42,11 @@ class DecodedPicture:
             regions: Converts regions of the frame. If None, the whole frame is converted for each region; a frame in
                 RGB is only looked at.
         """
-        self._frame, self._turn, self._regions = frame, turn, regions
+        self.frame = frame
+        """The frame. Others may read its planes."""
+        self.turn = turn
+        """Turn for display."""
+        self._regions = regions
         self._lock = threading.Lock()  # PyAV changes the frame's colour properties while it converts it
         width, height = turn.size(frame.width, frame.height)
         self.shape = (height, width, 3)
@@ -50,7 +54,12 @@ class DecodedPicture:
     @property
     def is_cheap(self) -> bool:
         """Whether a region is converted without the rest of the frame."""
-        return self._regions is not None or self._frame.format.name == RGB
+        return self._regions is not None or self.frame.format.name == RGB
+
+    def colours(self) -> tuple[int, int]:
+        """Return FFmpeg's numbers of the colour space and the colour range."""
+        with self._lock:
+            return self.frame.colorspace, self.frame.color_range
 
     def __getitem__(self, region: tuple[slice, slice]) -> UInt8:
         """Return the pixels of ``[top:bottom, left:right]``, as with an array; (h, w, 3) uint8."""
@@ -59,13 +68,13 @@ class DecodedPicture:
         box = Box(left, top, right - left, bottom - top)
         if self._regions is None or min(box.w, box.h) < 1 or (box.h, box.w) == self.shape[:2]:
             return np.asarray(self)[top:bottom, left:right]
-        coded = self._turn.before(box, (self.shape[1], self.shape[0]))
-        return self._turned(self._regions.rgb(self._frame, coded))
+        coded = self.turn.before(box, (self.shape[1], self.shape[0]))
+        return self._turned(self._regions.rgb(self.frame, coded))
 
     @property
     def row_group(self) -> int:
         """Number of rows that are converted together; 0 if ``rows`` cannot be called."""
-        return self._regions.row_group if self._regions is not None and self._turn.is_none else 0
+        return self._regions.row_group if self._regions is not None and self.turn.is_none else 0
 
     def rows(self, numbers: Int64) -> UInt8:
         """Return the pixels of rows, (n, W, 3) uint8.
@@ -74,12 +83,12 @@ class DecodedPicture:
             numbers: Which rows, in whole groups of ``row_group``.
         """
         assert self._regions is not None
-        return self._regions.rows(self._frame, numbers)
+        return self._regions.rows(self.frame, numbers)
 
     @property
     def is_sampled(self) -> bool:
         """Whether single pixels are converted."""
-        return self._regions is not None and self._regions.converter is not None and self._turn.is_none
+        return self._regions is not None and self._regions.converter is not None and self.turn.is_none
 
     def resize(self, region: Box, sampling: Sampling, out: Float32) -> None:
         """Resize a region of a picture that ``is_sampled``.
@@ -91,13 +100,13 @@ class DecodedPicture:
         """
         assert self._regions is not None
         assert self._regions.converter is not None
-        size = self._frame.width, self._frame.height
-        self._regions.converter.resize(plane_rows(self._frame), size, region, sampling, out)
+        size = self.frame.width, self.frame.height
+        self._regions.converter.resize(plane_rows(self.frame), size, region, sampling, out)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return the whole picture, (H, W, 3) uint8."""
         with self._lock:
-            rgb = to_rgb(_of_thread.reformatter, self._frame)
+            rgb = to_rgb(_of_thread.reformatter, self.frame)
         return self._turned(rgb)
 
     def copy_to(self, out: UInt8) -> None:
@@ -105,7 +114,7 @@ class DecodedPicture:
         np.copyto(out, np.asarray(self))
 
     def _turned(self, rgb: UInt8) -> UInt8:
-        return rgb if self._turn.is_none else np.ascontiguousarray(self._turn.apply(rgb))
+        return rgb if self.turn.is_none else np.ascontiguousarray(self.turn.apply(rgb))
 
 
 class DecodedPictures:

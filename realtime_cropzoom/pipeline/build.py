@@ -72,6 +72,8 @@ class StageBuilder:
             slot = BoxSlot(plan.schedule)
             sinks = [sink for sink in (write, script, *recorders) if sink is not None]
             pose = self._pose_stage(ring, slot, publish, sinks, recorders)
+            if publish is not None and publish.preview is not None:
+                publish.preview.show(NewestReader(ring), None if plan.lockstep else pose.pauses)
             detect = self._detect_stage(ring, slot, pose)
             watchdog = self._watchdog(capture, detect, pose, write)
             stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog)
@@ -96,7 +98,8 @@ class StageBuilder:
             return None
         self.notes += listener_notes(s, security.keys)
         echo = "" if publisher.echo is None else f"; clock echo at {publisher.echo}"
-        self.notes.append(f"publishing at {' and, newest pose only, at '.join(publisher.bound_to)}{echo}")
+        previews = "" if publisher.preview is None else f"; previews at {publisher.preview.endpoint}"
+        self.notes.append(f"publishing at {' and, newest pose only, at '.join(publisher.bound_to)}{echo}{previews}")
         return publisher
 
     def _make_folder(self) -> Path:

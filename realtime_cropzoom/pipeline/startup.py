@@ -124,6 +124,7 @@ class RunPlan:
             endpoint=s.publish,
             latest_endpoint=None if s.publish_latest == NONE else s.publish_latest,
             echo_endpoint=s.echo_endpoint(),
+            preview_endpoint=s.preview_endpoint(),
             encoding=s.encoding,
             urgent=self.urgent,
             max_age_ms=None if self.lockstep else s.max_age_ms,

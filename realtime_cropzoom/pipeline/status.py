@@ -51,12 +51,13 @@ class RunDescription:
     def hello(self) -> HelloMessage:
         """Return the message that a subscriber needs to interpret the poses."""
         s, models, info = self.plan.settings, self.plan.models, self.plan.info
+        names = models.pose.keypoint_names
         return HelloMessage(
             schema=SCHEMA_VERSION,
             run=self.identity.run,
             camera=self.identity.camera,
             source=as_text(without_password(s.source or info.name)),
-            keypoint_names=list(models.pose.keypoint_names),
+            keypoint_names=list(names),
             width=info.width,
             height=info.height,
             fps=info.fps,
@@ -68,6 +69,7 @@ class RunDescription:
             filter=None if s.filter == NONE else s.filter,
             arena_unit=None if self.identity.calibration is None else self.identity.calibration.unit,
             control=self.control,
+            skeleton=[(names[a], names[b]) for a, b in models.pose.manifest.skeleton],
         )
 
     @property
@@ -182,6 +184,7 @@ class RunReporter(_Reporter):
             unrecorded=sum(r.recording.dropped_count() for r in s.recorders),
             refused=publish.rejected.count if publish else 0,
             cut_off=publish.rejected.cut_off if publish else 0,
+            previews=publish.previews(at_ns) if publish else 0,
         )
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Real-time priority: the threads that a pose waits for go before all other work of the machine.
+"""Priority: the threads that a pose waits for go before all other work of the machine, and previews after it.
 
 Linux runs a thread of the scheduling class SCHED_FIFO as soon as it can run, however busy the machine is. A user needs
 the permission for it (``RLIMIT_RTPRIO``), which an administrator gives.
@@ -7,10 +7,25 @@ the permission for it (``RLIMIT_RTPRIO``), which an administrator gives.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 PRIORITY = 20
 """Priority within SCHED_FIFO, 1 to 99. The kernel's own threads for devices have 50."""
+
+_NICENESS = 10
+"""Niceness of threads whose work can wait. With it they get a ninth of a core that another thread wants."""
+
+
+def lower_priority() -> None:
+    """Let other threads go before the calling thread and those that it starts. Linux only: elsewhere, nothing changes.
+
+    Such a thread should hold the interpreter's lock for moments only: a thread of usual priority may wait for the lock
+    while others take its core.
+    """
+    if sys.platform == "linux":  # elsewhere this would be the priority of the whole process
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def raise_priority() -> None:

@@ -36,6 +36,7 @@ from realtime_cropzoom.runtime.records import NOT_PUBLISHED, Record, RunIdentity
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import RunControl, Stage
+from realtime_cropzoom.sinks.preview import PreviewServer
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
 from realtime_cropzoom.types import StreamState
 
@@ -86,6 +87,8 @@ class PublishOptions:
     """Endpoint of the newest pose; None for no such socket."""
     echo_endpoint: str | None = None
     """Endpoint of the time sync server, which the hello message announces; None for no server."""
+    preview_endpoint: str | None = None
+    """Endpoint of the previews, which the hello message announces as well; None for no previews."""
     encoding: Encoding = "json"
     """Encoding of the messages."""
     urgent: bool = False
@@ -124,6 +127,12 @@ class ZmqPublisher(Stage):
         self._echo = (
             None if options.echo_endpoint is None else EchoServer(options.echo_endpoint, security=self._security)
         )
+        self.preview = (
+            None
+            if options.preview_endpoint is None
+            else PreviewServer(options.preview_endpoint, self._identity, security=self._security)
+        )
+        """Sends previews; None without them. It runs as long as the publisher does."""
         self._encoding: Encoding = options.encoding
         self._urgent = options.urgent
         self._binding = Started()
@@ -146,6 +155,10 @@ class ZmqPublisher(Stage):
     def echo(self) -> str | None:
         """Endpoint of the time sync server once it is bound; None without one."""
         return self._hello.echo
+
+    def previews(self, at_ns: int) -> int:
+        """Return the number of previews encoded in the second before ``at_ns`` (monotonic, ns)."""
+        return 0 if self.preview is None else self.preview.per_second(at_ns)
 
     def publish(self, record: Record) -> int:
         """Send the pose of a processed frame. Called by the pose stage; never blocks.
@@ -198,15 +211,15 @@ class ZmqPublisher(Stage):
             ):
                 try:
                     self._bind(guard, poses, latest)
-                    self._start_echo()
+                    self._start_servers()
                     self._poses, self._latest = poses, None if self._endpoints[1] is None else latest
                     self._binding.ready()
                     self._describe_run(guard, poses)
                 finally:
                     with self._lock:
                         self._poses = self._latest = None
-                    if self._echo is not None:
-                        self._echo.stop()
+                    for server in self._servers():
+                        server.stop()
 
     def _bind(self, guard: ConnectionGuard, poses: zmq.Socket[bytes], latest: zmq.Socket[bytes]) -> None:
         poses.set(zmq.XPUB_VERBOSE, 1)
@@ -222,14 +235,17 @@ class ZmqPublisher(Stage):
                 raise SinkError(_bind_error_text(endpoint, error)) from error
         guard.start()
 
-    def _start_echo(self) -> None:
-        if self._echo is None:
-            return
-        try:
-            self._echo.start()
-        except (zmq.ZMQError, ConfigError) as error:
-            raise SinkError(_bind_error_text(self._echo.endpoint, error)) from error
-        self._hello = msgspec.structs.replace(self._hello, echo=self._echo.endpoint)
+    def _servers(self) -> list[EchoServer | PreviewServer]:
+        return [server for server in (self._echo, self.preview) if server is not None]
+
+    def _start_servers(self) -> None:
+        for server in self._servers():
+            try:
+                server.start()
+            except (zmq.ZMQError, ConfigError) as error:
+                raise SinkError(_bind_error_text(server.endpoint, error)) from error
+        echo, preview = (server and server.endpoint for server in (self._echo, self.preview))
+        self._hello = msgspec.structs.replace(self._hello, echo=echo, preview=preview)
 
     def _describe_run(self, guard: ConnectionGuard, poses: zmq.Socket[bytes]) -> None:
         """Send all messages but the poses, until ``end`` is called."""
@@ -273,8 +289,8 @@ def _bind_error_text(endpoint: str, error: zmq.ZMQError | ConfigError) -> str:
         return str(error)
     if error.errno == zmq.EADDRINUSE:
         return f"the endpoint {endpoint} is in use, perhaps by another run; " + advise(
-            "give another one with --publish, --publish-latest and --publish-echo, 'none', or --publish-optional to "
-            "continue with files alone",
+            "give another one with --publish, --publish-latest, --publish-echo and --publish-preview, 'none', or "
+            "--publish-optional to continue with files alone",
             "end that one first",
         )
     return f"cannot publish at {endpoint}: {explain(error)}; expected something like tcp://127.0.0.1:5660"

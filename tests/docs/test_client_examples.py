@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -13,9 +14,15 @@ import pytest
 from support.pages import find_page
 from support.publisher import Publisher, end, hello, pose, publishing
 
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import FilteredKeypoint
+from realtime_cropzoom.runtime.records import RunIdentity
+from realtime_cropzoom.runtime.ring import NewestReader, Ring
+from realtime_cropzoom.sinks.preview import PreviewServer
 from realtime_cropzoom.sinks.time_sync_server import EchoServer
+from realtime_cropzoom.types import FrameMeta
 
+OF_PICTURES = "PreviewSubscriber"
 BLOCKS = [
     pytest.param(block, id=f"{page}-{index}")
     for page in ("receive-poses", "messages")
@@ -23,6 +30,7 @@ BLOCKS = [
         re.findall(r"```python\n(.*?)```", find_page(f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
     )
     if "while True" not in block  # it would go on for ever
+    and OF_PICTURES not in block
 ]
 
 
@@ -70,3 +78,26 @@ def test_example_on_a_page_runs_and_has_its_effect(
     if "ahead_ns" in names:
         assert abs(cast(int, names["ahead_ns"])) < 1e9
         names["socket"].context.destroy(linger=0)  # type: ignore[attr-defined]
+
+
+def test_the_example_of_pictures_saves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = find_page("receive-poses.md").read_text(encoding="utf-8")
+    (block,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if OF_PICTURES in code)
+    ring, server = Ring(4, 48, 64), PreviewServer("tcp://127.0.0.1:*", RunIdentity("r", "cam0", ("snout",), 0))
+    server.start()
+    server.show(NewestReader(ring), None)
+    monkeypatch.chdir(tmp_path)
+    example = compile(
+        block.replace("PreviewSubscriber()", f'PreviewSubscriber("{server.endpoint}")'), "example", "exec"
+    )
+    run = threading.Thread(target=exec, args=(example, {}))
+    run.start()
+    try:
+        while run.is_alive():
+            slot = ring.claim(1.0)
+            assert slot is not None
+            ring.publish(slot, FrameMeta(ring.newest + 1, 0, None, now_ns()))
+            run.join(0.01)
+    finally:
+        server.stop()
+    assert (tmp_path / "now.jpg").read_bytes().startswith(b"\xff\xd8")
