@@ -21,13 +21,15 @@ import { Settings } from "./settings.js";
 import { Store } from "./state.js";
 import { startTheme, switchTheme } from "./theme.js";
 import { Tiles } from "./tiles.js";
+import { BIN_MS } from "./trace_bins.js";
 import { Traces } from "./traces.js";
 import { ZoneEditor } from "./zones.js";
 import { Faults } from "./faults.js";
 import { Layers } from "./layers.js";
 
 const TEXTS_MS = 200;
-const TRACES_MS = 100;
+/** As often as a bin of the traces is full. */
+const TRACES_MS = BIN_MS;
 
 class Page {
   constructor() {

@@ -1,11 +1,11 @@
 // @ts-check
-// The last minute in bins of 100 ms: each keeps the least and the greatest value, so that no peak is lost when it is
+// The last minute in bins of 200 ms: each keeps the least and the greatest value, so that no peak is lost when it is
 // drawn, and drawing costs the same at any frame rate.
 
 /** @typedef {import("./types.js").Pose} Pose */
 
-export const BIN_MS = 100;
-export const BINS = 600;
+export const BIN_MS = 200;
+export const BINS = 300;
 export const QUANTITIES = /** @type {const} */ (["x", "y", "speed", "likelihood"]);
 
 const STATES = ["", "searching", "tracking", "coasting", "lost"];

@@ -121,7 +121,7 @@ function drawLine(
   ctx.strokeStyle = themeColour(`--line-${k % LINE_COLOURS}`);
   ctx.lineWidth = 1.4;
   ctx.beginPath();
-  let empty = 4;
+  let empty = 2;
   for (let n = 0; n < BINS; n += 1) {
     const i = camera.bins.indexOf(last - BINS + 1 + n);
     const least = i < 0 ? NaN : trace.least[i];
@@ -131,7 +131,7 @@ function drawLine(
     }
     const x = LABEL + (n + 0.5) * step;
     const [low, high] = [place(least), place(trace.most[i])];
-    if (empty > 3) ctx.moveTo(x, low);
+    if (empty > 1) ctx.moveTo(x, low);
     else ctx.lineTo(x, low);
     if (Math.abs(high - low) > 0.7) ctx.lineTo(x, high);
     empty = 0;
