@@ -30,7 +30,9 @@ export class Header {
     const cameras = [...this._store.cameras.values()];
     for (const camera of cameras) this._showCamera(camera, chosen, cameras.length);
     if (!cameras.length) this._showNone();
-    else this._blocks.get("")?.remove();
+    for (const [name, block] of this._blocks) {
+      if (cameras.length ? !this._store.cameras.has(name) : name) block.remove();
+    }
     this._showArmed();
     this._showRecording(cameras);
     this._showTitle(cameras, chosen);
@@ -80,11 +82,11 @@ export class Header {
     const gone = store.triggers.size > 0 && store.connectedTriggers().length === 0;
     const dry = store.connectedTriggers().some((trigger) => trigger.dry_run);
     setAttribute(lamp, "data-on", armed.length && this.linked ? "yes" : "no");
-    const word = !this.linked || gone ? "Rules unknown" : armed.length ? "ARMED" : "Disarmed";
-    setText(byId("armed-word"), word);
-    const about = gone ? "the trigger process is gone" : armed.length ? armed.join(", ") : `${rules} rules`;
+    const known = this.linked && !gone;
+    setText(byId("armed-word"), !known ? "Armed?" : armed.length ? "ARMED" : "Disarmed");
+    const about = !this.linked ? "no connection" : gone ? "the trigger process is gone" : armed.join(", ") || `${rules} rules`;
     setText(byId("armed-rules"), about + (dry ? " · dry run" : ""));
-    useIcon(lamp.firstElementChild, armed.length ? "armed" : "disarmed");
+    useIcon(lamp.firstElementChild, !known ? "silent" : armed.length ? "armed" : "disarmed");
   }
 
   /** @param {Camera[]} cameras */

@@ -29,7 +29,7 @@ import { Layers } from "./layers.js";
 
 const TEXTS_MS = 200;
 /** As often as a bin of the traces is full. */
-const TRACES_MS = BIN_MS;
+const TRACES_MS = window.matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : BIN_MS;
 
 class Page {
   constructor() {
@@ -63,6 +63,8 @@ class Page {
   start() {
     this.listen();
     byId("screenshot").append(icon("camera"));
+    byId("settings-open").addEventListener("click", () => this.openSettings());
+    byId("zones-open").addEventListener("click", () => this.openZones());
     byId("screenshot").addEventListener("click", () => this.screenshot());
     startTheme(() => this.redraw());
     new ResizeObserver(() => measureBar()).observe(byId("bar"));
@@ -196,7 +198,7 @@ class Page {
     const picture = camera?.pairing.picture;
     const pose = this.view?.pose;
     const parts = [camera?.name, picture ? `frame ${picture.frame}` : "", pose ? clock(pose.timeMs, true) : "",
-      picture && !pose ? "no pose for this frame" : "", pose?.plausible === false ? "pose not plausible" : ""];
+      picture && !pose ? "no pose for this frame" : "", this.store.dropped ? `this browser is too slow: ${this.store.dropped} batches of poses left out` : "", pose?.plausible === false ? "pose not plausible" : ""];
     setText(byId("caption-text"), parts.filter(Boolean).join(" · "));
   }
 
@@ -222,6 +224,21 @@ class Page {
     } catch (error) {
       noteFailed(`The picture is not saved: ${error instanceof Error ? error.message : error}`);
     }
+  }
+
+  /** Settings belong to one run. */
+  openSettings() {
+    if (this.camera()) this.settings.toggle();
+    else noteFailed("Choose a camera first: its settings are its own");
+  }
+
+  /** Zones lie on one picture: that of the camera that the rules listen to. */
+  openZones() {
+    const [trigger] = this.store.connectedTriggers();
+    if (!this.camera() && trigger?.camera && this.store.cameras.has(trigger.camera)) this.choose(trigger.camera);
+    if (!trigger) noteFailed("No trigger process runs: zones belong to its rules file");
+    else if (this.camera()) this.zones.toggle();
+    else noteFailed("Choose a camera first: zones are drawn on its picture");
   }
 
   back() {
@@ -253,8 +270,8 @@ class Page {
       { key: "r", says: "record, or stop (asks)", order: true, act: () => this.controls.record() },
       { key: "p", says: "pause publishing, or resume", order: true, act: () => this.controls.pause() },
       { key: "f", says: "find: detect now", order: true, act: () => this.controls.detect() },
-      { key: "s", says: "settings of the run", order: true, act: () => this.settings.toggle() },
-      { key: "z", says: "zones", order: true, act: () => this.zones.toggle() },
+      { key: "s", says: "settings of the run", order: true, act: () => this.openSettings() },
+      { key: "z", says: "zones", order: true, act: () => this.openZones() },
       { key: " ", shown: "Space", says: "hold the picture, or go on", act: () => this.freeze() },
       { key: "l", says: "names of the keypoints", act: () => this.layers.toggle("names") },
       { key: "c", says: "save the picture", act: () => this.screenshot() },

@@ -16,7 +16,6 @@ export class Settings {
     this._orders = orders;
     this._camera = camera;
     this._shown = "";
-    byId("settings-open").addEventListener("click", () => this.toggle());
     byId("settings-close").addEventListener("click", () => this.close());
   }
 
@@ -37,7 +36,9 @@ export class Settings {
     this.show();
     byId("settings-close").focus();
     const answer = await this._orders.ofRun(camera, "state");
+    const nothing = Object.keys(camera.settable).length === 0;
     if (!answer.ok) byId("settings-rows").replaceChildren(make("p", { class: "answer failed", role: "alert" }, String(answer.error)));
+    else if (nothing) byId("settings-rows").replaceChildren(make("p", { class: "nothing" }, "This run lets nothing be changed while it goes on."));
   }
 
   close() {
@@ -55,7 +56,7 @@ export class Settings {
     if (key !== this._shown) {
       this._shown = key;
       const rows = Object.entries(camera.settable).map(([name, settable]) => this._row(name, settable));
-      const none = make("p", { class: "nothing" }, "Asking the run…");
+      const none = make("p", { class: "nothing" }, "Asking the run …");
       byId("settings-rows").replaceChildren(...(rows.length ? rows : [none]));
     }
     for (const [name, settable] of Object.entries(camera.settable)) fill(name, settable);

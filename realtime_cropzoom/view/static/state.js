@@ -12,6 +12,8 @@ import { TraceBins } from "./trace_bins.js";
 
 const MOST_EVENTS = 1000;
 const FLASH_MS = 900;
+/** The snapshot of a server that the page has come to is here after this time. */
+const SNAPSHOT_MS = 3000;
 
 /** One camera, with all that is known of its run. */
 export class Camera {
@@ -33,6 +35,8 @@ export class Camera {
     this.pictures = 0;
     /** @type {Record<string, import("./types.js").Settable>} what may be set while the run goes on */
     this.settable = {};
+    /** Whether the server has named it since the page came to it. */
+    this.announced = true;
     /** @type {Record<string, number>} loss → time at which it last grew */
     this.grewAtMs = {};
   }
@@ -53,6 +57,7 @@ export class Camera {
     const restarted = hello.run !== this.hello?.run;
     const keypoints = hello.keypoint_names?.length ?? 0;
     this.hello = hello;
+    this.announced = true;
     if (!restarted && this.bins.traces.length === keypoints) return;
     this.history.clear();
     this.pairing.clear();
@@ -126,6 +131,16 @@ export class Store {
     this.tell(message.kind, message);
   }
 
+  /** Forget the cameras of an earlier server that this one does not know. */
+  dropUnannounced() {
+    const gone = [...this.cameras.values()].filter((camera) => !camera.announced);
+    for (const camera of gone) {
+      camera.pairing.clear();
+      this.cameras.delete(camera.name);
+    }
+    if (gone.length) this.tell("cameras");
+  }
+
   /** @param {string} name */
   camera(name) {
     let camera = this.cameras.get(name);
@@ -192,6 +207,8 @@ const TAKERS = {
     store.welcome = message;
     store.clockOffsetMs = message.now_unix_ms - Date.now();
     store.events = [];
+    for (const camera of store.cameras.values()) camera.announced = false;
+    setTimeout(() => store.dropUnannounced(), SNAPSHOT_MS);
     store.endpoints.clear();
     store.triggers.clear();
     store.tell("triggers");

@@ -36,6 +36,11 @@ export class Tiles {
 
   /** @param {boolean} linked */
   show(linked) {
+    for (const [name, { tile }] of this._tiles) {
+      if (this._store.cameras.has(name)) continue;
+      tile.remove();
+      this._tiles.delete(name);
+    }
     for (const camera of this._store.cameras.values()) {
       const { state, word, about } = this._tiles.get(camera.name) ?? this._add(camera);
       const seen = glance(camera, linked);

@@ -11,7 +11,8 @@ import { pointName } from "./zones.js";
 /** @typedef {import("./zones.js").ZoneEditor} ZoneEditor */
 
 const SVG = "http://www.w3.org/2000/svg";
-const POINT_PX = 7;
+/** A finger needs more room than a mouse. */
+const POINT_PX = window.matchMedia("(pointer: coarse)").matches ? 12 : 7;
 const CLOSE_PX = 12;
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const HINTS = {

@@ -37,7 +37,6 @@ export class ZoneEditor {
     /** @type {string[]} */
     this._undo = [];
     this._canvas = new ZoneCanvas(this);
-    byId("zones-open").addEventListener("click", () => this.toggle());
     byId("zones-close").addEventListener("click", () => this.close());
     byId("zones").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this._undoKey(event));
   }
