@@ -75,6 +75,12 @@ class RandomAccessVideo:
             return np.empty(0, np.int64)
         return np.array([round(float(tick * self._base) * 1e9) for tick in self._ticks.tolist()], np.int64)
 
+    @property
+    def fps(self) -> float | None:
+        """Nominal frames per second; None if the file gives none."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        return float(rate) if rate else None
+
     def read(self, number: int) -> UInt8:
         """Return a frame as an (H, W, 3) uint8 RGB array, turned as the file's display matrix says.
 

@@ -58,7 +58,12 @@ class Review:
         """Return what the page shows about the session as a whole."""
         facts = self.session.facts()
         facts["problems"] += self.events.problems
-        return {**facts, "triggers": self.events.triggers, "video": self.pictures.status()}
+        return {
+            **facts,
+            "triggers": self.events.triggers,
+            "zones": self.events.zones,
+            "video": self.pictures.status(),
+        }
 
     def close(self) -> None:
         """End its thread and close its files."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.sessions.latest import TRIGGERS
@@ -22,6 +22,7 @@ from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.process.decision_log import read_decisions
 from realtime_cropzoom.types import State
 from realtime_cropzoom.view.review_session import OUTCOMES, ReviewSession
+from realtime_cropzoom.yaml_file import read_yaml
 
 MOST_OF_A_KIND = 5000
 """Maximum number of events of one kind. Further ones are counted in ``Events.left_out``."""
@@ -53,6 +54,8 @@ class Events:
     problems: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)
     """Folders of the trigger processes whose decisions are among the events."""
+    zones: dict[str, Any] = field(default_factory=dict)
+    """Zones of their rules, in the form of the rules file, by name."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of events beyond ``MOST_OF_A_KIND``, by kind."""
 
@@ -155,7 +158,18 @@ def _of_triggers(review: ReviewSession, given: Path | None, found: Events) -> It
         events = [event for decision in decisions if (event := _of_decision(decision, review)) is not None]
         if any(decision.run == review.run for decision in decisions) or (given is not None and events):
             found.triggers.append(as_text(log.parent.name))
+            found.zones.update(_zones_beside(log))
             yield from events
+
+
+def _zones_beside(log: Path) -> dict[str, Any]:
+    """Return the zones of the rules that a trigger process kept beside its log; none if they cannot be read."""
+    try:
+        rules = read_yaml(log.with_name(log.name.removesuffix(_DECISIONS) + ".yaml"))
+    except ConfigError:
+        return {}
+    zones = rules.get("zones") if isinstance(rules, dict) else None
+    return zones if isinstance(zones, dict) else {}
 
 
 def _decision_logs(review: ReviewSession, given: Path | None) -> list[Path]:

@@ -37,6 +37,8 @@ class Film(Protocol):
 
     title: str
     """What the pictures are, in words."""
+    fps: float | None
+    """Nominal frames per second; None if unknown."""
 
     def read(self, frame: int) -> UInt8:
         """Return the picture of a captured frame, (H, W, 3) uint8 RGB.
@@ -70,6 +72,7 @@ class VideoFilm:
             lacking: Why a frame is in none of them, where that is known.
         """
         self.title = title
+        self.fps = videos[0].fps
         self._videos, self._numbers, self._lacking = videos, numbers, lacking
 
     def read(self, frame: int) -> UInt8:
@@ -108,6 +111,7 @@ class ArenaFilm:
 
         self.title = "the synthetic arena, rendered again"
         self._arena = Arena(parse_arena(spec))
+        self.fps: float | None = self._arena.settings.fps
 
     def read(self, frame: int) -> UInt8:
         """See ``Film.read``."""

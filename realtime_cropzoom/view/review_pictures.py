@@ -43,7 +43,7 @@ class Pictures:
         self._requests: queue.Queue[_Request | None] = queue.Queue(_MAX_WAITING)
         self._jpegs: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._bytes = 0
-        self._status: dict[str, Any] = {"state": "indexing", "title": None, "progress": 0.0, "size": None}
+        self._status: dict[str, Any] = {"state": "indexing", "title": None, "progress": 0.0, "size": None, "fps": None}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="cropzoom-pictures", daemon=True)
         self._thread.start()
@@ -53,7 +53,8 @@ class Pictures:
 
         Returns:
             ``state`` (``indexing``, ``ready`` or ``none``), ``title`` (what the pictures are, or why there are none),
-            ``progress`` of the index (0 to 1) and ``size`` (width and height in pixels; null before the first picture).
+            ``progress`` of the index (0 to 1), ``size`` (width and height in pixels) and nominal ``fps``; None if
+            unknown.
         """
         return dict(self._status)
 
@@ -89,10 +90,10 @@ class Pictures:
             film = open_film(self._review, self._source, self._indexed)
             first = self._first_picture(film)
             size = None if first is None else [first.shape[1], first.shape[0]]
-            self._status = {"state": "ready", "title": film.title, "progress": 1.0, "size": size}
+            self._status = {"state": "ready", "title": film.title, "progress": 1.0, "size": size, "fps": film.fps}
             self._serve(film, "")
         except CropzoomError as error:
-            self._status = {"state": "none", "title": str(error), "progress": 1.0, "size": None}
+            self._status = {"state": "none", "title": str(error), "progress": 1.0, "size": None, "fps": None}
             self._serve(None, str(error))
         finally:
             if film is not None:

@@ -200,8 +200,9 @@ class ReviewSession:
             bins: Number of bins; fewer if there are fewer frames.
 
         Returns:
-            For each bin its first frame (``edges``, and the frame after the last), ``states`` and ``outcomes`` (codes),
-            ``likelihood`` ([lowest, mean]) and ``speed`` ([mean, highest]); null where there is none.
+            For each bin its first frame (``edges``, and the frame after the last) with its time (``seconds``),
+            ``states`` and ``outcomes`` (codes), ``likelihood`` ([lowest, mean]) and ``speed`` ([mean, highest]); null
+            where there is none.
         """
         first = max(0, min(first, self.count - 1))
         last = max(first + 1, min(self.count, first + count))
@@ -213,6 +214,7 @@ class ReviewSession:
             "first": first,
             "count": last - first,
             "edges": edges.tolist(),
+            "seconds": _rounded(self.tables.seconds[edges.clip(max=self.count - 1)], 4),
             "states": np.maximum.reduceat(self.states[part], at).tolist(),
             "outcomes": np.maximum.reduceat(self.outcomes[part], at).tolist(),
             "likelihood": [_rounded(np.fmin.reduceat(likelihood, at), 3), _rounded(_means(likelihood, at), 3)],

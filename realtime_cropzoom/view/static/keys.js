@@ -3,12 +3,12 @@
 
 import { byId, make } from "./dom.js";
 
-/** @typedef {{key: string, shown?: string, says: string, order?: boolean, hidden?: boolean, always?: boolean, act: (event: KeyboardEvent) => void}} Shortcut */
+/** @typedef {{key: string, shown?: string, says: string, order?: boolean, hidden?: boolean, always?: boolean, repeats?: boolean, act: (event: KeyboardEvent) => void}} Shortcut */
 
 const KEPT_AT = "cropzoom.keys";
 
 export class Keys {
-  /** @param {Shortcut[]} shortcuts  `always`: also while a dialog is open */
+  /** @param {Shortcut[]} shortcuts  `always`: also while a dialog is open; `repeats`: again while the key is held */
   constructor(shortcuts) {
     this._shortcuts = shortcuts;
     const on = byId("keys-on");
@@ -30,9 +30,10 @@ export class Keys {
 
   /** @param {KeyboardEvent} event */
   _press(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const shortcut = this._shortcuts.find(({ key }) => key === event.key || key === event.key.toLowerCase());
     if (!shortcut || (shortcut.order && document.body.dataset.orders !== "yes")) return;
+    if (event.repeat && !shortcut.repeats) return;
     const escape = event.key === "Escape";
     if (!escape && (isTyping(event.target) || !byId("keys-on").checked)) return;
     if (!shortcut.always && document.querySelector("dialog[open]")) return;
