@@ -1,8 +1,9 @@
 """Live cropzoom pose tracking of freely moving animals.
 
 ``track`` runs the pipeline inside a script. ``Subscriber`` and ``AsyncSubscriber`` receive the poses of a pipeline
-that runs elsewhere, ``PreviewSubscriber`` its small pictures. ``load_session`` reads the files of a run. Each is
-imported when it is first used, so a script that only subscribes loads neither models nor video.
+that runs elsewhere, ``PreviewSubscriber`` its small pictures. ``give_order`` gives an order to a run or a trigger
+process. ``load_session`` reads the files of a run. Each is imported when it is first used, so a script that only
+subscribes loads neither models nor video.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ if TYPE_CHECKING:
     from realtime_cropzoom.client.async_subscriber import AsyncSubscriber
     from realtime_cropzoom.client.preview import PreviewSubscriber
     from realtime_cropzoom.client.subscriber import Subscriber
+    from realtime_cropzoom.control.client import give_order
     from realtime_cropzoom.pipeline.tracking import track
     from realtime_cropzoom.sessions.table import load_session
 
 __version__ = "0.1.0"
-__all__ = ["AsyncSubscriber", "PreviewSubscriber", "Subscriber", "__version__", "load_session", "track"]
+__all__ = ["AsyncSubscriber", "PreviewSubscriber", "Subscriber", "__version__", "give_order", "load_session", "track"]
 
 _MODULES = {
     "track": "realtime_cropzoom.pipeline.tracking",
     "Subscriber": "realtime_cropzoom.client.subscriber",
     "AsyncSubscriber": "realtime_cropzoom.client.async_subscriber",
     "PreviewSubscriber": "realtime_cropzoom.client.preview",
+    "give_order": "realtime_cropzoom.control.client",
     "load_session": "realtime_cropzoom.sessions.table",
 }
 

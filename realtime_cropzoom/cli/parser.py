@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from realtime_cropzoom.errors import ConfigError, did_you_mean
 
 GROUPS = {
-    "track live": ("run", "view", "listen", "trigger", "demo"),
+    "track live": ("run", "view", "listen", "trigger", "ctl", "demo"),
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),

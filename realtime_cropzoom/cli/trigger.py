@@ -39,7 +39,7 @@ cropzoom trigger RULES.yaml switches outputs by rules, on the poses of a run in 
                                             which triggers would have fired, and where
   cropzoom trigger --replay triggers/rules_20261122-101500
                                             decides a trigger session again, and compares
-  cropzoom trigger --send arm               arms the trigger process in another terminal
+  cropzoom ctl arm                          arms the rules from another terminal
 
 Step by step: docs/tutorials/closed-loop.md. The language of rules: docs/reference/rules.md.
 What can be switched: docs/reference/outputs.md.
@@ -75,8 +75,8 @@ def register(commands: Any) -> None:
     trigger.add_argument(
         "--control-keys",
         type=a_path,
-        metavar="PATH",
-        help="folder of keys for a tcp:// endpoint; with --send, the key file of this client",
+        metavar="FOLDER",
+        help="folder of keys for a tcp:// endpoint",
     )
     trigger.add_argument(
         "--out",
@@ -94,18 +94,10 @@ def register(commands: Any) -> None:
         help="replay the folder of a run or of a trigger session, or 'latest'",
     )
     trigger.add_argument("--fps", type=frame_rate, help="frames per second, to replay poses that have no times")
-    trigger.add_argument(
-        "--send",
-        nargs="+",
-        metavar=("ORDER", "TARGET"),
-        help="send an order to the running process: arm, disarm, test OUTPUT, stop or state",
-    )
     trigger.set_defaults(command=_trigger)
 
 
 def _trigger(arguments: argparse.Namespace) -> int:
-    if arguments.send:
-        return _send(arguments)
     if arguments.replay is not None:
         arguments.replay = a_session(arguments.replay, TRIGGERS if arguments.rules is None else SESSIONS)
     if arguments.rules is None and arguments.replay is not None:
@@ -276,21 +268,6 @@ def _decision_text(decision: Decision, columns: int) -> str:
         return line
     parts = (decision.rule, outputs, f"{where}{age}".strip())
     return f"{decision.verdict:<9}{'  '.join(filter(None, parts))}\n{'':<9}{decision.reason}"
-
-
-def _send(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.control.client import find_target, send
-
-    order, target = (*arguments.send, None)[:2]
-    answer = send(find_target(order, arguments.control, arguments.control_keys), order, target, by="trigger")
-    if not answer.pop("ok"):
-        raise ConfigError(answer["error"])
-    print(", ".join(f"{name}: {_shown(value)}" for name, value in answer.items()))
-    return 0
-
-
-def _shown(value: Any) -> str:
-    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _test(rules: Rules, arguments: argparse.Namespace) -> int:

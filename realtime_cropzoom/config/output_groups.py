@@ -108,7 +108,7 @@ class ControlSettings(SettingsGroup):
     control_keys: Path | None = Field(
         default=None,
         description="folder made by 'cropzoom keys': its clients can give orders at a tcp:// control; see "
-        "docs/how-to/security.md",
+        "docs/how-to/control.md",
     )
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import zmq
 
 from realtime_cropzoom.control import AUTO
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError, advise
 from realtime_cropzoom.files.atomic import try_write_whole
 from realtime_cropzoom.messaging.endpoints import check_reach, is_listening
 from realtime_cropzoom.messaging.keys import (
@@ -186,11 +186,15 @@ def _private(folder: Path) -> Path:
         pass  # not a folder: _why_not_private reports it
     except OSError as error:
         raise ConfigError(
-            f"cannot make {folder}, the folder for orders: {error.strerror}; make it, or give --control none"
+            f"cannot make {folder}, the folder for orders: {error.strerror}; make it" + _or_none()
         ) from error
     if why := _why_not_private(folder):
-        raise ConfigError(f"{folder}, the folder for orders, {why}; remove it, or give --control none")
+        raise ConfigError(f"{folder}, the folder for orders, {why}; remove it" + _or_none())
     return folder
+
+
+def _or_none() -> str:
+    return advise(", or give --control none")
 
 
 def _why_not_private(folder: Path) -> str | None:

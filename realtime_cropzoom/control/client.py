@@ -19,7 +19,7 @@ from realtime_cropzoom.control.protocol import (
     Request,
     encode_request,
 )
-from realtime_cropzoom.errors import ConfigError, SinkError, explain
+from realtime_cropzoom.errors import ConfigError, SinkError, advise, explain
 from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
 
 _LOOK_TIMEOUT_S = 1.0
@@ -83,7 +83,8 @@ def find_target(order: str, to: str = AUTO, keys: str | Path | None = None) -> T
         starts = " or ".join(_STARTS[kind] for kind in kinds)
         raise SinkError(f"no {' or '.join(kinds)} of this user takes orders{others}; start one with {starts}")
     if len(found) > 1:
-        raise ConfigError(f"{len(found)} programs take this order: {', '.join(found)}; name one of them")
+        choose = advise("choose one with --to NAME", "choose one")
+        raise ConfigError(f"{len(found)} programs take this order: {', '.join(found)}; {choose}")
     return next(iter(found.values()))
 
 
@@ -95,15 +96,15 @@ def _of_kind(running: dict[str, Target], kind: str) -> dict[str, Target]:
     return {name: target for name, target in running.items() if read_state(target).get("kind") == kind}
 
 
-def read_state(target: Target, timeout_s: float = _LOOK_TIMEOUT_S) -> dict[str, Any]:
-    """Return the state of a program; one without ``kind`` if it does not answer.
+def read_states() -> dict[str, dict[str, Any]]:
+    """Return the state of each program of this user that runs, by name; see ``read_state``."""
+    return {name: read_state(target) for name, target in running_processes(control_folder()).items()}
 
-    Args:
-        target: Its address.
-        timeout_s: Maximum time (s) to wait for the answer.
-    """
+
+def read_state(target: Target) -> dict[str, Any]:
+    """Return the state of the program at an address; one without ``kind`` if it does not answer."""
     try:
-        return send(target, STATE, timeout_s=timeout_s)
+        return send(target, STATE, timeout_s=_LOOK_TIMEOUT_S)
     except SinkError as error:
         return {"ok": False, "error": str(error)}
 

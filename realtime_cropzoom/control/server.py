@@ -21,7 +21,7 @@ from realtime_cropzoom.control.protocol import (
     Origin,
     decode_request,
 )
-from realtime_cropzoom.errors import CropzoomError, SinkError, explain
+from realtime_cropzoom.errors import CropzoomError, SinkError, advise, explain
 from realtime_cropzoom.messaging.connections import ORDERS
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.runtime.started import Started
@@ -74,7 +74,8 @@ class ControlServer:
         except zmq.ZMQError as error:
             self.close()
             raise SinkError(
-                f"cannot take orders at {self.endpoint}: {explain(error)}; give another one with --control, or none"
+                f"cannot take orders at {self.endpoint}: {explain(error)}"
+                + advise("; give another one with --control, or none")
             ) from error
         except BaseException:
             self.close()

@@ -56,7 +56,7 @@ def test_two_runs_of_a_camera_have_two_names_and_a_killed_one_gives_its_back(tmp
         assert tracked("run-cam0")["folder"] == str(the_session(tmp_path / "first"))
         with running(tmp_path / "second") as second:
             assert tracked("run-cam0-2")["folder"] == str(the_session(tmp_path / "second"))
-            with pytest.raises(ConfigError, match="2 programs take this order: run-cam0-2, run-cam0; name one"):
+            with pytest.raises(ConfigError, match="2 programs take this order: run-cam0-2, run-cam0; choose one"):
                 give_order("stop")
             first.kill()
             wait_for(lambda: list(running_processes(runtime / "cropzoom")) == ["run-cam0-2"], "the end of the first")

@@ -34,9 +34,9 @@ class Taker:
 
 
 @contextmanager
-def taking(address: ControlAddress, kind: str = TRIGGER) -> Iterator[Taker]:
+def taking(address: ControlAddress, kind: str = TRIGGER, taker: Taker | None = None) -> Iterator[Taker]:
     """Take orders there."""
-    taker = Taker(kind)
+    taker = taker or Taker(kind)
     server = ControlServer(address, taker.obey)
     try:
         server.start()

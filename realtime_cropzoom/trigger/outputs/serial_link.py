@@ -262,7 +262,7 @@ class SerialLink:
             return f"cannot open {self.port} ({explain(error)}); is the board plugged in?"
         return (
             f"cannot open {self.port}: another program uses it, perhaps another 'cropzoom trigger'. End that one, or "
-            f"send a test pulse through it: cropzoom trigger --send test {self._first_output}"
+            f"send a test pulse through it: cropzoom ctl test {self._first_output}"
         )
 
     def _ask(self, device: Any) -> Identity:

@@ -23,6 +23,7 @@ SERVES = {
     "plots/session_pictures.py": ("draw",),
     "messaging/endpoints.py": LIVE,
     "control/address.py": ("run", "trigger"),
+    "control/client.py": ("ctl",),
     "control/server.py": ("run", "trigger"),
     "files/append.py": ("run", "demo", "trigger", "latency"),
     "latency/": ("latency",),

@@ -312,7 +312,7 @@ def test_a_port_in_use_is_said_to_be_in_use_with_the_way_to_a_test_pulse(sketch:
     first = Host(sketch.port)
     try:
         expected = r"output c1: cannot open .*: another program uses it, perhaps another 'cropzoom trigger'\. .*"
-        with pytest.raises(SinkError, match=expected + r"cropzoom trigger --send test c1$") as refused:
+        with pytest.raises(SinkError, match=expected + r"cropzoom ctl test c1$") as refused:
             Host(sketch.port)
         assert "Errno" not in str(refused.value)
     finally:

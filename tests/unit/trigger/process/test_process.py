@@ -162,13 +162,13 @@ def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, s
         wait_for(lambda: send(control, "state")["fired"] >= 2, "triggers")
         assert send(control, "state")["armed"] == ["came"]
         assert send(control, "test", "lamp")["ok"]
-        disarmed = cropzoom("trigger", "--send", "disarm", "--control", control)
+        disarmed = cropzoom("ctl", "disarm", "--to", control)
         assert disarmed.returncode == 0
-        assert "armed: none, " in disarmed.stdout
+        assert "  DISARMED, " in disarmed.stdout
         state = send(control, "state")
         wait_for(lambda: send(control, "state")["poses"] > state["poses"] + 60, "poses of a disarmed process")
         assert send(control, "state")["fired"] == state["fired"]
-        assert cropzoom("trigger", "--send", "stop", "--control", control).returncode == 0
+        assert cropzoom("ctl", "stop", "--to", control).returncode == 0
         assert finish(trigger).returncode == 0
     finally:
         run.send_signal(signal.SIGINT)
@@ -178,7 +178,7 @@ def test_it_starts_disarmed_and_obeys_orders(tmp_path: Path, board: tuple[str, s
     (test,) = decisions(tmp_path, "test")
     user = pwd.getpwuid(os.getuid()).pw_name
     assert test.reason == f"by {user}, process {os.getpid()}"
-    assert re.fullmatch(rf"by trigger \({user}, process \d+\)", decisions(tmp_path, "disarmed")[0].reason)
+    assert re.fullmatch(rf"by ctl \({user}, process \d+\)", decisions(tmp_path, "disarmed")[0].reason)
     assert decisions(tmp_path)[-1].verdict == "safe"
 
 
@@ -187,8 +187,8 @@ def test_an_order_before_the_first_pose_waits_for_it(tmp_path: Path) -> None:
     control = f"ipc://{tmp_path}/orders.sock"
     trigger = start_trigger(rules, "--dry-run", "--control", control)
     wait_for_log(tmp_path)
-    waits = cropzoom("trigger", "--send", "arm", "--control", control)
-    assert "armed: none, pending: will arm with the first pose, " in waits.stdout
+    waits = cropzoom("ctl", "arm", "--to", control)
+    assert "  will arm with the first pose, " in waits.stdout
     assert "pending" not in send(control, "disarm")
     assert send(control, "arm")["pending"] == "will arm with the first pose"
     run_arena(tmp_path, endpoint, 2)
