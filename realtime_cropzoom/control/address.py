@@ -40,7 +40,9 @@ from realtime_cropzoom.messaging.keys import (
     read_server_keys,
 )
 
-UNIX_SOCKETS = os.name == "posix" and zmq.has("ipc")
+_HAS_USERS = hasattr(os, "getuid")
+"""Whether files have an owner and a mode, as on POSIX systems."""
+UNIX_SOCKETS = _HAS_USERS and zmq.has("ipc")
 _IPC, _TCP = "ipc://", "tcp://"
 _SOCKET, _LOCK, _PORT = ".sock", ".lock", ".port"
 FEED = ".feed"
@@ -167,13 +169,13 @@ def control_folder() -> Path:
     for parent in _runtime_folders():
         if _why_not_private(parent) is None and len(os.fsencode(parent)) + _MAX_NAME_LENGTH + 26 < _MAX_PATH_BYTES:
             return _private(parent / "cropzoom")
-    if os.name != "posix":
+    if not _HAS_USERS:
         return _private(Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "cropzoom")
     return _private(Path(tempfile.gettempdir()) / f"cropzoom-{os.getuid()}")
 
 
 def _runtime_folders() -> list[Path]:
-    if os.name != "posix":
+    if not _HAS_USERS:
         return []
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     return [Path(path) for path in (given, f"/run/user/{os.getuid()}") if os.path.isabs(path)]
@@ -181,7 +183,7 @@ def _runtime_folders() -> list[Path]:
 
 def _private(folder: Path) -> Path:
     try:
-        folder.mkdir(mode=0o700, parents=os.name != "posix", exist_ok=True)
+        folder.mkdir(mode=0o700, parents=not _HAS_USERS, exist_ok=True)
     except FileExistsError:
         pass  # not a folder: _why_not_private reports it
     except OSError as error:
@@ -205,7 +207,7 @@ def _why_not_private(folder: Path) -> str | None:
         return f"cannot be used ({error.strerror})"
     if not stat.S_ISDIR(status.st_mode):
         return "is a link or a file, but expected a folder"
-    if os.name != "posix":  # on Windows, the access list of the user's folder keeps others out
+    if not _HAS_USERS:  # on Windows, the access list of the user's folder keeps others out
         return None
     if status.st_uid != os.getuid():
         return "belongs to another user"

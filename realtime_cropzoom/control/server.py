@@ -139,7 +139,7 @@ def origin_of(frame: zmq.Frame, program: str | None) -> Origin:
 def _peer(frame: zmq.Frame) -> tuple[str | None, int | None]:
     """Return user and process at the other end of a Unix socket; only this user can be there where it is unknown."""
     if not hasattr(sockets, "SO_PEERCRED"):
-        return _user_name(os.getuid()) if os.name == "posix" else None, None
+        return _user_name(os.getuid()) if hasattr(os, "getuid") else None, None
     with suppress(OSError, zmq.ZMQError), _connection(frame) as connection:
         if connection.family == sockets.AF_UNIX:
             process, user, _ = _CREDENTIALS.unpack(

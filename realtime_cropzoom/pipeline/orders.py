@@ -18,7 +18,7 @@ from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.control.address import take_address
 from realtime_cropzoom.control.protocol import RUN, STATE, OrderError, Origin, Request, unknown_order
 from realtime_cropzoom.control.server import ControlServer
-from realtime_cropzoom.errors import ConfigError, SinkError, listed
+from realtime_cropzoom.errors import CropzoomError, listed, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -147,10 +147,11 @@ def take_orders(settings: Settings, orders: RunOrders) -> ControlServer | None:
         address = take_address(settings.control, f"{RUN}-{settings.camera}", settings.control_keys)
         server = ControlServer(address, orders.obey)
         server.start()
-    except (ConfigError, SinkError) as error:
+    except Exception as error:  # of any kind: nobody asked for the socket, so that no run may fail for want of it
         if settings.control != AUTO or settings.control_keys is not None:
             raise
-        logger.warning("%s; the run takes no orders", error)
+        reason = str(error) if isinstance(error, CropzoomError) else one_line(error)
+        logger.warning("%s; the run takes no orders", reason)
         return None
     return server
 
