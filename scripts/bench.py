@@ -22,7 +22,10 @@ from benchmarks.material import Bench
 from benchmarks.others import BUSY_CORES, OtherPrograms, wait_for_calm
 from benchmarks.results import ROOT, Part, Row, machine, write
 
-PARTS = ("bare", "throughput", "latency", "stages", "sizes", "large", "models", "peer", "offline", "memory", "triggers")
+PARTS = (
+    *("bare", "throughput", "latency", "stages", "sizes", "large", "models", "peer", "offline", "memory", "triggers"),
+    "view",
+)
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from realtime_cropzoom.messaging.keys import read_server_keys
 from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.disk_use import DiskUse
 from realtime_cropzoom.pipeline.pose import PoseStage, RecordSink
 from realtime_cropzoom.pipeline.run_folder import RunFolder
 from realtime_cropzoom.pipeline.stages import SINK_JOIN_TIMEOUT_S, StageSet, end_sink
@@ -76,7 +77,8 @@ class StageBuilder:
                 publish.preview.show(NewestReader(ring), None if plan.lockstep else pose.pauses)
             detect = self._detect_stage(ring, slot, pose)
             watchdog = self._watchdog(capture, detect, pose, write)
-            stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog)
+            disk = None if publish is None else DiskUse(folder)
+            stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog, disk)
             undo.pop_all()
         return stages
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.disk_use import DiskUse
 from realtime_cropzoom.pipeline.pose import PoseStage
 from realtime_cropzoom.pipeline.watchdog import Watchdog
 from realtime_cropzoom.runtime.queues import QueueSink, Sink
@@ -41,6 +42,8 @@ class StageSet:
     """The queue of messages for the user's script; None without one. It has no thread."""
     watchdog: Watchdog | None = None
     """None in lockstep (``pace: fast``), where a stage may have to wait for a disk."""
+    disk: DiskUse | None = None
+    """Measures the disk for the status messages; None if nothing is published. It processes no frames."""
 
     @property
     def with_models(self) -> list[DetectStage | PoseStage]:
@@ -76,6 +79,8 @@ class StageSet:
             self.detect.start()
         if self.watchdog is not None:
             self.watchdog.start()
+        if self.disk is not None:
+            self.disk.start()
         packets = next((recorder for recorder in self.recorders if isinstance(recorder, PacketRecorder)), None)
         self.capture.begin(self.ring, None if packets is None else packets.offer)
 
@@ -92,6 +97,8 @@ class StageSet:
         _join([self.capture, *self.with_models], STAGE_JOIN_TIMEOUT_S)
         if self.watchdog is not None:
             self.watchdog.join(STAGE_JOIN_TIMEOUT_S)
+        if self.disk is not None:
+            self.disk.stop()
         if self.pose.is_alive():
             self.pose.abandon()
         for sink in self.sinks:
@@ -105,6 +112,8 @@ class StageSet:
         """End the threads of a run whose start failed; some may not have been started. The stop is set already."""
         for sink in self.sinks:
             sink.end()
+        if self.disk is not None:
+            self.disk.stop()
         for thread in self.threads:
             if thread.is_alive():
                 thread.join(STAGE_JOIN_TIMEOUT_S)

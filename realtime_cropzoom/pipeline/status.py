@@ -163,6 +163,7 @@ class RunReporter(_Reporter):
         """Return the status message (heartbeat) of this moment."""
         s, at_ns, counts = self.stages, now_ns(), self.counts()
         last, reader, publish = s.pose.last, s.capture.reader, s.publish
+        free, growth = s.disk.free_and_growth(at_ns) if s.disk else (None, None)
         return StatusMessage(
             schema=SCHEMA_VERSION,
             run=self.identity.run,
@@ -184,6 +185,8 @@ class RunReporter(_Reporter):
             unrecorded=sum(r.recording.dropped_count() for r in s.recorders),
             refused=publish.rejected.count if publish else 0,
             cut_off=publish.rejected.cut_off if publish else 0,
+            disk_free_bytes=free,
+            disk_bytes_per_s=growth,
             previews=publish.previews(at_ns) if publish else 0,
         )
 

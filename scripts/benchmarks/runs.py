@@ -45,6 +45,8 @@ class Received:
     """From the hand-over to the keypoints; of ours only."""
     published_ms: np.ndarray
     """From the hand-over until right before the message is sent; of ours only."""
+    captured_ns: np.ndarray
+    """Time of the hand-over."""
 
 
 Times = tuple[int, ...]
@@ -82,7 +84,7 @@ class Listener:
         frame, captured_ns, *later_ns = np.array(rows, np.int64).reshape(len(rows), -1).T if rows else [np.empty(0)] * 3
         latency, *stages = ((at_ns - captured_ns) / 1e6 for at_ns in later_ns)
         inferred, published = stages or (np.empty(0), np.empty(0))
-        return Received(frame, latency, missed, inferred, published)
+        return Received(frame, latency, missed, inferred, published, captured_ns)
 
     def __enter__(self) -> Listener:
         return self

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.pipelines import Film, make_settings, run_to_end
 
@@ -28,6 +31,16 @@ def test_hello_names_the_source_without_its_password(description: RunDescription
     assert hello.keypoint_names == ["middle", "right", "low"]
     assert hello.unix_offset_ns == 12
     assert hello.filter is None
+
+
+def test_hello_names_the_lines_of_the_skeleton(description: RunDescription) -> None:
+    assert description.hello().skeleton == []
+    models = description.plan.models
+    drawn = msgspec.structs.replace(models.pose.manifest, skeleton=((0, 1), (2, 1)))
+    pose = copy.copy(models.pose)
+    pose.manifest = drawn
+    plan = replace(description.plan, models=replace(models, pose=pose))
+    assert describe_run(plan).hello().skeleton == [("middle", "right"), ("low", "right")]
 
 
 def test_two_runs_have_two_names(description: RunDescription) -> None:
