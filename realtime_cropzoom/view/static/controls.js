@@ -86,10 +86,10 @@ export class Controls {
     await this._orders.tellRuns(cameras, "stop", () => null, "The run ends", "The run does not end");
   }
 
-  /** Show what can be done now. */
-  show() {
+  /** Show what can be done now. @param {boolean} linked  whether the page hears its server */
+  show(linked) {
     const cameras = this._cameras();
-    const able = this._able().length > 0;
+    const able = linked && this._able().length > 0;
     const recording = cameras.some((camera) => camera.status?.recording);
     const paused = cameras.some((camera) => camera.status && !camera.status.publishing);
     setText(byId("record-word"), recording ? "Stop…" : "Record");
@@ -98,7 +98,7 @@ export class Controls {
     setText(byId("pause"), paused ? "Resume publishing" : "Pause publishing");
     setAttribute(byId("pause"), "aria-pressed", String(paused));
     for (const id of ["record", "marker", "marker-text", "pause", "detect", "stop", "settings-open"]) byId(id).disabled = !able;
-    byId("controls").title = able || !cameras.length ? "" : "This run takes no orders from here";
+    byId("controls").title = able || !linked || !cameras.length ? "" : "This run takes no orders from here";
   }
 
   /** The cameras whose runs take orders. */

@@ -183,7 +183,7 @@ class Page {
     this.header.show(this.chosen);
     if (this.chosen === null) this.tiles.show(this.header.linked);
     this.numbers.show(this.camera());
-    this.controls.show();
+    this.controls.show(this.header.linked);
     this.rules.show();
     this.showCaption();
     this.showLink();

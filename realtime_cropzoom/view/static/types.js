@@ -72,7 +72,7 @@
  */
 
 /** @typedef {{name: string, zones: string[], outputs: string[], armed: boolean, holding: boolean}} RuleState */
-/** @typedef {{kind: string, level?: number|boolean|null, error?: string|null}} OutputState */
+/** @typedef {{kind: string, level?: number|boolean|string|null, error?: string|null}} OutputState */
 /** @typedef {Record<string, number[]|number[][]>} ZoneSpec  as in the rules file: {circle_px: [x, y, radius]} */
 
 /**

@@ -18,7 +18,7 @@ const STREAM = {
  * @returns {{key: string, icon: string, word: string, stream: string}}
  */
 export function glance(camera, linked) {
-  if (!linked) return { key: "nolink", icon: "silent", word: "No link", stream: "no link" };
+  if (!linked) return { key: "nolink", icon: "silent", word: "No link", stream: "" };
   const link = camera.hello?.link;
   if (link === "refused") return { key: "refused", icon: "disarmed", word: "Refused", stream: "needs a key" };
   const stream = camera.status?.stream ?? "";
