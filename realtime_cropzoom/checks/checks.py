@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from realtime_cropzoom.checks.animal import check_animal
-from realtime_cropzoom.checks.machine import check_clock, check_cores, check_disk, check_endpoints, check_output
+from realtime_cropzoom.checks.machine import (
+    check_clock,
+    check_cores,
+    check_disk,
+    check_endpoints,
+    check_orders,
+    check_output,
+)
 from realtime_cropzoom.checks.models import CheckedModels, check_models
 from realtime_cropzoom.checks.recording import check_recording
 from realtime_cropzoom.checks.result import CheckResult
@@ -45,6 +52,7 @@ def check(cameras: Mapping[str, Settings], *, hours: float, measure_s: float = 2
         if recording is not None:
             yield recording.of(name)
         yield check_endpoints(settings).of(name)
+        yield check_orders(settings).of(name)
         rates.append(rate)
         busy.append(models.cores)
     out = next(iter(cameras.values())).out

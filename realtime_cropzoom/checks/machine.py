@@ -18,6 +18,7 @@ from realtime_cropzoom.clock import unix_offset_ns
 from realtime_cropzoom.config.group import AUTO, NONE
 from realtime_cropzoom.config.output_groups import ENDPOINTS
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.control.address import check_control, control_folder
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.messaging.keys import allowed_clients, read_server_keys
@@ -50,6 +51,21 @@ def check_endpoints(settings: Settings) -> CheckResult:
         flag = f"--{name.replace('_', '-')}"
         return bad("endpoints", f"{endpoint} {problem}; end it, or give another with {flag}")
     return _check_keys(settings, f"{', '.join(endpoints.values())} can be bound")
+
+
+def check_orders(settings: Settings) -> CheckResult:
+    """Return a line that says whether a camera can take orders where the settings say. It opens no socket."""
+    if settings.control == NONE:
+        return good("orders", "none are taken")
+    try:
+        check_control(settings.control, settings.control_keys)
+        if "://" in settings.control:
+            return good("orders", f"are taken at {settings.control}")
+        return good("orders", f"are taken in {control_folder()} ('cropzoom ctl')")
+    except ConfigError as error:
+        if settings.control == AUTO:  # the run goes on without them
+            return good("orders", f"none are taken: {error}")
+        return bad("orders", str(error))
 
 
 def _check_keys(settings: Settings, found: str) -> CheckResult:

@@ -22,7 +22,7 @@ to a run:
   cropzoom ctl marker "light on"       puts a marker into the events file, and publishes it
   cropzoom ctl pause                   publishes no poses until 'resume'; the files go on
   cropzoom ctl detect                  lets the detector look at the next frame
-  cropzoom ctl set crop_size 240 240   changes a setting; 'set' alone lists what may change
+  cropzoom ctl set crop_size 240       changes a setting; 'set' alone lists what may change
 to a trigger process:
   cropzoom ctl arm                     arms all rules; 'arm RULE' one; 'disarm' likewise
   cropzoom ctl test laser              gives a test pulse
@@ -181,7 +181,7 @@ def _a_setting(arguments: argparse.Namespace) -> _Said:
         return _Said()
     setting, *values = arguments.words
     if not values:
-        raise ConfigError(f"set {setting}: expected a value too, as in: cropzoom ctl set crop_size 240 240")
+        raise ConfigError(f"set {setting}: expected a value too, as in: cropzoom ctl set crop_size 240")
     numbers = [_number(setting, text) for value in values for text in _parts(value)]
     return _Said(setting.replace("-", "_"), numbers if len(numbers) > 1 else numbers[0])
 

@@ -51,7 +51,7 @@ _GROUP_AND_OTHERS = 0o077
 _MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """Maximum length of the path of a Unix socket (bytes)."""
 _MAX_NAME_LENGTH = 40
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ def check_control(control: str, keys: Path | None) -> None:
         raise ConfigError(f"control is {control}, which needs no keys; leave out --control-keys, or give a tcp:// one")
     elif control.startswith(_IPC):
         _check_socket_path(control)
-    elif control != AUTO and (not _NAME.match(control) or control.endswith(FEED)):
+    elif control != AUTO and (not _NAME.fullmatch(control) or control.endswith(FEED)):
         raise ConfigError(
             f"control is {control!r}; expected a name such as left, ipc://FILE, tcp://HOST:PORT with --control-keys, "
             "or none"
@@ -294,5 +294,5 @@ def running_processes(folder: Path) -> dict[str, Target]:
 def _plain(name: str) -> str:
     """Return a name as that of a socket: short, with letters, digits, dots and dashes."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_MAX_NAME_LENGTH]
-    plain = plain if _NAME.match(plain) else f"_{plain}"
+    plain = plain if _NAME.fullmatch(plain) else f"_{plain}"
     return f"{plain}_" if plain.endswith(FEED) else plain

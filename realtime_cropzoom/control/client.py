@@ -24,6 +24,10 @@ from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
 
 _LOOK_TIMEOUT_S = 1.0
 """Timeout (s) for the state of each program that runs, while the one for an order is looked for."""
+_TIMEOUT_S = 2.0
+"""Timeout (s) for an answer."""
+_TIMEOUTS_S = {"record": 12.0, "stop_recording": 12.0}
+"""The same for orders that wait for a disk, which has 10 s."""
 _STARTS = {RUN: "'cropzoom run SOURCE'", TRIGGER: "'cropzoom trigger RULES.yaml'"}
 
 
@@ -116,7 +120,7 @@ def send(
     value: Any = None,
     *,
     by: str | None = None,
-    timeout_s: float = 2.0,
+    timeout_s: float | None = None,
 ) -> dict[str, Any]:
     """Give an order to the program at an address; return its answer.
 
@@ -126,12 +130,13 @@ def send(
         target: See ``give_order``.
         value: See ``give_order``.
         by: See ``give_order``.
-        timeout_s: Maximum time (s) to wait for the answer.
+        timeout_s: Maximum time (s) to wait for the answer; None for what the order may need.
 
     Raises:
         SinkError: if no program answers.
         OrderError: if the order is too large.
     """
+    timeout_s = _TIMEOUTS_S.get(order, _TIMEOUT_S) if timeout_s is None else timeout_s
     to = Target(to) if isinstance(to, str) else to
     request = encode_request(Request(order, target, value, by))
     with zmq.Context() as context, new_socket(context, zmq.REQ, to.endpoint) as socket:

@@ -161,6 +161,11 @@ KINDS: dict[str, tuple[Callable[[Wrong], None], str, str]] = {
         "endpoints",
         "nowhere0:5660 cannot be bound",
     ),
+    "orders at a bare port": (
+        partial(choose, control="tcp://127.0.0.1:5690"),
+        "orders",
+        "a web page or another user could give orders; leave out --control",
+    ),
     "an output below a file": (below_a_file, "output", "file is a file; give a folder"),
     "too long for the disk": (for_ages, "disk", "for 900000 h, .* free.*; free some space"),
     "a slow disk": (slow_disk, "disk", "per second are needed; give a faster disk"),
@@ -207,7 +212,7 @@ def test_all_lines_are_green_for_a_camera_at_its_announced_rate(wrong: Wrong) ->
     lines = {line.check: line for line in wrong.lines()}
     assert [line.text for line in lines.values() if not line.ok] == []
     assert list(lines) == [
-        *("source", "pose", "detector", "speed", "animal", "recording", "endpoints"),
+        *("source", "pose", "detector", "speed", "animal", "recording", "endpoints", "orders"),
         *("output", "disk", "cores", "clock"),
     ]
     assert lines["source"].values["wanted_fps"] == 10
@@ -287,7 +292,7 @@ def test_two_cameras_have_one_line_each_and_no_files_remain(tmp_path: Path) -> N
     assert done.stderr.startswith("Next: ")
     assert done.stderr.endswith(f"cropzoom run --config {config}\n")
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 * 6 + 4
+    assert len(lines) == 2 * 7 + 4
     assert all(line.startswith("ok    ") for line in lines)
     assert [sum(f"  {name}  " in line for line in lines) for name in ("top     ", "side    ")] == [6, 6]
     assert " for 2 h, " in done.stdout

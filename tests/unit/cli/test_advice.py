@@ -22,7 +22,7 @@ SERVES = {
     "sessions/convert.py": ("convert",),
     "plots/session_pictures.py": ("draw",),
     "messaging/endpoints.py": LIVE,
-    "control/address.py": ("run", "trigger"),
+    "control/address.py": ("run", "check", "trigger"),
     "control/client.py": ("ctl",),
     "control/server.py": ("run", "trigger"),
     "files/append.py": ("run", "demo", "trigger", "latency"),
@@ -45,6 +45,7 @@ SERVES = {
     "sinks/": ("run",),
     "train/": ("train",),
     "trigger/": ("trigger",),
+    "view/": ("view",),
 }
 """Modules whose sentences name flags, and all commands that can say them. What serves others, too, uses ``advise``."""
 RESUMES = {"files/atomic.py": {"--resume"}}

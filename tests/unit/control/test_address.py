@@ -99,6 +99,7 @@ def test_files_that_a_killed_process_left_do_not_block_its_name(runtime: Path, t
         ("ipc://@orders", "expected the path of a file"),
         ("inproc://orders", "expected a name such as left"),
         ("../orders", "expected a name such as left"),
+        ("left\n", "expected a name such as left"),
         ("ipc://" + "x" * 200, "too long"),
     ],
 )
