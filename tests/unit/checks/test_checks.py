@@ -294,7 +294,7 @@ def test_two_cameras_have_one_line_each_and_no_files_remain(tmp_path: Path) -> N
     lines = done.stdout.splitlines()
     assert len(lines) == 2 * 7 + 4
     assert all(line.startswith("ok    ") for line in lines)
-    assert [sum(f"  {name}  " in line for line in lines) for name in ("top     ", "side    ")] == [6, 6]
+    assert [sum(f"  {name}  " in line for line in lines) for name in ("top     ", "side    ")] == [7, 7]
     assert " for 2 h, " in done.stdout
     assert sorted(tmp_path.rglob("*")) == before
 
