@@ -6,7 +6,7 @@ in ``static/``: HTML, CSS and JavaScript modules, without a build step.
 * ``programs``: which runs and trigger processes there are
 * ``hub``, ``endpoint``, ``camera_view``, ``trigger_feed``: what they send → what a page has to know
 * ``page_queue``, ``protocol``: what goes to a page
-* ``orders``: what a page may order
+* ``orders``: what a page may order; ``metrics``: the same in numbers, for Prometheus
 * ``app``, ``guard``, ``serve``: the web server, and who may use it
 * ``review``: the routes of a finished session; ``review_session``, ``review_events``: its numbers, and what happened;
   ``review_films``, ``review_pictures``: the picture of each frame

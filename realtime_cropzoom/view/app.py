@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.view.hub import Hub
+from realtime_cropzoom.view.metrics import CONTENT_TYPE, metrics_text
 from realtime_cropzoom.view.orders import give
 from realtime_cropzoom.view.protocol import Answer, Order, PageMessage, Show, decode_page_message, encode
 
@@ -49,7 +50,10 @@ def make_app(hub: Hub) -> Starlette:
     async def websocket(socket: WebSocket) -> None:
         await _Page(socket, hub).serve()
 
-    return Starlette(routes=[*page_routes("index.html"), WebSocketRoute("/ws", websocket)])
+    async def metrics(_: Request) -> Response:
+        return Response(metrics_text(hub), media_type=CONTENT_TYPE)
+
+    return Starlette(routes=[*page_routes("index.html"), WebSocketRoute("/ws", websocket), Route("/metrics", metrics)])
 
 
 def page_routes(page: str) -> list[BaseRoute]:

@@ -29,14 +29,20 @@ _TRACKING = "tracking"
 
 
 class LatencyWindow:
-    """Latencies of the last 10 s."""
+    """Latencies: those of the last 10 s, and the counts of the whole run."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[int, float]] = deque(maxlen=_MAX_LATENCIES)
+        self.counts = [0] * len(EDGES_MS)
+        """Number of latencies from each edge to the next, of the whole run."""
+        self.sum_ms = 0.0
+        """Sum of all latencies of the run (ms)."""
 
     def add(self, latency_ms: float, at_ns: int) -> None:
         """Add the latency (ms) of a pose that was received at ``at_ns`` (monotonic)."""
         self._kept.append((at_ns, latency_ms))
+        self.counts[_bin_of(latency_ms)] += 1
+        self.sum_ms += latency_ms
 
     def message(self, camera: str, at_ns: int) -> Latency:
         """Return the histogram at ``at_ns`` (monotonic ns)."""
@@ -45,8 +51,12 @@ class LatencyWindow:
         counts = [0] * len(EDGES_MS)
         values = sorted(latency for _, latency in self._kept)
         for value in values:
-            counts[max(0, bisect_right(EDGES_MS, value) - 1)] += 1
+            counts[_bin_of(value)] += 1
         return Latency(camera, EDGES_MS, counts, _quantile(values, 0.5), _quantile(values, 0.99))
+
+
+def _bin_of(latency_ms: float) -> int:
+    return max(0, bisect_right(EDGES_MS, latency_ms) - 1)
 
 
 def _quantile(ascending: Sequence[float], share: float) -> float | None:

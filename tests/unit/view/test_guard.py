@@ -95,6 +95,16 @@ def test_another_name_of_the_host_is_refused(site: Site, host: str) -> None:
         assert "set-cookie" not in answer.headers
 
 
+def test_metrics_take_the_token_of_a_program_too(site: Site) -> None:
+    answer = site.ask("/metrics", Authorization=f"Bearer {site.token}")
+    assert answer.status == 200
+    assert "cropzoom_pages" in answer.text
+    assert site.ask("/metrics", **site.cookie).status == 200
+    for wrong in (f"Basic {site.token}", "Bearer wrong", f"Bearer {site.token}x", "Bearer", ""):
+        assert site.ask("/metrics", Authorization=wrong).status == 403
+    assert site.ask("/", Authorization=f"Bearer {site.token}").status == 403
+
+
 def test_localhost_is_our_name_too(site: Site) -> None:
     assert site.ask("/", Host=f"localhost:{site.port}", **site.cookie).status == 200
 
