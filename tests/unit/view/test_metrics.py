@@ -22,12 +22,12 @@ def status(**more: Any) -> StatusMessage:
 
 
 def read(hub: Hub) -> dict[tuple[str, ...], float]:
-    """Return {(name, label values…): value}."""
+    """Return {(name, values of its labels, in the order of the labels' names): value}."""
     found = {}
     for family in text_string_to_metric_families(metrics_text(hub).decode()):
         assert family.documentation
         for sample in family.samples:
-            found[(sample.name, *sample.labels.values())] = sample.value
+            found[(sample.name, *(value for _, value in sorted(sample.labels.items())))] = sample.value
     return found
 
 
@@ -89,9 +89,9 @@ def test_a_rule_of_a_trigger_that_is_gone_is_not_armed() -> None:
     state = Trigger("rules", "connected", armed=["corner"], rules=[{"name": "corner"}, {"name": "fast"}], fired=3)
     hub.set_trigger(state)
     values = read(hub)
-    assert values["cropzoom_trigger_armed", "rules", "corner"] == 1
-    assert values["cropzoom_trigger_armed", "rules", "fast"] == 0
+    assert values["cropzoom_trigger_armed", "corner", "rules"] == 1
+    assert values["cropzoom_trigger_armed", "fast", "rules"] == 0
     assert values["cropzoom_trigger_fired_total", "rules"] == 3
     hub.set_trigger(msgspec.structs.replace(state, link="gone"))
     values = read(hub)
-    assert values["cropzoom_trigger_up", "rules"] == values["cropzoom_trigger_armed", "rules", "corner"] == 0
+    assert values["cropzoom_trigger_up", "rules"] == values["cropzoom_trigger_armed", "corner", "rules"] == 0
