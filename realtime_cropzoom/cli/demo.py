@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.run import stop_pipeline_on_signals, watch_pipeline
+from realtime_cropzoom.cli.run import check_view, show_view, stop_pipeline_on_signals, watch_pipeline
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.pipeline.pipeline import Pipeline
 
 
 def register(commands: Any) -> None:
@@ -21,6 +25,7 @@ def register(commands: Any) -> None:
     demo = commands.add_parser("demo", help="track the built-in arena, with a subscriber, a report and a picture")
     demo.add_argument("--out", type=a_path, default=Path("sessions"), help="folder for the session folder")
     demo.add_argument("--source", help="another arena, such as synthetic:arena,fps=100,seed=3")
+    demo.add_argument("--view", action="store_true", help="show it in the browser, and print the address")
     demo.set_defaults(command=_demo)
 
 
@@ -30,10 +35,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     source = arguments.source or SOURCE
     pipeline = make_pipeline(arguments.out, source)
+    if arguments.view:
+        check_view(pipeline.settings)
     stopped_by = stop_pipeline_on_signals(pipeline, quiet=False)
     columns = terminal.columns(sys.stdout)
     try:
-        text = demo(pipeline, source, say=terminal.say, watch=partial(watch_pipeline, quiet=False), columns=columns)
+        with ExitStack() as stack:
+            watch = partial(_watch, stack=stack, view=arguments.view)
+            text = demo(pipeline, source, say=terminal.say, watch=watch, columns=columns)
     except CropzoomError:
         if not stopped_by:
             raise
@@ -41,4 +50,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     else:
         print(terminal.fold(text, columns))
         say_next("draw", pipeline.folder)
+        say_next(*(("view", pipeline.folder) if arguments.view else ("demo", "--view")))
     return 128 + stopped_by[0] if stopped_by else 0
+
+
+def _watch(pipeline: Pipeline, *, stack: ExitStack, view: bool) -> None:
+    """Show progress until the run ends, and with ``view`` the page, which stays until ``stack`` is closed."""
+    if view:
+        stack.enter_context(show_view(pipeline.endpoints[:1]))
+    watch_pipeline(pipeline, quiet=False)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_settings, say_draw, settings_given
 from realtime_cropzoom.cli.values import a_path
-from realtime_cropzoom.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, CropzoomError, pluralize
+from realtime_cropzoom.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INCOMPLETE,
+    ConfigError,
+    CropzoomError,
+    install_advice,
+    pluralize,
+)
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
 from realtime_cropzoom.sessions.latest import LATEST, describe_latest, note_session
 
@@ -49,6 +58,7 @@ def register(commands: Any) -> None:
     )
     run.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
     run.add_argument("--quiet", action="store_true", help="print no progress and no report, only problems")
+    run.add_argument("--view", action="store_true", help="show the run in the browser, and print the address")
     run.add_later(lambda: add_settings(run))
     run.set_defaults(command=_run)
 
@@ -62,12 +72,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if cameras is not None:
         from realtime_cropzoom.cli.run_cameras import run_cameras
 
-        return run_cameras(cameras, quiet=arguments.quiet)
+        return run_cameras(cameras, quiet=arguments.quiet, view=arguments.view)
     settings = load_settings(given, arguments.config)
     if settings.source is None:
         terminal.say(f"{RUN_EXPLAINED}All settings: cropzoom run --help")
         return EXIT_BAD_INPUT
     chosen = _chosen_schedule(given, settings)
+    if arguments.view:
+        check_view(settings)
     with signals_held_back():
         from realtime_cropzoom.pipeline.pipeline import Pipeline
         from realtime_cropzoom.pipeline.report import nothing_found_line, report
@@ -85,9 +97,10 @@ def _run(arguments: argparse.Namespace) -> int:
         note_session(pipeline.folder)
     if not arguments.quiet:
         terminal.say("\n".join([*chosen, *pipeline.notes]))
-    watch_pipeline(pipeline, quiet=arguments.quiet)
     try:
-        summary = pipeline.join()
+        with show_view(pipeline.endpoints[:1]) if arguments.view else nullcontext():
+            watch_pipeline(pipeline, quiet=arguments.quiet)
+            summary = pipeline.join()
     finally:
         if pipeline.summary and not arguments.quiet:
             columns = terminal.columns(sys.stdout)
@@ -128,6 +141,32 @@ def stop_pipeline_on_signals(pipeline: Pipeline, *, quiet: bool) -> list[int]:
             terminal.say(_STOPPING.format(files="the recording and the files" if is_recorded else "the files"))
 
     return stop_on_signals(stop)
+
+
+def check_view(*cameras: Settings) -> None:
+    """Check before a run begins that its page can be shown.
+
+    Raises:
+        ConfigError: if a library is missing, a run publishes nothing, or it needs a key.
+    """
+    missing = next((name for name in ("uvicorn", "starlette", "websockets") if find_spec(name) is None), None)
+    if missing is not None:
+        raise ConfigError(install_advice(missing))
+    for settings in cameras:
+        if settings.publish == "none":
+            raise ConfigError("--view: the run publishes nothing that could be shown; let it publish, or show no page")
+        if settings.key_folder is not None:
+            raise ConfigError("--view: the run asks for a key; start 'cropzoom view' with a key file beside it instead")
+
+
+def show_view(endpoints: Sequence[str]) -> AbstractContextManager[object]:
+    """Start the page of runs in a process of its own, which ends with the ``with`` block."""
+    from realtime_cropzoom.view.beside import ViewBeside
+
+    if not endpoints:
+        terminal.say("no page: the run publishes nothing")
+        return nullcontext()
+    return ViewBeside(endpoints, terminal.say)
 
 
 def watch_pipeline(pipeline: Pipeline, *, quiet: bool) -> None:

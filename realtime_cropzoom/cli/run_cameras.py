@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_draw
+from realtime_cropzoom.cli.run import check_view, show_view
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError
+from realtime_cropzoom.messaging.endpoints import as_reached_here
 from realtime_cropzoom.multicamera.supervisor import CameraGroup, CameraRun
 from realtime_cropzoom.pipeline.report import expected_frame_count, nothing_found_line, progress_line, report
 from realtime_cropzoom.runtime.signals import stop_on_signals
@@ -28,14 +31,26 @@ _STOPPING = (
 _STARTING = "starting"
 
 
-def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
-    """Run all cameras to their end and return the exit code."""
+def run_cameras(cameras: Cameras, *, quiet: bool, view: bool = False) -> int:
+    """Run all cameras to their end and return the exit code.
+
+    Args:
+        cameras: The cameras.
+        quiet: Whether to print problems only.
+        view: Whether to show all of them in one page.
+    """
+    endpoints = _endpoints(cameras) if view else []
+    if view:
+        check_view(*cameras.settings.values())
     group = CameraGroup(cameras)
     received = stop_on_signals(lambda why: group.stop(why, 128 + received[-1]))
     progress = CameraProgress(cameras.settings)
     is_told = quiet
+    page = ExitStack()
     try:
         group.start()
+        if view:
+            page.enter_context(show_view(endpoints))
         if group.folder is not None:
             note_session(group.folder)
         while group.running:
@@ -49,6 +64,7 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
             time.sleep(_POLL_S)
     finally:
         summary = group.close()
+        page.close()
         terminal.show([])
         _say(_news(group, quiet=quiet))
     if quiet:
@@ -60,6 +76,14 @@ def run_cameras(cameras: Cameras, *, quiet: bool) -> int:
                 say_draw(Path(summary["folder"]) / name, str(cameras.settings[name].source))
                 break
     return int(summary["exit"])
+
+
+def _endpoints(cameras: Cameras) -> list[str]:
+    """Return where the cameras publish. Raises ConfigError if the system chooses a port, which is not known here."""
+    for name, settings in cameras.settings.items():
+        if settings.publish.endswith("*"):
+            raise ConfigError(f"--view: camera {name} publishes at {settings.publish}. Give its publish a port")
+    return [as_reached_here(settings.publish) for settings in cameras.settings.values()]
 
 
 class CameraProgress:

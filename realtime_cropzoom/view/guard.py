@@ -9,6 +9,8 @@ The token comes in the address once, moves into a cookie that scripts cannot rea
 from __future__ import annotations
 
 import hmac
+import secrets
+import time
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
@@ -32,6 +34,7 @@ _HEADERS = {
 }
 _OPEN = "/healthz"
 """The only path that needs no token."""
+_CODE_S = 60.0
 _ASK = "Give the whole address that 'cropzoom view' printed, with its token.\n"
 
 
@@ -50,6 +53,8 @@ class Guard:
         """
         self._app, self._hosts, self._port = app, hosts, port
         self._token = token.encode()
+        self._codes: dict[str, float] = {}
+        """Code → time (s, monotonic) until which it is valid."""
         self.cookie = f"cropzoom-{port}"
         """Name of the cookie. Browsers send the cookies of all ports of a machine, so that each server has its own."""
 
@@ -75,25 +80,38 @@ class Guard:
             return PlainTextResponse("Another page may not ask this server.\n", 403)
         if scope["path"] == _OPEN and scope["type"] == "http":
             return None
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
-        if given and scope["type"] == "http" and scope["path"] == "/":
-            return self._move_token(given[0])
+        if scope["type"] == "http" and scope["path"] == "/" and scope["query_string"]:
+            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            if query.keys() & {"token", "once"}:
+                return self._enter(query.get("token", [""])[0], query.get("once", [""])[0])
         if self._is_token(self._cookie(headers)) or (scope["path"] == "/metrics" and self._is_token(_bearer(headers))):
             return None
         return PlainTextResponse(_ASK, 403)
 
     def _allowed_hosts(self, scope: Scope) -> set[str]:
         server = scope.get("server")
-        names = self._hosts | ({_in_url(str(server[0]))} if server else set())
+        names = self._hosts | ({in_url(str(server[0]))} if server else set())
         return {f"{name}:{self._port}" for name in names} | (set(names) if self._port == 80 else set())
 
-    def _move_token(self, given: str) -> Response:
-        """Answer a request with a token in its address: move a right one into the cookie."""
-        if not self._is_token(given):
-            return PlainTextResponse(f"This token is of another start. {_ASK}", 403)
+    def make_code(self) -> str:
+        """Return a code that stands for the token once, within a minute."""
+        code = secrets.token_urlsafe(32)
+        self._codes[code] = time.monotonic() + _CODE_S
+        return code
+
+    def _enter(self, token: str, code: str) -> Response:
+        """Answer a request with a secret in its address: if it is right, the token moves into the cookie."""
+        if not self._is_token(token) and not self._use_code(code):
+            return PlainTextResponse(f"This address is of another start, or was used before. {_ASK}", 403)
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(self.cookie, given, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(self.cookie, self._token.decode(), httponly=True, samesite="strict", path="/")
         return answer
+
+    def _use_code(self, given: str) -> bool:
+        """Return whether a code is valid; it is not after that."""
+        data = given.encode("utf-8", "replace")
+        valid = [code for code in self._codes if hmac.compare_digest(code.encode(), data)]
+        return any(time.monotonic() < self._codes.pop(code) for code in valid)
 
     def _cookie(self, headers: Headers) -> str:
         try:
@@ -111,7 +129,7 @@ def _bearer(headers: Headers) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _in_url(address: str) -> str:
+def in_url(address: str) -> str:
     """Return an IP address as it stands in a URL."""
     return f"[{address}]" if ":" in address else address
 

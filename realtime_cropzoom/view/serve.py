@@ -9,7 +9,7 @@ import ipaddress
 import secrets
 import socket as sockets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.view.app import MAX_MESSAGE_BYTES
-from realtime_cropzoom.view.guard import Guard
+from realtime_cropzoom.view.guard import Guard, in_url
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8765
@@ -80,14 +80,6 @@ def _bind(host: str, port: int) -> sockets.socket:
     return socket
 
 
-def url_of(socket: sockets.socket, host: str, token: str) -> str:
-    """Return the address of the page, with its token. A server at all addresses is named by this machine's name."""
-    port = socket.getsockname()[1]
-    if host in ("0.0.0.0", "::"):
-        host = sockets.gethostname()
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}"
-
-
 class Connection(H11Protocol):
     """One HTTP connection. It is closed if no request is complete in time, or if there are too many connections.
 
@@ -123,51 +115,77 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: ASGIApp, socket: sockets.socket, host: str, token: str) -> Server:
-    """Return the server of a guarded application. ``serve`` runs it; set its ``should_exit`` to end it.
+class Site:
+    """An application at a port of this machine, behind its guard."""
 
-    Args:
-        app: The application, without a guard.
-        socket: From ``open_socket``.
-        host: Host given by the user, by which browsers may call this machine.
-        token: Secret of this start.
-    """
-    names = _LOCAL_NAMES | {host.lower(), sockets.gethostname().lower()}
-    guarded = Guard(app, token, names, socket.getsockname()[1])
-    options: dict[str, Any] = {"ws": "websockets-sansio", "http": Connection, "loop": "asyncio", "lifespan": "off"}
-    return Server(
-        uvicorn.Config(
-            guarded,
-            **options,
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws_max_size=MAX_MESSAGE_BYTES,
-            ws_per_message_deflate=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=1,
+    def __init__(self, app: ASGIApp, host: str = LOOPBACK, port: int | None = 0, token: str | None = None) -> None:
+        """Bind the port. ``serve`` answers what comes.
+
+        Args:
+            app: The application, without a guard.
+            host: Name or address of this machine to bind.
+            port: As in ``open_socket``.
+            token: Secret of this start; None makes one.
+
+        Raises:
+            ConfigError: if no port can be bound.
+        """
+        self._host, self.token = host, token or new_token()
+        self._socket = open_socket(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        names = _LOCAL_NAMES | {in_url(host.lower()), sockets.gethostname().lower()}
+        self.guard = Guard(app, self.token, names, self.port)
+        options: dict[str, Any] = {"ws": "websockets-sansio", "http": Connection, "loop": "asyncio", "lifespan": "off"}
+        self._server = Server(
+            uvicorn.Config(
+                self.guard,
+                **options,
+                log_config=None,
+                log_level="error",  # what is logged below that names the addresses of requests
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=1,
+            )
         )
-    )
+
+    @property
+    def url(self) -> str:
+        """The address of the page, with its token. A server at all addresses is named by this machine's name."""
+        return f"{self._base()}/?token={self.token}"
+
+    def launch_url(self) -> str:
+        """Return an address that opens the page once, within a minute: other users see the arguments of a browser."""
+        return f"{self._base()}/?once={self.guard.make_code()}"
+
+    def serve(self) -> None:
+        """Answer requests until ``stop`` is called, and close the port."""
+        self._server.run([self._socket])
+
+    def stop(self) -> None:
+        """End ``serve``. A signal handler or another thread may call it, also before ``serve``."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Close the port. May be called more than once."""
+        self._socket.close()
+
+    def _base(self) -> str:
+        everywhere = self._host in ("0.0.0.0", "::")
+        return f"http://{in_url(sockets.gethostname() if everywhere else self._host)}:{self.port}"
 
 
 @contextlib.contextmanager
-def in_thread(app: ASGIApp, host: str = LOOPBACK, token: str | None = None) -> Iterator[tuple[int, str]]:
-    """Serve ``app`` in a thread inside the ``with`` block, at a free port; yields port and token."""
-    socket, token = open_socket(host, 0), token or new_token()
-    server = make_server(app, socket, host, token)
-    thread = threading.Thread(target=serve, args=(server, socket), name="cropzoom-serve", daemon=True)
+def in_thread(app: ASGIApp) -> Iterator[Site]:
+    """Serve an application in a thread inside the ``with`` block, at a free port; yields its site."""
+    site = Site(app)
+    thread = threading.Thread(target=site.serve, name="cropzoom-serve", daemon=True)
     thread.start()
     try:
-        yield socket.getsockname()[1], token
+        yield site
     finally:
-        server.should_exit = True
+        site.stop()
         thread.join()
-
-
-def serve(server: Server, socket: sockets.socket, started: Callable[[], object] | None = None) -> None:
-    """Serve at ``socket`` until ``should_exit`` of the server is set."""
-    if started is not None:
-        started()
-    server.run([socket])

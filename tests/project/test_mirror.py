@@ -66,6 +66,7 @@ TOGETHER = {
     "unit/view/test_hub.py": "view/endpoint",
     "unit/view/test_review.py": "view/review_events view/review_films view/review_pictures view/review_session",
     "unit/view/test_guard.py": "view/serve",
+    "unit/cli/test_view.py": "view/live",
     "unit/trigger/rules/test_rules.py": "trigger/rules/schema trigger/rules/validation_errors",
     # What whole runs need.
     "integration/test_several_cameras.py": "config/multi_camera",

@@ -66,8 +66,8 @@ def site(runtime: Path) -> Iterator[Site]:
 @contextmanager
 def serving() -> Iterator[Site]:
     hub = Hub()
-    with serve.in_thread(make_app(hub)) as (port, token):
-        yield Site(hub, port, token)
+    with serve.in_thread(make_app(hub)) as served:
+        yield Site(hub, served.port, served.token)
 
 
 def messages(page: ClientConnection) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from realtime_cropzoom.view import guard, serve
 from realtime_cropzoom.view.app import make_app
 from realtime_cropzoom.view.hub import Hub
 from realtime_cropzoom.view.serve import in_thread
@@ -31,9 +32,10 @@ class Answer(NamedTuple):
 class Site:
     """A running server, and requests to it."""
 
-    def __init__(self, port: int, token: str) -> None:
-        self.port, self.token, self.host = port, token, f"127.0.0.1:{port}"
-        self.cookie = {"Cookie": f"cropzoom-{port}={token}"}
+    def __init__(self, served: serve.Site) -> None:
+        self.served, self.port, self.token = served, served.port, served.token
+        self.host = f"127.0.0.1:{self.port}"
+        self.cookie = {"Cookie": f"cropzoom-{self.port}={self.token}"}
         self.origin = {"Origin": f"http://{self.host}"}
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
@@ -50,8 +52,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with in_thread(make_app(Hub())) as (port, token):
-        yield Site(port, token)
+    with in_thread(make_app(Hub())) as served:
+        yield Site(served)
 
 
 def test_the_token_moves_into_a_cookie_and_leaves_the_address(site: Site) -> None:
@@ -70,6 +72,19 @@ def test_without_the_token_nothing_is_readable(site: Site, path: str) -> None:
         answer = site.ask(path, **headers)
         assert answer.status == 403
         assert site.token not in answer.text + str(answer.headers)
+
+
+def test_a_code_opens_the_page_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = site.served.launch_url().removeprefix(f"http://{site.host}")
+    assert site.token not in path
+    first = site.ask(path)
+    assert (first.status, first.headers["location"]) == (303, "/")
+    assert site.ask("/", Cookie=first.headers["set-cookie"].split(";")[0]).status == 200
+    assert site.ask(path).status == 403
+    monkeypatch.setattr(guard, "_CODE_S", -1.0)
+    late = site.served.launch_url().removeprefix(f"http://{site.host}")
+    for wrong in (late, "/?once=", "/?once=wrong", "/?once=&token="):
+        assert site.ask(wrong).status == 403
 
 
 @pytest.mark.parametrize("given", ["wrong", "", "%ff%00", "é", "a" * 4000])

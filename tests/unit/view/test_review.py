@@ -82,8 +82,8 @@ def decoded(jpeg: bytes) -> np.ndarray:
 def reviewing(path: Path, **options: Any) -> Iterator[Site]:
     review = Review(path, **options)
     try:
-        with in_thread(make_review_app(review)) as (port, token):
-            yield Site(review, port, token)
+        with in_thread(make_review_app(review)) as served:
+            yield Site(review, served.port, served.token)
     finally:
         review.close()
 
