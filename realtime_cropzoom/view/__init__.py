@@ -4,10 +4,11 @@ It is a process of its own and a subscriber like any other, so that it cannot di
 in ``static/``: HTML, CSS and JavaScript modules, without a build step.
 
 * ``programs``: which runs and trigger processes there are
-* ``hub``, ``endpoint``, ``camera_view``, ``trigger_feed``: what they send → what a page has to know
+* ``hub``, ``endpoint``, ``camera_view``, ``trigger_feed``, ``previews``: what they send → what a page has to know
 * ``page_queue``, ``protocol``: what goes to a page
 * ``orders``: what a page may order; ``metrics``: the same in numbers, for Prometheus
-* ``app``, ``guard``, ``serve``: the web server, and who may use it
+* ``app``, ``guard``, ``serve``, ``token_file``, ``browser``: the web server, and who may use it
+* ``live``, ``beside``: what the commands run
 * ``review``: the routes of a finished session; ``review_session``, ``review_events``: its numbers, and what happened;
   ``review_films``, ``review_pictures``: the picture of each frame
 """

@@ -12,13 +12,25 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from realtime_cropzoom import __version__
+from realtime_cropzoom.client.preview import Preview
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.view.camera_view import CameraView
 from realtime_cropzoom.view.endpoint import EndpointFollower
 from realtime_cropzoom.view.page_queue import MAX_EVENTS, PageQueue
-from realtime_cropzoom.view.protocol import Endpoint, Event, Poses, ServerMessage, Trigger, Welcome, encode
+from realtime_cropzoom.view.previews import Previews, Shown
+from realtime_cropzoom.view.protocol import (
+    Endpoint,
+    Event,
+    PictureHeader,
+    Poses,
+    ServerMessage,
+    Trigger,
+    Welcome,
+    encode,
+    encode_picture,
+)
 from realtime_cropzoom.view.trigger_feed import TriggerFollower
 
 MAX_PAGES = 16
@@ -52,6 +64,7 @@ class Hub:
         self._unix_offset_ns = unix_offset_ns()
         self._event_count = 0
         self._keys = keys
+        self._previews = Previews(keys, self._take_picture)
         self._followers: dict[str, EndpointFollower] = {}
         self._feeds: dict[str, TriggerFollower] = {}
 
@@ -97,6 +110,7 @@ class Hub:
             follower.stop()
         for follower in followers:
             follower.join()
+        self._previews.close()
 
     def join(self, wake: Callable[[], object]) -> PageQueue:
         """Return the queue of a new page, with all that is known so far.
@@ -122,6 +136,7 @@ class Hub:
         """Forget a page."""
         with self.lock:
             self.pages.discard(page)
+            self._update_previews()
 
     def name_of(self, name: str, endpoint: str) -> str:
         """Return the unique name of a camera: ``name``, with the endpoint if another run has that name now."""
@@ -134,6 +149,7 @@ class Hub:
         self.cameras[camera.camera] = camera
         if len(self.cameras) > MAX_CAMERAS:
             del self.cameras[next(iter(self.cameras))]
+        self._update_previews()
 
     def link(self, endpoint: str, link: str, problem: str | None = None) -> None:
         """Note the connection to an endpoint, and tell the pages if it changed."""
@@ -153,7 +169,29 @@ class Hub:
             self.publish(("trigger", state.name), state)
 
     def show(self, page: PageQueue, previews: Sequence[str]) -> None:
-        """Note the cameras whose pictures a page wants."""
+        """Note the cameras whose pictures a page wants from now on."""
+        with self.lock:
+            page.shows = frozenset(previews[:MAX_CAMERAS])
+            self._update_previews()
+
+    def _update_previews(self) -> None:
+        """Receive the pictures that pages want, and no others."""
+        wanted = frozenset[str]().union(*(page.shows for page in self.pages))
+        cameras = [self.cameras[name] for name in wanted if name in self.cameras]
+        self._previews.show({Shown(one.camera, one.hello.camera, one.endpoint) for one in cameras})
+
+    def _take_picture(self, shown: Shown, picture: Preview) -> None:
+        """Send a picture to the pages that want it."""
+        with self.lock:
+            camera, header = self.cameras.get(shown.camera), picture.header
+            if camera is None or header.run != camera.hello.run:  # of a run that has ended, or that is not known yet
+                return
+            t_unix_ms = round((header.captured_ns + camera.hello.unix_offset_ns) / 1e6, 2)
+            size = (header.width, header.height, header.of_width, header.of_height)
+            data = encode_picture(PictureHeader(shown.camera, header.run, header.frame, t_unix_ms, *size), picture.jpeg)
+            for page in self.pages:
+                if shown.camera in page.shows:
+                    page.put_picture(shown.camera, data)
 
     def publish(self, key: Hashable, message: ServerMessage) -> None:
         """Send a state to all pages. It replaces an earlier one with the same ``key`` that still waits."""

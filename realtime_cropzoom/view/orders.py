@@ -38,7 +38,7 @@ def give(order: Order, hub: Hub) -> Answer:
 
 def _given(order: Order, hub: Hub) -> dict[str, object]:
     if not hub.orders:
-        raise CropzoomError("this page only looks: it was started with --look-only")
+        raise CropzoomError("this page only looks: its server takes no orders")
     target = running_processes(control_folder()).get(order.to)  # a page names a program, never an address
     if target is None:
         raise CropzoomError(f"no program called {quoted(order.to[:60])} takes orders")

@@ -29,6 +29,8 @@ class PageQueue:
         self._in_order: dict[str, deque[Hashable]] = {"batch": deque(), "event": deque()}
         self._pictures: dict[str, bytes] = {}
         self._count = 0
+        self.shows: frozenset[str] = frozenset()
+        """The cameras whose pictures the page wants."""
         self.dropped = 0
         """Number of batches of poses that were dropped since the page joined."""
 

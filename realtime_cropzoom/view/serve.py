@@ -62,8 +62,8 @@ def open_socket(host: str, port: int | None) -> sockets.socket:
         except OSError as error:
             if port is None and error.errno == errno.EADDRINUSE:
                 continue
-            raise ConfigError(f"port {one} at {host}: {explain(error)}. Give another one with --port") from error
-    raise ConfigError(f"the ports {ports[0]} to {ports[-1]} are all in use. Give another one with --port")
+            raise ConfigError(f"port {one} at {host}: {explain(error)}; choose another port") from error
+    raise ConfigError(f"the ports {ports[0]} to {ports[-1]} are all in use; end another page, or choose a port")
 
 
 def _bind(host: str, port: int) -> sockets.socket:

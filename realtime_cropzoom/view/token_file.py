@@ -28,7 +28,7 @@ def read_or_make_token(path: Path) -> str:
     except FileExistsError:
         pass
     except OSError as error:
-        raise ConfigError(f"{path}: cannot make it: {explain(error)}. Give another --token-file") from error
+        raise ConfigError(f"{path}: cannot make it: {explain(error)}; choose another file") from error
     return _read(path)
 
 
@@ -44,7 +44,7 @@ def _read(path: Path) -> str:
             status = os.fstat(file.fileno())
             text = file.read(1024).strip()
     except OSError as error:
-        raise ConfigError(f"{path}: {explain(error)}. Give another --token-file") from error
+        raise ConfigError(f"{path}: {explain(error)}; choose another file") from error
     if os.name == "posix" and (status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & _OTHERS):
         raise ConfigError(f"{path}: others can read it, so that its token is no secret. Remove it: it is made again")
     if not _TOKEN.fullmatch(text):

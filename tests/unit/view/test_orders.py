@@ -48,4 +48,4 @@ def test_with_look_only_nothing_is_ordered() -> None:
     with taking(take_address("rules", "rules")) as taker:
         answer = give(Order(6, "rules", "arm"), Hub(orders=False))
         assert taker.given() == []
-    assert answer.error == "this page only looks: it was started with --look-only"
+    assert answer.error == "this page only looks: its server takes no orders"
