@@ -18,9 +18,9 @@ export async function saveScreenshot(store, view) {
   const { camera } = view;
   const hello = camera.hello;
   if (!hello) throw new Error("there is no picture to save");
-  const canvas = compose(store, view, hello);
-  const blob = /** @type {Blob} */ (await canvas.convertToBlob({ type: "image/png" }));
   const frame = view.pose?.frame ?? camera.pairing.picture?.frame ?? 0;
+  const canvas = compose(store, view, hello); // before the first wait: another frame is shown after it
+  const blob = /** @type {Blob} */ (await canvas.convertToBlob({ type: "image/png" }));
   const name = `${camera.name.replace(/[^\w.-]/g, "_")}_frame${frame}.png`;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -72,7 +72,7 @@ export class Settings {
     }));
     const answer = make("span", { class: "answer", role: "status" });
     const form = make("form", { class: "setting", "data-setting": name, novalidate: true },
-      make("label", { for: `set-${name}-0` }, words(name), make("span", { class: "limits" }, limitsOf(settable))),
+      make("label", { for: `set-${name}-0` }, words(name), make("span", { class: "limits" })),
       make("span", { class: "values" }, ...inputs.flatMap((/** @type {Node} */ input, /** @type {number} */ i) => (i ? ["×", input] : [input]))),
       make("button", { type: "submit" }, "Apply"), answer);
     form.addEventListener("submit", (/** @type {Event} */ event) => {
@@ -103,8 +103,10 @@ function tell(answer, text, ok) {
   answer.textContent = text;
 }
 
-/** Put the present values into the fields that nobody has changed. @param {string} name @param {Settable} settable */
+/** Show the present values, and put them into the fields that nobody has changed. @param {string} name @param {Settable} settable */
 function fill(name, settable) {
+  const limits = document.querySelector(`form[data-setting="${name}"] .limits`);
+  if (limits) setText(limits, limitsOf(settable));
   listOf(settable.value).forEach((value, i) => {
     const input = /** @type {HTMLInputElement|null} */ (document.getElementById(`set-${name}-${i}`));
     if (!input || input === document.activeElement || input.dataset.edited) return;

@@ -33,7 +33,7 @@ export class ZoneEditor {
     this.chosen = -1;
     this.chosenPoint = -1;
     this._trigger = "";
-    this._base = "{}";
+    this._base = "[]";
     /** @type {string[]} */
     this._undo = [];
     this._canvas = new ZoneCanvas(this);
@@ -75,7 +75,7 @@ export class ZoneEditor {
   }
 
   get isChanged() {
-    return JSON.stringify(this._written()) !== this._base;
+    return inOrder(this._written()) !== this._base;
   }
 
   /** Fit what lies on the picture to the picture. Called before each repaint. */
@@ -87,8 +87,7 @@ export class ZoneEditor {
   notice() {
     if (!this.isOpen) return;
     const zones = this._store.triggers.get(this._trigger)?.zones ?? {};
-    const elsewhere = JSON.stringify(zones) !== this._base;
-    byId("zones-elsewhere").hidden = !elsewhere;
+    byId("zones-elsewhere").hidden = inOrder(zones) === this._base;
   }
 
   /** @param {string} trigger */
@@ -99,7 +98,7 @@ export class ZoneEditor {
       const shape = readShape(spec);
       return { name, spec, shape: shape?.unit === "px" ? shape : null };
     });
-    this._base = JSON.stringify(this._written());
+    this._base = inOrder(this._written());
     this._undo = [];
     this.chosen = this.zones.findIndex((zone) => zone.shape);
     this.chosenPoint = -1;
@@ -307,7 +306,8 @@ export class ZoneEditor {
     this.tell("Asking the trigger process…", true);
     const answer = await this._orders.give(this._trigger, "zones", { value });
     if (!answer.ok) return this.tell(String(answer.error), false);
-    if (what !== "check") this._base = JSON.stringify(written);
+    if (what !== "check") this._base = inOrder(written);
+    this.notice();
     const done = { check: "The zones and the rules fit together.", use: "In use. The file is as it was.", save: "Saved, and in use. The file from before is beside it, with .bak." };
     this.tell(done[what], true);
   }
@@ -332,6 +332,11 @@ export class ZoneEditor {
 export function pointName(shape, i) {
   if (shape.kind === "circle") return ["centre", "edge"][i];
   return shape.kind === "rectangle" ? ["first corner", "second corner"][i] : `corner ${i + 1}`;
+}
+
+/** Zones as text that does not depend on their order. @param {Record<string, any>} zones */
+function inOrder(zones) {
+  return JSON.stringify(Object.entries(zones).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Whether a shape is another one than in the file. @param {Shape} shape @param {any} spec */
