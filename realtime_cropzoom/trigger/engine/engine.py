@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from realtime_cropzoom.trigger.engine.compiler import Compiler
 from realtime_cropzoom.trigger.engine.events import (
     Action,
     ActionType,
@@ -23,6 +22,7 @@ from realtime_cropzoom.trigger.engine.events import (
     EndEvent,
     Event,
     HelloEvent,
+    NewRules,
     Order,
     PoseEvent,
     PublisherEvent,
@@ -30,10 +30,11 @@ from realtime_cropzoom.trigger.engine.events import (
     Verdict,
     Withheld,
 )
-from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
 from realtime_cropzoom.trigger.engine.pose_sample import ArenaMap, PoseSample, Smoother
-from realtime_cropzoom.trigger.engine.rule_runner import RuleOutcome, RuleParameters, RuleRunner, RuleState
-from realtime_cropzoom.trigger.rules.rules import Rule, Rules
+from realtime_cropzoom.trigger.engine.rule_runner import RuleOutcome, RuleRunner, RuleState
+from realtime_cropzoom.trigger.engine.rule_set import RuleSet
+from realtime_cropzoom.trigger.rules.rules import Rules, parse_rules
+from realtime_cropzoom.trigger.rules.rules_change import RulesChange, compare_rules
 
 _LIVE = "live"
 _MAX_OLD_RUNS = 16
@@ -74,21 +75,15 @@ class Engine:
             )
         self.ignored = 0
         """Number of events that were ignored."""
-        self._rules = rules
         self._smoother = smoother
-        self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
         self._clock, self._hand_over = clock, hand_over
         self._given: deque[int] = deque()
         self._asked: list[int] = []
         self._fired_by: dict[int, str] = {}
         """Number of a decision that an output may still withhold → its rule."""
-        self._session = RateBudget("session", rules.limits.max_fired, rules.limits.max_on_s)
-        compiler = Compiler(rules, arena)
-        self._runners = [self._build_runner(compiler, name, rule, seed) for name, rule in rules.rules.items()]
-        self._tracks = compiler.tracks
-        self._max_age_ms = max(runner.parameters.max_age_ms for runner in self._runners)
-        self.hold_max_age_ms = max(runner.parameters.hold_max_age_ns for runner in self._runners) / 1e6
-        """Maximum time (ms) for which any rule holds its outputs on without a pose."""
+        self._set = RuleSet(rules, seed, arena)
+        self._session = self._set.session
+        self._follow(rules)
         self._decisions: list[Decision] = []
         self._number = 0
         self._samples = 0
@@ -105,29 +100,12 @@ class Engine:
         self._last = (-1, -1, 0)
         """seq, captured_ns and segment of the last pose."""
 
-    def _build_runner(self, compiler: Compiler, name: str, rule: Rule, seed: int) -> RuleRunner:
-        rules = self._rules
-        max_age_ms = rule.max_age_ms or rules.max_age_ms
-        parameters = RuleParameters(
-            outputs=rule.fire,
-            pulse_ms=rule.pulse_ms,
-            repeat=rule.repeat,
-            for_ns=round(rule.for_ms * 1e6),
-            max_age_ms=max_age_ms,
-            hold_max_age_ns=round(max(rules.hold_max_age_ms, max_age_ms) * 1e6),
-            states=frozenset(rule.states or rules.states),
-            bridge_ns=round(rules.bridge_ms * 1e6),
-            refuses_implausible=(rule.implausible or rules.implausible) == "refuse",
-        )
-        limits = FiringLimits(
-            f"{seed}:{name}",
-            probability=rule.probability,
-            refractory_ns=round(rule.refractory_ms * 1e6),
-            max_per_minute=rule.max_per_minute,
-            minutes=rule.minutes or rules.minutes,
-            budget=RateBudget("rule", rule.max_fired, rule.max_on_s),
-        )
-        return RuleRunner(name, compiler.condition(rule.when, rule), parameters, limits, self._session)
+    def _follow(self, rules: Rules) -> None:
+        """Take over what ``rules`` and their runners say for all rules together."""
+        self._rules = rules
+        self._runners, self._tracks = self._set.runners, self._set.tracks
+        self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
+        self._max_age_ms = max(runner.parameters.max_age_ms for runner in self._runners)
 
     def take(self, event: Event) -> list[Decision]:
         """Take an event; return the decisions that follow, in order. After a stop there are none."""
@@ -141,6 +119,8 @@ class Engine:
             self._received(event)
         elif isinstance(event, Command):
             self._execute(event)
+        elif isinstance(event, NewRules):
+            self._replace(event)
         elif isinstance(event, Withheld):
             self._take_withheld(event)
         return self._decisions
@@ -149,6 +129,16 @@ class Engine:
     def asked_ns(self) -> tuple[int, ...]:
         """Readings of the clock during the last event. They belong in its ``asked_ns``."""
         return tuple(self._asked)
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that are evaluated."""
+        return self._rules
+
+    @property
+    def hold_max_age_ms(self) -> float:
+        """Maximum time (ms) for which any rule holds its outputs on without a pose."""
+        return max(runner.parameters.hold_max_age_ns for runner in self._runners) / 1e6
 
     @property
     def deadline_ns(self) -> int | None:
@@ -323,6 +313,36 @@ class Engine:
                 self._decide_all(runner, runner.disarm(self._now_ns))
             self._decide(Verdict.ARMED if arm else Verdict.DISARMED, runner.name, f"by {command.by}", ())
 
+    def _replace(self, event: NewRules) -> None:
+        """Replace the rules. Before new ones are evaluated, what old ones have switched on goes to its safe level."""
+        rules = parse_rules(event.rules)
+        change = compare_rules(self._rules, rules)
+        old = self._runners
+        self._set.replace(rules, change.kept)
+        new = {runner.name: runner for runner in self._set.runners}
+        held = {
+            output
+            for runner in old
+            if runner.holding and runner.name in change.kept
+            for output in runner.parameters.outputs
+        }
+        for runner in old:
+            if runner.name not in change.kept:
+                stays = event.keep_armed and runner.name in change.moved
+                self._retire(runner, _why_retired(runner.name, change), held, disarms=not stays)
+                if stays:
+                    new[runner.name].stay_armed(runner)
+        self._follow(rules)
+        self._decide(Verdict.REPLACED, "", f"by {event.by}, rules {event.number}: {change}", ())
+
+    def _retire(self, runner: RuleRunner, reason: str, held: set[str], *, disarms: bool) -> None:
+        """End a rule; each of its outputs goes to its safe level, unless it is in ``held``, on for another rule."""
+        for outcome in runner.retire(reason, self._now_ns):
+            actions = (Action(o, ActionType.OFF if o in held else ActionType.SAFE) for o in outcome.let_go)
+            self._decide(outcome.verdict, runner.name, outcome.reason, tuple(actions))
+        if runner.armed and disarms:
+            self._decide(Verdict.DISARMED, runner.name, reason, ())
+
     def _test(self, command: Command) -> None:
         """Fire a test pulse, armed or not. It adds to the on-time of the session."""
         output, pulse_ms = command.target or "", self._rules.test_pulse_ms
@@ -398,6 +418,12 @@ class Engine:
         self._number += 1
         self._decisions.append(decision)
         return decision.number
+
+
+def _why_retired(name: str, change: RulesChange) -> str:
+    if name in change.removed:
+        return "the rule was removed"
+    return "its zones have moved" if name in change.moved else "the rule has changed"
 
 
 def _switch_off(outcome: RuleOutcome) -> tuple[Action, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -45,6 +46,19 @@ class Command(_Event, frozen=True, tag="command"):
     """The rule to arm or disarm, None for all; for a test the output."""
     reason: str | None = None
     """For STOP: why the session ends, in words; None: stopped by ``by``."""
+
+
+class NewRules(_Event, frozen=True, tag="rules", kw_only=True):
+    """New rules replace those that run."""
+
+    rules: dict[str, Any]
+    """Content of the new rules file. What differs from the old one must be replaceable, see ``rules.rules_change``."""
+    by: str
+    """Origin of the order, see ``Command``."""
+    number: int
+    """Counts the rules of a session: those of its start have 1."""
+    keep_armed: bool = False
+    """Whether an armed rule of which only zones have moved stays armed."""
 
 
 class Withheld(_Event, frozen=True, tag="withheld"):
@@ -110,7 +124,7 @@ class EndEvent(_FromPublisher, frozen=True, tag="end", kw_only=True):
 
 
 PublisherEvent = PoseEvent | StreamEvent | HelloEvent | EndEvent
-Event = PublisherEvent | Tick | Command | Withheld
+Event = PublisherEvent | Tick | Command | NewRules | Withheld
 
 
 class ActionType(enum.StrEnum):
@@ -155,6 +169,8 @@ class Verdict(enum.StrEnum):
     """All outputs to their safe level."""
     ARMED = "armed"
     DISARMED = "disarmed"
+    REPLACED = "replaced"
+    """New rules have replaced the old ones."""
     TEST = "test"
 
 

@@ -21,11 +21,17 @@ class RateBudget:
 
     def __init__(self, whose: str, max_fired: int | None, max_on_s: float | None) -> None:
         self.whose = whose
-        self.max_fired = max_fired
-        self.max_on_ns = None if max_on_s is None else round(max_on_s * 1e9)
+        self.max_fired: int | None
+        self.max_on_ns: int | None
+        self.set_limits(max_fired, max_on_s)
         self.fired = 0
         self.on_ns = 0
         """Total on-time (ns): pulses and holds."""
+
+    def set_limits(self, max_fired: int | None, max_on_s: float | None) -> None:
+        """Set the limits. What was used of the earlier ones stays used."""
+        self.max_fired = max_fired
+        self.max_on_ns = None if max_on_s is None else round(max_on_s * 1e9)
 
     def left_ns(self) -> int | None:
         """Return the remaining on-time (ns); None if there is no limit."""
@@ -73,6 +79,11 @@ class FiringLimits:
         self.ready_ns: int | None = None
         """Time (ns) at which the refractory time ends; None before the first firing."""
         self.budget = budget
+
+    def continue_from(self, earlier: FiringLimits) -> None:
+        """Count on from the limits of an earlier rule of this name: what it has used up stays used up."""
+        self._random, self._recent_ns, self.ready_ns = earlier._random, earlier._recent_ns, earlier.ready_ns
+        self.budget.fired, self.budget.on_ns = earlier.budget.fired, earlier.budget.on_ns
 
     def refusal(self, now_ns: int, armed_ns: int, session: RateBudget, pulse_ns: int | None) -> str | None:
         """Return the reason why the rule must not fire now; None if it may.

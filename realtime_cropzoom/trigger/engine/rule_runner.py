@@ -108,8 +108,8 @@ class RuleRunner:
     """Evaluates poses for one rule."""
 
     __slots__ = (
-        *("_accounted_ns", "_armed_ns", "_bout", "_condition", "_limits", "_outcomes", "_pose_until_ns", "_session"),
-        *("_untrusted", "fired_number", "name", "parameters", "state"),
+        *("_accounted_ns", "_armed_ns", "_bout", "_condition", "_limits", "_outcomes", "_pose_until_ns"),
+        *("_pulse_until_ns", "_session", "_untrusted", "fired_number", "name", "parameters", "state"),
     )
 
     def __init__(
@@ -137,6 +137,8 @@ class RuleRunner:
         self._accounted_ns = 0
         self._pose_until_ns = 0
         """Time (ns) at which the pose that justifies a hold becomes too old."""
+        self._pulse_until_ns = 0
+        """Engine time (ns) at which its last pulse ends."""
         self._outcomes: list[RuleOutcome] = []
 
     @property
@@ -214,6 +216,20 @@ class RuleRunner:
             self.account(now_ns)
             self.state = RuleState.FIRED
             self._limits.rest(now_ns)
+
+    def retire(self, reason: str, now_ns: int) -> tuple[RuleOutcome, ...]:
+        """End what the rule does, because another takes its place. A pulse that runs ends, too."""
+        if self.state is RuleState.SHAM and self.parameters.pulse_ms is None:
+            self._report(Verdict.RELEASED, f"sham: {reason}")
+        elif not self.holding and now_ns < self._pulse_until_ns:
+            self._outcomes.append(RuleOutcome(Verdict.RELEASED, reason, let_go=self.parameters.outputs))
+        self._release(reason, now_ns)
+        return self._take_outcomes()
+
+    def stay_armed(self, earlier: RuleRunner) -> None:
+        """Be armed since the earlier rule of this name was armed, if it is."""
+        if earlier.armed:
+            self.arm(earlier._armed_ns)
 
     def reset(self) -> None:
         """Clear the state from earlier poses; outputs are no longer held."""
@@ -353,6 +369,7 @@ class RuleRunner:
         parameters = self.parameters
         if parameters.pulse_ms is not None:
             self.state = RuleState.FIRED
+            self._pulse_until_ns = now_ns + (parameters.pulse_ns or 0)
             return tuple(Action(output, ActionType.PULSE, parameters.pulse_ms) for output in parameters.outputs)
         self.state = RuleState.HOLDING
         self._accounted_ns = now_ns

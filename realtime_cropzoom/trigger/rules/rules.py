@@ -293,6 +293,11 @@ def named_keypoints(condition: ConditionModel, named_zones: Collection[str]) -> 
     return {name for part, _ in walk(condition) for name in part.keypoints(named_zones)}
 
 
+def named_zones(condition: ConditionModel, zones: Collection[str]) -> set[str]:
+    """Return those of ``zones`` that a condition and all within it name."""
+    return {name for part, _ in walk(condition) for name in part.named_zones(zones)}
+
+
 def zone_contradictions(shapes: Mapping[str, ZoneShape], calibration: str | None) -> Iterator[tuple[Place, str]]:
     """Yield each zone that is in cm although there is no calibration."""
     for name, zone in shapes.items():

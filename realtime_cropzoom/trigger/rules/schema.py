@@ -79,6 +79,10 @@ class ConditionModel(Strict):
         """Return the keypoints that this condition names itself; ``zones`` are the names of the zones."""
         return set()
 
+    def named_zones(self, zones: Collection[str]) -> set[str]:
+        """Return the zones that this condition names itself; ``zones`` are the names of all zones."""
+        return set()
+
 
 class InZone(ConditionModel):
     """A keypoint and a zone: base of all conditions on zones."""
@@ -92,6 +96,10 @@ class InZone(ConditionModel):
     def keypoints(self, zones: Collection[str]) -> set[str]:
         """Return the keypoint."""
         return {self.keypoint}
+
+    def named_zones(self, zones: Collection[str]) -> set[str]:
+        """Return the zone."""
+        return {self.given}
 
 
 class Inside(InZone):
@@ -308,6 +316,11 @@ class Angle(Limits):
         angle = self.angle_deg
         is_keypoint = isinstance(angle.target, str) and angle.target not in zones
         return {angle.from_, angle.to, *([str(angle.target)] if is_keypoint else [])}
+
+    def named_zones(self, zones: Collection[str]) -> set[str]:
+        """Return the zone of the target, if it is one."""
+        target = self.angle_deg.target
+        return {target} if isinstance(target, str) and target in zones else set()
 
 
 class Turning(OverTime):
