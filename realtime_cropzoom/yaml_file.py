@@ -123,18 +123,19 @@ def read_yaml(path: Path, *, unique_keys: bool = False) -> Any:
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or exceeds a limit.
     """
-    text = _read_text(path)
+    return _parse_named(read_text(path), str(path), unique_keys=unique_keys)
+
+
+def _parse_named(text: str, name: str, *, unique_keys: bool) -> Any:
     try:
         return parse_yaml(text, unique_keys=unique_keys)
     except ConfigError as error:
         if isinstance(error.__cause__, yaml.YAMLError):
-            raise ConfigError(f"{path} is not YAML: {error}") from error
-        raise ConfigError(f"{path}, {error}") from error
+            raise ConfigError(f"{name} is not YAML: {error}") from error
+        raise ConfigError(f"{name}, {error}") from error
 
 
-def read_mapping(
-    path: Path, expected: str = "lines such as 'crop_size: 240'", *, unique_keys: bool = True
-) -> dict[str, Any]:
+def read_mapping(path: Path, expected: str = _SETTINGS, *, unique_keys: bool = True) -> dict[str, Any]:
     """Return a YAML file of names with their values: {name: value}; empty for an empty file.
 
     Args:
@@ -145,25 +146,49 @@ def read_mapping(
     Raises:
         ConfigError: if the file cannot be read, holds something else, or exceeds a limit.
     """
-    content = read_yaml(path, unique_keys=unique_keys)
+    return parse_mapping(read_text(path), str(path), expected, unique_keys=unique_keys)
+
+
+def parse_mapping(text: str, name: str, expected: str = _SETTINGS, *, unique_keys: bool = True) -> dict[str, Any]:
+    """Return the text of a YAML file of names with their values: {name: value}; empty for an empty text.
+
+    Args:
+        text: The text.
+        name: Name of the file, for the error text.
+        expected: See ``read_mapping``.
+        unique_keys: See ``read_mapping``.
+
+    Raises:
+        ConfigError: if the text holds something else, or exceeds a limit.
+    """
+    content = _parse_named(text, name, unique_keys=unique_keys)
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}; expected {expected}")
+        raise ConfigError(f"{name} holds a {type(content).__name__}; expected {expected}")
     if odd := [key for key in content if not isinstance(key, str)]:
-        raise ConfigError(f"{path}: got the name {odd[0]!r}, expected text; put it in quotes, or remove it")
+        raise ConfigError(f"{name}: got the name {odd[0]!r}, expected text; put it in quotes, or remove it")
     return content
 
 
-def compose_yaml(path: Path) -> yaml.Node | None:
-    """Return the tree of a YAML file, in which each node knows its line; None for an empty file. Raises ConfigError."""
+def compose_yaml(text: str) -> yaml.Node | None:
+    """Return the tree of a YAML text, in which each node knows its place; None for an empty text.
+
+    Raises:
+        ConfigError: if the text is not YAML, or exceeds a limit.
+    """
     try:
-        return _Loader(_read_text(path)).get_single_node()
+        return _Loader(text).get_single_node()
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from error
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a YAML file, without its byte order mark.
+
+    Raises:
+        ConfigError: if it cannot be read, is not UTF-8, or is too large.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)

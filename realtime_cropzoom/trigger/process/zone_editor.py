@@ -10,6 +10,8 @@ from matplotlib.widgets import PolygonSelector
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.trigger.rules import zones
+from realtime_cropzoom.trigger.rules.rules import ZoneShape
+from realtime_cropzoom.trigger.rules.zones_text import zone_entry
 from realtime_cropzoom.types import UInt8
 
 _HOW = "click the corners, the first one again to close; drag them to move; close the window when done"
@@ -56,4 +58,4 @@ def zone_line(corners: Sequence[tuple[float, float]]) -> str:
     problem = "has no corners" if not rounded else zones.polygon(rounded).problem()
     if problem:
         raise ConfigError(f"the polygon {problem}; draw it again")
-    return f"  my_zone: {{polygon_px: {rounded}}}"
+    return f"  {zone_entry('my_zone', ZoneShape(polygon_px=rounded))}"

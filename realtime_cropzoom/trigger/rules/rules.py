@@ -24,7 +24,7 @@ from realtime_cropzoom.trigger.rules.schema import (
     Window,
 )
 from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError, explain, with_line
-from realtime_cropzoom.yaml_file import read_mapping
+from realtime_cropzoom.yaml_file import compose_yaml, parse_mapping, read_text
 
 _MAX_LINES = 20
 """Maximum number of mistakes that are listed. Each needs a search in the file."""
@@ -219,13 +219,30 @@ def load_rules(path: Path) -> Rules:
     Raises:
         ConfigError: one line for each thing that is wrong, with its place.
     """
-    with mistakes_located_in(path):
-        return parse_rules(read_mapping(path))
+    return read_rules(read_text(path), str(path))
+
+
+def read_rules(text: str, name: str) -> Rules:
+    """Return the rules in the text of a rules file.
+
+    Args:
+        text: The text.
+        name: Name of the file, for the mistakes.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, with its place.
+    """
+    with mistakes_located_in(text, name):
+        return parse_rules(parse_mapping(text, name))
 
 
 @contextmanager
-def mistakes_located_in(path: Path) -> Iterator[None]:
+def mistakes_located_in(text: str, name: str) -> Iterator[None]:
     """Give the mistakes that are found in the ``with`` block their lines in the file.
+
+    Args:
+        text: Text of the file.
+        name: Its name.
 
     Raises:
         ConfigError: one line for each thing that is wrong, with its place.
@@ -233,12 +250,13 @@ def mistakes_located_in(path: Path) -> Iterator[None]:
     try:
         yield
     except RulesError as error:
-        lines = [with_line(path, place, text) for place, text in error.problems[:_MAX_LINES]]
+        tree = compose_yaml(text)
+        lines = [with_line(name, tree, place, problem) for place, problem in error.problems[:_MAX_LINES]]
         if (more := len(error.problems) - len(lines)) > 0:
-            lines.append(f"{path}: {more} more lines are wrong")
+            lines.append(f"{name}: {more} more lines are wrong")
         raise ConfigError("\n".join(lines)) from None
     except RecursionError:
-        raise ConfigError(f"{path}: conditions are nested too deep") from None
+        raise ConfigError(f"{name}: conditions are nested too deep") from None
 
 
 def parse_rules(content: dict[str, Any]) -> Rules:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from realtime_cropzoom.errors import ConfigError, did_you_mean, pluralize, shorten
 from realtime_cropzoom.trigger.rules.schema import KINDS
-from realtime_cropzoom.yaml_file import compose_yaml
 
 Place = tuple[str | int, ...]
 """Place in the file: the keys and indices that lead to it."""
@@ -67,12 +65,15 @@ def _numbers_expected(place: list[str | int]) -> str:
     return next((text for shape, text in _NUMBERS.items() if place and str(place[-1]).startswith(f"{shape}_")), "")
 
 
-def with_line(path: Path, place: Place, text: str) -> str:
-    """Return a line with the file, the line number, the place and the mistake."""
-    try:
-        node = compose_yaml(path)
-    except ConfigError:
-        node = None
+def with_line(name: str, node: yaml.Node | None, place: Place, text: str) -> str:
+    """Return a line with the file, the line number, the place and the mistake.
+
+    Args:
+        name: Name of the file.
+        node: Its tree; None if there is none.
+        place: Place of the mistake.
+        text: The mistake.
+    """
     line = None
     for part in place:
         if isinstance(node, yaml.MappingNode):
@@ -83,7 +84,7 @@ def with_line(path: Path, place: Place, text: str) -> str:
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line + 1
-    where = f"{path}" if line is None else f"{path}, line {line}"
+    where = name if line is None else f"{name}, line {line}"
     return f"{where}: {_dotted(place)}: {text}" if place else f"{where}: {text}"
 
 

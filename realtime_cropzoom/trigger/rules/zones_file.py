@@ -18,7 +18,7 @@ from realtime_cropzoom.trigger.rules.rules import (
 )
 from realtime_cropzoom.trigger.rules.schema import Strict
 from realtime_cropzoom.trigger.rules.validation_errors import RulesError, explain
-from realtime_cropzoom.yaml_file import read_mapping
+from realtime_cropzoom.yaml_file import parse_mapping, read_text
 
 
 class ZonesPart(Strict):
@@ -44,12 +44,13 @@ def load_zones(path: Path) -> ZonesPart:
     Raises:
         ConfigError: one line for each thing that is wrong, with its place.
     """
-    content = read_mapping(path)
+    text = read_text(path)
+    content = parse_mapping(text, str(path))
     if "zones" not in content and content.keys() <= Rules.model_fields.keys():
         raise ConfigError(
             f"{path} has no zones; give lines such as 'zones: {{corner: {{rectangle_px: [0, 0, 200, 200]}}}}'"
         )
-    with mistakes_located_in(path):
+    with mistakes_located_in(text, str(path)):
         return _parse(content)
 
 
