@@ -111,15 +111,16 @@ def _trigger(arguments: argparse.Namespace) -> int:
 
     rules = load_rules(arguments.rules)
     given = {"endpoint": arguments.endpoint, "camera": arguments.camera, "seed": arguments.seed}
-    rules = rules.model_copy(update={name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    rules = rules.model_copy(update=given)
     if arguments.test is not None:
         return _test(rules, arguments)
     if arguments.replay is not None:
         return _replay(rules, arguments)
-    return _run(rules, arguments)
+    return _run(rules, given, arguments)
 
 
-def _run(rules: Rules, arguments: argparse.Namespace) -> int:
+def _run(rules: Rules, given: dict[str, Any], arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.files.atomic import to_json, try_write_whole
         from realtime_cropzoom.trigger.process.commands import KEYS_EXPLAINED, keyboard
@@ -127,7 +128,7 @@ def _run(rules: Rules, arguments: argparse.Namespace) -> int:
 
     control = None if arguments.control == "none" else arguments.control
     options = TriggerOptions(
-        arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow, arguments.control_keys
+        arguments.keys, control, arguments.arm, arguments.dry_run, arguments.follow, arguments.control_keys, given
     )
     seed = secrets.randbelow(_SEEDS) if rules.seed is None else rules.seed
     process = TriggerProcess(rules, arguments.rules, seed, options)

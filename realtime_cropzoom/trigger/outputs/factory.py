@@ -16,7 +16,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -52,7 +52,7 @@ def parse_output(name: str, mapping: Any) -> OutputSettings:
     Raises:
         ConfigError: one line with all that is wrong.
     """
-    kinds = [key for key in mapping if key in _KINDS] if isinstance(mapping, Mapping) else []
+    kinds = _kinds_in(mapping)
     if len(kinds) != 1:
         given = f"has {' and '.join(kinds)}" if kinds else f"is {mapping!r}"
         raise ConfigError(f"outputs.{name} {given}; expected one of {', '.join(_KINDS)}, such as {{serial: PORT}}")
@@ -68,11 +68,29 @@ def parse_output(name: str, mapping: Any) -> OutputSettings:
         raise ConfigError("; ".join(wrong)) from None
 
 
+def output_kind(mapping: Any) -> str:
+    """Return the kind of one entry of ``outputs:``, which has been checked."""
+    return _kinds_in(mapping)[0]
+
+
+def _kinds_in(mapping: Any) -> list[str]:
+    return [key for key in mapping if key in _KINDS] if isinstance(mapping, Mapping) else []
+
+
 def _line(where: str, problem: Any, there: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{where} has no setting {key}; there are {there}"
     return f"{where}.{key}: {problem['msg'].removeprefix('Value error, ')} (given: {problem['input']!r})"
+
+
+class OutputLevel(NamedTuple):
+    """What an output does, as far as it is known here."""
+
+    level: str | None
+    """On, off, or unknown while switching off fails; None if only the receiver knows."""
+    error: str | None
+    """The last error, until a job works again; None if there is none."""
 
 
 class Outputs:
@@ -98,6 +116,7 @@ class Outputs:
             ConfigError: if a library is missing, or settings contradict each other.
         """
         self._seen_ns = self._watched_ns = now_ns()
+        self._dry_run = dry_run
         shared: dict[str, Any] = {}
         self._threads = {
             name: OutputThread(
@@ -106,7 +125,7 @@ class Outputs:
                 report,
                 late_after_ms=one.late_after_ms,
                 loop_seen_ns=lambda: self._seen_ns,
-                silent_after_ns=min(LOOP_SILENT_NS, round(silent_after_ms * 1e6)),
+                silent_after_ns=_silent_after_ns(silent_after_ms),
             )
             for name, one in settings.items()
         }
@@ -115,6 +134,19 @@ class Outputs:
     def errors(self) -> dict[str, int]:
         """Number of failed jobs, by output."""
         return {name: thread.errors for name, thread in self._threads.items()}
+
+    @property
+    def levels(self) -> dict[str, OutputLevel]:
+        """What each output does; in a dry run nothing is known."""
+        return {
+            name: OutputLevel(None, None) if self._dry_run else OutputLevel(thread.level, thread.failure)
+            for name, thread in self._threads.items()
+        }
+
+    def set_silent_after(self, silent_after_ms: float) -> None:
+        """Set the time (ms) after the last ``alive`` after which held outputs go off."""
+        for thread in self._threads.values():
+            thread.set_silent_after(_silent_after_ns(silent_after_ms))
 
     def holds_level(self, name: str) -> bool:
         """Return whether an output holds a level. Any other sends each job as one message."""
@@ -189,3 +221,7 @@ class Outputs:
         return [
             name for name, thread in self._threads.items() if not thread.close(max(0.0, deadline - time.monotonic()))
         ]
+
+
+def _silent_after_ns(silent_after_ms: float) -> int:
+    return min(LOOP_SILENT_NS, round(silent_after_ms * 1e6))

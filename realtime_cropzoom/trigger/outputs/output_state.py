@@ -185,6 +185,18 @@ class OutputState:
         """Whether the output is closed and nothing is left to write."""
         return self._closing and not self._queue and self._at_once is None
 
+    def level(self, now_ns: int) -> str | None:
+        """Return on, off, or unknown while switching off fails; None if only the receiver knows. It needs no lock."""
+        if self._retry is not None:
+            return "unknown"
+        if self._holders or self._pulse_end is not None or now_ns < self._pulse_until_ns:
+            return "on"
+        return "off" if self._timing.holds_level else None
+
+    def set_silent_after(self, silent_after_ns: int) -> None:
+        """Set the time (ns) without a sign of life from the rule loop after which a hold ends."""
+        self._timing = replace(self._timing, silent_after_ns=silent_after_ns)
+
     def submit(self, job: Job) -> list[Report]:
         """Put a job into the queue.
 

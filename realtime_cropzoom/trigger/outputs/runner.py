@@ -115,6 +115,16 @@ class OutputThread(threading.Thread):
             return self._state.phase
 
     @property
+    def level(self) -> str | None:
+        """On, off or unknown; None if only the receiver knows."""
+        return self._state.level(self._now())
+
+    @property
+    def failure(self) -> str | None:
+        """The last error, until a job works again; None if there is none."""
+        return self._failures.last
+
+    @property
     def holds_level(self) -> bool:
         """Whether the output holds a level."""
         return self._output.holds_level
@@ -196,6 +206,11 @@ class OutputThread(threading.Thread):
             dropped = self._state.finish(self._now())
         self._wake.set()
         self._report_all(dropped)
+
+    def set_silent_after(self, silent_after_ns: int) -> None:
+        """Set the time (ns) without a sign of life from the rule loop after which a held output goes off."""
+        with self._lock:
+            self._state.set_silent_after(silent_after_ns)
 
     def watch(self) -> None:
         """Say once if the output hangs, because it cannot be switched off then. Call it now and then."""
@@ -362,6 +377,8 @@ class _Failures:
 
     def __init__(self, name: str) -> None:
         self.count = 0
+        self.last: str | None = None
+        """The last error, until a job works."""
         self._name = name
         self._failing = self._late = 0
 
@@ -371,6 +388,7 @@ class _Failures:
         late = outcome is Outcome.LATE  # a job that is too old does not show whether the output works
         works = result.error is None and not result.idle
         self.count += failed
+        self.last = result.error if failed else None if works else self.last
         failing, late_before = self._failing, self._late
         self._failing = 0 if works else failing + (failed and not late)
         self._late = 0 if works else late_before + late

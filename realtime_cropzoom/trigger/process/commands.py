@@ -1,8 +1,4 @@
-"""Orders to the rule loop, from the keyboard or from the control socket.
-
-They reach the rule loop through a queue, so that the loop never waits for a sender. The answer comes when the loop has
-handled the order, and has the state after it.
-"""
+"""Queue of orders for the rule loop, and the keys that give some. The loop never waits for who gives an order."""
 
 from __future__ import annotations
 
@@ -10,21 +6,20 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
-from realtime_cropzoom.control.protocol import STATE, TRIGGER, OrderError, Origin, Request, unknown_order
 from realtime_cropzoom.trigger.engine.events import Order
+from realtime_cropzoom.trigger.process.rules_desk import Proposal
 
 logger = logging.getLogger(__name__)
 
 _MAX_WAITING = 64
 """Maximum number of orders that wait for the rule loop. Further ones are refused."""
-_TAKE_TIMEOUT_S = 1.5
-"""Timeout (s) for the rule loop to receive an order. It does so every 20 ms unless something delays it."""
+KEY = "key"
+"""Origin of an order that was given by a key."""
 _KEYS = {"a": Order.ARM, "d": Order.DISARM, "q": Order.STOP}
 KEYS_EXPLAINED = "keys: a arms, d disarms, q ends"
 
@@ -38,14 +33,14 @@ class Receipt:
         """Reason why the rules refused it; None if they did not."""
 
 
-class QueuedCommand(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class QueuedOrder:
     """An order that waits for the rule loop."""
 
-    order: Order
-    target: str | None
     by: str
     """Who gave it: key, or the origin of a request."""
-    receipt: Receipt | None = None
+    receipt: Receipt | None
+    """None if nobody waits for the answer."""
 
     def done(self, problem: str | None = None) -> None:
         """Tell the sender that the rule loop has received the order; ``problem`` is the reason if it was refused."""
@@ -54,77 +49,38 @@ class QueuedCommand(NamedTuple):
             self.receipt.taken.set()
 
 
+@dataclass(frozen=True, slots=True)
+class QueuedCommand(QueuedOrder):
+    """A command that waits for the rule loop."""
+
+    order: Order
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRules(QueuedOrder):
+    """New rules that wait for the rule loop."""
+
+    proposal: Proposal
+
+
 class CommandQueue:
     """Orders that wait for the rule loop. When it is full, it refuses the newest."""
 
     def __init__(self) -> None:
-        self._waiting: deque[QueuedCommand] = deque()
+        self._waiting: deque[QueuedOrder] = deque()
 
-    def put(self, asked: QueuedCommand) -> bool:
+    def put(self, asked: QueuedOrder) -> bool:
         """Add an order; returns False if too many wait."""
         if len(self._waiting) >= _MAX_WAITING:
             return False
         self._waiting.append(asked)
         return True
 
-    def take(self) -> Iterator[QueuedCommand]:
+    def take(self) -> Iterator[QueuedOrder]:
         """Yield all orders that wait."""
         while self._waiting:
             yield self._waiting.popleft()
-
-
-class OrderDesk:
-    """Hands orders of the control socket to the rule loop, answers with its state. ``close`` it before the socket."""
-
-    def __init__(
-        self,
-        orders: CommandQueue,
-        refuse: Callable[[Order, str | None], str | None],
-        state: Callable[[], dict[str, Any]],
-    ) -> None:
-        """``refuse`` returns what is wrong with an order, or None; ``state`` is part of every answer."""
-        self._orders, self._refuse, self._state = orders, refuse, state
-        self._over = threading.Event()
-
-    def obey(self, request: Request, origin: Origin) -> dict[str, Any]:
-        """Return the state after an order; called by the control thread.
-
-        Args:
-            request: The order.
-            origin: Who gave it.
-
-        Raises:
-            OrderError: if it is refused.
-        """
-        if request.order != STATE and (problem := self._take(request, origin)) is not None:
-            raise OrderError(problem)
-        return self._state()
-
-    def close(self) -> None:
-        """Let no sender wait any more."""
-        self._over.set()
-
-    def _take(self, request: Request, origin: Origin) -> str | None:
-        try:
-            order = Order(request.order)
-        except ValueError:
-            raise unknown_order(request, TRIGGER) from None
-        if problem := self._refuse(order, request.target):
-            return problem
-        receipt = Receipt()
-        if not self._orders.put(QueuedCommand(order, request.target, str(origin), receipt)):
-            return "too many orders wait"
-        return self._wait_for(receipt)
-
-    def _wait_for(self, receipt: Receipt) -> str | None:
-        """Wait until the rule loop has received an order; return what is wrong with it, or None."""
-        until_s = time.monotonic() + _TAKE_TIMEOUT_S
-        while not receipt.taken.wait(0.05):
-            if self._over.is_set():
-                return "the trigger process ends; the order was not taken"
-            if time.monotonic() >= until_s:
-                return f"the rule loop has not taken the order for {_TAKE_TIMEOUT_S:g} s; the order still waits"
-        return receipt.problem
 
 
 @contextmanager
@@ -171,5 +127,5 @@ def _read_keys(descriptor: int, orders: CommandQueue, over: threading.Event) -> 
         if not keys:
             return
         for key in keys:
-            if key in _KEYS and not orders.put(QueuedCommand(_KEYS[key], None, "key")):
+            if key in _KEYS and not orders.put(QueuedCommand(KEY, None, _KEYS[key])):
                 logger.warning("key %s is ignored: %d orders wait already", key, _MAX_WAITING)

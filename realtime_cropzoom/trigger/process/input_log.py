@@ -52,8 +52,9 @@ class InputLog:
             SinkError: if the file cannot be created, or exists already.
         """
         self.path = folder / f"{name}_inputs.jsonl"
-        given = rules.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        header = _Header(_FORMAT, seed, given, None if calibration is None else calibration_yaml(calibration))
+        header = _Header(
+            _FORMAT, seed, rules_content(rules), None if calibration is None else calibration_yaml(calibration)
+        )
         self._rows = AsyncCsv(self.path, _encode(header).decode())
 
     def add(self, event: Event) -> None:
@@ -95,6 +96,11 @@ def read_inputs(path: Path) -> Inputs:
     calibration = None if header.calibration is None else parse_calibration(header.calibration, str(path))
     events = (_event(path, number, line) for number, line in enumerate(lines, start=2))
     return Inputs(parse_rules(header.rules), header.seed, calibration, events)
+
+
+def rules_content(rules: Rules) -> dict[str, Any]:
+    """Return the content of a rules file, in types that JSON knows."""
+    return rules.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def event_line(event: Event) -> str:

@@ -18,15 +18,16 @@ import shutil
 import sys
 import time
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from realtime_cropzoom.client.subscriber import Subscriber
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.control import AUTO
 from realtime_cropzoom.control.address import check_control, take_address
 from realtime_cropzoom.control.protocol import TRIGGER
@@ -43,6 +44,7 @@ from realtime_cropzoom.trigger.engine.events import (
     Command,
     Decision,
     Event,
+    NewRules,
     Order,
     Outcome,
     PoseEvent,
@@ -51,14 +53,19 @@ from realtime_cropzoom.trigger.engine.events import (
     Withheld,
 )
 from realtime_cropzoom.trigger.engine.factory import build_engine, load_calibration
+from realtime_cropzoom.trigger.engine.rule_set import RuleSet
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.output_log import OutputLog
 from realtime_cropzoom.trigger.outputs.sync_line import SyncLine, SyncSettings, open_sync_log, parse_sync
-from realtime_cropzoom.trigger.process.commands import CommandQueue, OrderDesk
+from realtime_cropzoom.trigger.process.commands import KEY, CommandQueue, QueuedCommand, QueuedOrder, QueuedRules
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
-from realtime_cropzoom.trigger.process.input_log import InputLog
+from realtime_cropzoom.trigger.process.feed import Feed
+from realtime_cropzoom.trigger.process.input_log import InputLog, rules_content
 from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.process.open_process import OpenProcess, SessionLogs
+from realtime_cropzoom.trigger.process.order_desk import OrderDesk
+from realtime_cropzoom.trigger.process.process_state import outputs_state, rules_state
+from realtime_cropzoom.trigger.process.rules_desk import RulesDesk
 from realtime_cropzoom.trigger.rules.rules import Rules
 
 logger = logging.getLogger(__name__)
@@ -94,6 +101,8 @@ class TriggerOptions:
     """Continue with the next run when one has ended."""
     control_keys: Path | None = None
     """Folder of keys; needed if orders are received at a TCP endpoint."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that were given in place of those of the rules file, and apply to new rules, too."""
 
 
 class SessionEnd(NamedTuple):
@@ -129,9 +138,10 @@ class TriggerProcess:
         Raises:
             ConfigError: if something in the rules or the options is wrong.
         """
-        self.rules, self.options = rules, options
+        self.options = options
         if options.control is not None:
             check_control(options.control, options.control_keys)
+        self._rules_path = rules_path
         self._seed, self._calibration = seed, load_calibration(rules, rules_path)
         self.engine = build_engine(rules, seed, self._calibration, self._publisher_ns, self._hand_over)
         self.orders = CommandQueue()
@@ -169,6 +179,12 @@ class TriggerProcess:
         self._submitted = False
         """Whether decisions of this event went to the outputs."""
         self._clock: str | None = None
+        self._unix_offset_ns = unix_offset_ns()
+        self._hello: HelloMessage | None = None
+        self._feed: Feed | None = None
+        self._control_name = self._name
+        self._rules_number = 1
+        """Counts the rules of the session, see ``NewRules``."""
         self._event_ns = 0
         """Time of the last event (ns of the publisher's clock)."""
 
@@ -208,7 +224,7 @@ class TriggerProcess:
             sync = self._build_sync(logs.sync)
             if sync is not None:
                 stack.callback(sync.close)
-            control = self._start_control(stack)
+            control = self._start_control(folder, stack)
             subscriber = Subscriber(self.rules.endpoint, self.rules.camera, keys=self.options.keys)
             stack.callback(subscriber.close)
             return OpenProcess(folder, logs, sync, control, subscriber, sys.getswitchinterval(), stack.pop_all())
@@ -231,14 +247,19 @@ class TriggerProcess:
         holds_level = self._outputs.holds_level(self._sync_settings.output)
         return SyncLine(self._sync_settings, self._outputs.submit_job, log, holds_level=holds_level)
 
-    def _start_control(self, stack: ExitStack) -> ControlServer | None:
+    def _start_control(self, folder: Path, stack: ExitStack) -> ControlServer | None:
         if self.options.control is None:
             return None
+        rules = RulesDesk(self._rules_path, self.options.given, lambda: self.rules)
         address = take_address(self.options.control, self._name, self.options.control_keys)
-        desk = OrderDesk(self.orders, self._refusal, self._state)
+        self._control_name = address.name or self._name
+        self._feed = Feed(address.endpoint, address.keys, self._control_name, self.state, self._changes)
+        desk = OrderDesk(self, rules, self._feed, folder)
         control = ControlServer(address, desk.obey)
+        stack.callback(self._feed.close)
         stack.callback(control.close)
         stack.callback(desk.close)
+        self._feed.start()
         control.start()
         return control
 
@@ -262,6 +283,11 @@ class TriggerProcess:
             gc.unfreeze()
             sys.setswitchinterval(self._open.switch_interval_s)
         return self._open.logs.problems()
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that run."""
+        return self.engine.rules
 
     @property
     def folder(self) -> Path:
@@ -376,6 +402,8 @@ class TriggerProcess:
         for decision in decisions:
             self.decided[decision.verdict.value] += 1
             self._open.logs.decisions.add(decision)
+            if self._feed is not None:
+                self._feed.add_decision(decision, self._to_unix_ns())
         return decisions
 
     def _hand_over(self, decision: Decision) -> None:
@@ -389,6 +417,10 @@ class TriggerProcess:
     def _publisher_ns(self) -> int:
         """Return now, in the publisher's clock (ns)."""
         return now_ns() + self._offset_ns
+
+    def _to_unix_ns(self) -> int:
+        """Return Unix time minus the publisher's clock (ns)."""
+        return self._unix_offset_ns - self._offset_ns if self.last is None else self.last.time.unix_offset_ns
 
     def _take_withheld(self) -> list[Decision]:
         decisions: list[Decision] = []
@@ -416,51 +448,96 @@ class TriggerProcess:
                 "the poses come from a machine with another clock now (it was restarted, or is another machine): "
                 "their ages cannot be compared; start the triggers again"
             )
-        self._clock = hello.clock
+        self._clock, self._hello = hello.clock, hello
 
     def _take_orders(self, offset: ClockOffset | None) -> list[Decision]:
         decisions: list[Decision] = []
         for asked in self.orders.take():
-            follows: list[Decision] = []
-            if asked.order is Order.STOP:
-                self.stop(f"stopped by {asked.by}", asked.by)
-            elif offset is None:  # no pose has come yet, so that the time is unknown
-                self.arms_by = asked.by if asked.order is Order.ARM else None
-            else:
-                self.arms_by = None
-                follows = self._take(Command(now_ns() + offset.offset_ns, asked.order, asked.by, asked.target))
+            follows = self._obey(asked, offset)
             asked.done("; ".join(d.reason for d in follows if d.verdict is Verdict.REFUSED) or None)
+            if asked.by == KEY and isinstance(asked, QueuedCommand) and self._feed is not None:
+                self._feed.add_order(asked.order, None, KEY, None)
             decisions += follows
         return decisions
 
-    def _refusal(self, order: Order, target: str | None) -> str | None:
+    def _obey(self, asked: QueuedOrder, offset: ClockOffset | None) -> list[Decision]:
+        if isinstance(asked, QueuedRules):
+            return self._replace_rules(asked)
+        assert isinstance(asked, QueuedCommand)
+        if asked.order is Order.STOP:
+            self.stop(f"stopped by {asked.by}", asked.by)
+        elif offset is None:  # no pose has come yet, so that the time is unknown
+            self.arms_by = asked.by if asked.order is Order.ARM else None
+        else:
+            self.arms_by = None
+            return self._take(Command(now_ns() + offset.offset_ns, asked.order, asked.by, asked.target))
+        return []
+
+    def _replace_rules(self, asked: QueuedRules) -> list[Decision]:
+        self.arms_by, new = None, asked.proposal
+        content, at_ns = rules_content(new.rules), self._publisher_ns()
+        event = NewRules(at_ns, rules=content, by=asked.by, number=new.number, keep_armed=new.keep_armed)
+        decisions = self._take(event)
+        self._rules_number = new.number
+        self._outputs.set_silent_after(self.engine.hold_max_age_ms)
+        return decisions
+
+    def refusal(self, order: Order, target: str | None) -> str | None:
         """Return what is wrong with an order, None if nothing is; called by the control thread."""
         if order is Order.TEST:
             if target not in self.rules.outputs:
                 return f"there is no output {target}; there are {', '.join(self.rules.outputs)}"
-            return self._needs_pose("'cropzoom trigger RULES --test' needs none")
+            return self.needs_pose("'cropzoom trigger RULES --test' needs none")
         if order in (Order.ARM, Order.DISARM) and target is not None:
             if target not in self.rules.rules:
                 return f"there is no rule {target}; there are {', '.join(self.rules.rules)}"
-            return self._needs_pose("leave the rule out to arm all with the first")
+            return self.needs_pose("leave the rule out to arm all with the first")
         return None
 
-    def _needs_pose(self, advice: str) -> str | None:
+    def needs_pose(self, advice: str) -> str | None:
+        """Return why an order needs a pose to have come, with an advice; None if one has."""
         return None if self.last is not None else f"no pose has come yet; {advice}"
 
-    def _state(self) -> dict[str, Any]:
-        """Return the state that every answer to an order has; called by the control thread."""
+    def check_new_rules(self, rules: Rules) -> None:
+        """Check that new rules fit the stream and the sync line; called by the control thread.
+
+        Raises:
+            ConfigError: if not.
+        """
+        if self._sync_settings is not None:
+            _check_sync_line(rules, self._sync_settings.output)
+        if self._hello is not None:
+            rules.check_stream(self._hello.keypoint_names, self._hello.fps)
+        elif self.last is not None:
+            rules.check_stream(list(self.last.keypoints), None)
+        RuleSet(rules, self._seed, self._calibration)  # what can be built here can be built in the rule loop
+
+    def state(self) -> dict[str, Any]:
+        """Return the state that every answer to an order has; called by the threads of the orders and of the feed."""
         waits = {"pending": "will arm with the first pose"} if self.arms_by else {}
         return {
             "kind": TRIGGER,
+            "name": self._control_name,
+            "rules_file": str(self._rules_path.absolute()),
+            "rules_number": self._rules_number,
             "endpoint": self.rules.endpoint,
-            "armed": list(self.engine.armed),
+            "camera": self.rules.camera if self.last is None else self.last.camera,
             **waits,
-            "holding": list(self.engine.holding),
-            "live": self.engine.live,
-            "fired": self.decided[Verdict.FIRED.value],
+            **rules_state(self.engine),
+            "outputs": outputs_state(self.rules, self._outputs.levels),
+            "dry_run": self.options.dry_run,
+            "feed": None if self._feed is None else self._feed.endpoint,
+            "folder": None if self._opened is None else str(self._opened.folder.absolute()),
             "poses": self.poses,
+            "fired": self.decided[Verdict.FIRED.value],
+            "ended": None if self._end is None else self._end.reason,
         }
+
+    def _changes(self) -> object:
+        """Return what the feed must show at once when it changes."""
+        engine = self.engine
+        rules = (engine.armed, engine.holding, engine.live, self._rules_number)
+        return rules, self.arms_by, self._end, self._outputs.levels
 
     def _note_received(self, decision: Decision) -> None:
         if decision.frame is not None:

@@ -17,7 +17,16 @@ from realtime_cropzoom.plots.session_pictures import footage
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.first_frame import read_first_frame
-from realtime_cropzoom.trigger.engine.events import Decision, Event, HelloEvent, PoseEvent, Tick, Verdict, Withheld
+from realtime_cropzoom.trigger.engine.events import (
+    Decision,
+    Event,
+    HelloEvent,
+    NewRules,
+    PoseEvent,
+    Tick,
+    Verdict,
+    Withheld,
+)
 from realtime_cropzoom.trigger.engine.factory import build_engine, load_calibration
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.trigger.process.input_log import read_inputs
@@ -86,9 +95,10 @@ def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: flo
     engine = build_engine(rules, seed, load_calibration(rules, rules_path))
     inputs = find_inputs(path)
     if inputs is not None:
-        # Other rules have other deadlines and fire at other times, so ticks and results of outputs do not apply.
+        # Other rules have other deadlines and fire at other times, so ticks and results of outputs do not apply. The
+        # given rules are used throughout, also if the session has replaced its own.
         logged = read_inputs(inputs).events
-        events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld))
+        events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld | NewRules))
         return ReplayReport(list(replay(engine, _checked(events, rules))), None)
     tables = read_session(path, fps=fps)
     rules.check_stream(tables.keypoint_names, _rate(tables))

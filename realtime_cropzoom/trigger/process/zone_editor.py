@@ -58,4 +58,4 @@ def zone_line(corners: Sequence[tuple[float, float]]) -> str:
     problem = "has no corners" if not rounded else zones.polygon(rounded).problem()
     if problem:
         raise ConfigError(f"the polygon {problem}; draw it again")
-    return f"  {zone_entry('my_zone', ZoneShape(polygon_px=rounded))}"
+    return f"  {zone_entry('my_zone', ZoneShape.model_validate({'polygon_px': rounded}))}"
