@@ -31,7 +31,7 @@ def zone_entry(name: str, shape: ZoneShape) -> str:
     """Return a zone as a line of ``zones:``, without indentation."""
     (kind,) = shape.model_fields_set
     key = name if parse_yaml(name) == name else json.dumps(name)  # yes, no, on and null are no text in YAML
-    return f"{key}: {{{kind}: {json.dumps(_plain(getattr(shape, kind)))}}}"
+    return f"{key}: {{{kind}: {_flow(_plain(getattr(shape, kind)))}}}"
 
 
 def with_zones(text: str, zones: Mapping[str, ZoneShape]) -> str:
@@ -160,6 +160,13 @@ def _end_of(node: yaml.Node) -> int:
 def _content(shape: ZoneShape) -> dict[str, Any]:
     """Return a shape as the file has it."""
     return {kind: _plain(getattr(shape, kind)) for kind in shape.model_fields_set}
+
+
+def _flow(value: Any) -> str:
+    """Return numbers and lists of them as YAML. It takes 1e-05 for text, and 1.0e-05 for a number."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    return str(value) if "." in str(value) else str(value).replace("e", ".0e")
 
 
 def _plain(value: Any) -> Any:
