@@ -15,7 +15,8 @@ TOGETHER = {
     "unit/cli/test_demo.py": "cli/demo_run",
     "unit/messaging/test_security.py": "cli/listen messaging/sockets",
     "unit/trigger/process/test_zone_editor.py": "cli/zones trigger/process/zone_picture",
-    "unit/trigger/process/test_process.py": "trigger/process/open_process",
+    "unit/trigger/process/test_process.py": "trigger/process/open_process trigger/process/process_state",
+    "unit/trigger/process/test_order_desk.py": "trigger/process/rules_desk",
     "unit/offline/test_predict.py": "cli/batch cli/offline cli/offline_commands files/atomic_images offline/annotate "
     "offline/command offline/images offline/inputs offline/metrics offline/model_directory offline/predict_images "
     "offline/predict_video offline/prediction",

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.control.address import FEED
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.messaging.keys import ServerKeys
@@ -49,13 +50,13 @@ def feed_endpoint(control: str) -> str:
     return f"{control.rpartition(':')[0]}:*"
 
 
-def decision_message(decision: Decision, name: str, unix_offset_ns: int) -> dict[str, Any]:
+def decision_message(decision: Decision, name: str, to_unix_ns: int) -> dict[str, Any]:
     """Return a decision as the feed has it.
 
     Args:
         decision: The decision.
         name: Name of the trigger process.
-        unix_offset_ns: Unix time minus the clock of the decision (ns).
+        to_unix_ns: Unix time minus the clock of the decision (ns).
     """
     return {
         "type": "decision",
@@ -70,7 +71,7 @@ def decision_message(decision: Decision, name: str, unix_offset_ns: int) -> dict
         "outputs": [[action.output, action.act.value] for action in decision.actions],
         "test": decision.verdict is Verdict.TEST,
         "time_ns": decision.now_ns,
-        "unix_offset_ns": unix_offset_ns,
+        "unix_offset_ns": to_unix_ns,
     }
 
 
@@ -102,7 +103,7 @@ class Feed:
         self._subscribed: set[bytes] = set()
         self._queue: deque[tuple[Decision, int] | dict[str, Any]] = deque(maxlen=_MAX_QUEUED)
         self._started, self._over = Started(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-feed", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cropzoom-trigger-feed", daemon=True)
 
     def start(self) -> None:
         """Start to publish.
@@ -118,10 +119,10 @@ class Feed:
                 f"cannot publish the feed at {self.endpoint}: {explain(error)}; give --control none"
             ) from error
 
-    def add_decision(self, decision: Decision, unix_offset_ns: int) -> None:
-        """Add a decision; returns at once. ``unix_offset_ns`` as in ``decision_message``."""
+    def add_decision(self, decision: Decision, to_unix_ns: int) -> None:
+        """Add a decision; returns at once. ``to_unix_ns`` as in ``decision_message``."""
         if self._subscribed:
-            self._queue.append((decision, unix_offset_ns))
+            self._queue.append((decision, to_unix_ns))
 
     def add_order(self, order: str, target: str | None, by: str, error: str | None) -> None:
         """Add an order that was given; returns at once.
@@ -134,7 +135,8 @@ class Feed:
         """
         if self._subscribed:
             given = {"type": "order", "name": self._name, "order": order, "target": target, "by": by}
-            self._queue.append({**given, "ok": error is None, "error": error, "unix_ns": time.time_ns()})
+            times = {"time_ns": now_ns(), "unix_offset_ns": unix_offset_ns()}
+            self._queue.append({**given, "ok": error is None, "error": error, **times})
 
     def close(self) -> None:
         """Send what is queued and the last state, and stop the thread. It may be called twice."""

@@ -522,6 +522,7 @@ class TriggerProcess:
             "rules_number": self._rules_number,
             "endpoint": self.rules.endpoint,
             "camera": self.rules.camera if self.last is None else self.last.camera,
+            "armed": list(self.engine.armed),
             **waits,
             **rules_state(self.engine),
             "outputs": outputs_state(self.rules, self._outputs.levels),

@@ -13,7 +13,6 @@ def rules_state(engine: Engine) -> dict[str, Any]:
     """Return the rules and zones, and what each rule does."""
     rules, armed, holding = engine.rules, engine.armed, engine.holding
     return {
-        "armed": list(armed),
         "holding": list(holding),
         "live": engine.live,
         "rules": [_rule(rules, name, name in armed, name in holding) for name in rules.rules],
