@@ -10,7 +10,7 @@ from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
-from realtime_cropzoom.inference.presence import PoseJudge
+from realtime_cropzoom.inference.presence import JudgeLimits, PoseJudge
 from realtime_cropzoom.pipeline.startup import check_crop_size
 from realtime_cropzoom.types import FrameMeta, State
 
@@ -36,7 +36,7 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
         rule = models.settings.box_rule(detector.keypoint_names, pose.manifest)
     except ConfigError:  # check_models reports it
         return None
-    quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(pose.presence, lost_after_ms=math.inf)
+    quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(JudgeLimits(pose.presence, math.inf))
     sizes, too_large = BoxSizeCheck(None), None
     for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
         seen = detector.predict_still(image, whole_image(image))

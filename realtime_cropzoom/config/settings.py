@@ -18,7 +18,7 @@ from realtime_cropzoom.config.output_groups import ControlSettings, FilterSettin
 from realtime_cropzoom.errors import ConfigError, shorten
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.model_paths import SHIPPED
-from realtime_cropzoom.inference.presence import PoseJudge, Presence
+from realtime_cropzoom.inference.presence import JudgeLimits, PoseJudge, Presence
 from realtime_cropzoom.sources.base import SourceOptions, without_password
 
 CAMERAS = "cameras"
@@ -52,12 +52,11 @@ class Settings(
 
     def pose_judge(self, presence: Presence) -> PoseJudge:
         """Return a new plausibility check with these ``presence`` limits."""
-        return PoseJudge(
-            presence,
-            lost_after_ms=self.lost_after_ms,
-            shape_tolerance=self.shape_tolerance,
-            jump_limit=self.jump_limit,
-        )
+        return PoseJudge(self.judge_limits(presence))
+
+    def judge_limits(self, presence: Presence) -> JudgeLimits:
+        """Return the limits of the plausibility check, with these ``presence`` limits."""
+        return JudgeLimits(presence, self.lost_after_ms, self.shape_tolerance, self.jump_limit)
 
     def to_yaml(self) -> str:
         """Return all settings as YAML that ``--config`` reads back, without the password of an address."""

@@ -25,7 +25,8 @@ class FollowingSchedule:
             check_s: Frame time (s) after which a detection checks the box; 0 for never.
             lockstep: Whether a frame waits for a detection that it wants.
         """
-        self._limits, self._rule = limits, rule
+        self.limits, self.rule = limits, rule
+        """Limits on the age of a box, and how a pose becomes a box. Both may be replaced between two frames."""
         self._check_ns = check_s * 1e9
         self.lockstep = lockstep
         """Whether a frame waits for a detection that it wants."""
@@ -37,18 +38,26 @@ class FollowingSchedule:
         """Index of the last frame in which the detector looked."""
         self._seen_ns = 0
         """Its frame time (ns)."""
+        self._asked_after = -1
+        """Index of the frame after which somebody wants a detection; -1 before that."""
+
+    def ask_after(self, frame: int) -> None:
+        """Want a detection in a frame after ``frame``, whatever gives the box. It counts wherever it lies."""
+        self._asked_after = frame
 
     def wants_detection(self, meta: FrameMeta) -> bool:
         """Return whether a frame needs a detection."""
         is_due = self._check_ns > 0 and meta.pts_ns - self._seen_ns >= self._check_ns
-        return self._seen < meta.index and (not self._follows or is_due)
+        is_asked = self._seen <= self._asked_after < meta.index
+        return self._seen < meta.index and (not self._follows or is_due or is_asked)
 
     def offer(self, detection: Detection) -> None:
-        """Take a detection. While poses give the box, it counts only if it lies elsewhere."""
+        """Take a detection. While poses give the box, it counts if it was asked for, or lies elsewhere."""
+        is_asked = self._seen <= self._asked_after < detection.meta.index
         self._seen, self._seen_ns = detection.meta.index, detection.meta.pts_ns
         if detection.box is None:
             return
-        if not self._follows or self._last is None or _is_elsewhere(detection.box, self._last.box):
+        if not self._follows or is_asked or self._last is None or _is_elsewhere(detection.box, self._last.box):
             self._last = detection
 
     def posed(self, meta: FrameMeta, keypoints: Keypoints | None, at_ns: int) -> None:
@@ -59,7 +68,7 @@ class FollowingSchedule:
             keypoints: The pose in frame pixels; None if there is none, or if it is not plausible.
             at_ns: Time (monotonic, ns) at which it was done.
         """
-        box = None if keypoints is None else self._rule.box(keypoints)
+        box = None if keypoints is None else self.rule.box(keypoints)
         self._follows = box is not None
         if box is not None:
             self._last = Detection(meta, box, at_ns, BoxOrigin.POSE)
@@ -68,7 +77,7 @@ class FollowingSchedule:
         """Return the box of a frame; None if it must wait for a detection."""
         if self.lockstep and self.wants_detection(meta):
             return None
-        chosen = self._limits.active_box(self._last, meta)
+        chosen = self.limits.active_box(self._last, meta)
         if chosen.box is not None and chosen.age_ms < 0:  # found in a later frame than this one
             return replace(chosen, age_ms=0.0, state=State.TRACKING)
         return chosen

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,36 +107,60 @@ class Presence:
         return math.ceil(self.share * len(keypoints))
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeLimits:
+    """The limits of a ``PoseJudge``."""
+
+    presence: Presence
+    """Limits of the pose model."""
+    lost_after_ms: float
+    """Time without tracking after which the state is lost (frame time, ms)."""
+    shape_tolerance: float = 0.4
+    """Tolerance of the distances, relative to the distances in the training."""
+    jump_limit: float = 8.0
+    """Maximum speed of a keypoint (box sides per second)."""
+
+
 class PoseJudge:
     """Checks the poses of one camera in the order of their frames, and keeps the state. Use it from one thread."""
 
-    def __init__(
-        self, presence: Presence, *, lost_after_ms: float, shape_tolerance: float = 0.4, jump_limit: float = 8.0
-    ) -> None:
-        """Set the limits.
-
-        Args:
-            presence: Limits of the pose model.
-            lost_after_ms: Time without tracking after which the state is lost (frame time, ms).
-            shape_tolerance: Tolerance of the distances, relative to the distances in the training.
-            jump_limit: Maximum speed of a keypoint (box sides per second).
-        """
+    def __init__(self, limits: JudgeLimits) -> None:
+        """Judge by these limits."""
         from realtime_cropzoom.inference import kernels  # here, because settings need only the limits
 
         self._kernels = kernels
+        self._set_limits(limits)
+        self._changes: deque[tuple[int, JudgeLimits]] = deque()
+        """Limits that apply from the frame of that index on."""
+        self._seen_ns: int | None = None
+        """Frame time of the last frame with state ``tracking`` (ns); None before the first."""
+        self._last: tuple[int, int, Float32] | None = None
+        """Frame time (ns), segment and keypoints of the last pose that showed an animal."""
+
+    def change_from(self, frame: int, limits: JudgeLimits) -> None:
+        """Judge by other limits from a frame on. Call it in the thread that judges, with the frames in order.
+
+        Args:
+            frame: Index of the first frame.
+            limits: The limits.
+        """
+        self._changes.append((frame, limits))
+
+    def _set_limits(self, limits: JudgeLimits) -> None:
+        presence, shape_tolerance = limits.presence, limits.shape_tolerance
         self._presence = presence
-        self._lost_after_ns = lost_after_ms * 1e6
-        self._jump_limit = jump_limit
+        self._lost_after_ns = limits.lost_after_ms * 1e6
+        self._jump_limit = limits.jump_limit
         pairs = presence.distances
         self._one = np.array([pair[0] for pair in pairs], np.intp)
         self._other = np.array([pair[1] for pair in pairs], np.intp)
         least = np.array([pair[2] for pair in pairs]) * max(0.0, 1 - shape_tolerance) - POSE_NOISE
         most = np.array([pair[3] for pair in pairs]) * (1 + shape_tolerance) + POSE_NOISE
         self._least2, self._most2 = np.maximum(least, 0) ** 2, most**2
-        self._seen_ns: int | None = None
-        """Frame time of the last frame with state ``tracking`` (ns); None before the first."""
-        self._last: tuple[int, int, Float32] | None = None
-        """Frame time (ns), segment and keypoints of the last pose that showed an animal."""
+
+    def _apply_changes(self, frame: int) -> None:
+        while self._changes and self._changes[0][0] <= frame:
+            self._set_limits(self._changes.popleft()[1])
 
     def doubt(self, meta: FrameMeta, box: Box, found: Keypoints) -> Doubt | None:
         """Check the pose of a frame. Call it once per frame, in order.
@@ -148,6 +173,8 @@ class PoseJudge:
         Returns:
             Why the pose is not plausible; None if it is.
         """
+        if self._changes:
+            self._apply_changes(meta.index)
         doubt = self._of_pose(box, found)
         if doubt is not None:
             return doubt
@@ -166,6 +193,8 @@ class PoseJudge:
             doubt: Result of ``doubt``. A jump does not prevent ``tracking``.
             posed: Whether the frame has a pose.
         """
+        if self._changes:
+            self._apply_changes(meta.index)
         if posed and active.state is State.TRACKING and doubt in (None, Doubt.JUMP):
             self._seen_ns = meta.pts_ns
             return State.TRACKING

@@ -75,7 +75,8 @@ class LatestSchedule:
     """Live schedule: uses the last usable detection. It never waits."""
 
     def __init__(self, limits: StateLimits) -> None:
-        self._limits = limits
+        self.limits = limits
+        """Limits on the age of a box. They may be replaced between two frames."""
         self._last: Detection | None = None
 
     def offer(self, detection: Detection) -> None:
@@ -85,7 +86,7 @@ class LatestSchedule:
 
     def choose(self, meta: FrameMeta) -> ActiveBox:
         """Return the last usable box. A box from a frame later than ``meta`` has age 0."""
-        chosen = self._limits.active_box(self._last, meta)
+        chosen = self.limits.active_box(self._last, meta)
         if chosen.age_ms >= 0 or chosen.box is None:
             return chosen
         return replace(chosen, age_ms=0.0, state=State.TRACKING)
@@ -150,15 +151,17 @@ class Gaps:
     """Number of missing frames, including those after the last recorded one."""
 
     @classmethod
-    def between(cls, frames: Sequence[int], seen: Sequence[bool]) -> Gaps:
+    def between(cls, frames: Sequence[int], seen: Sequence[bool], within: range | None = None) -> Gaps:
         """Return the gaps of a recording.
 
         Args:
             frames: Index of the captured frame of each recorded frame.
             seen: Whether the run has a result for a captured frame, by its index. Frames beyond its end count as seen.
+            within: Indices of the frames that were captured while the recording went on; None for all of the run.
         """
         recorded = set(frames)
-        lacks = [n for n in range(max(len(seen), max(frames, default=-1) + 1)) if n not in recorded]
+        within = range(max(len(seen), max(frames, default=-1) + 1)) if within is None else within
+        lacks = [n for n in within if n not in recorded]
         lacks = [n for n in lacks if n >= len(seen) or seen[n]]
         places = sorted({bisect_left(frames, n) for n in lacks})
         return cls(tuple(i for i in places if i < len(frames)), len(lacks))
@@ -192,15 +195,16 @@ class FileSchedule:
         self.gaps = gaps or Gaps()
         """Gaps of the recording: missing frames for which the run has a result."""
 
-    def of_frames(self, frames: Sequence[int]) -> FileSchedule:
+    def of_frames(self, frames: Sequence[int], within: range | None = None) -> FileSchedule:
         """Return the schedule of a recording that holds only some frames of the run.
 
         Args:
             frames: Index in the run of each recorded frame.
+            within: Indices of the frames that were captured while the recording went on; None for all of the run.
         """
         kept = [self._rows[frame] for frame in frames if frame < len(self._rows)]
         seen = [row is not SKIPPED_IN_RECORDING for row in self._rows]
-        return FileSchedule(kept, self._path, Gaps.between([f for f in frames if f < len(seen)], seen))
+        return FileSchedule(kept, self._path, Gaps.between([f for f in frames if f < len(seen)], seen, within))
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -12,7 +12,7 @@ import numpy as np
 
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.pose_quality import InputKind, PoseQuality, report_quality
-from realtime_cropzoom.inference.presence import Doubt, PoseJudge
+from realtime_cropzoom.inference.presence import Doubt, JudgeLimits, PoseJudge
 from realtime_cropzoom.offline.bbox_csv import Boxes
 from realtime_cropzoom.offline.command import OfflineCommand
 from realtime_cropzoom.offline.inference_pool import OrderedInference
@@ -86,7 +86,7 @@ class QualityCheck:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._judge = PoseJudge(model.presence, lost_after_ms=math.inf)
+        self._judge = PoseJudge(JudgeLimits(model.presence, math.inf))
         self._quality = PoseQuality(model.keypoint_names)
 
     def add(self, meta: FrameMeta, box: Box, found: Keypoints) -> None:

@@ -14,7 +14,9 @@ from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.disk_use import DiskUse
+from realtime_cropzoom.pipeline.live_settings import LiveSettings
 from realtime_cropzoom.pipeline.pose import PoseStage, RecordSink
+from realtime_cropzoom.pipeline.recordings import Recordings
 from realtime_cropzoom.pipeline.run_folder import RunFolder
 from realtime_cropzoom.pipeline.stages import SINK_JOIN_TIMEOUT_S, StageSet, end_sink
 from realtime_cropzoom.pipeline.startup import RunPlan
@@ -27,8 +29,10 @@ from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.folder import CALIBRATION
 from realtime_cropzoom.sinks.csv_writer import CsvSink
-from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, make_recorders
+from realtime_cropzoom.sinks.event_log import EventLog
+from realtime_cropzoom.sinks.recorder import CropRecorder, Recorder, RecorderMaker
 from realtime_cropzoom.sinks.zmq_publisher import ZmqPublisher
+from realtime_cropzoom.types import FrameMeta
 
 logger = logging.getLogger(__name__)
 
@@ -60,25 +64,33 @@ class StageBuilder:
             ConfigError: if the keys or the endpoints are refused.
         """
         plan, control = self._plan, self._control
-        ring = Ring(plan.ring_slots, plan.info.height, plan.info.width, kept=plan.info.kept)
+        ring = Ring(
+            plan.slots(recording=plan.settings.recording), plan.info.height, plan.info.width, kept=plan.info.kept
+        )
         with ExitStack() as undo:
             publish = self._start_publisher()
             if publish is not None:
                 undo.callback(end_sink, publish)
             folder = self._make_folder()
-            recorders = self._start_recorders(ring, folder, undo)
-            write = self._folder.in_time(lambda: self._open_files(folder))
+            recordings = self._start_recorders(ring, folder, undo)
+            events = self._folder.in_time(lambda: self._open_events(folder, ring, capture))
+            undo.callback(events.close)
+            write = self._folder.in_time(lambda: self._open_files(folder, events))
             undo.callback(write.close)
             script = QueueSink(control, lockstep=plan.lockstep) if tracked else None
             slot = BoxSlot(plan.schedule)
-            sinks = [sink for sink in (write, script, *recorders) if sink is not None]
-            pose = self._pose_stage(ring, slot, publish, sinks, recorders)
+            sinks = [sink for sink in (write, script, *recordings.all) if sink is not None]
+            pose = self._pose_stage(ring, slot, publish, sinks, recordings.all)
+            recordings.attach(pose, capture.reader)
             if publish is not None and publish.preview is not None:
                 publish.preview.show(NewestReader(ring), None if plan.lockstep else pose.pauses)
             detect = self._detect_stage(ring, slot, pose)
             watchdog = self._watchdog(capture, detect, pose, write)
             disk = None if publish is None else DiskUse(folder)
-            stages = StageSet(capture, ring, detect, pose, publish, write, recorders, script, watchdog, disk)
+            settings = LiveSettings(plan, pose, detect, slot)
+            stages = StageSet(
+                *(capture, ring, detect, pose, publish, write, recordings, events, settings, script, watchdog, disk)
+            )
             undo.pop_all()
         return stages
 
@@ -111,18 +123,26 @@ class StageBuilder:
             self._folder.in_time(lambda: self._folder.save(CALIBRATION, text))
         return folder
 
-    def _start_recorders(self, ring: Ring, folder: Path, undo: ExitStack) -> tuple[Recorder, ...]:
+    def _start_recorders(self, ring: Ring, folder: Path, undo: ExitStack) -> Recordings:
         plan = self._plan
-        recorders = make_recorders(plan.settings, plan.info, ring, plan.crop_size, folder, self._control)
+        maker = RecorderMaker(plan.settings, plan.info, ring, folder, self._control, plan.slots(recording=True))
+        recorders = maker.at_start(plan.crop_size)
         for recorder in recorders:
             recorder.start()
             undo.callback(end_sink, recorder)
         for recorder in recorders:
             recorder.recording.wait_open(self._control.stop.is_set)
-        return recorders
+        return Recordings(maker, recorders)
 
-    def _open_files(self, folder: Path) -> CsvSink:
-        sink = CsvSink(folder, self._control, self._plan.csv_options())
+    def _open_events(self, folder: Path, ring: Ring, capture: CaptureStage) -> EventLog:
+        path = folder / f"{self._plan.info.name}_events.csv"
+        return EventLog(path, self._description.identity, ring, capture.stream, self._control)
+
+    def _open_files(self, folder: Path, events: EventLog) -> CsvSink:
+        def on_change(kind: str, meta: FrameMeta) -> None:
+            events.add(kind, by="pose", meta=meta)
+
+        sink = CsvSink(folder, self._control, self._plan.csv_options(), on_change)
         self._folder.save("config.yaml", self._plan.settings.to_yaml())
         return sink
 

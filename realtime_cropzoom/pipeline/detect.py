@@ -12,6 +12,7 @@ the frames that need a detection.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -103,10 +104,15 @@ class DetectStage(Stage):
         self._pauses = pauses
         self._patience = Patience()
         self._slot = slot
-        self._rule, self._sizes = options.rule, options.sizes
+        self.rule = options.rule
+        """Makes boxes. Another thread may replace it; a detection sees one."""
+        self._sizes = options.sizes
+        self._asked = threading.Event()
+        """Whether the next frame is to be looked at without a wait."""
         self._gaps = deque(options.gaps.before if options.gaps is not None and model.context_radius else ())
         self._every = options.every
-        self._min_interval_ns = 0 if options.max_fps is None else round(1e9 / options.max_fps)
+        self.max_fps = options.max_fps
+        """Maximum number of detections per second; None for no limit. Another thread may replace it."""
         self.latency = Histogram()
         """Time (ms) from taking a frame until its detection is offered."""
         self.rate = Rate()
@@ -122,8 +128,9 @@ class DetectStage(Stage):
         """Detect until the ring is closed."""
         last_ns = 0
         while not self.control.stop.is_set():
-            self.control.sleep_until(last_ns + self._min_interval_ns)
-            self._wait_for_pause()
+            self._rest(last_ns)
+            if not self._asked.is_set():
+                self._wait_for_pause()
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:
@@ -133,6 +140,7 @@ class DetectStage(Stage):
                 return
             if lease is None:
                 continue
+            self._asked.clear()
             with lease:
                 if self._model.context_radius == 0 and not self._needs_detection(lease.frame.meta):
                     continue
@@ -142,6 +150,26 @@ class DetectStage(Stage):
                 last_ns = self.busy_since_ns = now_ns()
                 self._detect_in(lease)
                 self.busy_since_ns, self._patience.takes_ns = 0, now_ns() - last_ns
+
+    def detect_now(self, newest: int) -> None:
+        """Look at once at a frame that the detector has not seen, the newest or the next one. Any thread may ask.
+
+        Args:
+            newest: Index of the newest captured frame.
+        """
+        self._slot.ask_after(newest)
+        self._asked.set()
+
+    def _rest(self, last_ns: int) -> None:
+        """Wait until the next detection is due or asked for, the run stops, or no further frame comes.
+
+        Args:
+            last_ns: When the last one began (monotonic, ns).
+        """
+        while self.max_fps is not None and not (self.control.stop.is_set() or self._reader.ring.closed):
+            left_ns = last_ns + round(1e9 / self.max_fps) - now_ns()
+            if left_ns <= 0 or self._asked.wait(min(left_ns / 1e9, POLL_S)):
+                return
 
     def _wait_for_pause(self) -> None:
         """Wait for a new frame, and until the pose stage is done with it and its message is out, if that comes soon."""
@@ -206,7 +234,7 @@ class DetectStage(Stage):
             return
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
         keypoints = self._model.decode(outputs, request.middle.view)
-        box = self._rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
+        box = self.rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
         if box is not None and self._sizes is not None and (warning := self._sizes.add(box.w, keypoints)):
             logger.warning("%s", warning)
         done_ns = now_ns()

@@ -23,7 +23,7 @@ from realtime_cropzoom.errors import CropzoomError, listed, one_line
 logger = logging.getLogger(__name__)
 
 _MAX_TEXT_LENGTH = 200
-_NAME = re.compile(r"^\w([\w .-]{0,58}[\w-])?$")
+_NAME = re.compile(r"\w([\w .-]{0,58}[\w-])?")
 """Name of a recording: it becomes part of the name of a file on any system."""
 
 
@@ -40,16 +40,19 @@ class Settable(msgspec.Struct, frozen=True):
 class RunActions(Protocol):
     """What orders do in a run.
 
-    The control thread calls all of it. A method returns at once and never waits for a frame or a disk. It raises
-    OrderError if the run cannot do that now, such as to stop a recording that does not run. ``by`` says in words who
-    gave the order, for the events file.
+    The control thread calls all of it. A method never waits for a frame. It raises a CropzoomError, such as OrderError,
+    if the run cannot do that now, for example stop a recording that does not run. ``by`` says in words who gave the
+    order, for the events file.
     """
 
     def record(self, name: str | None, by: str) -> None:
-        """Start a recording of the frames; ``name`` is None if the run chooses it."""
+        """Start a recording of the frames, and return when its files are open; a disk has 10 s for that.
+
+        ``name`` is None if the run chooses it.
+        """
 
     def stop_recording(self, by: str) -> None:
-        """End the recording of the frames."""
+        """End the recording of the frames, and return when its files are closed; a disk has 10 s for that."""
 
     def marker(self, text: str, by: str) -> None:
         """Put a marker with a text into the events file, and publish it."""
@@ -159,7 +162,7 @@ def take_orders(settings: Settings, orders: RunOrders) -> ControlServer | None:
 def _record(actions: RunActions, request: Request, by: str) -> None:
     value = {} if request.value is None else request.value
     name = value.get("name") if isinstance(value, dict) and value.keys() <= {"name"} else value
-    if name is not None and not (isinstance(name, str) and _NAME.match(name)):
+    if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise OrderError(f"record: got {_short(name)}, expected a name of letters, digits, spaces and _ . -")
     actions.record(name, by)
 

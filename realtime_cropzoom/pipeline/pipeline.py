@@ -31,6 +31,7 @@ from realtime_cropzoom.messaging.limits import check_open_files, raise_limit
 from realtime_cropzoom.messaging.message import HelloMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.pipeline.build import StageBuilder
 from realtime_cropzoom.pipeline.capture import CaptureStage
+from realtime_cropzoom.pipeline.hand import Hand
 from realtime_cropzoom.pipeline.orders import RunOrders, take_orders
 from realtime_cropzoom.pipeline.run_folder import RunFolder
 from realtime_cropzoom.pipeline.stages import STAGE_JOIN_TIMEOUT_S, StageSet
@@ -152,6 +153,7 @@ class Pipeline:
             self._capture.start()
             stages = self._build(self._capture.wait_open(), tracked)
             stages.start()
+            self._orders.ready(Hand(stages, lockstep=self.settings.pace == "fast"))
         except BaseException:
             self._state = RunState.JOINED
             self._take_back()
@@ -293,6 +295,8 @@ class Pipeline:
                 problems += sink.left_behind()
             else:
                 problems += sink.recording.left_behind(captured)
+        if reporter.stages.events.is_alive():
+            problems += reporter.stages.events.left_behind()
         self.summary["problems"] = problems
         problems += self._folder.save_at_end("summary.json", to_json(self.summary))
         self.summary["problems"] = list(dict.fromkeys(problems))  # a folder that is gone is named once

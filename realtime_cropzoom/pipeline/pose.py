@@ -138,12 +138,20 @@ class PoseStage(Stage):
         self._ring = reader.ring
         self._reader = reader
         self._slot = slot
-        self._sinks = sinks
+        self.sinks = tuple(sinks)
+        """Receive the record of each frame; replaced as a whole, when an order starts or stops a recording."""
         self._publisher = publisher
         self._edge: Edge = options.edge
         self._urgent = options.urgent
         self._own_box = options.own_box
-        self._judge = options.judge
+        self.judge = options.judge
+        """Checks whether a pose is plausible. Only this thread uses it."""
+        self._changes: deque[Callable[[FrameMeta], None]] = deque()
+        """Changes that wait for the next frame."""
+        self.publishing = True
+        """Whether processed frames have a message. Another thread may change it; a frame sees one value."""
+        self._withheld = 0
+        """Number of processed frames without a message."""
         self._filter = options.pose_filter
         self._on_box = on_box
         self._gaps = deque(options.gaps.before if model.context_radius else ())
@@ -184,6 +192,16 @@ class PoseStage(Stage):
         age_ms = 0.0 if last is None else (last.inferred_ns - last.meta.captured_ns) / 1e6
         return self.counts.captured, self.counts.skipped, max(0.0, age_ms)
 
+    def before_next_frame(self, change: Callable[[FrameMeta], None]) -> None:
+        """Call ``change`` with the next frame before its box is chosen, in the thread of the stage. Any thread may ask.
+
+        No frame then sees a part of the change.
+
+        Args:
+            change: Takes the first frame that sees the change. It must be quick, and raise nothing.
+        """
+        self._changes.append(change)
+
     def recover(self) -> None:
         """Fail the frames in hand. The next frame starts a new sequence."""
         in_hand = self._in_hand()
@@ -199,7 +217,7 @@ class PoseStage(Stage):
         self._skip(self._left())
         if self._publisher is not None:
             self._publisher.end()
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.end()
 
     def abandon(self) -> None:
@@ -251,6 +269,8 @@ class PoseStage(Stage):
     def _process(self, lease: Lease) -> None:
         taken_ns = now_ns()
         meta = lease.frame.meta
+        while self._changes:
+            self._changes.popleft()(meta)
         while self._gaps and self._gaps[0] <= meta.index:  # a sequence ends where frames are missing
             self._gaps.popleft()
             self._end_sequence()
@@ -371,18 +391,22 @@ class PoseStage(Stage):
             if self._own_box and keypoints is not None:
                 active_box = with_found_box(active_box, keypoints)
             if keypoints is not None and active_box.box is not None:
-                doubt = self._judge.doubt(meta, active_box.box, keypoints)
-            active_box = with_state(active_box, self._judge.state(meta, active_box, doubt, posed=keypoints is not None))
+                doubt = self.judge.doubt(meta, active_box.box, keypoints)
+            active_box = with_state(active_box, self.judge.state(meta, active_box, doubt, posed=keypoints is not None))
         if outcome is FrameOutcome.PROCESSED:
-            seq, filtered = counts.processed - 1, self._filtered(meta, keypoints)
+            filtered = self._filtered(meta, keypoints)
+            if self.publishing:
+                seq = counts.processed - 1 - self._withheld
+            else:  # without a number: to a subscriber, a gap in them is a loss
+                self._withheld += 1
         record = Record(meta, outcome, active_box, keypoints, cropped_ns, inferred_ns, seq, counts, filtered, doubt)
-        if outcome is FrameOutcome.PROCESSED and self._publisher is not None:
+        if seq >= 0 and self._publisher is not None:
             record = msgspec.structs.replace(record, published_ns=self._publisher.publish(record))
         if seen:
             self._slot.posed(meta, None if doubt is not None else keypoints, inferred_ns)
             self.last = record
         self.counts = counts
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.put(record)
 
     def _filtered(self, meta: FrameMeta, keypoints: Keypoints | None) -> FilteredPose | None:

@@ -50,8 +50,9 @@ class CaptureOptions:
 class SourceReader(threading.Thread):
     """Reads one source to its end, or to the end of the run.
 
-    Only this thread writes the public attributes; any thread may read them. ``begin`` is called once, by the thread
-    that starts the run. The thread is a daemon, because a call that waits for a camera cannot be interrupted.
+    Only this thread writes the public attributes but ``tap``; any thread may read them. ``begin`` is called once, by
+    the thread that starts the run. The thread is a daemon, because a call that waits for a camera cannot be
+    interrupted.
     """
 
     def __init__(self, open_source: Callable[[], Source], control: RunControl, options: CaptureOptions) -> None:
@@ -63,7 +64,8 @@ class SourceReader(threading.Thread):
         self._reconnecting: ReconnectingSource | None = None
         self._begun = threading.Event()
         self._ring: Ring | None = None
-        self._tap: Tap | None = None
+        self.tap: Tap | None = None
+        """Receives each frame; None for none. An order replaces it while frames flow."""
         self.opened = Started(SourceError, "is the camera plugged in?")
         """Reports that the source is open, or why it is not."""
         self.info: SourceInfo | None = None
@@ -85,7 +87,7 @@ class SourceReader(threading.Thread):
 
     def begin(self, ring: Ring, tap: Tap | None) -> None:
         """Start to capture into ``ring``. Frames that came before are thrown away."""
-        self._tap = tap
+        self.tap = tap
         self._ring = ring
         self._begun.set()
 
@@ -186,8 +188,9 @@ class SourceReader(threading.Thread):
             captured.copy_to(ring.memory(slot))
         ring.publish(slot, meta, captured.image)
         time.sleep(0)  # the pose stage gets the interpreter before this thread does its counting
-        if self._tap is not None:
-            self._tap(meta, captured)
+        tap = self.tap
+        if tap is not None:
+            tap(meta, captured)
         return True
 
     def _count(self, captured: CapturedFrame, meta: FrameMeta, info: SourceInfo) -> None:

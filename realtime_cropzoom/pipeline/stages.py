@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.disk_use import DiskUse
+from realtime_cropzoom.pipeline.live_settings import LiveSettings
 from realtime_cropzoom.pipeline.pose import PoseStage
+from realtime_cropzoom.pipeline.recordings import Recordings
 from realtime_cropzoom.pipeline.watchdog import Watchdog
 from realtime_cropzoom.runtime.queues import QueueSink, Sink
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import Stage
 from realtime_cropzoom.sinks.csv_writer import CsvSink
+from realtime_cropzoom.sinks.event_log import EventLog
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recorder import Recorder
 from realtime_cropzoom.sinks.zmq_publisher import ZmqPublisher
@@ -23,6 +26,9 @@ STAGE_JOIN_TIMEOUT_S = 1.0
 """Timeout (s) for joining the stages at the end."""
 SINK_JOIN_TIMEOUT_S = 0.7
 """Timeout (s) for joining the sinks after that. Both together leave room in the 2 s within which a run ends."""
+
+_EVENTS_JOIN_TIMEOUT_S = 0.1
+"""Timeout (s) for the last events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +43,21 @@ class StageSet:
     publish: ZmqPublisher | None
     """None if nothing is published."""
     write: CsvSink
-    recorders: tuple[Recorder, ...] = ()
+    recordings: Recordings
+    events: EventLog
+    settings: LiveSettings
+    """What orders may set while the run goes."""
     script: QueueSink | None = None
     """The queue of messages for the user's script; None without one. It has no thread."""
     watchdog: Watchdog | None = None
     """None in lockstep (``pace: fast``), where a stage may have to wait for a disk."""
     disk: DiskUse | None = None
     """Measures the disk for the status messages; None if nothing is published. It processes no frames."""
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """All recorders, those that have ended included."""
+        return self.recordings.all
 
     @property
     def with_models(self) -> list[DetectStage | PoseStage]:
@@ -68,11 +82,12 @@ class StageSet:
         """
         if any(stage.is_alive() for stage in (self.capture, *self.with_models)):
             return None
-        left = [self.ring.newest + 1 - r.recording.settled for r in self.recorders if r.is_alive()]
+        left = [r.recording.waiting(self.ring.newest + 1) for r in self.recorders if r.is_alive()]
         return max(left, default=None)
 
     def start(self) -> None:
         """Start the threads that do not run yet, then let the frames flow. Publisher and recorders run already."""
+        self.events.start()
         self.write.start()
         self.pose.start()
         if self.detect is not None:
@@ -106,6 +121,8 @@ class StageSet:
         if self.script is not None:
             self.script.end()
         _join(self.sinks, SINK_JOIN_TIMEOUT_S)
+        self.events.end()  # last: the sinks add events
+        self.events.join(_EVENTS_JOIN_TIMEOUT_S)
         return [thread.stage for thread in self.threads if thread.is_alive()]
 
     def take_back(self) -> None:
@@ -119,6 +136,11 @@ class StageSet:
                 thread.join(STAGE_JOIN_TIMEOUT_S)
         if not self.write.is_alive():
             self.write.close()
+        self.events.end()
+        if self.events.is_alive():
+            self.events.join(STAGE_JOIN_TIMEOUT_S)
+        else:
+            self.events.close()
 
 
 def end_sink(sink: Sink | Recorder | ZmqPublisher) -> None:

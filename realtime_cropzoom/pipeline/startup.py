@@ -73,11 +73,14 @@ class RunPlan:
         """Whether the threads that a pose waits for have real-time priority."""
         return _is_urgent(self.settings)
 
-    @property
-    def ring_slots(self) -> int:
-        """Number of frames in the ring."""
+    def slots(self, *, recording: bool) -> int:
+        """Return the number of frames in the ring.
+
+        Args:
+            recording: Whether frames or crops are encoded.
+        """
         s = self.settings
-        return _LOCKSTEP_SLOTS if self.lockstep else s.max_lag + _SPARE_SLOTS + (s.record_buffer + 2) * s.recording
+        return _LOCKSTEP_SLOTS if self.lockstep else s.max_lag + _SPARE_SLOTS + (s.record_buffer + 2) * recording
 
     @property
     def max_lag(self) -> int | None:

@@ -22,6 +22,7 @@ from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     Counts,
     EndMessage,
+    EventMessage,
     HelloMessage,
     Percentiles,
     StatusMessage,
@@ -146,6 +147,10 @@ class StartingReporter(_Reporter):
         """Return LIVE: the source is open."""
         return StreamState.LIVE
 
+    def take_events(self) -> list[EventMessage]:
+        """Return none: nothing has happened yet."""
+        return []
+
 
 class RunReporter(_Reporter):
     """The reporter of a run whose stages exist. Any thread may call it."""
@@ -162,8 +167,8 @@ class RunReporter(_Reporter):
     def status(self) -> StatusMessage:
         """Return the status message (heartbeat) of this moment."""
         s, at_ns, counts = self.stages, now_ns(), self.counts()
-        last, reader, publish = s.pose.last, s.capture.reader, s.publish
         free, growth = s.disk.free_and_growth(at_ns) if s.disk else (None, None)
+        last, reader, publish, recording = s.pose.last, s.capture.reader, s.publish, s.recordings.now
         return StatusMessage(
             schema=SCHEMA_VERSION,
             run=self.identity.run,
@@ -188,6 +193,10 @@ class RunReporter(_Reporter):
             disk_free_bytes=free,
             disk_bytes_per_s=growth,
             previews=publish.previews(at_ns) if publish else 0,
+            recording=None if recording is None else as_text(recording.video.name),
+            recording_since_ns=None if recording is None else recording.began_ns,
+            recording_frames=0 if recording is None else recording.recorded,
+            publishing=s.pose.publishing,
         )
 
     def state(self) -> dict[str, Any]:
@@ -206,3 +215,7 @@ class RunReporter(_Reporter):
     def stream(self) -> StreamState:
         """Return whether frames arrive."""
         return self.stages.capture.stream(now_ns())
+
+    def take_events(self) -> list[EventMessage]:
+        """Return the events since the last call, oldest first."""
+        return self.stages.events.take_unsent()

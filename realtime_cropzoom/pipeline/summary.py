@@ -46,8 +46,9 @@ def build_summary(reporter: RunReporter, folder: str, *, ended: bool = True) -> 
         "latency_ms": _latencies(stages),
         "box_age_ms": stages.pose.box_age.summary(),
         "recordings": [recorder.recording.summary() for recorder in stages.recorders],
+        "setting_changes": [change._asdict() for change in stages.settings.changes],
         "models": _models(description),
-        "boxes_as_trained": _boxes_as_trained(description),
+        "boxes_as_trained": _boxes_as_trained(description, stages),
         "folder": folder,
     }
 
@@ -77,11 +78,12 @@ def _models(description: RunDescription) -> dict[str, Any]:
     }
 
 
-def _boxes_as_trained(description: RunDescription) -> bool:
+def _boxes_as_trained(description: RunDescription, stages: StageSet) -> bool:
     """Return whether all boxes have the side that the pose model was trained on."""
     settings, pose = description.plan.settings, description.plan.models.pose
     side = settings.crop_size or (pose.trained_crop_size if settings.crop_ratio is None else None)
-    return settings.schedule is None and pose.expected_side.is_given(side)
+    is_changed = any(change.setting in ("crop_size", "crop_ratio") for change in stages.settings.changes)
+    return settings.schedule is None and not is_changed and pose.expected_side.is_given(side)
 
 
 def _latencies(stages: StageSet) -> dict[str, Any]:
@@ -96,6 +98,7 @@ def _latencies(stages: StageSet) -> dict[str, Any]:
 def _problems(description: RunDescription, stages: StageSet) -> list[str]:
     """Return what the user must know, one line each; a folder that is gone is named once."""
     problems = [*description.plan.problems, *stages.capture.reader.problems(), *stages.write.problems()]
+    problems += stages.events.problems()
     problems += [problem for recorder in stages.recorders for problem in recorder.recording.problems()]
     failed = {"frames": stages.pose.counts.failed, "detections": stages.detect.failed if stages.detect else 0}
     problems += [

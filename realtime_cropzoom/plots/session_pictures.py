@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from realtime_cropzoom.plots.overlay import (
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import open_source
-from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames
+from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames, recorded_videos
 from realtime_cropzoom.types import Box, Float64, UInt8
 
 _SCALE = 2
@@ -50,30 +51,61 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     Raises:
         DataError: if the session has no frame, or its video is not found.
     """
-    source = source or footage(tables)
-    wanted = _spread(tables, count)
-    panels: list[UInt8] = []
-    opened = open_source(source)
-    try:
-        image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
-        # The recording of a run may lack frames; its table lists those that it has.
-        recorded = read_captured_frames(source) if is_recording_of(source, tables.path) else None
-        for index, captured in zip(recorded or itertools.count(), opened.frames(), strict=False):
-            if index in wanted:
-                captured.copy_to(image)
-                panels.append(_small(draw_frame(image, tables, index)))
-            if len(panels) == len(wanted):
-                break
-    finally:
-        opened.close()
+    videos = [_Footage.of(video, tables) for video in ([source] if source else all_footage(tables))]
+    there = None if any(v.frames is None for v in videos) else {frame for v in videos for frame in v.frames or ()}
+    wanted = _spread(tables, count, there)
+    panels = [panel for video in videos for panel in _draw_wanted(video, tables, wanted)]
     if not panels:
         raise DataError("the session has no frame; there is nothing to draw")
     sheet = _tile(panels, columns)
     return np.vstack([sheet, legend_strip(sheet.shape[1], tables.keypoint_names, _LEGEND_SCALE)])
 
 
+class _Footage(NamedTuple):
+    """A video of a session."""
+
+    source: str
+    frames: list[int] | None
+    """The captured frame of each of its frames; None if it has all of them, as what was played."""
+
+    @classmethod
+    def of(cls, source: str, tables: SessionTables) -> _Footage:
+        """Return a video with its frames: a recording of the run may lack some, and its table lists those it has."""
+        return cls(source, read_captured_frames(source) if is_recording_of(source, tables.path) else None)
+
+
+def _draw_wanted(video: _Footage, tables: SessionTables, wanted: Set[int]) -> list[UInt8]:
+    """Return the panels of the frames of a video that are wanted."""
+    left = len(wanted) if video.frames is None else len(wanted & set(video.frames))
+    if not left:
+        return []
+    panels: list[UInt8] = []
+    opened = open_source(video.source)
+    try:
+        image = np.empty((opened.info.height, opened.info.width, 3), np.uint8)
+        for index, captured in zip(video.frames or itertools.count(), opened.frames(), strict=False):
+            if index in wanted:
+                captured.copy_to(image)
+                panels.append(_small(draw_frame(image, tables, index)))
+            if len(panels) == left:
+                break
+    finally:
+        opened.close()
+    return panels
+
+
+def all_footage(tables: SessionTables) -> list[str]:
+    """Return where the frames of a session can be had again: what was played, or the recordings of the run, in order.
+
+    Raises DataError where they cannot.
+    """
+    found = footage(tables)
+    return list(map(str, recorded_videos(tables.path))) if is_recording_of(found, tables.path) else [found]
+
+
 def footage(tables: SessionTables) -> str:
-    """Return where the frames of a session can be had again: what was played, or the run's own recording.
+    """Return where the frames of a session can be had again: what was played, or a recording of the run, the first one
+    unless one is of its whole length.
 
     Raises DataError where they cannot.
     """
@@ -119,10 +151,18 @@ def _trail_start(seconds: Float64, index: int) -> int:
     return int(np.argmax(recent))
 
 
-def _spread(tables: SessionTables, count: int) -> set[int]:
-    """Return frames with a pose, evenly spread. If there are none, any frames, which may show the reason."""
-    with_pose = np.flatnonzero(np.isfinite(tables.poses[:, :, 0]).any(axis=1))
-    frames = with_pose if len(with_pose) else np.arange(len(tables.poses))
+def _spread(tables: SessionTables, count: int, there: Set[int] | None) -> set[int]:
+    """Return frames with a pose, evenly spread. If there are none, any frames, which may show the reason.
+
+    Args:
+        tables: The session.
+        count: Number of frames.
+        there: The frames to choose from; None for all.
+    """
+    every = np.arange(len(tables.poses))
+    every = every if there is None else every[np.isin(every, list(there))]
+    with_pose = every[np.isfinite(tables.poses[every, :, 0]).any(axis=1)]
+    frames = with_pose if len(with_pose) else every
     count = min(count, len(frames), MOST_FRAMES)
     if count < 1:
         return set()

@@ -7,9 +7,11 @@ runs ``choose`` never waits.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.following import FollowingSchedule
-from realtime_cropzoom.inference.schedule import Schedule
+from realtime_cropzoom.inference.schedule import LatestSchedule, Schedule, StateLimits
 from realtime_cropzoom.types import ActiveBox, Detection, FrameMeta, Keypoints
 
 
@@ -63,6 +65,24 @@ class BoxSlot:
         if self._following is not None:
             with self._changed:
                 self._following.posed(meta, keypoints, at_ns)
+
+    def ask_after(self, frame: int) -> None:
+        """Want a detection in a frame after ``frame``, even if poses give the box."""
+        if self._following is not None:
+            with self._changed:
+                self._following.ask_after(frame)
+
+    def use_limits(self, limits: StateLimits) -> None:
+        """Judge the age of boxes by other limits from the next frame on."""
+        with self._changed:
+            if isinstance(self._schedule, LatestSchedule | FollowingSchedule):
+                self._schedule.limits = limits
+
+    def use_rule(self, rule: Callable[[BoxRule], BoxRule]) -> None:
+        """Change the rule by which poses become boxes; ``rule`` returns the new one for the old one."""
+        if self._following is not None:
+            with self._changed:
+                self._following.rule = rule(self._following.rule)
 
     def needs_detection(self, meta: FrameMeta, timeout_s: float) -> bool | None:
         """Return whether a frame needs a detection. Only a schedule that follows poses can do without.

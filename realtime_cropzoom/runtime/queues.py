@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from realtime_cropzoom.runtime.records import FrameOutcome, Record
+from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 
 _ENDS_WITHIN_S = 1.0
@@ -85,8 +85,8 @@ class QueueSink(Sink):
         return not self.control.stop.is_set()
 
     def put(self, record: Record) -> None:
-        """Add the record of a processed frame. Other records are ignored: only processed frames have messages."""
-        if record.outcome is FrameOutcome.PROCESSED:
+        """Add the record of a frame with a message. Only processed frames have one, unless publishing is paused."""
+        if record.seq >= 0:
             super().put(record)
 
     def __iter__(self) -> Iterator[Record]:

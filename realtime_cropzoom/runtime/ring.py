@@ -112,6 +112,23 @@ class Ring:
             memory = self._memory[slot] = np.full(self._shape, 0, np.uint8)
         return memory
 
+    def grow(self, slots: int, *, kept: bool) -> None:
+        """Add slots until there are ``slots``. Another thread than those of the frames does this.
+
+        Args:
+            slots: Number of frames.
+            kept: Whether frames are kept by reference, as when the ring was made.
+        """
+        while self.slots < slots:
+            self._memory.append(None)
+            self._images.append(None)
+            self._leases.append(0)
+            if not kept:
+                self.memory(self.slots)  # takes a while: no lock is held
+            with self._lock:
+                self._free.append(self.slots)
+                self.slots += 1
+
     def publish(self, slot: int, meta: FrameMeta, image: Picture | None = None) -> None:
         """Make the frame in a claimed slot visible to readers.
 
@@ -137,6 +154,11 @@ class Ring:
         with self._lock:
             self._closed = True
             self._arrived.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no further frame comes. It only changes from False to True."""
+        return self._closed
 
     def _take_slot_locked(self) -> int | None:
         """Return a free slot, or the oldest one whose frame no reader leases or waits for; None if there is none."""
@@ -182,12 +204,12 @@ class NewestReader:
     """Takes the newest frame each time. It misses any number of frames between two calls."""
 
     def __init__(self, ring: Ring) -> None:
-        self._ring = ring
+        self.ring = ring
         self._last = -1
 
     def peek(self, timeout_s: float) -> FrameMeta | None:
         """Return the newest frame's index and times if it is new, or None if none came within ``timeout_s`` (s)."""
-        ring = self._ring
+        ring = self.ring
         with ring._lock:
             if ring.newest == self._last and not ring._closed:
                 ring._arrived.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
@@ -195,7 +217,7 @@ class NewestReader:
 
     def take(self, timeout_s: float) -> Lease | None:
         """Return the newest frame if it is new, or None if none came within ``timeout_s`` (s). Raises EndOfStream."""
-        ring = self._ring
+        ring = self.ring
         with ring._lock:
             if ring.newest == self._last and not ring._closed:
                 ring._arrived.wait_for(lambda: ring.newest > self._last or ring._closed, timeout_s)
@@ -248,6 +270,21 @@ class TrailingReader(OrderedReader):
     def __init__(self, ring: Ring, *, lockstep: bool = False) -> None:
         """In ``lockstep`` the writer waits for it, and no frame is overwritten before it was taken."""
         super().__init__(ring, None if lockstep else ring.slots)
+
+    @classmethod
+    def from_now(cls, ring: Ring, *, lockstep: bool = False) -> TrailingReader:
+        """Return a reader whose first frame is the next one that the ring gets."""
+        with ring._lock:
+            reader = cls(ring, lockstep=lockstep)
+            reader.next_index = ring.newest + 1
+            return reader
+
+    def close(self) -> None:
+        """Take no further frame. In lockstep the writer waits for this reader no longer."""
+        with self.ring._lock:
+            if self in self.ring._readers:
+                self.ring._readers.remove(self)
+            self.ring._freed.notify()
 
     def take_frame(self, index: int) -> Lease | None:
         """Return frame ``index``, or None if it was overwritten. Later calls must not ask for earlier frames."""

@@ -23,6 +23,7 @@ from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.sessions.dlc_csv import Predictions
 from realtime_cropzoom.sessions.latest import describe_latest, find_session, is_elsewhere
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
+from realtime_cropzoom.sources.recording_table import VIDEO_SUFFIXES, recorded_videos, recording_tables, video_of
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_yaml
 
@@ -43,8 +44,10 @@ class Session:
     boxes: Path | None
     timing: Path | None
     """Times of the frames; None unless a live run wrote them."""
-    recording: Path | None
-    """Table of the run's recording; None if there is none."""
+    recordings: tuple[Path, ...] = ()
+    """Tables of the run's recordings of frames, in the order of their frames."""
+    events: Path | None = None
+    """Events of the run; None if it wrote none."""
 
     @classmethod
     def open(cls, path: Path) -> Session:
@@ -62,8 +65,9 @@ class Session:
         poses = _pose_file(path) if path.is_dir() else path
         if not poses.is_file():
             raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")
-        others = (poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing", "recording"))
-        return cls(poses, *(other if other.is_file() else None for other in others))
+        others = {what: poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing", "events")}
+        boxes, timing, events = (other if other.is_file() else None for other in others.values())
+        return cls(poses, boxes, timing, tuple(recording_tables(poses)), events)
 
     @property
     def folder(self) -> Path:
@@ -110,7 +114,7 @@ class Session:
 
 
 def find_video(source: str | None, poses: Path) -> str | None:
-    """Return the video of a session: its source, or else the run's own recording.
+    """Return the video of a session: its source, or else a recording of the run, if possible that of its whole length.
 
     Args:
         source: The source of the session; None if unknown.
@@ -121,8 +125,8 @@ def find_video(source: str | None, poses: Path) -> str | None:
     """
     if source is not None and (source.startswith(SYNTHETIC) or is_there(user_path(source))):
         return source
-    recording = next((p for p in (poses.with_suffix(s) for s in (".mp4", ".mkv")) if p.exists()), None)
-    return None if recording is None else str(recording)
+    own = [path for suffix in VIDEO_SUFFIXES if (path := poses.with_suffix(suffix)).exists()]
+    return next(map(str, own or recorded_videos(poses)), None)
 
 
 def _pose_file(folder: Path) -> Path:
@@ -185,6 +189,29 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"cannot read {path}: {error_text(error)}") from None
     return table.set_index(_frame_index(path, cells.tolist()))
+
+
+def read_recordings(tables: Sequence[Path]) -> pd.DataFrame:
+    """Read the tables of recordings into one.
+
+    Args:
+        tables: They have different frames.
+
+    Returns:
+        Their rows, with the frame numbers as index, and the name of the video in ``recording`` for recorded frames.
+
+    Raises:
+        DataError: if a table cannot be read.
+    """
+    parts = []
+    for table in tables:
+        rows, video = read_rows(table, live=True), video_of(table)
+        name = table.name.removesuffix("_recording.csv") if video is None else video.name
+        if "recorded" in rows:
+            names = pd.Series(name, rows.index, dtype="string")
+            parts.append(rows.assign(recording=names.where(rows["recorded"].notna())))
+    joined = pd.concat(parts) if parts else pd.DataFrame()
+    return joined.loc[~joined.index.duplicated(keep="last")]
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

@@ -22,6 +22,7 @@ from pynwb.image import ImageSeries
 from realtime_cropzoom.errors import DataError, quoted
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
+from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames, recorded_videos
 from realtime_cropzoom.types import Float64
 
 _FRAME = "pixels of the video's frame; (0, 0) is the middle of the top left pixel, x goes right, y goes down"
@@ -41,6 +42,8 @@ def write_nwb(file: Path, tables: SessionTables, *, relative_to: Path) -> None:
     video = _source_video(tables, seconds, relative_to)
     if video is not None:
         content.add_acquisition(video)
+    for recording in _recordings(tables, seconds, relative_to):
+        content.add_acquisition(recording)
     behavior = content.create_processing_module(name="behavior", description="poses and boxes of the animal")
     skeleton = Skeleton(name="skeleton", nodes=_series_names(tables.keypoint_names))
     behavior.add(Skeletons(skeletons=[skeleton]))
@@ -155,15 +158,33 @@ def _identifier(tables: SessionTables) -> str:
 
 
 def _source_video(tables: SessionTables, seconds: Float64, relative_to: Path) -> ImageSeries | None:
-    """Return a link to the recording; None if there is no such file."""
+    """Return a link to the video that was tracked; None if there is no such file."""
     if tables.source is None or tables.source.startswith(SYNTHETIC) or not Path(tables.source).is_file():
         return None
-    source = open_source(tables.source)
+    return _link("source_video", "the video that was tracked", Path(tables.source), tables, seconds, relative_to)
+
+
+def _recordings(tables: SessionTables, seconds: Float64, relative_to: Path) -> list[ImageSeries]:
+    """Return links to the recordings of the run; one that was tracked is linked as the source."""
+    videos = [video for video in recorded_videos(tables.path) if str(video) != tables.source]
+    return [
+        _link(f"recording_{n}", "frames that the run recorded", video, tables, seconds, relative_to)
+        for n, video in enumerate(videos, 1)
+    ]
+
+
+def _link(
+    name: str, description: str, video: Path, tables: SessionTables, seconds: Float64, relative_to: Path
+) -> ImageSeries:
+    """Return a link to a video, with the time (s) of each of its frames: a recording of the run may lack some."""
+    source = open_source(str(video))
     source.close()
+    if is_recording_of(video, tables.path):
+        seconds = seconds[[frame for frame in read_captured_frames(video) or () if frame < len(seconds)]]
     return ImageSeries(
-        name="source_video",
-        description="the video that was tracked",
-        external_file=[os.path.relpath(tables.source, relative_to)],
+        name=name,
+        description=description,
+        external_file=[os.path.relpath(video, relative_to)],
         format="external",
         starting_frame=[0],
         dimension=[source.info.width, source.info.height],

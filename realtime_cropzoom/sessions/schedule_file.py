@@ -13,14 +13,14 @@ from realtime_cropzoom.files.csv_text import Records, parse_frame_numbers
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.inference.boxes import MAX_OFFSET, MAX_SIDE, whole
 from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, FileSchedule, Gaps, Schedule
-from realtime_cropzoom.sources.recording_table import read_captured_frames
+from realtime_cropzoom.sources.recording_table import read_recorded_frames, session_stem
 from realtime_cropzoom.types import ActiveBox, Box, BoxOrigin, State
 
 
 def read_schedule(path: Path, source: str | None) -> FileSchedule:
     """Read a recorded schedule of boxes for ``source``.
 
-    If ``source`` is the recording of a run and ``path`` the file of boxes next to it, each frame gets the box
+    If ``source`` is a recording of a run and ``path`` the file of boxes of that run next to it, each frame gets the box
     of its captured frame. Otherwise the boxes apply row by row.
 
     Args:
@@ -35,10 +35,10 @@ def read_schedule(path: Path, source: str | None) -> FileSchedule:
     if source is None or "://" in source:
         return schedule
     video = user_path(source)
-    if user_path(path).resolve() != video.with_name(f"{video.stem}_bbox.csv").resolve():
+    if user_path(path).resolve() != video.with_name(f"{session_stem(video) or video.stem}_bbox.csv").resolve():
         return schedule
-    frames = read_captured_frames(video)
-    return schedule if frames is None else schedule.of_frames(frames)
+    recorded = read_recorded_frames(video)
+    return schedule if recorded is None else schedule.of_frames(recorded.frames, recorded.rows)
 
 
 def read_schedule_file(path: Path) -> FileSchedule:
@@ -114,7 +114,7 @@ def find_gaps(source: str | None, schedule: Schedule | None = None) -> Gaps:
     if source is None or "://" in source:
         return Gaps()
     try:
-        frames = read_captured_frames(user_path(source))
+        recorded = read_recorded_frames(user_path(source))
     except DataError:  # another program's table
         return Gaps()
-    return Gaps() if frames is None else Gaps.between(frames, ())
+    return Gaps() if recorded is None else Gaps.between(recorded.frames, (), recorded.rows)

@@ -16,7 +16,7 @@ from realtime_cropzoom.calibration.calibration import Calibration, read_calibrat
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.filters import PoseFilter, build_filter
 from realtime_cropzoom.sessions.dlc_csv import Predictions, read_predictions
-from realtime_cropzoom.sessions.files import Session, frame_index, frame_times, read_rows
+from realtime_cropzoom.sessions.files import Session, frame_index, frame_times, read_recordings, read_rows
 from realtime_cropzoom.sessions.folder import CALIBRATION
 from realtime_cropzoom.sources.recording_table import is_recording_of
 from realtime_cropzoom.types import Float64
@@ -139,10 +139,8 @@ def read_session(
         raise DataError(f"{path} has the frame times of the run; leave out fps")
     predictions = read_predictions(session.poses, live=session.live)
     numbers = frame_index(predictions)
-    boxes, timing, recording = (
-        read_rows(p, live=session.live) if p else pd.DataFrame()
-        for p in (session.boxes, session.timing, session.recording)
-    )
+    boxes, timing = (read_rows(p, live=session.live) if p else pd.DataFrame() for p in (session.boxes, session.timing))
+    recording = read_recordings(session.recordings)
     complete = _frames_in_all(numbers, boxes, timing) if session.live else numbers
     count = int(complete.max()) + 1 if len(complete) else 0
     own = video is not None and is_recording_of(video, session.poses)  # it may lack frames; the run knows all times
@@ -249,6 +247,7 @@ def _frame_table(
             "box_age_ms": _column(boxes, "box_age_ms"),
             "seq": _column(timing, "seq").astype("Int64"),
             "recorded": _column(recording, "recorded").astype("Int64"),
+            "recording": _column(recording, "recording", "string").astype("string"),
             "latency_detect_ms": since_ms("detected_ns", box_captured_ns),
             "latency_crop_ms": since_ms("cropped_ns", captured_ns),
             "latency_pose_ms": since_ms("inferred_ns", captured_ns),

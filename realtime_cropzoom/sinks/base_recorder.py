@@ -47,6 +47,11 @@ class RecordingWork:
         finally:
             self.recording.close()
 
+    def _is_complete(self, next_index: int) -> bool:
+        """Return whether the frame ``next_index`` comes after the end of the recording."""
+        end = self.recording.end
+        return end is not None and next_index >= end
+
     def _record_all(self) -> None:
         """Record until the last frame."""
         raise NotImplementedError
@@ -79,6 +84,10 @@ class BaseRecorder(RecordingWork, Stage):
     def end(self) -> None:
         """Announce that no further frame will come, even if the ring was not closed."""
         self._ended.set()
+
+    def stop_before(self, index: int) -> None:
+        """End the recording before the captured frame ``index``, while the run goes on. The thread ends soon after."""
+        self.recording.end = index
 
     def _next_index(self) -> int:
         """Return the index of the first captured frame that has no row yet."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,8 @@ from realtime_cropzoom.sessions.pose_rows import (
     pose_cells,
     pose_header,
 )
-from realtime_cropzoom.types import Keypoints
+from realtime_cropzoom.sinks.event_watch import AnimalWatch
+from realtime_cropzoom.types import FrameMeta, Keypoints
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +69,20 @@ class CsvOptions:
 class CsvSink(Sink):
     """Writes one row per record to each of the files."""
 
-    def __init__(self, folder: Path, control: RunControl, options: CsvOptions) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        control: RunControl,
+        options: CsvOptions,
+        on_change: Callable[[str, FrameMeta], object] | None = None,
+    ) -> None:
         """Create the files with their headers.
 
         Args:
             folder: Folder of the run.
             control: Control of the run.
             options: Options of the files.
+            on_change: Is told when the animal is ``lost`` and ``found``, with the first frame of that.
 
         Raises:
             SinkError: if a file cannot be created.
@@ -83,6 +92,7 @@ class CsvSink(Sink):
         self._missing_reported = False
         self.quality = PoseQuality(names)
         """Plausibility of the poses. It is counted in this thread because no other thread waits for it."""
+        self._animal, self._on_change = AnimalWatch(), on_change
         self._blank_pose = blank_cells(len(names))
         self._calibration = calibration
         poses = pose_header(names, options.scorer)
@@ -149,6 +159,10 @@ class CsvSink(Sink):
         poses, boxes, timing, *cm = self._files
         if record.outcome is FrameOutcome.PROCESSED:
             self.quality.add(active_box.state, record.keypoints, record.doubt)
+        if record.outcome is not FrameOutcome.SKIPPED:
+            change = self._animal.see(meta, active_box.state)
+            if change is not None and self._on_change is not None:
+                self._on_change(*change)
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{meta.index}{pose}\n")
         for file in cm:

@@ -12,7 +12,7 @@ from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl
 from realtime_cropzoom.sinks.base_recorder import BaseRecorder
 from realtime_cropzoom.sinks.packet_file import DropToKeyFrameQueue, QueuedFrame
-from realtime_cropzoom.sinks.recording import RUN_ENDED, TOO_SLOW, CopiedRecording
+from realtime_cropzoom.sinks.recording import BEFORE_KEY_FRAME, RUN_ENDED, TOO_SLOW, CopiedRecording
 from realtime_cropzoom.sources.base import CapturedFrame
 from realtime_cropzoom.types import FrameMeta
 
@@ -36,12 +36,19 @@ class PacketRecorder(BaseRecorder):
         """
         super().__init__(recording, ring, control)
         self._queue = DropToKeyFrameQueue(limit_bytes, wait_when_full=lockstep)
-        self._first_unrecorded = 0
+        recording.first = self._first_unrecorded = ring.newest + 1
         """Index of the first captured frame that has no row yet."""
+        self._awaits_key_frame = recording.first > 0
+        """Whether no key frame came yet, in a recording that begins while the run goes."""
 
     def offer(self, meta: FrameMeta, captured: CapturedFrame) -> None:
         """Queue a captured frame. The capture thread calls this; it waits only in lockstep."""
-        self._queue.put(QueuedFrame(meta, captured.encoded() if captured.encoded is not None else None))
+        encoded = captured.encoded() if captured.encoded is not None else None
+        if self._awaits_key_frame:
+            if encoded is None or not encoded.starts_with_key_frame:
+                return
+            self._awaits_key_frame = False
+        self._queue.put(QueuedFrame(meta, encoded))
 
     def put(self, record: Record) -> None:
         """Do nothing: this recorder does not wait for the pose stage."""
@@ -51,8 +58,9 @@ class PacketRecorder(BaseRecorder):
 
     def _record_all(self) -> None:
         try:
-            while True:
-                ended = self._ended.is_set()  # first: what was captured before the end is in the queue by then
+            while not self._is_complete(self._first_unrecorded):
+                # first: what was captured before the end is in the queue by then
+                ended = self._ended.is_set() or self._is_complete(self._ring.newest + 1)
                 frame = self._queue.take(POLL_S)
                 if frame is not None:
                     self._record(frame)
@@ -72,5 +80,7 @@ class PacketRecorder(BaseRecorder):
 
     def _mark_dropped_up_to(self, index: int) -> None:
         """Mark the frames before ``index`` that the queue dropped."""
-        self.recording.mark_dropped(self._ring.metas(self._first_unrecorded, index), TOO_SLOW)
+        metas = self._ring.metas(self._first_unrecorded, index)
+        begins_late = self.recording.first > 0 and self._first_unrecorded == self.recording.first
+        self.recording.mark_dropped(metas, BEFORE_KEY_FRAME if begins_late else TOO_SLOW)
         self._first_unrecorded = max(self._first_unrecorded, index)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -32,6 +33,7 @@ from realtime_cropzoom.sinks.recording import NO_BOX, RUN_ENDED, TOO_SLOW, Copie
 from realtime_cropzoom.sinks.video_encoder import Codec, video_suffix
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.encoded import CodecParameters, NotCopyable
+from realtime_cropzoom.sources.recording_table import CROPS
 from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, Picture, UInt8
 
 _MAX_QUEUED = 1 << 16
@@ -56,7 +58,8 @@ class FrameRecorder(BaseRecorder):
             lockstep: Whether the ring keeps each frame until it is recorded.
         """
         super().__init__(recording, ring, control)
-        self._reader = TrailingReader(ring, lockstep=lockstep)
+        self._reader = TrailingReader.from_now(ring, lockstep=lockstep)
+        recording.first = self._reader.next_index
         self._lockstep = lockstep
         self._posed, self._pose_done = -1, threading.Event()
 
@@ -65,11 +68,18 @@ class FrameRecorder(BaseRecorder):
         self._posed = record.meta.index
         self._pose_done.set()
 
+    def work(self) -> None:
+        """Record until the last frame. In lockstep the source waits for this recorder until then."""
+        try:
+            super().work()
+        finally:
+            self._reader.close()
+
     def _next_index(self) -> int:
         return self._reader.next_index
 
     def _record_all(self) -> None:
-        while True:
+        while not self._is_complete(self._reader.next_index):
             try:
                 lease = self._reader.take(POLL_S)
             except EndOfStream:
@@ -168,35 +178,74 @@ def check_copy(settings: Settings, info: SourceInfo) -> None:
         )
 
 
-def make_recorders(
-    settings: Settings, info: SourceInfo, ring: Ring, crop_size: tuple[int, int], folder: Path, control: RunControl
-) -> tuple[Recorder, ...]:
-    """Create the recorders that the settings request, without starting them.
+@dataclass(frozen=True, slots=True)
+class RecorderMaker:
+    """Creates the recorders of one run."""
 
-    Args:
-        settings: Settings of the run.
-        info: Properties of the source.
-        ring: Ring from which frames are read.
-        crop_size: (width, height) in pixels to which crops are resized, rounded to even numbers.
-        folder: Folder of the run.
-        control: Control of the run.
+    settings: Settings
+    info: SourceInfo
+    """Properties of the source."""
+    ring: Ring
+    """Ring from which frames are read."""
+    folder: Path
+    """Folder of the run."""
+    control: RunControl
+    slots: int
+    """Number of frames in the ring of a run that records."""
 
-    Returns:
-        The recorders; empty if nothing is recorded.
-    """
-    codec: Codec = "ffv1" if settings.record == "ffv1" else "h264"
-    lockstep = settings.pace == "fast"
-    recorders: list[Recorder] = []
-    if settings.record == COPY and isinstance(info.coding, CodecParameters):
-        copied = CopiedRecording(folder / f"{info.name}{SUFFIX}", info.coding)
-        limit_bytes = settings.record_buffer * info.width * info.height * 3
-        recorders.append(PacketRecorder(copied, ring, control, limit_bytes=limit_bytes, lockstep=lockstep))
-    elif settings.record != NONE:
-        video = folder / f"{info.name}{video_suffix(codec)}"
-        frames = EncodedRecording(video, (info.width, info.height), info.fps, codec)
-        recorders.append(FrameRecorder(frames, ring, control, lockstep=lockstep))
-    if settings.record_crops:
-        video = folder / f"{info.name}_crops{video_suffix(codec)}"
-        crops = EncodedRecording(video, (even(crop_size[0]), even(crop_size[1])), info.fps, codec)
-        recorders.append(CropRecorder(crops, ring, control, edge=settings.edge, lockstep=lockstep))
-    return tuple(recorders)
+    @property
+    def codec(self) -> Codec:
+        """The codec of frames and crops that are encoded here."""
+        return "ffv1" if self.settings.record == "ffv1" else "h264"
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether each frame waits until it is recorded."""
+        return self.settings.pace == "fast"
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of a video of frames, with its dot."""
+        return SUFFIX if self.settings.record == COPY else video_suffix(self.codec)
+
+    def make_room(self) -> None:
+        """Let the ring of a run that began without a recording hold the frames that wait for one."""
+        if self.settings.record != COPY:
+            self.ring.grow(self.slots, kept=self.info.kept)
+
+    def frames(self, stem: str) -> FrameRecorder | PacketRecorder:
+        """Return a recorder of the frames from the next one on, without starting it. Another file must not exist.
+
+        Args:
+            stem: Name of the video without its suffix.
+        """
+        settings, info, video = self.settings, self.info, self.folder / f"{stem}{self.suffix}"
+        if settings.record == COPY and isinstance(info.coding, CodecParameters):
+            limit_bytes = settings.record_buffer * info.width * info.height * 3
+            copied = CopiedRecording(video, info.coding)
+            return PacketRecorder(copied, self.ring, self.control, limit_bytes=limit_bytes, lockstep=self.lockstep)
+        encoded = EncodedRecording(video, (info.width, info.height), info.fps, self.codec)
+        return FrameRecorder(encoded, self.ring, self.control, lockstep=self.lockstep)
+
+    def crops(self, size: tuple[int, int]) -> CropRecorder:
+        """Return a recorder of the crops, without starting it.
+
+        Args:
+            size: (width, height) in pixels to which crops are resized, rounded to even numbers.
+        """
+        video = self.folder / f"{self.info.name}{CROPS}{video_suffix(self.codec)}"
+        crops = EncodedRecording(video, (even(size[0]), even(size[1])), self.info.fps, self.codec)
+        return CropRecorder(crops, self.ring, self.control, edge=self.settings.edge, lockstep=self.lockstep)
+
+    def at_start(self, crop_size: tuple[int, int]) -> list[Recorder]:
+        """Return the recorders that the settings request from the start, without starting them.
+
+        Args:
+            crop_size: (width, height) of crops in pixels.
+        """
+        recorders: list[Recorder] = []
+        if self.settings.record != NONE:
+            recorders.append(self.frames(self.info.name))
+        if self.settings.record_crops:
+            recorders.append(self.crops(crop_size))
+        return recorders

@@ -1,12 +1,13 @@
 """Recording: a video, encoded or copied, and the table that maps captured frames to its frames.
 
-``<name>_recording.csv`` has one row per captured frame: its number in the video, or the reason why it has
-none. A row is written once that is certain, so after kill -9 video and table agree to within a frame. In a
-copy, numbers are skipped for uncaptured frames that captured frames depend on.
+``<name>_recording.csv`` has one row per frame that was captured while the recording went on: its number in the video,
+or the reason why it has none. A row is written once that is certain, so after kill -9 video and table agree to within a
+frame. In a copy, numbers are skipped for uncaptured frames that captured frames depend on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import CropzoomError, SinkError, advise, one_line, pluralize
 from realtime_cropzoom.files.append import NO_ANSWER, RowFile, taken_away
 from realtime_cropzoom.runtime.ring import Lease
@@ -39,6 +41,8 @@ CHANGED = "changed"
 """In copies: the camera came back with another codec or size, which does not fit into the same file."""
 NO_BOX = "no_box"
 """In crops: the frame has no box, so no crop. It does not count as dropped."""
+BEFORE_KEY_FRAME = "before_key_frame"
+"""In a copy that begins while the run goes: the first key frame comes later. It does not count as dropped."""
 
 _WORDS = {
     TOO_SLOW: "because the recorder was too slow",
@@ -57,6 +61,8 @@ _IF_COPY_TOO_SLOW = "write to a faster disk"
 """Advice for a recorder that is too slow and encodes nothing."""
 _ALWAYS = (TOO_SLOW, NOT_WRITTEN, RUN_ENDED)
 """Reasons that the summary lists even if their count is 0."""
+_EXPECTED = (NO_BOX, BEFORE_KEY_FRAME)
+"""Reasons that do not count as dropped."""
 
 
 class _VideoFile(Protocol):
@@ -79,6 +85,12 @@ class Recording(Generic[_File]):
     def __init__(self, video: Path, codec: str) -> None:
         """Nothing is opened before ``open``."""
         self.video = video
+        self.first = 0
+        """Index of the first captured frame of the recording. Set before ``open``."""
+        self.end: int | None = None
+        """Index of the frame before which the recording ends; None for the end of the run. Any thread may set it."""
+        self.began_ns = now_ns()
+        """When the recording began (monotonic, ns)."""
         self.recorded = 0
         self.dropped: Counter[str] = Counter()
         self._codec = codec
@@ -87,6 +99,8 @@ class Recording(Generic[_File]):
         self._table: RowFile | None = None
         self._failed = False
         self._warned = False
+        self._zero_ns: int | None = None
+        """Frame time (ns) at which the video begins; None before its first frame."""
         self._given = 0
         """Number of frames given to the video, captured or not."""
         self._waiting: deque[tuple[FrameMeta, int, str]] = deque()
@@ -104,6 +118,8 @@ class Recording(Generic[_File]):
             self._started.ready()
         if self._started.error is not None and self._file is not None:
             self._file.close()
+            with contextlib.suppress(OSError):
+                self.video.unlink()  # it has no frame
         return self._started.error is None
 
     def wait_open(self, stopped: Callable[[], object] = lambda: False) -> None:
@@ -121,6 +137,7 @@ class Recording(Generic[_File]):
 
     def mark_dropped(self, metas: Sequence[FrameMeta], reason: str) -> None:
         """Mark frames that are not recorded. Warn once if the recorder is too slow."""
+        metas = [meta for meta in metas if self.covers(meta.index)]
         if reason == TOO_SLOW and metas and not self._warned:
             self._warned = True
             logger.warning("%s: the recorder is too slow, so frames are missing; %s", self.video, self._advice)
@@ -134,11 +151,20 @@ class Recording(Generic[_File]):
         self._file.close()
         self._settle(closed=True)
         self._table.close()
+        if self.end == self.first:  # whoever asked for it was told that it cannot be
+            with contextlib.suppress(OSError):
+                self.video.unlink()
+                self._table.path.unlink()
 
-    @property
-    def settled(self) -> int:
-        """Number of captured frames whose outcome is known: recorded, or left out."""
-        return self.recorded + self.dropped.total()
+    def covers(self, index: int) -> bool:
+        """Return whether the captured frame ``index`` is part of the recording."""
+        end = self.end
+        return self.first <= index and (end is None or index < end)
+
+    def waiting(self, captured: int) -> int:
+        """Return the number of frames, of ``captured`` ones, that are neither recorded nor left out yet."""
+        end = captured if self.end is None else min(captured, self.end)
+        return max(0, end - self.first) - self.recorded - self.dropped.total()
 
     @property
     def _advice(self) -> str:
@@ -146,7 +172,7 @@ class Recording(Generic[_File]):
 
     def dropped_count(self) -> int:
         """Return the number of frames that are missing in the recording."""
-        return sum(count for reason, count in self.dropped.items() if reason != NO_BOX)
+        return sum(count for reason, count in self.dropped.items() if reason not in _EXPECTED)
 
     def left_behind(self, captured: int) -> list[str]:
         """Return a message for a recording that is abandoned because its disk does not answer.
@@ -154,13 +180,19 @@ class Recording(Generic[_File]):
         Args:
             captured: Number of frames that the run captured.
         """
-        missing = captured - self.settled
+        missing = self.waiting(captured)
         return [f"{self.video}: {NO_ANSWER}; its last {missing} frames may be missing, and it was not closed"]
 
     def summary(self) -> dict[str, Any]:
         """Return the entry of this recording in ``summary.json``."""
         dropped = {reason: self.dropped[reason] for reason in _WORDS if reason in _ALWAYS or self.dropped[reason]}
-        return {"file": self.video.name, "codec": self._codec, "frames": self.recorded, "dropped": dropped}
+        return {
+            "file": self.video.name,
+            "codec": self._codec,
+            "first_frame": self.first,
+            "frames": self.recorded,
+            "dropped": dropped,
+        }
 
     def problems(self) -> list[str]:
         """Return messages about missing frames with the reasons, and about faults of the files; empty if none."""
@@ -179,6 +211,12 @@ class Recording(Generic[_File]):
         if self._table is not None and (problem := self._table.problem()):
             problems.append(problem)
         return problems
+
+    def _time_ns(self, meta: FrameMeta) -> int:
+        """Return the time (ns) of a frame in the video, which begins with the run or with its own first frame."""
+        if self._zero_ns is None:
+            self._zero_ns = meta.pts_ns if self.first else 0
+        return meta.pts_ns - self._zero_ns
 
     def _count_given(self, meta: FrameMeta, frames: int = 1) -> None:
         """Note that ``frames`` frames were written to the video, and that the last one is the captured frame."""
@@ -236,10 +274,12 @@ class EncodedRecording(Recording[VideoEncoder]):
             lease: Lease of the frame in the ring. It is released before the image is encoded.
         """
         assert self._file is not None
+        if not self.covers(meta.index):
+            return
         frame = self._file.convert(np.ascontiguousarray(image))
         lease.release()
         if frame is not None:
-            self._file.write(frame, meta.pts_ns)
+            self._file.write(frame, self._time_ns(meta))
         self._count_given(meta)
 
 
@@ -262,10 +302,12 @@ class CopiedRecording(Recording[PacketFile]):
             encoded: The compressed frame; None if a frame that it depends on is missing.
         """
         assert self._file is not None
+        if not self.covers(meta.index):
+            return
         if encoded is None:
             self.mark_dropped([meta], NO_KEY_FRAME)
         elif not encoded.coding.is_compatible_with(self._coding):
             self.mark_dropped([meta], CHANGED)
         else:
-            self._file.write(encoded, meta.pts_ns)
+            self._file.write(encoded, self._time_ns(meta))
             self._count_given(meta, len(encoded.frames))

@@ -23,6 +23,7 @@ from realtime_cropzoom.errors import ConfigError, SinkError, advise, explain
 from realtime_cropzoom.messaging.message import (
     Encoding,
     EndMessage,
+    EventMessage,
     HelloMessage,
     Message,
     StatusMessage,
@@ -74,6 +75,10 @@ class StatusProvider(Protocol):
 
     def end_message(self) -> EndMessage:
         """Return the end message, once all records are published."""
+        ...
+
+    def take_events(self) -> list[EventMessage]:
+        """Return the events since the last call, oldest first."""
         ...
 
 
@@ -254,12 +259,18 @@ class ZmqPublisher(Stage):
         while not self._ended.wait(_GREET_S):
             if self._has_new_subscriber(guard, poses):
                 self._send(poses, self._hello)
+            self._send_events(poses)
             before, stream = stream, self._stream(stream)
             if now_ns() >= beat_ns or stream is not before:  # report at once that frames stopped arriving
                 self._send(poses, msgspec.structs.replace(self.reporter.status(), stream=stream.value))
                 beat_ns = now_ns() + _HEARTBEAT_NS
+        self._send_events(poses)
         self._send(poses, self.reporter.status())
         self._send(poses, self.reporter.end_message())
+
+    def _send_events(self, poses: zmq.Socket[bytes]) -> None:
+        for event in self.reporter.take_events():
+            self._send(poses, event)
 
     def _stream(self, before: StreamState) -> StreamState:
         """Return the state of the stream, but not ENDED before the last poses are sent: they must not look old."""

@@ -1,4 +1,4 @@
-"""Exact frame times of a run's recording, read from the ``_timing.csv`` file next to it.
+"""Exact frame times of a run's recording, read from the ``_timing.csv`` file of the run next to it.
 
 Containers round times: Matroska to a millisecond, MP4 to its time base. The timing file has nanoseconds.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import is_file
+from realtime_cropzoom.sources.recording_table import read_captured_frames, session_stem
 
 _TOLERANCE_NS = 1_000_000
 """Maximum rounding error (ns) of a container: the tick of Matroska."""
@@ -41,19 +42,29 @@ def recorded_times(video: Path, frames: int) -> RecordedTimes:
     """Return the exact times of the frames of ``video``.
 
     Args:
-        video: The video file; its times are in ``<name>_timing.csv`` next to it.
+        video: The video file; its times are in the timing file of its run, next to it.
         frames: Number of frames that the container declares; 0 if it declares none.
 
     Returns:
-        The times; empty unless the file has one row per declared frame and its times increase from 0.
+        The times since the first frame of the video; empty unless there is one for each declared frame, and they
+        increase.
     """
-    path = video.with_name(f"{video.stem}_timing.csv")
+    path = video.with_name(f"{session_stem(video) or video.stem}_timing.csv")
     nothing = RecordedTimes(array("q"))
     if not is_file(path):
         return nothing
     try:
-        times = array("q", (int(row["pts_ns"]) for row in Records(path)))
-    except (DataError, ValueError, KeyError, TypeError):  # another program's file, or one cut off in a line
+        times = _times_of(video, path)
+    except (DataError, ValueError, KeyError, TypeError, IndexError):  # another program's file, or one cut off in a line
         return nothing
     fits = (frames in (0, len(times))) and len(times) > 0 and times[0] == 0
     return RecordedTimes(times) if fits and all(a < b for a, b in itertools.pairwise(times)) else nothing
+
+
+def _times_of(video: Path, timing: Path) -> array[int]:
+    """Return the frame times (ns) of a video; without a table of the recording, it has all frames of the run."""
+    times = array("q", (int(row["pts_ns"]) for row in Records(timing)))
+    frames = read_captured_frames(video)
+    if frames is None or frames == list(range(len(times))):
+        return times
+    return array("q", (times[frame] - times[frames[0]] for frame in frames))

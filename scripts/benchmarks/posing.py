@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
-from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, StatusMessage
+from realtime_cropzoom.messaging.message import Counts, EndMessage, EventMessage, HelloMessage, StatusMessage
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record, RunIdentity
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.tuning import tuned
@@ -114,6 +114,9 @@ class _Speaker:
 
     def stream(self) -> StreamState:
         return StreamState.LIVE
+
+    def take_events(self) -> list[EventMessage]:
+        return []
 
     def end_message(self) -> EndMessage:
         return EndMessage(1, self.identity.run, _CAMERA, "finished", self._counts(), now_ns())

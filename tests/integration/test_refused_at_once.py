@@ -136,7 +136,7 @@ def test_an_odd_value_is_refused_in_one_line(file: Path, reader: str, text: str)
 def test_a_session_with_such_a_config_is_read_without_it(file: Path, text: str) -> None:
     file.write_text(text)
     poses = file.with_name("clip.csv")
-    session = Session(poses, boxes=None, timing=file.with_name("clip_timing.csv"), recording=None)
+    session = Session(poses, boxes=None, timing=file.with_name("clip_timing.csv"))
     assert session.settings == {}
 
 

@@ -18,7 +18,7 @@ from realtime_cropzoom.inference.heatmaps import sharpness
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.model_paths import shipped_model
-from realtime_cropzoom.inference.presence import Doubt, PoseJudge, Presence
+from realtime_cropzoom.inference.presence import Doubt, JudgeLimits, PoseJudge, Presence
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
@@ -159,7 +159,7 @@ def pose(length: float = 50.0, *, likelihood: float = 1.0, sharpness: float | No
 
 
 def judge(presence: Presence = PAIR) -> PoseJudge:
-    return PoseJudge(presence, lost_after_ms=1000)
+    return PoseJudge(JudgeLimits(presence, 1000))
 
 
 @pytest.mark.parametrize(

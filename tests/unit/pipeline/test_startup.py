@@ -72,7 +72,7 @@ def test_a_live_run_may_skip_frames_and_a_lockstep_run_may_not(tmp_path: Path) -
 def test_a_recording_needs_a_ring_that_reaches_further_back(tmp_path: Path) -> None:
     plain = plan(tmp_path / "plain", max_lag=4)
     recorded = plan(tmp_path / "recorded", max_lag=4, record="ffv1", record_buffer=30)
-    assert recorded.ring_slots == plain.ring_slots + 32
+    assert recorded.slots(recording=True) == plain.slots(recording=False) + 32
 
 
 def test_nothing_is_published_without_an_endpoint(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from realtime_cropzoom.types import FrameMeta
 
 
 def record(index: int, outcome: FrameOutcome = FrameOutcome.PROCESSED) -> Record:
-    return Record(FrameMeta(index, 0, None, 0), outcome, NO_BOX)
+    seq = index if outcome is FrameOutcome.PROCESSED else -1
+    return Record(FrameMeta(index, 0, None, 0), outcome, NO_BOX, seq=seq)
 
 
 class Collector(Sink):

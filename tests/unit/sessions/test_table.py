@@ -46,7 +46,7 @@ COLUMNS = [
         "y",
         "likelihood",
     ),
-    *("box_x", "box_y", "box_w", "box_h", "box_frame", "box_age_ms", "seq", "recorded"),
+    *("box_x", "box_y", "box_w", "box_h", "box_frame", "box_age_ms", "seq", "recorded", "recording"),
     *("latency_detect_ms", "latency_crop_ms", "latency_pose_ms", "latency_publish_ms"),
 ]
 

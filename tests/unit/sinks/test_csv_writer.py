@@ -159,6 +159,8 @@ def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> No
 
     (folder,) = out.iterdir()
     for path in folder.glob("*.csv"):
+        if path.name.endswith("_events.csv"):
+            continue
         assert path.stat().st_size <= limit
         rows = pd.read_csv(path, header=[0, 1, 2] if path.name == "arena.csv" else 0, index_col=0)[:-1]
         assert len(rows) > 20

@@ -125,7 +125,7 @@ def test_a_subscriber_process_gets_everything(heard: Heard) -> None:
 
 def test_messages_have_two_parts_and_a_topic_each(heard: Heard) -> None:
     assert {len(parts) for parts in heard.parts} == {2}
-    assert {t for t, _ in heard.parts} == {b"pose/top.1", b"status/top.1", b"hello/top.1", b"end/top.1"}
+    assert {t for t, _ in heard.parts} == {b"pose/top.1", b"status/top.1", b"hello/top.1", b"end/top.1", b"event/top.1"}
     for topic, payload in heard.parts:
         assert json.loads(payload)["type"] == topic.decode().split("/")[0]
 
