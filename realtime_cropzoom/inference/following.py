@@ -32,6 +32,8 @@ class FollowingSchedule:
         """Whether a frame waits for a detection that it wants."""
         self._last: Detection | None = None
         """What gives the box."""
+        self._is_unused = False
+        """Whether ``_last`` is a detection that no frame has used yet."""
         self._follows = False
         """Whether the last pose gave a box."""
         self._seen = -1
@@ -58,16 +60,18 @@ class FollowingSchedule:
         if detection.box is None:
             return
         if not self._follows or is_asked or self._last is None or _is_elsewhere(detection.box, self._last.box):
-            self._last = detection
+            self._last, self._is_unused = detection, True
 
     def posed(self, meta: FrameMeta, keypoints: Keypoints | None, at_ns: int) -> None:
-        """Take the pose of a frame.
+        """Take the pose of a frame. It gives no box if its own is older than a detection that no frame has used yet.
 
         Args:
             meta: The frame.
             keypoints: The pose in frame pixels; None if there is none, or if it is not plausible.
             at_ns: Time (monotonic, ns) at which it was done.
         """
+        if self._is_unused:
+            return
         box = None if keypoints is None else self.rule.box(keypoints)
         self._follows = box is not None
         if box is not None:
@@ -77,6 +81,7 @@ class FollowingSchedule:
         """Return the box of a frame; None if it must wait for a detection."""
         if self.lockstep and self.wants_detection(meta):
             return None
+        self._is_unused = False
         chosen = self.limits.active_box(self._last, meta)
         if chosen.box is not None and chosen.age_ms < 0:  # found in a later frame than this one
             return replace(chosen, age_ms=0.0, state=State.TRACKING)

@@ -76,6 +76,7 @@ def test_a_check_is_due_after_a_while(check_s: float, asked: list[int]) -> None:
         if boxes.wants_detection(meta(index)):
             looked.append(index)
             boxes.offer(found_at(index, 100, 80))
+        boxes.choose(meta(index))
         boxes.posed(meta(index), pose_at(100, 80), 0)
     assert looked == asked
 
@@ -85,6 +86,7 @@ def test_a_check_counts_if_it_finds_the_animal_elsewhere(x: float, origin: BoxOr
     """Half a side, 32 px, is the limit."""
     boxes = schedule(check_s=0.04)
     boxes.offer(found_at(0, 100, 80))
+    boxes.choose(meta(0))
     boxes.posed(meta(0), pose_at(100, 80), 0)
     assert boxes.wants_detection(meta(1))
     boxes.offer(found_at(1, x, 80))
@@ -107,3 +109,36 @@ def test_in_lockstep_every_frame_gets_a_box_of_itself_or_earlier(frames: list[tu
         assert chosen.frame <= index
         boxes.posed(meta(index), pose_at(index, 0) if found and plausible else None, 0)
         found = found or (plausible and chosen.box is not None)
+
+
+def test_a_detection_that_was_asked_for_counts_although_the_box_is_young_and_near() -> None:
+    boxes = schedule(lockstep=False)
+    boxes.offer(found_at(0, 100, 80))
+    boxes.choose(meta(0))
+    boxes.posed(meta(0), pose_at(100, 80), 5)
+    boxes.ask_after(3)
+    assert [boxes.wants_detection(meta(i)) for i in (2, 3, 4, 5)] == [False, False, True, True]
+    boxes.offer(found_at(3, 110, 80))  # of a frame from before the order
+    assert boxes.wants_detection(meta(4))
+    boxes.offer(found_at(4, 111, 80))
+    assert not boxes.wants_detection(meta(5)), "once"
+    chosen = boxes.choose(meta(5))
+    assert chosen is not None
+    assert (chosen.box, chosen.origin) == (box_around(111, 80), BoxOrigin.DETECTION)
+
+
+def test_a_pose_from_the_old_box_does_not_replace_a_detection_that_no_frame_has_used() -> None:
+    boxes = schedule(lockstep=False)
+    boxes.offer(found_at(0, 100, 80))
+    boxes.choose(meta(0))
+    boxes.posed(meta(0), pose_at(100, 80), 5)
+    boxes.choose(meta(1))  # its pose takes a while
+    boxes.offer(found_at(1, 400, 80))
+    boxes.posed(meta(1), pose_at(101, 80), 6)
+    chosen = boxes.choose(meta(2))
+    assert chosen is not None
+    assert chosen.box == box_around(400, 80)
+    boxes.posed(meta(2), pose_at(402, 80), 7)
+    chosen = boxes.choose(meta(3))
+    assert chosen is not None
+    assert chosen.box == box_around(402, 80)
