@@ -40,22 +40,26 @@ class FollowingSchedule:
         """Index of the last frame in which the detector looked."""
         self._seen_ns = 0
         """Its frame time (ns)."""
-        self._asked_after = -1
-        """Index of the frame after which somebody wants a detection; -1 before that."""
+        self._asked_from = -1
+        """Index of the first frame in which a detection was asked for; -1 before that."""
 
-    def ask_after(self, frame: int) -> None:
-        """Want a detection in a frame after ``frame``, whatever gives the box. It counts wherever it lies."""
-        self._asked_after = frame
+    def ask(self, newest: int) -> None:
+        """Want a detection that counts wherever it lies, although poses may give the box.
+
+        Args:
+            newest: Index of the newest captured frame: a detection in it, or else in the next one, is wanted.
+        """
+        self._asked_from = max(newest, self._seen + 1)
 
     def wants_detection(self, meta: FrameMeta) -> bool:
         """Return whether a frame needs a detection."""
         is_due = self._check_ns > 0 and meta.pts_ns - self._seen_ns >= self._check_ns
-        is_asked = self._seen <= self._asked_after < meta.index
+        is_asked = self._seen < self._asked_from <= meta.index
         return self._seen < meta.index and (not self._follows or is_due or is_asked)
 
     def offer(self, detection: Detection) -> None:
         """Take a detection. While poses give the box, it counts if it was asked for, or lies elsewhere."""
-        is_asked = self._seen <= self._asked_after < detection.meta.index
+        is_asked = self._seen < self._asked_from <= detection.meta.index
         self._seen, self._seen_ns = detection.meta.index, detection.meta.pts_ns
         if detection.box is None:
             return

@@ -157,7 +157,7 @@ class DetectStage(Stage):
         Args:
             newest: Index of the newest captured frame.
         """
-        self._slot.ask_after(newest)
+        self._slot.ask(newest)
         self._asked.set()
 
     def _rest(self, last_ns: int) -> None:

@@ -66,11 +66,11 @@ class BoxSlot:
             with self._changed:
                 self._following.posed(meta, keypoints, at_ns)
 
-    def ask_after(self, frame: int) -> None:
-        """Want a detection in a frame after ``frame``, even if poses give the box."""
+    def ask(self, newest: int) -> None:
+        """Want a detection in the frame ``newest`` or the next one, even if poses give the box."""
         if self._following is not None:
             with self._changed:
-                self._following.ask_after(frame)
+                self._following.ask(newest)
 
     def use_limits(self, limits: StateLimits) -> None:
         """Judge the age of boxes by other limits from the next frame on."""

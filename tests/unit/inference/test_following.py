@@ -116,12 +116,14 @@ def test_a_detection_that_was_asked_for_counts_although_the_box_is_young_and_nea
     boxes.offer(found_at(0, 100, 80))
     boxes.choose(meta(0))
     boxes.posed(meta(0), pose_at(100, 80), 5)
-    boxes.ask_after(3)
+    boxes.ask(4)
     assert [boxes.wants_detection(meta(i)) for i in (2, 3, 4, 5)] == [False, False, True, True]
     boxes.offer(found_at(3, 110, 80))  # of a frame from before the order
     assert boxes.wants_detection(meta(4))
     boxes.offer(found_at(4, 111, 80))
     assert not boxes.wants_detection(meta(5)), "once"
+    boxes.ask(4)
+    assert [boxes.wants_detection(meta(i)) for i in (4, 5)] == [False, True], "frame 4 has been looked at"
     chosen = boxes.choose(meta(5))
     assert chosen is not None
     assert (chosen.box, chosen.origin) == (box_around(111, 80), BoxOrigin.DETECTION)

@@ -93,6 +93,7 @@ def test_the_detector_looks_at_the_next_frame_when_it_is_told_to(tmp_path: Path,
             tmp_path / box_from, {60: [("detect",)]}, detector_max_fps=0.01, box_from=box_from, box_check_s=0
         )
         found = run.files.bbox.query("box_origin == 'detection'")["box_frame"].dropna().astype(int)
+        found = found[found < 110]  # at the end of the film it may look once more
         assert len(set(found)) == 2, f"one at the start, and one by the order: {sorted(set(found))}"
         assert 59 <= max(found) < 75
         (event,) = run.events("detect_now")
