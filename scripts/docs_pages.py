@@ -23,6 +23,7 @@ from realtime_cropzoom.cli.parser import GROUPS as COMMAND_GROUPS
 from realtime_cropzoom.config.description import GROUPS, group_of, literals
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference import manifest
+from realtime_cropzoom.view import protocol as view_protocol
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 MARK = "<!-- made by scripts/docs_pages.py -->"
@@ -184,6 +185,14 @@ FORMS_OF_TYPES = {
 """Types of the fields of a manifest in the words of JSON."""
 
 
+PAGE_MESSAGES_HEAD = """\
+For a page of your own, or a program in place of one: open the address that `cropzoom view` prints once, keep the
+cookie, and connect to `ws://HOST:PORT/ws` with this cookie and the header `Origin: http://HOST:PORT`. For a script that
+only needs poses, [the subscriber](../how-to/receive-poses.md) is simpler and quicker. The messages may change with the
+version, unlike [those of a run](messages.md). What is below is made from `view/protocol.py`.
+"""
+
+
 def commands_page() -> str:
     """Return the page of all commands, as Markdown."""
     parser = _parser().add_all()
@@ -244,6 +253,29 @@ def settings_page(page: str) -> str:
 def manifest_page(page: str) -> str:
     """Return the page of the manifest with the tables that the code gives now."""
     return _between_marks(page, "\n".join(map(_part_table, _parts())))
+
+
+def page_messages_page() -> str:
+    """Return the page of the messages between the server of ``cropzoom view`` and its page, as Markdown."""
+    tree = ast.parse(inspect.getsource(view_protocol))
+    about = inspect.cleandoc(ast.get_docstring(tree) or "").replace("``", "`")
+    parts = ["# Messages of the page", "", about.partition("\n")[0], "", about.partition("\n\n")[2], ""]
+    parts += [PAGE_MESSAGES_HEAD]
+    parts += [_message_table(node) for node in tree.body if isinstance(node, ast.ClassDef)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _message_table(part: ast.ClassDef) -> str:
+    """Return the section of a message of the page: what it is, and a row for each field."""
+    tag = next((ast.literal_eval(word.value) for word in part.keywords if word.arg == "tag"), None)
+    described = re.sub(r"\s+", " ", inspect.cleandoc(ast.get_docstring(part) or ""))
+    rows = [
+        f"| `{ast.unparse(field.target)}` | `{_cell(ast.unparse(field.annotation))}` | {_cell(text)} |"
+        for field, text in _fields(part)
+    ]
+    title = part.name if tag is None else f"`{tag}`"
+    lines = [f"### {title}", "", described, "", "| field | type | meaning |", "|---|---|---|", *rows]
+    return "\n".join(lines).replace("``", "`") + "\n"
 
 
 def _between_marks(page: str, tables: str) -> str:
@@ -394,6 +426,7 @@ def main() -> None:
     (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
     settings = REFERENCE / "settings.md"
     settings.write_text(settings_page(settings.read_text(encoding="utf-8")), encoding="utf-8")
+    (REFERENCE / "page-messages.md").write_text(page_messages_page(), encoding="utf-8")
     described = REFERENCE / "manifest.md"
     described.write_text(manifest_page(described.read_text(encoding="utf-8")), encoding="utf-8")
 

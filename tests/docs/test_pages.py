@@ -69,6 +69,17 @@ def test_commands_page_is_made_from_the_parser(made: ModuleType) -> None:
     assert text_of(find_page("commands.md")) == made_now, "run: .venv/bin/python scripts/docs_pages.py"
 
 
+def test_page_of_page_messages_is_made_from_the_protocol(made: ModuleType) -> None:
+    assert text_of(find_page("page-messages.md")) == made.page_messages_page(), "run: scripts/docs_pages.py"
+
+
+def test_page_names_each_metric() -> None:
+    metrics = set(re.findall(r"cropzoom_[a-z_]+[a-z]", (PACKAGE / "view" / "metrics.py").read_text(encoding="utf-8")))
+    counters = {"cropzoom_frames", "cropzoom_messages_missing", "cropzoom_frames_unrecorded", "cropzoom_trigger_fired"}
+    named = set(re.findall(r"`(cropzoom_[a-z_]+)`", text_of(find_page("view.md"))))
+    assert named == metrics - counters | {f"{name}_total" for name in counters}
+
+
 def test_settings_page_holds_the_tables_made_from_the_settings(made: ModuleType) -> None:
     page = text_of(find_page("settings.md"))
     assert page == made.settings_page(page), "run: .venv/bin/python scripts/docs_pages.py"
