@@ -59,6 +59,9 @@ def register(commands: Any) -> None:
     ctl.add_argument("--keys", type=a_path, metavar="FILE", help="key file of this client, for a tcp:// endpoint")
     ctl.add_argument("--check", action="store_true", help="rules, zones: only check the file")
     ctl.add_argument("--save", action="store_true", help="zones: write them to the rules file, too")
+    ctl.add_argument(
+        "--keep-armed", action="store_true", help="rules, zones: leave a rule armed if only its zones moved"
+    )
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
     ctl.set_defaults(command=_ctl)
 
@@ -82,6 +85,8 @@ def _ctl(arguments: argparse.Namespace) -> int:
     elif order == "state":
         print("\n".join(f"{name}: {_shown(value)}" for name, value in answer.items() if name != "ok"))
     else:
+        if "changes" in answer:
+            print(_changes_line(answer))
         print("  ".join(_columns(answer.get("name", arguments.to), answer)))
     return 0
 
@@ -132,6 +137,11 @@ def _of_trigger(state: dict[str, Any]) -> list[str]:
         f"fired {state.get('fired', 0)}",
         pluralize(state.get("poses", 0), "pose"),
     ]
+
+
+def _changes_line(answer: dict[str, Any]) -> str:
+    done = "only checked, they are right" if answer.get("dry") else "in use from now on"
+    return "; ".join([done, *(f"{what}: {', '.join(names)}" for what, names in answer["changes"].items() if names)])
 
 
 def _settable_lines(settable: dict[str, Any]) -> list[str]:
@@ -202,7 +212,7 @@ def _number(setting: str, text: str) -> float:
 def _a_rules_file(arguments: argparse.Namespace) -> _Said:
     path = _file(arguments)
     try:
-        return _Said(value={"yaml": path.read_text(encoding="utf-8"), "dry": arguments.check})
+        return _Said(value={"yaml": path.read_text(encoding="utf-8"), **_how(arguments)})
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: expected a rules file, but it is no text") from None
 
@@ -212,7 +222,11 @@ def _a_zones_file(arguments: argparse.Namespace) -> _Said:
 
     path = _file(arguments)
     content = read_mapping(path)
-    return _Said(value={"zones": content.get("zones", content), "save": arguments.save, "dry": arguments.check})
+    return _Said(value={"zones": content.get("zones", content), "save": arguments.save, **_how(arguments)})
+
+
+def _how(arguments: argparse.Namespace) -> dict[str, bool]:
+    return {"dry": arguments.check, "keep_armed": arguments.keep_armed}
 
 
 def _file(arguments: argparse.Namespace) -> Path:

@@ -26,7 +26,7 @@ _LOOK_TIMEOUT_S = 1.0
 """Timeout (s) for the state of each program that runs, while the one for an order is looked for."""
 _TIMEOUT_S = 2.0
 """Timeout (s) for an answer."""
-_TIMEOUTS_S = {"record": 12.0, "stop_recording": 12.0}
+_TIMEOUTS_S = dict.fromkeys(("record", "stop_recording", "rules", "zones"), 12.0)
 """The same for orders that wait for a disk, which has 10 s."""
 _STARTS = {RUN: "'cropzoom run SOURCE'", TRIGGER: "'cropzoom trigger RULES.yaml'"}
 

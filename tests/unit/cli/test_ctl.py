@@ -91,11 +91,11 @@ def test_words_become_an_order_to_the_rules(trigger: Taker, run: Taker, tmp_path
         ("arm",): ("arm", None, None),
         ("disarm", "came"): ("disarm", "came", None),
         ("test", "laser"): ("test", "laser", None),
-        ("rules", str(file), "--check"): ("rules", None, {"yaml": file.read_text(), "dry": True}),
-        ("zones", str(file), "--save"): (
+        ("rules", str(file), "--check"): ("rules", None, {"yaml": file.read_text(), "dry": True, "keep_armed": False}),
+        ("zones", str(file), "--save", "--keep-armed"): (
             "zones",
             None,
-            {"zones": {"left": {"rectangle_px": [0, 0, 9, 9]}}, "save": True, "dry": False},
+            {"zones": {"left": {"rectangle_px": [0, 0, 9, 9]}}, "save": True, "dry": False, "keep_armed": True},
         ),
         ("stop", "--to", "rules"): ("stop", None, None),
     }
@@ -160,6 +160,22 @@ def test_the_list_of_what_runs(run: Taker, trigger: Taker, capsys: pytest.Captur
     assert main(["ctl", "state", "--to", "rules"]) == 0
     assert "armed: came\nendpoint: tcp://127.0.0.1:5660\nholding: lamp\n" in capsys.readouterr().out
     assert run.given() == trigger.given() == []
+
+
+def test_what_new_rules_change_is_one_line(runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Changing(Program):
+        def obey(self, request: Request, origin: Origin) -> dict[str, Any]:
+            changes = {"kept": ["came"], "moved": [], "changed": ["there", "then"]}
+            return {**super().obey(request, origin), "changes": changes, "dry": request.value["dry"]}
+
+    file = tmp_path / "new.yaml"
+    file.write_text("rules: {}")
+    with taking(take_address(AUTO, "rules"), taker=Changing("trigger")):
+        assert main(["ctl", "rules", str(file), "--to", "rules"]) == 0
+        assert main(["ctl", "rules", str(file), "--to", "rules", "--check"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "in use from now on; kept: came; changed: there, then"
+    assert said[2] == "only checked, they are right; kept: came; changed: there, then"
 
 
 def test_the_list_of_nothing(runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
