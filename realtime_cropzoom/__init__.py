@@ -2,8 +2,8 @@
 
 ``track`` runs the pipeline inside a script. ``Subscriber`` and ``AsyncSubscriber`` receive the poses of a pipeline
 that runs elsewhere, ``PreviewSubscriber`` its small pictures. ``give_order`` gives an order to a run or a trigger
-process. ``load_session`` reads the files of a run. Each is imported when it is first used, so a script that only
-subscribes loads neither models nor video.
+process. ``load_session`` and ``load_events`` read the files of a run. Each is imported when it is first used, so a
+script that only subscribes loads neither models nor video.
 """
 
 from __future__ import annotations
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
     from realtime_cropzoom.client.subscriber import Subscriber
     from realtime_cropzoom.control.client import give_order
     from realtime_cropzoom.pipeline.tracking import track
+    from realtime_cropzoom.sessions.events import load_events
     from realtime_cropzoom.sessions.table import load_session
 
 __version__ = "0.1.0"
-__all__ = ["AsyncSubscriber", "PreviewSubscriber", "Subscriber", "__version__", "give_order", "load_session", "track"]
+__all__ = [
+    "AsyncSubscriber",
+    "PreviewSubscriber",
+    "Subscriber",
+    "__version__",
+    "give_order",
+    "load_events",
+    "load_session",
+    "track",
+]
 
 _MODULES = {
     "track": "realtime_cropzoom.pipeline.tracking",
@@ -27,6 +37,7 @@ _MODULES = {
     "AsyncSubscriber": "realtime_cropzoom.client.async_subscriber",
     "PreviewSubscriber": "realtime_cropzoom.client.preview",
     "give_order": "realtime_cropzoom.control.client",
+    "load_events": "realtime_cropzoom.sessions.events",
     "load_session": "realtime_cropzoom.sessions.table",
 }
 

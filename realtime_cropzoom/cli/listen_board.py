@@ -17,7 +17,7 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import quoted
 from realtime_cropzoom.messaging.endpoints import is_local
-from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.message import EndMessage, EventMessage, HelloMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
 from realtime_cropzoom.pipeline.report import fit
 from realtime_cropzoom.runtime.signals import Terminated
@@ -98,6 +98,7 @@ class Listener:
         head = [
             f"{message.camera}  frame {message.frame}",
             message.state if subscriber.stream == "live" else subscriber.stream,
+            "publishing is paused" if subscriber.last_status and not subscriber.last_status.publishing else "",
             "" if message.doubt is None else f"implausible: {message.doubt}",
             f"{self.rate.per_second(now_ns()):.0f} poses/s",
             "" if subscriber.stream == ENDED else self._age(subscriber, message),
@@ -215,6 +216,10 @@ def _show_poses(listener: Listener, subscriber: Subscriber, out: TextIO, *, foll
         listener.handle(message, subscriber)
         if isinstance(message, HelloMessage) and not as_json and not live:
             print(f"{message.camera}: {message.source}, {message.width}x{message.height}", file=out)
+        if isinstance(message, EventMessage) and not as_json:
+            terminal.keep(out)  # the event stays above the display
+            print(terminal.fold(event_line(message), terminal.columns(out)), file=out)
+            before = []
         if not as_json and now_ns() >= next_ns:
             shown = listener.lines(subscriber, terminal.columns(out)) if live else [listener.line(subscriber)]
             if shown != before:  # in a log file, a line that says why nothing comes is enough once
@@ -223,6 +228,13 @@ def _show_poses(listener: Listener, subscriber: Subscriber, out: TextIO, *, foll
             next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
         if isinstance(message, EndMessage) and not follow:
             return
+
+
+def event_line(event: EventMessage) -> str:
+    """Return an event as one line."""
+    what = " ".join(filter(None, (event.kind.replace("_", " "), event.text)))
+    where = "" if event.frame is None else f" at frame {event.frame}"
+    return f"{event.camera}{where}: {what}" + (f", by {event.by}" if event.by else "")
 
 
 def _keypoint(x: float | None, y: float | None, likelihood: float | None) -> list[str]:

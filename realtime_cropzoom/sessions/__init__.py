@@ -7,6 +7,7 @@ In reading order:
 * ``pose_rows``, ``dlc_csv``: CSV of poses and labels in the format of DeepLabCut and Lightning Pose.
 * ``schedule_file``: recorded boxes as a schedule, for a replay with the same boxes.
 * ``latest``: finds the newest session.
+* ``events``: ``load_events``: one table with a row per event.
 * ``table``: ``load_session``: one table with a row per frame.
 * ``compare``: the differences between the poses of two sessions.
 * ``foreign``: prediction files of other programs, which ``compare`` reads.

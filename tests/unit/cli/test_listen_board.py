@@ -7,13 +7,14 @@ import itertools
 from typing import Any
 
 import pytest
+from msgspec import structs
 from support.publisher import pose
 
 from realtime_cropzoom.cli import listen_board
 from realtime_cropzoom.cli.listen_board import listen
 from realtime_cropzoom.client.message_tracker import SILENT
 from realtime_cropzoom.client.subscriber import Subscriber
-from realtime_cropzoom.messaging.message import Message
+from realtime_cropzoom.messaging.message import EventMessage, Message
 
 
 class KilledRun(Subscriber):
@@ -33,6 +34,27 @@ class KilledRun(Subscriber):
         if not self._messages:
             raise KeyboardInterrupt
         return self._messages.pop(0)
+
+
+MARKER = EventMessage(1, "run", "cam0", 3, "marker", "light on", "ctl (anna, process 7)", 41, 0, 0)
+
+
+class MarkedRun(KilledRun):
+    """Subscriber of a run that sends one pose and events."""
+
+    def __init__(self, *_: object, **__: Any) -> None:
+        super().__init__()
+        stalled = structs.replace(MARKER, kind="publishing_paused", text="", by="", frame=None)
+        self._messages = [pose(7), MARKER, stalled]
+
+
+def test_a_marker_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen_board, "Subscriber", MarkedRun)
+    out = io.StringIO()
+    listen("tcp://127.0.0.1:5660", camera=None, follow=False, as_json=False, out=out)
+    lines = out.getvalue().splitlines()
+    assert "cam0 at frame 41: marker light on, by ctl (anna, process 7)" in lines
+    assert "cam0: publishing paused" in lines
 
 
 def test_after_a_kill_one_line_says_that_nothing_comes_and_what_happens_next(monkeypatch: pytest.MonkeyPatch) -> None:

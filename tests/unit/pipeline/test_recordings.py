@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.films import Footage
 from support.ordered_runs import OrderedRun, Orders
 from support.pipelines import (
+    LONG_S,
     Files,
     check_complete,
     cropzoom_threads,
@@ -27,6 +30,7 @@ from support.pipelines import (
 from support.recordings import read_table, read_video, recorded_rows, same_poses
 
 from realtime_cropzoom.control.client import give_order
+from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.recordings import free_stem
 from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.compare import compare
@@ -203,3 +207,38 @@ def test_a_killed_run_has_the_frames_of_its_table(tmp_path: Path, runtime: Path)
     assert len(Files(folder).timing) > table.index[0] > 0
     assert set(load_session(folder)["recording"].dropna()) == {"trial.mp4"}
     shutil.rmtree(folder)
+
+
+def test_a_copy_begins_at_a_key_frame_and_its_table_says_where(
+    tmp_path: Path, runtime: Path, make_video: Callable[..., Path]
+) -> None:
+    """The first recording is stopped between key frames; so the second one waits for the next."""
+    options = {"bf": "0", "g": "30", "preset": "ultrafast"}
+    played = make_video("clip.mp4", frames=200, fps=50, codec="libx264", options=options)
+
+    def captured() -> int:
+        counts: dict[str, int] = give_order("state").get("counts", {"captured": 0})
+        return counts["captured"]
+
+    with Pipeline(make_settings(tmp_path, source=played, record="copy", control="auto")) as pipeline:
+        wait_for(lambda: captured() > 35, "frames")
+        assert give_order("stop_recording")["ok"]
+        wait_for(lambda: captured() > 70, "frames")
+        assert give_order("record", value="trial")["ok"]
+        wait_for(lambda: captured() > 130, "frames")
+        assert give_order("stop_recording")["ok"]
+        assert pipeline.wait(LONG_S)
+    files = check_complete(pipeline.folder)
+    for name in ("clip", "trial"):
+        video = files.folder / f"{name}.mkv"
+        table, (images, _) = read_table(video), read_video(video)
+        assert list(table.index) == list(range(table.index[0], table.index[-1] + 1))
+        recorded = table["recorded"].dropna().astype(int)
+        assert all(Footage().index_of(images[number]) == frame for frame, number in recorded.items())
+        early = table.index[table["dropped"] == "before_key_frame"]
+        assert list(early) == list(range(table.index[0], recorded.index[0]))
+        assert set(table["dropped"].dropna()) <= {"before_key_frame"}
+        assert (recorded.index[0] % 30 == 0) or recorded.iloc[0] > 0, "what it is made from is in the file, too"
+        again = run_to_end(make_settings(tmp_path / name, source=video, schedule=files.bbox_path, pace="fast"))
+        same_poses(check_complete(again.folder), files, recorded.index.tolist())
+    assert files.summary["problems"] == []
