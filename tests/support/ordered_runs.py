@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,15 @@ class OrderedRun:
         *,
         frames: int = 120,
         fps: float = 100.0,
+        hidden: Collection[int] = (),
         before: Callable[[int], object] = lambda frame: None,
         **chosen: Any,
     ) -> None:
-        """Run it. ``before(i)`` comes ahead of frame i and its orders."""
+        """Run it. ``before(i)`` comes ahead of frame i and its orders; ``hidden`` frames show no animal."""
         self.answers: list[dict[str, Any]] = []
         """The answers, in order."""
         self._orders, self._before = orders, before
-        self.film = Film(frames, fps, before=self._obey)
+        self.film = Film(frames, fps, hidden=hidden, before=self._obey)
         self.pipeline: Pipeline = run_to_end(make_settings(folder, control="auto", **chosen), self.film)
         self.files: Files = check_complete(self.pipeline.folder)
 

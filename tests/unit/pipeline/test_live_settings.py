@@ -57,11 +57,13 @@ def test_pipeline_repeats_a_session_whose_settings_changed(tmp_path: Path, runti
 
 
 def test_a_stricter_likelihood_ends_the_tracking_at_its_frame(tmp_path: Path, runtime: Path) -> None:
-    run = OrderedRun(tmp_path, {60: [("set", "pose_min_likelihood", 1)]})
+    orders = {70: [("set", "pose_min_likelihood", 0.5)]}
+    limits = {"min_likelihood": 0.5, "pose_min_likelihood": 0, "lost_after_ms": 60_000}
+    run = OrderedRun(tmp_path, orders, hidden=range(30, 120), **limits)
     (change,) = run.files.summary["setting_changes"]
-    plausible = run.files.timing["plausible"]
-    assert set(plausible.loc[20 : change["frame"] - 1]) == {"yes"}
-    assert "likelihood" in set(plausible.loc[change["frame"] :])
+    plausible = run.files.timing["plausible"].dropna()
+    assert "likelihood" not in set(plausible.loc[: change["frame"] - 1])
+    assert set(plausible.loc[change["frame"] :]) == {"likelihood"}
 
 
 @pytest.mark.parametrize(

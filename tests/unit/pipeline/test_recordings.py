@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from support.pipelines import (
 from support.recordings import read_table, read_video, recorded_rows, same_poses
 
 from realtime_cropzoom.control.client import give_order
+from realtime_cropzoom.files.append import RowFile
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.recordings import free_stem
 from realtime_cropzoom.plots.session_pictures import contact_sheet
@@ -242,3 +244,27 @@ def test_a_copy_begins_at_a_key_frame_and_its_table_says_where(
         again = run_to_end(make_settings(tmp_path / name, source=video, schedule=files.bbox_path, pace="fast"))
         same_poses(check_complete(again.folder), files, recorded.index.tolist())
     assert files.summary["problems"] == []
+
+
+def test_a_full_disk_refuses_a_recording_and_leaves_nothing_of_it(
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: RowFile) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write, left = RowFile._write_pending, list[list[str]]()
+
+    def fill(frame: int) -> None:
+        if frame == 20:
+            monkeypatch.setattr(RowFile, "_write_pending", full)
+        elif frame == 21:
+            monkeypatch.setattr(RowFile, "_write_pending", write)
+            left.append([path.name for path in the_session(tmp_path / "sessions").glob("trial*.mp4")])
+
+    run = OrderedRun(tmp_path, {20: [START]}, before=fill)
+    (refused,) = run.answers
+    assert refused["ok"] is False
+    assert "No space left on device" in refused["error"]
+    assert "\n" not in refused["error"]
+    assert left == [[]]
+    assert run.files.summary["problems"] == run.files.summary["recordings"] == []

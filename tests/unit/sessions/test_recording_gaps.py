@@ -35,6 +35,13 @@ def test_gaps_are_at_missing_frames_that_the_run_used(
     assert Gaps.between(frames, seen) == expected
 
 
+def test_a_recording_of_a_part_lacks_nothing_outside_of_its_time() -> None:
+    seen = (True,) * 20
+    assert Gaps.between(list(range(5, 12)), seen, range(5, 12)) == Gaps()
+    assert Gaps.between([5, 6, 9, 10], seen, range(5, 12)) == Gaps((2,), 3)
+    assert Gaps.between([7, 8], (True,) * 5 + (False,) * 15, range(5, 9)) == Gaps()
+
+
 @pytest.fixture(scope="module")
 def incomplete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A lockstep run of context models whose recording lacks frames, and the models."""
