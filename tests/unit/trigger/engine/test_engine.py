@@ -343,6 +343,22 @@ def test_an_untrusted_period_is_reported_once_with_its_length(bad: dict[str, Any
     assert acts(bench.decisions[1]) == ["laser off"]
 
 
+def test_a_pause_of_the_publishing_is_silence_to_the_rules() -> None:
+    """Poses stop, and live status messages go on: the hold ends, and only a fresh pose fires again."""
+    bench = Bench(one_rule(INSIDE, hold=True, max_age_ms=100))
+    bench.see_all([IN] * 3)
+    told_before = len(bench.decisions)
+    for _ in range(5):
+        bench.wait(1000)
+        bench.take(status("live", bench.at_ms))
+    silent = bench.decisions[told_before:]
+    assert verdicts(silent)[0] in ("released", "safe")
+    assert fired_frames(silent) == []
+    assert {str(action.act) for decision in silent for action in decision.actions} <= {"off", "safe"}
+    bench.see_all([IN] * 30)
+    assert len(fired_frames(bench.decisions)) == 2, "the second one after the pause"
+
+
 def test_a_hold_resumes_after_a_short_untrusted_period() -> None:
     bench = Bench(one_rule(INSIDE, hold=True, max_fired=1, refractory_ms=500))
     bench.see_all([IN, None, IN, None, None, IN])
