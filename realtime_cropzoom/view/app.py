@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import mimetypes
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -33,8 +36,12 @@ _LEFT = (WebSocketDisconnect, RuntimeError, TimeoutError)
 """What ends a page in an orderly way; starlette raises RuntimeError after a close."""
 _READ_WITHIN_S = 30.0
 """Time (s) within which a page must read what it is sent. One that does not, such as a stopped browser, is left."""
-_ORDERS_AT_ONCE = 4
-"""How many orders of one page may wait for their answer."""
+_ORDERS_AT_ONCE = 8
+"""How many orders of one page to one program may wait for their answer."""
+_POOL = ThreadPoolExecutor(32, "order")
+"""Threads that wait for answers: so many that programs that hang do not hold up orders to others."""
+_PROGRAMS_AT_ONCE = 16
+"""To how many programs orders of one page may wait at the same time."""
 _TOO_MANY, _BAD_MESSAGE, _TRY_LATER = 1008, 1003, 1013
 """WebSocket close codes."""
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
@@ -113,7 +120,8 @@ class _Page:
     def __init__(self, socket: WebSocket, hub: Hub) -> None:
         self._socket, self._hub = socket, hub
         self._news, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        self._orders: set[asyncio.Task[None]] = set()
+        self._orders: dict[str, deque[asyncio.Task[None]]] = {}
+        """Program → the orders to it that wait for their answer, in order."""
         self._rate = RateLimit(_MESSAGES_PER_S, _MESSAGES_AT_ONCE)
 
     async def serve(self) -> None:
@@ -129,9 +137,10 @@ class _Page:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)  # it has left, or does not read
         finally:
             self._hub.leave(self._queue)
-            for task in (*both, *self._orders):
+            tasks = [*both, *chain.from_iterable(self._orders.values())]
+            for task in tasks:
                 task.cancel()
-            for ended in await asyncio.gather(*both, *self._orders, return_exceptions=True):
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(ended, Exception) and not isinstance(ended, _LEFT):
                     logger.error("a page failed", exc_info=ended)
 
@@ -170,15 +179,27 @@ class _Page:
     def _take(self, message: PageMessage) -> None:
         if isinstance(message, Show):
             self._hub.show(self._queue, message.previews)
-        elif len(self._orders) >= _ORDERS_AT_ONCE:
-            self._answer(Answer(message.id, False, "too many orders wait for their answer"))
         else:
-            task = asyncio.create_task(self._obey(message))
-            self._orders.add(task)
-            task.add_done_callback(self._orders.discard)
+            self._take_order(message)
 
-    async def _obey(self, order: Order) -> None:
-        self._answer(await asyncio.to_thread(give, order, self._hub))
+    def _take_order(self, order: Order) -> None:
+        """Give an order after earlier ones to the same program: a disarm must not overtake an arm, or wait for a run."""
+        waiting = self._orders.get(order.to, deque())
+        if len(waiting) >= _ORDERS_AT_ONCE or len({*self._orders, order.to}) > _PROGRAMS_AT_ONCE:
+            self._answer(Answer(order.id, False, "too many orders wait for their answer"))
+            return
+        before = waiting[-1] if waiting else None
+        waiting.append(asyncio.create_task(self._obey(order, before)))
+        self._orders[order.to] = waiting
+
+    async def _obey(self, order: Order, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        self._answer(await self._loop.run_in_executor(_POOL, give, order, self._hub))
+        waiting = self._orders[order.to]
+        waiting.popleft()  # it was the first
+        if not waiting:
+            del self._orders[order.to]
 
     def _answer(self, answer: Answer) -> None:
         self._queue.put_event(encode(answer))

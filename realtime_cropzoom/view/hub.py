@@ -15,6 +15,7 @@ from realtime_cropzoom import __version__
 from realtime_cropzoom.client.preview import Preview
 from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.messaging.endpoints import as_reached_here
 from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.view.camera_view import CameraView
 from realtime_cropzoom.view.endpoint import EndpointFollower
@@ -143,6 +144,13 @@ class Hub:
         owner = self.cameras.get(name)
         free = owner is None or owner.endpoint == endpoint or owner.link != "connected"
         return name if free else f"{name} ({endpoint})"
+
+    def find_camera(self, endpoint: str, name: str | None) -> str | None:
+        """Return the unique name of a camera from its endpoint and its name there; None if it is not known."""
+        here = as_reached_here(endpoint)
+        with self.lock:
+            found = (one for one in self.cameras.values() if one.hello.camera == name and one.endpoint == here)
+            return next((one.camera for one in found), None)
 
     def keep(self, camera: CameraView) -> None:
         """Keep a camera; the oldest is forgotten if there are too many."""

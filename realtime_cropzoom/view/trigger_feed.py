@@ -96,7 +96,7 @@ class TriggerFollower:
         self._hub.add_event(
             decision.verdict,
             f"{what}: {decision.reason}" if decision.reason else what,
-            camera=None,
+            camera=self._hub.find_camera("" if self._state is None else self._state.endpoint, decision.camera),
             trigger=self.name,
             t_unix_ms=decision.unix_ms,
             frame=decision.frame,
@@ -133,6 +133,7 @@ class _Decision(_Timed, frozen=True, kw_only=True):
     verdict: str
     reason: str | None = None
     frame: int | None = None
+    camera: str | None = None
     outputs: list[tuple[str, str]] = []
     test: bool = False
 

@@ -22,7 +22,7 @@ from realtime_cropzoom.control.address import take_address
 from realtime_cropzoom.view import app, serve
 from realtime_cropzoom.view.app import RateLimit, make_app
 from realtime_cropzoom.view.hub import MAX_PAGES, Hub
-from realtime_cropzoom.view.protocol import PoseRow, Poses
+from realtime_cropzoom.view.protocol import Answer, Order, PoseRow, Poses
 
 LONG_S = 30
 
@@ -76,10 +76,11 @@ def messages(page: ClientConnection) -> list[dict[str, Any]]:
 
 
 def answer(page: ClientConnection) -> dict[str, Any]:
-    while True:
-        for message in messages(page):
-            if message["kind"] == "answer":
-                return message
+    """Return the next answer; several may come together."""
+    kept: list[dict[str, Any]] = page.__dict__.setdefault("answers", [])
+    while not kept:
+        kept += [message for message in messages(page) if message["kind"] == "answer"]
+    return kept.pop(0)
 
 
 def order(number: int, **more: Any) -> str:
@@ -97,6 +98,47 @@ def test_an_order_of_a_page_is_obeyed_and_answered(site: Site) -> None:
         got = answer(page)
         assert (got["id"], got["ok"], got["state"]["kind"]) == (7, True, "trigger")
         assert [request.target for request, _ in taker.all] == ["corner"]
+
+
+def test_orders_to_a_program_keep_their_order_and_wait_for_no_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, given = threading.Event(), list[int]()
+
+    def slow(one: Order, _: Hub) -> Answer:
+        if one.to == "hangs" or one.id == 0:
+            assert free.wait(LONG_S)
+        given.append(one.id)
+        return Answer(one.id, True)
+
+    monkeypatch.setattr(app, "give", slow)
+    with site.page() as page:
+        page.send(order(9, to="hangs"))
+        for number in range(4):
+            page.send(order(number, to="rules"))
+        page.send(order(8, to="other"))
+        assert answer(page)["id"] == 8
+        free.set()
+        answers = [answer(page)["id"] for _ in range(5)]
+    assert [number for number in given if number < 4] == [0, 1, 2, 3]
+    assert sorted(answers) == [0, 1, 2, 3, 9]
+
+
+def test_more_orders_than_a_program_answers_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+
+    def hang(one: Order, _: Hub) -> Answer:
+        assert free.wait(LONG_S)
+        return Answer(one.id, True)
+
+    monkeypatch.setattr(app, "give", hang)
+    with site.page() as page:
+        for number in range(9):
+            page.send(order(number))
+        refused = answer(page)
+        assert (refused["id"], refused["error"]) == (8, "too many orders wait for their answer")
+        free.set()
+        assert [answer(page)["id"] for _ in range(8)] == [*range(8)]
 
 
 def test_a_refused_order_is_seen_by_every_page(site: Site) -> None:

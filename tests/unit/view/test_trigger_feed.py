@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import zmq
 from support.pipelines import wait_for
+from support.publisher import hello
 
+from realtime_cropzoom.view.camera_view import CameraView
 from realtime_cropzoom.view.hub import Hub
 from realtime_cropzoom.view.trigger_feed import TriggerFollower
 
@@ -19,6 +21,17 @@ STATE = {
     "rules": [{"name": "corner", "zones": ["a"], "outputs": ["laser"], "armed": True, "holding": False}],
     "zones": {"a": {"circle": [1, 2, 3]}},
 }
+
+
+def test_a_decision_belongs_to_the_camera_that_the_trigger_listens_to() -> None:
+    hub = Hub()
+    for name, endpoint in (("cam0", "tcp://127.0.0.1:1"), ("cam0 (other)", "tcp://127.0.0.1:2")):
+        hub.keep(CameraView(name, endpoint, hello()))
+    follower = TriggerFollower("rules", "inproc://nowhere", None, hub)
+    decision = {"type": "decision", "rule": "corner", "verdict": "fired", "camera": "cam0", **AT}
+    for message in (decision, {**STATE, "endpoint": "tcp://localhost:2"}, decision):
+        follower.take(json.dumps(message).encode())
+    assert [event.camera for event in hub.events if event.what == "fired"] == [None, "cam0 (other)"]
 
 
 def take(*messages: dict[str, Any] | bytes) -> Hub:
