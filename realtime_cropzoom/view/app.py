@@ -183,7 +183,7 @@ class _Page:
             self._take_order(message)
 
     def _take_order(self, order: Order) -> None:
-        """Give an order after earlier ones to the same program: a disarm must not overtake an arm, or wait for a run."""
+        """Give an order after earlier ones to the same program: a disarm must not overtake an arm."""
         waiting = self._orders.get(order.to, deque())
         if len(waiting) >= _ORDERS_AT_ONCE or len({*self._orders, order.to}) > _PROGRAMS_AT_ONCE:
             self._answer(Answer(order.id, False, "too many orders wait for their answer"))
