@@ -13,6 +13,7 @@ import { drawMap } from "./map.js";
 import { noteDone, noteFailed } from "./notices.js";
 import { Numbers } from "./numbers.js";
 import { Orders } from "./orders.js";
+import { STALE_MS } from "./pairing.js";
 import { PictureDecoder, PictureView } from "./picture.js";
 import { Rules } from "./rules.js";
 import { likelihoodColour } from "./scales.js";
@@ -58,6 +59,7 @@ class Page {
     this.settings = new Settings(this.orders, () => this.camera());
     this.zones = new ZoneEditor(this.store, this.orders, () => this.view);
     this._tracesAtMs = 0;
+    this._awake = false;
   }
 
   start() {
@@ -75,21 +77,34 @@ class Page {
     window.addEventListener("resize", () => this.redraw());
     this.connection.open();
     setInterval(() => this.showTexts(), TEXTS_MS);
-    const frame = (/** @type {number} */ nowMs) => {
+  }
+
+  /** Draw before the next repaint. Nothing is drawn that nobody asked for: a page that is open all day costs little. */
+  wake() {
+    if (this._awake) return;
+    this._awake = true;
+    requestAnimationFrame((nowMs) => {
+      this._awake = false;
       this.frame(nowMs);
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+    });
+  }
+
+  /** New poses are drawn if a picture waits for one, or if no pictures come. @param {string} name */
+  wakeForPoses(name) {
+    const pairing = this.store.cameras.get(name)?.pairing;
+    if (pairing && (pairing.waits || pairing.ageMs(performance.now()) > STALE_MS)) this.wake();
   }
 
   listen() {
     const { store } = this;
     store.on("welcome", ({ orders }) => { document.body.dataset.orders = orders ? "yes" : "no"; });
+    store.on("picture", () => this.wake());
+    store.on("poses", ({ camera }) => this.wakeForPoses(camera));
     store.on("cameras", () => this.follow());
     store.on("camera", () => { this.offerTraces(); this.redraw(); this.askForPictures(); });
     store.on("latency", ({ camera }) => { if (camera === this.chosen) drawHistogram(this.camera()?.latency ?? null); });
     store.on("map", ({ camera }) => { if (camera === this.chosen) this.drawMap(); });
-    store.on("trigger", () => { this.rules.show(); this.zones.notice(); });
+    store.on("trigger", () => { this.rules.show(); this.zones.notice(); this.wake(); });
     store.on("triggers", () => this.rules.show());
     store.on("settable", () => this.settings.show());
     store.on("fault", (text) => this.faults.add(text));
@@ -171,6 +186,7 @@ class Page {
     this.drawMap();
     drawHistogram(this.camera()?.latency ?? null);
     drawScale();
+    this.wake();
   }
 
   drawMap() {
@@ -187,6 +203,7 @@ class Page {
     this.rules.show();
     this.showCaption();
     this.showLink();
+    this.wake();
   }
 
   showCaption() {

@@ -60,6 +60,11 @@ export class Pairing {
     return this._showWithoutPose(nowMs);
   }
 
+  /** Whether a picture waits for its pose. */
+  get waits() {
+    return this._waiting.length > 0;
+  }
+
   /** Age of the shown picture; infinite without one. @param {number} nowMs */
   ageMs(nowMs) {
     return this.picture ? nowMs - this.picture.arrivedMs : Infinity;

@@ -121,7 +121,7 @@ function drawLine(
   ctx.strokeStyle = themeColour(`--line-${k % LINE_COLOURS}`);
   ctx.lineWidth = 1.4;
   ctx.beginPath();
-  let empty = 2;
+  let [empty, before] = [2, 0];
   for (let n = 0; n < BINS; n += 1) {
     const i = camera.bins.indexOf(last - BINS + 1 + n);
     const least = i < 0 ? NaN : trace.least[i];
@@ -130,10 +130,12 @@ function drawLine(
       continue;
     }
     const x = LABEL + (n + 0.5) * step;
-    const [low, high] = [place(least), place(trace.most[i])];
-    if (empty > 1) ctx.moveTo(x, low);
-    else ctx.lineTo(x, low);
-    if (Math.abs(high - low) > 0.7) ctx.lineTo(x, high);
+    const ends = [place(least), place(trace.most[i])];
+    if (Math.abs(ends[1] - before) < Math.abs(ends[0] - before)) ends.reverse();
+    if (empty > 1) ctx.moveTo(x, ends[0]);
+    else ctx.lineTo(x, ends[0]);
+    if (Math.abs(ends[1] - ends[0]) > 0.7) ctx.lineTo(x, ends[1]);
+    before = ends[1];
     empty = 0;
   }
   ctx.stroke();

@@ -23,7 +23,8 @@ export function glance(camera, linked) {
   if (link === "refused") return { key: "refused", icon: "disarmed", word: "Refused", stream: "needs a key" };
   const stream = camera.status?.stream ?? "";
   if (stream in STREAM) {
-    return { key: stream, icon: stream, word: STREAM[/** @type {keyof typeof STREAM} */ (stream)], stream };
+    const word = STREAM[/** @type {keyof typeof STREAM} */ (stream)];
+    return { key: stream, icon: stream, word, stream: camera.state ? `${stream}, last ${camera.state}` : stream };
   }
   if (link === "waiting") return { key: "waiting", icon: "waiting", word: "Waiting", stream: "waiting for the run" };
   if (!camera.state) return { key: "none", icon: "waiting", word: "Starting", stream: stream || "starting" };
