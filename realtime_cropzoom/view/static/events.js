@@ -25,6 +25,9 @@ const LOOKS = {
   armed: { group: "order", icon: "armed" },
   disarmed: { group: "order", icon: "disarmed" },
   order: { group: "order", icon: "order" },
+  replaced: { group: "order", icon: "order" },
+  trigger_started: { group: "run", icon: "live" },
+  trigger_gone: { group: "bad", icon: "silent" },
   setting_changed: { group: "order", icon: "order" },
   publishing_paused: { group: "order", icon: "stalled" },
   publishing_resumed: { group: "order", icon: "live" },
@@ -98,7 +101,8 @@ function row(event) {
   const look = lookOf(event);
   const about = [event.camera ?? event.trigger, event.frame === null || event.frame === undefined ? null : `frame ${event.frame}`, event.by]
     .filter(Boolean).join(" · ");
-  const text = event.what === "marker" ? `“${event.text}”` : event.text ? `${words(event.what)}: ${event.text}` : words(event.what);
+  const says = event.text.replace(/^[\s:]+/, ""); // a decision about all rules names none
+  const text = event.what === "marker" ? `“${event.text}”` : says ? `${words(event.what)}: ${says}` : words(event.what);
   return make("li", { class: "event", "data-what": event.what, "data-group": look.group },
     make("time", { datetime: new Date(event.t_unix_ms).toISOString(), title: clock(event.t_unix_ms, true) }, clock(event.t_unix_ms)),
     icon(look.icon), make("span", { class: "event-text" }, text), about ? make("span", { class: "event-about" }, about) : null);
