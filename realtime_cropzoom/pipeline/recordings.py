@@ -29,6 +29,9 @@ _MAX_SAME = 1000
 _CLOSES_WITHIN_S = 10.0
 """Maximum wait (s) until the frames of a stopped recording are in its file."""
 
+_PAUSE_WITHIN_S = 0.1
+"""Maximum wait (s) for a pause between two poses: to open an encoder of H.264 holds the interpreter for 3 or 4 ms."""
+
 
 class Recordings:
     """The recorders of a run. Any thread may read ``all`` and ``current``; ``start`` and ``stop`` take turns."""
@@ -123,6 +126,8 @@ class Recordings:
             self._reader.tap = recorder.offer
         self.all = (*self.all, recorder)
         self._pose.sinks = (*self._pose.sinks, recorder)
+        if not self._maker.lockstep:
+            self._pose.pauses.wait_for(self._maker.ring.newest + 1, _PAUSE_WITHIN_S)
         recorder.start()
         return recorder
 
