@@ -176,6 +176,12 @@ class Hub:
                 del self.triggers[next(iter(self.triggers))]
             self.publish(("trigger", state.name), state)
 
+    def hears_trigger(self, name: str) -> bool:
+        """Return whether the feed of a trigger process arrives here."""
+        with self.lock:
+            state = self.triggers.get(name)
+            return state is not None and state.link == "connected"
+
     def show(self, page: PageQueue, previews: Sequence[str]) -> None:
         """Note the cameras whose pictures a page wants from now on."""
         with self.lock:

@@ -21,19 +21,21 @@ def give(order: Order, hub: Hub) -> Answer:
 
     A refused order becomes an event, so that every page sees it; an obeyed one is an event of the program itself.
     """
-    error = None
+    error, is_told = None, False
     try:
         answer = _given(order, hub)
         error = None if answer.pop("ok") else str(answer.pop("error", "refused"))
+        is_told = hub.hears_trigger(order.to)  # its feed has the refusal, too
     except CropzoomError as refused:
         answer, error = {}, str(refused)
     except Exception:  # a fault of ours must not leave the page without an answer
         logger.exception("an order of a page failed")
         answer, error = {}, "the order failed in the server of the page; see its terminal"
-    if error is not None:
+    if error is None:
+        return Answer(order.id, True, None, answer)
+    if not is_told:
         hub.add_event("order_refused", f"{order.order} to {order.to}: {error}", by=BY)
-        return Answer(order.id, False, error)
-    return Answer(order.id, True, None, answer)
+    return Answer(order.id, False, error)
 
 
 def _given(order: Order, hub: Hub) -> dict[str, object]:

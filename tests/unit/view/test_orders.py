@@ -8,7 +8,7 @@ from support.orders import taking
 from realtime_cropzoom.control.address import take_address
 from realtime_cropzoom.view.hub import Hub
 from realtime_cropzoom.view.orders import give
-from realtime_cropzoom.view.protocol import Answer, Order
+from realtime_cropzoom.view.protocol import Answer, Order, Trigger
 
 pytestmark = pytest.mark.usefixtures("runtime")
 
@@ -32,6 +32,16 @@ def test_a_refused_order_is_an_answer_and_an_event() -> None:
     assert answer.error.startswith("there is no order 'dance'")
     (event,) = hub.events
     assert (event.what, event.text) == ("order_refused", f"dance to rules: {answer.error}")
+
+
+def test_a_refusal_that_the_feed_of_the_trigger_tells_is_not_told_twice() -> None:
+    hub = Hub()
+    hub.set_trigger(Trigger("rules", "connected"))
+    with taking(take_address("rules", "rules")):
+        assert not give(Order(4, "rules", "dance"), hub).ok
+    assert not hub.events
+    assert not give(Order(5, "rules", "dance"), hub).ok  # it has ended meanwhile, so that its feed tells nothing
+    assert [event.what for event in hub.events] == ["order_refused"]
 
 
 @pytest.mark.parametrize("to", ["other", "tcp://127.0.0.1:5660", "ipc:///tmp/x", "../rules", "", "x" * 500])
