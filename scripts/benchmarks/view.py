@@ -1,6 +1,6 @@
 """Never in the way: the latency of one run while nobody looks, while somebody does, and when the viewer fails.
 
-All cases take turns in the same run, several times. Each is compared with the quiet times beside it.
+All cases take turns in the same run, several times. Each is compared with the quiet times before and after it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ from realtime_cropzoom.pipeline.pipeline import Pipeline
 TITLE = "Never in the way: a run at 100 frames/s while somebody looks"
 _FPS = 100
 _ROUNDS = 3
-_PHASE_S = 6.0
-"""Time (s) for which each case is measured in a round."""
+_PHASE_S = 4.0
+"""Time (s) for which each case, and the quiet before and after it, is measured in a round."""
 _SETTLE_S = 0.7
 """Time (s) between the begin of a case and its measurement."""
 _OVER_MS, _RATIO = 0.2, 1.5
 """Aims: by how much the median may grow (ms), and how many times the p99 may be the quiet one."""
-_QUIET = "quiet"
 _PATIENCE_S = 30.0
 _START_S = 0.5
 
@@ -46,64 +45,90 @@ Case = Callable[["_Run"], Any]
 
 def run(bench: Bench) -> Iterator[Row]:
     """Yield by how much the median and the p99 grow in each case, and how many frames did not arrive."""
-    windows: list[tuple[str, int, int, int]] = []
-    with _Run(bench) as live:
-        for lap in range(1 if bench.quick else _ROUNDS):
-            for name, case in {_QUIET: _quiet, **CASES, "quiet again": _quiet}.items():
-                with case(live):
-                    time.sleep(_SETTLE_S)
-                    begun_ns = now_ns()
-                    time.sleep(0.5 if bench.quick else _PHASE_S)
-                    windows.append((name, lap, begun_ns, now_ns()))
-        received, summary = live.finish()
-    phases = [_Phase(name, lap, *_in_window(received, begin, end)) for name, lap, begin, end in windows]
-    quiet = {phase.lap: phase for phase in phases if phase.name == _QUIET}
-    yield _quiet_row(list(quiet.values()), summary)
-    for name in (*CASES, "quiet again"):
-        yield from _rows(name, [phase for phase in phases if phase.name == name], quiet, aim=name in CASES)
+    measured = _measure(bench)
+    quiet = [phase for one in measured for phase in one.quiet]
+    p50, p99 = (float(np.median([phase.percentile(q) for phase in quiet])) for q in (50, 99))
+    yield Row("nobody looks", f"p50 {p50:.2f}, p99 {p99:.2f} ms", n=_n(quiet), numbers={"p50_ms": p50, "p99_ms": p99})
+    apart = [abs(after.percentile(50) - before.percentile(50)) for before, after in (one.quiet for one in measured)]
+    ratio = [after.percentile(99) / before.percentile(99) for before, after in (one.quiet for one in measured)]
+    beyond = float(np.median([max(one, 1 / one) for one in ratio]))
+    value = f"medians {np.median(apart):.2f} ms apart, p99 by a factor of {beyond:.2f}"
+    yield Row("two quiet times, seconds apart", value, n=_n(quiet), numbers={"apart_ms": apart, "p99_ratio": ratio})
+    for name in CASES:
+        yield from _rows(name, [one for one in measured if one.name == name])
 
 
 @dataclass(frozen=True)
 class _Phase:
-    """One case in one round."""
+    """What the listener received within a time."""
 
-    name: str
-    lap: int
     latency_ms: np.ndarray
     """From the hand-over to the decoded message in another process."""
     lost: int
     """Number of frames without a message."""
 
     def percentile(self, q: float) -> float:
+        """Return a percentile of the latency (ms)."""
         return float(np.percentile(self.latency_ms, q)) if len(self.latency_ms) else np.nan
 
 
-def _in_window(received: Received, begin_ns: int, end_ns: int) -> tuple[np.ndarray, int]:
+@dataclass(frozen=True)
+class _Measured:
+    """One case, with the quiet times before and after it."""
+
+    name: str
+    phase: _Phase
+    quiet: tuple[_Phase, _Phase]
+
+    def quiet_percentile(self, q: float) -> float:
+        """Return a percentile of the latency (ms) in both quiet times together."""
+        return float(np.percentile(np.concatenate([phase.latency_ms for phase in self.quiet]), q))
+
+
+def _measure(bench: Bench) -> list[_Measured]:
+    seconds, windows, names = 0.5 if bench.quick else _PHASE_S, list[tuple[int, int]](), list[str]()
+    with _Run(bench) as live:
+        windows.append(_wait(seconds))
+        for name, case in [*CASES.items()] * (1 if bench.quick else _ROUNDS):
+            with case(live):
+                windows.append(_wait(seconds))
+            windows.append(_wait(seconds))
+            names.append(name)
+        received = live.finish()
+    phases = [_in_window(received, begin_ns, end_ns) for begin_ns, end_ns in windows]
+    return [
+        _Measured(name, phases[2 * place + 1], (phases[2 * place], phases[2 * place + 2]))
+        for place, name in enumerate(names)
+    ]
+
+
+def _wait(seconds: float) -> tuple[int, int]:
+    """Let the last change settle; return begin and end (monotonic, ns) of the ``seconds`` after that."""
+    time.sleep(_SETTLE_S)
+    begun_ns = now_ns()
+    time.sleep(seconds)
+    return begun_ns, now_ns()
+
+
+def _in_window(received: Received, begin_ns: int, end_ns: int) -> _Phase:
     inside = (received.captured_ns >= begin_ns) & (received.captured_ns < end_ns)
     frames = received.frame[inside]
     lost = int(frames[-1] - frames[0] + 1 - len(frames)) if len(frames) else 0
-    return received.latency_ms[inside], lost
+    return _Phase(received.latency_ms[inside], lost)
 
 
-def _quiet_row(quiet: list[_Phase], summary: dict[str, Any]) -> Row:
-    p50, p99 = (float(np.median([phase.percentile(q) for phase in quiet])) for q in (50, 99))
-    numbers = {"p50_ms": p50, "p99_ms": p99, "counts": summary["counts"]}
-    return Row("nobody looks", f"p50 {p50:.2f}, p99 {p99:.2f} ms", n=_n(quiet), numbers=numbers)
-
-
-def _rows(name: str, phases: list[_Phase], quiet: dict[int, _Phase], *, aim: bool) -> Iterator[Row]:
-    over = [phase.percentile(50) - quiet[phase.lap].percentile(50) for phase in phases]
-    ratio = [phase.percentile(99) / quiet[phase.lap].percentile(99) for phase in phases]
-    lost = [phase.lost for phase in phases]
-    p50, p99 = (float(np.median([phase.percentile(q) for phase in phases])) for q in (50, 99))
+def _rows(name: str, measured: list[_Measured]) -> Iterator[Row]:
+    over = [one.phase.percentile(50) - one.quiet_percentile(50) for one in measured]
+    ratio = [one.phase.percentile(99) / one.quiet_percentile(99) for one in measured]
+    lost = [one.phase.lost for one in measured]
+    p50, p99 = (float(np.median([one.phase.percentile(q) for one in measured])) for q in (50, 99))
     numbers = {"over_ms": over, "p99_ratio": ratio, "lost": lost, "p50_ms": p50, "p99_ms": p99}
-    of_median, of_p99 = float(np.median(over)), float(np.median(ratio))
-    n = _n(phases)
-    yield Row(f"{name}: median", f"{of_median:+.2f} ms ({p50:.2f})", f"≤ +{_OVER_MS} ms" if aim else "",
-              of_median <= _OVER_MS if aim else None, n, numbers)  # fmt: skip
-    yield Row(f"{name}: p99", f"{of_p99:.2f} times the quiet one ({p99:.2f} ms)", f"≤ {_RATIO}" if aim else "",
-              of_p99 <= _RATIO if aim else None, n)  # fmt: skip
-    yield Row(f"{name}: frames lost", ", ".join(map(str, lost)), "0" if aim else "", not any(lost) if aim else None, n)
+    of_median, of_p99, n = float(np.median(over)), float(np.median(ratio)), _n([one.phase for one in measured])
+    value = f"{of_median:+.2f} ms ({p50:.2f})"
+    yield Row(f"{name}: median", value, f"≤ +{_OVER_MS} ms", of_median <= _OVER_MS, n, numbers)
+    value = f"{of_p99:.2f} times the quiet one ({p99:.2f} ms)"
+    yield Row(f"{name}: p99", value, f"≤ {_RATIO}", of_p99 <= _RATIO, n)
+    yield Row(f"{name}: frames lost", ", ".join(map(str, lost)), "0", not any(lost), n)
 
 
 def _n(phases: list[_Phase]) -> str:
@@ -129,11 +154,10 @@ class _Run:
         self._listener.wait_ready()
         time.sleep(_START_S)
 
-    def finish(self) -> tuple[Received, dict[str, Any]]:
-        """End the run; return what the listener received, and the summary."""
+    def finish(self) -> Received:
+        """End the run; return what the listener received."""
         self._pipe.send("stop")
-        summary: dict[str, Any] = self._pipe.recv()
-        return self._listener.result(), summary
+        return self._listener.result()
 
     def __enter__(self) -> _Run:
         return self
@@ -151,12 +175,7 @@ def _track(pipe: Connection, frames: Path, settings: Any) -> None:
     pipe.send(pipeline.endpoints[0])
     pipe.recv()
     pipeline.stop("finished")
-    pipe.send(pipeline.join())
-
-
-@contextmanager
-def _quiet(_: _Run) -> Iterator[None]:
-    yield
+    pipeline.join()
 
 
 @contextmanager
