@@ -338,7 +338,7 @@ def test_every_module_that_binds_checks_who_can_reach_it() -> None:
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         if ".bind(" in text and path.name not in of_no_use_to_others:
-            assert any(word in text for word in ("guard.bind", "check_reach", "is_local")), path
+            assert any(word in text for word in ("guard.bind", "check_reach", "is_local", "new_token")), path
 
 
 def ask(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, keys: ClientKeys | None) -> Any:

@@ -1,4 +1,4 @@
-"""Real-time priority: given where it is allowed, and otherwise a line that says what to do."""
+"""Priority: raised where it is allowed, else a line that says what to do; lowered for threads that can wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from realtime_cropzoom.runtime.priority import PRIORITY, missing_permission, raise_priority
+from realtime_cropzoom.runtime.priority import PRIORITY, lower_priority, missing_permission, raise_priority
 
 WITHOUT_PERMISSION = """
 import os, resource, threading
@@ -44,3 +44,25 @@ def test_without_permission_nothing_changes_and_the_reason_says_what_to_do() -> 
     assert unchanged == "True"
     assert "this user may not use it" in reason
     assert "/etc/security/limits.d/" in reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have the priority of their process")
+def test_a_lowered_thread_hands_its_priority_to_the_threads_that_it_starts_alone() -> None:
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before, seen = nice(), []
+
+    def look() -> None:
+        lower_priority()
+        lower_priority()
+        seen.append(nice())
+        child = threading.Thread(target=lambda: seen.append(nice()))
+        child.start()
+        child.join()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [max(10, before)] * 2
+    assert nice() == before
