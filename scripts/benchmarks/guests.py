@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
+from contextlib import suppress
 from http.cookiejar import CookieJar
 from multiprocessing.synchronize import Event
 from urllib.parse import urlsplit
@@ -42,16 +43,18 @@ async def _read_all(host: str, cookie: str, number: int, ready: Event) -> None:
 
 async def _read(host: str, cookie: str, one: int, number: int, shown: set[int], ready: Event) -> None:
     from websockets.asyncio.client import connect
+    from websockets.exceptions import ConnectionClosed
 
     headers = {"Cookie": cookie, "Origin": f"http://{host}"}
-    async with connect(f"ws://{host}/ws", additional_headers=headers, max_size=None, compression=None) as socket:
-        async for frame in socket:
-            if isinstance(frame, bytes):
-                shown.add(one)
-                if len(shown) == number:
-                    ready.set()
-                continue
-            found = json.loads(frame)
-            for message in found if isinstance(found, list) else [found]:
-                if message["kind"] == "camera":
-                    await socket.send(json.dumps({"kind": "show", "previews": [message["camera"]]}))
+    with suppress(ConnectionClosed):  # the server is killed
+        async with connect(f"ws://{host}/ws", additional_headers=headers, max_size=None, compression=None) as socket:
+            async for frame in socket:
+                if isinstance(frame, bytes):
+                    shown.add(one)
+                    if len(shown) == number:
+                        ready.set()
+                    continue
+                found = json.loads(frame)
+                for message in found if isinstance(found, list) else [found]:
+                    if message["kind"] == "camera":
+                        await socket.send(json.dumps({"kind": "show", "previews": [message["camera"]]}))
