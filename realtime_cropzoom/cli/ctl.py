@@ -36,6 +36,10 @@ If several programs take an order, --to NAME chooses one. Who may give orders: d
 """
 
 
+_NOT_SHOWN = ("ok", "settable")
+"""Fields that ``ctl state`` leaves out; ``ctl set`` lists what may be set."""
+
+
 class _Said(NamedTuple):
     """What follows the word of an order."""
 
@@ -83,7 +87,7 @@ def _ctl(arguments: argparse.Namespace) -> int:
     elif is_question:
         print("\n".join(_settable_lines(answer.get("settable", {}))))
     elif order == "state":
-        print("\n".join(f"{name}: {_shown(value)}" for name, value in answer.items() if name != "ok"))
+        print("\n".join(f"{name}: {_shown(value)}" for name, value in answer.items() if name not in _NOT_SHOWN))
     else:
         if "changes" in answer:
             print(_changes_line(answer))
@@ -155,10 +159,14 @@ def _settable_lines(settable: dict[str, Any]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
-        return " ".join(map(_shown, value)) if value else "none"
+        return " ".join(map(_shown, value)) or "none"
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import psutil
 import pytest
 import yaml
 from support.orders import post_by_http
 from support.pipelines import finish, free_port, start_process, the_session, wait_for
 
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.control.address import running_processes
 from realtime_cropzoom.control.client import give_order
 from realtime_cropzoom.errors import ConfigError, SinkError
@@ -68,6 +72,44 @@ def test_two_runs_of_a_camera_have_two_names_and_a_killed_one_gives_its_back(tmp
             assert finish(second).returncode == 0
     summary = json.loads((the_session(tmp_path / "third") / "summary.json").read_text())
     assert summary["reason"].startswith("stopped by script (")
+
+
+def test_orders_are_done_and_are_in_the_files_with_who_gave_them(
+    tmp_path: Path, runtime: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(tmp_path / "out") as process:
+        state = tracked("run-cam0")
+        assert main(["ctl", "record", "baseline"]) == 0
+        assert "recording baseline" in capsys.readouterr().out
+        assert main(["ctl", "marker", "light", "on"]) == 0
+        assert main(["ctl", "pause"]) == 0
+        assert ", publishing paused, recording baseline" in capsys.readouterr().out
+        assert main(["ctl", "resume"]) == 0
+        assert main(["ctl", "detect"]) == 0
+        crop = state["settable"]["crop_size"]["value"] + 10
+        assert main(["ctl", "set", "crop_size", str(crop)]) == 0
+        wait_for(lambda: tracked("run-cam0")["settable"]["crop_size"]["value"] == crop, "the new size")
+        assert main(["ctl", "set", "crop_size", "0"]) == 2
+        assert "crop_size: got 0, expected a number from " in capsys.readouterr().err
+        frames = tracked("run-cam0")["counts"]["captured"]
+        wait_for(lambda: tracked("run-cam0")["counts"]["captured"] > frames + 30, "frames in the recording")
+        assert main(["ctl", "stop-recording"]) == 0
+        assert main(["ctl", "stop-recording"]) == 2
+        assert main(["ctl", "stop"]) == 0
+        assert finish(process).returncode == 0
+    folder = the_session(tmp_path / "out")
+    with next(folder.glob("*_events.csv")).open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["by"].startswith("ctl (")]
+    assert [row["kind"] for row in rows] == [
+        *("recording_started", "marker", "publishing_paused", "publishing_resumed", "detect_now", "setting_changed"),
+        *("recording_stopped", "stop_asked"),
+    ]
+    assert rows[1]["text"] == "light on"
+    assert {row["by"] for row in rows} == {f"ctl ({pwd.getpwuid(os.getuid()).pw_name}, process {os.getpid()})"}
+    given = [int(row["frame"]) for row in rows]
+    assert given == sorted(given)
+    with av.open(str(next(folder.glob("baseline*.mp4")))) as video:
+        assert sum(1 for _ in video.decode(video=0)) > 30
 
 
 def test_no_other_user_reaches_the_socket(tmp_path: Path, runtime: Path) -> None:
