@@ -27,12 +27,12 @@ def why_not() -> str | None:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """Open a headless Chromium without its sandbox, which a container does not allow."""
+def browser(*flags: str) -> Iterator[Browser]:
+    """Open a headless Chromium without its sandbox, which a container does not allow; ``flags`` are added."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path(), args=["--no-sandbox"])
+        opened = playwright.chromium.launch(executable_path=path(), args=["--no-sandbox", *flags])
         try:
             yield opened
         finally:
