@@ -13,7 +13,7 @@ from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, number, 
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, quoted
 
 _SESSION = "folder of a run, 'latest' for the newest one, or a pose file"
-FORMATS = ("nwb", "h5", "parquet", "csv")
+FORMATS = ("nwb", "h5", "parquet", "csv", "rrd")
 
 
 def register(commands: Any) -> None:
@@ -31,7 +31,12 @@ def register(commands: Any) -> None:
 
     convert = commands.add_parser("convert", help="convert a session to another format, one row per frame of the video")
     convert.add_argument("run", type=a_session, metavar="SESSION", help=_SESSION)
-    convert.add_argument("--to", choices=FORMATS, required=True, help="NWB, H5 of DeepLabCut, or one tidy table")
+    convert.add_argument(
+        "--to",
+        choices=FORMATS,
+        required=True,
+        help="NWB, H5 of DeepLabCut, one tidy table, or a file for the Rerun viewer",
+    )
     convert.add_argument("--out", type=a_path, help="file to write (default: next to the poses)")
     convert.add_argument(
         "--video",
@@ -90,6 +95,8 @@ def _draw(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    if arguments.to == "rrd":
+        return _convert_to_rerun(arguments)
     from realtime_cropzoom.sessions.convert import convert
 
     path = convert(
@@ -103,6 +110,15 @@ def _convert(arguments: argparse.Namespace) -> int:
     )
     print(path)
     say_next("draw", arguments.run, "--traces")
+    return 0
+
+
+def _convert_to_rerun(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.view.rerun_file import export_rerun
+
+    path, pictures = export_rerun(arguments.run, arguments.out, video=arguments.video, overwrite=arguments.overwrite)
+    terminal.say(f"pictures: {pictures}" if not pictures.startswith("no pictures") else pictures)
+    print(path)
     return 0
 
 

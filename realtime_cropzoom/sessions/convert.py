@@ -48,17 +48,46 @@ def convert(
         ConfigError: if a library is missing, or the format does not exist.
     """
     write = _writer(to)
-    poses = Session.open(run).poses
-    ending = "_table.csv" if to == "csv" else f".{to}"
-    path = poses.with_name(poses.stem + ending) if out is None else out
-    if path.exists() and (not overwrite or path.samefile(poses)):
-        advice = "it is the input; give another" if path.samefile(poses) else "add --overwrite, or give another"
-        raise SinkError(f"{path} exists; {advice} with --out")
+    path = export_path(run, "_table.csv" if to == "csv" else f".{to}") if out is None else out
+    check_writable(path, run, overwrite=overwrite)
     tables = read_session(run, video=video, fps=fps, calibration=calibration)
     if not len(tables.poses):
         raise DataError(f"{tables.path} has no frames; there is nothing to convert")
-    _write_whole(path, lambda partial: write(partial, path, tables))
+    write_whole(path, lambda partial: write(partial, path, tables))
     return path
+
+
+def export_path(run: Path, ending: str) -> Path:
+    """Return the usual path of an export, next to the poses.
+
+    Args:
+        run: A session folder, or a file of predictions.
+        ending: What replaces the suffix of the poses.
+
+    Raises:
+        DataError: if there is no such session.
+    """
+    poses = Session.open(run).poses
+    return poses.with_name(poses.stem + ending)
+
+
+def check_writable(path: Path, run: Path, *, overwrite: bool) -> None:
+    """Check that an export may be written.
+
+    Args:
+        path: The new file.
+        run: The session or file of predictions that it is made of.
+        overwrite: Whether to replace an existing file.
+
+    Raises:
+        SinkError: if it exists and may not be replaced.
+    """
+    if not path.exists():
+        return
+    is_input = path.samefile(Session.open(run).poses)
+    if is_input or not overwrite:
+        advice = "it is the input; give another" if is_input else "add --overwrite, or give another"
+        raise SinkError(f"{path} exists; {advice} with --out")
 
 
 def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
@@ -74,8 +103,16 @@ def _writer(to: str) -> Callable[[Path, Path, SessionTables], None]:
     return _WRITERS[to]
 
 
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write under a temporary name first. After a failure the old file is unchanged and no other file stays."""
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write under a temporary name first. After a failure the old file is unchanged and no other file stays.
+
+    Args:
+        path: The new file.
+        write: Writes it to the path that it is given.
+
+    Raises:
+        SinkError: if it cannot be written.
+    """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         write(partial)

@@ -51,7 +51,8 @@ class RandomAccessVideo:
             SourceError: if the file cannot be opened or has no frame.
         """
         check_is_file(path)
-        self._path = path
+        self.path = path
+        """The video file."""
         self._open()
         self._ticks, self._keys, places = self._read_index(progress)
         self.by_counting = by_counting or self._is_jumbled() or not _identify(self._ticks, places)
@@ -110,9 +111,9 @@ class RandomAccessVideo:
         self._container.close()
 
     def _open(self) -> None:
-        self._container = open_container(self._path)
+        self._container = open_container(self.path)
         try:
-            self._stream: Any = main_stream(self._container, self._path)
+            self._stream: Any = main_stream(self._container, self.path)
         except SourceError:
             self._container.close()
             raise
@@ -129,7 +130,7 @@ class RandomAccessVideo:
 
     def _read_index(self, progress: Callable[[float], None]) -> tuple[Int64, Int64, list[int | None]]:
         """Return the time stamps in display order, those of the key frames, and where each packet is in the file."""
-        size, ticks, keys, places = self._path.stat().st_size, list[int](), list[int](), list[int | None]()
+        size, ticks, keys, places = self.path.stat().st_size, list[int](), list[int](), list[int | None]()
         try:
             for packet in self._container.demux(self._stream):
                 if not packet.size or packet.is_discard:
@@ -149,10 +150,10 @@ class RandomAccessVideo:
 
     def _picture(self, number: int) -> DecodedPicture:
         if not 0 <= number < self.count:
-            raise SourceError(f"{self._path} has {self.count} frames, from 0: it has no frame {number}")
+            raise SourceError(f"{self.path} has {self.count} frames, from 0: it has no frame {number}")
         picture = self._cache.get(number) or self._find(number)
         if picture is None:
-            raise SourceError(f"{self._path}: frame {number} does not decode")
+            raise SourceError(f"{self.path}: frame {number} does not decode")
         return picture
 
     def _find(self, number: int) -> DecodedPicture | None:

@@ -11,4 +11,5 @@ in ``static/``: HTML, CSS and JavaScript modules, without a build step.
 * ``live``, ``beside``: what the commands run
 * ``review``: the routes of a finished session; ``review_session``, ``review_events``: its numbers, and what happened;
   ``review_films``, ``review_pictures``: the picture of each frame
+* ``rerun_file``: a session for the Rerun viewer
 """

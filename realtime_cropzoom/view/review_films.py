@@ -75,6 +75,11 @@ class VideoFilm:
         self.fps = videos[0].fps
         self._videos, self._numbers, self._lacking = videos, numbers, lacking
 
+    @property
+    def parts(self) -> list[tuple[RandomAccessVideo, Int64]]:
+        """The videos, and the number in each of them of each captured frame; -1 for none."""
+        return list(zip(self._videos, self._numbers, strict=True))
+
     def read(self, frame: int) -> UInt8:
         """See ``Film.read``."""
         video, number = self._where(frame)

@@ -36,6 +36,8 @@ class ReviewPage {
     });
     this.list = new EventList(this.data, (frame) => this.visit(frame));
     this._dirty = true;
+    /** What was drawn last. @type {import("./review_player.js").Shown|null} */
+    this.drawn = null;
   }
 
   async start() {
@@ -130,6 +132,7 @@ class ReviewPage {
   show() {
     const { shown, wanted, playing } = this.player;
     this.view.draw(shown);
+    this.drawn = shown;
     this.timeline.show(playing && shown ? shown.frame : wanted);
     this.list.show(shown?.frame ?? wanted);
     showState(this.data, shown);
@@ -274,7 +277,8 @@ Object.defineProperty(window, "cropzoom", {
   value: {
     page,
     get shown() {
-      const { shown, wanted, playing } = page.player;
+      const { wanted, playing } = page.player;
+      const shown = page.drawn;
       return { frame: shown?.frame ?? null, wanted, playing, state: shown?.row.state ?? null, picture: Boolean(shown?.picture.image),
         why: shown?.picture.why ?? null, view: page.view.view, first: page.timeline.first, count: page.timeline.count };
     },

@@ -64,7 +64,7 @@ export class EventList {
   _make(at) {
     this._from = Math.max(0, at - AROUND);
     const rows = this._passing.slice(this._from, at + AROUND).map((event, i) => rowOf(event, this._from + i));
-    this._list.replaceChildren(...(rows.length ? rows : [make("li", { class: "nothing", role: "option", "aria-disabled": "true" }, "No events of this kind.")]));
+    this._list.replaceChildren(...(rows.length ? rows : [make("div", { class: "nothing", role: "option", "aria-disabled": "true" }, "No events of this kind.")]));
   }
 
   /** @param {number} at */
@@ -115,7 +115,7 @@ function rowOf(event, at) {
   const frames = event.last === undefined ? `frame ${event.frame}` : `frames ${event.frame}–${event.last}`;
   const kind = event.kind.replaceAll("_", " ");
   const text = group === "fired" || group === "rule" ? `${kind}: ${event.text}` : event.text || kind;
-  return make("li", { class: "event", id: `event-${at}`, role: "option", "aria-selected": "false", "data-at": at, "data-group": group },
+  return make("div", { class: "event", id: `event-${at}`, role: "option", "aria-selected": "false", "data-at": at, "data-group": group },
     icon(LOOKS[group].icon), make("span", { class: "event-text", title: text }, text), make("span", { class: "event-about" }, frames));
 }
 
