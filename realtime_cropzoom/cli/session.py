@@ -116,6 +116,9 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _convert_to_rerun(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.view.rerun_file import export_rerun
 
+    for flag, value in (("--fps", arguments.fps), ("--calibration", arguments.calibration)):
+        if value is not None:
+            raise ConfigError(f"convert --to rrd: got {flag}, which it does not use. Leave it out")
     path, pictures = export_rerun(arguments.run, arguments.out, video=arguments.video, overwrite=arguments.overwrite)
     terminal.say(f"pictures: {pictures}" if not pictures.startswith("no pictures") else pictures)
     print(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from support.films import Footage
 from support.pipelines import Film, make_settings, run_to_end
 
 from realtime_cropzoom.cli.main import main
-from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.view.rerun_file import export_rerun
 
 FRAMES = 40
@@ -134,3 +135,14 @@ def test_the_command_writes_it_once(
     with pytest.raises(SinkError, match="exists; add --overwrite"):
         export_rerun(session)
     assert sorted(path.name for path in session.glob("*.rrd")) == ["film.rrd"]
+
+
+def test_flags_that_it_does_not_use_are_refused(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(recorded), "--to", "rrd", "--fps", "30"]) == 2
+    assert "got --fps, which it does not use" in capsys.readouterr().err
+
+
+def test_without_the_library_one_line_says_how_to_install_it(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    with pytest.raises(ConfigError, match=r"rrd: rerun is not installed; run: pip install -e '\.\[rerun\]'"):
+        export_rerun(recorded)
