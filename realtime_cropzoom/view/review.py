@@ -62,6 +62,7 @@ class Review:
             **facts,
             "triggers": self.events.triggers,
             "zones": self.events.zones,
+            "zones_of_rules": self.events.zones_of_rules,
             "video": self.pictures.status(),
         }
 

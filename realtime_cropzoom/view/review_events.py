@@ -56,6 +56,8 @@ class Events:
     """Folders of the trigger processes whose decisions are among the events."""
     zones: dict[str, Any] = field(default_factory=dict)
     """Zones of their rules, in the form of the rules file, by name."""
+    zones_of_rules: dict[str, list[str]] = field(default_factory=dict)
+    """Names of the zones on which each rule depends."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of events beyond ``MOST_OF_A_KIND``, by kind."""
 
@@ -158,18 +160,32 @@ def _of_triggers(review: ReviewSession, given: Path | None, found: Events) -> It
         events = [event for decision in decisions if (event := _of_decision(decision, review)) is not None]
         if any(decision.run == review.run for decision in decisions) or (given is not None and events):
             found.triggers.append(as_text(log.parent.name))
-            found.zones.update(_zones_beside(log))
+            _read_zones(log, found)
             yield from events
 
 
-def _zones_beside(log: Path) -> dict[str, Any]:
-    """Return the zones of the rules that a trigger process kept beside its log; none if they cannot be read."""
+def _read_zones(log: Path, found: Events) -> None:
+    """Read the zones of the rules that a trigger process kept beside its log; none if they cannot be read."""
     try:
         rules = read_yaml(log.with_name(log.name.removesuffix(_DECISIONS) + ".yaml"))
     except ConfigError:
-        return {}
+        return
     zones = rules.get("zones") if isinstance(rules, dict) else None
-    return zones if isinstance(zones, dict) else {}
+    if not isinstance(zones, dict):
+        return
+    found.zones.update(zones)
+    for rule, spec in (rules.get("rules") or {}).items():
+        when = spec.get("when") if isinstance(spec, dict) else None
+        found.zones_of_rules[str(rule)] = sorted(set(_texts_in(when)) & set(zones))
+
+
+def _texts_in(node: Any) -> Iterator[str]:
+    """Yield the texts among the values of nested lists and mappings."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, list | dict):
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _texts_in(inner)
 
 
 def _decision_logs(review: ReviewSession, given: Path | None) -> list[Path]:

@@ -68,11 +68,13 @@ export class PictureView {
     });
   }
 
-  /** The zones of the rules, those that have just fired as such. @param {number} frame */
+  /** The zones of the rules, those of a rule that has just fired as such. @param {number} frame */
   _zones(frame) {
+    const { zones, zones_of_rules: zonesOf } = this._data.facts;
     const since = frame - FLASH_S * this._data.fps;
-    const fired = this._data.events.some((event) => event.kind === "fired" && event.frame <= frame && event.frame > since);
-    return Object.entries(this._data.facts.zones ?? {}).map(([name, spec]) => ({ name, spec, active: fired ? "fired" : "" }));
+    const fired = this._data.events.filter((event) => event.kind === "fired" && event.frame <= frame && event.frame > since)
+      .flatMap(({ rule }) => zonesOf[rule ?? ""] ?? []);
+    return Object.entries(zones).map(([name, spec]) => ({ name, spec, active: fired.includes(name) ? "fired" : "" }));
   }
 
   /** Save what is shown as a file, with a line that says what it is. @param {Shown} shown @returns {Promise<string>} its name */

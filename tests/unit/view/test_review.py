@@ -364,6 +364,11 @@ def test_triggers_of_the_same_run_are_found_beside_the_session(recorded: Path, t
         decision(0, Verdict.ARMED, None, None, armed_ns), decision(1, Verdict.FIRED, 30, this),
         decision(2, Verdict.REFUSED, 41, this), decision(3, Verdict.FIRED, 12, "another"),
     ]))  # fmt: skip
+    (log.parent / "rules.yaml").write_text(
+        "zones: {left: {circle_px: [10, 20, 5]}, right: {circle_px: [90, 20, 5]}}\n"
+        "rules: {a: {when: {all: [{entered: left, keypoint: low}, {not: {inside: right}}]}}, "
+        "b: {when: {inside: left}}}\n"
+    )
     other = tmp_path / "triggers" / "rules_2" / "rules_decisions.csv"
     other.parent.mkdir()
     other.write_text(decisions_text([decision(0, Verdict.FIRED, 5, "another")]))
@@ -372,7 +377,10 @@ def test_triggers_of_the_same_run_are_found_beside_the_session(recorded: Path, t
         assert [(e["frame"], e["text"]) for e in kinds["fired"]] == [(30, "corner, <b>: inside → laser pulse")]
         assert [e["frame"] for e in kinds["refused"]] == [41]
         assert [e["frame"] for e in kinds["armed"]] == [11]
-        assert site.json("/api/session")["triggers"] == ["rules_1"]
+        facts = site.json("/api/session")
+        assert facts["triggers"] == ["rules_1"]
+        assert facts["zones"]["left"] == {"circle_px": [10, 20, 5]}
+        assert facts["zones_of_rules"] == {"a": ["left", "right"], "b": ["left"]}
 
 
 def test_a_folder_of_triggers_can_be_given(recorded: Path, tmp_path: Path) -> None:

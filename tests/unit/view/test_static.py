@@ -84,3 +84,16 @@ def test_each_icon_that_is_named_is_there() -> None:
     }
     assert named - icons == set()
     assert len(named) > 10
+
+
+def test_the_elements_that_the_page_of_a_session_looks_for_are_there() -> None:
+    there = set(_Page(STATIC / "review.html").values("id"))
+    shared = ("faults", "keys", "layers", "notices", "theme")
+    wanted = {
+        found
+        for path in MODULES
+        if path.name.startswith("review") or path.stem in shared
+        for found in re.findall(r'byId\("([\w-]+)"\)', path.read_text(encoding="utf-8"))
+    }
+    assert wanted - there == set()
+    assert len(wanted) > 30
