@@ -49,7 +49,6 @@ def build_summary(reporter: RunReporter, folder: str, *, ended: bool = True) -> 
         "setting_changes": [change._asdict() for change in stages.settings.changes],
         "models": _models(description),
         "boxes_as_trained": _boxes_as_trained(description, stages),
-        "boxes_as_trained": _boxes_as_trained(description),
         "skeleton": description.hello().skeleton,
         "folder": folder,
     }

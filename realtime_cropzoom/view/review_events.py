@@ -18,6 +18,7 @@ from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.sessions.latest import TRIGGERS
+from realtime_cropzoom.sources.recording_table import recording_tables
 from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.process.decision_log import read_decisions
 from realtime_cropzoom.types import State
@@ -111,10 +112,9 @@ def _stretches(review: ReviewSession) -> Iterator[Event]:
 
 def _unrecorded(review: ReviewSession) -> Iterator[Event]:
     """Yield the frames that a recording of the session should have and lacks."""
-    recordings = [path for path in sorted(review.folder.glob("*_recording.csv")) if not _is_of_crops(path)]
     lacking: dict[int, str] = {}
     recorded: set[int] = set()
-    for path in recordings:
+    for path in recording_tables(review.session.poses):
         try:
             for row in Records(path, complete_only=True):
                 if row["recorded"]:
@@ -128,10 +128,6 @@ def _unrecorded(review: ReviewSession) -> Iterator[Event]:
     for first, end in _runs(missing):
         why = lacking[first].replace("_", " ")
         yield _span("unrecorded", first, end, f"{_frames(end - first)} not in the recording: {why}")
-
-
-def _is_of_crops(table: Path) -> bool:
-    return table.name.endswith("_crops_recording.csv")
 
 
 def _of_run(review: ReviewSession, problems: list[str]) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import as_text, is_file, user_path
 from realtime_cropzoom.sources.factory import SYNTHETIC
 from realtime_cropzoom.sources.random_access import RandomAccessVideo
-from realtime_cropzoom.sources.recording_table import read_uncaptured, recording_table_path
+from realtime_cropzoom.sources.recording_table import read_uncaptured, recorded_videos, recording_table_path
 from realtime_cropzoom.types import Int64, UInt8
 from realtime_cropzoom.view.review_session import ReviewSession
 
@@ -162,7 +162,7 @@ def _attempts(review: ReviewSession, source: Path | None, progress: Progress) ->
     elif spec is not None:
         for path in _places_of(spec, review.folder):
             yield lambda path=path: _film_of_source(review, path, progress)  # type: ignore[misc]
-    videos = _recorded_videos(review.folder) if review.session.live else []
+    videos = recorded_videos(review.session.poses) if review.session.live else []
     if videos:
         yield lambda: _film_of_recordings(review, videos, progress)
     elif not review.session.live and (video := _video_beside(review.session.poses)) is not None:
@@ -176,12 +176,6 @@ def _places_of(source: str, folder: Path) -> list[Path]:
         return []
     near = (folder.absolute(), *folder.absolute().parents[:2])
     return [p for p in dict.fromkeys([path, *(f / path.name for f in near)]) if is_file(p)]
-
-
-def _recorded_videos(folder: Path) -> list[Path]:
-    """Return the recordings of whole frames in a session folder; a run may have made several."""
-    videos = (path for pattern in ("*.mp4", "*.mkv") for path in folder.glob(pattern))
-    return sorted(v for v in videos if is_file(recording_table_path(v)) and not v.stem.endswith("_crops"))
 
 
 def _video_beside(poses: Path) -> Path | None:

@@ -90,8 +90,8 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
 @pytest.fixture(scope="module")
 def site(review: Review) -> Iterator[tuple[Any, str]]:
     """A browser, and the address of the page."""
-    with in_thread(make_review_app(review)) as (port, token), chromium.browser() as browser:
-        yield browser, f"http://127.0.0.1:{port}/?token={token}"
+    with in_thread(make_review_app(review)) as served, chromium.browser() as browser:
+        yield browser, served.url
 
 
 @pytest.fixture

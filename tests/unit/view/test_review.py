@@ -403,7 +403,7 @@ def test_a_folder_of_triggers_can_be_given(recorded: Path, tmp_path: Path) -> No
 def test_markers_of_the_run_are_events(recorded: Path, tmp_path: Path) -> None:
     session = Path(shutil.copytree(recorded, tmp_path / "session"))
     events = session / "film_events.csv"
-    header = "number,kind,text,by,frame,captured_ns,time_ns,time"
+    header = "number,kind,text,by,frame,captured_ns,time_ns,time_utc"
     events.write_text(f'{header}\n0,marker,"odour on, 2 %",page (anna),12,1,1,x\n1,stop_asked,,ctl,99,1,1,x\n2,mar')
     with reviewing(session) as site:
         kinds = site.kinds()
