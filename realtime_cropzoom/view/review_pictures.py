@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.errors import CropzoomError, one_line
 from realtime_cropzoom.types import UInt8
 from realtime_cropzoom.view.review_films import Film, NoPicture, open_film
 from realtime_cropzoom.view.review_session import ReviewSession
@@ -86,15 +86,17 @@ class Pictures:
 
     def _work(self) -> None:
         film: Film | None = None
+        why_not = ""
         try:
             film = open_film(self._review, self._source, self._indexed)
             first = self._first_picture(film)
             size = None if first is None else [first.shape[1], first.shape[0]]
             self._status = {"state": "ready", "title": film.title, "progress": 1.0, "size": size, "fps": film.fps}
-            self._serve(film, "")
-        except CropzoomError as error:
-            self._status = {"state": "none", "title": str(error), "progress": 1.0, "size": None, "fps": None}
-            self._serve(None, str(error))
+        except Exception as error:  # whatever a library raises about a file: the poses are shown without pictures
+            why_not = str(error) if isinstance(error, CropzoomError) else one_line(error)
+            self._status = {"state": "none", "title": why_not, "progress": 1.0, "size": None, "fps": None}
+        try:
+            self._serve(None if why_not else film, why_not)
         finally:
             if film is not None:
                 film.close()

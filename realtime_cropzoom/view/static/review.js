@@ -86,6 +86,7 @@ class ReviewPage {
       ["zoom-all", () => this.timeline.showAll()],
     ]);
     for (const [id, does] of clicks) byId(id).addEventListener("click", does);
+    for (const id of ["speed", "jump-kind", "events-kind"]) byId(id).addEventListener("change", () => giveKeysBack(byId(id)));
     byId("go").addEventListener("submit", (/** @type {Event} */ event) => this.goTyped(event));
     byId("go-frame").addEventListener("focus", () => byId("go-frame").select());
     byId("timeline").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.pressTimeline(event));
@@ -261,6 +262,11 @@ class ReviewPage {
       { key: "?", says: "this list", act: () => this.keys?.help() },
     ];
   }
+}
+
+/** After a choice with the mouse, the keys are those of the page again. @param {HTMLElement} element */
+function giveKeysBack(element) {
+  if (!element.matches(":focus-visible")) element.blur();
 }
 
 /** The frame that the address names; null if it names none. */

@@ -438,3 +438,14 @@ def test_a_session_without_frames_is_refused(recorded: Path, tmp_path: Path) -> 
         path.write_text("".join(path.read_text().splitlines(keepends=True)[: 3 if path.name == "film.csv" else 1]))
     with pytest.raises(DataError, match="has no frames"):
         Review(session)
+
+
+def test_a_library_that_breaks_costs_the_pictures_alone(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no idea\nwhat this is")
+
+    monkeypatch.setattr("realtime_cropzoom.view.review_pictures.open_film", broken)
+    with reviewing(recorded) as site:
+        assert site.video()["title"] == "RuntimeError: no idea what this is"
+        assert site.get("/api/session/frame/3.jpg")[0] == 404
+        assert site.json("/api/session")["count"] == FRAMES
