@@ -231,8 +231,8 @@ def _check_socket_path(control: str) -> None:
         raise ConfigError(f"control is {control}, but there are no Unix sockets here; leave out --control")
     if not path.name or str(path)[0] in "@*":
         raise ConfigError(f"control is {control}; expected the path of a file, such as ipc://orders/left.sock")
-    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
-        raise ConfigError(f"control is {control}, which is too long; expected at most {_MAX_PATH_BYTES} bytes")
+    if len(os.fsencode(path)) > (longest := _MAX_PATH_BYTES - len(FEED)):  # the feed is beside it
+        raise ConfigError(f"control is {control}, which is too long; expected at most {longest} bytes")
     if why := _why_not_private(Path(os.path.realpath(path.parent))):
         raise ConfigError(f"control is {control}, but its folder {why}; make one with 'mkdir -m 700 FOLDER'")
     if os.path.lexists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
