@@ -157,3 +157,30 @@ def test_a_run_that_cannot_be_shown_does_not_begin(tmp_path: Path, capsys: pytes
     assert main(["run", "synthetic:arena", "--out", str(tmp_path), "--publish", "none", "--view"]) == 2
     assert "publishes nothing" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def two_cameras(folder: Path, port: str) -> Path:
+    """Write a configuration of two cameras, the second of which publishes at ``port``."""
+    path = folder / "cameras.yaml"
+    more = "publish_latest: none, publish_echo: none"
+    path.write_text(
+        "cameras:\n"
+        f"  left: {{source: 'synthetic:arena,seed=1', publish: 'ipc://left.sock', {more}}}\n"
+        f"  right: {{source: 'synthetic:arena,seed=2', publish: '{port}', {more}}}\n"
+        f"frames: 90\nout: {folder / 'out'}\n"
+    )
+    return path
+
+
+def test_cameras_of_one_session_are_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with running("run", "--config", str(two_cameras(tmp_path, "ipc://right.sock")), "--view") as run:
+        _, errors = run.communicate(timeout=100)
+    assert run.returncode == 0, errors
+    assert errors.count("page: http://127.0.0.1:") == 1
+
+
+def test_a_page_of_cameras_needs_to_know_their_ports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--config", str(two_cameras(tmp_path, "tcp://127.0.0.1:*")), "--view"]) == 2
+    assert "--view: camera right publishes at tcp://127.0.0.1:*. Give its publish a port" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
