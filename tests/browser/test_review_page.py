@@ -58,8 +58,7 @@ def look(page: Page) -> Look:
     found = page.evaluate(_LOOK)
     middles = [160 * (2 * bit + 1) // (2 * Footage.BITS) for bit in range(Footage.BITS)]
     pictured = sum(int(found["row"][middle] > 70) << bit for bit, middle in enumerate(middles))
-    shown = (found[key] for key in ("frame", "wanted"))
-    return Look(*shown, pictured, found["said"], found["picture"], found["playing"])
+    return Look(found["frame"], found["wanted"], pictured, found["said"], found["picture"], found["playing"])
 
 
 def settled(page: Page, frame: int) -> Look:

@@ -46,11 +46,20 @@ class Run:
     def show(self, head: PreviewHeader, jpeg: bytes = JPEG) -> None:
         self.pictures.send_multipart([f"frame/{head.camera}".encode(), msgspec.json.encode(head), jpeg])
 
+    def repeat_hello(
+        self, subscriber: PreviewSubscriber, until: Callable[[], object], what: str, **changed: Any
+    ) -> None:
+        """Send the hello, which the subscriber reads, until something happens."""
+
+        def happened() -> object:
+            self.send(self.hello(**changed))
+            return subscriber.receive(0.02) or until()
+
+        wait_for(happened, what)
+
     def greet(self, subscriber: PreviewSubscriber, **changed: Any) -> None:
         """Send the hello until the subscriber has subscribed to the previews."""
-        wait_for(
-            lambda: self.send(self.hello(**changed)) or subscriber.receive(0.02) or self.pictures.poll(0), "the hello"
-        )
+        self.repeat_hello(subscriber, lambda: self.pictures.poll(0), "the hello", **changed)
         assert self.pictures.recv() == b"\x01frame/cam0"
 
     def close(self) -> None:
@@ -107,10 +116,7 @@ def test_it_follows_a_run_that_restarts_with_other_previews() -> None:
         first.send(end())
         with running() as second:
             changed = {"run": "s", "preview": second.preview}
-            wait_for(
-                lambda: first.send(first.hello(**changed)) or subscriber.receive(0.02) or second.pictures.poll(0),
-                "the second run",
-            )
+            first.repeat_hello(subscriber, lambda: second.pictures.poll(0), "the second run", **changed)
             found = receive(subscriber, lambda: second.show(header(0, run="s")))
             assert (found.header.run, subscriber.preview_endpoint) == ("s", second.preview)
             wait_for(lambda: first.pictures.poll(10), "the end of the first subscription")
@@ -120,8 +126,7 @@ def test_it_follows_a_run_that_restarts_with_other_previews() -> None:
 def test_it_leaves_previews_that_a_new_run_has_not() -> None:
     with running() as run, PreviewSubscriber(run.endpoint) as subscriber:
         run.greet(subscriber)
-        wait_for(lambda: run.send(run.hello(run="s", preview=None)) or subscriber.receive(0.02) or run.pictures.poll(0),
-                 "the end of the subscription")  # fmt: skip
+        run.repeat_hello(subscriber, lambda: run.pictures.poll(0), "the end of it", run="s", preview=None)
         assert run.pictures.recv() == b"\x00frame/cam0"
         assert subscriber.preview_endpoint is None
 
@@ -161,8 +166,7 @@ def test_other_bytes_are_counted_and_dropped() -> None:
 def test_a_hello_that_names_no_endpoint_changes_nothing() -> None:
     with running() as run, PreviewSubscriber(run.endpoint) as subscriber:
         for preview in ("nonsense", "tcp://", "tcp://1.2.3.4:99999", ""):
-            wait_for(lambda: run.send(run.hello(preview=preview)) or subscriber.receive(0.02) or subscriber.camera,  # noqa: B023
-                     "the hello")  # fmt: skip
+            run.repeat_hello(subscriber, lambda: subscriber.camera, "the hello", preview=preview)
             assert subscriber.preview_endpoint is None
         run.greet(subscriber)
 
@@ -181,5 +185,5 @@ def test_close_may_be_called_twice() -> None:
         run.greet(subscriber)
         subscriber.close()
         subscriber.close()
-        assert run.pictures.poll(LONG_S * 1000)
+        assert run.pictures.poll(int(LONG_S * 1000))
         assert run.pictures.recv() == b"\x00frame/cam0"

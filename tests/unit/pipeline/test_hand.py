@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_the_detector_looks_at_the_next_frame_when_it_is_told_to(tmp_path: Path,
         ({"detector": "none"}, "detect: this run has no detector"),
     ],
 )
-def test_a_run_that_cannot_look_says_so(tmp_path: Path, runtime: Path, chosen: dict[str, str], says: str) -> None:
+def test_a_run_that_cannot_look_says_so(tmp_path: Path, runtime: Path, chosen: dict[str, Any], says: str) -> None:
     run = OrderedRun(tmp_path, {5: [("detect",), ("state",)]}, frames=10, **chosen)
     assert run.answers[0]["error"].startswith(says)
     assert run.events("detect_now") == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from support.offline_fixtures import poses_in, run_here
-from support.ordered_runs import OrderedRun
+from support.ordered_runs import OrderedRun, Orders
 from support.pipelines import tiny_models
 
 from realtime_cropzoom.inference.presence import Doubt, JudgeLimits, PoseJudge, Presence
@@ -46,7 +46,7 @@ def test_the_boxes_around_poses_have_the_new_size_too(tmp_path: Path, runtime: P
 
 def test_pipeline_repeats_a_session_whose_settings_changed(tmp_path: Path, runtime: Path) -> None:
     """Its boxes come from the session, so the changes need not be known."""
-    orders = {40: [("set", "crop_size", 90), ("set", "min_likelihood", 0.3)], 80: [("set", "crop_size", 50)]}
+    orders: Orders = {40: [("set", "crop_size", 90), ("set", "min_likelihood", 0.3)], 80: [("set", "crop_size", 50)]}
     run = OrderedRun(tmp_path, orders, record="ffv1")
     assert len(run.files.summary["setting_changes"]) == 3
     assert len(set(run.files.bbox["w"].dropna())) == 3
@@ -58,7 +58,7 @@ def test_pipeline_repeats_a_session_whose_settings_changed(tmp_path: Path, runti
 
 def test_a_stricter_likelihood_ends_the_tracking_at_its_frame(tmp_path: Path, runtime: Path) -> None:
     orders = {70: [("set", "pose_min_likelihood", 0.5)]}
-    limits = {"min_likelihood": 0.5, "pose_min_likelihood": 0, "lost_after_ms": 60_000}
+    limits: dict[str, Any] = {"min_likelihood": 0.5, "pose_min_likelihood": 0, "lost_after_ms": 60_000}
     run = OrderedRun(tmp_path, orders, hidden=range(30, 120), **limits)
     (change,) = run.files.summary["setting_changes"]
     plausible = run.files.timing["plausible"].dropna()

@@ -114,7 +114,8 @@ def pixels(picture: Preview) -> np.ndarray:
 def test_a_picture_shows_the_frame_that_its_header_names(tmp_path: Path) -> None:
     """In a whole run, while frames come faster than pictures are made."""
     film = Film(400, 200.0)
-    pipeline, pictures = Pipeline(make_settings(tmp_path, publish=ANY_PORT, publish_latest="none"), lambda: film), []
+    pipeline = Pipeline(make_settings(tmp_path, publish=ANY_PORT, publish_latest="none"), lambda: film)
+    pictures: list[Any] = []
     pipeline.start()
     try:
         with PreviewSubscriber(pipeline.endpoints[0]) as subscriber:
@@ -194,7 +195,7 @@ def test_it_waits_for_the_pose_stage_to_finish_the_frame(monkeypatch: pytest.Mon
         index = feed.put()
         assert not socket.poll(50), "the pose stage has the frame in hand"
         pauses.begin(index)
-        assert socket.poll(LONG_S * 1000)
+        assert socket.poll(int(LONG_S * 1000))
         picture = received(socket)
         assert picture is not None
         assert picture.header.frame == index

@@ -271,8 +271,8 @@ def test_several_recordings_of_a_session_are_one_film(recorded: Path, tmp_path: 
 
 def test_the_source_is_shown_where_it_was_played(tmp_path: Path) -> None:
     """Also from its middle on, and a run that was moved together with it finds it."""
-    video = FOOTAGE.write(tmp_path / "in" / "clip é.mkv" if (tmp_path / "in").mkdir() is None else tmp_path, FRAMES,
-                          codec="libx264", options={"bf": "2", "g": "11"})  # fmt: skip
+    (tmp_path / "in").mkdir()
+    video = FOOTAGE.write(tmp_path / "in" / "clip é.mkv", FRAMES, codec="libx264", options={"bf": "2", "g": "11"})
     session = run(tmp_path / "in", source=str(video), start_s=0.5)
     (tmp_path / "in").rename(tmp_path / "elsewhere")
     session = tmp_path / "elsewhere" / session.relative_to(tmp_path / "in")
@@ -333,8 +333,8 @@ def test_a_killed_run_is_shown_as_far_as_it_came(recorded: Path, tmp_path: Path)
 
 def test_predictions_are_shown_with_their_video(tmp_path: Path) -> None:
     video = FOOTAGE.write(tmp_path / "clip.mp4", 30, codec="libx264", options={"bf": "2"})
-    poses = write_poses(tmp_path / "results" / "clip.csv" if (tmp_path / "results").mkdir() is None else tmp_path,
-                        {n: n for n in range(30)})  # fmt: skip
+    (tmp_path / "results").mkdir()
+    poses = write_poses(tmp_path / "results" / "clip.csv", {n: n for n in range(30)})
     write_origin(poses, "predict", {"video": input_entry(video)})
     with reviewing(poses) as site:
         assert site.video()["title"] == "the source: clip.mp4"
