@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -84,7 +83,7 @@ class Guard:
             query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
             if query.keys() & {"token", "once"}:
                 return self._enter(query.get("token", [""])[0], query.get("once", [""])[0])
-        if self._is_token(self._cookie(headers)) or (scope["path"] == "/metrics" and self._is_token(_bearer(headers))):
+        if any(map(self._is_token, self._cookies(headers))) or (scope["path"] == "/metrics" and self._is_token(_bearer(headers))):
             return None
         return PlainTextResponse(_ASK, 403)
 
@@ -113,12 +112,10 @@ class Guard:
         valid = [code for code in self._codes if hmac.compare_digest(code.encode(), data)]
         return any(time.monotonic() < self._codes.pop(code) for code in valid)
 
-    def _cookie(self, headers: Headers) -> str:
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            return ""
-        return "" if morsel is None else morsel.value
+    def _cookies(self, headers: Headers) -> list[str]:
+        """Return the values of our cookie. Those of other ports stand beside it, well-formed or not."""
+        parts = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+        return [value for name, _, value in parts if name == self.cookie]
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)

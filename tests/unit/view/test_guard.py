@@ -74,6 +74,15 @@ def test_without_the_token_nothing_is_readable(site: Site, path: str) -> None:
         assert site.token not in answer.text + str(answer.headers)
 
 
+@pytest.mark.parametrize("other", ['a={"x":1}', "a=b c", "x", 'a="', "a@b=1", "path=/x", "a=\u00fc", "MINE=wrong"])
+def test_cookies_of_other_ports_do_not_lock_the_user_out(site: Site, other: str) -> None:
+    mine = site.cookie["Cookie"]
+    other = other.replace("MINE", f"cropzoom-{site.port}")
+    assert site.ask("/", Cookie=f"{other}; {mine}").status == 200
+    assert site.ask("/", Cookie=f"{mine}; {other}").status == 200
+    assert site.ask("/", Cookie=other).status == 403
+
+
 def test_a_code_opens_the_page_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     path = site.served.launch_url().removeprefix(f"http://{site.host}")
     assert site.token not in path
