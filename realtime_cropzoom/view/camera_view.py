@@ -15,6 +15,8 @@ from realtime_cropzoom.view.protocol import Camera, History, Latency, Map, PoseR
 HISTORY_S = 60.0
 """Length (s) of the history that a new page gets."""
 _HISTORY_PER_S = 30
+_MAX_POINTS = 200_000
+"""Maximum number of keypoints in the history: with more than 100 keypoints in a pose it is shorter than a minute."""
 EDGES_MS = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000]
 """Edges (ms) of the latency histogram."""
 _LATENCY_S = 10.0
@@ -78,10 +80,10 @@ class OccupancyMap:
         likely = [point for point in row.keypoints if point is not None and (point[2] is None or point[2] >= _LIKELY)]
         if row.state != _TRACKING or not likely:
             return
-        column = math.floor(sum(x for x, _, _ in likely) / len(likely) / self._cell)
-        line = math.floor(sum(y for _, y, _ in likely) / len(likely) / self._cell)
-        if 0 <= column < GRID_W and 0 <= line < self.rows:
-            self.counts[line * GRID_W + column] += 1
+        column = sum(x for x, _, _ in likely) / len(likely) / self._cell
+        line = sum(y for _, y, _ in likely) / len(likely) / self._cell
+        if 0 <= column < GRID_W and 0 <= line < self.rows:  # also not infinite: what arrives may be absurd
+            self.counts[int(line) * GRID_W + int(column)] += 1
 
     def message(self, camera: str) -> Map:
         """Return the map as a message."""
@@ -215,6 +217,8 @@ class CameraView:
         if not kept or row.t_unix_ms - kept[-1].t_unix_ms >= 1000 / _HISTORY_PER_S - 1:  # 1 ms for uneven frame times
             kept.append(row)
         while row.t_unix_ms - kept[0].t_unix_ms > HISTORY_S * 1000:
+            kept.popleft()
+        while len(kept) > 1 and len(kept) * len(row.keypoints) > _MAX_POINTS:
             kept.popleft()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.messaging.message import (
     EndMessage,
     EventMessage,
@@ -27,8 +28,12 @@ _BATCH_S = 1 / 30
 _LATENCY_EVERY_S = 1.0
 _MAP_EVERY_S = 2.0
 _SILENT_AFTER_S = 3.0
+_LOOK_S = 0.2
 _RETRY_S = 3.0
 """Time (s) after which an endpoint that refused is tried again: its run may have been started anew."""
+_MAX_NAME = 200
+"""Maximum length of the name of a camera. A message with a longer one is left out."""
+logger = logging.getLogger(__name__)
 
 
 class _Every:
@@ -77,8 +82,19 @@ class EndpointFollower:
                 with Subscriber(self.endpoint, keys=self._keys) as subscriber:
                     self._follow(subscriber)
             except ConfigError as error:
-                self._hub.link(self.endpoint, "refused", str(error))
-                self._over.wait(_RETRY_S)
+                self._wait_refused(str(error))
+            except Exception as error:  # a fault of ours must not leave the page with a pose that stands still
+                logger.exception("cannot follow %s", self.endpoint)
+                self._wait_refused(f"its messages cannot be shown: {explain(error)}")
+
+    def _wait_refused(self, problem: str) -> None:
+        """Wait until the next try. Meanwhile the cameras fall silent, as they do without messages."""
+        until_ns = now_ns() + round(_RETRY_S * 1e9)
+        while now_ns() < until_ns and not self._over.is_set():
+            with self._hub.lock:
+                self._tick(now_ns())
+                self._hub.link(self.endpoint, "refused", problem)
+            self._over.wait(_LOOK_S)
 
     def _follow(self, subscriber: Subscriber) -> None:
         while not self._over.is_set():
@@ -110,6 +126,8 @@ class EndpointFollower:
             self._publish_status(camera, at_ns)
 
     def _take_hello(self, hello: HelloMessage, at_ns: int) -> None:
+        if len(hello.camera) > _MAX_NAME:
+            return
         camera = self._cameras.get(hello.camera)
         is_new = camera is None or camera.hello.run != hello.run
         if camera is None:

@@ -83,7 +83,9 @@ class Guard:
             query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
             if query.keys() & {"token", "once"}:
                 return self._enter(query.get("token", [""])[0], query.get("once", [""])[0])
-        if any(map(self._is_token, self._cookies(headers))) or (scope["path"] == "/metrics" and self._is_token(_bearer(headers))):
+        if any(map(self._is_token, self._cookies(headers))) or (
+            scope["path"] == "/metrics" and self._is_token(_bearer(headers))
+        ):
             return None
         return PlainTextResponse(_ASK, 403)
 

@@ -39,6 +39,8 @@ MAX_PAGES = 16
 MAX_ENDPOINTS, MAX_TRIGGERS = 64, 32
 MAX_CAMERAS = 64
 """Maximum number of cameras that are kept."""
+_MAX_TEXT = 4000
+"""Maximum length of the text of an event. A longer one is cut off."""
 
 
 class Hub:
@@ -235,7 +237,7 @@ class Hub:
         """Add an event to the list, and send it to all pages; see ``protocol.Event``. Without a time it is now."""
         with self.lock:
             at = self.now_unix_ms() if t_unix_ms is None else t_unix_ms
-            event = Event(self._event_count, camera, trigger, at, what, text, frame, by)
+            event = Event(self._event_count, camera, trigger, at, what[:_MAX_TEXT], text[:_MAX_TEXT], frame, by)
             self._event_count += 1
             self.events.append(event)
             for page in self.pages:

@@ -51,6 +51,13 @@ def test_every_pose_is_passed_on_once_and_the_history_is_thinned_and_bounded() -
     assert rows[-1].t_unix_ms - rows[0].t_unix_ms <= HISTORY_S * 1000
 
 
+def test_very_many_keypoints_make_the_history_shorter() -> None:
+    camera, points = a_camera(), {f"k{i}": (1.0, 2.0, 0.9) for i in range(20_000)}
+    for n in range(40):
+        camera.take_pose(msgspec.structs.replace(pose_at(n, n * S), keypoints=points), 1.0, n * S)
+    assert [row.frame for row in camera.history_message().rows] == [*range(30, 40)]
+
+
 def test_gaps_in_the_numbers_are_missed_messages() -> None:
     camera = a_camera()
     for n in (3, 4, 7, 8, 20):

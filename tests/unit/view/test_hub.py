@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from support.pipelines import cropzoom_threads, wait_for
 from support.publisher import Publisher, end, hello, pose, publishing
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.message import EventMessage
+from realtime_cropzoom.view import endpoint as endpoint_thread
+from realtime_cropzoom.view.camera_view import CameraView
 from realtime_cropzoom.view.hub import MAX_PAGES, Hub
 from realtime_cropzoom.view.page_queue import PageQueue
 
@@ -153,6 +156,30 @@ def test_what_cannot_be_read_is_ignored() -> None:
         publisher.socket.send_multipart([b"pose/cam0", b"\xff{"])
         publisher.send(pose(0, run="unknown"), hello(), pose(1))
         wait_for(lambda: page.frames() == [1], "the good pose")
+
+
+def test_absurd_messages_neither_end_the_view_nor_fill_its_memory() -> None:
+    far = msgspec.structs.replace(pose(0), keypoints={"a": (1e308, 0.0, 1.0), "b": (1e308, 0.0, 1.0)})
+    long = EventMessage(1, "r", "cam0", 0, "marker" * 9999, "long " * 99_999, "test", 0, 0, 0)
+    with one_run() as (publisher, hub, page):
+        publisher.send(hello(camera="n" * 9999), hello(), far, long, pose(1))
+        wait_for(lambda: page.frames() == [0, 1], "the good pose")
+        assert [*hub.cameras] == ["cam0"]
+        assert len(json.dumps(page.of("event"))) < 20_000
+
+
+def test_a_fault_of_the_view_silences_its_cameras_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_thread, "_RETRY_S", 0.5)
+    monkeypatch.setattr(endpoint_thread, "_SILENT_AFTER_S", 0.2)
+    with one_run() as (publisher, _, page):
+        publisher.send(hello(), pose(0))
+        wait_for(lambda: page.frames() == [0], "the pose")
+        monkeypatch.setattr(CameraView, "take_pose", lambda *_: 1 / 0)
+        publisher.send(pose(1))
+        wait_for(lambda: [e for e in page.of("event") if e["what"] == "silent"], "the silence")
+        assert [e for e in page.of("endpoint") if e["link"] == "refused"]
+        monkeypatch.undo()
+        wait_for(lambda: publisher.send(hello(), pose(2)) or 2 in page.frames(), "a pose after it")
 
 
 def test_an_endpoint_that_refuses_is_named_with_the_reason() -> None:
