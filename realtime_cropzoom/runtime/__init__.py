@@ -8,7 +8,7 @@ In reading order:
 * ``pauses``: tells the detector when the pose stage has finished a frame, and how long to wait for that.
 * ``records``: the record of each captured frame, and its message.
 * ``queues``: sinks: threads that consume records from a bounded queue.
-* ``started``: reports that a thread is ready, or why it is not.
+* ``started``: reports that a thread is ready, or why it is not; ``server_thread``: the base of servers beside a run.
 * ``signals``: turns Ctrl-C and other signals into an orderly end.
 * ``stats``: latencies and rates in constant memory.
 * ``priority``: real-time priority for the threads that a pose waits for.

@@ -9,7 +9,6 @@ subscribes to everything at the endpoint of the poses gets none.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ from realtime_cropzoom.runtime.pauses import Pauses
 from realtime_cropzoom.runtime.priority import lower_priority
 from realtime_cropzoom.runtime.records import RunIdentity
 from realtime_cropzoom.runtime.ring import EndOfStream, NewestReader
-from realtime_cropzoom.runtime.started import Started
+from realtime_cropzoom.runtime.server_thread import ServerThread
 from realtime_cropzoom.runtime.stats import Rate
 from realtime_cropzoom.types import FrameMeta
 
@@ -71,7 +70,7 @@ class _Frames:
     """The times at which the pose stage has nothing to do; None in lockstep, where it always has."""
 
 
-class PreviewServer:
+class PreviewServer(ServerThread):
     """Makes and sends pictures in a thread of its own. Only ``stop`` ends it."""
 
     def __init__(self, endpoint: str, identity: RunIdentity, *, security: Security | None = None) -> None:
@@ -82,6 +81,7 @@ class PreviewServer:
             identity: Identity of the run, which every header repeats.
             security: Keys of the run. Without them the endpoint must be local to this machine.
         """
+        super().__init__("cropzoom-preview", "the server of previews", _JOIN_TIMEOUT_S)
         self.endpoint = endpoint
         """The bound endpoint once started: port 0 or * is replaced by the actual number."""
         self._identity = identity
@@ -97,23 +97,6 @@ class PreviewServer:
         self.late = 0
         """Number of those that were not sent because their frame was too old by then."""
         self._warned = False
-        self._started, self._stop = Started(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-preview", daemon=True)
-
-    def start(self) -> None:
-        """Bind the endpoint, and wait for subscribers.
-
-        Raises:
-            zmq.ZMQError: if the endpoint cannot be bound.
-            ConfigError: if the endpoint is not allowed.
-            SinkError: if the server does not start in time.
-        """
-        self._thread.start()
-        try:
-            self._started.wait("the server of previews")
-        except BaseException:
-            self.stop()
-            raise
 
     def show(self, reader: NewestReader, pauses: Pauses | None) -> None:
         """Make pictures of these frames from now on.
@@ -132,12 +115,6 @@ class PreviewServer:
     def per_second(self, at_ns: int) -> int:
         """Return the number of pictures that were encoded in the second before ``at_ns`` (monotonic, ns)."""
         return round(self._rate.per_second(at_ns))
-
-    def stop(self) -> None:
-        """Stop and release the endpoint. It may be called twice."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(_JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         lower_priority()  # first: the threads that ZeroMQ and the guard start inherit it

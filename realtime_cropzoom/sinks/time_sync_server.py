@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 
 import msgspec
@@ -13,7 +12,7 @@ from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.connections import REQUESTS
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.time_sync import MARK_BYTES, EchoReply
-from realtime_cropzoom.runtime.started import Started
+from realtime_cropzoom.runtime.server_thread import ServerThread
 
 _POLL_MS = 50
 """Timeout (ms) of the wait for a request. The stop is noticed after at most that time."""
@@ -29,7 +28,7 @@ _MAX_WAITING = 64
 """Maximum number of requests and answers that wait at the socket."""
 
 
-class EchoServer:
+class EchoServer(ServerThread):
     """Answers time requests in a thread of its own, because a delayed answer makes the clock offset uncertain.
 
     Malformed requests are ignored. Only ``stop`` ends it.
@@ -51,33 +50,11 @@ class EchoServer:
             now: Returns the time (ns).
             security: Keys of the run. Without them the endpoint must be local to this machine.
         """
+        super().__init__("cropzoom-echo", "the time server", _JOIN_TIMEOUT_S)
         self._security = security or Security()
         self.endpoint = endpoint
         """The bound endpoint once started: port 0 or * is replaced by the actual number."""
         self._clock, self._now = clock or clock_id(), now
-        self._started, self._stop = Started(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-echo", daemon=True)
-
-    def start(self) -> None:
-        """Start answering.
-
-        Raises:
-            zmq.ZMQError: if the endpoint cannot be bound.
-            ConfigError: if the endpoint is not allowed.
-            SinkError: if the server does not start in time.
-        """
-        self._thread.start()
-        try:
-            self._started.wait("the time server")
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop and release the endpoint. It may be called twice."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(_JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         with (

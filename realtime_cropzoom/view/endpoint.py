@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from realtime_cropzoom.messaging.message import (
     StatusMessage,
 )
 from realtime_cropzoom.view.camera_view import CameraView
+from realtime_cropzoom.view.follower import Follower
 from realtime_cropzoom.view.protocol import Poses
 
 if TYPE_CHECKING:
@@ -50,30 +50,16 @@ class _Every:
         return True
 
 
-class EndpointFollower:
+class EndpointFollower(Follower):
     """Follows the runs of one endpoint: it waits for the first, and goes on when one ends or another begins."""
 
     def __init__(self, endpoint: str, keys: Path | None, hub: Hub) -> None:
+        super().__init__("cropzoom-follow")
         self.endpoint, self._keys, self._hub = endpoint, keys, hub
         self._cameras: dict[str, CameraView] = {}
         """Name of the camera in its run → camera."""
-        self._over = threading.Event()
         self._batch, self._second, self._map = _Every(_BATCH_S), _Every(_LATENCY_EVERY_S), _Every(_MAP_EVERY_S)
         self._missed_before: dict[str, int] = {}
-        self._thread = threading.Thread(target=self._run, name="cropzoom-follow", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask the thread to end."""
-        self._over.set()
-
-    def join(self) -> None:
-        """Wait until the thread has ended, if it was started."""
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _run(self) -> None:
         self._hub.link(self.endpoint, "waiting")

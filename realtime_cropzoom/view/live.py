@@ -37,5 +37,6 @@ def following(endpoints: Sequence[str], keys: Path | None = None, *, orders: boo
         looker.start()
         yield hub
     finally:
-        looker.close()
+        looker.stop()
+        looker.join()
         hub.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from realtime_cropzoom.client.preview import Preview, PreviewSubscriber
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.view.follower import Follower
 
 _WAIT_S = 0.2
 _RETRY_S = 3.0
@@ -46,6 +46,7 @@ class Previews:
         for shown in wanted:
             if shown not in self._threads:
                 self._threads[shown] = _PreviewThread(shown, self._keys, self._take)
+                self._threads[shown].start()
 
     def close(self) -> None:
         """Receive nothing any more, and wait for the threads."""
@@ -55,18 +56,10 @@ class Previews:
             thread.join()
 
 
-class _PreviewThread:
+class _PreviewThread(Follower):
     def __init__(self, shown: Shown, keys: Path | None, take: Callable[[Shown, Preview], object]) -> None:
+        super().__init__("cropzoom-show")
         self._shown, self._keys, self._take = shown, keys, take
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-show", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-
-    def join(self) -> None:
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._over.is_set():

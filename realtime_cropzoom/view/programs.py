@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from realtime_cropzoom.control.client import read_state
 from realtime_cropzoom.control.protocol import RUN, TRIGGER
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.messaging.endpoints import as_reached_here
+from realtime_cropzoom.view.follower import Follower
 from realtime_cropzoom.view.hub import Hub
 
 _EVERY_S = 1.0
@@ -25,7 +25,7 @@ _Identity = tuple[int, int]
 """Which file a name has: another one after its program was started again."""
 
 
-class ProgramLooker:
+class ProgramLooker(Follower):
     """Thread that looks into the folder of this user's sockets once a second, and lets the hub follow what is there.
 
     A program is asked what it is once, when its socket is new: to look again must not cost a run anything.
@@ -38,24 +38,13 @@ class ProgramLooker:
             hub: Follows them.
             only: The endpoints that the user gave: no other runs, and no triggers of others. None for all there are.
         """
+        super().__init__("cropzoom-look")
         self._hub = hub
         self._only = None if only is None else {as_reached_here(endpoint) for endpoint in only}
         self._known: dict[str, _Identity] = {}
         self._tries: dict[tuple[str, _Identity], int] = {}
         self._endpoints: dict[str, str] = {}
         """Name of a run → its endpoint, which the hub follows because of it."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-look", daemon=True)
-
-    def start(self) -> None:
-        """Look now, and then once a second."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop looking. May be called twice."""
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _run(self) -> None:
         while not self._over.is_set():

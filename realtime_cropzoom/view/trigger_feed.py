@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import zmq
 
 from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
+from realtime_cropzoom.view.follower import Follower
 from realtime_cropzoom.view.protocol import Trigger
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MAX_BYTES = 1 << 20
 _MAX_WAITING = 1000
 
 
-class TriggerFollower:
+class TriggerFollower(Follower):
     """Follows the feed of one trigger process until it is stopped."""
 
     def __init__(self, name: str, feed: str, keys: ClientKeys | None, hub: Hub) -> None:
@@ -34,23 +34,9 @@ class TriggerFollower:
             keys: Keys of this client, where the feed has keys.
             hub: Gets what the feed says.
         """
+        super().__init__("cropzoom-feed")
         self.name, self._feed, self._keys, self._hub = name, feed, keys, hub
         self._state: Trigger | None = None
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cropzoom-feed", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask the thread to end."""
-        self._over.set()
-
-    def join(self) -> None:
-        """Wait until the thread has ended, if it was started."""
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _run(self) -> None:
         with zmq.Context() as context, new_socket(context, zmq.SUB, self._feed) as socket:

@@ -21,6 +21,7 @@ TOGETHER = {
     "offline/command offline/images offline/inputs offline/metrics offline/model_directory offline/predict_images "
     "offline/predict_video offline/prediction",
     "unit/messaging/test_limits.py": "__main__",
+    "unit/sinks/test_preview.py": "runtime/server_thread",
     # One concept, in several small modules.
     "unit/calibration/test_calibration.py": "calibration/homography calibration/lens cli/chessboard "
     "plots/calibration_picture",
@@ -64,7 +65,7 @@ TOGETHER = {
     "trigger/outputs/zmq_request",
     "unit/trigger/outputs/test_serial_output.py": "trigger/outputs/serial_link trigger/outputs/simulated_board",
     "unit/trigger/process/test_replay.py": "trigger/process/replay_report",
-    "unit/view/test_hub.py": "view/endpoint",
+    "unit/view/test_hub.py": "view/endpoint view/follower",
     "unit/view/test_review.py": "view/review_events view/review_films view/review_pictures view/review_session",
     "unit/view/test_guard.py": "view/serve",
     "unit/cli/test_view.py": "view/live",

@@ -121,5 +121,6 @@ def test_a_folder_that_others_can_reach_is_not_looked_into(runtime: Path) -> Non
 def test_the_thread_ends() -> None:
     looker = ProgramLooker(Notes())
     looker.start()
-    looker.close()
-    looker.close()
+    looker.stop()
+    looker.join()
+    looker.join()
