@@ -18,7 +18,8 @@ from realtime_cropzoom.trigger.process.decision_log import read_decisions
 pytestmark = pytest.mark.slow
 
 PAGE = find_page("closed-loop.md")
-SCRIPTS = code_blocks(find_page("trigger-process.md"), "python")
+JOIN, ENGINE = code_blocks(find_page("trigger-process.md"), "python")
+_, ORDER = code_blocks(find_page("control.md"), "python")
 """In this order: give an order; join the log with a session; use the engine as a library."""
 FIRST = 566
 """The first frame on which the rule fires, according to the page."""
@@ -40,7 +41,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         flags = ["--control", control, "--log", folder / "triggers" / "rules_DATE"]
         trigger = start_process("trigger", folder / "rules.yaml", *flags)
         wait_for((folder / "triggers" / "rules_DATE" / "rules_inputs.jsonl").exists, "the log")
-        order = SCRIPTS[0].replace("ipc:///run/user/1000/cropzoom/rules.sock", control)
+        order = ORDER.replace("ipc:///run/user/1000/cropzoom/run-cam0.sock", control)
+        order = order.replace('"order": "marker", "value": "light on"', '"order": "arm"')
         assert ast.literal_eval(_python(order, folder))["ok"]
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "sessions", "--quiet"]
         assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0
@@ -72,8 +74,7 @@ def test_rule_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> 
 def test_log_joins_with_the_session(done: tuple[Path, str]) -> None:
     folder, _ = done
     session = the_session(folder / "sessions")
-    script = SCRIPTS[1]
-    script = script.replace("sessions/SESSION/SESSION_timing.csv", f"sessions/{session.name}/arena_timing.csv")
+    script = JOIN.replace("sessions/SESSION/SESSION_timing.csv", f"sessions/{session.name}/arena_timing.csv")
     script = script.replace("sessions/SESSION/", f"sessions/{session.name}/")
     (row,) = [line.split() for line in _python(script, folder).splitlines() if line[:1].isdigit()]
     assert 0 < float(row[1]) < 1000
@@ -82,7 +83,7 @@ def test_log_joins_with_the_session(done: tuple[Path, str]) -> None:
 def test_engine_as_a_library_decides_like_the_command(done: tuple[Path, str]) -> None:
     folder, _ = done
     endpoint = f"tcp://127.0.0.1:{free_port()}"
-    script = SCRIPTS[2].replace("Subscriber()", f"Subscriber('{endpoint}')")
+    script = ENGINE.replace("Subscriber()", f"Subscriber('{endpoint}')")
     own = start_process(code=script, cwd=folder)
     try:
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "again", "--quiet"]
