@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.control.address import ControlAddress
 from realtime_cropzoom.control.protocol import (
     MAX_ANSWER_BYTES,
@@ -35,6 +36,8 @@ _PAUSE_S = 0.001
 """Pause (s) between two answers. A script that asks in a loop must not slow down the program."""
 _CLOSES_WITHIN_S = 2.0
 """Maximum time (s) to wait for the thread at the end."""
+_LOG_EVERY_NS = 1_000_000_000
+"""Minimum time (ns) between two logged refusals."""
 _CREDENTIALS = struct.Struct("=iII")
 """Process, user and group of the peer of a Unix socket (Linux, ``struct ucred``)."""
 
@@ -49,6 +52,8 @@ class ControlServer:
     def __init__(self, address: ControlAddress, handler: Handler) -> None:
         """``handler`` obeys orders; what it raises is the answer."""
         self._address, self._handler = address, handler
+        self._refused, self._log_from_ns = 0, 0
+        """Refused orders that are not logged, and when (ns) the next one may be."""
         self._started, self._over = Started(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="cropzoom-control", daemon=True)
 
@@ -112,14 +117,26 @@ class ControlServer:
                     self._over.wait(_PAUSE_S)
 
     def _answer(self, frame: zmq.Frame) -> dict[str, Any]:
+        origin = origin_of(frame, None)
         try:
             request = decode_request(frame.bytes)
-            return {"ok": True, "name": self.name, **self._handler(request, origin_of(frame, request.by))}
+            origin = origin._replace(program=request.by)
+            return {"ok": True, "name": self.name, **self._handler(request, origin)}
         except CropzoomError as error:
+            self._log_refusal(origin, str(error))
             return {"ok": False, "error": str(error)}
         except Exception as error:  # a fault of the handler must not end the thread: it would take no orders any more
             logger.exception("an order failed")
             return {"ok": False, "error": f"the order failed: {type(error).__name__}: {explain(error)}"}
+
+    def _log_refusal(self, origin: Origin, why: str) -> None:
+        """Log a refused order, but at most one a second: a script may ask without end."""
+        self._refused += 1
+        if now_ns() < self._log_from_ns:
+            return
+        before = f" ({self._refused - 1} more before)" if self._refused > 1 else ""
+        logger.warning("an order by %s was refused: %s%s", origin, " ".join(why.split()), before)
+        self._refused, self._log_from_ns = 0, now_ns() + _LOG_EVERY_NS
 
 
 def origin_of(frame: zmq.Frame, program: str | None) -> Origin:

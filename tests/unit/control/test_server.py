@@ -9,6 +9,7 @@ import pwd
 import socket as sockets
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from support.pipelines import free_port
 from realtime_cropzoom.control import AUTO
 from realtime_cropzoom.control.address import control_folder, take_address
 from realtime_cropzoom.control.client import give_order, send
-from realtime_cropzoom.control.protocol import MAX_REQUEST_BYTES, Origin
+from realtime_cropzoom.control.protocol import MAX_REQUEST_BYTES, OrderError, Origin, Request
 from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.messaging.keys import make_client_keys, make_server_keys
@@ -44,6 +45,23 @@ def test_an_order_says_which_user_and_process_gave_it(runtime: Path) -> None:
     assert (request.order, request.by) == ("arm", "page")
     assert origin == Origin("page", pwd.getpwuid(os.getuid()).pw_name, os.getpid())
     assert not (runtime / "cropzoom" / "rules.sock").exists()
+
+
+def test_a_refused_order_is_logged_with_who_gave_it_but_not_each_of_many(
+    runtime: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(request: Request, origin: Origin) -> dict[str, Any]:
+        raise OrderError(f"there is no order {request.order}")
+
+    server = ControlServer(take_address(AUTO, "rules"), refuse)
+    server.start()
+    with closing(server), caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            assert give_order("dance", by="page") == {"ok": False, "error": "there is no order dance"}
+    logged = [record.message for record in caplog.records]
+    assert logged[0].startswith("an order by page (")
+    assert logged[0].endswith(f"process {os.getpid()}) was refused: there is no order dance")
+    assert len(logged) < 20
 
 
 def test_at_a_tcp_endpoint_a_key_is_needed_and_named(tmp_path: Path) -> None:
