@@ -67,8 +67,9 @@ class Recordings:
 
     @property
     def now(self) -> Recording[Any] | None:
-        """The recording of frames that goes on; None without one."""
-        return None if (current := self.current) is None else current.recording
+        """The recording of frames that goes on; None without one, also once it could not be written on."""
+        current = self.current
+        return None if current is None or current.recording.failed else current.recording
 
     def start(self, name: str | None) -> BaseRecorder:
         """Begin to record every captured frame from now on; return once the files are open.
@@ -83,8 +84,10 @@ class Recordings:
         """
         with self._changing:
             current = self.current
-            if current is not None:
+            if current is not None and not current.recording.failed:
                 raise StateError(f"record: {current.recording.video.name} is being recorded; stop that recording first")
+            if current is not None:
+                self._end(current)
             folder, wanted = self._maker.folder, name or self._maker.info.name
             stem = in_time(f"the folder {folder}", lambda: free_stem(folder, wanted))
             recorder = self._begin(stem)
@@ -108,11 +111,7 @@ class Recordings:
             recorder = self.current
             if recorder is None:
                 raise StateError("stop_recording: no frames are recorded; start a recording first")
-            recorder.stop_before(self._maker.ring.newest + 1)
-            until = time.monotonic() + _CLOSES_WITHIN_S
-            while recorder.is_alive() and time.monotonic() < until and not self._maker.control.stop.is_set():
-                recorder.join(POLL_S)
-            self._detach(recorder)
+            self._end(recorder)
             if recorder.is_alive():
                 raise SinkError(f"{recorder.recording.video}: {NO_ANSWER}; it is closed as soon as it does")
             return recorder
@@ -130,6 +129,14 @@ class Recordings:
             self._pose.pauses.wait_for(self._maker.ring.newest + 1, _PAUSE_WITHIN_S)
         recorder.start()
         return recorder
+
+    def _end(self, recorder: BaseRecorder) -> None:
+        """End a recording with the newest captured frame; wait until its files are closed, but not for ever."""
+        recorder.stop_before(self._maker.ring.newest + 1)
+        until = time.monotonic() + _CLOSES_WITHIN_S
+        while recorder.is_alive() and time.monotonic() < until and not self._maker.control.stop.is_set():
+            recorder.join(POLL_S)
+        self._detach(recorder)
 
     def _detach(self, recorder: BaseRecorder) -> None:
         assert self._pose is not None

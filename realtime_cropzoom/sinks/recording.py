@@ -161,6 +161,11 @@ class Recording(Generic[_File]):
         end = self.end
         return self.first <= index and (end is None or index < end)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the video takes no more frames, as on a full disk. They are marked as missing."""
+        return self._file is not None and self._file.error is not None
+
     def waiting(self, captured: int) -> int:
         """Return the number of frames, of ``captured`` ones, that are neither recorded nor left out yet."""
         end = captured if self.end is None else min(captured, self.end)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from support.films import Footage
@@ -38,6 +39,7 @@ from realtime_cropzoom.plots.session_pictures import contact_sheet
 from realtime_cropzoom.sessions.compare import compare
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import load_session, read_session
+from realtime_cropzoom.sinks.video_encoder import VideoEncoder
 from realtime_cropzoom.sources.recording_table import read_captured_frames, recorded_videos
 from realtime_cropzoom.sources.video_file import VideoFile
 
@@ -268,3 +270,29 @@ def test_a_full_disk_refuses_a_recording_and_leaves_nothing_of_it(
     assert "\n" not in refused["error"]
     assert left == [[]]
     assert run.files.summary["problems"] == run.files.summary["recordings"] == []
+
+
+class Breaking(VideoEncoder):
+    """An encoder that fails in the middle, as on a disk that becomes full."""
+
+    def write(self, frame: av.VideoFrame, pts_ns: int) -> None:
+        if self.muxed == 20:
+            self._stream = None
+        super().write(frame, pts_ns)
+
+
+def test_a_recording_that_failed_is_not_called_one_and_another_may_follow(
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = "realtime_cropzoom.sinks.recording.VideoEncoder"
+    monkeypatch.setattr(encoder, Breaking)
+
+    def wait_until_failed(frame: int) -> None:
+        if frame == 100:
+            wait_for(lambda: give_order("state")["recording"] is None, "the recording is over")
+            monkeypatch.setattr(encoder, VideoEncoder)
+
+    run = OrderedRun(tmp_path, {10: [START], 100: [START, ("state",)]}, before=wait_until_failed)
+    assert [answer["recording"]["first_frame"] for answer in run.answers] == [10, 100, 100]
+    check_part(run, run.folder / "trial-2.mp4", 100, 120)
+    assert "could not be written" in run.files.summary["problems"][0]
