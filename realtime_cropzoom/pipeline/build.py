@@ -81,7 +81,7 @@ class StageBuilder:
             slot = BoxSlot(plan.schedule)
             sinks = [sink for sink in (write, script, *recordings.all) if sink is not None]
             pose = self._pose_stage(ring, slot, publish, sinks, recordings.all)
-            recordings.attach(pose, capture.reader)
+            recordings.attach(pose, capture.reader, events)
             if publish is not None and publish.preview is not None:
                 publish.preview.show(NewestReader(ring), None if plan.lockstep else pose.pauses)
             detect = self._detect_stage(ring, slot, pose)

@@ -19,6 +19,7 @@ from realtime_cropzoom.pipeline.source_reader import SourceReader
 from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.runtime.worker import POLL_S
 from realtime_cropzoom.sinks.base_recorder import BaseRecorder
+from realtime_cropzoom.sinks.event_log import EventLog
 from realtime_cropzoom.sinks.packet_recorder import PacketRecorder
 from realtime_cropzoom.sinks.recorder import Recorder, RecorderMaker
 from realtime_cropzoom.sinks.recording import Recording
@@ -49,15 +50,24 @@ class Recordings:
         self._changing = threading.Lock()
         self._pose: PoseStage | None = None
         self._reader: SourceReader | None = None
+        self._events: EventLog | None = None
 
-    def attach(self, pose: PoseStage, reader: SourceReader) -> None:
-        """Name the stage and the source that further recorders follow.
+    def attach(self, pose: PoseStage, reader: SourceReader, events: EventLog) -> None:
+        """Name the stage and the source that further recorders follow, and the log of what happens to recordings.
 
         Args:
             pose: Tells each recorder which frames are done.
             reader: Shows each captured frame to a recorder that copies.
+            events: Is told of a recording that fails.
         """
-        self._pose, self._reader = pose, reader
+        self._pose, self._reader, self._events = pose, reader, events
+        for recorder in self.all:
+            self._tell_failure(recorder.recording)
+
+    def _tell_failure(self, recording: Recording[Any]) -> None:
+        assert self._events is not None
+        add, video = self._events.add, recording.video.name
+        recording.on_failure = lambda reason: add("recording_stopped", f"{video} failed: {reason}", "recorder")
 
     @property
     def current(self) -> BaseRecorder | None:
@@ -121,6 +131,7 @@ class Recordings:
             raise StateError("record: the run is about to start; record when it runs")
         self._maker.make_room()
         recorder = self._maker.frames(stem)
+        self._tell_failure(recorder.recording)
         if isinstance(recorder, PacketRecorder):
             self._reader.tap = recorder.offer
         self.all = (*self.all, recorder)

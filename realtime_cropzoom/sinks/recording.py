@@ -94,6 +94,8 @@ class Recording(Generic[_File]):
         self.recorded = 0
         self.dropped: Counter[str] = Counter()
         self._codec = codec
+        self.on_failure: Callable[[str], object] = lambda reason: None
+        """Called once, in the thread that writes, if the video takes no more frames."""
         self._started = Started()
         self._file: _File | None = None
         self._table: RowFile | None = None
@@ -231,6 +233,7 @@ class Recording(Generic[_File]):
         if self._file.error is not None and not self._failed:
             self._failed = True
             logger.warning("%s: %s; the recording ends here, the run continues", self.video, self._file.error)
+            self.on_failure(self._file.error)
         self._settle()
 
     def _settle(self, *, closed: bool = False) -> None:

@@ -295,4 +295,7 @@ def test_a_recording_that_failed_is_not_called_one_and_another_may_follow(
     run = OrderedRun(tmp_path, {10: [START], 100: [START, ("state",)]}, before=wait_until_failed)
     assert [answer["recording"]["first_frame"] for answer in run.answers] == [10, 100, 100]
     check_part(run, run.folder / "trial-2.mp4", 100, 120)
+    (failed,) = run.events("recording_stopped")
+    assert failed["text"].startswith("trial.mp4 failed: 'NoneType'")
+    assert failed["by"] == "recorder"
     assert "could not be written" in run.files.summary["problems"][0]
