@@ -63,6 +63,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(scope)
+        if refusal is not None and scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # becomes 403; uvicorn would log an answer of ours as an error
+            return
         app = self._app if refusal is None else refusal
         await app(scope, receive, send if scope["type"] == "websocket" else _with_headers(send))
 

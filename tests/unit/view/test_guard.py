@@ -134,10 +134,13 @@ def test_localhost_is_our_name_too(site: Site) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}"])
-def test_another_page_reads_nothing_and_opens_no_websocket(site: Site, origin: str) -> None:
+def test_another_page_reads_nothing_and_opens_no_websocket(
+    site: Site, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
     headers = {**site.cookie, "Origin": origin.format(port=site.port)}
-    assert site.ask("/", **headers).status == 403
     assert site.ask("/ws", **headers, **UPGRADE).status == 403
+    assert site.ask("/", **headers).status == 403
+    assert not caplog.records, "it cannot fill the terminal either"
 
 
 def test_a_websocket_needs_origin_and_cookie(site: Site) -> None:
