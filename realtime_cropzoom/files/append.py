@@ -38,6 +38,11 @@ def taken_away(path: Path, written: int) -> str:
     return f"{path} was replaced or cut short while it was written: rows are lost" if size < written else ""
 
 
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
 class RowFile:
     """A CSV file that keeps its rows in memory while the disk refuses them, and counts the rows it drops.
 
@@ -64,6 +69,7 @@ class RowFile:
         with contextlib.ExitStack() as if_refused:
             try:
                 self._file = if_refused.enter_context(open(path, "xb", buffering=0, opener=_to_append))
+                if_refused.callback(_remove, path)
                 self._write_pending()
             except OSError as error:
                 raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error

@@ -261,7 +261,7 @@ def test_a_full_disk_refuses_a_recording_and_leaves_nothing_of_it(
             monkeypatch.setattr(RowFile, "_write_pending", full)
         elif frame == 21:
             monkeypatch.setattr(RowFile, "_write_pending", write)
-            left.append([path.name for path in the_session(tmp_path / "sessions").glob("trial*.mp4")])
+            left.append([path.name for path in the_session(tmp_path / "sessions").glob("trial*")])
 
     run = OrderedRun(tmp_path, {20: [START]}, before=fill)
     (refused,) = run.answers
