@@ -29,6 +29,7 @@ SERVES = {
     "latency/": ("latency",),
     "cli/listen_board.py": ("listen",),
     "sessions/nwb.py": ("convert",),
+    "view/rerun_file.py": ("convert",),
     "offline/bbox_csv.py": MODELS,
     "offline/create_bbox.py": ("create_bbox",),
     "offline/crop.py": ("crop",),

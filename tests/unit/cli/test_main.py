@@ -225,7 +225,7 @@ def test_run_without_a_source_prints_its_explanation(commands: Commands) -> None
         (["draw"], "SESSION is missing. See: cropzoom draw --help"),
         (["draw", ".", "--frames", "six"], "--frames: got 'six', expected a whole number"),
         (["calibrate", "rectangel"], "Did you mean 'rectangle'?"),
-        (["convert", ".", "--to", "nbw"], "--to: got 'nbw', expected one of nwb, h5, parquet, csv."),
+        (["convert", ".", "--to", "nbw"], "--to: got 'nbw', expected one of nwb, h5, parquet, csv, rrd."),
     ],
 )
 def test_a_typo_is_one_line_with_a_suggestion(
