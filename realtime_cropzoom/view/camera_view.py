@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
-from realtime_cropzoom.clock import clock_id
 from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, StatusMessage
 from realtime_cropzoom.view import protocol
 from realtime_cropzoom.view.protocol import Camera, History, Latency, Map, PoseRow, Status, Xyp
@@ -152,8 +151,12 @@ class CameraView:
         """Return the last minute."""
         return History(self.camera, list(self._history))
 
-    def camera_message(self) -> Camera:
-        """Return the description of the run."""
+    def camera_message(self, *, takes_orders: bool = False) -> Camera:
+        """Return the description of the run.
+
+        Args:
+            takes_orders: Whether the program that the run names for orders is known to be this run.
+        """
         hello = self.hello
         return Camera(
             camera=self.camera,
@@ -170,7 +173,7 @@ class CameraView:
             version=hello.version,
             arena_unit=hello.arena_unit,
             filter=hello.filter,
-            control=hello.control if hello.clock == clock_id() else None,  # its name is known on its machine only
+            control=hello.control if takes_orders else None,
             preview=hello.preview is not None,
         )
 

@@ -192,7 +192,7 @@ class EndpointFollower(Follower):
         any_connected = any(other.link == "connected" for other in self._cameras.values())
         self._hub.link(self.endpoint, "connected" if any_connected else "waiting")
         if announce:
-            self._hub.publish(("camera", camera.camera), camera.camera_message())
+            self._hub.publish(("camera", camera.camera), self._hub.camera_message(camera))
 
     def _publish_status(self, camera: CameraView, at_ns: int) -> None:
         status = camera.status_message(at_ns)

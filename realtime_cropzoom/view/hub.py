@@ -22,6 +22,7 @@ from realtime_cropzoom.view.endpoint import EndpointFollower
 from realtime_cropzoom.view.page_queue import MAX_EVENTS, PageQueue
 from realtime_cropzoom.view.previews import Previews, Shown
 from realtime_cropzoom.view.protocol import (
+    Camera,
     Endpoint,
     Event,
     PictureHeader,
@@ -61,6 +62,8 @@ class Hub:
         """Endpoint → the connection to it."""
         self.triggers: dict[str, Trigger] = {}
         """Name → newest state of the trigger process."""
+        self._runs: dict[str, str] = {}
+        """Name for orders → endpoint, of the runs of this user, as they say themselves."""
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.pages: set[PageQueue] = set()
         self.orders = orders
@@ -153,6 +156,28 @@ class Hub:
         with self.lock:
             found = (one for one in self.cameras.values() if one.hello.camera == name and one.endpoint == here)
             return next((one.camera for one in found), None)
+
+    def note_run(self, name: str, endpoint: str | None) -> None:
+        """Note where a run of this user publishes, as the program itself says.
+
+        Anybody can publish at a free port and name any run. The page gives orders only where the run agrees.
+
+        Args:
+            name: Name of the run for orders.
+            endpoint: The endpoint as it is reached here; None once the run takes no orders any more.
+        """
+        with self.lock:
+            self._runs.pop(name, None)
+            if endpoint is not None:
+                self._runs[name] = endpoint
+            for camera in self.cameras.values():
+                if camera.hello.control == name:
+                    self.publish(("camera", camera.camera), self.camera_message(camera))
+
+    def camera_message(self, camera: CameraView) -> Camera:
+        """Return the description of a camera's run, with its name for orders if it is a run of this user."""
+        named = self._runs.get(camera.hello.control or "")
+        return camera.camera_message(takes_orders=named == as_reached_here(camera.endpoint))
 
     def keep(self, camera: CameraView) -> None:
         """Keep a camera; the oldest is forgotten if there are too many."""
@@ -255,7 +280,7 @@ class Hub:
         parts += [(("endpoint", endpoint), link) for endpoint, link in self.links.items()]
         for name, camera in self.cameras.items():
             status = camera.status_message(at_ns)
-            parts.append((("camera", name), camera.camera_message()))
+            parts.append((("camera", name), self.camera_message(camera)))
             parts += [] if status is None else [(("status", name), status)]
             parts.append((("history", name), camera.history_message()))
             parts.append((("latency", name), camera.latencies.message(name, at_ns)))

@@ -75,6 +75,7 @@ class ProgramLooker(Follower):
         for name in self._known.keys() - there:
             del self._known[name]
             self._hub.leave_trigger(name)
+            self._hub.note_run(name, None)
             endpoint = self._endpoints.pop(name, None)
             if endpoint is not None and endpoint not in self._endpoints.values():
                 self._hub.unfollow(endpoint)
@@ -94,12 +95,11 @@ class ProgramLooker(Follower):
         return False
 
     def _take_run(self, name: str, publish: Any) -> bool:
-        if self._only is not None:
-            return True
         if not isinstance(publish, str) or publish.endswith("*"):  # it begins, or publishes nothing
             return False
         endpoint = as_reached_here(publish)
-        if self._hub.follow(endpoint):
+        self._hub.note_run(name, endpoint)
+        if self._only is None and self._hub.follow(endpoint):
             self._endpoints[name] = endpoint
         return True
 

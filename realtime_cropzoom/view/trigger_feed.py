@@ -66,7 +66,7 @@ class TriggerFollower(Follower):
                 self._take_decision(msgspec.convert(message, _Decision))
             elif kind == "order":
                 self._take_order(msgspec.convert(message, _Order))
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, OverflowError):
             return
 
     def _take_state(self, message: dict[str, Any]) -> None:

@@ -66,6 +66,20 @@ def test_every_pose_of_a_run_reaches_the_page_in_order() -> None:
         assert (camera["camera"], camera["link"], camera["run"]) == ("cam0", "connected", "r")
 
 
+def test_orders_go_to_a_run_only_where_it_says_that_it_publishes() -> None:
+    """Whoever publishes at a port may name any run: the buttons beside his picture must not move the real one."""
+    with one_run() as (publisher, hub, page):
+        publisher.send(msgspec.structs.replace(hello(), control="run-cam0"))
+        wait_for(lambda: page.of("camera"), "the camera")
+        hub.note_run("run-cam0", "tcp://127.0.0.1:7001")
+        hub.note_run("run-cam1", publisher.endpoint)
+        assert {camera["control"] for camera in page.of("camera")} == {None}
+        hub.note_run("run-cam0", publisher.endpoint)
+        assert page.of("camera")[-1]["control"] == "run-cam0"
+        hub.note_run("run-cam0", None)
+        assert page.of("camera")[-1]["control"] is None
+
+
 def test_a_late_page_gets_what_an_early_one_has() -> None:
     with one_run() as (publisher, hub, page):
         publisher.send(hello(), pose(0), end())
@@ -179,7 +193,12 @@ def test_a_fault_of_the_view_silences_its_cameras_and_is_tried_again(monkeypatch
         wait_for(lambda: [e for e in page.of("event") if e["what"] == "silent"], "the silence")
         assert [e for e in page.of("endpoint") if e["link"] == "refused"]
         monkeypatch.undo()
-        wait_for(lambda: publisher.send(hello(), pose(2)) or 2 in page.frames(), "a pose after it")
+
+        def shown_again() -> bool:
+            publisher.send(hello(), pose(2))
+            return 2 in page.frames()
+
+        wait_for(shown_again, "a pose after it")
 
 
 def test_an_endpoint_that_refuses_is_named_with_the_reason() -> None:

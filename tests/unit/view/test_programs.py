@@ -25,10 +25,14 @@ class Notes(Hub):
     def __init__(self) -> None:
         super().__init__()
         self.now: set[str] = set()
+        self.runs: dict[str, str | None] = {}
 
     def follow(self, endpoint: str) -> bool:
         self.now.add(endpoint)
         return True
+
+    def note_run(self, name: str, endpoint: str | None) -> None:
+        self.runs[name] = endpoint
 
     def unfollow(self, endpoint: str) -> None:
         self.now.remove(endpoint)
@@ -70,8 +74,10 @@ def test_runs_and_triggers_are_followed_while_they_are_there_and_asked_once() ->
             looker.look()
         assert hub.now == {"tcp://127.0.0.1:7001", "rules ipc:///f"}
         assert len(run) == len(trigger) == 1
+        assert hub.runs["run-cam0"] == "tcp://127.0.0.1:7001"
     looker.look()
     assert hub.now == set()
+    assert hub.runs["run-cam0"] is None
 
 
 def test_a_program_that_started_again_under_its_name_is_another() -> None:
@@ -108,6 +114,7 @@ def test_with_endpoints_given_only_their_triggers_are_followed() -> None:
     ):
         looker.look()
     assert hub.now == {"ours ipc:///a"}
+    assert hub.runs == {"run-cam0": "tcp://127.0.0.1:7001"}
 
 
 def test_a_folder_that_others_can_reach_is_not_looked_into(runtime: Path) -> None:
