@@ -18,6 +18,8 @@ from realtime_cropzoom.trigger.process.decision_log import read_decisions
 pytestmark = pytest.mark.slow
 
 PAGE = find_page("closed-loop.md")
+PATIENT = "acknowledge_ms: 1000, watchdog_ms: 10000"
+"""For a board that has no core of its own, as beside other tests."""
 JOIN, ENGINE = code_blocks(find_page("trigger-process.md"), "python")
 _, ORDER = code_blocks(find_page("control.md"), "python")
 """In this order: give an order; join the log with a session; use the engine as a library."""
@@ -36,7 +38,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         endpoint = f"tcp://127.0.0.1:{free_port()}"
         control = f"ipc://{folder}/orders.sock"
         (rules,) = code_blocks(PAGE, "yaml")
-        rules = f"endpoint: {endpoint}\nmax_age_ms: 1000\n{rules}".replace("/dev/pts/0", port)
+        rules = f"endpoint: {endpoint}\nmax_age_ms: 1000\n{rules}".replace("/dev/pts/0", f"{port}, {PATIENT}")
         (folder / "rules.yaml").write_text(rules)
         flags = ["--control", control, "--log", folder / "triggers" / "rules_DATE"]
         trigger = start_process("trigger", folder / "rules.yaml", *flags)

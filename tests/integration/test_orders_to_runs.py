@@ -22,9 +22,11 @@ from support.pipelines import finish, free_port, start_process, the_session, wai
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.control.address import running_processes
 from realtime_cropzoom.control.client import give_order
-from realtime_cropzoom.errors import ConfigError, SinkError
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError
 
 ARENA = "synthetic:arena,size=320x240,fps=60,seconds=endless"
+ENDED = (0, EXIT_INCOMPLETE)
+"""Exit codes of a run that an order ends, perhaps before the animal was found."""
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="without Unix sockets names have a number of the process")
 
 
@@ -67,9 +69,9 @@ def test_two_runs_of_a_camera_have_two_names_and_a_killed_one_gives_its_back(tmp
             with running(tmp_path / "third") as third:
                 assert tracked("run-cam0")["folder"] == str(the_session(tmp_path / "third"))
                 assert give_order("stop", to="run-cam0")["ok"]
-                assert finish(third).returncode == 0
+                assert finish(third).returncode in ENDED
             assert give_order("stop")["name"] == "run-cam0-2"
-            assert finish(second).returncode == 0
+            assert finish(second).returncode in ENDED
     summary = json.loads((the_session(tmp_path / "third") / "summary.json").read_text())
     assert summary["reason"].startswith("stopped by script (")
 
@@ -96,7 +98,7 @@ def test_orders_are_done_and_are_in_the_files_with_who_gave_them(
         assert main(["ctl", "stop-recording"]) == 0
         assert main(["ctl", "stop-recording"]) == 2
         assert main(["ctl", "stop"]) == 0
-        assert finish(process).returncode == 0
+        assert finish(process).returncode in ENDED
     folder = the_session(tmp_path / "out")
     with next(folder.glob("*_events.csv")).open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["by"].startswith("ctl (")]
@@ -106,7 +108,7 @@ def test_orders_are_done_and_are_in_the_files_with_who_gave_them(
     ]
     assert rows[1]["text"] == "light on"
     assert {row["by"] for row in rows} == {f"ctl ({pwd.getpwuid(os.getuid()).pw_name}, process {os.getpid()})"}
-    given = [int(row["frame"]) for row in rows]
+    given = [int(row["frame"]) for row in rows if row["kind"] != "setting_changed"]  # that one waits for the poses
     assert given == sorted(given)
     with av.open(str(next(folder.glob("baseline*.mp4")))) as video:
         assert sum(1 for _ in video.decode(video=0)) > 30
