@@ -2,7 +2,7 @@
 
     python scripts/bench.py [--quick] [--only PART] [--rates FPS…] [--data FOLDER] [--out FOLDER]
 
-It takes a quarter of an hour on an idle machine. Only a full run is written to benchmarks/. With --quick or --only
+It takes some eighteen minutes on an idle machine. Only a full run is written to benchmarks/. With --quick or --only
 the results are printed, unless --out names a folder.
 """
 
