@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from support import chromium
+from support.browser import grave_faults
 from support.films import Footage
 from support.pipelines import LONG_S, Film, make_settings, run_to_end
 
@@ -223,12 +224,8 @@ def test_the_picture_can_be_saved(page: Page, tmp_path: Path, review: Review) ->
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
 def test_nothing_keeps_people_from_using_it(site: tuple[Any, str], size: tuple[int, int]) -> None:
     """axe-core finds no serious fault, light or dark; and on a phone nothing reaches beyond the screen."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra browser is not installed")
     for page in _opened(*site, width=size[0], height=size[1]):
         for _ in range(2):
-            found = axe.Axe().run(page).response["violations"]
-            grave = [(fault["id"], node["html"]) for fault in found for node in fault["nodes"]
-                     if fault["impact"] in ("serious", "critical")]  # fmt: skip
-            assert grave == []
+            assert grave_faults(page) == []
             page.keyboard.press("t")
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]

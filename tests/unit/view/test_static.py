@@ -61,27 +61,23 @@ def test_the_modules_that_a_module_imports_are_there(path: Path) -> None:
     assert [name for name in imported if not (STATIC / name).is_file()] == []
 
 
+def _found_in_live_page(pattern: str) -> set[str]:
+    """Return what a pattern finds in the modules of the live page."""
+    modules = [path for path in MODULES if not path.name.startswith("review")]
+    return {found for path in modules for found in re.findall(pattern, path.read_text(encoding="utf-8"))}
+
+
 def test_the_elements_that_the_live_page_looks_for_are_there() -> None:
     made = {found for path in MODULES for found in re.findall(r'\bid: "([\w-]+)"', path.read_text(encoding="utf-8"))}
     there = {*_Page(STATIC / "index.html").values("id"), *made}
-    wanted = {
-        found
-        for path in MODULES
-        if not path.name.startswith("review")
-        for found in re.findall(r'byId\("([\w-]+)"\)', path.read_text(encoding="utf-8"))
-    }
+    wanted = _found_in_live_page(r'byId\("([\w-]+)"\)')
     assert wanted - there == set()
     assert len(wanted) > 50
 
 
 def test_each_icon_that_is_named_is_there() -> None:
     icons = {name.removeprefix("icon-") for name in _Page(STATIC / "index.html").values("id") if "icon-" in name}
-    named = {
-        found
-        for path in MODULES
-        if not path.name.startswith("review")
-        for found in re.findall(r'icon(?:\(|: )"([\w-]+)"', path.read_text(encoding="utf-8"))
-    }
+    named = _found_in_live_page(r'icon(?:\(|: )"([\w-]+)"')
     assert named - icons == set()
     assert len(named) > 10
 

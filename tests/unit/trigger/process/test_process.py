@@ -251,17 +251,23 @@ def test_another_camera_at_the_endpoint_changes_nothing(tmp_path: Path) -> None:
     assert "cam7" not in inputs.read_text()
 
 
+def _open_process(endpoint: str, folder: Path) -> TriggerProcess:
+    """Return an open process with a rule that holds ``_Line`` while the animal is tracked."""
+    rules = parse_rules(
+        {
+            "endpoint": endpoint,
+            "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},
+            "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
+        }
+    )
+    process = TriggerProcess(rules, folder / "rules.yaml", 1, TriggerOptions(control=None))
+    assert process.open(make_given_folder(folder / "log"))
+    return process
+
+
 def test_events_of_the_run_change_nothing(tmp_path: Path) -> None:
     with publishing() as publisher:
-        rules = parse_rules(
-            {
-                "endpoint": publisher.endpoint,
-                "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},
-                "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
-            }
-        )
-        process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, TriggerOptions(control=None))
-        assert process.open(make_given_folder(tmp_path / "log"))
+        process = _open_process(publisher.endpoint, tmp_path)
         try:
             publisher.wait_for_subscriber()
             publisher.send(hello(), pose(0), event(0, kind="stop_asked"), pose(1))
@@ -486,15 +492,7 @@ def test_outputs_go_safe_even_if_the_engine_fails(tmp_path: Path, monkeypatch: p
 
 def test_messages_without_a_known_clock_are_counted(tmp_path: Path) -> None:
     with publishing() as publisher:
-        rules = parse_rules(
-            {
-                "endpoint": publisher.endpoint,
-                "outputs": {"mine": {"python": f"{__name__}:_Line", "levels": True}},
-                "rules": {"r": {"when": {"state": "tracking"}, "fire": "mine", "hold": True}},
-            }
-        )
-        process = TriggerProcess(rules, tmp_path / "rules.yaml", 1, TriggerOptions(control=None))
-        assert process.open(make_given_folder(tmp_path / "log"))
+        process = _open_process(publisher.endpoint, tmp_path)
         try:
             publisher.wait_for_subscriber()
             publisher.send(pose(0), pose(1))  # and no hello
