@@ -174,11 +174,13 @@ FORMS_OF_TYPES = {
     "bool": "true or false",
     "None": "null",
     "tuple[int, int]": "two integers",
+    "tuple[float, float, float]": "three numbers",
     "tuple[float, ...]": "list of numbers",
     "tuple[str, ...]": "list of texts",
     "tuple[tuple[int, int], ...]": "list of pairs of integers",
     "dict[str, Any]": "object",
     "Input": "[Input](#input)",
+    "Trained": "[Trained](#trained)",
     "Geometry": "a geometry: [Stretch](#stretch), [Letterbox](#letterbox), [Affine](#affine), [Scale](#scale)",
     "Decoder": "a decoder: one of those below",
 }

@@ -19,6 +19,8 @@ VERSION = 1
 """Version of the manifests that this package writes."""
 MAX_SIDE = 8192
 """Maximum side of a network's input (pixels)."""
+MAX_FRAME_SIDE = 65_535
+"""Maximum side of the frames of a training (pixels)."""
 MAX_KEYPOINTS = 1000
 """Maximum number of keypoints."""
 _MAX_FACTOR = 10_000
@@ -181,6 +183,21 @@ Decoder: TypeAlias = (
 )  # fmt: skip
 
 
+class Trained(_Part, frozen=True):
+    """What animal and frames looked like in the training, measured on its labels: 5 %, median and 95 % of them."""
+
+    frame_size: tuple[int, int]
+    """(width, height) of most frames (pixels)."""
+    length_px: tuple[float, float, float]
+    """Length of the animal, the largest distance between two of its keypoints (frame pixels)."""
+    contrast: tuple[float, float, float]
+    """Gray of the animal minus that of its surroundings, from -1 to 1: below 0 for a dark animal on a bright floor."""
+    brightness: tuple[float, float, float]
+    """Mean gray of the frame, from 0 to 1."""
+    description: str = ""
+    """What it shows, such as ``a dark mouse on a bright floor, seen from above``."""
+
+
 class Manifest(_Part, frozen=True):
     """Description of a network."""
 
@@ -222,6 +239,8 @@ class Manifest(_Part, frozen=True):
     """Program that wrote the file."""
     trained_on: str = ""
     """Its training data."""
+    trained: Trained | None = None
+    """What its training data look like; None if unknown."""
     license: str = ""
     """Its licence."""
     assumed: tuple[str, ...] = ()
@@ -274,6 +293,7 @@ def check_manifest(manifest: Manifest, source: object) -> None:
         raise ModelError(f"{source}: its manifest has version {manifest.version}, expected {VERSION}; update cropzoom")
     check_names(manifest.keypoint_names, source)
     _check_texts(manifest, source)
+    _check_trained(manifest.trained, source)
     _check_input(manifest.input, source)
     _check_positive(manifest.geometry, source, "factor", "padding", "multiple")
     _check_letterbox(manifest.geometry, source)
@@ -309,9 +329,25 @@ def check_names(names: tuple[str, ...], source: object) -> None:
 def _check_texts(manifest: Manifest, source: object) -> None:
     names = ("maker", "maker_version", "kind", "score", "anchor", "created_with", "trained_on", "license")
     texts = [(name, getattr(manifest, name)) for name in names] + [("assumed", text) for text in manifest.assumed]
+    texts += [("trained.description", manifest.trained.description)] if manifest.trained is not None else []
     for name, text in texts:
         if len(text) > _MAX_TEXT or _CONTROL.search(text):
             raise ModelError(f"{source}: {name} is {shorten(text)}; expected one line of up to {_MAX_TEXT} characters")
+
+
+def _check_trained(trained: Trained | None, source: object) -> None:
+    """Raise ModelError if a range is none, or lies outside of what pictures can have."""
+    if trained is None:
+        return
+    if not all(0 < side <= MAX_FRAME_SIDE for side in trained.frame_size):
+        got = f"trained.frame_size is {shorten(trained.frame_size)}"
+        raise ModelError(f"{source}: {got}; expected sides of 1 to {MAX_FRAME_SIDE} px")
+    limits = {"length_px": (0.0, 2.0 * MAX_FRAME_SIDE), "contrast": (-1.0, 1.0), "brightness": (0.0, 1.0)}
+    for name, (least, most) in limits.items():
+        low, middle, high = getattr(trained, name)
+        if not least <= low <= middle <= high <= most:  # also refuses NaN
+            got = f"trained.{name} is {[low, middle, high]}"
+            raise ModelError(f"{source}: {got}; expected three rising numbers from {least:g} to {most:g}")
 
 
 def _check_input(model_input: Input, source: object) -> None:

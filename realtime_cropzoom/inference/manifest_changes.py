@@ -13,7 +13,7 @@ from realtime_cropzoom.inference.manifest import Manifest, check_manifest
 
 Change = tuple[str, str]
 """A dotted name and a text for its value."""
-_FIXED = ("version", "created_with")
+_FIXED = ("version", "created_with", "trained")
 """Fields that no user sets."""
 _NOTHING = ("none", "null", "")
 _SIZE = re.compile(r"(\d+)x(\d+)")

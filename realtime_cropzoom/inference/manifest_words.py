@@ -19,6 +19,7 @@ from realtime_cropzoom.inference.manifest import (
     Scale,
     SimCC,
     Stretch,
+    Trained,
 )
 
 _PIXELS = {1.0: "pixel", 1 / 255: "pixel / 255"}
@@ -51,6 +52,7 @@ def describe(manifest: Manifest, number_type: str) -> dict[str, str]:
         "boxes": _boxes(manifest),
         "presence": "knows what its output is like without an animal" if manifest.presence else "",
         "trained on": manifest.trained_on,
+        "knows": "" if manifest.trained is None else trained_text(manifest.trained),
         "licence": manifest.license,
     }
     return {title: text for title, text in lines.items() if text}
@@ -165,3 +167,14 @@ def _boxes(manifest: Manifest) -> str:
     centre = manifest.anchor or "the mean of all keypoints"
     fraction = "; corners keep their fraction" if manifest.unrounded else ""
     return f"{side}, centred on {centre} in the training{fraction}"
+
+
+def trained_text(trained: Trained) -> str:
+    """Return what the training looked like, in plain words with its numbers.
+
+    Args:
+        trained: The facts of the training.
+    """
+    low, middle, high = trained.length_px
+    size = f"{middle:.0f} px long ({low:.0f}–{high:.0f}) in frames of {trained.frame_size[0]}×{trained.frame_size[1]}"
+    return f"{trained.description or 'an animal'}, {size}"

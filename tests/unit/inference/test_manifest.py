@@ -26,6 +26,7 @@ from realtime_cropzoom.inference.manifest import (
     Scale,
     SimCC,
     Stretch,
+    Trained,
     check_manifest,
     check_names,
     read_manifest,
@@ -55,6 +56,10 @@ DECODERS = st.one_of(
     st.builds(Rows, st.sampled_from(["raw", "final"]), st.integers(1, 80), SHARES, st.booleans()),
     st.just(Coordinates()),
 )
+RISING = st.lists(SHARES, min_size=3, max_size=3).map(lambda numbers: tuple(sorted(numbers)))
+SIDES = st.integers(1, 65_535)
+TRAINED = st.builds(Trained, st.tuples(SIDES, SIDES), RISING, RISING, RISING, TEXTS)
+TRAINING = Trained((640, 480), (90.0, 115.0, 140.0), (-0.5, -0.4, -0.3), (0.5, 0.6, 0.7), "a dark mouse")
 THREE = st.tuples(FACTORS, FACTORS, FACTORS)
 INPUTS = st.builds(
     Input,
@@ -78,6 +83,7 @@ MANIFESTS = st.builds(
     whole_frame=st.booleans(),
     skeleton=st.sampled_from([(), ((0, 1),)]),
     crop_size=st.none() | st.integers(1, 8192),
+    trained=st.none() | TRAINED,
     presence=st.none() | st.just({"min_likelihood": 0.1}),
     assumed=st.lists(TEXTS, max_size=2).map(tuple),
 )
@@ -150,6 +156,31 @@ def test_what_is_no_manifest_is_refused_in_one_line(text: str | bytes, says: str
         pytest.param({"maker": "x" * 10_001}, "expected one line of up to 10000 characters", id="a long text"),
         pytest.param({"decoder": Rows(classes=0)}, "classes is 0; expected a number above 0", id="no class"),
         pytest.param({"skeleton": ((0, 3),)}, "expected indices below 3", id="a bone to nowhere"),
+        pytest.param(
+            {"trained": msgspec.structs.replace(TRAINING, length_px=(9.0, 8.0, 10.0))},
+            "trained.length_px is [9.0, 8.0, 10.0]; expected three rising numbers from 0 to 131070",
+            id="a range that falls",
+        ),
+        pytest.param(
+            {"trained": msgspec.structs.replace(TRAINING, contrast=(-2.0, 0.0, 1.0))},
+            "expected three rising numbers from -1 to 1",
+            id="a contrast below -1",
+        ),
+        pytest.param(
+            {"trained": msgspec.structs.replace(TRAINING, brightness=(0.1, float("nan"), 0.3))},
+            "trained.brightness is [0.1, nan, 0.3]; expected",
+            id="a brightness that is no number",
+        ),
+        pytest.param(
+            {"trained": msgspec.structs.replace(TRAINING, frame_size=(0, 480))},
+            "trained.frame_size is (0, 480); expected sides of 1 to 65535 px",
+            id="frames without a width",
+        ),
+        pytest.param(
+            {"trained": msgspec.structs.replace(TRAINING, description="a\nb")},
+            "trained.description is 'a\\nb'; expected one line",
+            id="a description of two lines",
+        ),
         pytest.param({"crop_size": 0}, "crop_size is 0; expected 1 to 8192 pixels", id="a box without a side"),
     ],
 )  # fmt: skip

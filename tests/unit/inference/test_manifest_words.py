@@ -17,6 +17,7 @@ from realtime_cropzoom.inference.manifest import (
     Input,
     Manifest,
     Rows,
+    Trained,
 )
 from realtime_cropzoom.inference.manifest_words import decoder_text, describe, geometry_text, values_text
 
@@ -82,3 +83,12 @@ def test_roles_and_their_boxes(parts: dict[str, object], role: str, boxes: str) 
     lines = describe(with_parts(**parts), "float32")
     assert role in lines["role"]
     assert lines["boxes"].startswith(boxes)
+
+
+def test_what_a_training_looked_like_is_said_with_its_numbers() -> None:
+    trained = Trained(
+        (1280, 1024), (120.0, 180.0, 230.0), (0.3, 0.4, 0.5), (0.1, 0.2, 0.3), "a bright rat on a dark floor"
+    )
+    lines = describe(with_parts(trained=trained), "float32")
+    assert lines["knows"] == "a bright rat on a dark floor, 180 px long (120–230) in frames of 1280×1024"
+    assert "knows" not in describe(MANIFEST, "float32")
