@@ -6,7 +6,7 @@ file is refused before anything is built from it. All errors are one line.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,34 @@ def compose_yaml(text: str) -> yaml.Node | None:
         return _Loader(text).get_single_node()
     except yaml.YAMLError as error:
         raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from error
+
+
+def line_of(node: yaml.Node | None, place: Sequence[str | int]) -> int | None:
+    """Return the line of a place in a tree, from 1; that of the deepest part of it that is there, None without any.
+
+    Args:
+        node: The tree, as ``compose_yaml`` returns it.
+        place: The keys and indices that lead to the place.
+    """
+    line = None
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def end_of(node: yaml.Node) -> int:
+    """Return the place in the text after a node. The mark of a block is behind the comments that follow it."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return end_of(last[1] if isinstance(last, tuple) else last)
+    return int(node.end_mark.index)
 
 
 def read_text(path: Path) -> str:

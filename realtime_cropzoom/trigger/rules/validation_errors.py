@@ -9,6 +9,7 @@ import yaml
 
 from realtime_cropzoom.errors import ConfigError, did_you_mean, pluralize, shorten
 from realtime_cropzoom.trigger.rules.schema import KINDS
+from realtime_cropzoom.yaml_file import line_of
 
 Place = tuple[str | int, ...]
 """Place in the file: the keys and indices that lead to it."""
@@ -74,16 +75,7 @@ def with_line(name: str, node: yaml.Node | None, place: Place, text: str) -> str
         place: Place of the mistake.
         text: The mistake.
     """
-    line = None
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == part), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
+    line = line_of(node, place)
     where = name if line is None else f"{name}, line {line}"
     return f"{where}: {_dotted(place)}: {text}" if place else f"{where}: {text}"
 

@@ -18,7 +18,7 @@ import yaml
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.atomic import write_whole
 from realtime_cropzoom.trigger.rules.rules import ZoneShape
-from realtime_cropzoom.yaml_file import compose_yaml, parse_mapping, parse_yaml, read_text
+from realtime_cropzoom.yaml_file import compose_yaml, end_of, parse_mapping, parse_yaml, read_text
 
 _INDENT = "  "
 _ADVICE = "; nothing was changed"
@@ -99,7 +99,7 @@ def _edited(text: str, before: Mapping[str, Any], zones: Mapping[str, ZoneShape]
     if key is None or value is None:
         gap = "" if not text or text.endswith("\n") else eol
         return f"{text}{gap}zones:{eol}{lines}"
-    begin, end = key.end_mark.index, _end_of(value)
+    begin, end = key.end_mark.index, end_of(value)
     if not zones:
         return f"{text[:begin]}: {{}}{text[end:]}"
     if isinstance(value, yaml.MappingNode) and not value.flow_style:
@@ -142,19 +142,11 @@ def _edited_entry(text: str, entry: _Entry, shape: ZoneShape | None, eol: str) -
 
 def _entries(text: str, block: yaml.MappingNode) -> Iterator[_Entry]:
     for key, value in block.value:
-        end, column = _end_of(value), key.start_mark.column
+        end, column = end_of(value), key.start_mark.column
         line_end = text.find("\n", end)
         yield _Entry(
             str(key.value), key.start_mark.index - column, column, end, len(text) if line_end < 0 else line_end + 1
         )
-
-
-def _end_of(node: yaml.Node) -> int:
-    """Return the place after a node. The mark of a block is behind the comments that follow it."""
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        last = node.value[-1]
-        return _end_of(last[1] if isinstance(last, tuple) else last)
-    return int(node.end_mark.index)
 
 
 def _content(shape: ZoneShape) -> dict[str, Any]:

@@ -1,0 +1,8 @@
+"""Project: the folder of a user's own animal, from the first frame to models that run.
+
+In reading order:
+
+* ``schema``: the content of ``project.yaml`` and its checks.
+* ``folder``: the folder and its places; ``load_project``.
+* ``edit``: changes one key of ``project.yaml``, and leaves the rest as it is.
+"""
