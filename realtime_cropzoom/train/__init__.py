@@ -7,8 +7,9 @@ In reading order:
 
 * ``config``, ``litpose_only``: the configuration, and what it may not ask for.
 * ``dataset``, ``augmentation``: labelled frames, and the random views that the network sees.
-* ``network``, ``trainer``, ``loop``: the network, one epoch, and a whole training.
-* ``export``, ``files``: the files of the model directory.
+* ``network``, ``device``, ``trainer``: the network, what computes, and one batch.
+* ``pace``, ``epochs``, ``loop``: how far a training is, one epoch after the other, and a whole training.
+* ``export``, ``files``, ``result``: the files of the model directory.
 * ``evaluate``, ``presence``, ``verdict``: measure the exported model.
 """
 
@@ -17,14 +18,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_cropzoom.train.epochs import Epoch, Step
     from realtime_cropzoom.train.export import export_checkpoint
-    from realtime_cropzoom.train.loop import Epoch, Step, TrainReport, train
+    from realtime_cropzoom.train.loop import TrainReport, train
 
 __all__ = ["Epoch", "Step", "TrainReport", "export_checkpoint", "train"]
 
 _HOMES = {
     "export_checkpoint": "realtime_cropzoom.train.export",
-    **dict.fromkeys(("Epoch", "Step", "TrainReport", "train"), "realtime_cropzoom.train.loop"),
+    **dict.fromkeys(("Epoch", "Step"), "realtime_cropzoom.train.epochs"),
+    **dict.fromkeys(("TrainReport", "train"), "realtime_cropzoom.train.loop"),
 }
 
 

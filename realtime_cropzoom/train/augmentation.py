@@ -196,7 +196,7 @@ class Photometric:
 
 def normalised(pictures: Tensor) -> Tensor:
     """Return (N, 3, H, W) pictures with values 0 to 1 as model input, normalised with ImageNet's mean and deviation."""
-    _, _, mean, std = map(torch.from_numpy, values_of(IMAGENET))
+    _, _, mean, std = (torch.from_numpy(value).to(pictures.device) for value in values_of(IMAGENET))
     return torch.addcmul(-(mean / std)[:, None, None], pictures, 1 / std[:, None, None])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,68 +15,21 @@ import torch
 from realtime_cropzoom.errors import DataError, listed
 from realtime_cropzoom.inference.manifest import Manifest
 from realtime_cropzoom.inference.model import Model
-from realtime_cropzoom.offline.provenance import input_entry, write_origin
 from realtime_cropzoom.offline.train_split import Split, split_frames
 from realtime_cropzoom.sessions.dlc_csv import labels_outside
 from realtime_cropzoom.train.config import TrainConfig, load_config
-from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, common_side, read_frames
-from realtime_cropzoom.train.evaluate import pixel_errors, predict_frames
-from realtime_cropzoom.train.export import FILE as CHECKPOINT
-from realtime_cropzoom.train.export import Checkpoint, describe, export_checkpoint, new_manifest, save_checkpoint
-from realtime_cropzoom.train.files import (
-    create_model_directory,
-    remove_exports,
-    write_boxes,
-    write_config,
-    write_curves,
-    write_predictions,
-)
-from realtime_cropzoom.train.presence import MeasuredPresence, measure_presence
+from realtime_cropzoom.train.dataset import LabelledFrame, common_side, read_frames
+from realtime_cropzoom.train.device import find_device
+from realtime_cropzoom.train.epochs import Epoch, Epochs, Step
+from realtime_cropzoom.train.export import new_manifest
+from realtime_cropzoom.train.files import create_model_directory, remove_exports, write_config, write_curves
+from realtime_cropzoom.train.pace import Pace
+from realtime_cropzoom.train.result import measure_model, write_model
 from realtime_cropzoom.train.trainer import Trainer
 from realtime_cropzoom.train.verdict import HeldOut, animal_length, verdict
 from realtime_cropzoom.types import Float32
 
 logger = logging.getLogger(__name__)
-
-_ARENA_FRAMES = 80
-"""Number of synthetic frames for measuring presence, if the model is also trained on such frames."""
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """Progress after an epoch."""
-
-    number: int
-    """Number of the epoch, counted from 1."""
-    of: int
-    loss: float
-    """Mean loss over the views of the epoch."""
-    held_out_px: float
-    """Mean error on the held-out frames (image pixels), in boxes from the labels; NaN without held-out frames."""
-    seconds: float
-    """Time since the training began (s)."""
-
-    def __str__(self) -> str:
-        """One line for a log."""
-        held_out = "" if np.isnan(self.held_out_px) else f"  held-out error {self.held_out_px:.2f} px"
-        return f"epoch {self.number}/{self.of}  loss {self.loss:.4f}{held_out}  {self.seconds:.0f} s"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Progress after a batch."""
-
-    done: int
-    """Number of batches done."""
-    of: int
-    """Number of batches of all epochs."""
-    seconds: float
-    """Time since the first batch began (s)."""
-
-    @property
-    def seconds_left(self) -> float:
-        """Estimated remaining time (s), at the speed so far."""
-        return self.seconds / self.done * (self.of - self.done)
 
 
 def _ignore_line(_line: str) -> None:
@@ -174,51 +126,33 @@ def train(
     data = _read_data(config)
     torch.manual_seed(config.training.rng_seed_model_pt)
     say(f"preparing {len(data.train())} frames to train on and {len(data.held_out())} held-out frames")
-    trainer = Trainer(config, data.train(), data.held_out())
+    trainer = Trainer(config, data.train(), data.held_out(), find_device())
     epochs = _train_epochs(trainer, config.training.max_epochs, started, progress, step)
 
     say("exporting the model and measuring its error")
     remove_exports(output_dir)
-    model, presence = _export(trainer, config, data, output_dir)
+    manifest = _manifest(config, data.frames)
+    model, presence = write_model(epochs.result(), manifest, config, data.train(), output_dir)
     say(str(presence))
     write_config(tree, output_dir)
-    write_curves(epochs, output_dir)
+    write_curves(epochs.done, output_dir)
     exported = Model(model, config.role, method="reference")  # the same numbers as cropzoom predict
     errors = _measure(exported, config, data, detector, output_dir)
     held_out = HeldOut(errors, animal_length([frame.xy for frame in data.frames]))
     mean = float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
     return TrainReport(
         output_dir, model, config.role, len(data.train()), len(data.held_out()), mean, held_out.median_px,
-        tuple(epochs), time.monotonic() - started, verdict(held_out),
+        tuple(epochs.done), time.monotonic() - started, verdict(held_out),
     )  # fmt: skip
-
-
-def _export(trainer: Trainer, config: TrainConfig, data: _Data, output_dir: Path) -> tuple[Path, MeasuredPresence]:
-    """Write the checkpoint and the export, with the limits measured on the exported file in their manifest."""
-    manifest, names = _manifest(config, data.frames), config.data.keypoint_names
-    save_checkpoint(output_dir, Checkpoint(trainer.average, manifest))
-    model = export_checkpoint(output_dir, "fp32")
-    frames, seed = data.train(), config.training.rng_seed_data_pt
-    if config.cropzoom.arena_share > 0 or not frames:
-        frames += arena_frames(_ARENA_FRAMES, names, seed)
-    measured = measure_presence(Model(model), frames, config.role, config.cropzoom.crop_size, seed)
-    manifest = msgspec.structs.replace(manifest, presence=measured.presence.to_metadata(names))
-    describe(model, manifest)
-    save_checkpoint(output_dir, Checkpoint(trainer.average, manifest))
-    write_origin(model, "export", {"checkpoint": input_entry(output_dir / CHECKPOINT)})
-    return model, measured
 
 
 def _train_epochs(
     trainer: Trainer, count: int, started: float, progress: Callable[[Epoch], None], step: Callable[[Step], None]
-) -> list[Epoch]:
-    epochs: list[Epoch] = []
-    steps, done, begun = trainer.steps_per_epoch * count, itertools.count(1), time.monotonic()
-    for number in range(1, count + 1):
-        loss = trainer.epoch(lambda: step(Step(next(done), steps, time.monotonic() - begun)))
-        epochs.append(Epoch(number, count, loss, trainer.held_out_px(), time.monotonic() - started))
-        logger.info("%s", epochs[-1])
-        progress(epochs[-1])
+) -> Epochs:
+    steps = trainer.steps_per_epoch * count
+    epochs, begun = Epochs(trainer, Pace.of_steps(steps), started), time.monotonic()
+    while len(epochs.done) < count:
+        progress(epochs.next(lambda: step(Step(epochs.pace.steps, steps, time.monotonic() - begun))))
     return epochs
 
 
@@ -263,13 +197,6 @@ def _measure(model: Model, config: TrainConfig, data: _Data, detector: Model | N
     """Predict all labelled frames with the exported model; return the (N, K) errors (px) of the held-out ones."""
     if config.data.csv_file is None:
         return np.empty((0, len(config.data.keypoint_names)), np.float32)
-    predictions = predict_frames(
-        model, data.frames, crop_size=config.cropzoom.crop_size, detector=detector, resize="cubic"
-    )
-    errors = pixel_errors(predictions, data.frames)
     sets = data.split.sets(len(data.frames))
-    folder = output_dir / "image_preds" / Path(config.data.csv_file).name
-    write_predictions(folder, data.frames, predictions, errors, sets, config.data.keypoint_names)
-    if config.cropzoom.crop_size is not None:
-        write_boxes(folder, data.frames, predictions)
+    errors = measure_model(model, config, data.frames, sets, detector, output_dir)
     return errors[[name in ("validation", "test") for name in sets]]

@@ -139,6 +139,7 @@ def targets(xy_model: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
     """
     width, height = size[0] // STRIDE, size[1] // STRIDE
     cells = xy_model.unsqueeze(-1) / STRIDE
-    across = torch.softmax(-((torch.arange(width) - cells[:, :, 0]) ** 2) / (2 * sigma**2), dim=-1)
-    along = torch.softmax(-((torch.arange(height) - cells[:, :, 1]) ** 2) / (2 * sigma**2), dim=-1)
+    x, y = (torch.arange(side, device=xy_model.device) for side in (width, height))
+    across = torch.softmax(-((x - cells[:, :, 0]) ** 2) / (2 * sigma**2), dim=-1)
+    along = torch.softmax(-((y - cells[:, :, 1]) ** 2) / (2 * sigma**2), dim=-1)
     return along.unsqueeze(-1) * across.unsqueeze(-2)

@@ -1,8 +1,10 @@
-"""Trainer: trains one epoch at a time, and measures the averaged network on the held-out frames."""
+"""Trainer: trains one batch at a time, and measures the averaged network on the held-out frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +19,31 @@ from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
+from realtime_cropzoom.train.device import CPU, Device
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, normalised_heatmaps, targets
+from realtime_cropzoom.train.pace import one_cycle
+
+_FEW_FRAMES = 32
+"""Number of held-out frames that the network sees at once, so that memory does not grow with their number."""
 
 
 class Trainer:
     """Trains a network. ``average``, the moving average of its weights, is the model that is saved."""
 
-    def __init__(self, config: TrainConfig, frames: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        frames: Sequence[LabelledFrame],
+        held_out: Sequence[LabelledFrame],
+        device: Device = CPU,
+    ) -> None:
         """Prepare the training.
 
         Args:
             config: The configuration.
             frames: The training frames.
             held_out: Frames on which the error is measured. They are not trained on.
+            device: What computes.
         """
         ours, training, names = config.cropzoom, config.training, config.data.keypoint_names
         self._config = config
@@ -52,35 +66,56 @@ class Trainer:
         self._views = Views([*(with_backgrounds(frames) if pasting else frames), *arena], rule, self._rng)
         self._photometric = Photometric()
         self._steps = -(-(ours.views_per_epoch or self._read_data or self._arena) // training.train_batch_size)
-        self._held_out = _HeldOut(held_out, config) if held_out else None
+        self._device = device
+        self._held_out = _HeldOut(held_out, config, device) if held_out else None
 
-        self._network = CropzoomSmall(len(names))
-        self.average = CropzoomSmall(len(names)).eval()
-        self.average.load_state_dict(self._network.state_dict())
+        self._network = CropzoomSmall(len(names)).to(device.name)
+        self.average = copy.deepcopy(self._network).eval()
         self._step = 0
-        rate = training.optimizer_params.learning_rate
-        self._optimizer = torch.optim.AdamW(self._network.parameters(), rate, weight_decay=0.01)
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, rate, total_steps=self._steps * training.max_epochs + 1, pct_start=0.1
-        )
+        self._rate = training.optimizer_params.learning_rate
+        self._optimizer = torch.optim.AdamW(self._network.parameters(), self._rate, weight_decay=0.01)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
         return self._steps
 
-    def epoch(self, after_step: Callable[[], None]) -> float:
-        """Train one epoch, and return its mean loss. ``after_step`` is called after each batch."""
+    def step(self, progress: float, warm: float) -> float:
+        """Train on one batch, and return its loss.
+
+        Args:
+            progress: How far the training is, from 0 to 1, which decides the learning rate.
+            warm: Share of the training in which the learning rate rises.
+        """
+        factor, momentum = one_cycle(progress, warm)
+        for group in self._optimizer.param_groups:
+            group["lr"], group["betas"] = factor * self._rate, (momentum, group["betas"][1])
         self._network.train()
-        losses = []
-        for _ in range(self._steps):
-            losses.append(self._train_on(*self._batch()))
-            after_step()
-        return float(np.mean(losses))
+        return self._train_on(*self._batch())
 
     def held_out_px(self) -> float:
         """Return the mean error (frame pixels) of the averaged network on the held-out frames; NaN without any."""
         return self._held_out.mean_error_px(self.average) if self._held_out else float("nan")
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a training needs to go on: weights, optimizer and random numbers."""
+        return {
+            "network": self._network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self._step,
+            "numpy": self._rng.bit_generator.state,
+            "torch": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self._network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._step = state["step"]
+        self._rng.bit_generator.state = state["numpy"]
+        torch.set_rng_state(state["torch"].cpu())
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         count = self._config.training.train_batch_size
@@ -88,18 +123,17 @@ class Trainer:
         labelled = self._rng.integers(0, max(1, self._read_data), count)
         arena = self._read_data + self._rng.integers(0, max(1, self._arena), count)
         pictures, xy = batch([self._views.draw(int(i)) for i in np.where(synthetic, arena, labelled)])
-        return normalised(self._photometric(pictures)), xy
+        return normalised(self._photometric(pictures.to(self._device.name))), xy.to(self._device.name)
 
     def _train_on(self, images: Tensor, xy: Tensor) -> float:
         ours = self._config.cropzoom
-        with torch.autocast("cpu", torch.bfloat16, enabled=ours.bfloat16):
+        with torch.autocast(self._device.name, torch.bfloat16, enabled=self._device.bfloat16 or ours.bfloat16):
             logits = self._network(images)
         loss = heatmap_loss(logits.float(), xy, self._config.size, ours.sigma)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         self._optimizer.step()
-        self._schedule.step()
         self._update_average()
         return float(loss.detach())
 
@@ -132,22 +166,22 @@ def heatmap_loss(logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma:
 class _HeldOut:
     """The held-out frames as model inputs, cropped to the boxes of their labels."""
 
-    def __init__(self, frames: Sequence[LabelledFrame], config: TrainConfig) -> None:
+    def __init__(self, frames: Sequence[LabelledFrame], config: TrainConfig, device: Device) -> None:
         self._frames, self._size = frames, config.size
         crop_size = config.cropzoom.crop_size
         self._boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in frames]
         inputs = np.zeros((len(frames), 3, config.size[1], config.size[0]), np.float32)
         for frame, box, out in zip(frames, self._boxes, inputs, strict=True):
             fill_input(cut(frame.image, box, "pad")[0], out, "fast", values_of(IMAGENET))
-        self._inputs = torch.from_numpy(inputs)
+        self._inputs = torch.from_numpy(inputs).to(device.name)
 
     def mean_error_px(self, network: nn.Module) -> float:
         with torch.no_grad():
-            heatmaps = normalised_heatmaps(network(self._inputs)).numpy()
+            heatmaps = [normalised_heatmaps(network(few)).cpu().numpy() for few in self._inputs.split(_FEW_FRAMES)]
         errors = [
             np.linalg.norm(
                 View.of(box, self._size).to_frame(decode(maps, DOWNSAMPLE_FACTOR, "fast").xy) - frame.xy, axis=1
             )
-            for maps, box, frame in zip(heatmaps, self._boxes, self._frames, strict=True)
+            for maps, box, frame in zip(np.concatenate(heatmaps), self._boxes, self._frames, strict=True)
         ]
         return float(np.nanmean(errors))
