@@ -6,7 +6,7 @@ to ONNX again. Both are imported at first use, so that reading labels and config
 In reading order:
 
 * ``config``, ``litpose_only``: the configuration, and what it may not ask for.
-* ``dataset``, ``augmentation``: labelled frames, and the random views that the network sees.
+* ``dataset``, ``arena_looks``: labelled and rendered frames; ``augmentation``: the random views of them.
 * ``network``, ``device``, ``trainer``: the network, what computes, and one batch.
 * ``pace``, ``epochs``, ``loop``: how far a training is, one epoch after the other, and a whole training.
 * ``export``, ``files``, ``result``: the files of the model directory.

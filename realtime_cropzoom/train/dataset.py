@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ import numpy as np
 
 from realtime_cropzoom.errors import DataError, listed
 from realtime_cropzoom.sessions.dlc_csv import read_labels
-from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
+from realtime_cropzoom.sources.arena.source import Arena
 from realtime_cropzoom.sources.image_file import read_image
+from realtime_cropzoom.train.arena_looks import LOOKS, Look
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
 CROPPED_IMAGES = "cropped_images"
@@ -125,7 +126,9 @@ def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -
     return frames
 
 
-def arena_frames(count: int, keypoint_names: Sequence[str], seed: int) -> list[LabelledFrame]:
+def arena_frames(
+    count: int, keypoint_names: Sequence[str], seed: int, look: Look = "usual", empty: float = 0.0
+) -> list[LabelledFrame]:
     """Render frames of many synthetic arenas, a few of each.
 
     Args:
@@ -133,6 +136,8 @@ def arena_frames(count: int, keypoint_names: Sequence[str], seed: int) -> list[L
         keypoint_names: The keypoints, in order.
         seed: Seed of the frames. The seeds of the arenas start at ``seed`` · 100 000, so that another ``seed``
             gives other arenas.
+        look: ``usual`` for a dark mouse on a bright floor, ``varied`` for any animal on any floor.
+        empty: Share of arenas without an animal, 0 to 1. All keypoints of their frames are NaN.
 
     Raises:
         DataError: if the arena does not have a keypoint.
@@ -147,24 +152,14 @@ def arena_frames(count: int, keypoint_names: Sequence[str], seed: int) -> list[L
     rng = np.random.default_rng(seed)
     frames: list[LabelledFrame] = []
     for number in range(-(-count // FRAMES_PER_ARENA)):
-        arena = Arena(_arena_settings(rng, seed * 100_000 + number))
+        settings = LOOKS[look](rng, seed * 100_000 + number)
+        if empty > 0 and rng.random() < empty:
+            settings = replace(settings, animal=0)
+        arena = Arena(settings)
         for index in rng.integers(0, 600, min(FRAMES_PER_ARENA, count - len(frames))):
             xy = arena.truth(int(index))[order].astype(np.float32)
             frames.append(LabelledFrame(f"arena/{number}/{index}", arena.render(int(index)), xy))
     return frames
-
-
-def _arena_settings(rng: np.random.Generator, seed: int) -> ArenaSettings:
-    """Return random settings: half of the arenas have the default camera, half a random one."""
-    if rng.random() < 0.5:
-        return ArenaSettings(seed=seed)
-    return ArenaSettings(
-        seed=seed,
-        noise=rng.uniform(0, 8),
-        blur=rng.uniform(0.3, 1.5),
-        exposure_ms=rng.uniform(0, 20),
-        scale=rng.uniform(0.8, 1.15),
-    )
 
 
 def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:

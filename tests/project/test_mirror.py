@@ -48,14 +48,16 @@ TOGETHER = {
     "unit/sinks/test_packet_recorder.py": "sinks/base_recorder sinks/packet_file sources/encoded sources/packet_buffer",
     "unit/sinks/test_recorder.py": "sinks/recording sinks/video_encoder",
     "unit/messaging/test_time_sync.py": "sinks/time_sync_server",
-    "unit/sources/arena/test_source.py": "sources/arena/drawing sources/arena/motion sources/arena/painting "
-    "sources/arena/posture",
+    "unit/sources/arena/test_source.py": "sources/arena/appearance sources/arena/build sources/arena/cable "
+    "sources/arena/camera_angle sources/arena/drawing sources/arena/floor sources/arena/jumps sources/arena/motion "
+    "sources/arena/painting sources/arena/posture",
     "unit/sources/test_video_file.py": "sources/container",
     "unit/sources/live/test_decode_recovery.py": "sources/live/stream_decoder",
     "unit/sources/machine_vision/test_genicam.py": "sources/machine_vision/aravis sources/machine_vision/aravis_camera",
     "unit/sources/test_recorded_times.py": "sources/recording_table",
     "unit/train/test_train.py": "train/augmentation train/config train/dataset train/evaluate train/export train/files "
-    "train/device train/epochs train/litpose_only train/loop train/network train/presence train/result train/trainer",
+    "train/arena_looks train/device train/epochs train/litpose_only train/loop train/network train/presence "
+    "train/result train/trainer",
     "unit/trigger/engine/test_conditions.py": "trigger/engine/compiler trigger/engine/factory "
     "trigger/engine/pose_sample trigger/engine/quantities trigger/engine/trajectory",
     "unit/trigger/engine/test_engine.py": "trigger/engine/events trigger/process/message_events",

@@ -1,4 +1,4 @@
-"""Drawing of the synthetic mouse in a given posture: limbs, bent trunk, turned head, blur and shadow."""
+"""Drawing of the synthetic animal in a given posture: limbs, bent trunk, turned head, cable, blur and shadow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from realtime_cropzoom.sources.arena.painting import Appearance, Sprite, paint_body, paint_head
-from realtime_cropzoom.sources.arena.posture import BODY_LENGTH, FLANK, SNOUT, Posture
+from realtime_cropzoom.sources.arena.appearance import Appearance
+from realtime_cropzoom.sources.arena.build import Build
+from realtime_cropzoom.sources.arena.cable import Cable
+from realtime_cropzoom.sources.arena.painting import Sprite, paint_body, paint_head
+from realtime_cropzoom.sources.arena.posture import Posture
 from realtime_cropzoom.types import Float64, UInt8
 
 _SHADOW_STRENGTH = 0.5
@@ -48,55 +51,74 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MouseBrush:
-    """Brush that draws the mouse: holds the sprites and parameters that are constant over all frames."""
+class AnimalBrush:
+    """Brush that draws the animal: holds the sprites and parameters that are constant over all frames."""
 
     body_px: float
-    """Length of the mouse from snout to tail base, in pixels."""
+    """Length of the animal from snout to tail base, in pixels."""
     blur_px: float
     """Standard deviation of the blur of the lens."""
     exposure_s: float
     """Exposure time."""
+    build: Build
     appearance: Appearance
     body: Sprite
     head: Sprite
+    cable: Cable | None = None
 
     @classmethod
-    def paint(cls, body_px: float, blur_px: float, exposure_s: float, appearance: Appearance, seed: int) -> MouseBrush:
+    def paint(
+        cls,
+        body_px: float,
+        blur_px: float,
+        exposure_s: float,
+        build: Build,
+        appearance: Appearance,
+        cable: Cable | None,
+        seed: int,
+    ) -> AnimalBrush:
         """Return a brush with painted sprites.
 
         Args:
-            body_px: Length of the mouse in pixels.
+            body_px: Length of the animal in pixels.
             blur_px: Standard deviation of the blur of the lens, in pixels.
             exposure_s: Exposure time (s).
+            build: Proportions.
             appearance: Colours and light.
+            cable: Cable on the head, if any.
             seed: Seed of the fur.
         """
-        body, head = paint_body(body_px, appearance, seed), paint_head(body_px, appearance, seed)
-        return cls(body_px, blur_px, exposure_s, appearance, body, head)
+        body, head = paint_body(body_px, build, appearance, seed), paint_head(body_px, build, appearance, seed)
+        return cls(body_px, blur_px, exposure_s, build, appearance, body, head, cable)
 
     def draw(self, posture: Posture, tail: Float64, background: UInt8) -> tuple[UInt8, tuple[slice, slice]]:
-        """Draw the mouse on the part of the background that it covers.
+        """Draw the animal on the part of the background that it covers.
 
         Args:
-            posture: Posture of the mouse.
+            posture: Posture of the animal.
             tail: (n, 2) points of the tail in body lengths, from the body on.
             background: (H, W, 3) uint8 RGB array. It is not changed.
 
         Returns:
-            The part with the mouse on it, and its place in the background, as (rows, columns).
+            The part with the animal on it, and its place in the background, as (rows, columns).
         """
-        end = posture.length / 2
-        trunk = [posture.along(s * end, side) for s in (-1.0, 0.0, 1.0) for side in (-FLANK, FLANK)]
-        trunk_px = np.array([*trunk, posture.on_head(SNOUT, 0.0)]) * self.body_px
+        end, flank = posture.length / 2, self.build.flank
+        trunk = [posture.along(s * end, side) for s in (-1.0, 0.0, 1.0) for side in (-flank, flank)]
+        trunk_px = np.array([*trunk, posture.on_head(self.build.snout, 0.0)]) * self.body_px
         frame = _Part(0, 0, background.shape[1], background.shape[0])
-        whole = _Part.around(np.vstack([trunk_px, tail * self.body_px]), 0.16 * self.body_px + 3, frame)
+        covered = [trunk_px, tail * self.body_px]
+        if self.cable is not None:
+            covered.append(self.cable.line(posture) * self.body_px)
+        whole = _Part.around(np.vstack(covered), 0.16 * self.body_px + 3, frame)
         layer = np.zeros((whole.y1 - whole.y0, whole.x1 - whole.x0, 4), np.uint8)
         self._limbs(layer, posture, tail, whole)
         part = _Part.around(trunk_px, 0.03 * self.body_px, whole)
         _lay_over(part.of(layer, whole.x0, whole.y0), self._bent_trunk(posture, part))
         part = _Part.around(np.array([posture.on_head(0.08, 0.0)]) * self.body_px, 0.24 * self.body_px, whole)
         _lay_over(part.of(layer, whole.x0, whole.y0), self._turned_head(posture, part))
+        if self.cable is not None:
+            for outline, shade in zip(self.cable.outlines(posture), (1.0, 0.8, 0.7), strict=True):
+                self._fill(layer, [outline], shade * self.cable.colour, whole)
         patch = self._on_floor(self._blurred(layer, posture), whole.of(background))
         return patch, (slice(whole.y0, whole.y1), slice(whole.x0, whole.x1))
 
@@ -107,7 +129,7 @@ class MouseBrush:
         steps = np.gradient(tail, axis=0)
         normal = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / (np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9)
         for width, shade in ((1.0, 0.55), (0.55, 0.80)):
-            half = (0.006 + 0.019 * rest) * width
+            half = (self.build.tail_tip + self.build.tail_taper * rest) * width
             self._fill(layer, [np.vstack([tail + normal * half, (tail - normal * half)[::-1]])], skin * shade, whole)
         pace = min(1.0, posture.speed / 0.5)
         feet = [self._foot(posture, pace, pair, side) for pair in _FEET for side in (-1, 1)]
@@ -120,7 +142,7 @@ class MouseBrush:
         at = s * posture.length / 2 + stride
         angle = posture.heading + posture.bend * at / posture.length
         forward, right = np.array((math.cos(angle), math.sin(angle))), np.array((-math.sin(angle), math.cos(angle)))
-        root = posture.along(at, side * (aside + 0.015 * pace))
+        root = posture.along(at, side * (aside * self.build.breadth + 0.015 * pace))
         return np.asarray(root + _FOOT[:, :1] * forward + side * _FOOT[:, 1:] * right)
 
     def _fill(self, layer: UInt8, outlines: list[Float64], colour: npt.NDArray[np.float32], whole: _Part) -> None:
@@ -142,8 +164,8 @@ class MouseBrush:
         radius, side = posture.length / bend, math.copysign(1.0, bend)
         s = radius * np.arctan2(forward * side, (radius - right) * side)
         aside = radius - side * np.hypot(forward, radius - right)
-        stretch = posture.length / BODY_LENGTH
-        u = (s / stretch + BODY_LENGTH / 2) * self.body_px + self.body.origin[0]
+        stretch = posture.length / self.build.spine
+        u = (s / stretch + self.build.spine / 2) * self.body_px + self.body.origin[0]
         v = aside * (math.sqrt(stretch) * (1 - 0.012 * math.sin(posture.breath))) * self.body_px + self.body.origin[1]
         size = (columns * _CELL, rows * _CELL)
         at_u, at_v = (cv2.resize(grid.astype(np.float32), size)[:height, :width] for grid in (u, v))

@@ -1,4 +1,4 @@
-"""Motion of the synthetic mouse: moods and steering, and the path that results.
+"""Motion of the synthetic animal: moods and steering, and the path that results.
 
 The path is integrated with a fixed step and depends only on the seed, not on the frame rate. Units and
 directions are as in ``posture``.
@@ -15,16 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from realtime_cropzoom.sources.arena.posture import (
-    EAR_AHEAD,
-    EAR_ASIDE,
-    FLANK,
-    SNOUT,
-    TAIL_JOINTS,
-    TAIL_LENGTH,
-    Posture,
-    Rect,
-)
+from realtime_cropzoom.sources.arena.build import MOUSE, Build
+from realtime_cropzoom.sources.arena.posture import TAIL_JOINTS, Posture, Rect
 from realtime_cropzoom.types import Float64
 
 STEP_S = 0.01
@@ -51,7 +43,7 @@ _MOODS = (
 
 
 @dataclass(slots=True)
-class _Mouse:
+class _Animal:
     """State that is integrated, as plain floats. The first fields are the same as in ``Posture``."""
 
     x: float
@@ -75,9 +67,9 @@ class _Mouse:
     speed_goal: float = 0.0
     turn_goal: float = 0.0
 
-    def posture(self) -> Posture:
+    def posture(self, build: Build) -> Posture:
         tail = (self.tail0, self.tail1, self.tail2, self.tail3, self.tail4)
-        return Posture(self.x, self.y, self.heading, self.speed, self.bend, self.head, self.gait, tail, 0.0)
+        return Posture(self.x, self.y, self.heading, self.speed, self.bend, self.head, self.gait, tail, 0.0, build)
 
     def decide(self, chance: list[float]) -> None:
         """Choose a new mood or gaze when the last one has run out. ``chance`` holds four uniform draws."""
@@ -115,7 +107,7 @@ class _Mouse:
         speed = min(self.speed_goal, 0.4 + 3.2 * max(0.0, reach - over - 0.35))
         return speed, (1 - weight) * turn + weight * _clip(7 * away, -6.0, 6.0)
 
-    def advance(self, floor: Rect, chance: list[float], noise: list[float]) -> None:
+    def advance(self, floor: Rect, build: Build, chance: list[float], noise: list[float]) -> None:
         """Integrate one step of ``STEP_S``. ``chance`` holds four uniform, ``noise`` two standard normal draws."""
         self.decide(chance)
         speed, turn = self.steer(floor)
@@ -131,12 +123,12 @@ class _Mouse:
         self.bend += (_clip(0.26 * self.turn, -0.9, 0.9) + sway - self.bend) * STEP_S / 0.16
         calm = 1 - 0.7 * min(1.0, self.speed / 2.5)
         self.head += (_clip(self.gaze * calm + 0.12 * self.turn, -0.9, 0.9) - self.head) * STEP_S / 0.11
-        self._drag_tail()
-        self._keep_inside(floor)
+        self._drag_tail(build)
+        self._keep_inside(floor, build)
 
-    def _drag_tail(self) -> None:
+    def _drag_tail(self, build: Build) -> None:
         """Let each tail joint follow the previous one, as if dragged: the faster the animal, the faster the joint."""
-        rate = min(1.0, STEP_S * (0.8 + self.speed * TAIL_JOINTS / TAIL_LENGTH))
+        rate = min(1.0, STEP_S * (0.8 + self.speed * TAIL_JOINTS / build.tail))
         leader = self.heading - self.bend / 2 + math.pi
         tail = []
         for joint in (self.tail0, self.tail1, self.tail2, self.tail3, self.tail4):
@@ -145,21 +137,21 @@ class _Mouse:
             tail.append(leader)
         self.tail0, self.tail1, self.tail2, self.tail3, self.tail4 = tail
 
-    def _keep_inside(self, floor: Rect) -> None:
+    def _keep_inside(self, floor: Rect, build: Build) -> None:
         """Slide along a wall instead of into it."""
         if floor.x0 + 0.8 < self.x < floor.x1 - 0.8 and floor.y0 + 0.8 < self.y < floor.y1 - 0.8:
             return
-        posture = self.posture()
+        posture = self.posture(build)
         end = posture.length / 2
-        points = [posture.along(s * end, side) for s in (-0.45, 0.45) for side in (-FLANK, FLANK)]
-        points += [posture.along(-end), posture.on_head(SNOUT + 0.02, 0.0)]
-        points += [posture.on_head(EAR_AHEAD, side * (EAR_ASIDE + 0.05)) for side in (-1, 1)]
+        points = [posture.along(s * end, side) for s in (-0.45, 0.45) for side in (-build.flank, build.flank)]
+        points += [posture.along(-end), posture.on_head(build.snout + 0.02, 0.0)]
+        points += [posture.on_head(build.ear_ahead, side * (build.ear_aside + 0.05)) for side in (-1, 1)]
         xs, ys = [x for x, _ in points], [y for _, y in points]
         self.x += max(0.0, floor.x0 - min(xs)) - max(0.0, max(xs) - floor.x1)
         self.y += max(0.0, floor.y0 - min(ys)) - max(0.0, max(ys) - floor.y1)
 
 
-_state = attrgetter(*(field.name for field in fields(_Mouse)))
+_state = attrgetter(*(field.name for field in fields(_Animal)))
 
 
 class Trajectory:
@@ -170,19 +162,20 @@ class Trajectory:
     The first query of a time integrates the path up to it, which takes about 3 ms per second of path.
     """
 
-    def __init__(self, floor: Rect, seed: int) -> None:
-        """Place the mouse at a random position on the floor."""
+    def __init__(self, floor: Rect, seed: int, build: Build = MOUSE) -> None:
+        """Place the animal at a random position on the floor."""
         self._floor = floor
+        self._build = build
         self._seed = seed
         draw = np.random.default_rng([seed, 0])
         heading = float(draw.uniform(-math.pi, math.pi))
-        mouse = _Mouse(
+        animal = _Animal(
             float(draw.uniform(floor.x0 + 1, floor.x1 - 1)) if floor.x1 - floor.x0 > 2 else (floor.x0 + floor.x1) / 2,
             float(draw.uniform(floor.y0 + 1, floor.y1 - 1)) if floor.y1 - floor.y0 > 2 else (floor.y0 + floor.y1) / 2,
             heading,
             **{f"tail{joint}": heading + math.pi for joint in range(TAIL_JOINTS)},
         )
-        self._starts = [array("d", _state(mouse))]
+        self._starts = [array("d", _state(animal))]
         self._segments: OrderedDict[int, Float64] = OrderedDict()
 
     def at(self, time_s: float) -> Posture:
@@ -191,7 +184,7 @@ class Trajectory:
         number, row = divmod(int(step), SEGMENT_STEPS)
         before, after = self._segment(number)[row : row + 2]
         x, y, heading, speed, bend, head, gait, *tail = (before + part * (after - before)).tolist()
-        return Posture(x, y, heading, speed, bend, head, gait, tuple(tail), 2 * math.pi * 2.3 * time_s)
+        return Posture(x, y, heading, speed, bend, head, gait, tuple(tail), 2 * math.pi * 2.3 * time_s, self._build)
 
     def _segment(self, number: int) -> Float64:
         """Return the posture at every step of a segment and at its end: (SEGMENT_STEPS + 1, 7 + TAIL_JOINTS)."""
@@ -203,11 +196,11 @@ class Trajectory:
         draw = np.random.default_rng([self._seed, 1, number])
         chances = draw.random((SEGMENT_STEPS, 4)).tolist()
         noises = draw.standard_normal((SEGMENT_STEPS, 2)).tolist()
-        mouse = _Mouse(*self._starts[number])
-        rows = [_state(mouse)]
+        animal = _Animal(*self._starts[number])
+        rows = [_state(animal)]
         for chance, noise in zip(chances, noises, strict=True):
-            mouse.advance(self._floor, chance, noise)
-            rows.append(_state(mouse))
+            animal.advance(self._floor, self._build, chance, noise)
+            rows.append(_state(animal))
         if number + 1 == len(self._starts):
             self._starts.append(array("d", rows[-1]))
         self._segments[number] = np.array(rows)[:, : 7 + TAIL_JOINTS]

@@ -1,4 +1,4 @@
-"""Posture of the synthetic mouse at one moment, with its proportions and keypoints.
+"""Posture of the synthetic animal at one moment, and its keypoints.
 
 Lengths are in body lengths (snout to tail base of a stretched animal), angles in radians. x points right and
 y down, so an increasing angle turns to the animal's right.
@@ -11,20 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from realtime_cropzoom.sources.arena.build import MOUSE, Build
 from realtime_cropzoom.types import Float64
 
 TAIL_JOINTS = 5
 """Number of joints of the tail."""
-TAIL_LENGTH = 0.8
-"""Length of the tail."""
-BODY_LENGTH = 0.765
-"""Length of the spine from the tail base to the pivot of the head."""
-SNOUT = 0.235
-"""Distance from the pivot of the head to the tip of the nose."""
-EAR_AHEAD, EAR_ASIDE = 0.105, 0.0875
-"""Distances from the pivot of the head to an ear: along the head, and to its side."""
-FLANK = 0.2
-"""Half of the maximum width of the body, including fur and feet."""
 
 
 class Rect(NamedTuple):
@@ -56,12 +47,14 @@ class Posture(NamedTuple):
     """Absolute direction of each tail joint, from the base on."""
     breath: float
     """Phase of the breathing; one breath is 2π."""
+    build: Build = MOUSE
+    """Proportions of the animal."""
 
     @property
     def length(self) -> float:
         """Length of the spine. It stretches in a run, and varies with every stride of a gallop."""
         gallop = min(1.0, self.speed / 3.0)
-        return BODY_LENGTH * (0.94 + 0.06 * min(1.0, self.speed / 1.5) + 0.035 * gallop * math.sin(self.gait))
+        return self.build.spine * (0.94 + 0.06 * min(1.0, self.speed / 1.5) + 0.035 * gallop * math.sin(self.gait))
 
     def along(self, s: float, aside: float = 0.0) -> tuple[float, float]:
         """Return the point at arc length ``s`` from the spine's middle (front positive) and ``aside`` to the right."""
@@ -83,11 +76,12 @@ class Posture(NamedTuple):
 
     def keypoints(self) -> Float64:
         """Return snout, left ear, right ear and tail base as a (4, 2) float64 array, in body lengths."""
+        build = self.build
         return np.array(
             [
-                self.on_head(SNOUT, 0.0),
-                self.on_head(EAR_AHEAD, -EAR_ASIDE),
-                self.on_head(EAR_AHEAD, EAR_ASIDE),
+                self.on_head(build.snout, 0.0),
+                self.on_head(build.ear_ahead, -build.ear_aside),
+                self.on_head(build.ear_ahead, build.ear_aside),
                 self.along(-self.length / 2),
             ]
         )
@@ -97,7 +91,7 @@ class Posture(NamedTuple):
         base = self.heading - self.bend / 2 + math.pi
         s = np.linspace(0.0, TAIL_JOINTS, points)
         angles = np.interp((s[1:] + s[:-1]) / 2, np.arange(TAIL_JOINTS + 1), [base, *self.tail])
-        steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (TAIL_LENGTH / (points - 1))
+        steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (self.build.tail / (points - 1))
         line = np.cumsum(np.vstack([self.along(-self.length / 2 + 0.03), steps]), axis=0)
         # The clipping is softer towards the tip, so that the base stays at the body.
         soft = np.linspace(1e-6, 0.06, points)[:, None]

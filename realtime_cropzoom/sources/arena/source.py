@@ -1,4 +1,4 @@
-"""Source of the synthetic arena: a rendered mouse seen from above, with exact keypoints for every frame.
+"""Source of the synthetic arena: a rendered animal seen from above, with exact keypoints for every frame.
 
 It serves as demo, as test fixture, for measuring latencies and as a source of training frames. Frame ``i`` is a
 pure function of the settings and ``i``, so that frames can be rendered in any order.
@@ -10,7 +10,6 @@ With ``jump_s`` the animal stands still and changes its place from one frame to 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
@@ -19,17 +18,18 @@ import cv2
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources.arena.drawing import MouseBrush
+from realtime_cropzoom.sources.arena.appearance import choose_appearance
+from realtime_cropzoom.sources.arena.build import BUILDS
+from realtime_cropzoom.sources.arena.cable import CABLES, Cable
+from realtime_cropzoom.sources.arena.camera_angle import project, tilted_view
+from realtime_cropzoom.sources.arena.drawing import AnimalBrush
+from realtime_cropzoom.sources.arena.floor import paint_arena
+from realtime_cropzoom.sources.arena.jumps import Jumps
 from realtime_cropzoom.sources.arena.motion import Trajectory
-from realtime_cropzoom.sources.arena.painting import choose_appearance, paint_arena
 from realtime_cropzoom.sources.arena.posture import Posture, Rect
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
 
-_TAIL = (math.pi,) * 5
-_JITTER = 0.25
-"""Maximum deviation of a jump, as a fraction of the interval. Without it, all jumps would come at the same phase of the
-detector's own rate."""
 _BODY_PX = 118.0
 """Length (pixels) from snout to tail base at 640x480, as in the open field recordings."""
 _MARGIN_PX = 24.0
@@ -38,42 +38,6 @@ _JUMPER_LENGTH = 2.0
 """Room (body lengths) that a standing animal needs, including its tail."""
 _NOISE_MARGIN = 64
 """Width (pixels) by which the image of noise is larger than a frame. Each frame uses another part of it."""
-
-
-class Jumps:
-    """Path of an animal that jumps between a place left of the middle and one right of it."""
-
-    def __init__(self, floor: Rect, every_s: float, distance: float, seed: int) -> None:
-        """Place the animal on the left. The first jump comes after about one interval.
-
-        Args:
-            floor: Floor of the arena.
-            every_s: Interval (s) between jumps; each deviates from it by up to a quarter.
-            distance: Distance (body lengths) between the two places.
-            seed: Seed of the deviations.
-        """
-        self._y = (floor.y0 + floor.y1) / 2
-        middle = (floor.x0 + floor.x1) / 2
-        self._xs = (middle - distance / 2, middle + distance / 2)
-        self._every_s = every_s
-        self._draw = np.random.default_rng([seed, 7])
-        self._times_s: list[float] = []
-
-    def at(self, time_s: float) -> Posture:
-        """Return the posture at ``time_s`` ≥ 0."""
-        side = self._jumps_before(time_s) % 2
-        return Posture(self._xs[side], self._y, 0.0, 0.0, 0.0, 0.0, 0.0, _TAIL, 2 * math.pi * 2.3 * time_s)
-
-    def arrivals(self, seconds: float) -> list[float]:
-        """Return the times (s) at which the animal appears on the right, up to ``seconds``."""
-        return self._times_s[: self._jumps_before(seconds)][::2]
-
-    def _jumps_before(self, time_s: float) -> int:
-        """Return the number of jumps up to and at ``time_s``."""
-        while not self._times_s or self._times_s[-1] <= time_s:
-            number = len(self._times_s) + 1
-            self._times_s.append((number + _JITTER * float(self._draw.uniform(-1, 1))) * self._every_s)
-        return bisect_right(self._times_s, time_s)
 
 
 @dataclass(frozen=True)
@@ -106,6 +70,16 @@ class ArenaSettings:
     """Gray level of the fur, 0 to 255; None for a dark one that the seed chooses."""
     floor: int | None = None
     """Gray level of the floor, 0 to 255; None for a bright one that the seed chooses."""
+    build: str = "mouse"
+    """Proportions of the animal: ``mouse`` or ``rat``."""
+    animal: int = 1
+    """1, or 0 for an empty arena."""
+    bedding: float = 0.0
+    """Contrast of shavings on the floor, 0 for a bare floor to 1."""
+    cable: str = "none"
+    """Cable from the head of the animal: ``none``, to the ``middle`` of the picture, or out of it over its ``edge``."""
+    tilt: float = 0.0
+    """Angle (degrees) between the camera and the vertical."""
     jump_s: float | None = None
     """Approximate interval (s) between the jumps of an animal that stands otherwise; None for an animal that walks."""
     jump_px: float = 60.0
@@ -117,6 +91,9 @@ class ArenaSettings:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"arena: {name}: got {value}, expected {low:g} to {high:g}")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ConfigError(f"arena: {name}: got {getattr(self, name)}, expected {' or '.join(words)}")
 
 
 _LIMITS = {
@@ -128,13 +105,18 @@ _LIMITS = {
     "noise": (0, 20),
     "blur": (0, 5),
     "exposure_ms": (0, 100),
-    "scale": (0.3, 1.7),
+    "scale": (0.3, 2.5),
     "coat": (0, 255),
     "floor": (0, 255),
+    "animal": (0, 1),
+    "bedding": (0, 1),
+    "tilt": (-45, 45),
     "jump_s": (0.01, 3600),
     "jump_px": (1, 8192),
 }
-"""Minimum and maximum of each setting."""
+"""Minimum and maximum of each number."""
+_WORDS = {"build": tuple(BUILDS), "cable": CABLES}
+_WHOLE = ("seed", "coat", "floor", "animal")
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 
@@ -149,7 +131,7 @@ def parse_arena(spec: str) -> ArenaSettings:
     name, *options = spec.split(",")
     if name != "synthetic:arena":
         raise ConfigError(f"source {spec!r}: expected synthetic:arena[,key=value...] with the keys {', '.join(_KEYS)}")
-    values: dict[str, int | float | None] = {}
+    values: dict[str, int | float | str | None] = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or key not in _KEYS:
@@ -163,11 +145,13 @@ def parse_arena(spec: str) -> ArenaSettings:
     return ArenaSettings(**values)  # type: ignore[arg-type]
 
 
-def _read(key: str, text: str) -> dict[str, int | float | None]:
+def _read(key: str, text: str) -> dict[str, int | float | str | None]:
     if key == "size":
         width, height = text.split("x")
         return {"width": int(width), "height": int(height)}
-    if key in ("seed", "coat", "floor"):
+    if key in _WORDS:
+        return {key: text}
+    if key in _WHOLE:
         return {key: int(text)}
     if key == "seconds" and text == "endless":
         return {key: None}
@@ -177,7 +161,7 @@ def _read(key: str, text: str) -> dict[str, int | float | None]:
 def _form(key: str) -> str:
     if key == "size":
         return "WIDTHxHEIGHT in pixels, as 640x480"
-    if key in ("seed", "coat", "floor"):
+    if key in _WHOLE:
         return "a whole number"
     return "a number of seconds, or endless" if key == "seconds" else "a number"
 
@@ -201,22 +185,30 @@ class Arena:
         margin_px = _MARGIN_PX * unit
         inset = (margin_px + 1) / self._body_px
         self._floor = Rect(inset, inset, (s.width - 1) / self._body_px - inset, (s.height - 1) / self._body_px - inset)
-        self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed)
+        self._build = BUILDS[s.build]
+        self._view = tilted_view(s.width, s.height, s.tilt) if s.tilt else None
+        self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed, self._build)
         appearance = choose_appearance(s.seed, s.coat, s.floor)
-        self._brush = MouseBrush.paint(self._body_px, s.blur * unit, s.exposure_ms / 1000, appearance, s.seed)
+        cable = Cable.choose(s.cable, self._floor, s.seed)
+        self._brush = AnimalBrush.paint(
+            self._body_px, s.blur * unit, s.exposure_ms / 1000, self._build, appearance, cable, s.seed
+        )
         # The noise is never negative, so that one saturating addition of bytes adds it. Its mean is subtracted from
         # the background beforehand.
         mean = math.ceil(2.5 * s.noise)
-        background = paint_arena(s.width, s.height, margin_px, appearance, s.seed)
+        background = paint_arena(s.width, s.height, margin_px, appearance, s.seed, s.bedding)
         self._background = np.maximum(background, mean) - np.uint8(mean)
         self._noise = _noise_bank(s.width, s.height, s.noise, mean, s.seed)
 
     def truth(self, index: int) -> Float64:
         """Return the true keypoints of a frame as a (K, 2) float64 array in frame pixels.
 
-        The order is that of ``keypoint_names``. Whole numbers are the centres of pixels.
+        The order is that of ``keypoint_names``. Whole numbers are the centres of pixels. Without an animal all are NaN.
         """
-        return self._posture(index).keypoints() * self._body_px
+        if not self.settings.animal:
+            return np.full((len(self.keypoint_names), 2), np.nan)
+        flat = self._posture(index).keypoints() * self._body_px
+        return flat if self._view is None else project(self._view, flat)
 
     def arrivals(self) -> list[int]:
         """Return the indices of the first frames that show the animal on the right after a jump.
@@ -259,7 +251,7 @@ class Arena:
                 f"arena: got jump_px={self.settings.jump_px:g}, "
                 f"expected at most {room * self._body_px:.0f}: the floor has no more room"
             )
-        return Jumps(self._floor, every_s, distance, self.settings.seed)
+        return Jumps(self._floor, every_s, distance, self.settings.seed, self._build)
 
     def _posture(self, index: int) -> Posture:
         if index < 0:
@@ -272,9 +264,24 @@ class Arena:
         mixed = (index + 1) * 0x9E3779B97F4A7C15 >> 20
         dy, dx = mixed % _NOISE_MARGIN, mixed // _NOISE_MARGIN % _NOISE_MARGIN
         noise = self._noise[dy : dy + out.shape[0], dx : dx + out.shape[1]]
+        if self._view is not None or not self.settings.animal:
+            cv2.add(self._seen(posture), noise, dst=out)
+            return
         cv2.add(self._background, noise, dst=out)
         patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
         out[where] = cv2.add(patch, noise[where])
+
+    def _seen(self, posture: Posture) -> UInt8:
+        """Return the whole frame without noise: the way of a tilted camera, and of an empty arena."""
+        picture = self._background
+        if self.settings.animal:
+            picture = picture.copy()
+            patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
+            picture[where] = patch
+        if self._view is None:
+            return picture
+        size = (picture.shape[1], picture.shape[0])
+        return np.asarray(cv2.warpPerspective(picture, self._view, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _noise_bank(width: int, height: int, sigma: float, mean: int, seed: int) -> UInt8:

@@ -336,6 +336,26 @@ def test_arena_frames_carry_the_truth_and_other_seeds_share_nothing() -> None:
         arena_frames(1, ["whisker"], 0)
 
 
+def test_varied_arenas_hold_every_animal_on_every_floor_and_empty_ones_none() -> None:
+    frames = arena_frames(160, NAMES, 2, "varied", empty=0.25)
+    labelled = [frame for frame in frames if frame.is_labelled]
+    assert 0.5 < len(labelled) / len(frames) < 0.95
+    lengths, contrasts = [], []
+    for frame in labelled:
+        assert (frame.xy >= 0).all()
+        assert (frame.xy < frame.image.shape[1::-1]).all()
+        lengths.append(np.linalg.norm(frame.xy[0] - frame.xy[3]))
+        x, y = np.round(0.4 * frame.xy[0] + 0.6 * frame.xy[3]).astype(int)
+        contrasts.append(float(frame.image[y, x].mean()) - float(np.median(frame.image)))
+    assert min(lengths) < 70
+    assert max(lengths) > 220
+    assert min(contrasts) < -40
+    assert max(contrasts) > 40
+    assert len({frame.image.shape for frame in frames}) > 2
+    again = arena_frames(8, NAMES, 2, "varied", empty=0.25)
+    np.testing.assert_array_equal(again[5].image, frames[5].image)
+
+
 @pytest.mark.parametrize("size", [(160, 160), (192, 160)])
 def test_targets_are_what_the_decoder_reads(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
