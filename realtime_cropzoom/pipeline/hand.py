@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from realtime_cropzoom.control.protocol import OrderError
-from realtime_cropzoom.errors import pluralize
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.pipeline.live_settings import SettingChange
 from realtime_cropzoom.pipeline.orders import Settable
@@ -36,8 +35,8 @@ class Hand:
     def stop_recording(self, by: str) -> None:
         """End the recording of the frames; return once its files are closed. Raises SinkError and StateError."""
         recording = self._stages.recordings.stop().recording
-        count = pluralize(recording.recorded, "frame")
-        self._events.add("recording_stopped", f"{recording.video.name}: {count}", by)
+        if not recording.failed:  # the recorder told that when it happened
+            self._events.add("recording_stopped", recording.as_text(), by)
 
     def marker(self, text: str, by: str) -> None:
         """Put a marker with a text into the events file, and publish it."""

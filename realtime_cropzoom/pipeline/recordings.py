@@ -126,6 +126,14 @@ class Recordings:
                 raise SinkError(f"{recorder.recording.video}: {NO_ANSWER}; it is closed as soon as it does")
             return recorder
 
+    def log_end(self) -> None:
+        """Add an event for the recording that the end of the run has ended, once its recorder is done."""
+        for recorder in self.all:
+            recording = recorder.recording
+            goes_on = recording.end is None and not recording.failed
+            if isinstance(recorder, BaseRecorder) and goes_on and self._events is not None:
+                self._events.add("recording_stopped", recording.as_text(), "end of the run")
+
     def _begin(self, stem: str) -> BaseRecorder:
         if self._pose is None or self._reader is None:
             raise StateError("record: the run is about to start; record when it runs")

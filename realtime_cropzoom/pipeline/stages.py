@@ -121,6 +121,7 @@ class StageSet:
         if self.script is not None:
             self.script.end()
         _join(self.sinks, SINK_JOIN_TIMEOUT_S)
+        self.recordings.log_end()
         self.events.end()  # last: the sinks add events
         self.events.join(_EVENTS_JOIN_TIMEOUT_S)
         return [thread.stage for thread in self.threads if thread.is_alive()]

@@ -168,6 +168,10 @@ class Recording(Generic[_File]):
         """Whether the video takes no more frames, as on a full disk. They are marked as missing."""
         return self._file is not None and self._file.error is not None
 
+    def as_text(self) -> str:
+        """Return the name of the video and how many frames it holds, for people."""
+        return f"{self.video.name}: {pluralize(self.recorded, 'frame')}"
+
     def waiting(self, captured: int) -> int:
         """Return the number of frames, of ``captured`` ones, that are neither recorded nor left out yet."""
         end = captured if self.end is None else min(captured, self.end)

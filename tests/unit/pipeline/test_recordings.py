@@ -98,6 +98,8 @@ def test_a_recording_without_a_name_has_that_of_the_source_and_goes_on_to_the_en
 ) -> None:
     run = OrderedRun(tmp_path, {30: [("record",)]}, record_crops=True)
     check_part(run, run.folder / "film.mp4", 30, 120)
+    (stopped,) = run.events("recording_stopped")
+    assert (stopped["text"], stopped["by"]) == ("film.mp4: 90 frames", "end of the run")
     assert find_video(None, run.folder / "film.csv") == str(run.folder / "film.mp4")
     assert recorded_videos(run.folder / "film.csv") == [run.folder / "film.mp4"], "crops are no frames"
 
@@ -295,7 +297,8 @@ def test_a_recording_that_failed_is_not_called_one_and_another_may_follow(
     run = OrderedRun(tmp_path, {10: [START], 100: [START, ("state",)]}, before=wait_until_failed)
     assert [answer["recording"]["first_frame"] for answer in run.answers] == [10, 100, 100]
     check_part(run, run.folder / "trial-2.mp4", 100, 120)
-    (failed,) = run.events("recording_stopped")
+    failed, ended = run.events("recording_stopped")
+    assert ended["by"] == "end of the run"
     assert failed["text"].startswith("trial.mp4 failed: 'NoneType'")
     assert failed["by"] == "recorder"
     assert "could not be written" in run.files.summary["problems"][0]
