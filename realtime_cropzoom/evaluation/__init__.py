@@ -1,1 +1,28 @@
-"""How good the models of a project are, on frames that they were not trained on."""
+"""Evaluation: how good a project's models are on frames that they have not seen, as a report to read in two minutes.
+
+In reading order:
+
+* ``truth``: which labelled frames are judged.
+* ``still``: what the models find in them.
+* ``results``, ``measures``, ``judgement``: the numbers.
+* ``findings``: what they mean, in sentences.
+* ``report``, ``page``, ``svg``, ``worst``: the report, its style, its charts and its pictures.
+* ``evaluate``: the whole evaluation of a project.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.evaluation.evaluate import EvaluationSummary, evaluate_project
+
+__all__ = ["EvaluationSummary", "evaluate_project"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from realtime_cropzoom.evaluation import evaluate
+
+    return getattr(evaluate, name)
