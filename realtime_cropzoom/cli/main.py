@@ -27,6 +27,7 @@ from realtime_cropzoom.cli import (
     ctl,
     demo,
     export_deeplabcut,
+    init,
     keys,
     latency,
     listen,
@@ -56,7 +57,7 @@ from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals
 
 _IN_FILES = {
     *("run", "demo", "trigger", "latency", "train", "export", "export-deeplabcut", "quantize", "convert", "draw"),
-    *("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
+    *("init", "pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
 }
 """Commands whose result is in files. The result of the others is what they print."""
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
@@ -178,6 +179,7 @@ def _parser() -> Parser:
         keys,
         models,
         offline,
+        init,
         train,
         quantize,
         export_deeplabcut,

@@ -17,7 +17,8 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "models": ("models", "train", "export", "export-deeplabcut", "quantize"),
+    "your own animal": ("init", "train"),
+    "models": ("models", "export", "export-deeplabcut", "quantize"),
 }
 _EXAMPLES = {
     "listen": "cropzoom listen tcp://127.0.0.1:5660 --camera cam0",
@@ -41,6 +42,7 @@ _EXAMPLES = {
     "smooth_bbox": "cropzoom smooth_bbox DETECTOR_DIR/video_preds --output-dir smooth",
     "crop": "cropzoom crop DETECTOR_DIR recordings/*.mp4 --crop-size 240",
     "remap": "cropzoom remap POSE_DIR/video_preds/cropped_a.csv DETECTOR_DIR/video_preds/a_bbox.csv",
+    "init": "cropzoom init rat_arena --keypoints nose,ear_l,ear_r,tail_base --skeleton nose-ear_l,nose-ear_r",
     "train": "cropzoom train config.yaml --output-dir DETECTOR_DIR --overrides model.backbone=cropzoom_small",
     "export": "cropzoom export POSE_DIR",
     "export-deeplabcut": "cropzoom export-deeplabcut dlc-models-pytorch/iteration-0/NAME-shuffle1/train "

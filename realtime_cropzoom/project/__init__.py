@@ -4,5 +4,6 @@ In reading order:
 
 * ``schema``: the content of ``project.yaml`` and its checks.
 * ``folder``: the folder and its places; ``load_project``.
+* ``template``: a new project, with a comment about each key.
 * ``edit``: changes one key of ``project.yaml``, and leaves the rest as it is.
 """

@@ -49,40 +49,64 @@ _List = BeforeValidator(lambda given: () if given is None else tuple(given) if i
 class HeldOut(_Part):
     """``held_out``: the labelled frames that are never trained on, and on which the error is measured."""
 
-    share: float = Field(default=0.15, gt=0, le=0.5)
-    """Share of the labelled frames."""
-    recordings: Annotated[tuple[str, ...], _List] = ()
-    """Names of recordings to hold out whole; empty means that training chooses."""
+    share: float = Field(
+        default=0.15, gt=0, le=0.5, description="share of the labelled frames: a number above 0, at most 0.5"
+    )
+    recordings: Annotated[tuple[str, ...], _List] = Field(
+        default=(), description="names of recordings to hold out whole, such as [rat3_day2]; []: training chooses"
+    )
 
 
 class Training(_Part):
     """``training``: what ``cropzoom train`` may use."""
 
-    minutes: float = Field(default=15.0, gt=0)
-    """Time for both models together (min)."""
-    crop_size: Annotated[int, Field(gt=0)] | Literal["auto"] = "auto"
-    """Side of the box around the animal (frame pixels)."""
-    detector_input: Annotated[int, Field(gt=0)] | Literal["auto"] = "auto"
-    """Side of the detector's input (pixels)."""
-    pose_input: Annotated[int, Field(gt=0)] | Literal["auto"] = "auto"
-    """Side of the pose model's input (pixels)."""
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
-    """Seed of the random numbers: the same seed and labels give the same split."""
+    minutes: float = Field(default=15.0, gt=0, description="time for both models together, in minutes, above 0")
+    crop_size: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        default="auto", description="side of the box around the animal, in pixels of the frame; auto: from the labels"
+    )
+    detector_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        default="auto", description="side of the small picture that the detector sees, in pixels, or auto"
+    )
+    pose_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        default="auto", description="side of the picture of the box that the pose model sees, in pixels, or auto"
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=1 << 32,
+        description="of the random numbers: a whole number; the same one gives the same split",
+    )
 
 
 class ProjectFile(_Part):
     """Content of ``project.yaml``."""
 
-    keypoints: Annotated[tuple[str, ...], _List] = Field(min_length=1, max_length=MAX_KEYPOINTS)
-    """Names of the K keypoints, in the order of labels and models."""
-    skeleton: Annotated[tuple[Annotated[Pair, _List], ...], _List] = ()
-    """Keypoints between which pictures draw a line."""
-    symmetric: Annotated[tuple[Annotated[Pair, _List], ...], _List] = ()
-    """Keypoints that change places in a mirror."""
-    recordings: Annotated[tuple[str, ...], _List] = ()
-    """Recordings that frames come from, absolute or relative to the folder."""
-    held_out: HeldOut = HeldOut()
-    training: Training = Training()
+    keypoints: Annotated[tuple[str, ...], _List] = Field(
+        min_length=1,
+        max_length=MAX_KEYPOINTS,
+        description="The points to track, in the order of the labels and of the models. Do not rename one after the "
+        "first label.",
+    )
+    skeleton: Annotated[tuple[Annotated[Pair, _List], ...], _List] = Field(
+        default=(),
+        description="Pairs of points between which pictures draw a line, such as [[nose, tail_base]]. Only for "
+        "looking; [] draws none.",
+    )
+    symmetric: Annotated[tuple[Annotated[Pair, _List], ...], _List] = Field(
+        default=(),
+        description="Pairs of points that change places in a mirror, such as [[ear_l, ear_r]]. Training mirrors "
+        "pictures and needs all of them; [] if there are none.",
+    )
+    recordings: Annotated[tuple[str, ...], _List] = Field(
+        default=(),
+        description="Recordings that frames come from; 'cropzoom frames' adds them here. Paths are absolute, or "
+        "relative to this folder.",
+    )
+    held_out: HeldOut = Field(
+        default=HeldOut(),
+        description="Labelled frames that are never trained on. The error is measured on them alone.",
+    )
+    training: Training = Field(default=Training(), description="What 'cropzoom train' may use.")
 
 
 def parse_project(text: str, name: str) -> ProjectFile:
