@@ -31,7 +31,7 @@ def usual(rng: np.random.Generator, seed: int) -> ArenaSettings:
 
 
 def varied(rng: np.random.Generator, seed: int) -> ArenaSettings:
-    """Return any animal on any floor: fur, floor, bedding, cable, size, build, camera and its angle all vary."""
+    """Return any animal on any floor: colours, bedding, things, cable, size, build, camera and its angle vary."""
     width, height = _SIZES[rng.integers(len(_SIZES))]
     coat, floor = _grays(rng)
     return ArenaSettings(
@@ -46,6 +46,7 @@ def varied(rng: np.random.Generator, seed: int) -> ArenaSettings:
         floor=floor,
         build="rat" if rng.random() < 0.35 else "mouse",
         bedding=rng.uniform(0.1, 1.0) if rng.random() < 0.45 else 0.0,
+        objects=int(rng.integers(1, 9)) if rng.random() < 0.3 else 0,
         cable=str(rng.choice(["none", "middle", "edge"], p=[0.7, 0.15, 0.15])),
         tilt=rng.uniform(-35, 35) if rng.random() < 0.4 else 0.0,
     )

@@ -52,7 +52,7 @@ TOGETHER = {
     "unit/messaging/test_time_sync.py": "sinks/time_sync_server",
     "unit/sources/arena/test_source.py": "sources/arena/appearance sources/arena/build sources/arena/cable "
     "sources/arena/camera_angle sources/arena/drawing sources/arena/floor sources/arena/jumps sources/arena/motion "
-    "sources/arena/painting sources/arena/posture",
+    "sources/arena/objects sources/arena/painting sources/arena/posture",
     "unit/sources/test_video_file.py": "sources/container",
     "unit/sources/live/test_decode_recovery.py": "sources/live/stream_decoder",
     "unit/sources/machine_vision/test_genicam.py": "sources/machine_vision/aravis sources/machine_vision/aravis_camera",

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.labelling.frame_table import read_frame_table
 from realtime_cropzoom.offline.video_writer import VideoWriter
-from realtime_cropzoom.project.folder import load_project
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import Float64, Keypoints
@@ -85,23 +83,28 @@ def record_rats(
     return [record_rat(folder / f"rat{number}.mp4", each) for number, each in enumerate(settings, 1)]
 
 
-def label_frames(project: Path, films: Sequence[RatFilm], to: Path, click_px: float = 0.0, seed: int = 0) -> Path:
-    """Label the pictures of a project as a person would in DeepLabCut: write the truth of each to a CSV file.
+def label_in_deeplabcut(labeled_data: Path, films: Sequence[RatFilm], click_px: float = 0.0, seed: int = 0) -> int:
+    """Label every picture below a folder ``labeled-data`` as a person does with napari-deeplabcut, from the truth.
 
     Args:
-        project: Folder of the project.
-        films: The recordings of its pictures.
-        to: The file.
+        labeled_data: The folder. Each folder in it has the name of a recording.
+        films: The recordings.
         click_px: Standard deviation of a click from the truth in pixels.
         seed: Seed of these deviations.
+
+    Returns:
+        The number of labelled pictures.
     """
-    truths = {film.video.resolve(): film.truth for film in films}
+    truths = {film.video.stem: film.truth for film in films}
     draw = np.random.default_rng([seed, 21])
-    rows = ["scorer" + f",{SCORER}" * 2 * len(NAMES)]
-    rows += ["bodyparts" + "".join(f",{name},{name}" for name in NAMES), "coords" + ",x,y" * len(NAMES)]
-    for row in read_frame_table(load_project(project)):
-        xy = truths[Path(row.recording).resolve()][row.frame] + click_px * draw.standard_normal((len(NAMES), 2))
-        rows.append(row.image + "".join(f",{value:.2f}" for value in xy.ravel()))
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text("\n".join(rows) + "\n")
-    return to
+    count = 0
+    for folder in sorted(path for path in labeled_data.iterdir() if path.is_dir()):
+        rows = ["scorer,," + f",{SCORER}" * 2 * len(NAMES)]
+        rows += ["bodyparts,," + "".join(f",{name},{name}" for name in NAMES), "coords,," + ",x,y" * len(NAMES)]
+        for picture in sorted(folder.glob("img*.png")):
+            xy = truths[folder.name][int(picture.stem.removeprefix("img"))]
+            xy = xy + click_px * draw.standard_normal(xy.shape)
+            rows.append(f"labeled-data,{folder.name},{picture.name}" + "".join(f",{v:.2f}" for v in xy.ravel()))
+        (folder / f"CollectedData_{SCORER}.csv").write_text("\n".join(rows) + "\n")
+        count += len(rows) - 3
+    return count

@@ -7,6 +7,6 @@ In reading order:
 * ``build``: its proportions; ``posture``: its posture and keypoints at one moment.
 * ``drawing``: draws the animal in a posture; ``cable``: head stage and cable.
 * ``appearance``: colours and light.
-* ``floor``: paints floor, bedding and walls; ``painting``: paints the sprites of the animal.
+* ``floor``: paints floor, bedding and walls; ``objects``: things on it; ``painting``: paints the sprites of the animal.
 * ``camera_angle``: the perspective of a tilted camera.
 """

@@ -26,6 +26,7 @@ from realtime_cropzoom.sources.arena.drawing import AnimalBrush
 from realtime_cropzoom.sources.arena.floor import paint_arena
 from realtime_cropzoom.sources.arena.jumps import Jumps
 from realtime_cropzoom.sources.arena.motion import Trajectory
+from realtime_cropzoom.sources.arena.objects import strew_objects
 from realtime_cropzoom.sources.arena.posture import Posture, Rect
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
@@ -76,6 +77,8 @@ class ArenaSettings:
     """1, or 0 for an empty arena."""
     bedding: float = 0.0
     """Contrast of shavings on the floor, 0 for a bare floor to 1."""
+    objects: int = 0
+    """Number of things on the floor that are no animal: blocks, balls, pellets, droppings."""
     cable: str = "none"
     """Cable from the head of the animal: ``none``, to the ``middle`` of the picture, or out of it over its ``edge``."""
     tilt: float = 0.0
@@ -110,13 +113,14 @@ _LIMITS = {
     "floor": (0, 255),
     "animal": (0, 1),
     "bedding": (0, 1),
+    "objects": (0, 100),
     "tilt": (-45, 45),
     "jump_s": (0.01, 3600),
     "jump_px": (1, 8192),
 }
 """Minimum and maximum of each number."""
 _WORDS = {"build": tuple(BUILDS), "cable": CABLES}
-_WHOLE = ("seed", "coat", "floor", "animal")
+_WHOLE = ("seed", "coat", "floor", "animal", "objects")
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 
@@ -197,6 +201,7 @@ class Arena:
         # the background beforehand.
         mean = math.ceil(2.5 * s.noise)
         background = paint_arena(s.width, s.height, margin_px, appearance, s.seed, s.bedding)
+        strew_objects(background, s.objects, margin_px, s.seed)
         self._background = np.maximum(background, mean) - np.uint8(mean)
         self._noise = _noise_bank(s.width, s.height, s.noise, mean, s.seed)
 

@@ -230,6 +230,16 @@ def test_bedding_is_a_texture_of_the_floor_and_keeps_its_brightness() -> None:
     assert abs(strewn.mean() - bare.mean()) < 25
 
 
+def test_things_lie_on_the_floor_and_the_animal_walks_over_them() -> None:
+    bare, strewn = (Arena(ArenaSettings(animal=0, noise=0, objects=count)).render(0).astype(int) for count in (0, 8))
+    changed = np.abs(strewn - bare).max(axis=2) > 20
+    assert 0.002 < changed.mean() < 0.2
+    assert not changed[:24].any(), "none on the walls"
+    over = [(Arena(ArenaSettings(noise=0, objects=100)), Arena(ArenaSettings(noise=0)))[k].render(77) for k in (0, 1)]
+    x, y = np.round(Arena(ArenaSettings()).truth(77).mean(axis=0)).astype(int)
+    np.testing.assert_allclose(over[0][y - 3 : y + 4, x - 3 : x + 4], over[1][y - 3 : y + 4, x - 3 : x + 4], atol=1)
+
+
 @pytest.mark.parametrize("index", [0, 150, 420])
 def test_a_cable_goes_from_the_head_to_its_holder(index: int) -> None:
     without = Arena(ArenaSettings(noise=0, blur=0))
