@@ -193,7 +193,7 @@ def _size(value: object) -> str:
 _EXTRAS = {
     "cpu": ("onnxruntime",),
     "plots": ("matplotlib",),
-    "train": ("torch", "kornia", "onnxscript"),
+    "train": ("torch", "onnxscript"),
     "basler": ("pypylon",),
     "outputs": ("pylsl", "serial", "pythonosc"),
     "nwb": ("pynwb", "ndx_pose"),

@@ -6,7 +6,8 @@ to ONNX again. Both are imported at first use, so that reading labels and config
 In reading order:
 
 * ``config``, ``litpose_only``: the configuration, and what it may not ask for.
-* ``dataset``, ``arena_looks``: labelled and rendered frames; ``augmentation``: the random views of them.
+* ``dataset``, ``arena_looks``: labelled and rendered frames; ``augmentation``: the random views of them; ``occlusion``,
+  ``photometric`` and ``empty`` hide parts, change the light, and take the animal away.
 * ``network``, ``device``, ``trainer``: the network, what computes, and one batch.
 * ``pace``, ``epochs``, ``loop``: how far a training is, one epoch after the other, and a whole training.
 * ``export``, ``files``, ``result``: the files of the model directory.

@@ -1,25 +1,25 @@
 """Augmentation: draws random views of the labelled frames for the network.
 
 The geometry of a view is one affine map from the full-resolution frame to the model input, applied in one
-resampling (OpenCV, bilinear on uint8, as live crops are resized). kornia changes light, blur and noise of
-whole batches.
+resampling (OpenCV, bilinear on uint8, as live crops are resized). ``occlusion`` and ``photometric`` then change
+the pixels.
 
 There are three kinds of view. *Natural*: the frame, rotated, scaled and shifted a little, because light and
 perspective have a direction. *Turned*: the frame, rotated by any angle and sometimes mirrored. *Pasted*: the
 animal is separated from the background of its session (as the ratio of the two, which keeps its shadow) and
-placed elsewhere on that background, rotated. Frames of an animal that stays at one wall so give views of an
-animal anywhere in the arena.
+placed elsewhere on that background, or on one of another session, rotated. Frames of an animal that stays at one
+wall so give views of an animal anywhere in the arena. Some views show no animal at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from kornia import augmentation
 from torch import Tensor
 
 from realtime_cropzoom.errors import DataError
@@ -27,12 +27,23 @@ from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 from realtime_cropzoom.train.dataset import LabelledFrame
-from realtime_cropzoom.types import Box, Float32, Float64, Keypoints, UInt8
+from realtime_cropzoom.train.empty import KINDS, empty_picture
+from realtime_cropzoom.train.occlusion import occlude
+from realtime_cropzoom.train.photometric import Photometric
+from realtime_cropzoom.types import Bool, Box, Float32, Float64, Keypoints, UInt8
 
 _RATIO_OFFSET = 16
 """Grey levels added to frame and background before their ratio is computed, which is not defined for black."""
-_FRAMES_PER_CHANGE = 8
-"""Number of pictures that get the same two changes."""
+_USUAL_SCALE = (0.82, 1.22)
+"""Range of the size of the animal, relative to the frame, in natural views and in some of the others."""
+_USUAL_SCALE_SHARE = 0.4
+"""Share of the other views with that range."""
+_REPEAT_EDGE_SHARE = 0.3
+"""Share of turned views in which the floor goes on beyond the edge of the frame, instead of black."""
+_OTHER_FLOOR_SHARE = 0.3
+"""Share of pasted views on the background of another session."""
+_SIMILAR_LIGHT = 1.6
+"""Maximum ratio of the mean gray of two backgrounds that exchange animals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,23 @@ class ViewRule:
     """Whether half of the views that are not natural are mirrored."""
     mirror: tuple[int, ...]
     """Index of the keypoint that takes the place of each keypoint in a mirrored view."""
+    scale_range: tuple[float, float] = _USUAL_SCALE
+    """Smallest and largest size of the animal in turned and pasted views, relative to its size in the frame."""
+    empty_share: float = 0.0
+    """Share of views without an animal."""
+    occlude: bool = True
+    """Whether cables and patches hide parts of the animal in some views."""
+
+
+class Drawn(NamedTuple):
+    """A view."""
+
+    pixels: UInt8
+    """(H, W, 3) RGB."""
+    xy: Float32
+    """(K, 2) keypoints in model space; NaN for a keypoint without a label or outside the view."""
+    absent: Bool
+    """(K,) whether the keypoint is known to be outside the view: its heatmap should be flat."""
 
 
 def labelled_box(xy: Float32, crop_size: int) -> Box:
@@ -83,34 +111,79 @@ def frame_to_model(box: Box, size: tuple[int, int]) -> Float64:
 class Views:
     """Draws random views of labelled frames."""
 
-    def __init__(self, frames: Sequence[LabelledFrame], rule: ViewRule, rng: np.random.Generator) -> None:
-        """Draw views of ``frames`` with the parameters of ``rule`` and the random numbers of ``rng``."""
+    def __init__(
+        self,
+        frames: Sequence[LabelledFrame],
+        rule: ViewRule,
+        rng: np.random.Generator,
+        photometric: Photometric | None = None,
+    ) -> None:
+        """Prepare the views.
+
+        Args:
+            frames: The frames.
+            rule: Parameters of the views.
+            rng: Random numbers.
+            photometric: Changes of light, blur and noise; None for none.
+        """
         self._frames = frames
         self._rule = rule
         self._rng = rng
+        self._photometric = photometric
+        self._floors = {
+            id(f.background): (f.background, f.background.mean()) for f in frames if f.background is not None
+        }
 
-    def draw(self, index: int) -> tuple[UInt8, Float32]:
-        """Return a view of frame ``index``.
+    def draw(self, index: int) -> Drawn:
+        """Return a view of frame ``index``."""
+        if self._rule.empty_share and self._rng.random() < self._rule.empty_share:
+            pixels, inside, xy, absent = self._empty(self._frames[index])
+        else:
+            pixels, inside, xy, absent = self._with_animal(self._frames[index])
+        if self._rule.occlude:
+            occlude(pixels, xy, self._rng)
+        return Drawn(self._photometric(pixels, inside) if self._photometric else pixels, xy, absent)
 
-        Returns:
-            The picture, (H, W, 3) uint8 RGB, and its keypoints, (K, 2) float32 in model space; NaN for a keypoint
-            without a label or outside the view.
-        """
-        frame, rule = self._frames[index], self._rule
-        natural = self._rng.random() < rule.natural_share
-        pasted = not natural and frame.background is not None and self._rng.random() < rule.paste_share
+    def _with_animal(self, frame: LabelledFrame) -> tuple[UInt8, UInt8, Float32, Bool]:
+        """Return pixels, the mask of the frame, keypoints in model space, and which of them are outside the view."""
+        rng, rule = self._rng, self._rule
+        natural = rng.random() < rule.natural_share
+        pasted = not natural and frame.background is not None and rng.random() < rule.paste_share
         turn, mirrored = self._turn(frame, natural, pasted)
         xy = transform(turn, frame.xy[list(rule.mirror)] if mirrored else frame.xy)
-        box = self._box(frame, xy)
+        box = self._box(frame, xy, float(np.sqrt(abs(np.linalg.det(turn[:2, :2])))))
         view = frame_to_model(box, rule.size)
         if pasted and frame.background is not None:
-            pixels = _paste(frame.image, frame.background, view, turn, rule.size)
+            inside = _inside(frame.image, view, rule.size)
+            pixels = _paste(frame.image, frame.background, self._floor(frame.background), view, turn, rule.size)
+            pixels = np.asarray(cv2.bitwise_and(pixels, pixels, mask=inside), np.uint8)
         else:
-            pixels = np.asarray(cv2.warpAffine(frame.image, (view @ turn)[:2], rule.size), np.uint8)
+            repeat = not natural and rng.random() < _REPEAT_EDGE_SHARE
+            pixels, inside = _seen(frame.image, view @ turn, rule.size, repeat=repeat)
         xy_model = View.of(box, rule.size).to_input(xy)
-        inside = (xy_model >= 0).all(axis=1) & (xy_model <= np.array(rule.size) - 1).all(axis=1)
-        xy_model[~inside] = np.nan
-        return pixels, xy_model
+        outside = ~((xy_model >= 0).all(axis=1) & (xy_model <= np.array(rule.size) - 1).all(axis=1))
+        absent = np.asarray(outside & np.isfinite(xy_model).all(axis=1), np.bool_)
+        xy_model[outside] = np.nan
+        return pixels, inside, xy_model, absent
+
+    def _empty(self, frame: LabelledFrame) -> tuple[UInt8, UInt8, Float32, Bool]:
+        """Return the same for a view of a picture without an animal."""
+        rng, rule = self._rng, self._rule
+        image = empty_picture(frame, int(rng.integers(KINDS)), rng)
+        height, width = image.shape[:2]
+        scale = np.exp(rng.uniform(*np.log(rule.scale_range)))
+        angle = rng.normal(0, 0.2) if rng.random() < 0.5 else rng.uniform(-np.pi, np.pi)
+        if rule.crop_size is None:
+            box, place = whole_image(image), np.array([width / 2, height / 2]) + rng.normal(0, 0.1 * width, 2)
+        else:
+            box = Box(-(rule.crop_size // 2), -(rule.crop_size // 2), rule.crop_size, rule.crop_size)
+            place = rng.uniform((0, 0), (width, height))
+        turn = np.eye(3)
+        turn[:2, :2] = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+        turn[:2, 2] = (box.x + box.w / 2, box.y + box.h / 2) - turn[:2, :2] @ place
+        pixels, inside = _seen(image, frame_to_model(box, rule.size) @ turn, rule.size, repeat=rng.random() < 0.5)
+        count = len(frame.xy)
+        return pixels, inside, np.full((count, 2), np.nan, np.float32), np.ones(count, bool)
 
     def _turn(self, frame: LabelledFrame, natural: bool, pasted: bool) -> tuple[Float64, bool]:
         """Return the (3, 3) map that moves the animal in the frame, and whether it mirrors."""
@@ -118,7 +191,8 @@ class Views:
         height, width = frame.image.shape[:2]
         centre = np.nanmean(frame.xy, axis=0).astype(np.float64)
         angle = rng.normal(0, 0.2) if natural else rng.uniform(-np.pi, np.pi)
-        scale = np.exp(rng.uniform(-0.2, 0.2))
+        usual = natural or rng.random() < _USUAL_SCALE_SHARE
+        scale = np.exp(rng.uniform(*np.log(_USUAL_SCALE if usual else rule.scale_range)))
         mirrored = not natural and rule.flip and rng.random() < 0.5
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
         if mirrored:
@@ -132,14 +206,22 @@ class Views:
         matrix[:2, 2] = place - turn @ centre
         return matrix, mirrored
 
-    def _box(self, frame: LabelledFrame, xy: Float32) -> Box:
+    def _box(self, frame: LabelledFrame, xy: Float32, scale: float) -> Box:
         """Return the box of the view: the whole frame, or the labelled box with a random error."""
         if self._rule.crop_size is None:
             return whole_image(frame.image)
         box = labelled_box(xy, self._rule.crop_size)
-        wide = 4.0 if self._rng.random() < 0.1 else 1.0
+        wide = (4.0 if self._rng.random() < 0.1 else 1.0) * max(1.0, scale)
         dx, dy = self._rng.normal(0, self._rule.jitter * wide, 2).round().astype(int)
         return Box(box.x + int(dx), box.y + int(dy), box.w, box.h)
+
+    def _floor(self, own: UInt8) -> UInt8:
+        """Return the background for a pasted view: its own, or another one in similar light."""
+        if self._rng.random() >= _OTHER_FLOOR_SHARE:
+            return own
+        other, mean = list(self._floors.values())[self._rng.integers(len(self._floors))]
+        ratio = (mean + 1) / (self._floors[id(own)][1] + 1)
+        return other if other.shape == own.shape and 1 / _SIMILAR_LIGHT < ratio < _SIMILAR_LIGHT else own
 
 
 def transform(matrix: Float64, xy: Float32) -> Float32:
@@ -154,13 +236,28 @@ def _place(rng: np.random.Generator, around: Float64, frame_size: tuple[int, int
     return place
 
 
-def _paste(image: UInt8, background: UInt8, view: Float64, turn: Float64, size: tuple[int, int]) -> UInt8:
-    """Return the background seen through ``view``, multiplied with the animal's ratio seen through ``view @ turn``."""
+def _seen(image: UInt8, matrix: Float64, size: tuple[int, int], *, repeat: bool) -> tuple[UInt8, UInt8]:
+    """Return an image seen through a (3, 3) map, and where it is not black as off the frame."""
+    if repeat:
+        warped = cv2.warpAffine(image, matrix[:2], size, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(warped, np.uint8), np.full((size[1], size[0]), 255, np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix[:2], size), np.uint8), _inside(image, matrix, size)
+
+
+def _inside(image: UInt8, matrix: Float64, size: tuple[int, int]) -> UInt8:
+    """Return the (H, W) mask of the pixels of a view that show the frame, 0 elsewhere."""
+    corners = np.array([[0, 0], [image.shape[1], 0], [image.shape[1], image.shape[0]], [0, image.shape[0]]]) - 0.5
+    seen = corners @ matrix[:2, :2].T + matrix[:2, 2]
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillConvexPoly(mask, np.clip(seen.round(), -(1 << 14), 1 << 14).astype(np.int32), 255)
+    return mask
+
+
+def _paste(image: UInt8, background: UInt8, floor: UInt8, view: Float64, turn: Float64, size: tuple[int, int]) -> UInt8:
+    """Return ``floor`` seen through ``view``, multiplied with the animal's ratio seen through ``view @ turn``."""
     moved = (view @ turn)[:2]
     ratio = _levels(image, moved, size) / _levels(background, moved, size)
-    pasted = _levels(background, view[:2], size) * ratio - _RATIO_OFFSET
-    inside = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), view[:2], size)
-    pasted *= inside[:, :, None] > 0
+    pasted = _levels(floor, view[:2], size) * ratio - _RATIO_OFFSET
     clipped: UInt8 = np.clip(pasted.round(), 0, 255).astype(np.uint8)
     return clipped
 
@@ -173,35 +270,13 @@ def _levels(image: UInt8, matrix: Float64, size: tuple[int, int]) -> Float32:
     return warped
 
 
-class Photometric:
-    """Changes light, blur and noise: two random changes for every few pictures."""
-
-    def __init__(self) -> None:
-        """Set up the changes. The global random generator of torch draws them."""
-        self._augment = augmentation.AugmentationSequential(
-            augmentation.RandomBrightness((0.75, 1.25), p=0.7),
-            augmentation.RandomContrast((0.7, 1.3), p=0.7),
-            augmentation.RandomGamma((0.7, 1.4), p=0.7),
-            augmentation.RandomMotionBlur((3, 7), 180.0, 0.5, p=0.5),
-            augmentation.RandomGaussianBlur((3, 3), (0.1, 1.2), p=0.5),
-            augmentation.RandomGaussianNoise(0.0, 0.03, p=0.7),
-            data_keys=["input"],
-            random_apply=2,
-        )
-
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Return (N, 3, H, W) pictures with values 0 to 1, changed."""
-        return torch.cat([self._augment(few) for few in torch.split(pictures, _FRAMES_PER_CHANGE)]).clamp(0, 1)
-
-
 def normalised(pictures: Tensor) -> Tensor:
     """Return (N, 3, H, W) pictures with values 0 to 1 as model input, normalised with ImageNet's mean and deviation."""
     _, _, mean, std = (torch.from_numpy(value).to(pictures.device) for value in values_of(IMAGENET))
     return torch.addcmul(-(mean / std)[:, None, None], pictures, 1 / std[:, None, None])
 
 
-def batch(views: Sequence[tuple[UInt8, Float32]]) -> tuple[Tensor, Tensor]:
-    """Return views as (N, 3, H, W) pictures with values 0 to 1 and (N, K, 2) keypoints in model space."""
-    pixels = torch.from_numpy(np.stack([pixels for pixels, _ in views]))
-    xy = torch.from_numpy(np.stack([xy for _, xy in views]))
-    return pixels.permute(0, 3, 1, 2).float() / 255, xy
+def batch(views: Sequence[Drawn]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return views as (N, 3, H, W) pictures with values 0 to 1, (N, K, 2) keypoints, and (N, K) absences."""
+    pixels, xy, absent = (torch.from_numpy(np.stack(values)) for values in zip(*views, strict=True))
+    return pixels.permute(0, 3, 1, 2).float() / 255, xy, absent

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError, quoted
@@ -122,6 +122,12 @@ class CropzoomSection(BaseModel):
     """Share of views of the synthetic arena."""
     arena_frames: int = Field(default=400, gt=0)
     """Number of frames that the arena renders."""
+    scale_range: tuple[float, float] = (0.82, 1.22)
+    """Smallest and largest size of the animal in turned and pasted views, relative to its size in the frames."""
+    invert_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of views with reversed contrast, so that the model finds a white animal on a dark floor, too."""
+    empty_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of views without an animal, for which the heatmaps are flat."""
     sigma: float = Field(default=1.25, gt=0)
     """Standard deviation of the target heatmaps, in cells of four model pixels."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
@@ -132,6 +138,13 @@ class CropzoomSection(BaseModel):
     """Licence of the model, for the metadata of the exported file."""
     trained_on: str = ""
     """Description of the data, for the metadata; if empty, the name of the label file."""
+
+    @field_validator("scale_range")
+    @classmethod
+    def _check_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.05 <= value[0] <= value[1] <= 20:
+            raise ValueError(f"got {list(value)}, expected the smallest and the largest size, from 0.05 to 20")
+        return value
 
 
 class TrainConfig(_LightningPose):

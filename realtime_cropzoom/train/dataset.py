@@ -24,6 +24,8 @@ from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.train.arena_looks import LOOKS, Look
 from realtime_cropzoom.types import Float32, Keypoints, UInt8
 
+MAX_FRAMES_FOR_BACKGROUND = 80
+"""Maximum number of frames of which the median is taken."""
 CROPPED_IMAGES = "cropped_images"
 """Name of the folder of crops. A model with this ``data_dir`` is a pose model."""
 FRAMES_PER_ARENA = 4
@@ -168,7 +170,7 @@ def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
     for frame in frames:
         sessions[frame.session, frame.image.shape].append(frame.image)
     medians = {
-        key: np.median(np.stack(images), axis=0).astype(np.uint8)
+        key: np.median(np.stack(images[:: -(-len(images) // MAX_FRAMES_FOR_BACKGROUND)]), axis=0).astype(np.uint8)
         for key, images in sessions.items()
         if len(images) >= MIN_FRAMES_FOR_BACKGROUND
     }

@@ -1,7 +1,7 @@
 """Presence limits: measures the output of a trained model on pictures with and without an animal.
 
 It runs the exported file on the labelled frames, and on pictures made of them that do not show the animal:
-backgrounds, scrambled frames, inverted frames, noise and bars.
+backgrounds, scrambled frames, noise and bars; and inverted frames, unless the model was trained on such.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import cv2
 import numpy as np
 
 from realtime_cropzoom.inference.boxes import whole_image
@@ -19,6 +18,7 @@ from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.train.augmentation import labelled_box
 from realtime_cropzoom.train.dataset import LabelledFrame, with_backgrounds
+from realtime_cropzoom.train.empty import KINDS, empty_picture
 from realtime_cropzoom.train.evaluate import predict
 from realtime_cropzoom.types import Box, Float64, UInt8
 
@@ -49,8 +49,23 @@ class MeasuredPresence:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """What the training varied, as the configuration names it."""
+
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest size of the animal, relative to its size in the frames."""
+    inverts: bool = False
+    """Whether it saw animals with reversed contrast."""
+
+
 def measure_presence(
-    model: Model, frames: Sequence[LabelledFrame], role: str, crop_size: int | None, seed: int = 0
+    model: Model,
+    frames: Sequence[LabelledFrame],
+    role: str,
+    crop_size: int | None,
+    seed: int = 0,
+    variety: Variety = Variety(),
 ) -> MeasuredPresence:
     """Measure the limits of a heatmap model.
 
@@ -60,6 +75,7 @@ def measure_presence(
         role: ``detector`` or ``pose``.
         crop_size: Side of its boxes (frame pixels); None for whole images.
         seed: Seed for the choice of frames and the pictures without an animal.
+        variety: What the training varied: it widens the limits.
     """
     rng = np.random.default_rng(seed)
     share = _SHARP_SHARE.get(role, 0.5)
@@ -67,12 +83,12 @@ def measure_presence(
     chosen = [labelled[i] for i in rng.permutation(len(labelled))[:_MAX_FRAMES]]
     boxes = [labelled_box(f.xy, crop_size) if crop_size else whole_image(f.image) for f in chosen]
     present = np.array([_sharpness(model, f.image, b, share) for f, b in zip(chosen, boxes, strict=True)])
-    absent = np.array([_sharpness(model, p, b, share) for p, b in _without_animal(chosen, boxes, rng)])
+    absent = np.array([_sharpness(model, p, b, share) for p, b in _without_animal(chosen, boxes, rng, variety)])
     limit = _limit(present, absent)
     presence = Presence(
         min_sharpness=round(limit, 3),
         share=share,
-        distances=_distances(labelled, crop_size) if role == "pose" else (),
+        distances=_distances(labelled, crop_size, variety.scale_range) if role == "pose" else (),
     )
     return MeasuredPresence(presence, float((present >= limit).mean()), float((absent >= limit).mean()))
 
@@ -91,55 +107,19 @@ def _sharpness(model: Model, image: UInt8, box: Box, share: float) -> float:
 
 
 def _without_animal(
-    frames: Sequence[LabelledFrame], boxes: Sequence[Box], rng: np.random.Generator
+    frames: Sequence[LabelledFrame], boxes: Sequence[Box], rng: np.random.Generator, variety: Variety
 ) -> Iterator[tuple[UInt8, Box]]:
     """Yield a picture without an animal for each frame, of all kinds in turn, with the box of the frame."""
-    backgrounds = [frame.background for frame in with_backgrounds(frames)]
-    for number, (frame, box, background) in enumerate(zip(frames, boxes, backgrounds, strict=True)):
-        image = frame.image
-        kinds = [_inverted(image), _noise(image, rng), _scrambled(image, rng), _inverted(image), _bars(image, rng)]
-        kinds += [] if background is None else [background]
-        yield kinds[number % len(kinds)], box
+    inverted = 0 if variety.inverts else 2
+    for number, (frame, box) in enumerate(zip(with_backgrounds(frames), boxes, strict=True)):
+        kind = number % (KINDS + inverted)
+        yield np.asarray(255 - frame.image, np.uint8) if kind >= KINDS else empty_picture(frame, kind, rng), box
 
 
-def _inverted(image: UInt8) -> UInt8:
-    return np.asarray(255 - image, np.uint8)
-
-
-def _noise(image: UInt8, rng: np.random.Generator) -> UInt8:
-    """Return noise with a random grain of 1 to 32 pixels."""
-    height, width = image.shape[:2]
-    grain = int(rng.choice([1, 2, 4, 8, 16, 32]))
-    coarse = rng.integers(0, 256, (-(-height // grain), -(-width // grain), 1), np.uint8)
-    fine = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-    return np.repeat(fine[:, :, None], 3, axis=2)
-
-
-def _scrambled(image: UInt8, rng: np.random.Generator) -> UInt8:
-    """Return the picture with its small tiles in random order: the same light and texture, but no animal."""
-    side = max(8, min(image.shape[:2]) // 20)
-    rows, columns = image.shape[0] // side, image.shape[1] // side
-    tiles = image[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).swapaxes(1, 2)
-    mixed = tiles.reshape(-1, side, side, 3)[rng.permutation(rows * columns)]
-    picture = image.copy()
-    picture[: rows * side, : columns * side] = (
-        mixed.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
-    )
-    return picture
-
-
-def _bars(image: UInt8, rng: np.random.Generator) -> UInt8:
-    """Return vertical or horizontal bars of random colours."""
-    height, width = image.shape[:2]
-    count = int(rng.integers(3, 12))
-    colours = rng.integers(0, 256, (count, 3)).astype(np.uint8)
-    across = np.broadcast_to(colours[np.arange(width) * count // width], (height, width, 3))
-    along = np.broadcast_to(colours[np.arange(height) * count // height][:, None], (height, width, 3))
-    return np.ascontiguousarray(across if rng.random() < 0.5 else along)
-
-
-def _distances(frames: Sequence[LabelledFrame], crop_size: int | None) -> tuple[tuple[int, int, float, float], ...]:
-    """Return the range of the distance of each two keypoints (box sides), without the rarest 1 %."""
+def _distances(
+    frames: Sequence[LabelledFrame], crop_size: int | None, scale_range: tuple[float, float]
+) -> tuple[tuple[int, int, float, float], ...]:
+    """Return the range of the distance of each two keypoints (box sides), without the rarest 1 %, at any size."""
     distances = []
     for one, other in combinations(range(len(frames[0].xy)), 2):
         apart = [
@@ -148,6 +128,6 @@ def _distances(frames: Sequence[LabelledFrame], crop_size: int | None) -> tuple[
         ]
         known = np.array([distance for distance in apart if np.isfinite(distance)])
         if len(known) >= _MIN_PAIRS:
-            least, most = np.quantile(known, (0.005, 0.995))
+            least, most = np.quantile(known, (0.005, 0.995)) * np.array(scale_range)
             distances.append((one, other, round(float(least), 4), round(float(most), 4)))
     return tuple(distances)

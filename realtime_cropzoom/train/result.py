@@ -17,7 +17,7 @@ from realtime_cropzoom.train.export import FILE as CHECKPOINT
 from realtime_cropzoom.train.export import Checkpoint, describe, export_checkpoint, save_checkpoint
 from realtime_cropzoom.train.files import write_boxes, write_predictions
 from realtime_cropzoom.train.network import CropzoomSmall
-from realtime_cropzoom.train.presence import MeasuredPresence, measure_presence
+from realtime_cropzoom.train.presence import MeasuredPresence, Variety, measure_presence
 from realtime_cropzoom.types import Float32
 
 _ARENA_FRAMES = 80
@@ -45,7 +45,9 @@ def write_model(
     shown = list(frames)
     if config.cropzoom.arena_share > 0 or not shown:
         shown += arena_frames(_ARENA_FRAMES, names, seed)
-    measured = measure_presence(Model(model), shown, config.role, config.cropzoom.crop_size, seed)
+    ours = config.cropzoom
+    variety = Variety(ours.scale_range, ours.invert_share > 0)
+    measured = measure_presence(Model(model), shown, config.role, ours.crop_size, seed, variety)
     manifest = msgspec.structs.replace(manifest, presence=measured.presence.to_metadata(names))
     describe(model, manifest)
     save_checkpoint(output_dir, Checkpoint(network, manifest))

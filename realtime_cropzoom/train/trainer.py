@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,13 @@ from realtime_cropzoom.inference.crop import cut, fill_input
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.heatmaps import decode
 from realtime_cropzoom.inference.normalise import IMAGENET, values_of
-from realtime_cropzoom.train.augmentation import Photometric, ViewRule, Views, batch, labelled_box, normalised
+from realtime_cropzoom.train.augmentation import ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
 from realtime_cropzoom.train.device import CPU, Device
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, normalised_heatmaps, targets
 from realtime_cropzoom.train.pace import one_cycle
+from realtime_cropzoom.train.photometric import Photometric
 
 _FEW_FRAMES = 32
 """Number of held-out frames that the network sees at once, so that memory does not grow with their number."""
@@ -45,6 +47,7 @@ class Trainer:
             held_out: Frames on which the error is measured. They are not trained on.
             device: What computes.
         """
+        cv2.setNumThreads(1)  # the pictures are small: OpenCV's threads would wait for each other
         ours, training, names = config.cropzoom, config.training, config.data.keypoint_names
         self._config = config
         self._rng = np.random.default_rng(training.rng_seed_data_pt)
@@ -59,12 +62,14 @@ class Trainer:
             paste_share=ours.paste_share,
             flip=training.imgaug_hflip,
             mirror=tuple(mirror_order(names)),
+            scale_range=ours.scale_range,
+            empty_share=ours.empty_share,
         )
         pasting = (
             ours.paste_share > 0 and not config.on_crops
         )  # crops move with the animal, so they have no fixed background
-        self._views = Views([*(with_backgrounds(frames) if pasting else frames), *arena], rule, self._rng)
-        self._photometric = Photometric()
+        photometric = Photometric(self._rng, ours.invert_share)
+        self._views = Views([*(with_backgrounds(frames) if pasting else frames), *arena], rule, self._rng, photometric)
         self._steps = -(-(ours.views_per_epoch or self._read_data or self._arena) // training.train_batch_size)
         self._device = device
         self._held_out = _HeldOut(held_out, config, device) if held_out else None
@@ -117,19 +122,20 @@ class Trainer:
         self._rng.bit_generator.state = state["numpy"]
         torch.set_rng_state(state["torch"].cpu())
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         count = self._config.training.train_batch_size
         synthetic = self._rng.random(count) < self._config.cropzoom.arena_share
         labelled = self._rng.integers(0, max(1, self._read_data), count)
         arena = self._read_data + self._rng.integers(0, max(1, self._arena), count)
-        pictures, xy = batch([self._views.draw(int(i)) for i in np.where(synthetic, arena, labelled)])
-        return normalised(self._photometric(pictures.to(self._device.name))), xy.to(self._device.name)
+        pictures, xy, absent = batch([self._views.draw(int(i)) for i in np.where(synthetic, arena, labelled)])
+        where = self._device.name
+        return normalised(pictures.to(where)), xy.to(where), absent.to(where)
 
-    def _train_on(self, images: Tensor, xy: Tensor) -> float:
+    def _train_on(self, images: Tensor, xy: Tensor, absent: Tensor) -> float:
         ours = self._config.cropzoom
         with torch.autocast(self._device.name, torch.bfloat16, enabled=self._device.bfloat16 or ours.bfloat16):
             logits = self._network(images)
-        loss = heatmap_loss(logits.float(), xy, self._config.size, ours.sigma)
+        loss = heatmap_loss(logits.float(), xy, self._config.size, ours.sigma, absent)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
@@ -148,19 +154,28 @@ class Trainer:
                 value.lerp_(now[name], 1 - decay)
 
 
-def heatmap_loss(logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+def heatmap_loss(
+    logits: Tensor, xy_model: Tensor, size: tuple[int, int], sigma: float, absent: Tensor | None = None
+) -> Tensor:
     """Return the mean Kullback-Leibler divergence of the heatmaps from their targets.
 
     Args:
         logits: (N, K, h, w).
-        xy_model: (N, K, 2) labels in model space. A keypoint of NaN does not count.
+        xy_model: (N, K, 2) labels in model space. A keypoint of NaN does not count, unless it is absent.
         size: (W, H) of the model input (pixels).
         sigma: Standard deviation of the targets (cells).
+        absent: (N, K) bool, keypoints that the picture does not show: the target is a flat heatmap. None for none.
     """
     labelled = ~torch.isnan(xy_model).any(dim=2)
     aims = targets(xy_model[labelled][None], size, sigma)[0].flatten(1)
     each = functional.log_softmax(logits[labelled].flatten(1), dim=1)
-    return functional.kl_div(each, aims, reduction="sum") / labelled.sum().clamp(min=1)
+    total = functional.kl_div(each, aims, reduction="sum")
+    count = labelled.sum()
+    if absent is not None and absent.any():
+        flat = functional.log_softmax(logits[absent].flatten(1), dim=1)
+        total = total + functional.kl_div(flat, torch.full_like(flat, 1 / flat.shape[1]), reduction="sum")
+        count = count + absent.sum()
+    return total / count.clamp(min=1)
 
 
 class _HeldOut:

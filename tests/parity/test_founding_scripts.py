@@ -100,7 +100,7 @@ def cut_video(source: Path, target: Path) -> None:
 @pytest.fixture(scope="module")
 def trained(make_project: Callable[[str], Path]) -> Path:
     """A project after the training script, with next to no training."""
-    for name in ("torch", "onnx", "kornia"):
+    for name in ("torch", "onnx"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed: training needs the train extra")
     folder = make_project("trained")

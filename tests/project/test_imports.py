@@ -23,7 +23,7 @@ PURE = [
 ]
 ENGINE_FREE_OF = {"time", "threading", "zmq", "os", "pathlib", "logging", "yaml"}
 HEAVY = ("av", "onnxruntime", "cv2", "pandas", "torch", "pydantic", "numpy")
-NOT_INSTALLED = {"torch", "kornia", "movement", "pypylon", "lightning", "onnxscript", "sleap_io"}
+NOT_INSTALLED = {"torch", "movement", "pypylon", "lightning", "onnxscript", "sleap_io"}
 """What ``make test`` does not install."""
 
 
@@ -70,7 +70,7 @@ def test_optional_libraries_are_imported_when_an_output_opens() -> None:
 
 
 def test_torch_lives_in_train_alone() -> None:
-    users = {path for path in files("") if libraries(path) & {"torch", "kornia", "lightning"}}
+    users = {path for path in files("") if libraries(path) & {"torch", "lightning"}}
     users.remove(PACKAGE / "inference/makers/export_deeplabcut.py")  # it runs in the environment of DeepLabCut alone
     assert {path.parent.name for path in users} <= {"train"}
 

@@ -58,8 +58,8 @@ TOGETHER = {
     "unit/sources/machine_vision/test_genicam.py": "sources/machine_vision/aravis sources/machine_vision/aravis_camera",
     "unit/sources/test_recorded_times.py": "sources/recording_table",
     "unit/train/test_train.py": "train/augmentation train/config train/dataset train/evaluate train/export train/files "
-    "train/arena_looks train/device train/epochs train/litpose_only train/loop train/network train/presence "
-    "train/result train/trainer",
+    "train/arena_looks train/device train/empty train/epochs train/litpose_only train/loop train/network "
+    "train/occlusion train/photometric train/presence train/result train/trainer",
     "unit/trigger/engine/test_conditions.py": "trigger/engine/compiler trigger/engine/factory "
     "trigger/engine/pose_sample trigger/engine/quantities trigger/engine/trajectory",
     "unit/trigger/engine/test_engine.py": "trigger/engine/events trigger/process/message_events",

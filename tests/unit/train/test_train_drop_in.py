@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-for name in ("torch", "onnx", "onnxruntime", "kornia", "matplotlib"):
+for name in ("torch", "onnx", "onnxruntime", "matplotlib"):
     pytest.importorskip(name, reason=f"{name} is not installed: training needs the train extra")
 
 import torch  # noqa: E402
