@@ -17,7 +17,7 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "your own animal": ("init", "train"),
+    "your own animal": ("init", "train", "evaluate"),
     "models": ("models", "export", "export-deeplabcut", "quantize"),
 }
 _EXAMPLES = {
@@ -44,6 +44,7 @@ _EXAMPLES = {
     "remap": "cropzoom remap POSE_DIR/video_preds/cropped_a.csv DETECTOR_DIR/video_preds/a_bbox.csv",
     "init": "cropzoom init rat_arena --keypoints nose,ear_l,ear_r,tail_base --skeleton nose-ear_l,nose-ear_r",
     "train": "cropzoom train config.yaml --output-dir DETECTOR_DIR --overrides model.backbone=cropzoom_small",
+    "evaluate": "cropzoom evaluate rat_arena",
     "export": "cropzoom export POSE_DIR",
     "export-deeplabcut": "cropzoom export-deeplabcut dlc-models-pytorch/iteration-0/NAME-shuffle1/train "
     "--python ~/miniconda3/envs/DEEPLABCUT/bin/python",

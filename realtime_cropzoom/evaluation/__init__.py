@@ -7,6 +7,7 @@ In reading order:
 * ``results``, ``measures``, ``judgement``: the numbers.
 * ``findings``: what they mean, in sentences.
 * ``report``, ``page``, ``svg``, ``worst``: the report, its style, its charts and its pictures.
+* ``session``, ``session_findings``: a session, with and without labels.
 * ``evaluate``: the whole evaluation of a project.
 """
 
@@ -15,9 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_cropzoom.evaluation.evaluate import EvaluationSummary, evaluate_project
+    from realtime_cropzoom.evaluation.evaluate import (
+        EvaluationSummary,
+        evaluate_labels,
+        evaluate_project,
+        evaluate_session,
+    )
 
-__all__ = ["EvaluationSummary", "evaluate_project"]
+__all__ = ["EvaluationSummary", "evaluate_labels", "evaluate_project", "evaluate_session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from realtime_cropzoom.errors import listed, pluralize, quoted
 from realtime_cropzoom.evaluation import measures
 from realtime_cropzoom.evaluation.judgement import Comparison, Judgement
 from realtime_cropzoom.inference.pose_quality import percent
-from realtime_cropzoom.train.verdict import FAR_ERROR, FEW_FRAMES, GOOD, GOOD_FAR_SHARE, USABLE, USABLE_FAR_SHARE
+from realtime_cropzoom.train.verdict import FEW_FRAMES, GOOD, GOOD_FAR_SHARE, USABLE, USABLE_FAR_SHARE
 from realtime_cropzoom.types import Float64
 
 GOOD_TRACKED, USABLE_TRACKED = 0.98, 0.9
@@ -43,18 +43,26 @@ class Verdict:
 def verdict(judged: Judgement) -> Verdict:
     """Return the verdict: on the error and on the frames in which the animal was found."""
     tracked = judged.tracked / judged.frames
-    found = f"the animal was found in {percent(tracked)} of {pluralize(judged.frames, 'frame')}"
-    if not judged.body_px > 0 or np.isnan(judged.median.value):
-        return Verdict("unknown", f"{found}, and the labels do not give a body length to compare the error with")
+    found = f"the animal was found in {judged.tracked} of {pluralize(judged.frames, 'frame')}"
+    if np.isnan(judged.median.value):
+        return Verdict("poor", f"{found}, and no keypoint has a position")
+    if not judged.body_px > 0:
+        return Verdict("unknown", f"{found}, but the labels do not give a body length to compare the error with")
     part, far = judged.median.value / judged.body_px, judged.far
-    reason = (
-        f"{found}; keypoints are off by {judged.median.value:.1f} px in the median, {part:.1%} of the animal's length; "
-        f"{percent(far)} are missing or on a wrong place"
-    )
+    of_body = f"{part_of_body(judged.median.value, judged.body_px)} of body length"
+    off = f"{judged.median.value:.1f} px in the median, {of_body}"
+    reason = f"{found}; the keypoints are off by {off}, and {percent(far)} of them are missing or on a wrong place"
     if part <= GOOD and far <= GOOD_FAR_SHARE and tracked >= GOOD_TRACKED:
         return Verdict("good", reason)
     usable = part <= USABLE and far <= USABLE_FAR_SHARE and tracked >= USABLE_TRACKED
     return Verdict("usable with care" if usable else "poor", reason)
+
+
+def part_of_body(px: float, body_px: float) -> str:
+    """Return a length as a share of the animal's, as text; empty for 0, and if one of them is unknown."""
+    if not body_px > 0 or not np.isfinite(px) or not px:
+        return ""
+    return f"{100 * px / body_px:.{1 if px < 0.1 * body_px else 0}f} %"
 
 
 def uncertainty(judged: Judgement) -> list[str]:
@@ -66,10 +74,11 @@ def uncertainty(judged: Judgement) -> list[str]:
             f"{median.high:.1f} px (95 % interval, bootstrap over frames)"
         )
     if judged.frames < _ENOUGH_FRAMES:
+        frames, share = pluralize(judged.frames, "frame"), percent(1 - lowest_share(judged.frames))
         word = "very few" if judged.frames < FEW_FRAMES else "few"
         sentences.append(
-            f"{pluralize(judged.frames, 'frame')} are {word}: a share of 100 % is then at least "
-            f"{percent(lowest_share(judged.frames))} with 95 % confidence"
+            f"{frames}: {word}. What was right in all of them may be wrong in up to {share} of new frames (95 % "
+            "confidence)"
         )
     if not judged.results.truth.new_recordings:
         sentences.append(
@@ -80,7 +89,7 @@ def uncertainty(judged: Judgement) -> list[str]:
 
 
 def lowest_share(count: int) -> float:
-    """Return the lower 95 % limit of a share of which all of ``count`` frames are instances (Clopper and Pearson)."""
+    """Return the share of all frames, at the lower 95 % limit, if all of ``count`` were right (Clopper and Pearson)."""
     return float(0.05 ** (1 / count))
 
 
@@ -160,21 +169,24 @@ def _of_thirds(values: Float64, errors: Float64, low: str, high: str) -> Iterato
             yield f"{name}: median {here:.1f} px, the others {other:.1f} px. Label more of them"
 
 
-def error_part(judged: Judgement, px: float) -> str:
-    """Return an error with its share of the animal's length, as text."""
-    if np.isnan(px):
-        return "unknown"
-    return f"{px:.1f} px" + (f" ({px / judged.body_px:.1%} of body length)" if judged.body_px > 0 else "")
-
-
 def headline(judged: Judgement) -> list[str]:
-    """Return the lines for the terminal: verdict, error, box, and what a rule would trust wrongly."""
-    wrong, trusted = judged.sure_and_wrong
-    lines = [
-        str(verdict(judged)),
-        f"median error {error_part(judged, judged.median.value)}, 95 % below {judged.all.p95_px:.1f} px; "
-        f"{percent(judged.within)} within {judged.within_px:g} px",
-        f"the box held all keypoints in {judged.boxed} of {pluralize(judged.frames, 'frame')}; {wrong} of {trusted} "
-        f"keypoints that a rule would trust are off by more than {FAR_ERROR:.0%} of body length",
-    ]
+    """Return the lines for the terminal: verdict, how near, box and trust, and how rough the numbers are."""
+    near = f"{percent(judged.within)} of the keypoints are within {judged.within_px:g} px of their label"
+    below = (
+        f"95 % of the errors are below {judged.all.p95_px:.1f} px" if judged.all.p95_px > 0 else "none has a position"
+    )
+    lines = [str(verdict(judged)), f"{near}; {below}"]
+    lines.append(
+        f"the box held all keypoints in {judged.boxed} of {pluralize(judged.frames, 'frame')}; {trust(judged)}"
+    )
+    if judged.frames < _ENOUGH_FRAMES and np.isfinite(judged.median.low):
+        few = pluralize(judged.frames, "frame")
+        limits = f"between {judged.median.low:.1f} and {judged.median.high:.1f} px"
+        lines.append(f"{few} say little: with others, the median would lie {limits} (95 % interval)")
     return lines
+
+
+def trust(judged: Judgement) -> str:
+    """Return in words how many keypoints a rule would trust although they are far from their label."""
+    wrong, trusted = judged.sure_and_wrong
+    return f"{wrong} of the {trusted} keypoints that a rule would trust are on a wrong place"

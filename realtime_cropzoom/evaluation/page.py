@@ -14,7 +14,7 @@ _STYLE = """
 body{font:15px/1.45 system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;color:#222;background:#fff;
 max-width:820px;margin:24px auto;padding:0 16px}
 h1{font-size:24px;margin:0 0 2px}h2{font-size:18px;margin:28px 0 6px;break-after:avoid}
-p{margin:6px 0}.small{color:#555;font-size:13px}
+p{margin:6px 0}.small{color:#555;font-size:.87em}section{break-inside:avoid}
 .verdict{border-left:8px solid var(--c);background:#f6f6f6;padding:10px 14px;margin:14px 0;break-inside:avoid}
 .verdict b{color:var(--c);font-size:20px}
 .numbers{display:grid;grid-template-columns:repeat(5,1fr);gap:8px;break-inside:avoid}

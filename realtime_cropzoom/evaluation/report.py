@@ -5,7 +5,9 @@ The order is that of a reader with two minutes: verdict, five numbers, what to d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -15,11 +17,13 @@ from realtime_cropzoom.evaluation import findings, measures
 from realtime_cropzoom.evaluation.judgement import SURE, Judgement
 from realtime_cropzoom.evaluation.measures import ErrorSummary
 from realtime_cropzoom.evaluation.page import escaped, sentence, sentences, whole_page
-from realtime_cropzoom.evaluation.svg import ErrorRow, calibration_chart, error_chart, pck_chart
+from realtime_cropzoom.evaluation.session import SessionFacts
+from realtime_cropzoom.evaluation.session_findings import session_lines, session_signs
+from realtime_cropzoom.evaluation.svg import ErrorRow, calibration_chart, error_chart, pck_chart, state_strip
 from realtime_cropzoom.evaluation.worst import worst_pictures
 from realtime_cropzoom.inference.pose_quality import percent
 from realtime_cropzoom.plots.overlay import palette
-from realtime_cropzoom.train.verdict import FAR_ERROR
+from realtime_cropzoom.train.verdict import FAR_ERROR, GOOD, GOOD_FAR_SHARE, USABLE, USABLE_FAR_SHARE
 from realtime_cropzoom.types import Float64
 
 WORST = 20
@@ -30,47 +34,70 @@ _COLOURS = {"good": "#1b7f4b", "usable with care": "#b26a00", "poor": "#b3261e",
 _PCK_STEPS = 200
 
 
-def report_html(judged: Judgement, title: str, next_command: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report is about."""
+
+    title: str
+    judged: Judgement | None
+    """The numbers about labelled frames; None without labels."""
+    facts: SessionFacts | None = None
+    """The numbers about a session; None if none was given."""
+    session: Path | None = None
+    """The session."""
+
+
+def report_html(report: Report, next_command: str) -> str:
     """Return the report.
 
     Args:
-        judged: The numbers.
-        title: What was judged.
+        report: What it is about.
         next_command: The command that helps to get better models.
 
     Raises:
         DataError: if the image of a worst frame cannot be read.
     """
-    body = [
-        _head(judged, title),
-        _numbers(judged),
-        _to_do(judged, next_command),
-        _figures(judged),
-        _tables(judged),
-        _worst(judged),
-        _method(judged),
-    ]
-    return whole_page(title, body)
+    judged, parts = report.judged, [_title(report)]
+    if judged is not None:
+        parts += [_verdict(judged), _numbers(judged)]
+    if report.facts is not None:
+        parts.append(_session(report.facts))
+    parts.append(_to_do(report, next_command))
+    if judged is not None:
+        parts += [_figures(judged), _tables(judged), _worst(judged), _method(report)]
+    return whole_page(report.title, parts)
 
 
-def _head(judged: Judgement, title: str) -> str:
-    verdict, when = findings.verdict(judged), datetime.now().strftime("%Y-%m-%d %H:%M")
-    reason = verdict.reason[0].upper() + verdict.reason[1:]
-    frames = pluralize(judged.frames, "frame")
-    recordings = pluralize(len(judged.by_recording), "recording")
+def _title(report: Report) -> str:
+    judged, when = report.judged, datetime.now().strftime("%Y-%m-%d %H:%M")
+    what = "no labelled frame: errors are unknown"
+    if judged is not None:
+        frames, recordings = pluralize(judged.frames, "frame"), pluralize(len(judged.by_recording), "recording")
+        what = f"{frames} of {recordings} that the models were not trained on"
     return (
-        f"<h1>{escaped(title)}</h1><p class=small>{frames} of {recordings} that the models were not trained on · "
-        f"{when} · cropzoom {escaped(__version__)}</p>"
-        f'<div class=verdict style="--c:{_COLOURS[verdict.word]}"><b>{escaped(verdict.word.capitalize())}</b>'
-        f"<p>{escaped(reason)}.</p></div>"
+        f"<h1>{escaped(report.title)}</h1><p class=small>{escaped(what)} · {when} · cropzoom {escaped(__version__)}</p>"
+    )
+
+
+def _verdict(judged: Judgement) -> str:
+    found = findings.verdict(judged)
+    return (
+        f'<div class=verdict style="--c:{_COLOURS[found.word]}"><b>{escaped(found.word.capitalize())}</b>'
+        f"<p>{escaped(sentence(found.reason))}</p></div>"
+    )
+
+
+def _session(facts: SessionFacts) -> str:
+    return (
+        f"<h2>The session as a whole, without labels</h2>{state_strip(facts.states)}{sentences(session_lines(facts))}"
     )
 
 
 def _numbers(judged: Judgement) -> str:
     wrong, trusted = judged.sure_and_wrong
-    body = f"{judged.median.value / judged.body_px:.1%} of body length" if judged.body_px > 0 else ""
+    part = findings.part_of_body(judged.median.value, judged.body_px)
     tiles = [
-        ("median error", _px(judged.median.value), body),
+        ("median error", _px(judged.median.value), f"{part} of body length" if part else ""),
         (f"within {judged.within_px:g} px", _share(judged.within), "of all keypoints"),
         ("animal found", _share(judged.tracked / judged.frames), f"{judged.tracked} of {judged.frames} frames"),
         ("box holds all", _share(judged.boxed / judged.frames), f"{judged.boxed} of {judged.frames} frames"),
@@ -81,13 +108,16 @@ def _numbers(judged: Judgement) -> str:
     return f"<div class=numbers>{''.join(cells)}</div>{sentences(findings.uncertainty(judged))}"
 
 
-def _to_do(judged: Judgement, next_command: str) -> str:
-    parts = []
-    if judged.comparison is not None:
-        parts.append(f"<h2>Compared with the models before</h2>{sentences([findings.compared(judged.comparison)])}")
-    advice = findings.what_to_label(judged)
-    none = ["No keypoint, recording or kind of frame stands out: label frames in which the models are unsure"]
-    items = "".join(f"<li>{escaped(sentence(line))}</li>" for line in advice or none)
+def _to_do(report: Report, next_command: str) -> str:
+    judged, parts, advice = report.judged, [], list[str]()
+    if judged is not None:
+        advice += findings.what_to_label(judged)
+        if judged.comparison is not None:
+            parts.append(f"<h2>Compared with the models before</h2>{sentences([findings.compared(judged.comparison)])}")
+    if report.facts is not None:
+        advice += session_signs(report.facts)
+    advice = advice or ["nothing stands out: label frames in which the models are unsure"]
+    items = "".join(f"<li>{escaped(sentence(line))}</li>" for line in advice)
     parts.append(f"<h2>What to label next</h2><ul>{items}</ul><p><code>{escaped(next_command)}</code></p>")
     return "".join(parts)
 
@@ -101,15 +131,25 @@ def _figures(judged: Judgement) -> str:
     distances = _distances(judged)
     shares = measures.share_within(judged.results.errors, distances)
     known = f" The animal is {judged.body_px:.0f} px long." if judged.body_px > 0 else ""
-    parts = [
-        "<h2>Error of each keypoint</h2><p class=small>Bar: median. Line: 95 % of the errors are smaller."
-        f"{known}</p>{error_chart(rows, judged.body_px)}",
-        "<h2>How many keypoints are near their label</h2><p class=small>The PCK curve: the share of keypoints within a "
-        f"distance of their label. A keypoint without a position counts as a miss. Dashed: {judged.within_px:g} px.</p>"
-        f"{pck_chart(distances.tolist(), shares.tolist(), judged.within_px, judged.body_px)}",
+    charts = [
+        _chart(
+            "Error of each keypoint",
+            f"Bar: median. Line: 95 % of the errors are smaller. Scales: pixels, and share of body length.{known}",
+            error_chart(rows, judged.body_px),
+        ),
+        _chart(
+            "How many keypoints are near their label",
+            "The PCK curve: the share of keypoints within a distance of their label. A keypoint without a position "
+            f"counts as a miss. Dashed: {judged.within_px:g} px.",
+            pck_chart(distances.tolist(), shares.tolist(), judged.within_px, judged.body_px),
+        ),
         _calibration(judged),
     ]
-    return "".join(parts)
+    return "".join(charts)
+
+
+def _chart(title: str, text: str, svg: str) -> str:
+    return f"<section><h2>{escaped(title)}</h2><p class=small>{escaped(text)}</p>{svg}</section>"
 
 
 def _distances(judged: Judgement) -> Float64:
@@ -119,15 +159,16 @@ def _distances(judged: Judgement) -> Float64:
 
 
 def _calibration(judged: Judgement) -> str:
-    bins = judged.calibration
+    bins, title = judged.calibration, "Can the likelihood be trusted?"
     if not any(each.count for each in bins):
-        return "<h2>Can the likelihood be trusted?</h2><p>This model gives no likelihood.</p>"
-    return (
-        "<h2>Can the likelihood be trusted?</h2><p class=small>Bar: share of the keypoints with such a likelihood that "
-        f"are within {judged.within_px:g} px of their label. Orange: what the likelihood itself says. Bars that end at "
-        "the orange line mean an honest likelihood; lower bars, one that is too sure. Pale: fewer than "
-        f"{_FEW_IN_BIN} keypoints, which say little.</p>{calibration_chart(bins, _FEW_IN_BIN)}"
+        return _chart(title, "This model gives no likelihood.", "")
+    text = (
+        "Bar: share of the keypoints with such a likelihood that are within "
+        f"{judged.within_px:g} px of their label. Orange: what the likelihood itself says. Bars that end at the orange "
+        f"line mean an honest likelihood; lower bars, one that is too sure. Pale: fewer than {_FEW_IN_BIN} keypoints, "
+        "which say little."
     )
+    return _chart(title, text, calibration_chart(bins, _FEW_IN_BIN))
 
 
 def _tables(judged: Judgement) -> str:
@@ -150,7 +191,7 @@ def _table(what: str, rows: dict[str, ErrorSummary], body_px: float) -> str:
     head = "".join(f"<th>{name}</th>" for name in (what, "n", "missing", "mean", "median", "95 %", "median / body"))
     lines = []
     for name, row in rows.items():
-        part = f"{row.median_px / body_px:.1%}" if body_px > 0 and np.isfinite(row.median_px) else "–"
+        part = findings.part_of_body(row.median_px, body_px) or "–"
         cells = (name, row.count, row.missing, _px(row.mean_px), _px(row.median_px), _px(row.p95_px), part)
         lines.append(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in cells)}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
@@ -174,17 +215,27 @@ def _worst(judged: Judgement) -> str:
     )
 
 
-def _method(judged: Judgement) -> str:
-    lines = [
+def _method(report: Report) -> str:
+    judged = report.judged
+    notes = () if judged is None else judged.results.truth.notes
+    how = (
         "Each frame was given to the models as a live run does with its default settings: the detector makes a box "
-        "from the whole frame, the pose model sees the box",
+        "from the whole frame, the pose model sees the box"
+        if report.facts is None
+        else "The poses are those of the session, as they were when it ran. A frame without a pose counts as missing"
+    )
+    lines = [
+        how,
         "Mean, median and 95 % are about keypoints with a position; missing ones are counted beside them, and are "
         "misses in every share",
         "The length of the animal is the median, over the frames, of the largest distance between two labels",
-        f"Found: a live run would say 'tracking'. Sure: found, and a likelihood of {SURE:g} or more, as rules ask for "
-        f"unless told otherwise. Wrong: off by more than {FAR_ERROR:.0%} of the animal's length",
+        f"Good: found in {percent(findings.GOOD_TRACKED)} of the frames, median error up to {percent(GOOD)} of body "
+        f"length, up to {percent(GOOD_FAR_SHARE)} of the keypoints missing or on a wrong place. Usable with care: "
+        f"{percent(findings.USABLE_TRACKED)}, {percent(USABLE)}, {percent(USABLE_FAR_SHARE)}",
+        f"Found: the state is 'tracking'. Sure: found, and a likelihood of {SURE:g} or more, as rules ask for "
+        f"unless told otherwise. Wrong: off by more than {percent(FAR_ERROR)} of the animal's length",
         "Human labels differ by a few pixels, too: an error of that size cannot be told from that of the labels",
-        *judged.results.truth.notes,
+        *notes,
     ]
     return f"<h2>How this was measured</h2>{sentences(lines)}"
 

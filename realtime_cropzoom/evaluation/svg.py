@@ -7,13 +7,18 @@ in print.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from realtime_cropzoom.evaluation.findings import part_of_body
 from realtime_cropzoom.evaluation.measures import CalibrationBin
 from realtime_cropzoom.evaluation.page import escaped
 
 _INK, _GRID, _MAIN, _SOFT = "#222", "#ddd", "#0072b2", "#9fc8e3"
+_STATES = {"tracking": "#1b7f4b", "coasting": "#e69f00", "lost": "#b3261e", "searching": "#7a7a7a"}
+_NO_STATE = "#ddd"
 _TEXT = 12
 """Font size (px)."""
 _WIDTH = 560
@@ -33,31 +38,42 @@ class ErrorRow:
 def error_chart(rows: Sequence[ErrorRow], body_px: float) -> str:
     """Return a chart with the median error of each keypoint as a bar, and a line up to its 95 % limit.
 
+    A line that is longer than the scale ends there, with its number.
+
     Args:
         rows: The keypoints.
         body_px: Length of the animal, for the second scale; NaN leaves it out.
     """
-    left, top, step = 130, 34, 26
-    most = max([row.p95_px for row in rows if math.isfinite(row.p95_px)], default=1.0)
-    ticks = nice_ticks(most)
+    left, top, step = 130, 44, 26
+    ticks = nice_ticks(_longest_line(rows, body_px))
     height = top + step * len(rows) + 22
 
     def x(px: float) -> float:
-        return left + (_WIDTH - left - 20) * px / ticks[-1]
+        return left + (_WIDTH - left - 40) * px / ticks[-1]
 
     parts = []
     for tick in ticks:
-        part = f" = {tick / body_px:.0%}" if body_px > 0 and tick else ""
         parts.append(_line(x(tick), top - 6, x(tick), height - 18, _GRID))
-        parts.append(_text(x(tick), top - 12, f"{tick:g} px{part}", "middle"))
+        parts.append(_text(x(tick), top - 27, f"{tick:g} px", "middle"))
+        parts.append(_text(x(tick), top - 12, part_of_body(tick, body_px), "middle"))
     for i, row in enumerate(rows):
         y = top + step * i + step / 2
         parts.append(_text(left - 8, y + 4, _short(row.name), "end"))
         if not math.isfinite(row.median_px):
             continue
         parts.append(_rect(left, y - 7, x(row.median_px) - left, 14, row.colour))
-        parts += [_line(left, y, x(row.p95_px), y, _INK), _line(x(row.p95_px), y - 5, x(row.p95_px), y + 5, _INK)]
+        end = min(row.p95_px, ticks[-1])
+        parts += [_line(left, y, x(end), y, _INK), _line(x(end), y - 5, x(end), y + 5, _INK)]
+        if end < row.p95_px:
+            parts.append(_text(x(end) + 4, y + 4, f"{row.p95_px:.0f}", "start"))
     return _svg(height, parts, "Error of each keypoint: the bar is the median, the line ends where 95 % are smaller")
+
+
+def _longest_line(rows: Sequence[ErrorRow], body_px: float) -> float:
+    """Return the length of the scale: a few frames that are all wrong must not make the bars invisible."""
+    medians = [row.median_px for row in rows if math.isfinite(row.median_px)]
+    longest = max([row.p95_px for row in rows if math.isfinite(row.p95_px)], default=1.0)
+    return min(longest, max(5 * max(medians, default=1.0), 0.2 * body_px if body_px > 0 else 0.0))
 
 
 def pck_chart(distances: Sequence[float], shares: Sequence[float], within_px: float, body_px: float) -> str:
@@ -78,8 +94,7 @@ def pck_chart(distances: Sequence[float], shares: Sequence[float], within_px: fl
     parts = _share_lines(left, width, top, height)
     for tick in ticks:
         x, y = point(tick, 0)
-        part = f"{tick / body_px:.0%}" if body_px > 0 and tick else ""
-        parts += [_text(x, y + 16, f"{tick:g} px", "middle"), _text(x, y + 31, part, "middle")]
+        parts += [_text(x, y + 16, f"{tick:g} px", "middle"), _text(x, y + 31, part_of_body(tick, body_px), "middle")]
     x, _ = point(within_px, 0)
     if within_px <= ticks[-1]:
         parts.append(f'<path d="M{x:.1f} {top}V{top + height}" stroke="{_INK}" stroke-dasharray="3 3"/>')
@@ -109,6 +124,21 @@ def calibration_chart(bins: Sequence[CalibrationBin], few: int) -> str:
                 f'<path d="M{x + step * 0.1:.1f} {y:.1f}h{step * 0.8:.1f}" stroke="#d55e00" stroke-width="3"/>'
             )
     return _svg(top + height + 40, parts, "Share of right keypoints for each range of likelihood")
+
+
+def state_strip(states: Sequence[str]) -> str:
+    """Return a strip of the states of a session over time, with a legend; each step shows its most frequent state."""
+    steps = min(len(states), _WIDTH)
+    edges = [len(states) * i // steps for i in range(steps + 1)] if steps else [0]
+    parts, wide = [], _WIDTH / max(steps, 1)
+    for i, (begin, end) in enumerate(pairwise(edges)):
+        state = Counter(states[begin:end]).most_common(1)[0][0]
+        parts.append(_rect(i * wide, 0, wide + 0.5, 26, _STATES.get(state, _NO_STATE)))
+    shown = [state for state in (*_STATES, "") if state in states]
+    for i, state in enumerate(shown):
+        x = i * _WIDTH / 5
+        parts += [_rect(x, 36, 12, 12, _STATES.get(state, _NO_STATE)), _text(x + 17, 46, state or "no pose", "start")]
+    return _svg(52, parts, "States of the session over time")
 
 
 def nice_ticks(most: float, about: int = 5) -> list[float]:

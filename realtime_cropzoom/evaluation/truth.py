@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,11 +79,23 @@ def held_out_frames(project: Project) -> Truth:
     return _truth(labels, kept, project.folder, notes, _recordings(sets, TRAIN))
 
 
-def unseen_frames(project: Project) -> Truth | None:
-    """Return all labelled frames of a project that are not training frames; None if there is none."""
-    sets, labels = read_split(project), _project_labels(project)
-    kept = np.array([sets.get(image) != TRAIN for image in labels.images]) & _labelled(labels)
-    return _truth(labels, kept, project.folder, (), _recordings(sets, TRAIN)) if kept.any() else None
+def unseen_frames(project: Project, images: Collection[str]) -> Truth | None:
+    """Return those of ``images`` that are labelled, and are not training frames; None if there is none.
+
+    Raises:
+        DataError: if the labels or an image cannot be read.
+    """
+    if not project.labels_file.is_file():
+        return None
+    sets, labels = read_split(project) if project.split_file.is_file() else {}, _project_labels(project)
+    given = np.array([image in images for image in labels.images]) & _labelled(labels)
+    trained = np.array([sets.get(image) == TRAIN for image in labels.images])
+    kept = given & ~trained
+    left_out = int((given & trained).sum())
+    notes = (f"{pluralize(left_out, 'labelled frame')} of this session: not judged, the models were trained on them",)
+    if not kept.any():
+        return None
+    return _truth(labels, kept, project.folder, notes if left_out else (), _recordings(sets, TRAIN))
 
 
 def frames_of(project: Project, csv: Path) -> Truth:

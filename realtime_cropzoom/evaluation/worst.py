@@ -80,12 +80,13 @@ def _xy(point: Float64) -> tuple[float, float]:
 
 
 def _region(points: Float64, image: UInt8) -> Box:
-    """Return the square around all points, a little larger, but never larger than the image needs."""
+    """Return the square around all points, a little larger, inside the image where it fits."""
     known = points[np.isfinite(points).all(axis=1)]
     low, high = known.min(axis=0), known.max(axis=0)
     most = max(image.shape[:2])
     side = int(min(max(_MARGIN * float((high - low).max()), _SMALLEST_PX), most))
-    x, y = ((low + high) / 2 - side / 2).astype(int).tolist()
+    corner, room = (low + high) / 2 - side / 2, np.array([image.shape[1], image.shape[0]]) - side
+    x, y = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), room / 2).astype(int).tolist()
     return Box(x, y, side, side)
 
 
